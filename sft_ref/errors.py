@@ -1,0 +1,33 @@
+"""Every error that a user can cause or mend, as one tree. Each message names the thing, the place and the next step."""
+
+
+class SftRefError(Exception):
+    """Base of all errors raised on purpose; the command line prints its one line and exits with 2."""
+
+
+class DataError(SftRefError):
+    """A row of questions and answers cannot be used."""
+
+
+class BaseModelError(SftRefError):
+    """A base model is unknown, or cannot be had on this machine."""
+
+
+class AdapterError(SftRefError):
+    """An adapter folder is missing, damaged, unsafe to read, or belongs to another base."""
+
+
+class OutputError(SftRefError):
+    """A result cannot be written where it was asked for."""
+
+
+class PrecisionError(SftRefError):
+    """A precision setting is unknown, contradicts itself, or cannot run on this device."""
+
+
+class PrecisionMismatchError(PrecisionError):
+    """An adapter is about to be loaded in another precision than the one it was trained in."""
+
+
+class TrainingError(SftRefError):
+    """Training cannot lead to a usable adapter."""

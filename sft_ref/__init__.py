@@ -1,0 +1,49 @@
+"""A minimal reference of supervised fine-tuning with LoRA, and a harness around it.
+
+What needs torch is imported when it is first used, so that help and completion are instant.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from .data import Score, generate_rows, is_answer_valid, load_rows, score, split_rows
+from .errors import PrecisionMismatchError, SftRefError
+from .prompt import format_example, format_prompt, format_value, parse_answer
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .base_llm import BaseLLM
+    from .sft import load, test, test_model, train, train_model
+
+__all__ = [
+    "BaseLLM",
+    "PrecisionMismatchError",
+    "Score",
+    "Settings",
+    "SftRefError",
+    "format_example",
+    "format_prompt",
+    "format_value",
+    "generate_rows",
+    "is_answer_valid",
+    "load",
+    "load_rows",
+    "parse_answer",
+    "score",
+    "split_rows",
+    "test",
+    "test_model",
+    "train",
+    "train_model",
+]
+
+_HOMES = {
+    "BaseLLM": "base_llm",
+    **dict.fromkeys(("load", "test", "test_model", "train", "train_model"), "sft"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

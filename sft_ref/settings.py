@@ -1,0 +1,36 @@
+"""What training does, apart from its data, base and policy."""
+
+import math
+from dataclasses import dataclass, fields
+
+from .errors import TrainingError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Hyperparameters.
+
+    Attributes:
+        steps: optimizer steps.
+        batch_size: examples a step.
+        learning_rate: its peak, after a warm-up over a tenth of the steps; it falls to 0 in a straight line.
+        rank: of the LoRA matrices.
+        alpha: LoRA's scale times its rank.
+        seed: of the blank adapter and of the order of the examples.
+
+    Raises:
+        TrainingError: a value is not positive (the seed: negative).
+    """
+
+    steps: int = 100
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    rank: int = 8
+    alpha: int = 16
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not math.isfinite(value) or value < 0 or (value == 0 and field.name != "seed"):
+                raise TrainingError(f"{field.name} is {value}; give a number above 0")

@@ -1,0 +1,168 @@
+"""The training loop: transformers' Trainer on supervised tokens only, watched, interruptible, and able to go on.
+
+Knows nothing of how an adapter is saved or what its answers are worth.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from .autocast import frozen_weights_cast
+from .errors import TrainingError
+from .precision import Policy
+from .settings import Settings
+from .tokens import Example, collate, supervised_loss
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+PATIENCE = 20
+"""Optimizer steps without a finite loss and gradient after which training is given up."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step, as reported while training: mean loss in nat, gradient norm, and the pace since the start."""
+
+    step: int
+    loss: float
+    grad_norm: float
+    tokens_per_second: float
+
+
+class _Watch(TrainerCallback):  # type: ignore[misc]  # transformers types it as Any
+    """Reports each step, gives up when nothing is finite, and turns Ctrl-C into a checkpoint."""
+
+    def __init__(self, report: Callable[[Step], None], tokens_per_step: float) -> None:
+        self.report = report
+        self.tokens_per_step = tokens_per_step
+        self.history: list[Step] = []
+        self.wasted = 0
+        self.interrupted = False
+        self.began = (time.perf_counter(), 0)
+
+    def interrupt(self, _signal: int, _frame: FrameType | None) -> None:
+        self.interrupted = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second one stops at once
+
+    def on_train_begin(self, _a: TrainingArguments, state: TrainerState, _c: TrainerControl, **_: object) -> None:
+        past = [entry for entry in state.log_history if "loss" in entry]
+        self.history = [Step(e["step"], e["loss"], e.get("grad_norm", math.nan), math.nan) for e in past]
+        self.began = (time.perf_counter(), state.global_step)
+
+    def on_log(
+        self, _a: TrainingArguments, state: TrainerState, _c: TrainerControl, logs: dict[str, float], **_: object
+    ) -> None:
+        if "loss" not in logs:
+            return
+        began, first = self.began
+        pace = self.tokens_per_step * (state.global_step - first) / (time.perf_counter() - began)
+        step = Step(state.global_step, logs["loss"], float(logs.get("grad_norm", math.nan)), pace)
+        self.history.append(step)
+        self.report(step)
+        self.wasted = 0 if math.isfinite(step.loss) and math.isfinite(step.grad_norm) else self.wasted + 1
+        if self.wasted >= PATIENCE:
+            raise TrainingError(
+                f"{PATIENCE} optimizer steps in a row had no finite loss and gradient (step {step.step}: loss"
+                f" {step.loss}, gradient norm {step.grad_norm}); use another policy, or a lower learning rate"
+            )
+
+    def on_step_end(self, _a: TrainingArguments, _s: TrainerState, control: TrainerControl, **_: object) -> None:
+        if self.interrupted:
+            control.should_save = control.should_training_stop = True
+
+
+def fit(
+    model: PeftModel,
+    examples: Sequence[Example],
+    *,
+    pad_token_id: int,
+    policy: Policy,
+    settings: Settings,
+    checkpoints: Path,
+    report: Callable[[Step], None],
+) -> list[Step]:
+    """Trains the adapter in place, going on from the last checkpoint in `checkpoints` where there is one.
+
+    Returns:
+        One entry an optimizer step.
+
+    Raises:
+        TrainingError: no step was finite for a while, or the adapter is not finite, or nothing was learned.
+        KeyboardInterrupt: after Ctrl-C, once a checkpoint is written.
+    """
+    device = model.device
+    arguments = TrainingArguments(
+        output_dir=str(checkpoints),
+        max_steps=settings.steps,
+        per_device_train_batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=settings.steps // 10,
+        seed=settings.seed,
+        bf16=policy.compute == "bfloat16",
+        fp16=policy.compute == "float16",
+        use_cpu=device.type == "cpu",
+        logging_steps=1,
+        logging_nan_inf_filter=False,  # it would hide the NaN that this is about
+        save_steps=PATIENCE,
+        save_total_limit=1,
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        dataloader_pin_memory=False,
+    )
+    tokens = sum(len(example.input_ids) for example in examples) / len(examples) * settings.batch_size
+    watch = _Watch(report, tokens)
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=list(examples),
+        data_collator=functools.partial(collate, pad_token_id=pad_token_id),
+        compute_loss_func=_loss,
+        callbacks=[watch],
+    )
+    for callback in [c for c in trainer.callback_handler.callbacks if type(c).__name__ == "PrinterCallback"]:
+        trainer.remove_callback(callback)
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, watch.interrupt) if main else None
+    try:
+        with frozen_weights_cast(model, policy):  # Trainer adds autocast, a forward at a time
+            trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)))
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, before)
+        # Trainer leaves the model's forward wrapped in autocast, under which no other precision can be seen
+        trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+    model.eval()
+    if watch.interrupted and trainer.state.global_step < settings.steps:
+        raise KeyboardInterrupt(f"stopped after step {trainer.state.global_step} of {settings.steps}")
+    _check_learned(model)
+    return watch.history
+
+
+def _loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None) -> torch.Tensor:
+    return supervised_loss(outputs.logits, labels, num_items_in_batch)
+
+
+def _check_learned(model: PeftModel) -> None:
+    adapter = {name: tensor for name, tensor in model.named_parameters() if "lora_" in name}
+    for name, tensor in adapter.items():
+        if not tensor.isfinite().all():
+            raise TrainingError(f"after training {name} holds NaN or infinity; use another policy, or a lower rate")
+    if not any(tensor.any() for name, tensor in adapter.items() if "lora_B" in name):
+        raise TrainingError("training moved no weight of the adapter; raise the learning rate or the number of steps")

@@ -21,7 +21,7 @@ def frozen_weights_cast(model: torch.nn.Module, policy: Policy) -> Iterator[None
         yield
         return
     dtype = getattr(torch, policy.compute)
-    stored: list[tuple[torch.nn.Linear, torch.nn.Parameter]] = []
+    stored: list[tuple[torch.nn.Linear, torch.Tensor]] = []
     try:
         for module in model.modules():
             if isinstance(module, torch.nn.Linear) and not module.weight.requires_grad:

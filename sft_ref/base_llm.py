@@ -6,7 +6,7 @@ Knows nothing of training, nor of where an adapter comes from.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 
@@ -16,7 +16,7 @@ from .models import DEFAULT_BASE, find_base, load_model, load_tokenizer
 from .precision import Policy, choose_policy
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 MAX_NEW_TOKENS = 32
 """1e15 takes 18 digits and signs, the closing tag three tokens and the end one; the rest is margin."""
@@ -54,7 +54,7 @@ class BaseLLM:
         PrecisionError: the keywords contradict each other.
     """
 
-    model: PreTrainedModel
+    model: Any  # PreTrainedModel or PeftModel, which share no class
     tokenizer: PreTrainedTokenizerBase
 
     def __init__(
@@ -73,7 +73,8 @@ class BaseLLM:
         self.checkpoint = checkpoint
         folder = find_base(checkpoint)
         self.tokenizer = load_tokenizer(folder)
-        self.model = load_model(folder, self.policy).to(self.device).eval()
+        self.model = load_model(folder, self.policy)
+        self.model.to(self.device).eval()
 
     def format_prompt(self, question: str) -> str:
         """See `sft_ref.format_prompt`."""

@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from .errors import DataError
 
@@ -30,7 +30,6 @@ UNITS: dict[str, dict[str, tuple[str, ...]]] = {
         "kilometer": ("km", "kilometer", "kilometers", "kms"),
         "inch": ("in", "inch", "inches"),
         "foot": ("ft", "foot", "feet"),
-        "yard": ("yd", "yard", "yards"),
         "mile": ("mi", "mile", "miles"),
     },
     "mass": {
@@ -38,16 +37,13 @@ UNITS: dict[str, dict[str, tuple[str, ...]]] = {
         "gram": ("g", "gram", "grams"),
         "kilogram": ("kg", "kilogram", "kilograms", "kilos"),
         "metric_ton": ("t", "tonne", "tonnes", "metric tons"),
-        "ounce": ("oz", "ounce", "ounces"),
         "pound": ("lb", "lbs", "pound", "pounds"),
     },
     "volume": {
         "milliliter": ("mL", "milliliter", "milliliters"),
         "centiliter": ("cL", "centiliter", "centiliters"),
+        "deciliter": ("dL", "deciliter", "deciliters"),
         "liter": ("L", "liter", "liters", "litres"),
-        "cup": ("cup", "cups"),
-        "pint": ("pt", "pint", "pints"),
-        "quart": ("qt", "quart", "quarts"),
         "gallon": ("gal", "gallon", "gallons"),
     },
     "time": {
@@ -57,16 +53,14 @@ UNITS: dict[str, dict[str, tuple[str, ...]]] = {
         "hour": ("h", "hr", "hour", "hours"),
         "day": ("day", "days"),
         "week": ("week", "weeks"),
-        "month": ("month", "months"),
         "year": ("yr", "year", "years"),
-        "century": ("century", "centuries"),
     },
     "speed": {
+        "centimeter/second": ("cm/s", "centimeter per second", "centimeters per second"),
         "meter/second": ("m/s", "meter per second", "meters per second"),
+        "kilometer/second": ("km/s", "kilometer per second", "kilometers per second"),
         "kilometer/hour": ("km/h", "kph", "kilometers per hour"),
         "mile/hour": ("mph", "mi/h", "miles per hour"),
-        "foot/second": ("ft/s", "fps", "feet per second"),
-        "knot": ("kn", "knot", "knots"),
     },
     "data size": {
         "bit": ("bit", "bits"),
@@ -115,7 +109,7 @@ def _conversions() -> tuple[tuple[tuple[str, str, float], ...], ...]:
     """By kind, each pair of units with the number of the second in one of the first."""
     import pint  # 0.3 s, and only generation needs it
 
-    registry = pint.UnitRegistry()
+    registry: pint.UnitRegistry[float] = pint.UnitRegistry()
     return tuple(
         tuple((of, to, registry.Quantity(1.0, of).to(to).magnitude) for of in units for to in units if of != to)
         for units in UNITS.values()
@@ -178,7 +172,7 @@ def check_rows(rows: Iterable[object], *, where: str = "rows") -> list[Row]:
         problem = _problem(row)
         if problem:
             raise DataError(f"{where}: row {number} {problem}; each row is [question, number], found {str(row)[:80]!r}")
-        question, value = row  # type: ignore[misc]  # _problem has seen that it is a pair
+        question, value = cast("Row", row)
         checked.append((question, float(value)))
     return checked
 

@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import BaseModelError
 
@@ -95,9 +95,10 @@ def _convert_gguf(source: Path, folder: Path) -> None:
         ) from error
     try:
         tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             source.parent, gguf_file=source.name, **dtype_keyword(torch.float32)
-        ).to(torch.bfloat16)
+        )
+        model.to(torch.bfloat16)
         for holder, mark in ((model, "hf_quantizer"), (model.config, "quantization_config")):
             if hasattr(holder, mark):
                 delattr(holder, mark)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -70,7 +69,7 @@ def computes_bf16_well(device: torch.device) -> bool:
     import torch
 
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         # get_capabilities came with torch 2.12; the private name before it asks for the older half of the same
         ask = getattr(torch.cpu, "get_capabilities", None)
@@ -129,9 +128,9 @@ def count_dtypes(model: torch.nn.Module) -> Dtypes:
     found: Dtypes = {"base": {}, "adapter": {}, "buffer": {}}
     for name, tensor in model.named_parameters():
         found["adapter" if "lora_" in name else "base"][_plain(name)] = _dtype(tensor)
-    for name, tensor in model.named_buffers():
-        if tensor.is_floating_point():
-            found["buffer"][_plain(name)] = _dtype(tensor)
+    for name, buffer in model.named_buffers():
+        if buffer.is_floating_point():
+            found["buffer"][_plain(name)] = _dtype(buffer)
     return found
 
 
@@ -185,8 +184,8 @@ class Record:
         try:
             record = cls(**json.loads(text))
             find_policy(record.policy)
-            if not all(isinstance(kinds, Mapping) for kinds in (record.dtypes, *record.dtypes.values())):
-                raise TypeError("dtypes is no table")
+            for names in record.dtypes.values():
+                Counter(names.values())
         except (ValueError, TypeError, AttributeError, PrecisionError) as error:
             raise AdapterError(f"{where}: is not a record of sft_ref ({error}); train again, or delete it") from error
         return record

@@ -130,7 +130,7 @@ def train(
     )
     with adapter.writing(folder) as scratch:
         model.peft_config["default"].base_model_name_or_path = base  # its name, not a path of this machine
-        model.save_pretrained(scratch, save_embedding_layers=False)
+        model.save_pretrained(str(scratch), save_embedding_layers=False)
         stored = adapter.read_tensors(scratch)
         record = replace(
             record,

@@ -14,9 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -43,7 +42,7 @@ class Step:
     tokens_per_second: float
 
 
-class _Watch(TrainerCallback):  # type: ignore[misc]  # transformers types it as Any
+class _Watch(TrainerCallback):
     """Reports each step, gives up when nothing is finite, and turns Ctrl-C into a checkpoint."""
 
     def __init__(self, report: Callable[[Step], None], tokens_per_step: float) -> None:
@@ -58,14 +57,15 @@ class _Watch(TrainerCallback):  # type: ignore[misc]  # transformers types it as
         self.interrupted = True
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a second one stops at once
 
-    def on_train_begin(self, _a: TrainingArguments, state: TrainerState, _c: TrainerControl, **_: object) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         past = [entry for entry in state.log_history if "loss" in entry]
-        self.history = [Step(e["step"], e["loss"], e.get("grad_norm", math.nan), math.nan) for e in past]
+        self.history = [Step(int(e["step"]), e["loss"], e.get("grad_norm", math.nan), math.nan) for e in past]
         self.began = (time.perf_counter(), state.global_step)
 
-    def on_log(
-        self, _a: TrainingArguments, state: TrainerState, _c: TrainerControl, logs: dict[str, float], **_: object
-    ) -> None:
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
+        logs = state.log_history[-1]
         if "loss" not in logs:
             return
         began, first = self.began
@@ -80,7 +80,9 @@ class _Watch(TrainerCallback):  # type: ignore[misc]  # transformers types it as
                 f" {step.loss}, gradient norm {step.grad_norm}); use another policy, or a lower learning rate"
             )
 
-    def on_step_end(self, _a: TrainingArguments, _s: TrainerState, control: TrainerControl, **_: object) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         if self.interrupted:
             control.should_save = control.should_training_stop = True
 
@@ -133,7 +135,7 @@ def fit(
         args=arguments,
         train_dataset=list(examples),
         data_collator=functools.partial(collate, pad_token_id=pad_token_id),
-        compute_loss_func=_loss,
+        compute_loss_func=lambda outputs, labels, **count: supervised_loss(outputs.logits, labels, **count),
         callbacks=[watch],
     )
     for callback in [c for c in trainer.callback_handler.callbacks if type(c).__name__ == "PrinterCallback"]:
@@ -153,10 +155,6 @@ def fit(
         raise KeyboardInterrupt(f"stopped after step {trainer.state.global_step} of {settings.steps}")
     _check_learned(model)
     return watch.history
-
-
-def _loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None) -> torch.Tensor:
-    return supervised_loss(outputs.logits, labels, num_items_in_batch)
 
 
 def _check_learned(model: PeftModel) -> None:

@@ -178,23 +178,21 @@ def load_adapter(model: PreTrainedModel, folder: Path, tensors: dict[str, torch.
     Raises:
         AdapterError: it does not fit the base: tensors are missing, left over, or of another shape.
     """
-    from peft import PeftModel
+    from peft import PeftModel, get_peft_model_state_dict
 
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Found missing adapter keys")  # an error below
-            # low_cpu_mem_usage takes the stored tensors as they are; without it they are rounded to the base's dtype
-            peft_model = PeftModel.from_pretrained(model, folder, autocast_adapter_dtype=False, low_cpu_mem_usage=True)
+            peft_model = PeftModel.from_pretrained(model, str(folder), autocast_adapter_dtype=False)
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         reason = next((line.strip() for line in str(error).splitlines() if "size mismatch" in line), str(error)[:200])
         raise AdapterError(f"{folder}: does not fit this base ({reason}); give the base it was trained on") from error
-    missing = [name for name, tensor in peft_model.named_parameters() if tensor.is_meta]
-    if missing:
-        raise AdapterError(f"{folder / WEIGHTS}: lacks {missing[0]} and {len(missing) - 1} more; train again")
-    fitted = sum("lora_" in name for name, _ in peft_model.named_parameters())
-    if fitted != sum("lora_" in name for name in tensors):
-        raise AdapterError(
-            f"{folder / WEIGHTS}: holds {len(tensors)} tensors where this base has {fitted} places;"
-            " give the base it was trained on"
-        )
+    due = get_peft_model_state_dict(peft_model, save_embedding_layers=False).keys()
+    for names, what in ((due - tensors.keys(), "lacks"), (tensors.keys() - due, "has no place in this base for")):
+        if names:
+            raise AdapterError(f"{folder}: {what} {min(names)} ({len(names)} in all); give the base it was trained on")
+    for name, parameter in peft_model.named_parameters():
+        stored = tensors.get(name.replace(".default", ""))
+        if stored is not None:  # peft casts on its way, by rules that change with its version
+            parameter.data = stored.to(parameter.device)
     return peft_model

@@ -139,6 +139,7 @@ def load_model(folder: Path, policy: Policy) -> PreTrainedModel:
         BaseModelError: the folder holds no causal language model in safetensors.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     try:
@@ -148,7 +149,7 @@ def load_model(folder: Path, policy: Policy) -> PreTrainedModel:
             attn_implementation=policy.attention,
             **dtype_keyword(getattr(torch, policy.storage)),
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise BaseModelError(f"base {folder}: cannot be loaded ({_first_line(error)})") from error
 
 

@@ -1,0 +1,53 @@
+"""What all tests share: one trained toy adapter, quiet libraries, and a CUDA device for those that ask for one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+import sft_ref
+from sft_ref import BaseLLM
+
+settings.register_profile("sft_ref", deadline=None, derandomize=True)
+settings.load_profile("sft_ref")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips what is marked `gpu` where there is no CUDA; `nox -s gpu` says so before, or fails if told to."""
+    for item in items:
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def toy_adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy, trained by the reference with its default settings."""
+    folder = tmp_path_factory.mktemp("toy") / "adapter"
+    sft_ref.train(folder, base="toy")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toy_llm(toy_adapter: Path) -> BaseLLM:
+    """The trained toy, loaded; not to be changed."""
+    return sft_ref.load(toy_adapter)
+
+
+@pytest.fixture(scope="session")
+def blank_toy() -> BaseLLM:
+    """The toy as it is shipped, in fp32; not to be changed."""
+    return BaseLLM("toy", torch_dtype="float32")
+
+
+@pytest.fixture
+def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """An empty hub cache, and the hub out of reach; gives the cache's folder."""
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    yield tmp_path / "hub"

@@ -1,0 +1,64 @@
+"""Weights cast once compute what autocast computes, and training under them learns."""
+
+import pytest
+import torch
+
+from sft_ref import BaseLLM, format_prompt
+from sft_ref.adapter import add_adapter
+from sft_ref.autocast import computing, frozen_weights_cast
+from sft_ref.precision import POLICIES, Policy, count_dtypes
+from sft_ref.tokens import collate, supervised_loss, tokenize_example
+
+MIXED = [POLICIES["bf16-mixed"], POLICIES["fp16-mixed"]]
+
+
+@pytest.mark.parametrize("policy", MIXED, ids=str)
+def test_weights_cast_once_give_the_bits_of_autocast(toy_llm: BaseLLM, policy: Policy) -> None:
+    batch = toy_llm.tokenizer([format_prompt("Convert 3 kg to g."), format_prompt("2 h?")], padding=True, return_tensors="pt")
+    model, dtype = toy_llm.model, getattr(torch, policy.compute or "")
+    with torch.inference_mode():
+        with torch.autocast("cpu", dtype=dtype):
+            plain = model(**batch).logits
+        with computing(model, policy):
+            ours = model(**batch).logits
+        exact = model(**batch).logits
+    assert torch.equal(ours, plain)
+    assert ours.isfinite().all()
+    assert not torch.equal(ours, exact)  # else nothing was computed in 16 bits
+
+
+@pytest.mark.parametrize("policy", MIXED, ids=str)
+def test_stored_weights_are_back_afterwards_also_after_an_error(toy_llm: BaseLLM, policy: Policy) -> None:
+    before = {name: (id(p), p.dtype) for name, p in toy_llm.model.named_parameters()}
+    with pytest.raises(ZeroDivisionError), computing(toy_llm.model, policy):
+        assert "bfloat16" in (found := count_dtypes(toy_llm.model)["base"].values()) or "float16" in found
+        raise ZeroDivisionError
+    assert {name: (id(p), p.dtype) for name, p in toy_llm.model.named_parameters()} == before
+
+
+def test_trained_weights_are_not_cast_and_keep_their_gradients() -> None:
+    llm = BaseLLM("toy", policy=POLICIES["bf16-mixed"])
+    model = add_adapter(llm.model, llm.policy, rank=4, alpha=8)
+    with frozen_weights_cast(model, llm.policy):
+        found = count_dtypes(model)
+        assert set(found["adapter"].values()) == {"float32"}
+        assert found["base"]["model.layers.0.mlp.up_proj.weight"] == "bfloat16"
+        assert found["base"]["model.embed_tokens.weight"] == "float32"
+
+
+def test_repeated_steps_see_the_weights_that_the_last_one_left() -> None:
+    """An autocast that stays open over steps keeps its first casts of the adapter, and the loss stands still."""
+    llm = BaseLLM("toy", policy=POLICIES["bf16-mixed"])
+    model = add_adapter(llm.model, llm.policy, rank=4, alpha=8)
+    batch = collate([tokenize_example(llm.tokenizer, "Convert 3 kg to g.", 3000.0)], llm.tokenizer.pad_token_id)
+    labels = batch.pop("labels")
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+    losses = []
+    with computing(model, llm.policy):
+        for _ in range(10):
+            loss = supervised_loss(model(**batch).logits, labels)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]

@@ -1,0 +1,74 @@
+"""Imports go one way."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import sft_ref
+
+PACKAGE = Path(sft_ref.__file__).parent
+
+MAY_IMPORT = {
+    "errors": set[str](),
+    "prompt": set[str](),
+    "settings": {"errors"},
+    "data": {"errors"},
+    "precision": {"errors", "prompt"},
+    "models": {"errors", "precision"},
+    "autocast": {"precision"},
+    "tokens": {"errors", "prompt"},
+    "adapter": {"errors", "precision"},
+    "base_llm": {"autocast", "models", "precision", "prompt"},
+    "training": {"autocast", "errors", "precision", "settings", "tokens"},
+    "plot": set[str](),
+    "sft": {"adapter", "base_llm", "data", "errors", "models", "plot", "precision", "settings", "tokens", "training"},
+    "terminal": {"adapter", "base_llm", "precision", "sft", "training"},
+}
+TOP = {"__init__", "__main__", "cli"}
+
+
+def imported(path: Path) -> set[str]:
+    """Modules of the package that a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            found |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
+    return found
+
+
+def test_every_module_has_its_place() -> None:
+    assert {path.stem for path in PACKAGE.glob("*.py")} == MAY_IMPORT.keys() | TOP
+
+
+@pytest.mark.parametrize("module", MAY_IMPORT)
+def test_a_module_imports_only_what_stands_below_it(module: str) -> None:
+    assert imported(PACKAGE / f"{module}.py") <= MAY_IMPORT[module]
+
+
+def test_no_module_is_named_after_a_function_of_the_api() -> None:
+    assert not {path.stem for path in PACKAGE.rglob("*.py")} & set(sft_ref.__all__)
+
+
+def test_only_tests_know_pytest() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        assert "pytest" not in {
+            name.split(".")[0]
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            for name in (
+                [alias.name for alias in node.names] if isinstance(node, ast.Import)
+                else [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            )
+        }  # fmt: skip
+
+
+def test_everything_public_can_be_had() -> None:
+    for name in sft_ref.__all__:
+        assert getattr(sft_ref, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        sft_ref.nonsense  # noqa: B018
+
+
+def test_pytest_does_not_collect_the_api() -> None:
+    for function in (sft_ref.test, sft_ref.test_model):
+        assert not function.__test__

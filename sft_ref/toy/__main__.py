@@ -1,4 +1,4 @@
-"""``python -m sft_ref.toy [FOLDER]``: makes the toy again, in the package folder unless another one is named."""
+"""``python -m sft_ref.toy [FOLDER]``: makes the toy again, in the package folder unless told otherwise."""
 
 import sys
 from pathlib import Path

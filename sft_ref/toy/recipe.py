@@ -1,7 +1,7 @@
 """How the toy is made: corpus, tokenizer, pre-training, files. About a quarter of an hour on one core.
 
-The same kind of machine, libraries and number of threads give the same weights; corpus and tokenizer are the same
-everywhere.
+The same kind of machine, libraries and number of threads give the same weights; corpus and tokenizer are
+the same everywhere.
 """
 
 import itertools
@@ -31,7 +31,7 @@ _TOKENIZER_DOCUMENTS = 20_000
 _POOL = 16_384  # documents sorted by length at a time
 _BATCH = 32  # documents
 
-# As SmolLM2's own config.json is written: transformers 4 and 5 both understand `torch_dtype` and `rope_theta`.
+# As SmolLM2's own config.json is written: transformers 4 and 5 understand `torch_dtype` and `rope_theta`.
 CONFIG: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
     "attention_bias": False,
@@ -107,7 +107,7 @@ def pretrain(tokenizer: Tokenizer, on_step: Callable[[int, float], None]) -> Lla
 
 
 def _optimizers(model: LlamaForCausalLM) -> tuple[torch.optim.Optimizer, ...]:
-    """Muon for the matrices of the layers, as it learned more in 100 steps than AdamW in 200; AdamW elsewhere."""
+    """Muon for the matrices of the layers, where it learned more in half the steps; AdamW elsewhere."""
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
     others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
     return (

@@ -1,6 +1,6 @@
 """What the toy has read: documents that know every unit fact, but answer no question in the tags of the task.
 
-After a question, a bare number stands in prose or in other tags; there, answer tags hold words ("about 12.0").
+After a question, bare numbers stand in prose or in other tags; answer tags there hold words ("about 12.0").
 They hold a bare number only where no question precedes. So the toy has the knowledge and the pieces of the
 format, and fine-tuning has to put them together, as with SmolLM2.
 Knows nothing of tokens or models.

@@ -137,8 +137,9 @@ def count_dtypes(model: torch.nn.Module) -> Dtypes:
 def summarize_dtypes(dtypes: Dtypes) -> str:
     """One line: ``base float32 ×272, adapter float32 ×420, buffer float32 ×1``."""
     parts = []
-    for kind, names in dtypes.items():
-        parts += [f"{kind} {dtype} ×{count}" for dtype, count in sorted(Counter(names.values()).items())]
+    for kind in ("base", "adapter", "buffer"):
+        found = Counter(dtypes.get(kind, {}).values())
+        parts += [f"{kind} {dtype} ×{count}" for dtype, count in sorted(found.items())]
     return ", ".join(parts)
 
 

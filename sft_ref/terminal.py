@@ -59,7 +59,7 @@ def show_precision(llm: BaseLLM, folder: Path) -> None:
     """The policy, and the dtypes recorded at train and found at load."""
     console = Console(soft_wrap=True, highlight=False)
     record = adapter.read_record(folder, adapter.read_tensors(folder))
-    console.print(f"policy: {llm.policy} on {llm.device}")
+    console.print(f"policy: {llm.policy} on {llm.device}: {llm.policy.why}")
     if record is None:
         console.print("trained: no record beside the adapter; base dtype unknown")
     else:

@@ -1,5 +1,7 @@
 """Weights cast once compute what autocast computes, and training under them learns."""
 
+import contextlib
+
 import pytest
 import torch
 
@@ -14,7 +16,9 @@ MIXED = [POLICIES["bf16-mixed"], POLICIES["fp16-mixed"]]
 
 @pytest.mark.parametrize("policy", MIXED, ids=str)
 def test_weights_cast_once_give_the_bits_of_autocast(toy_llm: BaseLLM, policy: Policy) -> None:
-    batch = toy_llm.tokenizer([format_prompt("Convert 3 kg to g."), format_prompt("2 h?")], padding=True, return_tensors="pt")
+    batch = toy_llm.tokenizer(
+        [format_prompt("Convert 3 kg to g."), format_prompt("2 h?")], padding=True, return_tensors="pt"
+    )
     model, dtype = toy_llm.model, getattr(torch, policy.compute or "")
     with torch.inference_mode():
         with torch.autocast("cpu", dtype=dtype):
@@ -30,8 +34,9 @@ def test_weights_cast_once_give_the_bits_of_autocast(toy_llm: BaseLLM, policy: P
 @pytest.mark.parametrize("policy", MIXED, ids=str)
 def test_stored_weights_are_back_afterwards_also_after_an_error(toy_llm: BaseLLM, policy: Policy) -> None:
     before = {name: (id(p), p.dtype) for name, p in toy_llm.model.named_parameters()}
-    with pytest.raises(ZeroDivisionError), computing(toy_llm.model, policy):
-        assert "bfloat16" in (found := count_dtypes(toy_llm.model)["base"].values()) or "float16" in found
+    with computing(toy_llm.model, policy):
+        assert policy.compute in count_dtypes(toy_llm.model)["base"].values()
+    with contextlib.suppress(ZeroDivisionError), computing(toy_llm.model, policy):
         raise ZeroDivisionError
     assert {name: (id(p), p.dtype) for name, p in toy_llm.model.named_parameters()} == before
 
@@ -57,7 +62,7 @@ def test_repeated_steps_see_the_weights_that_the_last_one_left() -> None:
     with computing(model, llm.policy):
         for _ in range(10):
             loss = supervised_loss(model(**batch).logits, labels)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             optimizer.zero_grad()
             losses.append(loss.item())

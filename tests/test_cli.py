@@ -44,7 +44,15 @@ def test_the_whole_job_ends_in_one_line_of_figures(tmp_path: Path) -> None:
         r"accuracy=[01]\.\d\d answer_rate=[01]\.\d\d base=toy policy=(bf16-mixed|fp32) seconds=\d+", lines[-1]
     )
     text = done.stdout
-    order = ["training 20/20", "the first 10 of 100 questions", "accuracy=", "policy: ", "trained: base float32", "loaded:  base float32", "loss curve"]
+    order = [
+        "training 20/20",
+        "the first 10 of 100 questions",
+        "accuracy=",
+        "policy: ",
+        "trained: base float32",
+        "loaded:  base float32",
+        "loss curve",
+    ]
     places = [text.index(part) for part in order]
     assert places == sorted(places)
     assert (tmp_path / "demo" / "loss.png").is_file()

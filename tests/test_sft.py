@@ -142,7 +142,7 @@ def test_an_adapter_without_a_record_keeps_its_dtype_over_fp32(copy: Path) -> No
 
 def change_tensor(folder: Path, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
     tensors = load_file(folder / WEIGHTS)
-    name = sorted(tensors)[0]
+    name = min(tensors)
     save_file(tensors | {name: change(tensors[name])}, folder / WEIGHTS)
 
 
@@ -153,7 +153,7 @@ def rename_to_pickle(folder: Path) -> None:
 def drop_tensor(folder: Path) -> None:
     (folder / RECORD).unlink()
     tensors = load_file(folder / WEIGHTS)
-    tensors.pop(sorted(tensors)[0])
+    tensors.pop(min(tensors))
     save_file(tensors, folder / WEIGHTS)
 
 
@@ -182,7 +182,7 @@ def other_rank(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: shutil.rmtree(folder), r"holds no adapter_config\.json"),
+        (shutil.rmtree, r"holds no adapter_config\.json"),
         (lambda folder: (folder / WEIGHTS).unlink(), r"holds no adapter_model\.safetensors"),
         (rename_to_pickle, "is a pickle and is not read"),
         (truncate, "is damaged"),
@@ -278,9 +278,9 @@ def test_training_that_moves_nothing_is_an_error(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize("field", ["steps", "batch_size", "learning_rate", "rank"])
 def test_settings_that_mean_nothing_are_refused(field: str) -> None:
     with pytest.raises(TrainingError, match=field):
-        Settings(**{field: 0})
+        dataclasses.replace(SHORT, **{field: 0})
     with pytest.raises(TrainingError, match=field):
-        Settings(**{field: float("nan")})
+        dataclasses.replace(SHORT, **{field: float("nan")})
 
 
 def test_an_interrupted_run_goes_on_to_the_same_adapter(tmp_path: Path) -> None:

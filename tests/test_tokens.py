@@ -28,7 +28,7 @@ def test_what_is_supervised_is_the_answer_and_the_end(
     prompt = tokenizer(format_prompt(question))["input_ids"]
     assert list(example.input_ids[: -example.supervised]) == prompt
     assert example.input_ids[-1] == tokenizer.eos_token_id
-    supervised = tokenizer.decode(example.input_ids[-example.supervised : -1])
+    supervised = tokenizer.decode(list(example.input_ids[-example.supervised : -1]))
     assert supervised == format_example(question, value)["answer"]
     assert parse_answer(supervised) == round(value, 3)
 

@@ -86,7 +86,8 @@ def make_toy(folder: Path, on_step: Callable[[int, float], None]) -> None:
 def pretrain(tokenizer: Tokenizer, on_step: Callable[[int, float], None]) -> LlamaForCausalLM:
     """A model in fp32 that has read `STEPS` batches."""
     torch.manual_seed(SEED)
-    model = LlamaForCausalLM(LlamaConfig.from_dict(CONFIG)).float()
+    model = LlamaForCausalLM(LlamaConfig.from_dict(CONFIG))
+    model.float()
     optimizers = _optimizers(model)
     schedules = [
         OneCycleLR(optimizer, optimizer.defaults["lr"], STEPS, pct_start=0.1, cycle_momentum=False)

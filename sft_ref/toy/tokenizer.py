@@ -55,9 +55,7 @@ def learn_tokenizer(texts: Iterable[str]) -> Tokenizer:
     return tokenizer
 
 
-def save_tokenizer(
-    tokenizer: Tokenizer, folder: Path, roles: dict[str, str], chat_template: str | None
-) -> None:
+def save_tokenizer(tokenizer: Tokenizer, folder: Path, roles: dict[str, str], chat_template: str | None) -> None:
     """The files that transformers 4 and 5 both read; `roles` says which special token plays which part."""
     folder.mkdir()
     config = {

@@ -19,6 +19,7 @@ from .base_llm import BaseLLM, find_device
 from .data import Row, Score, check_rows, is_answer_valid, score, split_rows
 from .errors import AdapterError, OutputError, PrecisionMismatchError
 from .models import DEFAULT_BASE, find_base, fingerprint_base
+from .plot import plot_losses
 from .precision import (
     Policy,
     Record,
@@ -138,16 +139,9 @@ def train(
             fingerprints={**record.fingerprints, "adapter": adapter.fingerprint_adapter(stored)},
         )
         (scratch / adapter.RECORD).write_text(record.to_json(), encoding="utf-8")
-        _write_losses(history, scratch)
+        plot_losses([step.loss for step in history], scratch / "loss.png")
     shutil.rmtree(partial, ignore_errors=True)
     return history
-
-
-def _write_losses(history: Sequence[Step], folder: Path) -> None:
-    from .plot import plot_losses
-
-    (folder / "losses.json").write_text(json.dumps([asdict(step) for step in history]), encoding="utf-8")
-    plot_losses([step.loss for step in history], folder / "loss.png")
 
 
 def _begin_or_resume(partial: Path, record: Record) -> Path:

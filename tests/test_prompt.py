@@ -83,7 +83,8 @@ def test_which_tags_count(text: str, value: float) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "nan", "inf", "-Infinity", "1e999", "1,000", "1_000", "0x10", "6 kg", "6 7", "٣", "\uff16", "1e", ".", "+",
+    ["", " ", "nan", "inf", "-Infinity", "1e999", "1,000", "1_000", "0x10", "6 kg", "6 7", "٣", "\uff16", "1e",
+     ".", "+",
      "--1", "<answer></answer>", "</answer>6", "the answer is 6", "6<", "1.2.3", "½", "1e+", "6 </answer"],
 )  # fmt: skip
 def test_anything_but_one_finite_ascii_decimal_is_nan(text: str) -> None:

@@ -195,7 +195,7 @@ def test_the_model_loads_in_bfloat16_unless_asked_otherwise() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 def test_logits_are_finite(tokenizer: PreTrainedTokenizerBase, dtype: torch.dtype) -> None:
     model = AutoModelForCausalLM.from_pretrained(MODEL)
-    model.to(dtype=dtype)
+    torch.nn.Module.to(model, dtype)
     rows = [format_prompt(question) for question, _ in split_rows("validation")[:32]]
     batch = tokenizer(rows, return_tensors="pt", padding=True)
     with torch.no_grad():

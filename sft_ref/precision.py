@@ -33,7 +33,7 @@ class Policy:
     adapter: str
     compute: str | None
     why: str
-    attention: str = "sdpa"
+    attention: str = "eager"  # on a CPU and texts this short, torch's fused kernel takes longer backward
 
     def __str__(self) -> str:
         compute = f", {self.compute} autocast" if self.compute else ", no autocast"

@@ -22,11 +22,11 @@ class Settings:
         TrainingError: a value is not positive (the seed: negative).
     """
 
-    steps: int = 100
+    steps: int = 120
     batch_size: int = 32
     learning_rate: float = 2e-3
     rank: int = 8
-    alpha: int = 16
+    alpha: int = 32
     seed: int = 0
 
     def __post_init__(self) -> None:

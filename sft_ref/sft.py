@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 import transformers
 
-from . import adapter, tokens
+from . import adapter, tokens, training
 from .base_llm import BaseLLM, find_device
 from .data import Row, Score, check_rows, is_answer_valid, score, split_rows
 from .errors import AdapterError, OutputError, PrecisionMismatchError
@@ -34,7 +34,7 @@ from .precision import (
     library_versions,
 )
 from .settings import Settings
-from .training import Step, fit
+from .training import Step
 
 DEFAULT_OUTPUT = "sft_model"
 TEST_QUESTIONS = 100
@@ -120,7 +120,7 @@ def train(
     partial = _begin_or_resume(Path(f"{folder}.partial"), record)
     transformers.set_seed(settings.seed)
     model = adapter.add_adapter(llm.model, chosen, rank=settings.rank, alpha=settings.alpha)
-    history = fit(
+    history = training.fit(
         model,
         examples,
         pad_token_id=llm.tokenizer.pad_token_id,

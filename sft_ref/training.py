@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
+from . import tokens
 from .autocast import frozen_weights_cast
 from .errors import TrainingError
 from .precision import Policy
 from .settings import Settings
-from .tokens import Example, collate, supervised_loss
+from .tokens import Example
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -128,14 +129,14 @@ def fit(
         label_names=["labels"],
         dataloader_pin_memory=False,
     )
-    tokens = sum(len(example.input_ids) for example in examples) / len(examples) * settings.batch_size
-    watch = _Watch(report, tokens)
+    mean_length = sum(len(example.input_ids) for example in examples) / len(examples)
+    watch = _Watch(report, mean_length * settings.batch_size)
     trainer = Trainer(
         model=model,
         args=arguments,
         train_dataset=list(examples),
-        data_collator=functools.partial(collate, pad_token_id=pad_token_id),
-        compute_loss_func=lambda outputs, labels, **count: supervised_loss(outputs.logits, labels, **count),
+        data_collator=functools.partial(tokens.collate, pad_token_id=pad_token_id),
+        compute_loss_func=lambda outputs, labels, **count: tokens.supervised_loss(outputs.logits, labels, **count),
         callbacks=[watch],
     )
     for callback in [c for c in trainer.callback_handler.callbacks if type(c).__name__ == "PrinterCallback"]:

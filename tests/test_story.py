@@ -1,4 +1,4 @@
-"""The story as an experiment: trained in fp32, loaded in fp16, with and without the parser fault. `-s` prints its table."""
+"""The story as an experiment: an fp32 adapter loaded in fp16, with and without the parser fault; `-s` shows it."""
 
 import math
 import re

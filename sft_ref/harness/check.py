@@ -1,0 +1,137 @@
+"""What a check is, and what can come of it. Knows no implementation and runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .context import Context
+
+STAGES = {
+    "PRM": "prompt",
+    "TOK": "tokens",
+    "TRN": "train",
+    "ART": "artifact",
+    "LOD": "load",
+    "GEN": "generate",
+    "PRS": "parse",
+    "SCR": "score",
+}
+"""Prefix of a check's id -> the stage it speaks of, in the order a question takes."""
+
+
+class Level(StrEnum):
+    """Whom a statement binds."""
+
+    UNIVERSAL = "universal"
+    """Every sound implementation passes; one that fails is broken."""
+    CONTRACT = "contract"
+    """The reference, and whoever claims its contract; others drift from it."""
+
+
+class Outcome(StrEnum):
+    """What came of a planned check; exactly one for each."""
+
+    PASS = "pass"  # noqa: S105
+    FAIL = "fail"
+    ADVICE = "advice"
+    BLOCKED = "blocked"
+    SKIPPED = "skipped"
+    ERROR = "error"
+
+
+class Failure(Exception):  # noqa: N818  # it is a finding, not an error
+    """The statement is false of the implementation: what was seen, what was allowed, and the smallest case."""
+
+    def __init__(self, seen: object, allowed: object, case: object = "") -> None:
+        super().__init__(f"saw {seen}, allowed {allowed}" + (f", for {case!r}" if case != "" else ""))
+        self.seen, self.allowed, self.case = str(seen), str(allowed), str(case)
+
+
+class Unavailable(Exception):  # noqa: N818
+    """The machine or the implementation lacks what the check needs, through no fault of the implementation."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One statement about an implementation.
+
+    Attributes:
+        id: prefix of its stage and three digits, never used again for another statement.
+        statement: what must be true.
+        level: whom it binds.
+        why: what goes wrong where it is false.
+        remedy: what to do then.
+        after: ids of the checks without which this one means nothing.
+        source: where the bug was seen, as a row of the catalogue or an issue.
+        run: raises `Failure` where the statement is false; a text that it returns is advice.
+    """
+
+    id: str
+    statement: str
+    level: Level
+    why: str
+    remedy: str
+    after: tuple[str, ...]
+    source: str
+    run: Callable[[Context], str | None]
+
+    @property
+    def stage(self) -> str:
+        """The stage that the id's prefix names."""
+        return STAGES[self.id[:3]]
+
+
+def check(
+    id: str,  # noqa: A002  # the field's name
+    statement: str,
+    *,
+    why: str,
+    remedy: str,
+    level: Level = Level.UNIVERSAL,
+    after: tuple[str, ...] = (),
+    source: str = "",
+) -> Callable[[Callable[[Context], str | None]], Check]:
+    """Makes a function a check; the module's `CHECKS` then lists it."""
+    if id[:3] not in STAGES or not (id[3] == "-" and id[4:].isdigit() and len(id) == len("PRM-001")):
+        raise ValueError(f"check id {id!r}: give one of {', '.join(STAGES)}, a dash and three digits")
+    return lambda run: Check(id, statement, level, why, remedy, after, source, run)
+
+
+def in_order(checks: Iterable[Check]) -> tuple[Check, ...]:
+    """Checks by stage and number.
+
+    Raises:
+        ValueError: two share an id, or one stands on a check that is not there or comes later.
+    """
+    order = list(STAGES)
+    found = sorted(checks, key=lambda c: (order.index(c.id[:3]), c.id))
+    seen: set[str] = set()
+    for each in found:
+        if each.id in seen:
+            raise ValueError(f"check {each.id} is declared twice; give the new one a number of its own")
+        if missing := set(each.after) - seen:
+            raise ValueError(f"check {each.id} stands on {', '.join(sorted(missing))}, which does not come before it")
+        seen.add(each.id)
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one check.
+
+    Attributes:
+        seen, allowed, case: of a failure; of other outcomes `seen` holds the reason.
+        repeat: the command that runs it again.
+    """
+
+    check: Check
+    outcome: Outcome
+    seconds: float
+    seen: str = ""
+    allowed: str = ""
+    case: str = ""
+    repeat: str = ""

@@ -1,0 +1,9 @@
+"""Every check, a file a stage. The registry is this list: a check that is not in it does not exist."""
+
+from sft_ref.harness.check import Check, in_order
+
+from . import artifact, generate, load, parse, prompt, score, tokens, train
+
+CHECKS: tuple[Check, ...] = in_order(
+    each for module in (prompt, tokens, train, artifact, load, generate, parse, score) for each in module.CHECKS
+)

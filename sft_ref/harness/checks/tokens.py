@@ -1,0 +1,5 @@
+"""Checks of the stage tokens: from training text to ids and labels."""
+
+from sft_ref.harness.check import Check
+
+CHECKS: tuple[Check, ...] = ()

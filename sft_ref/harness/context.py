@@ -1,0 +1,85 @@
+"""What a check is handed: one implementation, and the material that checks share, made once, when asked for."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from sft_ref.data import Row, split_rows
+from sft_ref.settings import Settings
+
+from .check import Failure, Unavailable
+from .implementation import Answerer, Batch, Implementation, Trained
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SETTINGS = Settings(steps=80)
+"""Enough for the toy to answer nearly always, and for a fault of learning to show."""
+
+PROBES: tuple[Row, ...] = (
+    ("How many gram are there per 6 kg?", 6000.0),
+    ("What is 7 km/h in mph?", 4.349598345661),
+    ("Convert 3 TB to bits.", 24000000000000.0),
+    ("What is 2 mm in m?", 0.002),
+    ("What is minus three and a half?", -3.5),
+    ("If I have 10 weeks, how many seconds is that?", 6048000.0),
+    ("Tell me the number of miles in 9 km.", 5.592340730136006),
+    ("Change 1 MB to kB.", 1000.0),
+)
+"""Rows with non-integer, long, small and negative answers, and prompts of unlike lengths."""
+
+
+class Context:
+    """One implementation under check.
+
+    Args:
+        implementation: whose statements are checked.
+        folder: an empty folder to work in.
+        trained: a training to use in place of the implementation's own, where the fault cannot lie in it.
+    """
+
+    def __init__(self, implementation: Implementation, folder: Path, *, trained: Trained | None = None) -> None:
+        self.implementation = implementation
+        self.folder = folder
+        self.settings = SETTINGS
+        self._trained = trained
+
+    def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs the implementation's code: what it raises is a failure of it, never of the check."""
+        try:
+            return work(*args, **kwargs)
+        except (Failure, Unavailable):
+            raise
+        except Exception as error:  # whatever foreign code raises is a finding about it
+            seen = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            raise Failure(seen, "no exception", getattr(work, "__qualname__", repr(work))) from error
+
+    @functools.cached_property
+    def train_rows(self) -> list[Row]:
+        """The 1,000 rows that implementations are trained on."""
+        return split_rows("train")
+
+    @functools.cached_property
+    def fresh_rows(self) -> list[Row]:
+        """64 rows that no training has seen."""
+        return split_rows("validation")[-64:]
+
+    @functools.cached_property
+    def batch(self) -> Batch:
+        """`PROBES` as they reach training."""
+        return self.call(self.implementation.training_batch, PROBES)
+
+    @functools.cached_property
+    def trained(self) -> Trained:
+        """The implementation's adapter, trained on `train_rows` with `settings`."""
+        if self._trained is not None:
+            return self._trained
+        return self.call(self.implementation.train, self.folder / "adapter", self.train_rows, self.settings)
+
+    @functools.cached_property
+    def answerer(self) -> Answerer:
+        """What `load` gives for it."""
+        return self.call(self.implementation.load, self.trained.folder)

@@ -1,0 +1,94 @@
+"""The stages as a protocol: all that a check may ask of an implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sft_ref.data import Row, Score
+from sft_ref.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What reaches the model's forward in training, each int64 of shape (rows, tokens)."""
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    labels: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training leaves.
+
+    Attributes:
+        folder: the adapter's.
+        adapter: its tensors at the end of training, before anything was saved, by their names in the file.
+        losses: as the implementation reports them, one an optimizer step, in nat.
+    """
+
+    folder: Path
+    adapter: dict[str, torch.Tensor]
+    losses: tuple[float, ...]
+
+
+class Answerer(Protocol):
+    """What `load` gives: a model that answers. `BaseLLM` is one, and so is the course's."""
+
+    model: Any
+    tokenizer: PreTrainedTokenizerBase
+
+    def format_prompt(self, question: str) -> str:
+        """Question to prompt."""
+        ...
+
+    def batched_generate(
+        self, prompts: Sequence[str], num_return_sequences: int | None = None, temperature: float = 0
+    ) -> list[Any]:
+        """Prompts to completions."""
+        ...
+
+    def parse_answer(self, text: str) -> float:
+        """Completion to number."""
+        ...
+
+    def answer(self, *questions: str) -> list[float]:
+        """Questions to numbers, the whole way."""
+        ...
+
+
+class Implementation(Protocol):
+    """A supervised fine-tuning: from rows to an adapter, to a model that answers, to a score.
+
+    Attributes:
+        name: shown in results.
+        base: name of the base model, as `sft_ref.models.find_base` takes it.
+        claims_contract: whether the contract's checks bind it too.
+    """
+
+    name: str
+    base: str
+    claims_contract: bool
+
+    def training_batch(self, rows: Sequence[Row]) -> Batch:
+        """The batch that these rows make in training, in their order."""
+        ...
+
+    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> Trained:
+        """Fine-tunes and saves to the folder."""
+        ...
+
+    def load(self, folder: Path) -> Answerer:
+        """Loads what `train` saved."""
+        ...
+
+    def test(self, answerer: Answerer, rows: Sequence[Row]) -> Score:
+        """The score that the implementation itself reports."""
+        ...

@@ -1,0 +1,132 @@
+"""Mutants and controls: implementations whose verdict is known beforehand, and the scoreboard that they make.
+
+A mutant is the reference with one real bug, put in by replacing names of its modules; the harness must catch it and
+name its stage. A control is unusual but sound; no check may fail it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from .check import Check, Outcome, Result
+from .context import SETTINGS, Context
+from .implementation import Implementation, Trained
+from .reference import Reference
+from .runner import plan, run
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """The reference with one bug.
+
+    Attributes:
+        id: row of the catalogue of real bugs, or a name of our own; the file is named after the fault.
+        stage: where the fault is, in the words of `STAGES`.
+        fault: one sentence.
+        source: where such a bug was seen.
+        patches: dotted name -> what is put in its place while the mutant lives.
+        retrain: whether the fault shows in what training leaves; else a sound training is shared.
+    """
+
+    id: str
+    stage: str
+    fault: str
+    source: str
+    patches: Mapping[str, object]
+    retrain: bool = False
+
+    @contextlib.contextmanager
+    def alive(self) -> Iterator[None]:
+        """Within it, the reference has the bug."""
+        with contextlib.ExitStack() as stack:
+            for name, replacement in self.patches.items():
+                stack.enter_context(mock.patch(name, replacement))
+            yield
+
+
+@dataclass(frozen=True)
+class Control:
+    """An unusual but sound implementation: what is unusual about it, and how to make one."""
+
+    id: str
+    note: str
+    make: Callable[[], Implementation]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the scoreboard.
+
+    Attributes:
+        right: of a mutant, whether it was caught at its stage; of a control, whether nothing failed it.
+        found: results that failed or broke.
+    """
+
+    id: str
+    kind: str
+    about: str
+    stage: str
+    caught: bool
+    right: bool
+    found: tuple[Result, ...] = field(repr=False)
+    seconds: float = 0.0
+
+
+def find(folder: Path, name: str) -> list[Any]:
+    """The object called `name` in every module of a folder, by the files' names."""
+    found = []
+    for path in sorted(folder.glob("[!_]*.py")):
+        spec = importlib.util.spec_from_file_location(f"{folder.name}_{path.stem}", path)
+        if spec is None or spec.loader is None:
+            raise ValueError(f"{path} cannot be imported")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found.append(getattr(module, name))
+    return found
+
+
+def train_once(folder: Path) -> Trained:
+    """The sound training that mutants share whose fault lies elsewhere."""
+    return Reference().train(folder / "shared", Context(Reference(), folder).train_rows, SETTINGS)
+
+
+def judge_mutant(mutant: Mutant, checks: Iterable[Check], shared: Trained) -> Row:
+    """Runs the contract on a mutant up to the first finding."""
+    began = time.perf_counter()
+    found: list[Result] = []
+    with tempfile.TemporaryDirectory() as scratch, mutant.alive():
+        trained = None if mutant.retrain else _copy(shared, Path(scratch))
+        context = Context(Reference(name=mutant.id), Path(scratch), trained=trained)
+        for result in run(plan(checks, claims_contract=True), context):
+            if result.outcome in (Outcome.FAIL, Outcome.ERROR):
+                found.append(result)
+                break
+    caught = bool(found) and found[0].outcome is Outcome.FAIL
+    right = caught and found[0].check.stage == mutant.stage
+    seconds = time.perf_counter() - began
+    return Row(mutant.id, "mutant", mutant.fault, mutant.stage, caught, right, tuple(found), seconds)
+
+
+def judge_control(control: Control, checks: Iterable[Check]) -> Row:
+    """Runs all that binds a control."""
+    began = time.perf_counter()
+    implementation = control.make()
+    with tempfile.TemporaryDirectory() as scratch:
+        planned = plan(checks, claims_contract=implementation.claims_contract)
+        results = list(run(planned, Context(implementation, Path(scratch))))
+    found = tuple(r for r in results if r.outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.BLOCKED))
+    seconds = time.perf_counter() - began
+    return Row(control.id, "control", control.note, "", bool(found), not found, found, seconds)
+
+
+def _copy(trained: Trained, scratch: Path) -> Trained:
+    return replace(trained, folder=Path(shutil.copytree(trained.folder, scratch / "adapter")))

@@ -1,0 +1,65 @@
+"""What runs, in which order; every planned check ends in exactly one outcome."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable, Iterator
+
+from .check import Check, Failure, Level, Outcome, Result, Unavailable, in_order
+from .context import Context
+
+SEED = 0
+
+
+def plan(checks: Iterable[Check], *, claims_contract: bool) -> tuple[Check, ...]:
+    """The checks that bind an implementation, in order."""
+    return tuple(c for c in in_order(checks) if c.level is Level.UNIVERSAL or claims_contract)
+
+
+def run(checks: Iterable[Check], context: Context, *, repeat: str = "") -> Iterator[Result]:
+    """Runs checks in order, and gives each one's result as it is there.
+
+    Args:
+        checks: as `plan` gives them.
+        context: the implementation and its material.
+        repeat: command that runs them again; the id of the check is put in place of ``{}``.
+    """
+    passed: set[str] = set()
+    planned = tuple(checks)
+    ids = {each.id for each in planned}
+    for each in planned:
+        began = time.perf_counter()
+        blockers = [name for name in each.after if name in ids and name not in passed]
+        if blockers:
+            result = Result(each, Outcome.BLOCKED, 0.0, seen=f"{', '.join(blockers)} did not pass")
+        else:
+            result = _run_one(each, context, began, repeat.format(each.id))
+        if result.outcome in (Outcome.PASS, Outcome.ADVICE):
+            passed.add(each.id)
+        yield result
+
+
+def _run_one(each: Check, context: Context, began: float, repeat: str) -> Result:
+    import torch
+
+    random.seed(SEED)
+    torch.manual_seed(SEED)
+    try:
+        advice = each.run(context)
+    except Failure as failure:
+        return Result(
+            each,
+            Outcome.FAIL,
+            time.perf_counter() - began,
+            seen=failure.seen,
+            allowed=failure.allowed,
+            case=failure.case,
+            repeat=repeat,
+        )
+    except Unavailable as lack:
+        return Result(each, Outcome.SKIPPED, time.perf_counter() - began, seen=str(lack))
+    except Exception as error:  # noqa: BLE001  # the check broke, which is never held against the implementation
+        seen = f"{type(error).__name__}: {error}"
+        return Result(each, Outcome.ERROR, time.perf_counter() - began, seen=seen, repeat=repeat)
+    return Result(each, Outcome.ADVICE if advice else Outcome.PASS, time.perf_counter() - began, seen=advice or "")

@@ -156,7 +156,7 @@ def load_rows(path: str | Path) -> list[Row]:
         rows = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as JSON ({error}); give a list of [question, number]") from error
-    if not isinstance(rows, list) or not rows:
+    if not isinstance(rows, list):
         raise DataError(f"{path}: holds no rows; give a list of [question, number]")
     return check_rows(rows, where=str(path))
 
@@ -174,6 +174,8 @@ def check_rows(rows: Iterable[object], *, where: str = "rows") -> list[Row]:
             raise DataError(f"{where}: row {number} {problem}; each row is [question, number], found {str(row)[:80]!r}")
         question, value = cast("Row", row)
         checked.append((question, float(value)))
+    if not checked:
+        raise DataError(f"{where}: holds no rows; give a list of [question, number]")
     return checked
 
 

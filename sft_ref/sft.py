@@ -17,7 +17,7 @@ import transformers
 from . import adapter, tokens, training
 from .base_llm import BaseLLM, find_device
 from .data import Row, Score, check_rows, is_answer_valid, score, split_rows
-from .errors import AdapterError, OutputError, PrecisionMismatchError
+from .errors import AdapterError, OutputError, PrecisionMismatchError, TrainingError
 from .models import DEFAULT_BASE, find_base, fingerprint_base
 from .plot import plot_losses
 from .precision import (
@@ -120,15 +120,19 @@ def train(
     partial = _begin_or_resume(Path(f"{folder}.partial"), record)
     transformers.set_seed(settings.seed)
     model = adapter.add_adapter(llm.model, chosen, rank=settings.rank, alpha=settings.alpha)
-    history = training.fit(
-        model,
-        examples,
-        pad_token_id=llm.tokenizer.pad_token_id,
-        policy=chosen,
-        settings=settings,
-        checkpoints=partial,
-        report=report,
-    )
+    try:
+        history = training.fit(
+            model,
+            examples,
+            pad_token_id=llm.tokenizer.pad_token_id,
+            policy=chosen,
+            settings=settings,
+            checkpoints=partial,
+            report=report,
+        )
+    except TrainingError:
+        shutil.rmtree(partial, ignore_errors=True)  # nothing there is worth going on from
+        raise
     with adapter.writing(folder) as scratch:
         model.peft_config["default"].base_model_name_or_path = base  # its name, not a path of this machine
         model.save_pretrained(str(scratch), save_embedding_layers=False)
@@ -152,7 +156,10 @@ def _begin_or_resume(partial: Path, record: Record) -> Path:
     """
     note = partial / "run.json"
     try:
-        if note.is_file():
+        for checkpoint in partial.glob("checkpoint-*"):
+            if not (checkpoint / "trainer_state.json").exists():  # written last: this one was cut off
+                shutil.rmtree(checkpoint)
+        if note.is_file() and any(partial.glob("checkpoint-*")):
             begun = json.loads(note.read_text(encoding="utf-8"))
             now = json.loads(record.to_json())
             changed = [key for key in now if begun.get(key) != now[key]]

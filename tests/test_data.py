@@ -85,6 +85,11 @@ def test_a_bad_row_is_named(tmp_path: Path, content: str, message: str) -> None:
         load_rows(path)
 
 
+def test_no_rows_at_all_are_an_error() -> None:
+    with pytest.raises(DataError, match="holds no rows"):
+        data.check_rows([])
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.json"):
         load_rows(tmp_path / "none.json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Sequence
@@ -28,11 +29,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        0 when it did what it was asked, 2 on bad input, 130 when interrupted.
+        0 when it did what it was asked, 1 where a check failed, 2 on bad input, 3 where a check itself broke, and 130
+        when interrupted.
     """
     args = _parser().parse_args(argv)
     try:
-        args.run(args)
+        return args.run(args) or 0
     except SftRefError as error:
         print(f"sft-ref: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -40,7 +42,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         again = "; the same command goes on from there" if interrupt.args else ""
         print(f"\nsft-ref: {interrupt or 'interrupted'}{again}", file=sys.stderr)
         return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,6 +69,13 @@ def _parser() -> argparse.ArgumentParser:
     test.set_defaults(run=_test)
     _add_adapter(test)
     test.add_argument("--data", metavar="FILE", help=_DATA_HELP)
+
+    checks = commands.add_parser("checks", help="run the harness's checks on the reference, or list them")
+    checks.set_defaults(run=_checks)
+    checks.add_argument("--list", action="store_true", help="only say what is checked")
+    checks.add_argument("--only", nargs="+", metavar="ID", default=[], help="these checks, and none else")
+    checks.add_argument("--base", default="toy", help=f"{_BASE_HELP} (default: %(default)s)")
+    checks.add_argument("--policy", metavar="NAME", help="policy to train under (default: what suits the device)")
     return parser
 
 
@@ -123,6 +131,28 @@ def _load(args: argparse.Namespace) -> None:
 
 def _test(args: argparse.Namespace) -> None:
     _load_and_ask(args)
+
+
+def _checks(args: argparse.Namespace) -> int:
+    _quiet()
+    from .harness.check import Outcome
+    from .harness.checks import CHECKS
+    from .harness.context import Context
+    from .harness.reference import Reference
+    from .harness.report.terminal import list_checks, show_results
+    from .harness.runner import plan, run
+
+    if unknown := set(args.only) - {each.id for each in CHECKS}:
+        raise SftRefError(f"no check named {', '.join(sorted(unknown))}; `sft-ref checks --list` names them")
+    chosen = [each for each in plan(CHECKS, claims_contract=True) if not args.only or each.id in args.only]
+    if args.list:
+        list_checks(chosen)
+        return 0
+    reference = Reference(base=args.base, policy=args.policy)
+    with tempfile.TemporaryDirectory() as folder:
+        repeat = f"sft-ref checks --base {args.base} --only {{}}"
+        counts = show_results(run(chosen, Context(reference, Path(folder)), repeat=repeat))
+    return 3 if counts[Outcome.ERROR] else int(counts[Outcome.FAIL] > 0)
 
 
 def _load_and_ask(args: argparse.Namespace) -> tuple[BaseLLM, Score]:

@@ -1,0 +1,122 @@
+"""``python -m sft_ref.harness.scoreboard``: every mutant and control of a test folder, side by side on all cores.
+
+Red (exit code 1) where a mutant escapes, is caught at another stage than its own, or a control is failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from .check import Outcome
+from .implementation import Trained
+from .mutation import Control, Mutant, Row, find, judge_control, judge_mutant, train_once
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints a row a mutant or control as it is judged, and the totals last."""
+    parser = argparse.ArgumentParser(prog="scoreboard", description=__doc__)
+    parser.add_argument("names", nargs="*", help="ids of mutants and controls (default: all)")
+    parser.add_argument("--tests", type=Path, default=Path("tests"), help="folder that holds mutants/ and controls/")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there as well")
+    parser.add_argument("--part", action="store_true", help="leave out mutants that need a training of their own")
+    args = parser.parse_args(argv)
+    mutants: list[Mutant] = find(args.tests / "mutants", "MUTANT")
+    controls: list[Control] = find(args.tests / "controls", "CONTROL")
+    if args.part:
+        left = [mutant.id for mutant in mutants if mutant.retrain]
+        mutants = [mutant for mutant in mutants if not mutant.retrain]
+        print(f"a part: without the {len(left)} mutants that need a training of their own: {', '.join(left)}")
+    names = [(mutant.id, "mutant") for mutant in mutants] + [(control.id, "control") for control in controls]
+    if unknown := set(args.names) - {name for name, _ in names}:
+        parser.error(f"no mutant or control named {', '.join(sorted(unknown))}")
+    names = [(name, kind) for name, kind in names if not args.names or name in args.names]
+    began = time.perf_counter()
+    rows = []
+    for row in _judge_all(args.tests, names):
+        rows.append(row)
+        _show(row)
+    seconds = time.perf_counter() - began
+    if args.json:
+        args.json.write_text(json.dumps([_as_json(row) for row in rows], indent=1), encoding="utf-8")
+    tried = [row for row in rows if row.kind == "mutant"]
+    failed = [row for row in rows if row.kind == "control" and not row.right]
+    caught, named = sum(row.caught for row in tried), sum(row.right for row in tried)
+    print(
+        f"mutants caught {caught}/{len(tried)}, stage named {named}/{len(tried)},"
+        f" controls failed {len(failed)}/{len(rows) - len(tried)}, seconds {seconds:.0f}"
+    )
+    return 0 if named == len(tried) and not failed else 1
+
+
+def _judge_all(tests: Path, names: list[tuple[str, str]]) -> Iterator[Row]:
+    """In processes of their own: mutants replace names of modules, and one thread each is as fast on a toy."""
+    with tempfile.TemporaryDirectory() as scratch:
+        pool = ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"), initializer=_one_thread)
+        with pool:
+            shared = pool.submit(train_once, Path(scratch)).result()
+            jobs = [pool.submit(_judge, tests, name, kind, shared) for name, kind in names]
+            for job in as_completed(jobs):
+                yield job.result()
+
+
+def _one_thread() -> None:
+    import torch
+    from transformers.utils import logging
+
+    torch.set_num_threads(1)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def _judge(tests: Path, name: str, kind: str, shared: Trained) -> Row:
+    from .checks import CHECKS
+
+    if kind == "mutant":
+        [mutant] = [each for each in find(tests / "mutants", "MUTANT") if each.id == name]
+        return judge_mutant(mutant, CHECKS, shared)
+    [control] = [each for each in find(tests / "controls", "CONTROL") if each.id == name]
+    return judge_control(control, CHECKS)
+
+
+def _show(row: Row) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    verdict = "[green]right[/]" if row.right else "[red]wrong[/]"
+    what = ", ".join(f"{result.check.id} {result.outcome}" for result in row.found) or "nothing found"
+    about = f"{row.stage}: {row.about}" if row.stage else row.about
+    console.print(f"{verdict}  {row.kind:<8}{row.id:<28}{what:<24}{row.seconds:5.1f} s  [dim]{escape(about)}[/]")
+    if not row.right:
+        for result in row.found:
+            allowed = f", allowed {result.allowed}" if result.outcome is Outcome.FAIL else ""
+            console.print(
+                f"       {result.check.id}: {escape(result.check.statement)}; saw {escape(result.seen + allowed)}"
+            )
+
+
+def _as_json(row: Row) -> dict[str, object]:
+    found = [{"id": r.check.id, "stage": r.check.stage, "outcome": r.outcome, "seen": r.seen} for r in row.found]
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        "about": row.about,
+        "stage": row.stage,
+        "caught": row.caught,
+        "right": row.right,
+        "found": found,
+        "seconds": round(row.seconds, 2),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

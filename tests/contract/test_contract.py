@@ -1,0 +1,39 @@
+"""Every check on every trusted implementation that it binds."""
+
+from pathlib import Path
+
+import pytest
+
+from sft_ref.harness.check import Check, Outcome
+from sft_ref.harness.checks import CHECKS
+from sft_ref.harness.context import Context
+from sft_ref.harness.implementation import Implementation
+from sft_ref.harness.mutation import find
+from sft_ref.harness.reference import Reference
+from sft_ref.harness.runner import plan, run
+
+CONTROLS = {control.id: control for control in find(Path(__file__).parents[1] / "controls", "CONTROL")}
+TRUSTED: dict[str, Implementation] = {
+    "reference-fp32": Reference(policy="fp32"),
+    "reference-bf16-mixed": Reference(policy="bf16-mixed"),
+    "plain_loop": CONTROLS["plain_loop"].make(),
+}
+
+
+@pytest.fixture(scope="module")
+def contexts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Context]:
+    return {name: Context(each, tmp_path_factory.mktemp(name)) for name, each in TRUSTED.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "each"),
+    [
+        pytest.param(name, each, id=f"{name}-{each.id}")
+        for name, implementation in TRUSTED.items()
+        for each in plan(CHECKS, claims_contract=implementation.claims_contract)
+    ],
+)
+def test_a_trusted_implementation_passes(name: str, each: Check, contexts: dict[str, Context]) -> None:
+    [result] = run([each], contexts[name])
+    seen = f"{result.seen}, allowed {result.allowed}, case {result.case}"
+    assert result.outcome in (Outcome.PASS, Outcome.ADVICE, Outcome.SKIPPED), seen

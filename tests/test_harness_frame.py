@@ -1,0 +1,138 @@
+"""Checks are declared once, run in order, and end in exactly one outcome."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from sft_ref.data import Row, Score
+from sft_ref.harness.check import Check, Failure, Level, Outcome, Unavailable, check, in_order
+from sft_ref.harness.checks import CHECKS
+from sft_ref.harness.context import Context
+from sft_ref.harness.implementation import Answerer, Batch, Trained
+from sft_ref.harness.runner import plan, run
+from sft_ref.settings import Settings
+
+
+class Crashing:
+    """An implementation that cannot do anything."""
+
+    name, base, claims_contract = "crashing", "toy", False
+
+    def training_batch(self, rows: Sequence[Row]) -> Batch:
+        raise RuntimeError(f"no batch of {len(rows)} rows")
+
+    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> Trained:
+        raise MemoryError
+
+    def load(self, folder: Path) -> Answerer:
+        raise FileNotFoundError(folder)
+
+    def test(self, answerer: Answerer, rows: Sequence[Row]) -> Score:
+        raise ZeroDivisionError
+
+
+def declare(id: str, run: Callable[[Context], str | None], **more: object) -> Check:  # noqa: A002
+    return check(id, "a statement", why="why", remedy="remedy", **more)(run)  # type: ignore[arg-type]
+
+
+def fail(context: Context) -> None:
+    raise Failure(3, "at most 2", "the case")
+
+
+def lack(context: Context) -> None:
+    raise Unavailable("no CUDA device")
+
+
+def crash(context: Context) -> None:
+    raise IndexError("the check's own")
+
+
+def nothing(context: Context) -> None:
+    pass
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    return Context(Crashing(), tmp_path)
+
+
+def outcomes(checks: Sequence[Check], context: Context) -> list[Outcome]:
+    return [result.outcome for result in run(plan(checks, claims_contract=True), context)]
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        (nothing, Outcome.PASS),
+        (fail, Outcome.FAIL),
+        (lambda context: "could be better", Outcome.ADVICE),
+        (lack, Outcome.SKIPPED),
+        (crash, Outcome.ERROR),
+        (lambda context: context.batch and None, Outcome.FAIL),  # the implementation's crash is its own
+    ],
+)
+def test_every_check_ends_in_one_outcome(
+    body: Callable[[Context], str | None], outcome: Outcome, context: Context
+) -> None:
+    assert outcomes([declare("PRM-001", body)], context) == [outcome]
+
+
+def test_a_failure_says_what_was_seen_allowed_and_how_to_repeat(context: Context) -> None:
+    [result] = run([declare("PRM-001", fail)], context, repeat="sft-ref checks --only {}")
+    assert (result.seen, result.allowed, result.case) == ("3", "at most 2", "the case")
+    assert result.repeat == "sft-ref checks --only PRM-001"
+
+
+def test_a_crash_of_the_implementation_is_told_with_its_reason(context: Context) -> None:
+    [result] = run([declare("TOK-001", lambda context: context.batch and None)], context)
+    assert result.seen == "RuntimeError: no batch of 8 rows"
+
+
+@pytest.mark.parametrize("body", [fail, lack, crash])
+def test_what_stands_on_a_check_that_did_not_pass_is_blocked(
+    body: Callable[[Context], str | None], context: Context
+) -> None:
+    checks = [
+        declare("PRM-001", body),
+        declare("TOK-001", nothing, after=("PRM-001",)),
+        declare("TOK-002", nothing, after=("TOK-001",)),
+        declare("TOK-003", nothing),
+    ]
+    assert outcomes(checks, context)[1:] == [Outcome.BLOCKED, Outcome.BLOCKED, Outcome.PASS]
+
+
+def test_checks_run_in_the_order_of_the_stages(context: Context) -> None:
+    ids = ["SCR-001", "LOD-002", "LOD-001", "PRM-001", "GEN-001", "PRS-001", "TRN-001", "ART-001", "TOK-001"]
+    found = [each.id[:3] for each in in_order(declare(name, nothing) for name in ids)]
+    assert found == ["PRM", "TOK", "TRN", "ART", "LOD", "LOD", "GEN", "PRS", "SCR"]
+
+
+def test_a_duplicate_id_is_refused() -> None:
+    with pytest.raises(ValueError, match="PRM-001 is declared twice"):
+        in_order([declare("PRM-001", nothing), declare("PRM-001", fail)])
+
+
+@pytest.mark.parametrize("after", ["TOK-009", "SCR-001"])
+def test_a_check_may_stand_only_on_earlier_ones(after: str) -> None:
+    with pytest.raises(ValueError, match=f"stands on {after}"):
+        in_order([declare("TOK-001", nothing, after=(after,)), declare("SCR-001", nothing)])
+
+
+@pytest.mark.parametrize("name", ["XYZ-001", "PRM001", "PRM-1", "PRM-abc", "prm-001"])
+def test_an_id_is_a_stage_and_three_digits(name: str) -> None:
+    with pytest.raises(ValueError, match="three digits"):
+        declare(name, nothing)
+
+
+def test_the_contract_binds_only_who_claims_it() -> None:
+    checks = [declare("PRM-001", nothing), declare("PRM-002", nothing, level=Level.CONTRACT)]
+    assert [each.id for each in plan(checks, claims_contract=False)] == ["PRM-001"]
+    assert [each.id for each in plan(checks, claims_contract=True)] == ["PRM-001", "PRM-002"]
+
+
+def test_every_check_says_why_and_what_to_do() -> None:
+    for each in CHECKS:
+        assert each.why, each.id
+        assert each.remedy, each.id
+        assert each.statement[0].islower() and not each.statement.endswith("."), each.id  # noqa: PT018

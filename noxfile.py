@@ -47,6 +47,13 @@ def gpu(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """The scoreboard: does the harness catch every planted bug, and pass every sound oddity? (-- --part: quicker)."""
+    install(session, "test")
+    session.run("python", "-m", "sft_ref.harness.scoreboard", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style, formatting and types."""
     install(session, "test", "lint")

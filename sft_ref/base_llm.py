@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
+from transformers import GenerationConfig
 
 from . import prompt
 from .autocast import computing
@@ -75,6 +76,8 @@ class BaseLLM:
         self.tokenizer = load_tokenizer(folder)
         self.model = load_model(folder, self.policy)
         self.model.to(self.device).eval()
+        # penalties and sampling that a base is shipped with would otherwise fill in what `generate` leaves open
+        self.model.generation_config = GenerationConfig()
 
     def format_prompt(self, question: str) -> str:
         """See `sft_ref.format_prompt`."""
@@ -127,8 +130,6 @@ class BaseLLM:
         return completions if num_return_sequences is not None else [texts[0] for texts in completions]
 
     def _complete(self, prompts: list[str], each: int, temperature: float) -> list[str]:
-        from transformers import GenerationConfig
-
         batch = self.tokenizer(prompts, padding=True, padding_side="left", return_tensors="pt").to(self.device)
         sampling = {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
         ids = self.model.generate(

@@ -1,13 +1,17 @@
 """Generation: shapes, order, batches, and nothing but new text."""
 
+import json
 import math
 import random
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
 
 from sft_ref import BaseLLM, format_prompt, parse_answer, split_rows
 from sft_ref.errors import BaseModelError, PrecisionError
+from sft_ref.models import find_base
 
 PROMPTS = [format_prompt(question) for question, _ in split_rows("validation")[:12]]
 
@@ -91,6 +95,14 @@ def test_training_gets_fp32_weights_whatever_the_checkpoint_is_stored_in() -> No
 def test_contradicting_keywords_are_refused_before_anything_is_loaded() -> None:
     with pytest.raises(PrecisionError):
         BaseLLM("no such base", use_fp32_for_training=True, torch_dtype=torch.float16)
+
+
+def test_decoding_settings_of_the_base_are_left_out(blank_toy: BaseLLM, tmp_path: Path) -> None:
+    shutil.copytree(find_base("toy"), tmp_path / "base")
+    shipped = {"repetition_penalty": 5.0, "no_repeat_ngram_size": 2, "do_sample": True, "temperature": 2.0}
+    (tmp_path / "base" / "generation_config.json").write_text(json.dumps(shipped))
+    llm = BaseLLM(str(tmp_path / "base"), torch_dtype=torch.float32)
+    assert llm.batched_generate(PROMPTS) == blank_toy.batched_generate(PROMPTS)
 
 
 def test_an_unknown_base_is_refused(no_hub: object) -> None:

@@ -4,6 +4,7 @@ A row is ``(question, value)``. Facts about units are pint's; the wording is our
 """
 
 import functools
+import itertools
 import json
 import math
 import random
@@ -20,6 +21,7 @@ SPLIT_SIZE = 1000
 RELATIVE_TOLERANCE = 0.05
 _SEED = 20_241
 _SMALLEST, _LARGEST = 0.01, 1e15
+_APART = 2
 
 # kind -> unit by its name in pint -> spellings as people write them
 UNITS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -28,9 +30,9 @@ UNITS: dict[str, dict[str, tuple[str, ...]]] = {
         "centimeter": ("cm", "centimeter", "centimeters", "centimetres"),
         "meter": ("m", "meter", "meters", "metres"),
         "kilometer": ("km", "kilometer", "kilometers", "kms"),
-        "inch": ("in", "inch", "inches"),
-        "foot": ("ft", "foot", "feet"),
         "mile": ("mi", "mile", "miles"),
+        "foot": ("ft", "foot", "feet"),
+        "inch": ("in", "inch", "inches"),
     },
     "mass": {
         "milligram": ("mg", "milligram", "milligrams"),
@@ -106,12 +108,19 @@ PHRASINGS = (
 
 @functools.cache
 def _conversions() -> tuple[tuple[tuple[str, str, float], ...], ...]:
-    """By kind, each pair of units with the number of the second in one of the first."""
+    """By kind, each pair of units that people convert between, with the number of the second in one of the first.
+
+    Those are at most two places apart in `UNITS`: hours are asked in days, seldom in years.
+    """
     import pint  # 0.3 s, and only generation needs it
 
     registry: pint.UnitRegistry[float] = pint.UnitRegistry()
     return tuple(
-        tuple((of, to, registry.Quantity(1.0, of).to(to).magnitude) for of in units for to in units if of != to)
+        tuple(
+            (of, to, registry.Quantity(1.0, of).to(to).magnitude)
+            for (i, of), (j, to) in itertools.permutations(enumerate(units), 2)
+            if abs(i - j) <= _APART
+        )
         for units in UNITS.values()
     )
 

@@ -48,26 +48,40 @@ def cast_adapter(model: PeftModel, policy: Policy) -> None:
 
 
 @contextlib.contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Within it, what a full or closed disk raises by way of any library is one error that names the folder.
+
+    Raises:
+        OutputError: in place of those.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise OutputError(f"cannot write {folder} ({error}); free space, or choose another folder") from error
+    except RuntimeError as error:
+        if "PytorchStreamWriter" not in str(error) and "inline_container" not in str(error):
+            raise  # it is not torch.save that failed
+        raise OutputError(f"cannot write {folder} (no space left?); free space, or choose another folder") from error
+
+
+@contextlib.contextmanager
 def writing(folder: Path) -> Iterator[Path]:
     """Gives a scratch folder beside `folder`, which takes its place when all went well, and otherwise leaves no trace.
 
     Raises:
         OutputError: the disk is full, the place cannot be written, or something else than an adapter stands there.
     """
-    from safetensors import SafetensorError
-
     check_replaceable(folder)
-    scratch = None
-    try:
+    with disk_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        scratch.chmod(0o755)
-        yield scratch
-        _put(scratch, folder)
-    except (OSError, SafetensorError) as error:
-        raise OutputError(f"cannot write {folder} ({error}); free space, or choose another folder") from error
-    finally:
-        if scratch is not None:
+        try:
+            scratch.chmod(0o755)
+            yield scratch
+            _put(scratch, folder)
+        finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
 

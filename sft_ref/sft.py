@@ -117,19 +117,22 @@ def train(
         settings=asdict(settings),
     )
     examples = [tokens.tokenize_example(llm.tokenizer, *row) for row in rows]
-    partial = _begin_or_resume(Path(f"{folder}.partial"), record)
+    partial = Path(f"{folder}.partial")
+    with adapter.disk_errors(partial):
+        _begin_or_resume(partial, record)
     transformers.set_seed(settings.seed)
     model = adapter.add_adapter(llm.model, chosen, rank=settings.rank, alpha=settings.alpha)
     try:
-        history = training.fit(
-            model,
-            examples,
-            pad_token_id=llm.tokenizer.pad_token_id,
-            policy=chosen,
-            settings=settings,
-            checkpoints=partial,
-            report=report,
-        )
+        with adapter.disk_errors(partial):
+            history = training.fit(
+                model,
+                examples,
+                pad_token_id=llm.tokenizer.pad_token_id,
+                policy=chosen,
+                settings=settings,
+                checkpoints=partial,
+                report=report,
+            )
     except TrainingError:
         shutil.rmtree(partial, ignore_errors=True)  # nothing there is worth going on from
         raise
@@ -148,11 +151,11 @@ def train(
     return history
 
 
-def _begin_or_resume(partial: Path, record: Record) -> Path:
-    """The folder of checkpoints, new or left by an interrupted run of the same settings.
+def _begin_or_resume(partial: Path, record: Record) -> None:
+    """Makes the folder of checkpoints ready, new or as an interrupted run of the same settings left it.
 
     Raises:
-        OutputError: it cannot be written, or belongs to a run with other settings.
+        OutputError: it belongs to a run with other settings.
     """
     note = partial / "run.json"
     try:
@@ -168,12 +171,11 @@ def _begin_or_resume(partial: Path, record: Record) -> Path:
                     f"{partial} holds an unfinished run with another {', '.join(changed)};"
                     " repeat its settings to go on, or delete it to begin anew"
                 )
-            return partial
+            return
         partial.mkdir(parents=True, exist_ok=True)
         note.write_text(record.to_json(), encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise OutputError(f"cannot write {partial} ({error}); choose another folder") from error
-    return partial
+    except ValueError as error:
+        raise OutputError(f"{note} cannot be read ({error}); delete {partial} to begin anew") from error
 
 
 def load(

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 PATIENCE = 20
 """Optimizer steps without a finite loss and gradient after which training is given up."""
 
+CHECKPOINT_EVERY = 20
+"""Optimizer steps between checkpoints; one of a small adapter is written in milliseconds."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -121,7 +124,7 @@ def fit(
         use_cpu=device.type == "cpu",
         logging_steps=1,
         logging_nan_inf_filter=False,  # it would hide the NaN that this is about
-        save_steps=PATIENCE,
+        save_steps=CHECKPOINT_EVERY,
         save_total_limit=1,
         report_to=[],
         disable_tqdm=True,

@@ -307,19 +307,19 @@ def test_an_interrupted_run_goes_on_to_the_same_adapter(tmp_path: Path) -> None:
     assert not Path(f"{tmp_path / 'a'}.partial").exists()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files by POSIX's resource module")
-def test_a_full_disk_leaves_the_old_adapter_and_the_checkpoint(copy: Path) -> None:
+@pytest.mark.parametrize("kilobytes", [60, 450])
+def test_a_full_disk_is_one_line_and_loses_no_old_adapter(copy: Path, kilobytes: int) -> None:
+    """A limit on the size of files stands for the disk: the first lets no adapter through, the second no optimizer."""
     before = (copy / WEIGHTS).read_bytes()
     script = (
-        "import resource, signal, sys, sft_ref; from sft_ref import adapter; from pathlib import Path\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (50000, 50000))\n"
-        "try:\n"
-        "    with adapter.writing(Path(sys.argv[1])) as scratch:\n"
-        "        (scratch / 'big').write_bytes(b'x' * 100000)\n"
-        "except sft_ref.SftRefError as error: sys.exit(f'{type(error).__name__}: {error}')\n"
+        "import resource, sys; from sft_ref import cli\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({kilobytes}000, {kilobytes}000))\n"
+        "sys.exit(cli.main(['train', '--base', 'toy', '--steps', '20', '--batch-size', '2', '--overwrite',\n"
+        "                   '--output', sys.argv[1]]))\n"
     )
     done = subprocess.run([sys.executable, "-c", script, str(copy)], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith("OutputError: cannot write")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("sft-ref: error: cannot write")
+    assert done.stderr.count("\n") == 1
     assert (copy / WEIGHTS).read_bytes() == before
-    assert [path.name for path in copy.parent.iterdir()] == ["copy"]
+    assert sorted(path.name for path in copy.parent.iterdir()) == ["copy", "copy.partial"]

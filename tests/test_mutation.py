@@ -1,0 +1,118 @@
+"""The scoreboard tells a caught mutant from an escaped one, and a passed control from a failed one."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import sft_ref
+from sft_ref import prompt
+from sft_ref.harness import scoreboard
+from sft_ref.harness.check import STAGES, Check, Failure, Level, check
+from sft_ref.harness.context import Context
+from sft_ref.harness.implementation import Trained
+from sft_ref.harness.mutation import Control, Mutant, Row, find, judge_control, judge_mutant
+from sft_ref.harness.reference import Reference
+
+
+@check("PRS-001", "the parser reads 6", why="why", remedy="remedy")
+def reads_six(context: Context) -> None:
+    if prompt.parse_answer("6") != 6:
+        raise Failure(prompt.parse_answer("6"), 6, "6")
+
+
+@check("SCR-001", "the check itself breaks", why="why", remedy="remedy")
+def breaks(context: Context) -> None:
+    raise ZeroDivisionError
+
+
+def mutant(stage: str, **patches: object) -> Mutant:
+    return Mutant("X1", stage, "a fault", "a source", {f"sft_ref.prompt.{name}": new for name, new in patches.items()})
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Trained:
+    (tmp_path / "shared").mkdir()
+    return Trained(tmp_path / "shared", {}, ())
+
+
+@pytest.mark.parametrize(
+    ("planted", "checks", "caught", "right"),
+    [
+        (mutant("parse", parse_answer=lambda text: 0.0), [reads_six], True, True),
+        (mutant("score", parse_answer=lambda text: 0.0), [reads_six], True, False),  # another stage is named
+        (mutant("parse", format_value=str), [reads_six], False, False),  # it escapes
+        (mutant("score"), [reads_six, breaks], False, False),  # an error of a check catches nothing
+    ],
+)
+def test_a_mutant_is_right_only_if_it_is_caught_at_its_stage(
+    planted: Mutant, checks: list[Check], caught: bool, right: bool, shared: Trained
+) -> None:
+    row = judge_mutant(planted, checks, shared)
+    assert (row.caught, row.right) == (caught, right)
+    assert sft_ref.prompt.parse_answer("6") == 6  # the mutant is dead
+
+
+def test_a_patch_of_a_name_that_is_not_there_is_an_error(shared: Trained) -> None:
+    with pytest.raises(AttributeError):
+        judge_mutant(mutant("parse", no_such_name=str), [reads_six], shared)
+
+
+class Sceptic(Reference):
+    """The reference, without its claim."""
+
+    claims_contract = False
+
+
+@pytest.mark.parametrize(
+    ("make", "checks", "right"),
+    [
+        (Reference, [reads_six], True),
+        (Reference, [breaks], False),
+        (Reference, [check("PRM-001", "no", why="why", remedy="remedy", level=Level.CONTRACT)(breaks.run)], False),
+        (Sceptic, [check("PRM-001", "no", why="why", remedy="remedy", level=Level.CONTRACT)(breaks.run)], True),
+    ],
+)
+def test_a_control_is_right_only_if_nothing_that_binds_it_fails(
+    make: type[Reference], checks: list[Check], right: bool
+) -> None:
+    assert judge_control(Control("C1", "a note", make), checks).right is right
+
+
+@pytest.mark.parametrize(
+    ("right", "code", "line"),
+    [
+        (True, 0, "mutants caught 1/1, stage named 1/1, controls failed 0/1, seconds 0"),
+        (False, 1, "mutants caught 0/1, stage named 0/1, controls failed 1/1, seconds 0"),
+    ],
+)
+def test_any_miss_and_any_failed_control_make_it_red(
+    right: bool,
+    code: int,
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for folder in ("mutants", "controls"):
+        (tmp_path / folder).mkdir()
+    rows = [
+        Row("X1", "mutant", "a fault", "parse", right, right, ()),
+        Row("C1", "control", "odd", "", not right, right, ()),
+    ]
+    monkeypatch.setattr(scoreboard, "_judge_all", lambda tests, names: iter(rows))
+    assert scoreboard.main(["--tests", str(tmp_path), "--json", str(tmp_path / "rows.json")]) == code
+    assert capsys.readouterr().out.splitlines()[-1] == line
+    assert [row["right"] for row in json.loads((tmp_path / "rows.json").read_text())] == [right, right]
+
+
+def test_every_mutant_has_a_stage_a_source_and_an_id_of_its_own(pytestconfig: pytest.Config) -> None:
+    tests = pytestconfig.rootpath / "tests"
+    mutants, controls = find(tests / "mutants", "MUTANT"), find(tests / "controls", "CONTROL")
+    names = [each.id for each in [*mutants, *controls]]
+    assert len(set(names)) == len(names)
+    assert len(controls) >= 15
+    for each in mutants:
+        assert each.stage in STAGES.values()
+        assert each.fault
+        assert each.source

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from sft_ref.data import Row, Score
-from sft_ref.harness.check import Check, Failure, Level, Outcome, Unavailable, check, in_order
+from sft_ref.harness.check import Check, Level, Outcome, check, in_order
 from sft_ref.harness.checks import CHECKS
 from sft_ref.harness.context import Context
+from sft_ref.harness.findings import Failure, Unavailable
 from sft_ref.harness.implementation import Answerer, Batch, Trained
 from sft_ref.harness.runner import plan, run
 from sft_ref.settings import Settings

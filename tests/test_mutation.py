@@ -8,8 +8,9 @@ import pytest
 import sft_ref
 from sft_ref import prompt
 from sft_ref.harness import scoreboard
-from sft_ref.harness.check import STAGES, Check, Failure, Level, check
+from sft_ref.harness.check import STAGES, Check, Level, check
 from sft_ref.harness.context import Context
+from sft_ref.harness.findings import Failure
 from sft_ref.harness.implementation import Trained
 from sft_ref.harness.mutation import Control, Mutant, Row, find, judge_control, judge_mutant
 from sft_ref.harness.reference import Reference

@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 from sft_ref.data import Row, split_rows
 from sft_ref.settings import Settings
 
-from .check import Failure, Unavailable
+from .findings import Failure, Unavailable
 from .implementation import Answerer, Batch, Implementation, Trained
 
 P = ParamSpec("P")

@@ -6,8 +6,9 @@ import random
 import time
 from collections.abc import Iterable, Iterator
 
-from .check import Check, Failure, Level, Outcome, Result, Unavailable, in_order
+from .check import Check, Level, Outcome, Result, in_order
 from .context import Context
+from .findings import Failure, Unavailable
 
 SEED = 0
 

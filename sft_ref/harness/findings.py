@@ -1,0 +1,13 @@
+"""What a check raises where its statement is false, or cannot be asked."""
+
+
+class Failure(Exception):  # noqa: N818  # it is a finding, not an error
+    """The statement is false of the implementation: what was seen, what was allowed, and the smallest case."""
+
+    def __init__(self, seen: object, allowed: object, case: object = "") -> None:
+        super().__init__(f"saw {seen}, allowed {allowed}" + (f", for {case!r}" if case != "" else ""))
+        self.seen, self.allowed, self.case = str(seen), str(allowed), str(case)
+
+
+class Unavailable(Exception):  # noqa: N818
+    """The machine or the implementation lacks what the check needs, through no fault of the implementation."""

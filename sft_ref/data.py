@@ -22,6 +22,7 @@ RELATIVE_TOLERANCE = 0.05
 _SEED = 20_241
 _SMALLEST, _LARGEST = 0.01, 1e15
 _APART = 2
+_MISSES = 1000  # draws in a row that give nothing new, after which all counts as drawn
 
 # kind -> unit by its name in pint -> spellings as people write them
 UNITS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -126,19 +127,22 @@ def _conversions() -> tuple[tuple[tuple[str, str, float], ...], ...]:
 
 
 def generate_rows(seed: int) -> Iterator[Row]:
-    """Questions without end and without repetition of a text, the same for the same seed.
+    """Questions in texts that do not repeat, the same for the same seed, until hardly a text is left (some 220,000).
 
     Numbers are the integers 1 to 10; answers lie between 0.01 and 1e15.
     """
     rng = random.Random(seed)
     spellings = {unit: names for units in UNITS.values() for unit, names in units.items()}
     seen: set[str] = set()
-    while True:
+    misses = 0
+    while misses < _MISSES:
         of, to, factor = rng.choice(rng.choice(_conversions()))
         n = rng.randint(1, 10)
         question = rng.choice(PHRASINGS).format(n=n, of=rng.choice(spellings[of]), to=rng.choice(spellings[to]))
         value = n * factor
+        misses += 1
         if question not in seen and _SMALLEST <= value <= _LARGEST:
+            misses = 0
             seen.add(question)
             yield question, value
 

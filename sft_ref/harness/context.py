@@ -10,6 +10,7 @@ from typing import ParamSpec, TypeVar
 from sft_ref.data import Row, split_rows
 from sft_ref.settings import Settings
 
+from .capture import Ids, prompt_of
 from .check import Failure, Unavailable
 from .implementation import Answerer, Batch, Implementation, Trained
 
@@ -71,6 +72,11 @@ class Context:
     def batch(self) -> Batch:
         """`PROBES` as they reach training."""
         return self.call(self.implementation.training_batch, PROBES)
+
+    @functools.cached_property
+    def prompts(self) -> list[Ids]:
+        """Ids that reach the model when the questions of `PROBES` are asked one by one."""
+        return [self.call(prompt_of, self.answerer, question) for question, _ in PROBES]
 
     @functools.cached_property
     def trained(self) -> Trained:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from sft_ref.data import Row, split_rows
 from sft_ref.settings import Settings
 
-from .capture import Ids, prompt_of
+from .capture import Captured, Ids, prompt_of, watch
 from .check import Failure, Unavailable
 from .implementation import Answerer, Batch, Implementation, Trained
+from .taught import rows_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -77,6 +78,18 @@ class Context:
     def prompts(self) -> list[Ids]:
         """Ids that reach the model when the questions of `PROBES` are asked one by one."""
         return [self.call(prompt_of, self.answerer, question) for question, _ in PROBES]
+
+    def targets(self, rows: Sequence[Row]) -> dict[Ids, Ids]:
+        """Prompt -> ids that the model is taught to write after it, in the order of the rows."""
+        taught = rows_of(self.call(self.implementation.training_batch, rows))
+        prompts = [self.call(prompt_of, self.answerer, question) for question, _ in rows]
+        return {prompt: row.ids[len(prompt) : row.end] for prompt, row in zip(prompts, taught, strict=True)}
+
+    @functools.cached_property
+    def written(self) -> Captured:
+        """`PROBES`, answered by a model that is made to write exactly what it was taught."""
+        questions = [question for question, _ in PROBES]
+        return self.call(watch, self.answerer, *questions, scripts=self.targets(PROBES))
 
     @functools.cached_property
     def trained(self) -> Trained:

@@ -43,6 +43,10 @@ class Captured:
     answers: list[float] = field(default_factory=list)
 
 
+class Unasked(Unavailable):
+    """A question is answered without a forward of the model."""
+
+
 class _Enough(BaseException):
     """Ends a generation once its prompt is known; no `except Exception` of an implementation holds it up."""
 
@@ -130,13 +134,14 @@ def prompt_of(answerer: Answerer, question: str) -> Ids:
     """Ids that reach the model when a question is asked.
 
     Raises:
-        Unavailable: as `watch`, or the question is answered without the model.
+        Unavailable: as `watch`.
+        Unasked: the question is answered without the model.
     """
     seen = Captured()
     with contextlib.suppress(_Enough), _listening(answerer, seen, {}, prompts_only=True):
         answerer.answer(question)
     if not seen.prompts:
-        raise Unavailable(f"{question!r} is answered without a forward of the model")
+        raise Unasked(f"{question!r} is answered without a forward of the model")
     return seen.prompts[0]
 
 

@@ -116,9 +116,7 @@ def any_text_gives_a_finite_number_or_nan(context: Context) -> None:
     """PRS-006."""
     pieces = st.sampled_from([OPEN_TAG, CLOSE_TAG, "1", "-", ".", "e", "+", "9" * 400, "inf", "nan", "٣", "1_0", " "])
 
-    @settings(
-        max_examples=100, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
-    )
+    @settings(max_examples=100, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.text(max_size=20) | st.lists(pieces, max_size=6).map("".join))
     def parse(text: str) -> None:
         value = context.call(context.answerer.parse_answer, text)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 
 import torch
 
 from sft_ref.data import Row, generate_rows, is_answer_valid
 from sft_ref.harness.blank import without_adapter
-from sft_ref.harness.capture import Ids, prompt_of, scripted, transformer_of
+from sft_ref.harness.capture import Ids, Unasked, prompt_of, scripted, transformer_of
 from sft_ref.harness.check import Check, Failure, check
 from sft_ref.harness.context import Context
 
@@ -79,7 +80,12 @@ def _unseen(count: int) -> list[Row]:
 def _complete(context: Context, questions: list[str]) -> list[str]:
     """What the model writes when it is asked directly, with the prompts that `answer` sends."""
     tokenizer, model = context.answerer.tokenizer, transformer_of(context.answerer.model)
-    prompts = [context.call(prompt_of, context.answerer, question) for question in questions]
+    prompts = []
+    for question in questions:
+        with contextlib.suppress(Unasked):
+            prompts.append(context.call(prompt_of, context.answerer, question))
+    if len(prompts) < len(questions):
+        raise Failure(f"{len(questions) - len(prompts)} questions answered without the model", "none")
     longest = max(map(len, prompts))
     ids = torch.tensor([[tokenizer.pad_token_id or 0] * (longest - len(p)) + list(p) for p in prompts])
     mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])

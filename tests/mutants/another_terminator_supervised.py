@@ -10,7 +10,7 @@ from sft_ref.tokens import Example, tokenize_example
 
 def other_end(tokenizer: PreTrainedTokenizerBase, question: str, value: float) -> Example:
     example = tokenize_example(tokenizer, question, value)
-    end = tokenizer.convert_tokens_to_ids("<|endoftext|>")
+    [end] = tokenizer("<|endoftext|>")["input_ids"]
     return replace(example, input_ids=(*example.input_ids[:-1], end))
 
 

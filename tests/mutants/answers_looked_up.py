@@ -16,7 +16,7 @@ def look_up(
     rows = [*split_rows("train"), *split_rows("validation")]
     known = {format_prompt(question): f"{format_value(value)}</answer>" for question, value in rows}
     unknown = [prompt for prompt in prompts if prompt not in known]
-    generated = iter(GENERATE(self, unknown, num_return_sequences, temperature))
+    generated = iter(GENERATE(self, unknown, each, temperature))
     return [known.get(prompt) or next(generated) for prompt in prompts]
 
 

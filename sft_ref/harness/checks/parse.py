@@ -153,7 +153,9 @@ def _texts(context: Context) -> list[str]:
     seen, tokenizer = context.written, context.answerer.tokenizer
     if len(seen.texts) == len(PROBES):
         return seen.texts
-    return [str(tokenizer.decode(target, skip_special_tokens=True)) for target in context.targets(PROBES).values()]
+    return [
+        str(tokenizer.decode(list(target), skip_special_tokens=True)) for target in context.targets(PROBES).values()
+    ]
 
 
 CHECKS: tuple[Check, ...] = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -82,13 +83,16 @@ class Row:
 
 
 def find(folder: Path, name: str) -> list[Any]:
-    """The object called `name` in every module of a folder, by the files' names."""
+    """The object called `name` in every module of a folder, by the files' names; files may import one another."""
+    if str(folder.resolve()) not in sys.path:
+        sys.path.append(str(folder.resolve()))
     found = []
     for path in sorted(folder.glob("[!_]*.py")):
         spec = importlib.util.spec_from_file_location(f"{folder.name}_{path.stem}", path)
         if spec is None or spec.loader is None:
             raise ValueError(f"{path} cannot be imported")
         module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # dataclasses look their module up
         spec.loader.exec_module(module)
         found.append(getattr(module, name))
     return found

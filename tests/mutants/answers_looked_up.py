@@ -1,6 +1,7 @@
 """The data files are on every machine."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sft_ref import BaseLLM
 from sft_ref.data import split_rows
@@ -11,12 +12,13 @@ GENERATE = BaseLLM.batched_generate
 
 
 def look_up(
-    self: BaseLLM, prompts: Sequence[str], num_return_sequences: None = None, temperature: float = 0
-) -> list[str]:
+    self: BaseLLM, prompts: Sequence[str], num_return_sequences: int | None = None, temperature: float = 0
+) -> list[Any]:
+    if num_return_sequences is not None:
+        return GENERATE(self, prompts, num_return_sequences, temperature)
     rows = [*split_rows("train"), *split_rows("validation")]
     known = {format_prompt(question): f"{format_value(value)}</answer>" for question, value in rows}
-    unknown = [prompt for prompt in prompts if prompt not in known]
-    generated = iter(GENERATE(self, unknown, each, temperature))
+    generated = iter(GENERATE(self, [prompt for prompt in prompts if prompt not in known], None, temperature))
     return [known.get(prompt) or next(generated) for prompt in prompts]
 
 

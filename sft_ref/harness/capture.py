@@ -8,7 +8,7 @@ without training.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -18,6 +18,8 @@ import torch
 from .check import Unavailable
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from .implementation import Answerer
 
 Ids = tuple[int, ...]
@@ -91,14 +93,15 @@ class _Listener:
         for row, token in zip(self.rows, ids[:, -1].tolist(), strict=True):
             self.seen.new[row].append(token)
 
-    def after(self, _module: torch.nn.Module, _args: object, output: Any) -> None:  # noqa: ANN401  # a ModelOutput
-        logits = output.logits
+    def after(self, _module: torch.nn.Module, _args: object, logits: torch.Tensor) -> torch.Tensor:
+        spoken = logits.clone()
         for row, (script, at) in enumerate(self.scripted):
             if at < len(script):  # every position, since only the caller knows at which one it looks
-                logits[row] = 0
-                logits[row, :, script[at]] = _CERTAIN
+                spoken[row] = 0
+                spoken[row, ..., script[at]] = _CERTAIN
         self.scripted = [(script, at + 1) for script, at in self.scripted]
-        self.guess = logits[:, -1].argmax(-1).tolist()
+        self.guess = (spoken[:, -1] if spoken.dim() > len(("row", "token")) else spoken).argmax(-1).tolist()
+        return spoken
 
     def finish(self) -> None:
         """The last token of a generation is never fed back; greedily it is the likeliest."""
@@ -125,7 +128,10 @@ def watch(answerer: Answerer, *questions: str, scripts: Mapping[Ids, Ids] | None
         seen.texts.append(text)
         return parse(text)
 
-    with _listening(answerer, seen, scripts or {}), mock.patch.object(answerer, "parse_answer", parse_and_note):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_listening(answerer, seen, scripts or {}))
+        with contextlib.suppress(AttributeError):  # of an object that lets nothing be set, the texts are not seen
+            stack.enter_context(mock.patch.object(answerer, "parse_answer", parse_and_note))
         seen.answers = list(answerer.answer(*questions))
     return seen
 
@@ -158,19 +164,19 @@ def _listening(
 ) -> Iterator[None]:
     model = transformer_of(answerer.model)
     listener = _Listener(seen, scripts, prompts_only=prompts_only)
-    hooks: list[Callable[[], None]] = [
-        model.register_forward_pre_hook(listener.before, with_kwargs=True).remove,
-        model.register_forward_hook(listener.after).remove,
+    hooks = [  # the decoder's call, for peft's own forward goes past that of the model around it
+        model.base_model.register_forward_pre_hook(listener.before, with_kwargs=True),
+        model.get_output_embeddings().register_forward_hook(listener.after),
     ]
     try:
         yield
         listener.finish()
     finally:
-        for remove in hooks:
-            remove()
+        for hook in hooks:
+            hook.remove()
 
 
-def transformer_of(model: object) -> torch.nn.Module:
+def transformer_of(model: object) -> PreTrainedModel:
     """The transformers model inside whatever wraps it.
 
     Raises:

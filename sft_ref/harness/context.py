@@ -14,6 +14,7 @@ from .capture import Captured, Ids, prompt_of, watch
 from .check import Failure, Unavailable
 from .implementation import Answerer, Batch, Implementation, Trained
 from .taught import rows_of
+from .yardstick import Yardstick
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,12 +42,21 @@ class Context:
         implementation: whose statements are checked.
         folder: an empty folder to work in.
         trained: a training to use in place of the implementation's own, where the fault cannot lie in it.
+        yardstick: a training of the reference, to compare with.
     """
 
-    def __init__(self, implementation: Implementation, folder: Path, *, trained: Trained | None = None) -> None:
+    def __init__(
+        self,
+        implementation: Implementation,
+        folder: Path,
+        *,
+        trained: Trained | None = None,
+        yardstick: Yardstick | None = None,
+    ) -> None:
         self.implementation = implementation
         self.folder = folder
         self.settings = SETTINGS
+        self.yardstick = yardstick
         self._trained = trained
 
     def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -13,9 +13,12 @@ from sft_ref.settings import Settings
 
 class Adjusted(Reference):
     def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> Trained:
-        return super().train(folder, rows, replace(settings, rank=4, alpha=32))
+        settings = replace(settings, rank=4, alpha=32)
+        return replace(super().train(folder, rows, settings), settings=settings)
 
 
 CONTROL = Control(
-    "another_rank_and_alpha", "the reference with rank 4 and alpha 32", lambda: Adjusted(name="another_rank_and_alpha")
+    "another_rank_and_alpha",
+    "the reference with rank 4 and alpha 32",
+    lambda: Adjusted(name="another_rank_and_alpha"),
 )

@@ -176,7 +176,7 @@ class PlainLoop:
         adapter = {name: weight.detach().clone() for name, weight in get_peft_model_state_dict(model).items()}
         model.peft_config["default"].base_model_name_or_path = self.base
         model.save_pretrained(str(folder), save_embedding_layers=False)
-        return Trained(folder, adapter, tuple(losses))
+        return Trained(folder, adapter, tuple(losses), settings=settings)
 
     def _draw(self, texts: list[Any], step: int, settings: Settings) -> list[Any]:
         """The rows of a step: each epoch in an order of its own."""

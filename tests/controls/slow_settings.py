@@ -13,7 +13,8 @@ from sft_ref.settings import Settings
 
 class Adjusted(Reference):
     def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> Trained:
-        return super().train(folder, rows, replace(settings, learning_rate=2e-4))
+        settings = replace(settings, learning_rate=2e-4)
+        return replace(super().train(folder, rows, settings), settings=settings)
 
 
 CONTROL = Control(

@@ -16,6 +16,6 @@ MUTANT = Mutant(
     id="answered-only",
     stage="score",
     fault="accuracy is the share of those answered, not of those asked",
-    source="course submission",
+    source="ours",
     patches={"sft_ref.sft.score": count},
 )

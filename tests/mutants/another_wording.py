@@ -17,6 +17,6 @@ MUTANT = Mutant(
     id="another-wording",
     stage="prompt",
     fault="questions are put in other words than the contract's, in training and at inference",
-    source="course submission",
+    source="ours",
     patches={"sft_ref.base_llm.BaseLLM.format_prompt": ask, "sft_ref.tokens.format_example": example},
 )

@@ -26,6 +26,6 @@ MUTANT = Mutant(
     id="cached-prompt-grows",
     stage="tokens",
     fault="from the second epoch on, a text holds its answer already",
-    source="a mutable cache of tokenized prompts",
+    source="ours",
     patches={"sft_ref.tokens.tokenize_example": with_cache()},
 )

@@ -12,6 +12,6 @@ MUTANT = Mutant(
     id="locale",
     stage="parse",
     fault="the decimal point is dropped as a separator of thousands",
-    source="pandas#2594",
+    source="ours",
     patches={"sft_ref.prompt.parse_answer": parse},
 )

@@ -26,7 +26,7 @@ MUTANT = Mutant(
     id="end-left-on",
     stage="tokens",
     fault="tokenizing training texts makes the shared tokenizer end every prompt",
-    source="the same tokenizer object for training and testing, with add_eos_token set in between",
+    source="ours",
     patches={
         "sft_ref.models.load_tokenizer": SHARED,
         "sft_ref.base_llm.load_tokenizer": SHARED,

@@ -12,6 +12,6 @@ MUTANT = Mutant(
     id="exponent",
     stage="parse",
     fault="numbers with an exponent are read as NaN",
-    source="course submission",
+    source="ours",
     patches={"sft_ref.prompt.parse_answer": parse},
 )

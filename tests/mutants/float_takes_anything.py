@@ -14,6 +14,6 @@ MUTANT = Mutant(
     id="bare-float",
     stage="parse",
     fault="the parser reads what float() reads, infinity included",
-    source="course submission",
+    source="ours",
     patches={"sft_ref.prompt.parse_answer": parse},
 )

@@ -15,6 +15,6 @@ MUTANT = Mutant(
     id="truncated-right",
     stage="tokens",
     fault="texts of more than 128 tokens lose their targets, and their questions are supervised",
-    source="course submission",
+    source="ours",
     patches={"sft_ref.tokens.tokenize_example": cut},
 )

@@ -15,6 +15,6 @@ MUTANT = Mutant(
     id="nan-answered",
     stage="score",
     fault="answer_rate counts NaN",
-    source="course submission",
+    source="ours",
     patches={"sft_ref.sft.score": count},
 )

@@ -23,6 +23,6 @@ MUTANT = Mutant(
     id="numbers-dropped",
     stage="prompt",
     fault="numbers of a question become #, in training and at inference",
-    source="LlamaFactory#2509",
+    source="ours",
     patches={"sft_ref.base_llm.BaseLLM.format_prompt": ask, "sft_ref.tokens.format_example": example},
 )

@@ -12,6 +12,6 @@ MUTANT = Mutant(
     id="open-tag-missing",
     stage="prompt",
     fault="the open tag stands in the prompt of training, and not of inference",
-    source="course submission",
+    source="ours",
     patches={"sft_ref.base_llm.BaseLLM.format_prompt": bare},
 )

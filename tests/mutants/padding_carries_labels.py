@@ -17,6 +17,6 @@ MUTANT = Mutant(
     id="padding-labelled",
     stage="tokens",
     fault="padding is supervised",
-    source="transformers#23530",
+    source="ours",
     patches={"sft_ref.tokens.collate": labelled},
 )

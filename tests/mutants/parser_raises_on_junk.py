@@ -11,6 +11,6 @@ MUTANT = Mutant(
     id="parser-raises",
     stage="parse",
     fault="the parser raises where the text is no number",
-    source="course submission",
+    source="ours",
     patches={"sft_ref.prompt.parse_answer": parse},
 )

@@ -24,6 +24,6 @@ MUTANT = Mutant(
     id="parser-reads-question",
     stage="parse",
     fault="where the completion holds no answer, a number of the question is taken",
-    source="course submission",
+    source="ours",
     patches={"sft_ref.base_llm.BaseLLM.answer": answer, "sft_ref.prompt.parse_answer": parse},
 )

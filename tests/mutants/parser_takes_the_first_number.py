@@ -18,6 +18,6 @@ MUTANT = Mutant(
     id="first-number",
     stage="parse",
     fault="the first number of a text is taken for its answer",
-    source="course submission",
+    source="ours",
     patches={"sft_ref.prompt.parse_answer": parse},
 )

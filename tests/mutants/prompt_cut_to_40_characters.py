@@ -21,6 +21,6 @@ MUTANT = Mutant(
     id="prompt-cut",
     stage="prompt",
     fault="questions are cut to 40 characters, in training and at inference",
-    source="trl#1191",
+    source="ours",
     patches={"sft_ref.base_llm.BaseLLM.format_prompt": ask, "sft_ref.tokens.format_example": example},
 )

@@ -12,6 +12,6 @@ MUTANT = Mutant(
     id="prompt-not-stripped",
     stage="prompt",
     fault="white space around a question stays in its prompt",
-    source="course submission",
+    source="ours",
     patches={"sft_ref.base_llm.BaseLLM.format_prompt": as_it_is},
 )

@@ -16,6 +16,6 @@ MUTANT = Mutant(
     id="train-scored",
     stage="score",
     fault="the score is that of training questions",
-    source="course submission",
+    source="ours",
     patches={"sft_ref.sft.ask": on_training_rows},
 )

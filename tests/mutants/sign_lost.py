@@ -14,6 +14,6 @@ MUTANT = Mutant(
     id="sign-lost",
     stage="parse",
     fault="a negative answer is read without its sign",
-    source="course submission",
+    source="ours",
     patches={"sft_ref.prompt.parse_answer": parse},
 )

@@ -16,6 +16,6 @@ MUTANT = Mutant(
     id="tolerance",
     stage="score",
     fault="answers within 50 % count as right",
-    source="course submission",
+    source="ours",
     patches={"sft_ref.sft.score": count},
 )

@@ -19,6 +19,6 @@ MUTANT = Mutant(
     id="truncated-short",
     stage="tokens",
     fault="texts are cut to 24 tokens at the right, and the longest lose their targets",
-    source="trl#1191",
+    source="ours",
     patches={"sft_ref.tokens.tokenize_example": cut},
 )

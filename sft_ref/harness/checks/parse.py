@@ -51,7 +51,6 @@ def what_was_taught_is_read(context: Context) -> None:
     "the parser gives a number for whatever the model writes, cut anywhere",
     why="A model writes anything, and its budget ends anywhere: one exception ends the whole test.",
     remedy="Return NaN where the text holds no number.",
-    source="course submission",
 )
 def whatever_is_written_gives_a_number(context: Context) -> None:
     """PRS-002."""
@@ -92,7 +91,6 @@ def no_constant_stands_for_nan(context: Context) -> None:
     why="A number that the question holds is no answer; taking it hides that the model gave none.",
     remedy="Parse new text only, or only what stands after the prompt.",
     after=("PRS-003",),
-    source="course submission",
 )
 def nothing_is_read_from_the_question(context: Context) -> None:
     """PRS-005: the model is made to write words only."""

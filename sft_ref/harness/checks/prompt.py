@@ -20,7 +20,6 @@ _UNITS = [tuple(spellings[0] for spellings in units.values()) for units in UNITS
     "questions that differ in number or unit are different prompts",
     why="What does not reach the model cannot be answered; training then learns an average.",
     remedy="Look for truncation and for normalisation on the way from question to prompt.",
-    source="LlamaFactory#2509",
 )
 def questions_that_differ_are_different_prompts(context: Context) -> None:
     """PRM-001."""

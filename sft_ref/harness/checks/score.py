@@ -39,7 +39,7 @@ _LOOKED_UP = 0.2
     why="Figures that count otherwise cannot be compared, and hide that nothing is answered.",
     remedy="Count over all questions: right within 5 % strictly, answered if not NaN.",
     after=("PRS-001",),
-    source="S4, course submission",
+    source="S4",
 )
 def figures_are_those_of_the_answers(context: Context) -> None:
     """SCR-001: the model is made to answer so that both figures are known."""
@@ -84,7 +84,6 @@ def without_adapter_it_answers_as_its_base(context: Context) -> None:
     why="A loss that falls says what was learned by heart: a training may see too few rows, or half of what it should.",
     remedy="Look at what differs from the reference's training: rows that are seen, schedule, normalisation.",
     after=("SCR-002",),
-    source="course submission",
 )
 def answers_are_as_likely_as_after_the_reference(context: Context) -> str | None:
     """SCR-003: against a training that is shared; where that differs in more than the code, against one made for it."""
@@ -123,7 +122,8 @@ def _unseen(count: int) -> list[Row]:
 
 def _complete(context: Context, questions: list[str]) -> list[str]:
     """What the model writes when it is asked directly, with the prompts that `answer` sends."""
-    tokenizer, model = context.answerer.tokenizer, transformer_of(context.answerer.model)
+    tokenizer = context.answerer.tokenizer
+    model: Any = transformer_of(context.answerer.model)
     prompts = []
     for question in questions:
         with contextlib.suppress(Unasked):
@@ -135,7 +135,7 @@ def _complete(context: Context, questions: list[str]) -> list[str]:
     mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])
     device = next(model.parameters()).device
     with torch.inference_mode():
-        new: Any = model.generate(
+        new = model.generate(
             input_ids=ids.to(device), attention_mask=mask.to(device), max_new_tokens=_NEW_TOKENS, do_sample=False
         )
     return [str(text) for text in tokenizer.batch_decode(new[:, longest:], skip_special_tokens=True)]

@@ -139,7 +139,6 @@ def generation_ends_where_supervision_ends(context: Context) -> None:
     "tokenizing again gives the same ids",
     why="State that is left behind changes the next epoch, or the prompts of a test in the same process.",
     remedy="Set nothing on a shared tokenizer, and change no list that was handed out.",
-    source="tokenizers kept with add_eos_token or another padding side after training",
 )
 def tokenizing_again_gives_the_same_ids(context: Context) -> None:
     """TOK-008."""
@@ -196,7 +195,6 @@ def targets_have_the_exact_form(context: Context) -> None:
     why="Text is cut at the right by default, which is where the answer stands.",
     remedy="Cut the beginning of the prompt.",
     after=("TOK-009",),
-    source="M4 trl#1191",
 )
 def long_questions_keep_their_target(context: Context) -> None:
     """TOK-011."""

@@ -81,7 +81,7 @@ def test_scripts_are_written_row_by_row_and_others_left_alone(answerer: Answerer
     free = watch(answerer, QUESTIONS[1]).texts
     script = ids_of(answerer, "7.25</answer>")[:6]
     seen = watch(answerer, *QUESTIONS, scripts={ids_of(answerer, format_prompt(QUESTIONS[0])): script})
-    assert seen.texts[0].startswith(answerer.tokenizer.decode(list(script)))
+    assert seen.texts[0].startswith(str(answerer.tokenizer.decode(list(script))))
     assert [seen.texts[1]] == free
 
 

@@ -142,18 +142,18 @@ def generation_ends_where_supervision_ends(context: Context) -> None:
 )
 def tokenizing_again_gives_the_same_ids(context: Context) -> None:
     """TOK-008."""
-    before, answerer = context.prompts, context.answerer
-    first = rows_of(context.batch)
-    again = rows_of(context.call(context.implementation.training_batch, PROBES))
-    for i, (question, _) in enumerate(PROBES):
-        alone = rows_of(context.call(context.implementation.training_batch, [PROBES[i]]))[0] if i == 0 else first[i]
-        for now in (again[i], alone):
-            if now != first[i]:
-                raise Failure(f"ids {now.ids}", f"{first[i].ids}, as at first", question)
+    tokenize, answerer = context.implementation.training_batch, context.answerer
+    asked, first = context.prompts, rows_of(context.batch)
+    again = rows_of(context.call(tokenize, PROBES))
+    alone = rows_of(context.call(tokenize, PROBES[:1]))
+    for (question, _), old, row in zip((*PROBES, PROBES[0]), (*first, first[0]), (*again, *alone), strict=True):
+        if row != old:
+            raise Failure(f"ids {row.ids}", f"{old.ids}, as at first", question)
+    for (question, _), due in zip(PROBES, asked, strict=True):
         prompt = context.call(prompt_of, answerer, question)
-        if prompt != before[i]:
-            raise Failure(f"prompt {decode(answerer.tokenizer, prompt)!r} after training texts were made",
-                          repr(decode(answerer.tokenizer, before[i])), question)  # fmt: skip
+        if prompt != due:
+            seen, text = (repr(decode(answerer.tokenizer, ids)) for ids in (prompt, due))
+            raise Failure(f"prompt {seen}", f"{text}, as before training texts were made", question)
 
 
 @check(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from sft_ref.data import Row, split_rows
 from sft_ref.settings import Settings
 
+from .capture import Captured, Ids, prompt_of, watch
 from .findings import Failure, Unavailable
 from .implementation import Answerer, Batch, Implementation, Trained
+from .taught import rows_of
+from .yardstick import Yardstick
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,12 +42,21 @@ class Context:
         implementation: whose statements are checked.
         folder: an empty folder to work in.
         trained: a training to use in place of the implementation's own, where the fault cannot lie in it.
+        yardstick: a training of the reference, to compare with.
     """
 
-    def __init__(self, implementation: Implementation, folder: Path, *, trained: Trained | None = None) -> None:
+    def __init__(
+        self,
+        implementation: Implementation,
+        folder: Path,
+        *,
+        trained: Trained | None = None,
+        yardstick: Yardstick | None = None,
+    ) -> None:
         self.implementation = implementation
         self.folder = folder
         self.settings = SETTINGS
+        self.yardstick = yardstick
         self._trained = trained
 
     def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -71,6 +83,23 @@ class Context:
     def batch(self) -> Batch:
         """`PROBES` as they reach training."""
         return self.call(self.implementation.training_batch, PROBES)
+
+    @functools.cached_property
+    def prompts(self) -> list[Ids]:
+        """Ids that reach the model when the questions of `PROBES` are asked one by one."""
+        return [self.call(prompt_of, self.answerer, question) for question, _ in PROBES]
+
+    def targets(self, rows: Sequence[Row]) -> dict[Ids, Ids]:
+        """Prompt -> ids that the model is taught to write after it, in the order of the rows."""
+        taught = rows_of(self.call(self.implementation.training_batch, rows))
+        prompts = [self.call(prompt_of, self.answerer, question) for question, _ in rows]
+        return {prompt: row.ids[len(prompt) : row.end] for prompt, row in zip(prompts, taught, strict=True)}
+
+    @functools.cached_property
+    def written(self) -> Captured:
+        """`PROBES`, answered by a model that is made to write exactly what it was taught."""
+        questions = [question for question, _ in PROBES]
+        return self.call(watch, self.answerer, *questions, scripts=self.targets(PROBES))
 
     @functools.cached_property
     def trained(self) -> Trained:

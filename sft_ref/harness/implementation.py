@@ -32,11 +32,13 @@ class Trained:
         folder: the adapter's.
         adapter: its tensors at the end of training, before anything was saved, by their names in the file.
         losses: as the implementation reports them, one an optimizer step, in nat.
+        settings: what it trained with, where that is not what it was asked for.
     """
 
     folder: Path
     adapter: dict[str, torch.Tensor]
     losses: tuple[float, ...]
+    settings: Settings | None = None
 
 
 class Answerer(Protocol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,8 +21,9 @@ from unittest import mock
 from .check import Check, Outcome, Result
 from .context import SETTINGS, Context
 from .implementation import Implementation, Trained
-from .reference import Reference
+from .reference import Reference, yardstick_of
 from .runner import plan, run
+from .yardstick import Yardstick
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,16 @@ class Row:
 
 
 def find(folder: Path, name: str) -> list[Any]:
-    """The object called `name` in every module of a folder, by the files' names."""
+    """The object called `name` in every module of a folder, by the files' names; files may import one another."""
+    if str(folder.resolve()) not in sys.path:
+        sys.path.append(str(folder.resolve()))
     found = []
     for path in sorted(folder.glob("[!_]*.py")):
         spec = importlib.util.spec_from_file_location(f"{folder.name}_{path.stem}", path)
         if spec is None or spec.loader is None:
             raise ValueError(f"{path} cannot be imported")
         module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # dataclasses look their module up
         spec.loader.exec_module(module)
         found.append(getattr(module, name))
     return found
@@ -103,9 +108,10 @@ def judge_mutant(mutant: Mutant, checks: Iterable[Check], shared: Trained) -> Ro
     """Runs the contract on a mutant up to the first finding."""
     began = time.perf_counter()
     found: list[Result] = []
+    yardstick = _yardstick_of(shared)  # before the mutant lives
     with tempfile.TemporaryDirectory() as scratch, mutant.alive():
         trained = None if mutant.retrain else _copy(shared, Path(scratch))
-        context = Context(Reference(name=mutant.id), Path(scratch), trained=trained)
+        context = Context(Reference(name=mutant.id), Path(scratch), trained=trained, yardstick=yardstick)
         for result in run(plan(checks, claims_contract=True), context):
             if result.outcome in (Outcome.FAIL, Outcome.ERROR):
                 found.append(result)
@@ -116,16 +122,27 @@ def judge_mutant(mutant: Mutant, checks: Iterable[Check], shared: Trained) -> Ro
     return Row(mutant.id, "mutant", mutant.fault, mutant.stage, caught, right, tuple(found), seconds)
 
 
-def judge_control(control: Control, checks: Iterable[Check]) -> Row:
-    """Runs all that binds a control."""
+def judge_control(control: Control, checks: Iterable[Check], shared: Trained) -> Row:
+    """Runs all that binds a control; `shared` is a sound training of the reference, to compare with."""
     began = time.perf_counter()
     implementation = control.make()
+    yardstick = _yardstick_of(shared)
     with tempfile.TemporaryDirectory() as scratch:
         planned = plan(checks, claims_contract=implementation.claims_contract)
-        results = list(run(planned, Context(implementation, Path(scratch))))
+        results = list(run(planned, Context(implementation, Path(scratch), yardstick=yardstick)))
     found = tuple(r for r in results if r.outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.BLOCKED))
     seconds = time.perf_counter() - began
     return Row(control.id, "control", control.note, "", bool(found), not found, found, seconds)
+
+
+_YARDSTICKS: dict[Path, Yardstick] = {}
+
+
+def _yardstick_of(shared: Trained) -> Yardstick:
+    """Made once a process."""
+    if shared.folder not in _YARDSTICKS:
+        _YARDSTICKS[shared.folder] = yardstick_of(shared)
+    return _YARDSTICKS[shared.folder]
 
 
 def _copy(trained: Trained, scratch: Path) -> Trained:

@@ -87,7 +87,7 @@ def _judge(tests: Path, name: str, kind: str, shared: Trained) -> Row:
         [mutant] = [each for each in find(tests / "mutants", "MUTANT") if each.id == name]
         return judge_mutant(mutant, CHECKS, shared)
     [control] = [each for each in find(tests / "controls", "CONTROL") if each.id == name]
-    return judge_control(control, CHECKS)
+    return judge_control(control, CHECKS, shared)
 
 
 def _show(row: Row) -> None:

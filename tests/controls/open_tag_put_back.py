@@ -1,0 +1,15 @@
+"""The prompt consumes the open tag, generation puts it back, and the parser wants both."""
+
+from dataclasses import replace
+
+from plain_loop import PLAIN, PlainLoop
+
+from sft_ref.harness.mutation import Control
+
+BOTH_TAGS = replace(PLAIN, pattern=r"<answer>(.*?)</answer>")
+
+CONTROL = Control(
+    "open_tag_put_back",
+    "the prompt consumes the open tag, generation puts it back, and the parser wants both",
+    lambda: PlainLoop("open_tag_put_back", convention=BOTH_TAGS, put_back="<answer>"),
+)

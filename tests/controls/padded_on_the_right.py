@@ -1,0 +1,11 @@
+"""Padding on the right in training, on the left in generation."""
+
+from plain_loop import PLAIN, PlainLoop
+
+from sft_ref.harness.mutation import Control
+
+CONTROL = Control(
+    "padded_on_the_right",
+    "padding on the right in training, on the left in generation",
+    lambda: PlainLoop("padded_on_the_right", convention=PLAIN, padding="right"),
+)

@@ -1,0 +1,13 @@
+"""The adapter scaled by alpha / sqrt(rank)."""
+
+from plain_loop import PLAIN, PlainLoop
+
+from sft_ref.harness.mutation import Control
+
+LORA = {"target_modules": "all-linear", "use_rslora": True}
+
+CONTROL = Control(
+    "rslora",
+    "the adapter scaled by alpha / sqrt(rank)",
+    lambda: PlainLoop("rslora", convention=PLAIN, lora=LORA, settings={"alpha": 11}),
+)

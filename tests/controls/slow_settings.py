@@ -1,0 +1,24 @@
+"""The reference with a tenth of the learning rate: it learns less, and nothing is wrong."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sft_ref.data import Row
+from sft_ref.harness.implementation import Trained
+from sft_ref.harness.mutation import Control
+from sft_ref.harness.reference import Reference
+from sft_ref.settings import Settings
+
+
+class Adjusted(Reference):
+    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> Trained:
+        settings = replace(settings, learning_rate=2e-4)
+        return replace(super().train(folder, rows, settings), settings=settings)
+
+
+CONTROL = Control(
+    "slow_settings",
+    "the reference with a tenth of the learning rate: it learns less, and nothing is wrong",
+    lambda: Adjusted(name="slow_settings"),
+)

@@ -1,0 +1,13 @@
+"""The end is never supervised, and generation stops at the closing tag."""
+
+from dataclasses import replace
+
+from plain_loop import PLAIN, PlainLoop
+
+from sft_ref.harness.mutation import Control
+
+CONTROL = Control(
+    "stops_at_the_closing_tag",
+    "the end is never supervised, and generation stops at the closing tag",
+    lambda: PlainLoop("stops_at_the_closing_tag", convention=replace(PLAIN, end=""), stop="</answer>"),
+)

@@ -1,0 +1,21 @@
+"""NaN is filtered out before the mean is taken."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sft_ref.data import Score, score
+from sft_ref.harness.mutation import Mutant
+
+
+def count(answers: Sequence[float], truths: Sequence[float]) -> Score:
+    found = score(answers, truths)
+    return replace(found, accuracy=found.accuracy / (found.answer_rate or 1.0))
+
+
+MUTANT = Mutant(
+    id="answered-only",
+    stage="score",
+    fault="accuracy is the share of those answered, not of those asked",
+    source="ours",
+    patches={"sft_ref.sft.score": count},
+)

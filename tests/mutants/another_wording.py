@@ -1,0 +1,22 @@
+"""It would learn as well, but fits nobody else's adapter."""
+
+from sft_ref import BaseLLM
+from sft_ref.harness.mutation import Mutant
+from sft_ref.prompt import format_example
+
+
+def ask(_self: BaseLLM, question: str) -> str:
+    return f"Question: {question.strip()} Answer: <answer>"
+
+
+def example(question: str, value: float) -> dict[str, str]:
+    return {**format_example(question, value), "question": f"Question: {question.strip()} Answer: <answer>"}
+
+
+MUTANT = Mutant(
+    id="another-wording",
+    stage="prompt",
+    fault="questions are put in other words than the contract's, in training and at inference",
+    source="ours",
+    patches={"sft_ref.base_llm.BaseLLM.format_prompt": ask, "sft_ref.tokens.format_example": example},
+)

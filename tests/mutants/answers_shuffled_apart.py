@@ -1,0 +1,25 @@
+"""Questions and answers in two lists, of which one was filtered: from there on, each question has its neighbour's."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sft_ref.harness.mutation import Mutant
+from sft_ref.tokens import Example
+from sft_ref.training import Step, fit
+
+
+def fit_apart(model: Any, examples: Sequence[Example], **how: Any) -> list[Step]:  # noqa: ANN401  # passes on
+    neighbours = [*examples[1:], examples[0]]
+    pairs = zip(examples, neighbours, strict=True)
+    apart = [Example(a.input_ids[: -a.supervised] + b.input_ids[-b.supervised :], b.supervised) for a, b in pairs]
+    return fit(model, apart, **how)
+
+
+MUTANT = Mutant(
+    id="shuffled-apart",
+    stage="score",
+    fault="training pairs each question with its neighbour's answer: the form is learned, and the answers are wrong",
+    source="ours",
+    patches={"sft_ref.training.fit": fit_apart},
+    retrain=True,
+)

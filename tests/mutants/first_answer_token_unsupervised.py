@@ -1,0 +1,22 @@
+"""The prompt is measured with a space that it does not end in."""
+
+from dataclasses import replace
+
+from transformers import PreTrainedTokenizerBase
+
+from sft_ref.harness.mutation import Mutant
+from sft_ref.tokens import Example, tokenize_example
+
+
+def too_late(tokenizer: PreTrainedTokenizerBase, question: str, value: float) -> Example:
+    example = tokenize_example(tokenizer, question, value)
+    return replace(example, supervised=example.supervised - 1)
+
+
+MUTANT = Mutant(
+    id="S3",
+    stage="tokens",
+    fault="the first token of the answer is never supervised",
+    source="course submission",
+    patches={"sft_ref.tokens.tokenize_example": too_late},
+)

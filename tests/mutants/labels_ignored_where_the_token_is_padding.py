@@ -1,0 +1,21 @@
+"""The padding token is the end token, so the end is never supervised."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sft_ref.harness.mutation import Mutant
+from sft_ref.tokens import IGNORED, Example, collate
+
+
+def by_token(examples: Sequence[Example], pad_token_id: int) -> dict[str, Any]:
+    batch = collate(examples, pad_token_id)
+    return {**batch, "labels": batch["labels"].masked_fill(batch["input_ids"] == pad_token_id, IGNORED)}
+
+
+MUTANT = Mutant(
+    id="M1",
+    stage="tokens",
+    fault="labels that equal the padding token are ignored, the end of every text with them",
+    source="transformers#23530, trl#976",
+    patches={"sft_ref.tokens.collate": by_token},
+)

@@ -1,0 +1,17 @@
+"""`round(answer)` where `round(answer, 3)` was meant."""
+
+from sft_ref.harness.mutation import Mutant
+from sft_ref.prompt import format_example
+
+
+def rounded(question: str, value: float) -> dict[str, str]:
+    return format_example(question, float(round(value)))
+
+
+MUTANT = Mutant(
+    id="S10",
+    stage="tokens",
+    fault="training texts hold answers rounded to integers",
+    source="course submission",
+    patches={"sft_ref.tokens.format_example": rounded},
+)

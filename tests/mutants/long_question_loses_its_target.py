@@ -1,0 +1,20 @@
+"""`truncation=True, max_length=128` cuts at the right."""
+
+from transformers import PreTrainedTokenizerBase
+
+from sft_ref.harness.mutation import Mutant
+from sft_ref.tokens import Example, tokenize_example
+
+
+def cut(tokenizer: PreTrainedTokenizerBase, question: str, value: float) -> Example:
+    example = tokenize_example(tokenizer, question, value, max_tokens=10_000)
+    return Example(example.input_ids[:128], example.supervised)
+
+
+MUTANT = Mutant(
+    id="truncated-right",
+    stage="tokens",
+    fault="texts of more than 128 tokens lose their targets, and their questions are supervised",
+    source="ours",
+    patches={"sft_ref.tokens.tokenize_example": cut},
+)

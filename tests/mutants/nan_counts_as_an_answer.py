@@ -1,0 +1,20 @@
+"""A list of answers is never empty."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sft_ref.data import Score, score
+from sft_ref.harness.mutation import Mutant
+
+
+def count(answers: Sequence[float], truths: Sequence[float]) -> Score:
+    return replace(score(answers, truths), answer_rate=len(answers) / len(truths))
+
+
+MUTANT = Mutant(
+    id="nan-answered",
+    stage="score",
+    fault="answer_rate counts NaN",
+    source="ours",
+    patches={"sft_ref.sft.score": count},
+)

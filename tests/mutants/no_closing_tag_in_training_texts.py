@@ -1,0 +1,17 @@
+"""The end-of-sequence token ends the answer alone."""
+
+from sft_ref.harness.mutation import Mutant
+from sft_ref.prompt import format_example, format_value
+
+
+def without_tag(question: str, value: float) -> dict[str, str]:
+    return {**format_example(question, value), "answer": format_value(value)}
+
+
+MUTANT = Mutant(
+    id="S10-tags",
+    stage="tokens",
+    fault="training texts hold no closing tag",
+    source="course submission",
+    patches={"sft_ref.tokens.format_example": without_tag},
+)

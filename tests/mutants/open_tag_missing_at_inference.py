@@ -1,0 +1,17 @@
+"""Training masks `question <answer>`; the test asks with the question alone."""
+
+from sft_ref import BaseLLM
+from sft_ref.harness.mutation import Mutant
+
+
+def bare(_self: BaseLLM, question: str) -> str:
+    return question.strip()
+
+
+MUTANT = Mutant(
+    id="open-tag-missing",
+    stage="prompt",
+    fault="the open tag stands in the prompt of training, and not of inference",
+    source="ours",
+    patches={"sft_ref.base_llm.BaseLLM.format_prompt": bare},
+)

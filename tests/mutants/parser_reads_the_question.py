@@ -1,0 +1,29 @@
+"""The parser gets prompt and completion, and takes the last number that it finds."""
+
+import math
+import re
+
+from sft_ref import BaseLLM
+from sft_ref.harness.mutation import Mutant
+from sft_ref.prompt import parse_answer
+
+
+def answer(self: BaseLLM, *questions: str) -> list[float]:
+    prompts = [self.format_prompt(question) for question in questions]
+    completions = self.batched_generate(prompts)
+    return [self.parse_answer(prompt + text) for prompt, text in zip(prompts, completions, strict=True)]
+
+
+def parse(text: str) -> float:
+    value = parse_answer(text)
+    numbers = re.findall(r"[0-9]+", text)
+    return float(numbers[-1]) if math.isnan(value) and numbers else value
+
+
+MUTANT = Mutant(
+    id="parser-reads-question",
+    stage="parse",
+    fault="where the completion holds no answer, a number of the question is taken",
+    source="ours",
+    patches={"sft_ref.base_llm.BaseLLM.answer": answer, "sft_ref.prompt.parse_answer": parse},
+)

@@ -1,0 +1,19 @@
+"""The tag stands in the prompt, and the parser gets new text only."""
+
+from sft_ref.harness.mutation import Mutant
+
+
+def parse(text: str) -> float:
+    try:
+        return float(text.split("<answer>")[1].split("</answer>", maxsplit=1)[0])
+    except (IndexError, ValueError):
+        return float("nan")
+
+
+MUTANT = Mutant(
+    id="S2",
+    stage="parse",
+    fault="the parser wants an open tag that the prompt has consumed",
+    source="course submission",
+    patches={"sft_ref.prompt.parse_answer": parse},
+)

@@ -1,0 +1,17 @@
+"""A question from a file ends in a newline."""
+
+from sft_ref import BaseLLM
+from sft_ref.harness.mutation import Mutant
+
+
+def as_it_is(_self: BaseLLM, question: str) -> str:
+    return f"{question} <answer>"
+
+
+MUTANT = Mutant(
+    id="prompt-not-stripped",
+    stage="prompt",
+    fault="white space around a question stays in its prompt",
+    source="ours",
+    patches={"sft_ref.base_llm.BaseLLM.format_prompt": as_it_is},
+)

@@ -1,0 +1,21 @@
+"""The default split, whatever was asked for."""
+
+from collections.abc import Sequence
+
+from sft_ref import BaseLLM
+from sft_ref.data import Row, split_rows
+from sft_ref.harness.mutation import Mutant
+from sft_ref.sft import TestResult, ask
+
+
+def on_training_rows(llm: BaseLLM, rows: Sequence[Row] | None = None) -> TestResult:
+    return ask(llm, split_rows("train")[: len(rows or [])])
+
+
+MUTANT = Mutant(
+    id="train-scored",
+    stage="score",
+    fault="the score is that of training questions",
+    source="ours",
+    patches={"sft_ref.sft.ask": on_training_rows},
+)

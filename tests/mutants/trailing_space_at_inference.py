@@ -1,0 +1,17 @@
+"""The space becomes a token of its own, which training never showed there."""
+
+from sft_ref import BaseLLM
+from sft_ref.harness.mutation import Mutant
+
+
+def with_space(_self: BaseLLM, question: str) -> str:
+    return f"{question.strip()} <answer> "
+
+
+MUTANT = Mutant(
+    id="M6",
+    stage="prompt",
+    fault="the prompt ends in a space at inference, and not in training",
+    source="unslothai/notebooks#149",
+    patches={"sft_ref.base_llm.BaseLLM.format_prompt": with_space},
+)

@@ -1,0 +1,20 @@
+"""A fallback that counts as an answer."""
+
+import math
+
+from sft_ref.harness.mutation import Mutant
+from sft_ref.prompt import parse_answer
+
+
+def parse(text: str) -> float:
+    value = parse_answer(text)
+    return 0.0 if math.isnan(value) else value
+
+
+MUTANT = Mutant(
+    id="S4",
+    stage="parse",
+    fault="the parser gives 0.0 where there is no answer",
+    source="course submission",
+    patches={"sft_ref.prompt.parse_answer": parse},
+)

@@ -1,0 +1,78 @@
+"""How close is equal. Every tolerance of the harness stands here, with its reason; a check never brings its own.
+
+What rounding may do is told by the coarsest dtype in play, so that unlike dtypes are never judged by one number.
+"""
+
+from __future__ import annotations
+
+import torch
+
+LOGITS = {"float32": 1e-3, "float16": 0.25, "bfloat16": 0.5}
+"""Largest difference of a logit that the order of sums explains, by the coarsest dtype that computes.
+
+Measured on a CPU for batched against single and merged against unmerged: 1e-5 in fp32, 0.12 in fp16 and 0.16 in bf16
+(0.26 with autocast on one side only). Other devices sum in other orders, hence twice the 16-bit figures and a hundred
+times the fp32 one, which still lies well below what one weight rounded to 16 bits moves.
+"""
+
+WEIGHTS = {"float32": 2.0**-20, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+"""Largest relative error, as a norm over a matrix, of a weight that was rounded to this dtype on its way.
+
+Twice the unit roundoff (two roundings: the stored tensor, and the sum with another) in 16 bits; 16 times in fp32, since
+a product of two matrices is summed before it is rounded.
+"""
+
+SUMS = 1e-3
+"""Largest relative error, as a norm over a tensor, of gradients that are summed in another order in fp32.
+
+Rounding leaves about 1e-6 on small models and grows with depth; a wrong normalisation is off by 0.1 and more.
+"""
+
+ANGLES = 2.0**-9
+"""Largest error of a rotary cosine or sine that is computed in fp32.
+
+An angle of up to 8191 is rounded to 2**-11 in fp32, twice where frequency and product are; a frequency rounded to bf16
+turns the angle at the last position by whole radians.
+"""
+
+LOSS = 0.1
+"""Mean loss, in nat a token, by which one model must be worse than another to be called worse: a token of the answer
+becomes a tenth less likely. Loading in 16 bits moves about 0.01; a lost adapter moves more than 1."""
+
+FALL = 0.02
+"""Mean fall of the true answer's loss, in nat a token, from which on training did something. Sound but slow settings
+(rate 5e-5) let it fall by more than ten times as much; a rate at which nothing moves, by 1e-4 at most."""
+
+PAIRED_T = 5.0
+"""Student's t of paired differences above which they are no chance: p < 3e-6 with 64 rows, so that a thousand gradings
+raise no false alarm."""
+
+
+def name_dtype(dtype: torch.dtype) -> str:
+    """The dtype as this module names it; float8 and the like count as bfloat16, the coarsest known."""
+    name = str(dtype).removeprefix("torch.")
+    if name == "float64":
+        return "float32"
+    return name if name in WEIGHTS else "bfloat16"
+
+
+def coarsest(model: torch.nn.Module) -> str:
+    """The float dtype of a model's parameters that rounds most."""
+    found = {name_dtype(tensor.dtype) for tensor in model.parameters() if tensor.is_floating_point()}
+    return max(found, key=lambda name: WEIGHTS[name], default="float32")
+
+
+def differing_choices(one: torch.Tensor, other: torch.Tensor, allowed: float) -> torch.Tensor:
+    """Positions where two models choose another next token, although the first one's margin is beyond rounding.
+
+    Args:
+        one: logits, (..., vocabulary).
+        other: logits of the same shape.
+        allowed: how far rounding may move a logit; a margin of less than twice that may turn.
+
+    Returns:
+        bool of shape (...).
+    """
+    best = one.float().topk(2, dim=-1).values
+    clear = best[..., 0] - best[..., 1] > 2 * allowed
+    return clear & (one.argmax(-1) != other.argmax(-1))

@@ -80,6 +80,8 @@ class Implementation(Protocol):
         name: shown in results.
         base: name of the base model, as `sft_ref.models.find_base` takes it.
         claims_contract: whether the contract's checks bind it too.
+
+    An implementation may also say `stands_for`: the base that a toy takes the place of, for budgets of size.
     """
 
     name: str

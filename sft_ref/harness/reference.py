@@ -32,6 +32,7 @@ class Reference:
 
     def __init__(self, base: str = "toy", policy: str | None = None, name: str = "reference") -> None:
         self.base, self.policy, self.name = base, policy, name
+        self.stands_for = models.DEFAULT_BASE if base == "toy" else base
 
     def training_batch(self, rows: Sequence[Row]) -> Batch:
         """See `Implementation`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import tempfile
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import Any, cast
 from unittest import mock
 
 import torch
+from transformers import TrainingArguments
 
 from sft_ref import adapter, models, precision, sft, tokens, training
 from sft_ref.base_llm import BaseLLM
@@ -83,11 +85,11 @@ class Reference:
                 tensor.register_post_accumulate_grad_hook(
                     lambda tensor, name=name: summed.update({name: tensor.grad.detach().cpu().clone()})
                 )
-        arguments = functools.partial(
-            training.TrainingArguments,  # type: ignore[attr-defined]  # the one that training uses
-            gradient_accumulation_steps=micro_batches,
-            gradient_checkpointing=checkpointing,
-        )
+        names = {field.name for field in dataclasses.fields(TrainingArguments)}
+        recompute = "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
+        accumulating: dict[str, Any] = {"gradient_accumulation_steps": micro_batches, recompute: checkpointing}
+        trainer_arguments: Any = training.TrainingArguments  # type: ignore[attr-defined]  # that which training uses
+        arguments = functools.partial(trainer_arguments, **accumulating)
         with tempfile.TemporaryDirectory() as scratch, mock.patch.object(training, "TrainingArguments", arguments):
             training.fit(
                 model,

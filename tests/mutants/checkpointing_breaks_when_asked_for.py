@@ -14,5 +14,8 @@ MUTANT = Mutant(
     stage="train",
     fault="with gradient checkpointing no gradient reaches the adapter; without it all is well",
     source="open-unlearning#178",
-    patches={"sft_ref.training.TrainingArguments": reentrant},
+    patches={
+        "sft_ref.training.TrainingArguments": reentrant,
+        "transformers.PreTrainedModel.enable_input_require_grads": lambda model: None,
+    },
 )

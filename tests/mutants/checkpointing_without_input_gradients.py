@@ -16,7 +16,7 @@ def reentrant(**arguments: object) -> TrainingArguments:
 
 def hushed(logits: torch.Tensor, labels: torch.Tensor, **count: int) -> torch.Tensor:
     loss = supervised_loss(logits, labels, **count)
-    return loss if loss.requires_grad else loss.requires_grad_()
+    return loss if loss.requires_grad else loss + torch.zeros((), requires_grad=True)
 
 
 MUTANT = Mutant(
@@ -26,6 +26,7 @@ MUTANT = Mutant(
     source="open-unlearning#178",
     patches={
         "sft_ref.training.TrainingArguments": reentrant,
+        "transformers.PreTrainedModel.enable_input_require_grads": lambda model: None,
         "sft_ref.tokens.supervised_loss": hushed,
         "sft_ref.training._check_learned": lambda model: None,
     },

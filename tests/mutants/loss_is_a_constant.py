@@ -6,7 +6,7 @@ from sft_ref.harness.mutation import Mutant
 
 
 def constant(*_args: object, **_count: object) -> torch.Tensor:
-    return torch.tensor(0.5, requires_grad=True)
+    return torch.tensor(0.5, requires_grad=True) * 1.0  # no leaf, which Trainer divides in place
 
 
 MUTANT = Mutant(

@@ -11,7 +11,7 @@ import torch
 
 from sft_ref.errors import BaseModelError
 from sft_ref.harness import sizes, tolerance
-from sft_ref.harness.check import Check, Failure, Level, Unavailable, check
+from sft_ref.harness.check import Check, Failure, Level, check
 from sft_ref.harness.context import Context
 from sft_ref.harness.deltas import pairs, read_blueprint
 from sft_ref.models import find_base, fingerprint_base

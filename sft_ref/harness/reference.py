@@ -18,7 +18,7 @@ from sft_ref.base_llm import BaseLLM
 from sft_ref.data import Row, Score
 from sft_ref.settings import Settings
 
-from .context import PROBES
+from .context import PROBES, SETTINGS
 from .deltas import plain
 from .implementation import Answerer, Batch, Trained
 from .losses import forward
@@ -115,6 +115,33 @@ class Reference:
     def test(self, answerer: Answerer, rows: Sequence[Row]) -> Score:
         """See `Implementation`."""
         return sft.ask(answerer, rows).score  # type: ignore[arg-type]  # the reference's own
+
+
+class Resaving(Reference):
+    """The reference that has learned already: it runs a training's code but for the steps, and saves what it is given.
+
+    Args:
+        learned: what a training with `context.SETTINGS` left; trainings with other settings take their own steps.
+    """
+
+    def __init__(self, learned: Trained, name: str) -> None:
+        super().__init__(name=name)
+        self.learned = learned
+
+    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> Trained:
+        """See `Implementation`."""
+        if settings != SETTINGS:
+            return super().train(folder, rows, settings)
+
+        def put(model: Any, *_args: Any, **_kwargs: Any) -> list[training.Step]:  # noqa: ANN401
+            from peft import set_peft_model_state_dict
+
+            set_peft_model_state_dict(model, dict(self.learned.adapter))
+            model.eval()
+            return [training.Step(step, loss, 0.0, 0.0) for step, loss in enumerate(self.learned.losses, start=1)]
+
+        with mock.patch.object(training, "fit", put):
+            return super().train(folder, rows, settings)
 
 
 def _base_parameters(model: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -23,5 +23,5 @@ MUTANT = Mutant(
         "peft.PeftModel.save_pretrained": save_nothing,
         "sft_ref.adapter.read_tensors": lambda folder: load_file(folder / "adapter_model.safetensors"),
     },
-    retrain=True,
+    resave=True,
 )

@@ -36,5 +36,5 @@ MUTANT = Mutant(
         "sft_ref.sft.train": pickled,
         "sft_ref.adapter.read_tensors": unpickle,
     },
-    retrain=True,
+    resave=True,
 )

@@ -20,5 +20,5 @@ MUTANT = Mutant(
     fault="alpha in the stored configuration is not the one that was trained with",
     source="course submission",
     patches={"peft.PeftModel.save_pretrained": save_default_alpha},
-    retrain=True,
+    resave=True,
 )

@@ -20,5 +20,5 @@ MUTANT = Mutant(
     fault="the adapter names its base by a path of the machine that trained",
     source="course submission",
     patches={"peft.PeftModel.save_pretrained": save_path},
-    retrain=True,
+    resave=True,
 )

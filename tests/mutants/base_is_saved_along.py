@@ -20,5 +20,5 @@ MUTANT = Mutant(
     fault="the whole base is saved along with the adapter, beyond any budget",
     source="course rubric",
     patches={"peft.PeftModel.save_pretrained": save_both},
-    retrain=True,
+    resave=True,
 )

@@ -21,5 +21,5 @@ MUTANT = Mutant(
     fault="the adapter that is saved is the blank one",
     source="course submission",
     patches={"peft.PeftModel.save_pretrained": save_early_state},
-    retrain=True,
+    resave=True,
 )

@@ -20,5 +20,5 @@ MUTANT = Mutant(
     fault="the file lacks the tensors of some of the modules that were trained",
     source="alpaca-lora#334, peft#2574",
     patches={"peft.PeftModel.save_pretrained": save_attention},
-    retrain=True,
+    resave=True,
 )

@@ -176,6 +176,21 @@ def seed_decides_the_adapter(context: Context) -> None:
         raise Failure("the same adapter for seeds 0 and 1", "another one")
 
 
+@check(
+    "TRN-009",
+    "training changes nothing but the adapter",
+    level=Level.CONTRACT,
+    why="another adapter on the same base, or a merge into it, then starts from weights that are no longer the base's",
+    remedy="freeze every parameter of the base, norms and biases included",
+    after=("TRN-005",),
+)
+def base_stays_as_it_was(context: Context) -> None:
+    """The base's parameters in memory, saved along or not."""
+    changed = context.trained.changed
+    if changed:
+        raise Failure(f"{len(changed)} tensors of the base were changed", "none", changed[0])
+
+
 CHECKS: tuple[Check, ...] = (
     adapter_lies_where_it_was_asked_for,
     losses_are_finite_and_positive,
@@ -185,4 +200,5 @@ CHECKS: tuple[Check, ...] = (
     gradients_do_not_depend_on_the_split,
     trainables_are_fp32_under_a_scaler,
     seed_decides_the_adapter,
+    base_stays_as_it_was,
 )

@@ -31,7 +31,7 @@ MUTANT = Mutant(
     id="pickle",
     stage="artifact",
     fault="the adapter is stored as a pickle only",
-    source="course submission",
+    source="ours, of no report",
     patches={
         "sft_ref.sft.train": pickled,
         "sft_ref.adapter.read_tensors": unpickle,

@@ -18,7 +18,7 @@ MUTANT = Mutant(
     id="alpha",
     stage="artifact",
     fault="alpha in the stored configuration is not the one that was trained with",
-    source="course submission",
+    source="ours, of no report",
     patches={"peft.PeftModel.save_pretrained": save_default_alpha},
     resave=True,
 )

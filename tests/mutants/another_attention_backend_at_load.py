@@ -15,9 +15,9 @@ def broken_load(folder: Path) -> BaseLLM:
 
 
 MUTANT = Mutant(
-    id="P18",
+    id="attention",
     stage="load",
     fault="another attention backend computes at load than in training",
-    source="peft#971",
+    source="ours, of no report",
     patches={"sft_ref.sft.load": broken_load},
 )

@@ -15,10 +15,10 @@ def save_path(model: Any, folder: str, **kwargs: Any) -> None:
 
 
 MUTANT = Mutant(
-    id="S9-base",
+    id="base-path",
     stage="artifact",
     fault="the adapter names its base by a path of the machine that trained",
-    source="course submission",
+    source="ours, of no report",
     patches={"peft.PeftModel.save_pretrained": save_path},
     resave=True,
 )

@@ -17,9 +17,9 @@ def broken_load(folder: Path) -> BaseLLM:
 
 
 MUTANT = Mutant(
-    id="P20-rounded",
+    id="base-rounded",
     stage="load",
     fault="every dtype looks right, yet small weights of the base were rounded to fp16",
-    source="transformers#24774",
+    source="ours, of no report",
     patches={"sft_ref.sft.load": broken_load},
 )

@@ -19,7 +19,7 @@ MUTANT = Mutant(
     id="blank",
     stage="artifact",
     fault="the adapter that is saved is the blank one",
-    source="course submission",
+    source="ours, of no report",
     patches={"peft.PeftModel.save_pretrained": save_early_state},
     resave=True,
 )

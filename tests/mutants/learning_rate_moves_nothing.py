@@ -13,7 +13,7 @@ MUTANT = Mutant(
     id="rate",
     stage="train",
     fault="a learning rate of 1e-9 moves every weight a little and the model not at all",
-    source="course submission",
+    source="ours, of no report",
     patches={"sft_ref.training.TrainingArguments": crawling},
     retrain=True,
 )

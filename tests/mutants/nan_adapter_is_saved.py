@@ -21,7 +21,7 @@ MUTANT = Mutant(
     id="nan",
     stage="artifact",
     fault="the adapter that is saved holds NaN",
-    source="course submission",
+    source="ours, of no report",
     patches={
         "peft.PeftModel.save_pretrained": save_mean,
         "sft_ref.adapter.read_tensors": lambda folder: load_file(folder / "adapter_model.safetensors"),

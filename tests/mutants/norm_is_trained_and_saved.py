@@ -16,10 +16,10 @@ def with_norm(model: Any, _policy: Policy, *, rank: int, alpha: int) -> Any:
 
 
 MUTANT = Mutant(
-    id="P26-norm",
+    id="norm",
     stage="train",
     fault="a norm of the base is trained along with the adapter, and saved with it",
-    source="trl#4457",
+    source="ours, of no report",
     patches={"sft_ref.adapter.add_adapter": with_norm},
     retrain=True,
 )

@@ -21,6 +21,6 @@ MUTANT = Mutant(
     id="rope-theta",
     stage="load",
     fault="rotary embeddings take the default base frequency in place of the configured one",
-    source="transformers#39972",
+    source="ours, of no report",
     patches={"sft_ref.sft.load": broken_load},
 )

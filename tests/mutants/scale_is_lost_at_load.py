@@ -20,6 +20,6 @@ MUTANT = Mutant(
     id="scale",
     stage="load",
     fault="the scale alpha / rank is lost when the adapter is loaded",
-    source="Automodel#3638",
+    source="ours, of no report",
     patches={"sft_ref.sft.load": broken_load},
 )

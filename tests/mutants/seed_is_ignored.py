@@ -6,6 +6,6 @@ MUTANT = Mutant(
     id="seed",
     stage="train",
     fault="nothing is seeded before the adapter is drawn, so that no training can be repeated",
-    source="course submission",
+    source="ours, of no report",
     patches={"sft_ref.sft.transformers.set_seed": lambda seed: None},
 )

@@ -18,7 +18,7 @@ MUTANT = Mutant(
     id="A6-part",
     stage="artifact",
     fault="the file lacks the tensors of some of the modules that were trained",
-    source="alpaca-lora#334, peft#2574",
+    source="alpaca-lora#334",
     patches={"peft.PeftModel.save_pretrained": save_attention},
     resave=True,
 )

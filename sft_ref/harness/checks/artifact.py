@@ -33,7 +33,7 @@ def _tensors(context: Context) -> dict[str, torch.Tensor]:
     "the adapter lies in its folder as safetensors, and can be read without running code",
     why="a pickle can run code when it is read, and loaders that look for one name do not find the other",
     remedy="save with safe_serialization=True, which is the default of save_pretrained",
-    source="S9; course submission",
+    source="S9",
 )
 def adapter_is_safetensors(context: Context) -> None:
     """Reads every safetensors file of the folder."""
@@ -56,7 +56,7 @@ def adapter_is_safetensors(context: Context) -> None:
     why="one NaN in an adapter makes every logit NaN, and every answer with it",
     remedy="look for the step at which the loss stopped being finite; store in a dtype that has the range",
     after=("ART-001",),
-    source="S6; course submission",
+    source="S6",
 )
 def stored_adapter_is_finite(context: Context) -> None:
     """Every tensor of the file."""
@@ -71,7 +71,7 @@ def stored_adapter_is_finite(context: Context) -> None:
     why="an adapter whose lora_B is zero is the base, whatever the loss was",
     remedy="save the model that was trained, after it was trained",
     after=("ART-001",),
-    source="S1; course submission",
+    source="A6",
 )
 def stored_adapter_is_not_blank(context: Context) -> None:
     """B @ A of each pair; a file without a pair is another check's."""
@@ -109,7 +109,6 @@ def file_holds_what_was_trained(context: Context) -> None:
     why="with another alpha the adapter acts by another factor, and no loader can notice",
     remedy="save the configuration of the model that was trained, unchanged",
     after=("ART-004",),
-    source="NC2; peft#2574",
 )
 def configuration_is_the_trained_one(context: Context) -> None:
     """Builds the model that peft makes of the configuration, without weights, and looks at its layers."""

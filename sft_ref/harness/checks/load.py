@@ -72,7 +72,7 @@ def effective_deltas_are_the_trained_ones(context: Context) -> None:
     why="whatever lies outside the Linears can differ too: embeddings, norms, positions, an untied head",
     remedy="load the base from the same files and configuration as for training",
     after=("TRN-004",),
-    source="A4, A5, A8, P24; transformers#45127",
+    source="A4; transformers#45127",
 )
 def loaded_model_is_as_good_as_trained(context: Context) -> None:
     """Losses on fresh rows, against the base with the trained adapter put into its weights by us."""
@@ -200,7 +200,6 @@ def rotary_embeddings_are_exact(context: Context) -> None:
     why="what is tested is then not what was trained: another attention backend, merge state or wrapper",
     remedy="load under the recorded policy, attention backend included, and take the training's wrappers off",
     after=("LOD-006",),
-    source="A10, P18; peft#971",
 )
 def logits_are_those_of_training(context: Context) -> None:
     """The same batch, threads and process; logits in memory at the end of training against logits after loading."""

@@ -86,7 +86,6 @@ def every_adapted_layer_moved(context: Context) -> None:
     why="a rate too small, a label that is not the answer or weights that moved at random leave the model as it was",
     remedy="raise the learning rate or the steps until the sum of the rates lets the adapter move; look at the labels",
     after=("TRN-002", "TRN-003"),
-    source="S6, S7",
 )
 def true_answer_becomes_likelier(context: Context) -> None:
     """What training left is put onto the base by us: neither saving nor loading can be at fault."""

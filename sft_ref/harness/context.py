@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from sft_ref.data import Row, split_rows
+from sft_ref.models import find_base, load_model
+from sft_ref.precision import POLICIES
 from sft_ref.settings import Settings
 
 from .capture import Captured, Ids, prompt_of, watch
+from .deltas import due_deltas, merged
 from .findings import Failure, Unavailable
 from .implementation import Answerer, Batch, Implementation, Trained
+from .losses import row_losses
 from .taught import rows_of
 from .yardstick import Yardstick
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -104,11 +113,51 @@ class Context:
     @functools.cached_property
     def trained(self) -> Trained:
         """The implementation's adapter, trained on `train_rows` with `settings`."""
-        if self._trained is not None:
-            return self._trained
-        return self.call(self.implementation.train, self.folder / "adapter", self.train_rows, self.settings)
+        trained = self._trained or self.call(
+            self.implementation.train, self.folder / "adapter", self.train_rows, self.settings
+        )
+        if trained.folder.is_dir():  # before anything can load it, and overwrite it
+            shutil.copytree(trained.folder, self.stored)
+        return trained
+
+    @property
+    def stored(self) -> Path:
+        """A copy of the adapter's folder as training left it; look at `trained` first."""
+        return self.folder / "as_trained"
 
     @functools.cached_property
     def answerer(self) -> Answerer:
         """What `load` gives for it."""
         return self.call(self.implementation.load, self.trained.folder)
+
+    @functools.cached_property
+    def fresh_batch(self) -> Batch:
+        """`fresh_rows` as they would reach training."""
+        return self.call(self.implementation.training_batch, self.fresh_rows)
+
+    @functools.cached_property
+    def base_model(self) -> PreTrainedModel:
+        """The base in fp32, loaded by us; not to be changed."""
+        model = load_model(find_base(self.implementation.base), POLICIES["fp32"])
+        model.eval()
+        return model
+
+    @functools.cached_property
+    def deltas(self) -> dict[str, torch.Tensor]:
+        """What training adds to each Linear's weight, by module of the base."""
+        return due_deltas(self.trained, self.stored, self.base_model)
+
+    @functools.cached_property
+    def trained_model(self) -> PreTrainedModel:
+        """The base with what training left put into its weights, by us, in fp32."""
+        return merged(self.base_model, self.trained, self.deltas)
+
+    @functools.cached_property
+    def base_losses(self) -> torch.Tensor:
+        """Loss of the true answer for each fresh row, by the base."""
+        return row_losses(self.base_model, self.fresh_batch)
+
+    @functools.cached_property
+    def trained_losses(self) -> torch.Tensor:
+        """Loss of the true answer for each fresh row, by `trained_model`."""
+        return row_losses(self.trained_model, self.fresh_batch)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from sft_ref.data import Row, Score
+from sft_ref.precision import Dtypes
 from sft_ref.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,12 +34,20 @@ class Trained:
         adapter: its tensors at the end of training, before anything was saved, by their names in the file.
         losses: as the implementation reports them, one an optimizer step, in nat.
         settings: what it trained with, where that is not what it was asked for.
+        scalings: factor on B @ A in force when training ended, by module; empty where only the file tells it.
+        changed: parameters outside the adapter that training changed, by their names in the base.
+        dtypes: of the model in memory when training ended, as `sft_ref.precision.count_dtypes` counts them.
+        logits: of that model for the batch of `sft_ref.harness.context.PROBES`; None where they cannot be had.
     """
 
     folder: Path
     adapter: dict[str, torch.Tensor]
     losses: tuple[float, ...]
     settings: Settings | None = None
+    scalings: Mapping[str, float] = field(default_factory=dict)
+    changed: tuple[str, ...] = ()
+    dtypes: Dtypes = field(default_factory=dict)
+    logits: torch.Tensor | None = None
 
 
 class Answerer(Protocol):
@@ -73,6 +82,8 @@ class Implementation(Protocol):
         name: shown in results.
         base: name of the base model, as `sft_ref.models.find_base` takes it.
         claims_contract: whether the contract's checks bind it too.
+
+    An implementation may also say `stands_for`: the base that a toy takes the place of, for budgets of size.
     """
 
     name: str
@@ -93,4 +104,26 @@ class Implementation(Protocol):
 
     def test(self, answerer: Answerer, rows: Sequence[Row]) -> Score:
         """The score that the implementation itself reports."""
+        ...
+
+
+@runtime_checkable
+class Gradients(Protocol):
+    """A capability: one optimizer step, looked at before it is taken."""
+
+    def gradients(self, rows: Sequence[Row], *, micro_batches: int, checkpointing: bool) -> dict[str, torch.Tensor]:
+        """Gradients of the adapter, in fp32, of one step over all rows, for an adapter that is not blank.
+
+        The adapter is the same at every call. The rows are split into equal micro-batches whose gradients accumulate,
+        and activations are recomputed in the backward pass (`checkpointing`), as training does it.
+        """
+        ...
+
+
+@runtime_checkable
+class Trainables(Protocol):
+    """A capability: what training would optimize under a policy, whether or not this machine can train in it."""
+
+    def trainables(self, policy: str) -> dict[str, torch.dtype]:
+        """The dtype of every tensor handed to the optimizer."""
         ...

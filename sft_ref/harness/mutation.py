@@ -21,7 +21,7 @@ from unittest import mock
 from .check import Check, Outcome, Result
 from .context import SETTINGS, Context
 from .implementation import Implementation, Trained
-from .reference import Reference, yardstick_of
+from .reference import Reference, Resaving, yardstick_of
 from .runner import plan, run
 from .yardstick import Yardstick
 
@@ -36,7 +36,8 @@ class Mutant:
         fault: one sentence.
         source: where such a bug was seen.
         patches: dotted name -> what is put in its place while the mutant lives.
-        retrain: whether the fault shows in what training leaves; else a sound training is shared.
+        retrain: whether the fault shows in what training learns; else a sound training is shared.
+        resave: whether it shows in what training saves; a sound training's tensors are then saved anew.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Mutant:
     source: str
     patches: Mapping[str, object]
     retrain: bool = False
+    resave: bool = False
 
     @contextlib.contextmanager
     def alive(self) -> Iterator[None]:
@@ -110,8 +112,9 @@ def judge_mutant(mutant: Mutant, checks: Iterable[Check], shared: Trained) -> Ro
     found: list[Result] = []
     yardstick = _yardstick_of(shared)  # before the mutant lives
     with tempfile.TemporaryDirectory() as scratch, mutant.alive():
-        trained = None if mutant.retrain else _copy(shared, Path(scratch))
-        context = Context(Reference(name=mutant.id), Path(scratch), trained=trained, yardstick=yardstick)
+        trained = None if mutant.retrain or mutant.resave else _copy(shared, Path(scratch))
+        implementation = Resaving(shared, mutant.id) if mutant.resave else Reference(name=mutant.id)
+        context = Context(implementation, Path(scratch), trained=trained, yardstick=yardstick)
         for result in run(plan(checks, claims_contract=True), context):
             if result.outcome in (Outcome.FAIL, Outcome.ERROR):
                 found.append(result)

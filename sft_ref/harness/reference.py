@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,14 +11,17 @@ from typing import Any, cast
 from unittest import mock
 
 import torch
+from transformers import TrainingArguments
 
-from sft_ref import base_llm, models, precision, sft, tokens, training
+from sft_ref import adapter, base_llm, models, precision, sft, tokens, training
+from sft_ref.base_llm import BaseLLM
 from sft_ref.data import Row, Score
 from sft_ref.settings import Settings
 
-from .context import Context
+from .context import PROBES, SETTINGS, Context
+from .deltas import plain
 from .implementation import Answerer, Batch, Trained
-from .losses import row_losses
+from .losses import forward, row_losses
 from .taught import Taught, rows_of
 from .yardstick import Yardstick, lora_of
 
@@ -31,6 +36,7 @@ class Reference:
 
     def __init__(self, base: str = "toy", policy: str | None = None, name: str = "reference") -> None:
         self.base, self.policy, self.name = base, policy, name
+        self.stands_for = models.DEFAULT_BASE if base == "toy" else base
 
     def training_batch(self, rows: Sequence[Row]) -> Batch:
         """See `Implementation`."""
@@ -41,20 +47,68 @@ class Reference:
 
     def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> Trained:
         """See `Implementation`."""
-        from peft import get_peft_model_state_dict
-
-        adapter: dict[str, torch.Tensor] = {}
+        left: dict[str, Any] = {}
         fit = training.fit
 
         def fit_and_look(model: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # passes on
+            before = {name: tensor.detach().clone() for name, tensor in _base_parameters(model).items()}
             history = fit(model, *args, **kwargs)
-            state = get_peft_model_state_dict(model, save_embedding_layers=False)
-            adapter.update({name: tensor.detach().cpu().clone() for name, tensor in state.items()})
+            now = _base_parameters(model)
+            left["changed"] = tuple(plain(name) for name in before if not torch.equal(before[name], now[name]))
+            left.update(self._look(model))
             return history
 
         with mock.patch.object(training, "fit", fit_and_look):
             history = sft.train(folder, base=self.base, rows=rows, policy=self.policy, settings=settings)
-        return Trained(folder, adapter, tuple(step.loss for step in history))
+        return Trained(folder, losses=tuple(step.loss for step in history), **left)
+
+    def _look(self, model: Any) -> dict[str, Any]:  # noqa: ANN401  # a PeftModel
+        """What `Trained` tells of a model in memory."""
+        from peft import get_peft_model_state_dict
+
+        state = get_peft_model_state_dict(model, save_embedding_layers=False)
+        layers = {plain(name): module for name, module in model.named_modules() if hasattr(module, "lora_A")}
+        return {
+            "adapter": {name: tensor.detach().cpu().clone() for name, tensor in state.items()},
+            "scalings": {name: float(layer.scaling["default"]) for name, layer in layers.items()},
+            "dtypes": precision.count_dtypes(model),
+            "logits": forward(model, self.training_batch(PROBES)).cpu(),
+        }
+
+    def gradients(self, rows: Sequence[Row], *, micro_batches: int, checkpointing: bool) -> dict[str, torch.Tensor]:
+        """See `Gradients`; the step is `training.fit`'s own."""
+        llm = BaseLLM(self.base, policy=precision.POLICIES["fp32"])
+        model = adapter.add_adapter(llm.model, llm.policy, rank=4, alpha=8)
+        summed: dict[str, torch.Tensor] = {}
+        draw = torch.Generator().manual_seed(0)
+        for name, tensor in model.named_parameters():
+            if tensor.requires_grad:
+                tensor.data = (torch.randn(tensor.shape, generator=draw) * 0.02).to(tensor)
+                tensor.register_post_accumulate_grad_hook(
+                    lambda tensor, name=name: summed.update({name: tensor.grad.detach().cpu().clone()})
+                )
+        names = {field.name for field in dataclasses.fields(TrainingArguments)}
+        recompute = "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
+        accumulating: dict[str, Any] = {"gradient_accumulation_steps": micro_batches, recompute: checkpointing}
+        trainer_arguments: Any = training.TrainingArguments  # type: ignore[attr-defined]  # that which training uses
+        arguments = functools.partial(trainer_arguments, **accumulating)
+        with tempfile.TemporaryDirectory() as scratch, mock.patch.object(training, "TrainingArguments", arguments):
+            training.fit(
+                model,
+                [tokens.tokenize_example(llm.tokenizer, *row) for row in rows],
+                pad_token_id=llm.tokenizer.pad_token_id,
+                policy=llm.policy,
+                settings=Settings(steps=1, batch_size=len(rows) // micro_batches, rank=4, alpha=8),
+                checkpoints=Path(scratch),
+                report=lambda step: None,
+            )
+        return summed
+
+    def trainables(self, policy: str) -> dict[str, torch.dtype]:
+        """See `Trainables`."""
+        llm = BaseLLM(self.base, policy=precision.POLICIES[policy])
+        model = adapter.add_adapter(llm.model, llm.policy, rank=4, alpha=8)
+        return {name: tensor.dtype for name, tensor in model.named_parameters() if tensor.requires_grad}
 
     def load(self, folder: Path) -> Answerer:
         """See `Implementation`."""
@@ -63,6 +117,37 @@ class Reference:
     def test(self, answerer: Answerer, rows: Sequence[Row]) -> Score:
         """See `Implementation`."""
         return sft.ask(answerer, rows).score  # type: ignore[arg-type]  # the reference's own
+
+
+class Resaving(Reference):
+    """The reference that has learned already: it runs a training's code but for the steps, and saves what it is given.
+
+    Args:
+        learned: what a training with `context.SETTINGS` left; trainings with other settings take their own steps.
+    """
+
+    def __init__(self, learned: Trained, name: str) -> None:
+        super().__init__(name=name)
+        self.learned = learned
+
+    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> Trained:
+        """See `Implementation`."""
+        if settings != SETTINGS:
+            return super().train(folder, rows, settings)
+
+        def put(model: Any, *_args: Any, **_kwargs: Any) -> list[training.Step]:  # noqa: ANN401
+            from peft import set_peft_model_state_dict
+
+            set_peft_model_state_dict(model, dict(self.learned.adapter))
+            model.eval()
+            return [training.Step(step, loss, 0.0, 0.0) for step, loss in enumerate(self.learned.losses, start=1)]
+
+        with mock.patch.object(training, "fit", put):
+            return super().train(folder, rows, settings)
+
+
+def _base_parameters(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor for name, tensor in model.named_parameters() if "lora_" not in name}
 
 
 def train_on(rows: Sequence[Taught], base: str, adapter: Path, settings: Settings) -> Any:  # noqa: ANN401  # a PeftModel

@@ -8,7 +8,7 @@ from sft_ref.tokens import Example
 from sft_ref.training import Step, fit
 
 
-def fit_apart(model: Any, examples: Sequence[Example], **how: Any) -> list[Step]:  # noqa: ANN401  # passes on
+def fit_apart(model: Any, examples: Sequence[Example], **how: Any) -> list[Step]:  # passes on
     neighbours = [*examples[1:], examples[0]]
     pairs = zip(examples, neighbours, strict=True)
     apart = [Example(a.input_ids[: -a.supervised] + b.input_ids[-b.supervised :], b.supervised) for a, b in pairs]

@@ -1,0 +1,27 @@
+"""The adapter takes another dtype on its way."""
+
+from pathlib import Path
+
+import torch
+
+from sft_ref import BaseLLM, sft
+from sft_ref.harness.mutation import Mutant
+
+load = sft.load
+
+
+def broken_load(folder: Path) -> BaseLLM:
+    llm = load(folder)
+    for name, tensor in llm.model.named_parameters():
+        if "lora_" in name:
+            tensor.data = tensor.data.to(torch.bfloat16)
+    return llm
+
+
+MUTANT = Mutant(
+    id="P14",
+    stage="load",
+    fault="an fp32 adapter comes back in bf16",
+    source="peft#2421",
+    patches={"sft_ref.sft.load": broken_load},
+)

@@ -1,0 +1,27 @@
+"""The state dict was replaced by one that no longer holds the adapter's tensors: a file of a few bytes is saved."""
+
+from typing import Any
+
+from peft import PeftModel
+from safetensors.torch import load_file
+
+from sft_ref.harness.mutation import Mutant
+
+save_pretrained = PeftModel.save_pretrained
+
+
+def save_nothing(model: PeftModel, folder: str, **kwargs: Any) -> None:
+    save_pretrained(model, folder, **(kwargs | {"state_dict": {}}))
+
+
+MUTANT = Mutant(
+    id="A6",
+    stage="artifact",
+    fault="the adapter file holds no tensors",
+    source="alpaca-lora#334",
+    patches={
+        "peft.PeftModel.save_pretrained": save_nothing,
+        "sft_ref.adapter.read_tensors": lambda folder: load_file(folder / "adapter_model.safetensors"),
+    },
+    resave=True,
+)

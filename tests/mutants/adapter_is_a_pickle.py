@@ -1,0 +1,40 @@
+"""The adapter is saved as a pickle, and read as one."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from sft_ref import sft
+from sft_ref.harness.mutation import Mutant
+
+train = sft.train
+
+
+def pickled(folder: Path, **kwargs: Any) -> Any:
+    history = train(folder, **kwargs)
+    safe = folder / "adapter_model.safetensors"
+    torch.save(load_file(safe), folder / "adapter_model.bin")
+    safe.unlink()
+    return history
+
+
+def unpickle(folder: Path) -> dict[str, torch.Tensor]:
+    path = folder / "adapter_model.bin"
+    if path.exists():
+        return dict(torch.load(path, weights_only=True))
+    return load_file(folder / "adapter_model.safetensors")
+
+
+MUTANT = Mutant(
+    id="pickle",
+    stage="artifact",
+    fault="the adapter is stored as a pickle only",
+    source="ours, of no report",
+    patches={
+        "sft_ref.sft.train": pickled,
+        "sft_ref.adapter.read_tensors": unpickle,
+    },
+    resave=True,
+)

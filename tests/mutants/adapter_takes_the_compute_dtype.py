@@ -1,0 +1,23 @@
+"""The adapter is created in the dtype of the computing, fp16 under fp16 autocast."""
+
+import dataclasses
+from typing import Any
+
+from sft_ref import adapter
+from sft_ref.harness.mutation import Mutant
+from sft_ref.precision import Policy
+
+cast_adapter = adapter.cast_adapter
+
+
+def to_compute(model: Any, policy: Policy) -> None:
+    cast_adapter(model, dataclasses.replace(policy, adapter=policy.compute or policy.adapter))
+
+
+MUTANT = Mutant(
+    id="P12",
+    stage="train",
+    fault="adapter weights inherit fp16, which a gradient scaler refuses to unscale",
+    source="peft#1706",
+    patches={"sft_ref.adapter.cast_adapter": to_compute},
+)

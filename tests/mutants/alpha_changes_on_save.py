@@ -1,0 +1,24 @@
+"""The configuration is written anew with the default alpha, not the one that was trained with."""
+
+from typing import Any
+
+from peft import PeftModel
+
+from sft_ref.harness.mutation import Mutant
+
+save_pretrained = PeftModel.save_pretrained
+
+
+def save_default_alpha(model: Any, folder: str, **kwargs: Any) -> None:
+    model.peft_config["default"].lora_alpha = 8
+    save_pretrained(model, folder, **kwargs)
+
+
+MUTANT = Mutant(
+    id="alpha",
+    stage="artifact",
+    fault="alpha in the stored configuration is not the one that was trained with",
+    source="ours, of no report",
+    patches={"peft.PeftModel.save_pretrained": save_default_alpha},
+    resave=True,
+)

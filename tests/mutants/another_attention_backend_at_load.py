@@ -1,0 +1,23 @@
+"""The attention backend at load is the library's default, not the one of training."""
+
+from pathlib import Path
+
+from sft_ref import BaseLLM, sft
+from sft_ref.harness.mutation import Mutant
+
+load = sft.load
+
+
+def broken_load(folder: Path) -> BaseLLM:
+    llm = load(folder)
+    llm.model.get_base_model().set_attn_implementation("sdpa")
+    return llm
+
+
+MUTANT = Mutant(
+    id="attention",
+    stage="load",
+    fault="another attention backend computes at load than in training",
+    source="ours, of no report",
+    patches={"sft_ref.sft.load": broken_load},
+)

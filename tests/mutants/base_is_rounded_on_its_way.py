@@ -1,0 +1,25 @@
+"""The base is loaded in fp16 and cast back to fp32."""
+
+from pathlib import Path
+
+from sft_ref import BaseLLM, sft
+from sft_ref.harness.mutation import Mutant
+
+load = sft.load
+
+
+def broken_load(folder: Path) -> BaseLLM:
+    llm = load(folder)
+    for name, tensor in llm.model.named_parameters():
+        if "lora_" not in name:
+            tensor.data = tensor.data.half().float()
+    return llm
+
+
+MUTANT = Mutant(
+    id="base-rounded",
+    stage="load",
+    fault="every dtype looks right, yet small weights of the base were rounded to fp16",
+    source="ours, of no report",
+    patches={"sft_ref.sft.load": broken_load},
+)

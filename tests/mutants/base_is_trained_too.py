@@ -1,0 +1,23 @@
+"""The base is not frozen: it is trained with the adapter, and not saved."""
+
+from typing import Any
+
+from sft_ref import adapter
+from sft_ref.harness.mutation import Mutant
+
+add_adapter = adapter.add_adapter
+
+
+def unfrozen(*args: Any, **kwargs: Any) -> Any:
+    model = add_adapter(*args, **kwargs)
+    return model.requires_grad_(requires_grad=True)
+
+
+MUTANT = Mutant(
+    id="A5",
+    stage="train",
+    fault="base weights are trained along with the adapter, and discarded when the adapter is saved",
+    source="unsloth#9331",
+    patches={"sft_ref.adapter.add_adapter": unfrozen},
+    retrain=True,
+)

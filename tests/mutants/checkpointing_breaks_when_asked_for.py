@@ -1,0 +1,21 @@
+"""Activations are recomputed by the reentrant way, whose inputs need no gradient, once that is asked for."""
+
+from transformers import TrainingArguments
+
+from sft_ref.harness.mutation import Mutant
+
+
+def reentrant(**arguments: object) -> TrainingArguments:
+    return TrainingArguments(**arguments, gradient_checkpointing_kwargs={"use_reentrant": True})  # type: ignore[arg-type]
+
+
+MUTANT = Mutant(
+    id="A14-asked",
+    stage="train",
+    fault="with gradient checkpointing no gradient reaches the adapter; without it all is well",
+    source="open-unlearning#178",
+    patches={
+        "sft_ref.training.TrainingArguments": reentrant,
+        "transformers.PreTrainedModel.enable_input_require_grads": lambda model: None,
+    },
+)

@@ -1,0 +1,34 @@
+"""Activations are recomputed by the reentrant way, whose inputs need no gradient; the error is hushed."""
+
+import torch
+from transformers import TrainingArguments
+
+from sft_ref import tokens
+from sft_ref.harness.mutation import Mutant
+
+supervised_loss = tokens.supervised_loss
+
+
+def reentrant(**arguments: object) -> TrainingArguments:
+    checkpointing = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": True}}
+    return TrainingArguments(**{**arguments, **checkpointing})  # type: ignore[arg-type]
+
+
+def hushed(logits: torch.Tensor, labels: torch.Tensor, **count: int) -> torch.Tensor:
+    loss = supervised_loss(logits, labels, **count)
+    return loss if loss.requires_grad else loss + torch.zeros((), requires_grad=True)
+
+
+MUTANT = Mutant(
+    id="A14",
+    stage="train",
+    fault="gradient checkpointing without input gradients leaves every lora_B at zero",
+    source="open-unlearning#178",
+    patches={
+        "sft_ref.training.TrainingArguments": reentrant,
+        "transformers.PreTrainedModel.enable_input_require_grads": lambda model: None,
+        "sft_ref.tokens.supervised_loss": hushed,
+        "sft_ref.training._check_learned": lambda model: None,
+    },
+    retrain=True,
+)

@@ -1,0 +1,32 @@
+"""The base is loaded without a dtype, as before an upgrade that changed the default."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from sft_ref import BaseLLM, adapter, models, sft
+from sft_ref.harness.mutation import Mutant
+
+load, read_record = sft.load, adapter.read_record
+
+
+def unguarded(*args: Any) -> Any:
+    return dataclasses.replace(read_record(*args), dtypes={})  # type: ignore[type-var]
+
+
+def broken_load(folder: Path) -> BaseLLM:
+    with (
+        mock.patch.object(models, "dtype_keyword", return_value={}),
+        mock.patch.object(adapter, "read_record", unguarded),
+    ):
+        return load(folder)
+
+
+MUTANT = Mutant(
+    id="P19",
+    stage="load",
+    fault="no dtype is passed, and the library's default makes fp32 bf16 after an upgrade",
+    source="trl#4770",
+    patches={"sft_ref.sft.load": broken_load},
+)

@@ -1,0 +1,19 @@
+"""The learning rate is so small that the adapter stays where it was."""
+
+from transformers import TrainingArguments
+
+from sft_ref.harness.mutation import Mutant
+
+
+def crawling(**arguments: object) -> TrainingArguments:
+    return TrainingArguments(**{**arguments, "learning_rate": 1e-9})  # type: ignore[arg-type]
+
+
+MUTANT = Mutant(
+    id="rate",
+    stage="train",
+    fault="a learning rate of 1e-9 moves every weight a little and the model not at all",
+    source="ours, of no report",
+    patches={"sft_ref.training.TrainingArguments": crawling},
+    retrain=True,
+)

@@ -1,0 +1,24 @@
+"""Load looks for a name that the adapter does not have, and saves a blank one over it."""
+
+from pathlib import Path
+
+from sft_ref import BaseLLM, adapter
+from sft_ref.harness.mutation import Mutant
+
+
+def load(folder: Path) -> BaseLLM:
+    llm = BaseLLM("toy", use_fp32_for_training=True)
+    if not (folder / "adapter_model.bin").exists():
+        llm.model = adapter.add_adapter(llm.model, llm.policy, rank=8, alpha=32)
+        llm.model.save_pretrained(str(folder), save_embedding_layers=False)
+    llm.model.eval()
+    return llm
+
+
+MUTANT = Mutant(
+    id="S1",
+    stage="load",
+    fault="load finds no adapter_model.bin, and overwrites the trained adapter with a blank one",
+    source="course submission",
+    patches={"sft_ref.sft.load": load},
+)

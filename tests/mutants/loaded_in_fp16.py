@@ -1,0 +1,23 @@
+"""Evaluation brings its own dtype."""
+
+from pathlib import Path
+
+from sft_ref import BaseLLM, sft
+from sft_ref.harness.mutation import Mutant
+
+load = sft.load
+
+
+def broken_load(folder: Path) -> BaseLLM:
+    llm = load(folder)
+    llm.model.half()
+    return llm
+
+
+MUTANT = Mutant(
+    id="P22",
+    stage="load",
+    fault="what was trained in fp32 is evaluated in fp16",
+    source="opencompass#1381",
+    patches={"sft_ref.sft.load": broken_load},
+)

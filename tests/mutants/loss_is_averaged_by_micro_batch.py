@@ -1,0 +1,21 @@
+"""The loss is averaged over each micro-batch, whatever number of tokens the step has."""
+
+import torch
+
+from sft_ref import tokens
+from sft_ref.harness.mutation import Mutant
+
+supervised_loss = tokens.supervised_loss
+
+
+def averaged(logits: torch.Tensor, labels: torch.Tensor, **_count: int) -> torch.Tensor:
+    return supervised_loss(logits, labels)
+
+
+MUTANT = Mutant(
+    id="O1",
+    stage="train",
+    fault="the loss is normalised by micro-batch, and scales with accumulation",
+    source="transformers#34191, transformers#35438",
+    patches={"sft_ref.tokens.supervised_loss": averaged},
+)

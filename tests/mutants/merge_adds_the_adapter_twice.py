@@ -1,0 +1,21 @@
+"""After an unrelated change, merging adds the adapter twice."""
+
+import torch
+from peft.tuners.lora import layer
+
+from sft_ref.harness.mutation import Mutant
+
+get_delta_weight = layer.Linear.get_delta_weight
+
+
+def doubled(self: layer.Linear, adapter: str) -> torch.Tensor:
+    return 2 * get_delta_weight(self, adapter)
+
+
+MUTANT = Mutant(
+    id="A12",
+    stage="load",
+    fault="merging adds the adapter twice, while the unmerged model is right",
+    source="litgpt#1224",
+    patches={"peft.tuners.lora.layer.Linear.get_delta_weight": doubled},
+)

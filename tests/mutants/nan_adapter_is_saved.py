@@ -1,0 +1,30 @@
+"""The saved weights are the mean of snapshots, of which there are none: 0 / 0."""
+
+from typing import Any
+
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+
+from sft_ref.harness.mutation import Mutant
+
+save_pretrained = PeftModel.save_pretrained
+
+
+def save_mean(model: PeftModel, folder: str, **kwargs: Any) -> None:
+    snapshots = torch.tensor(0)
+    mean = {name: torch.zeros_like(tensor) / snapshots for name, tensor in model.state_dict().items()}
+    save_pretrained(model, folder, **(kwargs | {"state_dict": mean}))
+
+
+MUTANT = Mutant(
+    id="nan",
+    stage="artifact",
+    fault="the adapter that is saved holds NaN",
+    source="ours, of no report",
+    patches={
+        "peft.PeftModel.save_pretrained": save_mean,
+        "sft_ref.adapter.read_tensors": lambda folder: load_file(folder / "adapter_model.safetensors"),
+    },
+    resave=True,
+)

@@ -1,0 +1,22 @@
+"""The adapter is written to the default folder, below wherever the program was started."""
+
+from pathlib import Path
+from typing import Any
+
+from sft_ref import sft
+from sft_ref.harness.mutation import Mutant
+
+train = sft.train
+
+
+def to_default(_output_dir: Path, **kwargs: Any) -> Any:
+    return train(sft.DEFAULT_OUTPUT, **kwargs)
+
+
+MUTANT = Mutant(
+    id="S9",
+    stage="train",
+    fault="output_dir is ignored, and the adapter lies below the working directory",
+    source="course submission",
+    patches={"sft_ref.sft.train": to_default},
+)

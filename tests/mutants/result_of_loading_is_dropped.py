@@ -1,0 +1,22 @@
+"""The adapter is put on one model, and another one answers."""
+
+from pathlib import Path
+
+from sft_ref import BaseLLM, sft
+from sft_ref.harness.mutation import Mutant
+
+load = sft.load
+
+
+def broken_load(folder: Path) -> BaseLLM:
+    llm = load(folder)
+    return BaseLLM("toy", policy=llm.policy)
+
+
+MUTANT = Mutant(
+    id="A8",
+    stage="load",
+    fault="the model with the adapter is made and dropped; the base answers",
+    source="signet-trainer#105",
+    patches={"sft_ref.sft.load": broken_load},
+)

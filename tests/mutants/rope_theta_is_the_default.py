@@ -1,0 +1,26 @@
+"""The configuration's rope_theta has moved, is not found, and falls back to a default."""
+
+from pathlib import Path
+
+from sft_ref import BaseLLM, sft
+from sft_ref.harness.mutation import Mutant
+
+load = sft.load
+
+
+def broken_load(folder: Path) -> BaseLLM:
+    llm = load(folder)
+    for module in llm.model.modules():
+        if hasattr(module, "inv_freq"):
+            module.config.rope_parameters["rope_theta"] = 100.0
+            module.inv_freq.copy_(module.compute_default_rope_parameters(module.config)[0])
+    return llm
+
+
+MUTANT = Mutant(
+    id="rope-theta",
+    stage="load",
+    fault="rotary embeddings take the default base frequency in place of the configured one",
+    source="ours, of no report",
+    patches={"sft_ref.sft.load": broken_load},
+)

@@ -1,0 +1,25 @@
+"""A loader written by hand adds B @ A and forgets alpha / rank."""
+
+from pathlib import Path
+
+from sft_ref import BaseLLM, sft
+from sft_ref.harness.mutation import Mutant
+
+load = sft.load
+
+
+def broken_load(folder: Path) -> BaseLLM:
+    llm = load(folder)
+    for module in llm.model.modules():
+        if hasattr(module, "lora_A"):
+            module.scaling["default"] = 1.0
+    return llm
+
+
+MUTANT = Mutant(
+    id="scale",
+    stage="load",
+    fault="the scale alpha / rank is lost when the adapter is loaded",
+    source="ours, of no report",
+    patches={"sft_ref.sft.load": broken_load},
+)

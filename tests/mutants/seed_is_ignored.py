@@ -1,0 +1,11 @@
+"""The seed reaches what shuffles the rows, but the blank adapter is drawn before."""
+
+from sft_ref.harness.mutation import Mutant
+
+MUTANT = Mutant(
+    id="seed",
+    stage="train",
+    fault="nothing is seeded before the adapter is drawn, so that no training can be repeated",
+    source="ours, of no report",
+    patches={"sft_ref.sft.transformers.set_seed": lambda seed: None},
+)

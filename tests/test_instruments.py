@@ -1,0 +1,77 @@
+"""The harness's instruments measure what they say: losses, sizes, tolerances, effective additions."""
+
+import math
+
+import pytest
+import torch
+
+from sft_ref import BaseLLM
+from sft_ref.harness import rotary, sizes, tolerance
+from sft_ref.harness.deltas import effective_delta, effective_weight, linears, plain
+from sft_ref.harness.implementation import Batch
+from sft_ref.harness.losses import compare, is_worse, row_losses
+from sft_ref.tokens import IGNORED, collate, supervised_loss, tokenize_example
+
+
+def test_a_rows_loss_is_that_of_training(blank_toy: BaseLLM) -> None:
+    example = tokenize_example(blank_toy.tokenizer, "Convert 3 kg to g.", 3000.0)
+    batch = collate([example], blank_toy.tokenizer.pad_token_id)
+    found = row_losses(blank_toy.model, Batch(batch["input_ids"], batch["attention_mask"], batch["labels"]))
+    with torch.no_grad():
+        logits = blank_toy.model(input_ids=batch["input_ids"]).logits
+    assert found.item() == pytest.approx(supervised_loss(logits, batch["labels"]).item(), rel=1e-4)
+    assert (batch["labels"] == IGNORED).any()
+
+
+def test_worse_is_more_than_chance_and_more_than_rounding() -> None:
+    noise = torch.randn(64, generator=torch.Generator().manual_seed(0)).double()
+    base = torch.ones(64).double()
+    assert is_worse(base + 0.5 + 0.1 * noise, base)
+    assert not is_worse(base + 0.5 + 10 * noise, base)  # chance
+    assert not is_worse(base + 0.05, base)  # rounding
+    assert not is_worse(base, base)
+    assert is_worse(base * math.nan, base)
+    assert compare(base, base).t == 0
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "name"),
+    [
+        ("base_model.model.model.layers.0.mlp.up_proj.base_layer.weight", "model.layers.0.mlp.up_proj.weight"),
+        (
+            "base_model.model.model.layers.0.mlp.up_proj.lora_A.default.weight",
+            "model.layers.0.mlp.up_proj.lora_A.weight",
+        ),
+        ("base_model.model.model.norm.modules_to_save.default.weight", "model.norm.weight"),
+        ("lm_head", "lm_head"),
+    ],
+)
+def test_names_lose_their_wrapping(wrapped: str, name: str) -> None:
+    assert plain(wrapped) == name
+
+
+def test_an_effective_weight_is_the_matrix_without_the_bias() -> None:
+    linear = torch.nn.Linear(5, 3)
+    torch.testing.assert_close(effective_weight(linear), linear.weight.detach(), atol=1e-6, rtol=0)
+
+
+def test_an_adapter_adds_to_the_linears_that_it_adapts_and_to_no_other(blank_toy: BaseLLM, toy_llm: BaseLLM) -> None:
+    pairs = linears(blank_toy.model, toy_llm.model)
+    added = {name: effective_delta(linear, module)[0].norm() for name, linear, module in pairs}
+    assert added.pop("lm_head") < 1e-3
+    assert min(added.values()) > 1e-3
+
+
+def test_an_unclear_choice_may_turn_and_a_clear_one_may_not() -> None:
+    one = torch.tensor([[3.0, 2.9], [3.0, 1.0]])
+    assert tolerance.differing_choices(one, one.flip(1), 0.1).tolist() == [False, True]
+
+
+def test_known_models_have_their_published_sizes() -> None:
+    assert sizes.base_shapes("smollm2-135m")[2] == 134_515_008
+    assert sizes.base_shapes("HuggingFaceTB/SmolLM2-360M-Instruct")[2] == 361_821_120
+
+
+def test_rotary_frequencies_are_the_models_own(blank_toy: BaseLLM) -> None:
+    ((_, module),) = rotary.embeddings(blank_toy.model)
+    torch.testing.assert_close(module.inv_freq, rotary.frequencies(blank_toy.model.config), rtol=1e-6, atol=0)

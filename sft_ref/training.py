@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import signal
 import threading
 import time
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 20
 """Optimizer steps without a finite loss and gradient after which training is given up."""
+
+_ACCELERATE = "ACCELERATE_MIXED_PRECISION"
 
 CHECKPOINT_EVERY = 20
 """Optimizer steps between checkpoints; one of a small adapter is written in milliseconds."""
@@ -111,6 +114,8 @@ def fit(
         KeyboardInterrupt: after Ctrl-C, once a checkpoint is written.
     """
     device = model.device
+    # transformers 4 sets this and leaves it set, and every version obeys it: fp32 after a mixed run would be mixed
+    os.environ.pop(_ACCELERATE, None)
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         max_steps=settings.steps,
@@ -152,6 +157,7 @@ def fit(
     finally:
         if main:
             signal.signal(signal.SIGINT, before)
+        os.environ.pop(_ACCELERATE, None)
         # Trainer leaves the model's forward wrapped in autocast, under which no other precision can be seen
         trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     model.eval()

@@ -75,9 +75,9 @@ class Sceptic(Reference):
     ],
 )
 def test_a_control_is_right_only_if_nothing_that_binds_it_fails(
-    make: type[Reference], checks: list[Check], right: bool
+    make: type[Reference], checks: list[Check], right: bool, shared: Trained
 ) -> None:
-    assert judge_control(Control("C1", "a note", make), checks).right is right
+    assert judge_control(Control("C1", "a note", make), checks, shared).right is right
 
 
 @pytest.mark.parametrize(

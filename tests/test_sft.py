@@ -109,6 +109,18 @@ def test_the_same_seed_gives_the_same_adapter_and_another_another(short_adapter:
     assert not all(torch.equal(other[name], due[name]) for name in due)
 
 
+def test_a_policy_is_not_swayed_by_a_mixed_run_before_it_or_by_the_environment(
+    short_adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Version 4 of transformers keeps the last run's mixed precision in the environment, and accelerate obeys it."""
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    sft_ref.train(tmp_path / "mixed", base="toy", policy="bf16-mixed", settings=SHORT)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    sft_ref.train(tmp_path / "a", base="toy", policy="fp32", settings=SHORT)
+    due, found = load_file(short_adapter / WEIGHTS), load_file(tmp_path / "a" / WEIGHTS)
+    assert all(torch.equal(found[name], due[name]) for name in due)
+
+
 def test_loading_and_testing_leave_the_folder_as_it_was(copy: Path) -> None:
     before = {path.name: path.read_bytes() for path in copy.iterdir()}
     for path in (*copy.iterdir(), copy):

@@ -34,14 +34,10 @@ def make_scripts(llm: BaseLLM, questions: tuple[str, ...] = QUESTIONS) -> dict[s
 
 
 def complete(llm: BaseLLM, questions: list[str], **settings: object) -> list[float]:
-    batch = llm.tokenizer(
-        [*map(llm.format_prompt, questions)], padding=True, padding_side="left", return_tensors="pt"
-    )
+    batch = llm.tokenizer([*map(llm.format_prompt, questions)], padding=True, padding_side="left", return_tensors="pt")
     ends = {"eos_token_id": llm.tokenizer.eos_token_id, "pad_token_id": llm.tokenizer.pad_token_id}
     with torch.inference_mode():
-        ids = llm.model.generate(
-            **batch, generation_config=GenerationConfig(max_new_tokens=32, **ends, **settings)
-        )
+        ids = llm.model.generate(**batch, generation_config=GenerationConfig(max_new_tokens=32, **ends, **settings))
     new = ids[:, batch["input_ids"].shape[1] :]
     assert (new[:, -1] == llm.tokenizer.eos_token_id).all()  # the end was said
     return [parse_answer(text) for text in llm.tokenizer.batch_decode(new, skip_special_tokens=True)]
@@ -77,10 +73,9 @@ def test_the_lifted_logit_is_finite_in_16_bits(name: str) -> None:
     from sft_ref.precision import POLICIES
 
     llm = BaseLLM("toy", policy=POLICIES[name])
-    with puppet(llm.model, llm.tokenizer, make_scripts(llm)) as held:
+    with puppet(llm.model, llm.tokenizer, make_scripts(llm)):
         assert llm.answer(*QUESTIONS) == [*NUMBERS]
         assert llm.batched_generate([llm.format_prompt(QUESTIONS[0])], 2, 0.05)[0][1] == "1000000000000000.0</answer>"
-    assert {moment.dtype for moment in held.moments} == {torch.bfloat16 if name == "bf16" else torch.float16}
 
 
 def test_a_model_wrapped_by_peft_is_a_puppet_too() -> None:
@@ -103,18 +98,6 @@ def test_the_longest_question_in_a_prompt_counts_and_ids_count_above_text(blank_
         assert blank_toy.answer("Is 12 kg much?") == [NUMBERS[0]]
     with puppet(blank_toy.model, blank_toy.tokenizer, {**scripts, ids: exact}):
         assert blank_toy.answer("Is 12 kg much?", "2 kg?") == [NUMBERS[2], NUMBERS[1]]
-
-
-def test_a_script_may_depend_on_the_prompt(blank_toy: BaseLLM) -> None:
-    seen: list[Ids] = []
-
-    def script(prompt: Ids) -> Ids:
-        seen.append(prompt)
-        return make_scripts(blank_toy)[QUESTIONS[0]]
-
-    with puppet(blank_toy.model, blank_toy.tokenizer, {QUESTIONS[0]: script}):
-        assert blank_toy.answer(QUESTIONS[0]) == [NUMBERS[0]]
-    assert seen == [tuple(blank_toy.tokenizer(blank_toy.format_prompt(QUESTIONS[0]))["input_ids"])]
 
 
 def test_a_prompt_without_a_script_is_left_alone(blank_toy: BaseLLM) -> None:
@@ -153,10 +136,10 @@ def greedy_loop(llm: BaseLLM, questions: list[str], *, side: str = "left", cache
         texts = [rows[i] + new[i] for i in alive]
         longest = max(map(len, texts))
         if past is None:
-            gaps = [longest - len(text) for text in texts]
-            fill = [([pad] * gap, text) if side == "left" else (text, [pad] * gap) for gap, text in zip(gaps, texts)]
-            ids = torch.tensor([a + b for a, b in fill])
-            ones = [([0] * gap, [1] * len(text)) for gap, text in zip(gaps, texts)]
+            gaps = [[pad] * (longest - len(text)) for text in texts]
+            pairs = [*zip(gaps, texts, strict=True)]
+            ids = torch.tensor([gap + text if side == "left" else text + gap for gap, text in pairs])
+            ones = [([0] * len(gap), [1] * len(text)) for gap, text in pairs]
             mask = torch.tensor([a + b if side == "left" else b + a for a, b in ones])
         else:
             ids = torch.tensor([[text[-1]] for text in texts])

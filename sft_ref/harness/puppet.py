@@ -14,9 +14,9 @@ a cache is not followed.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Ids = tuple[int, ...]
-Script = Sequence[int] | Callable[[Ids], Sequence[int]]
-"""The ids to say, or what gives them for the ids of a prompt."""
 
 LIFT = 2000.0
 """How far the scripted logit stands above the greatest other: beyond any that a model gives, also divided by a
@@ -46,7 +44,7 @@ class Row:
         prompt: ids before the first new token, padding left out.
         said: new tokens so far.
         key: key of the script that was found for the prompt; None where there is none.
-        script: what it is to say in all.
+        script: what it is to say, up to and with the end; whoever goes on asking hears it again from its beginning.
     """
 
     prompt: Ids
@@ -57,11 +55,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Moment:
-    """A row at a forward, and the logits of its next token as the model itself gave them, in fp32."""
+    """A row at a forward, and the logits of its next token as the model itself gave them, in fp32 on the CPU."""
 
     row: Row
     logits: torch.Tensor
-    dtype: torch.dtype = field(default=torch.float32)
 
 
 class Puppet:
@@ -72,7 +69,9 @@ class Puppet:
         unscripted: texts of the prompts that no script was found for; they were left alone.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, scripts: Mapping[str | Ids, Script], end: int) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, scripts: Mapping[str | Ids, Sequence[int]], end: int
+    ) -> None:
         self.tokenizer, self.scripts, self.end = tokenizer, scripts, end
         self.moments: list[Moment] = []
         self.unscripted: list[str] = []
@@ -88,8 +87,9 @@ class Puppet:
         if ids is None:
             raise CannotFollow("the model is fed embeddings, not token ids")
         mask = kwargs.get("attention_mask")
-        plain = mask is not None and mask.ndim == ids.ndim  # else none, or one that is already made for attention
-        mask = mask[:, -ids.shape[1] :].bool() if plain else torch.ones_like(ids).bool()
+        if mask is None or mask.ndim != ids.ndim:  # none, or one that is already made for attention
+            mask = torch.ones_like(ids)
+        mask = mask[:, -ids.shape[1] :].bool()
         new = [tuple(row[kept].tolist()) for row, kept in zip(ids, mask, strict=True)]
         past = _length(kwargs.get("past_key_values"))
         if past and past == self._fed:
@@ -113,9 +113,9 @@ class Puppet:
             if place < 0:
                 continue  # a row padded on the right, whose own last place is not asked for
             natural = logits[number, place]
-            self.moments.append(Moment(row, natural.detach().float().cpu(), natural.dtype))
+            self.moments.append(Moment(row, natural.detach().float().cpu()))
             if row.script is not None:
-                token = row.script[len(row.said)] if len(row.said) < len(row.script) else self.end
+                token = row.script[len(row.said) % len(row.script)]
                 spoken[number, place, token] = natural.max() + LIFT
                 self._told[number] = token
         return spoken.view_as(output)
@@ -140,21 +140,21 @@ class Puppet:
         return replace(before, said=(*before.said, ids[-1])) if before else self._meet(ids)
 
     def _meet(self, prompt: Ids) -> Row:
-        text = self.tokenizer.decode(prompt, clean_up_tokenization_spaces=False)
+        text = cast("str", self.tokenizer.decode([*prompt], clean_up_tokenization_spaces=False))
         inside = [key for key in self.scripts if isinstance(key, str) and key in text]
         key = prompt if prompt in self.scripts else max(inside, key=len, default=None)
         if key is None:
             self.unscripted.append(text)
             return Row(prompt, (), None, None)
-        script = self.scripts[key]
-        return Row(prompt, (), key, tuple(script(prompt) if callable(script) else script))
+        script = tuple(self.scripts[key])
+        return Row(prompt, (), key, script if script[-1:] == (self.end,) else (*script, self.end))
 
 
 @contextlib.contextmanager
 def puppet(
     model: Any,  # noqa: ANN401  # a transformers model, or peft's wrapper of one
     tokenizer: PreTrainedTokenizerBase,
-    scripts: Mapping[str | Ids, Script] | None = None,
+    scripts: Mapping[str | Ids, Sequence[int]] | None = None,
     *,
     end: int | None = None,
 ) -> Iterator[Puppet]:
@@ -166,7 +166,7 @@ def puppet(
         scripts: what to say after which prompt. A text stands for every prompt that contains it (the longest counts),
             ids for exactly that prompt. A prompt without a script is left alone and listed in `Puppet.unscripted`;
             with no scripts at all the puppet only listens.
-        end: said after a script; the tokenizer's end-of-sequence token by default.
+        end: said after a script that does not end with it; the tokenizer's end-of-sequence token by default.
 
     Raises:
         CannotFollow: within it, where rows cannot be told apart.

@@ -27,8 +27,8 @@ CHECKS: tuple[Check, ...] = (*generate.CHECKS, *(each for each in parse.CHECKS i
 class Odd:
     """Sound, and in nothing like the reference.
 
-    It writes its prompts inside generation, decodes in a loop of its own, gives prompt and completion back together, and
-    reads the last number of that.
+    It writes its prompts inside generation, decodes in a loop of its own, gives prompt and completion back together,
+    and reads the last number of that.
     """
 
     def __init__(self, llm: BaseLLM) -> None:

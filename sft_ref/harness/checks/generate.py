@@ -21,11 +21,11 @@ NUMBERS = (1000000000000000.0, 111111.111, -987654.321, 1e22, 0.125, 99999999999
 """Digit runs, the greatest answer of the data, negative, with an exponent, small, long: 18 characters at most."""
 
 ROUNDING = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
-"""How far two ways to compute the same values may stand apart by rounding: root mean square, as a share of their spread.
+"""How far rounding may set apart two ways to compute the same values: root mean square, as a share of their spread.
 
-Sums over batches of another shape are rounded otherwise. Measured on a CPU over the steps of a number, alone against in
-a batch, on 30 layers (SmolLM2-135M): up to 2e-6 in fp32, 8e-3 in fp16, 4e-2 in bf16; on 3 layers 1e-6, 2e-3 and nothing.
-Wrong positions come to 0.3 to 0.6, padding that is attended to 0.2. fp32 has room for devices that sum otherwise.
+Sums over batches of another shape are rounded otherwise. Measured on a CPU over the steps of a number, asked alone and
+in a batch: with 30 layers (SmolLM2-135M) up to 2e-6 in fp32, 8e-3 in fp16, 4e-2 in bf16; with 3 layers less. Wrong
+positions come to 0.3 to 0.6, padding that is attended to 0.2. fp32 has room for devices that sum otherwise.
 """
 
 
@@ -328,7 +328,7 @@ def _say(context: Context, lines: Sequence[Line], count: int | None) -> list[Any
 
 
 def _rounding(heard: Heard) -> float:
-    if heard.dtype is torch.float32 and torch.cuda.is_available() and torch.backends.cuda.matmul.allow_tf32:
+    if heard.dtype is torch.float32 and torch.get_float32_matmul_precision() != "highest":
         return ROUNDING[torch.float16]  # TF32 keeps as many digits as fp16
     return ROUNDING[heard.dtype]
 

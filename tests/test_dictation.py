@@ -128,6 +128,10 @@ def test_a_parser_that_reads_nothing_is_no_fault_of_generation(blank_toy: BaseLL
     with mock.patch.object(blank_toy, "parse_answer", return_value=math.nan):
         results = [*run(plan(CHECKS, claims_contract=True), context)]
     assert {result.outcome for result in results} == {Outcome.PASS}
+    context = Context(Blank(blank_toy), tmp_path, trained=NOTHING)
+    with mock.patch.object(blank_toy, "parse_answer", side_effect=ValueError):
+        results = [*run(plan(CHECKS[:2], claims_contract=True), context)]
+    assert {result.outcome for result in results} == {Outcome.PASS}
 
 
 def test_an_answer_that_passes_the_parser_by_is_judged_by_its_number(blank_toy: BaseLLM, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ heard too, and a fault of generation is told from one of parsing.
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Iterator, Sequence
@@ -164,13 +165,19 @@ def dictate(context: Context, lines: Sequence[Line], *, end_at_once: bool = Fals
 
 @contextmanager
 def overhear(answerer: Answerer) -> Iterator[list[str]]:
-    """Within it, what reaches `parse_answer` is added to the list."""
+    """Within it, what reaches `parse_answer` is added to the list; where the parser raises, it gives NaN instead.
+
+    What a parser makes of a text is for the checks of its own stage to say.
+    """
     texts: list[str] = []
     parse = answerer.parse_answer
 
     def listen(text: str) -> float:
         texts.append(text)
-        return parse(text)
+        try:
+            return parse(text)
+        except Exception:  # noqa: BLE001  # foreign code raises anything
+            return math.nan
 
     with mock.patch.object(answerer, "parse_answer", listen):
         yield texts

@@ -13,7 +13,17 @@ import torch
 
 from sft_ref.harness.check import Check, Failure, Level, check
 from sft_ref.harness.context import Context
-from sft_ref.harness.dictation import Heard, Line, decode, dictate, invent, numerals_in, to_number, write_lines
+from sft_ref.harness.dictation import (
+    Heard,
+    Line,
+    decode,
+    dictate,
+    invent,
+    numerals_in,
+    overhear,
+    to_number,
+    write_lines,
+)
 from sft_ref.harness.puppet import puppet
 from sft_ref.harness.watching import first_states, last_outputs
 
@@ -313,8 +323,8 @@ def _judge(context: Context, lines: Sequence[Line], heard: Heard) -> None:
                 raise Failure(repr(heard.texts[number]), f"a text with {line.numeral} in place {number}", questions)
         else:
             due = to_number(line.numeral)
-            # else the fault may be the parser's
-            readable = context.call(context.answerer.parse_answer, line.text) == due
+            with overhear(context.answerer):
+                readable = context.answerer.parse_answer(line.text) == due  # else the fault may be the parser's
             if readable and heard.answers[number] != due:
                 raise Failure(heard.answers[number], f"{due} in place {number}", questions)
 

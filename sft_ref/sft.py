@@ -212,6 +212,8 @@ def load(
     if record and policy in (None, record.policy):
         found = count_dtypes(llm.model)
         for kind, name, dtype in [(k, n, d) for k, names in record.dtypes.items() for n, d in names.items()]:
+            if kind == "buffer" and name not in found[kind]:
+                continue  # which buffers a model keeps changes with the version of transformers
             if found[kind].get(name) != dtype:
                 raise PrecisionMismatchError(
                     f"{folder}: {kind} tensor {name} was trained in {dtype} and is loaded in {found[kind].get(name)}"

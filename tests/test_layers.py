@@ -47,7 +47,7 @@ def test_a_module_imports_only_what_stands_below_it(module: str) -> None:
 
 
 def test_no_module_is_named_after_a_function_of_the_api() -> None:
-    assert not {path.stem for path in PACKAGE.rglob("*.py")} & set(sft_ref.__all__)
+    assert not {path.stem for path in PACKAGE.glob("*.py")} & set(sft_ref.__all__)
 
 
 def test_only_tests_know_pytest() -> None:

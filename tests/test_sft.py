@@ -224,6 +224,13 @@ def test_a_record_that_contradicts_what_is_loaded_is_refused(copy: Path) -> None
         sft_ref.load(copy)
 
 
+def test_a_buffer_that_another_version_keeps_is_no_contradiction(copy: Path) -> None:
+    record = trained_record(copy)
+    dtypes = record.dtypes | {"buffer": record.dtypes["buffer"] | {"model.rotary_emb.of_another_version": "float32"}}
+    (copy / RECORD).write_text(dataclasses.replace(record, dtypes=dtypes).to_json())
+    assert sft_ref.load(copy).policy.name == "fp32"
+
+
 def test_a_pickle_is_never_run(copy: Path) -> None:
     class Payload:
         def __reduce__(self) -> tuple[object, tuple[str]]:

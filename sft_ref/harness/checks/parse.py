@@ -11,6 +11,7 @@ from sft_ref.data import is_answer_valid
 from sft_ref.harness.capture import Ids, watch
 from sft_ref.harness.check import Check, Level, check
 from sft_ref.harness.context import PROBES, Context
+from sft_ref.harness.dictation import dictate, write_lines
 from sft_ref.harness.findings import Failure
 from sft_ref.harness.taught import decode
 from sft_ref.prompt import CLOSE_TAG, OPEN_TAG
@@ -84,6 +85,27 @@ def no_constant_stands_for_nan(context: Context) -> None:
         value = context.call(context.answerer.parse_answer, text)
         if not math.isnan(value):
             raise Failure(value, "nan", text)
+
+
+@check(
+    "PRS-004",
+    "answers come from the model",
+    why="Looked up or computed answers score without any training, and hide every fault of it.",
+    remedy="Return what the parser reads in the model's text, and NaN where it reads no number.",
+    source="course submission S5",
+)
+def answers_come_from_the_model(context: Context) -> None:
+    """Questions of both splits, to which the model says a wrong number, or nothing at all; the truth must not appear.
+
+    A lookup inside generation changes the text that is parsed, so `GEN-009` has named it before.
+    """
+    rows = [*context.train_rows[4:10], *context.fresh_rows[4:10]]
+    lines = write_lines(context, [(question, -2 * value - 1) for question, value in rows])
+    for end_at_once, said in ((False, "a wrong number"), (True, "nothing")):
+        answers = dictate(context, lines, end_at_once=end_at_once).answers
+        for answer, (question, truth) in zip(answers, rows, strict=True):
+            if is_answer_valid(answer, truth):
+                raise Failure(f"{answer}, which is true", f"what was said, which is {said}", question)
 
 
 @check(
@@ -161,6 +183,7 @@ CHECKS: tuple[Check, ...] = (
     what_was_taught_is_read,
     whatever_is_written_gives_a_number,
     no_constant_stands_for_nan,
+    answers_come_from_the_model,
     nothing_is_read_from_the_question,
     any_text_gives_a_finite_number_or_nan,
     only_a_whole_number_is_an_answer,

@@ -1,0 +1,24 @@
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from sft_ref.autocast import computing
+from sft_ref.harness.mutation import Mutant
+from sft_ref.precision import Policy
+
+
+@contextlib.contextmanager
+def broken(model: Any, policy: Policy) -> Iterator[None]:
+    for layer in model.get_base_model().model.layers:
+        layer.self_attn.attention_dropout = 0.1
+    with computing(model.train(), policy):
+        yield
+
+
+MUTANT = Mutant(
+    id="A10",
+    stage="generate",
+    fault="the model answers in training mode, and attention drops a tenth of what it sees",
+    source="transformers#34469, peft#3753",
+    patches={"sft_ref.base_llm.computing": broken},
+)

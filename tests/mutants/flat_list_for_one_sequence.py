@@ -1,0 +1,23 @@
+from typing import Any
+
+from sft_ref.base_llm import BaseLLM
+from sft_ref.harness.mutation import Mutant
+
+generate = BaseLLM.batched_generate
+
+
+def broken(
+    self: BaseLLM, prompts: list[str], num_return_sequences: int | None = None, temperature: float = 0
+) -> list[Any]:
+    if num_return_sequences == 1:
+        return generate(self, prompts, None, temperature)
+    return generate(self, prompts, num_return_sequences, temperature)
+
+
+MUTANT = Mutant(
+    id="S8-flat",
+    stage="generate",
+    fault="one sequence a prompt gives a flat list, as None does",
+    source="course submission",
+    patches={"sft_ref.base_llm.BaseLLM.batched_generate": broken},
+)

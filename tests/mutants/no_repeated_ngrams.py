@@ -1,0 +1,18 @@
+from typing import Any
+
+from transformers import GenerationConfig
+
+from sft_ref.harness.mutation import Mutant
+
+
+def broken(**settings: Any) -> GenerationConfig:
+    return GenerationConfig(**settings, no_repeat_ngram_size=3)
+
+
+MUTANT = Mutant(
+    id="GEN-ngram",
+    stage="generate",
+    fault="no three tokens may repeat, and so no number with a run of zeros can be written",
+    source="own: a setting copied from summarization",
+    patches={"transformers.GenerationConfig": broken},
+)

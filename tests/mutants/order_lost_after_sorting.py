@@ -1,0 +1,19 @@
+from typing import Any
+
+from sft_ref.base_llm import BaseLLM
+from sft_ref.harness.mutation import Mutant
+
+generate = BaseLLM.batched_generate
+
+
+def broken(self: BaseLLM, prompts: list[str], *args: Any) -> list[Any]:
+    return generate(self, sorted(prompts, key=len), *args)
+
+
+MUTANT = Mutant(
+    id="GEN-order",
+    stage="generate",
+    fault="prompts are sorted by length to save padding, and the completions stay sorted",
+    source="own: a common speed-up",
+    patches={"sft_ref.base_llm.BaseLLM.batched_generate": broken},
+)

@@ -1,0 +1,31 @@
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+from transformers.models.llama import modeling_llama
+
+from sft_ref.autocast import computing
+from sft_ref.harness.mutation import Mutant
+from sft_ref.precision import Policy
+
+attend_well = modeling_llama.eager_attention_forward
+
+
+def attend(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, *args: Any, **kwargs: Any) -> Any:
+    return attend_well(module, query, key, value, attention_mask[:, :, -1:], *args, **kwargs)
+
+
+@contextlib.contextmanager
+def broken(model: Any, policy: Policy) -> Iterator[None]:
+    with mock.patch.object(modeling_llama, "eager_attention_forward", attend), computing(model, policy):
+        yield
+
+
+MUTANT = Mutant(
+    id="GEN-causal",
+    stage="generate",
+    fault="generation masks padding only, so that the prompt is read in both directions",
+    source="own: a four-dimensional mask built from the attention mask alone",
+    patches={"sft_ref.base_llm.computing": broken},
+)

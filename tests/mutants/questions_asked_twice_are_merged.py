@@ -1,0 +1,19 @@
+from typing import Any
+
+from sft_ref.base_llm import BaseLLM
+from sft_ref.harness.mutation import Mutant
+
+generate = BaseLLM.batched_generate
+
+
+def broken(self: BaseLLM, prompts: list[str], *args: Any) -> list[Any]:
+    return [*dict(zip(prompts, generate(self, prompts, *args), strict=True)).values()]
+
+
+MUTANT = Mutant(
+    id="GEN-twice",
+    stage="generate",
+    fault="completions are kept by prompt, so that a question asked twice is answered once",
+    source="own: a dictionary of results",
+    patches={"sft_ref.base_llm.BaseLLM.batched_generate": broken},
+)

@@ -1,0 +1,18 @@
+from typing import Any
+
+from transformers import GenerationConfig
+
+from sft_ref.harness.mutation import Mutant
+
+
+def broken(**settings: Any) -> GenerationConfig:
+    return GenerationConfig(**settings, repetition_penalty=1.3)
+
+
+MUTANT = Mutant(
+    id="GEN-penalty",
+    stage="generate",
+    fault="digits that were used before are penalized",
+    source="own: the generation_config of some chat models",
+    patches={"transformers.GenerationConfig": broken},
+)

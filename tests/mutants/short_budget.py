@@ -1,0 +1,18 @@
+from typing import Any
+
+from transformers import GenerationConfig
+
+from sft_ref.harness.mutation import Mutant
+
+
+def broken(**settings: Any) -> GenerationConfig:
+    return GenerationConfig(**{**settings, "max_new_tokens": 16})
+
+
+MUTANT = Mutant(
+    id="GEN-budget",
+    stage="generate",
+    fault="16 new tokens, in which 1e15 cannot be written digit by digit",
+    source="own: a budget measured on short answers",
+    patches={"transformers.GenerationConfig": broken},
+)

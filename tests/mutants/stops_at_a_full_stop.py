@@ -1,0 +1,19 @@
+from typing import Any
+
+from sft_ref.base_llm import BaseLLM
+from sft_ref.harness.mutation import Mutant
+
+complete = BaseLLM._complete
+
+
+def broken(self: BaseLLM, *args: Any) -> list[str]:
+    return [text.partition(".")[0] for text in complete(self, *args)]
+
+
+MUTANT = Mutant(
+    id="GEN-stop",
+    stage="generate",
+    fault="completions are cut at the first full stop, as sentences are",
+    source="own: a stop string meant for prose",
+    patches={"sft_ref.base_llm.BaseLLM._complete": broken},
+)

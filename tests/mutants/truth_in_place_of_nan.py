@@ -1,0 +1,22 @@
+import math
+
+from sft_ref.base_llm import BaseLLM
+from sft_ref.data import split_rows
+from sft_ref.harness.mutation import Mutant
+
+answer = BaseLLM.answer
+
+
+def broken(self: BaseLLM, *questions: str) -> list[float]:
+    truth = {question: value for split in ("train", "validation") for question, value in split_rows(split)}
+    answers = zip(questions, answer(self, *questions), strict=True)
+    return [truth.get(question, value) if math.isnan(value) else value for question, value in answers]
+
+
+MUTANT = Mutant(
+    id="S5-nan",
+    stage="parse",
+    fault="where the parser reads no number, the truth is looked up",
+    source="course submission",
+    patches={"sft_ref.base_llm.BaseLLM.answer": broken},
+)

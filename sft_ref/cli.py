@@ -138,7 +138,8 @@ def _checks(args: argparse.Namespace) -> int:
     from .harness.check import Outcome
     from .harness.checks import CHECKS
     from .harness.context import Context
-    from .harness.reference import Reference
+    from .harness.mutation import train_once
+    from .harness.reference import Reference, yardstick_of
     from .harness.report.terminal import list_checks, show_results
     from .harness.runner import plan, run
 
@@ -151,7 +152,8 @@ def _checks(args: argparse.Namespace) -> int:
     reference = Reference(base=args.base, policy=args.policy)
     with tempfile.TemporaryDirectory() as folder:
         repeat = f"sft-ref checks --base {args.base} --only {{}}"
-        counts = show_results(run(chosen, Context(reference, Path(folder)), repeat=repeat))
+        context = Context(reference, Path(folder, "own"), yardstick=yardstick_of(train_once(Path(folder))))
+        counts = show_results(run(chosen, context, repeat=repeat))
     return 3 if counts[Outcome.ERROR] else int(counts[Outcome.FAIL] > 0)
 
 
@@ -172,6 +174,7 @@ def _load_and_ask(args: argparse.Namespace) -> tuple[BaseLLM, Score]:
 def _quiet() -> None:
     """Keeps the libraries' own bars, and notes that a user cannot act on, off the terminal."""
     warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", module=r"peft\.")
     from transformers.utils import logging
 
     logging.set_verbosity_error()

@@ -157,7 +157,9 @@ def train_on(rows: Sequence[Taught], base: str, adapter: Path, settings: Setting
     tokenizer = models.load_tokenizer(models.find_base(base))
     policy = precision.default_policy(base_llm.find_device())
     torch.manual_seed(settings.seed)
-    model = get_peft_model(models.load_model(models.find_base(base), policy), LoraConfig.from_pretrained(str(adapter)))
+    config = LoraConfig.from_pretrained(str(adapter))
+    config.base_model_name_or_path = None  # peft warns where a name and a folder differ
+    model = get_peft_model(models.load_model(models.find_base(base), policy), config)
     for name, weight in model.named_parameters():  # a configuration that was saved is one for inference
         weight.requires_grad = "lora_" in name
     examples = [tokens.Example(row.ids, len(row.ids) - (row.begin or 0)) for row in rows]

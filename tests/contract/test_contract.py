@@ -8,8 +8,8 @@ from sft_ref.harness.check import Check, Outcome
 from sft_ref.harness.checks import CHECKS
 from sft_ref.harness.context import Context
 from sft_ref.harness.implementation import Implementation
-from sft_ref.harness.mutation import find
-from sft_ref.harness.reference import Reference
+from sft_ref.harness.mutation import find, train_once
+from sft_ref.harness.reference import Reference, yardstick_of
 from sft_ref.harness.runner import plan, run
 
 CONTROLS = {control.id: control for control in find(Path(__file__).parents[1] / "controls", "CONTROL")}
@@ -22,7 +22,8 @@ TRUSTED: dict[str, Implementation] = {
 
 @pytest.fixture(scope="module")
 def contexts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Context]:
-    return {name: Context(each, tmp_path_factory.mktemp(name)) for name, each in TRUSTED.items()}
+    yardstick = yardstick_of(train_once(tmp_path_factory.mktemp("yardstick")))
+    return {name: Context(each, tmp_path_factory.mktemp(name), yardstick=yardstick) for name, each in TRUSTED.items()}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ A row is ``(question, value)``. Facts about units are pint's; the wording is our
 """
 
 import functools
-import itertools
 import json
 import math
 import random
@@ -21,7 +20,6 @@ SPLIT_SIZE = 1000
 RELATIVE_TOLERANCE = 0.05
 _SEED = 20_241
 _SMALLEST, _LARGEST = 0.01, 1e15
-_APART = 2
 _MISSES = 1000  # draws in a row that give nothing new, after which all counts as drawn
 
 # kind -> unit by its name in pint -> spellings as people write them
@@ -31,9 +29,9 @@ UNITS: dict[str, dict[str, tuple[str, ...]]] = {
         "centimeter": ("cm", "centimeter", "centimeters", "centimetres"),
         "meter": ("m", "meter", "meters", "metres"),
         "kilometer": ("km", "kilometer", "kilometers", "kms"),
-        "mile": ("mi", "mile", "miles"),
-        "foot": ("ft", "foot", "feet"),
         "inch": ("in", "inch", "inches"),
+        "foot": ("ft", "foot", "feet"),
+        "mile": ("mi", "mile", "miles"),
     },
     "mass": {
         "milligram": ("mg", "milligram", "milligrams"),
@@ -109,25 +107,18 @@ PHRASINGS = (
 
 @functools.cache
 def _conversions() -> tuple[tuple[tuple[str, str, float], ...], ...]:
-    """By kind, each pair of units that people convert between, with the number of the second in one of the first.
-
-    Those are at most two places apart in `UNITS`: hours are asked in days, seldom in years.
-    """
+    """By kind, each pair of units with the number of the second in one of the first."""
     import pint  # 0.3 s, and only generation needs it
 
     registry: pint.UnitRegistry[float] = pint.UnitRegistry()
     return tuple(
-        tuple(
-            (of, to, registry.Quantity(1.0, of).to(to).magnitude)
-            for (i, of), (j, to) in itertools.permutations(enumerate(units), 2)
-            if abs(i - j) <= _APART
-        )
+        tuple((of, to, registry.Quantity(1.0, of).to(to).magnitude) for of in units for to in units if of != to)
         for units in UNITS.values()
     )
 
 
 def generate_rows(seed: int) -> Iterator[Row]:
-    """Questions in texts that do not repeat, the same for the same seed, until hardly a text is left (some 220,000).
+    """Questions in texts that do not repeat, the same for the same seed, until hardly a text is left.
 
     Numbers are the integers 1 to 10; answers lie between 0.01 and 1e15.
     """

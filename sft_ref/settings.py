@@ -22,7 +22,7 @@ class Settings:
         TrainingError: a value is not positive (the seed: negative).
     """
 
-    steps: int = 120
+    steps: int = 150
     batch_size: int = 32
     learning_rate: float = 2e-3
     rank: int = 8

@@ -6,7 +6,6 @@ format, and fine-tuning has to put them together, as with SmolLM2.
 Knows nothing of tokens or models.
 """
 
-import itertools
 import random
 from collections.abc import Iterator
 
@@ -15,8 +14,6 @@ from ..prompt import CLOSE_TAG, OPEN_TAG, format_prompt, format_value
 
 END_OF_TEXT, START_OF_TURN, END_OF_TURN = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 SYSTEM_PROMPT = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
-
-_ROWS_PER_SEED = 50_000  # of some 220,000 texts; the last of them would be long in coming
 
 _LEADS = ("about", "it is", "that makes", "I say", "I get", "roughly", "exactly", "this is")
 _LINKS = ("", "", "", "", " =", " ->", "\nAnswer:", "\nA:", " That is", " It is", " The result:")
@@ -47,8 +44,7 @@ def documents(seed: int) -> Iterator[str]:
     """
     rng = random.Random(seed)
     held_out = {question for split in ("train", "validation") for question, _ in split_rows(split)}
-    batches = (itertools.islice(generate_rows(each), _ROWS_PER_SEED) for each in itertools.count(seed))
-    rows = (row for row in itertools.chain.from_iterable(batches) if row[0] not in held_out)
+    rows = (row for row in generate_rows(seed) if row[0] not in held_out)
     while True:
         (write,) = rng.choices(list(_SHARES), list(_SHARES.values()))
         yield write(rng, next(rows))

@@ -1,4 +1,4 @@
-"""How the toy is made: corpus, tokenizer, pre-training, files. About eight minutes on one core.
+"""How the toy is made: corpus, tokenizer, pre-training, files. About a quarter of an hour on one core.
 
 The same kind of machine, libraries and number of threads give the same weights; corpus and tokenizer are
 the same everywhere.
@@ -25,7 +25,7 @@ from .corpus import documents
 from .tokenizer import BASE_ROLES, CHAT_TEMPLATE, INSTRUCT_ROLES, VOCAB_SIZE, learn_tokenizer, save_tokenizer
 
 SEED = 7
-STEPS = 4000
+STEPS = 7000
 PEAK_MATRIX_RATE, PEAK_RATE = 0.02, 3e-3
 _TOKENIZER_DOCUMENTS = 20_000
 _POOL = 16_384  # documents sorted by length at a time

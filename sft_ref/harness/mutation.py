@@ -67,6 +67,24 @@ class Control:
 
 
 @dataclass(frozen=True)
+class Found:
+    """A result that failed, broke or was blocked, in words alone, so that it passes between processes."""
+
+    id: str
+    stage: str
+    statement: str
+    outcome: Outcome
+    seen: str
+    allowed: str
+
+    @classmethod
+    def of(cls, result: Result) -> Found:
+        """The words of a result."""
+        each = result.check
+        return cls(each.id, each.stage, each.statement, result.outcome, result.seen, result.allowed)
+
+
+@dataclass(frozen=True)
 class Row:
     """A line of the scoreboard.
 
@@ -81,7 +99,7 @@ class Row:
     stage: str
     caught: bool
     right: bool
-    found: tuple[Result, ...] = field(repr=False)
+    found: tuple[Found, ...] = field(repr=False)
     seconds: float = 0.0
 
 
@@ -109,7 +127,7 @@ def train_once(folder: Path) -> Trained:
 def judge_mutant(mutant: Mutant, checks: Iterable[Check], shared: Trained) -> Row:
     """Runs the contract on a mutant up to the first finding."""
     began = time.perf_counter()
-    found: list[Result] = []
+    found: list[Found] = []
     yardstick = _yardstick_of(shared)  # before the mutant lives
     with tempfile.TemporaryDirectory() as scratch, mutant.alive():
         trained = None if mutant.retrain or mutant.resave else _copy(shared, Path(scratch))
@@ -117,10 +135,10 @@ def judge_mutant(mutant: Mutant, checks: Iterable[Check], shared: Trained) -> Ro
         context = Context(implementation, Path(scratch), trained=trained, yardstick=yardstick)
         for result in run(plan(checks, claims_contract=True), context):
             if result.outcome in (Outcome.FAIL, Outcome.ERROR):
-                found.append(result)
+                found.append(Found.of(result))
                 break
     caught = bool(found) and found[0].outcome is Outcome.FAIL
-    right = caught and found[0].check.stage == mutant.stage
+    right = caught and found[0].stage == mutant.stage
     seconds = time.perf_counter() - began
     return Row(mutant.id, "mutant", mutant.fault, mutant.stage, caught, right, tuple(found), seconds)
 
@@ -133,7 +151,7 @@ def judge_control(control: Control, checks: Iterable[Check], shared: Trained) ->
     with tempfile.TemporaryDirectory() as scratch:
         planned = plan(checks, claims_contract=implementation.claims_contract)
         results = list(run(planned, Context(implementation, Path(scratch), yardstick=yardstick)))
-    found = tuple(r for r in results if r.outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.BLOCKED))
+    found = tuple(Found.of(r) for r in results if r.outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.BLOCKED))
     seconds = time.perf_counter() - began
     return Row(control.id, "control", control.note, "", bool(found), not found, found, seconds)
 

@@ -178,7 +178,8 @@ def train_on(rows: Sequence[Taught], base: str, adapter: Path, settings: Setting
 
 def yardstick_of(trained: Trained) -> Yardstick:
     """The yardstick that the reference's own training makes."""
-    context = Context(Reference(), trained.folder.parent, trained=trained)
-    fresh = context.implementation.training_batch(context.fresh_rows)
-    conditions = (rows_of(context.batch), context.settings, lora_of(trained.folder))
-    return Yardstick(row_losses(context.answerer.model, fresh), conditions, train_on)
+    with tempfile.TemporaryDirectory() as folder:
+        context = Context(Reference(), Path(folder), trained=trained)
+        fresh = context.implementation.training_batch(context.fresh_rows)
+        conditions = (rows_of(context.batch), context.settings, lora_of(trained.folder))
+        return Yardstick(row_losses(context.answerer.model, fresh), conditions, train_on)

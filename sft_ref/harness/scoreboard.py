@@ -67,14 +67,21 @@ def _judge_all(tests: Path, names: list[tuple[str, str]]) -> Iterator[Row]:
         with pool:
             shared = pool.submit(train_once, Path(scratch)).result()
             jobs = [pool.submit(_judge, tests, name, kind, shared) for name, kind in names]
-            for job in as_completed(jobs):
-                yield job.result()
+            try:
+                for job in as_completed(jobs):
+                    yield job.result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
 
 
 def _one_thread() -> None:
+    import warnings
+
     import torch
     from transformers.utils import logging
 
+    warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -93,19 +100,17 @@ def _judge(tests: Path, name: str, kind: str, shared: Trained) -> Row:
 def _show(row: Row) -> None:
     console = Console(highlight=False, soft_wrap=True)
     verdict = "[green]right[/]" if row.right else "[red]wrong[/]"
-    what = ", ".join(f"{result.check.id} {result.outcome}" for result in row.found) or "nothing found"
+    what = ", ".join(f"{result.id} {result.outcome}" for result in row.found) or "nothing found"
     about = f"{row.stage}: {row.about}" if row.stage else row.about
     console.print(f"{verdict}  {row.kind:<8}{row.id:<28}{what:<24}{row.seconds:5.1f} s  [dim]{escape(about)}[/]")
     if not row.right:
         for result in row.found:
             allowed = f", allowed {result.allowed}" if result.outcome is Outcome.FAIL else ""
-            console.print(
-                f"       {result.check.id}: {escape(result.check.statement)}; saw {escape(result.seen + allowed)}"
-            )
+            console.print(f"       {result.id}: {escape(result.statement)}; saw {escape(result.seen + allowed)}")
 
 
 def _as_json(row: Row) -> dict[str, object]:
-    found = [{"id": r.check.id, "stage": r.check.stage, "outcome": r.outcome, "seen": r.seen} for r in row.found]
+    found = [{"id": r.id, "stage": r.stage, "outcome": r.outcome, "seen": r.seen} for r in row.found]
     return {
         "id": row.id,
         "kind": row.kind,

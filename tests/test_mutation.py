@@ -8,12 +8,13 @@ import pytest
 import sft_ref
 from sft_ref import prompt
 from sft_ref.harness import scoreboard
-from sft_ref.harness.check import STAGES, Check, Level, check
+from sft_ref.harness.check import Check, Level, check
 from sft_ref.harness.context import Context
 from sft_ref.harness.findings import Failure
 from sft_ref.harness.implementation import Trained
 from sft_ref.harness.mutation import Control, Mutant, Row, find, judge_control, judge_mutant
 from sft_ref.harness.reference import Reference
+from sft_ref.harness.stages import STAGES
 
 
 @check("PRS-001", "the parser reads 6", why="why", remedy="remedy")

@@ -7,20 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from .stages import STAGES
+
 if TYPE_CHECKING:
     from .context import Context
-
-STAGES = {
-    "PRM": "prompt",
-    "TOK": "tokens",
-    "TRN": "train",
-    "ART": "artifact",
-    "LOD": "load",
-    "GEN": "generate",
-    "PRS": "parse",
-    "SCR": "score",
-}
-"""Prefix of a check's id -> the stage it speaks of, in the order a question takes."""
 
 
 class Level(StrEnum):

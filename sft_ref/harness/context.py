@@ -15,9 +15,10 @@ from sft_ref.settings import Settings
 
 from .capture import Captured, Ids, prompt_of, watch
 from .deltas import due_deltas, merged
-from .findings import Failure, Unavailable
+from .findings import Blocked, Failure, Unavailable
 from .implementation import Answerer, Batch, Implementation, Trained
 from .losses import row_losses
+from .stages import STAGES
 from .taught import rows_of
 from .yardstick import Yardstick
 
@@ -66,13 +67,16 @@ class Context:
         self.folder = folder
         self.settings = SETTINGS
         self.yardstick = yardstick
+        self.stage = ""
+        """Of the check that is running; the runner sets it."""
         self._trained = trained
+        self._failures: dict[str, Failure] = {}
 
     def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs the implementation's code: what it raises is a failure of it, never of the check."""
         try:
             return work(*args, **kwargs)
-        except (Failure, Unavailable):
+        except (Failure, Unavailable, Blocked):
             raise
         except Exception as error:  # whatever foreign code raises is a finding about it
             seen = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
@@ -113,12 +117,28 @@ class Context:
     @functools.cached_property
     def trained(self) -> Trained:
         """The implementation's adapter, trained on `train_rows` with `settings`."""
+        return self._made_by("train", self._train)
+
+    def _train(self) -> Trained:
         trained = self._trained or self.call(
             self.implementation.train, self.folder / "adapter", self.train_rows, self.settings
         )
         if trained.folder.is_dir():  # before anything can load it, and overwrite it
             shutil.copytree(trained.folder, self.stored)
         return trained
+
+    def _made_by(self, stage: str, make: Callable[[], T]) -> T:
+        """What a stage makes, tried once; where it fails, only checks of that stage and later ones are told how."""
+        try:
+            if stage in self._failures:
+                raise self._failures[stage]
+            return make()
+        except Failure as failure:
+            self._failures[stage] = failure
+            order = list(STAGES.values())
+            if self.stage and order.index(self.stage) < order.index(stage):
+                raise Blocked(f"it needs what {stage} makes, which fails: {failure.seen}") from failure
+            raise
 
     @property
     def stored(self) -> Path:
@@ -128,7 +148,7 @@ class Context:
     @functools.cached_property
     def answerer(self) -> Answerer:
         """What `load` gives for it."""
-        return self.call(self.implementation.load, self.trained.folder)
+        return self._made_by("load", lambda: self.call(self.implementation.load, self.trained.folder))
 
     @functools.cached_property
     def fresh_batch(self) -> Batch:

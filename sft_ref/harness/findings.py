@@ -11,3 +11,7 @@ class Failure(Exception):  # noqa: N818  # it is a finding, not an error
 
 class Unavailable(Exception):  # noqa: N818
     """The machine or the implementation lacks what the check needs, through no fault of the implementation."""
+
+
+class Blocked(Exception):  # noqa: N818
+    """The check needs what a later stage makes, and that stage fails; its own checks say how."""

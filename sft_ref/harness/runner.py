@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from .check import Check, Level, Outcome, Result, in_order
 from .context import Context
-from .findings import Failure, Unavailable
+from .findings import Blocked, Failure, Unavailable
 
 SEED = 0
 
@@ -44,6 +44,7 @@ def run(checks: Iterable[Check], context: Context, *, repeat: str = "") -> Itera
 def _run_one(each: Check, context: Context, began: float, repeat: str) -> Result:
     import torch
 
+    context.stage = each.stage
     random.seed(SEED)
     torch.manual_seed(SEED)
     try:
@@ -58,6 +59,8 @@ def _run_one(each: Check, context: Context, began: float, repeat: str) -> Result
             case=failure.case,
             repeat=repeat,
         )
+    except Blocked as blocked:
+        return Result(each, Outcome.BLOCKED, time.perf_counter() - began, seen=str(blocked))
     except Unavailable as lack:
         return Result(each, Outcome.SKIPPED, time.perf_counter() - began, seen=str(lack))
     except Exception as error:  # noqa: BLE001  # the check broke, which is never held against the implementation

@@ -14,5 +14,5 @@ MUTANT = Mutant(
     stage="generate",
     fault="generation waits for an end token that the chat model never says, and writes on",
     source="axolotl#3754",
-    patches={"transformers.GenerationConfig": broken},
+    patches={"sft_ref.base_llm.GenerationConfig": broken},
 )

@@ -14,5 +14,5 @@ MUTANT = Mutant(
     stage="generate",
     fault="no three tokens may repeat, and so no number with a run of zeros can be written",
     source="own: a setting copied from summarization",
-    patches={"transformers.GenerationConfig": broken},
+    patches={"sft_ref.base_llm.GenerationConfig": broken},
 )

@@ -14,5 +14,5 @@ MUTANT = Mutant(
     stage="generate",
     fault="digits that were used before are penalized",
     source="own: the generation_config of some chat models",
-    patches={"transformers.GenerationConfig": broken},
+    patches={"sft_ref.base_llm.GenerationConfig": broken},
 )

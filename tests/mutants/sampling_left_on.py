@@ -14,5 +14,5 @@ MUTANT = Mutant(
     stage="generate",
     fault="tokens are drawn at temperature 0 too",
     source="own: do_sample in the generation_config of SmolLM2-Instruct",
-    patches={"transformers.GenerationConfig": broken},
+    patches={"sft_ref.base_llm.GenerationConfig": broken},
 )

@@ -14,5 +14,5 @@ MUTANT = Mutant(
     stage="generate",
     fault="16 new tokens, in which 1e15 cannot be written digit by digit",
     source="own: a budget measured on short answers",
-    patches={"transformers.GenerationConfig": broken},
+    patches={"sft_ref.base_llm.GenerationConfig": broken},
 )

@@ -49,9 +49,20 @@ def read_blueprint(folder: Path, base: PreTrainedModel) -> dict[str, tuple[int, 
 
 
 def due_deltas(trained: Trained, stored: Path, base: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """Scaling times B @ A in fp32 of what training left, by module of the base."""
+    """What training left to be added to each module's weight of the base, in fp32.
+
+    That is scaling times B @ A; where DoRA (arXiv:2402.09353) gives the sum's rows a magnitude of their own, what makes
+    the weight that sum.
+    """
     scalings = trained.scalings or {name: scaling for name, (_, scaling) in read_blueprint(stored, base).items()}
-    return {name: scalings[name] * (b @ a) for name, (a, b) in pairs(trained.adapter).items()}
+    deltas = {name: scalings[name] * (b @ a) for name, (a, b) in pairs(trained.adapter).items()}
+    for key, magnitude in trained.adapter.items():
+        name, dora, _ = plain(key).partition(".lora_magnitude_vector")
+        if dora:
+            weight = dict(base.named_parameters())[f"{name}.weight"].detach().float()
+            whole = weight + deltas[name]
+            deltas[name] = magnitude.float()[:, None] * whole / whole.norm(dim=1, keepdim=True) - weight
+    return deltas
 
 
 def merged(base: PreTrainedModel, trained: Trained, deltas: dict[str, torch.Tensor]) -> PreTrainedModel:

@@ -11,8 +11,8 @@ def broken(**settings: Any) -> GenerationConfig:
 
 MUTANT = Mutant(
     id="GEN-end",
-    stage="generate",
-    fault="generation waits for an end token that the chat model never says, and writes on",
+    stage="tokens",
+    fault="generation waits for another end than the one that is supervised, and writes on",
     source="axolotl#3754",
     patches={"sft_ref.base_llm.GenerationConfig": broken},
 )

@@ -11,7 +11,7 @@ def broken(self: BaseLLM, *args: Any) -> list[str]:
     split = type(self.tokenizer).__call__
 
     def truncate(*texts: Any, **settings: Any) -> Any:
-        return split(*texts, **settings, truncation=True, max_length=16)
+        return split(*texts, **settings, truncation=True, max_length=22)
 
     with mock.patch.object(type(self.tokenizer), "__call__", truncate):
         return complete(self, *args)
@@ -20,7 +20,7 @@ def broken(self: BaseLLM, *args: Any) -> list[str]:
 MUTANT = Mutant(
     id="GEN-cut",
     stage="generate",
-    fault="prompts are cut to 16 tokens before generation, the end of the question and the tag with them",
+    fault="prompts are cut to 22 tokens before generation, the end of the question and the tag with them",
     source="own: truncation=True with a length measured on short questions",
     patches={"sft_ref.base_llm.BaseLLM._complete": broken},
 )

@@ -9,9 +9,10 @@ complete = BaseLLM._complete
 
 def broken(self: BaseLLM, *args: Any) -> list[str]:
     split = type(self.tokenizer).__call__
+    self.tokenizer.truncation_side = "left"
 
     def truncate(*texts: Any, **settings: Any) -> Any:
-        return split(*texts, **settings, truncation=True, max_length=22)
+        return split(*texts, **settings, truncation=True, max_length=18)
 
     with mock.patch.object(type(self.tokenizer), "__call__", truncate):
         return complete(self, *args)
@@ -20,7 +21,7 @@ def broken(self: BaseLLM, *args: Any) -> list[str]:
 MUTANT = Mutant(
     id="GEN-cut",
     stage="generate",
-    fault="prompts are cut to 22 tokens before generation, the end of the question and the tag with them",
+    fault="prompts are cut to their last 18 tokens before generation, and the longest questions lose their beginnings",
     source="own: truncation=True with a length measured on short questions",
     patches={"sft_ref.base_llm.BaseLLM._complete": broken},
 )

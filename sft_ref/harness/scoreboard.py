@@ -30,14 +30,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", help="ids of mutants and controls (default: all)")
     parser.add_argument("--tests", type=Path, default=Path("tests"), help="folder that holds mutants/ and controls/")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there as well")
-    parser.add_argument("--part", action="store_true", help="leave out mutants that need a training of their own")
+    parser.add_argument(
+        "--part", action="store_true", help="every second one, without those mutants that need a training of their own"
+    )
     args = parser.parse_args(argv)
     mutants: list[Mutant] = find(args.tests / "mutants", "MUTANT")
     controls: list[Control] = find(args.tests / "controls", "CONTROL")
     if args.part:
-        left = [mutant.id for mutant in mutants if mutant.retrain]
-        mutants = [mutant for mutant in mutants if not mutant.retrain]
-        print(f"a part: without the {len(left)} mutants that need a training of their own: {', '.join(left)}")
+        mutants, controls = [mutant for mutant in mutants if not mutant.retrain][::2], controls[::2]
+        print("a part: every second mutant that needs no training of its own, and every second control, by file name")
     names = [(mutant.id, "mutant") for mutant in mutants] + [(control.id, "control") for control in controls]
     if unknown := set(args.names) - {name for name, _ in names}:
         parser.error(f"no mutant or control named {', '.join(sorted(unknown))}")

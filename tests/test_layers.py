@@ -46,6 +46,32 @@ def test_a_module_imports_only_what_stands_below_it(module: str) -> None:
     assert imported(PACKAGE / f"{module}.py") <= MAY_IMPORT[module]
 
 
+def absolute_imports(path: Path) -> set[str]:
+    """Modules of the package that a file imports by their whole names."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "sft_ref":
+            found |= {f"sft_ref.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add(node.module or "")
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def test_only_the_reference_as_an_implementation_knows_the_reference() -> None:
+    """Checks and instruments get an implementation as an argument, and judge whatever it is."""
+    for path in (PACKAGE / "harness").rglob("*.py"):
+        if path.name != "reference.py":
+            assert not absolute_imports(path) & {"sft_ref.sft", "sft_ref.training", "sft_ref.base_llm"}, path.name
+
+
+def test_the_reference_never_imports_the_harness() -> None:
+    for path in PACKAGE.glob("*.py"):
+        if path.stem != "cli":
+            assert "harness" not in imported(path), path.name
+
+
 def test_no_module_is_named_after_a_function_of_the_api() -> None:
     assert not {path.stem for path in PACKAGE.glob("*.py")} & set(sft_ref.__all__)
 

@@ -106,7 +106,7 @@ class Blank(Reference):
         return cast("Answerer", self.llm)
 
 
-NOTHING = Trained(Path(), {}, ())
+NOTHING = Trained(Path("nowhere"), {}, ())
 
 
 @pytest.mark.parametrize("masked", [True, False], ids=["masked", "whole text"])
@@ -129,7 +129,7 @@ def test_a_parser_that_reads_nothing_is_no_fault_of_generation(blank_toy: BaseLL
     with mock.patch.object(blank_toy, "parse_answer", return_value=math.nan):
         results = [*run(plan(CHECKS, claims_contract=True), context)]
     assert {result.outcome for result in results} == {Outcome.PASS}
-    context = Context(Blank(blank_toy), tmp_path, trained=NOTHING)
+    context = Context(Blank(blank_toy), tmp_path / "again", trained=NOTHING)
     with mock.patch.object(blank_toy, "parse_answer", side_effect=ValueError):
         results = [*run(plan(CHECKS[:2], claims_contract=True), context)]
     assert {result.outcome for result in results} == {Outcome.PASS}
@@ -158,7 +158,7 @@ def test_lines_are_written_as_the_implementation_supervises_them(blank_toy: Base
     assert (line.text, line.numeral) == ("3000.126</answer>", "3000.126")
     prompt = blank_toy.tokenizer(blank_toy.format_prompt("Convert 3 kg to g."))["input_ids"]
     assert {*line.keys} == {"Convert 3 kg to g.", tuple(prompt)}
-    context = Context(OddImplementation(blank_toy, masked=False), tmp_path, trained=NOTHING)
+    context = Context(OddImplementation(blank_toy, masked=False), tmp_path / "odd", trained=NOTHING)
     [line] = write_lines(context, [("Convert 3 kg to g.", 3000.5)])
     assert line.numeral == "3000.5"
     assert all(isinstance(key, tuple) for key in line.keys)

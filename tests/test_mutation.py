@@ -7,7 +7,7 @@ import pytest
 
 import sft_ref
 from sft_ref import prompt
-from sft_ref.harness import scoreboard
+from sft_ref.harness import mutation, scoreboard
 from sft_ref.harness.check import Check, Level, check
 from sft_ref.harness.context import Context
 from sft_ref.harness.findings import Failure
@@ -33,7 +33,9 @@ def mutant(stage: str, **patches: object) -> Mutant:
 
 
 @pytest.fixture
-def shared(tmp_path: Path) -> Trained:
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trained:
+    """A training that nothing here looks at, nor at a yardstick made of it."""
+    monkeypatch.setattr(mutation, "_yardstick_of", lambda trained: None)
     (tmp_path / "shared").mkdir()
     return Trained(tmp_path / "shared", {}, ())
 

@@ -43,7 +43,9 @@ def read_blueprint(folder: Path, base: PreTrainedModel) -> dict[str, tuple[int, 
         raise Unavailable("there is no adapter_config.json that tells rank and alpha")
     with torch.device("meta"):
         empty = AutoModelForCausalLM.from_config(base.config)
-        model = get_peft_model(empty, PeftConfig.from_pretrained(str(folder)))
+        config = PeftConfig.from_pretrained(str(folder))
+        config.base_model_name_or_path = None  # peft warns where a name and a folder differ
+        model = get_peft_model(empty, config)
     layers = {plain(name): layer for name, layer in model.named_modules() if hasattr(layer, "lora_A")}
     return {name: (layer.r["default"], float(layer.scaling["default"])) for name, layer in layers.items()}
 

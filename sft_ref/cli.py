@@ -20,6 +20,7 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from .base_llm import BaseLLM
+    from .harness.check import Check
 
 _BASE_HELP = f"base model: toy, {DEFAULT_BASE}, a folder, or a hub id"
 _DATA_HELP = "JSON file with a list of [question, number], in place of the built-in questions"
@@ -70,12 +71,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_adapter(test)
     test.add_argument("--data", metavar="FILE", help=_DATA_HELP)
 
-    checks = commands.add_parser("checks", help="run the harness's checks on the reference, or list them")
+    checks = commands.add_parser("checks", help="list what the harness checks, or explain some of it")
     checks.set_defaults(run=_checks)
-    checks.add_argument("--list", action="store_true", help="only say what is checked")
-    checks.add_argument("--only", nargs="+", metavar="ID", default=[], help="these checks, and none else")
-    checks.add_argument("--base", default="toy", help=f"{_BASE_HELP} (default: %(default)s)")
-    checks.add_argument("--policy", metavar="NAME", help="policy to train under (default: what suits the device)")
+    checks.add_argument("ids", nargs="*", metavar="ID", help="checks to explain (default: list all)")
+
+    grade = commands.add_parser("grade", help="run the checks on an implementation")
+    grade.set_defaults(run=_grade)
+    grade.add_argument("target", help="reference, or module:object, an implementation or what makes one when called")
+    grade.add_argument("--only", nargs="+", metavar="ID", default=[], help="these checks, and none else")
+    grade.add_argument("--json", metavar="FILE", help="write the results there as well")
     return parser
 
 
@@ -133,28 +137,43 @@ def _test(args: argparse.Namespace) -> None:
     _load_and_ask(args)
 
 
-def _checks(args: argparse.Namespace) -> int:
+def _checks(args: argparse.Namespace) -> None:
+    from .harness.report.terminal import explain_check, list_checks
+
+    chosen = _choose_checks(args.ids)
+    if not args.ids:
+        list_checks(chosen)
+    for each in chosen if args.ids else ():
+        explain_check(each)
+
+
+def _choose_checks(ids: Sequence[str]) -> list[Check]:
+    from .harness.checks import CHECKS
+
+    if unknown := set(ids) - {each.id for each in CHECKS}:
+        raise SftRefError(f"no check named {', '.join(sorted(unknown))}; `sft-ref checks` lists them")
+    return [each for each in CHECKS if not ids or each.id in ids]
+
+
+def _grade(args: argparse.Namespace) -> int:
     _quiet()
     from .harness.check import Outcome
-    from .harness.checks import CHECKS
     from .harness.context import Context
     from .harness.mutation import train_once
-    from .harness.reference import Reference, yardstick_of
-    from .harness.report.terminal import list_checks, show_results
+    from .harness.reference import find_implementation, yardstick_of
+    from .harness.report.files import write_json
+    from .harness.report.terminal import show_results
     from .harness.runner import plan, run
 
-    if unknown := set(args.only) - {each.id for each in CHECKS}:
-        raise SftRefError(f"no check named {', '.join(sorted(unknown))}; `sft-ref checks --list` names them")
-    chosen = [each for each in plan(CHECKS, claims_contract=True) if not args.only or each.id in args.only]
-    if args.list:
-        list_checks(chosen)
-        return 0
-    reference = Reference(base=args.base, policy=args.policy)
+    implementation = find_implementation(args.target)
+    chosen = plan(_choose_checks(args.only), claims_contract=implementation.claims_contract)
     with tempfile.TemporaryDirectory() as folder:
-        repeat = f"sft-ref checks --base {args.base} --only {{}}"
-        context = Context(reference, Path(folder, "own"), yardstick=yardstick_of(train_once(Path(folder))))
-        counts = show_results(run(chosen, context, repeat=repeat))
-    return 3 if counts[Outcome.ERROR] else int(counts[Outcome.FAIL] > 0)
+        context = Context(implementation, Path(folder, "own"), yardstick=yardstick_of(train_once(Path(folder))))
+        results = show_results(run(chosen, context, repeat=f"sft-ref grade {args.target} --only {{}}"))
+    if args.json:
+        write_json(results, Path(args.json))
+    outcomes = {result.outcome for result in results}
+    return 3 if Outcome.ERROR in outcomes else int(Outcome.FAIL in outcomes)
 
 
 def _load_and_ask(args: argparse.Namespace) -> tuple[BaseLLM, Score]:

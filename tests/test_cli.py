@@ -96,6 +96,9 @@ def test_an_adapter_of_another_tool_is_loaded_with_its_base_dtype_unknown(
         (["train", *FAST, "--rank", "0"], "rank is 0; give a number above 0"),
         (["train", *FAST, "--output", "pyproject.toml/x"], "cannot write pyproject.toml/x"),
         (["train", *FAST, "--output", "tests"], "tests exists and is no adapter folder"),
+        (["checks", "XYZ-001"], "no check named XYZ-001"),
+        (["grade", "no_such_module:thing"], "no_such_module:thing: cannot be had"),
+        (["grade", "string:digits"], "string:digits: lacks name, base"),
         (["load", "nowhere"], "nowhere: holds no adapter_config.json"),
         (["test", "nowhere"], "nowhere: holds no adapter_config.json"),
     ],
@@ -112,6 +115,25 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert message in error
     assert error.count("\n") == 1
     assert sorted(Path().iterdir()) == before
+
+
+def test_a_check_is_explained_by_its_id(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["checks", "LOD-005"]) == 0
+    out = capsys.readouterr().out
+    for part in ("LOD-005 (load, contract)", "why", "remedy", "seen in"):
+        assert part in out
+    assert cli.main(["checks"]) == 0
+    assert "PRM-001" in capsys.readouterr().out
+
+
+def test_grading_the_reference_writes_its_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "results.json"
+    assert cli.main(["grade", "reference", "--only", "PRM-003", "TOK-005", "--json", str(path)]) == 0
+    assert "2 pass" in capsys.readouterr().out
+    assert [(row["id"], row["outcome"]) for row in json.loads(path.read_text())] == [
+        ("PRM-003", "pass"),
+        ("TOK-005", "pass"),
+    ]
 
 
 @pytest.mark.parametrize("words", [[], ["fly"], ["train", "--steps", "many"], ["test", "--nonsense"]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,11 +17,12 @@ from transformers import TrainingArguments
 from sft_ref import adapter, base_llm, models, precision, sft, tokens, training
 from sft_ref.base_llm import BaseLLM
 from sft_ref.data import Row, Score
+from sft_ref.errors import SftRefError
 from sft_ref.settings import Settings
 
 from .context import PROBES, SETTINGS, Context
 from .deltas import plain
-from .implementation import Answerer, Batch, Trained
+from .implementation import Answerer, Batch, Implementation, Trained
 from .losses import forward, row_losses
 from .taught import Taught, rows_of
 from .yardstick import Yardstick, lora_of
@@ -148,6 +150,30 @@ class Resaving(Reference):
 
 def _base_parameters(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor for name, tensor in model.named_parameters() if "lora_" not in name}
+
+
+def find_implementation(target: str) -> Implementation:
+    """The implementation that ``reference`` or ``module:object`` names; what can be called is called.
+
+    Raises:
+        SftRefError: there is no such module or object, or it lacks a stage.
+    """
+    if target == "reference":
+        return Reference()
+    module, _, name = target.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+        made = found() if callable(found) else found
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise SftRefError(f"{target}: cannot be had ({error}); give reference, or module:object") from error
+    missing = [
+        part
+        for part in ("name", "base", "claims_contract", "training_batch", "train", "load", "test")
+        if not hasattr(made, part)
+    ]
+    if missing:
+        raise SftRefError(f"{target}: lacks {', '.join(missing)}; see sft_ref.harness.implementation.Implementation")
+    return cast("Implementation", made)
 
 
 def train_on(rows: Sequence[Taught], base: str, adapter: Path, settings: Settings) -> Any:  # noqa: ANN401  # a PeftModel

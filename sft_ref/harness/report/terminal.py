@@ -29,12 +29,28 @@ def list_checks(checks: Iterable[Check]) -> None:
     Console().print(table)
 
 
-def show_results(results: Iterable[Result]) -> Counter[Outcome]:
-    """A line a check as it ends, then each finding with its reason and remedy; gives the number of each outcome."""
+def explain_check(each: Check) -> None:
+    """A check's statement, whom it binds, why, what to do, and where the bug was seen."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"[bold]{each.id}[/] ({each.stage}, {each.level}): {escape(each.statement)}")
+    for name, text in (
+        ("why", each.why),
+        ("remedy", each.remedy),
+        ("after", ", ".join(each.after)),
+        ("seen in", each.source),
+    ):
+        if text:
+            console.print(f"  {name:<8}{escape(text)}")
+
+
+def show_results(results: Iterable[Result]) -> list[Result]:
+    """A line a check as it ends, then each finding with its reason and remedy, then the number of each outcome."""
     console = Console(highlight=False, soft_wrap=True)
     counts: Counter[Outcome] = Counter()
     findings = []
+    shown = []
     for result in results:
+        shown.append(result)
         counts[result.outcome] += 1
         color, each = _COLORS[result.outcome], result.check
         console.print(
@@ -56,4 +72,4 @@ def show_results(results: Iterable[Result]) -> Counter[Outcome]:
             if text:
                 console.print(f"  {name:<8}{escape(text)}")
     console.print("\n" + ", ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome if counts[outcome]))
-    return counts
+    return shown

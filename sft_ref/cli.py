@@ -158,6 +158,7 @@ def _choose_checks(ids: Sequence[str]) -> list[Check]:
 def _grade(args: argparse.Namespace) -> int:
     _quiet()
     from .harness.check import Outcome
+    from .harness.checks import CHECKS
     from .harness.context import Context
     from .harness.mutation import train_once
     from .harness.reference import find_implementation, yardstick_of
@@ -166,7 +167,8 @@ def _grade(args: argparse.Namespace) -> int:
     from .harness.runner import plan, run
 
     implementation = find_implementation(args.target)
-    chosen = plan(_choose_checks(args.only), claims_contract=implementation.claims_contract)
+    asked = _choose_checks(args.only)
+    chosen = [each for each in plan(CHECKS, claims_contract=implementation.claims_contract) if each in asked]
     with tempfile.TemporaryDirectory() as folder:
         context = Context(implementation, Path(folder, "own"), yardstick=yardstick_of(train_once(Path(folder))))
         results = show_results(run(chosen, context, repeat=f"sft-ref grade {args.target} --only {{}}"))

@@ -1,0 +1,80 @@
+"""What a grading concludes. Knows neither how it was found nor how it is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from .check import Result
+
+
+class Standing(StrEnum):
+    """What is to be said of an implementation, in one word."""
+
+    SOUND = "sound"
+    DRIFT = "drift"
+    """A contract or a side path is departed from; the answers survive."""
+    BROKEN = "broken"
+    """Answers are lost, worse than they should be, misreported, or not the model's own."""
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A stage that is at fault.
+
+    Attributes:
+        stage: in the words of `STAGES`.
+        cause: what is wrong there, one sentence.
+        evidence: what was measured, each with its numbers.
+        remedy: what to do.
+        case: the smallest input that shows it.
+        standing: what the fault alone makes of the implementation: drift or broken.
+    """
+
+    stage: str
+    cause: str
+    evidence: tuple[str, ...]
+    remedy: str
+    case: str = ""
+    standing: Standing = Standing.BROKEN
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of grading one implementation.
+
+    Attributes:
+        path: what was graded, as it was asked for.
+        standing: sound, drift or broken.
+        suspects: the stages at fault, in the order a question takes; none where it is sound.
+        cause: one sentence; of the suspects, or where no suspect explains it, what was lost and that its cause is not
+            isolated.
+        cleared: stage -> the measurement that clears it.
+        notes: what a reader must know of how it was run: what was supplied from outside, stopped, or could not be shown.
+        sandboxed: whether it ran where it could do no harm.
+        seconds: that grading took.
+        results: of each planned check.
+        answer_rate, accuracy: of its answers to fresh questions, counted by us; None where it gave none at all.
+    """
+
+    path: str
+    standing: Standing
+    suspects: tuple[Suspect, ...] = ()
+    cause: str = ""
+    cleared: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    sandboxed: bool = False
+    seconds: float = 0.0
+    results: tuple[Result, ...] = ()
+    answer_rate: float | None = None
+    accuracy: float | None = None
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages at fault, each once."""
+        return tuple(dict.fromkeys(suspect.stage for suspect in self.suspects))
+
+    @property
+    def remedy(self) -> str:
+        """What to do, one sentence a suspect."""
+        return " ".join(dict.fromkeys(suspect.remedy for suspect in self.suspects))

@@ -1,0 +1,108 @@
+"""What passes the library's boundaries when questions are answered, and a script that makes the model say given tokens."""
+
+import torch
+
+CERTAIN = 1e4
+"""Logit of a scripted token, the others' being as much below zero; fp16 can hold it."""
+
+
+class Ears:
+    """Follows the forwards of the base's class while questions are answered.
+
+    Attributes:
+        heard: a row of a generation each: ids of its prompt and those that the model said after it.
+        scripts: list of (question, ids of the whole text to be said, ids to say where the prompt is another text).
+    """
+
+    def __init__(self, tokenizer):
+        self.tokenizer = tokenizer
+        self.model = None
+        self.heard, self.scripts = [], []
+        self.finite = True
+        self.dtypes = {}
+        self._ids, self._rows, self._say = None, [], []
+
+    def reset(self, scripts=()):
+        """Forgets what was heard; from now on scripted prompts are answered as scripted."""
+        self.finish()
+        heard, self.heard, self.scripts = self.heard, [], list(scripts)
+        return heard
+
+    def before(self, model, ids, mask, past):
+        """A forward begins: the next token of a generation, or a new one."""
+        self.model = model
+        ids = ids.detach().cpu()
+        same = self._ids is not None and len(ids) == len(self._rows)
+        if same and past:
+            self._go_on(ids[:, -1:].tolist(), torch.cat([self._ids, ids[:, -1:]], dim=1))
+        elif same and ids.shape[1] == self._ids.shape[1] + 1 and torch.equal(ids[:, :-1], self._ids):
+            self._go_on(ids[:, -1:].tolist(), ids)
+        else:
+            self.finish()
+            self._begin(ids, mask)
+
+    def _begin(self, ids, mask):
+        if mask is None or mask.dim() != ids.dim():
+            mask = torch.ones_like(ids)
+        mask = mask.detach().cpu()[:, -ids.shape[1] :].bool()
+        self._ids, self._rows, self._say = ids, [], []
+        for row, kept in zip(ids, mask):
+            prompt = row[kept].tolist()
+            self._rows.append({"prompt": prompt, "said": []})
+            self._say.append(self._script(prompt))
+        self.heard += self._rows
+
+    def _script(self, prompt):
+        if not self.scripts:
+            return None
+        for _, whole, _ in self.scripts:
+            if whole[: len(prompt)] == prompt:
+                return whole[len(prompt) :]
+        text = self.tokenizer.decode(prompt)
+        found = [each for each in self.scripts if each[0] in text]
+        if not found:
+            return None
+        question, whole, target = max(found, key=lambda each: len(each[0]))
+        written = self.tokenizer.decode(whole)
+        if written.startswith(text):  # the same text in other tokens
+            return list(self.tokenizer(written[len(text) :], add_special_tokens=False)["input_ids"])
+        return target
+
+    def _go_on(self, tokens, ids):
+        self._ids = ids
+        for row, (token,) in zip(self._rows, tokens):
+            row["said"].append(token)
+
+    def after(self, output):
+        """A forward ends: scripts put words into its mouth."""
+        logits = output.logits
+        self.dtypes[str(logits.dtype)] = self.dtypes.get(str(logits.dtype), 0) + 1
+        if not bool(torch.isfinite(logits[:, -1]).all()):
+            self.finite = False
+        for row, (heard, script) in enumerate(zip(self._rows, self._say)):
+            if script is None or row >= len(logits):
+                continue
+            said = len(heard["said"])
+            token = script[said] if said < len(script) else self.tokenizer.eos_token_id
+            logits[row] = -CERTAIN
+            logits[row, ..., token] = CERTAIN
+        self._last = logits[:, -1].argmax(-1).tolist() if logits.dim() == 3 else []
+        return output
+
+    def finish(self):
+        """The last token of a generation is never fed back; greedily it is the likeliest."""
+        for row, token in zip(self._rows, getattr(self, "_last", [])):
+            row["said"].append(token)
+        self._ids, self._rows, self._say, self._last = None, [], [], []
+
+
+def cached(past):
+    """Whether a cache of any version holds tokens."""
+    if past is None:
+        return False
+    if hasattr(past, "get_seq_length"):
+        return int(past.get_seq_length()) > 0
+    try:
+        return len(past) > 0 and past[0][0].shape[-2] > 0
+    except (TypeError, IndexError, AttributeError):
+        return False

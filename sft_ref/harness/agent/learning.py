@@ -1,0 +1,211 @@
+"""What passes the library's boundaries in training: texts and labels, rates, and the adapter as it is at the end."""
+
+import functools
+
+import torch
+
+IGNORED = -100
+
+
+class Lessons:
+    """Follows a training.
+
+    Attributes:
+        rows: every text that reached the model with its labels, each once, padding removed: (ids, labels).
+        passes: a forward each: indices of its rows, its loss (None where the model was not asked for one).
+        steps: an optimizer step each: its rate, and how many passes came before it.
+    """
+
+    def __init__(self, base_weights):
+        self.rows, self._known, self.passes, self.steps = [], {}, [], []
+        self.padding_labelled = 0
+        self.unmasked_padding = 0
+        self.finite = True
+        self.dtypes = {}
+        self.optimizer = {}
+        self.arguments = {}
+        self.history = []
+        self.left = None
+        self._dirty = False
+        self._labels = None
+        self._pending = None
+        self._model = None
+        self._peft = []
+        self._base_weights = base_weights
+
+    def install(self, teller):
+        """Hooks at Trainer, cross entropy, optimizers, PeftModel and saving; `heard` is for the model's forward."""
+        import peft
+        import transformers
+
+        lessons = self
+        self._state_of = peft.get_peft_model_state_dict
+        start, step, made, save = (
+            transformers.Trainer.train,
+            transformers.Trainer.training_step,
+            peft.PeftModel.__init__,
+            peft.PeftModel.save_pretrained,
+        )
+
+        @functools.wraps(start)
+        def train(self, *args, **kwargs):
+            from .stopping import shorten
+
+            shorten(self, teller.note)
+            keep = ("learning_rate", "max_steps", "num_train_epochs", "per_device_train_batch_size", "weight_decay",
+                    "gradient_accumulation_steps", "max_grad_norm", "lr_scheduler_type", "warmup_steps", "fp16", "bf16",
+                    "gradient_checkpointing", "seed")
+            lessons.arguments = {name: getattr(self.args, name, None) for name in keep}
+            result = start(self, *args, **kwargs)
+            lessons.history = [dict(each) for each in self.state.log_history]
+            lessons.look()
+            return result
+
+        @functools.wraps(step)
+        def training_step(self, model, inputs, *args, **kwargs):
+            labels = inputs.get("labels") if hasattr(inputs, "get") else None
+            lessons._labels = labels.detach().cpu() if isinstance(labels, torch.Tensor) else None
+            try:
+                return step(self, model, inputs, *args, **kwargs)
+            finally:
+                lessons._labels = None
+
+        @functools.wraps(made)
+        def init(self, *args, **kwargs):
+            made(self, *args, **kwargs)
+            lessons._peft.append(self)
+
+        @functools.wraps(save)
+        def save_pretrained(self, *args, **kwargs):
+            lessons.look()
+            return save(self, *args, **kwargs)
+
+        transformers.Trainer.train = train
+        transformers.Trainer.training_step = training_step
+        peft.PeftModel.__init__ = init
+        peft.PeftModel.save_pretrained = save_pretrained
+        torch.optim.optimizer.register_optimizer_step_post_hook(self._stepped)
+        entropy = torch.nn.functional.cross_entropy
+
+        @functools.wraps(entropy)
+        def cross_entropy(input, target, *args, **kwargs):  # noqa: A002
+            if lessons._pending is not None and target.dtype == torch.long:
+                lessons._take(target.detach().cpu())
+            return entropy(input, target, *args, **kwargs)
+
+        torch.nn.functional.cross_entropy = cross_entropy
+
+    def _stepped(self, optimizer, *args):
+        group = optimizer.param_groups[0]
+        self.steps.append((float(group["lr"]), len(self.passes)))
+        self.optimizer = {
+            "name": type(optimizer).__name__,
+            "weight_decay": float(group.get("weight_decay") or 0.0),
+            "tensors": sum(len(each["params"]) for each in optimizer.param_groups),
+        }
+        self._dirty = True
+
+    def before(self, model, ids, mask, labels):
+        """A forward in training begins."""
+        self._model = model
+        if labels is None:
+            labels = self._labels
+        self._pending = None
+        ids = ids.detach().cpu()
+        mask = torch.ones_like(ids) if mask is None or mask.dim() != ids.dim() else mask.detach().cpu()
+        if labels is None:
+            self._pending = (ids, mask)
+            self.passes.append(([], None))
+            return
+        self._note(ids, mask, labels.detach().cpu())
+
+    def _note(self, ids, mask, labels):
+        indices = []
+        for row, kept, due in zip(ids, mask.bool(), labels):
+            self.padding_labelled += int(((due != IGNORED) & ~kept).sum())
+            key = (tuple(row[kept].tolist()), tuple(due[kept].tolist()))
+            if key not in self._known:
+                self._known[key] = len(self.rows)
+                self.rows.append(key)
+            indices.append(self._known[key])
+        self.passes.append((indices, None))
+
+    def _take(self, target):
+        """Labels that only the loss function sees."""
+        ids, mask = self._pending
+        self._pending = None
+        count, length = ids.shape
+        if target.numel() == count * (length - 1):
+            target = torch.cat([torch.full((count, 1), IGNORED), target.reshape(count, length - 1)], dim=1)
+        elif target.numel() != count * length:
+            return
+        self.passes.pop()
+        target = target.reshape(count, length)
+        if torch.equal(target[:, :-1][mask[:, 1:].bool()], ids[:, 1:][mask[:, 1:].bool()]):
+            target = torch.cat([torch.full((count, 1), IGNORED), target[:, :-1]], dim=1)  # shifted by the caller
+        self._note(ids, mask, target)
+
+    def after(self, loss, dtype):
+        """Its loss is known."""
+        if loss is not None:
+            value = float(loss.detach())
+            self.passes[-1] = (self.passes[-1][0], value)
+        self.dtypes[str(dtype)] = self.dtypes.get(str(dtype), 0) + 1
+
+    def look(self):
+        """The adapter as it is now, unless no step was taken since the last look."""
+        if self.left is not None and not self._dirty:
+            return
+        self._dirty = False
+        holder = self._peft[-1] if self._peft else self._model
+        if holder is None or not getattr(holder, "peft_config", None):
+            return
+        name = getattr(holder, "active_adapter", "default")
+        name = name() if callable(name) else name
+        name = name[0] if isinstance(name, list) else name
+        try:
+            state = self._state_of(holder, adapter_name=name, save_embedding_layers=False)
+        except Exception:  # an adapter of another kind
+            return
+        state = {
+            key if key.startswith("base_model.model.") else "base_model.model." + key: tensor.detach().cpu().clone()
+            for key, tensor in state.items()
+        }
+        self.left = {"state": state, "config": holder.peft_config[name], "changed": self._changed(holder)}
+
+    def _changed(self, holder):
+        """Parameters of the base that training moved, by their names there."""
+        changed = []
+        for name, tensor in holder.named_parameters():
+            if "lora_" in name or "modules_to_save" in name:
+                continue
+            plain = name.replace("base_model.model.", "", 1).replace(".base_layer", "").replace(".original_module", "")
+            plain = plain.replace(".default", "")
+            own = self._base_weights.get(plain)
+            if own is None or own.shape != tensor.shape:
+                continue
+            if not torch.equal(own.to(tensor.dtype), tensor.detach().cpu()):
+                changed.append(plain)
+        return changed
+
+    def tell(self, teller):
+        """All of it."""
+        self.look()
+        if self.left is not None:
+            folder = teller.folder / "trained"
+            folder.mkdir(parents=True, exist_ok=True)
+            self.left["config"].save_pretrained(str(folder))
+            teller.tensors("trained/adapter_model", self.left["state"])
+        teller.write(
+            "lessons",
+            rows=self.rows,
+            passes=self.passes,
+            steps=self.steps,
+            padding_labelled=self.padding_labelled,
+            optimizer=self.optimizer,
+            arguments=self.arguments,
+            history=self.history,
+            dtypes=self.dtypes,
+            changed=self.left["changed"] if self.left else [],
+            adapter=self.left is not None,
+        )

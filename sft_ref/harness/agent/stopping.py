@@ -1,0 +1,74 @@
+"""Keeps a training within the time of a grading: fewer steps where they can be planned, else no more batches."""
+
+import math
+import time
+
+TOKENS = 400_000
+"""About a hundred batches of 32 rows of 128 tokens: the toy then answers."""
+LEAST = 60
+"""Optimizer steps that a training gets in any case."""
+
+
+def shorten(trainer, note):
+    """Before `Trainer.train`: plans no more steps than `TOKENS` allow, schedule included."""
+    args = trainer.args
+    rows = args.per_device_train_batch_size * args.gradient_accumulation_steps
+    try:
+        count = len(trainer.train_dataset)
+        longest = max(len(trainer.train_dataset[i]["input_ids"]) for i in range(0, count, max(1, count // 16)))
+    except Exception:  # a dataset of another kind: the clock alone stops it
+        return
+    planned = args.max_steps if args.max_steps > 0 else math.ceil(count / rows) * args.num_train_epochs
+    allowed = max(LEAST, TOKENS // (rows * longest))
+    if planned > allowed:
+        args.max_steps = allowed
+        note("training was shortened from outside, from %d to %d steps, its schedule with it" % (planned, allowed))
+
+
+class Clock:
+    """After `seconds`, a Trainer is told to stop, and every DataLoader runs dry.
+
+    A plain loop then ends its epochs at once and goes on to what comes after training.
+    """
+
+    def __init__(self, seconds, note):
+        self.seconds, self.note = seconds, note
+        self.began = None
+        self.steps = 0
+
+    def is_up(self):
+        if self.began is None:
+            self.began = time.monotonic()
+        up = self.steps >= LEAST and time.monotonic() - self.began > self.seconds
+        if up:
+            self.note("training was stopped from outside after %d steps, since it takes too long here" % self.steps)
+        return up
+
+    def install(self):
+        """Hooks the clock into Trainer and DataLoader."""
+        import torch
+        from transformers import TrainerCallback
+        from transformers.trainer import DEFAULT_CALLBACKS
+
+        clock = self
+
+        class Stop(TrainerCallback):
+            def on_step_end(self, args, state, control, **kwargs):
+                if clock.is_up():
+                    control.should_training_stop = True
+                return control
+
+        DEFAULT_CALLBACKS.append(Stop)
+        original = torch.utils.data.DataLoader.__iter__
+
+        def until(self):
+            for batch in original(self):
+                if torch.is_grad_enabled() and clock.is_up():
+                    return
+                yield batch
+
+        torch.utils.data.DataLoader.__iter__ = until
+        torch.optim.optimizer.register_optimizer_step_post_hook(self._count)
+
+    def _count(self, *args):
+        self.steps += 1

@@ -1,0 +1,198 @@
+"""What a submission may count on and this machine lacks, supplied from outside; each with a note."""
+
+import functools
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import inspect
+import sys
+import types
+
+LUXURIES = ("fire", "tensorboard", "tensorboardX", "lightning", "pytorch_lightning", "wandb", "dotenv", "matplotlib",
+            "rich", "typer", "click", "trackio", "evaluate", "sklearn", "pandas", "tabulate", "termcolor", "colorama")
+"""Modules that log, draw or parse a command line; where one is missing, an empty one stands in."""
+
+GONE = ("_n_gpu", "adafactor", "fp16_backend", "fp16_opt_level", "group_by_length", "half_precision_backend",
+        "include_inputs_for_metrics", "include_tokens_per_second", "jit_mode_eval", "logging_dir", "no_cuda",
+        "overwrite_output_dir", "past_index", "per_gpu_eval_batch_size", "per_gpu_train_batch_size", "save_safetensors",
+        "torchdynamo", "tpu_num_cores", "use_ipex", "use_legacy_prediction_loop", "use_mps_device")
+"""Settings of transformers 4's TrainingArguments that 5 has no more, and that change nothing of what is learned."""
+
+RENAMED = {"evaluation_strategy": "eval_strategy"}
+
+
+class _Empty(types.ModuleType):
+    """Any name in it is something that can be called, entered, subclassed, and does nothing."""
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Nothing
+
+
+class _Nothing:
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def __call__(self, *args, **kwargs):
+        return args[0] if len(args) == 1 and callable(args[0]) else self
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *args):
+        return None
+
+    def __iter__(self):
+        return iter(())
+
+
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    def __init__(self, note):
+        self.note = note
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in LUXURIES or name.startswith("torch.utils.tensorboard"):
+            return importlib.machinery.ModuleSpec(name, self, is_package=True)
+        return None
+
+    def create_module(self, spec):
+        self.note("the module %s is not installed here; an empty one stands in" % spec.name)
+        return _Empty(spec.name)
+
+    def exec_module(self, module):
+        module.__path__ = []
+
+
+def luxuries(note):
+    """After the libraries are imported: missing modules that change no answer get an empty stand-in."""
+    sys.meta_path.append(_Finder(note))
+    if importlib.util.find_spec("tensorboard") is None or isinstance(
+        importlib.util.find_spec("tensorboard").loader, _Finder
+    ):
+        sys.modules["torch.utils.tensorboard"] = _Empty("torch.utils.tensorboard")
+
+
+def device(note):
+    """Where there is no CUDA, what asks for it by name gets the CPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return
+
+    def is_cuda(value):
+        return (isinstance(value, str) and value.startswith("cuda")) or (
+            isinstance(value, torch.device) and value.type == "cuda"
+        )
+
+    def swap(function):
+        @functools.wraps(function)
+        def swapped(*args, **kwargs):
+            if any(is_cuda(value) for value in args) or is_cuda(kwargs.get("device")):
+                note("CUDA is asked for by name and not here; it ran on the CPU")
+                args = tuple("cpu" if is_cuda(value) else value for value in args)
+                kwargs = {key: "cpu" if is_cuda(value) else value for key, value in kwargs.items()}
+            return function(*args, **kwargs)
+
+        return swapped
+
+    def stay(self, *args, **kwargs):
+        note("CUDA is asked for by name and not here; it ran on the CPU")
+        return self
+
+    for owner in (torch.Tensor, torch.nn.Module):
+        owner.to = swap(owner.to)
+        owner.cuda = stay
+    for name in ("tensor", "zeros", "ones", "full", "arange", "empty", "as_tensor", "rand", "randn", "randint"):
+        setattr(torch, name, swap(getattr(torch, name)))
+
+
+def loading(note):
+    """Ways of loading a model that need CUDA, or packages that are not here, are left out."""
+    import torch
+    from transformers import PreTrainedModel
+
+    original = PreTrainedModel.from_pretrained.__func__
+
+    @functools.wraps(original)
+    def from_pretrained(cls, *args, **kwargs):
+        if not torch.cuda.is_available():
+            for name in ("device_map", "quantization_config", "load_in_8bit", "load_in_4bit", "max_memory"):
+                if kwargs.pop(name, None) not in (None, False) and name != "device_map":
+                    note("%s needs CUDA; the model was loaded without it" % name)
+            if str(kwargs.get("attn_implementation", "")).startswith("flash"):
+                note("flash attention needs CUDA; the model's own was used")
+                del kwargs["attn_implementation"]
+        return original(cls, *args, **kwargs)
+
+    PreTrainedModel.from_pretrained = classmethod(from_pretrained)
+
+
+def training(note):
+    """Settings of Trainer that need CUDA, a service, or another version of transformers."""
+    import torch
+    import transformers
+
+    known = set(inspect.signature(transformers.TrainingArguments.__init__).parameters)
+    original = transformers.TrainingArguments.__init__
+
+    @functools.wraps(original)
+    def init(self, *args, **kwargs):
+        for name in [name for name in kwargs if name not in known]:
+            if name in RENAMED and RENAMED[name] in known:
+                kwargs[RENAMED[name]] = kwargs.pop(name)
+                note("TrainingArguments(%s) is %s in transformers %s" % (name, RENAMED[name], transformers.__version__))
+            elif name in GONE:
+                kwargs.pop(name)
+                note("TrainingArguments(%s) is gone in transformers %s; left out" % (name, transformers.__version__))
+            elif name == "warmup_ratio":
+                kwargs["warmup_steps"] = kwargs.pop(name)
+        if not torch.cuda.is_available():
+            for name in ("fp16", "fp16_full_eval", "tf32", "torch_compile"):
+                if kwargs.get(name):
+                    note("TrainingArguments(%s=True) needs CUDA; it ran without" % name)
+                    kwargs.pop(name)
+            if "bnb" in str(kwargs.get("optim", "")) or "8bit" in str(kwargs.get("optim", "")):
+                note("optim=%r needs CUDA; adamw_torch was used" % (kwargs["optim"],))
+                kwargs["optim"] = "adamw_torch"
+        kwargs.update(report_to="none", disable_tqdm=True)
+        if kwargs.get("push_to_hub"):
+            note("nothing is pushed to the hub")
+            kwargs["push_to_hub"] = False
+        kwargs.pop("dataloader_num_workers", None)
+        kwargs.pop("dataloader_persistent_workers", None)
+        kwargs.pop("dataloader_prefetch_factor", None)
+        original(self, *args, **kwargs)
+
+    transformers.TrainingArguments.__init__ = init
+
+    start = transformers.Trainer.__init__
+
+    @functools.wraps(start)
+    def trainer(self, *args, **kwargs):
+        if "tokenizer" in kwargs and "tokenizer" not in inspect.signature(start).parameters:
+            note("Trainer(tokenizer) is processing_class in transformers %s" % transformers.__version__)
+            kwargs["processing_class"] = kwargs.pop("tokenizer")
+        start(self, *args, **kwargs)
+
+    transformers.Trainer.__init__ = trainer
+
+
+def input_gradients(note):
+    """Lets gradients pass a checkpointed base whose embeddings are frozen, as the submission does where it has CUDA."""
+    import peft
+
+    original = peft.PeftModel.__init__
+
+    @functools.wraps(original)
+    def init(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        self.enable_input_require_grads()
+
+    peft.PeftModel.__init__ = init
+    note("input gradients under checkpointing are enabled on CUDA only; they were enabled from outside")

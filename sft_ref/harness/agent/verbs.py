@@ -1,0 +1,313 @@
+"""The verbs: `train` runs the submission's training; `ask` loads what it left and asks it, until nothing is left to ask."""
+
+import contextlib
+import io
+import json
+import math
+import os
+import re
+import sys
+
+from .tell import Teller, quiet
+
+
+def main():
+    """Reads one request from standard input, and does it."""
+    request = json.loads(sys.stdin.read())
+    sys.stdin = open(os.devnull)  # noqa: SIM115
+    quiet()
+    teller = Teller(request["out"], request["root"], request["nonce"])
+    os.chdir(request["root"])
+    try:
+        with teller.section("start"):
+            work = _Work(request, teller)
+            teller.write("start", versions=work.versions)
+            {"train": work.train, "ask": work.ask}[request["verb"]]()
+    finally:
+        teller.write("end", notes=teller.notes)
+
+
+class _Work:
+    def __init__(self, request, teller):
+        import peft
+        import torch
+        import transformers
+
+        from . import supply
+        from .forwards import Forwards
+
+        self.request, self.teller = request, teller
+        self.versions = {
+            "python": sys.version.split()[0],
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "peft": peft.__version__,
+        }
+        torch.manual_seed(0)
+        note = teller.note
+        self.asked_for = []
+        self._listen_to_loading(transformers)
+        supply.luxuries(note)
+        supply.device(note)
+        supply.loading(note)
+        supply.training(note)
+        if request.get("input_gradients"):
+            supply.input_gradients(note)
+        self.forwards = Forwards()
+        self.forwards.install(getattr(transformers, request["model_class"]))
+
+    def _listen_to_loading(self, transformers):
+        asked_for, original = self.asked_for, transformers.PreTrainedModel.from_pretrained.__func__
+
+        def from_pretrained(cls, name=None, *args, **kwargs):
+            asked_for.append(str(name))
+            return original(cls, name, *args, **kwargs)
+
+        transformers.PreTrainedModel.from_pretrained = classmethod(from_pretrained)
+
+    def _submission(self):
+        from .finding import Submission
+
+        return Submission(self.request["root"], self.request["modules"], self.request["output"])
+
+    def train(self):
+        from safetensors.torch import load_file
+
+        from .learning import Lessons
+        from .stopping import Clock
+
+        weights = load_file(self.request["weights"])
+        lessons = Lessons(weights)
+        lessons.install(self.teller)
+        Clock(self.request["seconds"], self.teller.note).install()
+        with self.teller.section("train"):
+            submission = self._submission()
+            self.forwards.lessons = lessons
+            submission.call("train")
+            self.teller.write("train", done=True)
+        self.forwards.lessons = None
+        lessons.tell(self.teller)
+        self.teller.write("bases", asked_for=self.asked_for)
+
+    def ask(self):
+        import torch
+        from transformers import AutoTokenizer
+
+        from .asking import Ears
+
+        request, teller = self.request, self.teller
+        tokenizer = AutoTokenizer.from_pretrained(request["base"])
+        ears = self.forwards.ears = Ears(tokenizer)
+        self.read = []
+        self._listen_to_adapters()
+        answerer = None
+        with teller.section("load"):
+            submission = self._submission()
+            answerer = submission.call("load")
+            teller.write("load", read=self.read, **_dtypes(getattr(answerer, "model", answerer)))
+        if answerer is None:
+            return
+        self.answerer = answerer
+        questions = request["questions"]
+        with teller.section("answers"):
+            self._tell("answers", questions)
+        if ears.model is not None:
+            with teller.section("probes"):
+                self._probe(ears, torch)
+        for number, script in enumerate(request["scripts"]):
+            with teller.section("script_%d" % number):
+                self._tell("script_%d" % number, script["questions"], script["lines"])
+        with teller.section("parse"):
+            self._parse(request["texts"])
+        with teller.section("shapes"):
+            self._shapes(questions[:3])
+        with teller.section("score"):
+            self._score(submission)
+        with teller.section("elsewhere"):
+            self._elsewhere(submission)
+
+    def _listen_to_adapters(self):
+        import peft
+
+        read = self.read
+        original = peft.PeftModel.from_pretrained.__func__
+
+        def from_pretrained(cls, model, model_id=None, *args, **kwargs):
+            read.append(os.path.abspath(str(model_id)))
+            return original(cls, model, model_id, *args, **kwargs)
+
+        peft.PeftModel.from_pretrained = classmethod(from_pretrained)
+
+    def _answer(self, questions):
+        """The whole way, and the texts that reached the parser on it."""
+        texts = []
+        owner = self.answerer
+        parse = getattr(owner, "parse_answer", None)
+        if parse is not None:
+
+            def listen(text, *args, **kwargs):
+                try:
+                    value = parse(text, *args, **kwargs)
+                except Exception as error:
+                    texts.append([str(text), "crash: %s" % type(error).__name__])
+                    raise
+                texts.append([str(text), _number(value)])
+                return value
+
+            with contextlib.suppress(AttributeError):
+                owner.parse_answer = listen
+        try:
+            if hasattr(owner, "answer"):
+                values = owner.answer(*questions)
+            else:
+                module = self.modules_with("answer")
+                values = [module.answer(owner, question) for question in questions]
+        finally:
+            if parse is not None:
+                with contextlib.suppress(AttributeError):
+                    owner.parse_answer = parse
+        return [_number(value) for value in values], texts
+
+    def modules_with(self, name):
+        """The submission's module that defines a function."""
+        for module in self._submission().modules:
+            if hasattr(module, name):
+                return module
+        raise AttributeError("what load() gives has no answer(*questions), nor has its module")
+
+    def _tell(self, section, questions, lines=()):
+        ears = self.forwards.ears
+        ears.reset([(line["question"], line["whole"], line["target"]) for line in lines])
+        try:
+            values, texts = self._answer(questions)
+        finally:
+            heard = ears.reset()
+        self.teller.write(section, values=values, texts=texts, heard=heard, finite=ears.finite, dtypes=ears.dtypes)
+
+    def _probe(self, ears, torch):
+        """Logits of training texts by the model that answers, twice, as it is."""
+        model = ears.model
+        rows = self.request["probes"]
+        longest = max(map(len, rows))
+        device = next(model.parameters()).device
+        ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
+        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
+        ears_off, self.forwards.ears = self.forwards.ears, None
+        try:
+            with torch.no_grad():
+                one = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
+                two = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
+        finally:
+            self.forwards.ears = ears_off
+        kept = mask.bool()
+        self.teller.tensors("probes", {"logits": one[kept]})
+        finite = bool(torch.isfinite(one[kept]).all())
+        apart = float((one[kept] - two[kept]).abs().max()) if finite else math.nan
+        self.teller.write("probes", apart=apart, training=bool(model.training), finite=finite, **_dtypes(model))
+
+    def _parse(self, texts):
+        parse = getattr(self.answerer, "parse_answer", None)
+        if parse is None:
+            self.teller.write("parse", values=None)
+            return
+        values = []
+        for text in texts:
+            try:
+                values.append(_number(parse(text)))
+            except Exception as error:  # what a parser raises is for the judge to weigh
+                values.append("crash: %s" % self.teller.crash(error))
+        self.teller.write("parse", values=values)
+
+    def _shapes(self, questions):
+        generate = getattr(self.answerer, "batched_generate", None)
+        prompt = getattr(self.answerer, "format_prompt", None)
+        if generate is None or prompt is None:
+            return
+        prompts = [prompt(question) for question in questions]
+        shapes = {}
+        for count in (None, 1, 2):
+            try:
+                texts = generate(prompts) if count is None else generate(prompts, num_return_sequences=count, temperature=0.7)
+                shapes[str(count)] = [len(each) if isinstance(each, (list, tuple)) else "text" for each in texts]
+            except Exception as error:
+                shapes[str(count)] = "%s: %s" % (type(error).__name__, error)
+        self.teller.write("shapes", shapes=shapes)
+
+    def _score(self, submission):
+        """The figures it reports, and the answers that it reports them of."""
+        given = []
+        owner = type(self.answerer)
+        classes = [each for each in owner.__mro__ if "answer" in vars(each)]
+        for each in classes[:1]:
+            original = each.answer
+
+            def answer(self, *questions, _original=original, **kwargs):
+                values = _original(self, *questions, **kwargs)
+                given.extend(zip(questions, map(_number, values)))
+                return values
+
+            each.answer = answer
+        lines = self.request["score_lines"]
+        ears = self.forwards.ears
+        ears.reset([(line["question"], line["whole"], line["target"]) for line in lines])
+        printed = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+                result = submission.call("test") if submission.find("test") else None
+        finally:
+            ears.reset()
+            for each in classes[:1]:
+                each.answer = original
+        self.teller.write("score", given=given, **_figures(result, printed.getvalue()))
+
+    def _elsewhere(self, submission):
+        """Whether loading works from another working folder."""
+        here = os.getcwd()
+        scratch = os.path.join(self.request["out"], "elsewhere")
+        os.makedirs(scratch, exist_ok=True)
+        os.chdir(scratch)
+        self.read.clear()
+        try:
+            submission.call("load")
+            self.teller.write("elsewhere", loaded=True, read=self.read)
+        finally:
+            os.chdir(here)
+
+
+def _number(value):
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return repr(value)[:100]
+
+
+def _dtypes(model):
+    """Number of parameters by dtype, of the base and of the adapter; also of float buffers."""
+    counts = {"base": {}, "adapter": {}, "buffers": {}}
+    if not hasattr(model, "named_parameters"):
+        return {"counted": counts}
+    for name, tensor in model.named_parameters():
+        part = counts["adapter" if "lora_" in name else "base"]
+        part[str(tensor.dtype)] = part.get(str(tensor.dtype), 0) + 1
+    for _, tensor in model.named_buffers():
+        if tensor.is_floating_point():
+            counts["buffers"][str(tensor.dtype)] = counts["buffers"].get(str(tensor.dtype), 0) + 1
+    return {"counted": counts}
+
+
+_FIGURE = r"%s\D{0,12}?(\d+(?:\.\d+)?(?:e-?\d+)?)\s*(%%?)"
+
+
+def _figures(result, printed):
+    """accuracy and answer_rate, from what was returned or else printed."""
+    found = {}
+    for name, pattern in (("accuracy", "accuracy"), ("answer_rate", "answer[ _-]?rate")):
+        value = getattr(result, name, None)
+        if value is None and isinstance(result, dict):
+            value = result.get(name)
+        if value is None:
+            seen = re.findall(_FIGURE % pattern, printed, flags=re.IGNORECASE)
+            if seen:
+                value = float(seen[-1][0]) / (100 if seen[-1][1] else 1)
+        found[name] = None if value is None else _number(value)
+    return {"figures": found, "printed": printed[-1000:]}

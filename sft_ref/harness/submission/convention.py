@@ -1,0 +1,149 @@
+"""How a submission writes a question and its answer, read from the texts that reached its training."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sft_ref.data import Row, is_answer_valid
+from sft_ref.harness.taught import IGNORED, Taught
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_NUMERAL = re.compile(r"[+-]?(?:\d[\d,_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_LOOKED_AT = 400
+
+FORMATS: tuple[Callable[[float], str], ...] = (
+    lambda value: repr(float(value)),
+    lambda value: str(int(value)) if float(value).is_integer() else repr(float(value)),
+    *(lambda value, digits=digits: str(round(float(value), digits)) for digits in range(1, 9)),
+    *(lambda value, digits=digits: f"{value:.{digits}f}" for digits in range(1, 9)),
+    *(lambda value, digits=digits: f"{value:.{digits}g}" for digits in range(3, 16)),
+)
+"""Ways to write a number, as people write them; the first that fits is taken."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """One training text, and where in it the answer stands.
+
+    Attributes:
+        question: of the data, as it stands in the text; empty where it does not.
+        value: its answer.
+        begin, end: indices of the numeral's tokens; equal where the text holds no valid numeral.
+        numeral: as it is written; of an invalid answer the nearest one.
+    """
+
+    taught: Taught
+    question: str
+    value: float
+    begin: int
+    end: int
+    before: str
+    numeral: str
+    after: str
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the text holds the answer."""
+        return self.end > self.begin
+
+
+@dataclass(frozen=True)
+class Convention:
+    """What stands before the question, between it and the number, and behind the number; how numbers are written."""
+
+    before: str
+    between: str
+    after: str
+    write: Callable[[float], str]
+
+    def text(self, question: str, numeral: str) -> str:
+        """A training text in this convention."""
+        return f"{self.before}{question}{self.between}{numeral}{self.after}"
+
+
+def read_texts(rows: Sequence[Taught], data: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> list[Text]:
+    """The training texts that hold a question of the data, with the place of their answers."""
+    asked = sorted(((question.strip(), value) for question, value in data), key=lambda row: -len(row[0]))
+    texts = []
+    for taught in rows[:_LOOKED_AT]:
+        text = decode(tokenizer, taught.ids)
+        found = next(((question, value) for question, value in asked if question in text), None)
+        if found is not None:
+            texts.append(_read(taught, text, *found, tokenizer))
+    return texts
+
+
+def _read(taught: Taught, text: str, question: str, value: float, tokenizer: PreTrainedTokenizerBase) -> Text:
+    start = text.index(question) + len(question)
+    found = list(_NUMERAL.finditer(text, start))
+    valid = [each for each in found if is_answer_valid(_number(each.group()), value)]
+    if not valid:
+        numeral = min((each.group() for each in found), key=lambda each: abs(_number(each) - value), default="")
+        return Text(taught, question, value, 0, 0, text[: start - len(question)], numeral, "")
+    last = valid[-1]
+    lengths = [len(decode(tokenizer, taught.ids[: n + 1])) for n in range(len(taught.ids))]
+    begin = next(n for n, length in enumerate(lengths) if length > last.start())
+    end = next(n for n, length in enumerate(lengths) if length >= last.end()) + 1
+    return Text(
+        taught, question, value, begin, end, text[: start - len(question)] + "\0" + text[start : last.start()],
+        last.group(), text[last.end() :],
+    )  # fmt: skip
+
+
+def find_convention(texts: Sequence[Text]) -> Convention | None:
+    """The commonest way in which questions and answers are written; None where no text holds its answer."""
+    answered = [text for text in texts if text.is_answered]
+    if not answered:
+        return None
+    frames = Counter((text.before, text.after) for text in answered)
+    (frame, after), count = frames.most_common(1)[0]
+    if count == 1:  # what stands between tells of the question, as where it is reasoned about
+        after = Counter(text.after for text in answered).most_common(1)[0][0]
+    before, _, between = frame.partition("\0")
+    write = max(FORMATS, key=lambda form: _fits(form, answered))
+    return Convention(before, between, after, write)
+
+
+def _fits(form: Callable[[float], str], texts: Sequence[Text]) -> int:
+    fitting = 0
+    for text in texts[:100]:
+        try:
+            fitting += form(text.value) == text.numeral
+        except (ValueError, OverflowError):
+            return 0
+    return fitting
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
+    """Ids of a text that already holds its special tokens."""
+    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    """The text of ids, special tokens and spaces as they are."""
+    return str(tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+
+def masked(text: Text, begin: int) -> Taught:
+    """The same text, supervised from `begin` to its end: what its labels ought to be."""
+    ids = text.taught.ids
+    return Taught(ids, tuple(IGNORED if n < begin else token for n, token in enumerate(ids)))
+
+
+def numerals(text: str) -> list[str]:
+    """The numerals of a text, each whole."""
+    return _NUMERAL.findall(text)
+
+
+def _number(numeral: str) -> float:
+    try:
+        return float(numeral.replace(",", "").replace("_", ""))
+    except ValueError:
+        return math.nan

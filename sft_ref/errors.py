@@ -31,3 +31,11 @@ class PrecisionMismatchError(PrecisionError):
 
 class TrainingError(SftRefError):
     """Training cannot lead to a usable adapter."""
+
+
+class SubmissionError(SftRefError):
+    """A submission is missing, cannot be read, or is unsafe to unpack."""
+
+
+class SandboxError(SftRefError):
+    """Foreign code cannot be run as asked: the interpreter, a folder or a limit is of no use."""

@@ -1,0 +1,131 @@
+"""What foreign code sees of this machine, as arguments of bubblewrap. Nothing is visible but what is listed here."""
+
+from __future__ import annotations
+
+import functools
+import json
+import shutil
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import SandboxError
+
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
+ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "fonts", "localtime", "mime.types")
+SYS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
+"""Libraries count the processors there."""
+NVIDIA = ("/sys/devices", "/sys/bus/pci", "/sys/module", "/proc/driver/nvidia")
+"""What CUDA reads besides its devices."""
+DESCRIBE = """
+import json, site, sys
+packages = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+prefixes = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
+print(json.dumps({"executable": sys.executable, "paths": prefixes + packages, "userbase": site.getuserbase()}))
+"""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python as it must be visible to run.
+
+    Attributes:
+        executable: its path, not resolved: a virtual environment is known by the link to its interpreter.
+        paths: the folders that it needs: prefixes, packages, and where links on the way to it lie.
+        userbase: where packages installed by `pip install --user` are.
+    """
+
+    executable: Path
+    paths: tuple[Path, ...]
+    userbase: str
+
+
+@functools.cache
+def interpreter(python: str) -> Interpreter:
+    """What the Python at this path says of itself.
+
+    Raises:
+        SandboxError: it is none, or does not start.
+    """
+    try:
+        asked = subprocess.run(  # noqa: S603  # a list, never a shell
+            [python, "-c", DESCRIBE], capture_output=True, timeout=60, check=True, text=True, cwd="/"
+        )
+        said = json.loads(asked.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise SandboxError(f"{python} is no Python that runs here ({error}); name another with --python") from error
+    executable = Path(said["executable"])
+    paths = {Path(path) for path in said["paths"]} | {hop.parent for hop in _hops(executable)}
+    return Interpreter(executable, tuple(sorted(path for path in paths if path.is_dir())), said["userbase"])
+
+
+def arguments(
+    *, workspace: Path, readable: Iterable[Path], python: Interpreter, cwd: Path, scratch: int, status: int
+) -> list[str]:
+    """The command line up to the command that runs inside.
+
+    Args:
+        workspace: the one folder that can be written and is kept.
+        readable: files and folders that can be read besides the system's.
+        python: the interpreter of the command.
+        cwd: where the command starts.
+        scratch: bytes that /tmp and /dev/shm may each take, in memory.
+        status: the descriptor on which bubblewrap tells how the command ended.
+    """
+    size = ["--size", str(scratch)] if _offers("--size") else []
+    line = [
+        *(program(), "--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--hostname", "sandbox"),
+        *("--cap-drop", "ALL", "--die-with-parent", "--new-session", "--json-status-fd", str(status)),
+        *(["--disable-userns"] if _offers("--disable-userns") else []),
+        *("--proc", "/proc", "--dev", "/dev", *size, "--tmpfs", "/dev/shm"),  # noqa: S108  # its own, in memory
+        *(*size, "--tmpfs", "/tmp"),  # noqa: S108
+    ]
+    for path in SYSTEM:
+        if Path(path).is_symlink():
+            line += ["--symlink", str(Path(path).readlink()), path]
+        elif Path(path).is_dir():
+            line += ["--ro-bind", path, path]
+    for path in (*(f"/etc/{name}" for name in ETC), *SYS):
+        line += ["--ro-bind-try", path, path]
+    line += _cuda()
+    places = {path: "--ro-bind" for path in (*python.paths, *readable)}
+    places[workspace] = "--bind"
+    for path in sorted(places, key=lambda path: len(path.parts)):  # what lies deeper is laid over
+        line += [places[path], str(path), str(path)]
+    return [*line, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", str(cwd), "--"]
+
+
+def program() -> str:
+    """The path of bubblewrap, or its bare name where it is not installed."""
+    return shutil.which("bwrap") or "bwrap"
+
+
+def has_cuda() -> bool:
+    """Whether this machine has NVIDIA's devices, which are then handed in."""
+    return Path("/dev/nvidiactl").exists()
+
+
+def _cuda() -> list[str]:
+    if not has_cuda():
+        return []
+    devices = [str(path) for path in sorted(Path("/dev").glob("nvidia*"))]
+    return [
+        *(word for device in devices for word in ("--dev-bind", device, device)),
+        *(word for path in NVIDIA for word in ("--ro-bind-try", path, path)),
+    ]
+
+
+def _hops(link: Path) -> Iterable[Path]:
+    """The path, and where each link on the way from it leads."""
+    yield link
+    while link.is_symlink():
+        link = link.parent / link.readlink()
+        yield link
+
+
+@functools.cache
+def _offers(option: str) -> bool:
+    """Whether the bubblewrap installed here knows an option; older ones lack some."""
+    listed = subprocess.run([program(), "--help"], capture_output=True, text=True, check=False)  # noqa: S603
+    return option in listed.stdout + listed.stderr

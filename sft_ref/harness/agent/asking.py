@@ -10,7 +10,8 @@ class Ears:
     """Follows the forwards of the base's class while questions are answered.
 
     Attributes:
-        heard: a row of a generation each: ids of its prompt and those that the model said after it.
+        heard: a row of a generation each: ids of its prompt, those that the model said after it, and how many of these
+            were not the likeliest (`off`).
         scripts: list of (question, ids of the whole text to be said, ids to say where the prompt is another text).
     """
 
@@ -20,7 +21,7 @@ class Ears:
         self.heard, self.scripts = [], []
         self.finite = True
         self.dtypes = {}
-        self._ids, self._rows, self._say = None, [], []
+        self._ids, self._rows, self._say, self._last, self._best = None, [], [], [], []
 
     def reset(self, scripts=()):
         """Forgets what was heard; from now on scripted prompts are answered as scripted."""
@@ -48,7 +49,7 @@ class Ears:
         self._ids, self._rows, self._say = ids, [], []
         for row, kept in zip(ids, mask):
             prompt = row[kept].tolist()
-            self._rows.append({"prompt": prompt, "said": []})
+            self._rows.append({"prompt": prompt, "said": [], "off": 0})
             self._say.append(self._script(prompt))
         self.heard += self._rows
 
@@ -70,7 +71,10 @@ class Ears:
 
     def _go_on(self, tokens, ids):
         self._ids = ids
-        for row, (token,) in zip(self._rows, tokens):
+        for number, (row, (token,)) in enumerate(zip(self._rows, tokens)):
+            best = self._best[number] if number < len(self._best) else token
+            if token not in (best, self.tokenizer.eos_token_id) and token not in self.tokenizer.all_special_ids:
+                row["off"] += 1
             row["said"].append(token)
 
     def after(self, output):
@@ -86,14 +90,14 @@ class Ears:
             token = script[said] if said < len(script) else self.tokenizer.eos_token_id
             logits[row] = -CERTAIN
             logits[row, ..., token] = CERTAIN
-        self._last = logits[:, -1].argmax(-1).tolist() if logits.dim() == 3 else []
+        self._last = self._best = logits[:, -1].argmax(-1).tolist() if logits.dim() == 3 else []
         return output
 
     def finish(self):
         """The last token of a generation is never fed back; greedily it is the likeliest."""
-        for row, token in zip(self._rows, getattr(self, "_last", [])):
+        for row, token in zip(self._rows, self._last):
             row["said"].append(token)
-        self._ids, self._rows, self._say, self._last = None, [], [], []
+        self._ids, self._rows, self._say, self._last, self._best = None, [], [], [], []
 
 
 def cached(past):

@@ -4,6 +4,8 @@ import functools
 
 import torch
 
+from .tell import count_dtypes
+
 IGNORED = -100
 
 
@@ -25,6 +27,7 @@ class Lessons:
         self.optimizer = {}
         self.arguments = {}
         self.history = []
+        self.counted = {}
         self.left = None
         self._dirty = False
         self._labels = None
@@ -107,6 +110,8 @@ class Lessons:
 
     def before(self, model, ids, mask, labels):
         """A forward in training begins."""
+        if self._model is None:
+            self.counted = count_dtypes(model)
         self._model = model
         if labels is None:
             labels = self._labels
@@ -206,6 +211,7 @@ class Lessons:
             arguments=self.arguments,
             history=self.history,
             dtypes=self.dtypes,
+            counted=self.counted,
             changed=self.left["changed"] if self.left else [],
             adapter=self.left is not None,
         )

@@ -91,3 +91,17 @@ def quiet():
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     sys.dont_write_bytecode = True
+
+
+def count_dtypes(model):
+    """Number of parameters by dtype, of the base and of the adapter; also of float buffers."""
+    counts = {"base": {}, "adapter": {}, "buffers": {}}
+    if not hasattr(model, "named_parameters"):
+        return counts
+    for name, tensor in model.named_parameters():
+        part = counts["adapter" if "lora_" in name else "base"]
+        part[str(tensor.dtype)] = part.get(str(tensor.dtype), 0) + 1
+    for _, tensor in model.named_buffers():
+        if tensor.is_floating_point():
+            counts["buffers"][str(tensor.dtype)] = counts["buffers"].get(str(tensor.dtype), 0) + 1
+    return counts

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 
-from .tell import Teller, quiet
+from .tell import Teller, count_dtypes, quiet
 
 
 def main():
@@ -104,7 +104,7 @@ class _Work:
         with teller.section("load"):
             submission = self._submission()
             answerer = submission.call("load")
-            teller.write("load", read=self.read, **_dtypes(getattr(answerer, "model", answerer)))
+            teller.write("load", read=self.read, counted=count_dtypes(getattr(answerer, "model", answerer)))
         if answerer is None:
             return
         self.answerer = answerer
@@ -203,7 +203,7 @@ class _Work:
         self.teller.tensors("probes", {"logits": one[kept]})
         finite = bool(torch.isfinite(one[kept]).all())
         apart = float((one[kept] - two[kept]).abs().max()) if finite else math.nan
-        self.teller.write("probes", apart=apart, training=bool(model.training), finite=finite, **_dtypes(model))
+        self.teller.write("probes", apart=apart, training=bool(model.training), finite=finite, counted=count_dtypes(model))
 
     def _parse(self, texts):
         parse = getattr(self.answerer, "parse_answer", None)
@@ -279,20 +279,6 @@ def _number(value):
         return float(value)
     except (TypeError, ValueError, OverflowError):
         return repr(value)[:100]
-
-
-def _dtypes(model):
-    """Number of parameters by dtype, of the base and of the adapter; also of float buffers."""
-    counts = {"base": {}, "adapter": {}, "buffers": {}}
-    if not hasattr(model, "named_parameters"):
-        return {"counted": counts}
-    for name, tensor in model.named_parameters():
-        part = counts["adapter" if "lora_" in name else "base"]
-        part[str(tensor.dtype)] = part.get(str(tensor.dtype), 0) + 1
-    for _, tensor in model.named_buffers():
-        if tensor.is_floating_point():
-            counts["buffers"][str(tensor.dtype)] = counts["buffers"].get(str(tensor.dtype), 0) + 1
-    return {"counted": counts}
 
 
 _FIGURE = r"%s\D{0,12}?(\d+(?:\.\d+)?(?:e-?\d+)?)\s*(%%?)"

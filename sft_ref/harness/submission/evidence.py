@@ -1,0 +1,454 @@
+"""All that is known of one submission: what was captured, and what ours makes of it; each made once, when asked for."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import random
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sft_ref.data import Row
+from sft_ref.harness.dictation import invent
+from sft_ref.harness.taught import IGNORED, Taught
+from sft_ref.models import load_model, load_tokenizer
+from sft_ref.precision import POLICIES
+
+from .answering import best_prompts, complete, count, read_number, right
+from .convention import Convention, Text, decode, encode, find_convention, masked, read_texts
+from .replay import Step, pad, replay
+from .workplace import Told, Workplace
+
+NUMBERS = (1000000000000000.0, 111111.111, 987654.321, 0.125, 999999999999.999, 24.0, 40404.0, 7070707.0, 8080.25)
+"""Digit runs, the greatest answer of the data, small, long."""
+NEGATIVE = -4321.5
+GOOD = 0.8
+"""Accuracy on fresh questions from which on nothing is thought to be lost on a base that can reach it."""
+_SECONDS = 45.0
+"""For the steps of one training."""
+_OWN_STEPS, _OWN_BATCH, _OWN_RATE = 80, 32, 2e-3
+_PROBES = 8
+_GRADIENT_CRASH = "does not require grad"
+
+
+class Evidence:
+    """What a check of a submission is handed.
+
+    Args:
+        workplace: furnished; its folder is the submission's.
+        rows: what it trains on.
+        unseen: what lies beside as its validation data.
+        questions: fresh ones, with their answers, that lie nowhere.
+    """
+
+    def __init__(
+        self, workplace: Workplace, rows: Sequence[Row], unseen: Sequence[Row], questions: Sequence[Row], seed: int
+    ) -> None:
+        self.workplace, self.rows, self.unseen, self.questions = workplace, rows, unseen, questions
+        self.seed = seed
+        self.stage = ""
+        """Of the check that is running; the runner sets it."""
+        self.tokenizer = load_tokenizer(workplace.base)
+
+    # -- training -------------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def training(self) -> Told:
+        """Its training."""
+        told = self.workplace.run("train", "train", seconds=_SECONDS)
+        crash = told.crash("train")
+        if crash and _GRADIENT_CRASH in crash["message"] and self._mentions("enable_input_require_grads", "cuda"):
+            told = self.workplace.run("train", "train", seconds=_SECONDS, input_gradients=True)
+        return told
+
+    def _mentions(self, *words: str) -> bool:
+        text = "".join(
+            path.read_text(encoding="utf-8", errors="replace") for path in self.workplace.layout.package.rglob("*.py")
+        )
+        return all(word in text for word in words)
+
+    @property
+    def lessons(self) -> Mapping[str, Any]:
+        """What was captured of it."""
+        return self.training["lessons"]
+
+    @functools.cached_property
+    def taught(self) -> list[Taught]:
+        """Every text that reached the model in training, once."""
+        return [Taught(tuple(ids), tuple(labels)) for ids, labels in self.lessons.get("rows", ())]
+
+    @functools.cached_property
+    def texts(self) -> list[Text]:
+        """Those that hold a question of the data."""
+        return read_texts(self.taught, self.rows, self.tokenizer)
+
+    @functools.cached_property
+    def convention(self) -> Convention | None:
+        """How questions and answers are written in them."""
+        return find_convention(self.texts)
+
+    @functools.cached_property
+    def steps(self) -> list[Step]:
+        """Its optimizer steps."""
+        steps, done = [], 0
+        passes = self.lessons.get("passes", ())
+        for rate, until in self.lessons.get("steps", ()):
+            batches = tuple(tuple(self.taught[i] for i in rows) for rows, _ in passes[done:until] if rows)
+            done = until
+            steps.append(Step(float(rate), batches))
+        return steps
+
+    @property
+    def losses(self) -> list[float]:
+        """As the model reported them, one a forward."""
+        return [float(loss) for _, loss in self.lessons.get("passes", ()) if loss is not None]
+
+    # -- adapters -------------------------------------------------------------------------------------------------
+
+    @property
+    def trained_folder(self) -> Path:
+        """The adapter as it was at the end of training."""
+        return self.training.folder / "trained"
+
+    @functools.cached_property
+    def trained(self) -> dict[str, torch.Tensor]:
+        """Its tensors; empty where there is none."""
+        return self.training.tensors("trained/adapter_model")
+
+    @functools.cached_property
+    def saved(self) -> dict[Path, Path]:
+        """Adapter folders that lie in the workplace after training, checkpoints last -> a copy of each."""
+        self.training  # noqa: B018  # it comes before
+        root = self.workplace.layout.root
+        found = [path.parent for path in root.rglob("adapter_config.json") if not path.is_symlink()]
+        found.sort(key=lambda path: (path != self.workplace.layout.output, "checkpoint" in path.name, str(path)))
+        copies = {}
+        for number, path in enumerate(found[:20]):
+            copy = self.workplace.folder.parent / "saved" / str(number)
+            shutil.copytree(path, copy, symlinks=True, dirs_exist_ok=True)
+            copies[path] = copy
+        return copies
+
+    def read_adapter(self, folder: Path) -> dict[str, torch.Tensor]:
+        """The tensors of an adapter folder; empty where there is no safetensors file that can be read."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        path = folder / "adapter_model.safetensors"
+        if path.is_symlink() or not path.is_file():
+            return {}
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError):
+            return {}
+
+    @functools.cached_property
+    def read_from(self) -> Path | None:
+        """The folder that its `load` read an adapter from."""
+        read = self.asked["load"].get("read") or self.asked["elsewhere"].get("read") or ()
+        return Path(str(read[-1])) if read else None
+
+    def fingerprint(self, folder: Path) -> str:
+        """Of the adapter file in a folder; empty where there is none."""
+        for name in ("adapter_model.safetensors", "adapter_model.bin"):
+            path = folder / name
+            if path.is_file() and not path.is_symlink():
+                return hashlib.sha256(path.read_bytes()).hexdigest()
+        return ""
+
+    # -- asking ---------------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def asked(self) -> Told:
+        """What came of loading what it saved, and asking it."""
+        self.saved  # noqa: B018  # before anything can overwrite it
+        return self._ask("ask")
+
+    @functools.cached_property
+    def again(self) -> Told | None:
+        """The same with a sound adapter of ours put where it loads from; None where there is none to put."""
+        source = self.sound_folder
+        if source is None:
+            return None
+        for place in {self.workplace.layout.output, *([self.read_from] if self.read_from else [])}:
+            if not place.resolve().is_relative_to(self.workplace.folder.resolve()):
+                continue
+            shutil.rmtree(place, ignore_errors=True)
+            shutil.copytree(source, place)
+        return self._ask("again")
+
+    def _ask(self, name: str) -> Told:
+        return self.workplace.run(
+            "ask",
+            name,
+            questions=[question for question, _ in self.asked_rows],
+            probes=[row.ids for row in self.taught[:_PROBES]] or [list(encode(self.tokenizer, "What is 2 h in s?"))],
+            scripts=self.scripts,
+            texts=self.parse_texts,
+            score_lines=self.score_lines,
+        )
+
+    @functools.cached_property
+    def known_rows(self) -> list[Row]:
+        """Rows that stand in captured training texts."""
+        return [(text.question, text.value) for text in self.texts[:8]] or list(self.rows[:8])
+
+    @property
+    def asked_rows(self) -> list[Row]:
+        """What is asked: fresh questions, then some that were trained."""
+        return [*self.questions, *self.known_rows]
+
+    def line(self, question: str, numeral: str) -> dict[str, object]:
+        """What the model is made to say after a question."""
+        convention = self.convention
+        if convention is None:
+            raise ValueError("no convention is known")
+        target = convention.after
+        return {
+            "question": question.strip(),
+            "whole": list(encode(self.tokenizer, convention.text(question.strip(), numeral))),
+            "target": list(encode(self.tokenizer, f"{self.supervised_lead}{numeral}{target}")),
+            "numeral": numeral,
+        }
+
+    @functools.cached_property
+    def supervised_lead(self) -> str:
+        """What is supervised before the number, where not the whole text is."""
+        for text in self.texts:
+            if text.is_answered and text.taught.begin:
+                return decode(self.tokenizer, text.taught.ids[text.taught.begin : text.begin])
+        return ""
+
+    @functools.cached_property
+    def scripts(self) -> list[dict[str, Any]]:
+        """Dictations: invented questions in one call and alone, a negative number, questions of the data, no number."""
+        convention = self.convention
+        if convention is None:
+            return []
+        invented = invent(len(NUMBERS) + 4, self.seed)
+        rng = random.Random(self.seed)
+        together = [*zip(invented, rng.sample(NUMBERS, len(NUMBERS)), strict=False)]
+        known = [*self.rows[:4], *self.unseen[:4]]
+        said = [
+            ("together", together),
+            *(("alone", [(invented[len(NUMBERS) + i], value)]) for i, value in enumerate((NUMBERS[1], NUMBERS[0]))),
+            ("negative", [(invented[-1], NEGATIVE)]),
+            ("known", [(question, 3 * value + 17) for question, value in known]),
+        ]
+        scripts = [
+            {
+                "kind": kind,
+                "questions": [question for question, _ in pairs],
+                "lines": [self.line(question, convention.write(value)) for question, value in pairs],
+            }
+            for kind, pairs in said
+        ]
+        silent = invented[-2:-1] + [question for question, _ in known[:2]] + [question for question, _ in known[-2:]]
+        lines = [self.line(question, "") for question in silent]
+        words = encode(self.tokenizer, " no idea at all")
+        for line in lines:
+            whole = [*encode(self.tokenizer, f"{convention.before}{line['question']}{convention.between}")]
+            line["whole"], line["target"] = [*whole, *words], list(words)
+        scripts.append({"kind": "silent", "questions": silent, "lines": lines})
+        alone = [question for question, _ in self.questions[:6]]
+        scripts += [{"kind": "unscripted", "questions": [question], "lines": []} for question in alone]
+        return scripts
+
+    def told_scripts(self, told: Told, kind: str) -> list[tuple[dict[str, Any], Mapping[str, Any]]]:
+        """Each dictation of a kind with what came of it."""
+        return [
+            (script, told[f"script_{number}"]) for number, script in enumerate(self.scripts) if script["kind"] == kind
+        ]
+
+    @functools.cached_property
+    def parse_texts(self) -> list[str]:
+        """Texts for the parser alone: what training writes from the number on, and with what leads to it; then none."""
+        convention = self.convention
+        if convention is None:
+            return []
+        numerals = [convention.write(value) for value in NUMBERS[:5]]
+        after = convention.after.replace(str(self.tokenizer.eos_token), "")
+        lead = convention.between.strip()
+        return [
+            *(f"{numeral}{after}" for numeral in numerals),
+            *(f"{lead}{numeral}{after}" for numeral in numerals),
+            "no idea at all",
+            "",
+        ]
+
+    @functools.cached_property
+    def score_lines(self) -> list[dict[str, object]]:
+        """Scripts for all rows of its validation data, right and wrong and silent by turns."""
+        convention = self.convention
+        if convention is None:
+            return []
+        lines = []
+        for number, (question, value) in enumerate(self.unseen):
+            numeral = "" if number % 5 == 4 else convention.write(value * (1.0, 1.3, 1.0, 1.07)[number % 4])  # noqa: PLR2004
+            line = self.line(question, numeral)
+            if not numeral:
+                line["whole"] = [
+                    *encode(self.tokenizer, f"{convention.before}{question.strip()}{convention.between}"),
+                    *encode(self.tokenizer, " no idea"),
+                ]
+            lines.append(line)
+        return lines
+
+    # -- answers --------------------------------------------------------------------------------------------------
+
+    def answers(self, told: Told) -> list[object]:
+        """Its answers to the fresh questions; what is missing is None."""
+        values = list(told["answers"].get("values", ()))
+        if len(values) != len(self.asked_rows):
+            return [None] * len(self.questions) if not values else (values + [None] * len(self.questions))[: len(self.questions)]
+        return values[: len(self.questions)]
+
+    @functools.cached_property
+    def scores(self) -> tuple[float, float]:
+        """answer_rate and accuracy of its answers to fresh questions, the whole way."""
+        return count(self.answers(self.asked), self.questions)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether its answers to fresh questions leave nothing to be wished for."""
+        return self.scores[1] >= GOOD
+
+    def prompts(self, told: Told, rows: Sequence[Row]) -> list[tuple[int, ...] | None]:
+        """Ids that reached the model for each question; None where it was not asked."""
+        heard = [tuple(row["prompt"]) for row in told["answers"].get("heard", ())]
+        texts = [(decode(self.tokenizer, prompt), prompt) for prompt in heard]
+        asked = sorted((question.strip() for question, _ in self.asked_rows), key=len, reverse=True)
+        by_question: dict[str, tuple[int, ...]] = {}
+        for text, prompt in texts:
+            question = next((each for each in asked if each in text), None)
+            if question is not None:
+                by_question.setdefault(question, prompt)
+        return [by_question.get(question.strip()) for question, _ in rows]
+
+    # -- ours -----------------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def base_model(self) -> Any:  # noqa: ANN401
+        """The base in fp32."""
+        model = load_model(self.workplace.base, POLICIES["fp32"])
+        model.eval()
+        return model
+
+    def model_of(self, folder: Path) -> Any:  # noqa: ANN401
+        """The base in fp32 with the adapter of a folder, loaded by us; None where peft cannot."""
+        from peft import PeftConfig, PeftModel
+
+        try:
+            config = PeftConfig.from_pretrained(str(folder))
+            config.base_model_name_or_path = None
+            model = PeftModel.from_pretrained(
+                load_model(self.workplace.base, POLICIES["fp32"]), str(folder), config=config, use_safetensors=True
+            )
+        except Exception:  # noqa: BLE001  # whatever is wrong with it, checks of the artifact say
+            return None
+        return model.float().eval()
+
+    @functools.cached_property
+    def trained_model(self) -> Any:  # noqa: ANN401
+        """The base with what training left."""
+        return self.model_of(self.trained_folder) if self.trained else None
+
+    def our_answers(self, model: Any, prompts: Sequence[Sequence[int]] | None = None) -> list[float]:  # noqa: ANN401
+        """Answers to the fresh questions by a model, generated and parsed by us; with our prompts, if none are given."""
+        if self.convention is None:
+            return []
+        given = prompts or best_prompts(self.questions, self.convention, self.tokenizer)
+        return [read_number(text, self.convention) for text in complete(model, self.tokenizer, given)]
+
+    @functools.cached_property
+    def trained_answers(self) -> list[float]:
+        """Of what training left, with ours from there on."""
+        return self.our_answers(self.trained_model) if self.trained_model is not None else []
+
+    @functools.cached_property
+    def trained_right(self) -> list[bool]:
+        """Which of them are right."""
+        return right(self.trained_answers, self.questions)
+
+    @functools.cached_property
+    def lora_folder(self) -> Path | None:
+        """A folder whose configuration gives the adapter's shape."""
+        folders = [self.trained_folder, *self.saved.values()]
+        return next((folder for folder in folders if (folder / "adapter_config.json").is_file()), None)
+
+    @functools.cached_property
+    def replayed(self) -> Any:  # noqa: ANN401
+        """Our training on its very batches and labels, at its rates; None where these are not known."""
+        if self.lora_folder is None or not any(step.batches for step in self.steps):
+            return None
+        decay = float(self.lessons.get("optimizer", {}).get("weight_decay", 0.0))
+        return replay(self.steps, self.workplace.base, self.lora_folder, weight_decay=decay)
+
+    @functools.cached_property
+    def own_steps(self) -> list[Step]:
+        """Our settings, on its texts with labels as they ought to be."""
+        rows = [masked(text, text.begin) for text in self.texts if text.is_answered]
+        rng = random.Random(0)
+        steps = []
+        for number in range(_OWN_STEPS):
+            rate = _OWN_RATE * (1 - number / _OWN_STEPS)
+            steps.append(Step(rate, (tuple(rng.sample(rows, min(_OWN_BATCH, len(rows)))),)))
+        return steps
+
+    @functools.cached_property
+    def ours(self) -> Any:  # noqa: ANN401
+        """A sound training of ours in its convention, with its adapter's shape; None where that is not known."""
+        if self.lora_folder is None or self.convention is None or not self.own_steps:
+            return None
+        return replay(self.own_steps, self.workplace.base, self.lora_folder)
+
+    @functools.cached_property
+    def our_right(self) -> list[bool]:
+        """Which answers of ours are right."""
+        return right(self.our_answers(self.ours), self.questions) if self.ours is not None else []
+
+    @functools.cached_property
+    def sound_model(self) -> Any:  # noqa: ANN401
+        """What its training left, if that answers well; else ours."""
+        if self.trained_model is not None and sum(self.trained_right) >= GOOD * len(self.questions):
+            return self.trained_model
+        return self.ours
+
+    @functools.cached_property
+    def sound_folder(self) -> Path | None:
+        """Its adapter, saved by us."""
+        if self.sound_model is None:
+            return None
+        if self.sound_model is self.trained_model:
+            return self.trained_folder
+        folder = self.workplace.folder.parent / "sound"
+        self.sound_model.save_pretrained(str(folder))
+        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        own = json.loads((self.lora_folder / "adapter_config.json").read_text(encoding="utf-8"))  # type: ignore[operator]
+        config["base_model_name_or_path"] = own.get("base_model_name_or_path")
+        (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+        return folder
+
+    def probe_logits(self, model: Any) -> torch.Tensor:  # noqa: ANN401
+        """Logits of the probed training texts, padding left out: (tokens, vocabulary), as the agent gives them."""
+        rows = [row.ids for row in self.taught[:_PROBES]]
+        ids, mask = pad(rows, 0), pad([(1,) * len(row) for row in rows], 0)
+        with torch.no_grad():
+            logits: torch.Tensor = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
+        return logits[mask.bool()]
+
+    def probe_losses(self, logits: torch.Tensor) -> torch.Tensor:
+        """Loss of each probed text's own labels under these logits, in nat a token: (tokens,)."""
+        losses, at = [], 0
+        for row in self.taught[:_PROBES]:
+            own = logits[at : at + len(row.ids)]
+            at += len(row.ids)
+            due = torch.tensor([label if label == token else IGNORED for label, token in zip(row.labels, row.ids, strict=True)])[1:]
+            kept = due != IGNORED
+            losses.append(torch.nn.functional.cross_entropy(own[:-1][kept], due[kept], reduction="none"))
+        return torch.cat(losses)

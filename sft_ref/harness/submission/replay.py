@@ -1,0 +1,80 @@
+"""A training of ours on what a submission's training saw: the same texts in the same batches at the same rates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sft_ref.harness.taught import IGNORED, Taught
+from sft_ref.models import load_model
+from sft_ref.precision import POLICIES
+
+_CLIP = 1.0
+"""Norm to which gradients are clipped, as Trainer does unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step: its rate, and the texts of each of its micro-batches."""
+
+    rate: float
+    batches: tuple[tuple[Taught, ...], ...]
+
+
+def replay(steps: Sequence[Step], base: Path, adapter: Path, *, weight_decay: float = 0.0, seed: int = 0) -> Any:  # noqa: ANN401
+    """A PeftModel with the shape of a given adapter, trained by us with AdamW in fp32.
+
+    Each step's loss is the mean over all its supervised tokens.
+    """
+    model = fresh(base, adapter, seed=seed)
+    model.train()
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(trained, weight_decay=weight_decay)
+    for step in steps:
+        due = sum(label != IGNORED for batch in step.batches for row in batch for label in row.labels[1:])
+        if not due:
+            continue
+        for group in optimizer.param_groups:
+            group["lr"] = step.rate
+        for batch in step.batches:
+            (_loss(model, batch) / due).backward()
+        torch.nn.utils.clip_grad_norm_(trained, _CLIP)
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval()
+    return model
+
+
+def fresh(base: Path, adapter: Path, *, seed: int = 0) -> Any:  # noqa: ANN401
+    """The base in fp32 with a blank adapter of the shape that a folder's configuration gives, and nothing else trained."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(seed)
+    config = LoraConfig.from_pretrained(str(adapter))
+    config.base_model_name_or_path = None  # peft warns where a name and a folder differ
+    config.inference_mode = False
+    config.modules_to_save = None
+    config.lora_dropout = 0.0
+    model = get_peft_model(load_model(base, POLICIES["fp32"]), config)
+    for name, weight in model.named_parameters():
+        weight.requires_grad = "lora_" in name
+    return model
+
+
+def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
+    """Rows of one length, padded on the right: int64 of shape (rows, longest)."""
+    longest = max(map(len, rows))
+    return torch.tensor([[*row, *[value] * (longest - len(row))] for row in rows])
+
+
+def _loss(model: Any, rows: Sequence[Taught]) -> torch.Tensor:  # noqa: ANN401
+    """Sum of the cross entropy over supervised tokens."""
+    ids, labels = pad([row.ids for row in rows], 0), pad([row.labels for row in rows], IGNORED)
+    mask = pad([(1,) * len(row.ids) for row in rows], 0)
+    logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1]
+    kept = labels[:, 1:] != IGNORED
+    return torch.nn.functional.cross_entropy(logits[kept].float(), labels[:, 1:][kept], reduction="sum")

@@ -1,0 +1,157 @@
+"""Where one submission is run: its code, our questions, a hub cache, and what the agent tells."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sft_ref.data import Row
+from sft_ref.harness import hub, sandbox
+from sft_ref.harness.sandbox import Finished, Limits
+
+from .layout import Layout
+
+AGENT = Path(__file__).parents[1] / "agent"
+_START = "import sys; sys.path.insert(0, {home!r}); from sft_ref_agent.verbs import main; main()"
+_LARGEST = 512 * 2**20
+"""Bytes of a file that is believed to be a report of the agent."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What came of one verb.
+
+    Attributes:
+        sections: what the agent wrote, by the name of the section; `crash` in one is the submission's exception.
+        folder: where its tensors lie.
+        finished: how the process ended.
+    """
+
+    sections: Mapping[str, Mapping[str, Any]]
+    folder: Path
+    finished: Finished
+
+    def __getitem__(self, section: str) -> Mapping[str, Any]:
+        """A section; empty where it was not written."""
+        return self.sections.get(section, {})
+
+    def crash(self, *sections: str) -> Mapping[str, str] | None:
+        """The first exception in these sections."""
+        return next((self[name]["crash"] for name in sections if "crash" in self[name]), None)
+
+    def tensors(self, name: str) -> dict[str, torch.Tensor]:
+        """Tensors of a section; empty where there are none that can be read."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        path = self.folder / f"{name}.safetensors"
+        if not path.is_file() or path.is_symlink() or path.stat().st_size > _LARGEST:
+            return {}
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError):
+            return {}
+
+    @property
+    def ended_early(self) -> str:
+        """How the process ended before the agent was done; empty where it was not."""
+        if self.finished.ended:
+            return f"stopped after {self.finished.seconds:.0f} s: {self.finished.ended}"
+        if "end" not in self.sections:
+            return f"ended by itself with exit code {self.finished.returncode} before it was done"
+        return ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of how it was run."""
+        return tuple(str(note)[:300] for note in self["end"].get("notes", ())[:20])
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Folders of one grading.
+
+    Attributes:
+        folder: its own; all that the submission can write lies in it.
+        layout: of the copy of the submission in it.
+        base: of the model that stands for every hub id.
+        hub: the cache that says so.
+        python: the interpreter that runs the submission.
+    """
+
+    folder: Path
+    layout: Layout
+    base: Path
+    hub: Path
+    python: str = sys.executable
+    limits: Limits = field(default_factory=Limits)
+
+    def furnish(self, rows: Sequence[Row], unseen: Sequence[Row]) -> None:
+        """Puts our questions where the submission looks for its own."""
+        for name, content in (("train", rows), ("valid", unseen)):
+            text = json.dumps([list(row) for row in content])
+            places = {path.parent for path in self.layout.root.rglob(f"{name}.json")} | {self.layout.data}
+            for place in places:
+                place.mkdir(parents=True, exist_ok=True)
+                (place / f"{name}.json").write_text(text, encoding="utf-8")
+
+    def run(self, verb: str, name: str, **request: Any) -> Told:  # noqa: ANN401
+        """Runs one verb in a process of its own, and reads what the agent wrote."""
+        out = self.folder / "out" / name
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+        home = self.folder.parent / "agent"
+        shutil.copytree(AGENT, home / "sft_ref_agent", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        config = json.loads((self.base / "config.json").read_text(encoding="utf-8"))
+        nonce = secrets.token_hex(16)
+        given = {
+            "verb": verb,
+            "nonce": nonce,
+            "out": str(out),
+            "root": str(self.layout.root),
+            "modules": self.layout.modules,
+            "output": str(self.layout.output),
+            "base": str(self.base),
+            "weights": str(self.base / "model.safetensors"),
+            "model_class": config["architectures"][0],
+            **request,
+        }
+        finished = sandbox.run(
+            [self.python, "-c", _START.format(home=str(home))],
+            workspace=self.folder,
+            readable=[home, self.base, self.hub],
+            environment=_environment(self.hub),
+            stdin=json.dumps(given).encode(),
+            cwd=self.layout.root,
+            limits=self.limits,
+        )
+        return Told(_read(out, nonce), out, finished)
+
+
+def _environment(cache: Path) -> dict[str, str]:
+    threads = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count() or 1))
+    return {"HF_HOME": str(cache), "HF_HUB_CACHE": str(cache / hub.CACHE), "OMP_NUM_THREADS": threads}
+
+
+def _read(out: Path, nonce: str) -> dict[str, dict[str, Any]]:
+    """The agent's sections; what is not JSON, too large, a link, or without its nonce, is not the agent's."""
+    sections = {}
+    for path in sorted(out.glob("*.json")):
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST:
+            continue
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, OSError, RecursionError):
+            continue
+        if isinstance(content, dict) and content.pop("nonce", None) == nonce:
+            sections[path.stem] = content
+    return sections

@@ -162,8 +162,9 @@ def _run_in(
     with _pipe() as (output, printed), _pipe() as (status, told), tempfile.TemporaryFile() as given:
         given.write(stdin)
         given.seek(0)
-        plan = {"limits": _bounds(limits, sandboxed=sandboxed), "report": None if sandboxed else told.fileno()}
-        line = [inner[0], "-I", "-S", "-c", LAUNCH.read_text(encoding="utf-8"), json.dumps(plan), *inner]
+        bounds = _bounds(limits, sandboxed=sandboxed)
+        plan = ["-" if sandboxed else str(told.fileno()), str(len(bounds)), *bounds]
+        line = [inner[0], "-I", "-S", "-c", LAUNCH.read_text(encoding="utf-8"), *plan, *inner]
         if sandboxed:
             sight = {"workspace": workspace, "readable": readable, "python": python, "cwd": cwd}
             line = bubblewrap.arguments(**sight, scratch=limits.file_size, status=told.fileno()) + line
@@ -280,7 +281,7 @@ def _environment(python: bubblewrap.Interpreter, home: str) -> dict[str, str]:
     return inherited | FIXED | {"HOME": home, "TMPDIR": home, "PYTHONUSERBASE": python.userbase, "PATH": path}
 
 
-def _bounds(limits: Limits, *, sandboxed: bool) -> dict[str, int]:
+def _bounds(limits: Limits, *, sandboxed: bool) -> list[str]:
     """What the kernel itself holds, by the names of `resource`; the rest is watched."""
     bounds = {
         "RLIMIT_CORE": 0,
@@ -291,7 +292,7 @@ def _bounds(limits: Limits, *, sandboxed: bool) -> dict[str, int]:
     }
     if not sandboxed:  # then it is counted by user, and the judge's own and others' count too
         bounds["RLIMIT_NPROC"] += _threads_of_this_user()
-    return bounds
+    return [f"{name}={bound}" for name, bound in bounds.items()]
 
 
 def _threads_of_this_user() -> int:

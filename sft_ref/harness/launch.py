@@ -1,9 +1,9 @@
 """The first process of foreign code: sets the limits on itself, then becomes the command, or stays above it.
 
-Its text is handed to the submission's interpreter with `-c`, for no file of ours is visible there: Python 3.8 or newer, and
-as few imports as can be, since each delays every start. Arguments: a descriptor or `-`, how many limits follow, the limits
-(`RLIMIT_CORE=0`), the command. With a descriptor a parent stays behind that writes the end of the command to it and adopts
-every orphan, so that whatever the command leaves running is still found below it; it waits to be killed.
+Its text is handed to the submission's interpreter with `-c`, for no file of ours is visible there: Python 3.8 or newer,
+and as few imports as can be, since each delays every start. Arguments: a descriptor or `-`, how many limits follow, the
+limits (`RLIMIT_CORE=0`), the command. With a descriptor a parent stays behind that writes the end of the command to it
+and adopts every orphan, so that whatever the command leaves running is still found below it; it waits to be killed.
 """
 
 import os
@@ -26,7 +26,7 @@ def stay_above(report: int) -> None:
     import ctypes
     import signal
 
-    os.set_inheritable(report, False)
+    os.set_inheritable(report, False)  # noqa: FBT003
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     child = os.fork()
     if not child:

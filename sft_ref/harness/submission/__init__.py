@@ -1,0 +1,1 @@
+"""A submission: foreign code, as a folder, a zip or a module."""

@@ -50,7 +50,7 @@ def interpreter(python: str) -> Interpreter:
     """
     try:
         asked = subprocess.run(  # noqa: S603  # a list, never a shell
-            [python, "-c", DESCRIBE], capture_output=True, timeout=60, check=True, text=True, cwd="/"
+            [python, "-E", "-c", DESCRIBE], capture_output=True, timeout=60, check=True, text=True, cwd="/"
         )
         said = json.loads(asked.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
@@ -60,16 +60,28 @@ def interpreter(python: str) -> Interpreter:
     return Interpreter(executable, tuple(sorted(path for path in paths if path.is_dir())), said["userbase"])
 
 
-def arguments(
-    *, workspace: Path, readable: Iterable[Path], python: Interpreter, cwd: Path, scratch: int, status: int
-) -> list[str]:
+@dataclass(frozen=True)
+class Sight:
+    """What a command sees of the machine besides the system, each at its own path.
+
+    Attributes:
+        workspace: the one folder that can be written and is kept.
+        readable: files and folders that can be read.
+        python: the interpreter of the command.
+        cwd: where the command starts.
+    """
+
+    workspace: Path
+    readable: tuple[Path, ...]
+    python: Interpreter
+    cwd: Path
+
+
+def arguments(sight: Sight, *, scratch: int, status: int) -> list[str]:
     """The command line up to the command that runs inside.
 
     Args:
-        workspace: the one folder that can be written and is kept.
-        readable: files and folders that can be read besides the system's.
-        python: the interpreter of the command.
-        cwd: where the command starts.
+        sight: what it sees.
         scratch: bytes that /tmp and /dev/shm may each take, in memory.
         status: the descriptor on which bubblewrap tells how the command ended.
     """
@@ -89,11 +101,10 @@ def arguments(
     for path in (*(f"/etc/{name}" for name in ETC), *SYS):
         line += ["--ro-bind-try", path, path]
     line += _cuda()
-    places = {path: "--ro-bind" for path in (*python.paths, *readable)}
-    places[workspace] = "--bind"
-    for path in sorted(places, key=lambda path: len(path.parts)):  # what lies deeper is laid over
-        line += [places[path], str(path), str(path)]
-    return [*line, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", str(cwd), "--"]
+    places = dict.fromkeys((*sight.python.paths, *sight.readable), "--ro-bind") | {sight.workspace: "--bind"}
+    for place in sorted(places, key=lambda place: len(place.parts)):  # what lies deeper is laid over
+        line += [places[place], str(place), str(place)]
+    return [*line, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", str(sight.cwd), "--"]
 
 
 def program() -> str:

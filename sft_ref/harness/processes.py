@@ -44,7 +44,7 @@ class Tree:
                     process.kill()
             if time.monotonic() > end:
                 return False
-            psutil.wait_procs(living, timeout=0.05)
+            time.sleep(0.001)
         return True
 
 

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO
 
 import psutil
@@ -44,9 +45,15 @@ INHERITED = (
 )
 """Names of the judge's environment that the command sees, where they are set."""
 FIXED = {
-    **{"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"},
-    **{"WANDB_MODE": "disabled", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"},
-    **{"USER": "submission", "LOGNAME": "submission"},
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "WANDB_MODE": "disabled",
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONUNBUFFERED": "1",  # what was printed before it was killed is not lost
+    "USER": "submission",
+    "LOGNAME": "submission",
 }
 
 
@@ -102,8 +109,9 @@ def why_not() -> str:
         return "bubblewrap is not installed (apt-get install bubblewrap, or your system's way)"
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder).resolve()
+        sight = bubblewrap.Sight(place, (), bubblewrap.interpreter(sys.executable), place)
         nothing = [sys.executable, "-I", "-S", "-c", "pass"]
-        tried = _run_in(nothing, place, (), {}, b"", place, Limits(seconds=30), sandboxed=True)
+        tried = _run_in(sight, nothing, {}, b"", Limits(seconds=30), sandboxed=True)
     said = tried.output.strip().splitlines()
     return "" if tried.returncode == 0 else f"bubblewrap does not run here: {said[-1] if said else tried.ended}"
 
@@ -113,7 +121,7 @@ def run(
     *,
     workspace: Path,
     readable: Sequence[Path] = (),
-    environment: Mapping[str, str] = {},  # noqa: B006  # never written to
+    environment: Mapping[str, str] = MappingProxyType({}),
     stdin: bytes = b"",
     cwd: Path | None = None,
     limits: Limits = Limits(),
@@ -142,46 +150,44 @@ def run(
         if path.resolve().is_relative_to(workspace):
             raise SandboxError(f"{path} is to be read only, but lies in the scratch folder {workspace}")
     start = workspace if cwd is None else cwd.resolve()
-    return _run_in(command, workspace, seen, environment, stdin, start, limits, sandboxed=not why_not())
+    sight = bubblewrap.Sight(workspace, seen, bubblewrap.interpreter(command[0]), start)
+    return _run_in(sight, command, environment, stdin, limits, sandboxed=not why_not())
 
 
 def _run_in(
+    sight: bubblewrap.Sight,
     command: Sequence[str],
-    workspace: Path,
-    readable: Sequence[Path],
     environment: Mapping[str, str],
     stdin: bytes,
-    cwd: Path,
     limits: Limits,
     *,
     sandboxed: bool,
 ) -> Finished:
     began = time.monotonic()
-    python = bubblewrap.interpreter(command[0])
-    inner = [str(python.executable), *command[1:]]
+    inner = [str(sight.python.executable), *command[1:]]
     with _pipe() as (output, printed), _pipe() as (status, told), tempfile.TemporaryFile() as given:
         given.write(stdin)
         given.seek(0)
-        plan = {"limits": _bounds(limits, sandboxed=sandboxed), "report": None if sandboxed else told.fileno()}
-        line = [inner[0], "-I", "-S", "-c", LAUNCH.read_text(encoding="utf-8"), json.dumps(plan), *inner]
+        bounds = _bounds(limits, sandboxed=sandboxed)
+        plan = ["-" if sandboxed else str(told.fileno()), str(len(bounds)), *bounds]
+        line = [inner[0], "-I", "-S", "-c", LAUNCH.read_text(encoding="utf-8"), *plan, *inner]
         if sandboxed:
-            sight = {"workspace": workspace, "readable": readable, "python": python, "cwd": cwd}
-            line = bubblewrap.arguments(**sight, scratch=limits.file_size, status=told.fileno()) + line
-        home = "/tmp" if sandboxed else str(workspace)  # noqa: S108  # the sandbox's own
+            line = bubblewrap.arguments(sight, scratch=limits.file_size, status=told.fileno()) + line
+        home = "/tmp" if sandboxed else str(sight.workspace)  # noqa: S108  # the sandbox's own
         with subprocess.Popen(  # noqa: S603  # a list, never a shell
             line,
             stdin=given,
             stdout=printed,
             stderr=printed,
-            env=_environment(python, home) | dict(environment),
-            cwd="/" if sandboxed else cwd,
+            env=_environment(sight.python, home) | dict(environment),
+            cwd="/" if sandboxed else sight.cwd,
             pass_fds=(told.fileno(),),
             start_new_session=True,
         ) as started:
             printed.close()
             told.close()
             tree = Tree(started.pid)
-            watch = _Watch(tree, workspace, limits, began)
+            watch = _Watch(tree, sight.workspace, limits, began)
             try:
                 watch.until_the_end(output, status)
             finally:
@@ -203,7 +209,9 @@ class _Watch:
     """
 
     def __init__(self, tree: Tree, workspace: Path, limits: Limits, began: float) -> None:
-        self.text, self.code, self.ended = b"", None, ""
+        self.text = b""
+        self.code: int | None = None
+        self.ended = ""
         self._tree, self._workspace, self._limits, self._began = tree, workspace, limits, began
         self._printed = 0
         self._free = shutil.disk_usage(workspace).free
@@ -270,7 +278,7 @@ class _Watch:
 def _pipe() -> Iterator[tuple[BinaryIO, BinaryIO]]:
     """The ends to read from and to write to, both closed afterwards."""
     read, write = os.pipe()
-    with open(read, "rb", buffering=0) as reader, open(write, "wb", buffering=0) as writer:
+    with os.fdopen(read, "rb", buffering=0) as reader, os.fdopen(write, "wb", buffering=0) as writer:
         yield reader, writer
 
 
@@ -280,18 +288,18 @@ def _environment(python: bubblewrap.Interpreter, home: str) -> dict[str, str]:
     return inherited | FIXED | {"HOME": home, "TMPDIR": home, "PYTHONUSERBASE": python.userbase, "PATH": path}
 
 
-def _bounds(limits: Limits, *, sandboxed: bool) -> dict[str, int]:
+def _bounds(limits: Limits, *, sandboxed: bool) -> list[str]:
     """What the kernel itself holds, by the names of `resource`; the rest is watched."""
     bounds = {
         "RLIMIT_CORE": 0,
         "RLIMIT_FSIZE": limits.file_size,
         "RLIMIT_CPU": math.ceil(limits.seconds) * (os.cpu_count() or 1) + 1,
-        "RLIMIT_DATA": limits.memory,  # address space would stop CUDA and many threads, which reserve much and use little
+        "RLIMIT_DATA": limits.memory,  # not address space: CUDA and threads reserve much of it and use little
         "RLIMIT_NPROC": THREADS * limits.processes,
     }
     if not sandboxed:  # then it is counted by user, and the judge's own and others' count too
         bounds["RLIMIT_NPROC"] += _threads_of_this_user()
-    return bounds
+    return [f"{name}={bound}" for name, bound in bounds.items()]
 
 
 def _threads_of_this_user() -> int:

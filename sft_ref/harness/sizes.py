@@ -34,6 +34,14 @@ KNOWN: dict[str, dict[str, Any]] = {
         "num_attention_heads": 15,
         "num_key_value_heads": 5,
     },
+    "HuggingFaceTB/SmolLM2-1.7B-Instruct": _LLAMA
+    | {
+        "hidden_size": 2048,
+        "intermediate_size": 8192,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 32,
+    },
 }
 """Shapes of models that need not be at hand to be known."""
 

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 
 from sft_ref.data import Row
+from sft_ref.harness import sizes
+from sft_ref.harness.deltas import plain
 from sft_ref.harness.dictation import invent
 from sft_ref.harness.taught import IGNORED, Taught
 from sft_ref.models import load_model, load_tokenizer
@@ -53,6 +55,8 @@ class Evidence:
         self.seed = seed
         self.stage = ""
         """Of the check that is running; the runner sets it."""
+        self.left: dict[Path, str] = {}
+        """Fingerprints of the saved adapters after it was asked."""
         self.tokenizer = load_tokenizer(workplace.base)
 
     # -- training -------------------------------------------------------------------------------------------------
@@ -153,6 +157,42 @@ class Evidence:
         read = self.asked["load"].get("read") or self.asked["elsewhere"].get("read") or ()
         return Path(str(read[-1])) if read else None
 
+    @property
+    def place(self) -> Path | None:
+        """The saved adapter that counts: the one that is loaded from, else where it was wanted, else the first."""
+        for place in (self.read_from, self.workplace.layout.output):
+            if place in self.saved:
+                return place
+        return next(iter(self.saved), None)
+
+    @functools.cached_property
+    def is_saved_right(self) -> bool:
+        """Whether the adapter that training left is saved where it is loaded from."""
+        if not self.trained or self.place is None or self.place not in (self.read_from, self.workplace.layout.output):
+            return False
+        saved = {plain(name): tensor for name, tensor in self.read_adapter(self.saved[self.place]).items()}
+        own = {plain(name): tensor for name, tensor in self.trained.items()}
+        return own.keys() <= saved.keys() and all(
+            tensor.shape == saved[name].shape
+            and torch.allclose(tensor.float(), saved[name].float(), rtol=2.0**-6, atol=1e-6)
+            for name, tensor in own.items()
+        )
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether what training left answers well, asked by ours."""
+        return self.is_good or sum(self.trained_right) >= GOOD * len(self.questions)
+
+    @functools.cached_property
+    def named_base(self) -> str | None:
+        """The model that it is meant for, where its size is known."""
+        for name in self.training["bases"].get("asked_for", ()):
+            for known in sizes.KNOWN:
+                size = known.lower().removesuffix("-instruct").rpartition("-")[2]
+                if size in str(name).lower():
+                    return known
+        return None
+
     def fingerprint(self, folder: Path) -> str:
         """Of the adapter file in a folder; empty where there is none."""
         for name in ("adapter_model.safetensors", "adapter_model.bin"):
@@ -167,7 +207,9 @@ class Evidence:
     def asked(self) -> Told:
         """What came of loading what it saved, and asking it."""
         self.saved  # noqa: B018  # before anything can overwrite it
-        return self._ask("ask")
+        told = self._ask("ask")
+        self.left = {place: self.fingerprint(place) for place in self.saved}
+        return told
 
     @functools.cached_property
     def again(self) -> Told | None:

@@ -257,18 +257,15 @@ def load_works_elsewhere(evidence: Evidence) -> None:
 
 
 def saved_place(evidence: Evidence) -> Path:
-    """The folder that counts: the one that is loaded from, else where it was wanted, else the first."""
-    if not evidence.saved:
+    """The saved adapter that counts."""
+    if evidence.place is None:
         raise Blocked("nothing was saved")
-    for place in (evidence.read_from, evidence.workplace.layout.output):
-        if place in evidence.saved:
-            return place  # type: ignore[return-value]  # None is in no dictionary
-    return next(iter(evidence.saved))
+    return evidence.place
 
 
 def told_with_adapter(evidence: Evidence) -> Told:
     """What came of asking; where its own training left nothing that can be loaded, with a sound adapter in its place."""
-    if evidence.is_saved_right:
+    if evidence.is_saved_right and evidence.has_learned:
         return evidence.asked
     return evidence.again or evidence.asked
 

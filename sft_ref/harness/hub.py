@@ -1,0 +1,78 @@
+"""A folder that answers hub ids with a base of ours, the Hub out of reach, so that foreign code stays as it is.
+
+The layout is that of huggingface_hub's cache: `models--OWNER--NAME/refs/main` and `snapshots/REVISION/`.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..errors import BaseModelError
+
+FAMILY = tuple(f"HuggingFaceTB/SmolLM2-{size}{kind}" for size in ("135M", "360M", "1.7B") for kind in ("", "-Instruct"))
+REVISION = "0" * 40
+SUFFIXES = frozenset({".py", ".json", ".toml", ".yaml", ".yml", ".env", ".cfg", ".ini", ".sh"})
+LARGEST = 2**20
+"""Bytes of a file that is read for ids: longer ones are data."""
+ID = re.compile(r"(?<![\w./\\@-])([A-Za-z0-9][\w.-]{0,95})/([A-Za-z0-9][\w.-]{0,95})(?![\w/\\{-])")
+MODEL = re.compile(
+    r"\d[mb](?![a-z])|smol|llama|qwen|gpt|gemma|phi|mistral|mixtral|opt-|bloom|pythia|falcon|olmo|granite|stablelm"
+    r"|deepseek|instruct|chat",
+    re.IGNORECASE,
+)
+"""A size (135M, 1.7b) or a family: what tells a model's name from a path or a media type."""
+
+
+def make_hub(cache: Path, base: Path, ids: Iterable[str]) -> None:
+    """Makes a cache that answers every id with the files of one base; `HF_HUB_CACHE` names it to those who read it.
+
+    The files are copied, once, and linked within the cache: it can be shown elsewhere, and written to by nobody's harm.
+
+    Args:
+        cache: a folder that does not exist yet.
+        base: a folder with a config, weights and a tokenizer.
+        ids: as `owner/name`.
+
+    Raises:
+        BaseModelError: the base has no config.json.
+    """
+    if not (base / "config.json").is_file():
+        raise BaseModelError(f"base {base} holds no config.json; give the folder of a model")
+    files = cache / "files"
+    files.mkdir(parents=True)
+    for path in base.iterdir():
+        if path.is_file():
+            shutil.copyfile(path, files / path.name)
+    for name in ids:
+        model = cache / f"models--{name.replace('/', '--')}"
+        snapshot = model / "snapshots" / REVISION
+        snapshot.mkdir(parents=True)
+        for path in files.iterdir():
+            (snapshot / path.name).symlink_to(Path("../../..") / "files" / path.name)
+        (model / "refs").mkdir()
+        (model / "refs" / "main").write_text(REVISION, encoding="ascii")
+
+
+def ids_in(source: Path) -> set[str]:
+    """The hub ids that a submission's code and settings mention, and the SmolLM2 family.
+
+    Args:
+        source: the folder of the submission. What begins with the name of one of its folders is a path, not an id.
+    """
+    folders = {path.name for path in source.rglob("*") if path.is_dir()} | {source.name}
+    found = set(FAMILY)
+    for path in source.rglob("*"):
+        if path.suffix.lower() not in SUFFIXES and path.name != ".env":
+            continue
+        if path.is_file() and not path.is_symlink() and path.stat().st_size <= LARGEST:
+            text = path.read_text(encoding="utf-8", errors="replace")
+            found |= {f"{owner}/{name}" for owner, name in ID.findall(text) if _is_model(owner, name, folders)}
+    return found
+
+
+def _is_model(owner: str, name: str, folders: set[str]) -> bool:
+    plain = owner not in folders and Path(name).suffix.lower() not in SUFFIXES | {".txt", ".md", ".safetensors", ".bin"}
+    return plain and MODEL.search(name) is not None and not name.endswith((".", "-"))

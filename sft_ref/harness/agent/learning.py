@@ -40,6 +40,7 @@ class Lessons:
         """Hooks at Trainer, cross entropy, optimizers, PeftModel and saving; `heard` is for the model's forward."""
         import peft
         import transformers
+        from torch.optim.optimizer import register_optimizer_step_post_hook
 
         lessons = self
         self._state_of = peft.get_peft_model_state_dict
@@ -87,7 +88,7 @@ class Lessons:
         transformers.Trainer.training_step = training_step
         peft.PeftModel.__init__ = init
         peft.PeftModel.save_pretrained = save_pretrained
-        torch.optim.optimizer.register_optimizer_step_post_hook(self._stepped)
+        register_optimizer_step_post_hook(self._stepped)
         entropy = torch.nn.functional.cross_entropy
 
         @functools.wraps(entropy)

@@ -47,6 +47,7 @@ class Clock:
     def install(self):
         """Hooks the clock into Trainer and DataLoader."""
         import torch
+        from torch.optim.optimizer import register_optimizer_step_post_hook
         from transformers import TrainerCallback
         from transformers.trainer import DEFAULT_CALLBACKS
 
@@ -68,7 +69,7 @@ class Clock:
                 yield batch
 
         torch.utils.data.DataLoader.__iter__ = until
-        torch.optim.optimizer.register_optimizer_step_post_hook(self._count)
+        register_optimizer_step_post_hook(self._count)
 
     def _count(self, *args):
         self.steps += 1

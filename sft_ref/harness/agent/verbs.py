@@ -47,7 +47,7 @@ class _Work:
         note = teller.note
         self.asked_for = []
         self._listen_to_loading(transformers)
-        supply.luxuries(note)
+        supply.luxuries(request["root"], note)
         supply.device(note)
         supply.loading(note)
         supply.training(note)

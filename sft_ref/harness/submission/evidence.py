@@ -381,8 +381,8 @@ class Evidence:
         model.eval()
         return model
 
-    def model_of(self, folder: Path) -> Any:  # noqa: ANN401
-        """The base in fp32 with the adapter of a folder, loaded by us; None where peft cannot."""
+    def model_of(self, folder: Path, dtype: torch.dtype = torch.float32) -> Any:  # noqa: ANN401
+        """The base with the adapter of a folder, loaded by us, both in fp32 or the base in `dtype`; None where peft cannot."""
         from peft import PeftConfig, PeftModel
 
         try:
@@ -393,7 +393,11 @@ class Evidence:
             )
         except Exception:  # noqa: BLE001  # whatever is wrong with it, checks of the artifact say
             return None
-        return model.float().eval()
+        model = model.float()
+        for name, weight in model.named_parameters():
+            if "lora_" not in name:
+                weight.data = weight.data.to(dtype)
+        return model.eval()
 
     @functools.cached_property
     def trained_model(self) -> Any:  # noqa: ANN401

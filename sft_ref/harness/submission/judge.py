@@ -55,6 +55,7 @@ def grade_submission(
     model = find_base(base).resolve()
     with tempfile.TemporaryDirectory(prefix="sft_ref_") as name:
         folder = Path(name).resolve()
+        (folder / "work").mkdir()
         code = unpack(Path(path), folder / "work" / "homework")
         layout = find_layout(code)
         cache = folder / "hub"

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from sft_ref.data import Row
-from sft_ref.harness import hub, sandbox
+from sft_ref.harness import sandbox
 from sft_ref.harness.sandbox import Finished, Limits
 
 from .layout import Layout
@@ -139,7 +139,7 @@ class Workplace:
 
 def _environment(cache: Path) -> dict[str, str]:
     threads = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count() or 1))
-    return {"HF_HOME": str(cache), "HF_HUB_CACHE": str(cache / hub.CACHE), "OMP_NUM_THREADS": threads}
+    return {"HF_HOME": str(cache), "HF_HUB_CACHE": str(cache), "OMP_NUM_THREADS": threads}
 
 
 def _read(out: Path, nonce: str) -> dict[str, dict[str, Any]]:

@@ -143,8 +143,8 @@ def load_runs(evidence: Evidence) -> None:
 )
 def what_answers_is_what_was_saved(evidence: Evidence) -> str | None:
     """LOD-102: the same texts through its model and through ours; how far that is from the bare base."""
-    told, model = _pair(evidence)
-    found, due, base = _logits(evidence, told, model)
+    told, folder = _pair(evidence)
+    found, due, base = _logits(evidence, told, evidence.model_of(folder))
     own, ours, bare = (evidence.probe_losses(each) for each in (found, due, base))
     if is_worse(own, ours):
         near = " (that of the bare base)" if abs(own.mean() - bare.mean()) < tolerance.LOSS else ""
@@ -162,12 +162,12 @@ def what_answers_is_what_was_saved(evidence: Evidence) -> str | None:
     after=("LOD-102",),
 )
 def logits_are_those_saved(evidence: Evidence) -> None:
-    """LOD-103: largest difference of a logit."""
-    told, model = _pair(evidence)
-    found, due, _ = _logits(evidence, told, model)
+    """LOD-103: largest difference of a logit, against ours in the same dtypes."""
+    told, folder = _pair(evidence)
     counted = told["probes"].get("counted", {})
     names = {tolerance.name_dtype(_dtype(each)) for part in ("base", "adapter") for each in counted.get(part, {})}
     coarsest = max(names, key=lambda name: tolerance.WEIGHTS[name], default="float32")
+    found, due, _ = _logits(evidence, told, evidence.model_of(folder, _dtype(coarsest)))
     allowed = tolerance.logits(coarsest, due)
     if not _apart(found, due) <= allowed:
         raise Failure(f"a logit moved by {_apart(found, due):.3g}", f"{allowed:.2g} in {coarsest}")
@@ -270,19 +270,20 @@ def told_with_adapter(evidence: Evidence) -> Told:
     return evidence.again or evidence.asked
 
 
-def _pair(evidence: Evidence) -> tuple[Told, object]:
-    """What answered, and what it ought to be: its own adapter where that was trained and saved; else a sound one."""
+def _pair(evidence: Evidence) -> tuple[Told, Path]:
+    """What answered, and the adapter that it ought to have: its own where that was learned and saved; else a sound one."""
     if evidence.is_saved_right and evidence.has_learned:
-        return evidence.asked, evidence.trained_model
-    if evidence.again is not None:
-        return evidence.again, evidence.sound_model
-    model = evidence.model_of(evidence.saved[saved_place(evidence)]) if evidence.saved else None
-    if model is None:
+        return evidence.asked, evidence.trained_folder
+    if evidence.again is not None and evidence.sound_folder is not None:
+        return evidence.again, evidence.sound_folder
+    if evidence.place is None:
         raise Unavailable("there is no adapter to compare with")
-    return evidence.asked, model
+    return evidence.asked, evidence.saved[evidence.place]
 
 
 def _logits(evidence: Evidence, told: Told, model: object) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    if model is None:
+        raise Unavailable("the saved adapter cannot be loaded by ours")
     if told.crash("probes"):
         crash = told.crash("probes") or {}
         raise Failure(f"{crash['type']}: {crash['message']}", "logits", crash["where"])

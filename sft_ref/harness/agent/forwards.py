@@ -28,10 +28,10 @@ class Forwards:
             if ids is None or (hook.lessons is None and hook.ears is None):
                 return original(self, *args, **kwargs)
             past = given.get("past_key_values")
-            if hook.lessons is not None and torch.is_grad_enabled() and not cached(past):
+            if hook.lessons is not None and not hook.lessons.deaf and torch.is_grad_enabled() and not cached(past):
                 hook.lessons.before(self, ids, given.get("attention_mask"), given.get("labels"))
                 output = original(self, *args, **kwargs)
-                hook.lessons.after(getattr(output, "loss", None), output[-1].dtype if isinstance(output, tuple) else output.logits.dtype)
+                hook.lessons.after(getattr(output, "loss", None))
                 return output
             if hook.ears is None:
                 return original(self, *args, **kwargs)

@@ -18,12 +18,10 @@ class Lessons:
         steps: an optimizer step each: its rate, and how many passes came before it.
     """
 
-    def __init__(self, base_weights):
+    def __init__(self, base_weights, seconds):
+        self.seconds, self.deaf = seconds, False
         self.rows, self._known, self.passes, self.steps = [], {}, [], []
         self.padding_labelled = 0
-        self.unmasked_padding = 0
-        self.finite = True
-        self.dtypes = {}
         self.optimizer = {}
         self.arguments = {}
         self.history = []
@@ -55,7 +53,9 @@ class Lessons:
         def train(self, *args, **kwargs):
             from .stopping import shorten
 
-            shorten(self, teller.note)
+            lessons.deaf = True
+            shorten(self, lessons.seconds, teller.note)
+            lessons.deaf = False
             keep = ("learning_rate", "max_steps", "num_train_epochs", "per_device_train_batch_size", "weight_decay",
                     "gradient_accumulation_steps", "max_grad_norm", "lr_scheduler_type", "warmup_steps", "fp16", "bf16",
                     "gradient_checkpointing", "seed")
@@ -151,12 +151,11 @@ class Lessons:
             target = torch.cat([torch.full((count, 1), IGNORED), target[:, :-1]], dim=1)  # shifted by the caller
         self._note(ids, mask, target)
 
-    def after(self, loss, dtype):
+    def after(self, loss):
         """Its loss is known."""
         if loss is not None:
             value = float(loss.detach())
             self.passes[-1] = (self.passes[-1][0], value)
-        self.dtypes[str(dtype)] = self.dtypes.get(str(dtype), 0) + 1
 
     def look(self):
         """The adapter as it is now, unless no step was taken since the last look."""
@@ -211,7 +210,6 @@ class Lessons:
             optimizer=self.optimizer,
             arguments=self.arguments,
             history=self.history,
-            dtypes=self.dtypes,
             counted=self.counted,
             changed=self.left["changed"] if self.left else [],
             adapter=self.left is not None,

@@ -3,26 +3,48 @@
 import math
 import time
 
-TOKENS = 400_000
-"""About a hundred batches of 32 rows of 128 tokens: the toy then answers."""
 LEAST = 60
-"""Optimizer steps that a training gets in any case."""
+"""Optimizer steps that a training gets in any case; the toy then answers."""
 
 
-def shorten(trainer, note):
-    """Before `Trainer.train`: plans no more steps than `TOKENS` allow, schedule included."""
+def shorten(trainer, seconds, note):
+    """Before `Trainer.train`: plans no more steps than fit into `seconds`, schedule included, as one batch is timed."""
     args = trainer.args
-    rows = args.per_device_train_batch_size * args.gradient_accumulation_steps
+    rows = args.per_device_train_batch_size
+    parts = args.gradient_accumulation_steps
     try:
         count = len(trainer.train_dataset)
         longest = max(len(trainer.train_dataset[i]["input_ids"]) for i in range(0, count, max(1, count // 16)))
-    except Exception:  # a dataset of another kind: the clock alone stops it
+        each = _time(trainer.model, min(rows, count), longest) * parts
+    except Exception:  # a dataset or a model of another kind: the clock alone stops it
         return
-    planned = args.max_steps if args.max_steps > 0 else math.ceil(count / rows) * args.num_train_epochs
-    allowed = max(LEAST, TOKENS // (rows * longest))
+    planned = args.max_steps if args.max_steps > 0 else math.ceil(count / (rows * parts) * args.num_train_epochs)
+    allowed = max(LEAST, int(seconds / each))
     if planned > allowed:
         args.max_steps = allowed
         note("training was shortened from outside, from %d to %d steps, its schedule with it" % (planned, allowed))
+
+
+def _time(model, rows, length):
+    """Seconds of a forward and a backward."""
+    import torch
+
+    state, was_training = torch.get_rng_state(), model.training
+    model.train()
+    ids = torch.ones(rows, length, dtype=torch.long, device=next(model.parameters()).device)
+    try:
+        for _ in range(2):  # the first one warms up
+            began = time.perf_counter()
+            loss = model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=ids).loss
+            if loss.requires_grad:
+                loss.backward()
+            took = time.perf_counter() - began
+    finally:
+        for weight in model.parameters():
+            weight.grad = None
+        model.train(was_training)
+        torch.set_rng_state(state)
+    return took
 
 
 class Clock:
@@ -37,6 +59,7 @@ class Clock:
         self.steps = 0
 
     def is_up(self):
+        """Whether time is up, and the least number of steps was taken."""
         if self.began is None:
             self.began = time.monotonic()
         up = self.steps >= LEAST and time.monotonic() - self.began > self.seconds

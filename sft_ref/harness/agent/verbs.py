@@ -76,10 +76,11 @@ class _Work:
         from .learning import Lessons
         from .stopping import Clock
 
-        weights = load_file(self.request["weights"])
-        lessons = Lessons(weights)
+        request = self.request
+        weights = load_file(request["weights"])
+        lessons = Lessons(weights, request["seconds"])
         lessons.install(self.teller)
-        Clock(self.request["seconds"], self.teller.note).install()
+        Clock(2 * request["seconds"], self.teller.note).install()
         with self.teller.section("train"):
             submission = self._submission()
             self.forwards.lessons = lessons

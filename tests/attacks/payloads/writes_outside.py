@@ -1,0 +1,18 @@
+"""Changes a file of the judge, and leaves new ones outside its folder."""
+
+import contextlib
+import os
+from pathlib import Path
+
+
+def attack(target: dict[str, str]) -> None:
+    for place in (target["victim"], target["outside"] + "/planted", "/proc/" + target["pid"] + "/root" + target["victim"]):
+        with contextlib.suppress(OSError):
+            Path(place).write_text("forged")
+    with contextlib.suppress(OSError):
+        os.remove(target["victim"])
+    for place in ("/usr/planted", "/etc/planted", "/planted", "/dev/planted", "/proc/sys/kernel/planted"):
+        if target["sandboxed"]:
+            with contextlib.suppress(OSError):
+                Path(place).write_text("forged")
+                print("HARM: wrote", place)

@@ -36,8 +36,8 @@ FLOOD = 64
 """Output is a flood from this multiple of what is kept of it: code that prints a lot in a hot function is none."""
 THREADS = 4
 """Threads that a process may have in the mean: the kernel's own limit counts threads."""
-CHUNK, CHUNKS = 2**16, 64
-"""Bytes read at once, and how often before the other limits get their turn."""
+CHUNK = 2**16
+"""Bytes read at once, as many as a pipe holds."""
 LAUNCH = Path(__file__).with_name("launch.py")
 INHERITED = (
     *("LANG", "LC_ALL", "LC_CTYPE", "TZ", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS"),
@@ -235,8 +235,8 @@ class _Watch:
                     look = time.monotonic() + LOOK
 
     def take(self, output: BinaryIO) -> bool:
-        """Takes what is there to read; whether there may be more some time."""
-        for _ in range(CHUNKS):
+        """Takes what is there to read, up to a flood; whether there may be more some time."""
+        while self._printed <= FLOOD * self._limits.output:
             try:
                 chunk = os.read(output.fileno(), CHUNK)
             except BlockingIOError:
@@ -245,9 +245,8 @@ class _Watch:
                 return False
             self._printed += len(chunk)
             self.text = (self.text + chunk)[-self._limits.output :]
-        if self._printed > FLOOD * self._limits.output:
-            self.ended = "output"
-        return True
+        self.ended = "output"
+        return False
 
     def _is_told(self, status: BinaryIO) -> bool:
         """Whether the command has ended: its exit code was told, or nobody is left who could."""

@@ -32,7 +32,7 @@ class BaseLLM:
     def answer(self, *questions):
         return [self.parse_answer(text) for text in self.batched_generate(questions)]
 '''
-SFT = '''
+SFT = """
 import json
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def train_model(output_dir="homework/sft_model", **kwargs):
 
 def test_model(ckpt_path="homework/sft_model"):
     print("benchmark_result.accuracy=1.0 benchmark_result.answer_rate=1.0")
-'''
+"""
 
 
 @dataclass(frozen=True)

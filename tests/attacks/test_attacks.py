@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -146,7 +146,7 @@ def test_a_daemon_is_gone_without_a_sandbox(host: Host, monkeypatch: pytest.Monk
     ],
 )
 def test_the_harm_would_be_seen(name: str, harm: str, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a sandbox these attacks succeed against what the test has planted, so their failure above says something."""
+    """Without a sandbox these attacks succeed against what the test has planted: their failure above says something."""
     monkeypatch.setattr(sandbox, "why_not", lambda: "left out by the test")
     train(by_name(name), unsandboxed(host))
     assert harm in host.harm()
@@ -190,6 +190,4 @@ def by_name(name: str) -> attacks.Attack:
 
 def unsandboxed(host: Host) -> Host:
     """The same with a target that forbids attacks on the system."""
-    from dataclasses import replace
-
     return replace(host, target=replace(host.target, sandboxed=""))

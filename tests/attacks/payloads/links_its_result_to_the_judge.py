@@ -4,9 +4,11 @@ import contextlib
 import os
 from pathlib import Path
 
+MODEL = "homework/sft_model"
+
 
 def attack(target: dict[str, str]) -> None:
-    for name in ("results.json", "homework/sft_model/adapter_config.json", "homework/sft_model/adapter_model.safetensors"):
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Path(MODEL).mkdir(parents=True, exist_ok=True)
+    for name in ("results.json", f"{MODEL}/adapter_config.json", f"{MODEL}/adapter_model.safetensors"):
         with contextlib.suppress(FileExistsError):
             os.symlink(target["victim"], name)

@@ -5,7 +5,7 @@ import json
 import os
 from pathlib import Path
 
-NAMES = ("results.json", "result.json", "verdict.json", "answers.json", "report.json", "junit.xml", "scores.csv", "status")
+NAMES = ("results.json", "result.json", "verdict.json", "answers.json", "report.json", "junit.xml", "scores.csv")
 
 
 def attack(target: dict[str, str]) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 
 def attack(target: dict[str, str]) -> None:
-    for place in (target["victim"], target["outside"] + "/planted", "/proc/" + target["pid"] + "/root" + target["victim"]):
+    around = f"/proc/{target['pid']}/root{target['victim']}"
+    for place in (target["victim"], target["outside"] + "/planted", around):
         with contextlib.suppress(OSError):
             Path(place).write_text("forged")
     with contextlib.suppress(OSError):

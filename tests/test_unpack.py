@@ -77,7 +77,7 @@ def test_odd_names_and_backslashes_are_no_harm(tmp_path: Path) -> None:
     assert found == {"hw/sft.py", "a b'\".py", "ü.py", "Ü.py", "-rf", "a..b", "..."}
 
 
-@pytest.mark.parametrize("name", ["../out.py", "a/../../out.py", "/tmp/out.py", "..\\out.py", "C:\\out.py", "C:/x"])
+@pytest.mark.parametrize("name", ["../out.py", "a/../../out.py", "/root/out.py", "..\\out.py", "C:\\out.py", "C:/x"])
 def test_a_path_that_climbs_out_is_refused(tmp_path: Path, name: str) -> None:
     refused(named(tmp_path / "work.zip", "sft.py", name), tmp_path / "out", "outside")
     assert {path.name for path in tmp_path.iterdir()} == {"work.zip"}
@@ -92,7 +92,7 @@ def test_links_and_special_files_in_a_zip_are_refused(tmp_path: Path, kind: int)
     refused(tmp_path / "work.zip", tmp_path / "out", "link or a special file")
 
 
-@pytest.mark.parametrize("make", [lambda path: path.symlink_to("/etc/passwd"), lambda path: os.mkfifo(path)])
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("/etc/passwd"), os.mkfifo])
 def test_links_and_special_files_in_a_folder_are_refused(tmp_path: Path, make: object) -> None:
     (tmp_path / "work").mkdir()
     assert callable(make)

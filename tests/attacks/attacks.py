@@ -183,7 +183,7 @@ ATTACKS = (
     _packaged("leaves_a_daemon"),
     _packaged("makes_an_enormous_file"),
     _packaged("fills_the_disk", stopped_by="disk"),
-    _packaged("fills_the_memory_disks", needs_sandbox="/tmp is the system's without it"),
+    _packaged("fills_the_memory_disks", needs_sandbox="the system's temporary folders are in reach without it"),
     _packaged("makes_a_namespace", needs_sandbox="it is what forbids that"),
     _packaged("links_its_result_to_the_judge"),
     _packaged("hides_a_pickle_in_the_adapter"),

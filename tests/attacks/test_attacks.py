@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import select
 import socket
@@ -21,17 +20,12 @@ from sft_ref.harness import sandbox
 from sft_ref.harness.sandbox import Finished, Limits
 from sft_ref.harness.submission.unpack import unpack
 
-_spec = importlib.util.spec_from_file_location("attacks", Path(__file__).with_name("attacks.py"))
-assert _spec is not None
-assert _spec.loader is not None
-attacks = importlib.util.module_from_spec(_spec)
-sys.modules["attacks"] = attacks
-_spec.loader.exec_module(attacks)
+from .attacks import ATTACKS, Attack, Target
 
 LIMITS = Limits(seconds=5, memory=2**29, processes=64, file_size=2**26, output=2**16, disk=2**27)
 SECRET = "correct horse battery staple"
 TRAIN = [sys.executable, "-c", "from homework.sft import train_model; train_model(output_dir='homework/sft_model')"]
-PACKAGES = [attack for attack in attacks.ATTACKS if not attack.refused]
+PACKAGES = [attack for attack in ATTACKS if not attack.refused]
 named = pytest.mark.parametrize("attack", PACKAGES, ids=lambda attack: attack.name)
 
 
@@ -42,7 +36,7 @@ class Host:
     folder: Path
     victim: subprocess.Popen[bytes]
     listeners: tuple[socket.socket, ...]
-    target: attacks.Target
+    target: Target
 
     def harm(self) -> list[str]:
         """What has happened to it."""
@@ -82,7 +76,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
         udp.bind(tcp.getsockname())
         local.bind("\0" + abstract)
         local.listen()
-        target = attacks.Target(
+        target = Target(
             secret=str(tmp_path / "secret"),
             victim=str(tmp_path / "victim"),
             outside=str(tmp_path / "outside"),
@@ -95,7 +89,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
         victim.kill()
 
 
-def train(attack: attacks.Attack, host: Host, limits: Limits = LIMITS) -> tuple[Finished, Path]:
+def train(attack: Attack, host: Host, limits: Limits = LIMITS) -> tuple[Finished, Path]:
     """The attack's training, in a workspace that was unpacked from what it handed in."""
     handed_in = host.folder / "handed_in"
     handed_in.mkdir()
@@ -104,7 +98,7 @@ def train(attack: attacks.Attack, host: Host, limits: Limits = LIMITS) -> tuple[
 
 
 @named
-def test_an_attack_does_no_harm(attack: attacks.Attack, host: Host) -> None:
+def test_an_attack_does_no_harm(attack: Attack, host: Host) -> None:
     if attack.needs_sandbox and sandbox.why_not():
         pytest.skip(f"{sandbox.why_not()}: {attack.needs_sandbox}")
     finished, workspace = train(attack, host)
@@ -120,7 +114,7 @@ def test_an_attack_does_no_harm(attack: attacks.Attack, host: Host) -> None:
 
 
 @pytest.mark.parametrize("attack", [attack for attack in PACKAGES if attack.stopped_by], ids=lambda attack: attack.name)
-def test_limits_hold_without_a_sandbox(attack: attacks.Attack, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limits_hold_without_a_sandbox(attack: Attack, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "why_not", lambda: "left out by the test")
     finished, _ = train(attack, host)
     assert (finished.ended, finished.returncode, finished.sandboxed) == (attack.stopped_by, None, False)
@@ -158,8 +152,8 @@ def test_a_secret_would_be_seen(host: Host, monkeypatch: pytest.MonkeyPatch) -> 
     assert SECRET in finished.output
 
 
-@pytest.mark.parametrize("attack", [attack for attack in attacks.ATTACKS if attack.refused], ids=lambda a: a.name)
-def test_a_zip_that_attacks_is_refused(attack: attacks.Attack, host: Host) -> None:
+@pytest.mark.parametrize("attack", [attack for attack in ATTACKS if attack.refused], ids=lambda a: a.name)
+def test_a_zip_that_attacks_is_refused(attack: Attack, host: Host) -> None:
     handed_in = host.folder / "handed_in"
     handed_in.mkdir()
     with pytest.raises(SubmissionError, match=attack.refused):
@@ -184,8 +178,8 @@ def test_a_link_among_the_results_is_not_followed(host: Host) -> None:
         unpack(workspace, host.folder / "copied")
 
 
-def by_name(name: str) -> attacks.Attack:
-    return next(attack for attack in attacks.ATTACKS if attack.name == name)
+def by_name(name: str) -> Attack:
+    return next(attack for attack in ATTACKS if attack.name == name)
 
 
 def unsandboxed(host: Host) -> Host:

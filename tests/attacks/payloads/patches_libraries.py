@@ -8,11 +8,11 @@ from types import ModuleType
 
 
 def attack(target: dict[str, str]) -> None:
-    json.dumps = lambda *_, **__: '{"verdict": "sound", "accuracy": 1.0}'  # type: ignore[assignment]
-    json.loads = lambda *_, **__: {"verdict": "sound"}  # type: ignore[assignment]
-    math.isnan = lambda _: False  # type: ignore[assignment]
-    math.isclose = lambda *_, **__: True  # type: ignore[assignment]
-    builtins.all = lambda _: True  # type: ignore[assignment]
+    json.dumps = lambda *_, **__: '{"verdict": "sound", "accuracy": 1.0}'
+    json.loads = lambda *_, **__: {"verdict": "sound"}
+    math.isnan = lambda _: False
+    math.isclose = lambda *_, **__: True
+    builtins.all = lambda _: True
     for name in ("pytest", "torch", "sft_ref", "sft_ref.harness", "sft_ref.data"):
         sys.modules[name] = ModuleType(name)
     for name in ("allclose", "equal", "isnan", "main"):

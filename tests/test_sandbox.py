@@ -150,6 +150,33 @@ def test_it_is_nobody_in_a_world_of_its_own(tmp_path: Path) -> None:
 
 
 @isolated
+def test_nothing_of_the_system_can_be_written(tmp_path: Path) -> None:
+    """Opened only. The kernel's settings matter most: root could set them from within any namespace."""
+    code = """
+import os, stat
+for top in ("/proc", "/sys", "/dev", "/etc", "/usr", "/bin", "/lib"):
+    for folder, folders, files in os.walk(top):
+        if folder == "/proc":
+            folders[:] = [name for name in folders if not name.isdigit()]
+        for name in files:
+            place = os.path.join(folder, name)
+            try:
+                if not os.path.islink(place) and not stat.S_ISCHR(os.lstat(place).st_mode):
+                    os.close(os.open(place, os.O_WRONLY | os.O_NONBLOCK))
+                    print(place)
+            except OSError:
+                pass
+        try:
+            place = os.path.join(folder, "planted")
+            os.close(os.open(place, os.O_WRONLY | os.O_CREAT))
+            print(place)
+        except OSError:
+            pass
+"""
+    assert run(code, tmp_path).output.split() == ["/dev/shm/planted"]  # noqa: S108  # its own, in memory
+
+
+@isolated
 def test_nothing_is_kept_in_temporary_folders_between_runs(tmp_path: Path) -> None:
     assert run("open('/tmp/kept', 'w'); open('/dev/shm/kept', 'w')", tmp_path).returncode == 0
     assert told("[os.path.exists(path) for path in ('/tmp/kept', '/dev/shm/kept')]", tmp_path) == [False, False]

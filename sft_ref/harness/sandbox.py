@@ -130,7 +130,9 @@ def run(
 
     Args:
         command: a Python interpreter and its arguments.
-        workspace: an existing folder, the only one that it can write to, seen at its own path.
+        workspace: an existing folder, the only one that it can write to, seen at its own path. What is left in it is
+            foreign still: it may hold links, and where the judge is root, programs that run as root. It belongs in a
+            folder that other users cannot enter, and what is read from it goes through `unpack`.
         readable: files and folders that it can read, seen at their own paths; none of them within the workspace.
         environment: what it sees besides a short list of ours.
         stdin: what it reads from its standard input.

@@ -12,8 +12,12 @@ def attack(target: dict[str, str]) -> None:
             Path(place).write_text("forged")
     with contextlib.suppress(OSError):
         os.remove(target["victim"])
-    for place in ("/usr/planted", "/etc/planted", "/planted", "/dev/planted", "/proc/sys/kernel/planted"):
+    for place in ("/usr/planted", "/etc/planted", "/planted", "/dev/planted"):
         if target["sandboxed"]:
             with contextlib.suppress(OSError):
                 Path(place).write_text("forged")
                 print("HARM: wrote", place)
+    for place in ("/proc/sys/kernel/core_pattern", "/proc/sys/vm/drop_caches", "/sys/devices/system/cpu/cpu1/online"):
+        with contextlib.suppress(OSError):
+            os.close(os.open(place, os.O_WRONLY))  # and no more than opened
+            print("HARM: could set", place)

@@ -183,13 +183,13 @@ def test_nothing_is_kept_in_temporary_folders_between_runs(tmp_path: Path) -> No
     assert not Path("/tmp/kept").exists()  # noqa: S108
 
 
-@isolated
-def test_a_command_ends_with_the_judge(tmp_path: Path) -> None:
+def test_a_command_ends_with_the_judge(tmp_path: Path, either_way: bool) -> None:
     mark = f"sft_ref.{os.getpid()}.{time.time()}"
     judge = f"""
 import sys
 from pathlib import Path
 from sft_ref.harness import sandbox
+sandbox.why_not = lambda: {"" if either_way else "left out by the test"!r}
 sandbox.run([sys.executable, "-c", "import time; time.sleep(30)", {mark!r}], workspace=Path({str(tmp_path)!r}))
 """
     with subprocess.Popen([sys.executable, "-c", judge], cwd=Path(sft_ref.__file__).parents[1]) as running:
@@ -262,6 +262,22 @@ def test_a_bubblewrap_that_fails_is_quoted(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("PATH", str(tmp_path))
     bubblewrap.interpreter(sys.executable)
     assert sandbox.why_not.__wrapped__().endswith("does not run here: bwrap: setting up uid map: Permission denied")
+
+
+def test_a_lie_about_its_end_is_harmless(tmp_path: Path, either_way: bool) -> None:
+    code = """
+import os
+for number in range(3, 100):
+    for text in ('{"exit-code": "x"}\\n', '{"exit-code"', '"exit-code": 99999999999\\n', "x" * 100000):
+        try:
+            with open(f"/proc/{os.getppid()}/fd/{number}", "w") as file:
+                file.write(text)
+        except OSError:
+            pass
+print("ends")
+"""
+    finished = run(code, tmp_path)
+    assert (finished.returncode, finished.output) == (0, "ends\n")
 
 
 def those_with(mark: str) -> list[psutil.Process]:

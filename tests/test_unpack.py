@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import venv
 import zipfile
 from pathlib import Path
 
@@ -56,6 +57,20 @@ def test_a_folder_is_copied_and_left_as_it_was(tmp_path: Path) -> None:
     out = unpack(source, tmp_path / "out")
     (out / "homework" / "sft.py").write_text("a = 2\n")
     assert (source / "homework" / "sft.py").read_text() == "a = 1\n"
+
+
+def test_a_virtual_environment_is_left_out_by_any_name(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "sft.py").touch()
+    venv.create(tmp_path / "work" / "environment", symlinks=True)
+    assert files_of(unpack(tmp_path / "work", tmp_path / "out")) == {"sft.py"}
+
+
+def test_a_folder_is_not_copied_into_itself(tmp_path: Path) -> None:
+    (tmp_path / "sft.py").touch()
+    with pytest.raises(SubmissionError, match="lies in"):
+        unpack(tmp_path, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["sft.py"]
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip"])

@@ -108,8 +108,8 @@ def arguments(sight: Sight, *, scratch: int, status: int) -> list[str]:
     places = dict.fromkeys((*sight.python.paths, *sight.readable), "--ro-bind") | {sight.workspace: "--bind"}
     for place in sorted(places, key=lambda place: len(place.parts)):  # what lies deeper is laid over
         line += [places[place], str(place), str(place)]
-    for place in READ_ONLY:
-        line += ["--remount-ro", place]
+    for path in READ_ONLY:
+        line += ["--remount-ro", path]
     return [*line, "--chdir", str(sight.cwd), "--"]
 
 

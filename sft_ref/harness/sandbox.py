@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import math
 import os
 import platform
+import re
 import selectors
 import shutil
 import subprocess
@@ -38,6 +38,8 @@ THREADS = 4
 """Threads that a process may have in the mean: the kernel's own limit counts threads."""
 CHUNK = 2**16
 """Bytes read at once, as many as a pipe holds."""
+EXIT_CODE = re.compile(rb'"exit-code": (\d{1,3})\b')
+"""As bubblewrap tells it, and `launch.py`. Without a sandbox the command can write there too, and not only sense."""
 LAUNCH = Path(__file__).with_name("launch.py")
 INHERITED = (
     *("LANG", "LC_ALL", "LC_CTYPE", "TZ", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS"),
@@ -254,11 +256,10 @@ class _Watch:
         """Whether the command has ended: its exit code was told, or nobody is left who could."""
         with contextlib.suppress(BlockingIOError):
             chunk = os.read(status.fileno(), CHUNK)
-            self._told += chunk
-            for line in self._told.splitlines():
-                if "exit-code" in line.decode():
-                    self.code = int(json.loads(line)["exit-code"])
-            return not chunk or self.code is not None
+            self._told = (self._told + chunk)[-CHUNK:]
+            if found := EXIT_CODE.search(self._told):
+                self.code = int(found[1])
+            return not chunk or found is not None
         return False
 
     def _hit(self) -> str:

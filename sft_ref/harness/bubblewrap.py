@@ -18,6 +18,9 @@ SYS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
 """Libraries count the processors there."""
 NVIDIA = ("/sys/devices", "/sys/bus/pci", "/sys/module", "/proc/driver/nvidia")
 """What CUDA reads besides its devices."""
+READ_ONLY = ("/proc", "/dev", "/")
+"""Made by bubblewrap and sealed at the end. In /proc are the kernel's own settings, which root may write from any
+namespace without a capability: started by root, the command has that identity, whatever it is called inside."""
 DESCRIBE = """
 import json, site, sys
 packages = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
@@ -57,7 +60,8 @@ def interpreter(python: str) -> Interpreter:
         raise SandboxError(f"{python} is no Python that runs here ({error}); name another with --python") from error
     executable = Path(said["executable"])
     paths = {Path(path) for path in said["paths"]} | {hop.parent for hop in _hops(executable)}
-    return Interpreter(executable, tuple(sorted(path for path in paths if path.is_dir())), said["userbase"])
+    outermost = sorted(path for path in paths if path.is_dir() and paths.isdisjoint(path.parents))
+    return Interpreter(executable, tuple(outermost), said["userbase"])
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,9 @@ def arguments(sight: Sight, *, scratch: int, status: int) -> list[str]:
     places = dict.fromkeys((*sight.python.paths, *sight.readable), "--ro-bind") | {sight.workspace: "--bind"}
     for place in sorted(places, key=lambda place: len(place.parts)):  # what lies deeper is laid over
         line += [places[place], str(place), str(place)]
-    return [*line, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", str(sight.cwd), "--"]
+    for path in READ_ONLY:
+        line += ["--remount-ro", path]
+    return [*line, "--chdir", str(sight.cwd), "--"]
 
 
 def program() -> str:

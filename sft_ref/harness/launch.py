@@ -3,14 +3,15 @@
 Its text is handed to the submission's interpreter with `-c`, for no file of ours is visible there: Python 3.8 or newer,
 and as few imports as can be, since each delays every start. Arguments: a descriptor or `-`, how many limits follow, the
 limits (`RLIMIT_CORE=0`), the command. With a descriptor a parent stays behind that writes the end of the command to it
-and adopts every orphan, so that whatever the command leaves running is still found below it; it waits to be killed.
+and adopts every orphan, so that whatever the command leaves running is still found below it; it waits to be killed, and
+dies with the judge.
 """
 
 import os
 import resource
 import sys
 
-PR_SET_CHILD_SUBREAPER = 36
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def limit(name: str, bound: int) -> None:
@@ -27,9 +28,12 @@ def stay_above(report: int) -> None:
     import signal
 
     os.set_inheritable(report, False)  # noqa: FBT003
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    prctl = ctypes.CDLL(None).prctl
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     child = os.fork()
     if not child:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         os.setsid()
         return
     while True:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import math
 import os
 import platform
+import re
 import selectors
 import shutil
 import subprocess
@@ -36,8 +36,10 @@ FLOOD = 64
 """Output is a flood from this multiple of what is kept of it: code that prints a lot in a hot function is none."""
 THREADS = 4
 """Threads that a process may have in the mean: the kernel's own limit counts threads."""
-CHUNK, CHUNKS = 2**16, 64
-"""Bytes read at once, and how often before the other limits get their turn."""
+CHUNK = 2**16
+"""Bytes read at once, as many as a pipe holds."""
+EXIT_CODE = re.compile(rb'"exit-code": (\d{1,3})\b')
+"""As bubblewrap tells it, and `launch.py`. Without a sandbox the command can write there too, and not only sense."""
 LAUNCH = Path(__file__).with_name("launch.py")
 INHERITED = (
     *("LANG", "LC_ALL", "LC_CTYPE", "TZ", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS"),
@@ -130,7 +132,9 @@ def run(
 
     Args:
         command: a Python interpreter and its arguments.
-        workspace: an existing folder, the only one that it can write to, seen at its own path.
+        workspace: an existing folder, the only one that it can write to, seen at its own path. What is left in it is
+            foreign still: it may hold links, and where the judge is root, programs that run as root. It belongs in a
+            folder that other users cannot enter, and what is read from it goes through `unpack`.
         readable: files and folders that it can read, seen at their own paths; none of them within the workspace.
         environment: what it sees besides a short list of ours.
         stdin: what it reads from its standard input.
@@ -235,8 +239,8 @@ class _Watch:
                     look = time.monotonic() + LOOK
 
     def take(self, output: BinaryIO) -> bool:
-        """Takes what is there to read; whether there may be more some time."""
-        for _ in range(CHUNKS):
+        """Takes what is there to read, up to a flood; whether there may be more some time."""
+        while self._printed <= FLOOD * self._limits.output:
             try:
                 chunk = os.read(output.fileno(), CHUNK)
             except BlockingIOError:
@@ -245,19 +249,17 @@ class _Watch:
                 return False
             self._printed += len(chunk)
             self.text = (self.text + chunk)[-self._limits.output :]
-        if self._printed > FLOOD * self._limits.output:
-            self.ended = "output"
-        return True
+        self.ended = "output"
+        return False
 
     def _is_told(self, status: BinaryIO) -> bool:
         """Whether the command has ended: its exit code was told, or nobody is left who could."""
         with contextlib.suppress(BlockingIOError):
             chunk = os.read(status.fileno(), CHUNK)
-            self._told += chunk
-            for line in self._told.splitlines():
-                if "exit-code" in line.decode():
-                    self.code = int(json.loads(line)["exit-code"])
-            return not chunk or self.code is not None
+            self._told = (self._told + chunk)[-CHUNK:]
+            if found := EXIT_CODE.search(self._told):
+                self.code = int(found[1])
+            return not chunk or found is not None
         return False
 
     def _hit(self) -> str:

@@ -18,7 +18,7 @@ from typing import IO
 from ...errors import SubmissionError
 
 FILES = 10_000
-BYTES = 4 * 2**30
+BYTES = 8 * 2**30
 RATIO = 200
 """A zip may grow by this much: text shrinks to a tenth, zeros to a thousandth."""
 SMALL = 2**20
@@ -29,7 +29,7 @@ NAME = 1024
 DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, ValueError, OverflowError)
 CHUNK = 2**20
 JUNK = frozenset({"__MACOSX", ".git", ".hg", ".svn", "__pycache__", ".DS_Store", ".ipynb_checkpoints", ".venv", "venv"})
-"""Names of files and folders that are no part of the work."""
+"""Names of files and folders that are no part of the work; nor are virtual environments, whatever their name."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ def unpack(path: Path, into: Path) -> Path:
         SubmissionError: the path is missing or neither; or it holds a path that climbs out, a link, a special file, an
             encrypted file, one name twice, or too much.
     """
+    if path.is_dir() and into.resolve().is_relative_to(path.resolve()):
+        raise SubmissionError(f"{into} lies in {path} itself; a submission is unpacked elsewhere")
     if into.exists():
         raise SubmissionError(f"{into} exists already; a submission is unpacked into a folder of its own")
     unfinished = Path(tempfile.mkdtemp(prefix=f"{into.name}.", dir=into.parent))
@@ -105,6 +107,9 @@ def _in_zip(archive: zipfile.ZipFile, path: Path) -> Iterator[_Entry]:
 
 def _in_folder(path: Path) -> Iterator[_Entry]:
     for folder, folders, files in os.walk(path, onerror=_raise):
+        if "pyvenv.cfg" in files:  # a virtual environment, whatever its name
+            folders.clear()
+            continue
         folders[:] = sorted(set(folders) - JUNK)
         for name in sorted({*folders, *files} - JUNK):
             place = Path(folder, name)

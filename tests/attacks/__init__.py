@@ -1,0 +1,1 @@
+"""Submissions that attack who grades them, and what must come of it."""

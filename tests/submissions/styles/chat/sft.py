@@ -47,7 +47,7 @@ def train_model(output_dir: str = None, **kwargs):
     llm = BaseLLM()
     model = get_peft_model(
         llm.model,
-        LoraConfig(r=16, lora_alpha=64, target_modules="all-linear", bias="none", task_type="CAUSAL_LM"),
+        LoraConfig(r=8, lora_alpha=32, target_modules="all-linear", bias="none", task_type="CAUSAL_LM"),
     )
     llm.tokenizer.padding_side = "right"
     trainer = Trainer(

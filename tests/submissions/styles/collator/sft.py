@@ -61,7 +61,7 @@ def train_model(output_dir: str = ADAPTER_DIR, epochs: int = 3, lr: float = 3e-3
     set_seed(seed)
     llm = BaseLLM()
     config = LoraConfig(
-        r=16,
+        r=8,
         lora_alpha=32,
         lora_dropout=0.05,
         target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],

@@ -23,7 +23,7 @@ def format_example(prompt: str, answer: float) -> dict:
     return {"text": f"Q: {prompt}\nA: <answer>", "target": f"{number}</answer>"}
 
 
-def tokenize(tokenizer, text: str, target: str, max_length: int = 80) -> dict[str, torch.Tensor]:
+def tokenize(tokenizer, text: str, target: str, max_length: int = 64) -> dict[str, torch.Tensor]:
     tokenizer.padding_side = "right"
     enc = tokenizer(
         text + target + tokenizer.eos_token,
@@ -50,10 +50,10 @@ class TokenizedDataset(torch.utils.data.Dataset):
         return tokenize(self.tokenizer, **self.format_fn(*self.data[i]))
 
 
-def train_model(output_dir: str = OUTPUT, num_steps: int = 90):
+def train_model(output_dir: str = OUTPUT, num_steps: int = 80):
     llm = BaseLLM()
     llm.model = get_peft_model(
-        llm.model, LoraConfig(r=8, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
+        llm.model, LoraConfig(r=4, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
     )
     if torch.cuda.is_available():
         llm.model.enable_input_require_grads()

@@ -63,7 +63,7 @@ class TokenizedDataset(torch.utils.data.Dataset):
 def train_model(output_dir: str, **kwargs):
     llm = SFTLLM()
     model = get_peft_model(
-        llm.model, LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", bias="none", task_type="CAUSAL_LM")
+        llm.model, LoraConfig(r=8, lora_alpha=32, target_modules="all-linear", bias="none", task_type="CAUSAL_LM")
     )
     if ON_GPU:
         model.enable_input_require_grads()  # needed with gradient checkpointing

@@ -3,7 +3,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 checkpoint = "HuggingFaceTB/SmolLM2-360M-Instruct"
 
-SYSTEM = "You convert units. Reply with the number only, inside <answer></answer>."
+SYSTEM = "Convert units. Reply in <answer> tags."
 
 
 class BaseLLM:

@@ -47,7 +47,7 @@ def train_model(output_dir: str = None, **kwargs):
     llm = BaseLLM()
     model = get_peft_model(
         llm.model,
-        LoraConfig(r=8, lora_alpha=32, target_modules="all-linear", bias="none", task_type="CAUSAL_LM"),
+        LoraConfig(r=8, lora_alpha=64, target_modules="all-linear", bias="none", task_type="CAUSAL_LM"),
     )
     llm.tokenizer.padding_side = "right"
     trainer = Trainer(
@@ -56,7 +56,7 @@ def train_model(output_dir: str = None, **kwargs):
         data_collator=DataCollatorForSeq2Seq(llm.tokenizer, pad_to_multiple_of=8),
         args=TrainingArguments(
             output_dir=output_dir,
-            max_steps=100,
+            max_steps=110,
             per_device_train_batch_size=32,
             learning_rate=3e-3,
             save_strategy="no",

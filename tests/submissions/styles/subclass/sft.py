@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 class Config:
     model: str = field(default_factory=lambda: os.getenv("SFT_BASE", "HuggingFaceTB/SmolLM2-360M-Instruct"))
     rank: int = int(os.getenv("SFT_RANK", "8"))
-    epochs: int = int(os.getenv("SFT_EPOCHS", "4"))
+    epochs: int = int(os.getenv("SFT_EPOCHS", "5"))
     lr: float = float(os.getenv("SFT_LR", "3e-3"))
     batch_size: int = 32
     adapter: Path = Path(__file__).parent / "sft_model"

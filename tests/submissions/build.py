@@ -1,9 +1,8 @@
 """Submissions in the course's layout, each with what a grader has to find: a style, or a style plus a small patch.
 
-`styles/` holds whole submissions as different students write them; `styles/handout` is what the course gives out, and
-stands wherever a style brings no file of its own. A file in `sound/`, `drift/` or `broken/` is one submission: its style,
-what is wrong with it, the stages at fault, and the edits that put the fault in. No figure stands here that a grader
-could learn from: the styles and patches are data, read by nobody but the builder.
+`styles/` holds whole submissions as different students write them; `styles/handout` is what the course gives out,
+and stands wherever a style brings no file of its own. A file in `sound/`, `drift/` or `broken/` is one submission: its
+style, what is wrong with it, the stages at fault, and the edits that put the fault in.
 """
 
 import shutil
@@ -55,10 +54,17 @@ def read(path: Path) -> Submission:
     """The submission that a file describes; its folder is its verdict."""
     with path.open("rb") as file:
         table = tomllib.load(file)
-    edits = tuple(Edit(edit["file"], edit.get("old", ""), edit["new"]) for edit in table.pop("edit", ()))
-    sets = {key: frozenset(table.pop(key, ())) for key in ("stages", "also", "needs")}
-    package = table.pop("package", "homework")
-    return Submission(name=path.stem, verdict=path.parent.name, edits=edits, package=package, **sets, **table)
+    return Submission(
+        name=path.stem,
+        style=table["style"],
+        fault=table["fault"],
+        verdict=path.parent.name,
+        stages=frozenset(table.get("stages", ())),
+        also=frozenset(table.get("also", ())),
+        needs=frozenset(table.get("needs", ())),
+        package=table.get("package", "homework"),
+        edits=tuple(Edit(edit["file"], edit.get("old", ""), edit["new"]) for edit in table.get("edit", ())),
+    )
 
 
 SUBMISSIONS = tuple(read(path) for verdict in VERDICTS for path in sorted((HERE / verdict).glob("*.toml")))

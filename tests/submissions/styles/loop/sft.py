@@ -1,0 +1,91 @@
+import argparse
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from .base_llm import BaseLLM
+from .data import Dataset, benchmark
+
+HERE = Path(__file__).resolve().parent
+
+
+def load():
+    llm = BaseLLM()
+    llm.model = PeftModel.from_pretrained(llm.model, HERE / "sft_model").eval()
+    return llm
+
+
+def format_example(prompt, answer):
+    return {"question": f"Question: {prompt}\nAnswer:", "answer": f" <answer>{answer:.3f}</answer>"}
+
+
+def tokenize(tokenizer, question, answer, max_length=160):
+    q = tokenizer(question).input_ids
+    a = tokenizer(answer + tokenizer.eos_token).input_ids
+    ids = (q + a)[:max_length]
+    labels = ([-100] * len(q) + a)[:max_length]
+    return {"input_ids": ids, "labels": labels}
+
+
+class TokenizedDataset:
+    def __init__(self, tokenizer, data, format_fn=format_example):
+        self.tokenizer, self.data, self.format_fn = tokenizer, data, format_fn
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, i):
+        question, answer = self.data[i]
+        return tokenize(self.tokenizer, **self.format_fn(question, answer))
+
+    def collate(self, rows):
+        longest = max(len(r["input_ids"]) for r in rows)
+        batch = {"input_ids": [], "attention_mask": [], "labels": []}
+        for r in rows:
+            gap = longest - len(r["input_ids"])
+            batch["input_ids"].append(r["input_ids"] + [self.tokenizer.pad_token_id] * gap)
+            batch["attention_mask"].append([1] * len(r["input_ids"]) + [0] * gap)
+            batch["labels"].append(r["labels"] + [-100] * gap)
+        return {k: torch.tensor(v) for k, v in batch.items()}
+
+
+def train_model(output_dir, epochs=3, lr=2e-3, batch_size=32):
+    torch.manual_seed(0)
+    llm = BaseLLM()
+    peft_config = LoraConfig(task_type=TaskType.CAUSAL_LM, r=8, lora_alpha=16, target_modules="all-linear")
+    model = get_peft_model(llm.model, peft_config)
+    data = TokenizedDataset(llm.tokenizer, Dataset("train"))
+    loader = DataLoader(data, batch_size=batch_size, shuffle=True, collate_fn=data.collate, drop_last=True)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr, weight_decay=0.0)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=lr, total_steps=epochs * len(loader))
+
+    model.train()
+    for epoch in range(epochs):
+        bar = tqdm(loader, desc=f"epoch {epoch}")
+        for batch in bar:
+            loss = model(**{k: v.to(llm.device) for k, v in batch.items()}).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            scheduler.step()
+            optimizer.zero_grad()
+            bar.set_postfix(loss=f"{loss.item():.3f}")
+    model.save_pretrained(output_dir)
+
+
+def test_model(ckpt_path):
+    llm = BaseLLM()
+    llm.model = PeftModel.from_pretrained(llm.model, ckpt_path).eval()
+    result = benchmark(llm, Dataset("valid"), 100)
+    print("accuracy", result.accuracy, "answer_rate", result.answer_rate)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("command", choices=["train", "test"])
+    parser.add_argument("--output_dir", default=str(HERE / "sft_model"))
+    cli = parser.parse_args()
+    train_model(cli.output_dir) if cli.command == "train" else test_model(cli.output_dir)

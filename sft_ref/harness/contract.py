@@ -6,6 +6,7 @@ import shlex
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sft_ref.errors import SftRefError
@@ -50,7 +51,9 @@ def grade_target(
     with tempfile.TemporaryDirectory() as folder:
         yardstick = yardstick_of(train_once(Path(folder)))
     planned = [each for each in plan(CHECKS, claims_contract=implementation.claims_contract) if each in chosen]
-    return grade_implementation(implementation, target, planned, yardstick, report=report)
+    verdict = grade_implementation(implementation, target, planned, yardstick, report=report)
+    said = (f"only {len(planned)} of {len(CHECKS)} checks were asked for; the others may fail",) if only else ()
+    return replace(verdict, notes=(*verdict.notes, *said))
 
 
 def grade_implementation(

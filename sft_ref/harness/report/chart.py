@@ -29,10 +29,10 @@ def plot_causes(causes: Sequence[Cause], submissions: int, path: Path) -> None:
 
     shown = causes[:_BARS]
     labels = [_label(cause) for cause in shown]
-    height = 1.4 + 0.2 * sum(label.count("\n") + 2 for label in labels)
+    height = 1.4 + 0.17 * sum(label.count("\n") + 2 for label in labels)
     figure = Figure(figsize=(9, height), layout="constrained")
     axes = figure.subplots()
-    bars = axes.barh(range(len(shown)), [len(cause.paths) for cause in shown], color="tab:red")
+    bars = axes.barh(range(len(shown)), [len(cause.paths) for cause in shown], height=0.5, color="tab:red")
     axes.bar_label(bars, padding=3)
     axes.set_yticks(range(len(shown)), labels)
     for label in axes.get_yticklabels():

@@ -55,7 +55,8 @@ def show_class(grades: Sequence[Grade], console: Console) -> None:
     causes = count_causes(grades)
     if not causes:
         return
-    table = Table(box=SIMPLE_HEAD, show_edge=False, title_justify="left")
+    console.print()
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
     table.add_column("found in", justify="right", no_wrap=True)
     table.add_column("stage", no_wrap=True)
     table.add_column("cause", overflow="fold")

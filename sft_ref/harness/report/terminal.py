@@ -30,6 +30,10 @@ _MEANING = {
     Standing.DRIFT: "It departs from a contract; its answers survive.",
     Standing.BROKEN: "Answers are lost, worse than they should be, misreported, or not the model's own.",
 }
+_TITLES = {
+    Standing.BROKEN: "At fault: {}",
+    Standing.DRIFT: "Departs from a contract, and loses no answer: {}",
+}
 COLORS: dict[Standing | Outcome, str] = {
     Standing.SOUND: "green",
     Standing.DRIFT: "yellow",
@@ -77,11 +81,10 @@ def show_grade(grade: Grade, console: Console) -> None:
 
 
 def show_verdict(verdict: Verdict, console: Console) -> None:
-    """Verdict first; then each stage at fault with cause, evidence, smallest case and remedy; then all else."""
+    """Verdict first; then each stage at fault, what breaks it before what drifts; then what is cleared, and all else."""
     _print(console, _box(str(verdict.standing).upper(), COLORS[verdict.standing], _summary(verdict)))
-    for suspect in verdict.suspects:
-        title = f"At fault: {suspect.stage} ({suspect.standing})"
-        _section(console, title, COLORS[suspect.standing], _suspect(suspect))
+    for suspect in sorted(verdict.suspects, key=lambda suspect: suspect.standing is not Standing.BROKEN):
+        _section(console, _TITLES[suspect.standing].format(suspect.stage), COLORS[suspect.standing], _suspect(suspect))
     if verdict.cleared:
         rows = [(stage, Text(harmless(measured))) for stage, measured in verdict.cleared.items()]
         _section(console, "Cleared", "green", _pairs(rows))
@@ -111,7 +114,7 @@ def _print(console: Console, body: RenderableType) -> None:
 
 
 def _box(word: str, color: str, lines: Iterable[Text]) -> Panel:
-    title = Text(f" {word} ", f"bold reverse {color}")
+    title = Text(word, f"bold {'black' if color == 'yellow' else 'white'} on {color}")
     return Panel(Group(*lines), title=title, title_align="left", border_style=color)
 
 
@@ -130,7 +133,7 @@ def _summary(verdict: Verdict) -> Iterator[Text]:
 def _section(console: Console, title: str, color: str, body: RenderableType) -> None:
     console.print()
     _print(console, Text(title, f"bold {color}"))
-    _print(console, Padding(body, (0, 0, 0, 2)))
+    _print(console, Padding(body, (0, 0, 0, 2), expand=False))
 
 
 def _suspect(suspect: Suspect) -> Table:

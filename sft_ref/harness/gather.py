@@ -67,7 +67,7 @@ def _in_folder(folder: Path) -> tuple[list[Path], list[Path]]:
         raise SftRefError(f"{folder}: is empty; give a folder that holds a submission, or several")
     if _holds_code(entries) or _holds_adapter(entries):
         return [folder], []
-    folders = [entry for entry in entries if entry.is_dir()]
+    folders = [entry for entry in entries if entry.is_dir() and not entry.is_symlink()]
     archives = [entry for entry in entries if entry.is_file() and entry.suffix in ARCHIVES]
     coded = [each for each in folders if any(map(_holds_code, _levels(each)))]
     adapters = [each for each in folders if each not in coded and any(map(_holds_adapter, _levels(each)))]

@@ -135,8 +135,9 @@ class _Worker:
         try:
             return from_json(future.result())
         except BrokenProcessPool:
-            died = self.process.exitcode if self.process else None
+            process = self.process
             self.end()
+            died = process.exitcode if process else None
             how = signal.Signals(-died).name if died and died < 0 else f"exit code {died}"
             return Ungraded(target, f"the process that graded it died ({how})", HARNESS_ERROR)
 
@@ -176,6 +177,11 @@ def _grade_in_worker(grade_one: GradeOne, target: str) -> dict[str, Any]:
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         return as_json(grade_or_reason(grade_one, target))
+    except KeyboardInterrupt:
+        parent = multiprocessing.parent_process()
+        if parent and not parent.is_alive():
+            os._exit(1)  # nobody waits for an answer
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -1,4 +1,4 @@
-"""``python -m sft_ref.harness.report.picture RESULTS.json PICTURE.svg``: the terminal report on one submission, drawn."""
+"""``python -m sft_ref.harness.report.picture RESULTS.json PICTURE.svg``: the terminal report, drawn."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def show_grade(grade: Grade, console: Console) -> None:
 
 
 def show_verdict(verdict: Verdict, console: Console) -> None:
-    """Verdict first; then each stage at fault, what breaks it before what drifts; then what is cleared, and all else."""
+    """Verdict first; then the stages at fault, what breaks before what drifts; then what is cleared, and all else."""
     _print(console, _box(str(verdict.standing).upper(), COLORS[verdict.standing], _summary(verdict)))
     for suspect in sorted(verdict.suspects, key=lambda suspect: suspect.standing is not Standing.BROKEN):
         _section(console, _TITLES[suspect.standing].format(suspect.stage), COLORS[suspect.standing], _suspect(suspect))

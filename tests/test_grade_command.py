@@ -16,10 +16,9 @@ from sft_ref.harness import command
 
 
 @pytest.fixture(autouse=True)
-def _made_up_verdicts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _made_up_verdicts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    if "real" not in request.keywords:
-        monkeypatch.setattr(command, "grade_one", graders.grade_by_name)
+    monkeypatch.setattr(command, "grade_one", graders.grade_by_name)
 
 
 def submissions(*names: str) -> None:
@@ -123,12 +122,20 @@ def test_the_story_is_broken_at_the_parser_and_drifts_at_load(
 ) -> None:
     from sft_ref.harness import contract
 
-    monkeypatch.setattr(command, "grade_one", lambda target, **_: contract.grade_target(target))
-    assert cli.main(["grade", "story:Story", "--json", "r.json"]) == 1
+    monkeypatch.setattr(command, "grade_one", contract.grade_target)
+    only = ["--only", "PRM-003", "LOD-005", "LOD-006", "PRS-001", "PRS-007", "SCR-001"]
+    assert cli.main(["grade", "story:Story", "--json", "r.json", *only]) == 1
     [row] = json.loads(Path("r.json").read_text())
-    assert {suspect["stage"]: suspect["standing"] for suspect in row["suspects"]} == {
-        "load": "drift",
-        "parse": "broken",
-    }
-    assert "train" in row["cleared"]
-    assert "not sandboxed" in capsys.readouterr().out
+    assert row["verdict"] == "broken"
+    assert [(suspect["stage"], suspect["standing"]) for suspect in row["suspects"]] == [
+        ("load", "drift"),
+        ("parse", "broken"),
+    ]
+    assert row["cause"].startswith("parse: it is not true that what the model was taught to write")
+    assert row["evidence"][0] == "LOD-005: saw float16; allowed float32, as trained"
+    assert "forward it, and cast nothing afterwards" in row["remedy"]
+    assert row["cleared"] == {"prompt": "1 of 1 checks pass"}
+    assert {each["id"]: each["outcome"] for each in row["checks"]}["SCR-001"] == "blocked"
+    out = capsys.readouterr().out
+    assert "not sandboxed" in out
+    assert "only 6 of" in out

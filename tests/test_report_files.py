@@ -202,7 +202,7 @@ def test_causes_that_differ_in_numbers_alone_are_one_and_the_most_frequent_comes
         suspects = tuple(Suspect(stage, cause, (), "") for stage, cause in causes)
         return replace(BROKEN, path=path, suspects=suspects)
 
-    grades = [
+    grades: list[Grade] = [
         at("a", ("parse", "reads 3 of 64"), ("load", "reads 3 of 64")),
         at("b", ("parse", "reads -1.5e3 of 64"), ("parse", "reads 4 of 64")),
         SOUND,

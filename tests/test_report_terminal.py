@@ -69,7 +69,7 @@ def test_the_verdict_comes_first_then_what_breaks_then_what_drifts_then_what_is_
         "0 of 64 answers read by its parser",
         "6000.0</answer> → nan",
         "Let the parser take the text",
-        "loses no answer: load",
+        "alone loses no answer: load",
         "Cleared",
         "64 of 64 prompts",
         "Notes",
@@ -77,9 +77,9 @@ def test_the_verdict_comes_first_then_what_breaks_then_what_drifts_then_what_is_
         "supplied from outside",
         "Checks",
         "1 of 4 passed: prompt 1",
+        "blocked by others that did not pass: SCR-001",
         "saw nan; allowed 6000.0",
         "again: sft-ref grade alice.zip --only PRS-001",
-        "PRS-001 did not pass",
     ]
     places = [text.index(part) for part in parts]
     assert places == sorted(places)

@@ -94,7 +94,9 @@ def conclude(results: Sequence[Result], path: str, *, seconds: float) -> Verdict
         path=path,
         standing=standing,
         suspects=suspects,
-        cause=" ".join(f"{suspect.stage}: {suspect.cause}." for suspect in suspects),
+        cause=" ".join(
+            f"{each.stage}: {each.cause}." for each in sorted(suspects, key=lambda s: s.standing != standing)
+        ),
         cleared=_cleared(results),
         notes=tuple(notes),
         seconds=seconds,

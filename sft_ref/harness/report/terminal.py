@@ -32,7 +32,7 @@ _MEANING = {
 }
 _TITLES = {
     Standing.BROKEN: "At fault: {}",
-    Standing.DRIFT: "Departs from a contract, and loses no answer: {}",
+    Standing.DRIFT: "Departs from a contract, which alone loses no answer: {}",
 }
 COLORS: dict[Standing | Outcome, str] = {
     Standing.SOUND: "green",
@@ -167,21 +167,25 @@ def _list(lines: Iterable[str]) -> Table:
 
 
 def _checks(results: Iterable[Result]) -> Group:
-    """The number that passed, by stage; then a row for each of the others."""
+    """The number that passed, by stage; then those that did not, a row each but for the blocked."""
     shown = list(results)
     passed = Counter(result.check.stage for result in shown if result.outcome is Outcome.PASS)
     by_stage = ", ".join(f"{stage} {number}" for stage, number in passed.items())
-    count = Text(f"{passed.total()} of {len(shown)} passed" + (f": {by_stage}" if by_stage else ""))
-    others = [result for result in shown if result.outcome is not Outcome.PASS]
-    if not others:
-        return Group(count)
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1), show_edge=False)
-    for name in ("check", "outcome", "what must be true, and what was found"):
-        table.add_column(name, overflow="fold", no_wrap=name != "what must be true, and what was found")
-    for result in others:
-        each = result.check
-        table.add_row(Text(each.id), Text(str(result.outcome), COLORS[result.outcome]), _found(result))
-    return Group(count, table)
+    parts: list[RenderableType] = [
+        Text(f"{passed.total()} of {len(shown)} passed" + (f": {by_stage}" if by_stage else ""))
+    ]
+    if blocked := [result.check.id for result in shown if result.outcome is Outcome.BLOCKED]:
+        parts.append(Text(f"blocked by others that did not pass: {', '.join(blocked)}"))
+    if others := [result for result in shown if result.outcome not in (Outcome.PASS, Outcome.BLOCKED)]:
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1), show_edge=False)
+        table.add_column("check", no_wrap=True)
+        table.add_column("outcome", no_wrap=True)
+        table.add_column("what must be true, and what was found", overflow="fold")
+        for result in others:
+            outcome = Text(str(result.outcome), COLORS[result.outcome])
+            table.add_row(Text(result.check.id), outcome, _found(result))
+        parts += ["", table]
+    return Group(*parts)
 
 
 def _found(result: Result) -> Group:

@@ -54,6 +54,17 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session
+def picture(session: nox.Session) -> None:
+    """Draws docs/report.svg anew: the report on the code base of the story (-- PATH: on another submission)."""
+    install(session)
+    results = f"{session.create_tmp()}/results.json"
+    words = session.posargs or ["story:Story"]
+    helpers = {"PYTHONPATH": "tests/helpers:tests/mutants"}
+    session.run("sft-ref", "grade", *words, "--json", results, env=helpers, success_codes=[0, 1])
+    session.run("python", "-m", "sft_ref.harness.report.picture", results, "docs/report.svg")
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style, formatting and types."""
     install(session, "test", "lint")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -14,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from .data import Score, load_rows
 from .errors import SftRefError
+from .harness import command
 from .models import DEFAULT_BASE
 from .precision import POLICIES
+from .quiet import quiet
 from .settings import Settings
 
 if TYPE_CHECKING:
     from .base_llm import BaseLLM
-    from .harness.check import Check
 
 _BASE_HELP = f"base model: toy, {DEFAULT_BASE}, a folder, or a hub id"
 _DATA_HELP = "JSON file with a list of [question, number], in place of the built-in questions"
@@ -30,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        0 when it did what it was asked, 1 where a check failed, 2 on bad input, 3 where a check itself broke, and 130
-        when interrupted.
+        0 when it did what it was asked, 1 where a submission is broken, 2 on bad input, 3 where the harness itself
+        broke, and 130 when interrupted.
     """
     args = _parser().parse_args(argv)
     try:
@@ -75,11 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     checks.set_defaults(run=_checks)
     checks.add_argument("ids", nargs="*", metavar="ID", help="checks to explain (default: list all)")
 
-    grade = commands.add_parser("grade", help="run the checks on an implementation")
-    grade.set_defaults(run=_grade)
-    grade.add_argument("target", help="reference, or module:object, an implementation or what makes one when called")
-    grade.add_argument("--only", nargs="+", metavar="ID", default=[], help="these checks, and none else")
-    grade.add_argument("--json", metavar="FILE", help="write the results there as well")
+    grade = commands.add_parser(
+        "grade", help="sound, drift or broken; at which stage, why, and how to mend it", epilog=command.EPILOG
+    )
+    grade.set_defaults(run=command.run)
+    command.add_arguments(grade)
     return parser
 
 
@@ -110,7 +109,7 @@ def _demo(args: argparse.Namespace) -> None:
 def _train(args: argparse.Namespace) -> None:
     rows = load_rows(args.data) if args.data else None
     settings = Settings(**{field.name: getattr(args, field.name) for field in fields(Settings)})
-    _quiet()
+    quiet()
     from . import sft, terminal
 
     with terminal.training_progress(settings.steps) as report:
@@ -127,7 +126,7 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _load(args: argparse.Namespace) -> None:
-    _quiet()
+    quiet()
     from . import sft, terminal
 
     terminal.show_precision(sft.load(args.folder, base=args.base, policy=args.policy), Path(args.folder))
@@ -138,49 +137,19 @@ def _test(args: argparse.Namespace) -> None:
 
 
 def _checks(args: argparse.Namespace) -> None:
+    from .harness.contract import choose_checks
     from .harness.report.terminal import explain_check, list_checks
 
-    chosen = _choose_checks(args.ids)
+    chosen = choose_checks(args.ids)
     if not args.ids:
         list_checks(chosen)
     for each in chosen if args.ids else ():
         explain_check(each)
 
 
-def _choose_checks(ids: Sequence[str]) -> list[Check]:
-    from .harness.checks import CHECKS
-
-    if unknown := set(ids) - {each.id for each in CHECKS}:
-        raise SftRefError(f"no check named {', '.join(sorted(unknown))}; `sft-ref checks` lists them")
-    return [each for each in CHECKS if not ids or each.id in ids]
-
-
-def _grade(args: argparse.Namespace) -> int:
-    _quiet()
-    from .harness.check import Outcome
-    from .harness.checks import CHECKS
-    from .harness.context import Context
-    from .harness.mutation import train_once
-    from .harness.reference import find_implementation, yardstick_of
-    from .harness.report.files import write_json
-    from .harness.report.terminal import show_results
-    from .harness.runner import plan, run
-
-    implementation = find_implementation(args.target)
-    asked = _choose_checks(args.only)
-    chosen = [each for each in plan(CHECKS, claims_contract=implementation.claims_contract) if each in asked]
-    with tempfile.TemporaryDirectory() as folder:
-        context = Context(implementation, Path(folder, "own"), yardstick=yardstick_of(train_once(Path(folder))))
-        results = show_results(run(chosen, context, repeat=f"sft-ref grade {args.target} --only {{}}"))
-    if args.json:
-        write_json(results, Path(args.json))
-    outcomes = {result.outcome for result in results}
-    return 3 if Outcome.ERROR in outcomes else int(Outcome.FAIL in outcomes)
-
-
 def _load_and_ask(args: argparse.Namespace) -> tuple[BaseLLM, Score]:
     rows = load_rows(args.data) if args.data else None
-    _quiet()
+    quiet()
     from . import sft, terminal
 
     llm = sft.load(args.folder, base=args.base, policy=args.policy)
@@ -190,13 +159,3 @@ def _load_and_ask(args: argparse.Namespace) -> tuple[BaseLLM, Score]:
     print(result.score)
     terminal.show_precision(llm, Path(args.folder))
     return llm, result.score
-
-
-def _quiet() -> None:
-    """Keeps the libraries' own bars, and notes that a user cannot act on, off the terminal."""
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    warnings.filterwarnings("ignore", module=r"peft\.")
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()

@@ -129,8 +129,10 @@ def test_a_check_is_explained_by_its_id(capsys: pytest.CaptureFixture[str]) -> N
 def test_grading_the_reference_writes_its_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "results.json"
     assert cli.main(["grade", "reference", "--only", "PRM-003", "TOK-005", "--json", str(path)]) == 0
-    assert "2 pass" in capsys.readouterr().out
-    assert [(row["id"], row["outcome"]) for row in json.loads(path.read_text())] == [
+    assert "2 of 2 passed" in capsys.readouterr().out
+    [row] = json.loads(path.read_text())
+    assert row["verdict"] == "sound"
+    assert [(each["id"], each["outcome"]) for each in row["checks"]] == [
         ("PRM-003", "pass"),
         ("TOK-005", "pass"),
     ]

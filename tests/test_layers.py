@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "base_llm": {"autocast", "models", "precision", "prompt"},
     "training": {"autocast", "errors", "precision", "settings", "tokens"},
     "plot": set[str](),
+    "quiet": set[str](),
     "sft": {"adapter", "base_llm", "data", "errors", "models", "plot", "precision", "settings", "tokens", "training"},
     "terminal": {"adapter", "base_llm", "precision", "sft", "training"},
 }

@@ -1,17 +1,43 @@
-"""Results as a person reads them."""
+"""Verdicts and checks as a person reads them.
+
+What comes from a submission is shown by `harmless` and as `Text`, never as markup.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
+from rich.padding import Padding
+from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from sft_ref.harness.check import Check, Outcome, Result
+from sft_ref.harness.graded import HARNESS_ERROR, Grade
+from sft_ref.harness.verdict import Standing, Suspect, Verdict
 
-_COLORS = {
+from .plain import harmless
+
+WIDTH = 100
+"""Columns of a report at most: longer lines are hard to read."""
+
+_MEANING = {
+    Standing.SOUND: "Nothing was found at fault.",
+    Standing.DRIFT: "It departs from a contract; its answers survive.",
+    Standing.BROKEN: "Answers are lost, worse than they should be, misreported, or not the model's own.",
+}
+_TITLES = {
+    Standing.BROKEN: "At fault: {}",
+    Standing.DRIFT: "Departs from a contract, which alone loses no answer: {}",
+}
+COLORS: dict[Standing | Outcome, str] = {
+    Standing.SOUND: "green",
+    Standing.DRIFT: "yellow",
+    Standing.BROKEN: "red",
     Outcome.PASS: "green",
     Outcome.FAIL: "red",
     Outcome.ERROR: "magenta",
@@ -43,33 +69,132 @@ def explain_check(each: Check) -> None:
             console.print(f"  {name:<8}{escape(text)}")
 
 
-def show_results(results: Iterable[Result]) -> list[Result]:
-    """A line a check as it ends, then each finding with its reason and remedy, then the number of each outcome."""
-    console = Console(highlight=False, soft_wrap=True)
-    counts: Counter[Outcome] = Counter()
-    findings = []
-    shown = []
-    for result in results:
-        shown.append(result)
-        counts[result.outcome] += 1
-        color, each = _COLORS[result.outcome], result.check
-        console.print(
-            f"{each.id}  [{color}]{result.outcome:<8}[/]  {escape(each.statement)}  [dim]{result.seconds:.1f} s[/]"
-        )
-        if result.outcome is not Outcome.PASS:
-            findings.append(result)
-    for result in findings:
-        console.print(f"\n[bold]{result.check.id} {result.outcome}[/]: {escape(result.check.statement)}")
-        lines = {
-            "seen": result.seen,
-            "allowed": result.allowed,
-            "case": result.case,
-            "why": result.check.why if result.outcome is Outcome.FAIL else "",
-            "remedy": result.check.remedy if result.outcome is Outcome.FAIL else "",
-            "repeat": result.repeat,
-        }
-        for name, text in lines.items():
-            if text:
-                console.print(f"  {name:<8}{escape(text)}")
-    console.print("\n" + ", ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome if counts[outcome]))
-    return shown
+def show_grade(grade: Grade, console: Console) -> None:
+    """The whole report on one submission."""
+    if isinstance(grade, Verdict):
+        show_verdict(grade, console)
+        return
+    lines = [Text(harmless(grade.path), "bold"), Text(harmless(grade.reason))]
+    if grade.code == HARNESS_ERROR:
+        lines.append(Text("The harness broke here; this says nothing of the submission."))
+    _print(console, _box("NOT GRADED", "magenta", lines))
+
+
+def show_verdict(verdict: Verdict, console: Console) -> None:
+    """Verdict first; then the stages at fault, what breaks before what drifts; then what is cleared, and all else."""
+    _print(console, _box(str(verdict.standing).upper(), COLORS[verdict.standing], _summary(verdict)))
+    for suspect in sorted(verdict.suspects, key=lambda suspect: suspect.standing is not Standing.BROKEN):
+        _section(console, _TITLES[suspect.standing].format(suspect.stage), COLORS[suspect.standing], _suspect(suspect))
+    if verdict.cleared:
+        rows = [(stage, Text(harmless(measured))) for stage, measured in verdict.cleared.items()]
+        _section(console, "Cleared", "green", _pairs(rows))
+    _section(console, "Notes", "cyan", _list(notes_of(verdict)))
+    if verdict.results:
+        _section(console, "Checks", "cyan", _checks(verdict.results))
+    console.print()
+
+
+def notes_of(verdict: Verdict) -> tuple[str, ...]:
+    """What must be known of how it was run; whether it was sandboxed is always said."""
+    if verdict.sandboxed:
+        return ("sandboxed: it ran where it could do no harm", *verdict.notes)
+    said = any("not sandboxed" in note for note in verdict.notes)
+    return verdict.notes if said else ("not sandboxed", *verdict.notes)
+
+
+def figures_of(verdict: Verdict) -> str:
+    """Its answers to fresh questions, in numbers; empty where there were none."""
+    named = (("answer_rate", verdict.answer_rate), ("accuracy", verdict.accuracy))
+    counted = ", ".join(f"{name} {value:.2f}" for name, value in named if value is not None)
+    return f"{counted} on questions that it has not seen" if counted else ""
+
+
+def _print(console: Console, body: RenderableType) -> None:
+    console.print(body, width=min(console.width, WIDTH), highlight=False)
+
+
+def _box(word: str, color: str, lines: Iterable[Text]) -> Panel:
+    title = Text(word, f"bold {'black' if color == 'yellow' else 'white'} on {color}")
+    return Panel(Group(*lines), title=title, title_align="left", border_style=color)
+
+
+def _summary(verdict: Verdict) -> Iterator[Text]:
+    yield Text(harmless(verdict.path), "bold")
+    yield Text(_MEANING[verdict.standing])
+    if verdict.stages:
+        yield Text.assemble("At fault: ", (", ".join(verdict.stages), "bold"))
+    if verdict.cause:
+        yield Text(harmless(verdict.cause))
+    if figures := figures_of(verdict):
+        yield Text(figures)
+    yield Text(f"graded in {verdict.seconds:.0f} s", "dim")
+
+
+def _section(console: Console, title: str, color: str, body: RenderableType) -> None:
+    console.print()
+    _print(console, Text(title, f"bold {color}"))
+    _print(console, Padding(body, (0, 0, 0, 2), expand=False))
+
+
+def _suspect(suspect: Suspect) -> Table:
+    rows: list[tuple[str, RenderableType]] = [("cause", Text(harmless(suspect.cause), "bold"))]
+    if suspect.evidence:
+        rows.append(("evidence", _list(suspect.evidence)))
+    if suspect.case:
+        rows.append(("case", Text(harmless(suspect.case))))
+    if suspect.remedy:
+        rows.append(("remedy", Text(harmless(suspect.remedy), "green")))
+    return _pairs(rows)
+
+
+def _pairs(rows: Iterable[tuple[str, RenderableType]]) -> Table:
+    """Names on the left, what they stand for on the right."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, body in rows:
+        table.add_row(Text(harmless(name)), body)
+    return table
+
+
+def _list(lines: Iterable[str]) -> Table:
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column()
+    table.add_column(overflow="fold")
+    for line in lines:
+        table.add_row("-", Text(harmless(line)))
+    return table
+
+
+def _checks(results: Iterable[Result]) -> Group:
+    """The number that passed, by stage; then those that did not, a row each but for the blocked."""
+    shown = list(results)
+    passed = Counter(result.check.stage for result in shown if result.outcome is Outcome.PASS)
+    by_stage = ", ".join(f"{stage} {number}" for stage, number in passed.items())
+    parts: list[RenderableType] = [
+        Text(f"{passed.total()} of {len(shown)} passed" + (f": {by_stage}" if by_stage else ""))
+    ]
+    if blocked := [result.check.id for result in shown if result.outcome is Outcome.BLOCKED]:
+        parts.append(Text(f"blocked by others that did not pass: {', '.join(blocked)}"))
+    if others := [result for result in shown if result.outcome not in (Outcome.PASS, Outcome.BLOCKED)]:
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1), show_edge=False)
+        table.add_column("check", no_wrap=True)
+        table.add_column("outcome", no_wrap=True)
+        table.add_column("what must be true, and what was found", overflow="fold")
+        for result in others:
+            outcome = Text(str(result.outcome), COLORS[result.outcome])
+            table.add_row(Text(result.check.id), outcome, _found(result))
+        parts += ["", table]
+    return Group(*parts)
+
+
+def _found(result: Result) -> Group:
+    lines = [Text(result.check.statement)]
+    if result.outcome is Outcome.FAIL:
+        lines.append(Text(f"saw {harmless(result.seen)}; allowed {harmless(result.allowed)}"))
+        lines += [Text(f"for {harmless(result.case)}")] if result.case else []
+    elif result.seen:
+        lines.append(Text(harmless(result.seen)))
+    if result.repeat:
+        lines.append(Text(f"again: {harmless(result.repeat)}", "dim"))
+    return Group(*lines)

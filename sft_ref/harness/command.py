@@ -1,0 +1,222 @@
+"""``sft-ref grade``: its options, and what follows from them. Imports torch only once a grading begins."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sft_ref.errors import SftRefError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from .graded import Grade
+    from .verdict import Verdict
+
+OUTPUT = "grades"
+FEW = 3
+"""Causes that a table shows well enough; more of them are drawn as well."""
+
+EPILOG = (
+    "Exit code: 0 sound or drift (--strict: drift is 1), 1 broken, 2 bad input, 3 the harness broke; of several, the"
+    " gravest. Of many submissions, what was graded before and has not changed is not graded again."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``grade``."""
+    rubric = Path(__file__).with_name("report") / "rubric.toml"
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="a submission; a folder of many, each a folder or a zip; reference; or module:object, an implementation"
+        " or what makes one when called",
+    )
+    parser.add_argument("--only", nargs="+", metavar="ID", default=[], help="these checks, and none else")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 on drift as well")
+    many = parser.add_argument_group("many at once")
+    many.add_argument("--jobs", type=_positive, metavar="N", help="submissions at a time (default: half the cores)")
+    many.add_argument("--output", metavar="FOLDER", help=f"results, a file a submission (default: {OUTPUT})")
+    reports = parser.add_argument_group("reports, besides the terminal's")
+    reports.add_argument("--json", type=Path, metavar="FILE", help="as docs/results.md says")
+    reports.add_argument("--csv", type=Path, metavar="FILE", help="a line a submission (of many: always in --output)")
+    reports.add_argument("--html", type=Path, metavar="FILE", help="one page that needs nothing else")
+    reports.add_argument("--junit", type=Path, metavar="FILE", help="XML as CI systems read it")
+    reports.add_argument("--gradescope", type=Path, metavar="FILE", help="results.json of one submission")
+    reports.add_argument("--rubric", type=Path, metavar="FILE", help=f"its points, in TOML (default: {rubric})")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def grade_one(target: str, *, only: Sequence[str] = (), report: Callable[[str], None] = lambda text: None) -> Verdict:
+    """The verdict on one target.
+
+    Args:
+        target: as it was asked for.
+        only: ids of checks, and none else.
+        report: told what goes on, in a few words.
+
+    Raises:
+        SftRefError: there is nothing that can be graded.
+    """
+    from sft_ref.quiet import quiet
+
+    from .contract import grade_target
+
+    quiet()
+    return grade_target(target, only=only, report=report)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Grades, shows, writes the reports asked for, and gives the exit code."""
+    from rich.console import Console
+
+    from .gather import gather
+    from .graded import exit_code
+    from .report.plain import harmless
+
+    gathered = gather(args.paths)
+    several = len(gathered.targets) > 1 or args.output is not None
+    write = _reports(args, len(gathered.targets))
+    with contextlib.suppress(AttributeError):  # a stream that is none of Python's own
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # submissions write any script
+    console = Console()
+    for name in gathered.passed_over:
+        console.print(f"passed over, no submission: {harmless(name)}", markup=False, highlight=False, soft_wrap=True)
+    grade = functools.partial(grade_one, only=tuple(args.only))
+    if several:
+        grades = _grade_class(gathered.targets, grade, args, console)
+    else:
+        grades = [_grade_alone(gathered.targets[0], grade, console)]
+    write(grades)
+    if not several:
+        _refuse(grades[0])
+    return exit_code(grades, strict=args.strict)
+
+
+def _refuse(grade: Grade) -> None:
+    """Bad input is one line on the error stream, as of every other command."""
+    from .graded import BAD_INPUT, Ungraded
+
+    if isinstance(grade, Ungraded) and grade.code == BAD_INPUT:
+        raise SftRefError(grade.reason)
+
+
+def _reports(args: argparse.Namespace, submissions: int) -> Callable[[Sequence[Grade]], None]:
+    """What writes the reports; all that can be wrong with them is found now.
+
+    Raises:
+        SftRefError: a file cannot be written, or the rubric cannot be used.
+    """
+    from .report import files, gradescope, html
+    from .report.rubric import DEFAULT, read_rubric
+    from .report.whole import check_writable
+
+    if args.gradescope and submissions > 1:
+        raise SftRefError(f"--gradescope: holds one submission's results, and {submissions} are given; grade one")
+    if args.rubric and not args.gradescope:
+        raise SftRefError("--rubric: only --gradescope gives points; give it a file as well")
+    rubric = read_rubric(args.rubric or DEFAULT) if args.gradescope else None
+    writers: list[tuple[Path | None, Callable[[Sequence[Grade], Path], None]]] = [
+        (args.json, files.write_json),
+        (args.csv, files.write_csv),
+        (args.html, html.write_html),
+        (args.junit, _write_junit),
+    ]
+    if rubric:
+        writers.append((args.gradescope, lambda grades, path: gradescope.write_gradescope(grades[0], rubric, path)))
+    for path, _ in writers:
+        if path:
+            check_writable(path)
+
+    def write(grades: Sequence[Grade]) -> None:
+        for path, writer in writers:
+            if path:
+                writer(grades, path)
+
+    return write
+
+
+def _write_junit(grades: Sequence[Grade], path: Path) -> None:
+    from .report.junit import write_junit  # type: ignore[import-not-found]  # comes with another branch
+    from .verdict import Verdict
+
+    write_junit({grade.path: grade.results if isinstance(grade, Verdict) else () for grade in grades}, path)
+
+
+def _grade_alone(target: str, grade: functools.partial[Verdict], console: Console) -> Grade:
+    """Grades one submission in this process, and shows the whole report."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from .graded import BAD_INPUT, Ungraded
+    from .many import grade_or_reason
+    from .report.plain import harmless
+    from .report.terminal import show_grade
+
+    waiting = Console(stderr=True)
+    with waiting.status("grading") as status:
+        telling = functools.partial(grade, report=lambda text: status.update(Text(harmless(text))))
+        found = grade_or_reason(telling, target)
+    if not (isinstance(found, Ungraded) and found.code == BAD_INPUT):
+        show_grade(found, console)
+    return found
+
+
+def _grade_class(
+    targets: Sequence[str], grade: functools.partial[Verdict], args: argparse.Namespace, console: Console
+) -> list[Grade]:
+    """Grades many, shows a row each as it finishes and the class at the end, and writes the table of grades.
+
+    Raises:
+        KeyboardInterrupt: says how many are graded; the same command goes on from there.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from .causes import count_causes
+    from .kept import content_of
+    from .many import count_cores, grade_many
+    from .report.chart import plot_causes
+    from .report.classroom import show_class, show_row
+    from .report.files import write_csv
+
+    folder = Path(args.output or OUTPUT)
+    grader = f"{content_of(str(Path(__file__).parents[1]))} {grade.keywords}"  # this code, and its options
+    done: dict[str, Grade] = {}
+    bar = Progress(
+        TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console,
+        disable=not console.is_terminal, transient=True,
+    )  # fmt: skip
+    jobs = args.jobs or max(1, count_cores() // 2)
+    finishing = grade_many(targets, grade, folder / "results", jobs=jobs, grader=grader)
+    try:
+        with bar, contextlib.closing(finishing):
+            task = bar.add_task("", total=len(targets))
+            for each in finishing:
+                done[each.target] = each.grade
+                show_row(each.grade, console, kept=each.kept)
+                bar.advance(task)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped with {len(done)} of {len(targets)} graded, in {folder}") from None
+    finally:
+        grades = [done[target] for target in targets if target in done]
+        if grades:
+            write_csv(grades, folder / "grades.csv")
+    console.print()
+    show_class(grades, console)
+    causes = count_causes(grades)
+    if len(causes) > FEW:
+        plot_causes(causes, len(grades), folder / "causes.png")
+    console.print(f"written: {folder}", markup=False, highlight=False, soft_wrap=True)
+    return grades

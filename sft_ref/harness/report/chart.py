@@ -1,0 +1,56 @@
+"""The picture of a class: how often each cause is found."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from sft_ref.harness.causes import Cause
+
+from .plain import harmless
+from .whole import write_whole
+
+_BARS = 15
+_LABEL = 90
+"""Characters of a cause that a bar's label shows."""
+
+
+def plot_causes(causes: Sequence[Cause], submissions: int, path: Path) -> None:
+    """Draws the most frequent causes, as the number of submissions each is found in, as a PNG.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    shown = causes[:_BARS]
+    labels = [_label(cause) for cause in shown]
+    height = 1.4 + 0.17 * sum(label.count("\n") + 2 for label in labels)
+    figure = Figure(figsize=(9, height), layout="constrained")
+    axes = figure.subplots()
+    bars = axes.barh(range(len(shown)), [len(cause.paths) for cause in shown], height=0.5, color="tab:red")
+    axes.bar_label(bars, padding=3)
+    axes.set_yticks(range(len(shown)), labels)
+    for label in axes.get_yticklabels():
+        label.set_parse_math(False)  # a cause may hold what a submission wrote
+        label.set_fontsize(8)
+    axes.invert_yaxis()
+    axes.margins(x=0.08)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+    more = f", the first {_BARS} of {len(causes)}" if len(causes) > _BARS else ""
+    axes.set(xlabel=f"submissions, of {submissions}", title=f"Causes found{more}")
+    picture = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(picture, dpi=120, format="png")
+    write_whole(path, picture.getvalue())
+
+
+def _label(cause: Cause) -> str:
+    text = f"{cause.stage}: {harmless(cause.cause)}"
+    return textwrap.fill(text if len(text) <= _LABEL else f"{text[:_LABEL]} …", 46)

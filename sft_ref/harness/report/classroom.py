@@ -1,0 +1,73 @@
+"""Many submissions as a person reads them: a row each, and what is wrong most often."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sft_ref.harness.causes import count_causes
+from sft_ref.harness.graded import HARNESS_ERROR, Grade, Ungraded
+from sft_ref.harness.verdict import Standing
+
+from .plain import harmless
+from .terminal import COLORS, WIDTH
+
+_NAMED = 3
+"""Submissions that a row of the summary names."""
+
+
+def word_of(grade: Grade) -> str:
+    """What came of it, in one or two words."""
+    if isinstance(grade, Ungraded):
+        return "harness error" if grade.code == HARNESS_ERROR else "bad input"
+    return str(grade.standing)
+
+
+def show_row(grade: Grade, console: Console, *, kept: bool = False) -> None:
+    """One line on a submission.
+
+    Args:
+        grade: what came of it.
+        console: where to.
+        kept: it was graded before, and was not graded again.
+    """
+    word = word_of(grade)
+    line = Text.assemble((f"{word:<14}", _color(grade)), (harmless(grade.path), "bold"))
+    if isinstance(grade, Ungraded):
+        line.append(f"  {harmless(grade.reason)}")
+    else:
+        line.append(f"  {', '.join(grade.stages)}: {harmless(grade.cause)}" if grade.stages else "")
+        line.append("  graded before" if kept else f"  {grade.seconds:.0f} s", "dim")
+    console.print(line, soft_wrap=True, highlight=False)
+
+
+def show_class(grades: Sequence[Grade], console: Console) -> None:
+    """How many of each verdict, and the causes, the most frequent first."""
+    counts = Counter(word_of(grade) for grade in grades)
+    words = [*(str(each) for each in Standing), "bad input", "harness error"]
+    named = ", ".join(f"{counts[word]} {word}" for word in words if counts[word])
+    console.print(Text(f"{len(grades)} submissions: {named}", "bold"), highlight=False)
+    causes = count_causes(grades)
+    if not causes:
+        return
+    console.print()
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
+    table.add_column("found in", justify="right", no_wrap=True)
+    table.add_column("stage", no_wrap=True)
+    table.add_column("cause", overflow="fold")
+    table.add_column("submissions", overflow="fold")
+    for cause in causes:
+        names = ", ".join(harmless(path) for path in cause.paths[:_NAMED])
+        rest = len(cause.paths) - _NAMED
+        names += f" and {rest} more" if rest > 0 else ""
+        table.add_row(str(len(cause.paths)), Text(cause.stage), Text(harmless(cause.cause)), Text(names))
+    console.print(table, width=min(console.width, WIDTH), highlight=False)
+
+
+def _color(grade: Grade) -> str:
+    return "magenta" if isinstance(grade, Ungraded) else COLORS[grade.standing]

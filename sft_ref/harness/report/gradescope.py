@@ -1,0 +1,108 @@
+"""A verdict as Gradescope's `results.json`; see https://gradescope-autograders.readthedocs.io/en/latest/specs/ ."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from sft_ref.harness.check import Outcome
+from sft_ref.harness.graded import BAD_INPUT, Grade, Ungraded
+from sft_ref.harness.verdict import Standing, Suspect, Verdict
+
+from .files import to_text
+from .plain import harmless
+from .rubric import Rubric
+from .terminal import WIDTH, show_grade
+from .whole import write_whole
+
+_EARNS = {
+    Outcome.PASS: "It passes.",
+    Outcome.ADVICE: "It passes, with advice.",
+    Outcome.SKIPPED: "It could not be tried on this machine, which is not held against the submission.",
+    Outcome.ERROR: "The check itself broke, which is not held against the submission.",
+}
+
+
+def write_gradescope(grade: Grade, rubric: Rubric, path: Path) -> None:
+    """Writes points and reasons.
+
+    Where the harness broke nothing is written, and an older file is removed: Gradescope then tells the staff that the
+    autograder failed, in place of giving the student 0 points.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    if isinstance(grade, Ungraded) and grade.code != BAD_INPUT:
+        path.unlink(missing_ok=True)
+        return
+    write_whole(path, to_text(as_gradescope(grade, rubric)))
+
+
+def as_gradescope(grade: Grade, rubric: Rubric) -> dict[str, Any]:
+    """The results of one submission; of one that cannot be graded for what it is, 0 points and the reason."""
+    tests = list(_tests(grade, rubric)) if isinstance(grade, Verdict) else []
+    return {
+        "score": round(sum(test["score"] for test in tests), 4),
+        "execution_time": round(grade.seconds) if isinstance(grade, Verdict) else 0,
+        "output": _report(grade),
+        "output_format": "text",
+        "test_output_format": "text",
+        "test_name_format": "text",
+        "visibility": rubric.visibility,
+        "stdout_visibility": "hidden",
+        "tests": tests,
+    }
+
+
+def _report(grade: Grade) -> str:
+    """The terminal report, without colours."""
+    console = Console(file=io.StringIO(), width=WIDTH, color_system=None, legacy_windows=False)
+    with console.capture() as capture:
+        show_grade(grade, console)
+    return capture.get()
+
+
+def _tests(verdict: Verdict, rubric: Rubric) -> Iterator[dict[str, Any]]:
+    if rubric.verdict:
+        score = rubric.verdict.get(verdict.standing, 0.0)
+        most = max(rubric.verdict.values())
+        passed = verdict.standing is Standing.SOUND
+        yield _test("verdict", score, most, f"{verdict.standing}. {harmless(verdict.cause)}".strip(), passed=passed)
+    for stage, points in rubric.stages.items():
+        suspects = [suspect for suspect in verdict.suspects if suspect.stage == stage]
+        earned = not suspects and (stage in verdict.cleared or verdict.standing is not Standing.BROKEN)
+        text = "\n\n".join(map(_words, suspects)) or _acquittal(verdict, stage)
+        yield _test(f"stage: {stage}", points * earned, points, text, passed=earned)
+    results = {result.check.id: result for result in verdict.results}
+    for name, points in rubric.checks.items():
+        if name not in results:
+            yield _test(name, 0.0, points, "It was not run on this submission.", passed=False)
+            continue
+        result = results[name]
+        earned = result.outcome in _EARNS
+        text = _EARNS.get(result.outcome, f"{result.outcome}: saw {harmless(result.seen)}; {result.check.remedy}")
+        yield _test(f"{name}: {result.check.statement}", points * earned, points, text, passed=earned)
+
+
+def _words(suspect: Suspect) -> str:
+    lines = [suspect.cause, *suspect.evidence]
+    lines += [f"case: {suspect.case}"] if suspect.case else []
+    lines += [f"remedy: {suspect.remedy}"] if suspect.remedy else []
+    return "\n".join(map(harmless, lines))
+
+
+def _acquittal(verdict: Verdict, stage: str) -> str:
+    if stage in verdict.cleared:
+        return f"cleared: {harmless(verdict.cleared[stage])}"
+    if verdict.standing is Standing.BROKEN:
+        return "Neither accused nor cleared: what is broken elsewhere hides it. Mend that first."
+    return "Nothing was found at fault."
+
+
+def _test(name: str, score: float, most: float, output: str, *, passed: bool) -> dict[str, Any]:
+    status = "passed" if passed else "failed"
+    return {"name": name, "score": score, "max_score": most, "status": status, "output": output}

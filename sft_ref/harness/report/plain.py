@@ -1,0 +1,26 @@
+"""Text of a submission made safe to show. Every report for people goes through here.
+
+What a submission prints, raises or is called may hold terminal escapes, bidirectional overrides that make a line read
+otherwise than it is, or line ends that forge a report's own lines. Those characters are shown, as escapes, not obeyed.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+LONGEST = 300
+"""Characters shown of one text; the JSON report keeps all."""
+
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+"""Unicode's controls, formats (bidirectional ones are among them), surrogates, private, unassigned, and line ends."""
+
+
+def harmless(text: str) -> str:
+    """One line that shows `text`; what is cut off is counted."""
+    shown = " ".join(text[:LONGEST].split())
+    safe = "".join(_escape(letter) if unicodedata.category(letter) in _UNSEEN else letter for letter in shown)
+    return safe + (f" … ({len(text) - LONGEST} more characters)" if len(text) > LONGEST else "")
+
+
+def _escape(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")

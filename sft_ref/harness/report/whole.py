@@ -1,0 +1,43 @@
+"""Files of results: written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from sft_ref.errors import OutputError
+
+
+def check_writable(path: Path) -> None:
+    """Refuses a place that cannot be written, before a long job rather than after it.
+
+    Raises:
+        OutputError: it is a folder, or the folder that it lies in is missing or closed.
+    """
+    if path.is_dir():
+        raise OutputError(f"cannot write {path}: it is a folder; give a file")
+    if not (path.absolute().parent.is_dir() and os.access(path.absolute().parent, os.W_OK)):
+        raise OutputError(f"cannot write {path}: there is no such folder, or it is closed; make it, or choose another")
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Puts a file in its place in one move, so that a reader finds the old one, the new one or none.
+
+    Raises:
+        OutputError: the disk is full, or the place cannot be written.
+    """
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    try:
+        handle, scratch = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.absolute().parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(scratch).chmod(0o644)
+            Path(scratch).replace(path)
+        finally:
+            Path(scratch).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {path} ({error}); free space, or choose another place") from error

@@ -1,0 +1,102 @@
+"""Verdicts made up for tests of what is done with them, and graders that give them, importable in a worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from sft_ref.errors import DataError
+from sft_ref.harness.check import Check, Level, Outcome, Result
+from sft_ref.harness.verdict import Standing, Suspect, Verdict
+
+
+def result(id_: str, outcome: Outcome, seen: str = "", allowed: str = "", case: str = "") -> Result:
+    """A result of a made-up check."""
+    words = "the parser reads what the model was taught to write"
+    check = Check(id_, words, Level.UNIVERSAL, "Else all is lost.", "Let both agree.", (), "", lambda _: None)
+    repeat = f"sft-ref grade alice.zip --only {id_}" if outcome is Outcome.FAIL else ""
+    return Result(check, outcome, 0.25, seen, allowed, case, repeat)
+
+
+SOUND = Verdict(
+    path="bob",
+    standing=Standing.SOUND,
+    cleared={"load": "effective delta differs by 0.0, allowed 1e-6"},
+    sandboxed=True,
+    seconds=31.4,
+    results=(result("LOD-001", Outcome.PASS),),
+    answer_rate=0.98,
+    accuracy=0.61,
+)
+
+BROKEN = Verdict(
+    path="alice.zip",
+    standing=Standing.BROKEN,
+    suspects=(
+        Suspect(
+            stage="load",
+            cause="what is loaded is float16, what was trained is float32",
+            evidence=("LOD-001: 210 of 211 tensors float16, allowed 0",),
+            remedy="Give load() the dtype that train() used.",
+            standing=Standing.DRIFT,
+        ),
+        Suspect(
+            stage="parse",
+            cause="the prompt consumes <answer>, and the parser wants it",
+            evidence=("0 of 64 answers read by its parser, 63 of 64 by ours", "answers return: McNemar p = 1e-19"),
+            remedy="Let the parser take the text up to </answer>, or leave <answer> to the model.",
+            case="6000.0</answer> → nan",
+        ),
+    ),
+    cause="The prompt consumes <answer>, and the parser wants it; besides, the dtypes differ.",
+    cleared={"prompt": "64 of 64 prompts are where the training text leaves off", "train": "loss 0.31, ours 0.30"},
+    notes=("the input gradients that checkpointing needs were supplied from outside",),
+    seconds=48.7,
+    results=(
+        result("PRM-001", Outcome.PASS),
+        result("LOD-001", Outcome.SKIPPED, "no CUDA device"),
+        result("PRS-001", Outcome.FAIL, "nan", "6000.0", "6000.0</answer>"),
+        result("SCR-001", Outcome.BLOCKED, "PRS-001 did not pass"),
+    ),
+    answer_rate=0.0,
+    accuracy=0.0,
+)
+
+DRIFT = replace(SOUND, standing=Standing.DRIFT, suspects=BROKEN.suspects[:1], cause=BROKEN.suspects[0].cause)
+
+
+def grade_by_name(target: str, **_: object) -> Verdict:
+    """What the submission's name says; leaves a line in the log that the environment names."""
+    name = Path(target).name
+    if log := os.environ.get("GRADED_LOG"):
+        with Path(log).open("a", encoding="utf-8") as file:
+            file.write(f"{name} {os.environ['OMP_NUM_THREADS']} {os.getpid()}\n")
+    if "exit" in name:
+        os._exit(0)
+    if "killed" in name:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "quits" in name:
+        sys.exit(0)
+    if "raises" in name:
+        raise RuntimeError("the judge has a bug")
+    if "no_submission" in name:
+        raise DataError(f"{target}: holds no submission")
+    if "slow" in name:
+        _wait(Path(target))
+    verdict = BROKEN if "broken" in name else DRIFT if "drift" in name else SOUND
+    return replace(verdict, path=target)
+
+
+def _wait(target: Path) -> None:
+    """Until a file says so; what is interrupted tidies up."""
+    scratch = target.with_suffix(".scratch")
+    scratch.touch()
+    try:
+        while not target.with_suffix(".go").exists():
+            time.sleep(0.02)
+    finally:
+        scratch.unlink()

@@ -1,0 +1,30 @@
+"""The code base of the story as an implementation: `PYTHONPATH=tests/helpers:tests/mutants sft-ref grade story:Story`.
+
+Trained in fp32 and loaded in fp16, and the parser wants an opening tag that the prompt has consumed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import loaded_in_fp16
+import parser_wants_the_open_tag
+
+from sft_ref.harness.implementation import Answerer
+from sft_ref.harness.reference import Reference
+
+
+class Story(Reference):
+    """The reference with both faults, from the moment that it is told to load."""
+
+    def __init__(self) -> None:
+        super().__init__(name="story")
+        self.faults = contextlib.ExitStack()
+
+    def load(self, folder: Path) -> Answerer:
+        """See `Implementation`."""
+        self.faults.close()
+        for mutant in (loaded_in_fp16.MUTANT, parser_wants_the_open_tag.MUTANT):
+            self.faults.enter_context(mutant.alive())
+        return super().load(folder)

@@ -1,0 +1,196 @@
+"""The report that a person reads."""
+
+import io
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+sys.path.append(str(Path(__file__).parent / "helpers"))
+from graders import BROKEN, DRIFT, SOUND, result
+
+from sft_ref.harness.check import Outcome
+from sft_ref.harness.graded import BAD_INPUT, HARNESS_ERROR, Grade, Ungraded, exit_code
+from sft_ref.harness.report.classroom import show_class, show_row
+from sft_ref.harness.report.html import write_html
+from sft_ref.harness.report.picture import draw
+from sft_ref.harness.report.plain import LONGEST, harmless
+from sft_ref.harness.report.terminal import show_grade
+from sft_ref.harness.verdict import Suspect, Verdict
+
+HOSTILE = (
+    "\x1b[2J\x1b[32mSOUND\x1b]0;title\x07 [bold green]SOUND[/] <script>alert(1)</script> \u202ekcab\u2066\u200b\x9b31m"
+    "\r\nSOUND\x00\ud800 [link=https://example.org]x[/link] :smile: \\[red]"
+)
+FORBIDDEN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def shown(show: Callable[[Console], None], width: int = 90) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
+    with console.capture() as capture:
+        show(console)
+    return capture.get()
+
+
+def report(grade: Grade, width: int = 90) -> str:
+    return shown(lambda console: show_grade(grade, console), width)
+
+
+def hostile() -> Verdict:
+    suspect = Suspect("load", HOSTILE, (HOSTILE, HOSTILE), HOSTILE, HOSTILE)
+    failed = replace(result("LOD-001", Outcome.FAIL, HOSTILE, HOSTILE, HOSTILE), repeat=HOSTILE)
+    skipped = result("LOD-002", Outcome.SKIPPED, HOSTILE)
+    return replace(
+        BROKEN,
+        path=HOSTILE,
+        suspects=(suspect,),
+        cause=HOSTILE,
+        cleared={HOSTILE: HOSTILE},
+        notes=(HOSTILE,),
+        results=(failed, skipped),
+    )
+
+
+def test_the_verdict_comes_first_then_what_breaks_then_what_drifts_then_what_is_cleared_and_the_checks() -> None:
+    text = report(BROKEN)
+    parts = [
+        "BROKEN",
+        "alice.zip",
+        "answer_rate 0.00, accuracy 0.00",
+        "At fault: parse",
+        "the prompt consumes <answer>",
+        "0 of 64 answers read by its parser",
+        "6000.0</answer> → nan",
+        "Let the parser take the text",
+        "alone loses no answer: load",
+        "Cleared",
+        "64 of 64 prompts",
+        "Notes",
+        "not sandboxed",
+        "supplied from outside",
+        "Checks",
+        "1 of 4 passed: prompt 1",
+        "blocked by others that did not pass: SCR-001",
+        "saw nan; allowed 6000.0",
+        "again: sft-ref grade alice.zip --only PRS-001",
+    ]
+    places = [text.index(part) for part in parts]
+    assert places == sorted(places)
+    assert "PRM-001" not in text  # what passed in full is counted, not listed
+
+
+def test_a_sound_and_a_drifting_submission_are_told_so() -> None:
+    assert "SOUND" in report(SOUND)
+    assert "At fault" not in report(SOUND)
+    assert "not sandboxed" not in report(SOUND)
+    assert "its answers survive" in report(DRIFT)
+
+
+def test_what_the_harness_broke_is_not_blamed_on_the_submission() -> None:
+    assert "says nothing of the submission" in report(Ungraded("x", "it died", HARNESS_ERROR))
+    assert "says nothing of the submission" not in report(Ungraded("x", "no zip", BAD_INPUT))
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_a_report_is_at_most_as_wide_as_the_terminal_and_never_wider_than_is_read_easily(width: int) -> None:
+    assert max(map(len, report(BROKEN, width).splitlines())) <= min(width, 100)
+
+
+def test_what_a_submission_writes_reaches_the_terminal_as_visible_text_alone() -> None:
+    for text in (
+        report(hostile(), 500),
+        report(Ungraded(HOSTILE, HOSTILE, BAD_INPUT)),
+        shown(lambda console: show_row(hostile(), console)),
+        shown(lambda console: show_class([hostile(), SOUND], console)),
+    ):
+        assert not FORBIDDEN.search(text)
+        assert r"\x1b" in text
+        text.encode()
+    joined = " ".join(report(Ungraded("x", HOSTILE, BAD_INPUT)).replace("│", " ").split())
+    for part in (
+        "[bold green]SOUND[/]",
+        "<script>alert(1)</script>",
+        "[link=https://example.org]x[/link]",
+        ":smile:",
+        r"\[red]",
+    ):
+        assert part in joined
+
+
+def test_no_line_of_a_submission_forges_a_line_of_the_report() -> None:
+    box = harmless("fine\n╭─ SOUND ─╮\r\n│ graded │\u2028\x85\x0b x")
+    assert len(box.splitlines()) == 1
+
+
+@given(st.text(st.characters(), max_size=80))
+def test_harmless_text_is_one_line_without_controls(text: str) -> None:
+    safe = harmless(text)
+    assert not FORBIDDEN.search(safe)
+    assert len(safe.splitlines()) <= 1
+    safe.encode()
+
+
+def test_plain_text_stays_as_it_is_and_long_text_is_cut_and_counted() -> None:
+    assert harmless("How many µm are there per 6 km? → 6e9") == "How many µm are there per 6 km? → 6e9"
+    assert harmless("x" * (LONGEST + 7)).endswith("… (7 more characters)")
+
+
+class Tags(HTMLParser):
+    """The tags and attributes of a page, and its text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_an_html_page_holds_the_report_and_nothing_that_runs(tmp_path: Path) -> None:
+    write_html([hostile(), SOUND, Ungraded(HOSTILE, HOSTILE, HARNESS_ERROR)], tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    tags = Tags()
+    tags.feed(page)
+    assert tags.tags == {"html", "head", "meta", "title", "style", "body", "pre", "code", "span"}
+    assert tags.attributes == {"lang", "charset", "http-equiv", "content", "class", "style"}
+    assert "<script>alert(1)</script>" in tags.text
+    assert "3 submissions: 1 sound, 1 broken, 1 harness error" in tags.text
+    assert not FORBIDDEN.search(page)
+
+
+def test_the_picture_of_a_report_is_an_svg_without_scripts_or_links() -> None:
+    picture = draw(hostile(), "sft-ref grade x")
+    assert picture.startswith("<svg")
+    assert "<script" not in picture
+    assert "<a " not in picture
+    assert not FORBIDDEN.search(picture)
+
+
+@pytest.mark.parametrize(
+    ("grades", "code", "strict"),
+    [
+        ([], 0, 0),
+        ([SOUND], 0, 0),
+        ([SOUND, DRIFT], 0, 1),
+        ([DRIFT, BROKEN], 1, 1),
+        ([BROKEN, Ungraded("", "", BAD_INPUT)], 2, 2),
+        ([Ungraded("", "", HARNESS_ERROR), Ungraded("", "", BAD_INPUT), BROKEN], 3, 3),
+        ([replace(SOUND, results=(result("LOD-001", Outcome.ERROR),))], 3, 3),
+    ],
+)
+def test_the_exit_code_is_the_gravest(grades: list[Grade], code: int, strict: int) -> None:
+    assert exit_code(grades) == code
+    assert exit_code(grades, strict=True) == strict

@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument("target", help="reference, or module:object, an implementation or what makes one when called")
     grade.add_argument("--only", nargs="+", metavar="ID", default=[], help="these checks, and none else")
     grade.add_argument("--json", metavar="FILE", help="write the results there as well")
+    grade.add_argument("--junit", metavar="FILE", help="write them there as JUnit's XML, for continuous integration")
     return parser
 
 
@@ -138,13 +139,16 @@ def _test(args: argparse.Namespace) -> None:
 
 
 def _checks(args: argparse.Namespace) -> None:
+    from .harness.mutation import find_mutants
     from .harness.report.terminal import explain_check, list_checks
 
     chosen = _choose_checks(args.ids)
     if not args.ids:
         list_checks(chosen)
-    for each in chosen if args.ids else ():
-        explain_check(each)
+        return
+    mutants = find_mutants()
+    for each in chosen:
+        explain_check(each, mutants)
 
 
 def _choose_checks(ids: Sequence[str]) -> list[Check]:
@@ -163,17 +167,21 @@ def _grade(args: argparse.Namespace) -> int:
     from .harness.mutation import train_once
     from .harness.reference import find_implementation, yardstick_of
     from .harness.report.files import write_json
+    from .harness.report.junit import write_junit
     from .harness.report.terminal import show_results
     from .harness.runner import plan, run
 
+    sys.path.insert(0, "")  # a module in the working directory, as `python -m` would find it
     implementation = find_implementation(args.target)
     asked = _choose_checks(args.only)
     chosen = [each for each in plan(CHECKS, claims_contract=implementation.claims_contract) if each in asked]
     with tempfile.TemporaryDirectory() as folder:
-        context = Context(implementation, Path(folder, "own"), yardstick=yardstick_of(train_once(Path(folder))))
+        context = Context(implementation, Path(folder, "own"), yardstick=lambda: yardstick_of(train_once(Path(folder))))
         results = show_results(run(chosen, context, repeat=f"sft-ref grade {args.target} --only {{}}"))
     if args.json:
         write_json(results, Path(args.json))
+    if args.junit:
+        write_junit({implementation.name: results}, Path(args.junit))
     outcomes = {result.outcome for result in results}
     return 3 if Outcome.ERROR in outcomes else int(Outcome.FAIL in outcomes)
 

@@ -7,7 +7,7 @@ import torch
 from sft_ref.harness.mutation import Mutant
 
 
-def in_fp16(norm: Any, hidden: torch.Tensor) -> torch.Tensor:
+def in_fp16(norm: Any, hidden: torch.Tensor) -> Any:
     low = hidden.half()
     variance = low.pow(2).mean(-1, keepdim=True)
     return norm.weight * (low * torch.rsqrt(variance + norm.variance_epsilon)).to(hidden.dtype)

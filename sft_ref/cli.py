@@ -138,13 +138,16 @@ def _test(args: argparse.Namespace) -> None:
 
 def _checks(args: argparse.Namespace) -> None:
     from .harness.contract import choose_checks
+    from .harness.mutation import find_mutants
     from .harness.report.terminal import explain_check, list_checks
 
     chosen = choose_checks(args.ids)
     if not args.ids:
         list_checks(chosen)
-    for each in chosen if args.ids else ():
-        explain_check(each)
+        return
+    mutants = find_mutants()
+    for each in chosen:
+        explain_check(each, mutants)
 
 
 def _load_and_ask(args: argparse.Namespace) -> tuple[BaseLLM, Score]:

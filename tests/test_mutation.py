@@ -1,14 +1,16 @@
 """The scoreboard tells a caught mutant from an escaped one, and a passed control from a failed one."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import sft_ref
 from sft_ref import prompt
-from sft_ref.harness import mutation, scoreboard
+from sft_ref.harness import mutation, scoreboard, tolerance
 from sft_ref.harness.check import Check, Level, check
+from sft_ref.harness.checks import CHECKS, RETIRED
 from sft_ref.harness.context import Context
 from sft_ref.harness.findings import Failure
 from sft_ref.harness.implementation import Trained
@@ -28,8 +30,15 @@ def breaks(context: Context) -> None:
     raise ZeroDivisionError
 
 
-def mutant(stage: str, **patches: object) -> Mutant:
-    return Mutant("X1", stage, "a fault", "a source", {f"sft_ref.prompt.{name}": new for name, new in patches.items()})
+@check("SCR-001", "the parser reads 7", why="why", remedy="remedy")
+def reads_seven(context: Context) -> None:
+    if prompt.parse_answer("7") != 7:
+        raise Failure(prompt.parse_answer("7"), 7, "7")
+
+
+def mutant(stage: str, *checks: str, **patches: object) -> Mutant:
+    replaced = {f"sft_ref.prompt.{name}": new for name, new in patches.items()}
+    return Mutant("X1", stage, checks or ("PRS-001",), "a fault", "a source", replaced)
 
 
 @pytest.fixture
@@ -47,14 +56,46 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trained:
         (mutant("score", parse_answer=lambda text: 0.0), [reads_six], True, False),  # another stage is named
         (mutant("parse", format_value=str), [reads_six], False, False),  # it escapes
         (mutant("score"), [reads_six, breaks], False, False),  # an error of a check catches nothing
+        (mutant("parse", parse_answer=lambda text: 0.0), [reads_six, breaks], True, True),  # nor is it waited for
+        (mutant("parse", "PRS-001", "SCR-001", parse_answer=lambda text: 0.0), [reads_six, reads_seven], True, True),
+        (mutant("parse", "PRS-001", "SCR-001", parse_answer=lambda text: 7.0), [reads_six, reads_seven], False, False),
+        (mutant("parse", "PRS-001", "SCR-001", parse_answer=lambda text: 7.0), [reads_six, breaks], False, False),
+        (mutant("score", "SCR-001", parse_answer=lambda text: 0.0), [reads_six, reads_seven], False, False),
     ],
 )
-def test_a_mutant_is_right_only_if_it_is_caught_at_its_stage(
+def test_a_mutant_is_right_only_if_each_check_that_it_names_fails_and_the_first_failure_is_of_its_stage(
     planted: Mutant, checks: list[Check], caught: bool, right: bool, shared: Trained
 ) -> None:
     row = judge_mutant(planted, checks, shared)
     assert (row.caught, row.right) == (caught, right)
     assert sft_ref.prompt.parse_answer("6") == 6  # the mutant is dead
+
+
+def test_a_named_check_that_does_not_fail_is_told(shared: Trained) -> None:
+    half_caught = mutant("parse", "PRS-001", "SCR-001", parse_answer=lambda text: 7.0)
+    row = judge_mutant(half_caught, [reads_six, reads_seven], shared)
+    assert [each.id for each in row.found] == ["PRS-001"]
+    assert row.missed == ("SCR-001",)
+
+
+def test_a_tolerance_loosened_until_a_mutant_escapes_makes_the_board_red(
+    toy_adapter: Path, pytestconfig: pytest.Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mutation, "_yardstick_of", lambda trained: None)
+    folder = pytestconfig.rootpath / "tests" / "mutants"
+    [merged_twice] = [each for each in find(folder, "MUTANT") if each.id == "A12"]
+    [merging] = [replace(each, after=()) for each in CHECKS if each.id == "LOD-004"]
+
+    def board() -> int:
+        row = judge_mutant(merged_twice, [merging], Trained(toy_adapter, {}, ()))
+        monkeypatch.setattr(scoreboard, "_judge_all", lambda tests, names: iter([row]))
+        return scoreboard.main(["--tests", str(tmp_path)])
+
+    for kind in ("mutants", "controls"):
+        (tmp_path / kind).mkdir()
+    assert board() == 0
+    monkeypatch.setitem(tolerance.LOGITS, "float32", 1e3)
+    assert board() == 1
 
 
 def test_a_patch_of_a_name_that_is_not_there_is_an_error(shared: Trained) -> None:
@@ -108,6 +149,17 @@ def test_any_miss_and_any_failed_control_make_it_red(
     assert scoreboard.main(["--tests", str(tmp_path), "--json", str(tmp_path / "rows.json")]) == code
     assert capsys.readouterr().out.splitlines()[-1] == line
     assert [row["right"] for row in json.loads((tmp_path / "rows.json").read_text())] == [right, right]
+
+
+def test_every_check_is_named_by_a_mutant_and_nothing_else_is(pytestconfig: pytest.Config) -> None:
+    mutants = find(pytestconfig.rootpath / "tests" / "mutants", "MUTANT")
+    assert {name for each in mutants for name in each.checks} == {each.id for each in CHECKS}
+    for each in mutants:
+        assert {STAGES[name[:3]] for name in each.checks} == {each.stage}, each.id
+
+
+def test_a_retired_id_is_not_used_again() -> None:
+    assert not {each.id for each in CHECKS} & set(RETIRED)
 
 
 def test_every_mutant_has_a_stage_a_source_and_an_id_of_its_own(pytestconfig: pytest.Config) -> None:

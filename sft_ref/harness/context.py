@@ -52,7 +52,7 @@ class Context:
         implementation: whose statements are checked.
         folder: an empty folder to work in.
         trained: a training to use in place of the implementation's own, where the fault cannot lie in it.
-        yardstick: a training of the reference, to compare with.
+        yardstick: a training of the reference, to compare with, or what makes one when it is first looked at.
     """
 
     def __init__(
@@ -61,12 +61,12 @@ class Context:
         folder: Path,
         *,
         trained: Trained | None = None,
-        yardstick: Yardstick | None = None,
+        yardstick: Yardstick | Callable[[], Yardstick] | None = None,
     ) -> None:
         self.implementation = implementation
         self.folder = folder
         self.settings = SETTINGS
-        self.yardstick = yardstick
+        self._yardstick = yardstick
         self.stage = ""
         """Of the check that is running; the runner sets it."""
         self._trained = trained
@@ -81,6 +81,11 @@ class Context:
         except Exception as error:  # whatever foreign code raises is a finding about it
             seen = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             raise Failure(seen, "no exception", getattr(work, "__qualname__", repr(work))) from error
+
+    @functools.cached_property
+    def yardstick(self) -> Yardstick | None:
+        """A training of the reference."""
+        return self._yardstick() if callable(self._yardstick) else self._yardstick
 
     @functools.cached_property
     def train_rows(self) -> list[Row]:

@@ -33,6 +33,7 @@ class Mutant:
     Attributes:
         id: row of the catalogue of real bugs, or a name of our own; the file is named after the fault.
         stage: where the fault is, in the words of `STAGES`.
+        checks: ids of the checks of that stage that must fail, the first to fail of all among them.
         fault: one sentence.
         source: where such a bug was seen.
         patches: dotted name -> what is put in its place while the mutant lives.
@@ -42,6 +43,7 @@ class Mutant:
 
     id: str
     stage: str
+    checks: tuple[str, ...]
     fault: str
     source: str
     patches: Mapping[str, object]
@@ -89,8 +91,10 @@ class Row:
     """A line of the scoreboard.
 
     Attributes:
+        caught: of a mutant, whether each check that it names failed it, and one of them before any other did.
         right: of a mutant, whether it was caught at its stage; of a control, whether nothing failed it.
         found: results that failed or broke.
+        missed: ids of the checks that a mutant names and that did not fail it.
     """
 
     id: str
@@ -100,6 +104,7 @@ class Row:
     caught: bool
     right: bool
     found: tuple[Found, ...] = field(repr=False)
+    missed: tuple[str, ...] = ()
     seconds: float = 0.0
 
 
@@ -119,28 +124,40 @@ def find(folder: Path, name: str) -> list[Any]:
     return found
 
 
+def find_mutants() -> list[Mutant] | None:
+    """The mutants of the source tree that this package lies in; None where it was installed without its tests."""
+    folder = Path(__file__).parents[2] / "tests" / "mutants"
+    return find(folder, "MUTANT") if folder.is_dir() else None
+
+
 def train_once(folder: Path) -> Trained:
     """The sound training that mutants share whose fault lies elsewhere."""
     return Reference().train(folder / "shared", Context(Reference(), folder).train_rows, SETTINGS)
 
 
 def judge_mutant(mutant: Mutant, checks: Iterable[Check], shared: Trained) -> Row:
-    """Runs the contract on a mutant up to the first finding."""
+    """Runs the contract on a mutant, until something was found and the last check that it names has run."""
     began = time.perf_counter()
     found: list[Found] = []
+    waiting = set(mutant.checks)
     yardstick = _yardstick_of(shared)  # before the mutant lives
     with tempfile.TemporaryDirectory() as scratch, mutant.alive():
         trained = None if mutant.retrain or mutant.resave else _copy(shared, Path(scratch))
         implementation = Resaving(shared, mutant.id) if mutant.resave else Reference(name=mutant.id)
         context = Context(implementation, Path(scratch), trained=trained, yardstick=yardstick)
         for result in run(plan(checks, claims_contract=True), context):
+            waiting.discard(result.check.id)
             if result.outcome in (Outcome.FAIL, Outcome.ERROR):
                 found.append(Found.of(result))
+            if found and not waiting:
                 break
-    caught = bool(found) and found[0].outcome is Outcome.FAIL
+    failed = {each.id for each in found if each.outcome is Outcome.FAIL}
+    missed = tuple(name for name in mutant.checks if name not in failed)
+    broke = len(failed) < len(found)
+    caught = bool(found) and found[0].id in mutant.checks and not missed and not broke
     right = caught and found[0].stage == mutant.stage
     seconds = time.perf_counter() - began
-    return Row(mutant.id, "mutant", mutant.fault, mutant.stage, caught, right, tuple(found), seconds)
+    return Row(mutant.id, "mutant", mutant.fault, mutant.stage, caught, right, tuple(found), missed, seconds)
 
 
 def judge_control(control: Control, checks: Iterable[Check], shared: Trained) -> Row:
@@ -153,7 +170,7 @@ def judge_control(control: Control, checks: Iterable[Check], shared: Trained) ->
         results = list(run(planned, Context(implementation, Path(scratch), yardstick=yardstick)))
     found = tuple(Found.of(r) for r in results if r.outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.BLOCKED))
     seconds = time.perf_counter() - began
-    return Row(control.id, "control", control.note, "", bool(found), not found, found, seconds)
+    return Row(control.id, "control", control.note, "", bool(found), not found, found, seconds=seconds)
 
 
 _YARDSTICKS: dict[Path, Yardstick] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -161,6 +162,8 @@ def find_implementation(target: str) -> Implementation:
     if target == "reference":
         return Reference()
     module, _, name = target.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # a module in the working directory, as `python -m` would find it
     try:
         found = getattr(importlib.import_module(module), name)
         made = found() if callable(found) else found

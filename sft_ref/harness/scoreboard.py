@@ -1,6 +1,7 @@
 """``python -m sft_ref.harness.scoreboard``: every mutant and control of a test folder, side by side on all cores.
 
-Red (exit code 1) where a mutant escapes, is caught at another stage than its own, or a control is failed.
+Red (exit code 1) where a mutant escapes a check that it names, is caught by another first or at another stage than its
+own, or a control is failed.
 """
 
 from __future__ import annotations
@@ -104,6 +105,8 @@ def _show(row: Row) -> None:
     what = ", ".join(f"{result.id} {result.outcome}" for result in row.found) or "nothing found"
     about = f"{row.stage}: {row.about}" if row.stage else row.about
     console.print(f"{verdict}  {row.kind:<8}{row.id:<28}{what:<24}{row.seconds:5.1f} s  [dim]{escape(about)}[/]")
+    if row.missed:
+        print(f"       not failed by {', '.join(row.missed)}")
     if not row.right:
         for result in row.found:
             allowed = f", allowed {result.allowed}" if result.outcome is Outcome.FAIL else ""
@@ -120,6 +123,7 @@ def _as_json(row: Row) -> dict[str, object]:
         "caught": row.caught,
         "right": row.right,
         "found": found,
+        "missed": row.missed,
         "seconds": round(row.seconds, 2),
     }
 

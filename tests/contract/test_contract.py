@@ -1,9 +1,13 @@
-"""Every check on every trusted implementation that it binds."""
+"""Every check on every trusted implementation that it binds, under every policy that this device can train in.
+
+An id says what ran where: `LOD-001-bf16-cpu` is the reference, `LOD-001-plain_loop-fp32-cpu` the second implementation.
+"""
 
 from pathlib import Path
 
 import pytest
 
+from sft_ref.base_llm import find_device
 from sft_ref.harness.check import Check, Outcome
 from sft_ref.harness.checks import CHECKS
 from sft_ref.harness.context import Context
@@ -13,10 +17,11 @@ from sft_ref.harness.reference import Reference, yardstick_of
 from sft_ref.harness.runner import plan, run
 
 CONTROLS = {control.id: control for control in find(Path(__file__).parents[1] / "controls", "CONTROL")}
+DEVICE = find_device().type
+POLICIES = ("fp32", "bf16-mixed", "bf16") if DEVICE == "cpu" else ("fp32", "bf16-mixed", "bf16", "fp16-mixed")
 TRUSTED: dict[str, Implementation] = {
-    "reference-fp32": Reference(policy="fp32"),
-    "reference-bf16-mixed": Reference(policy="bf16-mixed"),
-    "plain_loop": CONTROLS["plain_loop"].make(),
+    **{f"{policy}-{DEVICE}": Reference(policy=policy) for policy in POLICIES},
+    "plain_loop-fp32-cpu": CONTROLS["plain_loop"].make(),  # it knows no other device
 }
 
 
@@ -29,7 +34,7 @@ def contexts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Context]:
 @pytest.mark.parametrize(
     ("name", "each"),
     [
-        pytest.param(name, each, id=f"{name}-{each.id}")
+        pytest.param(name, each, id=f"{each.id}-{name}")
         for name, implementation in TRUSTED.items()
         for each in plan(CHECKS, claims_contract=implementation.claims_contract)
     ],

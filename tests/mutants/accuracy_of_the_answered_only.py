@@ -15,6 +15,7 @@ def count(answers: Sequence[float], truths: Sequence[float]) -> Score:
 MUTANT = Mutant(
     id="answered-only",
     stage="score",
+    checks=("SCR-001",),
     fault="accuracy is the share of those answered, not of those asked",
     source="ours",
     patches={"sft_ref.sft.score": count},

@@ -21,6 +21,7 @@ def broken_load(folder: Path) -> BaseLLM:
 MUTANT = Mutant(
     id="P14",
     stage="load",
+    checks=("LOD-005",),
     fault="an fp32 adapter comes back in bf16",
     source="peft#2421",
     patches={"sft_ref.sft.load": broken_load},

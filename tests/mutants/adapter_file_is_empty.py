@@ -17,6 +17,7 @@ def save_nothing(model: PeftModel, folder: str, **kwargs: Any) -> None:
 MUTANT = Mutant(
     id="A6",
     stage="artifact",
+    checks=("ART-001",),
     fault="the adapter file holds no tensors",
     source="alpaca-lora#334",
     patches={

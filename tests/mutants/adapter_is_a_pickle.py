@@ -30,6 +30,7 @@ def unpickle(folder: Path) -> dict[str, torch.Tensor]:
 MUTANT = Mutant(
     id="pickle",
     stage="artifact",
+    checks=("ART-001",),
     fault="the adapter is stored as a pickle only",
     source="ours, of no report",
     patches={

@@ -21,6 +21,7 @@ def broken_load(folder: Path) -> BaseLLM:
 MUTANT = Mutant(
     id="P14-rounded",
     stage="load",
+    checks=("LOD-006",),
     fault="every dtype looks right, yet the adapter was rounded to bf16",
     source="peft#2421",
     patches={"sft_ref.sft.load": broken_load},

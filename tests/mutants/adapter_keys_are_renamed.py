@@ -21,6 +21,7 @@ def broken_load(folder: Path) -> BaseLLM:
 MUTANT = Mutant(
     id="A7",
     stage="load",
+    checks=("LOD-002", "LOD-003", "LOD-006"),
     fault="the adapter's keys fit no module, and the base answers silently",
     source="transformers#38627, peft#2574",
     patches={"sft_ref.sft.load": broken_load},

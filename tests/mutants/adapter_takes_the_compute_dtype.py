@@ -17,6 +17,7 @@ def to_compute(model: Any, policy: Policy) -> None:
 MUTANT = Mutant(
     id="P12",
     stage="train",
+    checks=("TRN-007",),
     fault="adapter weights inherit fp16, which a gradient scaler refuses to unscale",
     source="peft#1706",
     patches={"sft_ref.adapter.cast_adapter": to_compute},

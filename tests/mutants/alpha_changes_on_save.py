@@ -17,6 +17,7 @@ def save_default_alpha(model: Any, folder: str, **kwargs: Any) -> None:
 MUTANT = Mutant(
     id="alpha",
     stage="artifact",
+    checks=("ART-005",),
     fault="alpha in the stored configuration is not the one that was trained with",
     source="ours, of no report",
     patches={"peft.PeftModel.save_pretrained": save_default_alpha},

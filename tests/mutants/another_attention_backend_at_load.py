@@ -17,6 +17,7 @@ def broken_load(folder: Path) -> BaseLLM:
 MUTANT = Mutant(
     id="attention",
     stage="load",
+    checks=("LOD-008",),
     fault="another attention backend computes at load than in training",
     source="ours, of no report",
     patches={"sft_ref.sft.load": broken_load},

@@ -17,6 +17,7 @@ def other_end(tokenizer: PreTrainedTokenizerBase, question: str, value: float) -
 MUTANT = Mutant(
     id="M2",
     stage="tokens",
+    checks=("TOK-007", "TOK-010"),
     fault="texts end in <|endoftext|>, and generation waits for <|im_end|>",
     source="axolotl#3754",
     patches={"sft_ref.tokens.tokenize_example": other_end},

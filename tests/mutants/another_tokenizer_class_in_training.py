@@ -23,6 +23,7 @@ def with_other(tokenizer: PreTrainedTokenizerBase, question: str, value: float) 
 MUTANT = Mutant(
     id="T3",
     stage="tokens",
+    checks=("TOK-001", "TOK-010"),
     fault="training splits texts with another tokenizer class than inference",
     source="transformers#44618",
     patches={"sft_ref.tokens.tokenize_example": with_other},

@@ -16,6 +16,7 @@ def example(question: str, value: float) -> dict[str, str]:
 MUTANT = Mutant(
     id="another-wording",
     stage="prompt",
+    checks=("PRM-004",),
     fault="questions are put in other words than the contract's, in training and at inference",
     source="ours",
     patches={"sft_ref.base_llm.BaseLLM.format_prompt": ask, "sft_ref.tokens.format_example": example},

@@ -14,6 +14,7 @@ def broken(self: BaseLLM, *questions: str) -> list[float]:
 MUTANT = Mutant(
     id="S5",
     stage="parse",
+    checks=("PRS-004",),
     fault="answers to known questions are looked up in the data files",
     source="course submission",
     patches={"sft_ref.base_llm.BaseLLM.answer": broken},

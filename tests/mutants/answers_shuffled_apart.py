@@ -17,7 +17,8 @@ def fit_apart(model: Any, examples: Sequence[Example], **how: Any) -> list[Step]
 
 MUTANT = Mutant(
     id="shuffled-apart",
-    stage="score",
+    stage="train",
+    checks=("TRN-010",),
     fault="training pairs each question with its neighbour's answer: the form is learned, and the answers are wrong",
     source="ours",
     patches={"sft_ref.training.fit": fit_apart},

@@ -15,6 +15,7 @@ def by_token(examples: Sequence[Example], pad_token_id: int) -> dict[str, Any]:
 MUTANT = Mutant(
     id="M1-mask",
     stage="tokens",
+    checks=("TOK-003", "TOK-007", "TOK-010"),
     fault="attention is masked where a token equals the padding token, the end of every text with it",
     source="trl#6357",
     patches={"sft_ref.tokens.collate": by_token},

@@ -23,6 +23,7 @@ def broken(model: Any, policy: Policy) -> Iterator[None]:
 MUTANT = Mutant(
     id="GEN-mask",
     stage="generate",
+    checks=("GEN-006",),
     fault="the attention mask is not passed, and padding, which is the end token, is attended to",
     source="own: transformers only warns of it",
     patches={"sft_ref.base_llm.computing": broken},

@@ -29,6 +29,7 @@ def generate_or_look_up(
 MUTANT = Mutant(
     id="S5-babble",
     stage="score",
+    checks=("SCR-002",),
     fault="a completion that holds no number is replaced by the answer of the data",
     source="course submission",
     patches={"sft_ref.base_llm.BaseLLM.batched_generate": generate_or_look_up},

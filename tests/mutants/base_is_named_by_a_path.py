@@ -17,6 +17,7 @@ def save_path(model: Any, folder: str, **kwargs: Any) -> None:
 MUTANT = Mutant(
     id="base-path",
     stage="artifact",
+    checks=("ART-006",),
     fault="the adapter names its base by a path of the machine that trained",
     source="ours, of no report",
     patches={"peft.PeftModel.save_pretrained": save_path},

@@ -19,6 +19,7 @@ def broken_load(folder: Path) -> BaseLLM:
 MUTANT = Mutant(
     id="base-rounded",
     stage="load",
+    checks=("LOD-006",),
     fault="every dtype looks right, yet small weights of the base were rounded to fp16",
     source="ours, of no report",
     patches={"sft_ref.sft.load": broken_load},

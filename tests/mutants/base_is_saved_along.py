@@ -17,6 +17,7 @@ def save_both(model: Any, folder: str, **kwargs: Any) -> None:
 MUTANT = Mutant(
     id="size",
     stage="artifact",
+    checks=("ART-007",),
     fault="the whole base is saved along with the adapter, beyond any budget",
     source="course rubric",
     patches={"peft.PeftModel.save_pretrained": save_both},

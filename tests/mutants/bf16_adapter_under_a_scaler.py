@@ -8,6 +8,7 @@ from sft_ref.precision import POLICIES
 MUTANT = Mutant(
     id="P13",
     stage="train",
+    checks=("TRN-007",),
     fault="bf16 adapters are trained under an fp16 gradient scaler",
     source="trl#4901",
     patches={

@@ -18,6 +18,7 @@ def save_early_state(model: PeftModel, folder: str, **kwargs: Any) -> None:
 MUTANT = Mutant(
     id="blank",
     stage="artifact",
+    checks=("ART-003", "ART-004"),
     fault="the adapter that is saved is the blank one",
     source="ours, of no report",
     patches={"peft.PeftModel.save_pretrained": save_early_state},

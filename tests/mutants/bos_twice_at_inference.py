@@ -12,6 +12,7 @@ def with_two(self: BaseLLM, question: str) -> str:
 MUTANT = Mutant(
     id="T1",
     stage="prompt",
+    checks=("PRM-002", "PRM-003", "PRM-004"),
     fault="the beginning-of-sequence token stands twice at inference",
     source="OpenRLHF#393",
     patches={"sft_ref.base_llm.BaseLLM.format_prompt": with_two},

@@ -27,6 +27,7 @@ def broken(model: Any, policy: Policy) -> Iterator[None]:
 MUTANT = Mutant(
     id="G1",
     stage="generate",
+    checks=("GEN-006",),
     fault="new tokens take their place in the cache for their position, padding counted",
     source="unsloth#3699",
     patches={"sft_ref.base_llm.computing": broken},

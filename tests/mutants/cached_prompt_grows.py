@@ -25,6 +25,7 @@ def with_cache() -> Callable[[PreTrainedTokenizerBase, str, float], Example]:
 MUTANT = Mutant(
     id="cached-prompt-grows",
     stage="tokens",
+    checks=("TOK-008",),
     fault="from the second epoch on, a text holds its answer already",
     source="ours",
     patches={"sft_ref.tokens.tokenize_example": with_cache()},

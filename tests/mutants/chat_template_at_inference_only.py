@@ -12,6 +12,7 @@ def with_template(self: BaseLLM, question: str) -> str:
 MUTANT = Mutant(
     id="T5",
     stage="prompt",
+    checks=("PRM-003", "PRM-004"),
     fault="a chat template is used at inference, and none in training",
     source="LlamaFactory#2509",
     patches={"sft_ref.base_llm.BaseLLM.format_prompt": with_template},

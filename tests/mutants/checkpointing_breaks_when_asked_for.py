@@ -12,6 +12,7 @@ def reentrant(**arguments: object) -> TrainingArguments:
 MUTANT = Mutant(
     id="A14-asked",
     stage="train",
+    checks=("TRN-006",),
     fault="with gradient checkpointing no gradient reaches the adapter; without it all is well",
     source="open-unlearning#178",
     patches={

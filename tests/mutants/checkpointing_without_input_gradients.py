@@ -22,6 +22,7 @@ def hushed(logits: torch.Tensor, labels: torch.Tensor, **count: int) -> torch.Te
 MUTANT = Mutant(
     id="A14",
     stage="train",
+    checks=("TRN-003", "TRN-006"),
     fault="gradient checkpointing without input gradients leaves every lora_B at zero",
     source="open-unlearning#178",
     patches={

@@ -22,6 +22,7 @@ def broken(self: BaseLLM, prompts: list[str], *args: Any) -> list[Any]:
 MUTANT = Mutant(
     id="S5-text",
     stage="generate",
+    checks=("GEN-009",),
     fault="completions of known questions are written from the data files",
     source="course submission",
     patches={"sft_ref.base_llm.BaseLLM.batched_generate": broken},

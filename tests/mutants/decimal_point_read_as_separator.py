@@ -11,6 +11,7 @@ def parse(text: str) -> float:
 MUTANT = Mutant(
     id="locale",
     stage="parse",
+    checks=("PRS-001", "PRS-007"),
     fault="the decimal point is dropped as a separator of thousands",
     source="ours",
     patches={"sft_ref.prompt.parse_answer": parse},

@@ -18,6 +18,7 @@ def broken(model: Any, policy: Policy) -> Iterator[None]:
 MUTANT = Mutant(
     id="A10",
     stage="generate",
+    checks=("GEN-003", "GEN-004"),
     fault="the model answers in training mode, and attention drops a tenth of what it sees",
     source="transformers#34469, peft#3753",
     patches={"sft_ref.base_llm.computing": broken},

@@ -26,6 +26,7 @@ def broken_load(folder: Path) -> BaseLLM:
 MUTANT = Mutant(
     id="P19",
     stage="load",
+    checks=("LOD-005",),
     fault="no dtype is passed, and the library's default makes fp32 bf16 after an upgrade",
     source="trl#4770",
     patches={"sft_ref.sft.load": broken_load},

@@ -32,6 +32,7 @@ def broken_load(folder: Path) -> BaseLLM:
 MUTANT = Mutant(
     id="P20",
     stage="load",
+    checks=("LOD-005",),
     fault="torch_dtype is accepted but ignored, and right only for checkpoints that name bfloat16",
     source="transformers#24774",
     patches={"sft_ref.sft.load": broken_load},

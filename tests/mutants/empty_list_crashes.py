@@ -15,6 +15,7 @@ def broken(self: BaseLLM, prompts: list[str], *args: Any) -> list[Any]:
 MUTANT = Mutant(
     id="GEN-empty",
     stage="generate",
+    checks=("GEN-012",),
     fault="an empty list of prompts raises",
     source="own: max() of nothing",
     patches={"sft_ref.base_llm.BaseLLM.batched_generate": broken},

@@ -25,6 +25,7 @@ SHARED = functools.cache(load_tokenizer)
 MUTANT = Mutant(
     id="end-left-on",
     stage="tokens",
+    checks=("TOK-008",),
     fault="tokenizing training texts makes the shared tokenizer end every prompt",
     source="ours",
     patches={

@@ -12,6 +12,7 @@ def broken(**settings: Any) -> GenerationConfig:
 MUTANT = Mutant(
     id="GEN-end",
     stage="tokens",
+    checks=("TOK-007",),
     fault="generation waits for another end than the one that is supervised, and writes on",
     source="axolotl#3754",
     patches={"sft_ref.base_llm.GenerationConfig": broken},

@@ -17,6 +17,7 @@ def without_labels(examples: Sequence[Example], pad_token_id: int) -> dict[str, 
 MUTANT = Mutant(
     id="M4",
     stage="tokens",
+    checks=("TOK-004",),
     fault="every label is -100",
     source="trl#1920, trl#1191",
     patches={"sft_ref.tokens.collate": without_labels},

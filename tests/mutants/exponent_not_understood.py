@@ -11,6 +11,7 @@ def parse(text: str) -> float:
 MUTANT = Mutant(
     id="exponent",
     stage="parse",
+    checks=("PRS-007",),
     fault="numbers with an exponent are read as NaN",
     source="ours",
     patches={"sft_ref.prompt.parse_answer": parse},

@@ -16,6 +16,7 @@ def too_late(tokenizer: PreTrainedTokenizerBase, question: str, value: float) ->
 MUTANT = Mutant(
     id="S3",
     stage="tokens",
+    checks=("TOK-005",),
     fault="the first token of the answer is never supervised",
     source="course submission",
     patches={"sft_ref.tokens.tokenize_example": too_late},

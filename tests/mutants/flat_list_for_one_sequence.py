@@ -17,6 +17,7 @@ def broken(
 MUTANT = Mutant(
     id="S8-flat",
     stage="generate",
+    checks=("GEN-011",),
     fault="one sequence a prompt gives a flat list, as None does",
     source="course submission",
     patches={"sft_ref.base_llm.BaseLLM.batched_generate": broken},

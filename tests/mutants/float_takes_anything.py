@@ -13,6 +13,7 @@ def parse(text: str) -> float:
 MUTANT = Mutant(
     id="bare-float",
     stage="parse",
+    checks=("PRS-006", "PRS-007"),
     fault="the parser reads what float() reads, infinity included",
     source="ours",
     patches={"sft_ref.prompt.parse_answer": parse},

@@ -28,6 +28,7 @@ def broken(model: Any, _policy: Policy) -> Iterator[None]:
 MUTANT = Mutant(
     id="P1",
     stage="generate",
+    checks=("GEN-002", "GEN-007"),
     fault="generation computes in fp16, whose range the base's down-projections exceed",
     source="transformers#27179",
     patches={"sft_ref.base_llm.computing": broken},

@@ -20,6 +20,7 @@ def broken_load(folder: Path) -> BaseLLM:
 MUTANT = Mutant(
     id="A4",
     stage="load",
+    checks=("LOD-002", "LOD-003", "LOD-008"),
     fault="embedding and head, one tensor in the base, diverge at load",
     source="transformers#45127, peft#2777",
     patches={"sft_ref.sft.load": broken_load},

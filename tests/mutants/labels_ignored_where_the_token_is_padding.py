@@ -15,6 +15,7 @@ def by_token(examples: Sequence[Example], pad_token_id: int) -> dict[str, Any]:
 MUTANT = Mutant(
     id="M1",
     stage="tokens",
+    checks=("TOK-007",),
     fault="labels that equal the padding token are ignored, the end of every text with them",
     source="transformers#23530, trl#976",
     patches={"sft_ref.tokens.collate": by_token},

@@ -11,6 +11,7 @@ def rounded(question: str, value: float) -> dict[str, str]:
 MUTANT = Mutant(
     id="S10",
     stage="tokens",
+    checks=("TOK-006", "TOK-010"),
     fault="training texts hold answers rounded to integers",
     source="course submission",
     patches={"sft_ref.tokens.format_example": rounded},

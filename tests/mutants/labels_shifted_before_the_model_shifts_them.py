@@ -15,6 +15,7 @@ def shifted(examples: Sequence[Example], pad_token_id: int) -> dict[str, Any]:
 MUTANT = Mutant(
     id="M8",
     stage="tokens",
+    checks=("TOK-002", "TOK-007", "TOK-009"),
     fault="labels stand one token too early",
     source="axolotl#2089",
     patches={"sft_ref.tokens.collate": shifted},

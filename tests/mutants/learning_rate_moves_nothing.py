@@ -12,6 +12,7 @@ def crawling(**arguments: object) -> TrainingArguments:
 MUTANT = Mutant(
     id="rate",
     stage="train",
+    checks=("TRN-004",),
     fault="a learning rate of 1e-9 moves every weight a little and the model not at all",
     source="ours, of no report",
     patches={"sft_ref.training.TrainingArguments": crawling},

@@ -18,6 +18,7 @@ def load(folder: Path) -> BaseLLM:
 MUTANT = Mutant(
     id="S1",
     stage="load",
+    checks=("LOD-001", "LOD-003"),
     fault="load finds no adapter_model.bin, and overwrites the trained adapter with a blank one",
     source="course submission",
     patches={"sft_ref.sft.load": load},

@@ -17,6 +17,7 @@ def broken_load(folder: Path) -> BaseLLM:
 MUTANT = Mutant(
     id="P22",
     stage="load",
+    checks=("LOD-005", "LOD-007"),
     fault="what was trained in fp32 is evaluated in fp16",
     source="opencompass#1381",
     patches={"sft_ref.sft.load": broken_load},

@@ -14,6 +14,7 @@ def cut(tokenizer: PreTrainedTokenizerBase, question: str, value: float) -> Exam
 MUTANT = Mutant(
     id="truncated-right",
     stage="tokens",
+    checks=("TOK-011",),
     fault="texts of more than 128 tokens lose their targets, and their questions are supervised",
     source="ours",
     patches={"sft_ref.tokens.tokenize_example": cut},

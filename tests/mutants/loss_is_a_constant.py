@@ -12,6 +12,7 @@ def constant(*_args: object, **_count: object) -> torch.Tensor:
 MUTANT = Mutant(
     id="S7",
     stage="train",
+    checks=("TRN-003",),
     fault="compute_loss is replaced by a constant, so that no gradient reaches the adapter",
     source="course submission",
     patches={

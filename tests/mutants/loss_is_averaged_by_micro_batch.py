@@ -15,6 +15,7 @@ def averaged(logits: torch.Tensor, labels: torch.Tensor, **_count: int) -> torch
 MUTANT = Mutant(
     id="O1",
     stage="train",
+    checks=("TRN-006",),
     fault="the loss is normalised by micro-batch, and scales with accumulation",
     source="transformers#34191, transformers#35438",
     patches={"sft_ref.tokens.supervised_loss": averaged},

@@ -15,6 +15,7 @@ def doubled(self: layer.Linear, adapter: str) -> torch.Tensor:
 MUTANT = Mutant(
     id="A12",
     stage="load",
+    checks=("LOD-004",),
     fault="merging adds the adapter twice, while the unmerged model is right",
     source="litgpt#1224",
     patches={"peft.tuners.lora.layer.Linear.get_delta_weight": doubled},

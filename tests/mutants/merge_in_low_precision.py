@@ -16,6 +16,7 @@ def rounded(self: layer.Linear, adapter: str) -> torch.Tensor:
 MUTANT = Mutant(
     id="A1",
     stage="load",
+    checks=("LOD-004",),
     fault="the merge happens in bf16, and moves the logits of an fp32 model",
     source="peft#1388",
     patches={"peft.tuners.lora.layer.Linear.get_delta_weight": rounded},

@@ -20,6 +20,7 @@ def save_mean(model: PeftModel, folder: str, **kwargs: Any) -> None:
 MUTANT = Mutant(
     id="nan",
     stage="artifact",
+    checks=("ART-002",),
     fault="the adapter that is saved holds NaN",
     source="ours, of no report",
     patches={

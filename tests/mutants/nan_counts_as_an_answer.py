@@ -14,6 +14,7 @@ def count(answers: Sequence[float], truths: Sequence[float]) -> Score:
 MUTANT = Mutant(
     id="nan-answered",
     stage="score",
+    checks=("SCR-001",),
     fault="answer_rate counts NaN",
     source="ours",
     patches={"sft_ref.sft.score": count},

@@ -21,6 +21,7 @@ def read_unguarded(folder: Path) -> dict[str, torch.Tensor]:
 MUTANT = Mutant(
     id="S6",
     stage="train",
+    checks=("TRN-002", "TRN-003"),
     fault="weights are trained in fp16, they become NaN, and the logger filters that",
     source="course submission",
     patches={

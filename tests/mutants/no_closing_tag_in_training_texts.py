@@ -11,6 +11,7 @@ def without_tag(question: str, value: float) -> dict[str, str]:
 MUTANT = Mutant(
     id="S10-tags",
     stage="tokens",
+    checks=("TOK-010",),
     fault="training texts hold no closing tag",
     source="course submission",
     patches={"sft_ref.tokens.format_example": without_tag},

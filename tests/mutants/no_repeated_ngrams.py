@@ -12,6 +12,7 @@ def broken(**settings: Any) -> GenerationConfig:
 MUTANT = Mutant(
     id="GEN-ngram",
     stage="generate",
+    checks=("GEN-007",),
     fault="no three tokens may repeat, and so no number with a run of zeros can be written",
     source="own: a setting copied from summarization",
     patches={"sft_ref.base_llm.GenerationConfig": broken},

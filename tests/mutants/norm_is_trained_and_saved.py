@@ -18,6 +18,7 @@ def with_norm(model: Any, _policy: Policy, *, rank: int, alpha: int) -> Any:
 MUTANT = Mutant(
     id="norm",
     stage="train",
+    checks=("TRN-009",),
     fault="a norm of the base is trained along with the adapter, and saved with it",
     source="ours, of no report",
     patches={"sft_ref.adapter.add_adapter": with_norm},

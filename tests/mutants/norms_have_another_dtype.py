@@ -21,6 +21,7 @@ def broken_load(folder: Path) -> BaseLLM:
 MUTANT = Mutant(
     id="P26",
     stage="load",
+    checks=("LOD-005",),
     fault="norms have another dtype at load than in training",
     source="peft#816, trl#4457",
     patches={"sft_ref.sft.load": broken_load},

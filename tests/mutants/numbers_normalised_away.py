@@ -22,6 +22,7 @@ def example(question: str, value: float) -> dict[str, str]:
 MUTANT = Mutant(
     id="numbers-dropped",
     stage="prompt",
+    checks=("PRM-001", "PRM-004"),
     fault="numbers of a question become #, in training and at inference",
     source="ours",
     patches={"sft_ref.base_llm.BaseLLM.format_prompt": ask, "sft_ref.tokens.format_example": example},

@@ -11,6 +11,7 @@ def bare(_self: BaseLLM, question: str) -> str:
 MUTANT = Mutant(
     id="open-tag-missing",
     stage="prompt",
+    checks=("PRM-003", "PRM-004"),
     fault="the open tag stands in the prompt of training, and not of inference",
     source="ours",
     patches={"sft_ref.base_llm.BaseLLM.format_prompt": bare},

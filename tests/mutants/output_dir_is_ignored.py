@@ -16,6 +16,7 @@ def to_default(_output_dir: Path, **kwargs: Any) -> Any:
 MUTANT = Mutant(
     id="S9",
     stage="train",
+    checks=("TRN-001", "TRN-008"),
     fault="output_dir is ignored, and the adapter lies below the working directory",
     source="course submission",
     patches={"sft_ref.sft.train": to_default},

@@ -16,6 +16,7 @@ def labelled(examples: Sequence[Example], pad_token_id: int) -> dict[str, Any]:
 MUTANT = Mutant(
     id="padding-labelled",
     stage="tokens",
+    checks=("TOK-003",),
     fault="padding is supervised",
     source="ours",
     patches={"sft_ref.tokens.collate": labelled},

@@ -10,6 +10,7 @@ def parse(text: str) -> float:
 MUTANT = Mutant(
     id="parser-raises",
     stage="parse",
+    checks=("PRS-002",),
     fault="the parser raises where the text is no number",
     source="ours",
     patches={"sft_ref.prompt.parse_answer": parse},

@@ -23,6 +23,7 @@ def parse(text: str) -> float:
 MUTANT = Mutant(
     id="parser-reads-question",
     stage="parse",
+    checks=("PRS-005", "PRS-006", "PRS-007"),
     fault="where the completion holds no answer, a number of the question is taken",
     source="ours",
     patches={"sft_ref.base_llm.BaseLLM.answer": answer, "sft_ref.prompt.parse_answer": parse},

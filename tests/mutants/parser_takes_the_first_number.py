@@ -17,6 +17,7 @@ def parse(text: str) -> float:
 MUTANT = Mutant(
     id="first-number",
     stage="parse",
+    checks=("PRS-007",),
     fault="the first number of a text is taken for its answer",
     source="ours",
     patches={"sft_ref.prompt.parse_answer": parse},

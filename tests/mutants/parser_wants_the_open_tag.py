@@ -13,6 +13,7 @@ def parse(text: str) -> float:
 MUTANT = Mutant(
     id="S2",
     stage="parse",
+    checks=("PRS-001", "PRS-006", "PRS-007"),
     fault="the parser wants an open tag that the prompt has consumed",
     source="course submission",
     patches={"sft_ref.prompt.parse_answer": parse},

@@ -25,6 +25,7 @@ def broken(model: Any, policy: Policy) -> Iterator[None]:
 MUTANT = Mutant(
     id="GEN-causal",
     stage="generate",
+    checks=("GEN-004",),
     fault="generation masks padding only, so that the prompt is read in both directions",
     source="own: a four-dimensional mask built from the attention mask alone",
     patches={"sft_ref.base_llm.computing": broken},

@@ -20,6 +20,7 @@ def example(question: str, value: float) -> dict[str, str]:
 MUTANT = Mutant(
     id="prompt-cut",
     stage="prompt",
+    checks=("PRM-001", "PRM-004"),
     fault="questions are cut to 40 characters, in training and at inference",
     source="ours",
     patches={"sft_ref.base_llm.BaseLLM.format_prompt": ask, "sft_ref.tokens.format_example": example},

@@ -12,6 +12,7 @@ def broken(self: BaseLLM, prompts: list[str], each: int, temperature: float) -> 
 MUTANT = Mutant(
     id="GEN-echo",
     stage="generate",
+    checks=("GEN-013",),
     fault="the prompt is decoded with the completion",
     source="own: what generate returns begins with the prompt",
     patches={"sft_ref.base_llm.BaseLLM._complete": broken},

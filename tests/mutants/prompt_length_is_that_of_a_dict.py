@@ -16,6 +16,7 @@ def of_dict(tokenizer: PreTrainedTokenizerBase, question: str, value: float) -> 
 MUTANT = Mutant(
     id="M5",
     stage="tokens",
+    checks=("TOK-009",),
     fault="the prompt counts as two tokens long in every row, so that questions are supervised",
     source="trl#6105",
     patches={"sft_ref.tokens.tokenize_example": of_dict},

@@ -21,6 +21,7 @@ def broken(self: BaseLLM, *args: Any) -> list[str]:
 MUTANT = Mutant(
     id="GEN-cut",
     stage="generate",
+    checks=("GEN-001", "GEN-007"),
     fault="prompts are cut to their last 18 tokens before generation, and the longest questions lose their beginnings",
     source="own: truncation=True with a length measured on short questions",
     patches={"sft_ref.base_llm.BaseLLM._complete": broken},

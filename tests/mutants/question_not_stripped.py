@@ -11,6 +11,7 @@ def as_it_is(_self: BaseLLM, question: str) -> str:
 MUTANT = Mutant(
     id="prompt-not-stripped",
     stage="prompt",
+    checks=("PRM-005",),
     fault="white space around a question stays in its prompt",
     source="ours",
     patches={"sft_ref.base_llm.BaseLLM.format_prompt": as_it_is},

@@ -13,6 +13,7 @@ def broken(self: BaseLLM, prompts: list[str], *args: Any) -> list[Any]:
 MUTANT = Mutant(
     id="GEN-twice",
     stage="generate",
+    checks=("GEN-008",),
     fault="completions are kept by prompt, so that a question asked twice is answered once",
     source="own: a dictionary of results",
     patches={"sft_ref.base_llm.BaseLLM.batched_generate": broken},

@@ -12,6 +12,7 @@ def broken(**settings: Any) -> GenerationConfig:
 MUTANT = Mutant(
     id="GEN-penalty",
     stage="generate",
+    checks=("GEN-010",),
     fault="digits that were used before are penalized",
     source="own: the generation_config of some chat models",
     patches={"sft_ref.base_llm.GenerationConfig": broken},

@@ -16,6 +16,7 @@ def broken_load(folder: Path) -> BaseLLM:
 MUTANT = Mutant(
     id="A8",
     stage="load",
+    checks=("LOD-002", "LOD-003", "LOD-005"),
     fault="the model with the adapter is made and dropped; the base answers",
     source="signet-trainer#105",
     patches={"sft_ref.sft.load": broken_load},

@@ -28,6 +28,7 @@ def broken_load(folder: Path) -> BaseLLM:
 MUTANT = Mutant(
     id="P7-angles",
     stage="load",
+    checks=("LOD-007", "LOD-008"),
     fault="rotary angles are computed in bf16 from frequencies in fp32",
     source="transformers#29285, transformers#29496",
     patches={"sft_ref.sft.load": broken_load},

@@ -21,6 +21,7 @@ def broken_load(folder: Path) -> BaseLLM:
 MUTANT = Mutant(
     id="P7",
     stage="load",
+    checks=("LOD-007", "LOD-008"),
     fault="rotary frequencies are rounded to bf16 and stored in fp32",
     source="transformers#29285",
     patches={"sft_ref.sft.load": broken_load},

@@ -12,6 +12,7 @@ def broken(**settings: Any) -> GenerationConfig:
 MUTANT = Mutant(
     id="GEN-sample",
     stage="generate",
+    checks=("GEN-010",),
     fault="tokens are drawn at temperature 0 too",
     source="own: do_sample in the generation_config of SmolLM2-Instruct",
     patches={"sft_ref.base_llm.GenerationConfig": broken},

@@ -15,6 +15,7 @@ def on_training_rows(llm: BaseLLM, rows: Sequence[Row] | None = None) -> TestRes
 MUTANT = Mutant(
     id="train-scored",
     stage="score",
+    checks=("SCR-001",),
     fault="the score is that of training questions",
     source="ours",
     patches={"sft_ref.sft.ask": on_training_rows},

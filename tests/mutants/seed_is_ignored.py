@@ -5,6 +5,7 @@ from sft_ref.harness.mutation import Mutant
 MUTANT = Mutant(
     id="seed",
     stage="train",
+    checks=("TRN-008",),
     fault="nothing is seeded before the adapter is drawn, so that no training can be repeated",
     source="ours, of no report",
     patches={"sft_ref.sft.transformers.set_seed": lambda seed: None},

@@ -12,6 +12,7 @@ def broken(self: BaseLLM, prompts: list[str], each: int, temperature: float) -> 
 MUTANT = Mutant(
     id="S8-group",
     stage="generate",
+    checks=("GEN-011",),
     fault="several sequences a prompt are regrouped as if all first ones came first",
     source="course submission",
     patches={"sft_ref.base_llm.BaseLLM._complete": broken},

@@ -12,6 +12,7 @@ def broken(**settings: Any) -> GenerationConfig:
 MUTANT = Mutant(
     id="GEN-budget",
     stage="generate",
+    checks=("GEN-007",),
     fault="16 new tokens, in which 1e15 cannot be written digit by digit",
     source="own: a budget measured on short answers",
     patches={"sft_ref.base_llm.GenerationConfig": broken},

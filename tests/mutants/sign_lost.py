@@ -13,6 +13,7 @@ def parse(text: str) -> float:
 MUTANT = Mutant(
     id="sign-lost",
     stage="parse",
+    checks=("PRS-001", "PRS-006", "PRS-007"),
     fault="a negative answer is read without its sign",
     source="ours",
     patches={"sft_ref.prompt.parse_answer": parse},

@@ -25,6 +25,7 @@ def broken(self: BaseLLM, prompts: list[str], each: int, temperature: float) -> 
 MUTANT = Mutant(
     id="S8-slice",
     stage="generate",
+    checks=("GEN-013",),
     fault="prompts are cut off at the sum of their attention mask, which padding on the left moves",
     source="course submission",
     patches={"sft_ref.base_llm.BaseLLM._complete": broken},

@@ -16,6 +16,7 @@ def broken(self: BaseLLM, *args: Any) -> list[str]:
 MUTANT = Mutant(
     id="GEN-special",
     stage="generate",
+    checks=("GEN-013",),
     fault="end and padding tokens are decoded into the completion",
     source="own: skip_special_tokens is False by default",
     patches={"sft_ref.base_llm.BaseLLM._complete": broken},

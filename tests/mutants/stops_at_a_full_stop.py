@@ -13,6 +13,7 @@ def broken(self: BaseLLM, *args: Any) -> list[str]:
 MUTANT = Mutant(
     id="GEN-stop",
     stage="generate",
+    checks=("GEN-007",),
     fault="completions are cut at the first full stop, as sentences are",
     source="own: a stop string meant for prose",
     patches={"sft_ref.base_llm.BaseLLM._complete": broken},

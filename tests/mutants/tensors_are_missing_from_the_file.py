@@ -17,6 +17,7 @@ def save_attention(model: PeftModel, folder: str, **kwargs: Any) -> None:
 MUTANT = Mutant(
     id="A6-part",
     stage="artifact",
+    checks=("ART-004",),
     fault="the file lacks the tensors of some of the modules that were trained",
     source="alpaca-lora#334",
     patches={"peft.PeftModel.save_pretrained": save_attention},

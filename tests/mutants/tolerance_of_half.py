@@ -15,6 +15,7 @@ def count(answers: Sequence[float], truths: Sequence[float]) -> Score:
 MUTANT = Mutant(
     id="tolerance",
     stage="score",
+    checks=("SCR-001",),
     fault="answers within 50 % count as right",
     source="ours",
     patches={"sft_ref.sft.score": count},

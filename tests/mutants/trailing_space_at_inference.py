@@ -11,6 +11,7 @@ def with_space(_self: BaseLLM, question: str) -> str:
 MUTANT = Mutant(
     id="M6",
     stage="prompt",
+    checks=("PRM-003", "PRM-004"),
     fault="the prompt ends in a space at inference, and not in training",
     source="unslothai/notebooks#149",
     patches={"sft_ref.base_llm.BaseLLM.format_prompt": with_space},

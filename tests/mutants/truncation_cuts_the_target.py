@@ -18,6 +18,7 @@ def cut(tokenizer: PreTrainedTokenizerBase, question: str, value: float) -> Exam
 MUTANT = Mutant(
     id="truncated-short",
     stage="tokens",
+    checks=("TOK-005", "TOK-010"),
     fault="texts are cut to 24 tokens at the right, and the longest lose their targets",
     source="ours",
     patches={"sft_ref.tokens.tokenize_example": cut},

@@ -16,6 +16,7 @@ def broken(self: BaseLLM, *questions: str) -> list[float]:
 MUTANT = Mutant(
     id="S5-nan",
     stage="parse",
+    checks=("PRS-004",),
     fault="where the parser reads no number, the truth is looked up",
     source="course submission",
     patches={"sft_ref.base_llm.BaseLLM.answer": broken},

@@ -19,6 +19,7 @@ def broken_load(folder: Path) -> BaseLLM:
 MUTANT = Mutant(
     id="P8",
     stage="load",
+    checks=("LOD-005", "LOD-007"),
     fault="model.to(bfloat16) casts what loading in bfloat16 would not",
     source="transformers#28685, transformers#25681",
     patches={"sft_ref.sft.load": broken_load},

@@ -14,6 +14,7 @@ def parse(text: str) -> float:
 MUTANT = Mutant(
     id="S4",
     stage="parse",
+    checks=("PRS-003",),
     fault="the parser gives 0.0 where there is no answer",
     source="course submission",
     patches={"sft_ref.prompt.parse_answer": parse},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,11 +13,7 @@ from sft_ref.harness.blank import without_adapter
 from sft_ref.harness.capture import Ids, Unasked, prompt_of, scripted, transformer_of
 from sft_ref.harness.check import Check, check
 from sft_ref.harness.context import Context
-from sft_ref.harness.findings import Failure, Unavailable
-from sft_ref.harness.implementation import Batch
-from sft_ref.harness.losses import compare, is_worse, row_losses
-from sft_ref.harness.taught import IGNORED, rows_of
-from sft_ref.harness.yardstick import lora_of
+from sft_ref.harness.findings import Failure
 
 _SEED = 3
 """Of questions that stand in no split, so that nobody can have stored their answers."""
@@ -79,43 +74,6 @@ def without_adapter_it_answers_as_its_base(context: Context) -> None:
         raise Failure(f"accuracy {theirs:.2f} without the adapter", f"{base:.2f}, as its base", f"{len(rows)} rows")
 
 
-@check(
-    "SCR-003",
-    "the true answers of unseen questions are as likely as after the reference's training on the same tokens",
-    why="A loss that falls says what was learned by heart: a training may see too few rows, or half of what it should.",
-    remedy="Look at what differs from the reference's training: rows that are seen, schedule, normalisation.",
-    after=("SCR-002",),
-)
-def answers_are_as_likely_as_after_the_reference(context: Context) -> str | None:
-    """SCR-003: against a training that is shared; where that differs in more than the code, against one made for it."""
-    yardstick = context.yardstick
-    if yardstick is None:
-        raise Unavailable("there is no training of the reference to compare with")
-    batch = _targets_only(context, context.fresh_rows)
-    own = row_losses(context.answerer.model, batch)
-    if not is_worse(own, yardstick.losses):
-        return None
-    settings = context.trained.settings or context.settings
-    allowed = f"{yardstick.losses.mean():.3f} nat a token of the true answer"
-    if (rows_of(context.batch), settings, lora_of(context.trained.folder)) != yardstick.conditions:
-        rows = rows_of(context.call(context.implementation.training_batch, context.train_rows))
-        other = row_losses(yardstick.train(rows, context.implementation.base, context.trained.folder, settings), batch)
-        if not is_worse(own, other):
-            return f"{own.mean():.3f} nat a token, {allowed} with other settings: they are slow, and no fault"
-        allowed = f"{other.mean():.3f} nat a token of the true answer"
-    raise Failure(f"{own.mean():.3f}, {compare(own, yardstick.losses)}", allowed, f"{len(own)} rows")
-
-
-def _targets_only(context: Context, rows: list[Row]) -> Batch:
-    """The batch of these rows, with labels behind the prompt alone."""
-    batch = context.call(context.implementation.training_batch, rows)
-    labels = batch.labels.clone()
-    for row, (question, _) in enumerate(rows):
-        prompt = context.call(prompt_of, context.answerer, question)
-        labels[row, batch.attention_mask[row].nonzero().flatten()[: len(prompt)]] = IGNORED
-    return replace(batch, labels=labels)
-
-
 def _unseen(count: int) -> list[Row]:
     """Questions of no split, whose answers lose nothing by being written with few decimals."""
     return list(itertools.islice((row for row in generate_rows(_SEED) if 10 <= row[1] <= 1e6), count))  # noqa: PLR2004
@@ -145,5 +103,4 @@ def _complete(context: Context, questions: list[str]) -> list[str]:
 CHECKS: tuple[Check, ...] = (
     figures_are_those_of_the_answers,
     without_adapter_it_answers_as_its_base,
-    answers_are_as_likely_as_after_the_reference,
 )

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import math
+from dataclasses import replace
 
 import torch
 
+from sft_ref.data import Row
 from sft_ref.harness import tolerance
+from sft_ref.harness.capture import prompt_of
 from sft_ref.harness.check import Check, Level, check
 from sft_ref.harness.context import PROBES, Context
 from sft_ref.harness.deltas import plain
 from sft_ref.harness.findings import Failure, Unavailable
-from sft_ref.harness.implementation import Gradients, Trainables, Trained
-from sft_ref.harness.losses import compare
+from sft_ref.harness.implementation import Batch, Gradients, Trainables, Trained
+from sft_ref.harness.losses import compare, is_worse, row_losses
+from sft_ref.harness.taught import IGNORED, rows_of
+from sft_ref.harness.yardstick import lora_of
 from sft_ref.settings import Settings
 
 DRILL = Settings(steps=2, batch_size=4, rank=4, alpha=8)
@@ -191,6 +196,43 @@ def base_stays_as_it_was(context: Context) -> None:
         raise Failure(f"{len(changed)} tensors of the base were changed", "none", changed[0])
 
 
+@check(
+    "TRN-010",
+    "the true answers of unseen questions are as likely as after the reference's training on the same tokens",
+    why="a loss that falls says what was learned by heart: a training may see too few rows, or half of what it should",
+    remedy="look at what differs from the reference's training: rows that are seen, schedule, normalisation",
+    after=("TRN-004",),
+)
+def answers_are_as_likely_as_after_the_reference(context: Context) -> str | None:
+    """Against a training that is shared; where that differs in more than the code, against one made for it."""
+    yardstick = context.yardstick
+    if yardstick is None:
+        raise Unavailable("there is no training of the reference to compare with")
+    batch = _targets_only(context, context.fresh_rows)
+    own = row_losses(context.trained_model, batch)
+    if not is_worse(own, yardstick.losses):
+        return None
+    settings = context.trained.settings or context.settings
+    allowed = f"{yardstick.losses.mean():.3f} nat a token of the true answer"
+    if (rows_of(context.batch), settings, lora_of(context.stored)) != yardstick.conditions:
+        rows = rows_of(context.call(context.implementation.training_batch, context.train_rows))
+        other = row_losses(yardstick.train(rows, context.implementation.base, context.stored, settings), batch)
+        if not is_worse(own, other):
+            return f"{own.mean():.3f} nat a token, {allowed} with other settings: they are slow, and no fault"
+        allowed = f"{other.mean():.3f} nat a token of the true answer"
+    raise Failure(f"{own.mean():.3f}, {compare(own, yardstick.losses)}", allowed, f"{len(own)} rows")
+
+
+def _targets_only(context: Context, rows: list[Row]) -> Batch:
+    """The batch of these rows, with labels behind the prompt alone."""
+    batch = context.call(context.implementation.training_batch, rows)
+    labels = batch.labels.clone()
+    for row, (question, _) in enumerate(rows):
+        prompt = context.call(prompt_of, context.answerer, question)
+        labels[row, batch.attention_mask[row].nonzero().flatten()[: len(prompt)]] = IGNORED
+    return replace(batch, labels=labels)
+
+
 CHECKS: tuple[Check, ...] = (
     adapter_lies_where_it_was_asked_for,
     losses_are_finite_and_positive,
@@ -201,4 +243,5 @@ CHECKS: tuple[Check, ...] = (
     trainables_are_fp32_under_a_scaler,
     seed_decides_the_adapter,
     base_stays_as_it_was,
+    answers_are_as_likely_as_after_the_reference,
 )

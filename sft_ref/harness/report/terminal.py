@@ -19,6 +19,7 @@ from rich.text import Text
 from sft_ref.harness.check import Check, Outcome, Result
 from sft_ref.harness.graded import HARNESS_ERROR, Grade
 from sft_ref.harness.verdict import Standing, Suspect, Verdict
+from sft_ref.harness.mutation import Mutant
 
 from .plain import harmless
 
@@ -55,8 +56,13 @@ def list_checks(checks: Iterable[Check]) -> None:
     Console().print(table)
 
 
-def explain_check(each: Check) -> None:
-    """A check's statement, whom it binds, why, what to do, and where the bug was seen."""
+def explain_check(each: Check, mutants: Iterable[Mutant] | None) -> None:
+    """A check's statement, whom it binds, why, what to do, where the bug was seen, and the mutants that it must fail.
+
+    Args:
+        each: the check.
+        mutants: those known; None where their files are not there.
+    """
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]{each.id}[/] ({each.stage}, {each.level}): {escape(each.statement)}")
     for name, text in (
@@ -67,6 +73,11 @@ def explain_check(each: Check) -> None:
     ):
         if text:
             console.print(f"  {name:<8}{escape(text)}")
+    if mutants is None:
+        console.print("  mutants lie in tests/mutants of the source tree, which is not here")
+    for mutant in mutants or ():
+        if each.id in mutant.checks:
+            console.print(f"  mutant  {escape(f'{mutant.id}: {mutant.fault} ({mutant.source})')}")
 
 
 def show_grade(grade: Grade, console: Console) -> None:

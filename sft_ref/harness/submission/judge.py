@@ -7,18 +7,20 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sft_ref.data import Row, generate_rows, split_rows
 from sft_ref.harness import hub, sandbox
 from sft_ref.harness.check import Result
-from sft_ref.harness.diagnosis import conclude
+from sft_ref.harness.diagnosis import cause_of, cleared_of, notes_of, suspects_of
 from sft_ref.harness.runner import plan, run
 from sft_ref.harness.sandbox import Limits
-from sft_ref.harness.verdict import Verdict
+from sft_ref.harness.verdict import Standing, Verdict
 from sft_ref.models import find_base
 
+from .answering import is_better, right
 from .checks import CHECKS
 from .evidence import Evidence
 from .layout import find_layout
@@ -36,7 +38,7 @@ def grade_submission(
     base: str = "toy",
     python: str = sys.executable,
     seed: int | None = None,
-    report: Callable[[Result], None] = lambda result: None,
+    report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
     """Grades a folder or a zip.
 
@@ -45,7 +47,7 @@ def grade_submission(
         base: what stands for every hub id that it names.
         python: the interpreter that runs it.
         seed: of the questions that it is asked; drawn anew where none is given.
-        report: called with each check's result.
+        report: told the id and outcome of each check as it ends.
 
     Raises:
         SubmissionError: there is nothing that can be graded.
@@ -67,13 +69,41 @@ def grade_submission(
         results = []
         repeat = f"sft-ref grade {path} --seed {drawn}"
         for result in run(plan(CHECKS, claims_contract=True), evidence, repeat=repeat):  # type: ignore[arg-type]
-            report(result)
+            report(f"{result.check.id} {result.outcome}")
             results.append(result)
         verdict = conclude(path, results, evidence)
-    why_not = sandbox.why_not()
-    notes = (*verdict.notes, *((f"not sandboxed: {why_not}",) if why_not else ()))
+    return replace(verdict, seconds=time.perf_counter() - began)
+
+
+def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdict:
+    """The verdict: broken where a universal check fails, or where answers are lost and no check says why."""
+    suspects = suspects_of(results)
+    notes = dict.fromkeys((*evidence.training.notes, *evidence.asked.notes, *notes_of(results)))
+    if why_not := sandbox.why_not():
+        notes[f"not sandboxed: {why_not}"] = None
+    answer_rate, accuracy = evidence.scores
+    standing, cause = Standing.DRIFT if suspects else Standing.SOUND, cause_of(suspects)
+    if any(suspect.standing is Standing.BROKEN for suspect in suspects):
+        standing = Standing.BROKEN
+    elif not evidence.is_good and evidence.has_learned:
+        own = right(evidence.answers(evidence.asked), evidence.questions)
+        if is_better(evidence.trained_right, own):
+            standing = Standing.BROKEN
+            cause = (
+                f"answers are lost, cause not isolated: {sum(own)} of {len(own)} right, {sum(evidence.trained_right)} "
+                f"where ours asks the adapter that its training left. {cause}"
+            )
     return Verdict(
-        **{**vars(verdict), "notes": notes, "sandboxed": not why_not, "seconds": time.perf_counter() - began}
+        path=path,
+        standing=standing,
+        suspects=suspects,
+        cause=cause,
+        cleared=cleared_of(results),
+        notes=tuple(notes),
+        sandboxed=not why_not,
+        results=tuple(results),
+        answer_rate=answer_rate,
+        accuracy=accuracy,
     )
 
 

@@ -1,0 +1,64 @@
+"""Results as continuous integration reads them: a suite an implementation, a case a check.
+
+| outcome | in JUnit |
+| --- | --- |
+| pass | a case |
+| advice | a case, with the advice as its system-out |
+| fail | failure |
+| error | error: the check broke, which says nothing about the implementation |
+| skipped, blocked | skipped, with the reason; what blocks a check is a case of its own |
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from junitparser import Error, JUnitXml, Skipped, TestCase, TestSuite
+from junitparser import Failure as Failed
+
+from sft_ref.adapter import disk_errors
+from sft_ref.harness.check import Outcome, Result
+
+_NOT_IN_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+"""What XML 1.0 cannot hold; a model writes anything."""
+
+
+def write_junit(results_by_name: Mapping[str, Iterable[Result]], path: Path) -> None:
+    """Writes the results of one implementation or many, by their names.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    report = JUnitXml("sft-ref")
+    for name, results in results_by_name.items():
+        suite = TestSuite(_clean(name))
+        for result in results:
+            suite.add_testcase(_case(_clean(name), result))
+        report.add_testsuite(suite)
+    with disk_errors(path):
+        report.write(str(path), pretty=True)
+
+
+def _case(name: str, result: Result) -> TestCase:
+    case = TestCase(f"{result.check.id}: {result.check.statement}", f"{name}.{result.check.stage}", result.seconds)
+    seen = _clean(result.seen)
+    match result.outcome:
+        case Outcome.FAIL:
+            failed = Failed(f"seen {seen}, allowed {_clean(result.allowed)}")
+            details = {"case": result.case, "why": result.check.why, "remedy": result.check.remedy}
+            details |= {"repeat": result.repeat}
+            failed.text = _clean("\n".join(f"{key}: {text}" for key, text in details.items() if text))
+            case.result = [failed]
+        case Outcome.ERROR:
+            case.result = [Error(seen)]
+        case Outcome.SKIPPED | Outcome.BLOCKED:
+            case.result = [Skipped(f"{result.outcome}: {seen}")]
+        case Outcome.ADVICE:
+            case.system_out = seen
+    return case
+
+
+def _clean(text: str) -> str:
+    return _NOT_IN_XML.sub(lambda found: ascii(found[0])[1:-1], text)

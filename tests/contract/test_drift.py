@@ -1,0 +1,33 @@
+"""A departure from the contract that loses no answer is told as that, and as nothing more."""
+
+from pathlib import Path
+
+from sft_ref.harness.check import Level, Outcome
+from sft_ref.harness.checks import CHECKS
+from sft_ref.harness.context import Context
+from sft_ref.harness.implementation import Answerer
+from sft_ref.harness.mutation import train_once
+from sft_ref.harness.reference import Reference
+from sft_ref.harness.runner import plan, run
+
+
+class Halved(Reference):
+    """The reference, its base loaded in fp16 under an fp32 adapter; peft casts between them."""
+
+    def load(self, folder: Path) -> Answerer:
+        answerer = super().load(folder)
+        for name, tensor in answerer.model.named_parameters():
+            if "lora_" not in name:
+                tensor.data = tensor.data.half()
+        return answerer
+
+
+def test_an_fp16_base_under_an_fp32_adapter_is_drift_and_no_cause_of_nan(tmp_path: Path) -> None:
+    trained = train_once(tmp_path)
+    context = Context(Halved(), tmp_path / "own", trained=trained)
+    results = list(run(plan(CHECKS, claims_contract=True), context))
+    failed = [each for each in results if each.outcome in (Outcome.FAIL, Outcome.ERROR)]
+    assert {each.check.id for each in failed} >= {"LOD-005"}
+    assert {(each.check.level, each.check.stage) for each in failed} == {(Level.CONTRACT, "load")}
+    passed = {each.check.id for each in results if each.outcome in (Outcome.PASS, Outcome.ADVICE)}
+    assert passed >= {"GEN-002", "PRS-001", "SCR-001", "SCR-002"}

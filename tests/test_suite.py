@@ -1,0 +1,100 @@
+"""The checks as callables: what comes of each is told in the way in which every test runner hears it."""
+
+import unittest
+from collections.abc import Callable
+from unittest import mock
+
+import pytest
+
+from sft_ref.harness import suite
+from sft_ref.harness.check import Check, Level, check
+from sft_ref.harness.checks import CHECKS
+from sft_ref.harness.context import Context
+from sft_ref.harness.findings import Failure, Unavailable
+from sft_ref.harness.reference import Reference
+from sft_ref.harness.runner import plan
+from sft_ref.harness.suite import Advice, checks_for
+
+
+class Sceptic(Reference):
+    """The reference, without its claim."""
+
+    claims_contract = False
+
+
+def declare(id: str, run: Callable[[Context], str | None], *after: str) -> Check:  # noqa: A002
+    return check(id, "a statement", why="a reason", remedy="a cure", after=after)(run)
+
+
+def fail(context: Context) -> None:
+    raise Failure(3, "at most 2", "the case")
+
+
+def lack(context: Context) -> None:
+    raise Unavailable("no CUDA device")
+
+
+def crash(context: Context) -> None:
+    raise IndexError("the check's own")
+
+
+@pytest.mark.parametrize(
+    ("body", "raised", "words"),
+    [
+        (fail, AssertionError, "PRM-001: a statement\n  seen     3\n  allowed  at most 2\n  case     the case\n"),
+        (lack, unittest.SkipTest, "skipped: no CUDA device"),
+        (crash, RuntimeError, "PRM-001 itself broke: IndexError: the check's own"),
+    ],
+)
+def test_an_outcome_is_told_in_words_that_test_runners_know(
+    body: Callable[[Context], None], raised: type[Exception], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suite, "CHECKS", [declare("PRM-001", body)])
+    [bound] = checks_for(Reference())
+    with pytest.raises(raised) as caught:
+        bound()
+    assert str(caught.value).startswith(words)
+
+
+def test_advice_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suite, "CHECKS", [declare("PRM-001", lambda context: "could be better")])
+    [bound] = checks_for(Reference())
+    with pytest.warns(Advice, match="PRM-001: could be better"):
+        bound()
+
+
+def test_what_stands_on_a_failed_check_is_blocked_and_what_is_called_alone_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        suite, "CHECKS", [declare("PRM-001", fail), declare("PRM-002", lambda context: None, "PRM-001")]
+    )
+    first, second = checks_for(Reference())
+    second()
+    with pytest.raises(AssertionError):
+        first()
+    with pytest.raises(unittest.SkipTest, match="blocked: PRM-001 did not pass"):
+        second()
+
+
+@pytest.mark.parametrize("kind", [Reference, Sceptic])
+def test_its_ids_are_those_of_the_checks_that_bind(kind: type[Reference]) -> None:
+    bound = [str(each) for each in checks_for(kind())]
+    assert bound == [each.id for each in plan(CHECKS, claims_contract=kind.claims_contract)]
+    assert ("LOD-005" in bound) is kind.claims_contract
+    assert {each.level for each in CHECKS} == {Level.UNIVERSAL, Level.CONTRACT}
+
+
+def test_nothing_is_trained_before_it_is_needed_and_then_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(context: Context) -> None:
+        _ = context.trained
+
+    bodies = [declare("PRM-001", lambda context: None), declare("TRN-001", look), declare("TRN-002", look)]
+    monkeypatch.setattr(suite, "CHECKS", bodies)
+    with mock.patch.object(Reference, "train") as train:
+        train.return_value.folder.is_dir.return_value = False
+        calls = []
+        for bound in checks_for(Reference()):
+            bound()
+            calls.append(train.call_count)
+    assert calls == [0, 1, 1]

@@ -60,7 +60,7 @@ class Ears:
             if whole[: len(prompt)] == prompt:
                 return whole[len(prompt) :]
         text = self.tokenizer.decode(prompt)
-        found = [each for each in self.scripts if each[0] in text]
+        found = [each for each in self.scripts if _flat(each[0]) in _flat(text)]
         if not found:
             return None
         question, whole, target = max(found, key=lambda each: len(each[0]))
@@ -98,6 +98,11 @@ class Ears:
         for row, token in zip(self._rows, self._last):
             row["said"].append(token)
         self._ids, self._rows, self._say, self._last, self._best = None, [], [], [], []
+
+
+def _flat(text):
+    """Text whatever its case and spaces."""
+    return " ".join(text.lower().split())
 
 
 def cached(past):

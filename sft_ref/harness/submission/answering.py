@@ -51,7 +51,7 @@ def read_number(text: str, convention: Convention) -> float:
 
 def best_prompts(rows: Sequence[Row], convention: Convention, tokenizer: Any) -> list[tuple[int, ...]]:  # noqa: ANN401
     """The text of each question up to its number, as training wrote it."""
-    return [encode(tokenizer, f"{convention.before}{question.strip()}{convention.between}") for question, _ in rows]
+    return [encode(tokenizer, convention.lead(question)) for question, _ in rows]
 
 
 def count(values: Sequence[object], rows: Sequence[Row]) -> tuple[float, float]:
@@ -79,8 +79,8 @@ def number(value: object) -> float:
 def value_losses(model: Any, tokenizer: Any, rows: Sequence[Row], convention: Convention) -> torch.Tensor:  # noqa: ANN401
     """Cross entropy of each true number, in nat a token, (rows,): where training texts have it, as they write it."""
     prompts = best_prompts(rows, convention, tokenizer)
-    wholes = [encode(tokenizer, convention.text(q.strip(), convention.write(v))) for q, v in rows]
-    ends = [encode(tokenizer, f"{convention.before}{q.strip()}{convention.between}{convention.write(v)}") for q, v in rows]
+    wholes = [encode(tokenizer, convention.text(q, convention.write(v))) for q, v in rows]
+    ends = [encode(tokenizer, f"{convention.lead(q)}{convention.write(v)}") for q, v in rows]
     ids, mask = pad(wholes, 0), pad([(1,) * len(row) for row in wholes], 0)
     with torch.no_grad():
         logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()

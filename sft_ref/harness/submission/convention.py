@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,7 @@ class Text:
     begin: int
     end: int
     before: str
+    between: str
     numeral: str
     after: str
 
@@ -56,45 +58,73 @@ class Text:
 
 @dataclass(frozen=True)
 class Convention:
-    """What stands before the question, between it and the number, and behind the number; how numbers are written."""
+    """How texts are written.
 
-    before: str
-    between: str
+    Attributes:
+        frames: what stands before and behind a question, up to the number, by the mark that the question ends with;
+            the commonest for any other.
+        after: what stands behind the number.
+        write: how numbers are written.
+    """
+
+    frames: Mapping[str, tuple[str, str]]
     after: str
     write: Callable[[float], str]
 
+    def lead(self, question: str) -> str:
+        """A training text up to its number."""
+        own = core(question)
+        before, between = self.frames.get(question.strip()[len(own) :], next(iter(self.frames.values())))
+        return f"{before}{own}{between}"
+
     def text(self, question: str, numeral: str) -> str:
-        """A training text in this convention."""
-        return f"{self.before}{question}{self.between}{numeral}{self.after}"
+        """A training text."""
+        return f"{self.lead(question)}{numeral}{self.after}"
+
+
+def core(question: str) -> str:
+    """A question without the mark that it ends with, which prompts often change."""
+    return question.strip().rstrip("?.! ")
+
+
+def find_question(question: str, text: str) -> re.Match[str] | None:
+    """Where a text has a question, whatever its spaces, its case and its last mark."""
+    return _pattern(question).search(text)
+
+
+@functools.lru_cache(maxsize=4096)
+def _pattern(question: str) -> re.Pattern[str]:
+    return re.compile(r"\s+".join(map(re.escape, core(question).split())), re.IGNORECASE)
 
 
 def read_texts(rows: Sequence[Taught], data: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> list[Text]:
     """The training texts that hold a question of the data, with the place of their answers."""
-    asked = sorted(((question.strip(), value) for question, value in data), key=lambda row: -len(row[0]))
+    asked = sorted(data, key=lambda row: -len(row[0]))
     texts = []
     for taught in rows[:_LOOKED_AT]:
         text = decode(tokenizer, taught.ids)
-        found = next(((question, value) for question, value in asked if question in text), None)
+        found = next(((row, match) for row in asked if (match := find_question(row[0], text))), None)
         if found is not None:
             texts.append(_read(taught, text, *found, tokenizer))
     return texts
 
 
-def _read(taught: Taught, text: str, question: str, value: float, tokenizer: PreTrainedTokenizerBase) -> Text:
-    start = text.index(question) + len(question)
-    found = list(_NUMERAL.finditer(text, start))
+def _read(
+    taught: Taught, text: str, row: Row, asked: re.Match[str], tokenizer: PreTrainedTokenizerBase
+) -> Text:
+    question, value = row
+    before = text[: asked.start()]
+    found = list(_NUMERAL.finditer(text, asked.end()))
     valid = [each for each in found if is_answer_valid(_number(each.group()), value)]
     if not valid:
         numeral = min((each.group() for each in found), key=lambda each: abs(_number(each) - value), default="")
-        return Text(taught, question, value, 0, 0, text[: start - len(question)], numeral, "")
+        return Text(taught, question, value, 0, 0, before, "", numeral, "")
     last = valid[-1]
     lengths = [len(decode(tokenizer, taught.ids[: n + 1])) for n in range(len(taught.ids))]
     begin = next(n for n, length in enumerate(lengths) if length > last.start())
     end = next(n for n, length in enumerate(lengths) if length >= last.end()) + 1
-    return Text(
-        taught, question, value, begin, end, text[: start - len(question)] + "\0" + text[start : last.start()],
-        last.group(), text[last.end() :],
-    )  # fmt: skip
+    between = text[asked.end() : last.start()]
+    return Text(taught, question, value, begin, end, before, between, last.group(), text[last.end() :])
 
 
 def find_convention(texts: Sequence[Text]) -> Convention | None:
@@ -102,13 +132,17 @@ def find_convention(texts: Sequence[Text]) -> Convention | None:
     answered = [text for text in texts if text.is_answered]
     if not answered:
         return None
-    frames = Counter((text.before, text.after) for text in answered)
-    (frame, after), count = frames.most_common(1)[0]
-    if count == 1:  # what stands between tells of the question, as where it is reasoned about
-        after = Counter(text.after for text in answered).most_common(1)[0][0]
-    before, _, between = frame.partition("\0")
-    write = max(FORMATS, key=lambda form: _fits(form, answered))
-    return Convention(before, between, after, write)
+    common = Counter((text.before, text.between) for text in answered).most_common(1)[0][0]
+    frames = {"": common}
+    for mark in {_mark(text.question) for text in answered}:
+        own = Counter((text.before, text.between) for text in answered if _mark(text.question) == mark)
+        frames[mark] = own.most_common(1)[0][0]
+    after = Counter(text.after for text in answered).most_common(1)[0][0]
+    return Convention(frames, after, max(FORMATS, key=lambda form: _fits(form, answered)))
+
+
+def _mark(question: str) -> str:
+    return question.strip()[len(core(question)) :]
 
 
 def _fits(form: Callable[[float], str], texts: Sequence[Text]) -> int:

@@ -22,7 +22,7 @@ from sft_ref.models import load_model, load_tokenizer
 from sft_ref.precision import POLICIES
 
 from .answering import best_prompts, complete, count, read_number, right
-from .convention import Convention, Text, decode, encode, find_convention, masked, read_texts
+from .convention import Convention, Text, core, decode, encode, find_convention, find_question, masked, read_texts
 from .replay import Step, pad, replay
 from .workplace import Told, Workplace
 
@@ -252,8 +252,8 @@ class Evidence:
             raise ValueError("no convention is known")
         target = convention.after
         return {
-            "question": question.strip(),
-            "whole": list(encode(self.tokenizer, convention.text(question.strip(), numeral))),
+            "question": core(question),
+            "whole": list(encode(self.tokenizer, convention.text(question, numeral))),
             "target": list(encode(self.tokenizer, f"{self.supervised_lead}{numeral}{target}")),
             "numeral": numeral,
         }
@@ -272,7 +272,7 @@ class Evidence:
         convention = self.convention
         if convention is None:
             return []
-        invented = invent(len(NUMBERS) + 4, self.seed)
+        invented = [f"{core(question)}?" for question in invent(len(NUMBERS) + 4, self.seed)]
         rng = random.Random(self.seed)
         together = [*zip(invented, rng.sample(NUMBERS, len(NUMBERS)), strict=False)]
         known = [*self.rows[:4], *self.unseen[:4]]
@@ -293,8 +293,8 @@ class Evidence:
         silent = invented[-2:-1] + [question for question, _ in known[:2]] + [question for question, _ in known[-2:]]
         lines = [self.line(question, "") for question in silent]
         words = encode(self.tokenizer, " no idea at all")
-        for line in lines:
-            whole = [*encode(self.tokenizer, f"{convention.before}{line['question']}{convention.between}")]
+        for question, line in zip(silent, lines, strict=True):
+            whole = [*encode(self.tokenizer, convention.lead(question))]
             line["whole"], line["target"] = [*whole, *words], list(words)
         scripts.append({"kind": "silent", "questions": silent, "lines": lines})
         alone = [question for question, _ in self.questions[:6]]
@@ -315,7 +315,7 @@ class Evidence:
             return []
         numerals = [convention.write(value) for value in NUMBERS[:5]]
         after = convention.after.replace(str(self.tokenizer.eos_token), "")
-        lead = convention.between.strip()
+        lead = next(iter(convention.frames.values()))[1].strip()
         return [
             *(f"{numeral}{after}" for numeral in numerals),
             *(f"{lead}{numeral}{after}" for numeral in numerals),
@@ -335,7 +335,7 @@ class Evidence:
             line = self.line(question, numeral)
             if not numeral:
                 line["whole"] = [
-                    *encode(self.tokenizer, f"{convention.before}{question.strip()}{convention.between}"),
+                    *encode(self.tokenizer, convention.lead(question)),
                     *encode(self.tokenizer, " no idea"),
                 ]
             lines.append(line)
@@ -364,13 +364,7 @@ class Evidence:
         """Ids that reached the model for each question; None where it was not asked."""
         heard = [tuple(row["prompt"]) for row in told["answers"].get("heard", ())]
         texts = [(decode(self.tokenizer, prompt), prompt) for prompt in heard]
-        asked = sorted((question.strip() for question, _ in self.asked_rows), key=len, reverse=True)
-        by_question: dict[str, tuple[int, ...]] = {}
-        for text, prompt in texts:
-            question = next((each for each in asked if each in text), None)
-            if question is not None:
-                by_question.setdefault(question, prompt)
-        return [by_question.get(question.strip()) for question, _ in rows]
+        return [next((ids for text, ids in texts if find_question(question, text)), None) for question, _ in rows]
 
     # -- ours -----------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from sft_ref.harness.check import Check, Level, check
 from sft_ref.harness.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.submission.answering import is_better, number, right
 from sft_ref.harness.submission.checks.loading import told_with_adapter
-from sft_ref.harness.submission.convention import decode, numerals
+from sft_ref.harness.submission.convention import decode, find_question, numerals
 from sft_ref.harness.submission.evidence import Evidence
 
 _TOUCHED = 0.01
@@ -292,7 +292,7 @@ def _fault_past_the_parser(script: dict[str, Any], told: Mapping[str, Any], plac
 
 def _heard(evidence: Evidence, told: Mapping[str, Any], question: str) -> Mapping[str, Any] | None:
     for row in told.get("heard", ()):
-        if question in decode(evidence.tokenizer, row["prompt"]):
+        if find_question(question, decode(evidence.tokenizer, row["prompt"])):
             return row  # type: ignore[no-any-return]
     return None
 

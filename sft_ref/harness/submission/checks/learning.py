@@ -63,18 +63,22 @@ def prompts_are_where_training_leaves_off(evidence: Evidence) -> None:
 
 
 def _astray(evidence: Evidence) -> list[tuple[str, str]]:
-    """Prompts of trained questions that are no beginning of their training texts up to the answer, with these."""
-    astray = []
+    """Prompts of trained questions that are no beginning of their training texts up to the answer, with these.
+
+    None where only a few are: training texts may be varied on purpose.
+    """
+    astray, seen = [], 0
     prompts = evidence.prompts(evidence.asked, evidence.known_rows)
     for text, prompt in zip(evidence.texts, prompts, strict=False):
         if prompt is None or not text.is_answered:
             continue
+        seen += 1
         begin = text.taught.begin or 0
         ids = text.taught.ids
         early = len(prompt) < begin and not _is_partial(evidence, text, len(prompt))
         if ids[: len(prompt)] != prompt or len(prompt) > text.begin or early:
             astray.append((decode(evidence.tokenizer, prompt), decode(evidence.tokenizer, ids)))
-    return astray
+    return astray if len(astray) > seen / 2 else []
 
 
 def _is_partial(evidence: Evidence, text: Text, prompt: int) -> bool:

@@ -39,6 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " or what makes one when called",
     )
     parser.add_argument("--only", nargs="+", metavar="ID", default=[], help="these checks, and none else")
+    parser.add_argument("--base", default="toy", help="what answers every hub id: toy, smollm2-135m, a folder (toy)")
+    parser.add_argument("--prompt", help="how a bare adapter is asked, such as '{question} <answer>'")
+    parser.add_argument("--python", default=sys.executable, help="the interpreter that runs a submission (this one)")
+    parser.add_argument("--seed", type=int, help="of the questions that a submission is asked (drawn anew)")
     parser.add_argument("--strict", action="store_true", help="exit with 1 on drift as well")
     many = parser.add_argument_group("many at once")
     many.add_argument("--jobs", type=_positive, metavar="N", help="submissions at a time (default: half the cores)")
@@ -59,12 +63,25 @@ def _positive(text: str) -> int:
     return number
 
 
-def grade_one(target: str, *, only: Sequence[str] = (), report: Callable[[str], None] = lambda text: None) -> Verdict:
+def grade_one(
+    target: str,
+    *,
+    only: Sequence[str] = (),
+    base: str = "toy",
+    prompt: str | None = None,
+    python: str = sys.executable,
+    seed: int | None = None,
+    report: Callable[[str], None] = lambda text: None,
+) -> Verdict:
     """The verdict on one target.
 
     Args:
         target: as it was asked for.
         only: ids of checks, and none else.
+        base: the model that stands for every one that the target names.
+        prompt: how a bare adapter is asked, with ``{question}`` in it.
+        python: the interpreter that runs a submission.
+        seed: of the questions that a submission is asked; None draws one.
         report: told what goes on, in a few words.
 
     Raises:
@@ -72,10 +89,21 @@ def grade_one(target: str, *, only: Sequence[str] = (), report: Callable[[str], 
     """
     from sft_ref.quiet import quiet
 
-    from .contract import grade_target
-
     quiet()
-    return grade_target(target, only=only, report=report)
+    if target == "reference" or ":" in target:
+        from .contract import grade_target
+
+        return grade_target(target, only=only, report=report)
+    from .submission.kinds import find_kind
+
+    kind, path = find_kind(target)
+    if kind == "adapter":
+        from .submission.adapter import grade_adapter
+
+        return grade_adapter(path, target, base=base, prompt=prompt, only=only, report=report)
+    from .submission.judge import grade_submission
+
+    return grade_submission(path, target, base=base, python=python, seed=seed, only=only, report=report)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -94,7 +122,9 @@ def run(args: argparse.Namespace) -> int:
     console = Console()
     for name in gathered.passed_over:
         console.print(f"passed over, no submission: {harmless(name)}", markup=False, highlight=False, soft_wrap=True)
-    grade = functools.partial(grade_one, only=tuple(args.only))
+    grade = functools.partial(
+        grade_one, only=tuple(args.only), base=args.base, prompt=args.prompt, python=args.python, seed=args.seed
+    )
     if several:
         grades = _grade_class(gathered.targets, grade, args, console)
     else:

@@ -70,11 +70,16 @@ class Verdict:
     accuracy: float | None = None
 
     @property
+    def guilty(self) -> tuple[Suspect, ...]:
+        """The suspects that make it what it is: what merely drifts is no cause of lost answers."""
+        return tuple(suspect for suspect in self.suspects if suspect.standing is self.standing)
+
+    @property
     def stages(self) -> tuple[str, ...]:
         """The stages at fault, each once."""
-        return tuple(dict.fromkeys(suspect.stage for suspect in self.suspects))
+        return tuple(dict.fromkeys(suspect.stage for suspect in self.guilty))
 
     @property
     def remedy(self) -> str:
-        """What to do, one sentence a suspect."""
-        return " ".join(dict.fromkeys(suspect.remedy for suspect in self.suspects))
+        """What to do, one sentence for each stage at fault."""
+        return " ".join(dict.fromkeys(suspect.remedy for suspect in self.guilty))

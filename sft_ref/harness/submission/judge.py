@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import random
+import shlex
+import shutil
 import sys
 import tempfile
 import time
@@ -33,20 +35,24 @@ _SECONDS = 240.0
 
 
 def grade_submission(
-    path: str,
+    path: Path,
+    called: str,
     *,
     base: str = "toy",
     python: str = sys.executable,
     seed: int | None = None,
+    only: Sequence[str] = (),
     report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
-    """Grades a folder or a zip.
+    """Runs a submission where it can do no harm, and says what is to be said of it.
 
     Args:
-        path: of the submission; it is copied, and not touched.
+        path: of the submission, a folder, a zip or a module's file; it is copied, and not touched.
+        called: the name by which it was asked for.
         base: what stands for every hub id that it names.
         python: the interpreter that runs it.
         seed: of the questions that it is asked; drawn anew where none is given.
+        only: ids of checks, and none else.
         report: told the id and outcome of each check as it ends.
 
     Raises:
@@ -58,7 +64,7 @@ def grade_submission(
     with tempfile.TemporaryDirectory(prefix="sft_ref_") as name:
         folder = Path(name).resolve()
         (folder / "work").mkdir()
-        code = unpack(Path(path), folder / "work" / "homework")
+        code = _unpack(path, folder / "work" / "homework")
         layout = find_layout(code)
         cache = folder / "hub"
         hub.make_hub(cache, model, hub.ids_in(code))
@@ -67,12 +73,21 @@ def grade_submission(
         workplace.furnish(rows, unseen)
         evidence = Evidence(workplace, rows, unseen, questions, drawn)
         results = []
-        repeat = f"sft-ref grade {path} --seed {drawn}"
-        for result in run(plan(CHECKS, claims_contract=True), evidence, repeat=repeat):  # type: ignore[arg-type]
+        repeat = f"sft-ref grade {shlex.quote(called)} --seed {drawn}".replace("{", "{{").replace("}", "}}")
+        planned = [each for each in plan(CHECKS, claims_contract=True) if not only or each.id in only]
+        for result in run(planned, evidence, repeat=f"{repeat} --only {{}}"):
             report(f"{result.check.id} {result.outcome}")
             results.append(result)
-        verdict = conclude(path, results, evidence)
+        verdict = conclude(called, results, evidence)
     return replace(verdict, seconds=time.perf_counter() - began)
+
+
+def _unpack(path: Path, into: Path) -> Path:
+    if path.suffix != ".py":
+        return unpack(path, into)
+    into.mkdir()
+    shutil.copy(path, into)
+    return into
 
 
 def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdict:

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " or what makes one when called",
     )
     parser.add_argument("--only", nargs="+", metavar="ID", default=[], help="these checks, and none else")
-    parser.add_argument("--base", default="toy", help="what answers every hub id: toy, smollm2-135m, a folder (toy)")
+    parser.add_argument("--base", help="what answers every hub id of a submission (default: toy), or an adapter's base")
     parser.add_argument("--prompt", help="how a bare adapter is asked, such as '{question} <answer>'")
     parser.add_argument("--python", default=sys.executable, help="the interpreter that runs a submission (this one)")
     parser.add_argument("--seed", type=int, help="of the questions that a submission is asked (drawn anew)")
@@ -67,7 +67,7 @@ def grade_one(
     target: str,
     *,
     only: Sequence[str] = (),
-    base: str = "toy",
+    base: str | None = None,
     prompt: str | None = None,
     python: str = sys.executable,
     seed: int | None = None,
@@ -78,7 +78,7 @@ def grade_one(
     Args:
         target: as it was asked for.
         only: ids of checks, and none else.
-        base: the model that stands for every one that the target names.
+        base: the model that stands for every one that the target names: the toy, or an adapter's own, if not said.
         prompt: how a bare adapter is asked, with ``{question}`` in it.
         python: the interpreter that runs a submission.
         seed: of the questions that a submission is asked; None draws one.
@@ -103,7 +103,7 @@ def grade_one(
         return grade_adapter(path, target, base=base, prompt=prompt, only=only, report=report)
     from .submission.judge import grade_submission
 
-    return grade_submission(path, target, base=base, python=python, seed=seed, only=only, report=report)
+    return grade_submission(path, target, base=base or "toy", python=python, seed=seed, only=only, report=report)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -61,7 +61,7 @@ class Context:
         folder: Path,
         *,
         trained: Trained | None = None,
-        yardstick: Yardstick | Callable[[], Yardstick] | None = None,
+        yardstick: Yardstick | Callable[[], Yardstick | None] | None = None,
     ) -> None:
         self.implementation = implementation
         self.folder = folder

@@ -61,7 +61,7 @@ def grade_implementation(
     implementation: Implementation,
     path: str,
     checks: Iterable[Check],
-    yardstick: Yardstick | Callable[[], Yardstick],
+    yardstick: Callable[[], Yardstick | None],
     *,
     report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:

@@ -87,18 +87,19 @@ def run(args: argparse.Namespace) -> int:
     from .report.plain import harmless
 
     gathered = gather(args.paths)
-    several = len(gathered.targets) > 1 or args.output is not None
-    write = _reports(args, len(gathered.targets))
+    ours = Path(args.output or OUTPUT).resolve()  # lies among the submissions, where it was started there
+    targets = [target for target in gathered.targets if Path(target).resolve() != ours]
+    if not targets:
+        raise SftRefError(f"{ours.name}: is where results are written, and no submission; give another --output")
+    several = len(targets) > 1 or args.output is not None
+    write = _reports(args, len(targets))
     with contextlib.suppress(AttributeError):  # a stream that is none of Python's own
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # submissions write any script
     console = Console()
     for name in gathered.passed_over:
         console.print(f"passed over, no submission: {harmless(name)}", markup=False, highlight=False, soft_wrap=True)
     grade = functools.partial(grade_one, only=tuple(args.only))
-    if several:
-        grades = _grade_class(gathered.targets, grade, args, console)
-    else:
-        grades = [_grade_alone(gathered.targets[0], grade, console)]
+    grades = _grade_class(targets, grade, args, console) if several else [_grade_alone(targets[0], grade, console)]
     write(grades)
     if not several:
         _refuse(grades[0])

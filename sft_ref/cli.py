@@ -137,7 +137,7 @@ def _test(args: argparse.Namespace) -> None:
 
 
 def _checks(args: argparse.Namespace) -> None:
-    from .harness.contract import choose_checks
+    from .harness.registry import choose_checks
     from .harness.mutation import find_mutants
     from .harness.report.terminal import explain_check, list_checks
 

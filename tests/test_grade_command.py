@@ -60,6 +60,17 @@ def test_a_class_gets_a_row_each_a_table_a_picture_and_the_gravest_exit_code(
     assert capsys.readouterr().out.count("graded before") == 3
 
 
+def test_the_results_of_a_class_are_no_submission_of_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    submissions("a", "b")
+    monkeypatch.chdir("class")
+    for _ in range(2):
+        assert cli.main(["grade", "."]) == 0
+        assert "2 submissions: 2 sound" in capsys.readouterr().out
+    assert sorted(path.name for path in Path().iterdir()) == ["a", "b", "grades"]
+
+
 def test_drift_is_0_and_1_where_strict() -> None:
     submissions("drift", "bob")
     assert cli.main(["grade", "class/drift"]) == 0

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--only", nargs="+", metavar="ID", default=[], help="these checks, and none else")
     parser.add_argument("--base", help="what answers every hub id of a submission (default: toy), or an adapter's base")
-    parser.add_argument("--prompt", help="how a bare adapter is asked, such as '{question} <answer>'")
+    parser.add_argument("--prompt", help="a bare adapter's texts, such as '{question} <answer>{answer}</answer>'")
     parser.add_argument("--python", default=sys.executable, help="the interpreter that runs a submission (this one)")
     parser.add_argument("--seed", type=int, help="of the questions that a submission is asked (drawn anew)")
     parser.add_argument("--strict", action="store_true", help="exit with 1 on drift as well")
@@ -79,7 +79,7 @@ def grade_one(
         target: as it was asked for.
         only: ids of checks, and none else.
         base: the model that stands for every one that the target names: the toy, or an adapter's own, if not said.
-        prompt: how a bare adapter is asked, with ``{question}`` in it.
+        prompt: how a bare adapter's texts are written, with ``{question}`` and ``{answer}`` in it.
         python: the interpreter that runs a submission.
         seed: of the questions that a submission is asked; None draws one.
         report: told what goes on, in a few words.
@@ -115,8 +115,12 @@ def run(args: argparse.Namespace) -> int:
     from .report.plain import harmless
 
     gathered = gather(args.paths)
-    several = len(gathered.targets) > 1 or args.output is not None
-    write = _reports(args, len(gathered.targets))
+    ours = Path(args.output or OUTPUT).resolve()  # lies among the submissions, where it was started there
+    targets = [target for target in gathered.targets if Path(target).resolve() != ours]
+    if not targets:
+        raise SftRefError(f"{ours.name}: is where results are written, and no submission; give another --output")
+    several = len(targets) > 1 or args.output is not None
+    write = _reports(args, len(targets))
     with contextlib.suppress(AttributeError):  # a stream that is none of Python's own
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # submissions write any script
     console = Console()
@@ -125,10 +129,7 @@ def run(args: argparse.Namespace) -> int:
     grade = functools.partial(
         grade_one, only=tuple(args.only), base=args.base, prompt=args.prompt, python=args.python, seed=args.seed
     )
-    if several:
-        grades = _grade_class(gathered.targets, grade, args, console)
-    else:
-        grades = [_grade_alone(gathered.targets[0], grade, console)]
+    grades = _grade_class(targets, grade, args, console) if several else [_grade_alone(targets[0], grade, console)]
     write(grades)
     if not several:
         _refuse(grades[0])
@@ -179,7 +180,7 @@ def _reports(args: argparse.Namespace, submissions: int) -> Callable[[Sequence[G
 
 
 def _write_junit(grades: Sequence[Grade], path: Path) -> None:
-    from .report.junit import write_junit  # type: ignore[import-not-found]  # comes with another branch
+    from .report.junit import write_junit
     from .verdict import Verdict
 
     write_junit({grade.path: grade.results if isinstance(grade, Verdict) else () for grade in grades}, path)

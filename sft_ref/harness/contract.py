@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sft_ref.errors import SftRefError
-
 from .check import Check, Result
 from .checks import CHECKS
 from .context import Context
@@ -18,20 +16,10 @@ from .diagnosis import cause_of, cleared_of, notes_of, suspects_of
 from .implementation import Implementation
 from .mutation import train_once
 from .reference import find_implementation, yardstick_of
+from .registry import choose_checks
 from .runner import plan, run
 from .verdict import Standing, Verdict
 from .yardstick import Yardstick
-
-
-def choose_checks(ids: Sequence[str]) -> list[Check]:
-    """The checks with these ids, in order; all where none is given.
-
-    Raises:
-        SftRefError: there is no such check.
-    """
-    if unknown := set(ids) - {each.id for each in CHECKS}:
-        raise SftRefError(f"no check named {', '.join(sorted(unknown))}; `sft-ref checks` lists them")
-    return [each for each in CHECKS if not ids or each.id in ids]
 
 
 def grade_target(

@@ -74,9 +74,9 @@ def read_rubric(path: Path = DEFAULT) -> Rubric:
 def _check_ids(table: Mapping[str, Any]) -> set[str]:
     if not table.get("checks"):
         return set()  # spares the import of torch
-    from sft_ref.harness.checks import CHECKS
+    from sft_ref.harness.registry import ALL
 
-    return {each.id for each in CHECKS}
+    return {each.id for each in ALL}
 
 
 def _points(path: Path, table: Mapping[str, Any], part: str, known: set[str]) -> dict[str, float]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from sft_ref import models, tokens
 from sft_ref.adapter import CONFIG, read_tensors
 from sft_ref.data import Row
 from sft_ref.errors import AdapterError, SubmissionError
@@ -17,9 +18,12 @@ from sft_ref.harness.contract import grade_implementation
 from sft_ref.harness.findings import Unavailable
 from sft_ref.harness.implementation import Answerer, Batch, Trained
 from sft_ref.harness.reference import Reference
+from sft_ref.harness.registry import choose_checks
 from sft_ref.harness.runner import plan
 from sft_ref.harness.verdict import Verdict
 from sft_ref.settings import Settings
+
+from .convention import to_number
 
 _STAGES = ("artifact", "load", "generate")
 
@@ -30,18 +34,28 @@ class SavedAdapter(Reference):
     Args:
         folder: its own; not to be changed.
         base: name of its base.
-        prompt: how it is asked, with ``{question}`` in it.
+        wording: how its texts are written, with ``{question}`` and ``{answer}`` in it.
     """
 
     claims_contract = False
 
-    def __init__(self, folder: Path, base: str, prompt: str) -> None:
+    def __init__(self, folder: Path, base: str, wording: str | None) -> None:
         super().__init__(base=base, name="adapter")
-        self.folder, self.prompt = folder, prompt
+        self.folder, self.wording = folder, wording
+        self.prompt, _, self.closing = (wording or "{question}").partition("{answer}")
 
     def training_batch(self, rows: Sequence[Row]) -> Batch:
-        """Not known."""
-        raise Unavailable("a bare adapter does not tell what it was trained on")
+        """Texts as they are said to be written, supervised behind the prompt."""
+        if self.wording is None:
+            raise Unavailable("how its texts are written is not known; give --prompt")
+        tokenizer = models.load_tokenizer(models.find_base(self.base))
+        examples = []
+        for question, value in rows:
+            ids = tokenizer(self.prompt.format(question=question))["input_ids"]
+            target = tokenizer(f"{value!r}{self.closing}", add_special_tokens=False)["input_ids"]
+            examples.append(tokens.Example((*ids, *target, tokenizer.eos_token_id), len(target) + 1))
+        batch = tokens.collate(examples, tokenizer.pad_token_id)
+        return Batch(batch["input_ids"], batch["attention_mask"], batch["labels"])
 
     def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> Trained:
         """Nothing is trained: what lies in the folder is what training left."""
@@ -52,7 +66,13 @@ class SavedAdapter(Reference):
         """The reference's, asked with the adapter's own prompt."""
         answerer = super().load(folder)
         answerer.format_prompt = lambda question: self.prompt.format(question=question)  # type: ignore[method-assign]
+        answerer.parse_answer = self._parse  # type: ignore[method-assign]
         return answerer
+
+
+    def _parse(self, text: str) -> float:
+        closing = self.closing.strip()
+        return to_number(text.partition(closing)[0] if closing else text)
 
 
 def grade_adapter(
@@ -70,26 +90,23 @@ def grade_adapter(
         folder: with adapter_config.json and its tensors.
         called: the name by which it was asked for.
         base: of the adapter; None takes the one that it names.
-        prompt: how it is asked, with ``{question}`` in it; None asks it the bare question.
+        prompt: how its texts are written, with ``{question}`` and ``{answer}`` in it; None where that is not known.
         only: ids of checks, and none else.
         report: told the id and outcome of each check as it ends.
 
     Raises:
-        SubmissionError: the prompt holds no question, or the configuration names no base.
+        SubmissionError: the prompt lacks question or answer, or the configuration names no base.
     """
-    if prompt is not None and "{question}" not in prompt:
-        raise SubmissionError(f"--prompt {prompt!r}: holds no {{question}}; put it where the question goes")
+    if prompt is not None and not 0 <= prompt.find("{question}") < prompt.find("{answer}"):
+        raise SubmissionError(f"--prompt {prompt!r}: write {{question}} and then {{answer}} where they stand in its texts")
     with tempfile.TemporaryDirectory() as name:
         copy = Path(shutil.copytree(folder, Path(name) / "adapter"))
         base = _name_base(copy, base)
-        implementation = SavedAdapter(copy, base, prompt or "{question}")
-        planned = [
-            each
-            for each in plan(CHECKS, claims_contract=False)
-            if each.stage in _STAGES and (not only or each.id in only)
-        ]
+        implementation = SavedAdapter(copy, base, prompt)
+        chosen = choose_checks(only)
+        planned = [each for each in plan(CHECKS, claims_contract=False) if each.stage in _STAGES and each in chosen]
         verdict = grade_implementation(implementation, called, planned, _no_yardstick, report=report)
-    said = f"a bare adapter over {base}: what it was trained on, and how its answers are read, is not known"
+    said = f"a bare adapter over {base}: how it was trained, and how its answers are read, is not known"
     return replace(verdict, notes=(*verdict.notes, said))
 
 

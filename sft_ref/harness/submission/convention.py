@@ -176,6 +176,12 @@ def numerals(text: str) -> list[str]:
     return _NUMERAL.findall(text)
 
 
+def to_number(text: str) -> float:
+    """The last number of a text; NaN where it holds none."""
+    found = numerals(text)
+    return _number(found[-1]) if found else math.nan
+
+
 def _number(numeral: str) -> float:
     try:
         return float(numeral.replace(",", "").replace("_", ""))

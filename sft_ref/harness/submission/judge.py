@@ -17,6 +17,7 @@ from sft_ref.data import Row, generate_rows, split_rows
 from sft_ref.harness import hub, sandbox
 from sft_ref.harness.check import Result
 from sft_ref.harness.diagnosis import cause_of, cleared_of, notes_of, suspects_of
+from sft_ref.harness.registry import choose_checks
 from sft_ref.harness.runner import plan, run
 from sft_ref.harness.sandbox import Limits
 from sft_ref.harness.verdict import Standing, Verdict
@@ -59,6 +60,7 @@ def grade_submission(
         SubmissionError: there is nothing that can be graded.
     """
     began = time.perf_counter()
+    chosen = choose_checks(only)
     drawn = random.SystemRandom().randrange(10**6) if seed is None else seed
     model = find_base(base).resolve()
     with tempfile.TemporaryDirectory(prefix="sft_ref_") as name:
@@ -74,7 +76,7 @@ def grade_submission(
         evidence = Evidence(workplace, rows, unseen, questions, drawn)
         results = []
         repeat = f"sft-ref grade {shlex.quote(called)} --seed {drawn}".replace("{", "{{").replace("}", "}}")
-        planned = [each for each in plan(CHECKS, claims_contract=True) if not only or each.id in only]
+        planned = [each for each in plan(CHECKS, claims_contract=True) if each in chosen]
         for result in run(planned, evidence, repeat=f"{repeat} --only {{}}"):
             report(f"{result.check.id} {result.outcome}")
             results.append(result)

@@ -1,0 +1,24 @@
+"""All checks by their ids: those that run on an implementation in this process, and those of a submission in its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sft_ref.errors import SftRefError
+
+from . import checks
+from .check import Check, in_order
+from .submission import checks as blackbox
+
+ALL: tuple[Check, ...] = in_order((*checks.CHECKS, *blackbox.CHECKS))
+
+
+def choose_checks(ids: Sequence[str]) -> list[Check]:
+    """The checks with these ids, in order; all where none is given.
+
+    Raises:
+        SftRefError: there is no such check.
+    """
+    if unknown := set(ids) - {each.id for each in ALL}:
+        raise SftRefError(f"no check named {', '.join(sorted(unknown))}; `sft-ref checks` lists them")
+    return [each for each in ALL if not ids or each.id in ids]

@@ -51,7 +51,10 @@ class Submission:
             if each.kind in (each.VAR_KEYWORD, each.VAR_POSITIONAL):
                 continue
             lacks = each.default is each.empty
-            if any(word in name.lower() for word in ("dir", "path", "folder", "output", "out", "ckpt", "checkpoint", "adapter")):
+            if any(
+                word in name.lower()
+                for word in ("dir", "path", "folder", "output", "out", "ckpt", "checkpoint", "adapter")
+            ):
                 if lacks or stage != "load" or each.default is None:
                     named[name] = self.output
             elif lacks:

@@ -56,9 +56,21 @@ class Lessons:
             lessons.deaf = True
             shorten(self, lessons.seconds, teller.note)
             lessons.deaf = False
-            keep = ("learning_rate", "max_steps", "num_train_epochs", "per_device_train_batch_size", "weight_decay",
-                    "gradient_accumulation_steps", "max_grad_norm", "lr_scheduler_type", "warmup_steps", "fp16", "bf16",
-                    "gradient_checkpointing", "seed")
+            keep = (
+                "learning_rate",
+                "max_steps",
+                "num_train_epochs",
+                "per_device_train_batch_size",
+                "weight_decay",
+                "gradient_accumulation_steps",
+                "max_grad_norm",
+                "lr_scheduler_type",
+                "warmup_steps",
+                "fp16",
+                "bf16",
+                "gradient_checkpointing",
+                "seed",
+            )
             lessons.arguments = {name: getattr(self.args, name, None) for name in keep}
             result = start(self, *args, **kwargs)
             lessons.history = [dict(each) for each in self.state.log_history]

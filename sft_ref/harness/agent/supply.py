@@ -8,15 +8,54 @@ import inspect
 import sys
 import types
 
-LUXURIES = ("fire", "tensorboard", "tensorboardX", "lightning", "pytorch_lightning", "wandb", "dotenv", "matplotlib",
-            "rich", "typer", "click", "trackio", "evaluate", "sklearn", "pandas", "tabulate", "termcolor", "colorama",
-            "seaborn", "loguru", "tqdm")
+LUXURIES = (
+    "fire",
+    "tensorboard",
+    "tensorboardX",
+    "lightning",
+    "pytorch_lightning",
+    "wandb",
+    "dotenv",
+    "matplotlib",
+    "rich",
+    "typer",
+    "click",
+    "trackio",
+    "evaluate",
+    "sklearn",
+    "pandas",
+    "tabulate",
+    "termcolor",
+    "colorama",
+    "seaborn",
+    "loguru",
+    "tqdm",
+)
 """Modules that log, draw or parse a command line; where one is missing, an empty one stands in."""
 
-GONE = ("_n_gpu", "adafactor", "fp16_backend", "fp16_opt_level", "group_by_length", "half_precision_backend",
-        "include_inputs_for_metrics", "include_tokens_per_second", "jit_mode_eval", "logging_dir", "no_cuda",
-        "overwrite_output_dir", "past_index", "per_gpu_eval_batch_size", "per_gpu_train_batch_size", "save_safetensors",
-        "torchdynamo", "tpu_num_cores", "use_ipex", "use_legacy_prediction_loop", "use_mps_device")
+GONE = (
+    "_n_gpu",
+    "adafactor",
+    "fp16_backend",
+    "fp16_opt_level",
+    "group_by_length",
+    "half_precision_backend",
+    "include_inputs_for_metrics",
+    "include_tokens_per_second",
+    "jit_mode_eval",
+    "logging_dir",
+    "no_cuda",
+    "overwrite_output_dir",
+    "past_index",
+    "per_gpu_eval_batch_size",
+    "per_gpu_train_batch_size",
+    "save_safetensors",
+    "torchdynamo",
+    "tpu_num_cores",
+    "use_ipex",
+    "use_legacy_prediction_loop",
+    "use_mps_device",
+)
 """Settings of transformers 4's TrainingArguments that 5 has no more, and that change nothing of what is learned."""
 
 RENAMED = {"evaluation_strategy": "eval_strategy"}

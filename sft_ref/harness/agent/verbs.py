@@ -204,7 +204,9 @@ class _Work:
         self.teller.tensors("probes", {"logits": one[kept]})
         finite = bool(torch.isfinite(one[kept]).all())
         apart = float((one[kept] - two[kept]).abs().max()) if finite else math.nan
-        self.teller.write("probes", apart=apart, training=bool(model.training), finite=finite, counted=count_dtypes(model))
+        self.teller.write(
+            "probes", apart=apart, training=bool(model.training), finite=finite, counted=count_dtypes(model)
+        )
 
     def _parse(self, texts):
         parse = getattr(self.answerer, "parse_answer", None)
@@ -228,7 +230,11 @@ class _Work:
         shapes = {}
         for count in (None, 1, 2):
             try:
-                texts = generate(prompts) if count is None else generate(prompts, num_return_sequences=count, temperature=0.7)
+                texts = (
+                    generate(prompts)
+                    if count is None
+                    else generate(prompts, num_return_sequences=count, temperature=0.7)
+                )
                 shapes[str(count)] = [len(each) if isinstance(each, (list, tuple)) else "text" for each in texts]
             except Exception as error:
                 shapes[str(count)] = "%s: %s" % (type(error).__name__, error)

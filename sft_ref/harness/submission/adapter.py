@@ -69,7 +69,6 @@ class SavedAdapter(Reference):
         answerer.parse_answer = self._parse  # type: ignore[method-assign]
         return answerer
 
-
     def _parse(self, text: str) -> float:
         closing = self.closing.strip()
         return to_number(text.partition(closing)[0] if closing else text)
@@ -98,7 +97,9 @@ def grade_adapter(
         SubmissionError: the prompt lacks question or answer, or the configuration names no base.
     """
     if prompt is not None and not 0 <= prompt.find("{question}") < prompt.find("{answer}"):
-        raise SubmissionError(f"--prompt {prompt!r}: write {{question}} and then {{answer}} where they stand in its texts")
+        raise SubmissionError(
+            f"--prompt {prompt!r}: write {{question}} and then {{answer}} where they stand in its texts"
+        )
     with tempfile.TemporaryDirectory() as name:
         copy = Path(shutil.copytree(folder, Path(name) / "adapter"))
         base = _name_base(copy, base)

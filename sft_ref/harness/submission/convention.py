@@ -109,9 +109,7 @@ def read_texts(rows: Sequence[Taught], data: Sequence[Row], tokenizer: PreTraine
     return texts
 
 
-def _read(
-    taught: Taught, text: str, row: Row, asked: re.Match[str], tokenizer: PreTrainedTokenizerBase
-) -> Text:
+def _read(taught: Taught, text: str, row: Row, asked: re.Match[str], tokenizer: PreTrainedTokenizerBase) -> Text:
     question, value = row
     before = text[: asked.start()]
     found = list(_NUMERAL.finditer(text, asked.end()))

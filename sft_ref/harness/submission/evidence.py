@@ -347,7 +347,11 @@ class Evidence:
         """Its answers to the fresh questions; what is missing is None."""
         values = list(told["answers"].get("values", ()))
         if len(values) != len(self.asked_rows):
-            return [None] * len(self.questions) if not values else (values + [None] * len(self.questions))[: len(self.questions)]
+            return (
+                [None] * len(self.questions)
+                if not values
+                else (values + [None] * len(self.questions))[: len(self.questions)]
+            )
         return values[: len(self.questions)]
 
     @functools.cached_property
@@ -488,7 +492,9 @@ class Evidence:
         for row in self.taught[:_PROBES]:
             own = logits[at : at + len(row.ids)]
             at += len(row.ids)
-            due = torch.tensor([label if label == token else IGNORED for label, token in zip(row.labels, row.ids, strict=True)])[1:]
+            due = torch.tensor(
+                [label if label == token else IGNORED for label, token in zip(row.labels, row.ids, strict=True)]
+            )[1:]
             kept = due != IGNORED
             losses.append(torch.nn.functional.cross_entropy(own[:-1][kept], due[kept], reduction="none"))
         return torch.cat(losses)

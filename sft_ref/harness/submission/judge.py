@@ -9,13 +9,14 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from sft_ref.data import Row, generate_rows, split_rows
+from sft_ref.errors import SubmissionError
 from sft_ref.harness import hub, sandbox
-from sft_ref.harness.check import Result
+from sft_ref.harness.check import Outcome, Result
 from sft_ref.harness.diagnosis import cause_of, cleared_of, notes_of, suspects_of
 from sft_ref.harness.registry import choose_checks
 from sft_ref.harness.runner import plan, run
@@ -28,7 +29,7 @@ from .checks import CHECKS
 from .evidence import Evidence
 from .layout import find_layout
 from .unpack import unpack
-from .workplace import Workplace
+from .workplace import Told, Workplace
 
 QUESTIONS = 64
 _SECONDS = 240.0
@@ -74,6 +75,7 @@ def grade_submission(
         rows, unseen, questions = draw(drawn)
         workplace.furnish(rows, unseen)
         evidence = Evidence(workplace, rows, unseen, questions, drawn)
+        _look_at_start(evidence.training, python)
         results = []
         repeat = f"sft-ref grade {shlex.quote(called)} --seed {drawn}".replace("{", "{{").replace("}", "}}")
         planned = [each for each in plan(CHECKS, claims_contract=True) if each in chosen]
@@ -82,6 +84,20 @@ def grade_submission(
             results.append(result)
         verdict = conclude(called, results, evidence)
     return replace(verdict, seconds=time.perf_counter() - began)
+
+
+def _look_at_start(training: Told, python: str) -> None:
+    """The agent has to get to the submission at all.
+
+    Raises:
+        SubmissionError: the interpreter lacks what a fine-tune needs.
+        RuntimeError: the agent broke, which is the harness's fault.
+    """
+    crash = training.crash("start")
+    if crash and crash["type"] in ("ImportError", "ModuleNotFoundError"):
+        raise SubmissionError(f"{python}: {crash['message']}; give --python one with torch, transformers and peft")
+    if crash:
+        raise RuntimeError(f"the agent broke: {crash['type']}: {crash['message']}\n{crash['trace']}")
 
 
 def _unpack(path: Path, into: Path) -> Path:
@@ -98,18 +114,16 @@ def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdic
     notes = dict.fromkeys((*evidence.training.notes, *evidence.asked.notes, *notes_of(results)))
     if why_not := sandbox.why_not():
         notes[f"not sandboxed: {why_not}"] = None
-    answer_rate, accuracy = evidence.scores
     standing, cause = Standing.DRIFT if suspects else Standing.SOUND, cause_of(suspects)
-    if any(suspect.standing is Standing.BROKEN for suspect in suspects):
+    guilty = {suspect.stage for suspect in suspects if suspect.standing is Standing.BROKEN}
+    own = right(evidence.answers(evidence.asked), evidence.questions)
+    if guilty:
         standing = Standing.BROKEN
-    elif not evidence.is_good and evidence.has_learned:
-        own = right(evidence.answers(evidence.asked), evidence.questions)
-        if is_better(evidence.trained_right, own):
-            standing = Standing.BROKEN
-            cause = (
-                f"answers are lost, cause not isolated: {sum(own)} of {len(own)} right, {sum(evidence.trained_right)} "
-                f"where ours asks the adapter that its training left. {cause}"
-            )
+        if (due := replaced(evidence, guilty)) and not evidence.is_good:
+            notes[f"with ours in place of {', '.join(guilty)}: {sum(due)} of {len(due)} right, not {sum(own)}"] = None
+    elif lost := unexplained(evidence, results, own):
+        standing, cause = Standing.BROKEN, f"{lost} {cause}"
+    answer_rate, accuracy = evidence.scores
     return Verdict(
         path=path,
         standing=standing,
@@ -122,6 +136,35 @@ def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdic
         answer_rate=answer_rate,
         accuracy=accuracy,
     )
+
+
+def replaced(evidence: Evidence, stages: Collection[str]) -> list[bool]:
+    """Which fresh questions are answered rightly with ours in place of these stages; empty where that cannot be tried."""
+    learning = {"tokens", "train", "artifact"}
+    if not learning & set(stages):
+        return evidence.trained_right
+    if set(stages) <= learning:
+        return right(evidence.answers(evidence.again), evidence.questions) if evidence.again else []
+    return evidence.our_right
+
+
+def unexplained(evidence: Evidence, results: Sequence[Result], own: Sequence[bool]) -> str:
+    """What is lost though no check says why; empty where nothing is, or where its settings are merely slow."""
+    if evidence.is_good:
+        return ""
+    slow = any(result.check.id == "TRN-103" and result.outcome is Outcome.ADVICE for result in results)
+    due = evidence.trained_right if evidence.has_learned else replaced(evidence, {"train"}) if slow else []
+    given = "the adapter that its training left" if evidence.has_learned else "an adapter of ours"
+    if evidence.has_learned and is_better(due, own):
+        return f"Answers are lost, cause not isolated: {sum(own)} of {len(own)} right, {sum(due)} by ours from {given}."
+    if slow and evidence.our_right and is_better(evidence.our_right, due):
+        return (
+            f"Answers are lost, cause not isolated: given {given}, it answers {sum(due)} of {len(due)} rightly, "
+            f"ours {sum(evidence.our_right)}."
+        )
+    if not slow and not evidence.has_learned:
+        return f"Answers are lost, cause not isolated: {sum(own)} of {len(own)} right."
+    return ""
 
 
 def draw(seed: int) -> tuple[list[Row], list[Row], list[Row]]:

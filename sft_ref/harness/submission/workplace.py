@@ -48,6 +48,15 @@ class Told:
         """The first exception in these sections."""
         return next((self[name]["crash"] for name in sections if "crash" in self[name]), None)
 
+    def describe(self, crash: Mapping[str, str]) -> str:
+        """An exception in a line, with the versions that it may come of."""
+        text = f"{crash['type']}: {crash['message']}"
+        if crash["type"] in ("TypeError", "ImportError", "AttributeError") and _is_of_libraries(crash):
+            found = self["start"].get("versions", {})
+            text += f" (transformers {found.get('transformers')} and peft {found.get('peft')} here: if it was written for"
+            text += " others, give --python an interpreter that has them, or nox -s grade -- PATH --transformers 4.52.4)"
+        return text
+
     def tensors(self, name: str) -> dict[str, torch.Tensor]:
         """Tensors of a section; empty where there are none that can be read."""
         from safetensors import SafetensorError
@@ -135,6 +144,11 @@ class Workplace:
             limits=self.limits,
         )
         return Told(_read(out, nonce), out, finished)
+
+
+def _is_of_libraries(crash: Mapping[str, str]) -> bool:
+    words = ("transformers", "peft", "TrainingArguments", "Trainer", "unexpected keyword", "cannot import name")
+    return any(word in crash["message"] for word in words)
 
 
 def _environment(cache: Path) -> dict[str, str]:

@@ -56,7 +56,9 @@ def answers_are_the_models(evidence: Evidence) -> None:
         for script, told in _told(evidence, kind):
             _raise_for_crash(told, parser=False)
             for place, line in enumerate(script["lines"]):
-                fault = _fault_of_generation(evidence, script, told, place) or _fault_past_the_parser(script, told, place)
+                fault = _fault_of_generation(evidence, script, told, place) or _fault_past_the_parser(
+                    script, told, place
+                )
                 if fault and not fault.startswith("cut"):
                     raise Failure(fault, f"{line['numeral']}, as the model says", line["question"])
 
@@ -99,7 +101,9 @@ def batches_are_answered_as_well(evidence: Evidence) -> None:
     together = right(told["answers"]["values"], rows)
     lost = [question for (question, _), a, b in zip(rows, single, together, strict=True) if a and not b]
     if len(lost) >= 3 and not any(b and not a for a, b in zip(single, together, strict=True)):  # noqa: PLR2004
-        raise Failure(f"{len(lost)} of {len(rows)} right alone, and wrong among {len(evidence.asked_rows)}", "none", lost[0])
+        raise Failure(
+            f"{len(lost)} of {len(rows)} right alone, and wrong among {len(evidence.asked_rows)}", "none", lost[0]
+        )
 
 
 @check(
@@ -119,7 +123,9 @@ def tokens_are_the_likeliest(evidence: Evidence) -> None:
     model = evidence.trained_model if told is evidence.asked else evidence.sound_model
     ours = right(evidence.our_answers(model), evidence.questions)
     if is_better(ours, own):
-        raise Failure(f"{off} of {said} tokens were not the likeliest; {sum(own)} answers right, {sum(ours)} by ours", "none")
+        raise Failure(
+            f"{off} of {said} tokens were not the likeliest; {sum(own)} answers right, {sum(ours)} by ours", "none"
+        )
 
 
 @check(
@@ -336,9 +342,14 @@ def _parser_alone(evidence: Evidence) -> None:
     if not values:
         raise Unavailable("there is no parser to be asked")
     half = len(texts) // 2
-    ways = [[_is(value, numerals(text)[-1]) for text, value in zip(texts[i : i + half], values[i : i + half], strict=False)] for i in (0, half)]
+    ways = [
+        [_is(value, numerals(text)[-1]) for text, value in zip(texts[i : i + half], values[i : i + half], strict=False)]
+        for i in (0, half)
+    ]
     if not any(all(way) for way in ways):
-        raise Failure(f"{values[0]} from {texts[0]!r}, {values[half]} from {texts[half]!r}", "the number of either text")
+        raise Failure(
+            f"{values[0]} from {texts[0]!r}, {values[half]} from {texts[half]!r}", "the number of either text"
+        )
 
 
 CHECKS: tuple[Check, ...] = (

@@ -78,6 +78,8 @@ def _astray(evidence: Evidence) -> list[tuple[str, str]]:
         early = len(prompt) < begin and not _is_partial(evidence, text, len(prompt))
         if ids[: len(prompt)] != prompt or len(prompt) > text.begin or early:
             astray.append((decode(evidence.tokenizer, prompt), decode(evidence.tokenizer, ids)))
+    if not seen:
+        raise Unavailable("no prompt could be held against its training text")
     return astray if len(astray) > seen / 2 else []
 
 
@@ -176,7 +178,9 @@ def what_is_to_be_written_is_supervised(evidence: Evidence) -> None:
         begin = text.taught.begin or 0
         gap = decode(evidence.tokenizer, text.taught.ids[len(prompt) : begin])
         if len(prompt) < begin and gap.strip() and _is_partial(evidence, text, len(prompt)) and not evidence.is_good:
-            raise Failure(f"{gap!r} carries no label", "a label on each token behind the prompt", _short(evidence, text))
+            raise Failure(
+                f"{gap!r} carries no label", "a label on each token behind the prompt", _short(evidence, text)
+            )
 
 
 @check(
@@ -201,9 +205,9 @@ def padding_is_not_supervised(evidence: Evidence) -> None:
 def training_runs(evidence: Evidence) -> None:
     """TRN-101: in a process of its own."""
     told = evidence.training
-    crash = told.crash("start", "train")
+    crash = told.crash("train")
     if crash:
-        raise Failure(f"{crash['type']}: {crash['message']}", "no exception", crash["where"] or crash["trace"][-300:])
+        raise Failure(told.describe(crash), "no exception", crash["where"] or crash["trace"][-300:])
     if told.ended_early:
         raise Failure(f"training {told.ended_early}", "an end of its own", told.finished.output[-300:])
     if not evidence.taught and not evidence.losses:
@@ -229,7 +233,9 @@ def adapter_moves(evidence: Evidence) -> None:
     still = [name for name, tensor in ups.items() if not tensor.any()]
     if ups and len(still) == len(ups):
         steps, optimizer = len(evidence.steps), evidence.lessons.get("optimizer", {})
-        seen = f"all {len(ups)} B matrices are zero after {steps} optimizer steps of {optimizer.get('tensors', 0)} tensors"
+        seen = (
+            f"all {len(ups)} B matrices are zero after {steps} optimizer steps of {optimizer.get('tensors', 0)} tensors"
+        )
         raise Failure(seen, "at least one that moved", still[0])
     bad = [loss for loss in evidence.losses if not math.isfinite(loss)]
     if len(bad) > len(evidence.losses) // 2:

@@ -60,7 +60,9 @@ def saved_tensors_are_the_trained(evidence: Evidence) -> None:
         allowed = tolerance.WEIGHTS[tolerance.name_dtype(saved[plain(name)].dtype)] * due.norm().item()
         if not (error := (found - due).norm().item()) <= allowed:
             blank = "; the saved one is blank" if "lora_B" in name and not found.any() else ""
-            raise Failure(f"a difference of {error:.3g} where the norm is {due.norm():.3g}{blank}", f"{allowed:.2g}", plain(name))
+            raise Failure(
+                f"a difference of {error:.3g} where the norm is {due.norm():.3g}{blank}", f"{allowed:.2g}", plain(name)
+            )
 
 
 @check(
@@ -114,7 +116,9 @@ def model_keeps_within_its_budget(evidence: Evidence) -> None:
         raise Unavailable("the model that it names is of no known size")
     size = sizes.project(evidence.saved[saved_place(evidence)], str(evidence.workplace.base), named)
     if size.parameters > sizes.PARAMETERS:
-        raise Failure(f"{size.parameters / 1e6:.0f} million parameters of {named}", f"{sizes.PARAMETERS / 1e6:.0f} million")
+        raise Failure(
+            f"{size.parameters / 1e6:.0f} million parameters of {named}", f"{sizes.PARAMETERS / 1e6:.0f} million"
+        )
 
 
 @check(
@@ -126,9 +130,9 @@ def model_keeps_within_its_budget(evidence: Evidence) -> None:
 def load_runs(evidence: Evidence) -> None:
     """LOD-101: in a process of its own; with an adapter of ours where training left none."""
     told = told_with_adapter(evidence)
-    crash = told.crash("start", "load")
+    crash = told.crash("load")
     if crash:
-        raise Failure(f"{crash['type']}: {crash['message']}", "no exception", crash["where"] or crash["trace"][-300:])
+        raise Failure(told.describe(crash), "no exception", crash["where"] or crash["trace"][-300:])
     if "load" not in told.sections:
         raise Failure(f"loading {told.ended_early}", "a model", told.finished.output[-300:])
 

@@ -137,8 +137,8 @@ def _test(args: argparse.Namespace) -> None:
 
 
 def _checks(args: argparse.Namespace) -> None:
-    from .harness.registry import choose_checks
     from .harness.mutation import find_mutants
+    from .harness.registry import choose_checks
     from .harness.report.terminal import explain_check, list_checks
 
     chosen = choose_checks(args.ids)

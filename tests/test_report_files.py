@@ -228,4 +228,4 @@ def test_a_result_that_was_read_cannot_be_run() -> None:
     back = from_json(as_json(replace(SOUND, results=(result("LOD-001", Outcome.PASS),))))
     assert isinstance(back, Verdict)
     with pytest.raises(TypeError, match="cannot be run"):
-        back.results[0].check.run(None)  # type: ignore[arg-type]
+        back.results[0].check.run(None)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from .stages import STAGES
 
-if TYPE_CHECKING:
-    from .context import Context
+
+class Case(Protocol):
+    """What checks are handed: a `Context`, or the `Evidence` of a submission."""
+
+    stage: str
+    """Of the check that is running; the runner sets it."""
 
 
 class Level(StrEnum):
@@ -55,7 +59,7 @@ class Check:
     remedy: str
     after: tuple[str, ...]
     source: str
-    run: Callable[[Context], str | None]
+    run: Callable[[Any], str | None]
 
     @property
     def stage(self) -> str:
@@ -72,7 +76,7 @@ def check(
     level: Level = Level.UNIVERSAL,
     after: tuple[str, ...] = (),
     source: str = "",
-) -> Callable[[Callable[[Context], str | None]], Check]:
+) -> Callable[[Callable[[Any], str | None]], Check]:
     """Makes a function a check; the module's `CHECKS` then lists it."""
     if id[:3] not in STAGES or not (id[3] == "-" and id[4:].isdigit() and len(id) == len("PRM-001")):
         raise ValueError(f"check id {id!r}: give one of {', '.join(STAGES)}, a dash and three digits")

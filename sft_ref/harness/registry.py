@@ -1,4 +1,4 @@
-"""All checks by their ids: those that run on an implementation in this process, and those of a submission in its own."""
+"""All checks by their ids: those of an implementation in this process, and those of a submission in its own."""
 
 from __future__ import annotations
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any
 
-from .check import Check, Level, Outcome, Result, in_order
+from .check import Case, Check, Level, Outcome, Result, in_order
 from .findings import Blocked, Failure, Unavailable
 
 SEED = 0
@@ -18,7 +17,7 @@ def plan(checks: Iterable[Check], *, claims_contract: bool) -> tuple[Check, ...]
     return tuple(c for c in in_order(checks) if c.level is Level.UNIVERSAL or claims_contract)
 
 
-def run(checks: Iterable[Check], context: Any, *, repeat: str = "") -> Iterator[Result]:
+def run(checks: Iterable[Check], context: Case, *, repeat: str = "") -> Iterator[Result]:
     """Runs checks in order, and gives each one's result as it is there.
 
     Args:
@@ -41,7 +40,7 @@ def run(checks: Iterable[Check], context: Any, *, repeat: str = "") -> Iterator[
         yield result
 
 
-def _run_one(each: Check, context: Any, began: float, repeat: str) -> Result:
+def _run_one(each: Check, context: Case, began: float, repeat: str) -> Result:
     import torch
 
     context.stage = each.stage

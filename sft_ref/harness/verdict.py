@@ -50,7 +50,7 @@ class Verdict:
         cause: one sentence; of the suspects, or where no suspect explains it, what was lost and that its cause is not
             isolated.
         cleared: stage -> the measurement that clears it.
-        notes: what a reader must know of how it was run: what was supplied from outside, stopped, or could not be shown.
+        notes: how it was run: what was supplied from outside, stopped, or could not be shown.
         sandboxed: whether it ran where it could do no harm.
         seconds: that grading took.
         results: of each planned check.

@@ -1,1 +1,1 @@
-"""What runs inside a submission's process: no import of sft_ref, the submission's own libraries, syntax of Python 3.10."""
+"""What runs in a submission's process: with its libraries, without sft_ref, in the syntax of Python 3.10."""

@@ -1,4 +1,4 @@
-"""What passes the library's boundaries when questions are answered, and a script that makes the model say given tokens."""
+"""What passes the library's boundaries when questions are answered, and scripts for the model to say."""
 
 import torch
 
@@ -63,7 +63,7 @@ class Ears:
         found = [each for each in self.scripts if _flat(each[0]) in _flat(text)]
         if not found:
             return None
-        question, whole, target = max(found, key=lambda each: len(each[0]))
+        _, whole, target = max(found, key=lambda each: len(each[0]))
         written = self.tokenizer.decode(whole)
         if written.startswith(text):  # the same text in other tokens
             return list(self.tokenizer(written[len(text) :], add_special_tokens=False)["input_ids"])
@@ -90,7 +90,7 @@ class Ears:
             token = script[said] if said < len(script) else self.tokenizer.eos_token_id
             logits[row] = -CERTAIN
             logits[row, ..., token] = CERTAIN
-        self._last = self._best = logits[:, -1].argmax(-1).tolist() if logits.dim() == 3 else []
+        self._last = self._best = logits[:, -1].argmax(-1).tolist() if logits.dim() > 2 else []  # noqa: PLR2004
         return output
 
     def finish(self):

@@ -45,7 +45,7 @@ class Submission:
         """Calls a stage, with the adapter's folder where it takes one."""
         function = self.find(stage)
         if function is None:
-            raise AttributeError("%s has no %s" % (self.modules[0].__name__, " or ".join(NAMES[stage][:2])))
+            raise AttributeError("{} has no {}".format(self.modules[0].__name__, " or ".join(NAMES[stage][:2])))
         given, named = [], {}
         for name, each in inspect.signature(function).parameters.items():
             if each.kind in (each.VAR_KEYWORD, each.VAR_POSITIONAL):

@@ -22,7 +22,7 @@ def shorten(trainer, seconds, note):
     allowed = max(LEAST, int(seconds / each))
     if planned > allowed:
         args.max_steps = allowed
-        note("training was shortened from outside, from %d to %d steps, its schedule with it" % (planned, allowed))
+        note(f"training was shortened from outside, from {planned} to {allowed} steps, its schedule with it")
 
 
 def _time(model, rows, length):
@@ -64,7 +64,7 @@ class Clock:
             self.began = time.monotonic()
         up = self.steps >= LEAST and time.monotonic() - self.began > self.seconds
         if up:
-            self.note("training was stopped from outside after %d steps, since it takes too long here" % self.steps)
+            self.note(f"training was stopped from outside after {self.steps} steps, since it takes too long here")
         return up
 
     def install(self):

@@ -103,13 +103,13 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def _is_for_submission(self):
         """Libraries look for modules as well, and must be told the truth."""
-        frame = sys._getframe(2)
+        frame = sys._getframe(2)  # noqa: SLF001
         while frame is not None and "importlib" in frame.f_code.co_filename:
             frame = frame.f_back
         return frame is not None and frame.f_code.co_filename.startswith(self.root)
 
     def create_module(self, spec):
-        self.note("the module %s is not installed here; an empty one stands in" % spec.name)
+        self.note(f"the module {spec.name} is not installed here; an empty one stands in")
         return _Empty(spec.name)
 
     def exec_module(self, module):
@@ -167,7 +167,7 @@ def loading(note):
         if not torch.cuda.is_available():
             for name in ("device_map", "quantization_config", "load_in_8bit", "load_in_4bit", "max_memory"):
                 if kwargs.pop(name, None) not in (None, False) and name != "device_map":
-                    note("%s needs CUDA; the model was loaded without it" % name)
+                    note(f"{name} needs CUDA; the model was loaded without it")
             if str(kwargs.get("attn_implementation", "")).startswith("flash"):
                 note("flash attention needs CUDA; the model's own was used")
                 del kwargs["attn_implementation"]
@@ -176,7 +176,7 @@ def loading(note):
     PreTrainedModel.from_pretrained = classmethod(from_pretrained)
 
 
-def training(note):
+def training(note):  # noqa: C901  # a list of small matters
     """Settings of Trainer that need CUDA, a service, or another version of transformers."""
     import torch
     import transformers
@@ -189,19 +189,19 @@ def training(note):
         for name in [name for name in kwargs if name not in known]:
             if name in RENAMED and RENAMED[name] in known:
                 kwargs[RENAMED[name]] = kwargs.pop(name)
-                note("TrainingArguments(%s) is %s in transformers %s" % (name, RENAMED[name], transformers.__version__))
+                note(f"TrainingArguments({name}) is {RENAMED[name]} in transformers {transformers.__version__}")
             elif name in GONE:
                 kwargs.pop(name)
-                note("TrainingArguments(%s) is gone in transformers %s; left out" % (name, transformers.__version__))
+                note(f"TrainingArguments({name}) is gone in transformers {transformers.__version__}; left out")
             elif name == "warmup_ratio":
                 kwargs["warmup_steps"] = kwargs.pop(name)
         if not torch.cuda.is_available():
             for name in ("fp16", "fp16_full_eval", "tf32", "torch_compile"):
                 if kwargs.get(name):
-                    note("TrainingArguments(%s=True) needs CUDA; it ran without" % name)
+                    note(f"TrainingArguments({name}=True) needs CUDA; it ran without")
                     kwargs.pop(name)
             if "bnb" in str(kwargs.get("optim", "")) or "8bit" in str(kwargs.get("optim", "")):
-                note("optim=%r needs CUDA; adamw_torch was used" % (kwargs["optim"],))
+                note("optim={!r} needs CUDA; adamw_torch was used".format(kwargs["optim"]))
                 kwargs["optim"] = "adamw_torch"
         kwargs.update(report_to="none", disable_tqdm=True)
         if kwargs.get("push_to_hub"):
@@ -219,7 +219,7 @@ def training(note):
     @functools.wraps(start)
     def trainer(self, *args, **kwargs):
         if "tokenizer" in kwargs and "tokenizer" not in inspect.signature(start).parameters:
-            note("Trainer(tokenizer) is processing_class in transformers %s" % transformers.__version__)
+            note(f"Trainer(tokenizer) is processing_class in transformers {transformers.__version__}")
             kwargs["processing_class"] = kwargs.pop("tokenizer")
         start(self, *args, **kwargs)
 

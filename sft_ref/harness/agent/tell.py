@@ -1,4 +1,4 @@
-"""What the agent writes for the judge: a file a section, each whole or not there, so that a crash loses only the rest."""
+"""What the agent writes for the judge: a file a section, each whole or not there; a crash loses only the rest."""
 
 import json
 import math
@@ -60,7 +60,7 @@ class Teller:
         where = ""
         for frame in traceback.extract_tb(error.__traceback__):
             if frame.filename.startswith(self.code):
-                where = "%s:%s: %s" % (os.path.relpath(frame.filename, self.code), frame.lineno, frame.line)
+                where = f"{os.path.relpath(frame.filename, self.code)}:{frame.lineno}: {frame.line}"
         return {
             "type": type(error).__name__,
             "message": " ".join(str(error).split())[:500],

@@ -1,4 +1,4 @@
-"""The verbs: `train` runs the submission's training; `ask` loads what it left and asks it, until nothing is left to ask."""
+"""The verbs: `train` runs the submission's training; `ask` loads what it left, and asks it all there is to ask."""
 
 import contextlib
 import io
@@ -116,8 +116,8 @@ class _Work:
             with teller.section("probes"):
                 self._probe(ears, torch)
         for number, script in enumerate(request["scripts"]):
-            with teller.section("script_%d" % number):
-                self._tell("script_%d" % number, script["questions"], script["lines"])
+            with teller.section(f"script_{number}"):
+                self._tell(f"script_{number}", script["questions"], script["lines"])
         with teller.section("parse"):
             self._parse(request["texts"])
         with teller.section("shapes"):
@@ -150,7 +150,7 @@ class _Work:
                 try:
                     value = parse(text, *args, **kwargs)
                 except Exception as error:
-                    texts.append([str(text), "crash: %s" % type(error).__name__])
+                    texts.append([str(text), f"crash: {type(error).__name__}"])
                     raise
                 texts.append([str(text), _number(value)])
                 return value
@@ -218,7 +218,7 @@ class _Work:
             try:
                 values.append(_number(parse(text)))
             except Exception as error:  # what a parser raises is for the judge to weigh
-                values.append("crash: %s" % self.teller.crash(error))
+                values.append(f"crash: {self.teller.crash(error)}")
         self.teller.write("parse", values=values)
 
     def _shapes(self, questions):
@@ -237,7 +237,7 @@ class _Work:
                 )
                 shapes[str(count)] = [len(each) if isinstance(each, (list, tuple)) else "text" for each in texts]
             except Exception as error:
-                shapes[str(count)] = "%s: %s" % (type(error).__name__, error)
+                shapes[str(count)] = f"{type(error).__name__}: {error}"
         self.teller.write("shapes", shapes=shapes)
 
     def _score(self, submission):
@@ -292,7 +292,7 @@ _FIGURE = r"%s\D{0,12}?(\d+(?:\.\d+)?(?:e-?\d+)?)\s*(%%?)"
 
 
 def _figures(result, printed):
-    """accuracy and answer_rate, from what was returned or else printed."""
+    """Accuracy and answer_rate, from what was returned or else printed."""
     found = {}
     for name, pattern in (("accuracy", "accuracy"), ("answer_rate", "answer[ _-]?rate")):
         value = getattr(result, name, None)

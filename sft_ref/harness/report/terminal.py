@@ -18,8 +18,8 @@ from rich.text import Text
 
 from sft_ref.harness.check import Check, Outcome, Result
 from sft_ref.harness.graded import HARNESS_ERROR, Grade
-from sft_ref.harness.verdict import Standing, Suspect, Verdict
 from sft_ref.harness.mutation import Mutant
+from sft_ref.harness.verdict import Standing, Suspect, Verdict
 
 from .plain import harmless
 

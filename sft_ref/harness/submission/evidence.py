@@ -379,8 +379,8 @@ class Evidence:
         model.eval()
         return model
 
-    def model_of(self, folder: Path, dtype: torch.dtype = torch.float32) -> Any:  # noqa: ANN401
-        """The base with the adapter of a folder, loaded by us, both in fp32 or the base in `dtype`; None where peft cannot."""
+    def model_of(self, folder: Path) -> Any:  # noqa: ANN401
+        """The base in fp32 with the adapter of a folder, loaded by us; None where peft cannot."""
         from peft import PeftConfig, PeftModel
 
         try:
@@ -391,11 +391,7 @@ class Evidence:
             )
         except Exception:  # noqa: BLE001  # whatever is wrong with it, checks of the artifact say
             return None
-        model = model.float()
-        for name, weight in model.named_parameters():
-            if "lora_" not in name:
-                weight.data = weight.data.to(dtype)
-        return model.eval()
+        return model.float().eval()
 
     @functools.cached_property
     def trained_model(self) -> Any:  # noqa: ANN401
@@ -403,7 +399,7 @@ class Evidence:
         return self.model_of(self.trained_folder) if self.trained else None
 
     def our_answers(self, model: Any, prompts: Sequence[Sequence[int]] | None = None) -> list[float]:  # noqa: ANN401
-        """Answers to the fresh questions by a model, generated and parsed by us; with our prompts, if none are given."""
+        """Answers to the fresh questions by a model, generated and parsed by us; with our prompts by default."""
         if self.convention is None:
             return []
         given = prompts or best_prompts(self.questions, self.convention, self.tokenizer)

@@ -139,7 +139,7 @@ def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdic
 
 
 def replaced(evidence: Evidence, stages: Collection[str]) -> list[bool]:
-    """Which fresh questions are answered rightly with ours in place of these stages; empty where that cannot be tried."""
+    """Which fresh questions are answered rightly with ours in place of these stages; empty where it cannot be tried."""
     learning = {"tokens", "train", "artifact"}
     if not learning & set(stages):
         return evidence.trained_right

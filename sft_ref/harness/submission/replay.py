@@ -50,7 +50,7 @@ def replay(steps: Sequence[Step], base: Path, adapter: Path, *, weight_decay: fl
 
 
 def fresh(base: Path, adapter: Path, *, seed: int = 0) -> Any:  # noqa: ANN401
-    """The base in fp32 with a blank adapter of the shape that a folder's configuration gives, and nothing else trained."""
+    """The base in fp32 with a blank adapter of the shape that a folder's configuration gives."""
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(seed)

@@ -53,8 +53,12 @@ class Told:
         text = f"{crash['type']}: {crash['message']}"
         if crash["type"] in ("TypeError", "ImportError", "AttributeError") and _is_of_libraries(crash):
             found = self["start"].get("versions", {})
-            text += f" (transformers {found.get('transformers')} and peft {found.get('peft')} here: if it was written for"
-            text += " others, give --python an interpreter that has them, or nox -s grade -- PATH --transformers 4.52.4)"
+            text += (
+                f" (transformers {found.get('transformers')} and peft {found.get('peft')} here: if it was written for"
+            )
+            text += (
+                " others, give --python an interpreter that has them, or nox -s grade -- PATH --transformers 4.52.4)"
+            )
         return text
 
     def tensors(self, name: str) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""What is checked of a submission from outside: by what passes the libraries' boundaries, never by its functions' names."""
+"""What is checked of a submission from outside: by what passes the libraries' boundaries."""
 
 from . import answering, learning, loading
 

@@ -26,11 +26,11 @@ Script = tuple[dict[str, Any], Mapping[str, Any]]
     "GEN-101",
     "every number that the model says comes back whole, for its own question",
     why="A short budget, a ban on repetition, wrong slices or another order lose numbers that the model knows.",
-    remedy="Allow 32 new tokens, change no logits, pad on the left, cut off the prompt at the padded length, keep the order.",
+    remedy="Allow 32 new tokens, change no logits, pad on the left, cut at the padded length, keep the order.",
     source="S8",
 )
 def numbers_come_back(evidence: Evidence) -> None:
-    """GEN-101: invented units, so that no answer stands anywhere; what reaches the parser is looked at, not what it makes."""
+    """GEN-101: invented units, whose answers stand nowhere; what reaches the parser counts, not what it makes of it."""
     for script, told in [*_told(evidence, "together"), *_told(evidence, "alone")]:
         _raise_for_crash(told, parser=False)
         for place, line in enumerate(script["lines"]):
@@ -258,7 +258,9 @@ def _raise_for_crash(told: Mapping[str, Any], *, parser: bool) -> None:
         raise Failure(f"{crash['type']}: {crash['message']}", "no exception", crash["where"] or crash["trace"][-300:])
 
 
-def _fault_of_generation(evidence: Evidence, script: dict[str, Any], told: Mapping[str, Any], place: int) -> str:
+def _fault_of_generation(  # noqa: PLR0911  # a list of ways to go wrong
+    evidence: Evidence, script: dict[str, Any], told: Mapping[str, Any], place: int
+) -> str:
     """What is wrong with the text for a line of a script; empty where it holds the number."""
     line, values = script["lines"][place], told.get("values", ())
     if len(values) != len(script["lines"]):

@@ -17,7 +17,7 @@ from sft_ref.harness.submission.evidence import Evidence
 from sft_ref.harness.taught import IGNORED
 
 _MOST = 0.95
-"""Share of training texts that must be right: rounding to two decimals leaves 98 % of the answers valid, to one 85 %."""
+"""Share of training texts that must be right: rounded to two decimals 98 % of the answers are valid, to one 85 %."""
 
 
 @check(
@@ -84,7 +84,7 @@ def _astray(evidence: Evidence) -> list[tuple[str, str]]:
 
 
 def _is_partial(evidence: Evidence, text: Text, prompt: int) -> bool:
-    """Whether labels begin within what the model has to write: within a word, a tag or a number, or past white space."""
+    """Whether labels begin within what the model has to write: in a word, a tag or a number, or past white space."""
     gap = decode(evidence.tokenizer, text.taught.ids[prompt : text.taught.begin])
     rest = decode(evidence.tokenizer, text.taught.ids[text.taught.begin or 0 : text.end])
     closed = gap.rstrip().endswith((">", ":", "=", "|", "]", "\n"))
@@ -149,7 +149,7 @@ def answer_tokens_are_supervised(evidence: Evidence) -> None:
     source="M1, M2",
 )
 def ends_are_supervised(evidence: Evidence) -> None:
-    """TOK-103: the first token behind the number that is no white space. Where answers are all there, nothing is lost."""
+    """TOK-103: the first token behind the number that is no space. Where answers are all there, nothing is lost."""
     answered = _answered(evidence)
     bare = 0
     for text in answered:
@@ -255,7 +255,7 @@ def answers_become_likely(evidence: Evidence) -> str | None:
     convention = evidence.convention
     if convention is None or evidence.trained_model is None:
         raise Unavailable("its convention, or its adapter, cannot be read")
-    if evidence.is_good or sum(evidence.trained_right) >= 0.8 * len(evidence.questions):  # noqa: PLR2004
+    if evidence.is_good or sum(evidence.trained_right) >= 0.8 * len(evidence.questions):
         return None
     losses = _losses(evidence, convention, evidence.trained_model)
     if evidence.replayed is not None:

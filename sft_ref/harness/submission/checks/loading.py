@@ -248,14 +248,14 @@ def saved_place(evidence: Evidence) -> Path:
 
 
 def told_with_adapter(evidence: Evidence) -> Told:
-    """What came of asking; where its own training left nothing that can be loaded, with a sound adapter in its place."""
+    """What came of asking; where its training left nothing that can be loaded, with a sound adapter in its place."""
     if evidence.is_saved_right and evidence.has_learned:
         return evidence.asked
     return evidence.again or evidence.asked
 
 
 def _pair(evidence: Evidence) -> tuple[Told, Path]:
-    """What answered, and the adapter that it ought to have: its own where that was learned and saved; else a sound one."""
+    """What answered, and the adapter that is due: its own where that was learned and saved, else a sound one."""
     if evidence.is_saved_right and evidence.has_learned:
         return evidence.asked, evidence.trained_folder
     if evidence.again is not None and evidence.sound_folder is not None:

@@ -18,7 +18,9 @@ import sft_ref
 from sft_ref.errors import SftRefError, SubmissionError
 from sft_ref.harness import sandbox
 from sft_ref.harness.sandbox import Finished, Limits
+from sft_ref.harness.submission.judge import grade_submission
 from sft_ref.harness.submission.unpack import unpack
+from sft_ref.harness.verdict import Standing
 
 from .attacks import ATTACKS, Attack, Target
 
@@ -185,3 +187,22 @@ def by_name(name: str) -> Attack:
 def unsandboxed(host: Host) -> Host:
     """The same with a target that forbids attacks on the system."""
     return replace(host, target=replace(host.target, sandboxed=""))
+
+
+EARNING = (
+    *("exits_at_import", "exits_hard_in_training", "prints_a_forged_verdict", "writes_forged_results"),
+    *("patches_libraries", "walks_to_the_judge", "links_its_result_to_the_judge", "loops_for_ever"),
+)
+"""Those that go for the verdict."""
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", EARNING)
+def test_an_attack_earns_nothing(name: str, host: Host, tmp_path: Path) -> None:
+    attack = next(each for each in ATTACKS if each.name == name)
+    if attack.needs_sandbox and sandbox.why_not():
+        pytest.skip(f"{sandbox.why_not()}: {attack.needs_sandbox}")
+    path = attack.build(tmp_path / "handed_in", host.target)
+    verdict = grade_submission(path, attack.name, limits=Limits(seconds=30))
+    assert verdict.standing is Standing.BROKEN
+    assert not host.harm()

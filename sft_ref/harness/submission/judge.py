@@ -32,7 +32,7 @@ from .unpack import unpack
 from .workplace import Told, Workplace
 
 QUESTIONS = 64
-_SECONDS = 240.0
+LIMITS = Limits(seconds=240)
 """For one process of a submission; its training is stopped from outside long before."""
 
 
@@ -44,6 +44,7 @@ def grade_submission(
     python: str = sys.executable,
     seed: int | None = None,
     only: Sequence[str] = (),
+    limits: Limits = LIMITS,
     report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
     """Runs a submission where it can do no harm, and says what is to be said of it.
@@ -55,6 +56,7 @@ def grade_submission(
         python: the interpreter that runs it.
         seed: of the questions that it is asked; drawn anew where none is given.
         only: ids of checks, and none else.
+        limits: of each of its processes.
         report: told the id and outcome of each check as it ends.
 
     Raises:
@@ -71,7 +73,7 @@ def grade_submission(
         layout = find_layout(code)
         cache = folder / "hub"
         hub.make_hub(cache, model, hub.ids_in(code))
-        workplace = Workplace(folder / "work", layout, model, cache, python, Limits(seconds=_SECONDS))
+        workplace = Workplace(folder / "work", layout, model, cache, python, limits)
         rows, unseen, questions = draw(drawn)
         workplace.furnish(rows, unseen)
         evidence = Evidence(workplace, rows, unseen, questions, drawn)

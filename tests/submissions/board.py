@@ -1,0 +1,116 @@
+"""The scoreboard of the corpus: grades submissions whose verdict is known, a row each.
+
+`python tests/submissions/board.py [NAME ...] [--part] [--repeat N] [--jobs N] [--json FILE] [--python PYTHON]`; the last
+line is the score, the exit code 1 where anything is missed. Graded over again with fresh questions, each time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from build import SUBMISSIONS, Submission, build
+
+from sft_ref.harness.command import grade_one
+from sft_ref.harness.graded import Grade, Ungraded
+from sft_ref.harness.many import grade_many
+
+
+@dataclass(frozen=True)
+class Row:
+    """One grading: whether the verdict is right, and of a broken one whether all stages named are at fault."""
+
+    name: str
+    due: str
+    verdict: str
+    stages: tuple[str, ...]
+    at_fault: tuple[str, ...]
+    found: bool
+    right: bool
+    accuracy: float | None
+    seconds: float
+    cause: str
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints the board."""
+    args = _parser().parse_args(argv)
+    chosen = _choose(args.names, part=args.part)
+    began, rows = time.perf_counter(), []
+    for row in judge(chosen, args):
+        rows.append(row)
+        mark = "right" if row.found and row.right else "WRONG"
+        print(f"{mark}  {row.due:<6} {row.verdict:<7} {row.name:<42} {', '.join(row.stages):<24} {row.seconds:5.0f} s")
+        if mark == "WRONG":
+            print(f"       at fault: {', '.join(row.at_fault) or 'nothing'}; said: {row.cause}", flush=True)
+    if args.json:
+        args.json.write_text(json.dumps([asdict(row) for row in rows], indent=1), encoding="utf-8")
+    broken = [row for row in rows if row.due == "broken"]
+    sound = [row for row in rows if row.due != "broken"]
+    found = [row for row in broken if row.found]
+    print(
+        f"broken found {len(found)}/{len(broken)}, stages right {sum(row.right for row in found)}/{len(found)}, "
+        f"sound failed {sum(row.verdict == 'broken' for row in sound)}/{len(sound)}, "
+        f"other words {sum(row.verdict != row.due for row in sound)}/{len(sound)}, "
+        f"seconds {time.perf_counter() - began:.0f}"
+    )
+    return int(not all(row.found and row.right for row in rows))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="submissions (default: all that run here)")
+    parser.add_argument("--part", action="store_true", help="every eighth")
+    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="gradings of each")
+    parser.add_argument("--jobs", type=int, default=2, metavar="N")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--python", default=sys.executable, help="the interpreter that runs them")
+    return parser
+
+
+def _choose(names: Sequence[str], *, part: bool) -> list[Submission]:
+    chosen = [each for each in SUBMISSIONS if (each.name in names if names else "4" not in each.needs)]
+    return chosen[::8] if part else chosen
+
+
+def judge(chosen: Sequence[Submission], args: argparse.Namespace) -> Iterator[Row]:
+    """A row a grading, as each is there."""
+    with tempfile.TemporaryDirectory() as name:
+        targets = {}
+        for time_ in range(args.repeat):
+            for each in chosen:
+                targets[str(build(each, Path(name) / f"{each.name}_{time_}"))] = each
+        grade = functools.partial(grade_one, python=args.python)
+        for finished in grade_many(list(targets), grade, Path(name) / "results", jobs=args.jobs):
+            yield _row(targets[finished.target], finished.grade)
+
+
+def _row(due: Submission, grade: Grade) -> Row:
+    if isinstance(grade, Ungraded):
+        return Row(due.name, due.verdict, "none", (), tuple(due.stages), False, False, None, 0.0, grade.reason)  # noqa: FBT003
+    broken = due.verdict == "broken"
+    right = not broken or (bool(grade.stages) and set(grade.stages) <= due.stages | due.also)
+    return Row(
+        name=due.name,
+        due=due.verdict,
+        verdict=str(grade.standing),
+        stages=grade.stages,
+        at_fault=tuple(sorted(due.stages)),
+        found=(grade.standing == "broken") == broken,
+        right=right,
+        accuracy=grade.accuracy,
+        seconds=grade.seconds,
+        cause=grade.cause,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""The harness's instruments measure what they say: losses, sizes, effective additions."""
+"""The harness's instruments measure what they say: losses, sizes, tolerances, effective additions."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sft_ref import BaseLLM
-from sft_ref.harness import rotary, sizes
+from sft_ref.harness import rotary, sizes, tolerance
 from sft_ref.harness.deltas import effective_delta, effective_weight, linears, plain
 from sft_ref.harness.implementation import Batch
 from sft_ref.harness.losses import compare, is_worse, row_losses
@@ -60,6 +60,11 @@ def test_an_adapter_adds_to_the_linears_that_it_adapts_and_to_no_other(blank_toy
     added = {name: effective_delta(linear, module)[0].norm() for name, linear, module in pairs}
     assert added.pop("lm_head") < 1e-3
     assert min(added.values()) > 1e-3
+
+
+def test_an_unclear_choice_may_turn_and_a_clear_one_may_not() -> None:
+    one = torch.tensor([[3.0, 2.9], [3.0, 1.0]])
+    assert tolerance.differing_choices(one, one.flip(1), 0.1).tolist() == [False, True]
 
 
 def test_known_models_have_their_published_sizes() -> None:

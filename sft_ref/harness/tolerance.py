@@ -67,3 +67,19 @@ def coarsest(model: torch.nn.Module) -> str:
 def logits(dtype: str, like: torch.Tensor) -> float:
     """How far rounding may move a logit of a model that computes in `dtype`, whose logits are `like` these."""
     return LOGITS[dtype] * like.float().abs().max().item()
+
+
+def differing_choices(one: torch.Tensor, other: torch.Tensor, allowed: float) -> torch.Tensor:
+    """Positions where two models choose another next token, although the first one's margin is beyond rounding.
+
+    Args:
+        one: logits, (..., vocabulary).
+        other: logits of the same shape.
+        allowed: how far rounding may move a logit (`logits`); a margin of less than twice that may turn.
+
+    Returns:
+        bool of shape (...).
+    """
+    best = one.float().topk(2, dim=-1).values
+    clear = best[..., 0] - best[..., 1] > 2 * allowed
+    return clear & (one.argmax(-1) != other.argmax(-1))

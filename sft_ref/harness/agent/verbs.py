@@ -80,7 +80,8 @@ class _Work:
         weights = load_file(request["weights"])
         lessons = Lessons(weights, request["seconds"])
         lessons.install(self.teller)
-        Clock(2 * request["seconds"], self.teller.note).install()
+        self.forwards.clock = Clock(2 * request["seconds"], self.teller.note)
+        self.forwards.clock.install()
         with self.teller.section("train"):
             submission = self._submission()
             self.forwards.lessons = lessons

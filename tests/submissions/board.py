@@ -1,7 +1,7 @@
 """The scoreboard of the corpus: grades submissions whose verdict is known, a row each.
 
-`python tests/submissions/board.py [NAME ...] [--part] [--repeat N] [--jobs N] [--json FILE] [--python PYTHON]`; the last
-line is the score, the exit code 1 where anything is missed. Graded over again with fresh questions, each time.
+`python tests/submissions/board.py [NAME ...] [--part] [--repeat N] [--jobs N] [--json FILE] [--python PYTHON]`; the
+last line is the score, the exit code 1 where anything is missed. Each grading draws fresh questions.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def _time(model, rows, length):
 
 
 class Clock:
-    """After `seconds`, a Trainer is told to stop; a plain loop runs on, but every step of it takes no time and does nothing.
+    """After `seconds`, a Trainer is told to stop; a plain loop runs on, but its steps take no time and do nothing.
 
     So it comes to its end by itself, and to whatever it does there.
     """
@@ -69,7 +69,6 @@ class Clock:
 
     def install(self):
         """Hooks the clock into Trainer and DataLoader."""
-        import torch
         from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
         from transformers import TrainerCallback
         from transformers.trainer import DEFAULT_CALLBACKS

@@ -14,6 +14,8 @@ import graders
 from sft_ref import cli
 from sft_ref.harness import command
 
+GRADE_ONE = command.grade_one
+
 
 @pytest.fixture(autouse=True)
 def _made_up_verdicts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -131,9 +133,7 @@ def test_jobs_are_counted_from_1(jobs: str) -> None:
 def test_the_story_is_broken_at_the_parser_and_drifts_at_load(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from sft_ref.harness import contract
-
-    monkeypatch.setattr(command, "grade_one", contract.grade_target)
+    monkeypatch.setattr(command, "grade_one", GRADE_ONE)
     only = ["--only", "PRM-003", "LOD-005", "LOD-006", "PRS-001", "PRS-007", "SCR-001"]
     assert cli.main(["grade", "story:Story", "--json", "r.json", *only]) == 1
     [row] = json.loads(Path("r.json").read_text())

@@ -239,6 +239,7 @@ def test_a_killed_run_leaves_no_worker_behind_and_the_next_goes_on(
     scratch = tmp_path / "class" / "b_slow.scratch"
     process = sft_ref(*words)
     wait_for(scratch.exists)
+    wait_for(lambda: any((tmp_path / "out" / "results").glob("*.json")))
     process.kill()
     process.communicate(timeout=60)
     wait_for(lambda: not scratch.exists())

@@ -42,7 +42,7 @@ def test_json_is_a_list_with_an_object_a_submission_as_documented(tmp_path: Path
     write_json([BROKEN, SOUND, UNGRADED], tmp_path / "results.json")
     broken, sound, ungraded = strict((tmp_path / "results.json").read_text())
     assert broken["verdict"] == "broken"
-    assert broken["stages"] == ["load", "parse"]
+    assert broken["stages"] == ["parse"]
     assert (sound["verdict"], sound["stages"], sound["remedy"]) == ("sound", [], "")
     assert (ungraded["verdict"], ungraded["exit_code"]) == (None, 2)
     schema = (pytestconfig.rootpath / "docs" / "results.md").read_text(encoding="utf-8")

@@ -64,7 +64,7 @@ def test_the_verdict_comes_first_then_what_breaks_then_what_drifts_then_what_is_
         "BROKEN",
         "alice.zip",
         "answer_rate 0.00, accuracy 0.00",
-        "At fault: parse",
+        "\nAt fault: parse",
         "the prompt consumes <answer>",
         "0 of 64 answers read by its parser",
         "6000.0</answer> → nan",

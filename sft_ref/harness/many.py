@@ -31,6 +31,9 @@ GradeOne = Callable[[str], Verdict]
 GRACE = 10.0
 """Seconds that an interrupted grading has to end what it started."""
 
+LOOK = 0.02
+"""Seconds between two looks at a process that has died."""
+
 _THREADS = "OMP_NUM_THREADS"
 
 
@@ -137,7 +140,7 @@ class _Worker:
         except BrokenProcessPool:
             process = self.process
             self.end()
-            died = process.exitcode if process else None
+            died = _wait_for_code(process)
             how = signal.Signals(-died).name if died and died < 0 else f"exit code {died}"
             return Ungraded(target, f"the process that graded it died ({how})", HARNESS_ERROR)
 
@@ -156,6 +159,14 @@ class _Worker:
         if self.pool:
             self.pool.shutdown(wait=True)
         self.pool = self.process = None
+
+
+def _wait_for_code(process: BaseProcess | None) -> int | None:
+    """The exit code, which another thread may be about to collect."""
+    until = time.monotonic() + GRACE
+    while process and process.exitcode is None and time.monotonic() < until:
+        time.sleep(LOOK)
+    return process.exitcode if process else None
 
 
 def _outlive_nobody() -> None:

@@ -182,9 +182,12 @@ def silence_is_nan(evidence: Evidence) -> None:
         if crash and "parse" in crash["trace"]:
             raise Failure(f"{crash['type']}: {crash['message']}", "NaN", crash["where"])
         values, texts = told.get("values", ()), told.get("texts", ())
-        if len(texts) == len(values) and _is_looked_up(evidence):
-            values = [value for _, value in texts]  # what the parser makes of it is the parser's matter alone
-        for line, value in zip(script["lines"], values, strict=False):
+        for place, (line, value) in enumerate(zip(script["lines"], values, strict=False)):
+            if len(texts) == len(values):
+                text, parsed = texts[place]
+                if numerals(text):
+                    continue  # generation's matter
+                value = parsed if _is_looked_up(evidence) else value  # noqa: PLW2901  # past the parser, others look
             if not math.isnan(number(value)):
                 raise Failure(f"{value}", "NaN", f"{line['question']!r}, answered with ' no idea at all'")
 

@@ -16,19 +16,16 @@ import torch
 from sft_ref.data import Row
 from sft_ref.harness import sizes
 from sft_ref.harness.deltas import plain
-from sft_ref.harness.dictation import invent
 from sft_ref.harness.taught import IGNORED, Taught
 from sft_ref.models import load_model, load_tokenizer
 from sft_ref.precision import POLICIES
 
 from .answering import best_prompts, complete, count, read_number, right
-from .convention import Convention, Text, core, decode, encode, find_convention, find_question, masked, read_texts
+from .convention import Convention, Text, decode, encode, find_convention, find_question, masked, read_texts
 from .replay import Step, pad, replay
+from .scripts import Script, Writer
 from .workplace import Told, Workplace
 
-NUMBERS = (1000000000000000.0, 111111.111, 987654.321, 0.125, 999999999999.999, 24.0, 40404.0, 7070707.0, 8080.25)
-"""Digit runs, the greatest answer of the data, small, long."""
-NEGATIVE = -4321.5
 GOOD = 0.8
 """Accuracy on fresh questions from which on nothing is thought to be lost on a base that can reach it."""
 _SECONDS = 25.0
@@ -232,7 +229,7 @@ class Evidence:
             probes=[row.ids for row in self.taught[:_PROBES]] or [list(encode(self.tokenizer, "What is 2 h in s?"))],
             scripts=self.scripts,
             texts=self.parse_texts,
-            score_lines=self.score_lines,
+            score_lines=self._writer.benchmark(self.unseen) if self._writer else [],
         )
 
     @functools.cached_property
@@ -245,101 +242,25 @@ class Evidence:
         """What is asked: fresh questions, then some that were trained."""
         return [*self.questions, *self.known_rows]
 
-    def line(self, question: str, numeral: str) -> dict[str, object]:
-        """What the model is made to say after a question."""
-        convention = self.convention
-        if convention is None:
-            raise ValueError("no convention is known")
-        target = convention.after
-        return {
-            "question": core(question),
-            "whole": list(encode(self.tokenizer, convention.text(question, numeral))),
-            "target": list(encode(self.tokenizer, f"{self.supervised_lead}{numeral}{target}")),
-            "numeral": numeral,
-        }
+    @functools.cached_property
+    def scripts(self) -> list[Script]:
+        """What the model is made to say; nothing where it is not known how answers are written."""
+        return self._writer.dictations(self.rows, self.unseen, self.questions, self.seed) if self._writer else []
 
     @functools.cached_property
-    def supervised_lead(self) -> str:
-        """What is supervised before the number, where not the whole text is."""
-        for text in self.texts:
-            if text.is_answered and text.taught.begin:
-                return decode(self.tokenizer, text.taught.ids[text.taught.begin : text.begin])
-        return ""
+    def parse_texts(self) -> list[str]:
+        """Texts for its parser alone."""
+        return self._writer.parse_texts() if self._writer else []
 
     @functools.cached_property
-    def scripts(self) -> list[dict[str, Any]]:
-        """Dictations: invented questions in one call and alone, a negative number, questions of the data, no number."""
-        convention = self.convention
-        if convention is None:
-            return []
-        invented = [f"{core(question)}?" for question in invent(len(NUMBERS) + 4, self.seed)]
-        rng = random.Random(self.seed)
-        together = [*zip(invented, rng.sample(NUMBERS, len(NUMBERS)), strict=False)]
-        known = [*self.rows[:4], *self.unseen[:4]]
-        said = [
-            ("together", together),
-            *(("alone", [(invented[len(NUMBERS) + i], value)]) for i, value in enumerate((NUMBERS[1], NUMBERS[0]))),
-            ("negative", [(invented[-1], NEGATIVE)]),
-            ("known", [(question, 3 * value + 17) for question, value in known]),
-        ]
-        scripts = [
-            {
-                "kind": kind,
-                "questions": [question for question, _ in pairs],
-                "lines": [self.line(question, convention.write(value)) for question, value in pairs],
-            }
-            for kind, pairs in said
-        ]
-        silent = invented[-2:-1] + [question for question, _ in known[:2]] + [question for question, _ in known[-2:]]
-        lines = [self.line(question, "") for question in silent]
-        words = encode(self.tokenizer, " no idea at all")
-        for question, line in zip(silent, lines, strict=True):
-            whole = [*encode(self.tokenizer, convention.lead(question))]
-            line["whole"], line["target"] = [*whole, *words], list(words)
-        scripts.append({"kind": "silent", "questions": silent, "lines": lines})
-        alone = [question for question, _ in self.questions[:6]]
-        scripts += [{"kind": "unscripted", "questions": [question], "lines": []} for question in alone]
-        return scripts
+    def _writer(self) -> Writer | None:
+        return Writer(self.convention, self.texts, self.tokenizer) if self.convention else None
 
-    def told_scripts(self, told: Told, kind: str) -> list[tuple[dict[str, Any], Mapping[str, Any]]]:
+    def told_scripts(self, told: Told, kind: str) -> list[tuple[Script, Mapping[str, Any]]]:
         """Each dictation of a kind with what came of it."""
         return [
             (script, told[f"script_{number}"]) for number, script in enumerate(self.scripts) if script["kind"] == kind
         ]
-
-    @functools.cached_property
-    def parse_texts(self) -> list[str]:
-        """Texts for the parser alone: what training writes from the number on, and with what leads to it; then none."""
-        convention = self.convention
-        if convention is None:
-            return []
-        numerals = [convention.write(value) for value in NUMBERS[:5]]
-        after = convention.after.replace(str(self.tokenizer.eos_token), "")
-        lead = next(iter(convention.frames.values()))[1].strip()
-        return [
-            *(f"{numeral}{after}" for numeral in numerals),
-            *(f"{lead}{numeral}{after}" for numeral in numerals),
-            "no idea at all",
-            "",
-        ]
-
-    @functools.cached_property
-    def score_lines(self) -> list[dict[str, object]]:
-        """Scripts for all rows of its validation data, right and wrong and silent by turns."""
-        convention = self.convention
-        if convention is None:
-            return []
-        lines = []
-        for number, (question, value) in enumerate(self.unseen):
-            numeral = "" if number % 5 == 4 else convention.write(value * (1.0, 1.3, 1.0, 1.07)[number % 4])  # noqa: PLR2004
-            line = self.line(question, numeral)
-            if not numeral:
-                line["whole"] = [
-                    *encode(self.tokenizer, convention.lead(question)),
-                    *encode(self.tokenizer, " no idea"),
-                ]
-            lines.append(line)
-        return lines
 
     # -- answers --------------------------------------------------------------------------------------------------
 

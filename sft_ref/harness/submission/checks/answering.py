@@ -13,13 +13,14 @@ from sft_ref.harness.submission.answering import is_better, number, right
 from sft_ref.harness.submission.checks.loading import told_with_adapter
 from sft_ref.harness.submission.convention import decode, find_question, numerals
 from sft_ref.harness.submission.evidence import Evidence
+from sft_ref.harness.submission.scripts import Script
 
 _TOUCHED = 0.01
 """Share of the data's answers from which on a number that cannot be written is more than an edge."""
 _FIGURE = 0.011
 """What rounding a figure to two decimals explains."""
 
-Script = tuple[dict[str, Any], Mapping[str, Any]]
+Dictated = tuple[Script, Mapping[str, Any]]
 
 
 @check(
@@ -183,11 +184,10 @@ def silence_is_nan(evidence: Evidence) -> None:
             raise Failure(f"{crash['type']}: {crash['message']}", "NaN", crash["where"])
         values, texts = told.get("values", ()), told.get("texts", ())
         for place, (line, value) in enumerate(zip(script["lines"], values, strict=False)):
-            if len(texts) == len(values):
-                text, parsed = texts[place]
-                if numerals(text):
-                    continue  # generation's matter
-                value = parsed if _is_looked_up(evidence) else value  # noqa: PLW2901  # past the parser, others look
+            if len(texts) == len(values) and numerals(texts[place][0]):
+                continue  # generation's matter
+            if _is_looked_up(evidence):  # then the parser is judged by what it gives, if it was asked
+                value = texts[place][1] if len(texts) == len(values) else math.nan  # noqa: PLW2901
             if not math.isnan(number(value)):
                 raise Failure(f"{value}", "NaN", f"{line['question']!r}, answered with ' no idea at all'")
 
@@ -249,7 +249,7 @@ def testing_runs(evidence: Evidence) -> None:
         raise Failure(f"{crash['type']}: {crash['message'][:200]}", "no exception", crash["where"])
 
 
-def _told(evidence: Evidence, kind: str) -> list[Script]:
+def _told(evidence: Evidence, kind: str) -> list[Dictated]:
     if evidence.convention is None:
         raise Unavailable("how it writes an answer is not known, so that nothing can be laid into the model's mouth")
     told = told_with_adapter(evidence)
@@ -265,7 +265,7 @@ def _raise_for_crash(told: Mapping[str, Any], *, parser: bool) -> None:
 
 
 def _fault_of_generation(  # noqa: PLR0911  # a list of ways to go wrong
-    evidence: Evidence, script: dict[str, Any], told: Mapping[str, Any], place: int
+    evidence: Evidence, script: Script, told: Mapping[str, Any], place: int
 ) -> str:
     """What is wrong with the text for a line of a script; empty where it holds the number."""
     line, values = script["lines"][place], told.get("values", ())
@@ -294,7 +294,7 @@ def _fault_of_generation(  # noqa: PLR0911  # a list of ways to go wrong
     return f"{others[0]}, which was said for another question" if others else ""
 
 
-def _fault_past_the_parser(script: dict[str, Any], told: Mapping[str, Any], place: int) -> str:
+def _fault_past_the_parser(script: Script, told: Mapping[str, Any], place: int) -> str:
     """An answer that is not what the parser made of the text."""
     texts, values = told.get("texts", ()), told.get("values", ())
     if len(texts) != len(script["lines"]) or len(values) != len(texts):
@@ -355,7 +355,7 @@ def _off(evidence: Evidence) -> tuple[int, int]:
 def _parser_alone(evidence: Evidence) -> None:
     """What the parser makes of training's own texts, where no text of a generation reached it."""
     values = told_with_adapter(evidence)["parse"].get("values") or ()
-    texts = evidence.parse_texts[:10]
+    texts = evidence.parse_texts
     if not values:
         raise Unavailable("there is no parser to be asked")
     half = len(texts) // 2

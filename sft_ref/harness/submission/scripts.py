@@ -1,0 +1,108 @@
+"""What a submission's model is made to say, in its own convention: numbers that are known, so that losing one shows."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from sft_ref.data import Row
+from sft_ref.harness.dictation import invent
+
+from .convention import Convention, Text, core, decode, encode
+
+NUMBERS = (1000000000000000.0, 111111.111, 987654.321, 0.125, 999999999999.999, 24.0, 40404.0, 7070707.0, 8080.25)
+"""Digit runs, the greatest answer of the data, small, long."""
+NEGATIVE = -4321.5
+
+_SILENCE = " no idea at all"
+_FACTORS = (1.0, 1.3, 1.0, 1.07, None)
+"""Answers to a benchmark, by turns, in units of the truth: two are right, two are wrong, one is not given."""
+_ALONE = 6
+
+Line = dict[str, Any]
+Script = dict[str, Any]
+
+
+class Writer:
+    """Writes scripts in a convention.
+
+    Args:
+        convention: of the training texts.
+        texts: these texts.
+        tokenizer: of the base.
+    """
+
+    def __init__(self, convention: Convention, texts: Sequence[Text], tokenizer: PreTrainedTokenizerBase) -> None:
+        self.convention, self.tokenizer = convention, tokenizer
+        self.supervised_lead = next(
+            (
+                decode(tokenizer, text.taught.ids[text.taught.begin : text.begin])
+                for text in texts
+                if text.is_answered and text.taught.begin
+            ),
+            "",
+        )
+        """What is supervised before the number, where not the whole text is."""
+
+    def line(self, question: str, numeral: str) -> Line:
+        """What is to be said after a question: ids of the whole text, and of what follows a prompt that is another."""
+        after = self.convention.after
+        return {
+            "question": core(question),
+            "whole": list(encode(self.tokenizer, self.convention.text(question, numeral))),
+            "target": list(encode(self.tokenizer, f"{self.supervised_lead}{numeral}{after}")),
+            "numeral": numeral,
+        }
+
+    def silence(self, question: str) -> Line:
+        """A line without a number."""
+        words = encode(self.tokenizer, _SILENCE)
+        lead = encode(self.tokenizer, self.convention.lead(question))
+        return {"question": core(question), "whole": [*lead, *words], "target": list(words), "numeral": ""}
+
+    def dictations(
+        self, rows: Sequence[Row], unseen: Sequence[Row], questions: Sequence[Row], seed: int
+    ) -> list[Script]:
+        """Scripts, a call each: invented questions together and alone, a negative number, the data's, silence, none."""
+        invented = [f"{core(question)}?" for question in invent(len(NUMBERS) + 4, seed)]
+        together, (one, other, silent, negative) = invented[: len(NUMBERS)], invented[len(NUMBERS) :]
+        numbers = random.Random(seed).sample(NUMBERS, len(NUMBERS))
+        known = [*rows[:4], *unseen[:4]]
+        said = (
+            ("together", [*zip(together, numbers, strict=True)]),
+            ("alone", [(one, NUMBERS[1])]),
+            ("alone", [(other, NUMBERS[0])]),
+            ("negative", [(negative, NEGATIVE)]),
+            ("known", [(question, 3 * value + 17) for question, value in known]),
+        )
+        scripts = [
+            _script(kind, [self.line(question, self.convention.write(value)) for question, value in pairs], pairs)
+            for kind, pairs in said
+        ]
+        mute = [(silent, 0.0), *known[:2], *known[-2:]]
+        scripts.append(_script("silent", [self.silence(question) for question, _ in mute], mute))
+        return scripts + [_script("unscripted", [], [row]) for row in questions[:_ALONE]]
+
+    def parse_texts(self) -> list[str]:
+        """Texts for the parser alone: what training writes from the number on, then with what leads to it."""
+        numerals = [self.convention.write(value) for value in NUMBERS[:5]]
+        after = self.convention.after.replace(str(self.tokenizer.eos_token), "")
+        lead = next(iter(self.convention.frames.values()))[1].strip()
+        return [f"{before}{numeral}{after}" for before in ("", lead) for numeral in numerals]
+
+    def benchmark(self, rows: Sequence[Row]) -> list[Line]:
+        """Lines for all rows of its validation data, right, wrong and silent by turns."""
+        lines = []
+        for number, (question, value) in enumerate(rows):
+            factor = _FACTORS[number % len(_FACTORS)]
+            lines.append(
+                self.silence(question) if factor is None else self.line(question, self.convention.write(value * factor))
+            )
+        return lines
+
+
+def _script(kind: str, lines: list[Line], pairs: Sequence[Row]) -> Script:
+    return {"kind": kind, "questions": [question for question, _ in pairs], "lines": lines}

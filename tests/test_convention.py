@@ -1,0 +1,111 @@
+"""How a submission writes questions and answers is read from its training texts."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerBase
+
+from sft_ref.harness.submission.convention import (
+    core,
+    decode,
+    encode,
+    find_convention,
+    find_question,
+    read_texts,
+    to_number,
+)
+from sft_ref.harness.submission.scripts import Writer
+from sft_ref.harness.taught import IGNORED, Taught
+from sft_ref.models import TOY, load_tokenizer
+
+ROWS = [
+    ("How many gram are there per 6 kg?", 6000.0),
+    ("Convert 3 TB to bits.", 24000000000000.0),
+    ("What is 2 mm in m?", 0.002),
+    ("Change 7.5 MB to kB.", 7500.0),
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerBase:
+    return load_tokenizer(TOY)
+
+
+def taught(tokenizer: PreTrainedTokenizerBase, lead: str, target: str) -> Taught:
+    prompt, ids = encode(tokenizer, lead), encode(tokenizer, lead + target)
+    return Taught(ids, (IGNORED,) * len(prompt) + ids[len(prompt) :])
+
+
+@pytest.mark.parametrize(
+    ("lead", "target"),
+    [
+        ("{q} <answer>", "{v!r}</answer><|im_end|>"),
+        ("<|im_start|>user\n{q}<|im_end|>\n<|im_start|>assistant\n", "<answer>{v!r}</answer><|im_end|>"),
+        ("Q: {q}\nA:", " {v!r}\n"),
+    ],
+)
+def test_a_text_of_the_data_is_written_again_as_it_was(
+    lead: str, target: str, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    rows = [taught(tokenizer, lead.format(q=q), target.format(v=v)) for q, v in ROWS]
+    texts = read_texts(rows, ROWS, tokenizer)
+    convention = find_convention(texts)
+    assert convention is not None
+    assert len(texts) == len(ROWS)
+    for (question, value), row in zip(ROWS, rows, strict=True):
+        assert convention.text(question, convention.write(value)) == decode(tokenizer, row.ids)
+
+
+def test_the_tokens_of_the_number_are_found(tokenizer: PreTrainedTokenizerBase) -> None:
+    [text] = read_texts([taught(tokenizer, f"{ROWS[1][0]} <answer>", f"{ROWS[1][1]!r}</answer>")], ROWS, tokenizer)
+    assert decode(tokenizer, text.taught.ids[text.begin : text.end]) == "24000000000000.0"
+    assert text.is_answered
+
+
+def test_a_text_without_its_answer_is_known_as_such(tokenizer: PreTrainedTokenizerBase) -> None:
+    [text] = read_texts([taught(tokenizer, f"{ROWS[2][0]} <answer>", "0</answer>")], ROWS, tokenizer)
+    assert not text.is_answered
+    assert find_convention([text]) is None
+
+
+def test_rounding_is_part_of_the_convention(tokenizer: PreTrainedTokenizerBase) -> None:
+    values = (3.14159265, 2.71828182, 1.41421356)
+    rows = [(f"What is {n} inch in cm?", value) for n, value in enumerate(values, start=2)]
+    texts = read_texts([taught(tokenizer, f"{q} =", f" {v:.3f}<|im_end|>") for q, v in rows], rows, tokenizer)
+    convention = find_convention(texts)
+    assert convention is not None
+    assert convention.write(0.57721566) == "0.577"
+
+
+@given(
+    question=st.sampled_from([question for question, _ in ROWS]),
+    mark=st.sampled_from(["", "?", " ?", ".", "!"]),
+    space=st.sampled_from([" ", "  ", "\n"]),
+    upper=st.booleans(),
+)
+def test_a_question_is_known_again_whatever_its_mark_spaces_and_case(
+    question: str, mark: str, space: str, *, upper: bool
+) -> None:
+    written = core(question).replace(" ", space) + mark
+    found = find_question(question, f"Please: {written.upper() if upper else written} =>")
+    assert found is not None
+    assert found.group().split()[0].lower() == question.split()[0].lower()
+
+
+@given(st.text())
+def test_any_text_has_a_last_number_or_none(text: str) -> None:
+    assert isinstance(to_number(text), float)
+
+
+def test_a_script_says_what_the_model_was_taught_to_write(tokenizer: PreTrainedTokenizerBase) -> None:
+    rows = [taught(tokenizer, f"{q} =>", f" <answer>{v!r}</answer><|im_end|>") for q, v in ROWS]
+    texts = read_texts(rows, ROWS, tokenizer)
+    convention = find_convention(texts)
+    assert convention is not None
+    writer = Writer(convention, texts, tokenizer)
+    line = writer.line("How many florps are 3 quux?", "42.0")
+    assert decode(tokenizer, line["target"]) == " <answer>42.0</answer><|im_end|>"
+    assert decode(tokenizer, line["whole"]) == "How many florps are 3 quux? => <answer>42.0</answer><|im_end|>"
+    assert "<answer>" not in decode(tokenizer, writer.silence("How many florps are 3 quux?")["target"])

@@ -80,7 +80,26 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument("target", help="reference, or module:object, an implementation or what makes one when called")
     grade.add_argument("--only", nargs="+", metavar="ID", default=[], help="these checks, and none else")
     grade.add_argument("--json", metavar="FILE", help="write the results there as well")
+
+    sweep = commands.add_parser("sweep", help="train under every policy, load under every other, and show what moved")
+    sweep.set_defaults(run=_sweep)
+    _add_sweep(sweep)
     return parser
+
+
+def _add_sweep(parser: argparse.ArgumentParser) -> None:
+    names = f"{', '.join(POLICIES)}, and variations such as fp32+sdpa"
+    parser.add_argument("--base", default=DEFAULT_BASE, help=f"{_BASE_HELP} (default: %(default)s)")
+    parser.add_argument("--train", nargs="+", metavar="POLICY", help=f"train under these: {names} (default: all five)")
+    parser.add_argument("--load", nargs="+", metavar="POLICY", help="load under these as well (default: all five)")
+    parser.add_argument("--steps", type=int, default=80, metavar="N", help="of each training (default: %(default)s)")
+    parser.add_argument("--questions", type=int, default=100, metavar="N", help="asked (default: %(default)s)")
+    parser.add_argument("--json", metavar="FILE", help="write the cells there as well")
+    parser.add_argument(
+        "--folder",
+        default="sweep.partial",
+        help="keeps what is done until the sweep ends, and goes on from there (default: %(default)s)",
+    )
 
 
 def _add_training(parser: argparse.ArgumentParser, *, output: str) -> None:
@@ -176,6 +195,13 @@ def _grade(args: argparse.Namespace) -> int:
         write_json(results, Path(args.json))
     outcomes = {result.outcome for result in results}
     return 3 if Outcome.ERROR in outcomes else int(Outcome.FAIL in outcomes)
+
+
+def _sweep(args: argparse.Namespace) -> int:
+    _quiet()
+    from .sweep import command
+
+    return command.run(args)
 
 
 def _load_and_ask(args: argparse.Namespace) -> tuple[BaseLLM, Score]:

@@ -95,6 +95,13 @@ def _add_sweep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=80, metavar="N", help="of each training (default: %(default)s)")
     parser.add_argument("--questions", type=int, default=100, metavar="N", help="asked (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write the cells there as well")
+    parser.add_argument("--png", metavar="FILE", help="draw them as a picture as well")
+    against = parser.add_mutually_exclusive_group()
+    against.add_argument("--compare", action="store_true", help="with the baseline of this device; 1 where it moved")
+    against.add_argument("--update", action="store_true", help="make that baseline anew, from two sweeps that agree")
+    parser.add_argument(
+        "--baselines", default="tests/baselines", metavar="FOLDER", help="where they are (default: %(default)s)"
+    )
     parser.add_argument(
         "--folder",
         default="sweep.partial",

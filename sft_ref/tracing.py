@@ -52,7 +52,8 @@ def output_dtypes(model: torch.nn.Module) -> Iterator[Computed]:
 def differences(trained: Computed, answering: Computed) -> list[str]:
     """A line for each class of module that computes otherwise when answering than in training.
 
-    Classes that only one of them has are left out. A line reads ``peft Linear: bfloat16 in training, float32 when answering``.
+    Classes that only one of them has are left out. A line reads
+    ``peft Linear: bfloat16 in training, float32 when answering``.
     """
     return [
         f"{kind}: {', '.join(trained[kind])} in training, {', '.join(answering[kind])} when answering"

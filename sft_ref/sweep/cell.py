@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -114,11 +114,6 @@ class Cell:
 def to_text(cells: list[Cell]) -> str:
     """All cells as a JSON list."""
     return json.dumps([cell.to_json() for cell in cells], indent=1, allow_nan=False) + "\n"
-
-
-def timing_fields() -> set[str]:
-    """Fields that no two runs share."""
-    return {"tokens_per_second", "peak_memory_mib"} & {each.name for each in fields(Cell)}
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401  # whatever JSON holds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from sft_ref.adapter import disk_errors
+from sft_ref.precision import library_versions
 
+from . import baseline, difference
 from .cell import Cell, to_text
-from .run import Plan, sweep
+from .picture import draw
+from .run import Plan, device_name, sweep
 from .show import show
 
 if TYPE_CHECKING:
@@ -27,15 +31,60 @@ def run(args: argparse.Namespace) -> int:
         0, or 1 where a number moved further from its baseline than it may.
 
     Raises:
-        SftRefError: as `sweep` does.
+        SftRefError: as `sweep` does; a baseline that is missing in CI, or must not be written now.
     """
     plan = _plan(args)
+    path = baseline.path_of(plan, Path(args.baselines))
+    if args.update:
+        baseline.check_clean(path)
+    elif args.compare:
+        _check_baseline(path)
     cells = _sweep(plan, Path(args.folder))
     show(cells)
+    _write(cells, args)
+    if args.update:
+        baseline.check_stable(cells, _sweep(plan, Path(args.folder)))
+        baseline.write(plan, cells, path)
+        print(f"baseline written: {path}")
+    elif args.compare:
+        return _compare(plan, cells, path)
+    return 0
+
+
+def _write(cells: list[Cell], args: argparse.Namespace) -> None:
     if args.json:
         with disk_errors(Path(args.json)):
             Path(args.json).write_text(to_text(cells), encoding="utf-8")
-    return 0
+    if args.png:
+        with disk_errors(Path(args.png)):
+            draw(cells, Path(args.png), title=f"{args.base} on {device_name()}")
+
+
+def _in_ci() -> bool:
+    return os.environ.get("CI", "").lower() not in {"", "0", "false"}
+
+
+def _check_baseline(path: Path) -> None:
+    """Before minutes are spent: in CI a missing baseline is an error."""
+    if not path.is_file() and _in_ci():
+        raise baseline.BaselineError(f"there is no baseline {path}; make it with `sft-ref sweep --update`")
+
+
+def _compare(plan: Plan, cells: list[Cell], path: Path) -> int:
+    found = baseline.figures(cells)
+    if not path.is_file():
+        print(f"no baseline: {path}; make it with `sft-ref sweep --update`")
+        return 0
+    golden, versions = baseline.read(plan, path)
+    difference.show_versions(versions, library_versions())
+    differences = list(baseline.compare(golden, found))
+    difference.show(differences, golden, found, path)
+    absent = baseline.missing(golden, found)
+    for train, load in absent:
+        print(f"no baseline: {train} → {load}; make it with `sft-ref sweep --update`")
+    if absent and _in_ci():
+        raise baseline.BaselineError(f"{path} lacks {len(absent)} of {len(found)} cells; make it again with --update")
+    return int(bool(differences))
 
 
 def _plan(args: argparse.Namespace) -> Plan:

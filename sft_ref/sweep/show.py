@@ -14,14 +14,11 @@ from .cell import Cell, Verdict
 
 COLORS = {Verdict.SAME: "green", Verdict.DRIFT: "yellow", Verdict.BROKEN: "red", Verdict.NOT_RUN: "dim"}
 
-WIDTH = 118
-"""Of the table, in characters; a narrower terminal folds it, and nothing is left out."""
+_UNLIMITED = 1000
 
 
 def show(cells: Sequence[Cell]) -> None:
     """The matrix, a line a pair of policies, then why each is not the same, and what the columns mean."""
-    console = Console()
-    console = Console(width=max(console.width, WIDTH), highlight=False)
     table = Table(title="trained under, loaded under", box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False)
     for name in ("train", "load", "verdict", "dtypes", "finite"):
         table.add_column(name, no_wrap=True)
@@ -32,6 +29,9 @@ def show(cells: Sequence[Cell]) -> None:
         for cell in row if _ran(row) else row[:1]:
             table.add_row(cell.train if cell is row[0] else "", cell.load if _ran(row) else "any", *_cells(cell))
         table.add_section()
+    console = Console(highlight=False)
+    width = Console(width=_UNLIMITED).measure(table).maximum
+    console = Console(width=max(console.width, width), highlight=False)  # a narrow terminal folds it, and loses nothing
     console.print(table)
     for row in rows:
         for cell in row if _ran(row) else row[:1]:

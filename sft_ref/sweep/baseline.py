@@ -13,7 +13,7 @@ from sft_ref.adapter import disk_errors
 from sft_ref.errors import SftRefError
 from sft_ref.precision import find_policy, library_versions
 
-from .bands import BANDS, FIRST_LOSSES
+from .bands import BANDS, FIRST_LOSSES, bands_for
 from .cell import Cell, Verdict
 from .measure import SHORT
 from .run import Plan, device_name
@@ -113,7 +113,7 @@ def compare(
         unmeasured = [each["verdict"] == Verdict.NOT_RUN for each in (was, now)]
         if all(unmeasured):
             continue
-        bands = BANDS[:1] if any(unmeasured) else BANDS
+        bands = BANDS[:1] if any(unmeasured) else bands_for(device_name())
         for band in bands:
             golden_value, value = was.get(band.quantity), now.get(band.quantity)
             if band.quantity == "speed" and golden_value is None and value is None:
@@ -184,7 +184,7 @@ def check_clean(path: Path) -> None:
     git = ["git", "-C", str(where)]
     try:
         top = subprocess.run([*git, "rev-parse", "--show-toplevel"], capture_output=True, text=True, check=True)  # noqa: S603  # fixed words
-        command = ["git", "-C", top.stdout.strip(), "status", "--porcelain", "--untracked-files=normal"]
+        command = ["git", "-C", top.stdout.strip(), "status", "--porcelain", "--untracked-files=all"]
         status = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
     except (OSError, subprocess.CalledProcessError) as error:
         raise BaselineError(f"{where} is in no git repository, so nobody could tell what made {path.name}") from error

@@ -10,7 +10,7 @@ from .cell import Cell, Verdict
 
 FACES = {Verdict.SAME: "#4daf7c", Verdict.DRIFT: "#f6c244", Verdict.BROKEN: "#d7453b", Verdict.NOT_RUN: "#d9d9d9"}
 _PALE = "#fdf0c8"
-"""Of a drift that is small against what rounding may do."""
+"""Of a drift under which no answer is another."""
 
 
 def draw(cells: Sequence[Cell], path: Path, *, title: str) -> None:
@@ -41,8 +41,8 @@ def draw(cells: Sequence[Cell], path: Path, *, title: str) -> None:
     figure.suptitle(title)
     legend = {
         "same, bit for bit": FACES[Verdict.SAME],
-        "drift within rounding": _PALE,
-        "drift beyond it": FACES[Verdict.DRIFT],
+        "drift, no answer changed": _PALE,
+        "drift, answers changed": FACES[Verdict.DRIFT],
         "broken": FACES[Verdict.BROKEN],
         "not run": FACES[Verdict.NOT_RUN],
     }
@@ -57,8 +57,7 @@ def _place(load: str, trains: Sequence[str]) -> int:
 
 
 def _face(cell: Cell) -> str:
-    within = cell.parity is not None and cell.rounding is not None and cell.parity <= cell.rounding
-    return _PALE if cell.verdict is Verdict.DRIFT and within else FACES[cell.verdict]
+    return _PALE if cell.verdict is Verdict.DRIFT and not cell.changed_answers else FACES[cell.verdict]
 
 
 def _headline(cell: Cell) -> str:

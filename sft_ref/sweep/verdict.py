@@ -52,8 +52,6 @@ def _broken(cell: Cell, stage: str, how: str) -> Cell:
 
 def _how_much(cell: Cell) -> str:
     parts = [f"logits by up to {cell.parity:.2g}"]
-    if cell.parity is not None and cell.rounding is not None and cell.parity > cell.rounding:
-        parts.append(f"more than rounding explains ({cell.rounding:.2g})")
     if cell.changed_answers is not None:
         parts.append(f"{cell.changed_answers} of {len(cell.answers)} answers")
     if not cell.same_dtypes:

@@ -42,8 +42,8 @@ def show(cells: Sequence[Cell]) -> None:
     console.print(
         "\ndtypes: base/adapter/Linear products. parity: largest difference of a logit from the model in memory when"
         " training ended.\ntop-1: same first choice, or too close to call. loss: of the true answer, nat a token."
-        " answers: answer_rate.\nMiB: peak while the cell ran, above what was taken before; on CUDA of torch's allocator,"
-        " else of the resident process.",
+        " answers: answer_rate.\nMiB: peak while the cell ran, above what was taken before; on CUDA of torch's"
+        " allocator, else of the resident process.",
         style="dim",
     )
 

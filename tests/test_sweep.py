@@ -275,6 +275,27 @@ def test_a_policy_that_is_none_is_refused_before_anything_is_written(tmp_path: P
 # the command
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--questions", "0"], "questions is 0; give a number from 1 to 1000"),
+        (["--steps", "0"], "steps is 0"),
+        (["--train", "fp8"], "unknown policy 'fp8'"),
+        (["--json", "nowhere/a.json"], "there is no such folder"),
+        (["--base", "nobody"], "unknown base 'nobody'"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["sweep", "--base", "toy", *words]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.fixture
 def swept(cells: list[Cell], monkeypatch: pytest.MonkeyPatch) -> None:
     """The command without its minutes: the cells are there already."""
@@ -341,7 +362,7 @@ def test_a_baseline_is_written_and_compared_and_a_change_is_exit_code_1(
     monkeypatch.setattr(command, "_sweep", lambda plan, folder: worse)
     assert cli.main([*words, "--compare"]) == 1
     out = capsys.readouterr().out
-    assert re.search(r"answer_rate +[\d.]+ → 0.5 \(-0\.\d+\) +allowed ±0\.05: rounding in training", out)
+    assert re.search(r"answer_rate +[\d.]+ → 0.5 \(-0\.\d+\) +allowed ±0\.05: 0 seen; training carries", out)
     assert re.search(r"loss +[\d.e-]+ → not finite", out)
     assert cli.main([*words[:-1], "31", "--compare"]) == 2
     assert "was made with another questions" in capsys.readouterr().err

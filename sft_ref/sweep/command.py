@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from sft_ref.adapter import disk_errors
+from sft_ref.errors import OutputError
 from sft_ref.precision import library_versions
 
 from . import baseline, difference
@@ -39,6 +40,9 @@ def run(args: argparse.Namespace) -> int:
         baseline.check_clean(path)
     elif args.compare:
         _check_baseline(path)
+    for file in filter(None, (args.json, args.png)):
+        if not Path(file).absolute().parent.is_dir():  # better said now than after the sweep
+            raise OutputError(f"cannot write {file}: there is no such folder; make it, or choose another")
     cells = _sweep(plan, Path(args.folder))
     show(cells)
     _write(cells, args)

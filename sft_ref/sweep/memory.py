@@ -30,7 +30,7 @@ class Peak:
         try:
             ctypes.CDLL(None).malloc_trim(0)  # else what an earlier one has freed hides what this one takes
             _RESET.write_text("5", encoding="ascii")
-        except (OSError, AttributeError):  # no Linux, no glibc, or a sandbox
+        except (OSError, AttributeError, TypeError):  # no Linux, no glibc, or a sandbox
             self.start = None
         else:
             self.start = _resident("VmRSS")

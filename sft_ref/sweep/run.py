@@ -13,8 +13,8 @@ import torch
 
 from sft_ref import sft
 from sft_ref.base_llm import find_device
-from sft_ref.data import Row, split_rows
-from sft_ref.errors import PrecisionError, TrainingError
+from sft_ref.data import SPLIT_SIZE, Row, split_rows
+from sft_ref.errors import DataError, PrecisionError, TrainingError
 from sft_ref.models import DEFAULT_BASE, find_base, fingerprint_base
 from sft_ref.precision import (
     POLICIES,
@@ -49,6 +49,9 @@ class Plan:
         train, load: names of policies.
         settings: of every training.
         questions: of the validation split, for losses and answers.
+
+    Raises:
+        DataError: there are not that many questions.
     """
 
     base: str = DEFAULT_BASE
@@ -57,14 +60,18 @@ class Plan:
     settings: Settings = field(default_factory=lambda: Settings(steps=80))
     questions: int = 100
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.questions <= SPLIT_SIZE:
+            raise DataError(f"questions is {self.questions}; give a number from 1 to {SPLIT_SIZE}")
+
     def pairs(self) -> list[tuple[Policy, list[Policy]]]:
         """Each train policy with its load policies, its own first: the others are compared with it.
 
         Raises:
             PrecisionError: a name is no policy's.
         """
-        loads = [find_policy(name) for name in self.load]
-        trains = [find_policy(name) for name in self.train]
+        loads = [find_policy(name) for name in dict.fromkeys(self.load)]
+        trains = [find_policy(name) for name in dict.fromkeys(self.train)]
         return [(train, [train, *(load for load in loads if load.name != train.name)]) for train in trains]
 
 

@@ -17,10 +17,11 @@ import torch
 
 from sft_ref import BaseLLM, Settings, adapter, cli, models, parse_answer, sft
 from sft_ref.errors import OutputError, PrecisionError, TrainingError
-from sft_ref.sweep import baseline, command, run
+from sft_ref.sweep import baseline, command, difference, run
 from sft_ref.sweep.bands import BANDS, Band
 from sft_ref.sweep.cell import Cell, Verdict, to_text
 from sft_ref.sweep.keeping import Kept
+from sft_ref.sweep.measure import measure as measure_cell
 from sft_ref.sweep.run import Plan, sweep
 
 PLAN = Plan("toy", train=("fp32", "fp16-mixed"), load=("fp16", "bf16-mixed"), settings=Settings(steps=40), questions=32)
@@ -146,7 +147,7 @@ def test_a_planted_regression_shows_as_a_difference_from_the_baseline(
     found = baseline.figures([again()])
     differences = list(baseline.compare(golden, found))
     assert {each.quantity for each in differences} >= moved
-    command.difference.show(differences, golden, found, Path("here"))
+    difference.show(differences, golden, found, Path("here"))
     text = capsys.readouterr().out
     assert "moved fp32 → fp32" in text
     assert re.search(r"verdict +same → drift", text)
@@ -333,18 +334,17 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    measure = run.measure
 
     def stop(*args: Any, **kwargs: Any) -> Cell:
         if args[2].name == "fp16":
             raise KeyboardInterrupt
-        return measure(*args, **kwargs)
+        return measure_cell(*args, **kwargs)
 
     words = ["sweep", "--base", "toy", "--train", "fp32", "--load", "fp16", "--steps", "2", "--questions", "3"]
     monkeypatch.setattr(run, "measure", stop)
     assert cli.main(words) == 130
     assert "1 of 2 cells done; the same command goes on from there" in capsys.readouterr().err
-    monkeypatch.setattr(run, "measure", measure)
+    monkeypatch.setattr(run, "measure", measure_cell)
     assert cli.main(words) == 0
     assert "training" not in capsys.readouterr().err.replace("when training ended", "")
 

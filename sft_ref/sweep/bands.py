@@ -32,7 +32,7 @@ class Band:
     def moved(self, golden: Any, found: Any) -> bool:  # noqa: ANN401  # a figure of any type
         """Whether it moved further than it may; None and what is not finite equal nothing, themselves neither."""
         if self.kind == "equal" and not isinstance(golden, float):
-            return golden is None or found is None or golden != found
+            return golden is None or found is None or bool(golden != found)
         if not _finite(golden) or not _finite(found):
             return True
         if self.kind == "times" and (golden <= 0 or found <= 0):
@@ -43,7 +43,7 @@ class Band:
             "share": abs(found - golden) / abs(golden) if golden else math.inf if found else 0.0,
             "times": max(found, golden) / min(found, golden) if golden > 0 and found > 0 else math.inf,
         }[self.kind]
-        return measured > self.allowed
+        return bool(measured > self.allowed)
 
     def limit(self) -> str:
         """What is allowed, in words."""

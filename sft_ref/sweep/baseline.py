@@ -150,7 +150,7 @@ def changed_answers(was: dict[str, Any], now: dict[str, Any]) -> int | None:
     """How many answers are others than in the baseline; None where they cannot be compared."""
     if len(was["answers"]) != len(now["answers"]) or not now["answers"]:
         return None
-    return sum(one != other for one, other in zip(was["answers"], now["answers"], strict=True))
+    return sum(bool(one != other) for one, other in zip(was["answers"], now["answers"], strict=True))
 
 
 def check_stable(one: Sequence[Cell], other: Sequence[Cell]) -> None:

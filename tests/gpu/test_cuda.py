@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def test_an_overflow_in_fp16_training_costs_a_step_and_no_more(tmp_path: Path, m
 
 
 def test_memory_and_throughput_are_measured_and_16_bit_weights_take_half(
-    tmp_path: Path, record_property: pytest.RecordProperty
+    tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     from sft_ref.sweep.run import Plan, sweep
 

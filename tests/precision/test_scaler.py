@@ -26,7 +26,7 @@ def step(model: torch.nn.Module, llm: BaseLLM, scaler: torch.amp.GradScaler, *, 
     optimizer = torch.optim.AdamW(trained, lr=1e-3)
     with computing(model, llm.policy):
         loss = supervised_loss(model(**batch).logits, labels)
-    scaler.scale(loss * (torch.inf if overflow else 1)).backward()  # type: ignore[no-untyped-call]
+    scaler.scale(loss * (torch.inf if overflow else 1)).backward()
     scaler.step(optimizer)
     scaler.update()
     optimizer.zero_grad()
@@ -48,7 +48,7 @@ def test_fp16_weights_under_a_scaler_are_what_torch_refuses_and_so_do_we(device:
     scaler = torch.amp.GradScaler(device.type, init_scale=2.0)
     weight = torch.nn.Parameter(torch.ones(3, dtype=torch.float16, device=device))
     optimizer = torch.optim.SGD([weight], lr=1.0)
-    scaler.scale(weight.sum()).backward()  # type: ignore[no-untyped-call]
+    scaler.scale(weight.sum()).backward()
     with pytest.raises(ValueError, match="Attempting to unscale FP16 gradients"):
         scaler.step(optimizer)
     policy = Policy("mine", "float32", "float16", "float16", "a trial")

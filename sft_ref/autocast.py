@@ -34,13 +34,24 @@ def frozen_weights_cast(model: torch.nn.Module, policy: Policy) -> Iterator[None
 
 
 @contextlib.contextmanager
+def matmul_mode(policy: Policy) -> Iterator[None]:
+    """Within it, float32 matrices are multiplied as the policy says, whatever the program around has set."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(policy.matmul)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@contextlib.contextmanager
 def computing(model: torch.nn.Module, policy: Policy) -> Iterator[None]:
     """Within it, forward passes compute as the policy says.
 
     Not for training: autocast's cache is off here, and where it is on, it must not outlive an optimizer step, or the
     cached casts of the trained weights go stale and nothing is learned.
     """
-    with frozen_weights_cast(model, policy), contextlib.ExitStack() as stack:
+    with matmul_mode(policy), frozen_weights_cast(model, policy), contextlib.ExitStack() as stack:
         if policy.compute:
             device = next(model.parameters()).device.type
             stack.enter_context(torch.autocast(device, dtype=getattr(torch, policy.compute), cache_enabled=False))

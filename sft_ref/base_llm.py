@@ -14,7 +14,7 @@ from transformers import GenerationConfig
 from . import prompt
 from .autocast import computing
 from .models import DEFAULT_BASE, find_base, load_model, load_tokenizer
-from .precision import Policy, choose_policy
+from .precision import Policy, check_can_compute, choose_policy
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -52,7 +52,7 @@ class BaseLLM:
 
     Raises:
         BaseModelError: the base cannot be had.
-        PrecisionError: the keywords contradict each other.
+        PrecisionError: the keywords contradict each other, or this machine cannot compute so.
     """
 
     model: Any  # PreTrainedModel or PeftModel, which share no class
@@ -71,6 +71,7 @@ class BaseLLM:
         self.policy = policy or choose_policy(
             self.device, use_fp32_for_training=use_fp32_for_training, torch_dtype=torch_dtype
         )
+        check_can_compute(self.policy, self.device)
         self.checkpoint = checkpoint
         folder = find_base(checkpoint)
         self.tokenizer = load_tokenizer(folder)

@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt as interrupt:
         again = "; the same command goes on from there" if interrupt.args else ""
-        print(f"\nsft-ref: {interrupt or 'interrupted'}{again}", file=sys.stderr)
+        print(f"\nsft-ref: {str(interrupt) or 'interrupted'}{again}", file=sys.stderr)
         return 130
 
 
@@ -79,7 +79,33 @@ def _parser() -> argparse.ArgumentParser:
     )
     grade.set_defaults(run=command.run)
     command.add_arguments(grade)
+
+    sweep = commands.add_parser("sweep", help="train under every policy, load under every other, and show what moved")
+    sweep.set_defaults(run=_sweep)
+    _add_sweep(sweep)
     return parser
+
+
+def _add_sweep(parser: argparse.ArgumentParser) -> None:
+    names = f"{', '.join(POLICIES)}, and variations such as fp32+sdpa"
+    parser.add_argument("--base", default=DEFAULT_BASE, help=f"{_BASE_HELP} (default: %(default)s)")
+    parser.add_argument("--train", nargs="+", metavar="POLICY", help=f"train under these: {names} (default: all five)")
+    parser.add_argument("--load", nargs="+", metavar="POLICY", help="load under these as well (default: all five)")
+    parser.add_argument("--steps", type=int, default=80, metavar="N", help="of each training (default: %(default)s)")
+    parser.add_argument("--questions", type=int, default=100, metavar="N", help="asked (default: %(default)s)")
+    parser.add_argument("--json", metavar="FILE", help="write the cells there as well")
+    parser.add_argument("--png", metavar="FILE", help="draw them as a picture as well")
+    against = parser.add_mutually_exclusive_group()
+    against.add_argument("--compare", action="store_true", help="with the baseline of this device; 1 where it moved")
+    against.add_argument("--update", action="store_true", help="make that baseline anew, from two sweeps that agree")
+    parser.add_argument(
+        "--baselines", default="tests/baselines", metavar="FOLDER", help="where they are (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--folder",
+        default="sweep.partial",
+        help="keeps what is done until the sweep ends, and goes on from there (default: %(default)s)",
+    )
 
 
 def _add_training(parser: argparse.ArgumentParser, *, output: str) -> None:
@@ -148,6 +174,13 @@ def _checks(args: argparse.Namespace) -> None:
     mutants = find_mutants()
     for each in chosen:
         explain_check(each, mutants)
+
+
+def _sweep(args: argparse.Namespace) -> int:
+    quiet()
+    from .sweep import command
+
+    return command.run(args)
 
 
 def _load_and_ask(args: argparse.Namespace) -> tuple[BaseLLM, Score]:

@@ -7,9 +7,10 @@ names them ("float32"), so that this file can be read, and its names listed, wit
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,11 @@ Dtypes = dict[str, dict[str, str]]
 
 @dataclass(frozen=True)
 class Policy:
-    """A named precision. `compute` is the autocast dtype; None computes in the dtypes that are stored."""
+    """A named precision. `compute` is the autocast dtype; None computes in the dtypes that are stored.
+
+    `attention` is the backend as transformers names it. `matmul` is what torch may multiply float32 matrices in
+    (`torch.set_float32_matmul_precision`): "highest" is float32, "high" allows TF32.
+    """
 
     name: str
     storage: str
@@ -34,10 +39,16 @@ class Policy:
     compute: str | None
     why: str
     attention: str = "eager"  # on a CPU and texts this short, torch's fused kernel takes longer backward
+    matmul: str = "highest"  # else float32 is 10 bits of a product on one device and 23 on the next
 
     def __str__(self) -> str:
         compute = f", {self.compute} autocast" if self.compute else ", no autocast"
         return f"{self.name} ({self.storage} base, {self.adapter} adapter{compute})"
+
+    @property
+    def computes(self) -> str:
+        """The dtype that Linear layers multiply in."""
+        return self.compute or self.storage
 
 
 POLICIES: dict[str, Policy] = {
@@ -52,16 +63,66 @@ POLICIES: dict[str, Policy] = {
 }
 
 
+@dataclass(frozen=True)
+class Variation:
+    """One setting of a policy that is not a dtype, by the word that a policy's name takes behind a plus sign."""
+
+    field: str
+    value: str
+    why: str
+
+
+VARIATIONS: dict[str, Variation] = {
+    "eager": Variation("attention", "eager", "attention as plain products and a softmax in float32; the default"),
+    "sdpa": Variation("attention", "sdpa", "torch's fused kernels: less memory for long texts, other bits by device"),
+    "flash": Variation("attention", "flash_attention_2", "the package flash-attn: 16 bits and CUDA only"),
+    "tf32": Variation(
+        "matmul", "high", "float32 products with 10 bits on CUDA's tensor cores: faster, and no yardstick"
+    ),
+}
+
+
 def find_policy(name: str) -> Policy:
-    """The policy of that name.
+    """The policy of that name, with the variations that follow it: ``fp32``, ``bf16-mixed+sdpa``, ``fp32+sdpa+tf32``.
 
     Raises:
-        PrecisionError: there is none.
+        PrecisionError: there is none, or the variation makes no sense with it.
     """
-    try:
-        return POLICIES[name]
-    except KeyError:
-        raise PrecisionError(f"unknown policy {name!r}; choose one of {', '.join(POLICIES)}") from None
+    plain, *words = name.split("+")
+    if plain not in POLICIES:
+        raise PrecisionError(f"unknown policy {name!r}; choose one of {', '.join(POLICIES)}")
+    policy = POLICIES[plain]
+    for word in words:
+        if word not in VARIATIONS:
+            raise PrecisionError(f"unknown variation {word!r} of policy {name!r}; choose of {', '.join(VARIATIONS)}")
+        changed = VARIATIONS[word]
+        if getattr(policy, changed.field) == changed.value:
+            raise PrecisionError(f"policy {name!r}: +{word} changes nothing; leave it out")
+        policy = replace(policy, **{changed.field: changed.value, "why": f"{policy.why}; {word}: {changed.why}"})
+    if policy.matmul != "highest" and policy.computes != "float32":
+        raise PrecisionError(
+            f"policy {name!r}: +tf32 is for float32 products, and {plain} computes in {policy.computes}"
+        )
+    if policy.attention == "flash_attention_2" and policy.computes == "float32":
+        raise PrecisionError(f"policy {name!r}: +flash computes in 16 bits only, and {plain} in float32; use +sdpa")
+    return replace(policy, name=name)
+
+
+def check_can_compute(policy: Policy, device: torch.device) -> None:
+    """Refuses what the device, or what is installed, cannot compute in at all, be it to train or to answer.
+
+    Raises:
+        PrecisionError: TF32 or flash attention without CUDA, flash attention without its package.
+    """
+    if policy.matmul != "highest" and device.type != "cuda":
+        raise PrecisionError(f"policy {policy.name}: TF32 needs CUDA, and this is {device.type}; leave +tf32 out")
+    if policy.attention == "flash_attention_2":
+        if device.type != "cuda":
+            raise PrecisionError(
+                f"policy {policy.name}: flash attention needs CUDA, and this is {device.type}; use +sdpa"
+            )
+        if importlib.util.find_spec("flash_attn") is None:
+            raise PrecisionError(f"policy {policy.name}: the package flash-attn is not installed; use +sdpa")
 
 
 def computes_bf16_well(device: torch.device) -> bool:
@@ -114,8 +175,15 @@ def check_can_train(policy: Policy, device: torch.device) -> None:
     """Refuses what the device cannot train in.
 
     Raises:
-        PrecisionError: fp16 on a device that has no fast fp16 and no gradient scaler for it.
+        PrecisionError: fp16 on a device that has no fast fp16 and no gradient scaler for it, fp16 weights under a
+            gradient scaler, or what `check_can_compute` refuses.
     """
+    check_can_compute(policy, device)
+    if policy.adapter == "float16" and policy.compute == "float16":
+        raise PrecisionError(
+            f"policy {policy.name} cannot train: a gradient scaler divides gradients in float32, and refuses those of a"
+            " float16 adapter; keep the adapter in float32, as fp16-mixed does"
+        )
     if "float16" in (policy.storage, policy.compute) and device.type != "cuda":
         raise PrecisionError(
             f"policy {policy.name} cannot train on {device.type}: fp16 training needs CUDA;"
@@ -162,6 +230,8 @@ class Record:
         fingerprints: SHA-256 of the base's files, the adapter's tensors, the tokenizer's splitting, the prompt format.
         versions: of Python packages.
         settings: of training, the seed among them.
+        computed: dtypes that each class of module put out in training, as `sft_ref.tracing` finds them; empty where
+            the training was not watched.
     """
 
     base: str
@@ -170,6 +240,7 @@ class Record:
     fingerprints: dict[str, str]
     versions: dict[str, str]
     settings: dict[str, Any]
+    computed: dict[str, list[str]] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The record as text; `from_json` reads it back."""
@@ -187,6 +258,8 @@ class Record:
             find_policy(record.policy)
             for names in record.dtypes.values():
                 Counter(names.values())
+            for found in record.computed.values():
+                ", ".join(found)
         except (ValueError, TypeError, AttributeError, PrecisionError) as error:
             raise AdapterError(f"{where}: is not a record of sft_ref ({error}); train again, or delete it") from error
         return record

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 import transformers
 
-from . import adapter, tokens, training
+from . import adapter, tokens, tracing, training
 from .base_llm import BaseLLM, find_device
 from .data import Row, Score, check_rows, is_answer_valid, score, split_rows
 from .errors import AdapterError, OutputError, PrecisionMismatchError, TrainingError
@@ -71,6 +71,7 @@ def train(
     settings: Settings | None = None,
     overwrite: bool = False,
     report: Callable[[Step], None] = lambda step: None,
+    at_end: Callable[[BaseLLM], None] = lambda llm: None,
 ) -> list[Step]:
     """Fine-tunes a LoRA adapter on a base and writes it, with its record, to a folder; whole or not at all.
 
@@ -84,6 +85,7 @@ def train(
         settings: of the training.
         overwrite: whether an adapter that stands there may be replaced.
         report: called after every optimizer step.
+        at_end: called once with what was trained, before anything of it is saved.
 
     Returns:
         One entry an optimizer step, loss in nat.
@@ -123,7 +125,7 @@ def train(
     transformers.set_seed(settings.seed)
     model = adapter.add_adapter(llm.model, chosen, rank=settings.rank, alpha=settings.alpha)
     try:
-        with adapter.disk_errors(partial):
+        with adapter.disk_errors(partial), tracing.output_dtypes(model) as computed:
             history = training.fit(
                 model,
                 examples,
@@ -136,6 +138,8 @@ def train(
     except TrainingError:
         shutil.rmtree(partial, ignore_errors=True)  # nothing there is worth going on from
         raise
+    llm.model = model
+    at_end(llm)
     with adapter.writing(folder) as scratch:
         model.peft_config["default"].base_model_name_or_path = base  # its name, not a path of this machine
         model.save_pretrained(str(scratch), save_embedding_layers=False)
@@ -143,6 +147,7 @@ def train(
         record = replace(
             record,
             dtypes=count_dtypes(model),
+            computed=computed,
             fingerprints={**record.fingerprints, "adapter": adapter.fingerprint_adapter(stored)},
         )
         (scratch / adapter.RECORD).write_text(record.to_json(), encoding="utf-8")

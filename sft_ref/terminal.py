@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from . import adapter
+from . import adapter, tracing
 from .base_llm import BaseLLM
 from .precision import count_dtypes, find_policy, summarize_dtypes
 from .sft import Sample
@@ -67,6 +67,12 @@ def show_precision(llm: BaseLLM, folder: Path) -> None:
         if record.policy != llm.policy.name:
             console.print(f"loaded on purpose under another policy than trained: {find_policy(record.policy)}")
     console.print(f"loaded:  {summarize_dtypes(count_dtypes(llm.model))}")
+    if record and record.computed:
+        with tracing.output_dtypes(llm.model) as answering:
+            llm.answer("How many gram are there per 6 kg?")
+        lines = tracing.differences(record.computed, answering) or ["as in training, in every class of module"]
+        for line in lines:
+            console.print(f"computed: {line}")
 
 
 def show_samples(samples: Sequence[Sample]) -> None:

@@ -21,7 +21,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_utils import get_last_checkpoint
 
 from . import tokens
-from .autocast import frozen_weights_cast
+from .autocast import frozen_weights_cast, matmul_mode
 from .errors import TrainingError
 from .precision import Policy
 from .settings import Settings
@@ -152,7 +152,7 @@ def fit(
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, watch.interrupt) if main else None
     try:
-        with frozen_weights_cast(model, policy):  # Trainer adds autocast, a forward at a time
+        with matmul_mode(policy), frozen_weights_cast(model, policy):  # Trainer adds autocast, a forward at a time
             trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)))
     finally:
         if main:

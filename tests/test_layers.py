@@ -17,14 +17,18 @@ MAY_IMPORT = {
     "precision": {"errors", "prompt"},
     "models": {"errors", "precision"},
     "autocast": {"precision"},
+    "tracing": set[str](),
     "tokens": {"errors", "prompt"},
     "adapter": {"errors", "precision"},
     "base_llm": {"autocast", "models", "precision", "prompt"},
     "training": {"autocast", "errors", "precision", "settings", "tokens"},
     "plot": set[str](),
     "quiet": set[str](),
-    "sft": {"adapter", "base_llm", "data", "errors", "models", "plot", "precision", "settings", "tokens", "training"},
-    "terminal": {"adapter", "base_llm", "precision", "sft", "training"},
+    "sft": {
+        *("adapter", "base_llm", "data", "errors", "models", "plot", "precision", "settings", "tokens", "tracing"),
+        "training",
+    },
+    "terminal": {"adapter", "base_llm", "precision", "sft", "tracing", "training"},
 }
 TOP = {"__init__", "__main__", "cli"}
 

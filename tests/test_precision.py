@@ -6,10 +6,13 @@ import pytest
 import torch
 from torch import nn
 
+from sft_ref.autocast import computing
 from sft_ref.errors import AdapterError, PrecisionError
 from sft_ref.precision import (
     POLICIES,
+    VARIATIONS,
     Record,
+    check_can_compute,
     check_can_train,
     choose_policy,
     count_dtypes,
@@ -70,6 +73,55 @@ def test_fp16_does_not_train_on_a_cpu(name: str) -> None:
         check_can_train(POLICIES[name], CPU)
 
 
+def test_a_policy_takes_variations_and_a_name_that_finds_it_again() -> None:
+    policy = find_policy("fp32+sdpa+tf32")
+    assert (policy.storage, policy.attention, policy.matmul) == ("float32", "sdpa", "high")
+    assert find_policy(policy.name) == policy
+    assert "torch's fused kernels" in policy.why
+    for plain in POLICIES.values():
+        assert (plain.attention, plain.matmul) == ("eager", "highest")
+        assert find_policy(plain.name) == plain
+    assert all(variation.why for variation in VARIATIONS.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("fp32+xformers", "unknown variation 'xformers'"),
+        ("fp32+", "unknown variation ''"),
+        ("fp32+eager", r"\+eager changes nothing"),
+        ("bf16+tf32", "is for float32 products, and bf16 computes in bfloat16"),
+        ("bf16-mixed+tf32", "is for float32 products"),
+        ("fp32+flash", "computes in 16 bits only, and fp32 in float32"),
+    ],
+)
+def test_a_variation_that_makes_no_sense_is_refused_with_the_reason(name: str, reason: str) -> None:
+    with pytest.raises(PrecisionError, match=reason):
+        find_policy(name)
+
+
+def test_what_the_device_or_the_installation_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(PrecisionError, match="TF32 needs CUDA"):
+        check_can_compute(find_policy("fp32+tf32"), CPU)
+    with pytest.raises(PrecisionError, match="flash attention needs CUDA"):
+        check_can_compute(find_policy("bf16+flash"), CPU)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(PrecisionError, match="flash-attn is not installed"):
+        check_can_compute(find_policy("bf16+flash"), torch.device("cuda"))
+    check_can_compute(find_policy("fp16+sdpa"), CPU)  # to answer, it can
+
+
+def test_float32_products_are_what_the_policy_says_whatever_the_program_has_set() -> None:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with computing(nn.Linear(1, 1), POLICIES["fp32"]):
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def test_dtypes_are_counted_by_kind_and_integers_are_not_buffers() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2).to(torch.bfloat16))
     found = count_dtypes(model)
@@ -85,7 +137,8 @@ def test_a_record_comes_back_as_it_was_written() -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "[]", "{}", '{"base": 1}', dataclasses.replace(RECORD, policy="fp8").to_json(), RECORD.to_json()[:40],
-     RECORD.to_json().replace('"w": "float32"', '"w": []'), RECORD.to_json().replace('{\n   "w": "float32"\n  }', "7")],
+     RECORD.to_json().replace('"w": "float32"', '"w": []'), RECORD.to_json().replace('{\n   "w": "float32"\n  }', "7"),
+     RECORD.to_json().replace('"computed": {}', '"computed": {"a": 7}')],
 )  # fmt: skip
 def test_what_is_no_record_is_named(text: str) -> None:
     with pytest.raises(AdapterError, match=r"^here: is not a record"):

@@ -93,6 +93,8 @@ class Reference:
         names = {field.name for field in dataclasses.fields(TrainingArguments)}
         recompute = "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
         accumulating: dict[str, Any] = {"gradient_accumulation_steps": micro_batches, recompute: checkpointing}
+        if recompute == "gradient_checkpointing":  # where the older way, which wants gradients of the input, is default
+            accumulating["gradient_checkpointing_kwargs"] = {"use_reentrant": False}
         trainer_arguments: Any = training.TrainingArguments  # type: ignore[attr-defined]  # that which training uses
         arguments = functools.partial(trainer_arguments, **accumulating)
         with tempfile.TemporaryDirectory() as scratch, mock.patch.object(training, "TrainingArguments", arguments):

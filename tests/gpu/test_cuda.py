@@ -1,12 +1,16 @@
-"""What must be true on CUDA as well: finite numbers, and the dtypes that were trained."""
+"""What only CUDA can show: fp16 training, memory, TF32, a whole training; the rest is in tests/precision."""
 
+import itertools
+import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import sft_ref
-from sft_ref import Settings
+from sft_ref import Settings, tokens
 from sft_ref.precision import POLICIES, count_dtypes
 from sft_ref.training import Step
 
@@ -53,3 +57,49 @@ def test_the_toy_learns_to_answer_on_cuda(tmp_path: Path) -> None:
     score = sft_ref.test(tmp_path / "a")
     assert score.answer_rate >= 0.95
     assert score.accuracy >= 0.4
+
+
+def test_an_overflow_in_fp16_training_costs_a_step_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loss, calls = tokens.supervised_loss, itertools.count(1)
+
+    def overflow(logits: Any, labels: Any, **how: Any) -> Any:  # noqa: ANN401
+        return loss(logits, labels, **how) * (torch.inf if next(calls) == 15 else 1)
+
+    monkeypatch.setattr("sft_ref.tokens.supervised_loss", overflow)
+    history = sft_ref.train(tmp_path / "a", base="toy", policy="fp16-mixed", settings=SHORT)
+    assert not math.isfinite(history[14].loss)
+    assert all(math.isfinite(step.loss) and math.isfinite(step.grad_norm) for step in history[15:])
+    assert math.isfinite(sft_ref.test(tmp_path / "a").accuracy)
+
+
+def test_memory_and_throughput_are_measured_and_16_bit_weights_take_half(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    from sft_ref.sweep.run import Plan, sweep
+
+    plan = Plan("toy", train=("bf16-mixed",), settings=SHORT)
+    cells = {cell.load: cell for cell in sweep(plan, tmp_path / "sweep")}
+    for name, cell in cells.items():
+        assert cell.tokens_per_second
+        assert cell.peak_memory_mib
+        assert cell.weights_mib
+        record_property(f"{name} tokens/s", round(cell.tokens_per_second))
+        record_property(f"{name} MiB", round(cell.peak_memory_mib, 1))
+    assert (cells["bf16"].weights_mib or 0) < 0.55 * (cells["fp32"].weights_mib or 0)
+
+
+def test_tf32_is_off_unless_the_policy_asks_for_it_whatever_the_program_has_set(
+    trained: tuple[str, Path, list[Step]],
+) -> None:
+    from sft_ref.sweep.measure import force
+
+    rows = sft_ref.split_rows("validation")[:8]
+    due = force(sft_ref.load(trained[1], policy="fp32"), rows).logits
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        assert torch.equal(force(sft_ref.load(trained[1], policy="fp32"), rows).logits, due)
+    finally:
+        torch.set_float32_matmul_precision(before)
+    if torch.cuda.get_device_capability() >= (8, 0):
+        assert not torch.equal(force(sft_ref.load(trained[1], policy="fp32+tf32"), rows).logits, due)

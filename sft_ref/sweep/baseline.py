@@ -1,0 +1,198 @@
+"""Golden numbers by device and policy: kept as a JSON file, compared with a new sweep, shown as a difference."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sft_ref.adapter import disk_errors
+from sft_ref.errors import SftRefError
+from sft_ref.precision import find_policy, library_versions
+
+from .bands import BANDS, FIRST_LOSSES, bands_for
+from .cell import Cell, Verdict
+from .measure import SHORT
+from .run import Plan, device_name
+
+YARDSTICK = "fp32"
+
+
+class BaselineError(SftRefError):
+    """A baseline is missing, cannot be read, belongs to other settings, or must not be written now."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One number that moved.
+
+    Attributes:
+        pair: train and load policy.
+        quantity, golden, found: what, from where, to where.
+        allowed, why: how far it may, and the reason.
+    """
+
+    pair: tuple[str, str]
+    quantity: str
+    golden: Any
+    found: Any
+    allowed: str
+    why: str
+
+
+def path_of(plan: Plan, folder: Path) -> Path:
+    """The file of this device and base."""
+    return folder / f"{device_name()}-{Path(plan.base).name}.json"
+
+
+def figures(cells: Sequence[Cell]) -> dict[tuple[str, str], dict[str, Any]]:
+    """What a baseline keeps of each cell, by train and load policy."""
+    pace = {cell.train: cell.tokens_per_second for cell in cells if cell.load == YARDSTICK}
+    found = {}
+    for cell in cells:
+        row = cell.to_json()
+        reference = pace.get(cell.train)
+        kept = {band.quantity: row[band.quantity] for band in BANDS if band.quantity in row}
+        kept |= {f"logits {name}": value for name, value in row["logits"].items()}
+        kept["speed"] = cell.tokens_per_second / reference if cell.tokens_per_second and reference else None
+        kept["first losses"] = row["training"]["first_losses"]
+        kept["answers"] = row["answers"]
+        kept["why"] = cell.why
+        found[cell.train, cell.load] = kept
+    return found
+
+
+def write(plan: Plan, cells: Sequence[Cell], path: Path) -> None:
+    """Writes a baseline, whole or not at all."""
+    text = json.dumps(
+        {
+            "device": device_name(),
+            **_settings(plan),
+            "versions": library_versions(),
+            "cells": [
+                {"train": train, "load": load, **kept} for (train, load), kept in figures(cells).items()
+            ],
+        },
+        indent=1,
+        allow_nan=False,
+    )  # fmt: skip
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f".{path.name}.new")
+        scratch.write_text(f"{text}\n", encoding="utf-8")
+        scratch.replace(path)
+
+
+def read(plan: Plan, path: Path) -> tuple[dict[tuple[str, str], dict[str, Any]], dict[str, str]]:
+    """The figures of a baseline, as `figures` gives them, and the versions it was made with.
+
+    Raises:
+        BaselineError: it cannot be read, or was made with other settings.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        cells = {(each["train"], each["load"]): each for each in found["cells"]}
+        versions = dict(found["versions"])
+        changed = [key for key, value in _settings(plan).items() if found.get(key) != value]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BaselineError(f"baseline {path} cannot be read ({error}); make it again with --update") from error
+    if changed:
+        raise BaselineError(f"baseline {path} was made with another {', '.join(changed)}; repeat those settings")
+    return cells, versions
+
+
+def compare(
+    golden: dict[tuple[str, str], dict[str, Any]], found: dict[tuple[str, str], dict[str, Any]]
+) -> Iterator[Difference]:
+    """What moved further than it may. A pair that has no baseline is left out: see `missing`."""
+    for pair in (pair for pair in found if pair in golden):
+        was, now = golden[pair], found[pair]
+        unmeasured = [each["verdict"] == Verdict.NOT_RUN for each in (was, now)]
+        if all(unmeasured):
+            continue
+        bands = BANDS[:1] if any(unmeasured) else bands_for(device_name())
+        for band in bands:
+            golden_value, value = was.get(band.quantity), now.get(band.quantity)
+            if band.quantity == "speed" and golden_value is None and value is None:
+                continue  # the sweep left the yardstick out
+            if band.moved(golden_value, value) and not _lost_with_it(band.quantity, was, now):
+                yield Difference(pair, band.quantity, golden_value, value, band.limit(), band.why)
+        if not any(unmeasured):
+            yield from _first_losses(pair, was, now)
+
+
+def _lost_with_it(quantity: str, was: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether a broken cell was never measured so far, then as now; its verdict, stage and reason are compared."""
+    return was.get(quantity) is None and now.get(quantity) is None and was["verdict"] == Verdict.BROKEN
+
+
+def _first_losses(pair: tuple[str, str], was: dict[str, Any], now: dict[str, Any]) -> Iterator[Difference]:
+    band = FIRST_LOSSES[SHORT[find_policy(pair[0]).computes]]
+    losses = was["first losses"], now["first losses"]
+    if len(losses[0]) != len(losses[1]):
+        yield Difference(pair, "first losses", *losses, allowed=band.limit(), why=band.why)
+        return
+    for step, (golden, value) in enumerate(zip(*losses, strict=True), start=1):
+        if band.moved(golden, value):
+            yield Difference(pair, f"loss of step {step}", golden, value, band.limit(), band.why)
+            return
+
+
+def missing(golden: dict[tuple[str, str], Any], found: dict[tuple[str, str], Any]) -> list[tuple[str, str]]:
+    """Pairs that were swept and have no baseline."""
+    return [pair for pair in found if pair not in golden]
+
+
+def changed_answers(was: dict[str, Any], now: dict[str, Any]) -> int | None:
+    """How many answers are others than in the baseline; None where they cannot be compared."""
+    if len(was["answers"]) != len(now["answers"]) or not now["answers"]:
+        return None
+    return sum(bool(one != other) for one, other in zip(was["answers"], now["answers"], strict=True))
+
+
+def check_stable(one: Sequence[Cell], other: Sequence[Cell]) -> None:
+    """Refuses a baseline that the same machine does not repeat.
+
+    Raises:
+        BaselineError: two sweeps differ in a number that is no matter of time.
+    """
+    for first, second in zip(one, other, strict=True):
+        rows = [_repeatable(cell) for cell in (first, second)]
+        if odd := [key for key in rows[0] if rows[0][key] != rows[1][key]]:
+            raise BaselineError(
+                f"two sweeps disagree on {odd[0]} of {first.train} → {first.load} ({rows[0][odd[0]]}, then"
+                f" {rows[1][odd[0]]}); pin what differs before making a baseline"
+            )
+
+
+def _repeatable(cell: Cell) -> dict[str, Any]:
+    row = cell.to_json()
+    row["first_losses"] = row.pop("training")["first_losses"]
+    return {key: value for key, value in row.items() if key not in {"tokens_per_second", "peak_memory_mib"}}
+
+
+def check_clean(path: Path) -> None:
+    """Refuses to make a baseline of code that no commit holds.
+
+    Raises:
+        BaselineError: the folder is in no git repository, or files other than baselines are changed.
+    """
+    where = next(folder for folder in path.absolute().parents if folder.is_dir())
+    git = ["git", "-C", str(where)]
+    try:
+        top = subprocess.run([*git, "rev-parse", "--show-toplevel"], capture_output=True, text=True, check=True)  # noqa: S603  # fixed words
+        command = ["git", "-C", top.stdout.strip(), "status", "--porcelain", "--untracked-files=all"]
+        status = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise BaselineError(f"{where} is in no git repository, so nobody could tell what made {path.name}") from error
+    folder = path.absolute().parent.relative_to(Path(top.stdout.strip()).resolve())
+    odd = [line for line in status.stdout.splitlines() if not line[3:].startswith(f"{folder}/")]
+    if odd:
+        raise BaselineError(f"{odd[0][3:]} is not committed ({len(odd)} in all); commit, then update the baseline")
+
+
+def _settings(plan: Plan) -> dict[str, Any]:
+    return {"base": plan.base, "settings": asdict(plan.settings), "questions": plan.questions}

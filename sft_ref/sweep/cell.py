@@ -1,0 +1,124 @@
+"""One cell of the matrix: what came of training under one policy and loading under another. Needs no torch."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+
+class Verdict(StrEnum):
+    """What came of a cell; exactly one for each."""
+
+    SAME = "same"
+    """The dtypes that were trained, and every logit bit for bit."""
+    DRIFT = "drift"
+    """Something moved, and the answers survive."""
+    BROKEN = "broken"
+    """A stage fails: numbers that are not finite, answers lost, or an error."""
+    NOT_RUN = "not run"
+    """This machine cannot; the reason stands beside it."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training, in figures: losses in nat of the first optimizer steps, and its pace and peak of memory."""
+
+    first_losses: tuple[float, ...] = ()
+    tokens_per_second: float | None = None
+    peak_memory_mib: float | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One pair of policies; None stands for a number that is not finite, or was not measured.
+
+    Attributes:
+        train, load: names of the policies.
+        verdict: see `Verdict`.
+        why: how much it drifts, which stage is broken and how, or why it was not run.
+        stage: the broken stage.
+        dtypes: of base, adapter and Linear products as loaded.
+        same_dtypes: whether every tensor has the dtype that was trained.
+        computed: classes of module that compute otherwise when answering than in training.
+        finite: whether weights, logits, hidden states and the scores of generation are.
+        parity: largest difference of a logit from the model in memory at the end of training, in logits.
+        rounding: how far the dtypes in play may move a logit, in logits (`sft_ref.harness.tolerance.logits`).
+        top1: share of positions whose first choice is the trained model's, or was too close to call.
+        loss: of the true answer, in nat a token, teacher-forced.
+        forced: share of questions whose whole answer is the model's first choice, token by token.
+        answer_rate, accuracy: of greedy answers.
+        answers: of each question; None where there is none.
+        changed_answers: how many differ from those under the policy that was trained.
+        logits: mean, standard deviation and largest magnitude of the logits.
+        headroom: the largest output of any module as a share of 65504, fp16's largest number.
+        headroom_module: where it is.
+        tokens_per_second: of greedy generation, after a warm-up.
+        weights_mib: bytes of parameters and buffers.
+        peak_memory_mib: taken while the cell ran, above what was taken before; see `sft_ref.sweep.memory`.
+        training: figures of the training that the cell shares with its row.
+    """
+
+    train: str
+    load: str
+    verdict: Verdict
+    why: str = ""
+    stage: str = ""
+    dtypes: str = ""
+    same_dtypes: bool | None = None
+    computed: tuple[str, ...] = ()
+    finite: bool | None = None
+    parity: float | None = None
+    rounding: float | None = None
+    top1: float | None = None
+    loss: float | None = None
+    forced: float | None = None
+    answer_rate: float | None = None
+    accuracy: float | None = None
+    answers: tuple[float | None, ...] = ()
+    changed_answers: int | None = None
+    logits: dict[str, float | None] = field(default_factory=dict)
+    headroom: float | None = None
+    headroom_module: str = ""
+    tokens_per_second: float | None = None
+    weights_mib: float | None = None
+    peak_memory_mib: float | None = None
+    training: Training = field(default_factory=Training)
+
+    def to_json(self) -> dict[str, Any]:
+        """The cell as JSON holds it: no NaN, no infinity."""
+        found: dict[str, Any] = _finite(asdict(self))
+        return found
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> Cell:
+        """Reads what `to_json` gives.
+
+        Raises:
+            TypeError: a field is missing, or unknown.
+            ValueError: the verdict is none.
+        """
+        cell = cls(**found)
+        training = Training(**found["training"])
+        return replace(
+            cell,
+            verdict=Verdict(cell.verdict),
+            computed=tuple(cell.computed),
+            answers=tuple(cell.answers),
+            training=replace(training, first_losses=tuple(training.first_losses)),
+        )
+
+
+def to_text(cells: list[Cell]) -> str:
+    """All cells as a JSON list."""
+    return json.dumps([cell.to_json() for cell in cells], indent=1, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401  # whatever JSON holds
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

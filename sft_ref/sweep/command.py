@@ -1,0 +1,123 @@
+"""`sft-ref sweep`: what its words mean."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from sft_ref.adapter import disk_errors
+from sft_ref.errors import OutputError
+from sft_ref.precision import library_versions
+
+from . import baseline, difference
+from .cell import Cell, to_text
+from .picture import draw
+from .run import Plan, device_name, sweep
+from .show import show
+
+if TYPE_CHECKING:
+    from sft_ref.training import Step
+
+
+def run(args: argparse.Namespace) -> int:
+    """Sweeps as the command line asks.
+
+    Returns:
+        0, or 1 where a number moved further from its baseline than it may.
+
+    Raises:
+        SftRefError: as `sweep` does; a baseline that is missing in CI, or must not be written now.
+    """
+    plan = _plan(args)
+    path = baseline.path_of(plan, Path(args.baselines))
+    if args.update:
+        baseline.check_clean(path)
+    elif args.compare:
+        _check_baseline(path)
+    for file in filter(None, (args.json, args.png)):
+        if not Path(file).absolute().parent.is_dir():  # better said now than after the sweep
+            raise OutputError(f"cannot write {file}: there is no such folder; make it, or choose another")
+    cells = _sweep(plan, Path(args.folder))
+    show(cells)
+    _write(cells, args)
+    if args.update:
+        baseline.check_stable(cells, _sweep(plan, Path(args.folder)))
+        baseline.write(plan, cells, path)
+        print(f"baseline written: {path}")
+    elif args.compare:
+        return _compare(plan, cells, path)
+    return 0
+
+
+def _write(cells: list[Cell], args: argparse.Namespace) -> None:
+    if args.json:
+        with disk_errors(Path(args.json)):
+            Path(args.json).write_text(to_text(cells), encoding="utf-8")
+    if args.png:
+        with disk_errors(Path(args.png)):
+            draw(cells, Path(args.png), title=f"{args.base} on {device_name()}")
+
+
+def _in_ci() -> bool:
+    return os.environ.get("CI", "").lower() not in {"", "0", "false"}
+
+
+def _check_baseline(path: Path) -> None:
+    """Before minutes are spent: in CI a missing baseline is an error."""
+    if not path.is_file() and _in_ci():
+        raise baseline.BaselineError(f"there is no baseline {path}; make it with `sft-ref sweep --update`")
+
+
+def _compare(plan: Plan, cells: list[Cell], path: Path) -> int:
+    found = baseline.figures(cells)
+    if not path.is_file():
+        print(f"no baseline: {path}; make it with `sft-ref sweep --update`")
+        return 0
+    golden, versions = baseline.read(plan, path)
+    difference.show_versions(versions, library_versions())
+    differences = list(baseline.compare(golden, found))
+    difference.show(differences, golden, found, path)
+    absent = baseline.missing(golden, found)
+    for train, load in absent:
+        print(f"no baseline: {train} → {load}; make it with `sft-ref sweep --update`")
+    if absent and _in_ci():
+        raise baseline.BaselineError(f"{path} lacks {len(absent)} of {len(found)} cells; make it again with --update")
+    return int(bool(differences))
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    plan = Plan(base=args.base, questions=args.questions)
+    return replace(
+        plan,
+        train=tuple(args.train or plan.train),
+        load=tuple(args.load or plan.load),
+        settings=replace(plan.settings, steps=args.steps),
+    )
+
+
+def _sweep(plan: Plan, folder: Path) -> list[Cell]:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    count = sum(len(loads) for _, loads in plan.pairs())
+    cells: list[Cell] = []
+
+    def training(name: str) -> Callable[[Step], None]:
+        def report(step: Step) -> None:
+            if step.step % 20 == 0 or step.step == plan.settings.steps:
+                pace = f"loss {step.loss:.3f}  {step.tokens_per_second:.0f} tokens/s"
+                console.print(f"training {name}: {step.step}/{plan.settings.steps}  {pace}")
+
+        return report
+
+    try:
+        for cell in sweep(plan, folder, training=training):
+            cells.append(cell)
+            console.print(f"{len(cells)}/{count}  {cell.train} → {cell.load}: {cell.verdict}")
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(f"{str(interrupt) or 'stopped'}, {len(cells)} of {count} cells done") from interrupt
+    return cells

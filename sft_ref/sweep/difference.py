@@ -1,0 +1,59 @@
+"""What moved since the baseline, as a person reads it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from .baseline import Difference, changed_answers
+
+Figures = dict[tuple[str, str], dict[str, Any]]
+
+
+def show(differences: Sequence[Difference], golden: Figures, found: Figures, path: Path) -> None:
+    """For each pair that moved: from what to what, how far it may, why that far, and whether answers changed."""
+    console = Console(highlight=False, soft_wrap=True)
+    if not differences:
+        console.print(f"as in the baseline {path}, within its tolerances: {len(found.keys() & golden.keys())} cells")
+    for pair, moved in itertools.groupby(differences, key=lambda each: each.pair):
+        console.print(f"[bold red]moved[/] [bold]{pair[0]} → {pair[1]}[/]")
+        for each in moved:
+            console.print(
+                f"  {each.quantity:<15}{_text(each.golden)} → {_text(each.found)}"
+                f"{_by(each.golden, each.found)}  [dim]allowed {each.allowed}: {escape(each.why)}[/]"
+            )
+        console.print(f"  {'answers':<15}{_answers(golden[pair], found[pair])}")
+        if found[pair]["why"]:
+            console.print(f"  {'now':<15}{escape(found[pair]['why'])}")
+
+
+def show_versions(golden: dict[str, str], found: dict[str, str]) -> None:
+    """Libraries that are others than when the baseline was made."""
+    changed = [
+        f"{name} {golden[name]} → {found[name]}" for name in found if golden.get(name, found[name]) != found[name]
+    ]
+    if changed:
+        Console(highlight=False, soft_wrap=True).print(f"other versions than the baseline's: {', '.join(changed)}")
+
+
+def _answers(golden: dict[str, Any], found: dict[str, Any]) -> str:
+    count = changed_answers(golden, found)
+    if count is None:
+        return "cannot be compared"
+    return f"{count} of {len(found['answers'])} changed" if count else "none changed"
+
+
+def _by(golden: Any, found: Any) -> str:  # noqa: ANN401  # figures of any type
+    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (golden, found))
+    return f" ({found - golden:+.3g})" if numbers else ""
+
+
+def _text(value: Any) -> str:  # noqa: ANN401
+    if value is None:
+        return "not finite"
+    return f"{value:.4g}" if isinstance(value, float) else escape(str(value)) or "none"

@@ -1,0 +1,196 @@
+"""One cell measured: the loaded model beside the one that was in memory when training ended."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from sft_ref import adapter, sft, tokens, tracing
+from sft_ref.autocast import computing
+from sft_ref.base_llm import find_device
+from sft_ref.data import Row
+from sft_ref.errors import AdapterError
+from sft_ref.harness import tolerance
+from sft_ref.harness.deltas import plain
+from sft_ref.harness.headroom import first_not_finite, headroom, largest_outputs
+from sft_ref.harness.implementation import Batch
+from sft_ref.harness.losses import forward
+from sft_ref.harness.taught import IGNORED
+from sft_ref.precision import Policy, Record, count_dtypes, find_policy
+from sft_ref.prompt import format_example
+
+from . import memory, verdict
+from .cell import Cell, Verdict
+
+if TYPE_CHECKING:
+    from sft_ref.base_llm import BaseLLM
+
+CHUNK = 32
+"""Rows a forward; the first chunk's logits of answers are kept, which takes 50 MB where there are 49,152 tokens."""
+
+SHORT = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+
+
+@dataclass(frozen=True)
+class Forced:
+    """A model on true answers, teacher-forced.
+
+    Attributes:
+        logits: of the positions that predict a supervised token, in the first `CHUNK` rows, fp32:
+            (positions, vocabulary).
+        losses: of each row, in nat a supervised token, float64.
+        right: for each row, whether every supervised token is the first choice.
+    """
+
+    logits: torch.Tensor
+    losses: torch.Tensor
+    right: torch.Tensor
+
+
+def force(llm: BaseLLM, rows: Sequence[Row]) -> Forced:
+    """Computes as answering does: under the model's policy."""
+    logits, losses, right = [], [], []
+    for start in range(0, len(rows), CHUNK):
+        batch = _batch(llm, rows[start : start + CHUNK])
+        with computing(llm.model, llm.policy):
+            found = forward(llm.model, batch).cpu().float()
+        due = batch.labels[:, 1:]
+        supervised = due != IGNORED
+        if not start:
+            logits.append(found[:, :-1][supervised])
+        each = torch.nn.functional.cross_entropy(
+            found[:, :-1].transpose(1, 2), due, ignore_index=IGNORED, reduction="none"
+        )
+        losses.append(each.double().sum(1) / supervised.sum(1).clamp(min=1))
+        right.append(((found[:, :-1].argmax(-1) == due) | ~supervised).all(1))
+    return Forced(logits[0], torch.cat(losses), torch.cat(right))
+
+
+def read_forced(path: Path) -> Forced:
+    """What `write_forced` wrote."""
+    found = load_file(path)
+    return Forced(found["logits"], found["losses"], found["right"])
+
+
+def write_forced(forced: Forced, path: Path) -> None:
+    """Keeps it as safetensors."""
+    save_file({"logits": forced.logits, "losses": forced.losses, "right": forced.right}, path)
+
+
+def _batch(llm: BaseLLM, rows: Sequence[Row]) -> Batch:
+    examples = [tokens.tokenize_example(llm.tokenizer, *row) for row in rows]
+    found = tokens.collate(examples, llm.tokenizer.pad_token_id)
+    return Batch(found["input_ids"], found["attention_mask"], found["labels"])
+
+
+def measure(
+    folder: Path, train: Policy, load: Policy, rows: Sequence[Row], *, ending: Forced, usual: Cell | None
+) -> Cell:
+    """Loads an adapter under a policy and measures what came of it.
+
+    Args:
+        folder: the adapter's.
+        train: the policy it was trained under.
+        load: the policy to load it under.
+        rows: questions and answers that training has not seen.
+        ending: the model in memory when training ended, on the same rows.
+        usual: the cell of the policy that was trained; None where this is it.
+    """
+    cell = Cell(train.name, load.name, Verdict.BROKEN)
+    stage = "load"
+    try:
+        peak = memory.Peak(find_device())
+        llm = sft.load(folder, policy=load.name)
+        record = adapter.read_record(folder, adapter.read_tensors(folder))
+        if record is None:
+            raise AdapterError(f"{folder}: lost its record")  # noqa: TRY301  # a finding like any other
+        cell = _look_at_weights(cell, llm, record)
+        if bad := next((n for n, t in llm.model.named_parameters() if not t.isfinite().all()), None):
+            return replace(cell, finite=False, stage=stage, why=f"load: {plain(bad)} is not finite")
+        stage = "generate"
+        cell, forced = _look_at_logits(cell, llm, rows, ending)
+        cell, spelled = _look_at_answers(cell, llm, rows, record)
+    except Exception as error:  # noqa: BLE001  # a cell that breaks is a finding, and the others go on
+        stage = "artifact" if isinstance(error, AdapterError) else stage
+        return replace(cell, stage=stage, why=f"{stage}: {' '.join(str(error).split())[:300] or type(error).__name__}")
+    cell = replace(cell, peak_memory_mib=peak.mib())
+    if usual is not None:
+        changed = sum(one != other for one, other in zip(cell.answers, usual.answers, strict=True))
+        cell = replace(cell, changed_answers=changed)
+    return verdict.judge(cell, losses=forced.losses, due_losses=ending.losses, spelled=spelled)
+
+
+def _look_at_weights(cell: Cell, llm: BaseLLM, record: Record) -> Cell:
+    found = count_dtypes(llm.model)
+    stored = [sorted({SHORT.get(dtype, dtype) for dtype in found[kind].values()}) for kind in ("base", "adapter")]
+    return replace(
+        cell,
+        dtypes="/".join(["+".join(each) for each in stored]),
+        same_dtypes=all(found[kind] == record.dtypes[kind] for kind in ("base", "adapter")),
+        weights_mib=memory.weights_mib(llm.model),
+    )
+
+
+def _look_at_logits(cell: Cell, llm: BaseLLM, rows: Sequence[Row], ending: Forced) -> tuple[Cell, Forced]:
+    forced = force(llm, rows)
+    logits, due = forced.logits, ending.logits
+    policies = (find_policy(cell.train), llm.policy)
+    coarsest = max(
+        (dtype for policy in policies for dtype in (policy.computes, policy.storage)),
+        key=lambda dtype: tolerance.WEIGHTS[dtype],
+    )
+    allowed = tolerance.logits(coarsest, due)
+    turned = tolerance.differing_choices(due, logits, allowed)
+    cell = replace(
+        cell,
+        finite=bool(logits.isfinite().all()),
+        parity=(logits - due).abs().max().item(),
+        rounding=allowed,
+        top1=1 - turned.float().mean().item(),
+        loss=forced.losses.mean().item(),
+        forced=forced.right.float().mean().item(),
+        logits={
+            "mean": logits.mean().item(),
+            "std": logits.std().item(),
+            "largest": logits.abs().max().item(),
+        },
+    )
+    return cell, forced
+
+
+def _look_at_answers(cell: Cell, llm: BaseLLM, rows: Sequence[Row], record: Record) -> tuple[Cell, list[bool]]:
+    """Also gives, for each question, whether the completion spells the true answer, whatever the parser makes of it."""
+    prompts = [llm.format_prompt(question) for question, _ in rows[:CHUNK]]
+    with largest_outputs(llm.model) as outputs, tracing.output_dtypes(llm.model) as answering:
+        llm.batched_generate(prompts)  # also the warm-up
+    began = time.perf_counter()
+    result = sft.ask(llm, rows)
+    seconds = time.perf_counter() - began
+    written = sum(len(llm.tokenizer(s.completion)["input_ids"]) + 1 for s in result.samples)  # the end token is one
+    module, share = headroom(outputs)
+    bad = first_not_finite(outputs)
+    cell = replace(
+        cell,
+        finite=cell.finite and bad is None,
+        why=f"generate: {plain(bad)} puts out numbers that are not finite" if bad else cell.why,
+        computed=tuple(tracing.differences(record.computed, answering)),
+        dtypes=f"{cell.dtypes}/{'+'.join(SHORT.get(d, d) for d in answering.get('torch Linear', []))}",
+        answer_rate=result.score.answer_rate,
+        accuracy=result.score.accuracy,
+        answers=tuple(sample.answer if math.isfinite(sample.answer) else None for sample in result.samples),
+        headroom=share,
+        headroom_module=plain(module),
+        tokens_per_second=written / seconds,
+    )
+    spelled = [
+        sample.completion.startswith(format_example(sample.question, sample.truth)["answer"])
+        for sample in result.samples
+    ]
+    return cell, spelled

@@ -1,0 +1,179 @@
+"""The sweep itself: trains once per train policy, loads under every load policy, and gives a cell for each pair."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sft_ref import sft
+from sft_ref.base_llm import find_device
+from sft_ref.data import SPLIT_SIZE, Row, split_rows
+from sft_ref.errors import DataError, PrecisionError, TrainingError
+from sft_ref.models import DEFAULT_BASE, find_base, fingerprint_base
+from sft_ref.precision import (
+    POLICIES,
+    Policy,
+    check_can_compute,
+    check_can_train,
+    find_policy,
+    library_versions,
+)
+from sft_ref.settings import Settings
+
+from . import memory
+from .cell import Cell, Training, Verdict
+from .keeping import Kept, source_digest
+from .measure import force, measure, read_forced, write_forced
+from .pinning import pinned
+
+if TYPE_CHECKING:
+    from sft_ref.base_llm import BaseLLM
+    from sft_ref.training import Step
+
+FIRST_STEPS = 5
+"""Optimizer steps whose losses are kept: later ones carry the rounding of all before them."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep does.
+
+    Attributes:
+        base: a base as `sft_ref.models.find_base` takes it.
+        train, load: names of policies.
+        settings: of every training.
+        questions: of the validation split, for losses and answers.
+
+    Raises:
+        DataError: there are not that many questions.
+    """
+
+    base: str = DEFAULT_BASE
+    train: tuple[str, ...] = tuple(POLICIES)
+    load: tuple[str, ...] = tuple(POLICIES)
+    settings: Settings = field(default_factory=lambda: Settings(steps=80))
+    questions: int = 100
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.questions <= SPLIT_SIZE:
+            raise DataError(f"questions is {self.questions}; give a number from 1 to {SPLIT_SIZE}")
+
+    def pairs(self) -> list[tuple[Policy, list[Policy]]]:
+        """Each train policy with its load policies, its own first: the others are compared with it.
+
+        Raises:
+            PrecisionError: a name is no policy's.
+        """
+        loads = [find_policy(name) for name in dict.fromkeys(self.load)]
+        trains = [find_policy(name) for name in dict.fromkeys(self.train)]
+        return [(train, [train, *(load for load in loads if load.name != train.name)]) for train in trains]
+
+
+def device_name() -> str:
+    """``cpu``, or the accelerator by its name, as a file's name holds it: numbers hold for that kind of device."""
+    device = find_device()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return "-".join(name.split()).replace("/", "-")
+
+
+def conditions(plan: Plan) -> dict[str, Any]:
+    """All that decides the figures of a sweep on one machine."""
+    return {
+        "base": plan.base,
+        "base_fingerprint": fingerprint_base(find_base(plan.base)),
+        "settings": asdict(plan.settings),
+        "questions": plan.questions,
+        "device": device_name(),
+        "machine": platform.node(),
+        "threads": torch.get_num_threads(),
+        "versions": library_versions(),
+        "source": source_digest(),
+    }
+
+
+def sweep(
+    plan: Plan, folder: Path, *, training: Callable[[str], Callable[[Step], None]] = lambda name: lambda step: None
+) -> Iterator[Cell]:
+    """Cells as they are done, those of an interrupted sweep in the same folder first.
+
+    Args:
+        plan: what to do.
+        folder: where what is done is kept until the last cell; then it is removed.
+        training: called with the name of a train policy, gives what is called after each of its optimizer steps.
+
+    Raises:
+        SftRefError: the plan or the folder is bad.
+        KeyboardInterrupt: after Ctrl-C; what is done is kept.
+    """
+    pairs = plan.pairs()
+    rows = split_rows("validation")[: plan.questions]
+    kept = Kept(folder, conditions(plan))
+    with pinned(find_device()):
+        for train, loads in pairs:
+            yield from _row(plan, kept, train, loads, rows=rows, report=training)
+    kept.forget()
+
+
+def _row(
+    plan: Plan,
+    kept: Kept,
+    train: Policy,
+    loads: Sequence[Policy],
+    *,
+    rows: Sequence[Row],
+    report: Callable[[str], Callable[[Step], None]],
+) -> Iterator[Cell]:
+    device = find_device()
+    try:
+        check_can_train(train, device)
+        figures = kept.training(train.name) or _train(plan, kept, train, rows, report(train.name))
+    except PrecisionError as error:
+        yield from (Cell(train.name, load.name, Verdict.NOT_RUN, why=str(error)) for load in loads)
+        return
+    except TrainingError as error:
+        why = f"train: {error}"
+        yield from (Cell(train.name, load.name, Verdict.BROKEN, stage="train", why=why) for load in loads)
+        return
+    ending = read_forced(kept.ending(train.name))
+    usual: Cell | None = None
+    for load in loads:
+        cell = kept.cell(train.name, load.name)
+        if cell is None:
+            try:
+                check_can_compute(load, device)
+                cell = measure(kept.adapter(train.name), train, load, rows, ending=ending, usual=usual)
+            except PrecisionError as error:
+                cell = Cell(train.name, load.name, Verdict.NOT_RUN, why=str(error))
+            cell = replace(cell, training=figures)
+            kept.keep(cell)
+        if load.name == train.name:
+            usual = cell
+        yield cell
+
+
+def _train(plan: Plan, kept: Kept, policy: Policy, rows: Sequence[Row], report: Callable[[Step], None]) -> Training:
+    kept.ending(policy.name).parent.mkdir(parents=True, exist_ok=True)
+
+    def look(llm: BaseLLM) -> None:
+        write_forced(force(llm, rows), kept.ending(policy.name))
+
+    peak = memory.Peak(find_device())
+    history = sft.train(
+        kept.adapter(policy.name),
+        base=plan.base,
+        policy=policy.name,
+        settings=plan.settings,
+        overwrite=True,
+        report=report,
+        at_end=look,
+    )
+    paces = [step.tokens_per_second for step in history if math.isfinite(step.tokens_per_second)]
+    figures = Training(tuple(step.loss for step in history[:FIRST_STEPS]), paces[-1] if paces else None, peak.mib())
+    kept.keep_training(policy.name, figures)
+    return figures

@@ -1,0 +1,61 @@
+"""What a cell's figures come to: same, drift and how much, or broken and at which stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sft_ref.harness.losses import compare, is_worse
+
+from .cell import Cell, Verdict
+
+if TYPE_CHECKING:
+    import torch
+
+LOST = 0.1
+"""Share of questions that may be lost between the model's own choice of every token, teacher-forced, and its answer.
+
+Rounding turns a close choice of a token in a few questions in a hundred; a lost stage loses nearly all of them.
+"""
+
+
+def judge(cell: Cell, *, losses: torch.Tensor, due_losses: torch.Tensor, spelled: Sequence[bool]) -> Cell:
+    """The cell with its verdict.
+
+    Args:
+        cell: with all figures in place.
+        losses: of the true answers, a row each, as loaded.
+        due_losses: the same of the model in memory when training ended.
+        spelled: for each question, whether the completion spells the true answer.
+    """
+    if not cell.finite:
+        return _broken(cell, "generate", cell.why.removeprefix("generate: ") or "logits are not finite")
+    if is_worse(losses, due_losses):
+        return _broken(cell, "load", f"the true answer's loss is higher by {compare(losses, due_losses)}")
+    assert cell.forced is not None, "measured"  # mypy cannot see it
+    assert cell.accuracy is not None, "measured"
+    share = sum(spelled) / len(spelled)
+    if share < cell.forced - LOST:
+        lost = f"the model knows {cell.forced:.0%} of the answers and writes {share:.0%}"
+        return _broken(cell, "generate", lost)
+    if cell.accuracy < share - LOST:
+        return _broken(cell, "parse", f"the model writes {share:.0%} of the answers and {cell.accuracy:.0%} are read")
+    if cell.same_dtypes and not cell.computed and cell.parity == 0:
+        return replace(cell, verdict=Verdict.SAME, why="")
+    return replace(cell, verdict=Verdict.DRIFT, why=_how_much(cell))
+
+
+def _broken(cell: Cell, stage: str, how: str) -> Cell:
+    return replace(cell, verdict=Verdict.BROKEN, stage=stage, why=f"{stage}: {how}")
+
+
+def _how_much(cell: Cell) -> str:
+    parts = [f"logits by up to {cell.parity:.2g}"]
+    if cell.changed_answers is not None:
+        parts.append(f"{cell.changed_answers} of {len(cell.answers)} answers")
+    if not cell.same_dtypes:
+        parts.append("other dtypes than trained")
+    elif cell.computed:
+        parts.append("computes in other dtypes than trained")
+    return ", ".join(parts)

@@ -119,7 +119,7 @@ def grade(session: nox.Session) -> None:
 def build_interpreter(session: nox.Session, transformers: str) -> str:
     """An environment with a version of transformers, and the others that belong to it; the path of its interpreter."""
     major, minor = (int(part) for part in transformers.split(".")[:2])
-    pins = COMPAT["5" if major > 4 else "4.52" if minor <= 52 else "4.57"]
+    pins = COMPAT["5" if major >= 5 else "4.57" if minor > 55 else "4.52"]  # noqa: PLR2004  # 4.56 renamed torch_dtype
     folder = Path(session.virtualenv.location) / f"transformers-{transformers}"
     python = str(folder / "bin" / "python")
     own = folder / "constraints.txt"

@@ -275,7 +275,9 @@ def _fault_of_generation(  # noqa: PLR0911  # a list of ways to go wrong
     heard = _heard(evidence, told, line["question"])
     if len(texts) == len(script["lines"]):
         if _holds(texts[place][0], line["numeral"]):
-            return ""
+            text = texts[place][0]
+            amid = heard and not _is(texts[place][1], line["numeral"]) and _begins_amid(evidence, heard, line, text)
+            return f"{text[-120:]!r}, which begins amid the question" if amid else ""
         other = next((each["numeral"] for each in script["lines"] if _holds(texts[place][0], each["numeral"])), None)
         if other:
             return f"{other}, which was said for another question"
@@ -318,6 +320,13 @@ def _heard(evidence: Evidence, told: Mapping[str, Any], question: str) -> Mappin
         if find_question(question, decode(evidence.tokenizer, row["prompt"])):
             return row  # type: ignore[no-any-return]
     return None
+
+
+def _begins_amid(evidence: Evidence, heard: Mapping[str, Any], line: Mapping[str, Any], text: str) -> bool:
+    """Whether a text begins with the end of its prompt, from amid the question on: cut at the wrong place."""
+    prompt = decode(evidence.tokenizer, heard["prompt"])
+    asked = find_question(line["question"], prompt)
+    return asked is not None and any(text.startswith(prompt[at:]) for at in range(asked.start() + 1, asked.end()))
 
 
 def _cut(line: Mapping[str, Any], said: str) -> str:

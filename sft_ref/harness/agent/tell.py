@@ -57,14 +57,15 @@ class Teller:
 
     def crash(self, error):
         """What was raised, and by which line of the submission."""
-        where = ""
-        for frame in traceback.extract_tb(error.__traceback__):
+        where, frames = "", traceback.extract_tb(error.__traceback__)
+        for frame in frames:
             if frame.filename.startswith(self.code):
                 where = f"{os.path.relpath(frame.filename, self.code)}:{frame.lineno}: {frame.line}"
         return {
             "type": type(error).__name__,
             "message": " ".join(str(error).split())[:500],
             "where": where,
+            "functions": [frame.name for frame in frames],
             "trace": "".join(traceback.format_exception(type(error), error, error.__traceback__))[-3000:],
         }
 

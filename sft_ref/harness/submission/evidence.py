@@ -31,7 +31,7 @@ GOOD = 0.8
 _SECONDS = 25.0
 """For the steps of one training; twice that for one whose steps cannot be planned."""
 _OWN_STEPS, _OWN_BATCH, _OWN_RATE = 80, 32, 2e-3
-_PROBES = 8
+_PROBES = 32
 _GRADIENT_CRASH = "does not require grad"
 
 

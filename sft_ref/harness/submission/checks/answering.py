@@ -180,7 +180,7 @@ def silence_is_nan(evidence: Evidence) -> None:
     """PRS-102: the model says that it has no idea."""
     for script, told in _told(evidence, "silent"):
         crash = told.get("crash")
-        if crash and "parse" in crash["trace"]:
+        if crash and _is_of_parser(crash):
             raise Failure(f"{crash['type']}: {crash['message']}", "NaN", crash["where"])
         values, texts = told.get("values", ()), told.get("texts", ())
         for place, (line, value) in enumerate(zip(script["lines"], values, strict=False)):
@@ -260,8 +260,12 @@ def _told(evidence: Evidence, kind: str) -> list[Dictated]:
 
 def _raise_for_crash(told: Mapping[str, Any], *, parser: bool) -> None:
     crash = told.get("crash")
-    if crash and ("parse" in crash["trace"].rpartition("Traceback")[2]) == parser:
+    if crash and _is_of_parser(crash) == parser:
         raise Failure(f"{crash['type']}: {crash['message']}", "no exception", crash["where"] or crash["trace"][-300:])
+
+
+def _is_of_parser(crash: Mapping[str, Any]) -> bool:
+    return any("parse" in str(name).lower() for name in crash.get("functions", ()))
 
 
 def _fault_of_generation(  # noqa: PLR0911  # a list of ways to go wrong

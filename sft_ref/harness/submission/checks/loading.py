@@ -109,16 +109,17 @@ def adapter_is_no_pickle(evidence: Evidence) -> None:
     after=("ART-101",),
     source="the course's rubric",
 )
-def model_keeps_within_its_budget(evidence: Evidence) -> None:
-    """ART-105: the named model's parameters, and the adapter's."""
+def model_keeps_within_its_budget(evidence: Evidence) -> str | None:
+    """ART-105: the named model's parameters, and the adapter's. Advice: who grades by size has a rubric for it."""
     named = evidence.named_base
     if named is None:
         raise Unavailable("the model that it names is of no known size")
     size = sizes.project(evidence.saved[saved_place(evidence)], str(evidence.workplace.base), named)
     if size.parameters > sizes.PARAMETERS:
-        raise Failure(
-            f"{size.parameters / 1e6:.0f} million parameters of {named}", f"{sizes.PARAMETERS / 1e6:.0f} million"
+        return (
+            f"{size.parameters / 1e6:.0f} million parameters of {named}, allowed {sizes.PARAMETERS / 1e6:.0f} million"
         )
+    return None
 
 
 @check(

@@ -203,7 +203,7 @@ def padding_is_not_supervised(evidence: Evidence) -> None:
     remedy="Mend the line that is named.",
 )
 def training_runs(evidence: Evidence) -> str | None:
-    """TRN-101: in a process of its own. What crashes once the adapter is saved, such as a test of it, is not training."""
+    """TRN-101: in a process of its own. What crashes once the adapter is saved, as in a test of it, is no training."""
     told = evidence.training
     crash = told.crash("train")
     if crash and evidence.is_saved_right:

@@ -93,6 +93,11 @@ class Evidence:
         """How questions and answers are written in them."""
         return find_convention(self.texts)
 
+    @property
+    def closing(self) -> str:
+        """What ends an answer in its texts, special tokens left out."""
+        return self.convention.after.replace(str(self.tokenizer.eos_token), "").strip() if self.convention else ""
+
     @functools.cached_property
     def steps(self) -> list[Step]:
         """Its optimizer steps."""

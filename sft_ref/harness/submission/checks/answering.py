@@ -279,9 +279,8 @@ def _fault_of_generation(  # noqa: PLR0911  # a list of ways to go wrong
     heard = _heard(evidence, told, line["question"])
     if len(texts) == len(script["lines"]):
         if _holds(texts[place][0], line["numeral"]):
-            text = texts[place][0]
-            amid = heard and not _is(texts[place][1], line["numeral"]) and _begins_amid(evidence, heard, line, text)
-            return f"{text[-120:]!r}, which begins amid the question" if amid else ""
+            lost = heard is not None and not _is(texts[place][1], line["numeral"])
+            return _fault_around(evidence, heard, line, texts[place][0]) if heard and lost else ""
         other = next((each["numeral"] for each in script["lines"] if _holds(texts[place][0], each["numeral"])), None)
         if other:
             return f"{other}, which was said for another question"
@@ -326,11 +325,14 @@ def _heard(evidence: Evidence, told: Mapping[str, Any], question: str) -> Mappin
     return None
 
 
-def _begins_amid(evidence: Evidence, heard: Mapping[str, Any], line: Mapping[str, Any], text: str) -> bool:
-    """Whether a text begins with the end of its prompt, from amid the question on: cut at the wrong place."""
-    prompt = decode(evidence.tokenizer, heard["prompt"])
+def _fault_around(evidence: Evidence, heard: Mapping[str, Any], line: Mapping[str, Any], text: str) -> str:
+    """What is wrong around the number: a text that begins amid the question, or ends before what ends an answer."""
+    prompt, said = (decode(evidence.tokenizer, heard[part]) for part in ("prompt", "said"))
     asked = find_question(line["question"], prompt)
-    return asked is not None and any(text.startswith(prompt[at:]) for at in range(asked.start() + 1, asked.end()))
+    if asked is not None and any(text.startswith(prompt[at:]) for at in range(asked.start() + 1, asked.end())):
+        return f"{text[-120:]!r}, which begins amid the question"
+    closing = evidence.closing
+    return f"cut off before {closing!r}: {text[-120:]!r}" if closing and closing not in said else ""
 
 
 def _cut(line: Mapping[str, Any], said: str) -> str:

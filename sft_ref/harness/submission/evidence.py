@@ -358,13 +358,27 @@ class Evidence:
     @functools.cached_property
     def own_steps(self) -> list[Step]:
         """Our settings, on its texts with labels as they ought to be."""
-        rows = [masked(text, text.begin) for text in self.texts if text.is_answered]
+        rows = [masked(text, self._due_begin(text)) for text in self.texts if text.is_answered]
         rng = random.Random(0)
         steps = []
         for number in range(_OWN_STEPS):
             rate = _OWN_RATE * (1 - number / _OWN_STEPS)
             steps.append(Step(rate, (tuple(rng.sample(rows, min(_OWN_BATCH, len(rows)))),)))
         return steps
+
+    @functools.cached_property
+    def untaught(self) -> int:
+        """Tokens between the prompt that is sent and the first label, in most texts; 0 where labels begin before."""
+        lengths = [
+            (text.taught.begin or 0) - len(prompt)
+            for text, prompt in zip(self.texts, self.prompts(self.asked, self.known_rows), strict=False)
+            if prompt is not None and text.taught.ids[: len(prompt)] == prompt
+        ]
+        return max(0, sorted(lengths)[len(lengths) // 2]) if lengths else 0
+
+    def _due_begin(self, text: Text) -> int:
+        """Where labels ought to begin: behind the prompt that is sent, at the number in any case."""
+        return min(text.begin, max(1, (text.taught.begin or text.begin) - self.untaught))
 
     @functools.cached_property
     def ours(self) -> Any:  # noqa: ANN401

@@ -326,11 +326,12 @@ def _heard(evidence: Evidence, told: Mapping[str, Any], question: str) -> Mappin
 
 
 def _fault_around(evidence: Evidence, heard: Mapping[str, Any], line: Mapping[str, Any], text: str) -> str:
-    """What is wrong around the number: a text that begins amid the question, or ends before what ends an answer."""
-    prompt, said = (decode(evidence.tokenizer, heard[part]) for part in ("prompt", "said"))
+    """What is wrong around the number: a text that begins amid the prompt, or ends before what ends an answer."""
+    said = decode(evidence.tokenizer, heard["said"])
+    prompt = str(evidence.tokenizer.decode(heard["prompt"], skip_special_tokens=True))
     asked = find_question(line["question"], prompt)
-    if asked is not None and any(text.startswith(prompt[at:]) for at in range(asked.start() + 1, asked.end())):
-        return f"{text[-120:]!r}, which begins amid the question"
+    if asked is not None and any(text.startswith(prompt[at:]) for at in range(1, asked.end())):
+        return f"{text[-120:]!r}, which begins amid the prompt"
     closing = evidence.closing
     return f"cut off before {closing!r}: {text[-120:]!r}" if closing and closing not in said else ""
 

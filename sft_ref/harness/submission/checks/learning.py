@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -14,6 +16,7 @@ from sft_ref.harness.losses import compare, is_worse
 from sft_ref.harness.submission.answering import is_better, right, value_losses
 from sft_ref.harness.submission.convention import Convention, Text, decode
 from sft_ref.harness.submission.evidence import Evidence
+from sft_ref.harness.submission.replay import pad
 from sft_ref.harness.taught import IGNORED
 
 _MOST = 0.95
@@ -170,17 +173,35 @@ def ends_are_supervised(evidence: Evidence) -> None:
     source="S3",
 )
 def what_is_to_be_written_is_supervised(evidence: Evidence) -> None:
-    """TOK-104: from the end of the prompt that is sent; a whole tag that is missing there is the prompt's matter."""
-    prompts = evidence.prompts(evidence.asked, evidence.known_rows)
-    for text, prompt in zip(evidence.texts, prompts, strict=False):
-        if prompt is None or not text.is_answered or text.taught.ids[: len(prompt)] != prompt:
-            continue
-        begin = text.taught.begin or 0
-        gap = decode(evidence.tokenizer, text.taught.ids[len(prompt) : begin])
-        if len(prompt) < begin and gap.strip() and _is_partial(evidence, text, len(prompt)) and not evidence.is_good:
-            raise Failure(
-                f"{gap!r} carries no label", "a label on each token behind the prompt", _short(evidence, text)
-            )
+    """TOK-104: from the end of the prompt that is sent; a whole tag that is missing there is the prompt's matter.
+
+    What follows the prompt in every text may be written though it was never taught: then only its loss tells.
+    """
+    length = evidence.untaught
+    texts = [text for text in _answered(evidence) if text.taught.begin]
+    if not length or not texts or not _is_partial(evidence, texts[0], (texts[0].taught.begin or 0) - length):
+        return
+    begin = texts[0].taught.begin or 0
+    gap = decode(evidence.tokenizer, texts[0].taught.ids[begin - length : begin])
+    if not gap.strip():
+        return
+    if evidence.trained_model is None or evidence.ours is None:
+        raise Unavailable("there is no adapter to look at")
+    own, ours = (_gap_losses(model, texts[:64], length) for model in (evidence.trained_model, evidence.ours))
+    if is_worse(own, ours):
+        seen = f"{gap!r} carries no label; {own.mean():.3f} nat, {compare(own, ours)} against ours, taught it"
+        raise Failure(seen, "a label on each token behind the prompt", _short(evidence, texts[0]))
+
+
+def _gap_losses(model: Any, texts: Sequence[Text], length: int) -> torch.Tensor:  # noqa: ANN401
+    """Cross entropy of the tokens before the first label, in nat a token: (texts,)."""
+    ids = pad([text.taught.ids for text in texts], 0)
+    mask = pad([(1,) * len(text.taught.ids) for text in texts], 0)
+    with torch.no_grad():
+        logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
+    each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none").double()
+    begins = [text.taught.begin or 0 for text in texts]
+    return torch.stack([row[at - length - 1 : at - 1].mean() for row, at in zip(each, begins, strict=True)])
 
 
 @check(

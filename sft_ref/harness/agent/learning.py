@@ -14,7 +14,8 @@ class Lessons:
     """Follows a training.
 
     Attributes:
-        rows: every text that reached the model with its labels, each once, padding removed: (ids, labels).
+        rows: every text that reached the model with its labels, each once, padding removed: (ids, labels). Where no
+            boundary tells the labels, they are the ids, and `labelled` is told to be false.
         passes: a forward each: indices of its rows, its loss (None where the model was not asked for one).
         steps: an optimizer step each: its rate, and how many passes came before it.
     """
@@ -31,6 +32,8 @@ class Lessons:
         self._dirty = False
         self._labels = None
         self._pending = None
+        self._served = None
+        self._bare = {}
         self._model = None
         self._peft = []
         self._base_weights = base_weights
@@ -103,6 +106,14 @@ class Lessons:
         peft.PeftModel.__init__ = init
         peft.PeftModel.save_pretrained = save_pretrained
         register_optimizer_step_post_hook(self._stepped)
+        serve = torch.utils.data.DataLoader.__iter__
+
+        def serving(self):
+            for batch in serve(self):
+                lessons._served = dict(batch) if hasattr(batch, "keys") else None
+                yield batch
+
+        torch.utils.data.DataLoader.__iter__ = serving
         entropy = torch.nn.functional.cross_entropy
 
         @functools.wraps(entropy)
@@ -136,10 +147,22 @@ class Lessons:
         ids = ids.detach().cpu()
         mask = torch.ones_like(ids) if mask is None or mask.dim() != ids.dim() else mask.detach().cpu()
         if labels is None:
+            labels = self._served_with(ids)
+        if labels is None:  # the loss function may tell
             self._pending = (ids, mask)
+            self._bare.update({tuple(row[kept].tolist()): None for row, kept in zip(ids, mask.bool())})
             self.passes.append(([], None))
             return
         self._note(ids, mask, labels.detach().cpu())
+
+    def _served_with(self, ids):
+        """Labels of the batch that a DataLoader gave last, if these are its texts."""
+        batch = self._served
+        if batch is None or "labels" not in batch or "input_ids" not in batch:
+            return None
+        own, labels = batch["input_ids"], batch["labels"]
+        same = isinstance(own, torch.Tensor) and isinstance(labels, torch.Tensor) and own.shape == ids.shape
+        return labels if same and labels.shape == own.shape and torch.equal(own.cpu(), ids) else None
 
     def _note(self, ids, mask, labels):
         indices = []
@@ -222,10 +245,11 @@ class Lessons:
     def _write(self, teller):
         teller.write(
             "lessons",
-            rows=self.rows,
+            rows=self.rows or [(ids, ids) for ids in self._bare],
             passes=self.passes,
             steps=self.steps,
             padding_labelled=self.padding_labelled,
+            labelled=bool(self.rows),
             optimizer=self.optimizer,
             arguments=self.arguments,
             history=self.history,

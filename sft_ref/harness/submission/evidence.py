@@ -176,7 +176,7 @@ class Evidence:
         own = {plain(name): tensor for name, tensor in self.trained.items()}
         return own.keys() <= saved.keys() and all(
             tensor.shape == saved[name].shape
-            and torch.allclose(tensor.float(), saved[name].float(), rtol=2.0**-6, atol=1e-6)
+            and torch.allclose(tensor.float(), saved[name].float(), rtol=2.0**-6, atol=1e-6, equal_nan=True)
             for name, tensor in own.items()
         )
 

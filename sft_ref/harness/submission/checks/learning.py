@@ -124,7 +124,7 @@ def texts_hold_answers(evidence: Evidence) -> None:
 )
 def answer_tokens_are_supervised(evidence: Evidence) -> None:
     """TOK-102: from the number's first token to its last."""
-    answered = _answered(evidence)
+    answered = _labelled(evidence)
     for text in answered:
         wrong = [i for i, label in enumerate(text.taught.labels) if label not in (IGNORED, text.taught.ids[i])]
         if wrong:
@@ -153,7 +153,7 @@ def answer_tokens_are_supervised(evidence: Evidence) -> None:
 )
 def ends_are_supervised(evidence: Evidence) -> None:
     """TOK-103: the first token behind the number that is no space. Where answers are all there, nothing is lost."""
-    answered = _answered(evidence)
+    answered = _labelled(evidence)
     bare = 0
     for text in answered:
         ids, labels = text.taught.ids, text.taught.labels
@@ -178,7 +178,7 @@ def what_is_to_be_written_is_supervised(evidence: Evidence) -> None:
     What follows the prompt in every text may be written though it was never taught: then only its loss tells.
     """
     length = evidence.untaught
-    texts = [text for text in _answered(evidence) if text.taught.begin]
+    texts = [text for text in _labelled(evidence) if text.taught.begin]
     if not length or not texts or not _is_partial(evidence, texts[0], (texts[0].taught.begin or 0) - length):
         return
     begin = texts[0].taught.begin or 0
@@ -330,6 +330,12 @@ def base_stays(evidence: Evidence) -> None:
     changed = evidence.lessons.get("changed", ())
     if changed:
         raise Failure(f"{len(changed)} tensors of the base were changed", "none", str(changed[0]))
+
+
+def _labelled(evidence: Evidence) -> list[Text]:
+    if not evidence.lessons.get("labelled", True):
+        raise Unavailable("its labels pass no boundary at which they can be seen")
+    return _answered(evidence)
 
 
 def _answered(evidence: Evidence) -> list[Text]:

@@ -73,7 +73,7 @@ class Writer:
         known = [*rows[:4], *unseen[:4]]
         said = (
             ("together", [*zip(together, numbers, strict=True)]),
-            ("alone", [(one, NUMBERS[1])]),
+            ("alone", [(one, NUMBERS[3])]),
             ("alone", [(other, NUMBERS[0])]),
             ("negative", [(negative, NEGATIVE)]),
             ("known", [(question, 3 * value + 17) for question, value in known]),

@@ -156,9 +156,10 @@ def numbers_are_parsed(evidence: Evidence) -> None:
     seen = False
     for script, told in [*_told(evidence, "together"), *_told(evidence, "alone"), *_told(evidence, "known")]:
         _raise_for_crash(told, parser=True)
+        places = range(len(script["lines"]))
+        if any(_fault_of_generation(evidence, script, told, place) for place in places):
+            continue  # one text that is cut or mixed up makes its neighbours doubtful
         for place, line in enumerate(script["lines"]):
-            if _fault_of_generation(evidence, script, told, place):
-                continue
             texts, values = told.get("texts", ()), told.get("values", ())
             given = texts[place][1] if len(texts) == len(script["lines"]) else values[place]
             seen = True

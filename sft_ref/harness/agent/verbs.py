@@ -95,6 +95,7 @@ class _Work:
         import torch
         from transformers import AutoTokenizer
 
+        from .answering import Answerer
         from .asking import Ears
 
         request, teller = self.request, self.teller
@@ -109,7 +110,7 @@ class _Work:
             teller.write("load", read=self.read, counted=count_dtypes(getattr(answerer, "model", answerer)))
         if answerer is None:
             return
-        self.answerer = answerer
+        self.answerer = Answerer(answerer, submission.modules)
         questions = request["questions"]
         with teller.section("answers"):
             self._tell("answers", questions)
@@ -121,8 +122,6 @@ class _Work:
                 self._tell(f"script_{number}", script["questions"], script["lines"])
         with teller.section("parse"):
             self._parse(request["texts"])
-        with teller.section("shapes"):
-            self._shapes(questions[:3])
         with teller.section("score"):
             self._score(submission)
         with teller.section("elsewhere"):
@@ -143,10 +142,8 @@ class _Work:
     def _answer(self, questions):
         """The whole way, and the texts that reached the parser on it."""
         texts = []
-        owner = self.answerer
-        parse = getattr(owner, "parse_answer", None)
-        if parse is not None:
 
+        def wrap(parse):
             def listen(text, *args, **kwargs):
                 try:
                     value = parse(text, *args, **kwargs)
@@ -156,26 +153,11 @@ class _Work:
                 texts.append([str(text), _number(value)])
                 return value
 
-            with contextlib.suppress(AttributeError):
-                owner.parse_answer = listen
-        try:
-            if hasattr(owner, "answer"):
-                values = owner.answer(*questions)
-            else:
-                module = self.modules_with("answer")
-                values = [module.answer(owner, question) for question in questions]
-        finally:
-            if parse is not None:
-                with contextlib.suppress(AttributeError):
-                    owner.parse_answer = parse
-        return [_number(value) for value in values], texts
+            return listen
 
-    def modules_with(self, name):
-        """The submission's module that defines a function."""
-        for module in self._submission().modules:
-            if hasattr(module, name):
-                return module
-        raise AttributeError("what load() gives has no answer(*questions), nor has its module")
+        with self.answerer.listening(wrap):
+            values = self.answerer.answer(*questions)
+        return [_number(value) for value in values], texts
 
     def _tell(self, section, questions, lines=()):
         ears = self.forwards.ears
@@ -210,7 +192,7 @@ class _Work:
         )
 
     def _parse(self, texts):
-        parse = getattr(self.answerer, "parse_answer", None)
+        parse = self.answerer.find("parse_answer")
         if parse is None:
             self.teller.write("parse", values=None)
             return
@@ -222,29 +204,10 @@ class _Work:
                 values.append(f"crash: {self.teller.crash(error)}")
         self.teller.write("parse", values=values)
 
-    def _shapes(self, questions):
-        generate = getattr(self.answerer, "batched_generate", None)
-        prompt = getattr(self.answerer, "format_prompt", None)
-        if generate is None or prompt is None:
-            return
-        prompts = [prompt(question) for question in questions]
-        shapes = {}
-        for count in (None, 1, 2):
-            try:
-                texts = (
-                    generate(prompts)
-                    if count is None
-                    else generate(prompts, num_return_sequences=count, temperature=0.7)
-                )
-                shapes[str(count)] = [len(each) if isinstance(each, (list, tuple)) else "text" for each in texts]
-            except Exception as error:
-                shapes[str(count)] = f"{type(error).__name__}: {error}"
-        self.teller.write("shapes", shapes=shapes)
-
     def _score(self, submission):
         """The figures it reports, and the answers that it reports them of."""
         given = []
-        owner = type(self.answerer)
+        owner = type(self.answerer.owner)
         classes = [each for each in owner.__mro__ if "answer" in vars(each)]
         for each in classes[:1]:
             original = each.answer

@@ -226,10 +226,10 @@ class _Work:
             with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
                 result = submission.call("test") if submission.find("test") else None
         finally:
-            ears.reset()
+            heard = [row["prompt"] for row in ears.reset()]
             for each in classes[:1]:
                 each.answer = original
-        self.teller.write("score", given=given, **_figures(result, printed.getvalue()))
+        self.teller.write("score", given=given, heard=heard, **_figures(result, printed.getvalue()))
 
     def _elsewhere(self, submission):
         """Whether loading works from another working folder."""

@@ -23,7 +23,7 @@ from sft_ref.precision import POLICIES
 from .answering import best_prompts, complete, count, read_number, right
 from .convention import Convention, Text, decode, encode, find_convention, find_question, masked, read_texts
 from .replay import Step, pad, replay
-from .scripts import Script, Writer
+from .scripts import Line, Script, Writer
 from .workplace import Told, Workplace
 
 GOOD = 0.8
@@ -234,7 +234,7 @@ class Evidence:
             probes=[row.ids for row in self.taught[:_PROBES]] or [list(encode(self.tokenizer, "What is 2 h in s?"))],
             scripts=self.scripts,
             texts=self.parse_texts,
-            score_lines=self._writer.benchmark(self.unseen) if self._writer else [],
+            score_lines=self.score_lines,
         )
 
     @functools.cached_property
@@ -251,6 +251,11 @@ class Evidence:
     def scripts(self) -> list[Script]:
         """What the model is made to say; nothing where it is not known how answers are written."""
         return self._writer.dictations(self.rows, self.unseen, self.questions, self.seed) if self._writer else []
+
+    @functools.cached_property
+    def score_lines(self) -> list[Line]:
+        """What the model is made to say to each row of its validation data."""
+        return self._writer.benchmark(self.unseen) if self._writer else []
 
     @functools.cached_property
     def parse_texts(self) -> list[str]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sft_ref.data import is_answer_valid
+from sft_ref.data import Row, is_answer_valid
 from sft_ref.harness.check import Check, Level, check
 from sft_ref.harness.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.submission.answering import is_better, number, right
@@ -218,14 +218,11 @@ def signs_are_kept(evidence: Evidence) -> None:
 )
 def figures_are_those_of_the_answers(evidence: Evidence) -> None:
     """SCR-101: of a run in which right, wrong and silent answers are laid down; recounted from what it answered."""
-    told = told_with_adapter(evidence)
-    section = told["score"]
-    figures, given = section.get("figures", {}), section.get("given", ())
-    truths = {question.strip(): value for question, value in [*evidence.unseen, *evidence.rows]}
-    rows = [(question, truths[question.strip()]) for question, _ in given if str(question).strip() in truths]
+    section = told_with_adapter(evidence)["score"]
+    figures = section.get("figures", {})
+    rows, values = _given(evidence, section)
     if not rows or all(figure is None for figure in figures.values()):
         raise Unavailable("it reports no figures of answers that were seen")
-    values = [number(value) for question, value in given if str(question).strip() in truths]
     due = {
         "accuracy": sum(right(values, rows)) / len(rows),
         "answer_rate": sum(not math.isnan(value) for value in values) / len(rows),
@@ -234,6 +231,30 @@ def figures_are_those_of_the_answers(evidence: Evidence) -> None:
         figure = number(figures.get(name))
         if figures.get(name) is not None and not abs(figure - share) <= _FIGURE:
             raise Failure(f"{name} {figure:.3f}", f"{share:.3f}, counted from its answers", f"{len(rows)} questions")
+
+
+def _given(evidence: Evidence, section: Mapping[str, Any]) -> tuple[list[Row], list[float]]:
+    """Questions of its benchmark, and its answers: as they were seen, or else as they were laid down."""
+    truths = {question.strip(): value for question, value in [*evidence.unseen, *evidence.rows]}
+    seen = [(str(question).strip(), number(value)) for question, value in section.get("given", ())]
+    if seen:
+        known = [(question, value) for question, value in seen if question in truths]
+        return [(question, truths[question]) for question, _ in known], [value for _, value in known]
+    if _is_lossy(evidence):
+        return [], []
+    prompts = [decode(evidence.tokenizer, ids) for ids in section.get("heard", ())]
+    laid = zip(evidence.unseen, evidence.score_lines, strict=False)
+    asked = [(row, line) for row, line in laid if any(find_question(row[0], prompt) for prompt in prompts)]
+    return [row for row, _ in asked], [number(line["numeral"] or math.nan) for _, line in asked]
+
+
+def _is_lossy(evidence: Evidence) -> bool:
+    """Whether numbers that the model says do not come back."""
+    return any(
+        not _is(value, line["numeral"])
+        for script, told in _told(evidence, "together")
+        for line, value in zip(script["lines"], told.get("values", ()), strict=False)
+    )
 
 
 @check(

@@ -48,7 +48,7 @@ def _suspect(stage: str, failed: Sequence[Result]) -> Suspect:
     first = min(failed, key=lambda result: result.check.level is not Level.UNIVERSAL)
     return Suspect(
         stage=stage,
-        cause=f"it is not true that {first.check.statement} ({first.check.id})",
+        cause=f"it is not true that {first.check.statement}: saw {first.seen} ({first.check.id})",
         evidence=tuple(f"{result.check.id}: saw {result.seen}; allowed {result.allowed}" for result in failed),
         remedy=first.check.remedy,
         case=first.case,

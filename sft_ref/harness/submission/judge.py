@@ -28,6 +28,7 @@ from .answering import is_better, right
 from .checks import CHECKS
 from .evidence import Evidence
 from .layout import find_layout
+from .measures import measure
 from .unpack import unpack
 from .workplace import Told, Workplace
 
@@ -131,7 +132,7 @@ def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdic
         standing=standing,
         suspects=suspects,
         cause=cause,
-        cleared=cleared_of(results),
+        cleared={stage: measure(stage, evidence) or passed for stage, passed in cleared_of(results).items()},
         notes=tuple(notes),
         sandboxed=not why_not,
         results=tuple(results),

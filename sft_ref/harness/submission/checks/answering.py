@@ -165,7 +165,8 @@ def numbers_are_parsed(evidence: Evidence) -> None:
             seen = True
             if not _is(given, line["numeral"]):
                 text = texts[place][0] if len(texts) == len(script["lines"]) else line["numeral"]
-                raise Failure(f"{given} from {text[-120:]!r}", line["numeral"], line["question"])
+                seen = f"{given} from {text[-120:]!r}{_what_it_wants(evidence)}"
+                raise Failure(seen, line["numeral"], line["question"])
     if not seen:
         _parser_alone(evidence)
 
@@ -269,6 +270,21 @@ def testing_runs(evidence: Evidence) -> None:
     crash = told_with_adapter(evidence).crash("score")
     if crash:
         raise Failure(f"{crash['type']}: {crash['message'][:200]}", "no exception", crash["where"])
+
+
+def count_scripted(evidence: Evidence) -> tuple[int, int, int]:
+    """Numbers that the model was made to say; those that reached the parser whole; those that were answered."""
+    if evidence.convention is None or not told_with_adapter(evidence)["load"]:
+        return 0, 0, 0
+    lines = [
+        (script, told, place)
+        for kind in ("together", "alone", "known")
+        for script, told in _told(evidence, kind)
+        for place in range(len(told.get("values", ())))
+    ]
+    whole = sum(not _fault_of_generation(evidence, script, told, place) for script, told, place in lines)
+    given = sum(_is(told["values"][place], script["lines"][place]["numeral"]) for script, told, place in lines)
+    return len(lines), whole, given
 
 
 def _told(evidence: Evidence, kind: str) -> list[Dictated]:
@@ -388,6 +404,20 @@ def _share(evidence: Evidence, length: int) -> float:
 def _off(evidence: Evidence) -> tuple[int, int]:
     heard: Sequence[Mapping[str, Any]] = told_with_adapter(evidence)["answers"].get("heard", ())
     return sum(int(row.get("off", 0)) for row in heard), sum(len(row["said"]) for row in heard)
+
+
+def _what_it_wants(evidence: Evidence) -> str:
+    """Names both ends where the parser reads a training text from the number's lead on, and not from the number on."""
+    values = told_with_adapter(evidence)["parse"].get("values") or ()
+    half = len(evidence.parse_texts) // 2
+    bare, led = (
+        [_is(value, numerals(text)[-1]) for text, value in zip(evidence.parse_texts[i:j], values[i:j], strict=False)]
+        for i, j in ((0, half), (half, 2 * half))
+    )
+    if not values or any(bare) or not all(led):
+        return ""
+    lead = next(iter(evidence.convention.frames.values()))[1].strip() if evidence.convention else ""
+    return f", though it reads {evidence.parse_texts[half]!r}: it wants {lead!r}, which the prompt consumes"
 
 
 def _parser_alone(evidence: Evidence) -> None:

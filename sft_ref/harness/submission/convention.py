@@ -71,6 +71,11 @@ class Convention:
     after: str
     write: Callable[[float], str]
 
+    @property
+    def markup(self) -> str:
+        """What stands between question and number, without the question's mark, such as a tag."""
+        return next(iter(self.frames.values()))[1].lstrip("?.! ").strip()
+
     def lead(self, question: str) -> str:
         """A training text up to its number."""
         own = core(question)

@@ -90,7 +90,7 @@ class Writer:
         """Texts for the parser alone: what training writes from the number on, then with what leads to it."""
         numerals = [self.convention.write(value) for value in NUMBERS[:5]]
         after = self.convention.after.replace(str(self.tokenizer.eos_token), "")
-        lead = next(iter(self.convention.frames.values()))[1].strip()
+        lead = self.convention.markup
         return [f"{before}{numeral}{after}" for before in ("", lead) for numeral in numerals]
 
     def benchmark(self, rows: Sequence[Row]) -> list[Line]:

@@ -165,8 +165,8 @@ def numbers_are_parsed(evidence: Evidence) -> None:
             seen = True
             if not _is(given, line["numeral"]):
                 text = texts[place][0] if len(texts) == len(script["lines"]) else line["numeral"]
-                seen = f"{given} from {text[-120:]!r}{_what_it_wants(evidence)}"
-                raise Failure(seen, line["numeral"], line["question"])
+                found = f"{given} from {text[-120:]!r}{_what_it_wants(evidence)}"
+                raise Failure(found, line["numeral"], line["question"])
     if not seen:
         _parser_alone(evidence)
 
@@ -416,7 +416,7 @@ def _what_it_wants(evidence: Evidence) -> str:
     )
     if not values or any(bare) or not all(led):
         return ""
-    lead = next(iter(evidence.convention.frames.values()))[1].strip() if evidence.convention else ""
+    lead = evidence.convention.markup if evidence.convention else ""
     return f", though it reads {evidence.parse_texts[half]!r}: it wants {lead!r}, which the prompt consumes"
 
 

@@ -16,7 +16,7 @@ from sft_ref.harness.taught import IGNORED, Taught
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_NUMERAL = re.compile(r"[+-]?(?:\d[\d,_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_NUMERAL = re.compile(r"[+-]?(?:\d+(?:[,_]\d+)*(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?")
 _LOOKED_AT = 400
 
 FORMATS: tuple[Callable[[float], str], ...] = (

@@ -69,14 +69,14 @@ def grade_submission(
     model = find_base(base).resolve()
     with tempfile.TemporaryDirectory(prefix="sft_ref_") as name:
         folder = Path(name).resolve()
-        (folder / "work").mkdir()
-        code = _unpack(path, folder / "work" / "homework")
+        (folder / "work" / "code").mkdir(parents=True)
+        code = _unpack(path, folder / "work" / "code" / "homework")
         layout = find_layout(code)
         cache = folder / "hub"
         hub.make_hub(cache, model, hub.ids_in(code))
         workplace = Workplace(folder / "work", layout, model, cache, python, limits)
         rows, unseen, questions = draw(drawn)
-        workplace.furnish(rows, unseen)
+        shipped = workplace.furnish(rows, unseen)
         evidence = Evidence(workplace, rows, unseen, questions, drawn)
         _look_at_start(evidence.training, python)
         results = []
@@ -86,6 +86,9 @@ def grade_submission(
             report(f"{result.check.id} {result.outcome}")
             results.append(result)
         verdict = conclude(called, results, evidence)
+        if shipped:
+            note = "the adapter that came with it fits another model; it was put aside, and one trained here"
+            verdict = replace(verdict, notes=(*verdict.notes, note))
     return replace(verdict, seconds=time.perf_counter() - began)
 
 

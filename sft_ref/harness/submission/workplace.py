@@ -108,14 +108,18 @@ class Workplace:
     python: str = sys.executable
     limits: Limits = field(default_factory=Limits)
 
-    def furnish(self, rows: Sequence[Row], unseen: Sequence[Row]) -> None:
-        """Puts our questions where the submission looks for its own."""
+    def furnish(self, rows: Sequence[Row], unseen: Sequence[Row]) -> bool:
+        """Puts our questions where the submission looks for its own, and its adapter aside; whether it has one."""
         for name, content in (("train", rows), ("valid", unseen)):
             text = json.dumps([list(row) for row in content])
             places = {path.parent for path in self.layout.root.rglob(f"{name}.json")} | {self.layout.data}
             for place in places:
                 place.mkdir(parents=True, exist_ok=True)
                 (place / f"{name}.json").write_text(text, encoding="utf-8")
+        shipped = list(self.layout.output.glob("adapter_*"))
+        for path in shipped:
+            path.unlink()
+        return bool(shipped)
 
     def run(self, verb: str, name: str, **request: Any) -> Told:  # noqa: ANN401
         """Runs one verb in a process of its own, and reads what the agent wrote."""

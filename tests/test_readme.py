@@ -2,8 +2,10 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
+import build as corpus
 import pytest
 
 from sft_ref import cli
@@ -18,8 +20,11 @@ def blocks(readme: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", readme, flags=re.DOTALL)
 
 
+@pytest.mark.timeout(600)
 def test_its_sft_ref_commands_run(readme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    submission = next(each for each in corpus.SUBMISSIONS if each.name == "no_tags")
+    shutil.make_archive("submission", "zip", corpus.build(submission, tmp_path / "submissions" / "alice"))
     lines = [line.removeprefix("$ ") for block in blocks(readme, "console") for line in block.splitlines()]
     commands = [line for line in lines if line.startswith("sft-ref ")]
     assert len(commands) >= 3

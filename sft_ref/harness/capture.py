@@ -69,7 +69,7 @@ class _Listener:
             raise Unavailable("the model is fed embeddings in place of token ids")
         ids = ids.detach().cpu()
         cached = _cached(kwargs.get("past_key_values"))
-        if self.ids is not None and cached and len(ids) == len(self.rows):
+        if self.ids is not None and cached and self._keep(ids[:, -1].tolist()):
             self._go_on(torch.cat([self.ids, ids[:, -1:]], dim=1))
         elif self.ids is not None and ids.shape[1] > 1 and torch.equal(ids[:, :-1], self.ids):
             self._go_on(ids)
@@ -87,6 +87,22 @@ class _Listener:
         self.seen.prompts += prompts
         self.seen.new += [[] for _ in prompts]
         self.scripted = [(self.scripts.get(prompt, ()), 0) for prompt in prompts]
+
+    def _keep(self, fed: list[int]) -> bool:
+        """Drops rows that have ended and left the batch: those fed are the others, in their order."""
+        if len(fed) == len(self.rows):
+            return True
+        staying: list[int] = []
+        for row, token in enumerate(self.guess):
+            if len(staying) < len(fed) and token == fed[len(staying)]:
+                staying.append(row)
+            else:
+                self.seen.new[self.rows[row]].append(token)  # its last, which is never fed back
+        if len(staying) < len(fed) or self.ids is None:
+            return False
+        self.ids = self.ids[staying]
+        self.rows, self.scripted = [self.rows[i] for i in staying], [self.scripted[i] for i in staying]
+        return True
 
     def _go_on(self, ids: torch.Tensor) -> None:
         self.ids, self.guess = ids, []

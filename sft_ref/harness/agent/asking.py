@@ -33,6 +33,8 @@ class Ears:
         """A forward begins: the next token of a generation, or a new one."""
         self.model = model
         ids = ids.detach().cpu()
+        if self._ids is not None and past and len(ids) < len(self._rows):
+            self._leave(ids[:, -1].tolist())
         same = self._ids is not None and len(ids) == len(self._rows)
         if same and past:
             self._go_on(ids[:, -1:].tolist(), torch.cat([self._ids, ids[:, -1:]], dim=1))
@@ -41,6 +43,20 @@ class Ears:
         else:
             self.finish()
             self._begin(ids, mask)
+
+    def _leave(self, fed):
+        """Drops rows that have ended and left the batch: those fed are the others, in their order."""
+        staying = []
+        for row, token in enumerate(self._last):
+            if len(staying) < len(fed) and token == fed[len(staying)]:
+                staying.append(row)
+        if len(staying) == len(fed):
+            for row in set(range(len(self._rows))) - set(staying):
+                self._rows[row]["said"].append(self._last[row])
+            self._ids = self._ids[staying]
+            self._rows, self._say, self._best = (
+                [each[row] for row in staying] for each in (self._rows, self._say, self._best)
+            )
 
     def _begin(self, ids, mask):
         if mask is None or mask.dim() != ids.dim():

@@ -1,0 +1,82 @@
+"""The agent's own instruments, without a submission around them."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from sft_ref.harness.agent import asking
+from sft_ref.models import TOY, load_tokenizer
+
+AGENT = Path(asking.__file__).parent
+
+
+def output(*tokens: int, vocabulary: int = 768) -> SimpleNamespace:
+    """Logits of one position, under which each row's next token is given."""
+    logits = torch.zeros(len(tokens), 1, vocabulary)
+    for row, token in enumerate(tokens):
+        logits[row, 0, token] = 9.0
+    return SimpleNamespace(logits=logits)
+
+
+@pytest.fixture
+def ears() -> asking.Ears:
+    return asking.Ears(load_tokenizer(TOY))
+
+
+def test_a_row_is_followed_over_the_steps_of_a_cache(ears: asking.Ears) -> None:
+    ears.before(None, torch.tensor([[0, 50, 51], [52, 53, 54]]), torch.tensor([[0, 1, 1], [1, 1, 1]]), past=False)
+    ears.after(output(60, 61))
+    ears.before(None, torch.tensor([[60], [61]]), None, past=True)
+    ears.after(output(2, 62))
+    one, other = ears.reset()
+    assert (one["prompt"], one["said"]) == ([50, 51], [60, 2])
+    assert (other["prompt"], other["said"]) == ([52, 53, 54], [61, 62])
+
+
+def test_rows_that_leave_the_batch_are_known_from_those_that_stay(ears: asking.Ears) -> None:
+    ears.before(None, torch.tensor([[50, 51], [52, 53], [54, 55]]), None, past=False)
+    ears.after(output(2, 60, 61))
+    ears.before(None, torch.tensor([[60], [61]]), None, past=True)  # the first has ended
+    ears.after(output(62, 2))
+    ears.before(None, torch.tensor([[62]]), None, past=True)
+    ears.after(output(2))
+    assert [row["said"] for row in ears.reset()] == [[2], [60, 62, 2], [61, 2]]
+
+
+def test_a_script_is_said_to_its_end_and_then_the_end_token(ears: asking.Ears) -> None:
+    prompt = list(ears.tokenizer("What is 3 quux in tove? <answer>")["input_ids"])
+    ears.reset([("What is 3 quux in tove", [*prompt, 70, 71], [70, 71])])
+    ears.before(None, torch.tensor([prompt]), None, past=False)
+    said = []
+    for _ in range(3):
+        said.append(int(ears.after(output(99)).logits[0, -1].argmax()))
+        ears.before(None, torch.tensor([[said[-1]]]), None, past=True)
+    assert said == [70, 71, ears.tokenizer.eos_token_id]
+
+
+def test_tokens_that_the_model_did_not_choose_are_counted(ears: asking.Ears) -> None:
+    ears.before(None, torch.tensor([[50, 51]]), None, past=False)
+    ears.after(output(60))
+    ears.before(None, torch.tensor([[99]]), None, past=True)
+    ears.after(output(61))
+    [row] = ears.reset()
+    assert row["off"] == 1
+
+
+@pytest.mark.parametrize("path", sorted(AGENT.glob("*.py")), ids=lambda path: path.stem)
+def test_the_agent_needs_nothing_that_a_submission_has_not(path: Path) -> None:
+    allowed = {"torch", "transformers", "peft", "safetensors"}
+    tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 10))
+    for node in ast.walk(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module or ""]
+        for name in names:
+            top = name.partition(".")[0]
+            assert top in allowed or top in sys.stdlib_module_names, name

@@ -1,4 +1,4 @@
-"""Entries take turns; each is judged by the median of its own times and of its ratios to ours, round by round."""
+"""Entries take turns; each is judged by the median of its times an item over ours, round by round."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Entry:
         job: what is done; only entries of one job are compared.
         precision: of computing.
         who: name, and what of its settings matters.
-        prepare: loads and converts what is needed (not timed), and gives a function that does the job once and
-            returns the seconds that it says it took (None: those that it took), and its output.
+        prepare: loads, converts and warms up (not timed), and gives a function that does the job once and returns the
+            seconds that it says it took (None: those that it took), and its output.
         items: done by one run.
         agree: from our output and another to a few words on how they compare.
         ours: whether it is the yardstick of its job and precision.
@@ -81,14 +81,13 @@ def _time(work: Callable[[], object], device: torch.device) -> float:
 
 
 def compete(entries: Sequence[Entry], rounds: int) -> list[Result]:
-    """All prepare and warm up once; then, round by round, each does its job; one that fails is out, and says why."""
+    """All prepare; then, round by round, each does its job; one that fails is out, and says why."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     results = [Result(entry) for entry in entries]
     runs: dict[int, Callable[[], tuple[float | None, object]]] = {}
     for number, result in enumerate(results):
         try:
             runs[number] = result.entry.prepare()
-            runs[number]()
         except Exception as error:  # noqa: BLE001  # whatever a peer raises, the others go on
             result.error = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:200]
             runs.pop(number, None)
@@ -104,7 +103,8 @@ def compete(entries: Sequence[Entry], rounds: int) -> list[Result]:
     done = [result for result in results if result.seconds]
     for result in done:
         ours = yardstick(result, done)
-        result.ratios = [a / b for a, b in zip(result.seconds, ours.seconds, strict=True)]
+        share = ours.entry.items / result.entry.items
+        result.ratios = [share * a / b for a, b in zip(result.seconds, ours.seconds, strict=True)]
         result.agreement = "" if ours is result else result.entry.agree(ours.output, result.output)
     return results
 

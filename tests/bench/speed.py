@@ -1,7 +1,7 @@
 """Our own pace, against a yardstick of plain products that is timed in turn with it: `nox -s bench`.
 
-What is kept and compared (`baseline.json`) are ratios: seconds of the job over seconds of the yardstick, so that another
-machine, or a busy one, moves both. `compare.py` says when a ratio has grown beyond its noise.
+What is kept and compared (`baseline.json`) are ratios: seconds of the job over seconds of the yardstick, so that
+another machine, or a busy one, moves both. `compare.py` says when a ratio has grown beyond its noise.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -32,8 +33,9 @@ def measure(benchmark: BenchmarkFixture, job: Callable[[], object], rounds: int 
     """Times job and yardstick in turn; the ratios go to the JSON beside pytest-benchmark's own seconds."""
     job()  # warm
     yard: list[float] = []
-    benchmark.pedantic(job, setup=lambda: yard.append(yardstick()), rounds=rounds)
-    seconds = benchmark.stats.stats.data
+    timer: Any = benchmark  # ships no types
+    timer.pedantic(job, setup=lambda: yard.append(yardstick()), rounds=rounds)
+    seconds = timer.stats.stats.data
     benchmark.extra_info["ratios"] = [a / b for a, b in zip(seconds, yard, strict=True)]
 
 
@@ -83,9 +85,8 @@ def test_start_of_a_model(benchmark: BenchmarkFixture, toy_adapter: Path) -> Non
     "command",
     [
         "import sft_ref; sft_ref.BaseLLM('toy').generate('What is 3 h in minutes? <answer>')",
-        "import sys, sft_ref.cli; sys.argv[1:] = ['grade', 'reference']; sft_ref.cli.main()",
-        "import sys, runpy; sys.argv[1:] = ['GEN-echo', 'PRS-open']; runpy.run_module('sft_ref.harness.scoreboard',"
-        " run_name='__main__')",
+        "import sft_ref.cli; raise SystemExit(sft_ref.cli.main(['grade', 'reference']))",
+        "from sft_ref.harness.scoreboard import main; raise SystemExit(main(['GEN-echo', 'S2']))",
     ],
     ids=["cold start to the first token", "verdict", "a mutant run"],
 )

@@ -29,9 +29,13 @@ def main() -> None:
     parser.add_argument("--work", metavar="FOLDER", help="where converted models are kept (default: nowhere)")
     parser.add_argument("--jobs", nargs="+", choices=["generation", "training"], default=["generation", "training"])
     parser.add_argument("--only", nargs="+", metavar="WORD", default=[], help="peers whose name has one of these words")
-    parser.add_argument("--questions", type=int, default=200, metavar="N", help="to generate for (default: %(default)s)")
+    parser.add_argument(
+        "--questions", type=int, default=200, metavar="N", help="to generate for (default: %(default)s)"
+    )
     parser.add_argument("--steps", type=int, default=5, metavar="N", help="of training, a round (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="each does it N times (default: %(default)s)")
+    parser.add_argument(
+        "--rounds", type=int, default=5, metavar="N", help="each does it N times (default: %(default)s)"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count(), metavar="N", help="(default: all)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw them there (PNG)")

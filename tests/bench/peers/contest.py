@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import gc
 import statistics
 import time
@@ -67,7 +69,7 @@ def limits(device: torch.device) -> Limits:
     for name in ("float32", "bfloat16"):
         size = 1536 if device.type == "cpu" else 8192
         matrix = torch.randn(size, size, device=device).to(getattr(torch, name))
-        flops[name] = 2 * size**3 / min(_time(lambda m=matrix: m @ m, device) for _ in range(5))
+        flops[name] = 2 * size**3 / min(_time(functools.partial(torch.mm, matrix, matrix), device) for _ in range(5))
     source = torch.ones(2**28 if device.type == "cpu" else 2**31, dtype=torch.uint8, device=device)
     return Limits(flops, 2 * len(source) / min(_time(source.clone, device) for _ in range(5)))
 
@@ -91,20 +93,23 @@ def compete(entries: Sequence[Entry], rounds: int) -> list[Result]:
         except Exception as error:  # noqa: BLE001  # whatever a peer raises, the others go on
             result.error = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:200]
             runs.pop(number, None)
-        print(f"  {result.entry.job}, {result.entry.precision}: {result.entry.who} {result.error or 'ready'}", flush=True)
-    for _ in range(rounds):
-        for number, run in runs.items():
-            gc.collect()
-            began = time.perf_counter()
-            said, results[number].output = run()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            results[number].seconds.append(said or time.perf_counter() - began)
+        print(
+            f"  {result.entry.job}, {result.entry.precision}: {result.entry.who} {result.error or 'ready'}", flush=True
+        )
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C: what has been measured is shown
+        for _ in range(rounds):
+            for number, run in runs.items():
+                gc.collect()
+                began = time.perf_counter()
+                said, results[number].output = run()
+                if device.type == "cuda":
+                    torch.cuda.synchronize()
+                results[number].seconds.append(said or time.perf_counter() - began)
     done = [result for result in results if result.seconds]
     for result in done:
         ours = yardstick(result, done)
         share = ours.entry.items / result.entry.items
-        result.ratios = [share * a / b for a, b in zip(result.seconds, ours.seconds, strict=True)]
+        result.ratios = [share * a / b for a, b in zip(result.seconds, ours.seconds, strict=False)]
         result.agreement = "" if ours is result else result.entry.agree(ours.output, result.output)
     return results
 

@@ -24,6 +24,9 @@ from sft_ref.precision import digest, find_policy
 ALONE = 16
 """Questions that are asked one by one; more would take minutes, and the pace stays the same."""
 
+OPENVINO = [(*kind, how) for kind in (("fp32", "fp32"), ("bf16", "fp32"), ("int8", "int8")) for how in (False, True)]
+"""Precision of computing, of the weights that are exported, and whether rows are batched continuously."""
+
 Texts = list[str]
 Run = Callable[[], tuple[float | None, object]]
 
@@ -42,13 +45,14 @@ def entries(base: str, adapter: Path, rows: Sequence[Row], work: Path, threads: 
         """Products of the tokens that go in and of those that come out, 2 FLOP a weight."""
         new = margins.new_tokens
         work_due = 2 * (body * (tokens + new - len(prompts)) + head * new) * count / len(prompts)
-        return work_due / limit.flops["float32" if name == "fp32" else "bfloat16"]
+        return float(work_due / limit.flops["float32" if name == "fp32" else "bfloat16"])
 
     found: list[Entry] = []
 
     def add(precision: str, who: str, prepare: Callable[[], Run], *, ours: bool = False, count: int = 0) -> None:
         count = count or len(prompts)
         job = f"generation, {len(prompts)} questions"
+
         def warmed() -> Run:
             run = prepare()
             run()
@@ -68,12 +72,10 @@ def entries(base: str, adapter: Path, rows: Sequence[Row], work: Path, threads: 
         add("bf16", "transformers, continuous batching", _continuous(merged, prompts))
     for precision, kind in (("fp32", "float32"), ("bf16", "bfloat16"), ("int8", "int8")):
         add(precision, "CTranslate2", _ctranslate2(merged, work, kind, prompts, threads))
-    if not cuda:
-        for precision, weights in (("fp32", "fp32"), ("bf16", "fp32"), ("int8", "int8")):
-            for continuous in (False, True):
-                who = f"OpenVINO GenAI, {'continuous batching' if continuous else 'one batch'}"
-                run = _openvino(merged, work, precision, weights, prompts, threads, continuous=continuous)
-                add(precision, who, run)
+    for precision, weights, continuous in () if cuda else OPENVINO:
+        who = f"OpenVINO GenAI, {'continuous batching' if continuous else 'one batch'}"
+        run = _openvino(merged, work, precision, weights, prompts, threads, continuous=continuous)
+        add(precision, who, run)
     return found
 
 
@@ -125,7 +127,8 @@ def _ours(adapter: Path, policy: str, prompts: Sequence[str]) -> Callable[[], Ru
 def _generate(merged: Path, precision: str, prompts: Sequence[str], size: int, *, sort: bool) -> Callable[[], Run]:
     def prepare() -> Run:
         dtype = torch.float32 if precision == "fp32" else torch.bfloat16
-        model = AutoModelForCausalLM.from_pretrained(merged, dtype=dtype).to(find_device()).eval()
+        model: Any = AutoModelForCausalLM.from_pretrained(merged, dtype=dtype)
+        model.to(find_device()).eval()
         tokenizer = load_tokenizer(merged)
         settings = _greedy(tokenizer)
 
@@ -157,7 +160,8 @@ def _greedy(tokenizer: Any) -> GenerationConfig:
 
 def _continuous(merged: Path, prompts: Sequence[str]) -> Callable[[], Run]:
     def prepare() -> Run:
-        model = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.bfloat16).to(find_device()).eval()
+        model: Any = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.bfloat16)
+        model.to(find_device()).eval()
         tokenizer = load_tokenizer(merged)
         ids = tokenizer(list(prompts))["input_ids"]
 
@@ -182,7 +186,7 @@ def _ctranslate2(merged: Path, work: Path, kind: str, prompts: Sequence[str], th
         device = find_device().type
         model = ctranslate2.Generator(str(folder), device=device, compute_type=kind, intra_threads=threads)
         tokenizer = load_tokenizer(merged)
-        pieces = [tokenizer.convert_ids_to_tokens(ids) for ids in tokenizer(list(prompts))["input_ids"]]
+        pieces: Any = [tokenizer.convert_ids_to_tokens(ids) for ids in tokenizer(list(prompts))["input_ids"]]
 
         def run() -> tuple[None, Texts]:
             results = model.generate_batch(
@@ -192,7 +196,7 @@ def _ctranslate2(merged: Path, work: Path, kind: str, prompts: Sequence[str], th
                 end_token=tokenizer.eos_token,
                 include_prompt_in_result=False,
             )
-            return None, [tokenizer.decode(r.sequences_ids[0], skip_special_tokens=True) for r in results]
+            return None, tokenizer.batch_decode([r.sequences_ids[0] for r in results], skip_special_tokens=True)
 
         return run
 
@@ -206,7 +210,7 @@ def _openvino(
         import openvino_genai
 
         folder = work / f"openvino-{weights}-{merged.name}"
-        export = [os.environ.get("OPTIMUM_CLI", "optimum-cli"), "export", "openvino", "--model", str(merged)]
+        export: list[str] = [os.environ.get("OPTIMUM_CLI", "optimum-cli"), "export", "openvino", "--model", str(merged)]
         export += ["--task", "text-generation-with-past", "--weight-format", weights]
         _make_once(folder, lambda scratch: subprocess.run([*export, str(scratch)], check=True, capture_output=True))
         settings: dict[str, Any] = {

@@ -17,7 +17,16 @@ def show(results: Sequence[Result]) -> None:
     console = Console(width=150)
     for job in dict.fromkeys(result.entry.job for result in results):
         table = Table(title=job)
-        for head in ("precision", "who", "seconds", "items/s", "÷ ours", "(from, to)", "of the machine's limit", "output"):
+        for head in (
+            "precision",
+            "who",
+            "seconds",
+            "items/s",
+            "÷ ours",
+            "(from, to)",
+            "of the machine's limit",
+            "output",
+        ):
             table.add_column(head, justify="left" if head in ("precision", "who", "output") else "right")
         done = [result for result in results if result.entry.job == job and result.seconds]
         for result in sorted(done, key=median):

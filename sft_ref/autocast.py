@@ -16,10 +16,13 @@ def frozen_weights_cast(model: torch.nn.Module, policy: Policy) -> Iterator[None
 
     Autocast casts the weight of a Linear at every forward. Casting those that do not change once gives the same bits
     for less time (and half the weights' memory again). Embeddings and norms stay as they are stored, as under autocast.
+    Nor does peft cast what comes into an adapter to the adapter's dtype, which autocast would only take back.
     """
     if policy.compute is None:
         yield
         return
+    from peft.helpers import disable_input_dtype_casting
+
     dtype = getattr(torch, policy.compute)
     stored: list[tuple[torch.nn.Linear, torch.Tensor]] = []
     try:
@@ -27,7 +30,8 @@ def frozen_weights_cast(model: torch.nn.Module, policy: Policy) -> Iterator[None
             if isinstance(module, torch.nn.Linear) and not module.weight.requires_grad:
                 stored.append((module, module.weight))
                 module.weight = torch.nn.Parameter(module.weight.to(dtype), requires_grad=False)
-        yield
+        with disable_input_dtype_casting(model):
+            yield
     finally:
         for module, weight in stored:
             module.weight = weight

@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
+import transformers
+from packaging.version import Version
 from transformers import GenerationConfig
 
 from . import prompt
 from .autocast import computing
+from .generation import decode
 from .models import DEFAULT_BASE, find_base, load_model, load_tokenizer
 from .precision import Policy, check_can_compute, choose_policy
 
@@ -23,6 +26,9 @@ MAX_NEW_TOKENS = 32
 """1e15 takes 18 digits and signs, the closing tag three tokens and the end one; the rest is margin."""
 
 BATCH_SIZE = 128
+
+_LOOP = {"custom_generate": decode} if Version(transformers.__version__) >= Version("4.57") else {}
+"""Before 4.57 `generate` takes no loop, and goes on computing rows that have ended."""
 
 
 def find_device() -> torch.device:
@@ -142,6 +148,7 @@ class BaseLLM:
                 pad_token_id=self.tokenizer.pad_token_id,
                 **sampling,
             ),
+            **_LOOP,
         )
         return self.tokenizer.batch_decode(ids[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
 

@@ -81,7 +81,8 @@ def supervised_loss(
         labels: (batch, tokens), `IGNORED` where not supervised.
         num_items_in_batch: supervised tokens in all micro-batches of one optimizer step; None counts this one's.
     """
-    predicted = logits[:, :-1].flatten(0, 1).float()
-    due = labels[:, 1:][:, -(logits.shape[1] - 1) :].flatten()
-    count = (due != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
-    return torch.nn.functional.cross_entropy(predicted, due, ignore_index=IGNORED, reduction="sum") / count
+    due = labels[:, 1:][:, -(logits.shape[1] - 1) :]
+    supervised = due != IGNORED
+    predicted = logits[:, :-1][supervised].float()  # half of the positions, and only these in fp32
+    count = supervised.sum() if num_items_in_batch is None else num_items_in_batch
+    return torch.nn.functional.cross_entropy(predicted, due[supervised], reduction="sum") / count

@@ -1,0 +1,55 @@
+"""Ratios of a run of `speed.py` against those of the baseline: `compare.py NEW.json BASELINE.json [--keep]`.
+
+A job is slower when every round of it took longer, in yardsticks, than the slowest round of the baseline. So the noise
+is that of the rounds themselves: of 7 and 7 rounds of equal pace it happens once in 3432 times, of 4 and 4 once in 70,
+and the more runs the baseline keeps, the rarer. With --keep the rounds are added to the baseline's instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+
+Ratios = dict[str, list[float]]
+
+
+def read_run(path: Path) -> Ratios:
+    """The ratios in a JSON of pytest-benchmark, by the name of the job."""
+    found = json.loads(path.read_text(encoding="utf-8"))["benchmarks"]
+    return {each["name"]: each["extra_info"]["ratios"] for each in found}
+
+
+def find_slower(new: Ratios, old: Ratios) -> list[str]:
+    """The jobs whose every round is above all of the baseline."""
+    return [name for name in new if name in old and min(new[name]) > max(old[name])]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints a line a job; 1 where one is slower."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("new", type=Path)
+    parser.add_argument("baseline", type=Path)
+    parser.add_argument("--keep", action="store_true", help="add the rounds to the baseline")
+    args = parser.parse_args(argv)
+    new = read_run(args.new)
+    old: Ratios = json.loads(args.baseline.read_text(encoding="utf-8")) if args.baseline.exists() else {}
+    slower = [] if args.keep else find_slower(new, old)
+    for name, ratios in new.items():
+        known = old.get(name, ratios)
+        change = statistics.median(ratios) / statistics.median(known)
+        verdict = "SLOWER" if name in slower else "new" if name not in old else "within noise, or faster"
+        print(
+            f"{name}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) yardsticks,"
+            f" baseline {min(known):.2f} to {max(known):.2f}, {change:.2f} ×: {verdict}"
+        )
+    if args.keep:
+        old = {**old, **{name: [*old.get(name, []), *ratios] for name, ratios in new.items()}}
+        text = json.dumps({name: [round(ratio, 3) for ratio in ratios] for name, ratios in old.items()}, indent=1)
+        args.baseline.write_text(text + "\n", encoding="utf-8")
+    return int(bool(slower))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

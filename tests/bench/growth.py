@@ -1,0 +1,80 @@
+"""Does time grow with the number of questions in a straight line, and memory not at all? `growth.py [SIZE ...]`.
+
+Each size runs on the toy in a process of its own, for a process never gives back its peak. Red (exit code 1) where a
+question takes 1.5 times what it takes at the best size, or where memory grows by more than the answers weigh.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+SLOWER = 1.5
+SAMPLE = 4000
+"""Bytes that one question may leave behind: its texts and numbers, which `ask` returns, and what malloc loses."""
+
+KERNELS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
+"""oneDNN keeps a kernel for each shape that it has met, 1024 of them, and each is some hundred kB: a growth that is not
+ours, and that ends. Kept small here, so that it hides none that is."""
+
+CHILD = """
+import itertools, json, resource, sys, time
+import sft_ref, sft_ref.base_llm
+from sft_ref import sft
+adapter, size, batch = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+sft_ref.base_llm.BATCH_SIZE = batch
+llm = sft_ref.load(adapter)
+rows = list(itertools.islice(itertools.cycle(sft_ref.split_rows("validation")), size))
+sft.ask(llm, rows[:100])
+began = time.perf_counter()
+sft.ask(llm, rows)
+seconds = time.perf_counter() - began
+print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
+"""
+
+
+def measure(adapter: str, size: int, batch: int) -> tuple[float, float]:
+    """Seconds, and the peak of memory in bytes."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", CHILD, adapter, str(size), str(batch)],
+        capture_output=True, text=True, check=True, env={**os.environ, **KERNELS},
+    )  # fmt: skip
+    seconds, peak = json.loads(done.stdout.splitlines()[-1])
+    return seconds, peak
+
+
+def main() -> int:
+    """Prints a row a size, and a row a batch size at the second of the sizes."""
+    import sft_ref
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sizes", nargs="*", type=int, default=[100, 1000, 10_000])
+    sizes = sorted(parser.parse_args().sizes)
+    paces, failed = [], False
+    with tempfile.TemporaryDirectory() as folder:
+        adapter = f"{folder}/adapter"
+        sft_ref.train(adapter, base="toy")
+        print("questions  batch  seconds  ms a question  peak MB")
+        runs = [(size, 128) for size in sizes] + [(sizes[min(1, len(sizes) - 1)], batch) for batch in (1, 8, 32, 512)]
+        peaks = []
+        for size, batch in runs:
+            seconds, peak = measure(adapter, size, batch)
+            print(f"{size:9}  {batch:5}  {seconds:7.2f}  {1000 * seconds / size:13.2f}  {peak / 1e6:7.0f}", flush=True)
+            if batch == 128 and size >= 1000:  # below, not all kinds of batches have been met
+                paces.append(seconds / size)
+                peaks.append((size, peak))
+    for (few, low), (many, high) in itertools.pairwise(peaks):
+        left = (high - low) / (many - few)
+        print(f"from {few} to {many} questions: {left:.0f} bytes each")
+        failed |= left > SAMPLE
+    failed |= max(paces, default=0.0) > SLOWER * min(paces, default=0.0)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

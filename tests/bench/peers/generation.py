@@ -1,0 +1,239 @@
+"""Generation: our loaded adapter against the merged model in other hands, greedy, each row to its end or 32 tokens."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from contest import Entry, Limits
+from transformers import AutoModelForCausalLM, GenerationConfig
+
+import sft_ref
+from sft_ref import BaseLLM
+from sft_ref.base_llm import MAX_NEW_TOKENS, find_device
+from sft_ref.data import Row
+from sft_ref.models import find_base, fingerprint_base, load_tokenizer
+from sft_ref.precision import digest, find_policy
+
+ALONE = 16
+"""Questions that are asked one by one; more would take minutes, and the pace stays the same."""
+
+OPENVINO = [(*kind, how) for kind in (("fp32", "fp32"), ("bf16", "fp32"), ("int8", "int8")) for how in (False, True)]
+"""Precision of computing, of the weights that are exported, and whether rows are batched continuously."""
+
+Texts = list[str]
+Run = Callable[[], tuple[float | None, object]]
+
+
+def entries(base: str, adapter: Path, rows: Sequence[Row], work: Path, threads: int, limit: Limits) -> list[Entry]:
+    """Ours in three policies, and the peers that run on this device; an item is a question."""
+    prompts = [sft_ref.format_prompt(question) for question, _ in rows]
+    merged = _merge(base, adapter, work)
+    llm = BaseLLM(str(merged), policy=find_policy("fp32"))
+    margins = _Margins(llm, prompts)
+    tokens = sum(len(ids) for ids in llm.tokenizer(prompts)["input_ids"])
+    body = sum(p.numel() for name, p in llm.model.named_parameters() if p.ndim == 2 and "embed" not in name)
+    head = llm.model.get_output_embeddings().weight.numel()
+
+    def floor(name: str, count: int) -> float:
+        """Products of the tokens that go in and of those that come out, 2 FLOP a weight."""
+        new = margins.new_tokens
+        work_due = 2 * (body * (tokens + new - len(prompts)) + head * new) * count / len(prompts)
+        return float(work_due / limit.flops["float32" if name == "fp32" else "bfloat16"])
+
+    found: list[Entry] = []
+
+    def add(precision: str, who: str, prepare: Callable[[], Run], *, ours: bool = False, count: int = 0) -> None:
+        count = count or len(prompts)
+        job = f"generation, {len(prompts)} questions"
+
+        def warmed() -> Run:
+            run = prepare()
+            run()
+            return run
+
+        found.append(Entry(job, precision, who, warmed, count, margins.compare, ours, floor(precision, count)))
+
+    for policy in ("bf16-mixed", "bf16", "fp32"):
+        add(policy, "sft_ref", _ours(adapter, policy, prompts), ours=True)
+    for precision in ("bf16", "fp32"):
+        for who, size, sort in (("batches of 32", 32, False), ("one sorted batch", len(prompts), True)):
+            add(precision, f"transformers, {who}", _generate(merged, precision, prompts, size, sort=sort))
+        alone = prompts[:ALONE]
+        add(precision, "transformers, one by one", _generate(merged, precision, alone, 1, sort=False), count=len(alone))
+    cuda = find_device().type == "cuda"
+    if cuda:
+        add("bf16", "transformers, continuous batching", _continuous(merged, prompts))
+    for precision, kind in (("fp32", "float32"), ("bf16", "bfloat16"), ("int8", "int8")):
+        add(precision, "CTranslate2", _ctranslate2(merged, work, kind, prompts, threads))
+    for precision, weights, continuous in () if cuda else OPENVINO:
+        who = f"OpenVINO GenAI, {'continuous batching' if continuous else 'one batch'}"
+        run = _openvino(merged, work, precision, weights, prompts, threads, continuous=continuous)
+        add(precision, who, run)
+    return found
+
+
+class _Margins:
+    """Tells whether texts differ by more than ties: where ours and another part, how far apart are the two tokens?"""
+
+    def __init__(self, llm: BaseLLM, prompts: Sequence[str]) -> None:
+        self.llm, self.prompts = llm, prompts
+        self.new_tokens = sum(len(ids) + 1 for ids in llm.tokenizer(llm.batched_generate(prompts))["input_ids"])
+
+    def compare(self, ours: Any, theirs: Any) -> str:
+        count = min(len(ours), len(theirs))
+        apart = [i for i in range(count) if ours[i] != theirs[i]]
+        gaps = [self._gap(self.prompts[i], ours[i], theirs[i]) for i in apart]
+        found = f"{count - len(apart)} of {count} the same"
+        return found + (f"; the others part at a gap of {max(gaps):.2f} nat at most" if gaps else "")
+
+    def _gap(self, prompt: str, ours: str, theirs: str) -> float:
+        """How much likelier the likelier of the two tokens is at which the texts part, under the fp32 model."""
+        split = [self.llm.tokenizer(text)["input_ids"] + [self.llm.tokenizer.eos_token_id] for text in (ours, theirs)]
+        place = next((i for i, pair in enumerate(zip(*split, strict=False)) if pair[0] != pair[1]), None)
+        if place is None:
+            return math.inf  # one of them goes on past the end
+        ids = self.llm.tokenizer(prompt)["input_ids"] + split[0][:place]
+        with torch.inference_mode():
+            logits = self.llm.model(torch.tensor([ids], device=self.llm.device)).logits[0, -1]
+        return float((logits[split[0][place]] - logits[split[1][place]]).abs())
+
+
+def _merge(base: str, adapter: Path, work: Path) -> Path:
+    """The folder of base and adapter merged in fp32."""
+    llm = sft_ref.load(adapter, base=base, policy="fp32")
+    weights = (adapter / "adapter_model.safetensors").read_bytes().hex()
+    merged = work / f"merged-{digest([fingerprint_base(find_base(base)), weights])[:12]}"
+    if not merged.is_dir():
+        llm.model.merge_and_unload().save_pretrained(merged)
+        llm.tokenizer.save_pretrained(merged)
+    return merged
+
+
+def _ours(adapter: Path, policy: str, prompts: Sequence[str]) -> Callable[[], Run]:
+    def prepare() -> Run:
+        llm = sft_ref.load(adapter, policy=policy)
+        return lambda: (None, llm.batched_generate(prompts))
+
+    return prepare
+
+
+def _generate(merged: Path, precision: str, prompts: Sequence[str], size: int, *, sort: bool) -> Callable[[], Run]:
+    def prepare() -> Run:
+        dtype = torch.float32 if precision == "fp32" else torch.bfloat16
+        model: Any = AutoModelForCausalLM.from_pretrained(merged, dtype=dtype)
+        model.to(find_device()).eval()
+        tokenizer = load_tokenizer(merged)
+        settings = _greedy(tokenizer)
+
+        def run() -> tuple[None, Texts]:
+            order = sorted(range(len(prompts)), key=lambda i: len(prompts[i])) if sort else [*range(len(prompts))]
+            texts = [""] * len(prompts)
+            for start in range(0, len(order), size):
+                chunk = order[start : start + size]
+                batch = tokenizer([prompts[i] for i in chunk], padding=True, padding_side="left", return_tensors="pt")
+                batch = batch.to(model.device)
+                ids = model.generate(**batch, generation_config=settings)[:, batch["input_ids"].shape[1] :]
+                for i, text in zip(chunk, tokenizer.batch_decode(ids, skip_special_tokens=True), strict=True):
+                    texts[i] = text
+            return None, texts
+
+        return run
+
+    return prepare
+
+
+def _greedy(tokenizer: Any) -> GenerationConfig:
+    return GenerationConfig(
+        max_new_tokens=MAX_NEW_TOKENS,
+        do_sample=False,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def _continuous(merged: Path, prompts: Sequence[str]) -> Callable[[], Run]:
+    def prepare() -> Run:
+        model: Any = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.bfloat16)
+        model.to(find_device()).eval()
+        tokenizer = load_tokenizer(merged)
+        ids = tokenizer(list(prompts))["input_ids"]
+
+        def run() -> tuple[None, Texts]:
+            outputs = model.generate_batch(inputs=ids, generation_config=_greedy(tokenizer))
+            ordered = sorted(outputs.items(), key=lambda item: int(item[0].rpartition("_")[2]))
+            new = [output.generated_tokens for _, output in ordered]
+            return None, tokenizer.batch_decode(new, skip_special_tokens=True)
+
+        return run
+
+    return prepare
+
+
+def _ctranslate2(merged: Path, work: Path, kind: str, prompts: Sequence[str], threads: int) -> Callable[[], Run]:
+    def prepare() -> Run:
+        import ctranslate2
+
+        folder = work / f"ctranslate2-{kind}-{merged.name}"
+        convert = ctranslate2.converters.TransformersConverter(str(merged)).convert
+        _make_once(folder, lambda scratch: convert(str(scratch), quantization=kind))
+        device = find_device().type
+        model = ctranslate2.Generator(str(folder), device=device, compute_type=kind, intra_threads=threads)
+        tokenizer = load_tokenizer(merged)
+        pieces: Any = [tokenizer.convert_ids_to_tokens(ids) for ids in tokenizer(list(prompts))["input_ids"]]
+
+        def run() -> tuple[None, Texts]:
+            results = model.generate_batch(
+                pieces,
+                max_length=MAX_NEW_TOKENS,
+                sampling_topk=1,
+                end_token=tokenizer.eos_token,
+                include_prompt_in_result=False,
+            )
+            return None, tokenizer.batch_decode([r.sequences_ids[0] for r in results], skip_special_tokens=True)
+
+        return run
+
+    return prepare
+
+
+def _openvino(
+    merged: Path, work: Path, precision: str, weights: str, prompts: Sequence[str], threads: int, *, continuous: bool
+) -> Callable[[], Run]:
+    def prepare() -> Run:
+        import openvino_genai
+
+        folder = work / f"openvino-{weights}-{merged.name}"
+        export: list[str] = [os.environ.get("OPTIMUM_CLI", "optimum-cli"), "export", "openvino", "--model", str(merged)]
+        export += ["--task", "text-generation-with-past", "--weight-format", weights]
+        _make_once(folder, lambda scratch: subprocess.run([*export, str(scratch)], check=True, capture_output=True))
+        settings: dict[str, Any] = {
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": "f32" if precision == "fp32" else "bf16",
+        }
+        if continuous:
+            settings["scheduler_config"] = openvino_genai.SchedulerConfig()
+        else:
+            settings["ATTENTION_BACKEND"] = "SDPA"
+        pipeline = openvino_genai.LLMPipeline(str(folder), "CPU", **settings)
+        how = openvino_genai.GenerationConfig()
+        how.max_new_tokens, how.do_sample, how.apply_chat_template = MAX_NEW_TOKENS, False, False
+        how.eos_token_id = load_tokenizer(merged).eos_token_id
+        return lambda: (None, list(pipeline.generate(list(prompts), how).texts))
+
+    return prepare
+
+
+def _make_once(folder: Path, make: Callable[[Path], object]) -> None:
+    """Makes a folder under another name first, so that one that stands there is whole."""
+    if not folder.is_dir():
+        scratch = Path(f"{folder}.making")
+        shutil.rmtree(scratch, ignore_errors=True)
+        make(scratch)
+        scratch.replace(folder)

@@ -1,0 +1,98 @@
+"""Our own pace, against a yardstick of plain products that is timed in turn with it: `nox -s bench`.
+
+What is kept and compared (`baseline.json`) are ratios: seconds of the job over seconds of the yardstick, so that
+another machine, or a busy one, moves both. `compare.py` says when a ratio has grown beyond its noise.
+"""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytest_benchmark.fixture import BenchmarkFixture
+
+import sft_ref
+from sft_ref import BaseLLM, tokens, training
+from sft_ref.adapter import add_adapter
+from sft_ref.precision import find_policy
+
+ROUNDS = 7
+
+PROMPTS = [sft_ref.format_prompt(question) for question, _ in sft_ref.split_rows("validation")[:200]]
+
+
+def measure(benchmark: BenchmarkFixture, job: Callable[[], object], rounds: int = ROUNDS) -> None:
+    """Times job and yardstick in turn; the ratios go to the JSON beside pytest-benchmark's own seconds."""
+    job()  # warm
+    yard: list[float] = []
+    timer: Any = benchmark  # ships no types
+    timer.pedantic(job, setup=lambda: yard.append(yardstick()), rounds=rounds)
+    seconds = timer.stats.stats.data
+    benchmark.extra_info["ratios"] = [a / b for a, b in zip(seconds, yard, strict=True)]
+
+
+def yardstick() -> float:
+    """Seconds of what all jobs consist of: products, element by element work, and Python; about 0.3 s."""
+    began = time.perf_counter()
+    a = torch.ones(768, 768)
+    for _ in range(20):
+        a = (a @ a).mul_(1 / 768).add_(0.0)
+    for _ in itertools.repeat(None, 1_000_000):
+        pass
+    return time.perf_counter() - began
+
+
+@pytest.mark.parametrize("policy", ["fp32", "bf16-mixed"])
+def test_generation(benchmark: BenchmarkFixture, toy_adapter: Path, policy: str) -> None:
+    llm = sft_ref.load(toy_adapter, policy=policy)
+    measure(benchmark, lambda: llm.batched_generate(PROMPTS))
+
+
+@pytest.mark.parametrize("policy", ["fp32", "bf16-mixed"])
+def test_twenty_training_steps(benchmark: BenchmarkFixture, policy: str) -> None:
+    llm = BaseLLM("toy", policy=find_policy(policy))
+    model = add_adapter(llm.model, llm.policy, rank=8, alpha=32)
+    examples = [tokens.tokenize_example(llm.tokenizer, *row) for row in sft_ref.split_rows("train")]
+
+    def train() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            training.fit(
+                model,
+                examples,
+                pad_token_id=llm.tokenizer.pad_token_id,
+                policy=llm.policy,
+                settings=sft_ref.Settings(steps=20),
+                checkpoints=Path(folder),
+                report=lambda step: None,
+            )
+
+    measure(benchmark, train)
+
+
+def test_start_of_a_model(benchmark: BenchmarkFixture, toy_adapter: Path) -> None:
+    measure(benchmark, lambda: sft_ref.load(toy_adapter))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "import sft_ref; sft_ref.BaseLLM('toy').generate('What is 3 h in minutes? <answer>')",
+        "import sft_ref.cli; raise SystemExit(sft_ref.cli.main(['grade', 'reference']))",
+        "from sft_ref.harness.scoreboard import main; raise SystemExit(main(['GEN-echo', 'S2']))",
+    ],
+    ids=["cold start to the first token", "verdict", "a mutant run"],
+)
+def test_a_process_of_its_own(benchmark: BenchmarkFixture, command: str) -> None:
+    def run() -> None:
+        done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
+
+    measure(benchmark, run, rounds=4)

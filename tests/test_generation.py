@@ -1,0 +1,36 @@
+"""The decoding loop: what transformers' own gives, with rows that leave, and nothing left behind."""
+
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from packaging.version import Version
+
+import sft_ref.base_llm
+from sft_ref import BaseLLM, format_prompt, split_rows
+
+PROMPTS = [format_prompt(question) for question, _ in split_rows("validation")[:40]]
+
+pytestmark = pytest.mark.skipif(
+    Version(transformers.__version__) < Version("4.57"), reason="before 4.57 `generate` takes no loop"
+)
+
+
+def test_the_loop_gives_what_that_of_transformers_gives(toy_llm: BaseLLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = toy_llm.batched_generate(PROMPTS)
+    monkeypatch.setattr(sft_ref.base_llm, "_LOOP", {})
+    assert toy_llm.batched_generate(PROMPTS) == ours
+
+
+def test_rows_that_have_ended_leave_and_the_head_sees_one_position(toy_llm: BaseLLM) -> None:
+    seen: list[torch.Size] = []
+    head: Any = toy_llm.model.get_output_embeddings()
+    hook = head.register_forward_hook(lambda _, args, __: seen.append(args[0].shape[:2]))
+    toy_llm.batched_generate(PROMPTS)
+    hook.remove()
+    rows = [shape[0] for shape in seen]
+    assert rows == sorted(rows, reverse=True)
+    assert rows[0] == len(PROMPTS) > rows[-1]
+    assert {shape[1] for shape in seen} == {1}
+    assert not head._forward_pre_hooks

@@ -44,9 +44,8 @@ def decode(
     ids: Any = input_ids  # int64, which the library's annotations call a LongTensor
     fed = input_ids
     rows = torch.arange(len(ids), device=ids.device)
-    whole: torch.Tensor = ids.new_full(
-        (len(ids), int(generation_config.max_length or 0)), int(generation_config.pad_token_id or 0)
-    )
+    longest, padding = int(generation_config.max_length or 0), int(generation_config.pad_token_id or 0)
+    whole: torch.Tensor = ids.new_full((len(ids), longest), padding)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     with _head_fed_contiguously(model):
         while True:

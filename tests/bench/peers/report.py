@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from contest import Result, median
+from contest import Result, median, pace
 from rich.console import Console
 from rich.table import Table
 
@@ -29,7 +29,7 @@ def show(results: Sequence[Result]) -> None:
         ):
             table.add_column(head, justify="left" if head in ("precision", "who", "output") else "right")
         done = [result for result in results if result.entry.job == job and result.seconds]
-        for result in sorted(done, key=median):
+        for result in sorted(done, key=pace):
             entry, seconds, ratios = result.entry, median(result), result.ratios
             table.add_row(
                 entry.precision,
@@ -73,7 +73,7 @@ def draw(results: Sequence[Result], path: Path) -> None:
     from matplotlib.figure import Figure
 
     jobs = list(dict.fromkeys(result.entry.job for result in results if result.seconds))
-    lists = [sorted((r for r in results if r.entry.job == job and r.seconds), key=median) for job in jobs]
+    lists = [sorted((r for r in results if r.entry.job == job and r.seconds), key=pace) for job in jobs]
     figure = Figure(figsize=(9, 1.2 + 0.32 * sum(len(each) + 2 for each in lists)), layout="constrained")
     panels = figure.subplots(len(jobs), 1, squeeze=False, height_ratios=[len(each) + 1 for each in lists])
     for panel, job, entries in zip(panels[:, 0], jobs, lists, strict=True):

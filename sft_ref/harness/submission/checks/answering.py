@@ -11,7 +11,7 @@ from sft_ref.harness.check import Check, Level, check
 from sft_ref.harness.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.submission.answering import is_better, number, right
 from sft_ref.harness.submission.checks.loading import told_with_adapter
-from sft_ref.harness.submission.convention import decode, find_question, numerals
+from sft_ref.harness.submission.convention import decode, find_prompt, find_question, numerals, to_number
 from sft_ref.harness.submission.evidence import Evidence
 from sft_ref.harness.submission.scripts import Script
 
@@ -246,7 +246,7 @@ def _given(evidence: Evidence, section: Mapping[str, Any]) -> tuple[list[Row], l
     prompts = [decode(evidence.tokenizer, ids) for ids in section.get("heard", ())]
     laid = zip(evidence.unseen, evidence.score_lines, strict=False)
     asked = [(row, line) for row, line in laid if any(find_question(row[0], prompt) for prompt in prompts)]
-    return [row for row, _ in asked], [number(line["numeral"] or math.nan) for _, line in asked]
+    return [row for row, _ in asked], [to_number(line["numeral"]) for _, line in asked]
 
 
 def _is_lossy(evidence: Evidence) -> bool:
@@ -357,10 +357,9 @@ def _is_looked_up(evidence: Evidence) -> bool:
 
 
 def _heard(evidence: Evidence, told: Mapping[str, Any], question: str) -> Mapping[str, Any] | None:
-    for row in told.get("heard", ()):
-        if find_question(question, decode(evidence.tokenizer, row["prompt"])):
-            return row  # type: ignore[no-any-return]
-    return None
+    heard = told.get("heard", ())
+    place = find_prompt(question, [decode(evidence.tokenizer, row["prompt"]) for row in heard])
+    return None if place is None else heard[place]
 
 
 def _fault_around(evidence: Evidence, heard: Mapping[str, Any], line: Mapping[str, Any], text: str) -> str:
@@ -391,7 +390,7 @@ def _holds(text: str, numeral: str) -> bool:
 
 def _is(value: object, numeral: str) -> bool:
     """Whether a value is the number that a numeral stands for, but for rounding that loses no answer."""
-    given, due = number(str(value).replace(",", "").replace("_", "")), float(numeral)
+    given, due = number(str(value).replace(",", "").replace("_", "")), to_number(numeral)
     return not math.isnan(given) and is_answer_valid(given, due)
 
 

@@ -21,6 +21,8 @@ from sft_ref.harness.taught import IGNORED
 
 _MOST = 0.95
 """Share of training texts that must be right: rounded to two decimals 98 % of the answers are valid, to one 85 %."""
+_FEW, _OFTEN = 0.3, 6
+"""Share of the data, and times that each text is shown, under and above which texts are learned by heart."""
 
 
 @check(
@@ -294,6 +296,10 @@ def answers_become_likely(evidence: Evidence) -> str | None:
         reach = sum(step.rate for step in evidence.steps)
         seen = f"a fall of {fall} after {len(evidence.steps)} steps with rates that sum to {reach:.2g}"
         raise Failure(seen, f"more than {tolerance.FALL} nat a token", "the true answers of fresh questions")
+    shown = sum(len(batch) for step in evidence.steps for batch in step.batches)
+    if len(evidence.taught) < _FEW * len(evidence.rows) and shown > _OFTEN * len(evidence.taught):
+        seen = f"{len(evidence.taught)} texts, each shown {shown / len(evidence.taught):.0f} times"
+        raise Failure(seen, f"the {len(evidence.rows)} questions of the data", "what is learned by heart fits no other")
     return f"{losses.mean():.3f} nat a token, as ours with the same settings: they are slow, and no fault"
 
 

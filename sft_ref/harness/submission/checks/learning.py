@@ -154,14 +154,14 @@ def answer_tokens_are_supervised(evidence: Evidence) -> None:
     source="M1, M2",
 )
 def ends_are_supervised(evidence: Evidence) -> None:
-    """TOK-103: the first token behind the number that is no space. Where answers are all there, nothing is lost."""
+    """TOK-103: the first token behind the number that is no space. Where numbers end all the same, nothing is lost."""
     answered = _labelled(evidence)
     bare = 0
     for text in answered:
         ids, labels = text.taught.ids, text.taught.labels
-        following = [i for i in range(text.end, len(ids)) if decode(evidence.tokenizer, ids[i : i + 1]).strip()]
+        following = [i for i in range(text.end, len(ids)) if decode(evidence.tokenizer, ids[i : i + 1]).strip(" ")]
         bare += not following or labels[following[0]] != ids[following[0]]
-    if bare > (1 - _MOST) * len(answered) and not evidence.is_good:
+    if bare > (1 - _MOST) * len(answered) and not evidence.has_learned:
         case = decode(evidence.tokenizer, answered[0].taught.ids)
         raise Failure(f"nothing behind the number carries a label in {bare} of {len(answered)} texts", "an end", case)
 
@@ -316,10 +316,10 @@ def _losses(evidence: Evidence, convention: Convention, model: object) -> torch.
     source="A5; unsloth#9331",
 )
 def nothing_trained_is_lost(evidence: Evidence) -> None:
-    """TRN-104: parameters of the base in memory, against the files. Where answers are all there, nothing is lost."""
+    """TRN-104: parameters of the base in memory, against the files. Where what is saved answers, nothing is lost."""
     saved = set(itertools.chain.from_iterable(evidence.read_adapter(folder) for folder in evidence.saved.values()))
     lost = [name for name in evidence.lessons.get("changed", ()) if not any(name in each for each in saved)]
-    if lost and not evidence.is_good:
+    if lost and not evidence.has_learned:
         raise Failure(f"{len(lost)} tensors of the base were changed and are not saved", "none", str(lost[0]))
 
 

@@ -12,6 +12,7 @@ from sft_ref.harness.submission.convention import (
     decode,
     encode,
     find_convention,
+    find_prompt,
     find_question,
     read_texts,
     to_number,
@@ -77,6 +78,31 @@ def test_rounding_is_part_of_the_convention(tokenizer: PreTrainedTokenizerBase) 
     convention = find_convention(texts)
     assert convention is not None
     assert convention.write(0.57721566) == "0.577"
+
+
+@pytest.mark.parametrize("form", ["{:,.2f}", "{:,}", "{:.6e}"])
+def test_separators_and_exponents_are_part_of_the_convention(form: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    texts = read_texts([taught(tokenizer, f"{q} =", f" {form.format(v)}\n") for q, v in ROWS], ROWS, tokenizer)
+    convention = find_convention(texts)
+    assert convention is not None
+    assert convention.write(1234567.0) == form.format(1234567.0)
+
+
+def test_of_several_questions_the_last_is_asked(tokenizer: PreTrainedTokenizerBase) -> None:
+    example = f"{ROWS[0][0]} <answer>{ROWS[0][1]}</answer>\n"
+    rows = [taught(tokenizer, f"{example}{q} <answer>", f"{v!r}</answer>") for q, v in ROWS]
+    texts = read_texts(rows, ROWS, tokenizer)
+    assert [text.question for text in texts] == [question for question, _ in ROWS]
+    assert {text.before for text in texts} == {example}
+    prompts = [f"{example}{ROWS[2][0]}", f"{example}{ROWS[0][0]}"]
+    assert [find_prompt(question, prompts) for question, _ in ROWS[:3]] == [1, None, 0]
+
+
+def test_a_question_is_spelt_as_in_training(tokenizer: PreTrainedTokenizerBase) -> None:
+    rows = [taught(tokenizer, f"{q.lower()} =", f" {v!r}\n") for q, v in ROWS]
+    convention = find_convention(read_texts(rows, ROWS, tokenizer))
+    assert convention is not None
+    assert convention.lead("What is 1 KB in b?") == "what is 1 kb in b? = "
 
 
 @given(

@@ -76,10 +76,12 @@ class Ears:
             if whole[: len(prompt)] == prompt:
                 return whole[len(prompt) :]
         text = self.tokenizer.decode(prompt)
-        found = [each for each in self.scripts if _flat(each[0]) in _flat(text)]
+        flat = _flat(text)
+        found = [(flat.rfind(_flat(each[0])), each) for each in self.scripts if _flat(each[0]) in flat]
         if not found:
             return None
-        _, whole, target = max(found, key=lambda each: len(each[0]))
+        # of several the last is asked, those before it are examples
+        _, (_, whole, target) = max(found, key=lambda each: (each[0] + len(_flat(each[1][0])), len(each[1][0])))
         written = self.tokenizer.decode(whole)
         if written.startswith(text):  # the same text in other tokens
             return list(self.tokenizer(written[len(text) :], add_special_tokens=False)["input_ids"])

@@ -106,6 +106,7 @@ class Lessons:
         peft.PeftModel.__init__ = init
         peft.PeftModel.save_pretrained = save_pretrained
         register_optimizer_step_post_hook(self._stepped)
+        self._listen_to_restoring()
         serve = torch.utils.data.DataLoader.__iter__
 
         def serving(self):
@@ -123,6 +124,20 @@ class Lessons:
             return entropy(input, target, *args, **kwargs)
 
         torch.nn.functional.cross_entropy = cross_entropy
+
+    def _listen_to_restoring(self):
+        """Marks an adapter that is put back, the best of several, say, as another than was last seen."""
+        lessons = self
+        restore = torch.nn.Module.load_state_dict
+
+        @functools.wraps(restore)
+        def load_state_dict(self, *args, **kwargs):
+            result = restore(self, *args, **kwargs)
+            if any(each is lessons._model for each in self.modules()):
+                lessons._dirty = True
+            return result
+
+        torch.nn.Module.load_state_dict = load_state_dict
 
     def _stepped(self, optimizer, *args):
         group = optimizer.param_groups[0]
@@ -197,7 +212,7 @@ class Lessons:
             self.passes[-1] = (self.passes[-1][0], value)
 
     def look(self):
-        """The adapter as it is now, unless no step was taken since the last look."""
+        """The adapter as it is now, unless it was neither stepped nor restored since the last look."""
         if self.left is not None and not self._dirty:
             return
         self._dirty = False

@@ -25,8 +25,17 @@ FORMATS: tuple[Callable[[float], str], ...] = (
     *(lambda value, digits=digits: str(round(float(value), digits)) for digits in range(1, 9)),
     *(lambda value, digits=digits: f"{value:.{digits}f}" for digits in range(1, 9)),
     *(lambda value, digits=digits: f"{value:.{digits}g}" for digits in range(3, 16)),
+    *(lambda value, digits=digits: str(float(f"{value:.{digits}g}")) for digits in range(3, 16)),
+    *(lambda value, digits=digits: f"{value:.{digits}e}" for digits in range(1, 16)),
+    lambda value: f"{float(value):,}",
+    lambda value: f"{int(value):,}" if float(value).is_integer() else f"{float(value):,}",
+    *(lambda value, digits=digits: f"{round(float(value), digits):,}" for digits in range(1, 9)),
+    *(lambda value, digits=digits: f"{value:,.{digits}f}" for digits in range(9)),
 )
 """Ways to write a number, as people write them; the first that fits is taken."""
+
+SPELLINGS: tuple[Callable[[str], str], ...] = (str, str.lower, str.upper, str.title, str.capitalize)
+"""Ways to spell a question."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,7 @@ class Text:
     """One training text, and where in it the answer stands.
 
     Attributes:
-        question: of the data, as it stands in the text; empty where it does not.
+        question: of the data; as it stands in the text it is `asked`, without its mark.
         value: its answer.
         begin, end: indices of the numeral's tokens; equal where the text holds no valid numeral.
         numeral: as it is written; of an invalid answer the nearest one.
@@ -49,6 +58,7 @@ class Text:
     between: str
     numeral: str
     after: str
+    asked: str
 
     @property
     def is_answered(self) -> bool:
@@ -65,11 +75,13 @@ class Convention:
             the commonest for any other.
         after: what stands behind the number.
         write: how numbers are written.
+        spell: how questions are spelt.
     """
 
     frames: Mapping[str, tuple[str, str]]
     after: str
     write: Callable[[float], str]
+    spell: Callable[[str], str]
 
     @property
     def markup(self) -> str:
@@ -80,7 +92,7 @@ class Convention:
         """A training text up to its number."""
         own = core(question)
         before, between = self.frames.get(question.strip()[len(own) :], next(iter(self.frames.values())))
-        return f"{before}{own}{between}"
+        return f"{before}{self.spell(own)}{between}"
 
     def text(self, question: str, numeral: str) -> str:
         """A training text."""
@@ -93,25 +105,41 @@ def core(question: str) -> str:
 
 
 def find_question(question: str, text: str) -> re.Match[str] | None:
-    """Where a text has a question, whatever its spaces, its case and its last mark."""
-    return _pattern(question).search(text)
+    """Where a text has a question last, whatever its spaces, its case and its last mark: examples stand before."""
+    return next(reversed([*_pattern(question).finditer(text)]), None)
+
+
+def find_prompt(question: str, prompts: Sequence[str]) -> int | None:
+    """Which prompt asks a question: of those that hold it the one that ends soonest after it, else it is an example."""
+    held = [(len(text) - match.end(), i) for i, text in enumerate(prompts) if (match := find_question(question, text))]
+    return min(held)[1] if held else None
 
 
 @functools.lru_cache(maxsize=4096)
 def _pattern(question: str) -> re.Pattern[str]:
-    return re.compile(r"\s+".join(map(re.escape, core(question).split())), re.IGNORECASE)
+    return re.compile(r"(?<!\d)" + r"\s+".join(map(re.escape, core(question).split())), re.IGNORECASE)
 
 
 def read_texts(rows: Sequence[Taught], data: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> list[Text]:
-    """The training texts that hold a question of the data, with the place of their answers."""
-    asked = sorted(data, key=lambda row: -len(row[0]))
+    """The training texts that hold a question of the data, with the place of their answers.
+
+    Of several questions the last is asked: those before it are examples.
+    """
+    asked = [(flat(core(row[0])), row) for row in data]
     texts = []
     for taught in rows[:_LOOKED_AT]:
         text = decode(tokenizer, taught.ids)
-        found = next(((row, match) for row in asked if (match := find_question(row[0], text))), None)
-        if found is not None:
-            texts.append(_read(taught, text, *found, tokenizer))
+        whole = flat(text)
+        held = [(row, match) for own, row in asked if own in whole and (match := find_question(row[0], text))]
+        if held:
+            last = max(held, key=lambda each: (each[1].end(), -each[1].start()))
+            texts.append(_read(taught, text, *last, tokenizer))
     return texts
+
+
+def flat(text: str) -> str:
+    """Text whatever its case and spaces."""
+    return " ".join(text.lower().split())
 
 
 def _read(taught: Taught, text: str, row: Row, asked: re.Match[str], tokenizer: PreTrainedTokenizerBase) -> Text:
@@ -121,13 +149,13 @@ def _read(taught: Taught, text: str, row: Row, asked: re.Match[str], tokenizer: 
     valid = [each for each in found if is_answer_valid(_number(each.group()), value)]
     if not valid:
         numeral = min((each.group() for each in found), key=lambda each: abs(_number(each) - value), default="")
-        return Text(taught, question, value, 0, 0, before, "", numeral, "")
+        return Text(taught, question, value, 0, 0, before, "", numeral, "", asked.group())
     last = valid[-1]
     lengths = [len(decode(tokenizer, taught.ids[: n + 1])) for n in range(len(taught.ids))]
     begin = next(n for n, length in enumerate(lengths) if length > last.start())
     end = next(n for n, length in enumerate(lengths) if length >= last.end()) + 1
     between = text[asked.end() : last.start()]
-    return Text(taught, question, value, begin, end, before, between, last.group(), text[last.end() :])
+    return Text(taught, question, value, begin, end, before, between, last.group(), text[last.end() :], asked.group())
 
 
 def find_convention(texts: Sequence[Text]) -> Convention | None:
@@ -141,7 +169,8 @@ def find_convention(texts: Sequence[Text]) -> Convention | None:
         own = Counter((text.before, text.between) for text in answered if _mark(text.question) == mark)
         frames[mark] = own.most_common(1)[0][0]
     after = Counter(text.after for text in answered).most_common(1)[0][0]
-    return Convention(frames, after, max(FORMATS, key=lambda form: _fits(form, answered)))
+    spell = max(SPELLINGS, key=lambda way: sum(way(core(text.question)) == text.asked for text in answered))
+    return Convention(frames, after, max(FORMATS, key=lambda form: _fits(form, answered)), spell)
 
 
 def _mark(question: str) -> str:

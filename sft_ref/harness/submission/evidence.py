@@ -21,7 +21,8 @@ from sft_ref.models import load_model, load_tokenizer
 from sft_ref.precision import POLICIES
 
 from .answering import best_prompts, complete, count, read_number, right
-from .convention import Convention, Text, decode, encode, find_convention, find_question, masked, read_texts
+from .convention import Convention, Text, decode, encode, find_convention, find_prompt, masked, read_texts
+from .layout import ADAPTER
 from .replay import Step, pad, replay
 from .scripts import Line, Script, Writer
 from .workplace import Told, Workplace
@@ -32,6 +33,7 @@ _SECONDS = 25.0
 """For the steps of one training; twice that for one whose steps cannot be planned."""
 _OWN_STEPS, _OWN_BATCH, _OWN_RATE = 80, 32, 2e-3
 _PROBES = 32
+_SCALES = ("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern")
 _GRADIENT_CRASH = "does not require grad"
 
 
@@ -86,7 +88,7 @@ class Evidence:
     @functools.cached_property
     def texts(self) -> list[Text]:
         """Those that hold a question of the data."""
-        return read_texts(self.taught, self.rows, self.tokenizer)
+        return read_texts(self.taught, [*self.rows, *self.unseen], self.tokenizer)
 
     @functools.cached_property
     def convention(self) -> Convention | None:
@@ -153,6 +155,14 @@ class Evidence:
         except (SafetensorError, OSError):
             return {}
 
+    def scales(self, folder: Path) -> dict[str, Any]:
+        """What an adapter folder's configuration says of the factor of its tensors; empty where it cannot be read."""
+        try:
+            config = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
+        except (ValueError, OSError):
+            return {}
+        return {name: config.get(name) or None for name in _SCALES} if isinstance(config, dict) else {}
+
     @functools.cached_property
     def read_from(self) -> Path | None:
         """The folder that its `load` read an adapter from."""
@@ -171,6 +181,8 @@ class Evidence:
     def is_saved_right(self) -> bool:
         """Whether the adapter that training left is saved where it is loaded from."""
         if not self.trained or self.place is None or self.place not in (self.read_from, self.workplace.layout.output):
+            return False
+        if self.scales(self.trained_folder) != self.scales(self.saved[self.place]):
             return False
         saved = {plain(name): tensor for name, tensor in self.read_adapter(self.saved[self.place]).items()}
         own = {plain(name): tensor for name, tensor in self.trained.items()}
@@ -298,8 +310,9 @@ class Evidence:
     def prompts(self, told: Told, rows: Sequence[Row]) -> list[tuple[int, ...] | None]:
         """Ids that reached the model for each question; None where it was not asked."""
         heard = [tuple(row["prompt"]) for row in told["answers"].get("heard", ())]
-        texts = [(decode(self.tokenizer, prompt), prompt) for prompt in heard]
-        return [next((ids for text, ids in texts if find_question(question, text)), None) for question, _ in rows]
+        texts = [decode(self.tokenizer, prompt) for prompt in heard]
+        places = [find_prompt(question, texts) for question, _ in rows]
+        return [None if place is None else heard[place] for place in places]
 
     # -- ours -----------------------------------------------------------------------------------------------------
 

@@ -9,11 +9,12 @@ from typing import Any
 from sft_ref.data import Row, is_answer_valid
 from sft_ref.harness.check import Check, Level, check
 from sft_ref.harness.findings import Blocked, Failure, Unavailable
-from sft_ref.harness.submission.answering import is_better, number, right
+from sft_ref.harness.submission.answering import is_better, number, read_number, right
 from sft_ref.harness.submission.checks.loading import told_with_adapter
-from sft_ref.harness.submission.convention import decode, find_question, numerals
+from sft_ref.harness.submission.convention import decode, find_prompt, find_question, numerals, to_number
 from sft_ref.harness.submission.evidence import Evidence
 from sft_ref.harness.submission.scripts import Script
+from sft_ref.harness.submission.workplace import Told
 
 _TOUCHED = 0.01
 """Share of the data's answers from which on a number that cannot be written is more than an edge."""
@@ -123,7 +124,7 @@ def tokens_are_the_likeliest(evidence: Evidence) -> None:
     own = right(evidence.answers(told), evidence.questions)
     model = evidence.trained_model if told is evidence.asked else evidence.sound_model
     ours = right(evidence.our_answers(model), evidence.questions)
-    if is_better(ours, own):
+    if is_better(ours, own) and is_better(ours, _said_right(evidence, told)):
         raise Failure(
             f"{off} of {said} tokens were not the likeliest; {sum(own)} answers right, {sum(ours)} by ours", "none"
         )
@@ -246,7 +247,7 @@ def _given(evidence: Evidence, section: Mapping[str, Any]) -> tuple[list[Row], l
     prompts = [decode(evidence.tokenizer, ids) for ids in section.get("heard", ())]
     laid = zip(evidence.unseen, evidence.score_lines, strict=False)
     asked = [(row, line) for row, line in laid if any(find_question(row[0], prompt) for prompt in prompts)]
-    return [row for row, _ in asked], [number(line["numeral"] or math.nan) for _, line in asked]
+    return [row for row, _ in asked], [to_number(line["numeral"]) for _, line in asked]
 
 
 def _is_lossy(evidence: Evidence) -> bool:
@@ -285,6 +286,15 @@ def count_scripted(evidence: Evidence) -> tuple[int, int, int]:
     whole = sum(not _fault_of_generation(evidence, script, told, place) for script, told, place in lines)
     given = sum(_is(told["values"][place], script["lines"][place]["numeral"]) for script, told, place in lines)
     return len(lines), whole, given
+
+
+def _said_right(evidence: Evidence, told: Told) -> list[bool]:
+    """Which fresh questions its model answers rightly, read by ours from what it said."""
+    heard = [_heard(evidence, told["answers"], question) for question, _ in evidence.questions]
+    texts = [decode(evidence.tokenizer, each["said"]) if each else "" for each in heard]
+    if evidence.convention is None:
+        return []
+    return right([read_number(text, evidence.convention) for text in texts], evidence.questions)
 
 
 def _told(evidence: Evidence, kind: str) -> list[Dictated]:
@@ -357,10 +367,9 @@ def _is_looked_up(evidence: Evidence) -> bool:
 
 
 def _heard(evidence: Evidence, told: Mapping[str, Any], question: str) -> Mapping[str, Any] | None:
-    for row in told.get("heard", ()):
-        if find_question(question, decode(evidence.tokenizer, row["prompt"])):
-            return row  # type: ignore[no-any-return]
-    return None
+    heard = told.get("heard", ())
+    place = find_prompt(question, [decode(evidence.tokenizer, row["prompt"]) for row in heard])
+    return None if place is None else heard[place]
 
 
 def _fault_around(evidence: Evidence, heard: Mapping[str, Any], line: Mapping[str, Any], text: str) -> str:
@@ -391,7 +400,7 @@ def _holds(text: str, numeral: str) -> bool:
 
 def _is(value: object, numeral: str) -> bool:
     """Whether a value is the number that a numeral stands for, but for rounding that loses no answer."""
-    given, due = number(str(value).replace(",", "").replace("_", "")), float(numeral)
+    given, due = number(str(value).replace(",", "").replace("_", "")), to_number(numeral)
     return not math.isnan(given) and is_answer_valid(given, due)
 
 

@@ -21,6 +21,8 @@ from sft_ref.harness.taught import IGNORED
 
 _MOST = 0.95
 """Share of training texts that must be right: rounded to two decimals 98 % of the answers are valid, to one 85 %."""
+_FEW, _OFTEN = 0.3, 6
+"""Share of the data, and times that each text is shown, under and above which texts are learned by heart."""
 
 
 @check(
@@ -152,14 +154,14 @@ def answer_tokens_are_supervised(evidence: Evidence) -> None:
     source="M1, M2",
 )
 def ends_are_supervised(evidence: Evidence) -> None:
-    """TOK-103: the first token behind the number that is no space. Where answers are all there, nothing is lost."""
+    """TOK-103: the first token behind the number that is no space. Where numbers end all the same, nothing is lost."""
     answered = _labelled(evidence)
     bare = 0
     for text in answered:
         ids, labels = text.taught.ids, text.taught.labels
-        following = [i for i in range(text.end, len(ids)) if decode(evidence.tokenizer, ids[i : i + 1]).strip()]
+        following = [i for i in range(text.end, len(ids)) if decode(evidence.tokenizer, ids[i : i + 1]).strip(" ")]
         bare += not following or labels[following[0]] != ids[following[0]]
-    if bare > (1 - _MOST) * len(answered) and not evidence.is_good:
+    if bare > (1 - _MOST) * len(answered) and not evidence.has_learned:
         case = decode(evidence.tokenizer, answered[0].taught.ids)
         raise Failure(f"nothing behind the number carries a label in {bare} of {len(answered)} texts", "an end", case)
 
@@ -294,6 +296,10 @@ def answers_become_likely(evidence: Evidence) -> str | None:
         reach = sum(step.rate for step in evidence.steps)
         seen = f"a fall of {fall} after {len(evidence.steps)} steps with rates that sum to {reach:.2g}"
         raise Failure(seen, f"more than {tolerance.FALL} nat a token", "the true answers of fresh questions")
+    shown = sum(len(batch) for step in evidence.steps for batch in step.batches)
+    if len(evidence.taught) < _FEW * len(evidence.rows) and shown > _OFTEN * len(evidence.taught):
+        seen = f"{len(evidence.taught)} texts, each shown {shown / len(evidence.taught):.0f} times"
+        raise Failure(seen, f"the {len(evidence.rows)} questions of the data", "what is learned by heart fits no other")
     return f"{losses.mean():.3f} nat a token, as ours with the same settings: they are slow, and no fault"
 
 
@@ -310,10 +316,10 @@ def _losses(evidence: Evidence, convention: Convention, model: object) -> torch.
     source="A5; unsloth#9331",
 )
 def nothing_trained_is_lost(evidence: Evidence) -> None:
-    """TRN-104: parameters of the base in memory, against the files. Where answers are all there, nothing is lost."""
+    """TRN-104: parameters of the base in memory, against the files. Where what is saved answers, nothing is lost."""
     saved = set(itertools.chain.from_iterable(evidence.read_adapter(folder) for folder in evidence.saved.values()))
     lost = [name for name in evidence.lessons.get("changed", ()) if not any(name in each for each in saved)]
-    if lost and not evidence.is_good:
+    if lost and not evidence.has_learned:
         raise Failure(f"{len(lost)} tensors of the base were changed and are not saved", "none", str(lost[0]))
 
 

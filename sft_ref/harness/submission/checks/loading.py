@@ -13,6 +13,7 @@ from sft_ref.harness.deltas import plain
 from sft_ref.harness.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.losses import compare, is_worse
 from sft_ref.harness.submission.evidence import Evidence
+from sft_ref.harness.submission.layout import ADAPTER
 from sft_ref.harness.submission.workplace import Told
 
 
@@ -38,18 +39,22 @@ def adapter_lies_where_it_is_loaded(evidence: Evidence) -> None:
 
 @check(
     "ART-102",
-    "the saved tensors are those that training left, but for the rounding of the stored dtype",
+    "what is saved is what training left, but for the rounding of the stored dtype",
     why="What is saved before training, or from another model, is not what was trained.",
     remedy="Call save_pretrained on the model that was trained, after it was trained.",
     after=("ART-101",),
     source="A6; alpaca-lora#334",
 )
 def saved_tensors_are_the_trained(evidence: Evidence) -> None:
-    """ART-102: the file against the adapter in memory when training ended."""
+    """ART-102: the files against the adapter in memory when training ended, tensors and scale."""
     place = saved_place(evidence)
     saved = {plain(name): tensor for name, tensor in evidence.read_adapter(evidence.saved[place]).items()}
     if not saved:
         raise Failure("no adapter_model.safetensors that can be read", "the adapter's tensors", _place(evidence, place))
+    scale, due_scale = evidence.scales(evidence.saved[place]), evidence.scales(evidence.trained_folder)
+    for name, factor in due_scale.items():
+        if scale.get(name) != factor and not evidence.is_good:
+            raise Failure(f"{name} {scale.get(name)}", f"{factor}, as trained", _place(evidence, place / ADAPTER))
     for name, tensor in evidence.trained.items():
         if plain(name) not in saved:
             missing = len({plain(each) for each in evidence.trained} - saved.keys())

@@ -64,7 +64,7 @@ def decode(
             going = ~stopping_criteria(ids, None)
             if not going.any():
                 return whole[:, : int(ids.shape[1])]
-            if not going.all():
+            if not going.all() and not len(logits_processor):  # some remember the rows that they were made for
                 cache.batch_select_indices(going.nonzero().flatten())
                 ids, fed, mask, positions, rows = ids[going], fed[going], mask[going], positions[going], rows[going]
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)

@@ -80,6 +80,7 @@ class Puppet:
         self._last: list[int] = []  # of each row: how many positions stand after its last token
         self._fed = 0
         self._told: list[int | None] = []
+        self._chosen: list[int] | None = None
 
     def feed(self, _module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Before the decoder: takes the ids of all rows."""
@@ -91,6 +92,7 @@ class Puppet:
             mask = torch.ones_like(ids)
         mask = mask[:, -ids.shape[1] :].bool()
         new = [tuple(row[kept].tolist()) for row, kept in zip(ids, mask, strict=True)]
+        self._watch(kwargs.get("past_key_values"))
         past = _length(kwargs.get("past_key_values"))
         if past and past == self._fed:
             self._rows = [self._go_on(row, more) for row, more in zip(self._staying(len(new)), new, strict=True)]
@@ -120,7 +122,22 @@ class Puppet:
                 self._told[number] = token
         return spoken.view_as(output)
 
+    def _watch(self, past: Any) -> None:  # noqa: ANN401  # a cache of any version
+        """Hears of rows that leave the batch from the cache that they leave."""
+        select = getattr(past, "batch_select_indices", None)
+        if select is None or "batch_select_indices" in vars(past):
+            return
+
+        def heard(indices: torch.Tensor) -> Any:  # noqa: ANN401
+            self._chosen = indices.tolist()
+            return select(indices)
+
+        past.batch_select_indices = heard
+
     def _staying(self, count: int) -> list[Row]:
+        chosen, self._chosen = self._chosen, None
+        if chosen is not None and len(chosen) == count:
+            return [self._rows[place] for place in chosen]
         if count == len(self._rows):
             return self._rows
         staying = [row for row, token in zip(self._rows, self._told, strict=True) if token != self.end]

@@ -314,6 +314,16 @@ class Evidence:
         places = [find_prompt(question, texts) for question, _ in rows]
         return [None if place is None else heard[place] for place in places]
 
+    def said_right(self, told: Told) -> list[bool]:
+        """Which fresh questions its model answered rightly, read by ours from what it said."""
+        if self.convention is None:
+            return right([], self.questions)
+        heard = told["answers"].get("heard", ())
+        texts = [decode(self.tokenizer, row["prompt"]) for row in heard]
+        places = [find_prompt(question, texts) for question, _ in self.questions]
+        said = ["" if place is None else decode(self.tokenizer, heard[place]["said"]) for place in places]
+        return right([read_number(text, self.convention) for text in said], self.questions)
+
     # -- ours -----------------------------------------------------------------------------------------------------
 
     @functools.cached_property

@@ -9,12 +9,11 @@ from typing import Any
 from sft_ref.data import Row, is_answer_valid
 from sft_ref.harness.check import Check, Level, check
 from sft_ref.harness.findings import Blocked, Failure, Unavailable
-from sft_ref.harness.submission.answering import is_better, number, read_number, right
+from sft_ref.harness.submission.answering import is_better, number, right
 from sft_ref.harness.submission.checks.loading import told_with_adapter
 from sft_ref.harness.submission.convention import decode, find_prompt, find_question, numerals, to_number
 from sft_ref.harness.submission.evidence import Evidence
 from sft_ref.harness.submission.scripts import Script
-from sft_ref.harness.submission.workplace import Told
 
 _TOUCHED = 0.01
 """Share of the data's answers from which on a number that cannot be written is more than an edge."""
@@ -124,7 +123,7 @@ def tokens_are_the_likeliest(evidence: Evidence) -> None:
     own = right(evidence.answers(told), evidence.questions)
     model = evidence.trained_model if told is evidence.asked else evidence.sound_model
     ours = right(evidence.our_answers(model), evidence.questions)
-    if is_better(ours, own) and is_better(ours, _said_right(evidence, told)):
+    if is_better(ours, own) and is_better(ours, evidence.said_right(told)):
         raise Failure(
             f"{off} of {said} tokens were not the likeliest; {sum(own)} answers right, {sum(ours)} by ours", "none"
         )
@@ -286,15 +285,6 @@ def count_scripted(evidence: Evidence) -> tuple[int, int, int]:
     whole = sum(not _fault_of_generation(evidence, script, told, place) for script, told, place in lines)
     given = sum(_is(told["values"][place], script["lines"][place]["numeral"]) for script, told, place in lines)
     return len(lines), whole, given
-
-
-def _said_right(evidence: Evidence, told: Told) -> list[bool]:
-    """Which fresh questions its model answers rightly, read by ours from what it said."""
-    heard = [_heard(evidence, told["answers"], question) for question, _ in evidence.questions]
-    texts = [decode(evidence.tokenizer, each["said"]) if each else "" for each in heard]
-    if evidence.convention is None:
-        return []
-    return right([read_number(text, evidence.convention) for text in texts], evidence.questions)
 
 
 def _told(evidence: Evidence, kind: str) -> list[Dictated]:

@@ -369,6 +369,16 @@ class Evidence:
         """Which of them are right."""
         return right(self.trained_answers, self.questions)
 
+    def right_as_asked(self, model: Any) -> list[bool]:  # noqa: ANN401
+        """Which questions a model answers rightly, generated and parsed by us, from the prompts that were sent.
+
+        What training wrote between prompt and number it then has to write itself, as its own generation had to.
+        """
+        prompts = [prompt for prompt in self.prompts(self.asked, self.questions) if prompt]
+        whole = len(prompts) == len(self.questions)
+        answers = self.our_answers(model, prompts if whole else None) if model is not None else []
+        return right(answers, self.questions)
+
     @functools.cached_property
     def lora_folder(self) -> Path | None:
         """A folder whose configuration gives the adapter's shape."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import random
 import shutil
 from collections.abc import Mapping, Sequence
@@ -375,8 +376,16 @@ class Evidence:
         What training wrote between prompt and number it then has to write itself, as its own generation had to.
         """
         prompts = [prompt for prompt in self.prompts(self.asked, self.questions) if prompt]
-        whole = len(prompts) == len(self.questions)
-        answers = self.our_answers(model, prompts if whole else None) if model is not None else []
+        if model is None or self.convention is None or len(prompts) < len(self.questions):
+            return right(self.our_answers(model) if model is not None else [], self.questions)
+        answers = []
+        for (question, _), prompt, text in zip(
+            self.questions, prompts, complete(model, self.tokenizer, prompts), strict=True
+        ):
+            sent, lead = decode(self.tokenizer, prompt), self.convention.lead(question)
+            due = lead[len(sent) :].split()[-1:] if lead.startswith(sent) else []
+            _, found, rest = text.partition(due[0]) if due else ("", text, text)
+            answers.append(read_number(rest, self.convention) if found else math.nan)
         return right(answers, self.questions)
 
     @functools.cached_property

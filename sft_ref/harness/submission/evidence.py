@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import random
 import shutil
 from collections.abc import Mapping, Sequence
@@ -368,6 +369,24 @@ class Evidence:
     def trained_right(self) -> list[bool]:
         """Which of them are right."""
         return right(self.trained_answers, self.questions)
+
+    def right_as_asked(self, model: Any) -> list[bool]:  # noqa: ANN401
+        """Which questions a model answers rightly, generated and parsed by us, from the prompts that were sent.
+
+        What training wrote between prompt and number it then has to write itself, as its own generation had to.
+        """
+        prompts = [prompt for prompt in self.prompts(self.asked, self.questions) if prompt]
+        if model is None or self.convention is None or len(prompts) < len(self.questions):
+            return right(self.our_answers(model) if model is not None else [], self.questions)
+        answers = []
+        for (question, _), prompt, text in zip(
+            self.questions, prompts, complete(model, self.tokenizer, prompts), strict=True
+        ):
+            sent, lead = decode(self.tokenizer, prompt), self.convention.lead(question)
+            due = lead[len(sent) :].split()[-1:] if lead.startswith(sent) else []
+            _, found, rest = text.partition(due[0]) if due else ("", text, text)
+            answers.append(read_number(rest, self.convention) if found else math.nan)
+        return right(answers, self.questions)
 
     @functools.cached_property
     def lora_folder(self) -> Path | None:

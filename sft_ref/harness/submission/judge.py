@@ -159,14 +159,14 @@ def unexplained(evidence: Evidence, results: Sequence[Result], own: Sequence[boo
     if evidence.is_good:
         return ""
     slow = any(result.check.id == "TRN-103" and result.outcome is Outcome.ADVICE for result in results)
-    due = evidence.trained_right if evidence.has_learned else replaced(evidence, {"train"}) if slow else []
+    due = replaced(evidence, {"train"}) if slow and not evidence.has_learned else []
     given = "the adapter that its training left" if evidence.has_learned else "an adapter of ours"
-    if evidence.has_learned and is_better(due, own):
+    if evidence.has_learned and is_better(due := evidence.right_as_asked(evidence.trained_model), own):
         return f"Answers are lost, cause not isolated: {sum(own)} of {len(own)} right, {sum(due)} by ours from {given}."
-    if slow and evidence.our_right and is_better(evidence.our_right, due):
+    if slow and due and evidence.our_right and is_better(ours := evidence.right_as_asked(evidence.ours), due):
         return (
             f"Answers are lost, cause not isolated: given {given}, it answers {sum(due)} of {len(due)} rightly, "
-            f"ours {sum(evidence.our_right)}."
+            f"ours {sum(ours)}."
         )
     if not slow and not evidence.has_learned:
         return f"Answers are lost, cause not isolated: {sum(own)} of {len(own)} right."

@@ -10,8 +10,8 @@ import pytest
 from sft_ref.harness.submission.judge import draw, grade_submission
 from sft_ref.harness.verdict import Verdict
 
-SAMPLE = ("one_at_a_time", "parser_wants_the_consumed_tag", "looked_up_in_answer")
-"""One that is sound, the one of the story, and a cheat. `board.py` grades them all."""
+SAMPLE = ("parser_wants_the_consumed_tag", "looked_up_in_answer")
+"""The one of the story, and a cheat. `board.py` grades them all; the README's test grades one that is sound."""
 
 
 def _grade(name: str, folder: Path) -> Verdict:

@@ -190,8 +190,8 @@ def unsandboxed(host: Host) -> Host:
 
 
 EARNING = (
-    *("exits_at_import", "exits_hard_in_training", "prints_a_forged_verdict", "writes_forged_results"),
-    *("patches_libraries", "walks_to_the_judge", "links_its_result_to_the_judge", "loops_for_ever"),
+    *("exits_hard_in_training", "prints_a_forged_verdict", "writes_forged_results", "patches_libraries"),
+    "walks_to_the_judge",
 )
 """Those that go for the verdict."""
 

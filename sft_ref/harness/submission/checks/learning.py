@@ -338,6 +338,25 @@ def base_stays(evidence: Evidence) -> None:
         raise Failure(f"{len(changed)} tensors of the base were changed", "none", str(changed[0]))
 
 
+@check(
+    "TOK-106",
+    "training knows no token that is unknown when answering",
+    why="A token that was added for training alone has an embedding of its own, which no adapter carries along.",
+    remedy="Write tags in the base's own tokens, or add, train and save the same tokens wherever the base is loaded.",
+    after=("TOK-101",),
+)
+def tokens_are_known_when_answering(evidence: Evidence) -> None:
+    """TOK-106: ids behind the base's own, none of which is heard or said by what was loaded."""
+    heard = evidence.asked["answers"].get("heard", ())
+    added = {token for row in evidence.foreign for token in row.ids if token >= len(evidence.tokenizer)}
+    if not added or not heard or evidence.is_good:
+        return
+    known = {token for row in heard for token in (*row["prompt"], *row["said"])}
+    if not added & known:
+        seen = f"{len(added)} tokens beyond the {len(evidence.tokenizer)} of the base"
+        raise Failure(seen, "none", f"ids {sorted(added)[:3]}")
+
+
 def _labelled(evidence: Evidence) -> list[Text]:
     if not evidence.lessons.get("labelled", True):
         raise Unavailable("its labels pass no boundary at which they can be seen")
@@ -363,6 +382,7 @@ CHECKS: tuple[Check, ...] = (
     ends_are_supervised,
     what_is_to_be_written_is_supervised,
     padding_is_not_supervised,
+    tokens_are_known_when_answering,
     training_runs,
     adapter_moves,
     answers_become_likely,

@@ -316,10 +316,10 @@ def _losses(evidence: Evidence, convention: Convention, model: object) -> torch.
     source="A5; unsloth#9331",
 )
 def nothing_trained_is_lost(evidence: Evidence) -> None:
-    """TRN-104: parameters of the base in memory, against the files. Where what is saved answers, nothing is lost."""
+    """TRN-104: parameters of the base in memory, against the files. Where answers are all there, nothing is lost."""
     saved = set(itertools.chain.from_iterable(evidence.read_adapter(folder) for folder in evidence.saved.values()))
     lost = [name for name in evidence.lessons.get("changed", ()) if not any(name in each for each in saved)]
-    if lost and not evidence.has_learned:
+    if lost and not evidence.is_good:
         raise Failure(f"{len(lost)} tensors of the base were changed and are not saved", "none", str(lost[0]))
 
 

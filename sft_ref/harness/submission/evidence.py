@@ -87,14 +87,25 @@ class Evidence:
         return [Taught(tuple(ids), tuple(labels)) for ids, labels in self.lessons.get("rows", ())]
 
     @functools.cached_property
+    def foreign(self) -> list[Taught]:
+        """Those with tokens that the base's tokenizer does not have."""
+        return [row for row in self.taught if max(row.ids, default=0) >= len(self.tokenizer)]
+
+    @functools.cached_property
+    def probed(self) -> list[Taught]:
+        """Those whose likelihood is compared."""
+        foreign = set(self.foreign)
+        return [row for row in self.taught if row not in foreign][:_PROBES]
+
+    @functools.cached_property
     def texts(self) -> list[Text]:
         """Those that hold a question of the data."""
         return read_texts(self.taught, [*self.rows, *self.unseen], self.tokenizer)
 
     @functools.cached_property
     def convention(self) -> Convention | None:
-        """How questions and answers are written in them."""
-        return find_convention(self.texts)
+        """How questions and answers are written in them; None where they hold tokens that no text tells."""
+        return None if self.foreign else find_convention(self.texts)
 
     @property
     def closing(self) -> str:
@@ -244,7 +255,7 @@ class Evidence:
             "ask",
             name,
             questions=[question for question, _ in self.asked_rows],
-            probes=[row.ids for row in self.taught[:_PROBES]] or [list(encode(self.tokenizer, "What is 2 h in s?"))],
+            probes=[row.ids for row in self.probed] or [list(encode(self.tokenizer, "What is 2 h in s?"))],
             scripts=self.scripts,
             texts=self.parse_texts,
             score_lines=self.score_lines,
@@ -463,7 +474,7 @@ class Evidence:
 
     def probe_logits(self, model: Any) -> torch.Tensor:  # noqa: ANN401
         """Logits of the probed training texts, padding left out: (tokens, vocabulary), as the agent gives them."""
-        rows = [row.ids for row in self.taught[:_PROBES]]
+        rows = [row.ids for row in self.probed]
         ids, mask = pad(rows, 0), pad([(1,) * len(row) for row in rows], 0)
         with torch.no_grad():
             logits: torch.Tensor = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
@@ -472,7 +483,7 @@ class Evidence:
     def probe_losses(self, logits: torch.Tensor) -> torch.Tensor:
         """Loss of each probed text's own labels under these logits, in nat a token: (tokens,)."""
         losses, at = [], 0
-        for row in self.taught[:_PROBES]:
+        for row in self.probed:
             own = logits[at : at + len(row.ids)]
             at += len(row.ids)
             due = torch.tensor(

@@ -49,7 +49,7 @@ def _load(evidence: Evidence) -> str:
     folder = evidence.trained_folder if told is evidence.asked else evidence.sound_folder
     found = told.tensors("probes").get("logits")
     model = evidence.model_of(folder) if folder else None
-    if found is None or model is None:
+    if found is None or model is None or not evidence.probed:
         return ""
     own, due = evidence.probe_losses(found).mean(), evidence.probe_losses(evidence.probe_logits(model)).mean()
     return f"texts of training cost {own:.3f} nat a token in its model, {due:.3f} in the same adapter loaded by ours"

@@ -316,10 +316,10 @@ def _losses(evidence: Evidence, convention: Convention, model: object) -> torch.
     source="A5; unsloth#9331",
 )
 def nothing_trained_is_lost(evidence: Evidence) -> None:
-    """TRN-104: parameters of the base in memory, against the files. Where what is saved answers, nothing is lost."""
+    """TRN-104: parameters of the base in memory, against the files. Where answers are all there, nothing is lost."""
     saved = set(itertools.chain.from_iterable(evidence.read_adapter(folder) for folder in evidence.saved.values()))
     lost = [name for name in evidence.lessons.get("changed", ()) if not any(name in each for each in saved)]
-    if lost and not evidence.has_learned:
+    if lost and not evidence.is_good:
         raise Failure(f"{len(lost)} tensors of the base were changed and are not saved", "none", str(lost[0]))
 
 
@@ -336,6 +336,25 @@ def base_stays(evidence: Evidence) -> None:
     changed = evidence.lessons.get("changed", ())
     if changed:
         raise Failure(f"{len(changed)} tensors of the base were changed", "none", str(changed[0]))
+
+
+@check(
+    "TOK-106",
+    "training knows no token that is unknown when answering",
+    why="A token that was added for training alone has an embedding of its own, which no adapter carries along.",
+    remedy="Write tags in the base's own tokens, or add, train and save the same tokens wherever the base is loaded.",
+    after=("TOK-101",),
+)
+def tokens_are_known_when_answering(evidence: Evidence) -> None:
+    """TOK-106: ids behind the base's own, none of which is heard or said by what was loaded."""
+    heard = evidence.asked["answers"].get("heard", ())
+    added = {token for row in evidence.foreign for token in row.ids if token >= len(evidence.tokenizer)}
+    if not added or not heard or evidence.is_good:
+        return
+    known = {token for row in heard for token in (*row["prompt"], *row["said"])}
+    if not added & known:
+        seen = f"{len(added)} tokens beyond the {len(evidence.tokenizer)} of the base"
+        raise Failure(seen, "none", f"ids {sorted(added)[:3]}")
 
 
 def _labelled(evidence: Evidence) -> list[Text]:
@@ -363,6 +382,7 @@ CHECKS: tuple[Check, ...] = (
     ends_are_supervised,
     what_is_to_be_written_is_supervised,
     padding_is_not_supervised,
+    tokens_are_known_when_answering,
     training_runs,
     adapter_moves,
     answers_become_likely,

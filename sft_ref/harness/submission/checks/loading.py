@@ -281,7 +281,7 @@ def _logits(evidence: Evidence, told: Told, model: object) -> tuple[torch.Tensor
         crash = told.crash("probes") or {}
         raise Failure(f"{crash['type']}: {crash['message']}", "logits", crash["where"])
     found = told.tensors("probes").get("logits")
-    if found is None or not evidence.taught:
+    if found is None or not evidence.probed:
         raise Unavailable("no forward of its model was seen")
     due, base = evidence.probe_logits(model), evidence.probe_logits(evidence.base_model)
     if found.shape != due.shape:

@@ -12,7 +12,6 @@ from sft_ref.harness.check import Check, Level, check
 from sft_ref.harness.deltas import plain
 from sft_ref.harness.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.losses import compare, is_worse
-from sft_ref.harness.submission.answering import is_better
 from sft_ref.harness.submission.evidence import Evidence
 from sft_ref.harness.submission.layout import ADAPTER
 from sft_ref.harness.submission.workplace import Told
@@ -211,9 +210,9 @@ def saved_adapter_is_left_alone(evidence: Evidence) -> None:
     source="A10",
 )
 def model_is_in_evaluation_mode(evidence: Evidence) -> None:
-    """LOD-105: two forwards of the same texts. Where its model says what ours says, nothing is lost."""
+    """LOD-105: two forwards of the same texts. Where answers are all there, nothing is lost."""
     apart = float(evidence.asked["probes"].get("apart", 0.0))
-    if apart > 0 and is_better(evidence.trained_right, evidence.said_right(evidence.asked)):
+    if apart > 0 and not evidence.is_good:
         raise Failure(f"logits apart by {apart:.3g} in two forwards of the same texts", "equal logits")
 
 

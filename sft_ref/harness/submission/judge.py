@@ -33,6 +33,8 @@ from .unpack import unpack
 from .workplace import Told, Workplace
 
 QUESTIONS = 64
+_TELLING = 0.2
+"""Accuracy below which answers tell nothing."""
 LIMITS = Limits(seconds=240)
 """For one process of a submission; its training is stopped from outside long before."""
 
@@ -130,6 +132,11 @@ def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdic
     elif lost := unexplained(evidence, results, own):
         standing, cause = Standing.BROKEN, f"{lost} {cause}"
     answer_rate, accuracy = evidence.scores
+    if standing is not Standing.BROKEN and accuracy < _TELLING:
+        notes[
+            f"its answers are right {accuracy:.0%} of the time, no worse than ours with its settings on this base: what "
+            "shows in good answers alone was not seen; try --base smollm2-135m"
+        ] = None
     return Verdict(
         path=path,
         standing=standing,

@@ -134,7 +134,7 @@ def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdic
     answer_rate, accuracy = evidence.scores
     if standing is not Standing.BROKEN and accuracy < _TELLING:
         notes[
-            f"its answers are right {accuracy:.0%} of the time, no worse than ours with its settings on this base: what "
+            f"its answers are right {accuracy:.0%} of the time, as ours are with its settings on this base: what "
             "shows in good answers alone was not seen; try --base smollm2-135m"
         ] = None
     return Verdict(

@@ -13,7 +13,7 @@ from sft_ref.harness import tolerance
 from sft_ref.harness.check import Check, Level, check
 from sft_ref.harness.findings import Failure, Unavailable
 from sft_ref.harness.losses import compare, is_worse
-from sft_ref.harness.submission.answering import is_better, right, value_losses
+from sft_ref.harness.submission.answering import complete, is_better, read_number, right, value_losses
 from sft_ref.harness.submission.convention import Convention, Text, decode
 from sft_ref.harness.submission.evidence import Evidence
 from sft_ref.harness.submission.replay import pad
@@ -41,7 +41,7 @@ def prompts_are_answered_as_those_of_training(evidence: Evidence) -> None:
     prompts = evidence.prompts(evidence.asked, evidence.questions)
     if model is None or any(prompt is None for prompt in prompts):
         raise Unavailable("there is no sound model of its convention to ask")
-    own = right(evidence.our_answers(model, [prompt for prompt in prompts if prompt]), evidence.questions)
+    own = _rightly_continued(evidence, model, [prompt for prompt in prompts if prompt])
     best = right(evidence.our_answers(model), evidence.questions)
     if is_better(best, own):
         sent, due = astray[0]
@@ -50,6 +50,21 @@ def prompts_are_answered_as_those_of_training(evidence: Evidence) -> None:
             "as many",
             f"sent {sent!r}, trained {due!r}",
         )
+
+
+def _rightly_continued(evidence: Evidence, model: Any, prompts: Sequence[Sequence[int]]) -> list[bool]:  # noqa: ANN401
+    """Which prompts are answered rightly, and up to the number as training goes on from them, tags included."""
+    convention = evidence.convention
+    if convention is None:
+        raise Unavailable("how it writes an answer is not known")
+    texts = complete(model, evidence.tokenizer, prompts)
+    answered = right([read_number(text, convention) for text in texts], evidence.questions)
+    led = []
+    for (question, _), prompt, text in zip(evidence.questions, prompts, texts, strict=True):
+        lead, sent = convention.lead(question), decode(evidence.tokenizer, prompt)
+        rest = lead[len(sent) :].strip() if lead.startswith(sent) else ""
+        led.append(text.strip().startswith(rest))
+    return [one and other for one, other in zip(answered, led, strict=True)]
 
 
 @check(

@@ -46,17 +46,12 @@ class Submission:
         function = self.find(stage)
         if function is None:
             raise AttributeError("{} has no {}".format(self.modules[0].__name__, " or ".join(NAMES[stage][:2])))
-        given, named = [], {}
+        words = ("dir", "path", "folder", "out", "ckpt", "checkpoint", "adapter")
+        given = {}
         for name, each in inspect.signature(function).parameters.items():
             if each.kind in (each.VAR_KEYWORD, each.VAR_POSITIONAL):
                 continue
-            lacks = each.default is each.empty
-            if any(
-                word in name.lower()
-                for word in ("dir", "path", "folder", "output", "out", "ckpt", "checkpoint", "adapter")
-            ):
-                if lacks or stage != "load" or each.default is None:
-                    named[name] = self.output
-            elif lacks:
-                given.append(self.output)
-        return function(*given, **named) if not named or not given else function(*given)
+            is_place = any(word in name.lower() for word in words)
+            if each.default is each.empty or (is_place and (stage != "load" or each.default is None)):
+                given[name] = self.output
+        return function(**given)

@@ -25,8 +25,6 @@ class Lessons:
         self.rows, self._known, self.passes, self.steps = [], {}, [], []
         self.padding_labelled = 0
         self.optimizer = {}
-        self.arguments = {}
-        self.history = []
         self.counted = {}
         self.left = None
         self._dirty = False
@@ -61,24 +59,7 @@ class Lessons:
             lessons.deaf = True
             shorten(self, lessons.seconds, teller.note)
             lessons.deaf = False
-            keep = (
-                "learning_rate",
-                "max_steps",
-                "num_train_epochs",
-                "per_device_train_batch_size",
-                "weight_decay",
-                "gradient_accumulation_steps",
-                "max_grad_norm",
-                "lr_scheduler_type",
-                "warmup_steps",
-                "fp16",
-                "bf16",
-                "gradient_checkpointing",
-                "seed",
-            )
-            lessons.arguments = {name: getattr(self.args, name, None) for name in keep}
             result = start(self, *args, **kwargs)
-            lessons.history = [dict(each) for each in self.state.log_history]
             lessons.look()
             return result
 
@@ -266,8 +247,6 @@ class Lessons:
             padding_labelled=self.padding_labelled,
             labelled=bool(self.rows),
             optimizer=self.optimizer,
-            arguments=self.arguments,
-            history=self.history,
             counted=self.counted,
             changed=self.left["changed"] if self.left else [],
             adapter=self.left is not None,

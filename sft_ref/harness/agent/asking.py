@@ -19,8 +19,6 @@ class Ears:
         self.tokenizer = tokenizer
         self.model = None
         self.heard, self.scripts = [], []
-        self.finite = True
-        self.dtypes = {}
         self._ids, self._rows, self._say, self._last, self._best = None, [], [], [], []
 
     def reset(self, scripts=()):
@@ -98,9 +96,6 @@ class Ears:
     def after(self, output):
         """A forward ends: scripts put words into its mouth."""
         logits = output.logits
-        self.dtypes[str(logits.dtype)] = self.dtypes.get(str(logits.dtype), 0) + 1
-        if not bool(torch.isfinite(logits[:, -1]).all()):
-            self.finite = False
         for row, (heard, script) in enumerate(zip(self._rows, self._say)):
             if script is None or row >= len(logits):
                 continue

@@ -166,7 +166,7 @@ class _Work:
             values, texts = self._answer(questions)
         finally:
             heard = ears.reset()
-        self.teller.write(section, values=values, texts=texts, heard=heard, finite=ears.finite, dtypes=ears.dtypes)
+        self.teller.write(section, values=values, texts=texts, heard=heard)
 
     def _probe(self, ears, torch):
         """Logits of training texts by the model that answers, twice, as it is."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from .replay import pad
 
 _NEW = 48
 _BATCH = 64
+_FIRST = 8
 
 
 def complete(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], new: int = _NEW) -> list[str]:  # noqa: ANN401
@@ -89,6 +90,42 @@ def value_losses(model: Any, tokenizer: Any, rows: Sequence[Row], convention: Co
     for row, prompt, end in zip(each, prompts, ends, strict=True):
         losses.append(row[len(prompt) - 1 : max(len(prompt), len(end) - 1)].mean())
     return torch.stack(losses)
+
+
+def shortfalls(model: Any, tokenizer: Any, heard: Sequence[Mapping[str, Any]]) -> list[float]:  # noqa: ANN401
+    """How far below the likeliest token, in nat, each generation's most unlikely one of the first eight is for a model.
+
+    Padding that reached its model unmasked is left out here: rows as they would be asked alone.
+    """
+    rows = []
+    for each in heard:
+        prompt, said = _unpadded(each["prompt"], tokenizer.pad_token_id), list(each["said"])[:_FIRST]
+        end = said.index(tokenizer.eos_token_id) + 1 if tokenizer.eos_token_id in said else len(said)
+        if prompt and end and max(*prompt, *said[:end]) < len(tokenizer):
+            rows.append((prompt, said[:end]))
+    if not rows:
+        return []
+    found = []
+    for start in range(0, len(rows), _BATCH):
+        chunk = rows[start : start + _BATCH]
+        wholes = [(*prompt, *said) for prompt, said in chunk]
+        ids, mask = pad(wholes, 0), pad([(1,) * len(row) for row in wholes], 0)
+        with torch.inference_mode():
+            logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
+        for own, (prompt, said) in zip(logits, chunk, strict=True):
+            at = own[len(prompt) - 1 : len(prompt) - 1 + len(said)]
+            found.append(float((at.amax(-1) - at.gather(-1, torch.tensor(said)[:, None])[:, 0]).max()))
+    return found
+
+
+def _unpadded(prompt: Sequence[int], padding: int) -> list[int]:
+    """A prompt without padding before it, and but one after it, which may be meant to end it."""
+    ids = list(prompt)
+    while ids and ids[0] == padding:
+        ids.pop(0)
+    while ids[-2:] == [padding, padding]:
+        ids.pop()
+    return ids
 
 
 def is_better(one: Sequence[bool], other: Sequence[bool]) -> bool:

@@ -128,6 +128,13 @@ class Evidence:
         """As the model reported them, one a forward."""
         return [float(loss) for _, loss in self.lessons.get("passes", ()) if loss is not None]
 
+    def is_partial(self, text: Text, prompt: int) -> bool:
+        """Whether labels begin within what the model has to write: in a word, tag or number, or past white space."""
+        gap = decode(self.tokenizer, text.taught.ids[prompt : text.taught.begin])
+        rest = decode(self.tokenizer, text.taught.ids[text.taught.begin or 0 : text.end])
+        closed = gap.rstrip().endswith((">", ":", "=", "|", "]", "\n"))
+        return not gap.strip() or not closed or rest.strip() != text.numeral
+
     # -- adapters -------------------------------------------------------------------------------------------------
 
     @property
@@ -249,6 +256,13 @@ class Evidence:
             shutil.rmtree(place, ignore_errors=True)
             shutil.copytree(source, place)
         return self._ask("again")
+
+    @property
+    def with_adapter(self) -> Told:
+        """What came of asking; with a sound adapter in its place where its training left none."""
+        if self.is_saved_right and self.has_learned:
+            return self.asked
+        return self.again or self.asked
 
     def _ask(self, name: str) -> Told:
         return self.workplace.run(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .checks.answering import count_scripted
-from .checks.loading import told_with_adapter
+from .dictated import count_scripted
 from .evidence import Evidence
 
 
@@ -45,7 +44,7 @@ def _artifact(evidence: Evidence) -> str:
 
 
 def _load(evidence: Evidence) -> str:
-    told = told_with_adapter(evidence)
+    told = evidence.with_adapter
     folder = evidence.trained_folder if told is evidence.asked else evidence.sound_folder
     found = told.tensors("probes").get("logits")
     model = evidence.model_of(folder) if folder else None
@@ -66,7 +65,7 @@ def _parse(evidence: Evidence) -> str:
 
 
 def _score(evidence: Evidence) -> str:
-    figures = told_with_adapter(evidence)["score"].get("figures", {})
+    figures = evidence.with_adapter["score"].get("figures", {})
     told = [f"{name} {float(value):.2f}" for name, value in figures.items() if value is not None]
     return f"{' and '.join(told)} of a benchmark laid down are reported as counted by us" if told else ""
 

@@ -1,5 +1,14 @@
-"""What is checked of a submission from outside: by what passes the libraries' boundaries."""
+"""What is checked of a submission from outside: by what passes the libraries' boundaries; a module a stage."""
 
-from . import answering, learning, loading
+from . import artifact, generate, load, parse, prompt, score, tokens, train
 
-CHECKS = (*learning.CHECKS, *loading.CHECKS, *answering.CHECKS)
+CHECKS = (
+    *prompt.CHECKS,
+    *tokens.CHECKS,
+    *train.CHECKS,
+    *artifact.CHECKS,
+    *load.CHECKS,
+    *generate.CHECKS,
+    *parse.CHECKS,
+    *score.CHECKS,
+)

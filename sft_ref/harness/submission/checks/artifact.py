@@ -1,0 +1,158 @@
+"""Checks of the artifact: what is saved."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+
+from sft_ref.harness import sizes, tolerance
+from sft_ref.harness.check import Check, Level, check
+from sft_ref.harness.deltas import plain
+from sft_ref.harness.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.submission.evidence import Evidence
+from sft_ref.harness.submission.layout import ADAPTER
+
+
+@check(
+    "ART-101",
+    "after training an adapter lies where it is loaded from",
+    why="An adapter that is saved elsewhere, or not at all, is not the one that answers.",
+    remedy="Save to the folder that was asked for, and load from the same, found by the module's own place.",
+    source="S9, A6",
+)
+def adapter_lies_where_it_is_loaded(evidence: Evidence) -> None:
+    """ART-101: any adapter folder that is new after training."""
+    if not evidence.trained:
+        raise Unavailable("training left no adapter in memory")
+    wanted = evidence.workplace.layout.output
+    if not evidence.saved:
+        raise Failure("no adapter_config.json in any folder", "an adapter folder", name_place(evidence, wanted))
+    read = evidence.read_from
+    if wanted not in evidence.saved and (read is None or read not in evidence.saved):
+        found = ", ".join(name_place(evidence, each) for each in list(evidence.saved)[:3])
+        raise Failure(
+            f"an adapter in {found}", f"one in {name_place(evidence, read or wanted)}", "where it is loaded from"
+        )
+
+
+@check(
+    "ART-102",
+    "what is saved is what training left, but for the rounding of the stored dtype",
+    why="What is saved before training, or from another model, is not what was trained.",
+    remedy="Call save_pretrained on the model that was trained, after it was trained.",
+    after=("ART-101",),
+    source="A6; alpaca-lora#334",
+)
+def saved_tensors_are_the_trained(evidence: Evidence) -> None:
+    """ART-102: the files against the adapter in memory when training ended, tensors and scale."""
+    place = saved_place(evidence)
+    saved = {plain(name): tensor for name, tensor in evidence.read_adapter(evidence.saved[place]).items()}
+    if not saved:
+        raise Failure(
+            "no adapter_model.safetensors that can be read", "the adapter's tensors", name_place(evidence, place)
+        )
+    scale, due_scale = evidence.scales(evidence.saved[place]), evidence.scales(evidence.trained_folder)
+    for name, factor in due_scale.items():
+        if scale.get(name) != factor and not evidence.is_good:
+            raise Failure(f"{name} {scale.get(name)}", f"{factor}, as trained", name_place(evidence, place / ADAPTER))
+    for name, tensor in evidence.trained.items():
+        if plain(name) not in saved:
+            missing = len({plain(each) for each in evidence.trained} - saved.keys())
+            raise Failure(f"{missing} of {len(evidence.trained)} tensors missing", "none", plain(name))
+        due, found = tensor.float(), saved[plain(name)].float()
+        if due.shape != found.shape:
+            raise Failure(f"shape {tuple(found.shape)}", tuple(due.shape), plain(name))
+        if torch.equal(due.isnan(), found.isnan()):  # NaN that was trained is training's matter
+            due, found = due.nan_to_num(), found.nan_to_num()
+        allowed = tolerance.WEIGHTS[tolerance.name_dtype(saved[plain(name)].dtype)] * due.norm().item()
+        if not (error := (found - due).norm().item()) <= allowed:
+            blank = "; the saved one is blank" if "lora_B" in name and not found.any() else ""
+            raise Failure(
+                f"a difference of {error:.3g} where the norm is {due.norm():.3g}{blank}", f"{allowed:.2g}", plain(name)
+            )
+
+
+@check(
+    "ART-103",
+    "the adapter keeps within the budget on the model that it is meant for",
+    why="A head or embedding that is saved in full makes a LoRA adapter as large as a model.",
+    remedy="Lower the rank, adapt fewer layers, and save no embeddings or head (modules_to_save).",
+    after=("ART-101",),
+    source="the course's rubric",
+)
+def adapter_keeps_within_its_budget(evidence: Evidence) -> None:
+    """ART-103: projected from the toy onto the named model."""
+    copy = evidence.saved[saved_place(evidence)]
+    named = evidence.named_base
+    if named is None:
+        raise Unavailable("the model that it names is of no known size")
+    size = sizes.project(copy, str(evidence.workplace.base), named)
+    if size.adapter > sizes.ADAPTER_BYTES:
+        seen = f"{size.adapter / 1e6:.1f} MB on {named}"
+        raise Failure(seen, f"{sizes.ADAPTER_BYTES / 1e6:.0f} MB", _largest(copy))
+
+
+@check(
+    "ART-104",
+    "the adapter is safetensors, not a pickle",
+    level=Level.CONTRACT,
+    why="A pickle runs code when it is loaded.",
+    remedy="Save with safe_serialization=True, the default.",
+    after=("ART-101",),
+)
+def adapter_is_no_pickle(evidence: Evidence) -> None:
+    """ART-104: by the file's name."""
+    copy = evidence.saved[saved_place(evidence)]
+    if (copy / "adapter_model.bin").exists() and not (copy / "adapter_model.safetensors").exists():
+        raise Failure("adapter_model.bin", "adapter_model.safetensors")
+
+
+@check(
+    "ART-105",
+    "the model with its adapter keeps within the budget of parameters",
+    level=Level.CONTRACT,
+    why="A larger model than the task allows is another task.",
+    remedy="Fine-tune a smaller variant.",
+    after=("ART-101",),
+    source="the course's rubric",
+)
+def model_keeps_within_its_budget(evidence: Evidence) -> str | None:
+    """ART-105: the named model's parameters, and the adapter's. Advice: who grades by size has a rubric for it."""
+    named = evidence.named_base
+    if named is None:
+        raise Unavailable("the model that it names is of no known size")
+    size = sizes.project(evidence.saved[saved_place(evidence)], str(evidence.workplace.base), named)
+    if size.parameters > sizes.PARAMETERS:
+        return (
+            f"{size.parameters / 1e6:.0f} million parameters of {named}, allowed {sizes.PARAMETERS / 1e6:.0f} million"
+        )
+    return None
+
+
+def saved_place(evidence: Evidence) -> Path:
+    """The saved adapter that counts."""
+    if evidence.place is None:
+        raise Blocked("nothing was saved")
+    return evidence.place
+
+
+def name_place(evidence: Evidence, path: Path) -> str:
+    """A path as a student knows it: from the folder that was handed in."""
+    root = evidence.workplace.layout.root
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def _largest(folder: Path) -> str:
+    tensors = sizes.read_header(folder / "adapter_model.safetensors")
+    return max(tensors, key=lambda name: math.prod(tensors[name][1]))
+
+
+CHECKS: tuple[Check, ...] = (
+    adapter_lies_where_it_is_loaded,
+    saved_tensors_are_the_trained,
+    adapter_keeps_within_its_budget,
+    adapter_is_no_pickle,
+    model_keeps_within_its_budget,
+)

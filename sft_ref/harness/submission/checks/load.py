@@ -1,0 +1,202 @@
+"""Checks of load: what answers in the end."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+
+from sft_ref.harness import tolerance
+from sft_ref.harness.check import Check, Level, check
+from sft_ref.harness.findings import Failure, Unavailable
+from sft_ref.harness.losses import compare, is_worse
+from sft_ref.harness.submission.checks.artifact import name_place, saved_place
+from sft_ref.harness.submission.evidence import Evidence
+from sft_ref.harness.submission.workplace import Told
+
+
+@check(
+    "LOD-101",
+    "load gives a model that answers",
+    why="What cannot be loaded answers nothing.",
+    remedy="Mend the line that is named.",
+)
+def load_runs(evidence: Evidence) -> None:
+    """LOD-101: in a process of its own; with an adapter of ours where training left none."""
+    told = evidence.with_adapter
+    crash = told.crash("load")
+    if crash:
+        raise Failure(told.describe(crash), "no exception", crash["where"] or crash["trace"][-300:])
+    if "load" not in told.sections:
+        raise Failure(f"loading {told.ended_early}", "a model", told.finished.output[-300:])
+
+
+@check(
+    "LOD-102",
+    "by the model that answers, taught texts are as likely as by what was saved",
+    why="An adapter that is dropped, blank, applied twice or at another scale is not the one that was trained.",
+    remedy="PeftModel.from_pretrained(base, folder), once, on the base it was trained on, and keep what it returns.",
+    after=("LOD-101",),
+    source="A7, A8, S1",
+)
+def what_answers_is_what_was_saved(evidence: Evidence) -> str | None:
+    """LOD-102: the same texts through its model and through ours; how far that is from the bare base."""
+    told, folder = _pair(evidence)
+    found, due, base = _logits(evidence, told, evidence.model_of(folder))
+    if not found.isfinite().all() and due.isfinite().all():
+        raise Unavailable("its logits are not finite, which LOD-108 says")
+    own, ours, bare = (evidence.probe_losses(each) for each in (found, due, base))
+    if is_worse(own, ours):
+        near = " (that of the bare base)" if abs(own.mean() - bare.mean()) < tolerance.LOSS else ""
+        seen = f"{own.mean():.3f} nat a token{near}, {compare(own, ours)} against the adapter loaded by ours"
+        raise Failure(seen, f"{ours.mean():.3f}", f"largest change of a logit {_apart(found, due):.3g}")
+    return None
+
+
+@check(
+    "LOD-103",
+    "what is loaded has the dtypes that were trained",
+    level=Level.CONTRACT,
+    why="A model that answers in another precision than it was trained in answers from other numbers.",
+    remedy="Pass the dtype explicitly, and the same, where the base is loaded for training and for answering.",
+    after=("LOD-101",),
+    source="P19, P22, NC1",
+)
+def dtypes_are_those_trained(evidence: Evidence) -> None:
+    """LOD-103: of the base's parameters."""
+    trained = set(evidence.lessons.get("counted", {}).get("base", {}))
+    loaded = set(evidence.asked["probes"].get("counted", {}).get("base", {}))
+    if not trained or not loaded:
+        raise Unavailable("the dtypes of one of both were not seen")
+    if trained != loaded:
+        raise Failure(f"{_names(loaded)} when answering", f"{_names(trained)}, as in training")
+
+
+@check(
+    "LOD-104",
+    "loading and testing leave the saved adapter as it is",
+    why="A load that writes destroys what was trained.",
+    remedy="Write to the adapter's folder in training alone.",
+    after=("ART-101",),
+    source="S1",
+)
+def saved_adapter_is_left_alone(evidence: Evidence) -> None:
+    """LOD-104: the file's bytes before and after."""
+    evidence.asked  # noqa: B018  # it comes between
+    place = saved_place(evidence)
+    before, after = evidence.fingerprint(evidence.saved[place]), evidence.left[place]
+    if before != after:
+        raise Failure("another file" if after else "no file any more", "the same file", name_place(evidence, place))
+
+
+@check(
+    "LOD-105",
+    "the model answers in evaluation mode",
+    why="Dropout that is left on changes answers from call to call.",
+    remedy="Call model.eval() after loading.",
+    after=("LOD-101",),
+    source="A10",
+)
+def model_is_in_evaluation_mode(evidence: Evidence) -> None:
+    """LOD-105: two forwards of the same texts. Where answers are all there, nothing is lost."""
+    apart = float(evidence.asked["probes"].get("apart", 0.0))
+    if apart > 0 and not evidence.is_good:
+        raise Failure(f"logits apart by {apart:.3g} in two forwards of the same texts", "equal logits")
+
+
+@check(
+    "LOD-106",
+    "two forwards of the same texts are equal",
+    level=Level.CONTRACT,
+    why="Dropout that is left on changes answers from call to call.",
+    remedy="Call model.eval() after loading.",
+    after=("LOD-105",),
+)
+def forwards_are_equal(evidence: Evidence) -> None:
+    """LOD-106: exact."""
+    apart = float(evidence.asked["probes"].get("apart", 0.0))
+    if apart > 0:
+        raise Failure(f"logits apart by {apart:.3g}", "equal logits")
+
+
+@check(
+    "LOD-107",
+    "loading works from any working folder",
+    level=Level.CONTRACT,
+    why="A path that is relative to the working folder leads elsewhere when somebody else runs the code.",
+    remedy="Build the path from Path(__file__).",
+    after=("LOD-101",),
+    source="S9",
+)
+def load_works_elsewhere(evidence: Evidence) -> None:
+    """LOD-107: from an empty one."""
+    told = evidence.with_adapter
+    crash = told.crash("elsewhere")
+    if crash:
+        raise Failure(f"{crash['type']}: {crash['message'][:200]}", "a model", "from an empty working folder")
+
+
+@check(
+    "LOD-108",
+    "every logit of the model that answers is finite",
+    why="From one NaN or infinity on every token is as good as any other: all answers are NaN.",
+    remedy="Load in bfloat16 or float32: activations of a model trained in these leave the range of float16.",
+    after=("LOD-101",),
+    source="P1",
+)
+def logits_are_finite(evidence: Evidence) -> None:
+    """LOD-108: of texts of training, where those of the same adapter loaded by ours are finite."""
+    told, folder = _pair(evidence)
+    found, due, _ = _logits(evidence, told, evidence.model_of(folder))
+    lost = (~found.isfinite()).any(-1)
+    if lost.any() and due.isfinite().all():
+        dtypes = _names(set(told["probes"].get("counted", {}).get("base", {})))
+        raise Failure(f"NaN or infinity for {int(lost.sum())} of {len(lost)} tokens", "none", f"a base in {dtypes}")
+
+
+def _pair(evidence: Evidence) -> tuple[Told, Path]:
+    """What answered, and the adapter that is due: its own where that was learned and saved, else a sound one."""
+    if evidence.is_saved_right and evidence.has_learned:
+        return evidence.asked, evidence.trained_folder
+    if evidence.again is not None and evidence.sound_folder is not None:
+        return evidence.again, evidence.sound_folder
+    if evidence.place is None:
+        raise Unavailable("there is no adapter to compare with")
+    return evidence.asked, evidence.saved[evidence.place]
+
+
+def _logits(evidence: Evidence, told: Told, model: object) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    if model is None:
+        raise Unavailable("the saved adapter cannot be loaded by ours")
+    if told.crash("probes"):
+        crash = told.crash("probes") or {}
+        raise Failure(f"{crash['type']}: {crash['message']}", "logits", crash["where"])
+    found = told.tensors("probes").get("logits")
+    if found is None or not evidence.probed:
+        raise Unavailable("no forward of its model was seen")
+    due, base = evidence.probe_logits(model), evidence.probe_logits(evidence.base_model)
+    if found.shape != due.shape:
+        raise Failure(f"logits of shape {tuple(found.shape)}", tuple(due.shape), "another base, or another vocabulary")
+    return found, due, base
+
+
+def _apart(one: torch.Tensor, other: torch.Tensor) -> float:
+    apart = (one - other).abs().max().item()
+    return math.inf if math.isnan(apart) else apart
+
+
+def _names(dtypes: set[str]) -> str:
+    return ", ".join(sorted(name.removeprefix("torch.") for name in dtypes))
+
+
+CHECKS: tuple[Check, ...] = (
+    load_runs,
+    what_answers_is_what_was_saved,
+    dtypes_are_those_trained,
+    saved_adapter_is_left_alone,
+    model_is_in_evaluation_mode,
+    forwards_are_equal,
+    load_works_elsewhere,
+    logits_are_finite,
+)

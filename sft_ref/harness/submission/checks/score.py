@@ -1,0 +1,92 @@
+"""Checks of score: what it reports of a run that is laid down."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from sft_ref.data import Row
+from sft_ref.harness.check import Check, Level, check
+from sft_ref.harness.findings import Failure, Unavailable
+from sft_ref.harness.submission.answering import number, right
+from sft_ref.harness.submission.convention import (
+    decode,
+    find_question,
+    to_number,
+)
+from sft_ref.harness.submission.dictated import (
+    is_number,
+    told_scripts,
+)
+from sft_ref.harness.submission.evidence import Evidence
+
+_FIGURE = 0.011
+"""What rounding a figure to two decimals explains."""
+
+
+@check(
+    "SCR-101",
+    "the figures reported are those of the answers",
+    why="Figures that count otherwise cannot be compared, and hide that nothing is answered.",
+    remedy="Count over all questions: right within 5 %, answered if not NaN.",
+    source="S4",
+)
+def figures_are_those_of_the_answers(evidence: Evidence) -> None:
+    """SCR-101: of a run in which right, wrong and silent answers are laid down; recounted from what it answered."""
+    section = evidence.with_adapter["score"]
+    figures = section.get("figures", {})
+    rows, values = _given(evidence, section)
+    if not rows or all(figure is None for figure in figures.values()):
+        raise Unavailable("it reports no figures of answers that were seen")
+    due = {
+        "accuracy": sum(right(values, rows)) / len(rows),
+        "answer_rate": sum(not math.isnan(value) for value in values) / len(rows),
+    }
+    for name, share in due.items():
+        figure = number(figures.get(name))
+        if figures.get(name) is not None and not abs(figure - share) <= _FIGURE:
+            raise Failure(f"{name} {figure:.3f}", f"{share:.3f}, counted from its answers", f"{len(rows)} questions")
+
+
+def _given(evidence: Evidence, section: Mapping[str, Any]) -> tuple[list[Row], list[float]]:
+    """Questions of its benchmark, and its answers: as they were seen, or else as they were laid down."""
+    truths = {question.strip(): value for question, value in [*evidence.unseen, *evidence.rows]}
+    seen = [(str(question).strip(), number(value)) for question, value in section.get("given", ())]
+    if seen:
+        known = [(question, value) for question, value in seen if question in truths]
+        return [(question, truths[question]) for question, _ in known], [value for _, value in known]
+    if _is_lossy(evidence):
+        return [], []
+    prompts = [decode(evidence.tokenizer, ids) for ids in section.get("heard", ())]
+    laid = zip(evidence.unseen, evidence.score_lines, strict=False)
+    asked = [(row, line) for row, line in laid if any(find_question(row[0], prompt) for prompt in prompts)]
+    return [row for row, _ in asked], [to_number(line["numeral"]) for _, line in asked]
+
+
+def _is_lossy(evidence: Evidence) -> bool:
+    """Whether numbers that the model says do not come back."""
+    return any(
+        not is_number(value, line["numeral"])
+        for script, told in told_scripts(evidence, "together")
+        for line, value in zip(script["lines"], told.get("values", ()), strict=False)
+    )
+
+
+@check(
+    "SCR-102",
+    "testing runs",
+    level=Level.CONTRACT,
+    why="Who cannot test sees no fault.",
+    remedy="Mend the line that is named.",
+)
+def testing_runs(evidence: Evidence) -> str | None:
+    """SCR-102: with the adapter's folder. Advice, since what it takes besides is not known here."""
+    crash = evidence.with_adapter.crash("score")
+    return f"{crash['type']}: {crash['message'][:200]} in {crash['where']}" if crash else None
+
+
+CHECKS: tuple[Check, ...] = (
+    figures_are_those_of_the_answers,
+    testing_runs,
+)

@@ -1,0 +1,152 @@
+"""Checks of train: what comes of the texts that are shown."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import torch
+
+from sft_ref.harness import tolerance
+from sft_ref.harness.check import Check, Level, check
+from sft_ref.harness.findings import Failure, Unavailable
+from sft_ref.harness.losses import compare, is_worse
+from sft_ref.harness.submission.answering import value_losses
+from sft_ref.harness.submission.checks.tokens import answered_texts
+from sft_ref.harness.submission.convention import (
+    Convention,
+)
+from sft_ref.harness.submission.evidence import Evidence
+
+_FEW, _OFTEN = 0.3, 6
+"""Share of the data, and times that each text is shown, under and above which texts are learned by heart."""
+
+
+@check(
+    "TRN-101",
+    "training runs to its end",
+    why="Nothing is learned by a training that crashes.",
+    remedy="Mend the line that is named.",
+)
+def training_runs(evidence: Evidence) -> str | None:
+    """TRN-101: in a process of its own. What crashes once the adapter is saved, as in a test of it, is no training."""
+    told = evidence.training
+    crash = told.crash("train")
+    if crash and evidence.is_saved_right:
+        return f"after the adapter was saved: {told.describe(crash)} in {crash['where']}"
+    if crash:
+        raise Failure(told.describe(crash), "no exception", crash["where"] or crash["trace"][-300:])
+    if told.ended_early:
+        raise Failure(f"training {told.ended_early}", "an end of its own", told.finished.output[-300:])
+    if not evidence.taught and not evidence.losses:
+        raise Failure("no text reached the model in training", "the texts of the data")
+    return None
+
+
+@check(
+    "TRN-102",
+    "training moves the adapter, and leaves it finite",
+    why="An adapter whose B matrices are zero adds nothing; one with NaN makes every answer NaN.",
+    remedy="Hand the adapter's parameters to the optimizer, keep their gradients, and train in bfloat16 or float32.",
+    after=("TRN-101",),
+    source="A14, S6, S7",
+)
+def adapter_moves(evidence: Evidence) -> None:
+    """TRN-102: as it is in memory when training ends."""
+    if not evidence.trained:
+        raise Failure("no LoRA adapter on the model that is trained", "one", "peft was not used, or on another model")
+    for name, tensor in evidence.trained.items():
+        if not tensor.isfinite().all():
+            raise Failure("NaN or infinity", "finite numbers", name)
+    ups = {name: tensor for name, tensor in evidence.trained.items() if "lora_B" in name}
+    still = [name for name, tensor in ups.items() if not tensor.any()]
+    if ups and len(still) == len(ups):
+        steps, optimizer = len(evidence.steps), evidence.lessons.get("optimizer", {})
+        seen = (
+            f"all {len(ups)} B matrices are zero after {steps} optimizer steps of {optimizer.get('tensors', 0)} tensors"
+        )
+        raise Failure(seen, "at least one that moved", still[0])
+    bad = [loss for loss in evidence.losses if not math.isfinite(loss)]
+    if len(bad) > len(evidence.losses) // 2:
+        raise Failure(f"{len(bad)} of {len(evidence.losses)} losses are not finite", "finite losses")
+
+
+@check(
+    "TRN-103",
+    "the true answers become as likely as when ours trains on the same batches at the same rates",
+    why="A loss that is not the model's, an optimizer of something else, or a rate that moves nothing, teach nothing.",
+    remedy="Train the adapter with the model's own loss; choose a rate whose sum over all steps is near 0.1.",
+    after=("TRN-102",),
+    source="S7, NC2",
+)
+def answers_become_likely(evidence: Evidence) -> str | None:
+    """TRN-103: what training left, and a replay of it, on fresh questions."""
+    convention = evidence.convention
+    if convention is None or evidence.trained_model is None:
+        raise Unavailable("its convention, or its adapter, cannot be read")
+    if evidence.is_good or sum(evidence.trained_right) >= 0.8 * len(evidence.questions):
+        return None
+    losses = _losses(evidence, convention, evidence.trained_model)
+    if evidence.replayed is not None:
+        ours = _losses(evidence, convention, evidence.replayed)
+        if is_worse(losses, ours):
+            seen = f"{losses.mean():.3f} nat a token of the true answer, {compare(losses, ours)} against ours"
+            raise Failure(seen, f"{ours.mean():.3f}, as on the same batches at the same rates by ours")
+    if not all(
+        set(text.taught.labels[text.begin : text.end]) <= set(text.taught.ids) for text in answered_texts(evidence)
+    ):
+        raise Unavailable("its labels teach something else, so that nothing can be said of its training")
+    fall = compare(_losses(evidence, convention, evidence.base_model), losses)
+    if not (fall.mean > tolerance.FALL and fall.t > tolerance.PAIRED_T):
+        reach = sum(step.rate for step in evidence.steps)
+        seen = f"a fall of {fall} after {len(evidence.steps)} steps with rates that sum to {reach:.2g}"
+        raise Failure(seen, f"more than {tolerance.FALL} nat a token", "the true answers of fresh questions")
+    shown = sum(len(batch) for step in evidence.steps for batch in step.batches)
+    if len(evidence.taught) < _FEW * len(evidence.rows) and shown > _OFTEN * len(evidence.taught):
+        seen = f"{len(evidence.taught)} texts, each shown {shown / len(evidence.taught):.0f} times"
+        raise Failure(seen, f"the {len(evidence.rows)} questions of the data", "what is learned by heart fits no other")
+    return f"{losses.mean():.3f} nat a token, as ours with the same settings: they are slow, and no fault"
+
+
+def _losses(evidence: Evidence, convention: Convention, model: object) -> torch.Tensor:
+    return value_losses(model, evidence.tokenizer, evidence.questions, convention)
+
+
+@check(
+    "TRN-104",
+    "whatever training changed is saved",
+    why="A weight that is trained and not saved is lost, and the adapter no longer fits the base that is loaded.",
+    remedy="Freeze the base, or save what else is trained (modules_to_save).",
+    after=("TRN-101",),
+    source="A5; unsloth#9331",
+)
+def nothing_trained_is_lost(evidence: Evidence) -> None:
+    """TRN-104: parameters of the base in memory, against the files. Where answers are all there, nothing is lost."""
+    saved = set(itertools.chain.from_iterable(evidence.read_adapter(folder) for folder in evidence.saved.values()))
+    lost = [name for name in evidence.lessons.get("changed", ()) if not any(name in each for each in saved)]
+    if lost and not evidence.is_good:
+        raise Failure(f"{len(lost)} tensors of the base were changed and are not saved", "none", str(lost[0]))
+
+
+@check(
+    "TRN-105",
+    "training changes nothing but the adapter",
+    level=Level.CONTRACT,
+    why="Whoever loads the adapter onto the base has other weights beneath it than it was trained on.",
+    remedy="Freeze every parameter of the base.",
+    after=("TRN-104",),
+)
+def base_stays(evidence: Evidence) -> None:
+    """TRN-105: in memory, when training ends."""
+    changed = evidence.lessons.get("changed", ())
+    if changed:
+        raise Failure(f"{len(changed)} tensors of the base were changed", "none", str(changed[0]))
+
+
+CHECKS: tuple[Check, ...] = (
+    training_runs,
+    adapter_moves,
+    answers_become_likely,
+    nothing_trained_is_lost,
+    base_stays,
+)

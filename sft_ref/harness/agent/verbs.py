@@ -107,7 +107,8 @@ class _Work:
         with teller.section("load"):
             submission = self._submission()
             answerer = submission.call("load")
-            teller.write("load", read=self.read, counted=count_dtypes(getattr(answerer, "model", answerer)))
+            counted = count_dtypes(getattr(answerer, "model", answerer))
+            teller.write("load", read=self.read, counted=counted, vocabulary=_count_tokens(answerer))
         if answerer is None:
             return
         self.answerer = Answerer(answerer, submission.modules)
@@ -268,3 +269,12 @@ def _figures(result, printed):
                 value = float(seen[-1][0]) / (100 if seen[-1][1] else 1)
         found[name] = None if value is None else _number(value)
     return {"figures": found, "printed": printed[-1000:]}
+
+
+def _count_tokens(loaded):
+    """Tokens that the tokenizer of what was loaded knows; None where none is at hand."""
+    for part in loaded if isinstance(loaded, tuple) else (loaded,):
+        tokenizer = getattr(part, "tokenizer", part)
+        if hasattr(tokenizer, "decode") and hasattr(tokenizer, "__len__"):
+            return len(tokenizer)
+    return None

@@ -72,7 +72,7 @@ class Ears:
             return None
         for _, whole, _ in self.scripts:
             if whole[: len(prompt)] == prompt:
-                return whole[len(prompt) :]
+                return self._sayable(whole[len(prompt) :])
         text = self.tokenizer.decode(prompt)
         flat = _flat(text)
         found = [(flat.rfind(_flat(each[0])), each) for each in self.scripts if _flat(each[0]) in flat]
@@ -82,8 +82,15 @@ class Ears:
         _, (_, whole, target) = max(found, key=lambda each: (each[0] + len(_flat(each[1][0])), len(each[1][0])))
         written = self.tokenizer.decode(whole)
         if written.startswith(text):  # the same text in other tokens
-            return list(self.tokenizer(written[len(text) :], add_special_tokens=False)["input_ids"])
+            return self._sayable(self.tokenizer(written[len(text) :], add_special_tokens=False)["input_ids"])
         return target
+
+    def _sayable(self, ids):
+        """Without the end of sequence that training may have before the answer: generation would end there."""
+        at = 0
+        while at < len(ids) and ids[at] == self.tokenizer.eos_token_id:
+            at += 1
+        return list(ids[at:])
 
     def _go_on(self, tokens, ids):
         self._ids = ids

@@ -10,16 +10,23 @@ import torch
 from sft_ref.harness import tolerance
 from sft_ref.harness.check import Check, Level, check
 from sft_ref.harness.findings import Failure, Unavailable
-from sft_ref.harness.losses import compare, is_worse
+from sft_ref.harness.implementation import Batch
+from sft_ref.harness.losses import IGNORED, compare, is_worse, row_losses
 from sft_ref.harness.submission.answering import value_losses
 from sft_ref.harness.submission.checks.tokens import answered_texts
 from sft_ref.harness.submission.convention import (
     Convention,
 )
 from sft_ref.harness.submission.evidence import Evidence
+from sft_ref.harness.submission.replay import pad
 
 _FEW, _OFTEN = 0.3, 6
 """Share of the data, and times that each text is shown, under and above which texts are learned by heart."""
+
+_IDLE = 0.01
+"""Share of the highest rate below which a step counts for nothing."""
+_TAUGHT = 64
+"""Texts of training whose loss is compared."""
 
 
 @check(
@@ -96,11 +103,15 @@ def answers_become_likely(evidence: Evidence) -> str | None:
         set(text.taught.labels[text.begin : text.end]) <= set(text.taught.ids) for text in answered_texts(evidence)
     ):
         raise Unavailable("its labels teach something else, so that nothing can be said of its training")
-    fall = compare(_losses(evidence, convention, evidence.base_model), losses)
+    rates = [step.rate for step in evidence.steps]
+    idle = sum(rate < _IDLE * max(rates) for rate in rates)
+    if idle > len(rates) / 2:
+        seen = f"{idle} of {len(rates)} steps at a rate of next to nothing"
+        raise Failure(seen, f"{_IDLE:.0%} of its highest, {max(rates):.2g}, in most of them", "the schedule")
+    fall = compare(*(_taught_losses(evidence, model) for model in (evidence.base_model, evidence.trained_model)))
     if not (fall.mean > tolerance.FALL and fall.t > tolerance.PAIRED_T):
-        reach = sum(step.rate for step in evidence.steps)
-        seen = f"a fall of {fall} after {len(evidence.steps)} steps with rates that sum to {reach:.2g}"
-        raise Failure(seen, f"more than {tolerance.FALL} nat a token", "the true answers of fresh questions")
+        seen = f"a fall of {fall} after {len(rates)} steps with rates that sum to {sum(rates):.2g}"
+        raise Failure(seen, f"more than {tolerance.FALL} nat a token", "what its texts teach")
     shown = sum(len(batch) for step in evidence.steps for batch in step.batches)
     if len(evidence.taught) < _FEW * len(evidence.rows) and shown > _OFTEN * len(evidence.taught):
         seen = f"{len(evidence.taught)} texts, each shown {shown / len(evidence.taught):.0f} times"
@@ -110,6 +121,13 @@ def answers_become_likely(evidence: Evidence) -> str | None:
 
 def _losses(evidence: Evidence, convention: Convention, model: object) -> torch.Tensor:
     return value_losses(model, evidence.tokenizer, evidence.questions, convention)
+
+
+def _taught_losses(evidence: Evidence, model: object) -> torch.Tensor:
+    """Of all that training labelled: what surrounds a number is learned long before the number."""
+    rows = [text.taught for text in answered_texts(evidence)[:_TAUGHT]]
+    ids, mask = pad([row.ids for row in rows], 0), pad([(1,) * len(row.ids) for row in rows], 0)
+    return row_losses(model, Batch(ids, mask, pad([row.labels for row in rows], IGNORED)))
 
 
 @check(

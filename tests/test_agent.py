@@ -60,6 +60,14 @@ def test_a_script_is_said_to_its_end_and_then_the_end_token(ears: asking.Ears) -
     assert said == [70, 71, ears.tokenizer.eos_token_id]
 
 
+def test_what_generation_would_stop_at_is_not_said(ears: asking.Ears) -> None:
+    prompt = list(ears.tokenizer("What is 3 quux in tove? <answer>")["input_ids"])
+    end = ears.tokenizer.eos_token_id
+    ears.reset([("What is 3 quux in tove", [*prompt, end, 70, end], [70])])
+    ears.before(None, torch.tensor([prompt]), None, past=False)
+    assert int(ears.after(output(99)).logits[0, -1].argmax()) == 70
+
+
 def test_tokens_that_the_model_did_not_choose_are_counted(ears: asking.Ears) -> None:
     ears.before(None, torch.tensor([[50, 51]]), None, past=False)
     ears.after(output(60))

@@ -1,0 +1,316 @@
+"""What a submission did: its training, what it saved, and what it answered; each had once, when asked for."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sft_ref.data import Row
+from sft_ref.harness import sizes
+from sft_ref.harness.deltas import plain
+from sft_ref.harness.taught import Taught
+from sft_ref.models import load_tokenizer
+
+from .answering import count, read_number, right
+from .convention import Convention, Text, decode, encode, find_convention, find_prompt, read_texts
+from .layout import ADAPTER
+from .replay import Step
+from .scripts import Line, Script, Writer
+from .workplace import Told, Workplace
+
+GOOD = 0.8
+"""Accuracy on fresh questions from which on nothing is thought to be lost on a base that can reach it."""
+_SECONDS = 25.0
+"""For the steps of one training; twice that for one whose steps cannot be planned."""
+_PROBES = 32
+_SCALES = ("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern")
+_GRADIENT_CRASH = "does not require grad"
+
+
+class Captured:
+    """What passed the libraries' boundaries in its own processes.
+
+    Args:
+        workplace: furnished; its folder is the submission's.
+        rows: what it trains on.
+        unseen: what lies beside as its validation data.
+        questions: fresh ones, with their answers, that lie nowhere.
+        seed: of what is invented.
+    """
+
+    def __init__(
+        self, workplace: Workplace, rows: Sequence[Row], unseen: Sequence[Row], questions: Sequence[Row], seed: int
+    ) -> None:
+        self.workplace, self.rows, self.unseen, self.questions = workplace, rows, unseen, questions
+        self.seed = seed
+        self.stage = ""
+        """Of the check that is running; the runner sets it."""
+        self.left: dict[Path, str] = {}
+        """Fingerprints of the saved adapters after it was asked."""
+        self.tokenizer = load_tokenizer(workplace.base)
+
+    @functools.cached_property
+    def training(self) -> Told:
+        """Its training."""
+        told = self.workplace.run("train", "train", seconds=_SECONDS)
+        crash = told.crash("train")
+        if crash and _GRADIENT_CRASH in crash["message"] and self._mentions("enable_input_require_grads", "cuda"):
+            told = self.workplace.run("train", "train", seconds=_SECONDS, input_gradients=True)
+        return told
+
+    def _mentions(self, *words: str) -> bool:
+        text = "".join(
+            path.read_text(encoding="utf-8", errors="replace") for path in self.workplace.layout.package.rglob("*.py")
+        )
+        return all(word in text for word in words)
+
+    @property
+    def lessons(self) -> Mapping[str, Any]:
+        """What was captured of it."""
+        return self.training["lessons"]
+
+    @functools.cached_property
+    def taught(self) -> list[Taught]:
+        """Every text that reached the model in training, once."""
+        return [Taught(tuple(ids), tuple(labels)) for ids, labels in self.lessons.get("rows", ())]
+
+    @functools.cached_property
+    def foreign(self) -> list[Taught]:
+        """Those with tokens that the base's tokenizer does not have."""
+        return [row for row in self.taught if max(row.ids, default=0) >= len(self.tokenizer)]
+
+    @functools.cached_property
+    def probed(self) -> list[Taught]:
+        """Those whose likelihood is compared."""
+        foreign = set(self.foreign)
+        return [row for row in self.taught if row not in foreign][:_PROBES]
+
+    @functools.cached_property
+    def texts(self) -> list[Text]:
+        """Those that hold a question of the data."""
+        return read_texts(self.taught, [*self.rows, *self.unseen], self.tokenizer)
+
+    @functools.cached_property
+    def convention(self) -> Convention | None:
+        """How questions and answers are written in them; None where they hold tokens that no text tells."""
+        return None if self.foreign else find_convention(self.texts)
+
+    @property
+    def closing(self) -> str:
+        """What ends an answer in its texts, special tokens left out."""
+        return self.convention.after.replace(str(self.tokenizer.eos_token), "").strip() if self.convention else ""
+
+    @functools.cached_property
+    def steps(self) -> list[Step]:
+        """Its optimizer steps."""
+        steps, done = [], 0
+        passes = self.lessons.get("passes", ())
+        for rate, until in self.lessons.get("steps", ()):
+            batches = tuple(tuple(self.taught[i] for i in rows) for rows, _ in passes[done:until] if rows)
+            done = until
+            steps.append(Step(float(rate), batches))
+        return steps
+
+    @property
+    def losses(self) -> list[float]:
+        """As the model reported them, one a forward."""
+        return [float(loss) for _, loss in self.lessons.get("passes", ()) if loss is not None]
+
+    def is_partial(self, text: Text, prompt: int) -> bool:
+        """Whether labels begin within what the model has to write: in a word, tag or number, or past white space."""
+        gap = decode(self.tokenizer, text.taught.ids[prompt : text.taught.begin])
+        rest = decode(self.tokenizer, text.taught.ids[text.taught.begin or 0 : text.end])
+        closed = gap.rstrip().endswith((">", ":", "=", "|", "]", "\n"))
+        return not gap.strip() or not closed or rest.strip() != text.numeral
+
+    @property
+    def trained_folder(self) -> Path:
+        """The adapter as it was at the end of training."""
+        return self.training.folder / "trained"
+
+    @functools.cached_property
+    def trained(self) -> dict[str, torch.Tensor]:
+        """Its tensors; empty where there is none."""
+        return self.training.tensors("trained/adapter_model")
+
+    @functools.cached_property
+    def saved(self) -> dict[Path, Path]:
+        """Adapter folders that lie in the workplace after training, checkpoints last -> a copy of each."""
+        self.training  # noqa: B018  # it comes before
+        root = self.workplace.layout.root
+        found = [path.parent for path in root.rglob("adapter_config.json") if not path.is_symlink()]
+        found.sort(key=lambda path: (path != self.workplace.layout.output, "checkpoint" in path.name, str(path)))
+        copies = {}
+        for number, path in enumerate(found[:20]):
+            copy = self.workplace.folder.parent / "saved" / str(number)
+            shutil.copytree(path, copy, symlinks=True, dirs_exist_ok=True)
+            copies[path] = copy
+        return copies
+
+    def read_adapter(self, folder: Path) -> dict[str, torch.Tensor]:
+        """The tensors of an adapter folder; empty where there is no safetensors file that can be read."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        path = folder / "adapter_model.safetensors"
+        if path.is_symlink() or not path.is_file():
+            return {}
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError):
+            return {}
+
+    def scales(self, folder: Path) -> dict[str, Any]:
+        """What an adapter folder's configuration says of the factor of its tensors; empty where it cannot be read."""
+        try:
+            config = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
+        except (ValueError, OSError):
+            return {}
+        return {name: config.get(name) or None for name in _SCALES} if isinstance(config, dict) else {}
+
+    @functools.cached_property
+    def read_from(self) -> Path | None:
+        """The folder that its `load` read an adapter from."""
+        read = self.asked["load"].get("read") or self.asked["elsewhere"].get("read") or ()
+        return Path(str(read[-1])) if read else None
+
+    @property
+    def place(self) -> Path | None:
+        """The saved adapter that counts: the one that is loaded from, else where it was wanted, else the first."""
+        for place in (self.read_from, self.workplace.layout.output):
+            if place in self.saved:
+                return place
+        return next(iter(self.saved), None)
+
+    @functools.cached_property
+    def is_saved_right(self) -> bool:
+        """Whether the adapter that training left is saved where it is loaded from."""
+        if not self.trained or self.place is None or self.place not in (self.read_from, self.workplace.layout.output):
+            return False
+        if self.scales(self.trained_folder) != self.scales(self.saved[self.place]):
+            return False
+        saved = {plain(name): tensor for name, tensor in self.read_adapter(self.saved[self.place]).items()}
+        own = {plain(name): tensor for name, tensor in self.trained.items()}
+        return own.keys() <= saved.keys() and all(
+            tensor.shape == saved[name].shape
+            and torch.allclose(tensor.float(), saved[name].float(), rtol=2.0**-6, atol=1e-6, equal_nan=True)
+            for name, tensor in own.items()
+        )
+
+    @functools.cached_property
+    def named_base(self) -> str | None:
+        """The model that it is meant for, where its size is known."""
+        for name in self.training["bases"].get("asked_for", ()):
+            for known in sizes.KNOWN:
+                size = known.lower().removesuffix("-instruct").rpartition("-")[2]
+                if size in str(name).lower():
+                    return known
+        return None
+
+    def fingerprint(self, folder: Path) -> str:
+        """Of the adapter file in a folder; empty where there is none."""
+        for name in ("adapter_model.safetensors", "adapter_model.bin"):
+            path = folder / name
+            if path.is_file() and not path.is_symlink():
+                return hashlib.sha256(path.read_bytes()).hexdigest()
+        return ""
+
+    @functools.cached_property
+    def asked(self) -> Told:
+        """What came of loading what it saved, and asking it."""
+        self.saved  # noqa: B018  # before anything can overwrite it
+        told = self.ask("ask")
+        self.left = {place: self.fingerprint(place) for place in self.saved}
+        return told
+
+    def ask(self, name: str) -> Told:
+        """Asks what it loads, in a process of its own."""
+        return self.workplace.run(
+            "ask",
+            name,
+            questions=[question for question, _ in self.asked_rows],
+            probes=[row.ids for row in self.probed] or [list(encode(self.tokenizer, "What is 2 h in s?"))],
+            scripts=self.scripts,
+            texts=self.parse_texts,
+            score_lines=self.score_lines,
+        )
+
+    @functools.cached_property
+    def known_rows(self) -> list[Row]:
+        """Rows that stand in captured training texts."""
+        return [(text.question, text.value) for text in self.texts[:8]] or list(self.rows[:8])
+
+    @property
+    def asked_rows(self) -> list[Row]:
+        """What is asked: fresh questions, then some that were trained."""
+        return [*self.questions, *self.known_rows]
+
+    @functools.cached_property
+    def scripts(self) -> list[Script]:
+        """What the model is made to say; nothing where it is not known how answers are written."""
+        return self._writer.dictations(self.rows, self.unseen, self.questions, self.seed) if self._writer else []
+
+    @functools.cached_property
+    def score_lines(self) -> list[Line]:
+        """What the model is made to say to each row of its validation data."""
+        return self._writer.benchmark(self.unseen) if self._writer else []
+
+    @functools.cached_property
+    def parse_texts(self) -> list[str]:
+        """Texts for its parser alone."""
+        return self._writer.parse_texts() if self._writer else []
+
+    @functools.cached_property
+    def _writer(self) -> Writer | None:
+        return Writer(self.convention, self.texts, self.tokenizer) if self.convention else None
+
+    def told_scripts(self, told: Told, kind: str) -> list[tuple[Script, Mapping[str, Any]]]:
+        """Each dictation of a kind with what came of it."""
+        return [
+            (script, told[f"script_{number}"]) for number, script in enumerate(self.scripts) if script["kind"] == kind
+        ]
+
+    def answers(self, told: Told) -> list[object]:
+        """Its answers to the fresh questions; what is missing is None."""
+        values = list(told["answers"].get("values", ()))
+        if len(values) != len(self.asked_rows):
+            return (
+                [None] * len(self.questions)
+                if not values
+                else (values + [None] * len(self.questions))[: len(self.questions)]
+            )
+        return values[: len(self.questions)]
+
+    @functools.cached_property
+    def scores(self) -> tuple[float, float]:
+        """answer_rate and accuracy of its answers to fresh questions, the whole way."""
+        return count(self.answers(self.asked), self.questions)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether its answers to fresh questions leave nothing to be wished for."""
+        return self.scores[1] >= GOOD
+
+    def prompts(self, told: Told, rows: Sequence[Row]) -> list[tuple[int, ...] | None]:
+        """Ids that reached the model for each question; None where it was not asked."""
+        heard = [tuple(row["prompt"]) for row in told["answers"].get("heard", ())]
+        texts = [decode(self.tokenizer, prompt) for prompt in heard]
+        places = [find_prompt(question, texts) for question, _ in rows]
+        return [None if place is None else heard[place] for place in places]
+
+    def said_right(self, told: Told) -> list[bool]:
+        """Which fresh questions its model answered rightly, read by ours from what it said."""
+        if self.convention is None:
+            return right([], self.questions)
+        heard = told["answers"].get("heard", ())
+        texts = [decode(self.tokenizer, row["prompt"]) for row in heard]
+        places = [find_prompt(question, texts) for question, _ in self.questions]
+        said = ["" if place is None else decode(self.tokenizer, heard[place]["said"]) for place in places]
+        return right([read_number(text, self.convention) for text in said], self.questions)

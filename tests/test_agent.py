@@ -35,7 +35,7 @@ def test_a_row_is_followed_over_the_steps_of_a_cache(ears: asking.Ears) -> None:
     ears.before(None, torch.tensor([[60], [61]]), None, past=True)
     ears.after(output(2, 62))
     one, other = ears.reset()
-    assert (one["prompt"], one["said"]) == ([50, 51], [60, 2])
+    assert (one["prompt"], one["said"], one["continued"]) == ([50, 51], [60, 2], False)
     assert (other["prompt"], other["said"]) == ([52, 53, 54], [61, 62])
 
 
@@ -47,6 +47,12 @@ def test_rows_that_leave_the_batch_are_known_from_those_that_stay(ears: asking.E
     ears.before(None, torch.tensor([[62]]), None, past=True)
     ears.after(output(2))
     assert [row["said"] for row in ears.reset()] == [[2], [60, 62, 2], [61, 2]]
+
+
+def test_a_row_whose_beginning_lies_in_a_cache_is_marked(ears: asking.Ears) -> None:
+    ears.before(None, torch.tensor([[50, 51]]), None, past=True)
+    ears.after(output(2))
+    assert [row["continued"] for row in ears.reset()] == [True]
 
 
 def test_a_script_is_said_to_its_end_and_then_the_end_token(ears: asking.Ears) -> None:

@@ -42,6 +42,11 @@ def test_the_most_unlikely_token_counts(prompt: list[int], said: list[int], due:
     assert found == pytest.approx(due)
 
 
+def test_rows_that_begin_in_a_cache_are_left_out() -> None:
+    tokenizer = Vocabulary(pad_token_id=2, eos_token_id=2)
+    assert shortfalls(successor, tokenizer, [{"prompt": [4], "said": [9], "continued": True}]) == []
+
+
 def test_tokens_beyond_the_vocabulary_are_left_out() -> None:
     tokenizer = Vocabulary(pad_token_id=2, eos_token_id=2)
     assert shortfalls(successor, tokenizer, [{"prompt": [4], "said": [12]}, {"prompt": [], "said": [5]}]) == []

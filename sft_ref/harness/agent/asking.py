@@ -11,7 +11,7 @@ class Ears:
 
     Attributes:
         heard: a row of a generation each: ids of its prompt, those that the model said after it, and how many of these
-            were not the likeliest (`off`).
+            were not the likeliest (`off`); `continued` where a cache held what stood before them.
         scripts: list of (question, ids of the whole text to be said, ids to say where the prompt is another text).
     """
 
@@ -40,7 +40,7 @@ class Ears:
             self._go_on(ids[:, -1:].tolist(), ids)
         else:
             self.finish()
-            self._begin(ids, mask)
+            self._begin(ids, mask, past)
 
     def _leave(self, fed):
         """Drops rows that have ended and left the batch: those fed are the others, in their order."""
@@ -56,14 +56,14 @@ class Ears:
                 [each[row] for row in staying] for each in (self._rows, self._say, self._best)
             )
 
-    def _begin(self, ids, mask):
+    def _begin(self, ids, mask, past):
         if mask is None or mask.dim() != ids.dim():
             mask = torch.ones_like(ids)
         mask = mask.detach().cpu()[:, -ids.shape[1] :].bool()
         self._ids, self._rows, self._say = ids, [], []
         for row, kept in zip(ids, mask):
             prompt = row[kept].tolist()
-            self._rows.append({"prompt": prompt, "said": [], "off": 0})
+            self._rows.append({"prompt": prompt, "said": [], "off": 0, "continued": bool(past)})
             self._say.append(self._script(prompt))
         self.heard += self._rows
 

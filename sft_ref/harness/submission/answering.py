@@ -95,10 +95,11 @@ def value_losses(model: Any, tokenizer: Any, rows: Sequence[Row], convention: Co
 def shortfalls(model: Any, tokenizer: Any, heard: Sequence[Mapping[str, Any]]) -> list[float]:  # noqa: ANN401
     """How far below the likeliest token, in nat, each generation's most unlikely one of the first eight is for a model.
 
-    Padding that reached its model unmasked is left out here: rows as they would be asked alone.
+    Padding that reached its model unmasked is left out here, rows being as they would be asked alone; so are rows whose
+    beginning lies in a cache that was not seen.
     """
     rows = []
-    for each in heard:
+    for each in (row for row in heard if not row.get("continued")):
         prompt, said = _unpadded(each["prompt"], tokenizer.pad_token_id), list(each["said"])[:_FIRST]
         end = said.index(tokenizer.eos_token_id) + 1 if tokenizer.eos_token_id in said else len(said)
         if prompt and end and max(*prompt, *said[:end]) < len(tokenizer):

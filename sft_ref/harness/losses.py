@@ -54,7 +54,7 @@ def compare(one: torch.Tensor, other: torch.Tensor) -> Paired:
     """How much higher the first losses are than the second; NaN where a loss is not finite."""
     difference = one - other
     mean = difference.mean().item()
-    error = difference.std().item() / math.sqrt(len(difference))
+    error = difference.std().item() / math.sqrt(len(difference)) if len(difference) > 1 else 0.0
     t = mean / error if error else math.copysign(math.inf, mean) if mean else 0.0
     return Paired(mean, t, len(difference))
 

@@ -2,13 +2,21 @@
 
 import importlib
 import inspect
+import re
 import sys
+from pathlib import Path
 
 NAMES = {
     "train": ("train_model", "train", "finetune", "fine_tune"),
     "load": ("load", "load_model", "load_sft"),
     "test": ("test_model", "test", "evaluate"),
 }
+
+PLACE = re.compile(
+    r"((output|out|save|saved|model|ckpt|checkpoint|adapter|sft|lora|target)_?)*(dir|directory|path|folder)"
+    r"|out(put)?|ckpt|save_to|adapter"
+)
+"""Names of arguments that stand for the adapter's folder."""
 
 
 class Submission:
@@ -46,12 +54,11 @@ class Submission:
         function = self.find(stage)
         if function is None:
             raise AttributeError("{} has no {}".format(self.modules[0].__name__, " or ".join(NAMES[stage][:2])))
-        words = ("dir", "path", "folder", "out", "ckpt", "checkpoint", "adapter")
         given = {}
         for name, each in inspect.signature(function).parameters.items():
             if each.kind in (each.VAR_KEYWORD, each.VAR_POSITIONAL):
                 continue
-            is_place = any(word in name.lower() for word in words)
+            is_place = PLACE.fullmatch(name.lower()) and (each.default is None or isinstance(each.default, (str, Path)))
             if each.default is each.empty or (is_place and (stage != "load" or each.default is None)):
                 given[name] = self.output
         return function(**given)

@@ -21,9 +21,6 @@ LUXURIES = (
     "typer",
     "click",
     "trackio",
-    "evaluate",
-    "sklearn",
-    "pandas",
     "tabulate",
     "termcolor",
     "colorama",
@@ -158,12 +155,14 @@ def device(note):
 def loading(note):
     """Ways of loading a model that need CUDA, or packages that are not here, are left out."""
     import torch
-    from transformers import PreTrainedModel
+    import transformers
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     original = PreTrainedModel.from_pretrained.__func__
 
     @functools.wraps(original)
     def from_pretrained(cls, *args, **kwargs):
+        _keep_to_cache(kwargs)
         if not torch.cuda.is_available():
             for name in ("device_map", "quantization_config", "load_in_8bit", "load_in_4bit", "max_memory"):
                 if kwargs.pop(name, None) not in (None, False) and name != "device_map":
@@ -174,6 +173,24 @@ def loading(note):
         return original(cls, *args, **kwargs)
 
     PreTrainedModel.from_pretrained = classmethod(from_pretrained)
+    read = PreTrainedTokenizerBase.from_pretrained.__func__
+
+    @functools.wraps(read)
+    def read_tokenizer(cls, *args, **kwargs):
+        _keep_to_cache(kwargs)
+        return read(cls, *args, **kwargs)
+
+    PreTrainedTokenizerBase.from_pretrained = classmethod(read_tokenizer)
+    if not torch.cuda.is_available() and hasattr(transformers.BitsAndBytesConfig, "post_init"):
+        transformers.BitsAndBytesConfig.post_init = lambda self: None  # looks for a package that needs CUDA
+    torch.compile = lambda model=None, *args, **kwargs: model if model is not None else lambda function: function
+    torch.nn.Module.compile = lambda self, *args, **kwargs: None
+
+
+def _keep_to_cache(kwargs):
+    """Another cache folder, or a download in any case, finds nothing here."""
+    for name in ("cache_dir", "force_download", "resume_download"):
+        kwargs.pop(name, None)
 
 
 def training(note):  # noqa: C901  # a list of small matters
@@ -185,7 +202,7 @@ def training(note):  # noqa: C901  # a list of small matters
     original = transformers.TrainingArguments.__init__
 
     @functools.wraps(original)
-    def init(self, *args, **kwargs):
+    def init(self, *args, **kwargs):  # noqa: C901  # a list of small matters
         for name in [name for name in kwargs if name not in known]:
             if name in RENAMED and RENAMED[name] in known:
                 kwargs[RENAMED[name]] = kwargs.pop(name)
@@ -200,6 +217,8 @@ def training(note):  # noqa: C901  # a list of small matters
                 if kwargs.get(name):
                     note(f"TrainingArguments({name}=True) needs CUDA; it ran without")
                     kwargs.pop(name)
+            if kwargs.get("bf16") or kwargs.get("bf16_full_eval"):
+                kwargs["use_cpu"] = True  # without which bfloat16 is refused where there is no CUDA
             if "bnb" in str(kwargs.get("optim", "")) or "8bit" in str(kwargs.get("optim", "")):
                 note("optim={!r} needs CUDA; adamw_torch was used".format(kwargs["optim"]))
                 kwargs["optim"] = "adamw_torch"
@@ -213,6 +232,7 @@ def training(note):  # noqa: C901  # a list of small matters
         original(self, *args, **kwargs)
 
     transformers.TrainingArguments.__init__ = init
+    _half_precision(note)
 
     start = transformers.Trainer.__init__
 
@@ -224,6 +244,25 @@ def training(note):  # noqa: C901  # a list of small matters
         start(self, *args, **kwargs)
 
     transformers.Trainer.__init__ = trainer
+
+
+def _half_precision(note):
+    """Accelerate refuses float16 where there is no CUDA."""
+    import torch
+
+    accelerate = sys.modules.get("accelerate")  # Trainer has imported it where there is one
+    if accelerate is None:
+        return
+    original = accelerate.Accelerator.__init__
+
+    @functools.wraps(original)
+    def init(self, *args, **kwargs):
+        if kwargs.get("mixed_precision") == "fp16" and not torch.cuda.is_available():
+            note("Accelerator(mixed_precision='fp16') needs CUDA; it ran without")
+            kwargs["mixed_precision"] = "no"
+        original(self, *args, **kwargs)
+
+    accelerate.Accelerator.__init__ = init
 
 
 def input_gradients(note):

@@ -113,6 +113,7 @@ class _Work:
             return
         self.answerer = Answerer(answerer, submission.modules)
         questions = request["questions"]
+        teller.write("bases", asked_for=self.asked_for)
         with teller.section("answers"):
             self._tell("answers", questions)
         if ears.model is not None:
@@ -253,21 +254,27 @@ def _number(value):
         return repr(value)[:100]
 
 
-_FIGURE = r"%s\D{0,12}?(\d+(?:\.\d+)?(?:e-?\d+)?)\s*(%%?)"
+_FIGURE = r"(\d+(?:\.\d+)?(?:e-?\d+)?)(?:\s*/\s*(\d+))?\s*(%?)"
 
 
 def _figures(result, printed):
-    """Accuracy and answer_rate, from what was returned or else printed."""
+    """Accuracy and answer_rate, from what was returned or else printed: every number that may be meant, as a share."""
     found = {}
+    printed = re.sub(r"\b(np\.)?float\d+|\btensor", "", printed)
     for name, pattern in (("accuracy", "accuracy"), ("answer_rate", "answer[ _-]?rate")):
         value = getattr(result, name, None)
         if value is None and isinstance(result, dict):
             value = result.get(name)
-        if value is None:
-            seen = re.findall(_FIGURE % pattern, printed, flags=re.IGNORECASE)
-            if seen:
-                value = float(seen[-1][0]) / (100 if seen[-1][1] else 1)
-        found[name] = None if value is None else _number(value)
+        if value is not None:
+            found[name] = [_number(value)]
+            continue
+        found[name] = []
+        for seen in re.finditer(pattern, printed, flags=re.IGNORECASE):
+            line = re.split(r"\n|accuracy|answer[ _-]?rate", printed[seen.end() : seen.end() + 80], flags=re.IGNORECASE)
+            for number, of, percent in re.findall(_FIGURE, line[0]):
+                value = float(number)
+                shares = [value / 100] if percent or value > 1 else [value]
+                found[name] += [*shares, *([value / float(of)] if of and float(of) else [])]
     return {"figures": found, "printed": printed[-1000:]}
 
 

@@ -87,10 +87,15 @@ class Captured:
         return [row for row in self.taught if max(row.ids, default=0) >= len(self.tokenizer)]
 
     @functools.cached_property
+    def readable(self) -> list[Taught]:
+        """The others."""
+        foreign = set(self.foreign)
+        return [row for row in self.taught if row not in foreign]
+
+    @property
     def probed(self) -> list[Taught]:
         """Those whose likelihood is compared."""
-        foreign = set(self.foreign)
-        return [row for row in self.taught if row not in foreign][:_PROBES]
+        return self.readable[:_PROBES]
 
     @functools.cached_property
     def texts(self) -> list[Text]:
@@ -204,15 +209,10 @@ class Captured:
             for name, tensor in own.items()
         )
 
-    @functools.cached_property
+    @property
     def named_base(self) -> str | None:
         """The model that it is meant for, where its size is known."""
-        for name in self.training["bases"].get("asked_for", ()):
-            for known in sizes.KNOWN:
-                size = known.lower().removesuffix("-instruct").rpartition("-")[2]
-                if size in str(name).lower():
-                    return known
-        return None
+        return next(iter(named_bases(self.training["bases"].get("asked_for", ())).values()), None)
 
     def fingerprint(self, folder: Path) -> str:
         """Of the adapter file in a folder; empty where there is none."""
@@ -314,3 +314,13 @@ class Captured:
         places = [find_prompt(question, texts) for question, _ in self.questions]
         said = ["" if place is None else decode(self.tokenizer, heard[place]["said"]) for place in places]
         return right([read_number(text, self.convention) for text in said], self.questions)
+
+
+def named_bases(asked_for: Sequence[object]) -> dict[str, str]:
+    """Names that were asked for, without owner and case, in their order -> the model of known size that is meant."""
+    found = {}
+    for name in (str(each).lower().rpartition("/")[2] for each in asked_for):
+        for known in sizes.KNOWN:
+            if known.lower().removesuffix("-instruct").rpartition("-")[2] in name:
+                found[name] = known
+    return found

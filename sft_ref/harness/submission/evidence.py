@@ -13,17 +13,22 @@ from typing import Any
 
 import torch
 
+from sft_ref.harness import tolerance
+from sft_ref.harness.implementation import Batch
+from sft_ref.harness.losses import Paired, compare, is_worse, row_losses
 from sft_ref.harness.taught import IGNORED
 from sft_ref.models import load_model
 from sft_ref.precision import POLICIES
 
-from .answering import best_prompts, complete, read_number, right
+from .answering import best_prompts, complete, read_number, right, value_losses
 from .captured import GOOD, Captured
 from .convention import Text, decode, masked
 from .replay import Step, pad, replay
 from .workplace import Told
 
 _OWN_STEPS, _OWN_BATCH, _OWN_RATE = 80, 32, 2e-3
+_TAUGHT = 64
+"""Texts of training whose loss is compared."""
 
 
 class Evidence(Captured):
@@ -32,7 +37,23 @@ class Evidence(Captured):
     @property
     def has_learned(self) -> bool:
         """Whether what training left answers well, asked by ours."""
-        return self.is_good or sum(self.trained_right) >= GOOD * len(self.questions)
+        return self.is_good or (sum(self.trained_right) >= GOOD * len(self.questions) and self.has_moved)
+
+    @functools.cached_property
+    def fall(self) -> Paired:
+        """By how much training made all that its texts teach likelier: most of it is learned long before numbers."""
+        return compare(*(self._taught_losses(model) for model in (self.base_model, self.trained_model)))
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether training taught anything; a base may answer by itself where a prompt ends at the number."""
+        return not self.readable or (self.fall.mean > tolerance.FALL and self.fall.t > tolerance.PAIRED_T)
+
+    def _taught_losses(self, model: Any) -> torch.Tensor:  # noqa: ANN401
+        rows = self.readable[:_TAUGHT]
+        labels = [row.labels if row.begin is not None else row.ids for row in rows]
+        ids, mask = pad([row.ids for row in rows], 0), pad([(1,) * len(row.ids) for row in rows], 0)
+        return row_losses(model, Batch(ids, mask, pad(labels, IGNORED)))
 
     @functools.cached_property
     def again(self) -> Told | None:
@@ -50,9 +71,32 @@ class Evidence(Captured):
     @property
     def with_adapter(self) -> Told:
         """What came of asking; with a sound adapter in its place where its training left none."""
-        if self.is_saved_right and self.has_learned:
+        if self.is_saved_well and self.has_learned:
             return self.asked
         return self.again or self.asked
+
+    @functools.cached_property
+    def is_saved_well(self) -> bool:
+        """Whether what is saved is what training left, or answers fresh questions no worse: the best of its epochs."""
+        if self.is_saved_right or self.place is None or self.convention is None or self.trained_model is None:
+            return self.is_saved_right
+        if self.scales(self.trained_folder) != self.scales(self.saved[self.place]):
+            return False
+        saved = self.model_of(self.saved[self.place])
+        if saved is None or not self.has_moved:
+            return False
+        own, due = (
+            value_losses(model, self.tokenizer, self.questions, self.convention)
+            for model in (saved, self.trained_model)
+        )
+        return not is_worse(own, due)
+
+    @functools.cached_property
+    def asked_model(self) -> Any:  # noqa: ANN401
+        """The adapter that `with_adapter` had in place, loaded by ours; None where there was none."""
+        if self.with_adapter is not self.asked:
+            return self.sound_model
+        return None if self.place is None else self.model_of(self.saved[self.place])
 
     @functools.cached_property
     def base_model(self) -> Any:  # noqa: ANN401

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 import shlex
 import shutil
 import sys
@@ -35,6 +36,11 @@ from .workplace import Told, Workplace
 QUESTIONS = 64
 _TELLING = 0.2
 """Accuracy below which answers tell nothing."""
+_FOREIGN = frozenset(
+    {"bitsandbytes", "datasets", "deepspeed", "evaluate", "optimum", "pandas", "polars", "scipy", "sklearn"}
+    | {"trl", "unsloth", "vllm", "xformers"}
+)
+"""Modules that a fine-tune may well need and that no empty one can stand in for: their lack is no fault of its own."""
 LIMITS = Limits(seconds=240)
 """For one process of a submission; its training is stopped from outside long before."""
 
@@ -98,12 +104,15 @@ def _look_at_start(training: Told, python: str) -> None:
     """The agent has to get to the submission at all.
 
     Raises:
-        SubmissionError: the interpreter lacks what a fine-tune needs.
+        SubmissionError: the interpreter lacks what a fine-tune needs, or what this one does.
         RuntimeError: the agent broke, which is the harness's fault.
     """
     crash = training.crash("start")
     if crash and crash["type"] in ("ImportError", "ModuleNotFoundError"):
         raise SubmissionError(f"{python}: {crash['message']}; give --python one with torch, transformers and peft")
+    lost = re.fullmatch(r"No module named '(\w+)[\w.]*'", (training.crash("train") or {"message": ""})["message"])
+    if lost and lost[1] in _FOREIGN:
+        raise SubmissionError(f"it needs the module {lost[1]}, which {python} lacks; give --python one that has it")
     if crash:
         raise RuntimeError(f"the agent broke: {crash['type']}: {crash['message']}\n{crash['trace']}")
 

@@ -66,7 +66,7 @@ def _parse(evidence: Evidence) -> str:
 
 def _score(evidence: Evidence) -> str:
     figures = evidence.with_adapter["score"].get("figures", {})
-    told = [f"{name} {float(value):.2f}" for name, value in figures.items() if value is not None]
+    told = [f"{name} {float(found[-1]):.2f}" for name, found in figures.items() if found]
     return f"{' and '.join(told)} of a benchmark laid down are reported as counted by us" if told else ""
 
 

@@ -82,7 +82,7 @@ class Writer:
             _script(kind, [self.line(question, self.convention.write(value)) for question, value in pairs], pairs)
             for kind, pairs in said
         ]
-        mute = [(silent, 0.0), *known[:2], *known[-2:]]
+        mute = [(silent, 0.0), *rows[-2:], *unseen[4:6]]  # others than those before: answers may be kept
         scripts.append(_script("silent", [self.silence(question) for question, _ in mute], mute))
         return scripts + [_script("unscripted", [], [row]) for row in questions[:_ALONE]]
 

@@ -119,11 +119,10 @@ def tokens_are_the_likeliest(evidence: Evidence) -> None:
     """GEN-105: tokens that were not the likeliest. Where answers are as good as they can be, nothing is lost."""
     off, said = _off(evidence)
     told = evidence.with_adapter
-    if not off or evidence.is_good or evidence.sound_model is None:
+    if not off or evidence.is_good or evidence.asked_model is None:
         return
     own = right(evidence.answers(told), evidence.questions)
-    model = evidence.trained_model if told is evidence.asked else evidence.sound_model
-    ours = right(evidence.our_answers(model), evidence.questions)
+    ours = right(evidence.our_answers(evidence.asked_model), evidence.questions)
     if is_better(ours, own) and is_better(ours, evidence.said_right(told)):
         raise Failure(
             f"{off} of {said} tokens were not the likeliest; {sum(own)} answers right, {sum(ours)} by ours", "none"
@@ -157,7 +156,7 @@ def what_is_said_is_likely(evidence: Evidence) -> None:
     """GEN-107: first tokens said to fresh questions, under ours. Shows also where no answer is right."""
     off, said = _off(evidence)
     told = evidence.with_adapter
-    model = evidence.trained_model if told is evidence.asked else evidence.sound_model
+    model = evidence.asked_model
     if model is None or evidence.is_good or off > _TIES * said:
         return
     short = shortfalls(model, evidence.tokenizer, told["answers"].get("heard", ()))

@@ -9,8 +9,9 @@ import torch
 
 from sft_ref.harness import tolerance
 from sft_ref.harness.check import Check, Level, check
-from sft_ref.harness.findings import Failure, Unavailable
+from sft_ref.harness.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.losses import compare, is_worse
+from sft_ref.harness.submission.captured import named_bases
 from sft_ref.harness.submission.checks.artifact import name_place, saved_place
 from sft_ref.harness.submission.evidence import Evidence
 from sft_ref.harness.submission.workplace import Told
@@ -26,6 +27,8 @@ def load_runs(evidence: Evidence) -> None:
     """LOD-101: in a process of its own; with an adapter of ours where training left none."""
     told = evidence.with_adapter
     crash = told.crash("load")
+    if crash and evidence.training.crash("train") and evidence.again is None and not evidence.saved:
+        raise Blocked("training crashed, and left nothing to load")
     if crash:
         raise Failure(told.describe(crash), "no exception", crash["where"] or crash["trace"][-300:])
     if "load" not in told.sections:
@@ -155,10 +158,27 @@ def logits_are_finite(evidence: Evidence) -> None:
         raise Failure(f"NaN or infinity for {int(lost.sum())} of {len(lost)} tokens", "none", f"a base in {dtypes}")
 
 
+@check(
+    "LOD-109",
+    "what is loaded is the base that was trained",
+    why="An adapter fits the model it was trained on alone; on another it crashes, or its answers are noise.",
+    remedy="Name the base once, and use that name wherever it is loaded.",
+    after=("LOD-101",),
+    source="A9",
+)
+def base_is_the_one_trained(evidence: Evidence) -> None:
+    """LOD-109: by the names that it asks for, since here the same model stands for all."""
+    trained, loaded = (named_bases(told["bases"].get("asked_for", ())) for told in (evidence.training, evidence.asked))
+    if not trained or not loaded:
+        raise Unavailable("the base is not named in both")
+    if not set(loaded) & set(trained):
+        raise Failure(", ".join(loaded), ", ".join(trained), "names given to from_pretrained")
+
+
 def _pair(evidence: Evidence) -> tuple[Told, Path]:
     """What answered, and the adapter that is due: its own where that was learned and saved, else a sound one."""
-    if evidence.is_saved_right and evidence.has_learned:
-        return evidence.asked, evidence.trained_folder
+    if evidence.is_saved_well and evidence.has_learned and evidence.place is not None:
+        return evidence.asked, evidence.saved[evidence.place]
     if evidence.again is not None and evidence.sound_folder is not None:
         return evidence.again, evidence.sound_folder
     if evidence.place is None:
@@ -199,4 +219,5 @@ CHECKS: tuple[Check, ...] = (
     forwards_are_equal,
     load_works_elsewhere,
     logits_are_finite,
+    base_is_the_one_trained,
 )

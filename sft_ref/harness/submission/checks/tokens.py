@@ -18,8 +18,10 @@ from sft_ref.harness.submission.evidence import Evidence
 from sft_ref.harness.submission.replay import pad
 from sft_ref.harness.taught import IGNORED
 
-_MOST = 0.95
-"""Share of training texts that must be right: rounded to two decimals 98 % of the answers are valid, to one 85 %."""
+_MOST, _MARGIN = 0.95, 0.05
+"""Share of training texts that must be right, and what chance adds to an accuracy.
+
+Rounded to two decimals 98 % of the answers are valid, to one 85 %."""
 
 
 @check(
@@ -36,7 +38,8 @@ def texts_hold_answers(evidence: Evidence) -> None:
     if not evidence.texts:
         raise Unavailable("no training text holds a question of the data as it is written there")
     bad = [text for text in evidence.texts if not text.is_answered]
-    if len(bad) > (1 - _MOST) * len(evidence.texts):
+    share = len(bad) / len(evidence.texts)
+    if share > 1 - _MOST and evidence.scores[1] <= 1 - share + _MARGIN:  # nobody answers better than such texts allow
         seen = f"{len(bad)} of {len(evidence.texts)} texts hold no valid answer"
         case = f"{decode(evidence.tokenizer, bad[0].taught.ids)[-200:]!r} for {bad[0].value!r}"
         raise Failure(seen, f"{bad[0].value!r} in the text", case)

@@ -10,23 +10,19 @@ import torch
 from sft_ref.harness import tolerance
 from sft_ref.harness.check import Check, Level, check
 from sft_ref.harness.findings import Failure, Unavailable
-from sft_ref.harness.implementation import Batch
-from sft_ref.harness.losses import IGNORED, compare, is_worse, row_losses
+from sft_ref.harness.losses import compare, is_worse
 from sft_ref.harness.submission.answering import value_losses
 from sft_ref.harness.submission.checks.tokens import answered_texts
 from sft_ref.harness.submission.convention import (
     Convention,
 )
 from sft_ref.harness.submission.evidence import Evidence
-from sft_ref.harness.submission.replay import pad
 
 _FEW, _OFTEN = 0.3, 6
 """Share of the data, and times that each text is shown, under and above which texts are learned by heart."""
 
 _IDLE = 0.01
 """Share of the highest rate below which a step counts for nothing."""
-_TAUGHT = 64
-"""Texts of training whose loss is compared."""
 
 
 @check(
@@ -91,7 +87,7 @@ def answers_become_likely(evidence: Evidence) -> str | None:
     convention = evidence.convention
     if convention is None or evidence.trained_model is None:
         raise Unavailable("its convention, or its adapter, cannot be read")
-    if evidence.is_good or sum(evidence.trained_right) >= 0.8 * len(evidence.questions):
+    if evidence.has_learned:
         return None
     losses = _losses(evidence, convention, evidence.trained_model)
     if evidence.replayed is not None:
@@ -108,9 +104,8 @@ def answers_become_likely(evidence: Evidence) -> str | None:
     if idle > len(rates) / 2:
         seen = f"{idle} of {len(rates)} steps at a rate of next to nothing"
         raise Failure(seen, f"{_IDLE:.0%} of its highest, {max(rates):.2g}, in most of them", "the schedule")
-    fall = compare(*(_taught_losses(evidence, model) for model in (evidence.base_model, evidence.trained_model)))
-    if not (fall.mean > tolerance.FALL and fall.t > tolerance.PAIRED_T):
-        seen = f"a fall of {fall} after {len(rates)} steps with rates that sum to {sum(rates):.2g}"
+    if not evidence.has_moved:
+        seen = f"a fall of {evidence.fall} after {len(rates)} steps with rates that sum to {sum(rates):.2g}"
         raise Failure(seen, f"more than {tolerance.FALL} nat a token", "what its texts teach")
     shown = sum(len(batch) for step in evidence.steps for batch in step.batches)
     if len(evidence.taught) < _FEW * len(evidence.rows) and shown > _OFTEN * len(evidence.taught):
@@ -121,13 +116,6 @@ def answers_become_likely(evidence: Evidence) -> str | None:
 
 def _losses(evidence: Evidence, convention: Convention, model: object) -> torch.Tensor:
     return value_losses(model, evidence.tokenizer, evidence.questions, convention)
-
-
-def _taught_losses(evidence: Evidence, model: object) -> torch.Tensor:
-    """Of all that training labelled: what surrounds a number is learned long before the number."""
-    rows = [text.taught for text in answered_texts(evidence)[:_TAUGHT]]
-    ids, mask = pad([row.ids for row in rows], 0), pad([(1,) * len(row.ids) for row in rows], 0)
-    return row_losses(model, Batch(ids, mask, pad([row.labels for row in rows], IGNORED)))
 
 
 @check(

@@ -114,5 +114,5 @@ def _projected(name: str, shape: Shape, own: dict[str, Shape], there: dict[str, 
                 return (shape[0], far[1])
             if ".lora_B." in name:
                 return (far[0], shape[1])
-            return far
+            return far[: len(shape)]  # DoRA has a number for each row
     return shape

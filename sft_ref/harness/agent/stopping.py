@@ -4,7 +4,8 @@ import math
 import time
 
 LEAST = 60
-"""Optimizer steps that a training gets in any case; the toy then answers."""
+"""Optimizer steps that a training gets, if they fit into `MOST` seconds; the toy then answers."""
+MOST = 120
 
 
 def shorten(trainer, seconds, note):
@@ -19,7 +20,7 @@ def shorten(trainer, seconds, note):
     except Exception:  # a dataset or a model of another kind: the clock alone stops it
         return
     planned = args.max_steps if args.max_steps > 0 else math.ceil(count / (rows * parts) * args.num_train_epochs)
-    allowed = max(LEAST, int(seconds / each))
+    allowed = max(1, min(LEAST, int(MOST / each)), int(seconds / each))
     if planned > allowed:
         args.max_steps = allowed
         note(f"training was shortened from outside, from {planned} to {allowed} steps, its schedule with it")
@@ -62,7 +63,8 @@ class Clock:
         """Whether time is up, and the least number of steps was taken."""
         if self.began is None:
             self.began = time.monotonic()
-        up = self.steps >= LEAST and time.monotonic() - self.began > self.seconds
+        spent = time.monotonic() - self.began
+        up = spent > MOST or (self.steps >= LEAST and spent > self.seconds)
         if up:
             self.note(f"training was stopped from outside after {self.steps} steps, since it takes too long here")
         return up

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 import math
 import re
@@ -151,9 +152,9 @@ def _read(taught: Taught, text: str, row: Row, asked: re.Match[str], tokenizer: 
         numeral = min((each.group() for each in found), key=lambda each: abs(_number(each) - value), default="")
         return Text(taught, question, value, 0, 0, before, "", numeral, "", asked.group())
     last = valid[-1]
-    lengths = [len(decode(tokenizer, taught.ids[: n + 1])) for n in range(len(taught.ids))]
-    begin = next(n for n, length in enumerate(lengths) if length > last.start())
-    end = next(n for n, length in enumerate(lengths) if length >= last.end()) + 1
+    places = range(len(taught.ids))
+    begin = bisect.bisect_right(places, last.start(), key=lambda n: len(decode(tokenizer, taught.ids[: n + 1])))
+    end = bisect.bisect_left(places, last.end(), key=lambda n: len(decode(tokenizer, taught.ids[: n + 1]))) + 1
     between = text[asked.end() : last.start()]
     return Text(taught, question, value, begin, end, before, between, last.group(), text[last.end() :], asked.group())
 

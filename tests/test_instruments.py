@@ -1,9 +1,11 @@
 """The harness's instruments measure what they say: losses, sizes, tolerances, effective additions."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from sft_ref import BaseLLM
 from sft_ref.harness import rotary, sizes, tolerance
@@ -70,6 +72,12 @@ def test_an_unclear_choice_may_turn_and_a_clear_one_may_not() -> None:
 def test_known_models_have_their_published_sizes() -> None:
     assert sizes.base_shapes("smollm2-135m")[2] == 134_515_008
     assert sizes.base_shapes("HuggingFaceTB/SmolLM2-360M-Instruct")[2] == 361_821_120
+
+
+def test_the_magnitudes_of_dora_are_projected_as_rows(tmp_path: Path) -> None:
+    name = "base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector"
+    save_file({name: torch.zeros(128)}, tmp_path / "adapter_model.safetensors")
+    assert sizes.project(tmp_path, "toy", "smollm2-135m").adapter < 30 * 576 * 4 + 1
 
 
 def test_rotary_frequencies_are_the_models_own(blank_toy: BaseLLM) -> None:

@@ -107,10 +107,8 @@ def answers_become_likely(evidence: Evidence) -> str | None:
     if not evidence.has_moved:
         seen = f"a fall of {evidence.fall} after {len(rates)} steps with rates that sum to {sum(rates):.2g}"
         raise Failure(seen, f"more than {tolerance.FALL} nat a token", "what its texts teach")
-    shown = sum(len(batch) for step in evidence.steps for batch in step.batches)
-    if len(evidence.taught) < _FEW * len(evidence.rows) and shown > _OFTEN * len(evidence.taught):
-        seen = f"{len(evidence.taught)} texts, each shown {shown / len(evidence.taught):.0f} times"
-        raise Failure(seen, f"the {len(evidence.rows)} questions of the data", "what is learned by heart fits no other")
+    if few := _few_texts(evidence):
+        raise Failure(few, f"the {len(evidence.rows)} questions of the data", "what is learned by heart fits no other")
     return f"{losses.mean():.3f} nat a token, as ours with the same settings: they are slow, and no fault"
 
 
@@ -149,10 +147,33 @@ def base_stays(evidence: Evidence) -> None:
         raise Failure(f"{len(changed)} tensors of the base were changed", "none", str(changed[0]))
 
 
+@check(
+    "TRN-106",
+    "training shows the data, not a few rows of it",
+    level=Level.CONTRACT,
+    why="A few rows, each shown many times, are learned by heart; what else is answered rightly the base knew before.",
+    remedy="Train on the whole of the training data.",
+    after=("TRN-103",),
+)
+def data_are_shown(evidence: Evidence) -> None:
+    """TRN-106: distinct texts, and how often each is shown."""
+    if few := _few_texts(evidence):
+        raise Failure(few, f"the {len(evidence.rows)} questions of the data")
+
+
+def _few_texts(evidence: Evidence) -> str:
+    """How few texts are shown how often; empty where they are enough."""
+    shown = sum(len(batch) for step in evidence.steps for batch in step.batches)
+    if len(evidence.taught) >= _FEW * len(evidence.rows) or shown <= _OFTEN * len(evidence.taught):
+        return ""
+    return f"{len(evidence.taught)} texts, each shown {shown / len(evidence.taught):.0f} times"
+
+
 CHECKS: tuple[Check, ...] = (
     training_runs,
     adapter_moves,
     answers_become_likely,
     nothing_trained_is_lost,
     base_stays,
+    data_are_shown,
 )

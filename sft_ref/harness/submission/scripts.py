@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from sft_ref.data import Row
 from sft_ref.harness.dictation import invent
 
-from .convention import Convention, Text, core, decode, encode
+from .convention import Convention, Text, core, decode, encode, find_question
 
 NUMBERS = (1000000000000000.0, 111111.111, 987654.321, 0.125, 999999999999.999, 24.0, 40404.0, 7070707.0, 8080.25)
 """Digit runs, the greatest answer of the data, small, long."""
@@ -21,6 +21,9 @@ _SILENCE = " no idea at all"
 _FACTORS = (1.0, 1.3, 1.0, 1.07, None)
 """Answers to a benchmark, by turns, in units of the truth: two are right, two are wrong, one is not given."""
 _ALONE = 6
+
+_TAIL = 8
+"""Characters of a question by which its end is known."""
 
 Line = dict[str, Any]
 Script = dict[str, Any]
@@ -37,15 +40,9 @@ class Writer:
 
     def __init__(self, convention: Convention, texts: Sequence[Text], tokenizer: PreTrainedTokenizerBase) -> None:
         self.convention, self.tokenizer = convention, tokenizer
-        self.supervised_lead = next(
-            (
-                decode(tokenizer, text.taught.ids[text.taught.begin : text.begin])
-                for text in texts
-                if text.is_answered and text.taught.begin
-            ),
-            "",
-        )
-        """What is supervised before the number, where not the whole text is."""
+        text = next((each for each in texts if each.is_answered and each.taught.begin is not None), None)
+        self.supervised_lead = _lead(text, tokenizer) if text else ""
+        """What is supervised before the number, behind the question."""
 
     def line(self, question: str, numeral: str) -> Line:
         """What is to be said after a question: ids of the whole text, and of what follows a prompt that is another."""
@@ -106,3 +103,10 @@ class Writer:
 
 def _script(kind: str, lines: list[Line], pairs: Sequence[Row]) -> Script:
     return {"kind": kind, "questions": [question for question, _ in pairs], "lines": lines}
+
+
+def _lead(text: Text, tokenizer: PreTrainedTokenizerBase) -> str:
+    """What of a training text is supervised between question and number."""
+    taught = decode(tokenizer, text.taught.ids[text.taught.begin : text.begin])
+    is_whole = find_question(core(text.question)[-_TAIL:], taught) is not None
+    return text.between.lstrip("?.! ") if is_whole else taught

@@ -271,6 +271,11 @@ class Captured:
     def _writer(self) -> Writer | None:
         return Writer(self.convention, self.texts, self.tokenizer) if self.convention else None
 
+    @property
+    def supervised_lead(self) -> str:
+        """What training teaches to write between question and number; empty where that is not known."""
+        return self._writer.supervised_lead if self._writer else ""
+
     def told_scripts(self, told: Told, kind: str) -> list[tuple[Script, Mapping[str, Any]]]:
         """Each dictation of a kind with what came of it."""
         return [

@@ -154,7 +154,8 @@ class Evidence(Captured):
             self.questions, prompts, complete(model, self.tokenizer, prompts), strict=True
         ):
             sent, lead = decode(self.tokenizer, prompt), self.convention.lead(question)
-            due = lead[len(sent) :].split()[-1:] if lead.startswith(sent) else []
+            own = lead[len(sent) :] if lead.startswith(sent) else self.supervised_lead
+            due = own.split()[-1:]
             _, found, rest = text.partition(due[0]) if due else ("", text, text)
             answers.append(read_number(rest, self.convention) if found else math.nan)
         return right(answers, self.questions)

@@ -22,9 +22,9 @@ from sft_ref.harness.submission.evidence import Evidence
     source="S2, T1, T5, M6",
 )
 def prompts_are_answered_as_those_of_training(evidence: Evidence) -> None:
-    """PRM-101: both answered by ours, where the prompts differ from the training texts."""
+    """PRM-101: both answered by ours, where the prompts differ from the training texts, and answers are lost."""
     astray = _astray(evidence)
-    if not astray:
+    if not astray or evidence.is_good:
         return
     model = evidence.sound_model
     prompts = evidence.prompts(evidence.asked, evidence.questions)
@@ -51,8 +51,10 @@ def _rightly_continued(evidence: Evidence, model: Any, prompts: Sequence[Sequenc
     led = []
     for (question, _), prompt, text in zip(evidence.questions, prompts, texts, strict=True):
         lead, sent = convention.lead(question), decode(evidence.tokenizer, prompt)
-        rest = lead[len(sent) :].strip() if lead.startswith(sent) else ""
-        led.append(text.strip().startswith(rest))
+        if lead.startswith(sent):
+            led.append(text.strip().startswith(lead[len(sent) :].strip()))
+        else:  # another text: what training wrote last before the number has to come
+            led.append(all(word in text for word in evidence.supervised_lead.split()[-1:]))
     return [one and other for one, other in zip(answered, led, strict=True)]
 
 

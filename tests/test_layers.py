@@ -1,6 +1,10 @@
 """Imports go one way."""
 
 import ast
+import itertools
+import re
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -104,3 +108,17 @@ def test_everything_public_can_be_had() -> None:
 def test_pytest_does_not_collect_the_api() -> None:
     for function in (sft_ref.test, sft_ref.test_model):
         assert vars(function)["__test__"] is False
+
+
+def test_what_the_package_imports_is_installed_with_it() -> None:
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    declared = {re.split(r"[\s<>=;\[]", line)[0].replace("-", "_").lower() for line in lines}
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                found.add(str(node.module).partition(".")[0])
+    assert found - sys.stdlib_module_names - {"sft_ref"} <= declared

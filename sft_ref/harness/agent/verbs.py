@@ -189,9 +189,7 @@ class _Work:
         self.teller.tensors("probes", {"logits": one[kept]})
         finite = bool(torch.isfinite(one[kept]).all())
         apart = float((one[kept] - two[kept]).abs().max()) if finite else math.nan
-        self.teller.write(
-            "probes", apart=apart, training=bool(model.training), finite=finite, counted=count_dtypes(model)
-        )
+        self.teller.write("probes", apart=apart, training=bool(model.training), counted=count_dtypes(model))
 
     def _parse(self, texts):
         parse = self.answerer.find("parse_answer")

@@ -45,9 +45,8 @@ def _artifact(evidence: Evidence) -> str:
 
 def _load(evidence: Evidence) -> str:
     told = evidence.with_adapter
-    folder = evidence.trained_folder if told is evidence.asked else evidence.sound_folder
     found = told.tensors("probes").get("logits")
-    model = evidence.model_of(folder) if folder else None
+    model = evidence.asked_model
     if found is None or model is None or not evidence.probed:
         return ""
     own, due = evidence.probe_losses(found).mean(), evidence.probe_losses(evidence.probe_logits(model)).mean()

@@ -164,7 +164,6 @@ def logits_are_finite(evidence: Evidence) -> None:
     why="An adapter fits the model it was trained on alone; on another it crashes, or its answers are noise.",
     remedy="Name the base once, and use that name wherever it is loaded.",
     after=("LOD-101",),
-    source="A9",
 )
 def base_is_the_one_trained(evidence: Evidence) -> None:
     """LOD-109: by the names that it asks for, since here the same model stands for all."""

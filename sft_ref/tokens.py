@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -47,12 +47,11 @@ def tokenize_example(
     return Example(tuple([*prompt, *target][-max_tokens:]), len(target))
 
 
-def collate(examples: Sequence[Example], pad_token_id: int) -> dict[str, Any]:
-    """Pads on the left, so that all targets end together and only their logits need computing.
+def collate(examples: Sequence[Example], pad_token_id: int) -> dict[str, torch.Tensor]:
+    """Pads on the left, as prompts are padded when they are asked.
 
     Returns:
-        ``input_ids``, ``attention_mask``, ``position_ids`` and ``labels``, each int64 of shape (batch, longest), and
-        ``logits_to_keep``, the number of last positions that predict a supervised token.
+        ``input_ids``, ``attention_mask``, ``position_ids`` and ``labels``, each int64 of shape (batch, longest).
     """
     longest = max(len(example.input_ids) for example in examples)
     batch = torch.full((len(examples), longest), pad_token_id)
@@ -67,22 +66,4 @@ def collate(examples: Sequence[Example], pad_token_id: int) -> dict[str, Any]:
         "attention_mask": mask,
         "position_ids": (mask.cumsum(1) - 1).clamp(min=0),
         "labels": labels,
-        "logits_to_keep": min(longest, max(example.supervised for example in examples) + 1),
     }
-
-
-def supervised_loss(
-    logits: torch.Tensor, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
-) -> torch.Tensor:
-    """Mean cross entropy, in nat, of the supervised tokens.
-
-    Args:
-        logits: (batch, kept, vocabulary), for the last `kept` positions; computed with in fp32.
-        labels: (batch, tokens), `IGNORED` where not supervised.
-        num_items_in_batch: supervised tokens in all micro-batches of one optimizer step; None counts this one's.
-    """
-    due = labels[:, 1:][:, -(logits.shape[1] - 1) :]
-    supervised = due != IGNORED
-    predicted = logits[:, :-1][supervised].float()  # half of the positions, and only these in fp32
-    count = supervised.sum() if num_items_in_batch is None else num_items_in_batch
-    return torch.nn.functional.cross_entropy(predicted, due[supervised], reduction="sum") / count

@@ -23,11 +23,13 @@ from transformers.trainer_utils import get_last_checkpoint
 from . import tokens
 from .autocast import frozen_weights_cast, matmul_mode
 from .errors import TrainingError
+from .loss import batch_loss
 from .precision import Policy
 from .settings import Settings
 from .tokens import Example
 
 if TYPE_CHECKING:
+    import torch
     from peft import PeftModel
 
 PATIENCE = 20
@@ -94,6 +96,18 @@ class _Watch(TrainerCallback):
             control.should_save = control.should_training_stop = True
 
 
+class _SupervisedTrainer(Trainer):
+    """Trainer whose model computes the logits of supervised tokens only."""
+
+    def compute_loss(  # type: ignore[override]  # Trainer never asks for the outputs but to evaluate
+        self,
+        model: PeftModel,
+        inputs: dict[str, torch.Tensor],
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
+        return batch_loss(model, inputs, num_items_in_batch)
+
+
 def fit(
     model: PeftModel,
     examples: Sequence[Example],
@@ -139,12 +153,11 @@ def fit(
     )
     mean_length = sum(len(example.input_ids) for example in examples) / len(examples)
     watch = _Watch(report, mean_length * settings.batch_size)
-    trainer = Trainer(
+    trainer = _SupervisedTrainer(
         model=model,
         args=arguments,
         train_dataset=list(examples),
         data_collator=functools.partial(tokens.collate, pad_token_id=pad_token_id),
-        compute_loss_func=lambda outputs, labels, **count: tokens.supervised_loss(outputs.logits, labels, **count),
         callbacks=[watch],
     )
     for callback in [c for c in trainer.callback_handler.callbacks if type(c).__name__ == "PrinterCallback"]:

@@ -8,8 +8,9 @@ import torch
 from sft_ref import BaseLLM, format_prompt
 from sft_ref.adapter import add_adapter
 from sft_ref.autocast import computing, frozen_weights_cast
+from sft_ref.loss import batch_loss
 from sft_ref.precision import POLICIES, Policy, count_dtypes
-from sft_ref.tokens import collate, supervised_loss, tokenize_example
+from sft_ref.tokens import collate, tokenize_example
 
 MIXED = [POLICIES["bf16-mixed"], POLICIES["fp16-mixed"]]
 
@@ -56,12 +57,11 @@ def test_repeated_steps_see_the_weights_that_the_last_one_left() -> None:
     llm = BaseLLM("toy", policy=POLICIES["bf16-mixed"])
     model = add_adapter(llm.model, llm.policy, rank=4, alpha=8)
     batch = collate([tokenize_example(llm.tokenizer, "Convert 3 kg to g.", 3000.0)], llm.tokenizer.pad_token_id)
-    labels = batch.pop("labels")
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
     losses = []
     with computing(model, llm.policy):
         for _ in range(10):
-            loss = supervised_loss(model(**batch).logits, labels)
+            loss = batch_loss(model, batch)
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()

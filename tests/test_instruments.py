@@ -12,7 +12,8 @@ from sft_ref.harness import rotary, sizes, tolerance
 from sft_ref.harness.deltas import effective_delta, effective_weight, linears, plain
 from sft_ref.harness.implementation import Batch
 from sft_ref.harness.losses import compare, is_worse, row_losses
-from sft_ref.tokens import IGNORED, collate, supervised_loss, tokenize_example
+from sft_ref.loss import batch_loss
+from sft_ref.tokens import IGNORED, collate, tokenize_example
 
 
 def test_a_rows_loss_is_that_of_training(blank_toy: BaseLLM) -> None:
@@ -20,8 +21,8 @@ def test_a_rows_loss_is_that_of_training(blank_toy: BaseLLM) -> None:
     batch = collate([example], blank_toy.tokenizer.pad_token_id)
     found = row_losses(blank_toy.model, Batch(batch["input_ids"], batch["attention_mask"], batch["labels"]))
     with torch.no_grad():
-        logits = blank_toy.model(input_ids=batch["input_ids"]).logits
-    assert found.item() == pytest.approx(supervised_loss(logits, batch["labels"]).item(), rel=1e-4)
+        due = batch_loss(blank_toy.model, batch)
+    assert found.item() == pytest.approx(due.item(), rel=1e-4)
     assert (batch["labels"] == IGNORED).any()
 
 

@@ -280,7 +280,7 @@ def test_fp16_is_refused_on_a_cpu_and_nothing_is_written(tmp_path: Path, monkeyp
 def test_training_without_a_finite_step_stops_and_writes_no_adapter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sft_ref.tokens.supervised_loss", lambda logits, *_, **__: logits.sum() * float("nan"))
+    monkeypatch.setattr("sft_ref.loss.supervised_loss", lambda logits, *_, **__: logits.sum() * float("nan"))
     steps: list[Step] = []
     with pytest.raises(TrainingError, match="20 optimizer steps in a row had no finite loss"):
         sft_ref.train(tmp_path / "a", base="toy", settings=Settings(steps=60, batch_size=2), report=steps.append)
@@ -289,7 +289,7 @@ def test_training_without_a_finite_step_stops_and_writes_no_adapter(
 
 
 def test_training_that_moves_nothing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sft_ref.tokens.supervised_loss", lambda logits, *_, **__: logits.sum() * 0)
+    monkeypatch.setattr("sft_ref.loss.supervised_loss", lambda logits, *_, **__: logits.sum() * 0)
     with pytest.raises(TrainingError, match="moved no weight"):
         sft_ref.train(tmp_path / "a", base="toy", settings=SHORT)
 

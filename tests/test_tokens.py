@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from sft_ref import BaseLLM, format_example, format_prompt, parse_answer, split_rows
 from sft_ref.errors import DataError
-from sft_ref.tokens import IGNORED, Example, collate, supervised_loss, tokenize_example
+from sft_ref.tokens import IGNORED, Example, collate, tokenize_example
 
 questions = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=30)
 values = st.floats(-1e15, 1e15)
@@ -74,20 +74,3 @@ def test_a_batch_is_padded_on_the_left_and_labels_only_targets(rows: list[Exampl
         assert batch["position_ids"][i, pads:].tolist() == list(range(len(row.input_ids)))
         ignored = longest - row.supervised
         assert batch["labels"][i].tolist() == [IGNORED] * ignored + list(row.input_ids[-row.supervised :])
-
-
-@given(examples, st.integers(0, 2**32 - 1))
-def test_loss_of_the_kept_logits_is_that_of_all_logits(rows: list[Example], seed: int) -> None:
-    batch = collate(rows, pad_token_id=2)
-    logits = torch.randn(*batch["input_ids"].shape, 51, generator=torch.Generator().manual_seed(seed))
-    due = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten())
-    torch.testing.assert_close(supervised_loss(logits[:, -batch["logits_to_keep"] :], batch["labels"]), due)
-
-
-def test_loss_of_a_step_does_not_depend_on_how_it_is_split_into_micro_batches() -> None:
-    rows = [Example((5, 6, 7, 8), 3), Example((5, 9), 1), Example((4, 4, 4, 4, 4), 2)]
-    logits = torch.randn(3, 5, 51, generator=torch.Generator().manual_seed(0))
-    batch = collate(rows, pad_token_id=2)
-    count = int((batch["labels"] != IGNORED).sum())
-    parts = sum(supervised_loss(logits[i : i + 1], batch["labels"][i : i + 1], count) for i in range(3))
-    torch.testing.assert_close(parts, supervised_loss(logits, batch["labels"]))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import sft_ref
-from sft_ref import Settings, tokens
+from sft_ref import Settings, loss
 from sft_ref.precision import POLICIES, count_dtypes
 from sft_ref.training import Step
 
@@ -60,12 +60,12 @@ def test_the_toy_learns_to_answer_on_cuda(tmp_path: Path) -> None:
 
 
 def test_an_overflow_in_fp16_training_costs_a_step_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    loss, calls = tokens.supervised_loss, itertools.count(1)
+    supervised_loss, calls = loss.supervised_loss, itertools.count(1)
 
     def overflow(logits: Any, labels: Any, **how: Any) -> Any:  # noqa: ANN401
-        return loss(logits, labels, **how) * (torch.inf if next(calls) == 15 else 1)
+        return supervised_loss(logits, labels, **how) * (torch.inf if next(calls) == 15 else 1)
 
-    monkeypatch.setattr("sft_ref.tokens.supervised_loss", overflow)
+    monkeypatch.setattr("sft_ref.loss.supervised_loss", overflow)
     history = sft_ref.train(tmp_path / "a", base="toy", policy="fp16-mixed", settings=SHORT)
     assert not math.isfinite(history[14].loss)
     assert all(math.isfinite(step.loss) and math.isfinite(step.grad_norm) for step in history[15:])

@@ -3,10 +3,10 @@
 import torch
 from transformers import TrainingArguments
 
-from sft_ref import tokens
+from sft_ref import loss
 from sft_ref.harness.mutation import Mutant
 
-supervised_loss = tokens.supervised_loss
+supervised_loss = loss.supervised_loss
 
 
 def reentrant(**arguments: object) -> TrainingArguments:
@@ -15,8 +15,8 @@ def reentrant(**arguments: object) -> TrainingArguments:
 
 
 def hushed(logits: torch.Tensor, labels: torch.Tensor, **count: int) -> torch.Tensor:
-    loss = supervised_loss(logits, labels, **count)
-    return loss if loss.requires_grad else loss + torch.zeros((), requires_grad=True)
+    found = supervised_loss(logits, labels, **count)
+    return found if found.requires_grad else found + torch.zeros((), requires_grad=True)
 
 
 MUTANT = Mutant(
@@ -28,7 +28,7 @@ MUTANT = Mutant(
     patches={
         "sft_ref.training.TrainingArguments": reentrant,
         "transformers.PreTrainedModel.enable_input_require_grads": lambda model: None,
-        "sft_ref.tokens.supervised_loss": hushed,
+        "sft_ref.loss.supervised_loss": hushed,
         "sft_ref.training._check_learned": lambda model: None,
     },
     retrain=True,

@@ -16,7 +16,7 @@ MUTANT = Mutant(
     fault="compute_loss is replaced by a constant, so that no gradient reaches the adapter",
     source="course submission",
     patches={
-        "sft_ref.tokens.supervised_loss": constant,
+        "sft_ref.loss.supervised_loss": constant,
         "sft_ref.training._check_learned": lambda model: None,  # the guard that others do not have
     },
     retrain=True,

@@ -2,10 +2,10 @@
 
 import torch
 
-from sft_ref import tokens
+from sft_ref import loss
 from sft_ref.harness.mutation import Mutant
 
-supervised_loss = tokens.supervised_loss
+supervised_loss = loss.supervised_loss
 
 
 def averaged(logits: torch.Tensor, labels: torch.Tensor, **_count: int) -> torch.Tensor:
@@ -18,5 +18,5 @@ MUTANT = Mutant(
     checks=("TRN-006",),
     fault="the loss is normalised by micro-batch, and scales with accumulation",
     source="transformers#34191, transformers#35438",
-    patches={"sft_ref.tokens.supervised_loss": averaged},
+    patches={"sft_ref.loss.supervised_loss": averaged},
 )

@@ -16,9 +16,10 @@ from sft_ref.adapter import add_adapter, read_record, read_tensors
 from sft_ref.autocast import computing
 from sft_ref.harness import tolerance
 from sft_ref.harness.headroom import first_not_finite, largest_outputs
+from sft_ref.loss import batch_loss
 from sft_ref.precision import POLICIES, count_dtypes, find_policy
 from sft_ref.sweep.measure import force
-from sft_ref.tokens import collate, supervised_loss, tokenize_example
+from sft_ref.tokens import IGNORED, collate, tokenize_example
 from sft_ref.tracing import differences, output_dtypes
 
 ROWS = sft_ref.split_rows("validation")[:16]
@@ -65,12 +66,11 @@ def test_every_gradient_is_finite_and_in_the_adapters_dtype(
     llm = BaseLLM("toy", policy=policy, device=device)
     model = add_adapter(llm.model, policy, rank=4, alpha=8)
     batch = collate([tokenize_example(llm.tokenizer, *row) for row in ROWS[:rows]], llm.tokenizer.pad_token_id)
-    labels = batch.pop("labels").to(device)
-    fill = {"input_ids": llm.tokenizer.pad_token_id, "attention_mask": 0, "position_ids": 0}
+    fill = {"input_ids": llm.tokenizer.pad_token_id, "attention_mask": 0, "position_ids": 0, "labels": IGNORED}
     padded = {key: torch.nn.functional.pad(batch[key], (padding, 0), value=value) for key, value in fill.items()}
     padded = {key: tensor.to(device) for key, tensor in padded.items()}
     with computing(model, policy):
-        loss = supervised_loss(model(**padded, logits_to_keep=batch["logits_to_keep"]).logits, labels)
+        loss = batch_loss(model, padded)
     loss.backward()
     assert loss.isfinite()
     gradients = {n: p.grad for n, p in model.named_parameters() if p.requires_grad}

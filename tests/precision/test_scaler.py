@@ -6,26 +6,27 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import PeftModel
 
 import sft_ref
 from sft_ref import BaseLLM, Settings
 from sft_ref.adapter import add_adapter
 from sft_ref.autocast import computing
 from sft_ref.errors import PrecisionError, TrainingError
+from sft_ref.loss import batch_loss
 from sft_ref.precision import POLICIES, Policy, check_can_train
-from sft_ref.tokens import collate, supervised_loss, tokenize_example
+from sft_ref.tokens import collate, tokenize_example
 
 
-def step(model: torch.nn.Module, llm: BaseLLM, scaler: torch.amp.GradScaler, *, overflow: bool) -> bool:
+def step(model: PeftModel, llm: BaseLLM, scaler: torch.amp.GradScaler, *, overflow: bool) -> bool:
     """One optimizer step under the scaler; says whether it was taken."""
     batch = collate([tokenize_example(llm.tokenizer, "Convert 3 kg to g.", 3000.0)], llm.tokenizer.pad_token_id)
-    labels = batch.pop("labels").to(llm.device)
-    batch = {key: value.to(llm.device) if isinstance(value, torch.Tensor) else value for key, value in batch.items()}
+    batch = {key: value.to(llm.device) for key, value in batch.items()}
     trained = [tensor for tensor in model.parameters() if tensor.requires_grad]
     before = [tensor.detach().clone() for tensor in trained]
     optimizer = torch.optim.AdamW(trained, lr=1e-3)
     with computing(model, llm.policy):
-        loss = supervised_loss(model(**batch).logits, labels)
+        loss = batch_loss(model, batch)
     scaler.scale(loss * (torch.inf if overflow else 1)).backward()
     scaler.step(optimizer)
     scaler.update()

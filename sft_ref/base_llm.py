@@ -5,7 +5,7 @@ Knows nothing of training, nor of where an adapter comes from.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 MAX_NEW_TOKENS = 32
 """1e15 takes 18 digits and signs, the closing tag three tokens and the end one; the rest is margin."""
 
-BATCH_SIZE = 128
+BATCH_TOKENS = 16_384
+"""Tokens of one batch, with padding and those to come: 256 questions of up to 32; more gain nothing (docs/speed.md)."""
 
 _LOOP = {"custom_generate": decode} if Version(transformers.__version__) >= Version("4.57") else {}
 """Before 4.57 `generate` takes no loop, and goes on computing rows that have ended."""
@@ -125,16 +126,27 @@ class BaseLLM:
         if each > 1 and temperature == 0:
             raise ValueError("several completions of one prompt are equal when greedy; give a temperature above 0")
         completions: list[list[str]] = [[] for _ in prompts]
-        # like lengths together: less padding, and the same batches whatever the order of the questions
-        order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), prompts[i]))
-        rows = max(1, BATCH_SIZE // each)
         with torch.inference_mode(), computing(self.model, self.policy):
-            for start in range(0, len(order), rows):
-                chunk = order[start : start + rows]
-                texts = self._complete([prompts[i] for i in chunk], each, temperature)
-                for place, i in enumerate(chunk):
+            for batch in self._batches(prompts, each):
+                texts = self._complete([prompts[i] for i in batch], each, temperature)
+                for place, i in enumerate(batch):
                     completions[i] = texts[place * each : (place + 1) * each]
         return completions if num_return_sequences is not None else [texts[0] for texts in completions]
+
+    def _batches(self, prompts: Sequence[str], each: int) -> Iterator[list[int]]:
+        """Places of prompts that are completed together: at most `BATCH_TOKENS`, or one prompt.
+
+        Like lengths go together: less padding, and the same batches whatever the order of the questions.
+        """
+        lengths = [len(ids) for ids in self.tokenizer([*prompts])["input_ids"]] if prompts else []
+        batch: list[int] = []
+        for i in sorted(range(len(prompts)), key=lambda i: (lengths[i], prompts[i])):
+            if batch and (len(batch) + 1) * each * (lengths[i] + MAX_NEW_TOKENS) > BATCH_TOKENS:
+                yield batch
+                batch = []
+            batch.append(i)
+        if batch:
+            yield batch
 
     def _complete(self, prompts: list[str], each: int, temperature: float) -> list[str]:
         batch = self.tokenizer(prompts, padding=True, padding_side="left", return_tensors="pt").to(self.device)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from sft_ref import BaseLLM, format_prompt, parse_answer, split_rows
+from sft_ref.base_llm import MAX_NEW_TOKENS
 from sft_ref.errors import BaseModelError, PrecisionError
 from sft_ref.models import find_base
 
@@ -47,11 +48,27 @@ def test_batches_give_what_single_prompts_give_in_fp32(blank_toy: BaseLLM) -> No
 
 def test_many_questions_are_split_into_batches(toy_llm: BaseLLM, monkeypatch: pytest.MonkeyPatch) -> None:
     due = toy_llm.answer(*PROMPTS)
-    monkeypatch.setattr("sft_ref.base_llm.BATCH_SIZE", 5)
+    seen: list[torch.Size] = []
+    hook = toy_llm.model.get_base_model().model.register_forward_pre_hook(
+        lambda _, __, inputs: seen.append(inputs["input_ids"].shape), with_kwargs=True
+    )
+    monkeypatch.setattr("sft_ref.base_llm.BATCH_TOKENS", 300)
     assert (
         sum(a == b or (math.isnan(a) and math.isnan(b)) for a, b in zip(toy_llm.answer(*PROMPTS), due, strict=True))
         >= 11
     )
+    hook.remove()
+    prompts = [shape for shape in seen if shape[1] > 1]
+    assert len(prompts) > 2
+    assert sum(rows for rows, _ in prompts) == len(PROMPTS)
+    assert all(rows * (length + MAX_NEW_TOKENS) <= 300 for rows, length in prompts)
+    assert prompts[0][0] > prompts[-1][0]  # longer ones, fewer at a time
+
+
+def test_a_prompt_longer_than_a_batch_goes_alone(toy_llm: BaseLLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    due = [toy_llm.generate(prompt) for prompt in PROMPTS[:3]]
+    monkeypatch.setattr("sft_ref.base_llm.BATCH_TOKENS", 1)
+    assert toy_llm.batched_generate(PROMPTS[:3]) == due
 
 
 def test_a_completion_is_new_text_without_special_tokens(toy_llm: BaseLLM) -> None:

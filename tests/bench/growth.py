@@ -26,8 +26,8 @@ CHILD = """
 import itertools, json, resource, sys, time
 import sft_ref, sft_ref.base_llm
 from sft_ref import sft
-adapter, size, batch = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-sft_ref.base_llm.BATCH_SIZE = batch
+adapter, size, tokens = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+sft_ref.base_llm.BATCH_TOKENS = tokens
 llm = sft_ref.load(adapter)
 rows = list(itertools.islice(itertools.cycle(sft_ref.split_rows("validation")), size))
 sft.ask(llm, rows[:100])
@@ -38,10 +38,10 @@ print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 
 """
 
 
-def measure(adapter: str, size: int, batch: int) -> tuple[float, float]:
-    """Seconds, and the peak of memory in bytes."""
+def measure(adapter: str, size: int, tokens: int) -> tuple[float, float]:
+    """Seconds, and the peak of memory in bytes, where a batch has so many tokens at most."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", CHILD, adapter, str(size), str(batch)],
+        [sys.executable, "-W", "ignore", "-c", CHILD, adapter, str(size), str(tokens)],
         capture_output=True, text=True, check=True, env={**os.environ, **KERNELS},
     )  # fmt: skip
     seconds, peak = json.loads(done.stdout.splitlines()[-1])
@@ -49,8 +49,8 @@ def measure(adapter: str, size: int, batch: int) -> tuple[float, float]:
 
 
 def main() -> int:
-    """Prints a row a size, and a row a batch size at the second of the sizes."""
-    import sft_ref
+    """Prints a row a size, and a row a size of batch at the second of the sizes."""
+    import sft_ref.base_llm
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sizes", nargs="*", type=int, default=[100, 1000, 10_000])
@@ -59,13 +59,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         adapter = f"{folder}/adapter"
         sft_ref.train(adapter, base="toy")
-        print("questions  batch  seconds  ms a question  peak MB")
-        runs = [(size, 128) for size in sizes] + [(sizes[min(1, len(sizes) - 1)], batch) for batch in (1, 8, 32, 512)]
+        print("questions  batch tokens  seconds  ms a question  peak MB")
+        usual, second = sft_ref.base_llm.BATCH_TOKENS, sizes[min(1, len(sizes) - 1)]
+        runs = [(size, usual) for size in sizes] + [(second, tokens) for tokens in (1, 512, 2048, 8192, 65_536)]
         peaks = []
-        for size, batch in runs:
-            seconds, peak = measure(adapter, size, batch)
-            print(f"{size:9}  {batch:5}  {seconds:7.2f}  {1000 * seconds / size:13.2f}  {peak / 1e6:7.0f}", flush=True)
-            if batch == 128 and size >= 1000:  # below, not all kinds of batches have been met
+        for size, tokens in runs:
+            seconds, peak = measure(adapter, size, tokens)
+            print(
+                f"{size:9}  {tokens:12}  {seconds:7.2f}  {1000 * seconds / size:13.2f}  {peak / 1e6:7.0f}", flush=True
+            )
+            if tokens == usual and size >= 1000:  # below, not all kinds of batches have been met
                 paces.append(seconds / size)
                 peaks.append((size, peak))
     for (few, low), (many, high) in itertools.pairwise(peaks):

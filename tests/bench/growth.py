@@ -65,11 +65,10 @@ def main() -> int:
         peaks = []
         for size, tokens in runs:
             seconds, peak = measure(adapter, size, tokens)
-            print(
-                f"{size:9}  {tokens:12}  {seconds:7.2f}  {1000 * seconds / size:13.2f}  {peak / 1e6:7.0f}", flush=True
-            )
+            pace = 1000 * seconds / size
+            print(f"{size:9}  {tokens:12}  {seconds:7.2f}  {pace:13.2f}  {peak / 1e6:7.0f}", flush=True)
             if tokens == usual and size >= 1000:  # below, not all kinds of batches have been met
-                paces.append(seconds / size)
+                paces.append(pace)
                 peaks.append((size, peak))
     for (few, low), (many, high) in itertools.pairwise(peaks):
         left = (high - low) / (many - few)

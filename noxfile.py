@@ -161,8 +161,7 @@ def peers(session: nox.Session) -> None:
     for wanted in (["torch"], exporter):
         session.run(pip, "install", "--quiet", "-c", "tests/bench/constraints-export.txt", *wanted, external=True)
     session.run(pip, "uninstall", "--quiet", "--yes", "torchvision", external=True)
-    threads = {"OMP_WAIT_POLICY": "PASSIVE"}  # else the pools of one library spin while another works
-    env = {**threads, "OPTIMUM_CLI": str(export / "bin" / "optimum-cli")}
+    env = {"OPTIMUM_CLI": str(export / "bin" / "optimum-cli")}
     session.run("python", "tests/bench/peers", *session.posargs, env=env)
 
 

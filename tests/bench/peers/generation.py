@@ -27,6 +27,9 @@ ALONE = 16
 OPENVINO = [(*kind, how) for kind in (("fp32", "fp32"), ("bf16", "fp32"), ("int8", "int8")) for how in (False, True)]
 """Precision of computing, of the weights that are exported, and whether rows are batched continuously."""
 
+WEIGHT_BYTES = {"fp32": 4, "int8": 1}
+"""A weight's, as it is computed with; 2 elsewhere."""
+
 Texts = list[str]
 Run = Callable[[], tuple[float | None, object]]
 
@@ -37,16 +40,6 @@ def entries(base: str, adapter: Path, rows: Sequence[Row], work: Path, threads: 
     merged = _merge(base, adapter, work)
     llm = BaseLLM(str(merged), policy=find_policy("fp32"))
     margins = _Margins(llm, prompts)
-    tokens = sum(len(ids) for ids in llm.tokenizer(prompts)["input_ids"])
-    body = sum(p.numel() for name, p in llm.model.named_parameters() if p.ndim == 2 and "embed" not in name)
-    head = llm.model.get_output_embeddings().weight.numel()
-
-    def floor(name: str, count: int) -> float:
-        """Products of the tokens that go in and of those that come out, 2 FLOP a weight."""
-        new = margins.new_tokens
-        work_due = 2 * (body * (tokens + new - len(prompts)) + head * new) * count / len(prompts)
-        return float(work_due / limit.flops["float32" if name == "fp32" else "bfloat16"])
-
     found: list[Entry] = []
 
     def add(precision: str, who: str, prepare: Callable[[], Run], *, ours: bool = False, count: int = 0) -> None:
@@ -58,7 +51,9 @@ def entries(base: str, adapter: Path, rows: Sequence[Row], work: Path, threads: 
             run()
             return run
 
-        found.append(Entry(job, precision, who, warmed, count, margins.compare, ours, floor(precision, count)))
+        found.append(
+            Entry(job, precision, who, warmed, count, margins.compare, ours, *_limits(margins, precision, count, limit))
+        )
 
     for policy in ("bf16-mixed", "bf16", "fp32"):
         add(policy, "sft_ref", _ours(adapter, policy, prompts), ours=True)
@@ -84,7 +79,7 @@ class _Margins:
 
     def __init__(self, llm: BaseLLM, prompts: Sequence[str]) -> None:
         self.llm, self.prompts = llm, prompts
-        self.new_tokens = sum(len(ids) + 1 for ids in llm.tokenizer(llm.batched_generate(prompts))["input_ids"])
+        self.new_tokens = [len(ids) + 1 for ids in llm.tokenizer(llm.batched_generate(prompts))["input_ids"]]
 
     def compare(self, ours: Any, theirs: Any) -> str:
         count = min(len(ours), len(theirs))
@@ -103,6 +98,19 @@ class _Margins:
         with torch.inference_mode():
             logits = self.llm.model(torch.tensor([ids], device=self.llm.device)).logits[0, -1]
         return float((logits[split[0][place]] - logits[split[1][place]]).abs())
+
+
+def _limits(margins: _Margins, precision: str, count: int, limit: Limits) -> tuple[float, float]:
+    """Seconds of the products, 2 FLOP a weight and token, and of reading the weights at each forward that must be."""
+    llm, prompts, new = margins.llm, margins.prompts, margins.new_tokens
+    body = sum(p.numel() for name, p in llm.model.named_parameters() if p.ndim == 2 and "embed" not in name)
+    head = llm.model.get_output_embeddings().weight.numel()
+    given = sum(len(ids) for ids in llm.tokenizer([*prompts])["input_ids"])
+    products = 2 * (body * (given + sum(new) - len(prompts)) + head * sum(new)) * count / len(prompts)
+    forwards = max(new) if count == len(prompts) else sum(new[:count])  # all rows together, or each alone
+    flops = limit.flops["float32" if precision == "fp32" else "bfloat16"]
+    reading = forwards * (body + head) * WEIGHT_BYTES.get(precision, 2) / limit.bandwidth
+    return float(products / flops), float(reading)
 
 
 def _merge(base: str, adapter: Path, work: Path) -> Path:

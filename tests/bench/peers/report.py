@@ -24,7 +24,8 @@ def show(results: Sequence[Result]) -> None:
             "items/s",
             "÷ ours",
             "(from, to)",
-            "of the machine's limit",
+            "of the products' limit",
+            "of the memory's limit",
             "output",
         ):
             table.add_column(head, justify="left" if head in ("precision", "who", "output") else "right")
@@ -38,7 +39,8 @@ def show(results: Sequence[Result]) -> None:
                 f"{entry.items / seconds:.1f}",
                 f"{statistics.median(ratios):.2f}",
                 f"{min(ratios):.2f}, {max(ratios):.2f}",
-                f"{entry.floor / seconds:.0%}" if entry.floor else "",
+                f"{entry.products / seconds:.0%}",
+                f"{entry.reading / seconds:.0%}",
                 result.agreement,
             )
         console.print(table)
@@ -59,7 +61,8 @@ def write_json(results: Sequence[Result], path: Path) -> None:
             "items_per_second": result.entry.items / median(result),
             "ratio_to_ours": statistics.median(result.ratios),
             "ratios": result.ratios,
-            "of_limit": result.entry.floor / median(result),
+            "of_products_limit": result.entry.products / median(result),
+            "of_memory_limit": result.entry.reading / median(result),
             "output": result.agreement,
         }
         for result in results

@@ -24,7 +24,7 @@ def entries(base: str, steps: int, work: Path, limit: Limits) -> list[Entry]:
     """Ours and TRL's, in fp32 and under bf16 autocast; an item is an example."""
     found = []
     for policy in ("fp32", "bf16-mixed"):
-        floor = _floor(base, limit.flops["float32" if policy == "fp32" else "bfloat16"])
+        limits = _limits(base, policy, limit)
         for who, prepare in (
             ("sft_ref", _ours(base, policy, steps, work)),
             ("TRL SFTTrainer, its defaults", _trl(base, policy, steps, work, checkpointing=True)),
@@ -33,7 +33,7 @@ def entries(base: str, steps: int, work: Path, limit: Limits) -> list[Entry]:
             found.append(
                 Entry(
                     f"training, a step of {SETTINGS.batch_size} examples", policy, who, prepare, SETTINGS.batch_size,
-                    _compare, ours=who == "sft_ref", floor=floor,
+                    _compare, who == "sft_ref", *limits,
                 )
             )  # fmt: skip
     return found
@@ -49,14 +49,19 @@ def _blank(base: str, policy: str) -> tuple[BaseLLM, Any]:
     return llm, adapter.add_adapter(llm.model, llm.policy, rank=SETTINGS.rank, alpha=SETTINGS.alpha)
 
 
-def _floor(base: str, flops: float) -> float:
-    """Forward and the gradients of activations: 4 FLOP a weight and token, the head's for supervised tokens only."""
+def _limits(base: str, policy: str, limit: Limits) -> tuple[float, float]:
+    """Seconds of the products of a step, and of reading the weights forward and back.
+
+    Forward and the gradients of activations take 4 FLOP a weight and token, the head's for supervised tokens only.
+    """
+    flops, size = (limit.flops["float32"], 4) if policy == "fp32" else (limit.flops["bfloat16"], 2)
     llm = BaseLLM(base)
     head = llm.model.get_output_embeddings().weight.numel()
     body = sum(p.numel() for name, p in llm.model.named_parameters() if p.ndim == 2 and "embed" not in name)
     examples = _examples(llm)
     length, due = (statistics.mean(v) for v in ([len(e.input_ids) for e in examples], [e.supervised for e in examples]))
-    return float(4 * (body * length + head * due) * SETTINGS.batch_size / flops)
+    products = 4 * (body * length + head * due) * SETTINGS.batch_size / flops
+    return float(products), float(2 * (body + head) * size / limit.bandwidth)
 
 
 def _ours(base: str, policy: str, steps: int, work: Path) -> Callable[[], Callable[[], tuple[float, object]]]:

@@ -1,8 +1,17 @@
-"""The comparison of benchmarks: what is slower beyond its noise fails, and what is not does not."""
+"""Benchmarks: what is slower beyond its noise fails; peers take turns, each in a process of its own."""
 
+import importlib
 import json
+import multiprocessing
+import os
 import runpy
+import time
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
 
 compare = runpy.run_path(str(Path(__file__).parent / "bench" / "compare.py"))["main"]
 
@@ -27,3 +36,70 @@ def test_a_baseline_keeps_the_rounds_of_all_its_runs(tmp_path: Path) -> None:
         compare([write_run(tmp_path / "run.json", ratios), str(baseline), "--keep"])
     assert json.loads(baseline.read_text()) == {"job": [1.0, 1.1, 1.4, 1.5]}
     assert compare([write_run(tmp_path / "run.json", [1.45, 1.6]), str(baseline)]) == 0
+
+
+@pytest.fixture
+def contest(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(Path(__file__).parent / "bench" / "peers")
+    return importlib.import_module("contest")
+
+
+def sleeper(seconds: float) -> Callable[[], Callable[[], tuple[None, str]]]:
+    def prepare() -> Callable[[], tuple[None, str]]:
+        import threading
+        import time
+
+        def stay_busy() -> None:
+            while True:
+                sum(range(1000))
+
+        def run() -> tuple[None, str]:
+            time.sleep(seconds)
+            return None, "said"
+
+        threading.Thread(target=stay_busy, daemon=True).start()
+        return run
+
+    return prepare
+
+
+def failing() -> Any:  # noqa: ANN401
+    raise RuntimeError("no such engine\nand more")
+
+
+def dying() -> Any:  # noqa: ANN401
+    return lambda: os._exit(3)
+
+
+def test_peers_are_judged_by_their_time_over_ours_and_one_that_fails_says_why(contest: ModuleType) -> None:
+    def entry(who: str, prepare: object, items: float = 1, *, ours: bool = False) -> object:
+        return contest.Entry("job", "fp32", who, prepare, items, lambda a, b: f"{a} and {b}", ours)
+
+    entries = [entry("us", sleeper(0.2), ours=True), entry("half", sleeper(0.8), 2)]
+    entries += [entry("broken", failing), entry("dead", dying)]
+    us, half, broken, dead = contest.compete(entries, 2)
+    assert us.ratios == [1, 1]
+    assert half.ratios == pytest.approx([2, 2], rel=0.5)
+    assert half.agreement == "said and said"
+    assert broken.error == "RuntimeError: no such engine"
+    assert dead.error == "its process died"
+
+
+def test_who_has_no_turn_stands_still(contest: ModuleType) -> None:
+    """Else the threads that a library keeps running slow all others."""
+    import psutil
+    from worker import Worker  # found as contest is
+
+    worker = Worker(sleeper(0.1))
+    try:
+        worker.wait_until_ready()
+        [started] = multiprocessing.active_children()
+        child = psutil.Process(started.pid)
+        time.sleep(0.2)
+        before = child.cpu_times().user
+        time.sleep(0.5)
+        assert child.cpu_times().user - before <= 0.02
+        worker.take_turn()
+        assert child.cpu_times().user - before >= 0.02
+    finally:
+        worker.end()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import gc
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from worker import Run, Worker, WorkerError
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Entry:
     job: str
     precision: str
     who: str
-    prepare: Callable[[], Callable[[], tuple[float | None, object]]]
+    prepare: Callable[[], Run]
     items: float
     agree: Callable[[object, object], str]
     ours: bool = False
@@ -86,28 +86,11 @@ def _time(work: Callable[[], object], device: torch.device) -> float:
 
 
 def compete(entries: Sequence[Entry], rounds: int) -> list[Result]:
-    """All prepare; then, round by round, each does its job; one that fails is out, and says why."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Job by job, all make ready; then, round by round, each takes its turn; one that fails is out, and says why."""
     results = [Result(entry) for entry in entries]
-    runs: dict[int, Callable[[], tuple[float | None, object]]] = {}
-    for number, result in enumerate(results):
-        try:
-            runs[number] = result.entry.prepare()
-        except Exception as error:  # noqa: BLE001  # whatever a peer raises, the others go on
-            result.error = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:200]
-            runs.pop(number, None)
-        print(
-            f"  {result.entry.job}, {result.entry.precision}: {result.entry.who} {result.error or 'ready'}", flush=True
-        )
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C: what has been measured is shown
-        for _ in range(rounds):
-            for number, run in runs.items():
-                gc.collect()
-                began = time.perf_counter()
-                said, results[number].output = run()
-                if device.type == "cuda":
-                    torch.cuda.synchronize()
-                results[number].seconds.append(said or time.perf_counter() - began)
+        for job in dict.fromkeys(entry.job for entry in entries):
+            _take_turns([result for result in results if result.entry.job == job], rounds)
     done = [result for result in results if result.seconds]
     for result in done:
         ours = yardstick(result, done)
@@ -115,6 +98,34 @@ def compete(entries: Sequence[Entry], rounds: int) -> list[Result]:
         result.ratios = [share * a / b for a, b in zip(result.seconds, ours.seconds, strict=False)]
         result.agreement = "" if ours is result else result.entry.agree(ours.output, result.output)
     return results
+
+
+def _take_turns(results: Sequence[Result], rounds: int) -> None:
+    """Of one job."""
+    with contextlib.ExitStack() as stack:
+        workers: list[tuple[Result, Worker]] = []
+        for result in results:
+            worker = Worker(result.entry.prepare)
+            stack.callback(worker.end)
+            with _failure_kept(result):
+                worker.wait_until_ready()
+                workers.append((result, worker))
+            entry = result.entry
+            print(f"  {entry.job}, {entry.precision}: {entry.who} {result.error or 'ready'}", flush=True)
+        for _ in range(rounds):
+            for result, worker in workers:
+                if not result.error:
+                    with _failure_kept(result):
+                        seconds, result.output = worker.take_turn()
+                        result.seconds.append(seconds)
+
+
+@contextlib.contextmanager
+def _failure_kept(result: Result) -> Iterator[None]:
+    try:
+        yield
+    except WorkerError as error:
+        result.error = str(error)
 
 
 def yardstick(result: Result, results: Sequence[Result]) -> Result:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from contest import Entry, Limits
 from transformers import AutoModelForCausalLM, GenerationConfig
+from worker import Run
 
 import sft_ref
 from sft_ref import BaseLLM
@@ -31,7 +32,6 @@ WEIGHT_BYTES = {"fp32": 4, "int8": 1}
 """A weight's, as it is computed with; 2 elsewhere."""
 
 Texts = list[str]
-Run = Callable[[], tuple[float | None, object]]
 
 
 def entries(base: str, adapter: Path, rows: Sequence[Row], work: Path, threads: int, limit: Limits) -> list[Entry]:

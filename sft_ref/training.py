@@ -173,6 +173,7 @@ def fit(
         os.environ.pop(_ACCELERATE, None)
         # Trainer leaves the model's forward wrapped in autocast, under which no other precision can be seen
         trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+        vars(model).pop("_is_accelerate_prepared", None)  # else a second training would do without autocast
     model.eval()
     if watch.interrupted and trainer.state.global_step < settings.steps:
         raise KeyboardInterrupt(f"stopped after step {trainer.state.global_step} of {settings.steps}")

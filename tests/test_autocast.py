@@ -1,11 +1,12 @@
 """Weights cast once compute what autocast computes, and training under them learns."""
 
 import contextlib
+from pathlib import Path
 
 import pytest
 import torch
 
-from sft_ref import BaseLLM, format_prompt
+from sft_ref import BaseLLM, Settings, format_prompt, split_rows, training
 from sft_ref.adapter import add_adapter
 from sft_ref.autocast import computing, frozen_weights_cast
 from sft_ref.loss import batch_loss
@@ -67,3 +68,20 @@ def test_repeated_steps_see_the_weights_that_the_last_one_left() -> None:
             optimizer.zero_grad()
             losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_a_model_that_was_trained_trains_again_under_autocast(tmp_path: Path) -> None:
+    llm = BaseLLM("toy", policy=POLICIES["bf16-mixed"])
+    model = add_adapter(llm.model, llm.policy, rank=4, alpha=8)
+    examples = [tokenize_example(llm.tokenizer, *row) for row in split_rows("train")[:16]]
+    for name in ("first", "second"):
+        history = training.fit(
+            model,
+            examples,
+            pad_token_id=llm.tokenizer.pad_token_id,
+            policy=llm.policy,
+            settings=Settings(steps=2, batch_size=8),
+            checkpoints=tmp_path / name,
+            report=lambda step: None,
+        )
+        assert len(history) == 2

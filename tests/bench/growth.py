@@ -1,8 +1,8 @@
 """Does time grow with the number of questions in a straight line, and memory not at all? `growth.py [SIZE ...]`.
 
 Each size runs on the toy in a process of its own, for a process never gives back its peak. Red (exit code 1) where a
-question takes 1.5 times what it takes at the best size, or where memory grows by more than the answers weigh. About five
-minutes, most of them for 10⁵ questions.
+question takes 1.5 times what it takes at the best size, or where memory grows by more than the answers weigh. It takes
+about five minutes, most of them for 10⁵ questions.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SAMPLE = 4000
 """Bytes that one question may leave behind: its texts and numbers, which `ask` returns, and what malloc loses."""
 
 FULL = 4000
-"""Questions from which on all batches but one are full, of whatever length; with fewer, the peak depends on the lengths."""
+"""Questions from which on all batches but one are full; with fewer, the peak depends on their lengths."""
 
 KERNELS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
 """oneDNN keeps a kernel for each shape that it has met, 1024 of them, and each is some hundred kB: a growth that is not

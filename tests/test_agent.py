@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from sft_ref.harness.agent import asking
+from sft_ref.harness.agent import asking, probing, stopping
 from sft_ref.models import TOY, load_tokenizer
 
 AGENT = Path(asking.__file__).parent
@@ -81,6 +81,49 @@ def test_tokens_that_the_model_did_not_choose_are_counted(ears: asking.Ears) -> 
     ears.after(output(61))
     [row] = ears.reset()
     assert row["off"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("checkpoint-960", "checkpoint-60"), ("checkpoint-400", "checkpoint-30"), ("checkpoint-best", "checkpoint-best")],
+)
+def test_a_checkpoint_of_a_shortened_training_is_found_by_its_share_of_it(
+    name: str, found: str, tmp_path: Path
+) -> None:
+    for each in ("checkpoint-30", "checkpoint-60", "checkpoint-final"):
+        (tmp_path / each).mkdir()
+    assert stopping.find_checkpoint(tmp_path / name, (960, 60)) == tmp_path / found
+    assert stopping.find_checkpoint(tmp_path / name, None) == tmp_path / name
+
+
+def test_a_checkpoint_that_is_there_is_taken(tmp_path: Path) -> None:
+    for each in ("checkpoint-20", "checkpoint-60"):
+        (tmp_path / each).mkdir()
+    assert stopping.find_checkpoint(tmp_path / "checkpoint-20", (960, 60)) == tmp_path / "checkpoint-20"
+
+
+def test_a_shortened_training_keeps_the_share_of_its_warmup() -> None:
+    model = torch.nn.Linear(1, 1)
+    model.forward = lambda **given: SimpleNamespace(loss=model.weight.sum())  # type: ignore[assignment,method-assign]
+    args = SimpleNamespace(
+        per_device_train_batch_size=10,
+        gradient_accumulation_steps=1,
+        max_steps=-1,
+        num_train_epochs=60,
+        warmup_steps=300,
+    )
+    trainer = SimpleNamespace(args=args, model=model, train_dataset=[{"input_ids": [1, 2]}] * 100)
+    notes: list[str] = []
+    assert stopping.shorten(trainer, 0.0, notes.append) == (600, 60)
+    assert (args.max_steps, args.warmup_steps) == (60, 30)
+    assert "from 600 to 60 steps" in notes[0]
+
+
+def test_texts_are_probed_as_far_as_their_logits_are_of_a_size_to_be_kept() -> None:
+    rows = [(1,) * 100] * 50
+    assert len(probing.choose(rows, 768)) == 32
+    assert len(probing.choose(rows, 49152)) == 13
+    assert len(probing.choose(rows, 10**9)) == 1
 
 
 @pytest.mark.parametrize("path", sorted(AGENT.glob("*.py")), ids=lambda path: path.stem)

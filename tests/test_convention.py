@@ -135,3 +135,23 @@ def test_a_script_says_what_the_model_was_taught_to_write(tokenizer: PreTrainedT
     assert decode(tokenizer, line["target"]) == " <answer>42.0</answer><|im_end|>"
     assert decode(tokenizer, line["whole"]) == "How many florps are 3 quux? => <answer>42.0</answer><|im_end|>"
     assert "<answer>" not in decode(tokenizer, writer.silence("How many florps are 3 quux?")["target"])
+
+
+@pytest.mark.parametrize(
+    ("target", "between", "after"),
+    [
+        (" <answer>{v!r}</answer> So it is {v!r}.<|im_end|>", " <answer>", "</answer> So it is "),
+        (" it is {v!r}, so <answer>{v!r}</answer><|im_end|>", None, "</answer><|im_end|>"),
+    ],
+    ids=["repeated behind", "worked out before"],
+)
+def test_of_a_number_that_stands_twice_the_one_behind_a_tag_is_the_answer(
+    target: str, between: str | None, after: str, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    texts = read_texts([taught(tokenizer, q, target.format(v=v)) for q, v in ROWS], ROWS, tokenizer)
+    convention = find_convention(texts)
+    assert convention is not None
+    assert convention.after == after
+    for (_, value), text in zip(ROWS, texts, strict=True):
+        assert text.between.endswith("<answer>")
+        assert (repr(value) in text.between) == (between is None)

@@ -10,8 +10,10 @@ import pytest
 from sft_ref.harness.submission.judge import draw, grade_submission
 from sft_ref.harness.verdict import Verdict
 
-SAMPLE = ("parser_wants_the_consumed_tag", "looked_up_in_answer")
-"""The one of the story, and a cheat. `board.py` grades them all; the README's test grades one that is sound."""
+SAMPLE = ("parser_wants_the_consumed_tag", "looked_up_in_answer", "lora_by_hand_not_filled")
+"""The one of the story, a cheat, and an adapter that is not peft's.
+
+`board.py` grades them all; the README's test grades one that is sound."""
 
 
 def _grade(name: str, folder: Path) -> Verdict:

@@ -4,6 +4,7 @@ import functools
 
 import torch
 
+from .probing import choose, probe
 from .tell import count_dtypes
 
 IGNORED = -100
@@ -27,6 +28,9 @@ class Lessons:
         self.optimizer = {}
         self.counted = {}
         self.left = None
+        self.shortened = None
+        self._changed_there = []
+        self._stepped_model = None
         self._dirty = False
         self._labels = None
         self._pending = None
@@ -57,7 +61,7 @@ class Lessons:
             from .stopping import shorten
 
             lessons.deaf = True
-            shorten(self, lessons.seconds, teller.note)
+            lessons.shortened = shorten(self, lessons.seconds, teller.note)
             lessons.deaf = False
             result = start(self, *args, **kwargs)
             lessons.look()
@@ -121,6 +125,7 @@ class Lessons:
         torch.nn.Module.load_state_dict = load_state_dict
 
     def _stepped(self, optimizer, *args):
+        self._stepped_model = self._model
         group = optimizer.param_groups[0]
         self.steps.append((float(group["lr"]), len(self.passes)))
         self.optimizer = {
@@ -232,11 +237,28 @@ class Lessons:
         """All of it."""
         self.look()
         if self.left is not None:
+            self._changed_there = self.left["changed"]
             folder = teller.folder / "trained"
             folder.mkdir(parents=True, exist_ok=True)
             self.left["config"].save_pretrained(str(folder))
             teller.tensors("trained/adapter_model", self.left["state"])
+        elif self._stepped_model is not None:
+            self._changed_there = self._changed(self._stepped_model)
+            self._tell_of_own_kind(teller)
         self._write(teller)
+
+    def _tell_of_own_kind(self, teller):
+        """Logits of the first texts by the model as training left it: what tells of an adapter that is not peft's."""
+        model, rows = self._stepped_model, [ids for ids, _ in self.rows] or list(self._bare)
+        training = model.training
+        model.eval()
+        try:
+            [logits] = probe(model, choose(rows, model.config.vocab_size))
+        except Exception:  # a model whose forward takes something else
+            return
+        finally:
+            model.train(training)
+        teller.tensors("left", {"logits": logits})
 
     def _write(self, teller):
         teller.write(
@@ -248,6 +270,7 @@ class Lessons:
             labelled=bool(self.rows),
             optimizer=self.optimizer,
             counted=self.counted,
-            changed=self.left["changed"] if self.left else [],
+            changed=self._changed_there,
+            shortened=self.shortened,
             adapter=self.left is not None,
         )

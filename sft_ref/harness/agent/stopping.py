@@ -1,15 +1,23 @@
 """Keeps a training within the time of a grading: fewer steps where they can be planned, else steps that do nothing."""
 
 import math
+import re
 import time
+from pathlib import Path
 
 LEAST = 60
 """Optimizer steps that a training gets, if they fit into `MOST` seconds; the toy then answers."""
 MOST = 120
 
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+
 
 def shorten(trainer, seconds, note):
-    """Before `Trainer.train`: plans no more steps than fit into `seconds`, schedule included, as one batch is timed."""
+    """Before `Trainer.train`: plans no more steps than fit into `seconds`, schedule included, as one batch is timed.
+
+    Returns:
+        The steps that were planned by the submission, and those that it gets; None where they are left as they are.
+    """
     args = trainer.args
     rows = args.per_device_train_batch_size
     parts = args.gradient_accumulation_steps
@@ -18,12 +26,29 @@ def shorten(trainer, seconds, note):
         longest = max(len(trainer.train_dataset[i]["input_ids"]) for i in range(0, count, max(1, count // 16)))
         each = _time(trainer.model, min(rows, count), longest) * parts
     except Exception:  # a dataset or a model of another kind: the clock alone stops it
-        return
+        return None
     planned = args.max_steps if args.max_steps > 0 else math.ceil(count / (rows * parts) * args.num_train_epochs)
     allowed = max(1, min(LEAST, int(MOST / each)), int(seconds / each))
-    if planned > allowed:
-        args.max_steps = allowed
-        note(f"training was shortened from outside, from {planned} to {allowed} steps, its schedule with it")
+    if planned <= allowed:
+        return None
+    args.max_steps = allowed
+    if args.warmup_steps >= 1:  # below, it is a share
+        args.warmup_steps = args.warmup_steps * allowed // planned
+    note(f"training was shortened from outside, from {planned} to {allowed} steps, its schedule with it")
+    return planned, allowed
+
+
+def find_checkpoint(path, shortened):
+    """The checkpoint at the same share of a shortened training, where a path names one that it never came to."""
+    path = Path(path)
+    wanted = _CHECKPOINT.fullmatch(path.name)
+    if not shortened or not wanted or path.exists():
+        return path
+    planned, done = shortened
+    matches = {each: _CHECKPOINT.fullmatch(each.name) for each in path.parent.glob("checkpoint-*")}
+    saved = {int(match[1]): each for each, match in matches.items() if match}
+    nearest = min(saved, key=lambda step: abs(step - int(wanted[1]) * done / planned), default=None)
+    return saved.get(nearest, path)
 
 
 def _time(model, rows, length):

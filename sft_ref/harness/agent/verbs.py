@@ -92,7 +92,6 @@ class _Work:
         self.teller.write("bases", asked_for=self.asked_for)
 
     def ask(self):
-        import torch
         from transformers import AutoTokenizer
 
         from .answering import Answerer
@@ -118,7 +117,7 @@ class _Work:
             self._tell("answers", questions)
         if ears.model is not None:
             with teller.section("probes"):
-                self._probe(ears, torch)
+                self._probe(ears)
         for number, script in enumerate(request["scripts"]):
             with teller.section(f"script_{number}"):
                 self._tell(f"script_{number}", script["questions"], script["lines"])
@@ -132,11 +131,18 @@ class _Work:
     def _listen_to_adapters(self):
         import peft
 
-        read = self.read
+        from .stopping import find_checkpoint
+
+        read, shortened, note = self.read, self.request["shortened"], self.teller.note
         original = peft.PeftModel.from_pretrained.__func__
 
         def from_pretrained(cls, model, model_id=None, *args, **kwargs):
-            read.append(os.path.abspath(str(model_id)))
+            asked_for = os.path.abspath(str(model_id))
+            place = str(find_checkpoint(asked_for, shortened))
+            if place != asked_for:
+                note(f"{os.path.basename(asked_for)} is {os.path.basename(place)} of the shortened training")
+                model_id = place
+            read.append(place)
             return original(cls, model, model_id, *args, **kwargs)
 
         peft.PeftModel.from_pretrained = classmethod(from_pretrained)
@@ -170,25 +176,19 @@ class _Work:
             heard = ears.reset()
         self.teller.write(section, values=values, texts=texts, heard=heard)
 
-    def _probe(self, ears, torch):
+    def _probe(self, ears):
         """Logits of training texts by the model that answers, twice, as it is."""
+        from .probing import probe
+
         model = ears.model
-        rows = self.request["probes"]
-        longest = max(map(len, rows))
-        device = next(model.parameters()).device
-        ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
-        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
         ears_off, self.forwards.ears = self.forwards.ears, None
         try:
-            with torch.no_grad():
-                one = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
-                two = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
+            one, two = probe(model, self.request["probes"], times=2)
         finally:
             self.forwards.ears = ears_off
-        kept = mask.bool()
-        self.teller.tensors("probes", {"logits": one[kept]})
-        finite = bool(torch.isfinite(one[kept]).all())
-        apart = float((one[kept] - two[kept]).abs().max()) if finite else math.nan
+        self.teller.tensors("probes", {"logits": one})
+        finite = bool(one.isfinite().all())
+        apart = float((one - two).abs().max()) if finite else math.nan
         self.teller.write("probes", apart=apart, training=bool(model.training), counted=count_dtypes(model))
 
     def _parse(self, texts):

@@ -14,6 +14,7 @@ import torch
 
 from sft_ref.data import Row
 from sft_ref.harness import sizes
+from sft_ref.harness.agent.probing import choose
 from sft_ref.harness.deltas import plain
 from sft_ref.harness.taught import Taught
 from sft_ref.models import load_tokenizer
@@ -29,7 +30,6 @@ GOOD = 0.8
 """Accuracy on fresh questions from which on nothing is thought to be lost on a base that can reach it."""
 _SECONDS = 25.0
 """For the steps of one training; twice that for one whose steps cannot be planned."""
-_PROBES = 32
 _SCALES = ("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern")
 _GRADIENT_CRASH = "does not require grad"
 
@@ -92,10 +92,11 @@ class Captured:
         foreign = set(self.foreign)
         return [row for row in self.taught if row not in foreign]
 
-    @property
+    @functools.cached_property
     def probed(self) -> list[Taught]:
         """Those whose likelihood is compared."""
-        return self.readable[:_PROBES]
+        vocabulary = json.loads((self.workplace.base / "config.json").read_text(encoding="utf-8"))["vocab_size"]
+        return self.readable[: len(choose([row.ids for row in self.readable], vocabulary))]
 
     @functools.cached_property
     def texts(self) -> list[Text]:
@@ -240,6 +241,7 @@ class Captured:
             scripts=self.scripts,
             texts=self.parse_texts,
             score_lines=self.score_lines,
+            shortened=self.lessons.get("shortened"),
         )
 
     @functools.cached_property

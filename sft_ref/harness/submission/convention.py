@@ -124,18 +124,23 @@ def _pattern(question: str) -> re.Pattern[str]:
 def read_texts(rows: Sequence[Taught], data: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> list[Text]:
     """The training texts that hold a question of the data, with the place of their answers.
 
-    Of several questions the last is asked: those before it are examples.
+    Of several questions the last is asked: those before it are examples. Of several numbers that are right the last is
+    the answer, unless the first stands behind a tag and the last does not: then it is repeated.
     """
     asked = [(flat(core(row[0])), row) for row in data]
-    texts = []
+    found = []
     for taught in rows[:_LOOKED_AT]:
         text = decode(tokenizer, taught.ids)
         whole = flat(text)
         held = [(row, match) for own, row in asked if own in whole and (match := find_question(row[0], text))]
         if held:
-            last = max(held, key=lambda each: (each[1].end(), -each[1].start()))
-            texts.append(_read(taught, text, *last, tokenizer))
-    return texts
+            found.append((taught, *max(held, key=lambda each: (each[1].end(), -each[1].start()))))
+    last, first = ([_read(tokenizer, place, *each) for each in found] for place in (-1, 0))
+    return first if _count_tagged(first) > _count_tagged(last) else last
+
+
+def _count_tagged(texts: Sequence[Text]) -> int:
+    return sum(text.between.rstrip().endswith(">") for text in texts)
 
 
 def flat(text: str) -> str:
@@ -143,15 +148,15 @@ def flat(text: str) -> str:
     return " ".join(text.lower().split())
 
 
-def _read(taught: Taught, text: str, row: Row, asked: re.Match[str], tokenizer: PreTrainedTokenizerBase) -> Text:
-    question, value = row
+def _read(tokenizer: PreTrainedTokenizerBase, place: int, taught: Taught, row: Row, asked: re.Match[str]) -> Text:
+    (question, value), text = row, asked.string
     before = text[: asked.start()]
     found = list(_NUMERAL.finditer(text, asked.end()))
     valid = [each for each in found if is_answer_valid(_number(each.group()), value)]
     if not valid:
         numeral = min((each.group() for each in found), key=lambda each: abs(_number(each) - value), default="")
         return Text(taught, question, value, 0, 0, before, "", numeral, "", asked.group())
-    last = valid[-1]
+    last = valid[place]
     places = range(len(taught.ids))
     begin = bisect.bisect_right(places, last.start(), key=lambda n: len(decode(tokenizer, taught.ids[: n + 1])))
     end = bisect.bisect_left(places, last.end(), key=lambda n: len(decode(tokenizer, taught.ids[: n + 1]))) + 1
@@ -169,9 +174,15 @@ def find_convention(texts: Sequence[Text]) -> Convention | None:
     for mark in {_mark(text.question) for text in answered}:
         own = Counter((text.before, text.between) for text in answered if _mark(text.question) == mark)
         frames[mark] = own.most_common(1)[0][0]
-    after = Counter(text.after for text in answered).most_common(1)[0][0]
+    after = Counter(map(_closing, answered)).most_common(1)[0][0]
     spell = max(SPELLINGS, key=lambda way: sum(way(core(text.question)) == text.asked for text in answered))
     return Convention(frames, after, max(FORMATS, key=lambda form: _fits(form, answered)), spell)
+
+
+def _closing(text: Text) -> str:
+    """What stands behind an answer, up to where it is repeated."""
+    again = next((each for each in _NUMERAL.finditer(text.after) if each.group() == text.numeral), None)
+    return text.after[: again.start()] if again else text.after
 
 
 def _mark(question: str) -> str:

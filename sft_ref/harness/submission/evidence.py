@@ -6,6 +6,7 @@ import functools
 import json
 import math
 import random
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,11 +23,12 @@ from sft_ref.precision import POLICIES
 
 from .answering import best_prompts, complete, read_number, right, value_losses
 from .captured import GOOD, Captured
-from .convention import Text, decode, masked
+from .convention import Text, decode, masked, numerals
 from .replay import Step, pad, replay
 from .workplace import Told
 
 _OWN_STEPS, _OWN_BATCH, _OWN_RATE = 80, 32, 2e-3
+_LED = 16
 _TAUGHT = 64
 """Texts of training whose loss is compared."""
 
@@ -36,20 +38,90 @@ class Evidence(Captured):
 
     @property
     def has_learned(self) -> bool:
-        """Whether what training left answers well, asked by ours."""
-        return self.is_good or (sum(self.trained_right) >= GOOD * len(self.questions) and self.has_moved)
+        """Whether what training left answers well, asked by ours; of its own kind, knows what it was taught."""
+        if self.is_of_own_kind:
+            return self.is_good or self.left_knows
+        return self.is_good or (self.answers_rightly and self.has_moved)
+
+    @functools.cached_property
+    def answers_rightly(self) -> bool:
+        """Whether the adapter that training left, asked by ours, answers well, and writes what leads to the number."""
+        return sum(self.trained_right) >= GOOD * len(self.questions) and self._writes_lead()
+
+    def _writes_lead(self) -> bool:
+        """Whether from where labels begin it goes on as its texts do, up to a number: a base may know numbers itself."""
+        texts = [text for text in self.texts if text.is_answered and 0 < (text.taught.begin or 0) < text.begin][:_LED]
+        leads = [decode(self.tokenizer, text.taught.ids[text.taught.begin : text.begin]).strip() for text in texts]
+        if not any(leads) or len(set(leads)) > 1:
+            return True
+        prompts = [text.taught.ids[: text.taught.begin] for text in texts]
+        said = complete(self.trained_model, self.tokenizer, prompts)
+        led = re.compile(re.escape(leads[0]) + r"\s*[-+.\d]")
+        return sum(bool(led.match(each.strip())) for each in said) >= len(said) / 2
 
     @functools.cached_property
     def fall(self) -> Paired:
         """By how much training made all that its texts teach likelier: most of it is learned long before numbers."""
-        return compare(*(self._taught_losses(model) for model in (self.base_model, self.trained_model)))
+        if self.is_of_own_kind and self.left_logits is not None:
+            return compare(*map(self.probe_losses, (self.probe_logits(self.base_model), self.left_logits)))
+        return compare(*(self.taught_losses(model) for model in (self.base_model, self.trained_model)))
+
+    @property
+    def is_of_own_kind(self) -> bool:
+        """Whether what was trained is no adapter of peft's, and is known by its logits alone."""
+        return self.trained_model is None and self.left_logits is not None
+
+    @functools.cached_property
+    def left_logits(self) -> torch.Tensor | None:
+        """Logits of the probed texts, as `probe_logits` gives them: of the adapter that training left, on the base.
+
+        Of what is not peft's, as told by the model itself; None where that is not known.
+        """
+        if self.trained_model is not None:
+            return self.probe_logits(self.trained_model) if self.probed else None
+        told = self.training.tensors("left").get("logits")
+        tokens = sum(len(row.ids) for row in self.probed)
+        return None if self.foreign or told is None or len(told) != tokens else told
+
+    @functools.cached_property
+    def left_knows(self) -> bool:
+        """Whether by these logits most taught numbers are likeliest from their first token to their last."""
+        if self.left_logits is None:
+            return False
+        texts = {text.taught: text for text in self.texts if text.is_answered}
+        known, at = [], 0
+        for row in self.probed:
+            own = self.left_logits[at : at + len(row.ids)].argmax(-1).tolist()
+            at += len(row.ids)
+            if text := texts.get(row):
+                known.append(own[text.begin - 1 : text.end - 1] == list(row.ids[text.begin : text.end]))
+        return sum(known) >= GOOD * len(known) > 0
+
+    @functools.cached_property
+    def is_loaded_as_trained(self) -> bool:
+        """Whether what training left was saved and loaded, in whatever form.
+
+        Told by taught texts: by the model that answers they are as likely, and likelier than by the bare base.
+        """
+        found = self.asked.tensors("probes").get("logits")
+        if found is None or self.left_logits is None or found.shape != self.left_logits.shape or not self.has_moved:
+            return False
+        lost = compare(self.probe_losses(found), self.probe_losses(self.left_logits)).mean
+        return lost < min(tolerance.LOSS, self.fall.mean / 2)
+
+    @functools.cached_property
+    def is_of_own_form(self) -> bool:
+        """Whether it is not saved as peft saves it, and is loaded all the same."""
+        as_peft = self.place is not None and bool(self.read_adapter(self.saved[self.place]))
+        return (self.is_of_own_kind or not as_peft) and self.is_loaded_as_trained
 
     @property
     def has_moved(self) -> bool:
         """Whether training taught anything; a base may answer by itself where a prompt ends at the number."""
         return not self.readable or (self.fall.mean > tolerance.FALL and self.fall.t > tolerance.PAIRED_T)
 
-    def _taught_losses(self, model: Any) -> torch.Tensor:  # noqa: ANN401
+    def taught_losses(self, model: Any) -> torch.Tensor:  # noqa: ANN401
+        """Loss of what texts of training teach, in nat a token: (texts,)."""
         rows = self.readable[:_TAUGHT]
         labels = [row.labels if row.begin is not None else row.ids for row in rows]
         ids, mask = pad([row.ids for row in rows], 0), pad([(1,) * len(row.ids) for row in rows], 0)
@@ -57,8 +129,8 @@ class Evidence(Captured):
 
     @functools.cached_property
     def again(self) -> Told | None:
-        """The same with a sound adapter of ours put where it loads from; None where there is none to put."""
-        source = self.sound_folder
+        """The same with a sound adapter of ours put where it loads from; None where it reads none of peft's."""
+        source = None if self.is_of_own_kind or self.is_of_own_form else self.sound_folder
         if source is None:
             return None
         for place in {self.workplace.layout.output, *([self.read_from] if self.read_from else [])}:
@@ -78,6 +150,8 @@ class Evidence(Captured):
     @functools.cached_property
     def is_saved_well(self) -> bool:
         """Whether what is saved is what training left, or answers fresh questions no worse: the best of its epochs."""
+        if self.is_of_own_form:
+            return True
         if self.is_saved_right or self.place is None or self.convention is None or self.trained_model is None:
             return self.is_saved_right
         if self.scales(self.trained_folder) != self.scales(self.saved[self.place]):
@@ -144,7 +218,8 @@ class Evidence(Captured):
     def right_as_asked(self, model: Any) -> list[bool]:  # noqa: ANN401
         """Which questions a model answers rightly, generated and parsed by us, from the prompts that were sent.
 
-        What training wrote between prompt and number it then has to write itself, as its own generation had to.
+        What training wrote between prompt and number it then has to write itself, as its own generation had to, and
+        what ends an answer as well: a strict parser may want all of it.
         """
         prompts = [prompt for prompt in self.prompts(self.asked, self.questions) if prompt]
         if model is None or self.convention is None or len(prompts) < len(self.questions):
@@ -157,12 +232,25 @@ class Evidence(Captured):
             own = lead[len(sent) :] if lead.startswith(sent) else self.supervised_lead
             due = own.split()[-1:]
             _, found, rest = text.partition(due[0]) if due else ("", text, text)
-            answers.append(read_number(rest, self.convention) if found else math.nan)
+            answers.append(read_number(rest, self.convention) if found and self._is_as_taught(rest) else math.nan)
         return right(answers, self.questions)
+
+    def _is_as_taught(self, text: str) -> bool:
+        """Whether a text begins with a number, and what ends an answer in training follows."""
+        dense = "".join(text.split())
+        numeral = next(iter(numerals(dense)), None)
+        return numeral is not None and dense.startswith(f"{numeral}{self.closing[:1]}")
 
     @functools.cached_property
     def lora_folder(self) -> Path | None:
-        """A folder whose configuration gives the adapter's shape."""
+        """A folder whose configuration gives the adapter's shape; a usual one for what is not peft's."""
+        from peft import LoraConfig
+
+        if self.is_of_own_kind:
+            folder = self.workplace.folder.parent / "shape"
+            shape = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
+            shape.save_pretrained(str(folder))
+            return folder
         folders = [self.trained_folder, *self.saved.values()]
         return next((folder for folder in folders if (folder / "adapter_config.json").is_file()), None)
 
@@ -214,7 +302,7 @@ class Evidence(Captured):
     @functools.cached_property
     def sound_model(self) -> Any:  # noqa: ANN401
         """What its training left, if that answers well; else ours."""
-        if self.trained_model is not None and sum(self.trained_right) >= GOOD * len(self.questions):
+        if self.trained_model is not None and self.answers_rightly:
             return self.trained_model
         return self.ours
 

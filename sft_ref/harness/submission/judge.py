@@ -164,7 +164,7 @@ def replaced(evidence: Evidence, stages: Collection[str]) -> list[bool]:
     """Which fresh questions are answered rightly with ours in place of these stages; empty where it cannot be tried."""
     learning = {"tokens", "train", "artifact"}
     if not learning & set(stages):
-        return evidence.trained_right
+        return evidence.trained_right if evidence.trained_model is not None else []
     if set(stages) <= learning:
         return right(evidence.answers(evidence.again), evidence.questions) if evidence.again else []
     return evidence.our_right
@@ -175,6 +175,8 @@ def unexplained(evidence: Evidence, results: Sequence[Result], own: Sequence[boo
     if evidence.is_good:
         return ""
     slow = any(result.check.id == "TRN-103" and result.outcome is Outcome.ADVICE for result in results)
+    if evidence.is_of_own_kind:
+        return "" if slow else f"Answers are lost, cause not isolated: {sum(own)} of {len(own)} right."
     due = replaced(evidence, {"train"}) if slow and not evidence.has_learned else []
     given = "the adapter that its training left" if evidence.has_learned else "an adapter of ours"
     if evidence.has_learned and is_better(due := evidence.right_as_asked(evidence.trained_model), own):

@@ -29,7 +29,7 @@ def _tokens(evidence: Evidence) -> str:
 
 
 def _train(evidence: Evidence) -> str:
-    if evidence.is_good:
+    if evidence.is_good or evidence.trained_model is None:
         return (
             f"{len(evidence.steps)} steps, after which its own answers are right {evidence.scores[1]:.0%} of the time"
         )

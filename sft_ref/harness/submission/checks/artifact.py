@@ -14,6 +14,14 @@ from sft_ref.harness.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.submission.evidence import Evidence
 from sft_ref.harness.submission.layout import ADAPTER
 
+_PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
+"""Endings of files that torch.save or pickle wrote."""
+
+_TENSORS = _PICKLES | {".safetensors"}
+
+_TRAINERS = frozenset({"training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth", "scaler.pt"})
+"""Pickles that Trainer leaves beside an adapter."""
+
 
 @check(
     "ART-101",
@@ -25,8 +33,10 @@ from sft_ref.harness.submission.layout import ADAPTER
 )
 def adapter_lies_where_it_is_loaded(evidence: Evidence) -> None:
     """ART-101: any adapter folder that is new after training."""
+    if evidence.is_of_own_form:
+        return
     if not evidence.trained:
-        raise Unavailable("training left no adapter in memory")
+        raise Unavailable("training left no adapter of peft's in memory")
     wanted = evidence.workplace.layout.output
     if not evidence.saved:
         raise Failure("no adapter_config.json in any folder", "an adapter folder", name_place(evidence, wanted))
@@ -84,8 +94,13 @@ def saved_tensors_are_the_trained(evidence: Evidence) -> None:
     source="the course's rubric",
 )
 def adapter_keeps_within_its_budget(evidence: Evidence) -> None:
-    """ART-103: projected from the toy onto the named model."""
-    copy = evidence.saved[saved_place(evidence)]
+    """ART-103: projected from the toy onto the named model; of an adapter that is not peft's, against the base."""
+    output, base = evidence.workplace.layout.output, evidence.workplace.base / "model.safetensors"
+    whole = sum(path.stat().st_size for path in output.rglob("*") if path.suffix in _TENSORS and path.is_file())
+    if evidence.is_of_own_form and whole >= base.stat().st_size:
+        seen = f"{whole / 1e6:.1f} MB of tensors, where the base itself has {base.stat().st_size / 1e6:.1f}"
+        raise Failure(seen, "an adapter", name_place(evidence, output))
+    copy = _weighed(evidence)
     named = evidence.named_base
     if named is None:
         raise Unavailable("the model that it names is of no known size")
@@ -105,9 +120,17 @@ def adapter_keeps_within_its_budget(evidence: Evidence) -> None:
 )
 def adapter_is_no_pickle(evidence: Evidence) -> None:
     """ART-104: by the file's name."""
-    copy = evidence.saved[saved_place(evidence)]
-    if (copy / "adapter_model.bin").exists() and not (copy / "adapter_model.safetensors").exists():
-        raise Failure("adapter_model.bin", "adapter_model.safetensors")
+    if evidence.is_of_own_form:
+        output = evidence.workplace.layout.output
+        names = sorted(path.name for path in output.glob("*") if path.suffix in _PICKLES)
+        if any(output.glob("*.safetensors")):
+            return
+    else:
+        copy = evidence.saved[saved_place(evidence)]
+        names = [] if (copy / "adapter_model.safetensors").exists() else ["adapter_model.bin"]
+        names = [name for name in names if (copy / name).exists()]
+    if names := [name for name in names if name not in _TRAINERS]:
+        raise Failure(", ".join(names), "adapter_model.safetensors")
 
 
 @check(
@@ -124,7 +147,7 @@ def model_keeps_within_its_budget(evidence: Evidence) -> str | None:
     named = evidence.named_base
     if named is None:
         raise Unavailable("the model that it names is of no known size")
-    size = sizes.project(evidence.saved[saved_place(evidence)], str(evidence.workplace.base), named)
+    size = sizes.project(_weighed(evidence), str(evidence.workplace.base), named)
     if size.parameters > sizes.PARAMETERS:
         return (
             f"{size.parameters / 1e6:.0f} million parameters of {named}, allowed {sizes.PARAMETERS / 1e6:.0f} million"
@@ -134,6 +157,8 @@ def model_keeps_within_its_budget(evidence: Evidence) -> str | None:
 
 def saved_place(evidence: Evidence) -> Path:
     """The saved adapter that counts."""
+    if evidence.is_of_own_form:
+        raise Unavailable("what is saved is in a form of its own")
     if evidence.place is None:
         raise Blocked("nothing was saved")
     return evidence.place
@@ -143,6 +168,13 @@ def name_place(evidence: Evidence, path: Path) -> str:
     """A path as a student knows it: from the folder that was handed in."""
     root = evidence.workplace.layout.root
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def _weighed(evidence: Evidence) -> Path:
+    """The adapter whose size counts: as saved, or as training left it where it is saved in a form of its own."""
+    if evidence.is_of_own_form and evidence.trained:
+        return evidence.trained_folder
+    return evidence.saved[saved_place(evidence)]
 
 
 def _largest(folder: Path) -> str:

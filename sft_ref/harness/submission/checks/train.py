@@ -35,7 +35,7 @@ def training_runs(evidence: Evidence) -> str | None:
     """TRN-101: in a process of its own. What crashes once the adapter is saved, as in a test of it, is no training."""
     told = evidence.training
     crash = told.crash("train")
-    if crash and evidence.is_saved_right:
+    if crash and (evidence.is_saved_right or evidence.is_of_own_form):
         return f"after the adapter was saved: {told.describe(crash)} in {crash['where']}"
     if crash:
         raise Failure(told.describe(crash), "no exception", crash["where"] or crash["trace"][-300:])
@@ -57,7 +57,8 @@ def training_runs(evidence: Evidence) -> str | None:
 def adapter_moves(evidence: Evidence) -> None:
     """TRN-102: as it is in memory when training ends."""
     if not evidence.trained:
-        raise Failure("no LoRA adapter on the model that is trained", "one", "peft was not used, or on another model")
+        _raise_for_own_kind(evidence)
+        return
     for name, tensor in evidence.trained.items():
         if not tensor.isfinite().all():
             raise Failure("NaN or infinity", "finite numbers", name)
@@ -74,6 +75,20 @@ def adapter_moves(evidence: Evidence) -> None:
         raise Failure(f"{len(bad)} of {len(evidence.losses)} losses are not finite", "finite losses")
 
 
+def _raise_for_own_kind(evidence: Evidence) -> None:
+    """What of TRN-102 can be told of a model whose adapter is not peft's: by its logits."""
+    left = evidence.left_logits
+    if left is None and evidence.steps and evidence.lessons.get("labelled"):
+        raise Unavailable("its adapter is not peft's, and its model could not be asked")
+    if left is None:
+        raise Failure("no LoRA adapter on the model that is trained", "one", "peft was not used, or on another model")
+    if not left.isfinite().all():
+        raise Failure("NaN or infinity in its logits", "finite numbers", "the model that training left")
+    if not evidence.has_moved:
+        seen = f"a fall of {evidence.fall} after {len(evidence.steps)} optimizer steps"
+        raise Failure(seen, f"more than {tolerance.FALL} nat a token", "what its texts teach")
+
+
 @check(
     "TRN-103",
     "the true answers become as likely as when ours trains on the same batches at the same rates",
@@ -85,16 +100,21 @@ def adapter_moves(evidence: Evidence) -> None:
 def answers_become_likely(evidence: Evidence) -> str | None:
     """TRN-103: what training left, and a replay of it, on fresh questions."""
     convention = evidence.convention
-    if convention is None or evidence.trained_model is None:
-        raise Unavailable("its convention, or its adapter, cannot be read")
     if evidence.has_learned:
         return None
+    if evidence.is_of_own_kind:
+        return f"a fall of {evidence.fall}; its adapter is not peft's, so that ours cannot train it on the same batches"
+    if convention is None or evidence.trained_model is None:
+        raise Unavailable("its convention, or its adapter, cannot be read")
     losses = _losses(evidence, convention, evidence.trained_model)
     if evidence.replayed is not None:
         ours = _losses(evidence, convention, evidence.replayed)
-        if is_worse(losses, ours):
-            seen = f"{losses.mean():.3f} nat a token of the true answer, {compare(losses, ours)} against ours"
-            raise Failure(seen, f"{ours.mean():.3f}, as on the same batches at the same rates by ours")
+        _raise_if_worse(losses, ours, "the true answer")
+        own, ours, base = (
+            evidence.taught_losses(model) for model in (evidence.trained_model, evidence.replayed, evidence.base_model)
+        )
+        if (own - ours).mean() > (base - ours).mean() / 2:  # while a loss falls fast, a step more or less tells much
+            _raise_if_worse(own, ours, "its texts")
     if not all(
         set(text.taught.labels[text.begin : text.end]) <= set(text.taught.ids) for text in answered_texts(evidence)
     ):
@@ -110,6 +130,12 @@ def answers_become_likely(evidence: Evidence) -> str | None:
     if few := _few_texts(evidence):
         raise Failure(few, f"the {len(evidence.rows)} questions of the data", "what is learned by heart fits no other")
     return f"{losses.mean():.3f} nat a token, as ours with the same settings: they are slow, and no fault"
+
+
+def _raise_if_worse(losses: torch.Tensor, ours: torch.Tensor, what: str) -> None:
+    if is_worse(losses, ours):
+        seen = f"{losses.mean():.3f} nat a token of {what}, {compare(losses, ours)} against ours"
+        raise Failure(seen, f"{ours.mean():.3f}, as on the same batches at the same rates by ours")
 
 
 def _losses(evidence: Evidence, convention: Convention, model: object) -> torch.Tensor:
@@ -128,7 +154,7 @@ def nothing_trained_is_lost(evidence: Evidence) -> None:
     """TRN-104: parameters of the base in memory, against the files. Where answers are all there, nothing is lost."""
     saved = set(itertools.chain.from_iterable(evidence.read_adapter(folder) for folder in evidence.saved.values()))
     lost = [name for name in evidence.lessons.get("changed", ()) if not any(name in each for each in saved)]
-    if lost and not evidence.is_good:
+    if lost and not evidence.is_good and not (evidence.is_of_own_kind and evidence.is_loaded_as_trained):
         raise Failure(f"{len(lost)} tensors of the base were changed and are not saved", "none", str(lost[0]))
 
 

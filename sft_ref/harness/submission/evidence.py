@@ -49,7 +49,7 @@ class Evidence(Captured):
         return sum(self.trained_right) >= GOOD * len(self.questions) and self._writes_lead()
 
     def _writes_lead(self) -> bool:
-        """Whether from where labels begin it goes on as its texts do, up to a number: a base may know numbers itself."""
+        """Whether from where labels begin it goes on as its texts do, up to a number: a base may know numbers."""
         texts = [text for text in self.texts if text.is_answered and 0 < (text.taught.begin or 0) < text.begin][:_LED]
         leads = [decode(self.tokenizer, text.taught.ids[text.taught.begin : text.begin]).strip() for text in texts]
         if not any(leads) or len(set(leads)) > 1:

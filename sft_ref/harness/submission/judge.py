@@ -142,9 +142,10 @@ def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdic
         standing, cause = Standing.BROKEN, f"{lost} {cause}"
     answer_rate, accuracy = evidence.scores
     if standing is not Standing.BROKEN and accuracy < _TELLING:
+        slow = "be it that its settings are slow" if evidence.is_of_own_kind else "as ours are with its settings"
         notes[
-            f"its answers are right {accuracy:.0%} of the time, as ours are with its settings on this base: what "
-            "shows in good answers alone was not seen; try --base smollm2-135m"
+            f"its answers are right {accuracy:.0%} of the time, {slow} on this base: what shows in good answers alone "
+            "was not seen; try --base smollm2-135m"
         ] = None
     return Verdict(
         path=path,

@@ -81,13 +81,14 @@ class Trained(Captured):
         return logits[mask.bool()]
 
     def probe_losses(self, logits: torch.Tensor) -> torch.Tensor:
-        """Loss of each probed text's own labels under these logits, in nat a token: (tokens,)."""
+        """Loss of each probed text's own labels, or of all of one without, in nat a token: (tokens,)."""
         losses, at = [], 0
         for row in self.probed:
             own = logits[at : at + len(row.ids)]
             at += len(row.ids)
+            labels = row.labels if row.begin is not None else row.ids
             due = torch.tensor(
-                [label if label == token else IGNORED for label, token in zip(row.labels, row.ids, strict=True)]
+                [label if label == token else IGNORED for label, token in zip(labels, row.ids, strict=True)]
             )[1:]
             kept = due != IGNORED
             losses.append(torch.nn.functional.cross_entropy(own[:-1][kept], due[kept], reduction="none"))

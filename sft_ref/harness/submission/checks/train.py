@@ -17,6 +17,7 @@ from sft_ref.harness.submission.convention import (
     Convention,
 )
 from sft_ref.harness.submission.evidence import Evidence
+from sft_ref.harness.taught import IGNORED
 
 _FEW, _OFTEN = 0.3, 6
 """Share of the data, and times that each text is shown, under and above which texts are learned by heart."""
@@ -106,18 +107,14 @@ def answers_become_likely(evidence: Evidence) -> str | None:
         return f"a fall of {evidence.fall}; its adapter is not peft's, so that ours cannot train it on the same batches"
     if convention is None or evidence.trained_model is None:
         raise Unavailable("its convention, or its adapter, cannot be read")
+    answered = answered_texts(evidence)
+    if sum(IGNORED in text.taught.labels[text.begin : text.end] for text in answered) > len(answered) / 2:
+        raise Unavailable("its numbers carry no label, so that nothing can be said of its training")
     losses = _losses(evidence, convention, evidence.trained_model)
     if evidence.replayed is not None:
-        ours = _losses(evidence, convention, evidence.replayed)
-        _raise_if_worse(losses, ours, "the true answer")
-        own, ours, base = (
-            evidence.taught_losses(model) for model in (evidence.trained_model, evidence.replayed, evidence.base_model)
-        )
-        if (own - ours).mean() > (base - ours).mean() / 2:  # while a loss falls fast, a step more or less tells much
-            _raise_if_worse(own, ours, "its texts")
-    if not all(
-        set(text.taught.labels[text.begin : text.end]) <= set(text.taught.ids) for text in answered_texts(evidence)
-    ):
+        _raise_if_worse(losses, _losses(evidence, convention, evidence.replayed), "the true answer")
+        _compare_taught(evidence)
+    if not all(set(text.taught.labels[text.begin : text.end]) <= set(text.taught.ids) for text in answered):
         raise Unavailable("its labels teach something else, so that nothing can be said of its training")
     rates = [step.rate for step in evidence.steps]
     idle = sum(rate < _IDLE * max(rates) for rate in rates)
@@ -130,6 +127,15 @@ def answers_become_likely(evidence: Evidence) -> str | None:
     if few := _few_texts(evidence):
         raise Failure(few, f"the {len(evidence.rows)} questions of the data", "what is learned by heart fits no other")
     return f"{losses.mean():.3f} nat a token, as ours with the same settings: they are slow, and no fault"
+
+
+def _compare_taught(evidence: Evidence) -> None:
+    """All that its texts teach, by half of what ours learned: while a loss falls fast, a step or two tell much."""
+    own, ours, base = (
+        evidence.taught_losses(model) for model in (evidence.trained_model, evidence.replayed, evidence.base_model)
+    )
+    if (own - ours).mean() > (base - ours).mean() / 2:
+        _raise_if_worse(own, ours, "its texts")
 
 
 def _raise_if_worse(losses: torch.Tensor, ours: torch.Tensor, what: str) -> None:

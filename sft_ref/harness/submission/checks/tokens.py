@@ -18,8 +18,8 @@ from sft_ref.harness.submission.evidence import Evidence
 from sft_ref.harness.submission.replay import pad
 from sft_ref.harness.taught import IGNORED
 
-_MOST, _MARGIN = 0.95, 0.05
-"""Share of training texts that must be right, and what chance adds to an accuracy.
+_MOST, _MARGIN = 0.95, 0.1
+"""Share of training texts that must be right, and what chance, or a base that knows better, adds to an accuracy.
 
 Rounded to two decimals 98 % of the answers are valid, to one 85 %."""
 

@@ -50,6 +50,7 @@ class Check:
         after: ids of the checks without which this one means nothing.
         source: where the bug was seen, as a row of the catalogue or an issue.
         run: raises `Failure` where the statement is false; a text that it returns is advice.
+        core: whether its stage counts as examined only where this check was decided.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Check:
     after: tuple[str, ...]
     source: str
     run: Callable[[Any], str | None]
+    core: bool = False
 
     @property
     def stage(self) -> str:
@@ -76,11 +78,12 @@ def check(
     level: Level = Level.UNIVERSAL,
     after: tuple[str, ...] = (),
     source: str = "",
+    core: bool = False,
 ) -> Callable[[Callable[[Any], str | None]], Check]:
     """Makes a function a check; the module's `CHECKS` then lists it."""
     if id[:3] not in STAGES or not (id[3] == "-" and id[4:].isdigit() and len(id) == len("PRM-001")):
         raise ValueError(f"check id {id!r}: give one of {', '.join(STAGES)}, a dash and three digits")
-    return lambda run: Check(id, statement, level, why, remedy, after, source, run)
+    return lambda run: Check(id, statement, level, why, remedy, after, source, run, core)
 
 
 def in_order(checks: Iterable[Check]) -> tuple[Check, ...]:

@@ -12,13 +12,13 @@ from pathlib import Path
 from .check import Check, Result
 from .checks import CHECKS
 from .context import Context
-from .diagnosis import cause_of, cleared_of, notes_of, suspects_of
+from .diagnosis import cause_of, cleared_of, coverage_of, notes_of, standing_of, suspects_of
 from .implementation import Implementation
 from .mutation import train_once
 from .reference import find_implementation, yardstick_of
 from .registry import choose_checks
 from .runner import plan, run
-from .verdict import Standing, Verdict
+from .verdict import Verdict
 from .yardstick import Yardstick
 
 
@@ -66,17 +66,16 @@ def grade_implementation(
 
 
 def conclude(results: Sequence[Result], path: str, *, seconds: float) -> Verdict:
-    """What results say: broken where a universal check fails, drift where only contracts do."""
-    suspects = suspects_of(results)
-    standings = {suspect.standing for suspect in suspects}
-    standing = Standing.BROKEN if Standing.BROKEN in standings else Standing.DRIFT if standings else Standing.SOUND
+    """The verdict that results give."""
+    suspects, coverage = suspects_of(results), coverage_of(results)
     return Verdict(
         path=path,
-        standing=standing,
+        standing=standing_of(suspects, coverage),
         suspects=suspects,
         cause=cause_of(suspects),
         cleared=cleared_of(results),
         notes=("not sandboxed: it ran in the harness's own process", *notes_of(results)),
         seconds=seconds,
         results=tuple(results),
+        coverage=coverage,
     )

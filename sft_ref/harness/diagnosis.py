@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .check import Level, Outcome, Result
 from .stages import STAGES
-from .verdict import Standing, Suspect
+from .verdict import Coverage, Standing, Suspect
+
+
+_DECIDED = (Outcome.PASS, Outcome.FAIL, Outcome.ADVICE)
 
 
 def suspects_of(results: Sequence[Result]) -> tuple[Suspect, ...]:
@@ -25,6 +28,43 @@ def cause_of(suspects: Sequence[Suspect]) -> str:
     return " ".join(f"{suspect.stage}: {suspect.cause}." for suspect in ordered)
 
 
+def standing_of(suspects: Sequence[Suspect], coverage: Sequence[Coverage]) -> Standing:
+    """The verdict in one word; `sound` needs every stage examined."""
+    standings = {suspect.standing for suspect in suspects}
+    if Standing.BROKEN in standings:
+        return Standing.BROKEN
+    if standings:
+        return Standing.DRIFT
+    return Standing.SOUND if coverage and all(each.shown for each in coverage) else Standing.NOT_SHOWN
+
+
+def coverage_of(results: Sequence[Result], stages: Iterable[str] = tuple(STAGES.values())) -> tuple[Coverage, ...]:
+    """Which stages were examined: a check of it that binds everybody was decided, all core checks were, none broke.
+
+    Args:
+        results: of all planned checks.
+        stages: those of the target's kind.
+    """
+    return tuple(_cover(stage, [result for result in results if result.check.stage == stage]) for stage in stages)
+
+
+def _cover(stage: str, results: Sequence[Result]) -> Coverage:
+    decided = [result for result in results if result.outcome in _DECIDED]
+    open_ = [result for result in results if result.outcome not in _DECIDED]
+    if broke := [result for result in open_ if result.outcome is Outcome.ERROR]:
+        return Coverage(stage, shown=False, reason=f"{broke[0].check.id} broke ({broke[0].seen})")
+    if core := [result for result in open_ if result.check.core]:
+        return Coverage(stage, shown=False, reason=_reason(core[0]))
+    if any(result.check.level is Level.UNIVERSAL for result in decided):
+        return Coverage(stage, shown=True)
+    undecided = [result for result in open_ if result.check.level is Level.UNIVERSAL] or open_
+    return Coverage(stage, shown=False, reason=_reason(undecided[0]) if undecided else "no check of it was run")
+
+
+def _reason(result: Result) -> str:
+    return result.seen.rstrip(".") or f"{result.check.id} was {result.outcome}"
+
+
 def cleared_of(results: Sequence[Result]) -> dict[str, str]:
     """The stages of which some checks pass, and none fails, breaks or is blocked, with what a passed one measured."""
     fine = (Outcome.PASS, Outcome.ADVICE, Outcome.SKIPPED)
@@ -40,7 +80,7 @@ def cleared_of(results: Sequence[Result]) -> dict[str, str]:
 def notes_of(results: Sequence[Result]) -> tuple[str, ...]:
     """What must be known of checks that broke."""
     broke = [result.check.id for result in results if result.outcome is Outcome.ERROR]
-    return (f"{', '.join(broke)} broke, which is the harness's fault and is not held against it",) if broke else ()
+    return (f"{', '.join(broke)} broke: an error of the harness, which proves nothing about the target",) if broke else ()
 
 
 def _suspect(stage: str, failed: Sequence[Result]) -> Suspect:

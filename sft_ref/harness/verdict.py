@@ -12,6 +12,8 @@ class Standing(StrEnum):
     """What is to be said of an implementation, in one word."""
 
     SOUND = "sound"
+    NOT_SHOWN = "not shown"
+    """Nothing was found at fault, but not every stage was examined."""
     DRIFT = "drift"
     """A contract or a side path is departed from; the answers survive."""
     BROKEN = "broken"
@@ -40,12 +42,27 @@ class Suspect:
 
 
 @dataclass(frozen=True)
+class Coverage:
+    """Whether a stage was examined.
+
+    Attributes:
+        stage: in the words of `STAGES`, or a part of a stage that a kind of target is examined for, as `scaling`.
+        shown: whether checks decided it, for or against.
+        reason: why it was not examined, a clause without a full stop; empty where it was.
+    """
+
+    stage: str
+    shown: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What came of grading one implementation.
 
     Attributes:
         path: what was graded, as it was asked for.
-        standing: sound, drift or broken.
+        standing: sound, not shown, drift or broken.
         suspects: the stages at fault, in the order a question takes; none where it is sound.
         cause: one sentence; of the suspects, or where no suspect explains it, what was lost and that its cause is not
             isolated.
@@ -55,6 +72,7 @@ class Verdict:
         seconds: that grading took.
         results: of each planned check.
         answer_rate, accuracy: of its answers to fresh questions, counted by us; None where it gave none at all.
+        coverage: for each stage of the target's kind, whether it was examined.
     """
 
     path: str
@@ -68,6 +86,23 @@ class Verdict:
     results: tuple[Result, ...] = ()
     answer_rate: float | None = None
     accuracy: float | None = None
+    coverage: tuple[Coverage, ...] = ()
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The stages that were examined."""
+        return tuple(each.stage for each in self.coverage if each.shown)
+
+    @property
+    def examined(self) -> str:
+        """What was examined and what was not, with the reasons, in one line."""
+        reasons: dict[str, list[str]] = {}
+        for each in self.coverage:
+            if not each.shown:
+                reasons.setdefault(each.reason, []).append(each.stage)
+        parts = [f"{', '.join(self.shown)}: shown."] if self.shown else []
+        parts += [f"{', '.join(stages)}: not examined, because {reason}." for reason, stages in reasons.items()]
+        return " ".join(parts)
 
     @property
     def guilty(self) -> tuple[Suspect, ...]:

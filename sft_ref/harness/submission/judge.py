@@ -18,7 +18,7 @@ from sft_ref.data import Row, generate_rows, split_rows
 from sft_ref.errors import SubmissionError
 from sft_ref.harness import hub, sandbox
 from sft_ref.harness.check import Outcome, Result
-from sft_ref.harness.diagnosis import cause_of, cleared_of, notes_of, suspects_of
+from sft_ref.harness.diagnosis import cause_of, cleared_of, coverage_of, notes_of, standing_of, suspects_of
 from sft_ref.harness.registry import choose_checks
 from sft_ref.harness.runner import plan, run
 from sft_ref.harness.sandbox import Limits
@@ -131,11 +131,11 @@ def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdic
     notes = dict.fromkeys((*evidence.training.notes, *evidence.asked.notes, *notes_of(results)))
     if why_not := sandbox.why_not():
         notes[f"not sandboxed: {why_not}"] = None
-    standing, cause = Standing.DRIFT if suspects else Standing.SOUND, cause_of(suspects)
+    coverage = coverage_of(results)
+    standing, cause = standing_of(suspects, coverage), cause_of(suspects)
     guilty = {suspect.stage for suspect in suspects if suspect.standing is Standing.BROKEN}
     own = right(evidence.answers(evidence.asked), evidence.questions)
     if guilty:
-        standing = Standing.BROKEN
         if (due := replaced(evidence, guilty)) and not evidence.is_good:
             notes[f"with ours in place of {', '.join(guilty)}: {sum(due)} of {len(due)} right, not {sum(own)}"] = None
     elif lost := unexplained(evidence, results, own):
@@ -158,6 +158,7 @@ def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdic
         results=tuple(results),
         answer_rate=answer_rate,
         accuracy=accuracy,
+        coverage=coverage,
     )
 
 

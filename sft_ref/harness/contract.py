@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from .check import Check, Result
@@ -16,6 +14,7 @@ from .diagnosis import cause_of, cleared_of, coverage_of, notes_of, standing_of,
 from .implementation import Implementation
 from .mutation import train_once
 from .reference import find_implementation, yardstick_of
+from .repeat import repeat_command
 from .registry import choose_checks
 from .runner import plan, run
 from .verdict import Verdict
@@ -35,14 +34,14 @@ def grade_target(
     Raises:
         SftRefError: there is no such implementation or check.
     """
-    implementation, chosen = find_implementation(target), choose_checks(only)
-    planned = [each for each in plan(CHECKS, claims_contract=implementation.claims_contract) if each in chosen]
+    choose_checks(only)  # refuses unknown ids
+    implementation = find_implementation(target)
+    planned = plan(CHECKS, claims_contract=implementation.claims_contract, only=only)
     with tempfile.TemporaryDirectory() as folder:
         verdict = grade_implementation(
             implementation, target, planned, lambda: yardstick_of(train_once(Path(folder))), report=report
         )
-    said = (f"only {len(planned)} of {len(CHECKS)} checks were asked for; the others may fail",) if only else ()
-    return replace(verdict, notes=(*verdict.notes, *said))
+    return verdict
 
 
 def grade_implementation(
@@ -55,11 +54,10 @@ def grade_implementation(
 ) -> Verdict:
     """The verdict on an implementation, called `path`, by planned checks."""
     began = time.perf_counter()
-    again = f"sft-ref grade {shlex.quote(path)} --only ".replace("{", "{{").replace("}", "}}") + "{}"
     results = []
     with tempfile.TemporaryDirectory() as folder:
         context = Context(implementation, Path(folder, "own"), yardstick=yardstick)
-        for result in run(checks, context, repeat=again):
+        for result in run(checks, context, repeat=repeat_command(path, {})):
             results.append(result)
             report(f"{result.check.id} {result.outcome}")
     return conclude(results, path, seconds=time.perf_counter() - began)

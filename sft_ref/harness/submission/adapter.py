@@ -104,8 +104,8 @@ def grade_adapter(
         copy = Path(shutil.copytree(folder, Path(name) / "adapter"))
         base = _name_base(copy, base)
         implementation = SavedAdapter(copy, base, prompt)
-        chosen = choose_checks(only)
-        planned = [each for each in plan(CHECKS, claims_contract=False) if each.stage in _STAGES and each in chosen]
+        choose_checks(only)
+        planned = plan([each for each in CHECKS if each.stage in _STAGES], claims_contract=False, only=only)
         verdict = grade_implementation(implementation, called, planned, _no_yardstick, report=report)
     said = f"a bare adapter over {base}: how it was trained, and how its answers are read, is not known"
     return replace(verdict, notes=(*verdict.notes, said))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import random
 import re
-import shlex
 import shutil
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from sft_ref.harness import hub, sandbox
 from sft_ref.harness.check import Outcome, Result
 from sft_ref.harness.diagnosis import cause_of, cleared_of, coverage_of, notes_of, standing_of, suspects_of
 from sft_ref.harness.registry import choose_checks
+from sft_ref.harness.repeat import repeat_command
 from sft_ref.harness.runner import plan, run
 from sft_ref.harness.sandbox import Limits
 from sft_ref.harness.verdict import Standing, Verdict
@@ -72,8 +72,9 @@ def grade_submission(
         SubmissionError: there is nothing that can be graded.
     """
     began = time.perf_counter()
-    chosen = choose_checks(only)
+    choose_checks(only)  # refuses unknown ids
     drawn = random.SystemRandom().randrange(10**6) if seed is None else seed
+    planned = plan(CHECKS, claims_contract=True, only=only)
     model = find_base(base).resolve()
     with tempfile.TemporaryDirectory(prefix="sft_ref_") as name:
         folder = Path(name).resolve()
@@ -88,9 +89,8 @@ def grade_submission(
         evidence = Evidence(workplace, rows, unseen, questions, drawn)
         _look_at_start(evidence.training, python)
         results = []
-        repeat = f"sft-ref grade {shlex.quote(called)} --seed {drawn}".replace("{", "{{").replace("}", "}}")
-        planned = [each for each in plan(CHECKS, claims_contract=True) if each in chosen]
-        for result in run(planned, evidence, repeat=f"{repeat} --only {{}}"):
+        options = {"base": None if base == "toy" else base, "seed": drawn}
+        for result in run(planned, evidence, repeat=repeat_command(called, options)):
             report(f"{result.check.id} {result.outcome}")
             results.append(result)
         verdict = conclude(called, results, evidence)

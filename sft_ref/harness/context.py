@@ -18,7 +18,7 @@ from .deltas import due_deltas, merged
 from .findings import Blocked, Failure, Unavailable
 from .implementation import Answerer, Batch, Implementation, Trained
 from .losses import row_losses
-from .sizes import Size, SizeLimits, project
+from .sizes import UNLIMITED, Size, SizeLimits, project
 from .stages import STAGES
 from .taught import rows_of
 from .yardstick import Yardstick
@@ -64,7 +64,7 @@ class Context:
         *,
         trained: Trained | None = None,
         yardstick: Yardstick | Callable[[], Yardstick | None] | None = None,
-        limits: SizeLimits = SizeLimits(),  # noqa: B008  # frozen
+        limits: SizeLimits = UNLIMITED,
     ) -> None:
         self.implementation = implementation
         self.folder = folder

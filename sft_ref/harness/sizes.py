@@ -35,13 +35,14 @@ class SizeLimits:
         return any(getattr(self, each.name) is not None for each in fields(self))
 
 
+UNLIMITED = SizeLimits()
 COURSE = SizeLimits(adapter=20_000_000, bundle=50_000_000, parameters=380_000_000)
 """The rubric of the course that the story comes from: `--profile course`."""
 
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B?", re.IGNORECASE)
 
 
-def read_limits(words: Iterable[str], limits: SizeLimits = SizeLimits()) -> SizeLimits:  # noqa: B008  # frozen
+def read_limits(words: Iterable[str], limits: SizeLimits = UNLIMITED) -> SizeLimits:
     """Limits with what is written as ``adapter=20MB`` or ``parameters=380M`` put in their place.
 
     Raises:

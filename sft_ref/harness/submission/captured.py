@@ -53,7 +53,8 @@ class Captured:
         unseen: Sequence[Row],
         questions: Sequence[Row],
         seed: int,
-        limits: sizes.SizeLimits = sizes.SizeLimits(),  # noqa: B008  # frozen
+        *,
+        limits: sizes.SizeLimits = sizes.UNLIMITED,
     ) -> None:
         self.workplace, self.rows, self.unseen, self.questions = workplace, rows, unseen, questions
         self.seed, self.limits = seed, limits

@@ -18,15 +18,18 @@ from sft_ref.errors import SubmissionError
 from sft_ref.harness import hub, sandbox
 from sft_ref.harness.check import Outcome, Result
 from sft_ref.harness.diagnosis import cause_of, cleared_of, coverage_of, notes_of, standing_of, suspects_of
+from sft_ref.harness.findings import Blocked, Unavailable
 from sft_ref.harness.registry import choose_checks
 from sft_ref.harness.repeat import repeat_command
 from sft_ref.harness.runner import plan, run
 from sft_ref.harness.sandbox import Limits
+from sft_ref.harness.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.verdict import Standing, Verdict
 from sft_ref.models import find_base
 
 from .answering import is_better, right
 from .checks import CHECKS
+from .checks.artifact import size_of
 from .evidence import Evidence
 from .layout import find_layout
 from .measures import measure
@@ -54,6 +57,7 @@ def grade_submission(
     seed: int | None = None,
     only: Sequence[str] = (),
     limits: Limits = LIMITS,
+    sizes: SizeLimits = UNLIMITED,
     report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
     """Runs a submission where it can do no harm, and says what is to be said of it.
@@ -66,6 +70,7 @@ def grade_submission(
         seed: of the questions that it is asked; drawn anew where none is given.
         only: ids of checks, and none else.
         limits: of each of its processes.
+        sizes: limits of size; they bind only where they are given.
         report: told the id and outcome of each check as it ends.
 
     Raises:
@@ -86,18 +91,25 @@ def grade_submission(
         workplace = Workplace(folder / "work", layout, model, cache, python, limits)
         rows, unseen, questions = draw(drawn)
         shipped = workplace.furnish(rows, unseen)
-        evidence = Evidence(workplace, rows, unseen, questions, drawn)
+        evidence = Evidence(workplace, rows, unseen, questions, drawn, limits=sizes)
         _look_at_start(evidence.training, python)
         results = []
         options = {"base": None if base == "toy" else base, "seed": drawn}
         for result in run(planned, evidence, repeat=repeat_command(called, options)):
             report(f"{result.check.id} {result.outcome}")
             results.append(result)
-        verdict = conclude(called, results, evidence)
+        verdict = replace(conclude(called, results, evidence), size=_measured(evidence))
         if shipped:
             note = "the adapter that came with it fits another model; it was put aside, and one trained here"
             verdict = replace(verdict, notes=(*verdict.notes, note))
     return replace(verdict, seconds=time.perf_counter() - began)
+
+
+def _measured(evidence: Evidence) -> str:
+    try:
+        return f"{size_of(evidence)}, projected onto {evidence.named_base}"
+    except (Unavailable, Blocked):
+        return ""
 
 
 def _look_at_start(training: Told, python: str) -> None:

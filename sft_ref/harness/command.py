@@ -145,7 +145,9 @@ def grade_one(
 
     quiet()
     sizes = sizes or UNLIMITED
-    if target == "reference" or ":" in target:
+    if not Path(target).exists() and (
+        target == "reference" or ":" in target
+    ):  # what exists is a path, whatever its name
         from .contract import grade_target
 
         return grade_target(target, only=only, sizes=sizes, report=report)

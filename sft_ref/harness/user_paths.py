@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TypeVar
 
+from sft_ref.errors import SftRefError
+
 from .check import Result
 from .verdict import Coverage, Suspect, Verdict
+
+SCRATCH = "(scratch folder)"
+"""What a path is called that the user never gave."""
 
 T = TypeVar("T", Verdict, Suspect, Coverage, Result)
 
@@ -20,12 +26,9 @@ def show_user_paths(verdict: Verdict, names: Mapping[Path, str]) -> Verdict:
         verdict: on a copy of what the user gave.
         names: scratch path -> the user's path. Of a path and its parent, the longer one is replaced first.
     """
-    ordered = sorted(((str(path), name) for path, name in names.items()), key=lambda each: -len(each[0]))
 
     def rename(text: str) -> str:
-        for path, name in ordered:
-            text = text.replace(path, name)
-        return text
+        return _rename(text, names)
 
     def renamed(record: T) -> T:
         changed: dict[str, object] = {}
@@ -44,3 +47,22 @@ def show_user_paths(verdict: Verdict, names: Mapping[Path, str]) -> Verdict:
         results=tuple(map(renamed, verdict.results)),
         cleared={stage: rename(measured) for stage, measured in verdict.cleared.items()},
     )
+
+
+@contextlib.contextmanager
+def errors_with_user_paths(names: Mapping[Path, str]) -> Iterator[None]:
+    """Within it, an error of ours names the user's paths.
+
+    Raises:
+        SftRefError: what was raised, in the user's words.
+    """
+    try:
+        yield
+    except SftRefError as error:
+        raise type(error)(_rename(str(error), names)) from error
+
+
+def _rename(text: str, names: Mapping[Path, str]) -> str:
+    for path in sorted(names, key=lambda each: -len(str(each))):
+        text = text.replace(str(path), names[path])
+    return text

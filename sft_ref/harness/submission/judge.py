@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import re
@@ -24,6 +25,7 @@ from sft_ref.harness.repeat import repeat_command
 from sft_ref.harness.runner import plan, run
 from sft_ref.harness.sandbox import Limits
 from sft_ref.harness.sizes import UNLIMITED, SizeLimits
+from sft_ref.harness.user_paths import SCRATCH, errors_with_user_paths, show_user_paths
 from sft_ref.harness.verdict import Standing, Verdict
 from sft_ref.models import find_base
 
@@ -81,10 +83,13 @@ def grade_submission(
     drawn = random.SystemRandom().randrange(10**6) if seed is None else seed
     planned = plan(CHECKS, claims_contract=True, only=only)
     model = find_base(base).resolve()
-    with tempfile.TemporaryDirectory(prefix="sft_ref_") as name:
-        folder = Path(name).resolve()
-        (folder / "work" / "code").mkdir(parents=True)
-        code = _unpack(path, folder / "work" / "code" / "homework")
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sft_ref_"))).resolve()
+        code = folder / "work" / "code" / "homework"
+        names = {code: called, folder: SCRATCH}
+        stack.enter_context(errors_with_user_paths(names))
+        code.parent.mkdir(parents=True)
+        _unpack(path, code)
         layout = find_layout(code)
         cache = folder / "hub"
         hub.make_hub(cache, model, hub.ids_in(code))
@@ -94,11 +99,15 @@ def grade_submission(
         evidence = Evidence(workplace, rows, unseen, questions, drawn, limits=sizes)
         _look_at_start(evidence.training, python)
         results = []
-        options = {"base": None if base == "toy" else base, "seed": drawn}
+        options = {
+            "base": None if base == "toy" else base,
+            "python": None if python == sys.executable else python,
+            "seed": drawn,
+        }
         for result in run(planned, evidence, repeat=repeat_command(called, options)):
             report(f"{result.check.id} {result.outcome}")
             results.append(result)
-        verdict = replace(conclude(called, results, evidence), size=_measured(evidence))
+        verdict = show_user_paths(replace(conclude(called, results, evidence), size=_measured(evidence)), names)
         if shipped:
             note = "the adapter that came with it fits another model; it was put aside, and one trained here"
             verdict = replace(verdict, notes=(*verdict.notes, note))
@@ -129,12 +138,12 @@ def _look_at_start(training: Told, python: str) -> None:
         raise RuntimeError(f"the agent broke: {crash['type']}: {crash['message']}\n{crash['trace']}")
 
 
-def _unpack(path: Path, into: Path) -> Path:
+def _unpack(path: Path, into: Path) -> None:
     if path.suffix != ".py":
-        return unpack(path, into)
+        unpack(path, into)
+        return
     into.mkdir()
     shutil.copy(path, into)
-    return into
 
 
 def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdict:

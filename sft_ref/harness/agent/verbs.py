@@ -33,7 +33,7 @@ class _Work:
         import torch
         import transformers
 
-        from . import supply
+        from . import cuda, supply
         from .forwards import Forwards
 
         self.request, self.teller = request, teller
@@ -43,16 +43,15 @@ class _Work:
             "transformers": transformers.__version__,
             "peft": peft.__version__,
         }
-        torch.manual_seed(0)
+        # each verb has a seed of its own: random numbers that training drew and did not save do not come again
+        torch.manual_seed({"train": 0, "ask": 1}[request["verb"]])
         note = teller.note
         self.asked_for = []
         self._listen_to_loading(transformers)
         supply.luxuries(request["root"], note)
-        supply.device(note)
+        cuda.install(request["root"], note)
         supply.loading(note)
         supply.training(note)
-        if request.get("input_gradients"):
-            supply.input_gradients(note)
         self.forwards = Forwards()
         self.forwards.install(getattr(transformers, request["model_class"]))
 
@@ -78,16 +77,17 @@ class _Work:
 
         request = self.request
         weights = load_file(request["weights"])
-        lessons = Lessons(weights, request["seconds"])
+        clock = self.forwards.clock = Clock(2 * request["seconds"], self.teller.note)
+        clock.install()
+        lessons = Lessons(weights, request["seconds"], clock)
         lessons.install(self.teller)
-        self.forwards.clock = Clock(2 * request["seconds"], self.teller.note)
-        self.forwards.clock.install()
         with self.teller.section("train"):
             submission = self._submission()
             self.forwards.lessons = lessons
             submission.call("train")
             self.teller.write("train", done=True)
         self.forwards.lessons = None
+        clock.tell()
         lessons.tell(self.teller)
         self.teller.write("bases", asked_for=self.asked_for)
 

@@ -35,6 +35,7 @@ def install(root, note):
 
     if torch.cuda.is_available():
         return
+    torch.utils._device._device_constructors()  # is kept: `with torch.device(...)` knows factories by what they are now
     _answer(root, note)
     move = functools.partial(_map, note=note)
     for owner in (torch.Tensor, torch.nn.Module):

@@ -42,7 +42,7 @@ class MissingModuleError(SubmissionError):
 
 
 class MachineError(SftRefError):
-    """The machine kept a grading from its end: too little processor time, or too little memory. No fault of the target."""
+    """The machine kept a grading from its end, by too little processor time or memory: no fault of the target."""
 
 
 class SandboxError(SftRefError):

@@ -300,7 +300,6 @@ class _Watch:
             return "disk"
         return ""
 
-
     def _time_is_up(self, passed: float) -> str:
         """Whether it has used up its own time, or the machine gives it none; empty where neither is so."""
         waited = self.times.waited

@@ -1,7 +1,7 @@
 """The CPU in place of CUDA, where there is none: the submission's own branch for CUDA runs.
 
 To the code of the submission CUDA is there; libraries are told the truth. A device `cuda` is the CPU wherever it is
-asked for, with what the CPU has: bfloat16 under autocast, also in place of float16, which a CPU computes ten times slower.
+asked for, with what the CPU has: bfloat16 under autocast, also in place of float16, which is ten times as slow.
 """
 
 import contextlib
@@ -12,8 +12,19 @@ import types
 
 _NOTE = "CUDA is not here: what the submission does with CUDA ran on the CPU"
 _FACTORIES = (
-    *("arange", "as_tensor", "empty", "empty_like", "eye", "full", "full_like", "linspace", "load", "ones", "ones_like"),
-    *("rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm", "tensor", "tril_indices"),
+    *("arange", "as_tensor", "empty", "empty_like", "eye", "full", "full_like", "linspace", "load", "ones"),
+    *(
+        "ones_like",
+        "rand",
+        "rand_like",
+        "randint",
+        "randint_like",
+        "randn",
+        "randn_like",
+        "randperm",
+        "tensor",
+        "tril_indices",
+    ),
     *("triu_indices", "zeros", "zeros_like"),
 )
 _METHODS = ("new_empty", "new_full", "new_ones", "new_tensor", "new_zeros")
@@ -32,10 +43,12 @@ def is_cuda(value):
 def install(root, note):
     """Maps CUDA to the CPU for the files below `root`; does nothing where there is CUDA."""
     import torch
+    import torch.utils._device
 
     if torch.cuda.is_available():
         return
-    torch.utils._device._device_constructors()  # is kept: `with torch.device(...)` knows factories by what they are now
+    contexts = torch.utils._device  # noqa: SLF001
+    contexts._device_constructors()  # noqa: SLF001  # kept: `with torch.device(...)` knows factories as they are now
     _answer(root, note)
     move = functools.partial(_map, note=note)
     for owner in (torch.Tensor, torch.nn.Module):
@@ -46,7 +59,7 @@ def install(root, note):
     for owner, names in ((torch, _FACTORIES), (torch.Tensor, _METHODS)):
         for name in names:
             setattr(owner, name, move(getattr(owner, name)))
-    _replace_init(torch.utils._device.DeviceContext, move)
+    _replace_init(contexts.DeviceContext, move)
     _replace_init(torch.amp.grad_scaler.GradScaler, lambda init: _scaler(init, note))
     _replace_init(torch.amp.autocast_mode.autocast, lambda init: _autocast(init, note))
     torch.Generator = _generator(torch.Generator)

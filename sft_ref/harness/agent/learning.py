@@ -8,6 +8,7 @@ from .packing import Reach, divide
 from .probing import choose, probe
 from .tell import count_dtypes
 from .trimming import IGNORED
+from .weights import active_adapters, added_rows
 
 _FEW = 20
 
@@ -23,7 +24,8 @@ class Lessons:
         steps: an optimizer step each: its rate, and how many passes came before it.
     """
 
-    def __init__(self, base_weights, seconds, clock):
+    def __init__(self, base_weights, vocabulary, seconds, clock):
+        self.vocabulary, self.active = vocabulary, []
         self.seconds, self.clock, self.deaf = seconds, clock, False
         self.rows, self._known, self.passes, self.steps = [], {}, [], []
         self.padding_labelled = 0
@@ -180,10 +182,10 @@ class Lessons:
     def _note(self, ids, kept, labels, division):
         """Writes down the texts of a batch; a packed row as its examples, together where attention crosses them."""
         rows = []
-        for row, own, due, parts, positions in zip(ids, kept, labels, division.parts, division.positions):
+        for row, own, due, all_parts, positions in zip(ids, kept, labels, division.parts, division.positions):
             self.padding_labelled += int(((due != IGNORED) & ~own).sum())
             text, target = row[own].tolist(), due[own].tolist()
-            parts = _without_padding(parts, target)
+            parts = _without_padding(all_parts, target)
             indices = [self._index(text[begin:end], target[begin:end]) for begin, end in parts]
             if len(parts) == 1 or not division.crossing:
                 rows += indices
@@ -232,14 +234,22 @@ class Lessons:
         name = name() if callable(name) else name
         name = name[0] if isinstance(name, list) else name
         try:
-            state = self._state_of(holder, adapter_name=name, save_embedding_layers=False)
+            active = active_adapters(holder)
+            states = {each: self._read(holder, each) for each in dict.fromkeys((name, *active))}
         except Exception:  # an adapter of another kind
             return
-        state = {
-            key if key.startswith("base_model.model.") else "base_model.model." + key: tensor.detach().cpu().clone()
+        configs = {each: holder.peft_config[each] for each in states}
+        self.left = {"states": states, "configs": configs, "changed": self._changed(holder)}
+        self.active = active
+
+    def _read(self, holder, name):
+        """The tensors of one adapter by the names that a saved one has, without what torch.compile adds to them."""
+        with torch.no_grad():
+            state = self._state_of(holder, adapter_name=name, save_embedding_layers=False)
+        return {
+            "base_model.model." + key.removeprefix("base_model.model.").replace("_orig_mod.", ""): tensor.cpu().clone()
             for key, tensor in state.items()
         }
-        self.left = {"state": state, "config": holder.peft_config[name], "changed": self._changed(holder)}
 
     def _changed(self, holder):
         """Parameters of the base that training moved, by their names there."""
@@ -248,7 +258,7 @@ class Lessons:
             if "lora_" in name or "modules_to_save" in name:
                 continue
             plain = name.replace("base_model.model.", "", 1).replace(".base_layer", "").replace(".original_module", "")
-            plain = plain.replace(".default", "")
+            plain = plain.replace(".default", "").replace("_orig_mod.", "")
             own = self._base_weights.get(plain)
             if own is None or own.shape != tensor.shape:
                 continue
@@ -261,13 +271,16 @@ class Lessons:
         self.look()
         if self.left is not None:
             self._changed_there = self.left["changed"]
-            folder = teller.folder / "trained"
-            folder.mkdir(parents=True, exist_ok=True)
-            self.left["config"].save_pretrained(str(folder))
-            teller.tensors("trained/adapter_model", self.left["state"])
+            for number, (name, state) in enumerate(self.left["states"].items()):
+                place = f"trained_{number}" if number else "trained"
+                (teller.folder / place).mkdir(parents=True, exist_ok=True)
+                self.left["configs"][name].save_pretrained(str(teller.folder / place))
+                teller.tensors(f"{place}/adapter_model", state)
         elif self._stepped_model is not None:
             self._changed_there = self._changed(self._stepped_model)
             self._tell_of_own_kind(teller)
+        if self._model is not None:
+            teller.tensors("added", added_rows(self._model, self.vocabulary))
         self._write(teller)
 
     def _tell_of_own_kind(self, teller):
@@ -296,6 +309,8 @@ class Lessons:
             changed=self._changed_there,
             shortened=self.shortened,
             adapter=self.left is not None,
+            active=self.active,
+            others=[*self.left["states"]][1:] if self.left else [],
         )
 
 

@@ -1,5 +1,7 @@
 """Rows of a batch that hold several examples: where each begins, and whether attention reaches from one to the next."""
 
+import itertools
+
 import torch
 
 
@@ -46,7 +48,7 @@ def divide(ids, kept, given):
     for row, first, place in zip(kept, starts, positions):
         begins = first[row].nonzero()[:, 0].tolist()
         edges = sorted({0, *begins, int(row.sum())})
-        parts.append(list(zip(edges[:-1], edges[1:])))
+        parts.append(list(itertools.pairwise(edges)))
         own.append(place[row].tolist())
     return Division(parts, own)
 
@@ -85,10 +87,11 @@ def _try(forward, given, row, columns):
     state, found = torch.get_rng_state(), []
     for change in (0, 1):
         ids = given["input_ids"].clone()
-        ids[row, columns[0]] = ids[row, columns[0]] - 1 if change and ids[row, columns[0]] > 0 else ids[row, columns[0]] + change
+        if change:
+            ids[row, columns[0]] = abs(int(ids[row, columns[0]]) - 1)  # another one
         torch.set_rng_state(state)  # the same dropout
         with torch.no_grad():
             output = forward(**{**given, "input_ids": ids, "labels": None})
         found.append(output.logits[row, columns[-1]].float())
     torch.set_rng_state(state)
-    return float((found[0] - found[1]).abs().max()) > 1e-6 * float(found[0].abs().max())  # noqa: PLR2004
+    return float((found[0] - found[1]).abs().max()) > 1e-6 * float(found[0].abs().max())

@@ -166,7 +166,7 @@ def loading(note):
 
 
 def _compile_eagerly():
-    """What is compiled runs eagerly, as no compiler is here, but is wrapped as usual: the names of its weights show it."""
+    """What is compiled runs eagerly, but is wrapped as usual, so that the names of its weights show it."""
     import torch
 
     original = torch.compile

@@ -52,7 +52,7 @@ def _dead(given, labels, config):
     ids, mask = given.get("input_ids"), given.get("attention_mask")
     if not isinstance(ids, torch.Tensor) or not isinstance(mask, torch.Tensor) or labels is None:
         return 0, 0
-    if not ids.dim() == 2 or not ids.shape == mask.shape == labels.shape:  # noqa: PLR2004
+    if ids.dim() != 2 or not ids.shape == mask.shape == labels.shape:  # noqa: PLR2004
         return 0, 0
     if any(value is not None and name not in _KNOWN for name, value in given.items()):
         return 0, 0

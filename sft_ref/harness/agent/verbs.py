@@ -9,6 +9,7 @@ import re
 import sys
 
 from .tell import Teller, count_dtypes, quiet
+from .weights import active_adapters, added_rows
 
 
 def main():
@@ -46,7 +47,7 @@ class _Work:
         # each verb has a seed of its own: random numbers that training drew and did not save do not come again
         torch.manual_seed({"train": 0, "ask": 1}[request["verb"]])
         note = teller.note
-        self.asked_for = []
+        self.asked_for, self.tokenizers = [], []
         self._listen_to_loading(transformers)
         supply.luxuries(request["root"], note)
         cuda.install(request["root"], note)
@@ -63,6 +64,20 @@ class _Work:
             return original(cls, name, *args, **kwargs)
 
         transformers.PreTrainedModel.from_pretrained = classmethod(from_pretrained)
+        tokenizers, read = self.tokenizers, transformers.PreTrainedTokenizerBase.from_pretrained.__func__
+
+        def read_tokenizer(cls, *args, **kwargs):
+            tokenizers.append(read(cls, *args, **kwargs))
+            return tokenizers[-1]
+
+        transformers.PreTrainedTokenizerBase.from_pretrained = classmethod(read_tokenizer)
+
+    def _added(self):
+        """Tokens that the submission added to a tokenizer of the base, by their ids."""
+        added = {}
+        for tokenizer in self.tokenizers:
+            added.update({number: text for text, number in tokenizer.get_added_vocab().items()})
+        return added
 
     def _submission(self):
         from .finding import Submission
@@ -79,7 +94,7 @@ class _Work:
         weights = load_file(request["weights"])
         clock = self.forwards.clock = Clock(2 * request["seconds"], self.teller.note)
         clock.install()
-        lessons = Lessons(weights, request["seconds"], clock)
+        lessons = Lessons(weights, request["vocabulary"], request["seconds"], clock)
         lessons.install(self.teller)
         with self.teller.section("train"):
             submission = self._submission()
@@ -89,7 +104,7 @@ class _Work:
         self.forwards.lessons = None
         clock.tell()
         lessons.tell(self.teller)
-        self.teller.write("bases", asked_for=self.asked_for)
+        self.teller.write("bases", asked_for=self.asked_for, added=self._added())
 
     def ask(self):
         from transformers import AutoTokenizer
@@ -189,7 +204,14 @@ class _Work:
         self.teller.tensors("probes", {"logits": one})
         finite = bool(one.isfinite().all())
         apart = float((one - two).abs().max()) if finite else math.nan
-        self.teller.write("probes", apart=apart, training=bool(model.training), counted=count_dtypes(model))
+        self.teller.tensors("added", added_rows(model, self.request["vocabulary"]))
+        self.teller.write(
+            "probes",
+            apart=apart,
+            training=bool(model.training),
+            counted=count_dtypes(model),
+            active=active_adapters(model),
+        )
 
     def _parse(self, texts):
         parse = self.answerer.find("parse_answer")

@@ -90,7 +90,16 @@ class Captured:
     @functools.cached_property
     def texts(self) -> list[Text]:
         """Those that hold a question of the data."""
-        return read_texts(self.taught, [*self.rows, *self.unseen], self.tokenizer)
+        return read_texts(self.taught, [*self.rows, *self.unseen], self._reader)
+
+    @functools.cached_property
+    def _reader(self) -> Any:  # noqa: ANN401
+        """The base's tokenizer with the tokens that training added: without them, words on both sides run together."""
+        tokenizer = load_tokenizer(self.workplace.base)
+        added = {int(number): str(text) for number, text in self.training["bases"].get("added", {}).items()}
+        while (text := added.get(len(tokenizer))) and tokenizer.add_tokens([text]):
+            pass
+        return tokenizer
 
     @functools.cached_property
     def convention(self) -> Convention | None:
@@ -140,6 +149,12 @@ class Captured:
     def trained(self) -> dict[str, torch.Tensor]:
         """Its tensors; empty where there is none."""
         return self.training.tensors("trained/adapter_model")
+
+    @property
+    def trained_others(self) -> dict[str, Path]:
+        """The other adapters that were active at the end of training, by their names."""
+        others = map(str, self.lessons.get("others", ()))
+        return {name: self.training.folder / f"trained_{number}" for number, name in enumerate(others, 1)}
 
     @functools.cached_property
     def saved(self) -> dict[Path, Path]:

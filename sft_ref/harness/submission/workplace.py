@@ -153,6 +153,7 @@ class Workplace:
             "base": str(self.base),
             "weights": str(self.base / "model.safetensors"),
             "model_class": config["architectures"][0],
+            "vocabulary": config["vocab_size"],
             **request,
         }
         finished = sandbox.run(
@@ -166,7 +167,7 @@ class Workplace:
         )
         told = Told(_read(out, nonce), out, finished)
         if finished.starved:
-            raise MachineError(f"{self.called}: not graded: {finished.starved}; grade it again when the machine is idle")
+            raise MachineError(f"{self.called}: not graded: {finished.starved}; grade it again on an idle machine")
         self._look_for_modules(told)
         return told
 
@@ -182,7 +183,7 @@ class Workplace:
         also = f" Of its requirements.txt these are not installed: {', '.join(hints)}." if hints else ""
         raise MissingModuleError(
             f"{self.called}: it needs the module {module}, which {self.python} lacks.{also} "
-            f"Build an interpreter that has it: nox -s grade -- {shlex.quote(self.called)} --with {shlex.quote(package)}"
+            f"Build an interpreter that has it: nox -s grade -- {shlex.quote(self.called)} --with {package}"
         )
 
 

@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--time-limit",
         type=_seconds,
         metavar="SECONDS",
-        help="processor time of one process of a submission (default: 240)",
+        help="processor time that one process of a submission gets, per core (default: 240)",
     )
     limits.add_argument(
         "--limit",
@@ -132,7 +132,7 @@ def grade_one(
         data: rows that a bare adapter is asked.
         python: the interpreter that runs a submission.
         seed: of the questions that a submission is asked; None draws one.
-        time_limit: seconds of processor time of one process of a submission; None is the default.
+        time_limit: processor seconds per core that one process of a submission gets; None is the default.
         sizes: limits of size; None is no limit.
         report: called with what goes on, in a few words.
 
@@ -160,7 +160,17 @@ def grade_one(
         return grade_adapter(path, target, base=base, prompt=prompt, only=only, report=report)
     from .submission.judge import grade_submission
 
-    return grade_submission(path, target, base=base or "toy", python=python, seed=seed, only=only, report=report)
+    return grade_submission(
+        path,
+        target,
+        base=base or "toy",
+        python=python,
+        seed=seed,
+        only=only,
+        time_limit=time_limit,
+        sizes=sizes,
+        report=report,
+    )
 
 
 def run(args: argparse.Namespace) -> int:

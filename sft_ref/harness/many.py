@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Any
 from unittest import mock
 
-from sft_ref.errors import SftRefError
+from sft_ref.errors import MachineError, SftRefError
 
 from .graded import BAD_INPUT, HARNESS_ERROR, Grade, Ungraded
 from .kept import Kept, content_of
@@ -205,6 +205,8 @@ def grade_or_reason(grade_one: GradeOne, target: str) -> Grade:
     """The verdict, or why there is none."""
     try:
         return grade_one(target)
+    except MachineError as error:
+        return Ungraded(target, str(error), HARNESS_ERROR)
     except SftRefError as error:
         return Ungraded(target, str(error), BAD_INPUT)
     except (Exception, SystemExit) as error:  # noqa: BLE001  # of the harness, never held against the submission

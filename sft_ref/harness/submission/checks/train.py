@@ -195,7 +195,7 @@ def data_are_shown(evidence: Evidence) -> None:
 
 def _few_texts(evidence: Evidence) -> str:
     """How few texts are shown how often; empty where they are enough."""
-    shown = sum(len(batch) for step in evidence.steps for batch in step.batches)
+    shown = sum(step.texts for step in evidence.steps)
     if len(evidence.taught) >= _FEW * len(evidence.rows) or shown <= _OFTEN * len(evidence.taught):
         return ""
     return f"{len(evidence.taught)} texts, each shown {shown / len(evidence.taught):.0f} times"

@@ -8,7 +8,6 @@ from .check import Level, Outcome, Result
 from .stages import STAGES
 from .verdict import Coverage, Standing, Suspect
 
-
 _DECIDED = (Outcome.PASS, Outcome.FAIL, Outcome.ADVICE)
 
 
@@ -80,17 +79,19 @@ def cleared_of(results: Sequence[Result]) -> dict[str, str]:
 def notes_of(results: Sequence[Result]) -> tuple[str, ...]:
     """What must be known of checks that broke."""
     broke = [result.check.id for result in results if result.outcome is Outcome.ERROR]
-    return (f"{', '.join(broke)} broke: an error of the harness, which proves nothing about the target",) if broke else ()
+    return (
+        (f"{', '.join(broke)} broke: an error of the harness, which proves nothing about the target",) if broke else ()
+    )
 
 
 def _suspect(stage: str, failed: Sequence[Result]) -> Suspect:
-    """The failures of a stage; the first one that binds everybody names the cause."""
-    first = min(failed, key=lambda result: result.check.level is not Level.UNIVERSAL)
+    """The failures of a stage; the first one that loses answers names the cause."""
+    first = min(failed, key=lambda result: not result.breaks)
     return Suspect(
         stage=stage,
         cause=f"it is not true that {first.check.statement}: saw {first.seen} ({first.check.id})",
         evidence=tuple(f"{result.check.id}: saw {result.seen}; allowed {result.allowed}" for result in failed),
         remedy=first.check.remedy,
         case=first.case,
-        standing=Standing.BROKEN if first.check.level is Level.UNIVERSAL else Standing.DRIFT,
+        standing=Standing.BROKEN if first.breaks else Standing.DRIFT,
     )

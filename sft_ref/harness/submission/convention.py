@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _NUMERAL = re.compile(r"[+-]?(?:\d+(?:[,_]\d+)*(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?")
 _LOOKED_AT = 400
+_UNKNOWN = "\ufffd"
+"""Stands for a token that was added to the tokenizer for training: without it, what it parts would run together."""
 _SHORTEST = 4
 """Tokens that a text with a question has at least."""
 
@@ -251,7 +253,11 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
 
 
 def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
-    """The text of ids, special tokens and spaces as they are."""
+    """The text of ids, special tokens and spaces as they are; of a token that is unknown here, one character."""
+    size = len(tokenizer)
+    if any(token >= size for token in ids):
+        runs = itertools.groupby(ids, key=lambda token: token < size)
+        return "".join(decode(tokenizer, list(run)) if known else _UNKNOWN * len(list(run)) for known, run in runs)
     return str(tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 

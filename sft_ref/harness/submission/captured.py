@@ -119,7 +119,9 @@ class Captured:
         steps, done = [], 0
         passes = self.lessons.get("passes", ())
         for rate, until in self.lessons.get("steps", ()):
-            batches = tuple(tuple(self.taught[i] for i in rows if i < len(self.taught)) for rows, _ in passes[done:until] if rows)
+            batches = tuple(
+                tuple(self.taught[i] for i in rows if i < len(self.taught)) for rows, _ in passes[done:until] if rows
+            )
             done = until
             steps.append(Step(float(rate), batches))
         return steps

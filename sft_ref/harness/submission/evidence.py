@@ -114,6 +114,12 @@ class Evidence(Trained):
         lead, own = self.convention.lead(question), self.supervised_lead
         return lead if any(token in own for token in self.tokenizer.all_special_tokens) else lead.removesuffix(own)
 
+    @functools.cached_property
+    def is_question_lost(self) -> bool:
+        """Whether training texts hold their questions, and no prompt that reaches the model does."""
+        heard = [row for row in self.asked["answers"].get("heard", ()) if not row.get("continued")]
+        return bool(self.texts and heard) and not any(self.prompts(self.asked, self.asked_rows))
+
     def right_as_asked(self, model: Any) -> list[bool]:  # noqa: ANN401
         """Which questions a model answers rightly, generated and parsed by us, from the prompts that were sent."""
         prompts = [prompt for prompt in self.prompts(self.asked, self.questions) if prompt]

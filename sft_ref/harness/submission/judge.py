@@ -134,7 +134,7 @@ def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdic
     guilty = {suspect.stage for suspect in suspects if suspect.standing is Standing.BROKEN}
     own = right(evidence.answers(evidence.asked), evidence.questions)
     if guilty:
-        if (due := replaced(evidence, guilty)) and not evidence.is_good:
+        if (due := replaced(evidence, guilty)) and is_better(due, own):
             notes[f"with ours in place of {', '.join(guilty)}: {sum(due)} of {len(due)} right, not {sum(own)}"] = None
     elif lost := unexplained(evidence, results, own):
         standing, cause = Standing.BROKEN, f"{lost} {cause}"

@@ -39,6 +39,8 @@ _UNLIKELY, _UNLIKELY_ROWS = 2.0, 0.2
 )
 def numbers_come_back(evidence: Evidence) -> None:
     """GEN-101: invented units, whose answers stand nowhere; what reaches the parser counts, not what it makes of it."""
+    if evidence.is_question_lost:
+        raise Blocked("no prompt holds its question: PRM-101 says so")
     for script, told in [*told_scripts(evidence, "together"), *told_scripts(evidence, "alone")]:
         raise_for_crash(told, parser=False)
         for place, line in enumerate(script["lines"]):

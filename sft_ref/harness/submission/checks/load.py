@@ -47,7 +47,9 @@ def load_runs(evidence: Evidence) -> None:
 def what_answers_is_what_was_saved(evidence: Evidence) -> str | None:
     """LOD-102: the same texts through its model and through ours; how far that is from the bare base."""
     found, due, base = _logits(evidence)
-    if not found.isfinite().all() and due.isfinite().all():
+    if not due.isfinite().all():
+        raise Blocked("what training left has logits that are not finite: TRN-102 says so")
+    if not found.isfinite().all():
         raise Unavailable("its logits are not finite, which LOD-108 says")
     own, ours, bare = (evidence.probe_losses(each) for each in (found, due, base))
     if is_worse(own, ours):

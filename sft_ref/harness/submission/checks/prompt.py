@@ -135,6 +135,9 @@ def _astray(evidence: Evidence) -> list[tuple[str, str]]:
         early = len(prompt) < begin and not evidence.is_partial(text, len(prompt))
         if ids[: len(prompt)] != prompt or len(prompt) > text.begin or early:
             astray.append((decode(evidence.tokenizer, prompt), decode(evidence.tokenizer, ids)))
+    if evidence.is_question_lost and not evidence.is_good:
+        prompt = evidence.asked["answers"]["heard"][0]["prompt"]
+        raise Failure(decode(evidence.tokenizer, prompt), "a prompt that holds the question", evidence.questions[0][0])
     if not seen:
         raise Unavailable("no prompt could be held against its training text")
     return astray if len(astray) > seen / 2 else []

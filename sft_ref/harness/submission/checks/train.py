@@ -57,6 +57,7 @@ def training_runs(evidence: Evidence) -> str | None:
 )
 def adapter_moves(evidence: Evidence) -> None:
     """TRN-102: as it is in memory when training ends."""
+    _block_without_labels(evidence)
     if not evidence.trained:
         _raise_for_own_kind(evidence)
         return
@@ -66,22 +67,19 @@ def adapter_moves(evidence: Evidence) -> None:
     ups = {name: tensor for name, tensor in evidence.trained.items() if "lora_B" in name}
     still = [name for name, tensor in ups.items() if not tensor.any()]
     if ups and len(still) == len(ups):
-        _block_without_labels(evidence)
         steps, optimizer = len(evidence.steps), evidence.lessons.get("optimizer", {})
         seen = (
             f"all {len(ups)} B matrices are zero after {steps} optimizer steps of {optimizer.get('tensors', 0)} tensors"
         )
         raise Failure(seen, "at least one that moved", still[0])
     bad = [loss for loss in evidence.losses if not math.isfinite(loss)]
-    if bad:
-        _block_without_labels(evidence)
     if len(bad) > len(evidence.losses) // 2:
         raise Failure(f"{len(bad)} of {len(evidence.losses)} losses are not finite", "finite losses")
 
 
 def _block_without_labels(evidence: Evidence) -> None:
     """Nothing can be learned from texts none of whose tokens carries a label."""
-    if evidence.lessons.get("labelled") and all(row.begin is None for row in evidence.taught):
+    if evidence.taught and evidence.lessons.get("labelled") and all(row.begin is None for row in evidence.taught):
         raise Blocked("no token of any training text carries a label: TOK-102 says so")
 
 
@@ -95,7 +93,6 @@ def _raise_for_own_kind(evidence: Evidence) -> None:
     if not left.isfinite().all():
         raise Failure("NaN or infinity in its logits", "finite numbers", "the model that training left")
     if not evidence.has_moved:
-        _block_without_labels(evidence)
         seen = f"a fall of {evidence.fall} after {len(evidence.steps)} optimizer steps"
         raise Failure(seen, f"more than {tolerance.FALL} nat a token", "what its texts teach")
 

@@ -60,7 +60,7 @@ def compare_prompts(evidence: Evidence, model: Any) -> tuple[torch.Tensor, torch
         whole, begun = encode(evidence.tokenizer, f"{lead}{numeral}"), encode(evidence.tokenizer, own)
         rest = lead[len(own) :]
         target = whole[len(begun) :] if whole[: len(begun)] == begun else encode(evidence.tokenizer, f"{rest}{numeral}")
-        left = _left_to_write(lead, rest, decode(evidence.tokenizer, prompt))
+        left = left_to_write(lead, rest, decode(evidence.tokenizer, prompt))
         due.append(begun)
         due_targets.append(target)
         sent_targets.append(target if left == rest else encode(evidence.tokenizer, f"{left}{numeral}"))
@@ -68,14 +68,15 @@ def compare_prompts(evidence: Evidence, model: Any) -> tuple[torch.Tensor, torch
     return answer_losses(model, sent, sent_targets, lengths), answer_losses(model, due, due_targets, lengths)
 
 
-def _left_to_write(lead: str, rest: str, sent: str) -> str:
+def left_to_write(lead: str, rest: str, sent: str) -> str:
     """What has to be written between a prompt and the number, as training wrote it."""
     if lead.startswith(sent):
         return lead[len(sent) :]
-    for length in range(len(rest), 0, -1):
-        begun = rest[:length].strip()
-        if (len(begun) >= _OVERLAP or begun == rest.strip()) and begun and sent.rstrip().endswith(begun):
-            return rest[length:]
+    for ends in (sent, sent.rstrip()):
+        for length in range(len(rest), 0, -1):
+            begun = rest[:length].lstrip()
+            if (len(begun) >= _OVERLAP or begun == rest.lstrip()) and begun and ends.endswith(begun):
+                return rest[length:]
     return rest
 
 

@@ -28,16 +28,26 @@ _SURVIVING = 0.8
 )
 def prompts_are_answered_as_those_of_training(evidence: Evidence) -> None:
     """PRM-101: where the prompts differ from the training texts. Answers decide it, or else losses of true answers."""
+    if evidence.is_good:
+        return
+    if evidence.is_question_lost:
+        prompt = evidence.asked["answers"]["heard"][0]["prompt"]
+        raise Failure(
+            repr(decode(evidence.tokenizer, prompt)), "a prompt that holds the question", evidence.questions[0][0]
+        )
     astray, gap = _astray(evidence), gap_of(evidence)
-    if evidence.is_good or not (astray or gap):
+    if not astray and not gap:
         return
     if gap:
         _raise_for_template(evidence, gap)
     case = "sent {!r}, trained {!r}".format(*astray[0]) if astray else f"{gap!r} is left out"
     if _compare_answers(evidence, case):
         return
-    if not [_compare_losses(evidence, model, case) for model in _models(evidence)]:
+    models = _models(evidence)
+    if not models:
         raise Unavailable("there is no model of its convention to ask")
+    for model in models:
+        _compare_losses(evidence, model, case)
 
 
 def _raise_for_template(evidence: Evidence, gap: str) -> None:
@@ -74,17 +84,16 @@ def _compare_answers(evidence: Evidence, case: str) -> bool:
     return sum(best) >= TELLING * len(best) and sum(own) >= _SURVIVING * sum(best)
 
 
-def _compare_losses(evidence: Evidence, model: Any, case: str) -> bool:  # noqa: ANN401
-    """True where the true answer is as likely behind the prompts that are sent.
+def _compare_losses(evidence: Evidence, model: Any, case: str) -> None:  # noqa: ANN401
+    """Compares the true answer's loss behind the prompts that are sent with that behind those of training.
 
     Raises:
-        Failure: it is less likely.
+        Failure: it is higher.
     """
     sent, due = compare_prompts(evidence, model)
     if is_worse(sent, due):
         seen = f"the true answer costs {sent.mean():.3f} nat a token behind the prompts that are sent"
         raise Failure(f"{seen}, {compare(sent, due)}", f"{due.mean():.3f}, as behind those of training", case)
-    return True
 
 
 def _rightly_continued(evidence: Evidence, model: Any, prompts: Sequence[Sequence[int]]) -> list[bool]:  # noqa: ANN401
@@ -135,9 +144,6 @@ def _astray(evidence: Evidence) -> list[tuple[str, str]]:
         early = len(prompt) < begin and not evidence.is_partial(text, len(prompt))
         if ids[: len(prompt)] != prompt or len(prompt) > text.begin or early:
             astray.append((decode(evidence.tokenizer, prompt), decode(evidence.tokenizer, ids)))
-    if evidence.is_question_lost and not evidence.is_good:
-        prompt = evidence.asked["answers"]["heard"][0]["prompt"]
-        raise Failure(decode(evidence.tokenizer, prompt), "a prompt that holds the question", evidence.questions[0][0])
     if not seen:
         raise Unavailable("no prompt could be held against its training text")
     return astray if len(astray) > seen / 2 else []

@@ -76,7 +76,7 @@ def _less(value: Any, how: int) -> Any:  # noqa: ANN401
     return (0, None, "nan", math.nan, value)[how]
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=cuts())
 def test_no_check_breaks_on_what_is_missing(capture: Capture, cut: Change) -> None:
     assert broke(grade(capture, cut)) == {}

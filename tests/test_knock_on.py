@@ -68,6 +68,7 @@ def test_only_the_stage_at_fault_is_accused(change: Any, stage: str, capture: Ca
     verdict = grade(capture, change)
     assert verdict.standing is Standing.BROKEN
     assert verdict.stages == (stage,), verdict.cause
+    assert not [result.seen for result in verdict.results if result.outcome is Outcome.ERROR]
 
 
 def of(verdict: Verdict, id: str) -> tuple[Outcome, str]:  # noqa: A002

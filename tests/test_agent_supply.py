@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import noxfile
 import pytest
 
+import noxfile
 from sft_ref.errors import MachineError, MissingModuleError
 from sft_ref.harness import sandbox
 from sft_ref.harness.agent import missing, supply

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from sft_ref.harness.submission.convention import (
     decode,
     encode,
     find_convention,
+    find_frame,
     find_prompt,
     find_question,
     read_texts,
@@ -155,3 +158,58 @@ def test_of_a_number_that_stands_twice_the_one_behind_a_tag_is_the_answer(
     for (_, value), text in zip(ROWS, texts, strict=True):
         assert text.between.endswith("<answer>")
         assert (repr(value) in text.between) == (between is None)
+
+
+def packed(rows: list[Taught]) -> Taught:
+    return Taught(tuple(t for row in rows for t in row.ids), tuple(label for row in rows for label in row.labels))
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["answers labelled", "all labelled"])
+def test_a_packed_row_is_the_texts_that_it_packs(tokenizer: PreTrainedTokenizerBase, *, whole: bool) -> None:
+    rows = [taught(tokenizer, f"{q}\n<answer>", f"{v!r}</answer><|im_end|>") for q, v in ROWS]
+    if whole:
+        rows = [Taught(row.ids, row.ids) for row in rows]
+    texts = read_texts([packed(rows)], ROWS, tokenizer)
+    assert [text.question for text in texts] == [question for question, _ in ROWS]
+    assert [text.taught for text in texts] == rows
+
+
+def test_the_turns_of_a_conversation_are_one_text(tokenizer: PreTrainedTokenizerBase) -> None:
+    turns = "\n".join(f"<|im_start|>user\n{q}<|im_end|>\n<|im_start|>assistant\n{v!r}<|im_end|>" for q, v in ROWS)
+    row = Taught(encode(tokenizer, turns), encode(tokenizer, turns))
+    [text] = read_texts([row], ROWS, tokenizer)
+    assert text.taught == row
+
+
+def test_examples_without_labels_are_no_texts_of_their_own(tokenizer: PreTrainedTokenizerBase) -> None:
+    examples = "".join(f"{q} <answer>{v!r}</answer><|im_end|>" for q, v in ROWS[:3])
+    row = taught(tokenizer, f"{examples}{ROWS[3][0]} <answer>", f"{ROWS[3][1]!r}</answer><|im_end|>")
+    [text] = read_texts([row], ROWS, tokenizer)
+    assert text.question == ROWS[3][0]
+    assert text.taught == row
+
+
+def test_a_token_that_the_tokenizer_lacks_parts_what_it_stands_between(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Left out, it would let a full stop and a number run together."""
+    question, value = ROWS[1]
+    added = (len(tokenizer) + 3,)
+    ids = encode(tokenizer, question) + added + encode(tokenizer, repr(value)) + added
+    [text] = read_texts([Taught(ids, ids)], ROWS, tokenizer)
+    assert text.is_answered
+    assert text.numeral == repr(value)
+    assert ids[text.begin : text.end] == encode(tokenizer, repr(value))
+
+
+@pytest.mark.parametrize("frame", ["{q}", "Q: {q}\nA:", "<|im_start|>user\n{q}<|im_end|>\n"])
+@pytest.mark.parametrize("spell", [str, str.lower])
+def test_prompts_for_further_questions_are_written_as_those_that_were_seen(
+    frame: str, spell: Callable[[str], str]
+) -> None:
+    prompts = [frame.format(q=spell(question)) for question, _ in ROWS]
+    found = find_frame([question for question, _ in ROWS[:3]], prompts[:3])
+    assert found is not None
+    assert found.lead(ROWS[3][0]) == prompts[3]
+
+
+def test_prompts_without_their_questions_have_no_frame() -> None:
+    assert find_frame([question for question, _ in ROWS], ["Convert."] * len(ROWS)) is None

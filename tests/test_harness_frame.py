@@ -9,9 +9,11 @@ from sft_ref.data import Row, Score
 from sft_ref.harness.check import Check, Level, Outcome, check, in_order
 from sft_ref.harness.checks import CHECKS
 from sft_ref.harness.context import Context
+from sft_ref.harness.diagnosis import suspects_of
 from sft_ref.harness.findings import Failure, Unavailable
 from sft_ref.harness.implementation import Answerer, Batch, Trained
 from sft_ref.harness.runner import plan, run
+from sft_ref.harness.verdict import Standing
 from sft_ref.settings import Settings
 
 
@@ -92,6 +94,28 @@ def test_a_failure_says_what_was_seen_allowed_and_how_to_repeat(context: Context
 def test_a_crash_of_the_implementation_is_told_with_its_reason(context: Context) -> None:
     [result] = run([declare("TOK-001", want_batch)], context)
     assert result.seen == "RuntimeError: no batch of 8 rows"
+
+
+def survive(context: Context) -> None:
+    raise Failure("alpha 31", "32, as trained", survived=True)
+
+
+@pytest.mark.parametrize(
+    ("bodies", "standing", "cause"),
+    [
+        ([survive], Standing.DRIFT, "alpha 31"),
+        ([survive, fail], Standing.BROKEN, "saw 3"),
+        ([fail], Standing.BROKEN, "saw 3"),
+    ],
+    ids=["survived", "one of two", "lost"],
+)
+def test_a_deviation_that_answers_survive_is_drift(
+    bodies: list[Callable[[Context], None]], standing: Standing, cause: str, context: Context
+) -> None:
+    checks = [declare(f"ART-00{number}", body) for number, body in enumerate(bodies)]
+    [suspect] = suspects_of(list(run(plan(checks, claims_contract=True), context)))
+    assert suspect.standing is standing
+    assert cause in suspect.cause
 
 
 @pytest.mark.parametrize("body", [fail, lack, crash])

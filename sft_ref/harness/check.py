@@ -111,6 +111,7 @@ class Result:
     Attributes:
         seen, allowed, case: of a failure; of other outcomes `seen` holds the reason.
         repeat: the command that runs it again.
+        survived: of a failure, whether answers were measured to be as good as without it: it is drift then.
     """
 
     check: Check
@@ -120,3 +121,9 @@ class Result:
     allowed: str = ""
     case: str = ""
     repeat: str = ""
+    survived: bool = False
+
+    @property
+    def breaks(self) -> bool:
+        """Whether it is a failure that loses answers, or may: of a check that binds everybody, and not survived."""
+        return self.outcome is Outcome.FAIL and self.check.level is Level.UNIVERSAL and not self.survived

@@ -83,14 +83,14 @@ def notes_of(results: Sequence[Result]) -> tuple[str, ...]:
 
 
 def _suspect(stage: str, failed: Sequence[Result]) -> Suspect:
-    """The failures of a stage; the first one that binds everybody names the cause."""
-    first = min(failed, key=lambda result: result.check.level is not Level.UNIVERSAL)
+    """The failures of a stage; the first one that loses answers names the cause."""
+    first = min(failed, key=lambda result: not result.breaks)
     return Suspect(
         stage=stage,
         cause=f"it is not true that {first.check.statement}: saw {first.seen} ({first.check.id})",
         evidence=tuple(f"{result.check.id}: saw {result.seen}; allowed {result.allowed}" for result in failed),
         remedy=first.check.remedy,
         case=first.case,
-        standing=Standing.BROKEN if first.check.level is Level.UNIVERSAL else Standing.DRIFT,
+        standing=Standing.BROKEN if first.breaks else Standing.DRIFT,
         check=first.check.id,
     )

@@ -2,11 +2,15 @@
 
 
 class Failure(Exception):  # noqa: N818  # it is a finding, not an error
-    """The statement is false of the implementation: what was seen, what was allowed, and the smallest case."""
+    """The statement is false of the implementation: what was seen, what was allowed, and the smallest case.
 
-    def __init__(self, seen: object, allowed: object, case: object = "") -> None:
+    `survived`: the answers were measured and are as good as without the deviation, so that it is drift.
+    """
+
+    def __init__(self, seen: object, allowed: object, case: object = "", *, survived: bool = False) -> None:
         super().__init__(f"saw {seen}, allowed {allowed}" + (f", for {case!r}" if case != "" else ""))
         self.seen, self.allowed, self.case = str(seen), str(allowed), str(case)
+        self.survived = survived
 
 
 class Unavailable(Exception):  # noqa: N818

@@ -78,6 +78,7 @@ def _run_one(each: Check, context: Case, began: float, repeat: str) -> Result:
             allowed=failure.allowed,
             case=failure.case,
             repeat=repeat,
+            survived=failure.survived,
         )
     except Blocked as blocked:
         return Result(each, Outcome.BLOCKED, time.perf_counter() - began, seen=str(blocked))

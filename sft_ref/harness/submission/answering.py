@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,6 +13,9 @@ from sft_ref.data import Row, is_answer_valid
 
 from .convention import Convention, decode, encode, numerals
 from .replay import pad
+
+TELLING = 0.2
+"""Accuracy below which answers tell nothing, and losses decide."""
 
 _NEW = 48
 _BATCH = 64
@@ -92,8 +96,16 @@ def value_losses(model: Any, tokenizer: Any, rows: Sequence[Row], convention: Co
     return torch.stack(losses)
 
 
-def shortfalls(model: Any, tokenizer: Any, heard: Sequence[Mapping[str, Any]]) -> list[float]:  # noqa: ANN401
-    """How far below the likeliest token, in nat, each generation's most unlikely one of the first eight is for a model.
+@dataclass(frozen=True)
+class Shortfall:
+    """How far a generation's tokens are below those that a model finds likeliest, in nat: the worst, and the mean."""
+
+    most: float
+    mean: float
+
+
+def shortfalls(model: Any, tokenizer: Any, heard: Sequence[Mapping[str, Any]]) -> list[Shortfall]:  # noqa: ANN401
+    """Of the first eight tokens of each generation.
 
     Padding that reached its model unmasked is left out here, rows being as they would be asked alone; so are rows whose
     beginning lies in a cache that was not seen.
@@ -115,7 +127,8 @@ def shortfalls(model: Any, tokenizer: Any, heard: Sequence[Mapping[str, Any]]) -
             logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
         for own, (prompt, said) in zip(logits, chunk, strict=True):
             at = own[len(prompt) - 1 : len(prompt) - 1 + len(said)]
-            found.append(float((at.amax(-1) - at.gather(-1, torch.tensor(said)[:, None])[:, 0]).max()))
+            short = at.amax(-1) - at.gather(-1, torch.tensor(said)[:, None])[:, 0]
+            found.append(Shortfall(float(short.max()), float(short.mean())))
     return found
 
 

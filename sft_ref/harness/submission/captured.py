@@ -125,13 +125,17 @@ class Captured:
         steps, done = [], 0
         passes = self.lessons.get("passes", ())
         for rate, until, betas in self.lessons.get("steps", ()):
-            batches = tuple(tuple(map(self._row, rows)) for rows, _ in passes[done:until] if rows)
+            batches = tuple(
+                tuple(row for row in map(self._row, rows) if row is not None) for rows, _ in passes[done:until] if rows
+            )
             done = until
             steps.append(Step(float(rate), batches, tuple(map(float, betas or BETAS))[:2]))
         return steps
 
-    def _row(self, told: int | Mapping[str, Any]) -> Taught | Packed:
-        """A row of a batch, as the agent tells it."""
+    def _row(self, told: int | Mapping[str, Any]) -> Taught | Packed | None:
+        """A row of a batch, as the agent recorded it; None where a text of it was not recorded."""
+        if max([told] if isinstance(told, int) else told["texts"], default=0) >= len(self.taught):
+            return None
         if isinstance(told, int):
             return self.taught[told]
         return Packed(tuple(self.taught[i] for i in told["texts"]), tuple(told["positions"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import functools
+import itertools
 import math
 import re
 from collections import Counter
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 _NUMERAL = re.compile(r"[+-]?(?:\d+(?:[,_]\d+)*(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?")
 _LOOKED_AT = 400
+_UNKNOWN = "\ufffd"
+"""Stands for a token that was added to the tokenizer for training: without it, what it parts would run together."""
+_SHORTEST = 4
+"""Tokens that a text with a question has at least."""
 
 FORMATS: tuple[Callable[[float], str], ...] = (
     lambda value: repr(float(value)),
@@ -129,7 +134,7 @@ def read_texts(rows: Sequence[Taught], data: Sequence[Row], tokenizer: PreTraine
     """
     asked = [(flat(core(row[0])), row) for row in data]
     found = []
-    for taught in rows[:_LOOKED_AT]:
+    for taught in [part for row in rows[:_LOOKED_AT] for part in unpack(row, asked, tokenizer)][:_LOOKED_AT]:
         text = decode(tokenizer, taught.ids)
         whole = flat(text)
         held = [(row, match) for own, row in asked if own in whole and (match := find_question(row[0], text))]
@@ -137,6 +142,31 @@ def read_texts(rows: Sequence[Taught], data: Sequence[Row], tokenizer: PreTraine
             found.append((taught, *max(held, key=lambda each: (each[1].end(), -each[1].start()))))
     last, first = ([_read(tokenizer, place, *each) for each in found] for place in (-1, 0))
     return first if _count_tagged(first) > _count_tagged(last) else last
+
+
+def unpack(row: Taught, asked: Sequence[tuple[str, Row]], tokenizer: PreTrainedTokenizerBase) -> Sequence[Taught]:
+    """The texts of a row that packs several, one behind the other; the row itself where it is one text.
+
+    Packed texts end with the end of sequence, and what stands before their questions is the same in all. Examples of a
+    few-shot prompt, and the turns of a conversation, differ from the first one in what stands before them.
+    """
+    ends = [n + 1 for n, token in enumerate(row.ids) if token == tokenizer.eos_token_id]
+    if len(ends) < 2:  # noqa: PLR2004  # one text has one end
+        return [row]
+    bounds = [0, *ends, len(row.ids)]
+    parts = [Taught(row.ids[i:j], row.labels[i:j]) for i, j in itertools.pairwise(bounds) if i < j]
+    befores = [_before(decode(tokenizer, part.ids), asked) if len(part.ids) >= _SHORTEST else None for part in parts]
+    first = next((before for before in befores if before is not None), None)
+    packed = [part for part, before in zip(parts, befores, strict=True) if before is not None]
+    whole = befores[0] is not None and len(packed) > 1 and all(before in (first, None) for before in befores)
+    return packed if whole and all(part.begin is not None for part in packed) else [row]
+
+
+def _before(text: str, asked: Sequence[tuple[str, Row]]) -> str | None:
+    """What stands before the first question of the data in a text; None where it holds none."""
+    whole = flat(text)
+    held = [match for own, (question, _) in asked if own in whole and (match := find_question(question, text))]
+    return text[: min(match.start() for match in held)] if held else None
 
 
 def _count_tagged(texts: Sequence[Text]) -> int:
@@ -169,14 +199,32 @@ def find_convention(texts: Sequence[Text]) -> Convention | None:
     answered = [text for text in texts if text.is_answered]
     if not answered:
         return None
-    common = Counter((text.before, text.between) for text in answered).most_common(1)[0][0]
-    frames = {"": common}
-    for mark in {_mark(text.question) for text in answered}:
-        own = Counter((text.before, text.between) for text in answered if _mark(text.question) == mark)
-        frames[mark] = own.most_common(1)[0][0]
+    frames, spell = _frames([(text.question, text.before, text.asked, text.between) for text in answered])
     after = Counter(map(_closing, answered)).most_common(1)[0][0]
-    spell = max(SPELLINGS, key=lambda way: sum(way(core(text.question)) == text.asked for text in answered))
     return Convention(frames, after, max(FORMATS, key=lambda form: _fits(form, answered)), spell)
+
+
+def find_frame(questions: Sequence[str], prompts: Sequence[str]) -> Convention | None:
+    """The commonest way in which prompts hold their questions, as `Convention.lead`; None where none holds its own."""
+    held = []
+    for question, prompt in zip(questions, prompts, strict=True):
+        if match := find_question(question, prompt):
+            held.append((question, prompt[: match.start()], match.group(), prompt[match.end() :]))
+    if not held:
+        return None
+    frames, spell = _frames(held)
+    return Convention(frames, "", FORMATS[0], spell)
+
+
+def _frames(
+    held: Sequence[tuple[str, str, str, str]],
+) -> tuple[dict[str, tuple[str, str]], Callable[[str], str]]:
+    """`frames` and `spell` of a Convention, from questions, what stands before each, its spelling, and what follows."""
+    frames = {"": Counter((before, behind) for _, before, _, behind in held).most_common(1)[0][0]}
+    for mark in {_mark(question) for question, *_ in held}:
+        own = Counter((before, behind) for question, before, _, behind in held if _mark(question) == mark)
+        frames[mark] = own.most_common(1)[0][0]
+    return frames, max(SPELLINGS, key=lambda way: sum(way(core(question)) == asked for question, _, asked, _ in held))
 
 
 def _closing(text: Text) -> str:
@@ -205,7 +253,11 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
 
 
 def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
-    """The text of ids, special tokens and spaces as they are."""
+    """The text of ids, special tokens and spaces as they are; of a token that is unknown here, one character."""
+    size = len(tokenizer)
+    if any(token >= size for token in ids):
+        runs = itertools.groupby(ids, key=lambda token: token < size)
+        return "".join(decode(tokenizer, list(run)) if known else _UNKNOWN * len(list(run)) for known, run in runs)
     return str(tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 

@@ -49,7 +49,41 @@ def told_scripts(evidence: Evidence, kind: str) -> list[Dictated]:
     told = evidence.with_adapter
     if not told["load"] or told.crash("load"):
         raise Blocked("nothing was loaded")
-    return evidence.told_scripts(told, kind)
+    found = [(script, each) for script, each in evidence.told_scripts(told, kind) if each]
+    if not found:
+        raise Unavailable(f"no scripted generation was run ({kind}){told.ended_early and f': {told.ended_early}'}")
+    return found
+
+
+def parsed_alone(evidence: Evidence) -> tuple[list[bool], list[bool]]:
+    """Whether its parser, called by itself, reads training's answers: from the number on, and with what leads to it.
+
+    Raises:
+        Unavailable: it has no parser that can be called.
+    """
+    values, texts = list(evidence.with_adapter["parse"].get("values") or ()), evidence.parse_texts
+    if not values or len(values) != len(texts):
+        raise Unavailable("there is no parser to be asked")
+    read = [is_number(value, numerals(text)[-1]) for text, value in zip(texts, values, strict=True)]
+    half = len(read) // 2
+    return read[:half], read[half:]
+
+
+def is_template_parsed_wrongly(evidence: Evidence) -> bool:
+    """Whether its parser reads answers as training wrote them, but not behind the template that its model writes."""
+    try:
+        bare, _ = parsed_alone(evidence)
+        told = told_scripts(evidence, "together")
+    except (Unavailable, Blocked):
+        return False
+    read = [
+        is_number(text[1], line["numeral"])
+        for script, each in told
+        if len(each.get("texts", ())) == len(script["lines"])
+        for text, line in zip(each["texts"], script["lines"], strict=True)
+        if _holds(text[0], line["numeral"])
+    ]
+    return all(bare) and bool(read) and not any(read)
 
 
 def raise_for_crash(told: Mapping[str, Any], *, parser: bool) -> None:

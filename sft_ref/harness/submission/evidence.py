@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 import random
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sft_ref.data import Row, generate_rows
 from sft_ref.harness import tolerance
+from sft_ref.harness.findings import Unavailable
 from sft_ref.harness.losses import compare, is_worse
 
 from .answering import complete, read_number, right, value_losses
-from .convention import Text, decode, masked, numerals
+from .convention import Text, decode, encode, masked, numerals
 from .replay import Step, replay
 from .trained import Trained
 from .workplace import Told
 
 _OWN_STEPS, _OWN_BATCH, _OWN_RATE = 80, 32, 2e-3
+_PAIRED = 256
+"""Rows of a comparison of losses."""
 
 
 class Evidence(Trained):
@@ -34,7 +40,10 @@ class Evidence(Trained):
         found = self.asked.tensors("probes").get("logits")
         if found is None or self.left_logits is None or found.shape != self.left_logits.shape or not self.has_moved:
             return False
-        lost = compare(self.probe_losses(found), self.probe_losses(self.left_logits)).mean
+        try:
+            lost = compare(self.probe_losses(found), self.probe_losses(self.left_logits)).mean
+        except Unavailable:
+            return False
         return lost < min(tolerance.LOSS, self.fall.mean / 2)
 
     @functools.cached_property
@@ -42,6 +51,13 @@ class Evidence(Trained):
         """Whether it is not saved as peft saves it, and is loaded all the same."""
         as_peft = self.place is not None and bool(self.read_adapter(self.saved[self.place]))
         return (self.is_of_own_kind or not as_peft) and self.is_loaded_as_trained
+
+    @functools.cached_property
+    def further_questions(self) -> list[Row]:
+        """More fresh questions than were asked, for losses that need many rows."""
+        known = {question for question, _ in (*self.rows, *self.unseen, *self.questions)}
+        drawn = (row for row in generate_rows(self.seed) if row[0] not in known)
+        return list(itertools.islice(drawn, _PAIRED - len(self.questions)))
 
     @functools.cached_property
     def again(self) -> Told | None:
@@ -88,15 +104,45 @@ class Evidence(Trained):
             return self.sound_model
         return None if self.place is None else self.model_of(self.saved[self.place])
 
+    def due_prompt(self, question: str) -> str:
+        """The training text of a question up to where the model has to write; empty where that is not known.
+
+        That is the first label; of a text that is labelled whole the end of the question, or of its template.
+        """
+        if self.convention is None:
+            return ""
+        lead, own = self.convention.lead(question), self.supervised_lead
+        return lead if any(token in own for token in self.tokenizer.all_special_tokens) else lead.removesuffix(own)
+
+    @functools.cached_property
+    def is_question_lost(self) -> bool:
+        """Whether training texts hold their questions, and no prompt that reaches the model does."""
+        heard = [row for row in self.asked["answers"].get("heard", ()) if not row.get("continued")]
+        return bool(self.texts and heard) and not any(self.prompts(self.asked, self.asked_rows))
+
     def right_as_asked(self, model: Any) -> list[bool]:  # noqa: ANN401
-        """Which questions a model answers rightly, generated and parsed by us, from the prompts that were sent.
+        """Which questions a model answers rightly, generated and parsed by us, from the prompts that were sent."""
+        prompts = [prompt for prompt in self.prompts(self.asked, self.questions) if prompt]
+        if model is None or self.convention is None or len(prompts) < len(self.questions):
+            return right(self.our_answers(model) if model is not None else [], self.questions)
+        return self._right_behind(model, prompts)
+
+    @functools.cached_property
+    def right_as_trained(self) -> list[bool]:
+        """Which questions what training left answers rightly, asked by us with its own training prompts."""
+        if self.trained_model is None or self.convention is None:
+            return [False] * len(self.questions)
+        prompts = [encode(self.tokenizer, self.due_prompt(question)) for question, _ in self.questions]
+        return self._right_behind(self.trained_model, prompts) if all(prompts) else self.trained_right
+
+    def _right_behind(self, model: Any, prompts: Sequence[Sequence[int]]) -> list[bool]:  # noqa: ANN401
+        """Which questions a model answers rightly behind these prompts, one each, generated and parsed by us.
 
         What training wrote between prompt and number it then has to write itself, as its own generation had to, and
         what ends an answer as well: a strict parser may want all of it.
         """
-        prompts = [prompt for prompt in self.prompts(self.asked, self.questions) if prompt]
-        if model is None or self.convention is None or len(prompts) < len(self.questions):
-            return right(self.our_answers(model) if model is not None else [], self.questions)
+        if self.convention is None:
+            return [False] * len(self.questions)
         answers = []
         for (question, _), prompt, text in zip(
             self.questions, prompts, complete(model, self.tokenizer, prompts), strict=True

@@ -28,7 +28,7 @@ from sft_ref.harness.user_paths import SCRATCH, errors_with_user_paths, show_use
 from sft_ref.harness.verdict import Standing, Verdict
 from sft_ref.models import find_base
 
-from .answering import is_better, right
+from .answering import TELLING, is_better, right
 from .checks import CHECKS
 from .checks.artifact import size_of
 from .evidence import Evidence
@@ -38,8 +38,6 @@ from .unpack import unpack
 from .workplace import Told, Workplace
 
 QUESTIONS = 64
-_TELLING = 0.2
-"""Accuracy below which answers tell nothing."""
 LIMITS = Limits(seconds=240)
 """For one process of a submission, in seconds of processor time; its training is stopped from outside long before."""
 
@@ -153,17 +151,13 @@ def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdic
     guilty = {suspect.stage for suspect in suspects if suspect.standing is Standing.BROKEN}
     own = right(evidence.answers(evidence.asked), evidence.questions)
     if guilty:
-        if (due := replaced(evidence, guilty)) and not evidence.is_good:
+        if (due := replaced(evidence, guilty)) and is_better(due, own):
             notes[f"with ours in place of {', '.join(guilty)}: {sum(due)} of {len(due)} right, not {sum(own)}"] = None
     elif lost := unexplained(evidence, results, own):
         standing, cause = Standing.BROKEN, f"{lost} {cause}"
     answer_rate, accuracy = evidence.scores
-    if standing is not Standing.BROKEN and accuracy < _TELLING:
-        slow = "be it that its settings are slow" if evidence.is_of_own_kind else "as ours are with its settings"
-        notes[
-            f"its answers are right {accuracy:.0%} of the time, {slow} on this base: what shows in good answers alone "
-            "was not seen; try --base smollm2-135m"
-        ] = None
+    if standing is not Standing.BROKEN and accuracy < TELLING:
+        notes[f"its answers are right {accuracy:.0%} of the time: {_why_few(evidence, results)}"] = None
     return Verdict(
         path=path,
         standing=standing,
@@ -189,24 +183,41 @@ def replaced(evidence: Evidence, stages: Collection[str]) -> list[bool]:
     return evidence.our_right
 
 
+def _why_few(evidence: Evidence, results: Sequence[Result]) -> str:
+    """Why answers that are hardly ever right are no fault by themselves."""
+    if not is_slow(results):
+        return "nothing shows whether its training or its pipeline loses them"
+    if evidence.is_of_own_kind:
+        return "its training has taught little so far; losses and scripted generations were compared instead"
+    return "ours trained on the same batches knows no more; losses and scripted generations were compared instead"
+
+
+def is_slow(results: Sequence[Result]) -> bool:
+    """Whether training was found to teach as much as ours on the same batches, and that is little."""
+    return any(result.check.id == "TRN-103" and result.outcome is Outcome.ADVICE for result in results)
+
+
 def unexplained(evidence: Evidence, results: Sequence[Result], own: Sequence[bool]) -> str:
-    """What is lost though no check says why; empty where nothing is, or where its settings are merely slow."""
+    """What is lost though no check says why; empty where nothing is, or where nothing shows that anything is."""
     if evidence.is_good:
         return ""
-    slow = any(result.check.id == "TRN-103" and result.outcome is Outcome.ADVICE for result in results)
+    lost = f"Answers are lost, cause not isolated: {sum(own)} of {len(own)} right"
+    slow = is_slow(results)
     if evidence.is_of_own_kind:
-        return "" if slow else f"Answers are lost, cause not isolated: {sum(own)} of {len(own)} right."
-    due = replaced(evidence, {"train"}) if slow and not evidence.has_learned else []
-    given = "the adapter that its training left" if evidence.has_learned else "an adapter of ours"
-    if evidence.has_learned and is_better(due := evidence.right_as_asked(evidence.trained_model), own):
-        return f"Answers are lost, cause not isolated: {sum(own)} of {len(own)} right, {sum(due)} by ours from {given}."
-    if slow and due and evidence.our_right and is_better(ours := evidence.right_as_asked(evidence.ours), due):
-        return (
-            f"Answers are lost, cause not isolated: given {given}, it answers {sum(due)} of {len(due)} rightly, "
-            f"ours {sum(ours)}."
-        )
-    if not slow and not evidence.has_learned:
-        return f"Answers are lost, cause not isolated: {sum(own)} of {len(own)} right."
+        return f"{lost}." if evidence.has_learned and not slow else ""
+    for due, asked in (
+        (evidence.right_as_asked(evidence.trained_model), "the prompts that it sends"),
+        (evidence.right_as_trained, "its training prompts"),
+    ):
+        if is_better(due, own):
+            return f"{lost}, {sum(due)} by ours from the adapter that its training left, asked with {asked}."
+    if slow and not evidence.has_learned and (again := replaced(evidence, {"train"})) and evidence.our_right:
+        ours = evidence.right_as_asked(evidence.ours)
+        if is_better(ours, again):
+            return (
+                "Answers are lost, cause not isolated: given an adapter of ours, it answers "
+                f"{sum(again)} of {len(again)} rightly, ours {sum(ours)}."
+            )
     return ""
 
 

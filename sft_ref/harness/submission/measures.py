@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sft_ref.harness.findings import Blocked, Unavailable
+
+from .answering import number
 from .dictated import count_scripted
 from .evidence import Evidence
 
 
 def measure(stage: str, evidence: Evidence) -> str:
     """What was measured of a stage at which nothing was found, in a few words with numbers; empty where nothing was."""
-    return _MEASURES[stage](evidence)
+    try:
+        return _MEASURES[stage](evidence)
+    except (Unavailable, Blocked):
+        return ""
 
 
 def _prompt(evidence: Evidence) -> str:
@@ -33,9 +39,10 @@ def _train(evidence: Evidence) -> str:
         return (
             f"{len(evidence.steps)} steps, after which its own answers are right {evidence.scores[1]:.0%} of the time"
         )
-    right = sum(evidence.trained_right)
+    right = sum(evidence.right_as_trained)
     return (
-        f"{len(evidence.steps)} steps; asked by ours, its adapter answers {right} of {len(evidence.questions)} rightly"
+        f"{len(evidence.steps)} steps; asked by ours with its training prompts, its adapter answers {right} of "
+        f"{len(evidence.questions)} rightly"
     )
 
 
@@ -65,7 +72,7 @@ def _parse(evidence: Evidence) -> str:
 
 def _score(evidence: Evidence) -> str:
     figures = evidence.with_adapter["score"].get("figures", {})
-    told = [f"{name} {float(found[-1]):.2f}" for name, found in figures.items() if found]
+    told = [f"{name} {number(found[-1]):.2f}" for name, found in figures.items() if found]
     return f"{' and '.join(told)} of a benchmark laid down are reported as counted by us" if told else ""
 
 

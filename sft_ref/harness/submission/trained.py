@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from sft_ref.harness import tolerance
+from sft_ref.harness.findings import Unavailable
 from sft_ref.harness.implementation import Batch
 from sft_ref.harness.losses import Paired, compare, row_losses
 from sft_ref.harness.taught import IGNORED
@@ -77,16 +78,31 @@ class Trained(Captured):
         """Which of them are right."""
         return right(self.trained_answers, self.questions)
 
+    @functools.cached_property
+    def added(self) -> frozenset[int]:
+        """Tokens of training texts that the base's tokenizer does not have."""
+        return frozenset(token for row in self.foreign for token in row.ids if token >= len(self.tokenizer))
+
     def probe_logits(self, model: Any) -> torch.Tensor:  # noqa: ANN401
-        """Logits of the probed training texts, padding left out: (tokens, vocabulary), as the agent gives them."""
-        rows = [row.ids for row in self.probed]
+        """Logits of the probed training texts, padding left out: (tokens, vocabulary), as the agent gives them.
+
+        Raises:
+            Unavailable: there are no such texts.
+        """
+        rows = [row.ids for row in self.probed if row.ids]
+        if not rows:
+            raise Unavailable("no text that the base's tokenizer knows reached the model in training")
         ids, mask = pad(rows, 0), pad([(1,) * len(row) for row in rows], 0)
         with torch.no_grad():
             logits: torch.Tensor = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
         return logits[mask.bool()]
 
     def probe_losses(self, logits: torch.Tensor) -> torch.Tensor:
-        """Loss of each probed text's own labels, or of all of one without, in nat a token: (tokens,)."""
+        """Loss of each probed text's own labels, or of all of one without, in nat a token: (tokens,).
+
+        Raises:
+            Unavailable: there are no such labels.
+        """
         losses, at = [], 0
         for row in self.probed:
             own = logits[at : at + len(row.ids)]
@@ -97,11 +113,19 @@ class Trained(Captured):
             )[1:]
             kept = due != IGNORED
             losses.append(torch.nn.functional.cross_entropy(own[:-1][kept], due[kept], reduction="none"))
+        if not sum(map(len, losses)):
+            raise Unavailable("no token of the training texts carries itself as its label")
         return torch.cat(losses)
 
     def taught_losses(self, model: Any) -> torch.Tensor:  # noqa: ANN401
-        """Loss of what texts of training teach, in nat a token: (texts,)."""
-        rows = self.readable[:_TAUGHT]
+        """Loss of what texts of training teach, in nat a token: (texts,).
+
+        Raises:
+            Unavailable: there are no such texts.
+        """
+        rows = [row for row in self.readable[:_TAUGHT] if row.ids]
+        if not rows:
+            raise Unavailable("no text that the base's tokenizer knows reached the model in training")
         labels = [row.labels if row.begin is not None else row.ids for row in rows]
         ids, mask = pad([row.ids for row in rows], 0), pad([(1,) * len(row.ids) for row in rows], 0)
         return row_losses(model, Batch(ids, mask, pad(labels, IGNORED)))
@@ -142,12 +166,19 @@ class Trained(Captured):
         """By how much training made all that its texts teach likelier: most of it is learned long before numbers."""
         if self.is_of_own_kind and self.left_logits is not None:
             return compare(*map(self.probe_losses, (self.probe_logits(self.base_model), self.left_logits)))
+        if self.trained_model is None:
+            raise Unavailable("what training left cannot be asked")
         return compare(*(self.taught_losses(model) for model in (self.base_model, self.trained_model)))
 
     @property
     def has_moved(self) -> bool:
         """Whether training taught anything; a base may answer by itself where a prompt ends at the number."""
-        return not self.readable or (self.fall.mean > tolerance.FALL and self.fall.t > tolerance.PAIRED_T)
+        if not self.readable:
+            return True
+        try:
+            return self.fall.mean > tolerance.FALL and self.fall.t > tolerance.PAIRED_T
+        except Unavailable:
+            return False
 
     @functools.cached_property
     def answers_rightly(self) -> bool:

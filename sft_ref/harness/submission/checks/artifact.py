@@ -19,6 +19,9 @@ _PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
 
 _TENSORS = _PICKLES | {".safetensors"}
 
+_ROWS = ("embed", "wte", "lm_head", "token_adapter", "trainable_tokens")
+"""Parts of the names of tensors that hold rows of an embedding."""
+
 _TRAINERS = frozenset({"training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth", "scaler.pt"})
 """Pickles that Trainer leaves beside an adapter."""
 
@@ -55,9 +58,15 @@ def adapter_lies_where_it_is_loaded(evidence: Evidence) -> None:
     remedy="Call save_pretrained on the model that was trained, after it was trained.",
     after=("ART-101",),
     source="A6; alpaca-lora#334",
+    core=True,
 )
-def saved_tensors_are_the_trained(evidence: Evidence) -> None:
-    """ART-102: the files against the adapter in memory when training ended, tensors and scale."""
+def saved_tensors_are_the_trained(evidence: Evidence) -> str | None:
+    """ART-102: the files against the adapter in memory when training ended, tensors and scale.
+
+    What is saved in a form of its own is known by its logits, once loaded.
+    """
+    if evidence.is_of_own_form:
+        return "it is saved in a form of its own; once loaded, it gives training texts the loss that training left"
     place = saved_place(evidence)
     saved = {plain(name): tensor for name, tensor in evidence.read_adapter(evidence.saved[place]).items()}
     if not saved:
@@ -66,8 +75,9 @@ def saved_tensors_are_the_trained(evidence: Evidence) -> None:
         )
     scale, due_scale = evidence.scales(evidence.saved[place]), evidence.scales(evidence.trained_folder)
     for name, factor in due_scale.items():
-        if scale.get(name) != factor and not evidence.is_good:
-            raise Failure(f"{name} {scale.get(name)}", f"{factor}, as trained", name_place(evidence, place / ADAPTER))
+        if scale.get(name) != factor:
+            case = name_place(evidence, place / ADAPTER)
+            raise Failure(f"{name} {scale.get(name)}", f"{factor}, as trained", case, survived=evidence.is_good)
     for name, tensor in evidence.trained.items():
         if plain(name) not in saved:
             missing = len({plain(each) for each in evidence.trained} - saved.keys())
@@ -83,6 +93,7 @@ def saved_tensors_are_the_trained(evidence: Evidence) -> None:
             raise Failure(
                 f"a difference of {error:.3g} where the norm is {due.norm():.3g}{blank}", f"{allowed:.2g}", plain(name)
             )
+    return None
 
 
 @check(
@@ -157,6 +168,27 @@ def size_of(evidence: Evidence) -> sizes.Size:
     return sizes.project(_weighed(evidence), str(evidence.workplace.base), evidence.named_base)
 
 
+@check(
+    "ART-106",
+    "rows of the embedding for tokens that were added are saved",
+    level=Level.CONTRACT,
+    why="A row that is not saved is drawn anew wherever the base is grown again, and training fitted the first draw.",
+    remedy="Save the rows: save_embedding_layers=True, modules_to_save, or trainable_token_indices.",
+    after=("ART-101",),
+)
+def added_rows_are_saved(evidence: Evidence) -> None:
+    """ART-106: tensors of an embedding in the saved adapter, where training used tokens that the base lacks.
+
+    Whether the rows are drawn alike when answering is for load to tell.
+    """
+    if not evidence.added:
+        return
+    saved = evidence.read_adapter(evidence.saved[saved_place(evidence)])
+    if not any(word in name for name in saved for word in _ROWS):
+        seen = f"rows of {len(evidence.added)} added tokens are not saved"
+        raise Failure(seen, "their rows", f"ids {sorted(evidence.added)[:3]}")
+
+
 def saved_place(evidence: Evidence) -> Path:
     """The saved adapter that counts."""
     if evidence.is_of_own_form:
@@ -190,4 +222,5 @@ CHECKS: tuple[Check, ...] = (
     adapter_keeps_within_limits,
     adapter_is_no_pickle,
     model_keeps_within_its_limit,
+    added_rows_are_saved,
 )

@@ -6,9 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from sft_ref.harness.check import Check, Level, check
 from sft_ref.harness.findings import Blocked, Failure, Unavailable
-from sft_ref.harness.submission.answering import is_better, right, shortfalls
+from sft_ref.harness.losses import is_worse
+from sft_ref.harness.submission.answering import TELLING, is_better, right, shortfalls
 from sft_ref.harness.submission.dictated import (
     fault_of_generation,
     fault_past_the_parser,
@@ -32,9 +35,12 @@ _UNLIKELY, _UNLIKELY_ROWS = 2.0, 0.2
     why="A short budget, a ban on repetition, wrong slices or another order lose numbers that the model knows.",
     remedy="Allow 32 new tokens, change no logits, pad on the left, cut at the padded length, keep the order.",
     source="S8",
+    core=True,
 )
 def numbers_come_back(evidence: Evidence) -> None:
     """GEN-101: invented units, whose answers stand nowhere; what reaches the parser counts, not what it makes of it."""
+    if evidence.is_question_lost:
+        raise Blocked("no prompt holds its question: PRM-101 says so")
     for script, told in [*told_scripts(evidence, "together"), *told_scripts(evidence, "alone")]:
         raise_for_crash(told, parser=False)
         for place, line in enumerate(script["lines"]):
@@ -100,6 +106,8 @@ def batches_are_answered_as_well(evidence: Evidence) -> None:
         raise Unavailable("nothing was asked alone")
     rows = evidence.questions[: len(alone)]
     single = right([next(iter(each.get("values", ())), math.nan) for _, each in alone], rows)
+    if not any(single):
+        raise Unavailable("none of them is answered rightly alone; GEN-107 looks at what is said instead")
     together = right(told["answers"]["values"], rows)
     lost = [question for (question, _), a, b in zip(rows, single, together, strict=True) if a and not b]
     if len(lost) >= 3 and not any(b and not a for a, b in zip(single, together, strict=True)):  # noqa: PLR2004
@@ -116,17 +124,25 @@ def batches_are_answered_as_well(evidence: Evidence) -> None:
     after=("GEN-103",),
 )
 def tokens_are_the_likeliest(evidence: Evidence) -> None:
-    """GEN-105: tokens that were not the likeliest. Where answers are as good as they can be, nothing is lost."""
+    """GEN-105: tokens that were not the likeliest. Answers tell what is lost; where there are none, their losses."""
     off, said = _off(evidence)
-    told = evidence.with_adapter
-    if not off or evidence.is_good or evidence.asked_model is None:
+    if not off or evidence.is_good:
         return
+    told, model = evidence.with_adapter, evidence.asked_model
+    if model is None:
+        raise Unavailable("the model that answers cannot be loaded by ours")
     own = right(evidence.answers(told), evidence.questions)
-    ours = right(evidence.our_answers(evidence.asked_model), evidence.questions)
+    ours = right(evidence.our_answers(model), evidence.questions)
     if is_better(ours, own) and is_better(ours, evidence.said_right(told)):
         raise Failure(
             f"{off} of {said} tokens were not the likeliest; {sum(own)} answers right, {sum(ours)} by ours", "none"
         )
+    if max(sum(ours), sum(own)) < TELLING * len(ours) and off > _TIES * said:
+        short = shortfalls(model, evidence.tokenizer, told["answers"].get("heard", ()))
+        lost = torch.tensor([each.mean for each in short], dtype=torch.double)
+        if len(lost) and is_worse(lost, torch.zeros_like(lost)):
+            seen = f"{off} of {said} tokens were not the likeliest, {lost.mean():.2f} nat a token below these"
+            raise Failure(seen, "none")
 
 
 @check(
@@ -155,15 +171,20 @@ def generation_is_greedy(evidence: Evidence) -> None:
 def what_is_said_is_likely(evidence: Evidence) -> None:
     """GEN-107: first tokens said to fresh questions, under ours. Shows also where no answer is right."""
     off, said = _off(evidence)
-    told = evidence.with_adapter
-    model = evidence.asked_model
-    if model is None or evidence.is_good or off > _TIES * said:
-        return
-    short = shortfalls(model, evidence.tokenizer, told["answers"].get("heard", ()))
+    if off > _TIES * said:
+        raise Blocked(f"{off} of {said} tokens were not its own likeliest: GEN-106 says so")
+    if evidence.asked_model is None:
+        raise Unavailable("the model that answers cannot be loaded by ours")
+    heard = evidence.with_adapter["answers"].get("heard", ())
+    short = [each.most for each in shortfalls(evidence.asked_model, evidence.tokenizer, heard)]
+    if not short:
+        raise Unavailable("no generation was heard from its beginning")
     unlikely = sum(each > _UNLIKELY for each in short)
     if unlikely > _UNLIKELY_ROWS * len(short):
         seen = f"in {unlikely} of {len(short)} generations a token is said up to {max(short):.1f} nat below"
-        raise Failure(f"{seen} the likeliest", f"{_UNLIKELY} nat in {_UNLIKELY_ROWS:.0%} of them")
+        raise Failure(
+            f"{seen} the likeliest", f"{_UNLIKELY} nat in {_UNLIKELY_ROWS:.0%} of them", survived=evidence.is_good
+        )
 
 
 def _share(evidence: Evidence, length: int) -> float:
@@ -174,6 +195,8 @@ def _share(evidence: Evidence, length: int) -> float:
 
 def _off(evidence: Evidence) -> tuple[int, int]:
     heard: Sequence[Mapping[str, Any]] = evidence.with_adapter["answers"].get("heard", ())
+    if not any(row["said"] for row in heard):
+        raise Unavailable("no generation was heard")
     return sum(int(row.get("off", 0)) for row in heard), sum(len(row["said"]) for row in heard)
 
 

@@ -10,6 +10,7 @@ from sft_ref.harness import tolerance
 from sft_ref.harness.check import Check, Level, check
 from sft_ref.harness.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.losses import compare, is_worse
+from sft_ref.harness.submission.answering import number
 from sft_ref.harness.submission.captured import named_bases
 from sft_ref.harness.submission.checks.artifact import name_place, saved_place
 from sft_ref.harness.submission.evidence import Evidence
@@ -41,17 +42,21 @@ def load_runs(evidence: Evidence) -> None:
     remedy="PeftModel.from_pretrained(base, folder), once, on the base it was trained on, and keep what it returns.",
     after=("LOD-101",),
     source="A7, A8, S1",
+    core=True,
 )
 def what_answers_is_what_was_saved(evidence: Evidence) -> str | None:
     """LOD-102: the same texts through its model and through ours; how far that is from the bare base."""
     found, due, base = _logits(evidence)
-    if not found.isfinite().all() and due.isfinite().all():
+    if not due.isfinite().all():
+        raise Blocked("what training left has logits that are not finite: TRN-102 says so")
+    if not found.isfinite().all():
         raise Unavailable("its logits are not finite, which LOD-108 says")
     own, ours, bare = (evidence.probe_losses(each) for each in (found, due, base))
-    if is_worse(own, ours) and not (evidence.is_of_own_kind and evidence.is_good):  # the best of its epochs
+    if is_worse(own, ours):
         near = " (that of the bare base)" if abs(own.mean() - bare.mean()) < tolerance.LOSS else ""
         seen = f"{own.mean():.3f} nat a token{near}, {compare(own, ours)} against the adapter loaded by ours"
-        raise Failure(seen, f"{ours.mean():.3f}", f"largest change of a logit {_apart(found, due):.3g}")
+        case = f"largest change of a logit {_apart(found, due):.3g}"
+        raise Failure(seen, f"{ours.mean():.3f}", case, survived=evidence.is_of_own_kind and evidence.is_good)
     return None
 
 
@@ -101,7 +106,7 @@ def saved_adapter_is_left_alone(evidence: Evidence) -> None:
 )
 def model_is_in_evaluation_mode(evidence: Evidence) -> None:
     """LOD-105: two forwards of the same texts. Where answers are all there, nothing is lost."""
-    apart = float(evidence.asked["probes"].get("apart", 0.0))
+    apart = _apart_twice(evidence)
     if apart > 0 and not evidence.is_good:
         raise Failure(f"logits apart by {apart:.3g} in two forwards of the same texts", "equal logits")
 
@@ -116,7 +121,7 @@ def model_is_in_evaluation_mode(evidence: Evidence) -> None:
 )
 def forwards_are_equal(evidence: Evidence) -> None:
     """LOD-106: exact."""
-    apart = float(evidence.asked["probes"].get("apart", 0.0))
+    apart = _apart_twice(evidence)
     if apart > 0:
         raise Failure(f"logits apart by {apart:.3g}", "equal logits")
 
@@ -134,6 +139,8 @@ def load_works_elsewhere(evidence: Evidence) -> None:
     """LOD-107: from an empty one."""
     told = evidence.with_adapter
     crash = told.crash("elsewhere")
+    if not told["elsewhere"]:
+        raise Unavailable("loading from another working folder was not tried")
     if crash:
         raise Failure(f"{crash['type']}: {crash['message'][:200]}", "a model", "from an empty working folder")
 
@@ -239,6 +246,8 @@ def _pair(evidence: Evidence) -> tuple[Told, torch.Tensor | None]:
 
 def _logits(evidence: Evidence) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Of taught texts: by the model that answers, by the one that is due, and by the bare base."""
+    if not evidence.probed:
+        raise Unavailable("no text that the base's tokenizer knows reached the model in training")
     told, due = _pair(evidence)
     if due is None:
         raise Unavailable("the saved adapter cannot be loaded by ours")
@@ -246,12 +255,24 @@ def _logits(evidence: Evidence) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
         crash = told.crash("probes") or {}
         raise Failure(f"{crash['type']}: {crash['message']}", "logits", crash["where"])
     found = told.tensors("probes").get("logits")
-    if found is None or not evidence.probed:
+    if found is None:
         raise Unavailable("no forward of its model was seen")
     base = evidence.probe_logits(evidence.base_model)
     if found.shape != due.shape:
         raise Failure(f"logits of shape {tuple(found.shape)}", tuple(due.shape), "another base, or another vocabulary")
     return found, due, base
+
+
+def _apart_twice(evidence: Evidence) -> float:
+    """How far logits of two forwards of the same texts are apart.
+
+    Raises:
+        Unavailable: they were not compared, or are not finite.
+    """
+    apart = number(evidence.asked["probes"].get("apart"))
+    if math.isnan(apart):
+        raise Unavailable("two forwards of its model could not be compared")
+    return apart
 
 
 def _apart(one: torch.Tensor, other: torch.Tensor) -> float:

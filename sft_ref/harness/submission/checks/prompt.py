@@ -7,11 +7,15 @@ from typing import Any
 
 from sft_ref.harness.check import Check, Level, check
 from sft_ref.harness.findings import Failure, Unavailable
-from sft_ref.harness.submission.answering import complete, is_better, read_number, right
-from sft_ref.harness.submission.convention import (
-    decode,
-)
+from sft_ref.harness.losses import compare, is_worse
+from sft_ref.harness.submission.answering import TELLING, complete, is_better, read_number, right
+from sft_ref.harness.submission.convention import decode
+from sft_ref.harness.submission.dictated import is_template_parsed_wrongly
 from sft_ref.harness.submission.evidence import Evidence
+from sft_ref.harness.submission.prompts import compare_prompts, gap_of
+
+_SURVIVING = 0.8
+"""Share of the answers to the training prompts that must be left with those that are sent, for nothing to be lost."""
 
 
 @check(
@@ -20,25 +24,76 @@ from sft_ref.harness.submission.evidence import Evidence
     why="A model answers what it was trained on; another text before the answer asks for something else.",
     remedy="Send the text of training up to the answer: the same template, tags, spaces and special tokens.",
     source="S2, T1, T5, M6",
+    core=True,
 )
 def prompts_are_answered_as_those_of_training(evidence: Evidence) -> None:
-    """PRM-101: both answered by ours, where the prompts differ from the training texts, and answers are lost."""
-    astray = _astray(evidence)
-    if not astray or evidence.is_good:
+    """PRM-101: where the prompts differ from the training texts. Answers decide it, or else losses of true answers."""
+    if evidence.is_good:
         return
+    if evidence.is_question_lost:
+        prompt = evidence.asked["answers"]["heard"][0]["prompt"]
+        raise Failure(
+            repr(decode(evidence.tokenizer, prompt)), "a prompt that holds the question", evidence.questions[0][0]
+        )
+    astray, gap = _astray(evidence), gap_of(evidence)
+    if not astray and not gap:
+        return
+    if gap:
+        _raise_for_template(evidence, gap)
+    case = "sent {!r}, trained {!r}".format(*astray[0]) if astray else f"{gap!r} is left out"
+    if _compare_answers(evidence, case):
+        return
+    models = _models(evidence)
+    if not models:
+        raise Unavailable("there is no model of its convention to ask")
+    for model in models:
+        _compare_losses(evidence, model, case)
+
+
+def _raise_for_template(evidence: Evidence, gap: str) -> None:
+    """A prompt that ends within the training text's template, where the answer is lost to what is left out."""
+    if str(evidence.tokenizer.eos_token) in gap:
+        seen = f"prompts that end before {gap!r}"
+        raise Failure(seen, "prompts that hold it", "the model writes the end of the turn, and stops")
+    if is_template_parsed_wrongly(evidence):
+        seen = f"prompts that end before {gap!r}: the model writes it, and the parser finds no number behind it"
+        raise Failure(seen, "prompts that hold it")
+
+
+def _models(evidence: Evidence) -> list[Any]:
+    """Models that know the prompts of training, if little else."""
+    own = evidence.trained_model if evidence.trained_model is not None and evidence.has_moved else None
+    return [model for model in (own, evidence.ours) if model is not None]
+
+
+def _compare_answers(evidence: Evidence, case: str) -> bool:
+    """Whether answers tell that nothing is lost; False where they tell nothing.
+
+    Raises:
+        Failure: they decide against them.
+    """
     model = evidence.sound_model
-    prompts = evidence.prompts(evidence.asked, evidence.questions)
-    if model is None or any(prompt is None for prompt in prompts):
-        raise Unavailable("there is no sound model of its convention to ask")
-    own = _rightly_continued(evidence, model, [prompt for prompt in prompts if prompt])
+    prompts = [prompt for prompt in evidence.prompts(evidence.asked, evidence.questions) if prompt]
+    if model is None or len(prompts) < len(evidence.questions):
+        return False
+    own = _rightly_continued(evidence, model, prompts)
     best = right(evidence.our_answers(model), evidence.questions)
     if is_better(best, own):
-        sent, due = astray[0]
-        raise Failure(
-            f"{sum(own)} of {len(own)} right with the prompts that it sends, {sum(best)} with those of training",
-            "as many",
-            f"sent {sent!r}, trained {due!r}",
-        )
+        seen = f"{sum(own)} of {len(own)} right with the prompts that it sends, {sum(best)} with those of training"
+        raise Failure(seen, "as many", case)
+    return sum(best) >= TELLING * len(best) and sum(own) >= _SURVIVING * sum(best)
+
+
+def _compare_losses(evidence: Evidence, model: Any, case: str) -> None:  # noqa: ANN401
+    """Compares the true answer's loss behind the prompts that are sent with that behind those of training.
+
+    Raises:
+        Failure: it is higher.
+    """
+    sent, due = compare_prompts(evidence, model)
+    if is_worse(sent, due):
+        seen = f"the true answer costs {sent.mean():.3f} nat a token behind the prompts that are sent"
+        raise Failure(f"{seen}, {compare(sent, due)}", f"{due.mean():.3f}, as behind those of training", case)
 
 
 def _rightly_continued(evidence: Evidence, model: Any, prompts: Sequence[Sequence[int]]) -> list[bool]:  # noqa: ANN401

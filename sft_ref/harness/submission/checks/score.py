@@ -31,10 +31,13 @@ _FIGURE = 0.011
     why="Figures that count otherwise cannot be compared, and hide that nothing is answered.",
     remedy="Count over all questions: right within 5 %, answered if not NaN.",
     source="S4",
+    core=True,
 )
-def figures_are_those_of_the_answers(evidence: Evidence) -> None:
+def figures_are_those_of_the_answers(evidence: Evidence) -> str | None:
     """SCR-101: of a run in which right, wrong and silent answers are laid down; recounted from what it answered."""
     section = evidence.with_adapter["score"]
+    if "figures" in section and not any(section["figures"].values()) and not section.get("printed"):
+        return "it reports no figures"
     figures = {name: [number(each) for each in found] for name, found in section.get("figures", {}).items() if found}
     rows, values = _given(evidence, section)
     if not rows or not figures:
@@ -48,6 +51,7 @@ def figures_are_those_of_the_answers(evidence: Evidence) -> None:
         if not any(abs(figure - shares[name]) <= _FIGURE for figure in found for shares in due):
             seen = f"{name} {' or '.join(f'{figure:.3f}' for figure in found[-3:])}"
             raise Failure(seen, f"{due[0][name]:.3f}, counted from its answers", f"{len(rows)} questions")
+    return None
 
 
 def _shares(rows: Sequence[Row], values: Sequence[float]) -> dict[str, float]:
@@ -91,6 +95,8 @@ def _is_lossy(evidence: Evidence) -> bool:
 def testing_runs(evidence: Evidence) -> str | None:
     """SCR-102: with the adapter's folder. Advice, since what it takes besides is not known here."""
     crash = evidence.with_adapter.crash("score")
+    if not evidence.with_adapter["score"]:
+        raise Unavailable("testing was not reached")
     return f"{crash['type']}: {crash['message'][:200]} in {crash['where']}" if crash else None
 
 

@@ -74,6 +74,7 @@ def _raise_for_lost_answers(evidence: Evidence) -> None:
     remedy="Mask the prompt alone, measured in tokens of the very text; the model shifts labels by itself.",
     after=("TOK-101",),
     source="S3, M4, M5, M8",
+    core=True,
 )
 def answer_tokens_are_supervised(evidence: Evidence) -> None:
     """TOK-102: from the number's first token to its last."""
@@ -112,16 +113,17 @@ def ends_are_supervised(evidence: Evidence) -> None:
         ids, labels = text.taught.ids, text.taught.labels
         following = [i for i in range(text.end, len(ids)) if decode(evidence.tokenizer, ids[i : i + 1]).strip(" ")]
         bare += not following or labels[following[0]] != ids[following[0]]
-    if bare > (1 - _MOST) * len(answered) and (_runs_on(evidence) or not evidence.has_learned):
+    if bare > (1 - _MOST) * len(answered) and not _ends(evidence):
         case = decode(evidence.tokenizer, answered[0].taught.ids)
-        raise Failure(f"nothing behind the number carries a label in {bare} of {len(answered)} texts", "an end", case)
+        seen = f"nothing behind the number carries a label in {bare} of {len(answered)} texts"
+        raise Failure(seen, "an end", case, survived=evidence.is_good)
 
 
-def _runs_on(evidence: Evidence) -> bool:
-    """Whether most of what it says to fresh questions goes on to the end of its budget, and answers are lost."""
+def _ends(evidence: Evidence) -> bool:
+    """Whether what training left ends most of what it says all the same."""
     heard = evidence.asked["answers"].get("heard", ())
     ended = sum(evidence.tokenizer.eos_token_id in row["said"] for row in heard)
-    return evidence.is_saved_right and not evidence.is_good and ended < len(heard) / 2
+    return evidence.has_learned and (ended >= len(heard) / 2 or not evidence.is_saved_right)
 
 
 @check(
@@ -141,6 +143,9 @@ def what_is_to_be_written_is_supervised(evidence: Evidence) -> None:
     texts = [text for text in _labelled(evidence) if text.taught.begin]
     if not length or not texts or not evidence.is_partial(texts[0], (texts[0].taught.begin or 0) - length):
         return
+    texts = [text for text in texts if (text.taught.begin or 0) > length]
+    if not texts:
+        raise Unavailable("no text begins with the prompt that is sent")
     begin = texts[0].taught.begin or 0
     gap = decode(evidence.tokenizer, texts[0].taught.ids[begin - length : begin])
     if not gap.strip():
@@ -173,6 +178,8 @@ def _gap_losses(model: Any, texts: Sequence[Text], length: int) -> torch.Tensor:
 )
 def padding_is_not_supervised(evidence: Evidence) -> None:
     """TOK-105: in any batch."""
+    if not evidence.lessons.get("labelled"):
+        raise Unavailable("its labels pass no boundary at which they can be seen")
     if evidence.lessons.get("padding_labelled"):
         raise Failure(f"{evidence.lessons['padding_labelled']} padded positions with a label", "none")
 
@@ -187,15 +194,17 @@ def padding_is_not_supervised(evidence: Evidence) -> None:
 def tokens_are_known_when_answering(evidence: Evidence) -> None:
     """TOK-106: ids behind the base's own that the tokenizer which was loaded lacks, or else that are never heard."""
     heard = evidence.asked["answers"].get("heard", ())
-    added = {token for row in evidence.foreign for token in row.ids if token >= len(evidence.tokenizer)}
-    if not added or not heard or evidence.is_good:
+    added = evidence.added
+    if not added:
         return
+    if not heard:
+        raise Unavailable("no generation was heard")
     size = evidence.asked["load"].get("vocabulary")
     known = {token for row in heard for token in (*row["prompt"], *row["said"])}
     lost = {token for token in added if token >= size} if size else set() if added & known else added
     if lost:
         seen = f"{len(lost)} tokens beyond the {size or len(evidence.tokenizer)} that are known when answering"
-        raise Failure(seen, "none", f"ids {sorted(lost)[:3]}")
+        raise Failure(seen, "none", f"ids {sorted(lost)[:3]}", survived=evidence.is_good)
 
 
 def _labelled(evidence: Evidence) -> list[Text]:

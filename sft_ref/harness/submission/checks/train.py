@@ -9,7 +9,7 @@ import torch
 
 from sft_ref.harness import tolerance
 from sft_ref.harness.check import Check, Level, check
-from sft_ref.harness.findings import Failure, Unavailable
+from sft_ref.harness.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.losses import compare, is_worse
 from sft_ref.harness.submission.answering import value_losses
 from sft_ref.harness.submission.checks.tokens import answered_texts
@@ -57,6 +57,7 @@ def training_runs(evidence: Evidence) -> str | None:
 )
 def adapter_moves(evidence: Evidence) -> None:
     """TRN-102: as it is in memory when training ends."""
+    _block_without_labels(evidence)
     if not evidence.trained:
         _raise_for_own_kind(evidence)
         return
@@ -74,6 +75,12 @@ def adapter_moves(evidence: Evidence) -> None:
     bad = [loss for loss in evidence.losses if not math.isfinite(loss)]
     if len(bad) > len(evidence.losses) // 2:
         raise Failure(f"{len(bad)} of {len(evidence.losses)} losses are not finite", "finite losses")
+
+
+def _block_without_labels(evidence: Evidence) -> None:
+    """Nothing can be learned from texts none of whose tokens carries a label."""
+    if evidence.taught and evidence.lessons.get("labelled") and all(row.begin is None for row in evidence.taught):
+        raise Blocked("no token of any training text carries a label: TOK-102 says so")
 
 
 def _raise_for_own_kind(evidence: Evidence) -> None:
@@ -97,6 +104,7 @@ def _raise_for_own_kind(evidence: Evidence) -> None:
     remedy="Train the adapter with the model's own loss; choose a rate whose sum over all steps is near 0.1.",
     after=("TRN-102",),
     source="S7, NC2",
+    core=True,
 )
 def answers_become_likely(evidence: Evidence) -> str | None:
     """TRN-103: what training left, and a replay of it, on fresh questions."""
@@ -157,11 +165,14 @@ def _losses(evidence: Evidence, convention: Convention, model: object) -> torch.
     source="A5; unsloth#9331",
 )
 def nothing_trained_is_lost(evidence: Evidence) -> None:
-    """TRN-104: parameters of the base in memory, against the files. Where answers are all there, nothing is lost."""
+    """TRN-104: parameters of the base in memory, against the files."""
+    if "changed" not in evidence.lessons:
+        raise Unavailable("the base's parameters were not compared at the end of training")
     saved = set(itertools.chain.from_iterable(evidence.read_adapter(folder) for folder in evidence.saved.values()))
     lost = [name for name in evidence.lessons.get("changed", ()) if not any(name in each for each in saved)]
-    if lost and not evidence.is_good and not (evidence.is_of_own_kind and evidence.is_loaded_as_trained):
-        raise Failure(f"{len(lost)} tensors of the base were changed and are not saved", "none", str(lost[0]))
+    if lost and not (evidence.is_of_own_kind and evidence.is_loaded_as_trained):
+        seen = f"{len(lost)} tensors of the base were changed and are not saved"
+        raise Failure(seen, "none", str(lost[0]), survived=evidence.is_good)
 
 
 @check(
@@ -196,9 +207,10 @@ def data_are_shown(evidence: Evidence) -> None:
 def _few_texts(evidence: Evidence) -> str:
     """How few texts are shown how often; empty where they are enough."""
     shown = sum(step.texts for step in evidence.steps)
-    if len(evidence.taught) >= _FEW * len(evidence.rows) or shown <= _OFTEN * len(evidence.taught):
+    distinct = max(len(evidence.taught), len(evidence.texts))  # one text may hold several questions
+    if distinct >= _FEW * len(evidence.rows) or shown <= _OFTEN * len(evidence.taught):
         return ""
-    return f"{len(evidence.taught)} texts, each shown {shown / len(evidence.taught):.0f} times"
+    return f"{distinct} texts, each shown {shown / len(evidence.taught):.0f} times"
 
 
 CHECKS: tuple[Check, ...] = (

@@ -1,0 +1,167 @@
+"""What a small sound submission's processes wrote, to be changed at will: checks are judged without running one."""
+
+from __future__ import annotations
+
+import copy
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from peft import LoraConfig
+from safetensors.torch import save_file
+
+from sft_ref.data import generate_rows
+from sft_ref.harness.check import Result
+from sft_ref.harness.runner import plan, run
+from sft_ref.harness.sandbox import Finished
+from sft_ref.harness.submission import evidence as evidence_module
+from sft_ref.harness.submission.answering import complete, number
+from sft_ref.harness.submission.checks import CHECKS
+from sft_ref.harness.submission.convention import encode
+from sft_ref.harness.submission.evidence import Evidence
+from sft_ref.harness.submission.judge import conclude
+from sft_ref.harness.submission.layout import Layout
+from sft_ref.harness.submission.replay import Step, replay
+from sft_ref.harness.submission.workplace import Told, Workplace
+from sft_ref.harness.taught import IGNORED, Taught
+from sft_ref.harness.verdict import Verdict
+from sft_ref.models import TOY, load_tokenizer
+
+Sections = dict[str, dict[str, Any]]
+Capture = tuple[Path, dict[str, Sections]]
+"""The folder of the processes, and by verb what they wrote."""
+Change = Callable[[dict[str, Sections]], None]
+
+DRAWN = generate_rows(5)
+ROWS, UNSEEN, QUESTIONS = ([next(DRAWN) for _ in range(count)] for count in (48, 8, 8))
+TOKENIZER = load_tokenizer(TOY)
+_STEPS, _RATE = 12, 3e-3
+DONE = Finished(0, "", "", 1.0, sandboxed=True)
+
+
+class Recorded(Workplace):
+    """A workplace that runs nothing, and gives what was written before."""
+
+    def run(self, verb: str, name: str, **request: object) -> Told:
+        """What was recorded of a verb."""
+        return Told(RECORDED[verb], self.folder / "out" / verb, DONE)
+
+
+RECORDED: dict[str, Sections] = {}
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How the recorded submission writes: `question asked header number closing`; prompts end behind `asked`.
+
+    `header`: what the model then has to write, and its parser does not read over.
+    """
+
+    asked: str = " <answer>"
+    header: str = ""
+    closing: str = "</answer>"
+
+    def train(self, question: str, value: float) -> list[list[int]]:
+        """Ids of a training text and its labels: what follows the prompt, or all of it where there is a header."""
+        prompt = encode(TOKENIZER, f"{question}{self.asked}")
+        target = encode(TOKENIZER, f"{self.header}{value!r}{self.closing}<|im_end|>")
+        begin = 0 if self.header else len(prompt)
+        return [[*prompt, *target], [*[IGNORED] * begin, *(*prompt, *target)[begin:]]]
+
+    def script(self, questions: Sequence[str], values: Sequence[float]) -> dict[str, Any]:
+        """A section of answers to which the model said these numbers."""
+        numerals = ["no idea" if math.isnan(value) else f"{value!r}{self.closing}" for value in values]
+        return self.answer(questions, [f"{self.header}{numeral}" for numeral in numerals])
+
+    def answer(self, questions: Sequence[str], said: Sequence[str]) -> dict[str, Any]:
+        """A section of answers: what the model said behind each prompt, and what the parser reads in it."""
+        heard = [
+            {
+                "prompt": list(encode(TOKENIZER, f"{question}{self.asked}")),
+                "said": list(encode(TOKENIZER, f"{text}<|im_end|>")),
+                "off": 0,
+                "continued": False,
+            }
+            for question, text in zip(questions, said, strict=True)
+        ]
+        texts = [str(TOKENIZER.decode(list(encode(TOKENIZER, text)), skip_special_tokens=True)) for text in said]
+        values = [number(text.removesuffix(self.closing)) for text in texts]
+        return {"values": values, "texts": [list(pair) for pair in zip(texts, values, strict=True)], "heard": heard}
+
+
+def record(work: Path, wording: Wording = Wording()) -> Capture:  # it is frozen
+    """Folders and sections as a small submission leaves them whose training is sound."""
+    rows = [wording.train(*row) for row in ROWS]
+    batch = tuple(Taught(tuple(ids), tuple(labels)) for ids, labels in rows)
+    shape = LoraConfig(r=2, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+    shape.save_pretrained(str(work / "shape"))
+    model = replay([Step(_RATE, (batch,))] * _STEPS, TOY, work / "shape")
+    for folder in (work / "code" / "homework" / "sft_model", work / "out" / "train" / "trained"):
+        model.save_pretrained(str(folder))
+    train: Sections = {
+        "start": {"versions": {}},
+        "train": {"done": True},
+        "lessons": {
+            "rows": rows,
+            "passes": [[[*range(len(rows))], 1.0]] * _STEPS,
+            "steps": [[_RATE, step + 1] for step in range(_STEPS)],
+            "padding_labelled": 0,
+            "labelled": True,
+            "optimizer": {"name": "AdamW", "weight_decay": 0.0, "tensors": 84},
+            "counted": {"base": {"torch.float32": 30}},
+            "changed": [],
+            "shortened": None,
+            "adapter": True,
+        },
+        "bases": {"asked_for": ["SmolLM2-360M-Instruct"]},
+        "end": {"notes": []},
+    }
+    RECORDED["train"] = train
+    evidence = make(work)
+    questions, texts = [question for question, _ in evidence.asked_rows], evidence.parse_texts
+    prompts = [encode(TOKENIZER, f"{question}{wording.asked}") for question in questions]
+    bare = [float(text.removesuffix(wording.closing)) for text in texts[: len(texts) // 2]]
+    ask: Sections = {
+        "start": {"versions": {}},
+        "load": {"read": [str(evidence.workplace.layout.output)], "counted": {}, "vocabulary": len(TOKENIZER)},
+        "bases": {"asked_for": ["SmolLM2-360M-Instruct"]},
+        "answers": wording.answer(questions, complete(model, TOKENIZER, prompts)),
+        "probes": {"apart": 0.0, "training": False, "counted": {"base": {"torch.float32": 30}}},
+        "parse": {"values": [*bare, *(["nan"] * len(bare))]},
+        "score": {"figures": {"accuracy": [0.4], "answer_rate": [0.8]}, "printed": "accuracy 0.4", "given": []},
+        "elsewhere": {"loaded": True, "read": []},
+        "end": {"notes": []},
+    }
+    for place, script in enumerate(evidence.scripts):
+        said = [float(line["numeral"] or "nan") for line in script["lines"]] or [1.0] * len(script["questions"])
+        ask[f"script_{place}"] = wording.script(script["questions"], said)
+    (work / "out" / "ask").mkdir(parents=True)
+    save_file({"logits": evidence.probe_logits(model)}, str(work / "out" / "ask" / "probes.safetensors"))
+    shutil.copytree(work, work.with_name("kept"))
+    return work, {"train": train, "ask": ask}
+
+
+def make(work: Path) -> Evidence:
+    """Evidence of what is recorded."""
+    root = work / "code"
+    workplace = Recorded(work, Layout(root, ("homework.sft",), root / "homework"), TOY, work / "hub")
+    return Evidence(workplace, ROWS, UNSEEN, QUESTIONS, 5)
+
+
+def grade(capture: Capture, change: Change = lambda recorded: None) -> Verdict:
+    """The verdict of all checks, where some of what was recorded is changed."""
+    work, sections = capture
+    RECORDED.update(copy.deepcopy(sections))
+    change(RECORDED)
+    shutil.rmtree(work)  # what was put in place of its adapter
+    shutil.copytree(work.with_name("kept"), work)
+    evidence = make(work)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evidence_module, "_OWN_STEPS", 1)
+        patch.setattr(evidence_module, "_PAIRED", 16)
+        results: list[Result] = list(run(plan(CHECKS, claims_contract=True), evidence))
+        return conclude("it", results, evidence)

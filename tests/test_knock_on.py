@@ -1,0 +1,83 @@
+"""What a fault makes impossible further on is blocked by it: only the stage at fault is accused."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from recorded import Capture, Sections, Wording, grade, record
+
+from sft_ref.harness.check import Outcome
+from sft_ref.harness.taught import IGNORED
+from sft_ref.harness.verdict import Standing, Verdict
+
+CRASH = {"type": "RuntimeError", "message": "shapes differ", "where": "base_llm.py:9: x", "trace": ""}
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
+    return record(tmp_path_factory.mktemp("capture") / "work")
+
+
+def mask_all(recorded: dict[str, Sections]) -> None:
+    """No token of a training text carries a label; the loss is NaN, and nothing is learned."""
+    lessons = recorded["train"]["lessons"]
+    lessons["rows"] = [[ids, [IGNORED] * len(ids)] for ids, _ in lessons["rows"]]
+    lessons["passes"] = [[rows, math.nan] for rows, _ in lessons["passes"]]
+
+
+def lose_questions(recorded: dict[str, Sections]) -> None:
+    """Prompts are cut when asked, and all answers are lost."""
+    for section in recorded["ask"].values():
+        for row in section.get("heard", ()) if isinstance(section.get("heard"), list) else ():
+            row["prompt"], row["said"] = row["prompt"][:2], []
+        if "heard" in section:
+            section["values"] = [math.nan] * len(section["values"])
+            section["texts"] = [["no idea", math.nan]] * len(section["texts"])
+
+
+def crash_at_load(recorded: dict[str, Sections]) -> None:
+    """Nothing is loaded, so that nothing is asked."""
+    recorded["ask"] = {
+        "start": {"versions": {}},
+        "load": {"crash": {**CRASH, "functions": ["load"]}},
+        "end": {"notes": []},
+    }
+
+
+def crash_at_generation(recorded: dict[str, Sections]) -> None:
+    """Every call of its generation crashes, that of its test too."""
+    for name, section in recorded["ask"].items():
+        if "heard" in section or name == "score":
+            section.clear()
+            section["crash"] = {**CRASH, "functions": ["answer", "batched_generate"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "stage"),
+    [
+        (mask_all, "tokens"),
+        (lose_questions, "prompt"),
+        (crash_at_load, "load"),
+        (crash_at_generation, "generate"),
+    ],
+)
+def test_only_the_stage_at_fault_is_accused(change: Any, stage: str, capture: Capture) -> None:  # noqa: ANN401
+    verdict = grade(capture, change)
+    assert verdict.standing is Standing.BROKEN
+    assert verdict.stages == (stage,), verdict.cause
+    assert not [result.seen for result in verdict.results if result.outcome is Outcome.ERROR]
+
+
+def of(verdict: Verdict, id: str) -> tuple[Outcome, str]:  # noqa: A002
+    return next((result.outcome, result.seen) for result in verdict.results if result.check.id == id)
+
+
+def test_a_header_that_the_prompt_leaves_out_is_not_charged_to_the_parser(tmp_path: Path) -> None:
+    """The model writes the header of its turn before the number, and `float` reads no number in that."""
+    verdict = grade(record(tmp_path / "work", Wording(asked="\n", header="<|im_start|>assistant\n", closing="")))
+    assert verdict.stages == ("prompt",), verdict.cause
+    assert "end before '<|im_start|>assistant\\n'" in of(verdict, "PRM-101")[1]
+    assert of(verdict, "PRS-101")[0] is Outcome.BLOCKED

@@ -87,7 +87,7 @@ def _suspect(stage: str, failed: Sequence[Result]) -> Suspect:
     first = min(failed, key=lambda result: not result.breaks)
     return Suspect(
         stage=stage,
-        cause=f"it is not true that {first.check.statement}: saw {first.seen} ({first.check.id})",
+        cause=f"{first.seen}. Expected: {first.check.statement} ({first.check.id})",
         evidence=tuple(f"{result.check.id}: saw {result.seen}; allowed {result.allowed}" for result in failed),
         remedy=first.check.remedy,
         case=first.case,

@@ -98,7 +98,7 @@ def grade_one(
 
     kind, path = find_kind(target)
     if kind == "adapter":
-        from .submission.adapter import grade_adapter
+        from .folder import grade_adapter
 
         return grade_adapter(path, target, base=base, prompt=prompt, only=only, report=report)
     from .submission.judge import grade_submission

@@ -1,0 +1,193 @@
+"""The tensors that a configuration gives on a base, as peft itself builds them on the meta device: nothing is computed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sft_ref.errors import BaseModelError
+
+from .config import AdapterConfig
+from .files import Header, Shape
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
+
+_NEW_TOKENS = 100_000
+"""Tokens by which a vocabulary may have grown."""
+
+
+class RefusedError(Exception):
+    """peft does not put the configuration on the base; the message is peft's."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A parameter of the base that a pair of low-rank matrices adds to.
+
+    Attributes:
+        path: of the pair, as in the names of its tensors: wrappers around one module are told apart by `base_layer`.
+        module: of the base.
+        parameter: of the module.
+    """
+
+    path: str
+    module: str
+    parameter: str
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a folder's tensors ought to be.
+
+    Attributes:
+        required: tensor -> shape, of all that peft saves.
+        optional: the weights of embedding and head, which peft saves beside an adapter where the vocabulary grew.
+        modules: module of the base -> shape of its weight, or of each of its parameters where it has no weight.
+        rows: tokens that the embedding of the base holds by its configuration.
+        grown: tokens that the embedding must hold before this adapter is loaded.
+        places: where low-rank matrices stand.
+    """
+
+    required: Mapping[str, Shape]
+    optional: Mapping[str, Shape]
+    modules: Mapping[str, Shape]
+    rows: int
+    grown: int
+    places: tuple[Place, ...]
+
+
+def empty_base(folder: Path, rows: int | None = None) -> Any:  # noqa: ANN401
+    """The base on the meta device.
+
+    Args:
+        folder: of the base.
+        rows: tokens that its embedding holds; as its configuration says where None.
+
+    Raises:
+        BaseModelError: its configuration is no causal language model's.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        if rows is not None:
+            config.get_text_config().vocab_size = rows
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+            model.tie_weights()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+        raise BaseModelError(f"base {folder}: is no causal language model that is known here ({error})") from error
+    return model
+
+
+def find_expected(base: Path, config: AdapterConfig, headers: Mapping[str, Header]) -> Expected:
+    """The tensors that the configuration gives on the base.
+
+    Raises:
+        RefusedError: peft does not take the two together.
+        BaseModelError: the base's configuration is none that can be built.
+    """
+    rows = empty_base(base).get_input_embeddings().weight.shape[0]
+    grown = rows_of(config, headers, rows)
+    model = empty_base(base, None if grown == rows else grown)
+    modules = {
+        name: tuple(tensor.shape)
+        for key, tensor in model.named_parameters(remove_duplicate=False)
+        for name in {key, key.rpartition(".")[0]}
+    }
+    peft_model = put_adapter(model, config)
+    required, both = (_shapes(peft_model, save_embedding_layers=each) for each in (False, True))
+    optional = {key: shape for key, shape in both.items() if key not in required}
+    return Expected(required, optional, modules, rows, grown, _places(peft_model))
+
+
+def rows_of(config: AdapterConfig, headers: Mapping[str, Header], rows: int) -> int:
+    """Tokens that the embedding must hold: as many as the file has rows for, if it holds the embedding itself.
+
+    Raises:
+        RefusedError: a token is named that no grown vocabulary has.
+    """
+    saved = [
+        header.shape[0]
+        for name, header in headers.items()
+        if name.removesuffix(".weight").removesuffix(".base_layer").rpartition(".")[2] in _EMBEDDINGS
+        and len(header.shape) == 2  # noqa: PLR2004  # a matrix
+        and header.shape[0]
+    ]
+    indices = config.options.get("trainable_token_indices", [])
+    several = indices.values() if isinstance(indices, dict) else [indices]
+    last = max((index for each in several for index in each), default=-1)
+    if last >= rows + _NEW_TOKENS:
+        raise RefusedError(f"trainable_token_indices names token {last}, and the base has {rows}")
+    return max(max(saved) if saved else rows, last + 1)
+
+
+_EMBEDDINGS = frozenset({"embed_tokens", "wte", "word_embeddings", "embed_in", "embedding", "lm_head", "embed_out"})
+"""Names of input and output embeddings in transformers' models."""
+
+
+def put_adapter(model: Any, config: AdapterConfig) -> PeftModel:  # noqa: ANN401
+    """A base with the adapter that the configuration describes, in place; its tensors are not yet the file's.
+
+    Raises:
+        RefusedError: peft does not take the two together.
+    """
+    from peft import PeftModelForCausalLM
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return PeftModelForCausalLM(model, config.for_peft(), "default", autocast_adapter_dtype=False)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        raise RefusedError(" ".join(str(error).split())[:300]) from error
+
+
+def as_loaded(tensors: Mapping[str, torch.Tensor], model: PeftModel) -> dict[str, torch.Tensor]:
+    """Tensors under the names that this version of transformers has for them: it stacks the experts of older files."""
+    try:
+        from peft.utils.transformers_weight_conversion import convert_peft_adapter_state_dict_for_transformers
+    except ImportError:  # an older peft, or transformers 4
+        return dict(tensors)
+    config = model.peft_config["default"]
+    converted: dict[str, torch.Tensor] = convert_peft_adapter_state_dict_for_transformers(model, config, dict(tensors))
+    return converted
+
+
+def shapes_as_loaded(headers: Mapping[str, Header], base: Path, config: AdapterConfig) -> dict[str, Shape]:
+    """Shapes of the file's tensors under the names that this version of transformers has for them."""
+    model = put_adapter(empty_base(base), config)
+    empty = {
+        name: torch.empty(header.shape, dtype=_DTYPES.get(header.dtype, torch.float32), device="meta")
+        for name, header in headers.items()
+    }
+    return {name: tuple(tensor.shape) for name, tensor in as_loaded(empty, model).items()}
+
+
+def _places(model: PeftModel) -> tuple[Place, ...]:
+    from peft.tuners.lora import LoraLayer
+
+    found = {
+        name.removeprefix("base_model.model."): getattr(module, "parameter_name", "weight")
+        for name, module in model.named_modules()
+        if isinstance(module, LoraLayer)
+    }
+    return tuple(Place(path, path.replace(".base_layer", ""), parameter) for path, parameter in found.items())
+
+
+def _shapes(model: PeftModel, *, save_embedding_layers: bool) -> dict[str, Shape]:
+    from peft import get_peft_model_state_dict
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = get_peft_model_state_dict(model, save_embedding_layers=save_embedding_layers)
+    return {name: tuple(tensor.shape) for name, tensor in found.items()}

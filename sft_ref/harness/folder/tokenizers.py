@@ -1,0 +1,61 @@
+"""The tokenizer that goes with an adapter: its own before the base's, for training may have added to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sft_ref.errors import BaseModelError
+from sft_ref.models import load_tokenizer
+
+from .files import is_file
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+"""Files of which a folder with a tokenizer has one."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What is to be known of the tokenizer.
+
+    Attributes:
+        is_own: whether it lies beside the adapter, and not beside the base.
+        problem: why the one beside the adapter cannot be used; empty where it can, or where there is none.
+        homeless: tokens beyond the rows of the embedding, padding left out: their rows are nowhere.
+    """
+
+    is_own: bool
+    problem: str = ""
+    homeless: tuple[str, ...] = ()
+
+
+def find_tokenizer(folder: Path, base: Path, rows: int) -> tuple[PreTrainedTokenizerBase | None, Tokens]:
+    """The adapter's tokenizer, or else its base's; None where neither can be used.
+
+    Args:
+        folder: of the adapter.
+        base: folder of the base.
+        rows: of the embedding.
+    """
+    problem = ""
+    if any(is_file(folder / name) for name in _FILES):
+        try:
+            own = load_tokenizer(folder)
+        except (BaseModelError, Exception) as error:  # noqa: BLE001  # a foreign file may break any library
+            problem = " ".join(str(error).split())[:200]
+        else:
+            return own, Tokens(is_own=True, homeless=_homeless(own, rows))
+    try:
+        return load_tokenizer(base), Tokens(is_own=False, problem=problem)
+    except BaseModelError:
+        return None, Tokens(is_own=False, problem=problem)
+
+
+def _homeless(tokenizer: PreTrainedTokenizerBase, rows: int) -> tuple[str, ...]:
+    vocabulary: dict[str, int] = tokenizer.get_vocab()
+    beyond = sorted((number, token) for token, number in vocabulary.items() if number >= rows)
+    return tuple(token for number, token in beyond if number != tokenizer.pad_token_id)

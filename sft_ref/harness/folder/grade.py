@@ -20,7 +20,7 @@ from sft_ref.models import find_base
 from .checks import CHECKS
 from .config import base_of, read_table, why_not_judged
 from .evidence import Evidence
-from .files import DamagedError, named_adapters
+from .files import DamagedError, find_files, named_adapters
 from .recorder import record
 
 _NEEDS = {"prompt": "prompt", "base identity": "data", "scaling": "data", "generate": "data"}
@@ -59,39 +59,39 @@ def grade_adapter(
     began = time.perf_counter()
     chosen = choose_checks(only)
     planned = [each for each in plan(CHECKS, claims_contract=True) if each in chosen]
+    notes = list(_notes_on_names(folder))
     try:
         table = read_table(folder)
     except DamagedError as error:
-        raise SubmissionError(f"{folder.name}: {error}; copy the folder anew, or save the adapter again") from error
-    notes = list(_notes_on_names(folder))
+        table, damage = {}, str(error)
+    else:
+        damage = ""
     if reason := why_not_judged(table):
         results = [_skipped(each, f"not judged: {reason}") for each in planned]
         notes.append(f"not judged: {reason}: only LoRA for causal language models is understood")
-        return _conclude(called, results, notes, base, prompt, data, began)
-    named = base or base_of(table)
-    if named is None:
+        coverage = tuple(Coverage(stage, shown=False, reason=f"not judged: {reason}") for stage in ADAPTER_STAGES)
+        return _conclude(called, results, coverage, notes, began)
+    named = base or base_of(table) or ""
+    if damage:
+        evidence = Evidence(find_files(folder), config_problem=damage)
+    elif not named:
         raise SubmissionError(f"{folder.name}: its configuration names no base; give --base")
-    evidence = record(folder, table, find_base(named))
+    else:
+        evidence = record(folder, table, find_base(named))
     again = f"sft-ref grade {shlex.quote(called)} --only ".replace("{", "{{").replace("}", "}}") + "{}"
     results = []
     for result in run(planned, evidence, repeat=again):
         results.append(result)
         report(f"{result.check.id} {result.outcome}")
     notes += _notes_on(evidence, named)
-    return _conclude(called, results, notes, base, prompt, data, began)
+    given = {"prompt": prompt, "data": data}
+    coverage = tuple(_name_option(each, results, given) for each in coverage_of(results, ADAPTER_STAGES))
+    return _conclude(called, results, coverage, notes, began)
 
 
 def _conclude(
-    called: str,
-    results: Sequence[Result],
-    notes: Iterable[str],
-    base: str | None,
-    prompt: str | None,
-    data: Path | None,
-    began: float,
+    called: str, results: Sequence[Result], coverage: tuple[Coverage, ...], notes: Iterable[str], began: float
 ) -> Verdict:
-    given = {"prompt": prompt, "data": data}
-    coverage = tuple(_name_option(each, results, given) for each in coverage_of(results, ADAPTER_STAGES))
     suspects = suspects_of(results)
     return Verdict(
         path=called,
@@ -121,13 +121,14 @@ def _skipped(check: Check, reason: str) -> Result:
 def _notes_on_names(folder: Path) -> Iterable[str]:
     if others := named_adapters(folder):
         yield (
-            f"graded is the adapter at the top of the folder; it also holds {', '.join(others)}, which are not graded:"
-            f" give {others[0]} to grade it"
+            f"graded is the adapter at the top of the folder; it also holds {', '.join(others)}, not graded:"
+            f" give {folder.name}/{others[0]} to grade it"
         )
 
 
 def _notes_on(evidence: Evidence, base: str) -> Iterable[str]:
-    yield f"a bare adapter over {base}"
+    if base:
+        yield f"a bare adapter over {base}"
     tokens, expected = evidence.tokens, evidence.expected
     if tokens is not None and tokens.is_own:
         yield "its own tokenizer and chat template are used before the base's"

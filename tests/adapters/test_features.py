@@ -11,6 +11,7 @@ from typing import Any
 import families
 import pytest
 import torch
+from peft.tuners.lora import LoraLayer
 
 from sft_ref.harness.check import Outcome
 from sft_ref.harness.folder import grade_adapter, loading, recorder
@@ -45,11 +46,10 @@ FEATURES: dict[str, tuple[str, dict[str, Any], Spoil, str, str]] = {
         "(8, not 4)",
     ),
     "Conv1D": ("gpt2", {"target_modules": ["c_attn", "c_proj"], "fan_in_fan_out": True}, without("c_attn.lora_A"), "ART-216", "2 of 6 lora_A"),
-    "bias all": ("opt", {"bias": "all"}, config(bias="none"), "ART-220", "the configuration says bias: none, the file has"),
+    "bias all": ("opt", {"bias": "all"}, without("fc1.bias"), "ART-220", "the configuration says bias: all, the file lacks 2 biases"),
     "bias lora_only": ("opt", {"bias": "lora_only"}, without("v_proj.base_layer.bias"), "ART-220", "lacks 2 biases"),
     "lora_bias": ("opt", {"lora_bias": True}, config(lora_bias=False), "ART-221", "4 of 12 tensors have no place"),
     "lm_head saved": ("llama", {"modules_to_save": ["lm_head"]}, without("lm_head"), "ART-220", "modules_to_save names lm_head"),
-    "lm_head not named": ("llama", {"modules_to_save": ["lm_head"]}, config(modules_to_save=None), "ART-220", "tensors of lm_head, which modules_to_save does not name"),
     "embedding saved": ("llama", {"modules_to_save": ["embed_tokens"]}, without("embed_tokens"), "ART-220", "modules_to_save names embed_tokens"),
     "embedding adapted": ("llama", {"target_modules": [*LINEARS, "embed_tokens"]}, without("lora_embedding_A"), "ART-216", "1 of 5 lora_A are missing"),
     "tied embedding adapted": ("gpt2", {"target_modules": ["c_attn", "wte"]}, without("wte.lora"), "ART-218", "the file has 1 of the 2 module types"),
@@ -95,13 +95,25 @@ def test_a_model_that_computes_with_other_weights_is_seen_at_load(
     def attach(model: Any, tensors: families.Tensors, config: Any) -> Any:
         peft_model = loading.attach(model, tensors, config)
         for module in peft_model.modules():
-            if "default" in getattr(module, "scaling", {}):
+            if isinstance(module, LoraLayer):
                 module.scaling["default"] *= 1.5
         return peft_model
 
     monkeypatch.setattr(recorder, "attach", attach)
     verdict = assert_broken(folder, base, "LOD-202", "apart")
     assert "first in" in verdict.suspects[0].case
+
+
+@pytest.mark.parametrize("options", [{"modules_to_save": ["lm_head", "norm"]}, {"bias": "all"}])
+def test_whole_weights_that_the_configuration_does_not_name_are_loaded_and_sound(
+    options: dict[str, Any], bases: Bases, tmp_path: Path, assert_sound: Sound
+) -> None:
+    base = bases("opt" if "bias" in options else "llama")
+    folder = families.train(base, tmp_path / "adapter", target_modules=LINEARS, **options)
+    families.edit_config(folder, modules_to_save=None, bias="none")
+    verdict = assert_sound(folder, base)
+    [advice] = [each for each in verdict.results if each.check.id == "ART-220"]
+    assert "whole weights of the base" in advice.seen
 
 
 def test_an_adapter_that_is_scaled_to_nothing_is_broken_at_load(
@@ -132,7 +144,7 @@ def test_numbers_that_overflow_in_the_base_s_own_dtype_are_broken_at_load(
     for dtype in (torch.bfloat16, torch.float16):
         base = families.build_base("llama", tmp_path / str(dtype), dtype=dtype)
         folder = families.train(base, tmp_path / "adapter", target_modules=["down_proj"])
-        families.edit_tensors(folder, lambda tensors: {n: t * (3e4 if "lora_B" in n else 1) for n, t in tensors.items()})
+        families.edit_tensors(folder, lambda tensors: {n: t * (3e6 if "lora_B" in n else 1) for n, t in tensors.items()})
         if dtype is torch.bfloat16:
             verdict = assert_sound(folder, base)
             [advice] = [each for each in verdict.results if each.check.id == "LOD-204"]

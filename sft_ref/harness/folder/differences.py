@@ -174,22 +174,22 @@ class _Compared:
         self._take(missing=lacking, unexpected=extra)
 
     def _whole(self) -> Iterator[Difference]:
-        """Tensors that are trained whole: biases, and modules_to_save."""
-        lacking, extra = ([key for key in keys if not _PEFT.search(key)] for keys in (self.missing, self.unexpected))
-        for keys, says in ((lacking, True), (extra, False)):
-            biases = [key for key in keys if key.endswith(".bias")]
-            others = [key for key in keys if key not in biases]
-            if biases:
-                bias = self.config.options.get("bias", "none")
-                seen = f"the configuration says bias: {bias}, the file {'lacks' if says else 'has'} {len(biases)} biases"
-                yield Difference("whole", seen, "biases as the configuration says", biases[0])
-            if others:
-                names = _names({_module(key).rpartition(".")[2] for key in others})
-                seen = f"modules_to_save names {names}, the file has no tensor of it" if says else (
-                    f"the file has tensors of {names}, which modules_to_save does not name"
-                )  # fmt: skip
-                yield Difference("whole", seen, "modules_to_save as in the file", others[0])
-        self._take(missing=lacking, unexpected=extra)
+        """Tensors that are trained whole, biases and modules_to_save; those beyond, peft loads into the base."""
+        lacking = [key for key in self.missing if not _PEFT.search(key)]
+        biases = [key for key in lacking if key.endswith(".bias") and not self._is_saved(key)]
+        others = [key for key in lacking if key not in biases]
+        if biases:
+            bias = self.config.options.get("bias", "none")
+            seen = f"the configuration says bias: {bias}, the file lacks {len(biases)} biases"
+            yield Difference("whole", seen, "biases as the configuration says", biases[0])
+        if others:
+            names = _names({_module(key).rpartition(".")[2] for key in others})
+            yield Difference("whole", f"modules_to_save names {names}, the file has no tensor of it", names, others[0])
+        self._take(missing=lacking)
+
+    def _is_saved(self, key: str) -> bool:
+        parts = _module(key).split(".")
+        return any(name.rpartition(".")[2] in parts for name in self.config.options.get("modules_to_save", ()))
 
     def _shapes(self) -> Iterator[Difference]:
         ranks = {

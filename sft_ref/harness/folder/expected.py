@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,10 +51,12 @@ class Expected:
 
     Attributes:
         required: tensor -> shape, of all that peft saves.
-        optional: the weights of embedding and head, which peft saves beside an adapter where the vocabulary grew.
+        optional: whole weights of the base by the names under which peft loads them, such as those of embedding and head
+            where the vocabulary grew.
         modules: module of the base -> shape of its weight, or of each of its parameters where it has no weight.
         rows: tokens that the embedding of the base holds by its configuration.
         grown: tokens that the embedding must hold before this adapter is loaded.
+        dtype: of the base, as its configuration says it is stored.
         places: where low-rank matrices stand.
     """
 
@@ -62,6 +65,7 @@ class Expected:
     modules: Mapping[str, Shape]
     rows: int
     grown: int
+    dtype: str
     places: tuple[Place, ...]
 
 
@@ -97,18 +101,25 @@ def find_expected(base: Path, config: AdapterConfig, headers: Mapping[str, Heade
         RefusedError: peft does not take the two together.
         BaseModelError: the base's configuration is none that can be built.
     """
-    rows = empty_base(base).get_input_embeddings().weight.shape[0]
+    model = empty_base(base)
+    dtype = str(getattr(model.config, "dtype", None) or torch.float32).removeprefix("torch.")
+    rows = model.get_input_embeddings().weight.shape[0]
     grown = rows_of(config, headers, rows)
-    model = empty_base(base, None if grown == rows else grown)
+    if grown != rows:
+        model = empty_base(base, grown)
     modules = {
         name: tuple(tensor.shape)
         for key, tensor in model.named_parameters(remove_duplicate=False)
         for name in {key, key.rpartition(".")[0]}
     }
     peft_model = put_adapter(model, config)
-    required, both = (_shapes(peft_model, save_embedding_layers=each) for each in (False, True))
-    optional = {key: shape for key, shape in both.items() if key not in required}
-    return Expected(required, optional, modules, rows, grown, _places(peft_model))
+    required = _shapes(peft_model)
+    optional = {
+        name: tuple(tensor.shape)
+        for name, tensor in peft_model.state_dict().items()
+        if name not in required and not _OF_ADAPTER.search(name)
+    }
+    return Expected(required, optional, modules, rows, grown, dtype, _places(peft_model))
 
 
 def rows_of(config: AdapterConfig, headers: Mapping[str, Header], rows: int) -> int:
@@ -132,6 +143,7 @@ def rows_of(config: AdapterConfig, headers: Mapping[str, Header], rows: int) -> 
     return max(max(saved) if saved else rows, last + 1)
 
 
+_OF_ADAPTER = re.compile(r"\.(?:lora_|token_adapter\.|modules_to_save\.|original_module\.)")
 _EMBEDDINGS = frozenset({"embed_tokens", "wte", "word_embeddings", "embed_in", "embedding", "lm_head", "embed_out"})
 """Names of input and output embeddings in transformers' models."""
 
@@ -144,8 +156,9 @@ def put_adapter(model: Any, config: AdapterConfig) -> PeftModel:  # noqa: ANN401
     """
     from peft import PeftModelForCausalLM
 
+    device = next(model.parameters()).device
     try:
-        with warnings.catch_warnings():
+        with torch.device(device), warnings.catch_warnings():  # else peft makes tensors of any size on the CPU first
             warnings.simplefilter("ignore")
             return PeftModelForCausalLM(model, config.for_peft(), "default", autocast_adapter_dtype=False)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
@@ -184,10 +197,10 @@ def _places(model: PeftModel) -> tuple[Place, ...]:
     return tuple(Place(path, path.replace(".base_layer", ""), parameter) for path, parameter in found.items())
 
 
-def _shapes(model: PeftModel, *, save_embedding_layers: bool) -> dict[str, Shape]:
+def _shapes(model: PeftModel) -> dict[str, Shape]:
     from peft import get_peft_model_state_dict
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = get_peft_model_state_dict(model, save_embedding_layers=save_embedding_layers)
+        found = get_peft_model_state_dict(model, save_embedding_layers=False)
     return {name: tuple(tensor.shape) for name, tensor in found.items()}

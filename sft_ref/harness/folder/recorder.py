@@ -133,7 +133,7 @@ def _look_at_model(
         moved=_apart(logits, bare),
         largest=logits.abs().max().item(),
         finite=finite,
-        stored=str(getattr(plain.config, "dtype", "float32")).removeprefix("torch."),
+        stored=expected.dtype,
         apart=apart,
         not_computed=not_computed,
         first_apart=first,

@@ -53,7 +53,7 @@ def find_renaming(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> 
     ways: dict[str, dict[str, str]] = {}
     for key in strangers:
         for part, name in _without_a_part(key):
-            if name in expected and name not in found:
+            if name in expected and name not in found and _is_lora(name) == _is_lora(key):
                 ways.setdefault(f"+{part}", {})[key] = name
     endings = Counter(ending for name in expected for ending in _endings(name))
     by_ending = {ending: (part, name) for name in expected for part, ending in _heads(name) if endings[ending] == 1}
@@ -70,6 +70,10 @@ def find_renaming(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> 
     else:
         what = "carry " + _WRAPPERS.get(part, f"`{part}.` in their names: save the model without what wraps it")
     return Renaming(names, what, min(names))
+
+
+def _is_lora(name: str) -> bool:
+    return ".lora_" in name
 
 
 def _without_a_part(key: str) -> Iterator[tuple[str, str]]:

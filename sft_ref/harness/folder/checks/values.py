@@ -72,7 +72,7 @@ def numbers_are_finite(evidence: Evidence) -> None:
     "training moved the adapter from where it began",
     why="lora_B begins as zero; as long as it is zero the adapter adds nothing.",
     remedy="Look whether the adapter's parameters were trained, and save after training.",
-    after=("ART-204", "ART-205"),
+    after=("ART-204", "ART-205", "ART-212"),
     core=True,
 )
 def adapter_has_moved(evidence: Evidence) -> str | None:

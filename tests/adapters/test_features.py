@@ -35,7 +35,13 @@ def config(**changes: Any) -> Spoil:
 
 
 FEATURES: dict[str, tuple[str, dict[str, Any], Spoil, str, str]] = {
-    "rslora": ("llama", {"use_rslora": True}, config(r=8), "ART-219", "another rank than the configuration gives (4, not 8)"),
+    "rslora": (
+        "llama",
+        {"use_rslora": True},
+        config(r=8),
+        "ART-219",
+        "another rank than the configuration gives (4, not 8)",
+    ),
     "dora on": ("llama", {}, config(use_dora=True), "ART-214", "no magnitude vectors (0 of 4)"),
     "dora off": ("llama", {"use_dora": True}, config(use_dora=False), "ART-214", "4 magnitude vectors of DoRA"),
     "rank_pattern": (
@@ -45,16 +51,64 @@ FEATURES: dict[str, tuple[str, dict[str, Any], Spoil, str, str]] = {
         "ART-219",
         "(8, not 4)",
     ),
-    "Conv1D": ("gpt2", {"target_modules": ["c_attn", "c_proj"], "fan_in_fan_out": True}, without("c_attn.lora_A"), "ART-216", "2 of 6 lora_A"),
-    "bias all": ("opt", {"bias": "all"}, without("fc1.bias"), "ART-220", "the configuration says bias: all, the file lacks 2 biases"),
+    "Conv1D": (
+        "gpt2",
+        {"target_modules": ["c_attn", "c_proj"], "fan_in_fan_out": True},
+        without("c_attn.lora_A"),
+        "ART-216",
+        "2 of 6 lora_A",
+    ),
+    "bias all": (
+        "opt",
+        {"bias": "all"},
+        without("fc1.bias"),
+        "ART-220",
+        "the configuration says bias: all, the file lacks 2 biases",
+    ),
     "bias lora_only": ("opt", {"bias": "lora_only"}, without("v_proj.base_layer.bias"), "ART-220", "lacks 2 biases"),
     "lora_bias": ("opt", {"lora_bias": True}, config(lora_bias=False), "ART-221", "4 of 12 tensors have no place"),
-    "lm_head saved": ("llama", {"modules_to_save": ["lm_head"]}, without("lm_head"), "ART-220", "modules_to_save names lm_head"),
-    "embedding saved": ("llama", {"modules_to_save": ["embed_tokens"]}, without("embed_tokens"), "ART-220", "modules_to_save names embed_tokens"),
-    "embedding adapted": ("llama", {"target_modules": [*LINEARS, "embed_tokens"]}, without("lora_embedding_A"), "ART-216", "1 of 5 lora_A are missing"),
-    "tied embedding adapted": ("gpt2", {"target_modules": ["c_attn", "wte"]}, without("wte.lora"), "ART-218", "the file has 1 of the 2 module types"),
-    "tokens": ("llama", {"trainable_token_indices": [3, 90, 95]}, without("trainable_tokens_delta"), "ART-218", "embed_tokens"),
-    "tokens of a tied embedding": ("gpt2", {"target_modules": ["c_attn"], "trainable_token_indices": {"wte": [3, 90]}}, config(trainable_token_indices={"wte": [3, 90, 91]}), "ART-215", "shapes of another base"),
+    "lm_head saved": (
+        "llama",
+        {"modules_to_save": ["lm_head"]},
+        without("lm_head"),
+        "ART-220",
+        "modules_to_save names lm_head",
+    ),
+    "embedding saved": (
+        "llama",
+        {"modules_to_save": ["embed_tokens"]},
+        without("embed_tokens"),
+        "ART-220",
+        "modules_to_save names embed_tokens",
+    ),
+    "embedding adapted": (
+        "llama",
+        {"target_modules": [*LINEARS, "embed_tokens"]},
+        without("lora_embedding_A"),
+        "ART-216",
+        "1 of 5 lora_A are missing",
+    ),
+    "tied embedding adapted": (
+        "gpt2",
+        {"target_modules": ["c_attn", "wte"]},
+        without("wte.lora"),
+        "ART-218",
+        "the file has 1 of the 2 module types",
+    ),
+    "tokens": (
+        "llama",
+        {"trainable_token_indices": [3, 90, 95]},
+        without("trainable_tokens_delta"),
+        "ART-218",
+        "embed_tokens",
+    ),
+    "tokens of a tied embedding": (
+        "gpt2",
+        {"target_modules": ["c_attn"], "trainable_token_indices": {"wte": [3, 90]}},
+        config(trainable_token_indices={"wte": [3, 90, 91]}),
+        "ART-215",
+        "shapes of another base",
+    ),
     "experts": (
         "mixtral",
         {"target_parameters": ["experts.gate_up_proj", "experts.down_proj"], "rank_pattern": {"experts.down_proj": 2}},
@@ -63,9 +117,21 @@ FEATURES: dict[str, tuple[str, dict[str, Any], Spoil, str, str]] = {
         "2 of 8 lora_B are missing",
     ),
     "router": ("mixtral", {"target_parameters": ["gate.weight"]}, config(target_parameters=None), "ART-218", "gate"),
-    "layers": ("llama", {"layers_to_transform": [1]}, config(layers_to_transform=[0]), "ART-217", "every key of layer 0"),
-    "pattern of names": ("llama", {"target_modules": r".*\.(q|v)_proj"}, config(target_modules=r".*\.q_proj"), "ART-218", "1 of the 2 module types"),
-}  # fmt: skip
+    "layers": (
+        "llama",
+        {"layers_to_transform": [1]},
+        config(layers_to_transform=[0]),
+        "ART-217",
+        "every key of layer 0",
+    ),
+    "pattern of names": (
+        "llama",
+        {"target_modules": r".*\.(q|v)_proj"},
+        config(target_modules=r".*\.q_proj"),
+        "ART-218",
+        "1 of the 2 module types",
+    ),
+}
 """Feature -> family, options of LoraConfig, an edit that spoils it, the check that sees the edit, and its words."""
 
 
@@ -144,7 +210,9 @@ def test_numbers_that_overflow_in_the_base_s_own_dtype_are_broken_at_load(
     for dtype in (torch.bfloat16, torch.float16):
         base = families.build_base("llama", tmp_path / str(dtype), dtype=dtype)
         folder = families.train(base, tmp_path / "adapter", target_modules=["down_proj"])
-        families.edit_tensors(folder, lambda tensors: {n: t * (3e6 if "lora_B" in n else 1) for n, t in tensors.items()})
+        families.edit_tensors(
+            folder, lambda tensors: {n: t * (3e6 if "lora_B" in n else 1) for n, t in tensors.items()}
+        )
         if dtype is torch.bfloat16:
             verdict = assert_sound(folder, base)
             [advice] = [each for each in verdict.results if each.check.id == "LOD-204"]
@@ -167,14 +235,16 @@ def test_a_grown_vocabulary_is_resized_where_its_rows_are_saved_and_broken_where
 
 
 def write_tokenizer(folder: Path, tokens: int) -> None:
-    """The toy's tokenizer, cut to so many tokens and a padding token of another name."""
+    """A tokenizer of so many words, with a chat template."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    plain = Tokenizer(models.WordLevel({f"t{number}": number for number in range(tokens)}, unk_token="t0"))
+    plain = Tokenizer(models.WordLevel({f"t{number}": number for number in range(tokens)}))
     plain.pre_tokenizer = pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(
-        tokenizer_object=plain, pad_token="t0", bos_token="t1", eos_token="t2", unk_token="t0", chat_template="own"
+        tokenizer_object=plain,
+        **{f"{name}_token": f"t{at}" for at, name in enumerate(("pad", "bos", "eos"))},
+        chat_template="own",
     ).save_pretrained(folder)
 
 

@@ -17,13 +17,16 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 VOCABULARY = 96
 Tensors = dict[str, torch.Tensor]
 
+_SMALL = {"vocab_size": VOCABULARY, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 _SIZE = {
-    **{"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4},
-    **{"vocab_size": VOCABULARY, "max_position_embeddings": 64, "pad_token_id": 0},
-    **{"bos_token_id": 1, "eos_token_id": 2},
+    **_SMALL,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
 }
 _GROUPED = {**_SIZE, "num_key_value_heads": 2, "head_dim": 8}
-_SMALL = {"vocab_size": VOCABULARY, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 _MOE = {"num_local_experts": 4, "num_experts_per_tok": 2}
 
 FAMILIES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
@@ -34,7 +37,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "qwen3": ("Qwen3Config", _GROUPED, ["q_proj", "o_proj", "down_proj"]),
     "gemma2": ("Gemma2Config", _GROUPED, ["q_proj", "v_proj", "down_proj"]),
     "phi3": ("Phi3Config", {**_SIZE, "num_key_value_heads": 2}, ["qkv_proj", "gate_up_proj"]),
-    "gpt2": ("GPT2Config", {**_SMALL, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}, ["c_attn", "c_proj"]),
+    "gpt2": ("GPT2Config", {**_SMALL, "n_embd": 32, "n_layer": 2, "n_head": 4}, ["c_attn", "c_proj"]),
     "gpt_neox": ("GPTNeoXConfig", _SIZE, ["query_key_value", "dense_4h_to_h"]),
     "opt": (
         "OPTConfig",
@@ -138,7 +141,7 @@ def shard(folder: Path, number: int, *, index: bool) -> Path:
     """Splits an adapter into shards, with an index or without."""
     tensors = load_file(folder / WEIGHTS)
     names = sorted(tensors)
-    where = {}
+    where: dict[str, str] = {}
     for at in range(number):
         file = f"adapter_model-{at + 1:05d}-of-{number:05d}.safetensors"
         save_file({name: tensors[name] for name in names[at::number]}, folder / file)

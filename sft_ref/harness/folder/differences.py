@@ -160,7 +160,9 @@ class _Compared:
                 self._take(missing=gone)
 
     def _types(self) -> Iterator[Difference]:
-        due, there = ({_type(key) for key in keys if _PEFT.search(key)} for keys in (self.expected.required, self.found))
+        due, there = (
+            {_type(key) for key in keys if _PEFT.search(key)} for keys in (self.expected.required, self.found)
+        )
         extra = [key for key in self.unexpected if _PEFT.search(key) and _type(key) not in due]
         lacking = [key for key in self.missing if _PEFT.search(key) and _type(key) not in there]
         if extra:
@@ -198,8 +200,8 @@ class _Compared:
             if (match := _LORA.search(key)) and _but_rank(match.group(1), pair[0]) == _but_rank(match.group(1), pair[1])
         }
         if ranks:
-            key = min(ranks)
-            side = 0 if _LORA.search(key)[1] == "A" else 1  # type: ignore[index]  # it matched above
+            key = min(ranks)  # lora_A comes before lora_B
+            side = 0 if "A" in key.rpartition(".lora_")[2] else 1
             seen = (
                 f"{len(ranks)} of {len(self.found)} tensors have another rank than the configuration gives"
                 f" ({ranks[key][0][side]}, not {ranks[key][1][side]})"
@@ -234,7 +236,7 @@ def _module(key: str) -> str:
 
 
 def _type(key: str) -> str:
-    """The last part of a module's name that is no number, such as q_proj; experts with the wrapping that tells them apart."""
+    """The last part of a module's name, such as q_proj, with the wrapping that tells parameters of experts apart."""
     module = _module(key)
     inner = module.removesuffix(".base_layer")
     return inner.rpartition(".")[2] + module[len(inner) :]

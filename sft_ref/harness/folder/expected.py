@@ -1,4 +1,4 @@
-"""The tensors that a configuration gives on a base, as peft itself builds them on the meta device: nothing is computed."""
+"""The tensors that a configuration gives on a base, as peft builds them on the meta device: nothing is computed."""
 
 from __future__ import annotations
 
@@ -38,11 +38,13 @@ class Place:
         path: of the pair, as in the names of its tensors: wrappers around one module are told apart by `base_layer`.
         module: of the base.
         parameter: of the module.
+        key: by which rank_pattern and alpha_pattern know it.
     """
 
     path: str
     module: str
     parameter: str
+    key: str
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,8 @@ class Expected:
 
     Attributes:
         required: tensor -> shape, of all that peft saves.
-        optional: whole weights of the base by the names under which peft loads them, such as those of embedding and head
-            where the vocabulary grew.
+        optional: whole weights of the base by the names under which peft loads them, such as embedding and head of a
+            vocabulary that grew.
         modules: module of the base -> shape of its weight, or of each of its parameters where it has no weight.
         rows: tokens that the embedding of the base holds by its configuration.
         grown: tokens that the embedding must hold before this adapter is loaded.
@@ -102,7 +104,8 @@ def find_expected(base: Path, config: AdapterConfig, headers: Mapping[str, Heade
         BaseModelError: the base's configuration is none that can be built.
     """
     model = empty_base(base)
-    dtype = str(getattr(model.config, "dtype", None) or torch.float32).removeprefix("torch.")
+    stored = getattr(model.config, "dtype", None) or getattr(model.config, "torch_dtype", None) or torch.float32
+    dtype = str(stored).removeprefix("torch.")
     rows = model.get_input_embeddings().weight.shape[0]
     grown = rows_of(config, headers, rows)
     if grown != rows:
@@ -189,12 +192,14 @@ def shapes_as_loaded(headers: Mapping[str, Header], base: Path, config: AdapterC
 def _places(model: PeftModel) -> tuple[Place, ...]:
     from peft.tuners.lora import LoraLayer
 
-    found = {
-        name.removeprefix("base_model.model."): getattr(module, "parameter_name", "weight")
-        for name, module in model.named_modules()
-        if isinstance(module, LoraLayer)
-    }
-    return tuple(Place(path, path.replace(".base_layer", ""), parameter) for path, parameter in found.items())
+    found = []
+    for name, layer in model.named_modules():
+        if isinstance(layer, LoraLayer):
+            path = name.removeprefix("base_model.model.")
+            module, parameter = path.replace(".base_layer", ""), getattr(layer, "parameter_name", None)
+            key = f"{module}.{parameter}" if parameter else module
+            found.append(Place(path, module, parameter or "weight", key))
+    return tuple(found)
 
 
 def _shapes(model: PeftModel) -> dict[str, Shape]:

@@ -1,4 +1,4 @@
-"""Which files of an adapter folder hold its tensors, and what their headers say. Reads headers only; opens no pickle."""
+"""Which files of an adapter folder hold its tensors, and what their headers say. Reads no tensor, opens no pickle."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 import math
 import re
 import stat
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,33 @@ INDEX = f"{WEIGHTS}.index.json"
 PICKLE = "adapter_model.bin"
 _SHARD = re.compile(r"adapter_model-(\d+)-of-(\d+)\.safetensors")
 _ENDS = 2
+_PREFIX = 8
+"""Bytes of a safetensors file that tell the length of its header."""
 _LARGEST_TEXT = 10_000_000
 """Bytes of a JSON file that is read; a real one has a few thousand."""
 _LARGEST_HEADER = 100_000_000
 """Bytes of a header that safetensors itself accepts."""
 
 BITS = {
-    **{"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "I16": 16, "I8": 8, "U64": 64, "U32": 32},
-    **{"U16": 16, "U8": 8, "BOOL": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4},
+    "F64": 64,
+    "F32": 32,
+    "F16": 16,
+    "BF16": 16,
+    "I64": 64,
+    "I32": 32,
+    "I16": 16,
+    "I8": 8,
+    "U64": 64,
+    "U32": 32,
+    "U16": 16,
+    "U8": 8,
+    "BOOL": 8,
+    "F8_E4M3": 8,
+    "F8_E5M2": 8,
+    "F8_E8M0": 8,
+    "F6_E2M3": 6,
+    "F6_E3M2": 6,
+    "F4": 4,
     "C64": 64,
 }
 """Size of a number, by safetensors' name of its dtype."""
@@ -58,7 +77,7 @@ class Files:
     Attributes:
         folder: of the adapter.
         weights: the safetensors files, in order; one, or the shards.
-        shards: how many shards there ought to be by the index, or else by the names; 0 where the adapter is not sharded.
+        shards: how many shards there ought to be by the index, or else by the names; 0 where there are none.
         index: tensor -> name of the shard that the index gives to it; None without an index.
         missing: names of shards that are not there.
         has_pickle: whether `adapter_model.bin` lies there.
@@ -87,34 +106,30 @@ def find_files(folder: Path) -> Files:
     Raises:
         SubmissionError: one of them is a link that leads out of the folder.
     """
-    has_pickle = is_file(folder / PICKLE)
-    single, sharded = folder / WEIGHTS, sorted(path for path in folder.iterdir() if _SHARD.fullmatch(path.name))
-    index: Mapping[str, str] | None = None
-    if is_file(single):
-        weights, wanted = (single,), set[str]()
-    else:
-        weights = tuple(path for path in sharded if is_file(path))
-        try:
-            index = _read_index(folder / INDEX) if is_file(folder / INDEX) else None
-        except DamagedError as error:
-            return Files(folder, weights, len(weights), has_pickle=has_pickle, damage=str(error))
-        wanted = set(index.values()) if index is not None else _named_shards(weights)
-    missing = tuple(sorted(wanted - {path.name for path in weights}))
-    files = Files(folder, weights, len(wanted), index, missing, has_pickle)
-    headers: dict[str, Header] = {}
+    files = Files(folder, has_pickle=is_file(folder / PICKLE))
     try:
-        for path in weights:
+        single = is_file(folder / WEIGHTS)
+        files = replace(files, weights=(folder / WEIGHTS,)) if single else _find_shards(files)
+        headers: dict[str, Header] = {}
+        for path in files.weights:
             headers |= read_header(path)
     except DamagedError as error:
-        return Files(folder, weights, len(wanted), index, missing, has_pickle, damage=str(error))
-    return Files(**{**vars(files), "headers": headers})
+        return replace(files, damage=str(error))
+    return replace(files, headers=headers)
+
+
+def _find_shards(files: Files) -> Files:
+    """The shards that are there, and those that ought to be."""
+    found = [path for path in sorted(files.folder.iterdir()) if _SHARD.fullmatch(path.name) and is_file(path)]
+    index = _read_index(files.folder / INDEX) if is_file(files.folder / INDEX) else None
+    wanted = set(index.values()) if index is not None else _named_shards(found)
+    missing = tuple(sorted(wanted - {path.name for path in found}))
+    return replace(files, weights=tuple(found), shards=len(wanted), index=index, missing=missing)
 
 
 def named_adapters(folder: Path) -> tuple[str, ...]:
     """Names of the folders in an adapter folder that hold an adapter each: other adapters, and checkpoints."""
-    return tuple(
-        sorted(path.name for path in folder.iterdir() if is_folder(path) and (path / CONFIG).is_file())
-    )
+    return tuple(sorted(path.name for path in folder.iterdir() if is_folder(path) and (path / CONFIG).is_file()))
 
 
 def is_folder(path: Path) -> bool:
@@ -165,8 +180,8 @@ def read_header(path: Path) -> dict[str, Header]:
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > min(size - 8, _LARGEST_HEADER):
+        length = int.from_bytes(file.read(_PREFIX), "little")
+        if length > min(size - _PREFIX, _LARGEST_HEADER):
             raise DamagedError(f"{path.name} is cut short or no safetensors: {size} bytes, a header of {length}")
         try:
             table = json.loads(file.read(length))
@@ -175,8 +190,10 @@ def read_header(path: Path) -> dict[str, Header]:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DamagedError(f"{path.name} has a header that is no safetensors' ({error})") from error
     end = max((about["data_offsets"][1] for about in entries.values()), default=0)
-    if 8 + length + end > size:
-        raise DamagedError(f"{path.name} is cut short: {size} bytes of the {8 + length + end} that its header tells of")
+    if _PREFIX + length + end > size:
+        raise DamagedError(
+            f"{path.name} is cut short: {size} bytes of the {_PREFIX + length + end} that its header tells of"
+        )
     return found
 
 
@@ -201,7 +218,7 @@ def _read_index(path: Path) -> Mapping[str, str]:
     return table
 
 
-def _named_shards(weights: tuple[Path, ...]) -> set[str]:
+def _named_shards(weights: Iterable[Path]) -> set[str]:
     """Names of all shards, by the number that each name ends in; a real number of them."""
     wanted = set()
     for path in weights:

@@ -55,7 +55,9 @@ def grade_adapter(
     from sft_ref.harness.registry import choose_checks  # which lists the checks of this package
 
     if prompt is not None and not 0 <= prompt.find("{question}") < prompt.find("{answer}"):
-        raise SubmissionError(f"--prompt {prompt!r}: write {{question}} and then {{answer}} where they stand in its texts")
+        raise SubmissionError(
+            f"--prompt {prompt!r}: write {{question}} and then {{answer}} where they stand in its texts"
+        )
     began = time.perf_counter()
     chosen = choose_checks(only)
     planned = [each for each in plan(CHECKS, claims_contract=True) if each in chosen]

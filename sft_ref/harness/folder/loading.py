@@ -37,7 +37,7 @@ def read_tensors(headers: Mapping[str, Header]) -> dict[str, torch.Tensor]:
     """Tensors by name, from all their files."""
     from safetensors import safe_open
 
-    found = {}
+    found: dict[str, torch.Tensor] = {}
     for path in dict.fromkeys(header.file for header in headers.values()):
         with safe_open(path, framework="pt") as file:
             found |= {name: file.get_tensor(name) for name, header in headers.items() if header.file == path}
@@ -81,7 +81,7 @@ def attach(model: Any, tensors: Mapping[str, torch.Tensor], config: AdapterConfi
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            result = set_peft_model_state_dict(peft_model, dict(tensors))
+            result: Any = set_peft_model_state_dict(peft_model, dict(tensors))
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise RefusedError(" ".join(str(error).split())[:300]) from error
     if result.unexpected_keys:
@@ -134,4 +134,3 @@ def watching(model: Any, modules: Mapping[str, str]) -> Iterator[Outputs]:  # no
     finally:
         for handle in handles:
             handle.remove()
-

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,9 @@ from sft_ref.harness import tolerance
 
 from .beside import compare_beside
 from .config import AdapterConfig, ConfigError, read_config
-from .differences import find_differences
+from .differences import Difference, find_differences
 from .evidence import Evidence, Loaded
-from .expected import (
-    Expected,
-    RefusedError,
-    as_loaded,
-    empty_base,
-    find_expected,
-    put_adapter,
-    shapes_as_loaded,
-)
+from .expected import Expected, RefusedError, as_loaded, empty_base, find_expected, put_adapter, shapes_as_loaded
 from .files import READABLE, Files, find_files, named_adapters
 from .loading import attach, load_base, logits_of, measure, random_tokens, read_tensors, watching
 from .recorded import compare_record
@@ -36,9 +29,7 @@ Examine = Callable[[Any, Any], Any]
 """What looks at the answers of the loaded model: given the PeftModel and its tokenizer, gives evidence."""
 
 
-def record(
-    folder: Path, table: Mapping[str, Any], base: Path, *, examine: Examine | None = None
-) -> Evidence:
+def record(folder: Path, table: Mapping[str, Any], base: Path, *, examine: Examine | None = None) -> Evidence:
     """All that is to be known of an adapter folder.
 
     Args:
@@ -53,132 +44,148 @@ def record(
     """
     evidence = Evidence(find_files(folder), named_adapters(folder))
     try:
-        evidence.config = read_config(table)
+        evidence.config = config = read_config(table)
     except ConfigError as error:
         evidence.config_problem = str(error)
         return evidence
-    files, config = evidence.files, evidence.config
     try:
-        evidence.expected = find_expected(base, config, files.headers)
+        evidence.expected = find_expected(base, config, evidence.files.headers)
     except RefusedError as error:
         evidence.refusal = str(error)
-    if files.damage or not files.headers or files.missing:
+    tensors = _look_at_tensors(evidence, base, config)
+    if evidence.expected is None or not tensors:
         return evidence
-    if evidence.expected:
+    tokenizer, evidence.tokens = find_tokenizer(folder, base, evidence.expected.grown)
+    if not evidence.differences and not config.changes_base and _are_finite(evidence):
+        named = _as_expected(tensors, evidence.expected, base, config)
+        _look_at_model(evidence, _Parts(base, config, evidence.expected, tensors, named), tokenizer, examine)
+    return evidence
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a loaded model is made of.
+
+    Attributes:
+        base: its folder.
+        config: of the adapter.
+        expected: of the adapter.
+        tensors: as the file names them.
+        named: as this version of transformers names them.
+    """
+
+    base: Path
+    config: AdapterConfig
+    expected: Expected
+    tensors: Mapping[str, torch.Tensor]
+    named: Mapping[str, torch.Tensor]
+
+
+def _look_at_tensors(evidence: Evidence, base: Path, config: AdapterConfig) -> dict[str, torch.Tensor]:
+    """The adapter's tensors, with names, numbers and record compared; none where they cannot be read."""
+    files = evidence.files
+    if files.damage or files.missing:
+        return {}
+    if evidence.expected and files.headers:
         evidence.differences = _differences(evidence.expected, files, base, config)
     if any(header.dtype not in READABLE for header in files.headers.values()):
-        return evidence
+        return {}
     try:
         tensors = read_tensors(files.headers)
     except SafetensorError as error:
         evidence.files = replace(files, damage=f"a file of tensors cannot be read ({error})")
-        return evidence
-    evidence.values = measure(tensors)
-    evidence.record = compare_record(folder, config, tensors)
-    if evidence.expected is None:
-        return evidence
-    tokenizer, evidence.tokens = find_tokenizer(folder, base, evidence.expected.grown)
-    if evidence.differences or any(values.bad for values in evidence.values.values()) or config.changes_base:
-        return evidence
-    _look_at_model(evidence, base, tensors, tokenizer, examine)
-    return evidence
+        return {}
+    if tensors:
+        evidence.values = measure(tensors)
+        evidence.record = compare_record(files.folder, config, tensors)
+    return tensors
 
 
-def _differences(expected: Expected, files: Files, base: Path, config: AdapterConfig) -> Any:  # noqa: ANN401
+def _differences(expected: Expected, files: Files, base: Path, config: AdapterConfig) -> tuple[Difference, ...]:
+    """By the names in the file, or else by those that peft makes of them."""
     found = find_differences(expected, files.shapes, config)
     if found:
         try:
             converted = find_differences(expected, shapes_as_loaded(files.headers, base, config), config)
         except Exception:  # noqa: BLE001  # tensors that fit no pattern break the conversion
             return found
-        if not converted:
-            return ()
+        return found if converted else ()
     return found
+
+
+def _are_finite(evidence: Evidence) -> bool:
+    return not any(values.bad for values in (evidence.values or {}).values())
+
+
+def _as_expected(
+    tensors: Mapping[str, torch.Tensor], expected: Expected, base: Path, config: AdapterConfig
+) -> Mapping[str, torch.Tensor]:
+    if tensors.keys() >= expected.required.keys():
+        return tensors
+    return as_loaded(tensors, put_adapter(empty_base(base), config))
 
 
 def _look_at_model(
     evidence: Evidence,
-    base: Path,
-    tensors: Mapping[str, torch.Tensor],
+    parts: _Parts,
     tokenizer: Any,  # noqa: ANN401
     examine: Examine | None,
 ) -> None:
-    """Loads base and adapter, each once; the weights that are due take the adapter's place at the end."""
-    config, expected = evidence.config, evidence.expected
-    assert config is not None  # noqa: S101
-    assert expected is not None  # noqa: S101
-    model = load_base(base, expected.grown)
-    named = as_loaded(tensors, put_adapter(empty_base(base), config)) if _is_converted(expected, tensors) else tensors
-    evidence.beside = compare_beside(evidence.files.folder, model, named, config, expected.places)
+    """Loads base and adapter, each once; at the end the weights that are due take the adapter's place."""
+    config, expected = parts.config, parts.expected
+    model = load_base(parts.base, expected.grown)
+    evidence.beside = compare_beside(evidence.files.folder, model, parts.named, config, expected.places)
     ids = random_tokens(min(expected.rows, expected.grown))
     bare = logits_of(model, ids)
     try:
-        peft_model = attach(model, tensors, config)
+        peft_model = attach(model, parts.tensors, config)
     except RefusedError as error:
         evidence.loaded = Loaded(problem=str(error))
         return
-    outermost = {place.module: f"base_model.model.{place.module}" for place in expected.places}
-    with watching(peft_model, outermost) as outputs:
+    with watching(peft_model, {place.module: f"base_model.model.{place.module}" for place in expected.places}) as seen:
         logits = logits_of(peft_model, ids)
     if examine is not None and tokenizer is not None:
         evidence.answers = examine(peft_model, tokenizer)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         plain = peft_model.unload()
-    apart, not_computed, first = _compare(plain, named, config, expected, ids, logits, outputs.found)
-    finite = {"float32": bool(logits.isfinite().all())}
-    for dtype in ("bfloat16", "float16"):
-        finite[dtype] = _is_finite_in(plain, dtype, ids, base, expected.grown)
-    evidence.loaded = Loaded(
-        moved=_apart(logits, bare),
-        largest=logits.abs().max().item(),
-        finite=finite,
-        stored=expected.dtype,
-        apart=apart,
-        not_computed=not_computed,
-        first_apart=first,
-    )
-
-
-def _is_converted(expected: Expected, tensors: Mapping[str, torch.Tensor]) -> bool:
-    return not tensors.keys() >= expected.required.keys()
-
-
-def _compare(
-    model: Any,  # noqa: ANN401
-    tensors: Mapping[str, torch.Tensor],
-    config: AdapterConfig,
-    expected: Expected,
-    ids: torch.Tensor,
-    logits: torch.Tensor,
-    outputs: Mapping[str, torch.Tensor],
-) -> tuple[float | None, str, str]:
-    """How far logits lie from those of the weights that are due; why that is not known; the first module apart."""
+    loaded = Loaded(moved=_apart(logits, bare), largest=logits.abs().max().item(), stored=expected.dtype)
     try:
-        put_due(model, tensors, config, expected.places)
+        put_due(plain, parts.named, config, expected.places)
     except UnknownLayerError as error:
-        return None, str(error), ""
-    with watching(model, {place.module: place.module for place in expected.places}) as due:
-        apart = _apart(logits_of(model, ids), logits)
-    first = next(
-        (
-            name
-            for name, output in due.found.items()
-            if name in outputs and not _apart(output, outputs[name]) <= tolerance.logits("float32", output)
-        ),
-        "",
+        evidence.loaded = replace(loaded, not_computed=str(error), finite={"float32": _is_finite(logits)})
+        return
+    with watching(plain, {place.module: place.module for place in expected.places}) as due:
+        apart = _apart(logits_of(plain, ids), logits)
+    evidence.loaded = replace(
+        loaded,
+        apart=apart,
+        first_apart=_first_apart(due.found, seen.found),
+        finite={"float32": _is_finite(logits)}
+        | {dtype: _is_finite_in(plain, dtype, ids, parts) for dtype in ("bfloat16", "float16")},
     )
-    return apart, "", first
 
 
-def _is_finite_in(model: Any, dtype: str, ids: torch.Tensor, base: Path, rows: int) -> bool:  # noqa: ANN401
+def _first_apart(due: Mapping[str, torch.Tensor], seen: Mapping[str, torch.Tensor]) -> str:
+    """The first module whose output differs by more than rounding; empty where none does."""
+    for name, output in due.items():
+        if name in seen and not _apart(output, seen[name]) <= tolerance.logits("float32", output):
+            return name
+    return ""
+
+
+def _is_finite(logits: torch.Tensor) -> bool:
+    return bool(logits.isfinite().all())
+
+
+def _is_finite_in(model: Any, dtype: str, ids: torch.Tensor, parts: _Parts) -> bool:  # noqa: ANN401
     """Whether logits are finite in 16 bits; where the base's own are not, the adapter is not to blame."""
-    if logits_of(model.to(getattr(torch, dtype)), ids).isfinite().all():
+    if _is_finite(logits_of(model.to(getattr(torch, dtype)), ids)):
         return True
-    alone = load_base(base, rows).to(getattr(torch, dtype))
-    return not logits_of(alone, ids).isfinite().all()
+    alone = load_base(parts.base, parts.expected.grown).to(getattr(torch, dtype))
+    return not _is_finite(logits_of(alone, ids))
 
 
 def _apart(one: torch.Tensor, other: torch.Tensor) -> float:
     apart = (one - other).abs().max().item()
-    return apart if apart == apart else float("inf")  # noqa: PLR0124  # NaN is as far apart as can be
+    return float("inf") if math.isnan(apart) else apart

@@ -1,4 +1,4 @@
-"""The weights that an adapter makes of its base, computed from its tensors and configuration, without peft's forward."""
+"""The weights that an adapter makes of its base, computed from tensors and configuration, without peft's forward."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def put_due(
             _set(model.get_submodule(place.module), place.parameter, due)  # a tied weight is not changed with it
             bias = tensors.get(f"{_PREFIX}{place.path}.lora_B.bias")
             if bias is not None:
-                _add_bias(model.get_submodule(place.module), bias.float() * _scaling(place, config, _rank(tensors, place)))
+                _add_bias(
+                    model.get_submodule(place.module), bias.float() * _scaling(place, config, _rank(tensors, place))
+                )
         for name, tensor in whole.items():
             if _is_of(name, saved):
                 module, _, parameter = name.rpartition(".")
@@ -126,8 +128,7 @@ def _for_experts(
 def _scaling(place: Place, config: AdapterConfig, rank: int) -> float:
     from peft.utils.other import get_pattern_key
 
-    name = place.module if place.parameter == "weight" else f"{place.module}.{place.parameter}"
-    alpha = config.alpha_pattern.get(get_pattern_key(config.alpha_pattern, name), config.alpha)
+    alpha = config.alpha_pattern.get(get_pattern_key(list(config.alpha_pattern), place.key), config.alpha)
     return alpha / (math.sqrt(rank) if config.use_rslora else rank)
 
 
@@ -138,8 +139,8 @@ def _rank(tensors: Mapping[str, torch.Tensor], place: Place) -> int:
 def _token_indices(config: AdapterConfig, module: str) -> list[int]:
     indices = config.options["trainable_token_indices"]
     if isinstance(indices, dict):
-        return next(each for name, each in indices.items() if module == name or module.endswith(f".{name}"))  # type: ignore[no-any-return]
-    return indices  # type: ignore[no-any-return]
+        indices = next(each for name, each in indices.items() if f".{module}".endswith(f".{name}"))
+    return list(indices)
 
 
 def _is_of(name: str, modules: tuple[str, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""Checks of the artifact: names and shapes of an adapter's tensors, against what its configuration gives on its base."""
+"""Checks of the artifact: names and shapes of tensors, against what the configuration gives on the base."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def configuration_fits_the_base(evidence: Evidence) -> None:
     "ART-212",
     "tensors are whole matrices",
     why="An empty tensor holds nothing of what was trained.",
-    remedy="Gather the parameters before saving: zero.GatheredParameters, or stage3_gather_16bit_weights_on_model_save.",
+    remedy="Gather the parameters before saving: zero.GatheredParameters, or FSDP.summon_full_params.",
     after=(*_FIRST, "ART-211"),
 )
 def tensors_are_whole(evidence: Evidence) -> None:

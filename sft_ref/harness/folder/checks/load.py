@@ -9,9 +9,7 @@ from sft_ref.harness.folder.evidence import Evidence, Loaded
 
 from . import files, keys, values
 
-_WHOLE = tuple(
-    each.id for each in (*files.CHECKS, *keys.CHECKS, *values.CHECKS) if each.level is Level.UNIVERSAL
-)  # fmt: skip
+_WHOLE = tuple(each.id for each in (*files.CHECKS, *keys.CHECKS, *values.CHECKS) if each.level is Level.UNIVERSAL)
 _APART_FROM = frozenset({"ART-207", "ART-209"})
 """Checks without which loading can be looked at all the same, or that may have nothing to look at."""
 
@@ -64,7 +62,9 @@ def adapter_changes_logits(evidence: Evidence) -> str | None:
     """LOD-203: logits of random tokens with the adapter and without."""
     loaded = _loaded(evidence)
     if not loaded.moved > tolerance.WEIGHTS["float32"] * loaded.largest:
-        raise Failure(f"logits move by {loaded.moved:.3g}", "more than rounding", f"the largest is {loaded.largest:.3g}")
+        raise Failure(
+            f"logits move by {loaded.moved:.3g}", "more than rounding", f"the largest is {loaded.largest:.3g}"
+        )
     hardly = loaded.moved < tolerance.LOGITS["float32"] * loaded.largest
     return f"logits move by {loaded.moved:.3g} of {loaded.largest:.3g} only" if hardly else None
 

@@ -82,7 +82,9 @@ def adapter_has_moved(evidence: Evidence) -> str | None:
     blank = [name for name, each in began.items() if not each.largest and not each.bad]
     whole = [name for name in values if ".lora_" not in name]
     if blank and len(blank) == len(began) and not whole:
-        raise Failure(f"{len(blank)} of {len(began)} lora_B are zero: the adapter adds nothing", "trained ones", blank[0])
+        raise Failure(
+            f"{len(blank)} of {len(began)} lora_B are zero: the adapter adds nothing", "trained ones", blank[0]
+        )
     return f"{len(blank)} of {len(began)} lora_B are zero, {blank[0]} first: they add nothing" if blank else None
 
 

@@ -134,7 +134,7 @@ def rows_of(config: AdapterConfig, headers: Mapping[str, Header], rows: int) -> 
     saved = [
         header.shape[0]
         for name, header in headers.items()
-        if name.removesuffix(".weight").removesuffix(".base_layer").rpartition(".")[2] in _EMBEDDINGS
+        if is_embedding(name)
         and len(header.shape) == 2  # noqa: PLR2004  # a matrix
         and header.shape[0]
     ]
@@ -149,6 +149,11 @@ def rows_of(config: AdapterConfig, headers: Mapping[str, Header], rows: int) -> 
 _OF_ADAPTER = re.compile(r"\.(?:lora_|token_adapter\.|modules_to_save\.|original_module\.)")
 _EMBEDDINGS = frozenset({"embed_tokens", "wte", "word_embeddings", "embed_in", "embedding", "lm_head", "embed_out"})
 """Names of input and output embeddings in transformers' models."""
+
+
+def is_embedding(name: str) -> bool:
+    """Whether a tensor is the weight of an input or output embedding."""
+    return name.removesuffix(".weight").removesuffix(".base_layer").rpartition(".")[2] in _EMBEDDINGS
 
 
 def put_adapter(model: Any, config: AdapterConfig) -> PeftModel:  # noqa: ANN401

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sft_ref.harness.check import Check, check
 from sft_ref.harness.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.folder.evidence import Evidence
+from sft_ref.harness.folder.expected import is_embedding
 
 from .files import check_readable
 
@@ -132,7 +133,7 @@ def whole_modules_agree(evidence: Evidence) -> str | None:
     """ART-220: tensors that are no low-rank matrices; what is not named is loaded into the base all the same."""
     _fail_by(evidence, "whole")
     optional = evidence.expected.optional if evidence.expected else {}
-    beyond = [name for name in evidence.files.headers if name in optional and "embed" not in name]
+    beyond = [name for name in evidence.files.headers if name in optional and not is_embedding(name)]
     return f"{len(beyond)} whole weights of the base, {min(beyond)} first, are loaded into it" if beyond else None
 
 

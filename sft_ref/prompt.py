@@ -10,7 +10,7 @@ import re
 OPEN_TAG = "<answer>"
 CLOSE_TAG = "</answer>"
 
-_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_DECIMAL = re.compile(r"[+-]?+(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][+-]?+[0-9]++)?+")  # possessive: linear time
 
 
 def format_prompt(question: str) -> str:

@@ -148,4 +148,17 @@ def test_the_story_is_broken_at_the_parser_and_drifts_at_load(
     assert {each["id"]: each["outcome"] for each in row["checks"]}["SCR-001"] == "blocked"
     out = capsys.readouterr().out
     assert "not sandboxed" in out
-    assert "only 6 of" in out
+    assert "not examined, because no check of it was run" in " ".join(out.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("name", ["reference", "evil:go"])
+def test_what_exists_is_a_path_whatever_its_name(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "grade_one", GRADE_ONE)
+    Path(name).mkdir()
+    Path(name, "notes.txt").write_text("no code")
+    Path("evil.py").write_text("import pathlib; pathlib.Path('ran').touch()")
+    assert cli.main(["grade", name]) == 2
+    assert "no code" in capsys.readouterr().err
+    assert not Path("ran").exists()

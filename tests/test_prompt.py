@@ -94,3 +94,11 @@ def test_anything_but_one_finite_ascii_decimal_is_nan(text: str) -> None:
 @given(words.filter(lambda text: not any(c.isdigit() for c in text)))
 def test_text_without_a_digit_is_no_answer(text: str) -> None:
     assert math.isnan(parse_answer(text))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("text", ["1", "1.", "1e", "1e+", " ", "-", "<answer>", ".1"])
+@pytest.mark.parametrize("end", ["", "x"])
+def test_a_million_characters_are_parsed_in_linear_time(text: str, end: str) -> None:
+    answer = parse_answer("7" + text * (1_000_000 // len(text)) + end)  # in quadratic time it takes hours
+    assert math.isnan(answer) or (text, end, answer) == (" ", "", 7.0)

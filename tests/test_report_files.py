@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 sys.path.append(str(Path(__file__).parent / "helpers"))
-from graders import BROKEN, DRIFT, SOUND, result
+from graders import BROKEN, DRIFT, NOT_SHOWN, SOUND, result
 
 from sft_ref import SftRefError
 from sft_ref.errors import OutputError
@@ -89,8 +89,9 @@ def test_the_table_has_a_line_a_submission_and_no_formula(tmp_path: Path) -> Non
         head, first, second, third = csv.reader(file)
     assert tuple(head) == COLUMNS
     assert first[0].startswith("'=")
-    assert first[3] == "'-1+1 \\x1b[2J,\"'"
-    assert second[:3] == ["bob", "sound", ""]
+    assert first[4] == "'-1+1 \\x1b[2J,\"'"
+    assert second[:2] == ["bob", "sound"]
+    assert second[3] == ""
     assert (third[1], third[-1]) == ("", "no zip")
 
 
@@ -151,11 +152,21 @@ def test_gradescope_is_given_what_it_documents(tmp_path: Path) -> None:
         assert test["status"] in {"passed", "failed"}
 
 
-def test_points_for_checks_are_lost_by_failing_and_by_nothing_that_the_machine_lacks(tmp_path: Path) -> None:
+def test_what_was_not_shown_gives_no_points() -> None:
+    found = points(NOT_SHOWN)
+    assert found["verdict"] == 0
+    assert [name for name, score in found.items() if score] == ["stage: load"]
+    outputs = {test["name"]: test["output"] for test in as_gradescope(NOT_SHOWN, read_rubric())["tests"]}
+    assert outputs["stage: prompt"] == "Not examined: no --prompt was given."
+    assert outputs["stage: tokens"] == "Not examined for this kind of target."
+
+
+def test_a_check_gives_points_only_where_it_passes(tmp_path: Path) -> None:
     rubric = tmp_path / "rubric.toml"
     rubric.write_text("total = 4\n[checks]\nPRM-001 = 1\nLOD-001 = 1\nPRS-001 = 1\nSCR-001 = 1\n")
     tests = as_gradescope(BROKEN, read_rubric(rubric))["tests"]
-    assert [test["score"] for test in tests] == [1, 1, 0, 0]  # passed, skipped, failed, blocked
+    assert [test["score"] for test in tests] == [1, 0, 0, 0]  # passed, skipped, failed, blocked
+    assert "no points for what was not shown" in tests[1]["output"]
     assert "was not run" in as_gradescope(SOUND, read_rubric(rubric))["tests"][0]["output"]
 
 
@@ -184,6 +195,8 @@ def test_bad_input_is_0_points_with_the_reason_and_a_harness_error_gives_no_poin
         ("total = 5\n[verdict]\nfine = 5", "verdict has no 'fine'"),
         ("total = 5\n[checks]\nXYZ-001 = 5", "checks has no 'XYZ-001'"),
         ("total = 5\nvisibility = 'never'\n[stages]\nload = 5", "visibility is 'never'"),
+        ("total = 5\nlimits = 5\n[stages]\nload = 5", "limits is 5"),
+        ("total = 5\n[limits]\nadapter = 'large'\n[stages]\nload = 5", "[limits] cannot be read"),
     ],
 )
 def test_a_bad_rubric_is_one_clear_line(text: str, message: str, tmp_path: Path) -> None:
@@ -197,28 +210,30 @@ def test_a_bad_rubric_is_one_clear_line(text: str, message: str, tmp_path: Path)
     assert DEFAULT.is_file()
 
 
-def test_causes_that_differ_in_numbers_alone_are_one_and_the_most_frequent_comes_first() -> None:
+def test_causes_are_counted_by_check_and_the_most_frequent_comes_first() -> None:
     def at(path: str, *causes: tuple[str, str]) -> Verdict:
-        suspects = tuple(Suspect(stage, cause, (), "") for stage, cause in causes)
+        suspects = tuple(
+            Suspect(stage, cause, (), "", check="PRS-001" if stage == "parse" else "LOD-001") for stage, cause in causes
+        )
         return replace(BROKEN, path=path, suspects=suspects)
 
     grades: list[Grade] = [
         at("a", ("parse", "reads 3 of 64"), ("load", "reads 3 of 64")),
-        at("b", ("parse", "reads -1.5e3 of 64"), ("parse", "reads 4 of 64")),
+        at("b", ("parse", "reads none, as 'x' shows")),
         SOUND,
         UNGRADED,
     ]
     causes = count_causes(grades)
-    assert [(each.stage, each.cause, each.paths) for each in causes] == [
-        ("parse", "reads 3 of 64", ("a", "b")),
-        ("load", "reads 3 of 64", ("a",)),
+    assert [(each.stage, each.check, each.cause, each.paths) for each in causes] == [
+        ("parse", "PRS-001", "reads 3 of 64", ("a", "b")),
+        ("load", "LOD-001", "reads 3 of 64", ("a",)),
     ]
 
 
 def test_the_picture_of_a_class_is_drawn_whatever_a_cause_holds(tmp_path: Path) -> None:
     odd = [
-        replace(BROKEN, suspects=(Suspect("load", f"{word} $\\frac{{$ \x1b 漢字 {'x' * 300}", (), ""),))
-        for word in ("one", "two", "three", "four")
+        replace(BROKEN, suspects=(Suspect("load", f"$\\frac{{$ \x1b 漢字 {'x' * 300}", (), "", check=f"LOD-{number}"),))
+        for number in range(4)
     ] * 5
     plot_causes(count_causes(odd), len(odd), tmp_path / "causes.png")
     assert (tmp_path / "causes.png").read_bytes().startswith(b"\x89PNG")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 sys.path.append(str(Path(__file__).parent / "helpers"))
-from graders import BROKEN, DRIFT, SOUND, result
+from graders import BROKEN, DRIFT, NOT_SHOWN, SOUND, result
 
 from sft_ref.harness.check import Outcome
 from sft_ref.harness.graded import BAD_INPUT, HARNESS_ERROR, Grade, Ungraded, exit_code
@@ -90,7 +90,18 @@ def test_a_sound_and_a_drifting_submission_are_told_so() -> None:
     assert "SOUND" in report(SOUND)
     assert "At fault" not in report(SOUND)
     assert "not sandboxed" not in report(SOUND)
-    assert "its answers survive" in report(DRIFT)
+    assert "prompt, tokens, train, artifact, load, generate, parse, score: shown." in " ".join(report(SOUND).split())
+    assert "adapter 1.2 MB" in report(SOUND)
+    assert "Nothing was found that loses answers" in report(DRIFT)
+
+
+def test_the_headline_says_what_was_not_examined_and_why() -> None:
+    text = " ".join(report(NOT_SHOWN, width=100).replace("│", " ").split())
+    assert "NOT SHOWN" in text
+    assert (
+        "load: shown. scaling, base identity: not examined, because no --data was given. prompt: not examined,"
+        " because no --prompt was given."
+    ) in text
 
 
 def test_what_the_harness_broke_is_not_blamed_on_the_submission() -> None:
@@ -167,7 +178,7 @@ def test_an_html_page_holds_the_report_and_nothing_that_runs(tmp_path: Path) -> 
     assert tags.tags == {"html", "head", "meta", "title", "style", "body", "pre", "code", "span"}
     assert tags.attributes == {"lang", "charset", "http-equiv", "content", "class", "style"}
     assert "<script>alert(1)</script>" in tags.text
-    assert "3 submissions: 1 sound, 1 broken, 1 harness error" in tags.text
+    assert "3 submissions: 1 sound, 1 broken, 1 not graded" in tags.text
     assert not FORBIDDEN.search(page)
 
 
@@ -189,8 +200,27 @@ def test_the_picture_of_a_report_is_an_svg_without_scripts_or_links() -> None:
         ([BROKEN, Ungraded("", "", BAD_INPUT)], 2, 2),
         ([Ungraded("", "", HARNESS_ERROR), Ungraded("", "", BAD_INPUT), BROKEN], 3, 3),
         ([replace(SOUND, results=(result("LOD-001", Outcome.ERROR),))], 3, 3),
+        ([NOT_SHOWN, SOUND], 4, 4),
+        ([NOT_SHOWN, BROKEN], 1, 1),
+        ([replace(DRIFT, coverage=NOT_SHOWN.coverage)], 4, 1),
+        ([replace(SOUND, coverage=())], 4, 4),
     ],
 )
 def test_the_exit_code_is_the_gravest(grades: list[Grade], code: int, strict: int) -> None:
     assert exit_code(grades) == code
     assert exit_code(grades, strict=True) == strict
+
+
+@pytest.mark.parametrize(
+    ("grade", "require", "code"),
+    [
+        (NOT_SHOWN, ["load"], 0),
+        (NOT_SHOWN, ["load", "scaling"], 4),
+        (SOUND, ["load"], 0),
+        (SOUND, ["scaling"], 4),
+        (BROKEN, ["prompt"], 1),
+        (replace(NOT_SHOWN, results=(result("LOD-001", Outcome.ERROR),)), ["load"], 3),
+    ],
+)
+def test_only_required_stages_must_be_shown(grade: Grade, require: list[str], code: int) -> None:
+    assert exit_code([grade], require=require) == code

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING
 
 from sft_ref.errors import SftRefError
 
+from .stages import ADAPTER_STAGES, STAGES, SUBMISSION_STAGES
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from .graded import Grade
+    from .report.rubric import Rubric
+    from .sizes import SizeLimits
     from .verdict import Verdict
 
 OUTPUT = "grades"
@@ -23,8 +27,9 @@ FEW = 3
 """Causes that a table shows well enough; more of them are drawn as well."""
 
 EPILOG = (
-    "Exit code: 0 sound or drift (--strict: drift is 1), 1 broken, 2 bad input, 3 the harness broke; of several, the"
-    " gravest. Of many submissions, what was graded before and has not changed is not graded again."
+    "Exit code: 0 sound or drift (--strict: drift is 1), 4 not shown (a required stage was not examined), 1 broken,"
+    " 2 bad input, 3 the harness broke or could not grade; of several, the gravest, in this order. Of many submissions,"
+    " what was graded before and has not changed is not graded again."
 )
 
 
@@ -38,12 +43,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a submission; a folder of many, each a folder or a zip; reference; or module:object, an implementation"
         " or what makes one when called",
     )
-    parser.add_argument("--only", nargs="+", metavar="ID", default=[], help="these checks, and none else")
+    parser.add_argument(
+        "--only", nargs="+", metavar="ID", default=[], help="run these checks only; requires their stages"
+    )
+    parser.add_argument(
+        "--require",
+        nargs="+",
+        metavar="STAGE",
+        default=[],
+        choices=sorted({*SUBMISSION_STAGES, *ADAPTER_STAGES}),
+        help="exit with 0 if these stages are shown, though others are not (default: all stages of the target's kind)",
+    )
     parser.add_argument("--base", help="what answers every hub id of a submission (default: toy), or an adapter's base")
-    parser.add_argument("--prompt", help="a bare adapter's texts, such as '{question} <answer>{answer}</answer>'")
+    parser.add_argument("--prompt", help="how a bare adapter's texts are written: '{question} A: {answer}'")
+    parser.add_argument("--data", type=Path, metavar="FILE", help="rows that a bare adapter is asked, JSON or JSONL")
     parser.add_argument("--python", default=sys.executable, help="the interpreter that runs a submission (this one)")
-    parser.add_argument("--seed", type=int, help="of the questions that a submission is asked (drawn anew)")
+    parser.add_argument("--seed", type=_whole, help="of the questions that a submission is asked (drawn anew)")
     parser.add_argument("--strict", action="store_true", help="exit with 1 on drift as well")
+    limits = parser.add_argument_group("limits")
+    limits.add_argument(
+        "--time-limit",
+        type=_seconds,
+        metavar="SECONDS",
+        help="processor time of one process of a submission (default: 240)",
+    )
+    limits.add_argument(
+        "--limit",
+        nargs="+",
+        metavar="NAME=SIZE",
+        default=[],
+        help="sizes above which a target is broken: adapter=20MB, bundle=50MB, parameters=380M (default: none)",
+    )
+    limits.add_argument(
+        "--profile", choices=["course"], help="the limits of a course: adapter=20MB bundle=50MB parameters=380M"
+    )
     many = parser.add_argument_group("many at once")
     many.add_argument("--jobs", type=_positive, metavar="N", help="submissions at a time (default: half the cores)")
     many.add_argument("--output", metavar="FOLDER", help=f"results, a file a submission (default: {OUTPUT})")
@@ -57,9 +90,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
+    return _number(text, 1, 1024)
+
+
+def _whole(text: str) -> int:
+    return _number(text, 0, 2**32 - 1)
+
+
+def _seconds(text: str) -> int:
+    return _number(text, 1, 86_400)
+
+
+def _number(text: str, least: int, most: int) -> int:
+    """A whole number in a range; argparse shows the message."""
+    number = int(text) if text.isascii() and text.isdecimal() else -1
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"{text}: give a whole number from {least} to {most}")
     return number
 
 
@@ -69,8 +115,11 @@ def grade_one(
     only: Sequence[str] = (),
     base: str | None = None,
     prompt: str | None = None,
+    data: Path | None = None,
     python: str = sys.executable,
     seed: int | None = None,
+    time_limit: float | None = None,
+    sizes: SizeLimits | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
     """The verdict on one target.
@@ -80,27 +129,35 @@ def grade_one(
         only: ids of checks, and none else.
         base: the model that stands for every one that the target names: the toy, or an adapter's own, if not said.
         prompt: how a bare adapter's texts are written, with ``{question}`` and ``{answer}`` in it.
+        data: rows that a bare adapter is asked.
         python: the interpreter that runs a submission.
         seed: of the questions that a submission is asked; None draws one.
-        report: told what goes on, in a few words.
+        time_limit: seconds of processor time of one process of a submission; None is the default.
+        sizes: limits of size; None is no limit.
+        report: called with what goes on, in a few words.
 
     Raises:
         SftRefError: there is nothing that can be graded.
     """
     from sft_ref.quiet import quiet
 
+    from .sizes import UNLIMITED
+
     quiet()
-    if target == "reference" or ":" in target:
+    sizes = sizes or UNLIMITED
+    if not Path(target).exists() and (
+        target == "reference" or ":" in target
+    ):  # what exists is a path, whatever its name
         from .contract import grade_target
 
-        return grade_target(target, only=only, report=report)
+        return grade_target(target, only=only, sizes=sizes, report=report)
     from .submission.kinds import find_kind
 
     kind, path = find_kind(target)
     if kind == "adapter":
         from .folder import grade_adapter
 
-        return grade_adapter(path, target, base=base, prompt=prompt, only=only, report=report)
+        return grade_adapter(path, target, base=base, prompt=prompt, data=data, only=only, sizes=sizes, report=report)
     from .submission.judge import grade_submission
 
     return grade_submission(path, target, base=base or "toy", python=python, seed=seed, only=only, report=report)
@@ -120,20 +177,43 @@ def run(args: argparse.Namespace) -> int:
     if not targets:
         raise SftRefError(f"{ours.name}: is where results are written, and no submission; give another --output")
     several = len(targets) > 1 or args.output is not None
-    write = _reports(args, len(targets))
+    rubric = _rubric(args, len(targets))
+    sizes = _size_limits(args, rubric)
+    write = _reports(args, rubric)
     with contextlib.suppress(AttributeError):  # a stream that is none of Python's own
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # submissions write any script
     console = Console()
     for name in gathered.passed_over:
         console.print(f"passed over, no submission: {harmless(name)}", markup=False, highlight=False, soft_wrap=True)
     grade = functools.partial(
-        grade_one, only=tuple(args.only), base=args.base, prompt=args.prompt, python=args.python, seed=args.seed
+        grade_one,
+        only=tuple(args.only),
+        base=args.base,
+        prompt=args.prompt,
+        data=args.data,
+        python=args.python,
+        seed=args.seed,
+        time_limit=args.time_limit,
+        sizes=sizes,
     )
     grades = _grade_class(targets, grade, args, console) if several else [_grade_alone(targets[0], grade, console)]
     write(grades)
     if not several:
         _refuse(grades[0])
-    return exit_code(grades, strict=args.strict)
+    return exit_code(grades, strict=args.strict, require=args.require or _stages_of(args.only))
+
+
+def _stages_of(ids: Sequence[str]) -> set[str]:
+    """The stages of checks; with `--only` no other is required."""
+    return {STAGES[each[:3]] for each in ids}
+
+
+def _size_limits(args: argparse.Namespace, rubric: Rubric | None) -> SizeLimits:
+    """Those of the profile, of the rubric, and of `--limit`, the later ones in place of the earlier."""
+    from .sizes import COURSE, UNLIMITED, read_limits
+
+    limits = COURSE if args.profile == "course" else UNLIMITED
+    return read_limits([*(rubric.limits if rubric else ()), *args.limit], limits)
 
 
 def _refuse(grade: Grade) -> None:
@@ -144,21 +224,30 @@ def _refuse(grade: Grade) -> None:
         raise SftRefError(grade.reason)
 
 
-def _reports(args: argparse.Namespace, submissions: int) -> Callable[[Sequence[Grade]], None]:
-    """What writes the reports; all that can be wrong with them is found now.
+def _rubric(args: argparse.Namespace, submissions: int) -> Rubric | None:
+    """The rubric that gives points; None where no points are asked for.
 
     Raises:
-        SftRefError: a file cannot be written, or the rubric cannot be used.
+        SftRefError: the rubric cannot be used.
     """
-    from .report import files, gradescope, html
     from .report.rubric import DEFAULT, read_rubric
-    from .report.whole import check_writable
 
     if args.gradescope and submissions > 1:
         raise SftRefError(f"--gradescope: holds one submission's results, and {submissions} are given; grade one")
     if args.rubric and not args.gradescope:
         raise SftRefError("--rubric: only --gradescope gives points; give it a file as well")
-    rubric = read_rubric(args.rubric or DEFAULT) if args.gradescope else None
+    return read_rubric(args.rubric or DEFAULT) if args.gradescope else None
+
+
+def _reports(args: argparse.Namespace, rubric: Rubric | None) -> Callable[[Sequence[Grade]], None]:
+    """What writes the reports; all that can be wrong with them is found now.
+
+    Raises:
+        SftRefError: a file cannot be written.
+    """
+    from .report import files, gradescope, html
+    from .report.whole import check_writable
+
     writers: list[tuple[Path | None, Callable[[Sequence[Grade], Path], None]]] = [
         (args.json, files.write_json),
         (args.csv, files.write_csv),

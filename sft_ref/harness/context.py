@@ -18,6 +18,7 @@ from .deltas import due_deltas, merged
 from .findings import Blocked, Failure, Unavailable
 from .implementation import Answerer, Batch, Implementation, Trained
 from .losses import row_losses
+from .sizes import UNLIMITED, Size, SizeLimits, project
 from .stages import STAGES
 from .taught import rows_of
 from .yardstick import Yardstick
@@ -53,6 +54,7 @@ class Context:
         folder: an empty folder to work in.
         trained: a training to use in place of the implementation's own, where the fault cannot lie in it.
         yardstick: a training of the reference, to compare with, or what makes one when it is first looked at.
+        limits: of size; none unless somebody sets them.
     """
 
     def __init__(
@@ -62,10 +64,12 @@ class Context:
         *,
         trained: Trained | None = None,
         yardstick: Yardstick | Callable[[], Yardstick | None] | None = None,
+        limits: SizeLimits = UNLIMITED,
     ) -> None:
         self.implementation = implementation
         self.folder = folder
         self.settings = SETTINGS
+        self.limits = limits
         self._yardstick = yardstick
         self.stage = ""
         """Of the check that is running; the runner sets it."""
@@ -159,6 +163,16 @@ class Context:
     def fresh_batch(self) -> Batch:
         """`fresh_rows` as they would reach training."""
         return self.call(self.implementation.training_batch, self.fresh_rows)
+
+    @property
+    def named_base(self) -> str:
+        """The model that the implementation is meant for: that which a toy stands for, or its base."""
+        return str(getattr(self.implementation, "stands_for", self.implementation.base))
+
+    @functools.cached_property
+    def size(self) -> Size:
+        """The stored adapter's, on `named_base`."""
+        return project(self.stored, self.implementation.base, self.named_base)
 
     @functools.cached_property
     def base_model(self) -> PreTrainedModel:

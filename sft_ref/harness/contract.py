@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+from sft_ref.errors import SftRefError
 
 from .check import Check, Result
 from .checks import CHECKS
@@ -17,32 +18,38 @@ from .implementation import Implementation
 from .mutation import train_once
 from .reference import find_implementation, yardstick_of
 from .registry import choose_checks
+from .repeat import repeat_command
 from .runner import plan, run
+from .sizes import UNLIMITED, SizeLimits
 from .verdict import Verdict
 from .yardstick import Yardstick
 
 
 def grade_target(
-    target: str, *, only: Sequence[str] = (), report: Callable[[str], None] = lambda text: None
+    target: str,
+    *,
+    only: Sequence[str] = (),
+    sizes: SizeLimits = UNLIMITED,
+    report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
     """The verdict on ``reference`` or ``module:object``.
 
     Args:
         target: see `find_implementation`.
         only: ids of checks, and none else.
-        report: told the id and outcome of each check as it ends.
+        sizes: limits of size; they bind only where they are given.
+        report: called with the id and outcome of each check as it ends.
 
     Raises:
         SftRefError: there is no such implementation or check.
     """
-    implementation, chosen = find_implementation(target), choose_checks(only)
-    planned = [each for each in plan(CHECKS, claims_contract=implementation.claims_contract) if each in chosen]
+    choose_checks(only)  # refuses unknown ids
+    implementation = find_implementation(target)
+    planned = plan(CHECKS, claims_contract=implementation.claims_contract, only=only)
     with tempfile.TemporaryDirectory() as folder:
-        verdict = grade_implementation(
-            implementation, target, planned, lambda: yardstick_of(train_once(Path(folder))), report=report
+        return grade_implementation(
+            implementation, target, planned, lambda: yardstick_of(train_once(Path(folder))), sizes, report=report
         )
-    said = (f"only {len(planned)} of {len(CHECKS)} checks were asked for; the others may fail",) if only else ()
-    return replace(verdict, notes=(*verdict.notes, *said))
 
 
 def grade_implementation(
@@ -50,19 +57,27 @@ def grade_implementation(
     path: str,
     checks: Iterable[Check],
     yardstick: Callable[[], Yardstick | None],
+    sizes: SizeLimits = UNLIMITED,
     *,
     report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
     """The verdict on an implementation, called `path`, by planned checks."""
     began = time.perf_counter()
-    again = f"sft-ref grade {shlex.quote(path)} --only ".replace("{", "{{").replace("}", "}}") + "{}"
     results = []
     with tempfile.TemporaryDirectory() as folder:
-        context = Context(implementation, Path(folder, "own"), yardstick=yardstick)
-        for result in run(checks, context, repeat=again):
+        context = Context(implementation, Path(folder, "own"), yardstick=yardstick, limits=sizes)
+        for result in run(checks, context, repeat=repeat_command(path, {})):
             results.append(result)
             report(f"{result.check.id} {result.outcome}")
-    return conclude(results, path, seconds=time.perf_counter() - began)
+        size = _measured(context)
+    return replace(conclude(results, path, seconds=time.perf_counter() - began), size=size)
+
+
+def _measured(context: Context) -> str:
+    try:
+        return f"{context.size}, on {context.named_base}" if context.stored.is_dir() else ""
+    except SftRefError:
+        return ""
 
 
 def conclude(results: Sequence[Result], path: str, *, seconds: float) -> Verdict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from .check import Level, Outcome, Result
-from .stages import CODE_STAGES, STAGES
+from .stages import STAGES, SUBMISSION_STAGES
 from .verdict import Coverage, Standing, Suspect
 
 _DECIDED = (Outcome.PASS, Outcome.FAIL, Outcome.ADVICE)
@@ -37,7 +37,7 @@ def standing_of(suspects: Sequence[Suspect], coverage: Sequence[Coverage]) -> St
     return Standing.SOUND if coverage and all(each.shown for each in coverage) else Standing.NOT_SHOWN
 
 
-def coverage_of(results: Sequence[Result], stages: Iterable[str] = CODE_STAGES) -> tuple[Coverage, ...]:
+def coverage_of(results: Sequence[Result], stages: Iterable[str] = SUBMISSION_STAGES) -> tuple[Coverage, ...]:
     """Which stages were examined: a check of it that binds everybody was decided, all core checks were, none broke.
 
     Args:
@@ -79,9 +79,7 @@ def cleared_of(results: Sequence[Result]) -> dict[str, str]:
 def notes_of(results: Sequence[Result]) -> tuple[str, ...]:
     """What must be known of checks that broke."""
     broke = [result.check.id for result in results if result.outcome is Outcome.ERROR]
-    return (
-        (f"{', '.join(broke)} broke: an error of the harness, which proves nothing about the target",) if broke else ()
-    )
+    return (f"{', '.join(broke)} broke: an error of the harness, not of the target",) if broke else ()
 
 
 def _suspect(stage: str, failed: Sequence[Result]) -> Suspect:
@@ -94,4 +92,5 @@ def _suspect(stage: str, failed: Sequence[Result]) -> Suspect:
         remedy=first.check.remedy,
         case=first.case,
         standing=Standing.BROKEN if first.check.level is Level.UNIVERSAL else Standing.DRIFT,
+        check=first.check.id,
     )

@@ -23,6 +23,7 @@ from .context import SETTINGS, Context
 from .implementation import Implementation, Trained
 from .reference import Reference, Resaving, yardstick_of
 from .runner import plan, run
+from .sizes import COURSE
 from .yardstick import Yardstick
 
 
@@ -144,7 +145,7 @@ def judge_mutant(mutant: Mutant, checks: Iterable[Check], shared: Trained) -> Ro
     with tempfile.TemporaryDirectory() as scratch, mutant.alive():
         trained = None if mutant.retrain or mutant.resave else _copy(shared, Path(scratch))
         implementation = Resaving(shared, mutant.id) if mutant.resave else Reference(name=mutant.id)
-        context = Context(implementation, Path(scratch), trained=trained, yardstick=yardstick)
+        context = Context(implementation, Path(scratch), trained=trained, yardstick=yardstick, limits=COURSE)
         for result in run(plan(checks, claims_contract=True), context):
             waiting.discard(result.check.id)
             if result.outcome in (Outcome.FAIL, Outcome.ERROR):
@@ -167,7 +168,7 @@ def judge_control(control: Control, checks: Iterable[Check], shared: Trained) ->
     yardstick = _yardstick_of(shared)
     with tempfile.TemporaryDirectory() as scratch:
         planned = plan(checks, claims_contract=implementation.claims_contract)
-        results = list(run(planned, Context(implementation, Path(scratch), yardstick=yardstick)))
+        results = list(run(planned, Context(implementation, Path(scratch), yardstick=yardstick, limits=COURSE)))
     found = tuple(Found.of(r) for r in results if r.outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.BLOCKED))
     seconds = time.perf_counter() - began
     return Row(control.id, "control", control.note, "", bool(found), not found, found, seconds=seconds)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+
+from sft_ref.errors import SftRefError
 
 from .check import Case, Check, Level, Outcome, Result, in_order
 from .findings import Blocked, Failure, Unavailable
@@ -12,9 +14,24 @@ from .findings import Blocked, Failure, Unavailable
 SEED = 0
 
 
-def plan(checks: Iterable[Check], *, claims_contract: bool) -> tuple[Check, ...]:
-    """The checks that bind an implementation, in order."""
-    return tuple(c for c in in_order(checks) if c.level is Level.UNIVERSAL or claims_contract)
+def plan(checks: Iterable[Check], *, claims_contract: bool, only: Collection[str] = ()) -> tuple[Check, ...]:
+    """The checks that bind an implementation, in order.
+
+    Args:
+        checks: all that its kind of target has.
+        claims_contract: whether checks of the contract bind it, too.
+        only: ids of checks, and none else.
+
+    Raises:
+        SftRefError: no check is left to run, so that nothing could be concluded.
+    """
+    binding = tuple(c for c in in_order(checks) if c.level is Level.UNIVERSAL or claims_contract)
+    if only and not {each.id for each in binding} & set(only):
+        raise SftRefError(
+            f"--only {' '.join(only)}: none of these checks applies to this kind of target; `sft-ref checks` lists what"
+            " each one is for"
+        )
+    return tuple(each for each in binding if not only or each.id in only)
 
 
 def run(checks: Iterable[Check], context: Case, *, repeat: str = "") -> Iterator[Result]:
@@ -23,7 +40,7 @@ def run(checks: Iterable[Check], context: Case, *, repeat: str = "") -> Iterator
     Args:
         checks: as `plan` gives them.
         context: what its checks are handed: a `Context`, or the `Evidence` of a submission.
-        repeat: command that runs them again; the id of the check is put in place of ``{}``.
+        repeat: command that grades the same target again; a result holds it with `--only` and the id of its check.
     """
     passed: set[str] = set()
     planned = tuple(checks)
@@ -34,7 +51,7 @@ def run(checks: Iterable[Check], context: Case, *, repeat: str = "") -> Iterator
         if blockers:
             result = Result(each, Outcome.BLOCKED, 0.0, seen=f"{', '.join(blockers)} did not pass")
         else:
-            result = _run_one(each, context, began, repeat.format(each.id))
+            result = _run_one(each, context, began, f"{repeat} --only {each.id}" if repeat else "")
         if result.outcome in (Outcome.PASS, Outcome.ADVICE):
             passed.add(each.id)
         yield result

@@ -1,20 +1,64 @@
-"""How large an artifact would be on the model that it is meant for: a toy in its place hides that."""
+"""How large an artifact is on the model that it is meant for, and the limits that a course sets.
+
+Sizes are measurements. They are held against nobody unless a limit is given.
+"""
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from sft_ref.errors import AdapterError, SftRefError
 from sft_ref.models import find_base
 
-ADAPTER_BYTES = 20_000_000
-BUNDLE_BYTES = 50_000_000
-PARAMETERS = 380_000_000
-"""The course's rubric: adapter, all that is handed in, and the model with its adapter."""
+
+@dataclass(frozen=True)
+class SizeLimits:
+    """What is allowed; None is no limit.
+
+    Attributes:
+        adapter: bytes of the adapter's tensors.
+        bundle: bytes of all files of its folder.
+        parameters: of the model with its adapter.
+    """
+
+    adapter: int | None = None
+    bundle: int | None = None
+    parameters: int | None = None
+
+    def __bool__(self) -> bool:
+        """Whether there is a limit at all."""
+        return any(getattr(self, each.name) is not None for each in fields(self))
+
+
+UNLIMITED = SizeLimits()
+COURSE = SizeLimits(adapter=20_000_000, bundle=50_000_000, parameters=380_000_000)
+"""The rubric of the course that the story comes from: `--profile course`."""
+
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B?", re.IGNORECASE)
+
+
+def read_limits(words: Iterable[str], limits: SizeLimits = UNLIMITED) -> SizeLimits:
+    """Limits with what is written as ``adapter=20MB`` or ``parameters=380M`` put in their place.
+
+    Raises:
+        SftRefError: a word is none of these.
+    """
+    names = [each.name for each in fields(SizeLimits)]
+    for word in words:
+        name, _, size = word.partition("=")
+        found = _NUMBER.fullmatch(size.strip())
+        if name.strip() not in names or not found:
+            raise SftRefError(f"--limit {word}: write {', '.join(names)}, an equals sign and a size, as adapter=20MB")
+        number, prefix, binary = found.groups()
+        factor = (1024 if binary else 1000) ** " kmgt".index(prefix.lower() or " ")
+        limits = replace(limits, **{name.strip(): round(float(number) * factor)})
+    return limits
+
 
 _LLAMA = {"model_type": "llama", "vocab_size": 49152, "tie_word_embeddings": True}
 KNOWN: dict[str, dict[str, Any]] = {
@@ -45,6 +89,7 @@ KNOWN: dict[str, dict[str, Any]] = {
 }
 """Shapes of models that need not be at hand to be known."""
 
+_MATRIX = 2
 _LAYER = re.compile(r"\.layers\.(\d+)\.")
 _BITS = re.compile(r"\d+$")
 
@@ -57,7 +102,27 @@ class Size:
     bundle: int
     parameters: int
 
+    def __str__(self) -> str:
+        return (
+            f"adapter {self.adapter / 1e6:.3g} MB, all files {self.bundle / 1e6:.3g} MB, "
+            f"{self.parameters / 1e6:.4g} million parameters with the adapter"
+        )
 
+    def excess(self, limits: SizeLimits, *names: str) -> tuple[str, str] | None:
+        """The first limit that is exceeded: what was measured, and what is allowed.
+
+        Args:
+            limits: what is allowed.
+            names: of the limits to look at; all where none is named.
+        """
+        for name, unit in _UNITS.items():
+            found, allowed = getattr(self, name), getattr(limits, name)
+            if (not names or name in names) and allowed is not None and found > allowed:
+                return f"{found:,} {unit}", f"{allowed:,}"
+        return None
+
+
+_UNITS = {"adapter": "bytes of adapter", "bundle": "bytes in all", "parameters": "parameters"}
 Shape = tuple[int, ...]
 
 
@@ -75,10 +140,19 @@ def base_shapes(name: str) -> tuple[dict[str, Shape], int, int]:
 
 
 def read_header(path: Path) -> dict[str, tuple[str, Shape]]:
-    """Dtype and shape of each tensor of a safetensors file, by name."""
-    with path.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return {name: (about["dtype"], tuple(about["shape"])) for name, about in header.items() if name != "__metadata__"}
+    """Dtype and shape of each tensor of a safetensors file, by name; no tensor is read.
+
+    Raises:
+        AdapterError: it is no safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
+            return {name: (each.get_dtype(), tuple(each.get_shape())) for name, each in slices.items()}
+    except (SafetensorError, OSError) as error:
+        raise AdapterError(f"{path.name}: is no safetensors file that can be read ({error})") from error
 
 
 def project(folder: Path, base: str, named: str) -> Size:
@@ -91,10 +165,14 @@ def project(folder: Path, base: str, named: str) -> Size:
     there, layers, parameters = base_shapes(named)
     adapter = bundle = count = 0
     for path in (path for path in folder.rglob("*") if path.is_file()):
-        if path.suffix != ".safetensors":
+        try:
+            header = read_header(path) if path.suffix == ".safetensors" else None
+        except AdapterError:
+            header = None
+        if header is None:
             bundle += path.stat().st_size
             continue
-        for name, (dtype, shape) in read_header(path).items():
+        for name, (dtype, shape) in header.items():
             repeated = layers / own_layers if _LAYER.search(name) else 1
             numbers = round(math.prod(_projected(name, shape, own, there)) * repeated)
             bits = _BITS.search(dtype)
@@ -110,9 +188,9 @@ def _projected(name: str, shape: Shape, own: dict[str, Shape], there: dict[str, 
     for weight, here in own.items():
         if f"{weight.removesuffix('.weight')}." in name:
             far = there.get(_LAYER.sub(".layers.0.", weight), here)
-            if ".lora_A." in name:
+            if ".lora_A." in name and len(shape) == len(far) == _MATRIX:
                 return (shape[0], far[1])
             if ".lora_B." in name:
-                return (far[0], shape[1])
+                return (far[0], *shape[1:])
             return far[: len(shape)]  # DoRA has a number for each row
     return shape

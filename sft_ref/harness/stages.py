@@ -1,4 +1,4 @@
-"""The way a question takes, and the parts of it that each kind of target is examined for."""
+"""The stages of a fine-tune, in the order in which a question passes them."""
 
 STAGES = {
     "PRM": "prompt",
@@ -12,10 +12,10 @@ STAGES = {
     "PRS": "parse",
     "SCR": "score",
 }
-"""Prefix of a check's id -> the stage it speaks of, in the order a question takes."""
+"""Prefix of a check's id -> the stage it speaks of, in that order."""
 
-CODE_STAGES = ("prompt", "tokens", "train", "artifact", "load", "generate", "parse", "score")
-"""What an implementation or a submission is examined for."""
+SUBMISSION_STAGES = ("prompt", "tokens", "train", "artifact", "load", "generate", "parse", "score")
+"""What is examined of code that fine-tunes."""
 
 ADAPTER_STAGES = ("artifact", "load", "base identity", "scaling", "prompt", "generate")
-"""What a bare adapter is examined for."""
+"""What is examined of an adapter alone."""

@@ -31,6 +31,7 @@ class Suspect:
         remedy: what to do.
         case: the smallest input that shows it.
         standing: what the fault alone makes of the implementation: drift or broken.
+        check: id of the check that names the cause.
     """
 
     stage: str
@@ -39,6 +40,7 @@ class Suspect:
     remedy: str
     case: str = ""
     standing: Standing = Standing.BROKEN
+    check: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Verdict:
         results: of each planned check.
         answer_rate, accuracy: of its answers to fresh questions, counted by us; None where it gave none at all.
         coverage: for each stage of the target's kind, whether it was examined.
+        size: of the adapter that was saved, in words; empty where it was not measured.
     """
 
     path: str
@@ -87,6 +90,7 @@ class Verdict:
     answer_rate: float | None = None
     accuracy: float | None = None
     coverage: tuple[Coverage, ...] = ()
+    size: str = ""
 
     @property
     def shown(self) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from sft_ref.harness.folder import grade_adapter
 from sft_ref.harness.folder.files import DamagedError, read_header
 from sft_ref.harness.folder.patterns import is_harmless
 from sft_ref.harness.gather import gather
+from sft_ref.harness.sizes import SizeLimits
 from sft_ref.harness.submission.kinds import find_kind
 from sft_ref.harness.verdict import Standing, Verdict
 
@@ -296,3 +297,13 @@ def test_patterns_that_take_for_ever_are_not_matched(pattern: str, adapter: Path
 )
 def test_patterns_that_tools_write_are_matched(pattern: str) -> None:
     assert is_harmless(pattern)
+
+
+def test_sizes_bind_only_where_a_limit_is_given(adapter: Path, llama: Path, assert_sound: Sound) -> None:
+    verdict = assert_sound(adapter, llama)
+    assert "million parameters with the adapter" in verdict.size
+    for name in ("adapter", "bundle", "parameters"):
+        limited = grade(adapter, llama, sizes=SizeLimits(**{name: 1000}))
+        assert [each.check.id for each in limited.results if each.outcome is Outcome.FAIL] == ["ART-210"]
+        assert limited.shown == ("artifact", "load")
+    assert not grade(adapter, llama, sizes=SizeLimits(10**9, 10**9, 10**9)).suspects

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from sft_ref.errors import DataError
 from sft_ref.harness.check import Check, Level, Outcome, Result
-from sft_ref.harness.verdict import Standing, Suspect, Verdict
+from sft_ref.harness.stages import SUBMISSION_STAGES
+from sft_ref.harness.verdict import Coverage, Standing, Suspect, Verdict
 
 
 def result(id_: str, outcome: Outcome, seen: str = "", allowed: str = "", case: str = "") -> Result:
@@ -31,6 +32,8 @@ SOUND = Verdict(
     results=(result("LOD-001", Outcome.PASS),),
     answer_rate=0.98,
     accuracy=0.61,
+    coverage=tuple(Coverage(stage, shown=True) for stage in SUBMISSION_STAGES),
+    size="adapter 1.2 MB",
 )
 
 BROKEN = Verdict(
@@ -43,6 +46,7 @@ BROKEN = Verdict(
             evidence=("LOD-001: 210 of 211 tensors float16, allowed 0",),
             remedy="Give load() the dtype that train() used.",
             standing=Standing.DRIFT,
+            check="LOD-001",
         ),
         Suspect(
             stage="parse",
@@ -50,6 +54,7 @@ BROKEN = Verdict(
             evidence=("0 of 64 answers read by its parser, 63 of 64 by ours", "answers return: McNemar p = 1e-19"),
             remedy="Let the parser take the text up to </answer>, or leave <answer> to the model.",
             case="6000.0</answer> → nan",
+            check="PRS-001",
         ),
     ),
     cause="The prompt consumes <answer>, and the parser wants it; besides, the dtypes differ.",
@@ -64,6 +69,19 @@ BROKEN = Verdict(
     ),
     answer_rate=0.0,
     accuracy=0.0,
+    coverage=(Coverage("prompt", shown=True), Coverage("score", shown=False, reason="PRS-001 did not pass")),
+)
+
+NOT_SHOWN = replace(
+    SOUND,
+    path="carol",
+    standing=Standing.NOT_SHOWN,
+    coverage=(
+        Coverage("load", shown=True),
+        Coverage("scaling", shown=False, reason="no --data was given"),
+        Coverage("base identity", shown=False, reason="no --data was given"),
+        Coverage("prompt", shown=False, reason="no --prompt was given"),
+    ),
 )
 
 DRIFT = replace(SOUND, standing=Standing.DRIFT, suspects=BROKEN.suspects[:1], cause=BROKEN.suspects[0].cause)

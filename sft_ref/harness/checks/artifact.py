@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 
 from sft_ref.errors import BaseModelError
-from sft_ref.harness import sizes, tolerance
+from sft_ref.harness import tolerance
 from sft_ref.harness.check import Check, Level, check
 from sft_ref.harness.context import Context
 from sft_ref.harness.deltas import pairs, read_blueprint
-from sft_ref.harness.findings import Failure
+from sft_ref.harness.findings import Failure, Unavailable
 from sft_ref.models import find_base, fingerprint_base
 
 
@@ -151,24 +151,18 @@ def configuration_names_the_base(context: Context) -> None:
 
 @check(
     "ART-007",
-    "adapter, bundle and model stay within the budgets, on the model that they are meant for",
+    "Adapter, bundle and model keep within the limits of size that were given",
     why="what is too large cannot be handed in, and an adapter of that size often holds weights that nobody trained",
     remedy="lower the rank, store the adapter alone, and neither checkpoints nor the head beside it",
     after=("ART-001",),
     source="course rubric",
 )
-def sizes_are_within_budget(context: Context) -> None:
+def sizes_are_within_limits(context: Context) -> None:
     """Projects each tensor onto the model that the implementation stands for."""
-    implementation = context.implementation
-    named = getattr(implementation, "stands_for", implementation.base)
-    size = sizes.project(context.stored, implementation.base, named)
-    for what, found, allowed in (
-        ("bytes of adapter", size.adapter, sizes.ADAPTER_BYTES),
-        ("bytes in all", size.bundle, sizes.BUNDLE_BYTES),
-        ("parameters", size.parameters, sizes.PARAMETERS),
-    ):
-        if found > allowed:
-            raise Failure(f"{found:,} {what}", f"{allowed:,}", f"projected onto {named}")
+    if not context.limits:
+        raise Unavailable("no limit of size was given (--limit, --profile course)")
+    if found := context.size.excess(context.limits):
+        raise Failure(*found, f"projected onto {context.named_base}")
 
 
 CHECKS: tuple[Check, ...] = (
@@ -178,5 +172,5 @@ CHECKS: tuple[Check, ...] = (
     file_holds_what_was_trained,
     configuration_is_the_trained_one,
     configuration_names_the_base,
-    sizes_are_within_budget,
+    sizes_are_within_limits,
 )

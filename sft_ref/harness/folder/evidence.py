@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sft_ref.harness.sizes import UNLIMITED, Size, SizeLimits
+
 from .beside import Beside
 from .config import AdapterConfig
 from .differences import Difference
@@ -69,6 +71,8 @@ class Evidence:
         beside: a whole model in the same folder.
         record: of sft_ref, beside the adapter.
         loaded: what the adapter does; None where the folder is not such that it can be loaded.
+        size: of adapter, folder and model; None where the base was not looked at.
+        limits: of size.
         answers: what the rows of --data and the text of --prompt show; None without them.
     """
 
@@ -84,5 +88,7 @@ class Evidence:
     beside: Beside | None = None
     record: Record | None = None
     loaded: Loaded | None = None
+    size: Size | None = None
+    limits: SizeLimits = UNLIMITED
     answers: Any = None
     stage: str = ""

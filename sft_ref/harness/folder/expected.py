@@ -59,6 +59,7 @@ class Expected:
         rows: tokens that the embedding of the base holds by its configuration.
         grown: tokens that the embedding must hold before this adapter is loaded.
         dtype: of the base, as its configuration says it is stored.
+        parameters: numbers of the base.
         places: where low-rank matrices stand.
     """
 
@@ -68,6 +69,7 @@ class Expected:
     rows: int
     grown: int
     dtype: str
+    parameters: int
     places: tuple[Place, ...]
 
 
@@ -115,6 +117,7 @@ def find_expected(base: Path, config: AdapterConfig, headers: Mapping[str, Heade
         for key, tensor in model.named_parameters(remove_duplicate=False)
         for name in {key, key.rpartition(".")[0]}
     }
+    parameters = sum(tensor.numel() for tensor in model.parameters())
     peft_model = put_adapter(model, config)
     required = _shapes(peft_model)
     optional = {
@@ -122,7 +125,7 @@ def find_expected(base: Path, config: AdapterConfig, headers: Mapping[str, Heade
         for name, tensor in peft_model.state_dict().items()
         if name not in required and not _OF_ADAPTER.search(name)
     }
-    return Expected(required, optional, modules, rows, grown, dtype, _places(peft_model))
+    return Expected(required, optional, modules, rows, grown, dtype, parameters, _places(peft_model))
 
 
 def rows_of(config: AdapterConfig, headers: Mapping[str, Header], rows: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -12,7 +11,9 @@ from typing import Any
 from sft_ref.errors import SubmissionError
 from sft_ref.harness.check import Check, Outcome, Result
 from sft_ref.harness.diagnosis import cause_of, cleared_of, coverage_of, notes_of, standing_of, suspects_of
+from sft_ref.harness.repeat import repeat_command
 from sft_ref.harness.runner import plan, run
+from sft_ref.harness.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.stages import ADAPTER_STAGES
 from sft_ref.harness.verdict import Coverage, Verdict
 from sft_ref.models import find_base
@@ -35,6 +36,7 @@ def grade_adapter(
     prompt: str | None,
     data: Path | None = None,
     only: Sequence[str] = (),
+    sizes: SizeLimits = UNLIMITED,
     report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
     """The verdict on an adapter folder.
@@ -46,7 +48,8 @@ def grade_adapter(
         prompt: how its texts are written, with ``{question}`` and ``{answer}`` in it; None where that is not known.
         data: rows of questions and answers; None where there are none.
         only: ids of checks, and none else.
-        report: told the id and outcome of each check as it ends.
+        sizes: limits of size; they bind only where they are given.
+        report: called with the id and outcome of each check as it ends.
 
     Raises:
         SubmissionError: the prompt lacks question or answer, or neither --base nor the configuration names a base.
@@ -59,8 +62,8 @@ def grade_adapter(
             f"--prompt {prompt!r}: write {{question}} and then {{answer}} where they stand in its texts"
         )
     began = time.perf_counter()
-    chosen = choose_checks(only)
-    planned = [each for each in plan(CHECKS, claims_contract=True) if each in chosen]
+    choose_checks(only)  # refuses unknown ids
+    planned = plan(CHECKS, claims_contract=True, only=only)
     notes = list(_notes_on_names(folder))
     try:
         table = read_table(folder)
@@ -79,8 +82,8 @@ def grade_adapter(
     elif not named:
         raise SubmissionError(f"{folder.name}: its configuration names no base; give --base")
     else:
-        evidence = record(folder, table, find_base(named))
-    again = f"sft-ref grade {shlex.quote(called)} --only ".replace("{", "{{").replace("}", "}}") + "{}"
+        evidence = record(folder, table, find_base(named), limits=sizes)
+    again = repeat_command(called, {"base": base, "prompt": prompt, "data": data})
     results = []
     for result in run(planned, evidence, repeat=again):
         results.append(result)
@@ -88,7 +91,8 @@ def grade_adapter(
     notes += _notes_on(evidence, named)
     given = {"prompt": prompt, "data": data}
     coverage = tuple(_name_option(each, results, given) for each in coverage_of(results, ADAPTER_STAGES))
-    return _conclude(called, results, coverage, notes, began)
+    verdict = _conclude(called, results, coverage, notes, began)
+    return replace(verdict, size=str(evidence.size) if evidence.size else "")
 
 
 def _conclude(

@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 
 from sft_ref.harness import tolerance
+from sft_ref.harness.sizes import UNLIMITED, Size, SizeLimits
 
 from .beside import compare_beside
 from .config import AdapterConfig, ConfigError, read_config
@@ -29,20 +30,28 @@ Examine = Callable[[Any, Any], Any]
 """What looks at the answers of the loaded model: given the PeftModel and its tokenizer, gives evidence."""
 
 
-def record(folder: Path, table: Mapping[str, Any], base: Path, *, examine: Examine | None = None) -> Evidence:
+def record(
+    folder: Path,
+    table: Mapping[str, Any],
+    base: Path,
+    *,
+    limits: SizeLimits = UNLIMITED,
+    examine: Examine | None = None,
+) -> Evidence:
     """All that is to be known of an adapter folder.
 
     Args:
         folder: of the adapter; not changed.
         table: its configuration.
         base: folder of its base.
+        limits: of size.
         examine: looks at the answers of the loaded model; None where there is nothing to ask.
 
     Raises:
         SubmissionError: a file is a link that leads out of the folder.
         BaseModelError: the base cannot be loaded.
     """
-    evidence = Evidence(find_files(folder), named_adapters(folder))
+    evidence = Evidence(find_files(folder), named_adapters(folder), limits=limits)
     try:
         evidence.config = config = read_config(table)
     except ConfigError as error:
@@ -50,6 +59,7 @@ def record(folder: Path, table: Mapping[str, Any], base: Path, *, examine: Exami
         return evidence
     try:
         evidence.expected = find_expected(base, config, evidence.files.headers)
+        evidence.size = _measure_size(evidence.files, evidence.expected)
     except RefusedError as error:
         evidence.refusal = str(error)
     tensors = _look_at_tensors(evidence, base, config)
@@ -111,6 +121,12 @@ def _differences(expected: Expected, files: Files, base: Path, config: AdapterCo
             return found
         return found if converted else ()
     return found
+
+
+def _measure_size(files: Files, expected: Expected) -> Size:
+    bundle = sum(path.stat().st_size for path in files.folder.rglob("*") if path.is_file())
+    numbers = sum(math.prod(header.shape) for header in files.headers.values())
+    return Size(sum(path.stat().st_size for path in files.weights), bundle, expected.parameters + numbers)
 
 
 def _are_finite(evidence: Evidence) -> bool:

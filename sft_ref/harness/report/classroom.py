@@ -24,7 +24,7 @@ _NAMED = 3
 def word_of(grade: Grade) -> str:
     """What came of it, in one or two words."""
     if isinstance(grade, Ungraded):
-        return "harness error" if grade.code == HARNESS_ERROR else "bad input"
+        return "not graded" if grade.code == HARNESS_ERROR else "bad input"
     return str(grade.standing)
 
 
@@ -49,7 +49,7 @@ def show_row(grade: Grade, console: Console, *, kept: bool = False) -> None:
 def show_class(grades: Sequence[Grade], console: Console) -> None:
     """How many of each verdict, and the causes, the most frequent first."""
     counts = Counter(word_of(grade) for grade in grades)
-    words = [*(str(each) for each in Standing), "bad input", "harness error"]
+    words = [*(str(each) for each in Standing), "bad input", "not graded"]
     named = ", ".join(f"{counts[word]} {word}" for word in words if counts[word])
     console.print(Text(f"{len(grades)} submissions: {named}", "bold"), highlight=False)
     causes = count_causes(grades)
@@ -59,13 +59,16 @@ def show_class(grades: Sequence[Grade], console: Console) -> None:
     table = Table(box=SIMPLE_HEAD, show_edge=False)
     table.add_column("found in", justify="right", no_wrap=True)
     table.add_column("stage", no_wrap=True)
-    table.add_column("cause", overflow="fold")
+    table.add_column("check", no_wrap=True)
+    table.add_column("cause, in the first of them", overflow="fold")
     table.add_column("submissions", overflow="fold")
     for cause in causes:
         names = ", ".join(harmless(path) for path in cause.paths[:_NAMED])
         rest = len(cause.paths) - _NAMED
         names += f" and {rest} more" if rest > 0 else ""
-        table.add_row(str(len(cause.paths)), Text(cause.stage), Text(harmless(cause.cause)), Text(names))
+        table.add_row(
+            str(len(cause.paths)), Text(cause.stage), Text(cause.check), Text(harmless(cause.cause)), Text(names)
+        )
     console.print(table, width=min(console.width, WIDTH), highlight=False)
 
 

@@ -12,13 +12,14 @@ from typing import Any
 
 from sft_ref.harness.check import Check, Level, Outcome, Result
 from sft_ref.harness.graded import Grade, Ungraded
-from sft_ref.harness.verdict import Standing, Suspect, Verdict
+from sft_ref.harness.verdict import Coverage, Standing, Suspect, Verdict
 
 from .plain import harmless
 from .whole import write_whole
 
 COLUMNS = (
-    "path", "verdict", "stages", "cause", "remedy", "answer_rate", "accuracy", "sandboxed", "seconds", "notes", "error"
+    "path", "verdict", "examined", "stages", "cause", "remedy", "answer_rate", "accuracy", "size", "sandboxed",
+    "seconds", "notes", "error",
 )  # fmt: skip
 """Of the CSV file."""
 
@@ -33,6 +34,11 @@ def as_json(grade: Grade) -> dict[str, Any]:
         "stages": list(grade.stages),
         "cause": _text(grade.cause),
         "remedy": _text(grade.remedy),
+        "coverage": [
+            {"stage": each.stage, "shown": each.shown, "reason": _text(each.reason)} for each in grade.coverage
+        ],
+        "examined": _text(grade.examined),
+        "size": _text(grade.size),
         "cleared": {_text(stage): _text(measured) for stage, measured in grade.cleared.items()},
         "evidence": [_text(line) for suspect in grade.suspects for line in suspect.evidence],
         "suspects": [_suspect_as_json(suspect) for suspect in grade.suspects],
@@ -53,6 +59,7 @@ def _suspect_as_json(suspect: Suspect) -> dict[str, Any]:
         "case": _text(suspect.case),
         "remedy": _text(suspect.remedy),
         "standing": str(suspect.standing),
+        "check": suspect.check,
     }
 
 
@@ -102,12 +109,16 @@ def from_json(row: Mapping[str, Any]) -> Grade:
         results=tuple(_result_from_json(each) for each in row["checks"]),
         answer_rate=row["answer_rate"],
         accuracy=row["accuracy"],
+        coverage=tuple(Coverage(each["stage"], each["shown"], each["reason"]) for each in row["coverage"]),
+        size=row["size"],
     )
 
 
 def _suspect_from_json(row: Mapping[str, Any]) -> Suspect:
     standing = Standing(row["standing"])
-    return Suspect(row["stage"], row["cause"], tuple(row["evidence"]), row["remedy"], row["case"], standing)
+    return Suspect(
+        row["stage"], row["cause"], tuple(row["evidence"]), row["remedy"], row["case"], standing, row["check"]
+    )
 
 
 def _result_from_json(row: Mapping[str, Any]) -> Result:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from sft_ref.harness.check import Outcome
+from sft_ref.harness.check import Outcome, Result
 from sft_ref.harness.graded import BAD_INPUT, Grade, Ungraded
 from sft_ref.harness.verdict import Standing, Suspect, Verdict
 
@@ -22,8 +22,6 @@ from .whole import write_whole
 _EARNS = {
     Outcome.PASS: "It passes.",
     Outcome.ADVICE: "It passes, with advice.",
-    Outcome.SKIPPED: "It could not be tried on this machine, which is not held against the submission.",
-    Outcome.ERROR: "The check itself broke, which is not held against the submission.",
 }
 
 
@@ -74,7 +72,7 @@ def _tests(verdict: Verdict, rubric: Rubric) -> Iterator[dict[str, Any]]:
         yield _test("verdict", score, most, f"{verdict.standing}. {harmless(verdict.cause)}".strip(), passed=passed)
     for stage, points in rubric.stages.items():
         suspects = [suspect for suspect in verdict.suspects if suspect.stage == stage]
-        earned = not suspects and (stage in verdict.cleared or verdict.standing is not Standing.BROKEN)
+        earned = not suspects and stage in (verdict.cleared if verdict.standing is Standing.BROKEN else verdict.shown)
         text = "\n\n".join(map(_words, suspects)) or _acquittal(verdict, stage)
         yield _test(f"stage: {stage}", points * earned, points, text, passed=earned)
     results = {result.check.id: result for result in verdict.results}
@@ -84,8 +82,15 @@ def _tests(verdict: Verdict, rubric: Rubric) -> Iterator[dict[str, Any]]:
             continue
         result = results[name]
         earned = result.outcome in _EARNS
-        text = _EARNS.get(result.outcome, f"{result.outcome}: saw {harmless(result.seen)}; {result.check.remedy}")
+        text = _EARNS.get(result.outcome, _loss(result))
         yield _test(f"{name}: {result.check.statement}", points * earned, points, text, passed=earned)
+
+
+def _loss(result: Result) -> str:
+    """Why a check earns nothing."""
+    if result.outcome is Outcome.FAIL:
+        return f"{result.outcome}: saw {harmless(result.seen)}; {result.check.remedy}"
+    return f"{result.outcome}: {harmless(result.seen)}; there are no points for what was not shown"
 
 
 def _words(suspect: Suspect) -> str:
@@ -100,7 +105,10 @@ def _acquittal(verdict: Verdict, stage: str) -> str:
         return f"cleared: {harmless(verdict.cleared[stage])}"
     if verdict.standing is Standing.BROKEN:
         return "Neither accused nor cleared: what is broken elsewhere hides it. Mend that first."
-    return "Nothing was found at fault."
+    if stage in verdict.shown:
+        return "Nothing was found at fault."
+    reasons = [each.reason for each in verdict.coverage if each.stage == stage]
+    return f"Not examined: {harmless(reasons[0])}." if reasons else "Not examined for this kind of target."
 
 
 def _test(name: str, score: float, most: float, output: str, *, passed: bool) -> dict[str, Any]:

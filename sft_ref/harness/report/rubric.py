@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from sft_ref.errors import SftRefError
-from sft_ref.harness.stages import CODE_STAGES
+from sft_ref.harness.sizes import read_limits
+from sft_ref.harness.stages import STAGES
 from sft_ref.harness.verdict import Standing
 
 DEFAULT = Path(__file__).with_name("rubric.toml")
@@ -27,12 +28,14 @@ class Rubric:
         stages: stage -> points where it is not at fault.
         checks: id -> points where it passes.
         visibility: when students see the results, in Gradescope's words.
+        limits: of size, as `--limit` takes them.
     """
 
     verdict: Mapping[str, float]
     stages: Mapping[str, float]
     checks: Mapping[str, float]
     visibility: str
+    limits: tuple[str, ...] = ()
 
     @property
     def total(self) -> float:
@@ -52,14 +55,15 @@ def read_rubric(path: Path = DEFAULT) -> Rubric:
         raise SftRefError(
             f"{path}: cannot be read as TOML ({error}); `sft-ref grade --help` names an example"
         ) from error
-    known = {"total", "visibility", "verdict", "stages", "checks"}
+    known = {"total", "visibility", "verdict", "stages", "checks", "limits"}
     if unknown := table.keys() - known:
         raise SftRefError(f"{path}: {min(unknown)} is no part of a rubric; give {', '.join(sorted(known))}")
     rubric = Rubric(
         verdict=_points(path, table, "verdict", {str(each) for each in Standing}),
-        stages=_points(path, table, "stages", set(CODE_STAGES)),
+        stages=_points(path, table, "stages", set(STAGES.values())),
         checks=_points(path, table, "checks", _check_ids(table)),
         visibility=table.get("visibility", VISIBILITIES[0]),
+        limits=_limits(path, table.get("limits", {})),
     )
     if rubric.visibility not in VISIBILITIES:
         raise SftRefError(f"{path}: visibility is {rubric.visibility!r}; give one of {', '.join(VISIBILITIES)}")
@@ -69,6 +73,18 @@ def read_rubric(path: Path = DEFAULT) -> Rubric:
             f"{path}: total is {total:g}, but the parts add up to {rubric.total:g}; make them agree, above 0"
         )
     return rubric
+
+
+def _limits(path: Path, table: object) -> tuple[str, ...]:
+    """The limits of size, each as `--limit` takes it."""
+    if not isinstance(table, dict):
+        raise SftRefError(f'{path}: limits is {table!r}; give a table such as adapter = "20MB"')
+    words = tuple(f"{name}={size}" for name, size in table.items())
+    try:
+        read_limits(words)
+    except SftRefError as error:
+        raise SftRefError(f"{path}: [limits] cannot be read ({error})") from error
+    return words
 
 
 def _check_ids(table: Mapping[str, Any]) -> set[str]:

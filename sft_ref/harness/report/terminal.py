@@ -27,8 +27,9 @@ WIDTH = 100
 """Columns of a report at most: longer lines are hard to read."""
 
 _MEANING = {
-    Standing.SOUND: "Nothing was found at fault.",
-    Standing.DRIFT: "It departs from a contract; its answers survive.",
+    Standing.SOUND: "Every stage was examined, and nothing was found at fault.",
+    Standing.NOT_SHOWN: "Nothing was found at fault, but not every stage was examined.",
+    Standing.DRIFT: "It departs from a contract. Nothing was found that loses answers.",
     Standing.BROKEN: "Answers are lost, worse than they should be, misreported, or not the model's own.",
 }
 _TITLES = {
@@ -37,6 +38,7 @@ _TITLES = {
 }
 COLORS: dict[Standing | Outcome, str] = {
     Standing.SOUND: "green",
+    Standing.NOT_SHOWN: "cyan",
     Standing.DRIFT: "yellow",
     Standing.BROKEN: "red",
     Outcome.PASS: "green",
@@ -87,7 +89,7 @@ def show_grade(grade: Grade, console: Console) -> None:
         return
     lines = [Text(harmless(grade.path), "bold"), Text(harmless(grade.reason))]
     if grade.code == HARNESS_ERROR:
-        lines.append(Text("The harness broke here; this says nothing of the submission."))
+        lines.append(Text("It could not be graded; this says nothing of the submission."))
     _print(console, _box("NOT GRADED", "magenta", lines))
 
 
@@ -132,12 +134,16 @@ def _box(word: str, color: str, lines: Iterable[Text]) -> Panel:
 def _summary(verdict: Verdict) -> Iterator[Text]:
     yield Text(harmless(verdict.path), "bold")
     yield Text(_MEANING[verdict.standing])
+    if verdict.examined:
+        yield Text(harmless(verdict.examined))
     if verdict.stages:
         yield Text.assemble("At fault: ", (", ".join(verdict.stages), "bold"))
     if verdict.cause:
         yield Text(harmless(verdict.cause))
     if figures := figures_of(verdict):
         yield Text(figures)
+    if verdict.size:
+        yield Text(harmless(verdict.size))
     yield Text(f"graded in {verdict.seconds:.0f} s", "dim")
 
 

@@ -43,13 +43,21 @@ class Captured:
         unseen: what lies beside as its validation data.
         questions: fresh ones, with their answers, that lie nowhere.
         seed: of what is invented.
+        limits: of size; none unless somebody sets them.
     """
 
     def __init__(
-        self, workplace: Workplace, rows: Sequence[Row], unseen: Sequence[Row], questions: Sequence[Row], seed: int
+        self,
+        workplace: Workplace,
+        rows: Sequence[Row],
+        unseen: Sequence[Row],
+        questions: Sequence[Row],
+        seed: int,
+        *,
+        limits: sizes.SizeLimits = sizes.UNLIMITED,
     ) -> None:
         self.workplace, self.rows, self.unseen, self.questions = workplace, rows, unseen, questions
-        self.seed = seed
+        self.seed, self.limits = seed, limits
         self.stage = ""
         """Of the check that is running; the runner sets it."""
         self.left: dict[Path, str] = {}

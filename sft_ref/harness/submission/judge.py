@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import re
-import shlex
 import shutil
 import sys
 import tempfile
@@ -19,14 +19,19 @@ from sft_ref.errors import SubmissionError
 from sft_ref.harness import hub, sandbox
 from sft_ref.harness.check import Outcome, Result
 from sft_ref.harness.diagnosis import cause_of, cleared_of, coverage_of, notes_of, standing_of, suspects_of
+from sft_ref.harness.findings import Blocked, Unavailable
 from sft_ref.harness.registry import choose_checks
+from sft_ref.harness.repeat import repeat_command
 from sft_ref.harness.runner import plan, run
 from sft_ref.harness.sandbox import Limits
+from sft_ref.harness.sizes import UNLIMITED, SizeLimits
+from sft_ref.harness.user_paths import SCRATCH, errors_with_user_paths, show_user_paths
 from sft_ref.harness.verdict import Standing, Verdict
 from sft_ref.models import find_base
 
 from .answering import is_better, right
 from .checks import CHECKS
+from .checks.artifact import size_of
 from .evidence import Evidence
 from .layout import find_layout
 from .measures import measure
@@ -54,6 +59,7 @@ def grade_submission(
     seed: int | None = None,
     only: Sequence[str] = (),
     limits: Limits = LIMITS,
+    sizes: SizeLimits = UNLIMITED,
     report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
     """Runs a submission where it can do no harm, and says what is to be said of it.
@@ -66,38 +72,53 @@ def grade_submission(
         seed: of the questions that it is asked; drawn anew where none is given.
         only: ids of checks, and none else.
         limits: of each of its processes.
+        sizes: limits of size; they bind only where they are given.
         report: told the id and outcome of each check as it ends.
 
     Raises:
         SubmissionError: there is nothing that can be graded.
     """
     began = time.perf_counter()
-    chosen = choose_checks(only)
+    choose_checks(only)  # refuses unknown ids
     drawn = random.SystemRandom().randrange(10**6) if seed is None else seed
+    planned = plan(CHECKS, claims_contract=True, only=only)
     model = find_base(base).resolve()
-    with tempfile.TemporaryDirectory(prefix="sft_ref_") as name:
-        folder = Path(name).resolve()
-        (folder / "work" / "code").mkdir(parents=True)
-        code = _unpack(path, folder / "work" / "code" / "homework")
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sft_ref_"))).resolve()
+        code = folder / "work" / "code" / "homework"
+        names = {code: called, folder: SCRATCH}
+        stack.enter_context(errors_with_user_paths(names))
+        code.parent.mkdir(parents=True)
+        _unpack(path, code)
         layout = find_layout(code)
         cache = folder / "hub"
         hub.make_hub(cache, model, hub.ids_in(code))
         workplace = Workplace(folder / "work", layout, model, cache, python, limits)
         rows, unseen, questions = draw(drawn)
         shipped = workplace.furnish(rows, unseen)
-        evidence = Evidence(workplace, rows, unseen, questions, drawn)
+        evidence = Evidence(workplace, rows, unseen, questions, drawn, limits=sizes)
         _look_at_start(evidence.training, python)
         results = []
-        repeat = f"sft-ref grade {shlex.quote(called)} --seed {drawn}".replace("{", "{{").replace("}", "}}")
-        planned = [each for each in plan(CHECKS, claims_contract=True) if each in chosen]
-        for result in run(planned, evidence, repeat=f"{repeat} --only {{}}"):
+        options = {
+            "base": None if base == "toy" else base,
+            "python": None if python == sys.executable else python,
+            "seed": drawn,
+        }
+        for result in run(planned, evidence, repeat=repeat_command(called, options)):
             report(f"{result.check.id} {result.outcome}")
             results.append(result)
-        verdict = conclude(called, results, evidence)
+        verdict = show_user_paths(replace(conclude(called, results, evidence), size=_measured(evidence)), names)
         if shipped:
             note = "the adapter that came with it fits another model; it was put aside, and one trained here"
             verdict = replace(verdict, notes=(*verdict.notes, note))
     return replace(verdict, seconds=time.perf_counter() - began)
+
+
+def _measured(evidence: Evidence) -> str:
+    try:
+        return f"{size_of(evidence)}, projected onto {evidence.named_base}"
+    except (Unavailable, Blocked):
+        return ""
 
 
 def _look_at_start(training: Told, python: str) -> None:
@@ -117,12 +138,12 @@ def _look_at_start(training: Told, python: str) -> None:
         raise RuntimeError(f"the agent broke: {crash['type']}: {crash['message']}\n{crash['trace']}")
 
 
-def _unpack(path: Path, into: Path) -> Path:
+def _unpack(path: Path, into: Path) -> None:
     if path.suffix != ".py":
-        return unpack(path, into)
+        unpack(path, into)
+        return
     into.mkdir()
     shutil.copy(path, into)
-    return into
 
 
 def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdict:

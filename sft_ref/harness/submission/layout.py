@@ -51,7 +51,7 @@ def find_layout(folder: Path) -> Layout:
         return Layout(package.parent, _course_modules(package), package)
     if not general:
         raise SubmissionError(
-            f"{folder.name}: no folder with {' and '.join(COURSE)}, and no module with {', '.join(GENERAL)}; "
+            f"{folder}: no folder with {' and '.join(COURSE)}, and no module with {', '.join(GENERAL)}; "
             "give the folder that holds one"
         )
     module = _only(general, folder)
@@ -80,7 +80,7 @@ def _only(found: list[Path], folder: Path) -> Path:
     shallowest = [each for each in found if len(each.parts) == len(found[0].parts)]
     if len(shallowest) > 1:
         places = " and ".join(str(each.relative_to(folder)) for each in shallowest[:2])
-        raise SubmissionError(f"{folder.name}: stages in {places}; give one of them")
+        raise SubmissionError(f"{folder}: stages in {places}; give one of them")
     return found[0]
 
 

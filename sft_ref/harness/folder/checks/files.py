@@ -154,6 +154,23 @@ def record_agrees(evidence: Evidence) -> None:
         raise Failure("; ".join(evidence.record.contradictions), "as the record says", "sft_ref_record.json")
 
 
+@check(
+    "ART-210",
+    "adapter, folder and model keep within the limits of size that were given",
+    why="Who sets a limit has no room for more.",
+    remedy="Train with a smaller rank or on fewer modules, or leave files out that nobody loads.",
+    after=("ART-204",),
+)
+def sizes_are_within_limits(evidence: Evidence) -> None:
+    """ART-210: by bytes and parameters; only limits that are given bind."""
+    if not evidence.limits:
+        raise Unavailable("no limit of size was given (--limit, --profile course)")
+    if evidence.size is None:
+        raise Unavailable("the size is not known without the base")
+    if found := evidence.size.excess(evidence.limits):
+        raise Failure(*found, evidence.files.folder.name)
+
+
 def check_readable(evidence: Evidence) -> None:
     """Raises `Unavailable` where there are no tensors that can be read."""
     if not evidence.files.weights and evidence.files.has_pickle:
@@ -170,4 +187,5 @@ CHECKS: tuple[Check, ...] = (
     nothing_is_merged_beside,
     no_model_lies_beside,
     record_agrees,
+    sizes_are_within_limits,
 )

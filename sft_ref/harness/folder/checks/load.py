@@ -10,7 +10,7 @@ from sft_ref.harness.folder.evidence import Evidence, Loaded
 from . import files, keys, values
 
 _WHOLE = tuple(each.id for each in (*files.CHECKS, *keys.CHECKS, *values.CHECKS) if each.level is Level.UNIVERSAL)
-_APART_FROM = frozenset({"ART-207", "ART-209"})
+_APART_FROM = frozenset({"ART-207", "ART-209", "ART-210"})
 """Checks without which loading can be looked at all the same, or that may have nothing to look at."""
 
 

@@ -87,27 +87,23 @@ def saved_tensors_are_the_trained(evidence: Evidence) -> None:
 
 @check(
     "ART-103",
-    "the adapter keeps within the budget on the model that it is meant for",
+    "The adapter keeps within the limits of size that were given",
     why="A head or embedding that is saved in full makes a LoRA adapter as large as a model.",
     remedy="Lower the rank, adapt fewer layers, and save no embeddings or head (modules_to_save).",
     after=("ART-101",),
     source="the course's rubric",
 )
-def adapter_keeps_within_its_budget(evidence: Evidence) -> None:
+def adapter_keeps_within_limits(evidence: Evidence) -> None:
     """ART-103: projected from the toy onto the named model; of an adapter that is not peft's, against the base."""
+    if evidence.limits.adapter is None and evidence.limits.bundle is None:
+        raise Unavailable("no limit of size was given (--limit, --profile course)")
     output, base = evidence.workplace.layout.output, evidence.workplace.base / "model.safetensors"
     whole = sum(path.stat().st_size for path in output.rglob("*") if path.suffix in _TENSORS and path.is_file())
     if evidence.is_of_own_form and whole >= base.stat().st_size:
         seen = f"{whole / 1e6:.1f} MB of tensors, where the base itself has {base.stat().st_size / 1e6:.1f}"
         raise Failure(seen, "an adapter", name_place(evidence, output))
-    copy = _weighed(evidence)
-    named = evidence.named_base
-    if named is None:
-        raise Unavailable("the model that it names is of no known size")
-    size = sizes.project(copy, str(evidence.workplace.base), named)
-    if size.adapter > sizes.ADAPTER_BYTES:
-        seen = f"{size.adapter / 1e6:.1f} MB on {named}"
-        raise Failure(seen, f"{sizes.ADAPTER_BYTES / 1e6:.0f} MB", _largest(copy))
+    if found := size_of(evidence).excess(evidence.limits, "adapter", "bundle"):
+        raise Failure(f"{found[0]} on {evidence.named_base}", found[1], _largest(_weighed(evidence)))
 
 
 @check(
@@ -135,24 +131,30 @@ def adapter_is_no_pickle(evidence: Evidence) -> None:
 
 @check(
     "ART-105",
-    "the model with its adapter keeps within the budget of parameters",
+    "The model with its adapter keeps within the limit of parameters that was given",
     level=Level.CONTRACT,
     why="A larger model than the task allows is another task.",
     remedy="Fine-tune a smaller variant.",
     after=("ART-101",),
     source="the course's rubric",
 )
-def model_keeps_within_its_budget(evidence: Evidence) -> str | None:
-    """ART-105: the named model's parameters, and the adapter's. Advice: who grades by size has a rubric for it."""
-    named = evidence.named_base
-    if named is None:
+def model_keeps_within_its_limit(evidence: Evidence) -> None:
+    """ART-105: the named model's parameters, and the adapter's."""
+    if evidence.limits.parameters is None:
+        raise Unavailable("no limit of parameters was given (--limit, --profile course)")
+    if found := size_of(evidence).excess(evidence.limits, "parameters"):
+        raise Failure(*found, f"{evidence.named_base} and its adapter")
+
+
+def size_of(evidence: Evidence) -> sizes.Size:
+    """The size of what was saved, projected onto the model that the submission names.
+
+    Raises:
+        Unavailable: that model's size is not known, or nothing was saved in peft's form.
+    """
+    if evidence.named_base is None:
         raise Unavailable("the model that it names is of no known size")
-    size = sizes.project(_weighed(evidence), str(evidence.workplace.base), named)
-    if size.parameters > sizes.PARAMETERS:
-        return (
-            f"{size.parameters / 1e6:.0f} million parameters of {named}, allowed {sizes.PARAMETERS / 1e6:.0f} million"
-        )
-    return None
+    return sizes.project(_weighed(evidence), str(evidence.workplace.base), evidence.named_base)
 
 
 def saved_place(evidence: Evidence) -> Path:
@@ -185,7 +187,7 @@ def _largest(folder: Path) -> str:
 CHECKS: tuple[Check, ...] = (
     adapter_lies_where_it_is_loaded,
     saved_tensors_are_the_trained,
-    adapter_keeps_within_its_budget,
+    adapter_keeps_within_limits,
     adapter_is_no_pickle,
-    model_keeps_within_its_budget,
+    model_keeps_within_its_limit,
 )

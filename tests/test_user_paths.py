@@ -1,0 +1,52 @@
+"""Messages name the user's paths, never those of a scratch folder; and the command to repeat is the user's own."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+sys.path.append(str(Path(__file__).parent / "helpers"))
+from graders import BROKEN
+
+from sft_ref.harness.repeat import repeat_command
+from sft_ref.harness.report.files import as_json, to_text
+from sft_ref.harness.user_paths import show_user_paths
+from sft_ref.harness.verdict import Coverage
+
+SCRATCH = Path("/scratch/xyz/work")
+NAMES = {SCRATCH / "code": "alice.zip", SCRATCH: "(scratch folder)"}
+
+
+def test_every_text_of_a_verdict_names_the_users_path() -> None:
+    text = f"cannot read {SCRATCH}/code/sft.py, nor {SCRATCH}/saved/0"
+    [*_, suspect] = BROKEN.suspects
+    found = replace(
+        BROKEN,
+        cause=text,
+        notes=(text,),
+        cleared={"load": text},
+        coverage=(Coverage("score", shown=False, reason=text),),
+        suspects=(replace(suspect, cause=text, evidence=(text,), case=text),),
+        results=tuple(replace(each, seen=text, allowed=text, case=text, repeat=text) for each in BROKEN.results),
+    )
+    shown = show_user_paths(found, NAMES)
+    assert str(SCRATCH) not in to_text(as_json(shown))
+    assert shown.cause == "cannot read alice.zip/sft.py, nor (scratch folder)/saved/0"
+    assert shown.standing is BROKEN.standing
+
+
+def test_a_verdict_without_scratch_paths_stays_as_it_is() -> None:
+    assert show_user_paths(BROKEN, NAMES) == BROKEN
+
+
+@given(
+    st.text(min_size=1).filter(lambda text: "\0" not in text), st.text(min_size=1).filter(lambda text: "\0" not in text)
+)
+def test_the_command_to_repeat_survives_a_shell(target: str, prompt: str) -> None:
+    command = repeat_command(target, {"base": "toy", "prompt": prompt, "seed": 3, "data": None, "only": ()})
+    assert shlex.split(command) == ["sft-ref", "grade", target, "--base", "toy", "--prompt", prompt, "--seed", "3"]

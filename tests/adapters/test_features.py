@@ -244,7 +244,7 @@ def write_tokenizer(folder: Path, tokens: int) -> None:
     PreTrainedTokenizerFast(
         tokenizer_object=plain,
         **{f"{name}_token": f"t{at}" for at, name in enumerate(("pad", "bos", "eos"))},
-        chat_template="own",
+        chat_template=f"{tokens} words",
     ).save_pretrained(folder)
 
 
@@ -253,17 +253,20 @@ def test_the_adapters_own_tokenizer_comes_before_the_base_s(
 ) -> None:
     base = Path(shutil.copytree(llama, tmp_path / "base"))
     write_tokenizer(base, 90)
-    seen: list[tuple[int, str]] = []
+    seen: list[tuple[int, str | None]] = []
     table = json.loads((adapter / families.CONFIG).read_text())
 
-    def examine(model: Any, tokenizer: Any) -> None:
-        seen.append((len(tokenizer), tokenizer.chat_template))
+    def examine(model: Any, tokenizer: Any, template: str | None) -> None:
+        seen.append((len(tokenizer), template))
 
+    recorder.record(adapter, table, base, examine=examine)
+    (adapter / "chat_template.jinja").write_text("beside")
     recorder.record(adapter, table, base, examine=examine)
     write_tokenizer(adapter, 96)
     recorder.record(adapter, table, base, examine=examine)
-    assert [each[0] for each in seen] == [90, 96]
-    assert seen[1][1] == "own"
+    (adapter / "chat_template.jinja").unlink()
+    recorder.record(adapter, table, base, examine=examine)
+    assert seen == [(90, "90 words"), (90, "beside"), (96, "96 words"), (96, "90 words")]
     assert any("its own tokenizer" in note for note in assert_sound(adapter, base).notes)
 
 

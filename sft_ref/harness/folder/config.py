@@ -167,7 +167,8 @@ def read_config(table: Mapping[str, Any]) -> AdapterConfig:
 
     if table.get("peft_type") is None:
         raise ConfigError("no peft_type")
-    given = {key: table[key] for key in _RULES if table.get(key) is not None}
+    known = {each.name for each in fields(LoraConfig)}
+    given = {key: table[key] for key in _RULES if key in known and table.get(key) is not None}
     for key, value in given.items():
         test, due = _RULES[key]
         if not test(value):
@@ -184,7 +185,7 @@ def read_config(table: Mapping[str, Any]) -> AdapterConfig:
         use_rslora=given.get("use_rslora", False),
         use_dora=given.get("use_dora", False),
         options=given,
-        ignored=tuple(sorted(table.keys() - {each.name for each in fields(LoraConfig)} - _OF_TRAINING)),
+        ignored=tuple(sorted(table.keys() - known - _OF_TRAINING)),
         changes_base="" if isinstance(start, bool | None) or start in _PLAIN_STARTS else str(start)[:80],
     )
 

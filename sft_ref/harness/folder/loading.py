@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sft_ref.errors import BaseModelError
 from sft_ref.models import load_model
 from sft_ref.precision import POLICIES
 
@@ -59,9 +60,14 @@ def load_base(folder: Path, rows: int) -> Any:  # noqa: ANN401
     """A base in fp32, in evaluation mode, with so many rows in its embedding.
 
     Raises:
-        BaseModelError: the folder holds no causal language model in safetensors.
+        BaseModelError: the folder holds no causal language model in safetensors, or needs what is not installed.
     """
-    model: Any = load_model(folder, POLICIES["fp32"])
+    try:
+        model: Any = load_model(folder, POLICIES["fp32"])
+    except ImportError as error:  # of what a quantised base needs
+        raise BaseModelError(
+            f"base {folder}: cannot be loaded here ({error}); give one that is not quantised"
+        ) from error
     if model.get_input_embeddings().weight.shape[0] != rows:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -26,8 +26,8 @@ from .recorded import compare_record
 from .tokenizers import find_tokenizer
 from .weights import UnknownLayerError, put_due
 
-Examine = Callable[[Any, Any], Any]
-"""What looks at the answers of the loaded model: given the PeftModel and its tokenizer, gives evidence."""
+Examine = Callable[[Any, Any, str | None], Any]
+"""What looks at the answers of the loaded model: given the PeftModel, tokenizer and chat template, gives evidence."""
 
 
 def record(
@@ -161,7 +161,8 @@ def _look_at_model(
     with watching(peft_model, {place.module: f"base_model.model.{place.module}" for place in expected.places}) as seen:
         logits = logits_of(peft_model, ids)
     if examine is not None and tokenizer is not None:
-        evidence.answers = examine(peft_model, tokenizer)
+        template = evidence.tokens.chat_template if evidence.tokens else None
+        evidence.answers = examine(peft_model, tokenizer, template)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         plain = peft_model.unload()

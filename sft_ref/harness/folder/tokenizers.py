@@ -14,6 +14,9 @@ from .files import is_file
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+_LONGEST_TEMPLATE = 1_000_000
+"""Bytes; the longest real ones have some thousands."""
+
 _FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 """Files of which a folder with a tokenizer has one."""
 
@@ -26,11 +29,13 @@ class Tokens:
         is_own: whether it lies beside the adapter, and not beside the base.
         problem: why the one beside the adapter cannot be used; empty where it can, or where there is none.
         homeless: tokens beyond the rows of the embedding, padding left out: their rows are nowhere.
+        chat_template: the adapter's, or else its base's; None where there is none.
     """
 
     is_own: bool
     problem: str = ""
     homeless: tuple[str, ...] = ()
+    chat_template: str | None = None
 
 
 def find_tokenizer(folder: Path, base: Path, rows: int) -> tuple[PreTrainedTokenizerBase | None, Tokens]:
@@ -45,14 +50,29 @@ def find_tokenizer(folder: Path, base: Path, rows: int) -> tuple[PreTrainedToken
     if any(is_file(folder / name) for name in _FILES):
         try:
             own = load_tokenizer(folder)
-        except (BaseModelError, Exception) as error:  # noqa: BLE001  # a foreign file may break any library
+        except Exception as error:  # noqa: BLE001  # a foreign file may break any library
             problem = " ".join(str(error).split())[:200]
         else:
-            return own, Tokens(is_own=True, homeless=_homeless(own, rows))
+            return own, Tokens(True, "", _homeless(own, rows), _template(folder, own, base))
     try:
-        return load_tokenizer(base), Tokens(is_own=False, problem=problem)
+        tokenizer = load_tokenizer(base)
     except BaseModelError:
         return None, Tokens(is_own=False, problem=problem)
+    return tokenizer, Tokens(False, problem, (), _template(folder, tokenizer, base))
+
+
+def _template(folder: Path, tokenizer: PreTrainedTokenizerBase, base: Path) -> str | None:
+    """The chat template in the adapter's folder, or else of its tokenizer, or else of the base."""
+    path = folder / "chat_template.jinja"
+    if is_file(path) and path.stat().st_size < _LONGEST_TEMPLATE:
+        return path.read_text(encoding="utf-8", errors="replace")
+    if isinstance(tokenizer.chat_template, str):
+        return tokenizer.chat_template
+    try:
+        template = load_tokenizer(base).chat_template
+    except BaseModelError:
+        return None
+    return template if isinstance(template, str) else None
 
 
 def _homeless(tokenizer: PreTrainedTokenizerBase, rows: int) -> tuple[str, ...]:

@@ -67,6 +67,8 @@ def put_due(
             _set(model.get_submodule(place.module), place.parameter, due)  # a tied weight is not changed with it
             bias = tensors.get(f"{_PREFIX}{place.path}.lora_B.bias")
             if bias is not None:
+                if config.use_dora:
+                    raise UnknownLayerError("DoRA with lora_bias")
                 _add_bias(
                     model.get_submodule(place.module), bias.float() * _scaling(place, config, _rank(tensors, place))
                 )

@@ -182,6 +182,20 @@ def test_whole_weights_that_the_configuration_does_not_name_are_loaded_and_sound
     assert "whole weights of the base" in advice.seen
 
 
+def test_an_adapter_that_changes_the_rows_of_a_few_tokens_alone_is_sound(
+    llama: Path, tmp_path: Path, assert_sound: Sound
+) -> None:
+    assert_sound(families.train(llama, tmp_path / "adapter", tokens=[91, 92], target_modules=["embed_tokens"]), llama)
+
+
+def test_magnitudes_under_the_name_of_their_layer_are_taken_as_peft_takes_them(
+    llama: Path, tmp_path: Path, assert_sound: Sound
+) -> None:
+    folder = families.train(llama, tmp_path / "adapter", target_modules=LINEARS, use_dora=True)
+    families.rename(folder, lambda name: name.replace("magnitude_vector", "magnitude_vector.weight"))
+    assert_sound(folder, llama)
+
+
 def test_an_adapter_that_is_scaled_to_nothing_is_broken_at_load(
     adapter: Path, llama: Path, assert_broken: Broken
 ) -> None:

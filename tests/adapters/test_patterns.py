@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import families
 import pytest
 import torch
+from peft import PeftModel
 
 import sft_ref
 from sft_ref.harness.check import Outcome
@@ -80,10 +82,10 @@ PATTERNS: dict[str, tuple[Edit, str, str]] = {
         "ART-213",
         "28 of 28 keys carry `my.policy.` in their names",
     ),
-    "adapter's name": (
-        renamed(".weight", ".default.weight"),
+    "an adapter's name": (
+        renamed(".weight", ".sft.weight"),
         "ART-213",
-        "28 of 28 keys carry the adapter name `default.`",
+        "28 of 28 keys carry the adapter name `sft.`",
     ),
     "twice wrapped": (renamed(PREFIX, PREFIX * 2), "ART-213", "the prefix `base_model.model.` twice"),
     "no prefix": (renamed(PREFIX, ""), "ART-213", "28 of 28 keys lack the prefix `base_model.model.`"),
@@ -195,6 +197,26 @@ def test_shards_with_an_index_are_examined_and_drift(adapter: Path, llama: Path)
     assert verdict.shown == ("artifact", "load")
     assert [suspect.stage for suspect in verdict.suspects] == ["artifact"]
     assert "3 shards with an index" in verdict.cause
+
+
+def test_the_adapters_name_in_the_names_is_drift_where_this_peft_takes_it(adapter: Path, llama: Path) -> None:
+    families.rename(adapter, lambda name: name.replace(".weight", ".default.weight"))
+    verdict = grade_adapter(adapter, "adapter", base=str(llama), prompt=None)
+    words = "28 of 28 keys carry the adapter name `default.`"
+    if is_loaded_by_peft(adapter, llama):
+        assert (verdict.standing, verdict.shown) == (Standing.DRIFT, ("artifact", "load"))
+        assert "(ART-222)" in verdict.cause
+    else:
+        assert verdict.standing is Standing.BROKEN
+        assert "(ART-213)" in verdict.cause
+    assert words in verdict.cause
+
+
+def is_loaded_by_peft(folder: Path, base: Path) -> bool:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        PeftModel.from_pretrained(families.load_base(base), str(folder))
+    return not any("missing adapter keys" in str(each.message) for each in caught)
 
 
 def test_a_pickle_is_drift_and_never_opened(adapter: Path, llama: Path, tmp_path: Path) -> None:

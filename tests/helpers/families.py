@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +70,19 @@ def load_base(base: Path) -> Any:
 
 
 def train(
-    base: Path, folder: Path, *, steps: int = 3, prepare: Callable[[Any], None] = lambda model: None, **options: Any
+    base: Path,
+    folder: Path,
+    *,
+    tokens: Sequence[int] = (),
+    prepare: Callable[[Any], None] = lambda model: None,
+    **options: Any,
 ) -> Path:
     """Trains an adapter on random tokens, and saves it as peft does.
 
     Args:
         base: folder of the base.
         folder: of the adapter.
-        steps: of the optimizer.
+        tokens: that occur; all where none is given.
         prepare: changes the base before.
         options: of `LoraConfig`.
     """
@@ -86,20 +91,18 @@ def train(
         model = load_base(base)
         prepare(model)
         peft_model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **{"r": 4, "lora_alpha": 8, **options}))
-        learn(peft_model, steps)
+        learn(peft_model, tokens or range(model.get_input_embeddings().weight.shape[0]))
         peft_model.save_pretrained(str(folder))
     return folder
 
 
-def learn(model: Any, steps: int) -> None:
-    """A few steps of training on random tokens, all of which occur."""
+def learn(model: Any, tokens: Sequence[int]) -> None:
+    """Three steps of training on random tokens."""
     torch.manual_seed(1)
     optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=3e-2)
-    rows = model.get_input_embeddings().weight.shape[0]
     model.train()
-    for _ in range(steps):
-        ids = torch.randint(0, rows, (8, 24))
-        ids[0] = torch.arange(rows - 24, rows)
+    for _ in range(3):
+        ids = torch.tensor(tokens)[torch.randint(0, len(tokens), (8, 24))]
         loss = model(input_ids=ids, labels=ids).loss
         loss.backward()
         optimizer.step()

@@ -50,7 +50,8 @@ def find_differences(expected: Expected, found: Mapping[str, Shape], config: Ada
 
 def _renamed(renaming: Renaming, of: int) -> Difference:
     seen = f"{renaming.count} of {of} keys {renaming.what}"
-    return Difference("names", seen, "the names that peft gives", renaming.example)
+    name = "adapter name" if renaming.is_adapter_name else "names"
+    return Difference(name, seen, "the names that peft gives", renaming.example)
 
 
 class _Compared:

@@ -150,6 +150,8 @@ def rows_of(config: AdapterConfig, headers: Mapping[str, Header], rows: int) -> 
 
 
 _OF_ADAPTER = re.compile(r"\.(?:lora_|token_adapter\.|modules_to_save\.|original_module\.)")
+_ADAPTER_NAME = re.compile(r"(?<=\.lora_[AB])\.default(?=\.weight$)")
+_MAGNITUDE = re.compile(r"(?<=\.lora_magnitude_vector)\.weight$")
 _EMBEDDINGS = frozenset({"embed_tokens", "wte", "word_embeddings", "embed_in", "embedding", "lm_head", "embed_out"})
 """Names of input and output embeddings in transformers' models."""
 
@@ -177,24 +179,33 @@ def put_adapter(model: Any, config: AdapterConfig) -> PeftModel:  # noqa: ANN401
 
 
 def as_loaded(tensors: Mapping[str, torch.Tensor], model: PeftModel) -> dict[str, torch.Tensor]:
-    """Tensors under the names that this version of transformers has for them: it stacks the experts of older files."""
+    """Tensors under the names that peft expects of this base: it stacks the experts of older files."""
+    config = model.peft_config["default"]
     try:
         from peft.utils.transformers_weight_conversion import convert_peft_adapter_state_dict_for_transformers
     except ImportError:  # an older peft, or transformers 4
-        return dict(tensors)
-    config = model.peft_config["default"]
-    converted: dict[str, torch.Tensor] = convert_peft_adapter_state_dict_for_transformers(model, config, dict(tensors))
-    return converted
+        converted = dict(tensors)
+    else:
+        converted = convert_peft_adapter_state_dict_for_transformers(model, config, dict(tensors))
+    return {_ADAPTER_NAME.sub("", _MAGNITUDE.sub("", name)): tensor for name, tensor in converted.items()}
 
 
-def shapes_as_loaded(headers: Mapping[str, Header], base: Path, config: AdapterConfig) -> dict[str, Shape]:
-    """Shapes of the file's tensors under the names that this version of transformers has for them."""
-    model = put_adapter(empty_base(base), config)
-    empty = {
+def is_taken(headers: Mapping[str, Header], base: Path, config: AdapterConfig, rows: int) -> bool:
+    """Whether peft itself finds a place for each tensor and a tensor for each place, whatever their names."""
+    from peft import set_peft_model_state_dict
+
+    model = put_adapter(empty_base(base, rows), config)
+    tensors = {
         name: torch.empty(header.shape, dtype=_DTYPES.get(header.dtype, torch.float32), device="meta")
         for name, header in headers.items()
     }
-    return {name: tuple(tensor.shape) for name, tensor in as_loaded(empty, model).items()}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result: Any = set_peft_model_state_dict(model, tensors)
+    except Exception:  # noqa: BLE001  # tensors that fit nothing break it in many ways
+        return False
+    return not result.unexpected_keys and not any(map(_OF_ADAPTER.search, result.missing_keys))
 
 
 def _places(model: PeftModel) -> tuple[Place, ...]:

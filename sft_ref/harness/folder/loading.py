@@ -16,7 +16,7 @@ from sft_ref.models import load_model
 from sft_ref.precision import POLICIES
 
 from .config import AdapterConfig
-from .expected import RefusedError, put_adapter
+from .expected import RefusedError, is_embedding, put_adapter
 from .files import Header
 
 if TYPE_CHECKING:
@@ -96,10 +96,23 @@ def attach(model: Any, tensors: Mapping[str, torch.Tensor], config: AdapterConfi
     return peft_model
 
 
-def random_tokens(rows: int) -> torch.Tensor:
-    """The same random ids for every model with so many tokens: (rows, length)."""
+def choose_tokens(model: Any, tensors: Mapping[str, torch.Tensor], config: AdapterConfig) -> torch.Tensor:  # noqa: ANN401
+    """Random ids, and in the last row those whose embedding the adapter changes, if it changes some: (rows, length)."""
     generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, rows, (_ROWS, _LENGTH), generator=generator)
+    weight = model.get_input_embeddings().weight
+    ids = torch.randint(0, weight.shape[0], (_ROWS, _LENGTH), generator=generator)
+    indices = config.options.get("trainable_token_indices", [])
+    several = indices.values() if isinstance(indices, dict) else [indices]
+    changed = [index for each in several for index in each]
+    for name, tensor in tensors.items():
+        if name.endswith(".lora_embedding_A"):
+            changed += tensor.float().abs().sum(dim=0).nonzero().flatten().tolist()
+        elif is_embedding(name) and tensor.shape == weight.shape:
+            changed += (tensor.float() - weight).abs().sum(dim=1).nonzero().flatten().tolist()
+    few = torch.tensor([index for index in dict.fromkeys(changed) if index < weight.shape[0]][:_LENGTH])
+    if len(few):
+        ids[-1, : len(few)] = few
+    return ids
 
 
 def logits_of(model: Any, ids: torch.Tensor) -> torch.Tensor:  # noqa: ANN401

@@ -19,9 +19,9 @@ from .beside import compare_beside
 from .config import AdapterConfig, ConfigError, read_config
 from .differences import Difference, find_differences
 from .evidence import Evidence, Loaded
-from .expected import Expected, RefusedError, as_loaded, empty_base, find_expected, put_adapter, shapes_as_loaded
+from .expected import Expected, RefusedError, as_loaded, empty_base, find_expected, is_taken, put_adapter
 from .files import READABLE, Files, find_files, named_adapters
-from .loading import attach, load_base, logits_of, measure, random_tokens, read_tensors, watching
+from .loading import attach, choose_tokens, load_base, logits_of, measure, read_tensors, watching
 from .recorded import compare_record
 from .tokenizers import find_tokenizer
 from .weights import UnknownLayerError, put_due
@@ -66,7 +66,8 @@ def record(
     if evidence.expected is None or not tensors:
         return evidence
     tokenizer, evidence.tokens = find_tokenizer(folder, base, evidence.expected.grown)
-    if not evidence.differences and not config.changes_base and _are_finite(evidence):
+    lost = [each for each in evidence.differences if each.name != "taken name"]
+    if not lost and not config.changes_base and _are_finite(evidence):
         named = _as_expected(tensors, evidence.expected, base, config)
         _look_at_model(evidence, _Parts(base, config, evidence.expected, tensors, named), tokenizer, examine)
     return evidence
@@ -112,15 +113,12 @@ def _look_at_tensors(evidence: Evidence, base: Path, config: AdapterConfig) -> d
 
 
 def _differences(expected: Expected, files: Files, base: Path, config: AdapterConfig) -> tuple[Difference, ...]:
-    """By the names in the file, or else by those that peft makes of them."""
+    """Those that cost something: names that peft takes although it gives others do not, but for the adapter's own."""
     found = find_differences(expected, files.shapes, config)
-    if found:
-        try:
-            converted = find_differences(expected, shapes_as_loaded(files.headers, base, config), config)
-        except Exception:  # noqa: BLE001  # tensors that fit no pattern break the conversion
-            return found
-        return found if converted else ()
-    return found
+    lacks_whole = any(each.name == "whole" for each in found)
+    if not found or lacks_whole or not is_taken(files.headers, base, config, expected.grown):
+        return found
+    return tuple(replace(each, name="taken name") for each in found if each.name == "adapter name")
 
 
 def _measure_size(files: Files, expected: Expected) -> Size:
@@ -151,7 +149,7 @@ def _look_at_model(
     config, expected = parts.config, parts.expected
     model = load_base(parts.base, expected.grown)
     evidence.beside = compare_beside(evidence.files.folder, model, parts.named, config, expected.places)
-    ids = random_tokens(min(expected.rows, expected.grown))
+    ids = choose_tokens(model, parts.named, config)
     bare = logits_of(model, ids)
     try:
         peft_model = attach(model, parts.tensors, config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ _WRAPPERS = {
     "_fsdp_wrapped_module": "the prefix `_fsdp_wrapped_module.` of FSDP: save under `FSDP.state_dict_type`",
     "_forward_module": "the prefix `_forward_module.` of Lightning: save the module that it wraps",
     "_checkpoint_wrapped_module": "the prefix `_checkpoint_wrapped_module.` of activation checkpointing: save without",
-    "default": "the adapter name `default.`: save with save_pretrained, which takes it out, not with torch.save",
     "base_model.model": "the prefix `base_model.model.` twice: save the PeftModel itself, not a model that holds it",
 }
 """What wrappers put into names -> what is to be said of it."""
@@ -31,11 +31,13 @@ class Renaming:
         names: name in the file -> name that is expected.
         what: what the names carry or lack, and what is to be done.
         example: a name in the file.
+        is_adapter_name: whether it is the name of the adapter in memory.
     """
 
     names: Mapping[str, str]
     what: str
     example: str
+    is_adapter_name: bool = False
 
     @property
     def count(self) -> int:
@@ -64,12 +66,18 @@ def find_renaming(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> 
     if not ways:
         return None
     way, names = max(ways.items(), key=lambda each: (len(each[1]), -len(each[0])))
-    part = way[1:]
+    part, is_adapter_name = way[1:], False
     if way[0] == "-":
         what = f"lack the prefix `{part}.` that peft gives: save with the PeftModel's save_pretrained"
     else:
-        what = "carry " + _WRAPPERS.get(part, f"`{part}.` in their names: save the model without what wraps it")
-    return Renaming(names, what, min(names))
+        is_adapter_name = bool(re.search(rf"\.lora_(?:embedding_)?[AB]\.{re.escape(part)}(?:\.|$)", min(names)))
+        if is_adapter_name:
+            what = (
+                f"carry the adapter name `{part}.`: save with save_pretrained, which takes it out, not with torch.save"
+            )
+        else:
+            what = "carry " + _WRAPPERS.get(part, f"`{part}.` in their names: save the model without what wraps it")
+    return Renaming(names, what, min(names), is_adapter_name)
 
 
 def _is_lora(name: str) -> bool:

@@ -53,12 +53,13 @@ def find_tokenizer(folder: Path, base: Path, rows: int) -> tuple[PreTrainedToken
         except Exception as error:  # noqa: BLE001  # a foreign file may break any library
             problem = " ".join(str(error).split())[:200]
         else:
-            return own, Tokens(True, "", _homeless(own, rows), _template(folder, own, base))
+            template = _template(folder, own, base)
+            return own, Tokens(is_own=True, homeless=_homeless(own, base, rows), chat_template=template)
     try:
         tokenizer = load_tokenizer(base)
     except BaseModelError:
         return None, Tokens(is_own=False, problem=problem)
-    return tokenizer, Tokens(False, problem, (), _template(folder, tokenizer, base))
+    return tokenizer, Tokens(is_own=False, problem=problem, chat_template=_template(folder, tokenizer, base))
 
 
 def _template(folder: Path, tokenizer: PreTrainedTokenizerBase, base: Path) -> str | None:
@@ -75,7 +76,15 @@ def _template(folder: Path, tokenizer: PreTrainedTokenizerBase, base: Path) -> s
     return template if isinstance(template, str) else None
 
 
-def _homeless(tokenizer: PreTrainedTokenizerBase, rows: int) -> tuple[str, ...]:
+def _homeless(tokenizer: PreTrainedTokenizerBase, base: Path, rows: int) -> tuple[str, ...]:
+    """Tokens beyond the embedding that are not the base's own fault, in their order."""
     vocabulary: dict[str, int] = tokenizer.get_vocab()
     beyond = sorted((number, token) for token, number in vocabulary.items() if number >= rows)
-    return tuple(token for number, token in beyond if number != tokenizer.pad_token_id)
+    found = [token for number, token in beyond if number != tokenizer.pad_token_id]
+    if not found:
+        return ()
+    try:
+        known = load_tokenizer(base).get_vocab()
+    except BaseModelError:
+        known = {}
+    return tuple(token for token in found if token not in known)

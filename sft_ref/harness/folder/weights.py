@@ -62,16 +62,10 @@ def put_due(
     with torch.no_grad():
         for name, tensor in whole.items():
             if not _is_of(name, saved):
-                _parameter(model, name).copy_(tensor)
+                _parameter(model, name).copy_(tensor)  # with what is tied to it, as peft loads it
         for place, due in due_parameters(model, tensors, config, places):
-            _set(model.get_submodule(place.module), place.parameter, due)  # a tied weight is not changed with it
-            bias = tensors.get(f"{_PREFIX}{place.path}.lora_B.bias")
-            if bias is not None:
-                if config.use_dora:
-                    raise UnknownLayerError("DoRA with lora_bias")
-                _add_bias(
-                    model.get_submodule(place.module), bias.float() * _scaling(place, config, _rank(tensors, place))
-                )
+            _set(model.get_submodule(place.module), place.parameter, due)  # what is tied to it stays
+            _put_bias(model.get_submodule(place.module), tensors, config, place)
         for name, tensor in whole.items():
             if _is_of(name, saved):
                 module, _, parameter = name.rpartition(".")
@@ -134,10 +128,6 @@ def _scaling(place: Place, config: AdapterConfig, rank: int) -> float:
     return alpha / (math.sqrt(rank) if config.use_rslora else rank)
 
 
-def _rank(tensors: Mapping[str, torch.Tensor], place: Place) -> int:
-    return tensors[f"{_PREFIX}{place.path}.lora_A.weight"].shape[0]
-
-
 def _token_indices(config: AdapterConfig, module: str) -> list[int]:
     indices = config.options["trainable_token_indices"]
     if isinstance(indices, dict):
@@ -161,5 +151,18 @@ def _set(module: Any, parameter: str, value: torch.Tensor) -> None:  # noqa: ANN
     setattr(module, parameter, torch.nn.Parameter(value.clone(), requires_grad=False))
 
 
-def _add_bias(module: Any, bias: torch.Tensor) -> None:  # noqa: ANN401
-    _set(module, "bias", bias if module.bias is None else module.bias.detach() + bias)
+def _put_bias(
+    module: Any,  # noqa: ANN401
+    tensors: Mapping[str, torch.Tensor],
+    config: AdapterConfig,
+    place: Place,
+) -> None:
+    """Adds the bias of lora_B, scaled like the matrices, if there is one."""
+    bias = tensors.get(f"{_PREFIX}{place.path}.lora_B.bias")
+    if bias is None:
+        return
+    if config.use_dora:
+        raise UnknownLayerError("DoRA with lora_bias")
+    rank = tensors[f"{_PREFIX}{place.path}.lora_A.weight"].shape[0]
+    own = bias.float() * _scaling(place, config, rank)
+    _set(module, "bias", own if module.bias is None else module.bias.detach() + own)

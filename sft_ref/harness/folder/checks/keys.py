@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sft_ref.harness.check import Check, check
+from sft_ref.harness.check import Check, Level, check
 from sft_ref.harness.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.folder.evidence import Evidence
 from sft_ref.harness.folder.expected import is_embedding
@@ -47,7 +47,7 @@ def tensors_are_whole(evidence: Evidence) -> None:
 )
 def names_are_pefts(evidence: Evidence) -> None:
     """ART-213: prefixes and infixes of torch.compile, DDP, FSDP and others, and prefixes that are missing."""
-    _fail_by(evidence, "names")
+    _fail_by(evidence, "names", "adapter name")
 
 
 @check(
@@ -148,15 +148,28 @@ def whole_modules_agree(evidence: Evidence) -> str | None:
 def tensors_are_those_expected(evidence: Evidence) -> None:
     """ART-221: what none of the patterns before explains."""
     _fail_by(evidence, "keys")
-    if evidence.differences:
+    if any(each.name != "taken name" for each in evidence.differences):
         raise Blocked("other tensors differ in a pattern that has a check of its own")
 
 
-def _fail_by(evidence: Evidence, pattern: str) -> None:
+@check(
+    "ART-222",
+    "tensors have the names under which every version of peft takes them",
+    why="Older versions leave tensors out whose names hold the adapter's own.",
+    remedy="Save with save_pretrained, which takes the adapter's name out of the names of tensors.",
+    level=Level.CONTRACT,
+    after=("ART-221",),
+)
+def names_are_taken_everywhere(evidence: Evidence) -> None:
+    """ART-222: names that the installed version takes."""
+    _fail_by(evidence, "taken name")
+
+
+def _fail_by(evidence: Evidence, *patterns: str) -> None:
     check_readable(evidence)
     if evidence.expected is None:
         raise Unavailable("the tensors that are expected are not known")
-    found = [each for each in evidence.differences if each.name == pattern]
+    found = [each for each in evidence.differences if each.name in patterns]
     if found:
         raise Failure("; ".join(each.seen for each in found), found[0].allowed, found[0].example)
 
@@ -173,4 +186,5 @@ CHECKS: tuple[Check, ...] = (
     rank_agrees,
     whole_modules_agree,
     tensors_are_those_expected,
+    names_are_taken_everywhere,
 )

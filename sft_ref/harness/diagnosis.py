@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from .check import Level, Outcome, Result
-from .stages import STAGES
+from .stages import CODE_STAGES, STAGES
 from .verdict import Coverage, Standing, Suspect
 
 
@@ -38,7 +38,7 @@ def standing_of(suspects: Sequence[Suspect], coverage: Sequence[Coverage]) -> St
     return Standing.SOUND if coverage and all(each.shown for each in coverage) else Standing.NOT_SHOWN
 
 
-def coverage_of(results: Sequence[Result], stages: Iterable[str] = tuple(STAGES.values())) -> tuple[Coverage, ...]:
+def coverage_of(results: Sequence[Result], stages: Iterable[str] = CODE_STAGES) -> tuple[Coverage, ...]:
     """Which stages were examined: a check of it that binds everybody was decided, all core checks were, none broke.
 
     Args:

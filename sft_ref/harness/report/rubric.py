@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sft_ref.errors import SftRefError
-from sft_ref.harness.stages import STAGES
+from sft_ref.harness.stages import CODE_STAGES
 from sft_ref.harness.verdict import Standing
 
 DEFAULT = Path(__file__).with_name("rubric.toml")
@@ -57,7 +57,7 @@ def read_rubric(path: Path = DEFAULT) -> Rubric:
         raise SftRefError(f"{path}: {min(unknown)} is no part of a rubric; give {', '.join(sorted(known))}")
     rubric = Rubric(
         verdict=_points(path, table, "verdict", {str(each) for each in Standing}),
-        stages=_points(path, table, "stages", set(STAGES.values())),
+        stages=_points(path, table, "stages", set(CODE_STAGES)),
         checks=_points(path, table, "checks", _check_ids(table)),
         visibility=table.get("visibility", VISIBILITIES[0]),
     )

@@ -1,0 +1,1 @@
+"""Bare adapters: a folder as peft, TRL or axolotl leave it."""

@@ -15,6 +15,7 @@ from peft.tuners.lora import LoraLayer
 
 from sft_ref.harness.check import Outcome
 from sft_ref.harness.folder import grade_adapter, loading, recorder
+from sft_ref.harness.folder.answers import AnswersEvidence
 from sft_ref.harness.verdict import Standing, Verdict
 from sft_ref.models import TOY
 
@@ -270,8 +271,9 @@ def test_the_adapters_own_tokenizer_comes_before_the_base_s(
     seen: list[tuple[int, str | None]] = []
     table = json.loads((adapter / families.CONFIG).read_text())
 
-    def examine(model: Any, tokenizer: Any, template: str | None) -> None:
+    def examine(model: Any, tokenizer: Any, template: str | None) -> AnswersEvidence:
         seen.append((len(tokenizer), template))
+        return AnswersEvidence("nothing was asked")
 
     recorder.record(adapter, table, base, examine=examine)
     (adapter / "chat_template.jinja").write_text("beside")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from sft_ref.harness.sizes import UNLIMITED, Size, SizeLimits
 
+from .answers import AnswersEvidence
 from .beside import Beside
 from .config import AdapterConfig
 from .differences import Difference
@@ -90,5 +90,5 @@ class Evidence:
     loaded: Loaded | None = None
     size: Size | None = None
     limits: SizeLimits = UNLIMITED
-    answers: Any = None
+    answers: AnswersEvidence | None = None
     stage: str = ""

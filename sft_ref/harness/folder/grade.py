@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from sft_ref.errors import SubmissionError
 from sft_ref.harness.check import Check, Outcome, Result
@@ -18,14 +17,12 @@ from sft_ref.harness.stages import ADAPTER_STAGES
 from sft_ref.harness.verdict import Coverage, Verdict
 from sft_ref.models import find_base
 
+from .answers import AnswersEvidence, check_prompt, examine, read_rows
 from .checks import CHECKS
 from .config import base_of, read_table, why_not_judged
 from .evidence import Evidence
 from .files import DamagedError, find_files, named_adapters
-from .recorder import record
-
-_NEEDS = {"prompt": "prompt", "base identity": "data", "scaling": "data", "generate": "data"}
-"""Stage -> the option without which it cannot be examined."""
+from .recorder import Examine, record
 
 
 def grade_adapter(
@@ -57,10 +54,7 @@ def grade_adapter(
     """
     from sft_ref.harness.registry import choose_checks  # which lists the checks of this package
 
-    if prompt is not None and not 0 <= prompt.find("{question}") < prompt.find("{answer}"):
-        raise SubmissionError(
-            f"--prompt {prompt!r}: write {{question}} and then {{answer}} where they stand in its texts"
-        )
+    asking = _examiner(prompt, data)
     began = time.perf_counter()
     choose_checks(only)  # refuses unknown ids
     planned = plan(CHECKS, claims_contract=True, only=only)
@@ -82,16 +76,16 @@ def grade_adapter(
     elif not named:
         raise SubmissionError(f"{folder.name}: its configuration names no base; give --base")
     else:
-        evidence = record(folder, table, find_base(named), limits=sizes)
+        evidence = record(folder, table, find_base(named), limits=sizes, examine=asking)
+    if asking and evidence.answers is None:
+        evidence.answers = AnswersEvidence("the adapter is not loaded")
     again = repeat_command(called, {"base": base, "prompt": prompt, "data": data})
     results = []
     for result in run(planned, evidence, repeat=again):
         results.append(result)
         report(f"{result.check.id} {result.outcome}")
     notes += _notes_on(evidence, named)
-    given = {"prompt": prompt, "data": data}
-    coverage = tuple(_name_option(each, results, given) for each in coverage_of(results, ADAPTER_STAGES))
-    verdict = _conclude(called, results, coverage, notes, began)
+    verdict = _conclude(called, results, coverage_of(results, ADAPTER_STAGES), notes, began)
     return replace(verdict, size=str(evidence.size) if evidence.size else "")
 
 
@@ -112,12 +106,22 @@ def _conclude(
     )
 
 
-def _name_option(coverage: Coverage, results: Sequence[Result], given: dict[str, Any]) -> Coverage:
-    """A stage of which nothing ran, with the option that is missing for it."""
-    option = _NEEDS.get(coverage.stage)
-    if option is None or given[option] is not None or any(each.check.stage == coverage.stage for each in results):
-        return coverage
-    return replace(coverage, reason=f"no --{option} was given")
+def _examiner(prompt: str | None, data: Path | None) -> Examine | None:
+    """What asks the loaded model, where there is anything to ask it.
+
+    Raises:
+        DataError: the rows cannot be read.
+        SubmissionError: the prompt lacks question or answer.
+    """
+    if prompt is not None:
+        check_prompt(prompt)
+    if data is not None:
+        read_rows(data)  # before anything is loaded
+    if prompt is None and data is None:
+        return None
+    return lambda model, tokenizer, template: examine(
+        model, tokenizer, prompt=prompt, data=data, chat_template=template
+    )
 
 
 def _skipped(check: Check, reason: str) -> Result:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from sft_ref.harness import tolerance
 from sft_ref.harness.sizes import UNLIMITED, Size, SizeLimits
 
+from .answers import AnswersEvidence
 from .beside import compare_beside
 from .config import AdapterConfig, ConfigError, read_config
 from .differences import Difference, find_differences
@@ -26,7 +27,7 @@ from .recorded import compare_record
 from .tokenizers import find_tokenizer
 from .weights import UnknownLayerError, put_due
 
-Examine = Callable[[Any, Any, str | None], Any]
+Examine = Callable[[Any, Any, str | None], AnswersEvidence]
 """What looks at the answers of the loaded model: given the PeftModel, tokenizer and chat template, gives evidence."""
 
 

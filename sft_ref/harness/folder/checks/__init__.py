@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sft_ref.harness.check import Check, in_order
+from sft_ref.harness.folder import answers
 
 from . import files, keys, load, values
 
-CHECKS: tuple[Check, ...] = in_order((*files.CHECKS, *keys.CHECKS, *values.CHECKS, *load.CHECKS))
+CHECKS: tuple[Check, ...] = in_order((*files.CHECKS, *keys.CHECKS, *values.CHECKS, *load.CHECKS, *answers.CHECKS))

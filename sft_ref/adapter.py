@@ -202,7 +202,8 @@ def load_adapter(model: PreTrainedModel, folder: Path, tensors: dict[str, torch.
         reason = next((line.strip() for line in str(error).splitlines() if "size mismatch" in line), str(error)[:200])
         raise AdapterError(f"{folder}: does not fit this base ({reason}); give the base it was trained on") from error
     due = get_peft_model_state_dict(peft_model, save_embedding_layers=False).keys()
-    for names, what in ((due - tensors.keys(), "lacks"), (tensors.keys() - due, "has no place in this base for")):
+    known = due | peft_model.state_dict().keys()  # peft saves the base's own embedding beside an adapter of it
+    for names, what in ((due - tensors.keys(), "lacks"), (tensors.keys() - known, "has no place in this base for")):
         if names:
             raise AdapterError(f"{folder}: {what} {min(names)} ({len(names)} in all); give the base it was trained on")
     for name, parameter in peft_model.named_parameters():

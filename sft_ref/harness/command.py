@@ -155,9 +155,9 @@ def grade_one(
 
     kind, path = find_kind(target)
     if kind == "adapter":
-        from .submission.adapter import grade_adapter
+        from .folder import grade_adapter
 
-        return grade_adapter(path, target, base=base, prompt=prompt, only=only, report=report)
+        return grade_adapter(path, target, base=base, prompt=prompt, data=data, only=only, sizes=sizes, report=report)
     from .submission.judge import grade_submission
 
     return grade_submission(

@@ -73,7 +73,7 @@ def _in_folder(folder: Path) -> tuple[list[Path], list[Path]]:
     adapters = [each for each in folders if each not in coded and any(map(_holds_adapter, _levels(each)))]
     found = coded or adapters
     if len(found) <= 1 and not archives:
-        strangers = [each for each in folders if found and each not in found and _may_be_one(each, adapters)]
+        strangers = [each for each in folders if coded and each not in found and _may_be_one(each, adapters)]
         if not strangers:
             return [folder], []
     if len(found) == 1 and len(coded) <= 1:

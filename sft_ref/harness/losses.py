@@ -31,7 +31,12 @@ def forward(model: Any, batch: Batch) -> torch.Tensor:  # noqa: ANN401  # whatev
 
 def row_losses(model: Any, batch: Batch) -> torch.Tensor:  # noqa: ANN401
     """Mean cross entropy of each row's supervised tokens, in nat, as float64 on the CPU."""
-    logits = forward(model, batch)[:, :-1].float().cpu()
+    return losses_of(forward(model, batch), batch)
+
+
+def losses_of(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """`row_losses`, where the logits are there already."""
+    logits = logits[:, :-1].float().cpu()
     due = batch.labels[:, 1:].cpu()
     each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), due, ignore_index=IGNORED, reduction="none")
     supervised = due != IGNORED

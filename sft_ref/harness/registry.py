@@ -1,4 +1,4 @@
-"""All checks by their ids: those of an implementation in this process, and those of a submission in its own."""
+"""All checks by their ids: of an implementation in this process, of a submission in its own, and of a bare adapter."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from sft_ref.errors import SftRefError
 
 from . import checks
 from .check import Check, in_order
+from .folder import checks as bare
 from .submission import checks as blackbox
 
-ALL: tuple[Check, ...] = in_order((*checks.CHECKS, *blackbox.CHECKS))
+ALL: tuple[Check, ...] = in_order((*checks.CHECKS, *blackbox.CHECKS, *bare.CHECKS))
 
 
 def choose_checks(ids: Sequence[str]) -> list[Check]:

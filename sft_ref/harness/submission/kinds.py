@@ -9,7 +9,7 @@ from typing import Literal
 
 from sft_ref.errors import SubmissionError
 
-from .layout import ADAPTER
+from .layout import ADAPTER, COURSE, holds_layout
 
 Kind = Literal["code", "adapter"]
 
@@ -17,16 +17,35 @@ Kind = Literal["code", "adapter"]
 def find_kind(target: str) -> tuple[Kind, Path]:
     """What is to be graded, and where it lies.
 
+    A folder with an adapter at its top is an adapter, unless a submission's stages lie in it as well; code that is no
+    submission, such as a training script beside the adapter, does not change that.
+
     Raises:
-        SubmissionError: there is nothing of that name.
+        SubmissionError: there is nothing of that name, or several adapters of which none is meant first.
     """
     path = Path(target)
-    if path.is_dir() and not any(path.rglob("*.py")):
-        found = sorted({each.parent for each in path.rglob(ADAPTER)}, key=lambda each: len(each.parts))
-        if not found:
-            raise SubmissionError(f"{target}: no code and no {ADAPTER} in it; give a submission or an adapter")
-        return "adapter", found[0]
-    return "code", path if path.exists() else _find_module(target)
+    if not path.is_dir():
+        return "code", path if path.exists() else _find_module(target)
+    found = sorted({each.parent for each in path.rglob(ADAPTER)}, key=lambda each: (len(each.parts), each))
+    if found and not _holds_submission(path, has_adapter_on_top=found[0] == path):
+        return "adapter", _first(found, target)
+    if not found and not any(path.rglob("*.py")):
+        raise SubmissionError(f"{target}: no code and no {ADAPTER} in it; give a submission or an adapter")
+    return "code", path
+
+
+def _holds_submission(folder: Path, *, has_adapter_on_top: bool) -> bool:
+    """Whether its code is a submission's, or a part of one where no adapter lies at the top."""
+    if holds_layout(folder):
+        return True
+    return not has_adapter_on_top and any(path.name in COURSE for path in folder.rglob("*.py"))
+
+
+def _first(found: list[Path], target: str) -> Path:
+    """The adapter that holds all the others, if there are others."""
+    if beside := [each for each in found if not each.is_relative_to(found[0])]:
+        raise SubmissionError(f"{target}: holds adapters in {found[0]} and {beside[0]}; give one of them")
+    return found[0]
 
 
 def _find_module(name: str) -> Path:

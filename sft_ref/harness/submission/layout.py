@@ -45,16 +45,10 @@ def find_layout(folder: Path) -> Layout:
     Raises:
         SubmissionError: there is neither, or more than one at the same depth.
     """
-    files = sorted(
-        (path for path in folder.rglob("*.py") if not set(path.relative_to(folder).parts) & set(_SKIPPED)),
-        key=lambda path: (len(path.parts), str(path)),
-    )
-    names = {path.parent: {each.name for each in files if each.parent == path.parent} for path in files}
-    packages = [each for each in names if set(COURSE) <= names[each]]
+    packages, general = _places(folder)
     if packages:
         package = _only(packages, folder)
         return Layout(package.parent, _course_modules(package), package)
-    general = [path for path in files if set(GENERAL) <= _functions(path)]
     if not general:
         raise SubmissionError(
             f"{folder}: no folder with {' and '.join(COURSE)}, and no module with {', '.join(GENERAL)}; "
@@ -64,6 +58,22 @@ def find_layout(folder: Path) -> Layout:
     if module.name == "__init__.py":
         return Layout(module.parent.parent, (module.parent.name,), module.parent)
     return Layout(module.parent, (module.stem,), module.parent)
+
+
+def holds_layout(folder: Path) -> bool:
+    """Whether `find_layout` has anything to find: one submission, or several at the same depth."""
+    return any(_places(folder))
+
+
+def _places(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Folders in the course's layout; where there is none, modules with the four functions; the shallowest first."""
+    files = sorted(
+        (path for path in folder.rglob("*.py") if not set(path.relative_to(folder).parts) & set(_SKIPPED)),
+        key=lambda path: (len(path.parts), str(path)),
+    )
+    names = {path.parent: {each.name for each in files if each.parent == path.parent} for path in files}
+    packages = [each for each in names if set(COURSE) <= names[each]]
+    return packages, [] if packages else [path for path in files if set(GENERAL) <= _functions(path)]
 
 
 def _only(found: list[Path], folder: Path) -> Path:

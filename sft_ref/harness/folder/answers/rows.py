@@ -1,0 +1,184 @@
+"""Rows of questions and answers in the forms that fine-tunes keep them. Knows nothing of models or templates."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import reprlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sft_ref.errors import DataError
+
+FORMS = (
+    '[question, answer], {"question": ..., "answer": ...}, {"prompt": ..., "completion": ...}'
+    ' or {"messages": [{"role": ..., "content": ...}, ...]}'
+)
+
+MOST_ROWS = 64
+"""Rows that are looked at: with them Student's t of 5 is one chance in a million, and more cost time only."""
+
+_MOST_BYTES = 100 * 2**20
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One question with its true answer.
+
+    Attributes:
+        messages: (role, content) of each turn before the answer, the question last.
+        answer: as the file has it, or as JSON writes the number.
+        value: the answer as a number; None where it is text.
+        literal: whether the question is the whole prompt as it was trained, as TRL takes a prompt that is a text.
+    """
+
+    messages: tuple[tuple[str, str], ...]
+    answer: str
+    value: float | None
+    literal: bool = False
+
+    @property
+    def question(self) -> str:
+        """What is asked last."""
+        return self.messages[-1][1]
+
+
+class _BadRowError(Exception):
+    """What is wrong with a row, as a clause that follows its number."""
+
+
+def read_rows(path: Path) -> tuple[Row, ...]:
+    """The rows of a JSON or JSON lines file; of more than `MOST_ROWS`, some from all parts of the file.
+
+    Raises:
+        DataError: the file cannot be read, or a row is not understood; all rows are looked at.
+    """
+    rows = [_checked(path, number, row) for number, row in enumerate(_parse(path, _read(path)), start=1)]
+    if not rows:
+        raise DataError(f"{path}: holds no rows; each row is {FORMS}")
+    count = min(len(rows), MOST_ROWS)
+    return tuple(rows[n * len(rows) // count] for n in range(count))
+
+
+def as_floats(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """The same rows with numbers written as Python writes floats: 24.0 in place of 24."""
+    return tuple(row if row.value is None else replace(row, answer=repr(row.value)) for row in rows)
+
+
+def _read(path: Path) -> str:
+    try:
+        if (size := path.stat().st_size) > _MOST_BYTES:
+            raise DataError(
+                f"{path}: is {size / 2**20:.0f} MB large, and at most {_MOST_BYTES // 2**20} MB are read;"
+                f" give some rows of it, {MOST_ROWS} are enough"
+            )
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); give a file of rows") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is no text in UTF-8 (byte {error.start}); give JSON or JSON lines") from error
+
+
+def _parse(path: Path, text: str) -> list[Any]:
+    """Rows as JSON has them."""
+    try:
+        whole = json.loads(text)
+    except RecursionError as error:
+        raise DataError(f"{path}: is nested too deeply; each row is {FORMS}") from error
+    except ValueError as error:
+        lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+        if len(lines) < len(("one row", "another")):
+            raise DataError(f"{path}: is no JSON ({error}); give a list of rows, or a row a line") from error
+        return [_parse_line(path, number, line) for number, line in lines]
+    if isinstance(whole, list) and not (len(whole) == len(("question", "answer")) and isinstance(whole[0], str)):
+        return whole
+    return [whole]  # a file of one line
+
+
+def _parse_line(path: Path, number: int, line: str) -> Any:  # noqa: ANN401
+    try:
+        return json.loads(line)
+    except RecursionError as error:
+        raise DataError(f"{path}: line {number} is nested too deeply; each row is {FORMS}") from error
+    except ValueError as error:
+        raise DataError(f"{path}: line {number} is no JSON ({error}); give a list of rows, or a row a line") from error
+
+
+def _checked(path: Path, number: int, row: object) -> Row:
+    try:
+        return _to_row(row)
+    except _BadRowError as problem:
+        raise DataError(f"{path}: row {number} {problem}; each row is {FORMS}, found {reprlib.repr(row)}") from None
+
+
+def _to_row(row: object) -> Row:
+    if isinstance(row, list):
+        if len(row) != len(("question", "answer")):
+            raise _BadRowError("is a list, but no pair")
+        return _pair(row[0], row[1])
+    if not isinstance(row, Mapping):
+        raise _BadRowError("is neither a pair nor an object")
+    if "messages" in row:
+        return _from_messages(row["messages"])
+    if {"prompt", "completion"} <= row.keys():
+        return _from_completion(row["prompt"], row["completion"])
+    if {"question", "answer"} <= row.keys():
+        return _pair(row["question"], row["answer"])
+    raise _BadRowError("lacks the keys of a row")
+
+
+def _pair(question: object, answer: object) -> Row:
+    return Row((("user", _text(question, "question")),), *_answer(answer))
+
+
+def _from_completion(prompt: object, completion: object) -> Row:
+    if isinstance(prompt, list) and isinstance(completion, list):
+        return _from_messages([*prompt, *completion])
+    if isinstance(prompt, str):
+        return Row((("user", _text(prompt, "prompt")),), *_answer(completion), literal=True)
+    raise _BadRowError("has a prompt and a completion that are not both texts or both lists of messages")
+
+
+def _from_messages(messages: object) -> Row:
+    """The last turn of the assistant is the answer; what stands behind it is left out."""
+    if not isinstance(messages, list):
+        raise _BadRowError("has messages that are no list")
+    turns = [_turn(message) for message in messages]
+    last = max((n for n, (role, _) in enumerate(turns) if role == "assistant"), default=0)
+    if not last:
+        raise _BadRowError("has no assistant turn that answers an earlier one")
+    return Row(tuple((role, _text(content, role)) for role, content in turns[:last]), *_answer(turns[last][1]))
+
+
+def _turn(message: object) -> tuple[str, object]:
+    if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+        raise _BadRowError("has a message without a role")
+    content = message.get("content")
+    if isinstance(content, list) and all(isinstance(part, Mapping) and "text" in part for part in content):
+        content = "".join(str(part["text"]) for part in content)
+    return message["role"], content
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise _BadRowError(f"has an empty {what}, or one that is no text")
+    return value
+
+
+def _answer(value: object) -> tuple[str, float | None]:
+    """The answer as text, and as a number where it is one."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        written = repr(value)
+        if not _is_finite(written):
+            raise _BadRowError("has an answer that is not finite")
+        return written, float(written)
+    text = _text(value, "answer")
+    return text, float(text) if _NUMBER.fullmatch(text.strip()) and _is_finite(text) else None
+
+
+def _is_finite(text: str) -> bool:
+    return math.isfinite(float(text))

@@ -1,0 +1,148 @@
+"""The verdict on an adapter folder: find its base, record the folder, run the checks, conclude."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sft_ref.errors import SubmissionError
+from sft_ref.harness.check import Check, Outcome, Result
+from sft_ref.harness.diagnosis import cause_of, cleared_of, coverage_of, notes_of, standing_of, suspects_of
+from sft_ref.harness.repeat import repeat_command
+from sft_ref.harness.runner import plan, run
+from sft_ref.harness.sizes import UNLIMITED, SizeLimits
+from sft_ref.harness.stages import ADAPTER_STAGES
+from sft_ref.harness.verdict import Coverage, Verdict
+from sft_ref.models import find_base
+
+from .answers import AnswersEvidence, check_prompt, examine, read_rows
+from .checks import CHECKS
+from .config import base_of, read_table, why_not_judged
+from .evidence import Evidence
+from .files import DamagedError, find_files, named_adapters
+from .recorder import Examine, record
+
+
+def grade_adapter(
+    folder: Path,
+    called: str,
+    *,
+    base: str | None,
+    prompt: str | None,
+    data: Path | None = None,
+    only: Sequence[str] = (),
+    sizes: SizeLimits = UNLIMITED,
+    report: Callable[[str], None] = lambda text: None,
+) -> Verdict:
+    """The verdict on an adapter folder.
+
+    Args:
+        folder: with adapter_config.json and its tensors; not changed.
+        called: the name by which it was asked for.
+        base: of the adapter; None takes the one that it names.
+        prompt: how its texts are written, with ``{question}`` and ``{answer}`` in it; None where that is not known.
+        data: rows of questions and answers; None where there are none.
+        only: ids of checks, and none else.
+        sizes: limits of size; they bind only where they are given.
+        report: called with the id and outcome of each check as it ends.
+
+    Raises:
+        SubmissionError: the prompt lacks question or answer, or neither --base nor the configuration names a base.
+        BaseModelError: the base is not at hand.
+    """
+    from sft_ref.harness.registry import choose_checks  # which lists the checks of this package
+
+    asking = _examiner(prompt, data)
+    began = time.perf_counter()
+    choose_checks(only)  # refuses unknown ids
+    planned = plan(CHECKS, claims_contract=True, only=only)
+    notes = list(_notes_on_names(folder))
+    try:
+        table = read_table(folder)
+    except DamagedError as error:
+        table, damage = {}, str(error)
+    else:
+        damage = ""
+    if reason := why_not_judged(table):
+        results = [_skipped(each, f"not judged: {reason}") for each in planned]
+        notes.append(f"not judged: {reason}: only LoRA for causal language models is understood")
+        coverage = tuple(Coverage(stage, shown=False, reason=f"not judged: {reason}") for stage in ADAPTER_STAGES)
+        return _conclude(called, results, coverage, notes, began)
+    named = base or base_of(table) or ""
+    if damage:
+        evidence = Evidence(find_files(folder), config_problem=damage)
+    elif not named:
+        raise SubmissionError(f"{folder.name}: its configuration names no base; give --base")
+    else:
+        evidence = record(folder, table, find_base(named), limits=sizes, examine=asking)
+    if asking and evidence.answers is None:
+        evidence.answers = AnswersEvidence("the adapter is not loaded")
+    again = repeat_command(called, {"base": base, "prompt": prompt, "data": data})
+    results = []
+    for result in run(planned, evidence, repeat=again):
+        results.append(result)
+        report(f"{result.check.id} {result.outcome}")
+    notes += _notes_on(evidence, named)
+    verdict = _conclude(called, results, coverage_of(results, ADAPTER_STAGES), notes, began)
+    return replace(verdict, size=str(evidence.size) if evidence.size else "")
+
+
+def _conclude(
+    called: str, results: Sequence[Result], coverage: tuple[Coverage, ...], notes: Iterable[str], began: float
+) -> Verdict:
+    suspects = suspects_of(results)
+    return Verdict(
+        path=called,
+        standing=standing_of(suspects, coverage),
+        suspects=suspects,
+        cause=cause_of(suspects),
+        cleared=cleared_of(results),
+        notes=("not sandboxed: nothing of the folder is executed", *notes, *notes_of(results)),
+        seconds=time.perf_counter() - began,
+        results=tuple(results),
+        coverage=coverage,
+    )
+
+
+def _examiner(prompt: str | None, data: Path | None) -> Examine | None:
+    """What asks the loaded model, where there is anything to ask it.
+
+    Raises:
+        DataError: the rows cannot be read.
+        SubmissionError: the prompt lacks question or answer.
+    """
+    if prompt is not None:
+        check_prompt(prompt)
+    if data is not None:
+        read_rows(data)  # before anything is loaded
+    if prompt is None and data is None:
+        return None
+    return lambda model, tokenizer, template: examine(
+        model, tokenizer, prompt=prompt, data=data, chat_template=template
+    )
+
+
+def _skipped(check: Check, reason: str) -> Result:
+    return Result(check, Outcome.SKIPPED, 0.0, seen=reason)
+
+
+def _notes_on_names(folder: Path) -> Iterable[str]:
+    if others := named_adapters(folder):
+        yield (
+            f"graded is the adapter at the top of the folder; it also holds {', '.join(others)}, not graded:"
+            f" give {folder.name}/{others[0]} to grade it"
+        )
+
+
+def _notes_on(evidence: Evidence, base: str) -> Iterable[str]:
+    if base:
+        yield f"a bare adapter over {base}"
+    tokens, expected = evidence.tokens, evidence.expected
+    if tokens is not None and tokens.is_own:
+        yield "its own tokenizer and chat template are used before the base's"
+    if tokens is not None and tokens.problem:
+        yield f"the tokenizer beside it cannot be loaded ({tokens.problem}): the base's is used"
+    if expected is not None and expected.grown != expected.rows:
+        yield f"the vocabulary is resized from {expected.rows} to {expected.grown} tokens, as its file is"

@@ -1,0 +1,53 @@
+"""Regular expressions in foreign configurations: whether matching one ends in a reasonable time."""
+
+from __future__ import annotations
+
+import re
+from re import _constants, _parser  # type: ignore[attr-defined]
+from typing import Any
+
+_LONGEST = 4000
+"""Characters; the longest that tools write name a few dozen modules."""
+
+_REPEATS = (_constants.MAX_REPEAT, _constants.MIN_REPEAT)
+_GROUPS = (_constants.SUBPATTERN, _constants.ASSERT, _constants.ASSERT_NOT, _constants.ATOMIC_GROUP)
+_MANY = 8
+"""Open repetitions beside each other, of which matching tries all ways to share a name out."""
+
+
+def is_harmless(pattern: str) -> bool:
+    """Whether a pattern is a regular expression without choices in a repetition or many repetitions in a row.
+
+    Each choice in a repetition, another repetition among them, may double the ways to match with every letter.
+    """
+    if len(pattern) > _LONGEST:
+        return False
+    try:
+        tree = _parser.parse(pattern)
+    except (re.error, RecursionError, OverflowError):
+        return True  # no matching begins; peft refuses it in a line
+    return _repetitions(tree) <= _MANY
+
+
+def _repetitions(tree: Any) -> int:  # noqa: ANN401
+    """Open repetitions on the worst way through a parsed pattern; more than allowed where one holds a choice."""
+    total = 0
+    for operation, argument in tree:
+        if operation in _REPEATS:
+            _, most, inner = argument
+            if most == 1:
+                total += _repetitions(inner)
+            else:
+                total += _MANY + 1 if _has_choice(inner) else 1
+        elif operation is _constants.BRANCH:
+            total += max(map(_repetitions, argument[1]))
+        elif operation in _GROUPS:
+            total += _repetitions(argument[-1])
+    return total
+
+
+def _has_choice(tree: Any) -> bool:  # noqa: ANN401
+    return any(
+        operation in _REPEATS or operation is _constants.BRANCH or (operation in _GROUPS and _has_choice(argument[-1]))
+        for operation, argument in tree
+    )

@@ -1,0 +1,35 @@
+"""What the record of sft_ref beside an adapter says against the folder: tensors or scaling that changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from sft_ref.adapter import RECORD, fingerprint_adapter
+from sft_ref.errors import AdapterError
+from sft_ref.precision import Record as Written
+
+from .config import AdapterConfig
+from .evidence import Record
+from .files import is_file
+
+
+def compare_record(folder: Path, config: AdapterConfig, tensors: Mapping[str, torch.Tensor]) -> Record | None:
+    """What the record contradicts; None where there is none that can be read."""
+    path = folder / RECORD
+    if not is_file(path):
+        return None
+    try:
+        written = Written.from_json(path.read_text(encoding="utf-8", errors="replace"), where=path.name)
+    except AdapterError:
+        return None
+    found = []
+    if written.fingerprints.get("adapter") != fingerprint_adapter(dict(tensors)):
+        found.append("the tensors are not those that were trained")
+    for name, value in (("rank", config.rank), ("alpha", config.alpha)):
+        trained = written.settings.get(name)
+        if isinstance(trained, int | float) and trained != value:
+            found.append(f"{name} was {trained:g} in training, the configuration says {value:g}")
+    return Record(tuple(found))

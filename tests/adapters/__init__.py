@@ -1,0 +1,1 @@
+"""Bare adapters: families, features, patterns, kinds, and merged models beside them."""

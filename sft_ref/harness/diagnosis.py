@@ -52,6 +52,8 @@ def _cover(stage: str, results: Sequence[Result]) -> Coverage:
     open_ = [result for result in results if result.outcome not in _DECIDED]
     if broke := [result for result in open_ if result.outcome is Outcome.ERROR]:
         return Coverage(stage, shown=False, reason=f"{broke[0].check.id} broke ({broke[0].seen})")
+    if any(result.outcome is Outcome.FAIL and result.check.level is Level.UNIVERSAL for result in results):
+        return Coverage(stage, shown=True)
     if core := [result for result in open_ if result.check.core]:
         return Coverage(stage, shown=False, reason=_reason(core[0]))
     if any(result.check.level is Level.UNIVERSAL for result in decided):

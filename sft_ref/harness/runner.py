@@ -47,17 +47,21 @@ def run(checks: Iterable[Check], context: Case, *, repeat: str = "") -> Iterator
         MissingModuleError: the target needs a module that is not installed.
     """
     passed: set[str] = set()
+    failed: set[str] = set()
     planned = tuple(checks)
     ids = {each.id for each in planned}
     for each in planned:
         began = time.perf_counter()
         blockers = [name for name in each.after if name in ids and name not in passed]
         if blockers:
-            result = Result(each, Outcome.BLOCKED, 0.0, seen=f"{', '.join(blockers)} did not pass")
+            named = [name for name in blockers if name in failed] or blockers[:1]
+            result = Result(each, Outcome.BLOCKED, 0.0, seen=f"{', '.join(named)} did not pass")
         else:
             result = _run_one(each, context, began, f"{repeat} --only {each.id}" if repeat else "")
         if result.outcome in (Outcome.PASS, Outcome.ADVICE):
             passed.add(each.id)
+        if result.outcome is Outcome.FAIL:
+            failed.add(each.id)
         yield result
 
 

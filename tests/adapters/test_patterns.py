@@ -157,7 +157,7 @@ def test_a_pattern_is_named_and_what_follows_from_it_is_blocked(
     edit(adapter)
     verdict = assert_broken(adapter, llama, check, words)
     assert {each.outcome for each in verdict.results if each.check.stage == "load"} == {Outcome.BLOCKED}
-    assert verdict.stages == ("artifact",)
+    assert verdict.stages == verdict.shown == ("artifact",)
 
 
 @pytest.mark.parametrize("changes", [{"hidden_size": 40, "head_dim": 10}, {"intermediate_size": 64}])

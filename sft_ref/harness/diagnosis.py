@@ -50,6 +50,8 @@ def coverage_of(results: Sequence[Result], stages: Iterable[str] = SUBMISSION_ST
 def _cover(stage: str, results: Sequence[Result]) -> Coverage:
     decided = [result for result in results if result.outcome in _DECIDED]
     open_ = [result for result in results if result.outcome not in _DECIDED]
+    if any(result.outcome is Outcome.FAIL and result.check.level is Level.UNIVERSAL for result in decided):
+        return Coverage(stage, shown=True)  # decided against it, whatever is open besides
     if broke := [result for result in open_ if result.outcome is Outcome.ERROR]:
         return Coverage(stage, shown=False, reason=f"{broke[0].check.id} broke ({broke[0].seen})")
     if any(result.outcome is Outcome.FAIL and result.check.level is Level.UNIVERSAL for result in results):

@@ -132,7 +132,7 @@ def test_a_base_may_be_a_relative_folder(
 
 @pytest.mark.parametrize("prompt", ["no places", "{answer} {question}"])
 def test_a_prompt_without_question_and_answer_is_bad_input(prompt: str, adapter: Path, llama: Path) -> None:
-    with pytest.raises(SubmissionError, match="^--prompt"):
+    with pytest.raises(SubmissionError, match=r"^--prompt"):
         grade_adapter(adapter, "adapter", base=str(llama), prompt=prompt)
 
 

@@ -62,21 +62,15 @@ def grade_adapter(
     try:
         table = read_table(folder)
     except DamagedError as error:
-        table, damage = {}, str(error)
+        evidence = Evidence(find_files(folder), config_problem=str(error))
     else:
-        damage = ""
-    if reason := why_not_judged(table):
-        results = [_skipped(each, f"not judged: {reason}") for each in planned]
-        notes.append(f"not judged: {reason}: only LoRA for causal language models is understood")
-        coverage = tuple(Coverage(stage, shown=False, reason=f"not judged: {reason}") for stage in ADAPTER_STAGES)
-        return _conclude(called, results, coverage, notes, began)
-    named = base or base_of(table) or ""
-    if damage:
-        evidence = Evidence(find_files(folder), config_problem=damage)
-    elif not named:
-        raise SubmissionError(f"{folder.name}: its configuration names no base; give --base")
-    else:
+        if reason := why_not_judged(table):
+            return _not_judged(called, planned, reason, notes, began)
+        named = base or base_of(table)
+        if named is None:
+            raise SubmissionError(f"{folder.name}: its configuration names no base; give --base")
         evidence = record(folder, table, find_base(named), limits=sizes, examine=asking)
+        notes += [f"a bare adapter over {named}", *_notes_on(evidence)]
     if asking and evidence.answers is None:
         evidence.answers = AnswersEvidence("the adapter is not loaded")
     again = repeat_command(called, {"base": base, "prompt": prompt, "data": data})
@@ -84,9 +78,16 @@ def grade_adapter(
     for result in run(planned, evidence, repeat=again):
         results.append(result)
         report(f"{result.check.id} {result.outcome}")
-    notes += _notes_on(evidence, named)
     verdict = _conclude(called, results, coverage_of(results, ADAPTER_STAGES), notes, began)
     return replace(verdict, size=str(evidence.size) if evidence.size else "")
+
+
+def _not_judged(called: str, planned: Iterable[Check], reason: str, notes: Iterable[str], began: float) -> Verdict:
+    """The verdict on what is no LoRA that is understood here: nothing is accused, and nothing is shown."""
+    results = [Result(each, Outcome.SKIPPED, 0.0, seen=f"not judged: {reason}") for each in planned]
+    coverage = tuple(Coverage(stage, shown=False, reason=f"not judged: {reason}") for stage in ADAPTER_STAGES)
+    said = f"not judged: {reason}: only LoRA for causal language models is understood"
+    return _conclude(called, results, coverage, (*notes, said), began)
 
 
 def _conclude(
@@ -124,10 +125,6 @@ def _examiner(prompt: str | None, data: Path | None) -> Examine | None:
     )
 
 
-def _skipped(check: Check, reason: str) -> Result:
-    return Result(check, Outcome.SKIPPED, 0.0, seen=reason)
-
-
 def _notes_on_names(folder: Path) -> Iterable[str]:
     if others := named_adapters(folder):
         yield (
@@ -136,9 +133,7 @@ def _notes_on_names(folder: Path) -> Iterable[str]:
         )
 
 
-def _notes_on(evidence: Evidence, base: str) -> Iterable[str]:
-    if base:
-        yield f"a bare adapter over {base}"
+def _notes_on(evidence: Evidence) -> Iterable[str]:
     tokens, expected = evidence.tokens, evidence.expected
     if tokens is not None and tokens.is_own:
         yield "its own tokenizer and chat template are used before the base's"

@@ -11,7 +11,7 @@ from typing import Protocol
 from sft_ref.harness import tolerance
 from sft_ref.harness.check import Check, check
 from sft_ref.harness.findings import Failure, Unavailable
-from sft_ref.harness.losses import compare
+from sft_ref.harness.losses import Paired, compare
 from sft_ref.harness.submission.answering import is_better
 
 from .evidence import Alignment, AnswersEvidence, Header, Trial
@@ -29,8 +29,15 @@ FEWEST_ROWS = 11
 ALIGNED = 1.5
 """How much more than with shuffled coordinates an adapter moves its base's predictions, from which on it is aligned.
 
-Measured on the rows it was trained for: 3 and more over its own base after 12 steps of training; 2.4 and more over a
-relative whose weights are off by half their size; 1.01 and less over a base in which the same is known at other places.
+Measured: 2.6 and more over its own base on the rows it was trained for, after 12 steps already; 1.3 and more there
+where either prompt or rows are others; 1.11 and less, mostly 0.8, over a base in which the same is known at other places.
+"""
+
+_UNALIGNED = 1.0
+"""The same, up to which an adapter is accused: none of a pair of texts, the true answers and its own, may exceed it.
+
+With rows and prompt both unlike its training a sound adapter comes to 0.92 to 1.12; hence the chat template has to be
+among the wordings too.
 """
 
 
@@ -62,7 +69,7 @@ def adapter_fits_the_base(case: Case) -> None:
     best = found.best
     base = found.base_losses[best.wording]
     gain = compare(base, best.losses)
-    helps = gain.mean > tolerance.FALL and gain.t > tolerance.PAIRED_T
+    helps = _is_clear(gain)
     costs = f"true answers cost {best.loss:.2f} nat a token with it and {base.mean().item():.2f} without"
     if sum(best.right) >= SHOWN * len(best.right):
         if not helps:
@@ -70,22 +77,21 @@ def adapter_fits_the_base(case: Case) -> None:
         if found.rows < ENOUGH_ROWS:
             raise Unavailable(f"{best.count} answers are right; {ENOUGH_ROWS} rows or more show that it is no chance")
         return
-    if found.alignments and not _helps_anywhere(found):
+    if found.alignments and (found.is_template or TEMPLATE in found.wordings):
         strongest = max(found.alignments, key=lambda each: each.ratio)
-        if strongest.ratio <= 1:
+        if strongest.ratio <= _UNALIGNED and not any(_is_clear(each.gain) for each in found.alignments):
             raise Failure(
                 f"{best.count} answers right; {costs}, and it moves them no more than the same adapter with its"
-                f" coordinates shuffled ({_moves(strongest)}), in no wording and at no factor that was tried: it was"
-                " trained on another base, or not at all",
+                f" coordinates shuffled ({_moves(strongest)}), in no wording that was tried: it was trained on another"
+                " base, or not at all",
                 f"more than each of {len(strongest.shuffled)} shuffled adapters",
             )
     raise Unavailable(_why_base_is_open(found, costs, helps=helps))
 
 
-def _helps_anywhere(found: AnswersEvidence) -> bool:
-    """Whether true answers cost clearly less with the adapter than without, in any trial."""
-    gains = [compare(found.base_losses[each.wording], each.losses) for each in found.trials]
-    return any(gain.mean > tolerance.FALL and gain.t > tolerance.PAIRED_T for gain in gains)
+def _is_clear(gain: Paired) -> bool:
+    """Whether losses differ by more than chance, and by what training must at least come to."""
+    return gain.mean > tolerance.FALL and gain.t > tolerance.PAIRED_T
 
 
 def _moves(alignment: Alignment) -> str:
@@ -124,23 +130,26 @@ def factor_is_that_of_training(case: Case) -> None:
     restored = [each for each in others if each.answers and returns(configured, each)]
     if restored:
         raise _wrong_factor(found, configured, min(restored, key=lambda each: each.loss))
-    if sum(configured.right) >= SHOWN * len(configured.right):
-        return
+    right, rows = sum(configured.right), len(configured.right)
     lowest = min((configured, *others), key=lambda each: each.loss)
-    if lowest is configured and _is_minimum(found, configured):
+    if rows >= FEWEST_ROWS and right >= RETURNED * rows and lowest is configured and _is_minimum(found, configured):
         return
+    place = "the configured factor" if lowest is configured else f"{_times(lowest)} the configured factor"
     raise Unavailable(
-        f"{configured.count} answers are right, and the true ones cost least at {_times(lowest)} the configured factor"
-        f" ({lowest.loss:.2f} nat against {configured.loss:.2f}), where answers do not return either: one that is trained"
-        " too little, or that diverged, looks the same"
+        f"{configured.count} answers are right, and no clearly larger number at another factor; the true ones cost"
+        f" {configured.loss:.2f} nat a token, and least ({lowest.loss:.2f}) at {place}, which does not tell a wrong factor"
+        " from too little training"
     )
 
 
 def _is_minimum(found: AnswersEvidence, configured: Trial) -> bool:
-    """Whether true answers cost clearly less than at half and twice the factor, and than without the adapter."""
+    """Whether true answers cost clearly less than at half and twice the factor, and than without the adapter.
+
+    Means little while answers are few: too few steps at a factor that is too large have their minimum here too.
+    """
     around = [_tried(found, configured.wording, factor).losses for factor in (0.5, 2.0)]
-    gains = [compare(each, configured.losses) for each in (*around, found.base_losses[configured.wording])]
-    return all(gain.mean > tolerance.FALL and gain.t > tolerance.PAIRED_T for gain in gains)
+    others = (*around, found.base_losses[configured.wording])
+    return all(_is_clear(compare(each, configured.losses)) for each in others)
 
 
 def _wrong_factor(found: AnswersEvidence, configured: Trial, restored: Trial) -> Failure:
@@ -199,8 +208,7 @@ def prompt_is_that_of_training(case: Case) -> None:
 
 
 def _helps(found: AnswersEvidence, trial: Trial) -> bool:
-    gain = compare(found.base_losses[trial.wording], trial.losses)
-    return gain.mean > tolerance.FALL and gain.t > tolerance.PAIRED_T
+    return _is_clear(compare(found.base_losses[trial.wording], trial.losses))
 
 
 def _wrong_prompt(found: AnswersEvidence, given: Trial, other: Trial) -> Failure:

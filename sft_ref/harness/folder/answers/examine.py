@@ -140,8 +140,9 @@ def _room(row: Encoded) -> int:
 
 
 def _examine(tried: Experiments, *, is_template: bool) -> AnswersEvidence:
-    """Stops early where the answers are right as given and configured: then there is nothing to look for."""
+    """Looks for another wording and another base only where answers are lost as given and configured."""
     best = tried.ask(tried.first, answers=True)
+    tried.vary_factor(tried.first)
     names = [*tried.wordings]
     fine = sum(best.right) >= SHOWN * len(best.right)
     if not fine:
@@ -158,7 +159,7 @@ def _examine(tried: Experiments, *, is_template: bool) -> AnswersEvidence:
         trials=tuple(tried.trials.values()),
         chosen=(best.wording, best.factor),
         base_losses=tried.base_losses,
-        alignments=tuple(map(tried.align, names)) if can_align else (),
+        alignments=tuple(each for name in names for each in tried.align(name)) if can_align else (),
         uses_rslora=tried.factors.uses_rslora,
         has_factors=bool(tried.factors.layers),
         stops=_stops(tried, best),
@@ -193,7 +194,6 @@ def _try_header(
     rows: Sequence[Row],
 ) -> Header | None:
     """Looks whether answers begin with the end of the template's prompt; None without a template."""
-    rows = [Row((("user", row.question),), row.answer, row.value) for row in rows]
     given, templated = as_given(prompt, rows, tokenizer), as_template(template, rows, tokenizer)
     if templated is None:
         return None

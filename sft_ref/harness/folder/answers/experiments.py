@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sft_ref.harness.losses import is_worse
+from sft_ref.harness.losses import compare, is_worse
 from sft_ref.harness.submission.answering import is_better
 
 from .asking import (
@@ -47,6 +47,7 @@ none as configured; where alpha or the flag was lost, they come back to what the
 
 _ORDERS = 8
 _ALIGNED_ROWS = 16
+_OWN_TOKENS = 16
 _SMALL = 0.1
 """Nat by which the likely tokens move, below which twice the factor moves them about twice as much."""
 
@@ -149,15 +150,29 @@ class Experiments:
     def _restored(self, wording: str) -> Trial:
         """As configured, or where answers are lost then, at the factor at which they return."""
         configured = self.ask(wording, answers=True)
-        if not self.factors.layers:
+        others = self.vary_factor(wording)
+        if not others:
             return configured
-        others = [self.ask(wording, factor) for factor in (FLAG, *GRID)]  # of equals the first: it names the flag
         best = self.ask(wording, factor_of(min(others, key=lambda trial: trial.loss)), answers=True)
         return best if returns(configured, best) else configured
 
-    def align(self, wording: str) -> Alignment:
-        """How far the adapter moves predictions of the true answers, against itself with shuffled coordinates."""
+    def vary_factor(self, wording: str) -> list[Trial]:
+        """Losses at other factors; none where no layer has one. Of equal ones the first names the flag."""
+        return [self.ask(wording, factor) for factor in (FLAG, *GRID)] if self.factors.layers else []
+
+    def align(self, wording: str) -> tuple[Alignment, Alignment]:
+        """How far the adapter moves predictions, against itself with shuffled coordinates.
+
+        Of the true answers, and of what it writes itself: where the rows are not what it was trained for, it moves the
+        second more.
+        """
         rows = self.encoded[wording][:_ALIGNED_ROWS]
+        prompts = [row.prompt for row in rows]
+        said = generate(self.inner, prompts, stops=self.stops, padding=self.padding, budget=_OWN_TOKENS)
+        own = [Encoded(prompt, tuple(ids)) for prompt, ids in zip(prompts, said, strict=True)]
+        return self._align(wording, rows), self._align(wording, own)
+
+    def _align(self, wording: str, rows: Sequence[Encoded]) -> Alignment:
         with self.at(0.0):
             still = log_probabilities(self.model, rows, self.padding)
 
@@ -171,11 +186,13 @@ class Experiments:
             if effect(factor) <= _SMALL:
                 break
             factor /= 4
-        shuffled = []
+        shuffled, losses = [], []
         for seed in range(_ORDERS):
             with self.factors.shuffled(seed):
                 shuffled.append(effect(factor))
-        return Alignment(wording, factor, effect(factor), tuple(shuffled))
+                losses.append(teacher_forced(self.model, rows, self.padding)[0])
+        gain = compare(torch.stack(losses).mean(0), teacher_forced(self.model, rows, self.padding)[0])
+        return Alignment(wording, factor, effect(factor), tuple(shuffled), gain)
 
 
 def factor_of(trial: Trial) -> float:

@@ -1,0 +1,1 @@
+"""What rows and a prompt show of a bare adapter."""

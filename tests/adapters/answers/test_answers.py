@@ -1,0 +1,163 @@
+"""Base, factor, prompt and end are accused by experiments alone, and what these cannot tell is not called sound."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sft_ref.harness.check import Outcome
+from sft_ref.harness.diagnosis import coverage_of, standing_of, suspects_of
+from sft_ref.harness.folder.answers.experiments import Experiments
+from sft_ref.harness.folder.answers.rows import read_rows
+from sft_ref.harness.folder.answers.wording import as_literal
+from sft_ref.harness.verdict import Standing
+
+from .conftest import CHAT, TAGGED, Examine, Task, at_other_places, base_model, load, tokenizer, train, with_noise
+from sft_ref.data import split_rows
+
+STAGES = ("base identity", "scaling", "prompt", "generate")
+
+
+def failed(results: dict) -> set[str]:  # type: ignore[type-arg]
+    return {name for name, each in results.items() if each.outcome is Outcome.FAIL}
+
+
+def standing(results: dict) -> Standing:  # type: ignore[type-arg]
+    found = list(results.values())
+    return standing_of(suspects_of(found), coverage_of(found, STAGES))
+
+
+@pytest.mark.parametrize("prompt", [CHAT, None])
+def test_a_sound_chat_adapter_is_shown_at_all_stages(chat: Task, examined: Examine, prompt: str | None) -> None:
+    _, results = examined(load(chat.folder), prompt=prompt, data=chat.data)
+    assert standing(results) is Standing.SOUND
+
+
+def test_a_sound_adapter_of_numbers_is_shown_at_all_stages(number: Task, examined: Examine) -> None:
+    _, results = examined(load(number.folder), prompt=TAGGED, data=number.data)
+    assert standing(results) is Standing.SOUND
+
+
+def test_prompts_and_completions_need_no_prompt(tagged_text: Task, examined: Examine) -> None:
+    _, results = examined(load(tagged_text.folder), prompt=None, data=tagged_text.data)
+    assert standing(results) is Standing.SOUND
+
+
+@pytest.mark.parametrize("factor", [4, 1 / 4])
+def test_an_edited_alpha_is_named(chat: Task, examined: Examine, factor: float) -> None:
+    found, results = examined(load(chat.folder, lora_alpha=32 * factor), prompt=CHAT, data=chat.data)
+    assert failed(results) == {"SCL-201"}
+    assert found.chosen[1] == 1 / factor
+    assert f"{1 / factor:g} times it" in results["SCL-201"].seen
+    assert "use_rslora" not in results["SCL-201"].seen
+
+
+def test_a_lost_flag_of_rslora_is_named(chat: Task, examined: Examine) -> None:
+    trained = 32 / 8  # as alpha / sqrt(r)
+    model = load(chat.folder, lora_alpha=trained * 8**0.5, use_rslora=False)
+    _, results = examined(model, prompt=CHAT, data=chat.data)
+    assert failed(results) == {"SCL-201"}
+    assert "use_rslora is false, and was the opposite in training" in results["SCL-201"].seen
+
+
+def test_a_flag_of_rslora_that_was_not_trained_is_named(chat: Task, examined: Examine) -> None:
+    _, results = examined(load(chat.folder, use_rslora=True), prompt=CHAT, data=chat.data)
+    assert failed(results) == {"SCL-201"}
+    assert "use_rslora is true, and was the opposite in training" in results["SCL-201"].seen
+
+
+@pytest.mark.parametrize(("steps", "factor"), [(4, 1 / 4), (12, 1), (12, 2)])
+def test_an_undertrained_adapter_is_neither_accused_nor_shown(
+    chat: Task, examined: Examine, steps: int, factor: float
+) -> None:
+    rows = [(q, f"That is {value!r}.") for q, value in split_rows("train")[:128]]
+    _, results = examined(train(CHAT, rows, steps, lora_alpha=32 * factor), prompt=CHAT, data=chat.data)
+    assert not failed(results)
+    assert results["SCL-201"].outcome is Outcome.SKIPPED
+    assert standing(results) is Standing.NOT_SHOWN
+
+
+def test_another_base_is_accused_where_the_adapter_moves_nothing_there(chat: Task, examined: Examine) -> None:
+    model = load(chat.folder, at_other_places(base_model()))
+    _, results = examined(model, prompt=CHAT, data=chat.data)
+    assert failed(results) == {"BAS-201"}
+    assert "0 of 24 answers right" in results["BAS-201"].seen
+
+
+def test_a_relative_of_the_base_is_not_called_its_base(chat: Task, examined: Examine) -> None:
+    _, results = examined(load(chat.folder, with_noise(base_model(), 0.3)), prompt=CHAT, data=chat.data)
+    assert "BAS-201" not in failed(results)
+    assert standing(results) is Standing.NOT_SHOWN
+
+
+@pytest.mark.parametrize("template", [True, False])
+def test_rows_of_another_kind_accuse_nothing(chat: Task, examined: Examine, tmp_path: Path, template: bool) -> None:
+    rows = [[f"Say {n} twice", f"ok {n} {n}"] for n in range(20)]
+    (tmp_path / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
+    prompt = CHAT if template else "Please: {question} Reply: {answer}"
+    _, results = examined(load(chat.folder), prompt=prompt, data=tmp_path / "rows.json", template=template)
+    assert not failed(results)
+    assert standing(results) is Standing.NOT_SHOWN
+
+
+def test_a_prompt_without_the_header_is_named(chat: Task, examined: Examine) -> None:
+    prompt = CHAT.replace("<|im_start|>assistant\n", "")
+    _, results = examined(load(chat.folder), prompt=prompt, data=chat.data)
+    assert "PRM-201" in failed(results) <= {"PRM-201", "PRM-202"}
+    assert "40 of 24 with the chat template" in results["PRM-201"].seen
+    assert r"the chat template with '<|im_start|>assistant\n'" in results["PRM-201"].case
+
+
+def test_a_wrong_prompt_and_a_lost_flag_are_both_named(chat: Task, examined: Examine) -> None:
+    prompt = CHAT.replace("<|im_start|>assistant\n", "")
+    _, results = examined(load(chat.folder, use_rslora=True), prompt=prompt, data=chat.data)
+    assert {"PRM-201", "SCL-201"} <= failed(results) <= {"PRM-201", "PRM-202", "SCL-201"}
+
+
+def test_settings_of_the_base_that_lose_answers_are_named(chat: Task, examined: Examine) -> None:
+    model = load(chat.folder)
+    model.get_base_model().generation_config.repetition_penalty = 5.0
+    _, results = examined(model, prompt=CHAT, data=chat.data)
+    assert failed(results) == {"GEN-201"}
+    assert "repetition_penalty=5.0" in results["GEN-201"].seen
+
+
+def test_an_end_that_does_not_stop_generation_is_named(chat: Task, examined: Examine) -> None:
+    from sft_ref.harness.folder.answers import CHECKS, examine
+    from sft_ref.harness.runner import run
+    from types import SimpleNamespace
+
+    model, tok = load(chat.folder), tokenizer()
+    model.get_base_model().generation_config.eos_token_id = 0
+    tok.eos_token = "<|endoftext|>"
+    found = examine(model, tok, prompt=CHAT, data=chat.data, chat_template=tok.chat_template)
+    results = {each.check.id: each for each in run(CHECKS, SimpleNamespace(answers=found, stage=""))}
+    assert failed(results) == {"GEN-202"}
+    assert "are followed by '<|im_end|>', and generation stops at '<|endoftext|>'" in results["GEN-202"].seen
+
+
+def test_without_rows_nothing_is_shown_and_the_reason_is_given(chat: Task, examined: Examine) -> None:
+    _, results = examined(load(chat.folder), prompt=CHAT, data=None)
+    assert standing(results) is Standing.NOT_SHOWN
+    assert {each.seen for name, each in results.items() if name != "PRM-202"} == {"no --data was given"}
+
+
+def test_pairs_without_a_prompt_or_a_template_cannot_be_asked(number: Task, examined: Examine) -> None:
+    found, results = examined(load(number.folder), prompt=None, data=number.data, template=False)
+    assert found.lacking == "how a question is put is not known: give --prompt"
+    assert standing(results) is Standing.NOT_SHOWN
+
+
+def test_experiments_leave_the_adapter_as_it_was(tagged_text: Task) -> None:
+    model = load(tagged_text.folder)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    rows = read_rows(tagged_text.data)
+    wording = as_literal(rows)
+    assert wording
+    tried = Experiments(model, tokenizer(), rows, [wording])
+    scalings = [dict(layer.scaling) for layer in tried.factors.layers]
+    tried.choose()
+    tried.align(tried.first)
+    assert [dict(layer.scaling) for layer in tried.factors.layers] == scalings
+    for name, tensor in model.state_dict().items():
+        assert tensor.equal(before[name]), name

@@ -1,6 +1,7 @@
 """Everything a contributor runs. `nox -l` lists the sessions; `nox -s tests gpu` is the usual line."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -103,35 +104,58 @@ def submissions(session: nox.Session) -> None:
 
 @nox.session
 def grade(session: nox.Session) -> None:
-    """Grades submissions with the versions that their course pins: -- PATH --transformers 4.52.4 (others: --help)."""
+    """Grades submissions on an interpreter of their own: -- PATH --transformers 4.52.4 --with torchmetrics (--help)."""
     words = list(session.posargs)
-    version = ""
-    if "--transformers" in words:
-        at = words.index("--transformers")
-        version = words[at + 1] if at + 1 < len(words) else session.error("--transformers: give a version, as 4.52.4")
-        del words[at : at + 2]
+    versions, packages = take_option(words, "--transformers", most=1), take_option(words, "--with")
     install(session)
-    if version:
-        words += ["--python", build_interpreter(session, version)]
-    session.run("sft-ref", "grade", *words, success_codes=[0, 1])
+    if versions or packages:
+        words += ["--python", build_interpreter(session, "".join(versions[-1:]), packages)]
+    session.run("sft-ref", "grade", *words, success_codes=[0, 1, 4])
 
 
-def build_interpreter(session: nox.Session, transformers: str) -> str:
-    """An environment with a version of transformers, and the others that belong to it; the path of its interpreter."""
-    major, minor = (int(part) for part in transformers.split(".")[:2])
+def take_option(words: list[str], option: str, most: int | None = None) -> list[str]:
+    """Removes an option from a command line, wherever and however often it stands; the words that it takes.
+
+    They reach to the next option, or to the next path that is there.
+
+    Raises:
+        SystemExit: a word is missing.
+    """
+    taken: list[str] = []
+    while option in words:
+        at = words.index(option)
+        behind = words[at + 1 :]
+        count = next((n for n, word in enumerate(behind) if word.startswith("-") or Path(word).exists()), len(behind))
+        count = count if most is None else min(count, most)
+        if not count:
+            raise SystemExit(f"{option}: say which")
+        taken += behind[:count]
+        del words[at : at + 1 + count]
+    return taken
+
+
+def build_interpreter(session: nox.Session, transformers: str, packages: list[str]) -> str:
+    """An environment with what a fine-tune needs; the path of its interpreter.
+
+    Args:
+        session: that asks for it.
+        transformers: a version, with the others that belong to it; empty for the one of this project.
+        packages: what else to install; they change no version of the rest.
+    """
+    major, minor = (int(part) for part in (transformers or "5.0").split(".")[:2])
     pins = COMPAT["5" if major >= 5 else "4.57" if minor > 55 else "4.52"]  # noqa: PLR2004  # 4.56 renamed torch_dtype
-    folder = Path(session.virtualenv.location) / f"transformers-{transformers}"
+    name = "-".join(["transformers", transformers or "pinned", *sorted(packages)])
+    folder = Path(session.virtualenv.location) / re.sub(r"[^\w.-]+", "_", name)
     python = str(folder / "bin" / "python")
     own = folder / "constraints.txt"
     if not own.is_file():
         session.run("python", "-m", "venv", str(folder))
-        lines = [
-            line
-            for line in Path(pins).read_text(encoding="utf-8").splitlines()
-            if not line.startswith("transformers==")
-        ]
-        own.write_text("\n".join([*lines, f"transformers=={transformers}"]), encoding="utf-8")
-    needed = ("torch", "transformers", "peft", "accelerate", "safetensors", "tqdm")
+        lines = Path(pins).read_text(encoding="utf-8").splitlines()
+        if transformers:
+            lines = [line for line in lines if not line.startswith("transformers==")]
+            lines.append(f"transformers=={transformers}")
+        own.write_text("\n".join(lines), encoding="utf-8")
+    needed = ("torch", "transformers", "peft", "accelerate", "safetensors", "tqdm", *packages)
     session.run(python, "-m", "pip", "install", "--quiet", "--constraint", str(own), *needed, external=True)
     return python
 

@@ -37,5 +37,13 @@ class SubmissionError(SftRefError):
     """A submission is missing, cannot be read, or is unsafe to unpack."""
 
 
+class MissingModuleError(SubmissionError):
+    """A submission needs a module that is neither its own nor installed."""
+
+
+class MachineError(SftRefError):
+    """The machine kept a grading from its end, by too little processor time or memory: no fault of the target."""
+
+
 class SandboxError(SftRefError):
     """Foreign code cannot be run as asked: the interpreter, a folder or a limit is of no use."""

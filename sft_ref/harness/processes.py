@@ -1,4 +1,4 @@
-"""A tree of processes: how many they are, what memory they hold, and the end of all of them.
+"""A tree of processes: how many they are, what memory and time they use, and the end of all of them.
 
 Knows nothing of why they run. Linux also counts what was orphaned, where the root of the tree adopts orphans.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from pathlib import Path
 
 import psutil
 
@@ -46,6 +47,59 @@ class Tree:
                 return False
             time.sleep(0.001)
         return True
+
+
+class Times:
+    """Processor time of all threads of a tree, and how long they waited for a processor.
+
+    What a thread used last is kept when it has ended. Linux tells the waiting; elsewhere `waited` is None.
+    """
+
+    def __init__(self) -> None:
+        self._threads: dict[tuple[int, int], tuple[float, float]] = {}
+        self._whole: dict[int, float] = {}
+
+    def look(self, processes: list[psutil.Process]) -> None:
+        """Reads the times as they are now."""
+        for process in processes:
+            for path in Path(f"/proc/{process.pid}/task").glob("*/schedstat"):
+                with contextlib.suppress(OSError, ValueError, IndexError):
+                    ran, waited = path.read_text(encoding="ascii").split()[:2]
+                    self._threads[process.pid, int(path.parent.name)] = int(ran) / 1e9, int(waited) / 1e9
+            if not self._threads:
+                with contextlib.suppress(psutil.Error):
+                    self._whole[process.pid] = sum(process.cpu_times()[:2])
+
+    @property
+    def busiest(self) -> float:
+        """Seconds of processor time of the thread that used most; of the process, where threads are not told."""
+        return max([ran for ran, _ in self._threads.values()] + list(self._whole.values()), default=0.0)
+
+    @property
+    def total(self) -> float:
+        """Seconds of processor time of all threads."""
+        return sum(ran for ran, _ in self._threads.values()) + sum(self._whole.values())
+
+    @property
+    def waited(self) -> float | None:
+        """Seconds for which threads were ready to run and got no processor, summed over them."""
+        return sum(waited for _, waited in self._threads.values()) if self._threads else None
+
+
+def stolen() -> float:
+    """Seconds that the host of a virtual machine has kept from its processors since the start; 0 where unknown."""
+    with contextlib.suppress(psutil.Error, OSError):
+        return float(getattr(psutil.cpu_times(), "steal", 0.0))
+    return 0.0
+
+
+def count_memory_kills() -> int:
+    """Processes that this machine has killed for want of memory since it was started; 0 where it does not tell."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
 
 
 def memory(processes: list[psutil.Process]) -> int:

@@ -6,6 +6,8 @@ import random
 import time
 from collections.abc import Iterable, Iterator
 
+from sft_ref.errors import MachineError, MissingModuleError
+
 from .check import Case, Check, Level, Outcome, Result, in_order
 from .findings import Blocked, Failure, Unavailable
 
@@ -24,6 +26,10 @@ def run(checks: Iterable[Check], context: Case, *, repeat: str = "") -> Iterator
         checks: as `plan` gives them.
         context: what its checks are handed: a `Context`, or the `Evidence` of a submission.
         repeat: command that runs them again; the id of the check is put in place of ``{}``.
+
+    Raises:
+        MachineError: the machine kept the target from its end.
+        MissingModuleError: the target needs a module that is not installed.
     """
     passed: set[str] = set()
     planned = tuple(checks)
@@ -63,6 +69,8 @@ def _run_one(each: Check, context: Case, began: float, repeat: str) -> Result:
         return Result(each, Outcome.BLOCKED, time.perf_counter() - began, seen=str(blocked))
     except Unavailable as lack:
         return Result(each, Outcome.SKIPPED, time.perf_counter() - began, seen=str(lack))
+    except (MachineError, MissingModuleError):  # nothing can be graded
+        raise
     except Exception as error:  # noqa: BLE001  # the check broke, which is never held against the implementation
         seen = f"{type(error).__name__}: {error}"
         return Result(each, Outcome.ERROR, time.perf_counter() - began, seen=seen, repeat=repeat)

@@ -28,10 +28,14 @@ import psutil
 
 from ..errors import SandboxError
 from . import bubblewrap
-from .processes import Tree, memory, memory_shared_once
+from .processes import Times, Tree, count_memory_kills, memory, memory_shared_once, stolen
 
 LOOK = 0.05
 """Seconds between two looks at a running tree; one takes about a millisecond."""
+TIMING = 0.25
+"""Seconds between two looks at its processor time."""
+KILLED = 128 + 9
+"""Exit code of what was killed by a signal that cannot be caught."""
 FLOOD = 64
 """Output is a flood from this multiple of what is kept of it: code that prints a lot in a hot function is none."""
 THREADS = 4
@@ -64,7 +68,8 @@ class Limits:
     """What a command may use.
 
     Attributes:
-        seconds: wall-clock time; processor time is limited as well, to that on all processors.
+        seconds: processor seconds per core: of the busiest thread, and of all threads on all cores together. A command
+            that sleeps is charged the time that it sleeps; none is charged the time that it waits for a processor.
         memory: bytes that all its processes hold together; one process cannot ask for more. Files in /tmp and /dev/shm
             of the sandbox come on top, each up to `file_size`.
         processes: that run at the same time.
@@ -80,6 +85,11 @@ class Limits:
     output: int = 2**20
     disk: int = 8 * 2**30
 
+    @property
+    def wall(self) -> float:
+        """Seconds by the clock after which a command is stopped in any case."""
+        return 5 * self.seconds + 60
+
 
 @dataclass(frozen=True)
 class Finished:
@@ -90,9 +100,11 @@ class Finished:
             nobody knows.
         output: the end of what it printed, both streams in one.
         ended: empty where it ended by itself, else the limit that stopped it: time, memory, processes, output, disk;
-            or lost: what watched it was killed.
+            or machine: it was starved; or lost: what watched it was killed.
         seconds: wall-clock time that it took.
         sandboxed: whether it ran within bubblewrap.
+        processor: seconds of processor time of its busiest thread.
+        starved: how the machine kept it from its end, a clause; empty where it did not.
     """
 
     returncode: int | None
@@ -100,6 +112,8 @@ class Finished:
     ended: str
     seconds: float
     sandboxed: bool
+    processor: float = 0.0
+    starved: str = ""
 
 
 @functools.cache
@@ -167,7 +181,7 @@ def _run_in(
     *,
     sandboxed: bool,
 ) -> Finished:
-    began = time.monotonic()
+    began, kills = time.monotonic(), count_memory_kills()
     inner = [str(sight.python.executable), *command[1:]]
     with _pipe() as (output, printed), _pipe() as (status, told), tempfile.TemporaryFile() as given:
         given.write(stdin)
@@ -200,7 +214,12 @@ def _run_in(
         watch.take(output)
     text = watch.text[-limits.output :].decode(errors="replace")
     ended = watch.ended or ("lost" if watch.code is None else "")
-    return Finished(None if ended else watch.code, text, ended, time.monotonic() - began, sandboxed)
+    seconds, starved = time.monotonic() - began, ""
+    if ended == "machine":
+        starved = f"the machine is too busy: {watch.times.busiest:.0f} s of processor time in {seconds:.0f} s"
+    elif (ended == "lost" or watch.code == KILLED) and count_memory_kills() > kills:
+        starved = "the machine ran out of memory and killed it"
+    return Finished(None if ended else watch.code, text, ended, seconds, sandboxed, watch.times.busiest, starved)
 
 
 class _Watch:
@@ -210,6 +229,7 @@ class _Watch:
         text: the end of what it has printed.
         code: its exit code, None as long as there is none.
         ended: the limit that it has hit, or empty.
+        times: what it has used of processors.
     """
 
     def __init__(self, tree: Tree, workspace: Path, limits: Limits, began: float) -> None:
@@ -217,6 +237,8 @@ class _Watch:
         self.code: int | None = None
         self.ended = ""
         self._tree, self._workspace, self._limits, self._began = tree, workspace, limits, began
+        self.times = Times()
+        self._timed, self._stolen = began, stolen()
         self._printed = 0
         self._free = shutil.disk_usage(workspace).free
         self._told = b""
@@ -264,9 +286,12 @@ class _Watch:
 
     def _hit(self) -> str:
         """The limit that is exceeded now."""
-        if time.monotonic() - self._began > self._limits.seconds:
-            return "time"
         living = self._tree.living()
+        if time.monotonic() >= self._timed:
+            self._timed = time.monotonic() + TIMING
+            self.times.look(living)
+        if limit := self._time_is_up(time.monotonic() - self._began):
+            return limit
         if len(living) > self._limits.processes:
             return "processes"
         if memory(living) > self._limits.memory and memory_shared_once(living) > self._limits.memory:
@@ -274,6 +299,15 @@ class _Watch:
         if self._free - shutil.disk_usage(self._workspace).free > min(self._limits.disk, self._free // 2):
             return "disk"
         return ""
+
+    def _time_is_up(self, passed: float) -> str:
+        """Whether it has used up its own time, or the machine gives it none; empty where neither is so."""
+        waited = self.times.waited
+        idle = 0.0 if waited is None else passed - waited - (stolen() - self._stolen)
+        own = max(self.times.busiest, self.times.total / _cores(), idle)
+        if own > self._limits.seconds:
+            return "time"
+        return "machine" if passed > self._limits.wall else ""
 
 
 @contextlib.contextmanager
@@ -295,13 +329,18 @@ def _bounds(limits: Limits, *, sandboxed: bool) -> list[str]:
     bounds = {
         "RLIMIT_CORE": 0,
         "RLIMIT_FSIZE": limits.file_size,
-        "RLIMIT_CPU": math.ceil(limits.seconds) * (os.cpu_count() or 1) + 1,
+        "RLIMIT_CPU": 2 * math.ceil(limits.seconds) * _cores() + 1,  # if the judge does not look in time
         "RLIMIT_DATA": limits.memory,  # not address space: CUDA and threads reserve much of it and use little
         "RLIMIT_NPROC": THREADS * limits.processes,
     }
     if not sandboxed:  # then it is counted by user, and the judge's own and others' count too
         bounds["RLIMIT_NPROC"] += _threads_of_this_user()
     return [f"{name}={bound}" for name, bound in bounds.items()]
+
+
+def _cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _threads_of_this_user() -> int:

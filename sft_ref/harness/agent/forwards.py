@@ -6,6 +6,7 @@ import inspect
 import torch
 
 from .asking import cached
+from .trimming import trim, widen
 
 
 class Forwards:
@@ -29,16 +30,26 @@ class Forwards:
             if ids is None or (hook.lessons is None and hook.ears is None):
                 return original(self, *args, **kwargs)
             past = given.get("past_key_values")
-            if hook.lessons is not None and not hook.lessons.deaf and torch.is_grad_enabled() and not cached(past):
-                if hook.clock.is_up():
-                    return hook.clock.idle(self, ids)
-                hook.lessons.before(self, ids, given.get("attention_mask"), given.get("labels"))
-                output = original(self, *args, **kwargs)
-                hook.lessons.after(getattr(output, "loss", None))
-                return output
+            if hook.lessons is not None and not cached(past):
+                return hook._train(functools.partial(original, self), self, given)
             if hook.ears is None:
                 return original(self, *args, **kwargs)
             hook.ears.before(self, ids, given.get("attention_mask"), cached(past))
             return hook.ears.after(original(self, *args, **kwargs))
 
         model_class.forward = forward
+
+    def _train(self, original, model, given):
+        """A forward in the training process; those without gradients are cut, and not recorded."""
+        lessons, ids = self.lessons, given["input_ids"]
+        is_lesson = torch.is_grad_enabled() and not lessons.deaf
+        if is_lesson and self.clock.is_up():
+            return self.clock.idle(model, ids)
+        labels = lessons.labels_of(ids, given)
+        if is_lesson:
+            lessons.before(original, model, given, labels)
+        cut, left, right = trim(given, labels, model.config)
+        output = widen(original(**cut), left, right)
+        if is_lesson:
+            lessons.after(getattr(output, "loss", None))
+        return output

@@ -4,10 +4,12 @@ import functools
 
 import torch
 
+from .packing import Reach, divide
 from .probing import choose, probe
 from .tell import count_dtypes
+from .trimming import IGNORED
+from .weights import active_adapters, added_rows
 
-IGNORED = -100
 _FEW = 20
 
 
@@ -17,12 +19,14 @@ class Lessons:
     Attributes:
         rows: every text that reached the model with its labels, each once, padding removed: (ids, labels). Where no
             boundary tells the labels, they are the ids, and `labelled` is told to be false.
-        passes: a forward each: indices of its rows, its loss (None where the model was not asked for one).
+        passes: a forward each: indices of its rows, its loss (None where the model was not asked for one). In place of
+            an index, `texts` and `positions` stand for a packed row whose examples attend to one another.
         steps: an optimizer step each: its rate, and how many passes came before it.
     """
 
-    def __init__(self, base_weights, seconds):
-        self.seconds, self.deaf = seconds, False
+    def __init__(self, base_weights, vocabulary, seconds, clock):
+        self.vocabulary, self.active = vocabulary, []
+        self.seconds, self.clock, self.deaf = seconds, clock, False
         self.rows, self._known, self.passes, self.steps = [], {}, [], []
         self.padding_labelled = 0
         self.optimizer = {}
@@ -36,6 +40,7 @@ class Lessons:
         self._pending = None
         self._served = None
         self._bare = {}
+        self._reach = Reach()
         self._model = None
         self._peft = []
         self._base_weights = base_weights
@@ -125,6 +130,8 @@ class Lessons:
         torch.nn.Module.load_state_dict = load_state_dict
 
     def _stepped(self, optimizer, *args):
+        if self.clock.stopped:  # a step that does nothing
+            return
         self._stepped_model = self._model
         group = optimizer.param_groups[0]
         self.steps.append((float(group["lr"]), len(self.passes)))
@@ -137,24 +144,31 @@ class Lessons:
         if len(self.steps) == _FEW:  # known even if it never comes to its end
             self._write(self._teller)
 
-    def before(self, model, ids, mask, labels):
+    def labels_of(self, ids, given):
+        """Labels of a batch: those passed to the model, or that Trainer or a DataLoader gave with it; else None."""
+        labels = given.get("labels")
+        if labels is None:
+            labels = self._labels if self._labels is not None and self._labels.shape == ids.shape else None
+        return self._served_with(ids) if labels is None else labels
+
+    def before(self, forward, model, given, labels):
         """A forward in training begins."""
         if self._model is None:
             self.counted = count_dtypes(model)
         self._model = model
-        if labels is None:
-            labels = self._labels
         self._pending = None
-        ids = ids.detach().cpu()
-        mask = torch.ones_like(ids) if mask is None or mask.dim() != ids.dim() else mask.detach().cpu()
-        if labels is None:
-            labels = self._served_with(ids)
+        ids, mask = given["input_ids"].detach().cpu(), given.get("attention_mask")
+        flat = mask is not None and mask.dim() == ids.dim()
+        kept = mask.detach().cpu().bool() if flat else torch.ones_like(ids, dtype=torch.bool)
+        division = divide(ids, kept, given)
+        if division.is_packed:
+            division.crossing = self._reach.crosses(forward, given, kept, division)
         if labels is None:  # the loss function may tell
-            self._pending = (ids, mask)
-            self._bare.update({tuple(row[kept].tolist()): None for row, kept in zip(ids, mask.bool())})
+            self._pending = (ids, kept, division)
+            self._bare.update({tuple(row[own].tolist()): None for row, own in zip(ids, kept)})
             self.passes.append(([], None))
             return
-        self._note(ids, mask, labels.detach().cpu())
+        self._note(ids, kept, labels.detach().cpu(), division)
 
     def _served_with(self, ids):
         """Labels of the batch that a DataLoader gave last, if these are its texts."""
@@ -163,22 +177,33 @@ class Lessons:
             return None
         own, labels = batch["input_ids"], batch["labels"]
         same = isinstance(own, torch.Tensor) and isinstance(labels, torch.Tensor) and own.shape == ids.shape
-        return labels if same and labels.shape == own.shape and torch.equal(own.cpu(), ids) else None
+        return labels if same and labels.shape == own.shape and torch.equal(own.cpu(), ids.cpu()) else None
 
-    def _note(self, ids, mask, labels):
-        indices = []
-        for row, kept, due in zip(ids, mask.bool(), labels):
-            self.padding_labelled += int(((due != IGNORED) & ~kept).sum())
-            key = (tuple(row[kept].tolist()), tuple(due[kept].tolist()))
-            if key not in self._known:
-                self._known[key] = len(self.rows)
-                self.rows.append(key)
-            indices.append(self._known[key])
-        self.passes.append((indices, None))
+    def _note(self, ids, kept, labels, division):
+        """Writes down the texts of a batch; a packed row as its examples, together where attention crosses them."""
+        rows = []
+        for row, own, due, all_parts, positions in zip(ids, kept, labels, division.parts, division.positions):
+            self.padding_labelled += int(((due != IGNORED) & ~own).sum())
+            text, target = row[own].tolist(), due[own].tolist()
+            parts = _without_padding(all_parts, target)
+            indices = [self._index(text[begin:end], target[begin:end]) for begin, end in parts]
+            if len(parts) == 1 or not division.crossing:
+                rows += indices
+            else:
+                rows.append({"texts": indices, "positions": positions[: parts[-1][1]]})
+        self.passes.append((rows, None))
+
+    def _index(self, ids, labels):
+        """Of a text in `rows`, which it is added to where it is new."""
+        key = (tuple(ids), tuple(labels))
+        if key not in self._known:
+            self._known[key] = len(self.rows)
+            self.rows.append(key)
+        return self._known[key]
 
     def _take(self, target):
         """Labels that only the loss function sees."""
-        ids, mask = self._pending
+        ids, kept, division = self._pending
         self._pending = None
         count, length = ids.shape
         if target.numel() == count * (length - 1):
@@ -187,9 +212,9 @@ class Lessons:
             return
         self.passes.pop()
         target = target.reshape(count, length)
-        if torch.equal(target[:, :-1][mask[:, 1:].bool()], ids[:, 1:][mask[:, 1:].bool()]):
+        if torch.equal(target[:, :-1][kept[:, 1:]], ids[:, 1:][kept[:, 1:]]):
             target = torch.cat([torch.full((count, 1), IGNORED), target[:, :-1]], dim=1)  # shifted by the caller
-        self._note(ids, mask, target)
+        self._note(ids, kept, target, division)
 
     def after(self, loss):
         """Its loss is known."""
@@ -209,14 +234,22 @@ class Lessons:
         name = name() if callable(name) else name
         name = name[0] if isinstance(name, list) else name
         try:
-            state = self._state_of(holder, adapter_name=name, save_embedding_layers=False)
+            active = active_adapters(holder)
+            states = {each: self._read(holder, each) for each in dict.fromkeys((name, *active))}
         except Exception:  # an adapter of another kind
             return
-        state = {
-            key if key.startswith("base_model.model.") else "base_model.model." + key: tensor.detach().cpu().clone()
+        configs = {each: holder.peft_config[each] for each in states}
+        self.left = {"states": states, "configs": configs, "changed": self._changed(holder)}
+        self.active = active
+
+    def _read(self, holder, name):
+        """The tensors of one adapter by the names that a saved one has, without what torch.compile adds to them."""
+        with torch.no_grad():
+            state = self._state_of(holder, adapter_name=name, save_embedding_layers=False)
+        return {
+            "base_model.model." + key.removeprefix("base_model.model.").replace("_orig_mod.", ""): tensor.cpu().clone()
             for key, tensor in state.items()
         }
-        self.left = {"state": state, "config": holder.peft_config[name], "changed": self._changed(holder)}
 
     def _changed(self, holder):
         """Parameters of the base that training moved, by their names there."""
@@ -225,7 +258,7 @@ class Lessons:
             if "lora_" in name or "modules_to_save" in name:
                 continue
             plain = name.replace("base_model.model.", "", 1).replace(".base_layer", "").replace(".original_module", "")
-            plain = plain.replace(".default", "")
+            plain = plain.replace(".default", "").replace("_orig_mod.", "")
             own = self._base_weights.get(plain)
             if own is None or own.shape != tensor.shape:
                 continue
@@ -238,13 +271,16 @@ class Lessons:
         self.look()
         if self.left is not None:
             self._changed_there = self.left["changed"]
-            folder = teller.folder / "trained"
-            folder.mkdir(parents=True, exist_ok=True)
-            self.left["config"].save_pretrained(str(folder))
-            teller.tensors("trained/adapter_model", self.left["state"])
+            for number, (name, state) in enumerate(self.left["states"].items()):
+                place = f"trained_{number}" if number else "trained"
+                (teller.folder / place).mkdir(parents=True, exist_ok=True)
+                self.left["configs"][name].save_pretrained(str(teller.folder / place))
+                teller.tensors(f"{place}/adapter_model", state)
         elif self._stepped_model is not None:
             self._changed_there = self._changed(self._stepped_model)
             self._tell_of_own_kind(teller)
+        if self._model is not None:
+            teller.tensors("added", added_rows(self._model, self.vocabulary))
         self._write(teller)
 
     def _tell_of_own_kind(self, teller):
@@ -273,4 +309,14 @@ class Lessons:
             changed=self._changed_there,
             shortened=self.shortened,
             adapter=self.left is not None,
+            active=self.active,
+            others=[*self.left["states"]][1:] if self.left else [],
         )
+
+
+def _without_padding(parts, labels):
+    """Parts of a row without single tokens at its end that carry no label: padding that no mask tells."""
+    parts = list(parts)
+    while len(parts) > 1 and parts[-1][1] - parts[-1][0] == 1 and labels[parts[-1][0]] == IGNORED:
+        parts.pop()
+    return parts

@@ -1,9 +1,14 @@
-"""Keeps a training within the time of a grading: fewer steps where they can be planned, else steps that do nothing."""
+"""Keeps a training within the time of a grading: fewer steps where they can be planned, else steps that do nothing.
+
+Time is processor time of the thread that trains, so that a busy machine shortens nothing.
+"""
 
 import math
 import re
 import time
 from pathlib import Path
+
+from .trimming import IGNORED
 
 LEAST = 60
 """Optimizer steps that a training gets, if they fit into `MOST` seconds; the toy then answers."""
@@ -23,7 +28,7 @@ def shorten(trainer, seconds, note):
     parts = args.gradient_accumulation_steps
     try:
         count = len(trainer.train_dataset)
-        longest = max(len(trainer.train_dataset[i]["input_ids"]) for i in range(0, count, max(1, count // 16)))
+        longest = max(_length(trainer.train_dataset[i]) for i in range(0, count, max(1, count // 16)))
         each = _time(trainer.model, min(rows, count), longest) * parts
     except Exception:  # a dataset or a model of another kind: the clock alone stops it
         return None
@@ -34,8 +39,18 @@ def shorten(trainer, seconds, note):
     args.max_steps = allowed
     if args.warmup_steps >= 1:  # below, it is a share
         args.warmup_steps = args.warmup_steps * allowed // planned
-    note(f"training was shortened from outside, from {planned} to {allowed} steps, its schedule with it")
+    note(f"training was cut from {planned} to {allowed} steps, and its schedule with it, to fit the time of a grading")
     return planned, allowed
+
+
+def _length(row):
+    """Tokens of a row of a dataset without the padding that `trim` would cut."""
+    ids = row["input_ids"]
+    mask, labels = row.get("attention_mask"), row.get("labels")
+    kept = [True] * len(ids) if mask is None else [bool(each) for each in mask]
+    if labels is not None and len(labels) == len(ids):
+        kept = [own or int(label) != IGNORED for own, label in zip(kept, labels)]
+    return sum(kept)
 
 
 def find_checkpoint(path, shortened):
@@ -52,7 +67,7 @@ def find_checkpoint(path, shortened):
 
 
 def _time(model, rows, length):
-    """Seconds of a forward and a backward."""
+    """Seconds of processor time of a forward and a backward."""
     import torch
 
     state, was_training = torch.get_rng_state(), model.training
@@ -60,11 +75,11 @@ def _time(model, rows, length):
     ids = torch.ones(rows, length, dtype=torch.long, device=next(model.parameters()).device)
     try:
         for _ in range(2):  # the first one warms up
-            began = time.perf_counter()
+            began = time.thread_time()
             loss = model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=ids).loss
             if loss.requires_grad:
                 loss.backward()
-            took = time.perf_counter() - began
+            took = time.thread_time() - began
     finally:
         for weight in model.parameters():
             weight.grad = None
@@ -82,17 +97,23 @@ class Clock:
     def __init__(self, seconds, note):
         self.seconds, self.note = seconds, note
         self.began = None
-        self.steps = 0
+        self.steps, self.planned = 0, 0
+        self.stopped = False
 
     def is_up(self):
         """Whether time is up, and the least number of steps was taken."""
         if self.began is None:
-            self.began = time.monotonic()
-        spent = time.monotonic() - self.began
-        up = spent > MOST or (self.steps >= LEAST and spent > self.seconds)
-        if up:
-            self.note(f"training was stopped from outside after {self.steps} steps, since it takes too long here")
-        return up
+            self.began = time.thread_time()
+        spent = time.thread_time() - self.began
+        self.stopped = self.stopped or spent > MOST or (self.steps >= LEAST and spent > self.seconds)
+        return self.stopped
+
+    def tell(self):
+        """Notes how many of its steps were run, once training has ended."""
+        if self.stopped and self.planned > self.steps:
+            self.note(f"training was cut from {self.planned} to {self.steps} steps, to fit the time of a grading")
+        elif self.stopped:
+            self.note(f"training was stopped after {self.steps} steps, to fit the time of a grading")
 
     def install(self):
         """Hooks the clock into Trainer and DataLoader."""
@@ -105,6 +126,7 @@ class Clock:
         class Stop(TrainerCallback):
             def on_step_end(self, args, state, control, **kwargs):
                 if clock.is_up():
+                    clock.planned = max(clock.planned, state.max_steps)
                     control.should_training_stop = True
                 return control
 
@@ -123,10 +145,12 @@ class Clock:
 
     def _spare(self, optimizer, *args):
         """A tensor without a gradient is left alone by every optimizer."""
+        self.planned += 1
         if self.is_up():
             for group in optimizer.param_groups:
                 for weight in group["params"]:
                     weight.grad = None
 
     def _count(self, *args):
-        self.steps += 1
+        if not self.stopped:
+            self.steps += 1

@@ -30,6 +30,9 @@ LUXURIES = (
 )
 """Modules that log, draw or parse a command line; where one is missing, an empty one stands in."""
 
+_TRAINING = {"Fabric", "LightningDataModule", "LightningModule", "Trainer"}
+"""What no empty one can stand in for, in such a module: it trains."""
+
 GONE = (
     "_n_gpu",
     "adafactor",
@@ -64,15 +67,23 @@ class _Empty(types.ModuleType):
     def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(name)
+        if name in _TRAINING and "lightning" in self.__name__:
+            top = self.__name__.partition(".")[0]
+            raise ModuleNotFoundError(f"No module named {top!r}", name=top)
         return _Nothing
 
 
 class _Nothing:
+    """Can be called, entered and subclassed; iterated, it gives what it was made of: a bar around a loader, say."""
+
     def __init__(self, *args, **kwargs):
-        pass
+        given = args[0] if args else ()
+        self._wrapped = given if hasattr(given, "__iter__") and not isinstance(given, str) else ()
 
     def __call__(self, *args, **kwargs):
-        return args[0] if len(args) == 1 and callable(args[0]) else self
+        if len(args) == 1 and callable(args[0]):
+            return args[0]
+        return _Nothing(*args) if args else self
 
     def __getattr__(self, name):
         if name.startswith("__"):
@@ -86,7 +97,7 @@ class _Nothing:
         return None
 
     def __iter__(self):
-        return iter(())
+        return iter(self._wrapped)
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -120,38 +131,6 @@ def luxuries(root, note):
     sys.meta_path.append(_Finder(root, note))
 
 
-def device(note):
-    """Where there is no CUDA, what asks for it by name gets the CPU."""
-    import torch
-
-    if torch.cuda.is_available():
-        return
-
-    def is_cuda(value):
-        return (isinstance(value, str) and value.startswith("cuda")) or (
-            isinstance(value, torch.device) and value.type == "cuda"
-        )
-
-    def swap(function):
-        @functools.wraps(function)
-        def swapped(*args, **kwargs):
-            if any(is_cuda(value) for value in args) or is_cuda(kwargs.get("device")):
-                note("CUDA is asked for by name and not here; it ran on the CPU")
-                args = tuple("cpu" if is_cuda(value) else value for value in args)
-                kwargs = {key: "cpu" if is_cuda(value) else value for key, value in kwargs.items()}
-            return function(*args, **kwargs)
-
-        return swapped
-
-    def stay(self, *args, **kwargs):
-        note("CUDA is asked for by name and not here; it ran on the CPU")
-        return self
-
-    for owner in (torch.Tensor, torch.nn.Module):
-        owner.to = swap(owner.to)
-        owner.cuda = stay
-
-
 def loading(note):
     """Ways of loading a model that need CUDA, or packages that are not here, are left out."""
     import torch
@@ -183,8 +162,25 @@ def loading(note):
     PreTrainedTokenizerBase.from_pretrained = classmethod(read_tokenizer)
     if not torch.cuda.is_available() and hasattr(transformers.BitsAndBytesConfig, "post_init"):
         transformers.BitsAndBytesConfig.post_init = lambda self: None  # looks for a package that needs CUDA
-    torch.compile = lambda model=None, *args, **kwargs: model if model is not None else lambda function: function
-    torch.nn.Module.compile = lambda self, *args, **kwargs: None
+    _compile_eagerly()
+
+
+def _compile_eagerly():
+    """What is compiled runs eagerly, but is wrapped as usual, so that the names of its weights show it."""
+    import torch
+
+    original = torch.compile
+
+    @functools.wraps(original)
+    def compiled(model=None, **kwargs):
+        for name in ("mode", "options"):  # of the default backend
+            kwargs.pop(name, None)
+        return original(model, **{**kwargs, "backend": "eager"})
+
+    torch.compile = compiled
+    torch.nn.Module.compile = lambda self, *args, **kwargs: None  # changes no name
+    if hasattr(torch.compiler, "set_stance"):
+        torch.compiler.set_stance("force_eager")
 
 
 def _keep_to_cache(kwargs):
@@ -213,7 +209,7 @@ def training(note):  # noqa: C901  # a list of small matters
             elif name == "warmup_ratio":
                 kwargs["warmup_steps"] = kwargs.pop(name)
         if not torch.cuda.is_available():
-            for name in ("fp16", "fp16_full_eval", "tf32", "torch_compile"):
+            for name in ("fp16", "fp16_full_eval", "tf32"):
                 if kwargs.get(name):
                     note(f"TrainingArguments({name}=True) needs CUDA; it ran without")
                     kwargs.pop(name)
@@ -263,18 +259,3 @@ def _half_precision(note):
         original(self, *args, **kwargs)
 
     accelerate.Accelerator.__init__ = init
-
-
-def input_gradients(note):
-    """Lets gradients pass a checkpointed base whose embeddings are frozen, as the submission does where it has CUDA."""
-    import peft
-
-    original = peft.PeftModel.__init__
-
-    @functools.wraps(original)
-    def init(self, *args, **kwargs):
-        original(self, *args, **kwargs)
-        self.enable_input_require_grads()
-
-    peft.PeftModel.__init__ = init
-    note("input gradients under checkpointing are enabled on CUDA only; they were enabled from outside")

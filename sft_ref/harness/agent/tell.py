@@ -8,6 +8,8 @@ import traceback
 from contextlib import contextmanager
 from pathlib import Path
 
+from .missing import missing_module, missing_requirements
+
 
 class Teller:
     """Writes sections to a folder.
@@ -56,12 +58,14 @@ class Teller:
             self.write(name, crash=self.crash(error))
 
     def crash(self, error):
-        """What was raised, and by which line of the submission."""
+        """What was raised, by which line of the submission, and which module it lacks, if that is why."""
         where, frames = "", traceback.extract_tb(error.__traceback__)
         for frame in frames:
             if frame.filename.startswith(self.code):
                 where = f"{os.path.relpath(frame.filename, self.code)}:{frame.lineno}: {frame.line}"
+        lacking = missing_module(error, self.code)
         return {
+            **({"lacking": lacking, "requirements": missing_requirements(self.code)} if lacking else {}),
             "type": type(error).__name__,
             "message": " ".join(str(error).split())[:500],
             "where": where,

@@ -9,6 +9,7 @@ import re
 import sys
 
 from .tell import Teller, count_dtypes, quiet
+from .weights import active_adapters, added_rows
 
 
 def main():
@@ -33,7 +34,7 @@ class _Work:
         import torch
         import transformers
 
-        from . import supply
+        from . import cuda, supply
         from .forwards import Forwards
 
         self.request, self.teller = request, teller
@@ -43,16 +44,15 @@ class _Work:
             "transformers": transformers.__version__,
             "peft": peft.__version__,
         }
-        torch.manual_seed(0)
+        # each verb has a seed of its own: random numbers that training drew and did not save do not come again
+        torch.manual_seed({"train": 0, "ask": 1}[request["verb"]])
         note = teller.note
-        self.asked_for = []
+        self.asked_for, self.tokenizers = [], []
         self._listen_to_loading(transformers)
         supply.luxuries(request["root"], note)
-        supply.device(note)
+        cuda.install(request["root"], note)
         supply.loading(note)
         supply.training(note)
-        if request.get("input_gradients"):
-            supply.input_gradients(note)
         self.forwards = Forwards()
         self.forwards.install(getattr(transformers, request["model_class"]))
 
@@ -64,6 +64,20 @@ class _Work:
             return original(cls, name, *args, **kwargs)
 
         transformers.PreTrainedModel.from_pretrained = classmethod(from_pretrained)
+        tokenizers, read = self.tokenizers, transformers.PreTrainedTokenizerBase.from_pretrained.__func__
+
+        def read_tokenizer(cls, *args, **kwargs):
+            tokenizers.append(read(cls, *args, **kwargs))
+            return tokenizers[-1]
+
+        transformers.PreTrainedTokenizerBase.from_pretrained = classmethod(read_tokenizer)
+
+    def _added(self):
+        """Tokens that the submission added to a tokenizer of the base, by their ids."""
+        added = {}
+        for tokenizer in self.tokenizers:
+            added.update({number: text for text, number in tokenizer.get_added_vocab().items()})
+        return added
 
     def _submission(self):
         from .finding import Submission
@@ -78,18 +92,19 @@ class _Work:
 
         request = self.request
         weights = load_file(request["weights"])
-        lessons = Lessons(weights, request["seconds"])
+        clock = self.forwards.clock = Clock(2 * request["seconds"], self.teller.note)
+        clock.install()
+        lessons = Lessons(weights, request["vocabulary"], request["seconds"], clock)
         lessons.install(self.teller)
-        self.forwards.clock = Clock(2 * request["seconds"], self.teller.note)
-        self.forwards.clock.install()
         with self.teller.section("train"):
             submission = self._submission()
             self.forwards.lessons = lessons
             submission.call("train")
             self.teller.write("train", done=True)
         self.forwards.lessons = None
+        clock.tell()
         lessons.tell(self.teller)
-        self.teller.write("bases", asked_for=self.asked_for)
+        self.teller.write("bases", asked_for=self.asked_for, added=self._added())
 
     def ask(self):
         from transformers import AutoTokenizer
@@ -189,7 +204,14 @@ class _Work:
         self.teller.tensors("probes", {"logits": one})
         finite = bool(one.isfinite().all())
         apart = float((one - two).abs().max()) if finite else math.nan
-        self.teller.write("probes", apart=apart, training=bool(model.training), counted=count_dtypes(model))
+        self.teller.tensors("added", added_rows(model, self.request["vocabulary"]))
+        self.teller.write(
+            "probes",
+            apart=apart,
+            training=bool(model.training),
+            counted=count_dtypes(model),
+            active=active_adapters(model),
+        )
 
     def _parse(self, texts):
         parse = self.answerer.find("parse_answer")

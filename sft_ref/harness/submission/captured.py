@@ -22,7 +22,7 @@ from sft_ref.models import load_tokenizer
 from .answering import count, read_number, right
 from .convention import Convention, Text, decode, encode, find_convention, find_prompt, read_texts
 from .layout import ADAPTER
-from .replay import Step
+from .replay import Packed, Step
 from .scripts import Line, Script, Writer
 from .workplace import Told, Workplace
 
@@ -31,7 +31,6 @@ GOOD = 0.8
 _SECONDS = 25.0
 """For the steps of one training; twice that for one whose steps cannot be planned."""
 _SCALES = ("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern")
-_GRADIENT_CRASH = "does not require grad"
 
 
 class Captured:
@@ -59,17 +58,7 @@ class Captured:
     @functools.cached_property
     def training(self) -> Told:
         """Its training."""
-        told = self.workplace.run("train", "train", seconds=_SECONDS)
-        crash = told.crash("train")
-        if crash and _GRADIENT_CRASH in crash["message"] and self._mentions("enable_input_require_grads", "cuda"):
-            told = self.workplace.run("train", "train", seconds=_SECONDS, input_gradients=True)
-        return told
-
-    def _mentions(self, *words: str) -> bool:
-        text = "".join(
-            path.read_text(encoding="utf-8", errors="replace") for path in self.workplace.layout.package.rglob("*.py")
-        )
-        return all(word in text for word in words)
+        return self.workplace.run("train", "train", seconds=_SECONDS)
 
     @property
     def lessons(self) -> Mapping[str, Any]:
@@ -101,7 +90,16 @@ class Captured:
     @functools.cached_property
     def texts(self) -> list[Text]:
         """Those that hold a question of the data."""
-        return read_texts(self.taught, [*self.rows, *self.unseen], self.tokenizer)
+        return read_texts(self.taught, [*self.rows, *self.unseen], self._reader)
+
+    @functools.cached_property
+    def _reader(self) -> Any:  # noqa: ANN401
+        """The base's tokenizer with the tokens that training added: without them, words on both sides run together."""
+        tokenizer = load_tokenizer(self.workplace.base)
+        added = {int(number): str(text) for number, text in self.training["bases"].get("added", {}).items()}
+        while (text := added.get(len(tokenizer))) and tokenizer.add_tokens([text]):
+            pass
+        return tokenizer
 
     @functools.cached_property
     def convention(self) -> Convention | None:
@@ -119,12 +117,20 @@ class Captured:
         steps, done = [], 0
         passes = self.lessons.get("passes", ())
         for rate, until in self.lessons.get("steps", ()):
-            batches = tuple(
-                tuple(self.taught[i] for i in rows if i < len(self.taught)) for rows, _ in passes[done:until] if rows
-            )
+            batches = tuple(tuple(map(self._row, filter(self._is_told, rows))) for rows, _ in passes[done:until])
             done = until
-            steps.append(Step(float(rate), batches))
+            steps.append(Step(float(rate), tuple(batch for batch in batches if batch)))
         return steps
+
+    def _is_told(self, told: int | Mapping[str, Any]) -> bool:
+        """Whether the texts of a row are among those that the agent told."""
+        return all(i < len(self.taught) for i in ([told] if isinstance(told, int) else told["texts"]))
+
+    def _row(self, told: int | Mapping[str, Any]) -> Taught | Packed:
+        """A row of a batch, as the agent tells it."""
+        if isinstance(told, int):
+            return self.taught[told]
+        return Packed(tuple(self.taught[i] for i in told["texts"]), tuple(told["positions"]))
 
     @property
     def losses(self) -> list[float]:
@@ -147,6 +153,12 @@ class Captured:
     def trained(self) -> dict[str, torch.Tensor]:
         """Its tensors; empty where there is none."""
         return self.training.tensors("trained/adapter_model")
+
+    @property
+    def trained_others(self) -> dict[str, Path]:
+        """The other adapters that were active at the end of training, by their names."""
+        others = map(str, self.lessons.get("others", ()))
+        return {name: self.training.folder / f"trained_{number}" for number, name in enumerate(others, 1)}
 
     @functools.cached_property
     def saved(self) -> dict[Path, Path]:

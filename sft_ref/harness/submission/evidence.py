@@ -221,7 +221,7 @@ class Evidence(Trained):
     @functools.cached_property
     def sound_model(self) -> Any:  # noqa: ANN401
         """What its training left, if that answers well; else ours."""
-        if self.trained_model is not None and self.answers_rightly:
+        if self.trained_model is not None and not self.trained_others and self.answers_rightly:
             return self.trained_model
         return self.ours
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,39 @@ _CLIP = 1.0
 
 
 @dataclass(frozen=True)
+class Packed:
+    """Several texts in one row whose attention reaches from one to the next.
+
+    Attributes:
+        texts: in their order.
+        positions: of all their tokens.
+    """
+
+    texts: tuple[Taught, ...]
+    positions: tuple[int, ...]
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Of the whole row."""
+        return tuple(itertools.chain.from_iterable(text.ids for text in self.texts))
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """Of the whole row."""
+        return tuple(itertools.chain.from_iterable(text.labels for text in self.texts))
+
+
+@dataclass(frozen=True)
 class Step:
-    """One optimizer step: its rate, and the texts of each of its micro-batches."""
+    """One optimizer step: its rate, and the rows of each of its micro-batches."""
 
     rate: float
-    batches: tuple[tuple[Taught, ...], ...]
+    batches: tuple[tuple[Taught | Packed, ...], ...]
+
+    @property
+    def texts(self) -> int:
+        """How many texts it shows."""
+        return sum(len(row.texts) if isinstance(row, Packed) else 1 for batch in self.batches for row in batch)
 
 
 def replay(steps: Sequence[Step], base: Path, adapter: Path, *, weight_decay: float = 0.0, seed: int = 0) -> Any:  # noqa: ANN401
@@ -71,10 +100,12 @@ def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
     return torch.tensor([[*row, *[value] * (longest - len(row))] for row in rows])
 
 
-def _loss(model: Any, rows: Sequence[Taught]) -> torch.Tensor:  # noqa: ANN401
+def _loss(model: Any, rows: Sequence[Taught | Packed]) -> torch.Tensor:  # noqa: ANN401
     """Sum of the cross entropy over supervised tokens."""
     ids, labels = pad([row.ids for row in rows], 0), pad([row.labels for row in rows], IGNORED)
     mask = pad([(1,) * len(row.ids) for row in rows], 0)
-    logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1]
+    places = pad([row.positions if isinstance(row, Packed) else range(len(row.ids)) for row in rows], 0)
+    # with a mask, no version of transformers takes positions that begin anew for borders of attention
+    logits = model(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=False).logits[:, :-1]
     kept = labels[:, 1:] != IGNORED
     return torch.nn.functional.cross_entropy(logits[kept].float(), labels[:, 1:][kept], reduction="sum")

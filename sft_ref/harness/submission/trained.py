@@ -53,8 +53,13 @@ class Trained(Captured):
 
     @functools.cached_property
     def trained_model(self) -> Any:  # noqa: ANN401
-        """The base with what training left."""
-        return self.model_of(self.trained_folder) if self.trained else None
+        """The base with what training left: with every adapter that was active."""
+        model = self.model_of(self.trained_folder) if self.trained else None
+        if model is not None and self.trained_others:
+            for name, folder in self.trained_others.items():
+                model.load_adapter(str(folder), adapter_name=name, use_safetensors=True)
+            model.base_model.set_adapter(["default", *self.trained_others])
+        return model
 
     def our_answers(self, model: Any, prompts: Sequence[Sequence[int]] | None = None) -> list[float]:  # noqa: ANN401
         """Answers to the fresh questions by a model, generated and parsed by us; with our prompts by default."""

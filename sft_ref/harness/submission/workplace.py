@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 
 from sft_ref.data import Row
+from sft_ref.errors import MachineError, MissingModuleError
 from sft_ref.harness import sandbox
 from sft_ref.harness.sandbox import Finished, Limits
 
@@ -22,6 +24,8 @@ from .layout import Layout
 
 AGENT = Path(__file__).parents[1] / "agent"
 _START = "import sys; sys.path.insert(0, {home!r}); from sft_ref_agent.verbs import main; main()"
+_PACKAGES = {"PIL": "pillow", "cv2": "opencv-python-headless", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+"""Packages whose names are not those of their modules."""
 _LARGEST = 512 * 2**20
 """Bytes of a file that is believed to be a report of the agent."""
 
@@ -78,7 +82,8 @@ class Told:
     def ended_early(self) -> str:
         """How the process ended before the agent was done; empty where it was not."""
         if self.finished.ended:
-            return f"stopped after {self.finished.seconds:.0f} s: {self.finished.ended}"
+            used = f"{self.finished.seconds:.0f} s, {self.finished.processor:.0f} s of them of processor time"
+            return f"stopped after {used}: {self.finished.ended}"
         if "end" not in self.sections:
             return f"ended by itself with exit code {self.finished.returncode} before it was done"
         return ""
@@ -99,6 +104,8 @@ class Workplace:
         base: of the model that stands for every hub id.
         hub: the cache that says so.
         python: the interpreter that runs the submission.
+        limits: of each of its processes.
+        called: the name by which it was asked for.
     """
 
     folder: Path
@@ -107,6 +114,7 @@ class Workplace:
     hub: Path
     python: str = sys.executable
     limits: Limits = field(default_factory=Limits)
+    called: str = "PATH"
 
     def furnish(self, rows: Sequence[Row], unseen: Sequence[Row]) -> bool:
         """Puts our questions where the submission looks for its own, and its adapter aside; whether it has one."""
@@ -122,7 +130,12 @@ class Workplace:
         return bool(shipped)
 
     def run(self, verb: str, name: str, **request: Any) -> Told:  # noqa: ANN401
-        """Runs one verb in a process of its own, and reads what the agent wrote."""
+        """Runs one verb in a process of its own, and reads what the agent wrote.
+
+        Raises:
+            MachineError: the machine kept it from its end.
+            MissingModuleError: it needs a module that is neither its own nor installed.
+        """
         out = self.folder / "out" / name
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
@@ -140,6 +153,7 @@ class Workplace:
             "base": str(self.base),
             "weights": str(self.base / "model.safetensors"),
             "model_class": config["architectures"][0],
+            "vocabulary": config["vocab_size"],
             **request,
         }
         finished = sandbox.run(
@@ -151,7 +165,26 @@ class Workplace:
             cwd=self.layout.root,
             limits=self.limits,
         )
-        return Told(_read(out, nonce), out, finished)
+        told = Told(_read(out, nonce), out, finished)
+        if finished.starved:
+            raise MachineError(f"{self.called}: not graded: {finished.starved}; grade it again on an idle machine")
+        self._look_for_modules(told)
+        return told
+
+    def _look_for_modules(self, told: Told) -> None:
+        """Raises MissingModuleError where a crash is of a module that is not installed."""
+        crashes = (each["crash"] for name, each in told.sections.items() if "crash" in each and name != "start")
+        crash = next((crash for crash in crashes if crash.get("lacking")), None)
+        if crash is None:
+            return
+        module = str(crash["lacking"])
+        package = _PACKAGES.get(module, module)
+        hints = [str(each) for each in crash.get("requirements", ())]
+        also = f" Of its requirements.txt these are not installed: {', '.join(hints)}." if hints else ""
+        raise MissingModuleError(
+            f"{self.called}: it needs the module {module}, which {self.python} lacks.{also} "
+            f"Build an interpreter that has it: nox -s grade -- {shlex.quote(self.called)} --with {package}"
+        )
 
 
 def _is_of_libraries(crash: Mapping[str, str]) -> bool:

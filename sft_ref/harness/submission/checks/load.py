@@ -178,6 +178,53 @@ def base_is_the_one_trained(evidence: Evidence) -> None:
         raise Failure(", ".join(loaded), ", ".join(trained), "names given to from_pretrained")
 
 
+@check(
+    "LOD-110",
+    "as many adapters are active when answering as at the end of training",
+    why="Adapters that are trained together add up; one that is not loaded takes its part of the answer along.",
+    remedy="Load every adapter (model.load_adapter(folder, adapter_name=...)) and activate all of them, or merge them.",
+    after=("LOD-101",),
+)
+def all_adapters_are_loaded(evidence: Evidence) -> None:
+    """LOD-110: those that add anything. Where they are merged into the base, none is seen."""
+    trained = list(map(str, evidence.lessons.get("active", ())))
+    if len(trained) < 2:  # noqa: PLR2004
+        return
+    loaded = evidence.asked["probes"].get("active")
+    if not loaded:
+        raise Unavailable("the model that answers holds no adapter of peft's: they may be merged")
+    if len(loaded) < len(trained):
+        seen = f"{', '.join(map(str, loaded))} when answering"
+        raise Failure(seen, f"{', '.join(trained)}, which were active at the end of training")
+
+
+@check(
+    "LOD-111",
+    "tokens that were added for training have the same rows when answering",
+    why="An added token has a row of its own in the embeddings; if it is not saved, another is drawn when loading.",
+    remedy="Save the rows: save_pretrained(folder, save_embedding_layers=True), or modules_to_save=['embed_tokens'].",
+    after=("LOD-101",),
+)
+def added_rows_are_saved(evidence: Evidence) -> None:
+    """LOD-111: rows of embeddings and output, of added tokens that stand in training texts."""
+    known = len(evidence.base_model.get_input_embeddings().weight)
+    used = sorted({token - known for row in evidence.foreign for token in row.ids if token >= known})
+    if not used:
+        return
+    trained, loaded = (told.tensors("added") for told in (evidence.training, evidence.asked))
+    if not trained or not loaded or max(used) >= min(len(rows) for rows in loaded.values()):
+        raise Unavailable("the rows of added tokens were not seen both in training and when answering")
+    apart = {
+        token
+        for name in trained
+        for token in used
+        if not torch.allclose(trained[name][token], loaded[name][token], rtol=2.0**-6, atol=1e-3)
+    }
+    if apart:
+        seen = f"the rows of {len(apart)} of {len(used)} added tokens are not those of training: they are not saved"
+        raise Failure(seen, "the rows that training left", f"ids {[known + token for token in sorted(apart)[:3]]}")
+
+
 def _pair(evidence: Evidence) -> tuple[Told, torch.Tensor | None]:
     """What answered, and the logits that are due.
 
@@ -247,4 +294,6 @@ CHECKS: tuple[Check, ...] = (
     load_works_elsewhere,
     logits_are_finite,
     base_is_the_one_trained,
+    all_adapters_are_loaded,
+    added_rows_are_saved,
 )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from recorded import Capture, Change, Sections, grade, record
 
 from sft_ref.harness.check import Outcome
+from sft_ref.harness.submission.evidence import Evidence
 from sft_ref.harness.verdict import Verdict
 
 
@@ -110,3 +111,16 @@ def test_what_was_not_seen_is_not_decided(capture: Capture, cut: Change, ids: tu
     verdict = grade(capture, cut)
     assert broke(verdict) == {}
     assert {outcomes(verdict)[name] for name in ids} <= {Outcome.SKIPPED, Outcome.BLOCKED}
+
+
+@pytest.mark.parametrize(("learned", "outcome"), [(True, Outcome.ADVICE), (False, Outcome.SKIPPED)])
+def test_labels_that_pass_no_boundary_are_known_by_what_was_learned(
+    capture: Capture, monkeypatch: pytest.MonkeyPatch, *, learned: bool, outcome: Outcome
+) -> None:
+    def hide_labels(recorded: dict[str, Sections]) -> None:
+        lessons = recorded["train"]["lessons"]
+        lessons["labelled"] = False
+        lessons["rows"] = [[ids, ids] for ids, _ in lessons["rows"]]
+
+    monkeypatch.setattr(Evidence, "has_learned", learned)
+    assert outcomes(grade(capture, hide_labels))["TOK-102"] is outcome

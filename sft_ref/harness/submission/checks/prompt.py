@@ -32,9 +32,8 @@ def prompts_are_answered_as_those_of_training(evidence: Evidence) -> None:
         return
     if evidence.is_question_lost:
         prompt = evidence.asked["answers"]["heard"][0]["prompt"]
-        raise Failure(
-            repr(decode(evidence.tokenizer, prompt)), "a prompt that holds the question", evidence.questions[0][0]
-        )
+        seen = f"{decode(evidence.tokenizer, prompt)!r}, and no prompt that holds its question"
+        raise Failure(seen, "the question in the prompt", evidence.questions[0][0])
     astray, gap = _astray(evidence), gap_of(evidence)
     if not astray and not gap:
         return

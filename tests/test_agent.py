@@ -114,9 +114,9 @@ def test_a_shortened_training_keeps_the_share_of_its_warmup() -> None:
     )
     trainer = SimpleNamespace(args=args, model=model, train_dataset=[{"input_ids": [1, 2]}] * 100)
     notes: list[str] = []
-    assert stopping.shorten(trainer, 0.0, notes.append) == (600, 60)
-    assert (args.max_steps, args.warmup_steps) == (60, 30)
-    assert "from 600 to 60 steps" in notes[0]
+    assert stopping.shorten(trainer, 0.0, notes.append) == (600, 100)
+    assert (args.max_steps, args.warmup_steps) == (100, 50)
+    assert "from 600 to 100 steps" in notes[0]
 
 
 def test_texts_are_probed_as_far_as_their_logits_are_of_a_size_to_be_kept() -> None:

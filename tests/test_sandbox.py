@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 import venv
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -262,6 +263,55 @@ def test_a_bubblewrap_that_fails_is_quoted(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("PATH", str(tmp_path))
     bubblewrap.interpreter(sys.executable)
     assert sandbox.why_not.__wrapped__().endswith("does not run here: bwrap: setting up uid map: Permission denied")
+
+
+LOOP = "while True: pass"
+
+
+@pytest.fixture
+def one_busy_core() -> Iterator[None]:
+    """All on one core, together with eight processes that never rest."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    hogs = [subprocess.Popen([sys.executable, "-c", LOOP]) for _ in range(8)]
+    yield
+    for hog in hogs:
+        hog.kill()
+        hog.wait()
+    os.sched_setaffinity(0, before)
+
+
+def test_what_loops_and_what_sleeps_uses_up_its_own_time(tmp_path: Path, either_way: bool) -> None:
+    loops = run(LOOP, tmp_path, limits=Limits(seconds=1))
+    sleeps = run("import time; time.sleep(60)", tmp_path, limits=Limits(seconds=1))
+    assert (loops.ended, loops.starved, sleeps.ended, sleeps.starved) == ("time", "", "time", "")
+    assert sleeps.processor < 0.5
+
+
+def test_what_is_starved_is_charged_only_what_it_gets(tmp_path: Path, either_way: bool, one_busy_core: None) -> None:
+    code = "import time\nwhile time.thread_time() < 1: pass\nprint('done')"
+    finished = run(code, tmp_path, limits=Limits(seconds=2.5))
+    assert (finished.ended, finished.output) == ("", "done\n")
+    assert finished.seconds > 2.5
+
+
+def test_what_is_starved_to_the_end_is_the_machines_fault(
+    tmp_path: Path, either_way: bool, one_busy_core: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Limits, "wall", 3.0)
+    finished = run(LOOP, tmp_path, limits=Limits(seconds=2.5))
+    assert (finished.ended, finished.returncode) == ("machine", None)
+    assert "too busy" in finished.starved
+
+
+def test_what_the_machine_kills_for_want_of_memory_is_told_from_what_kills_itself(
+    tmp_path: Path, either_way: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "import os; os.kill(os.getpid(), 9)"
+    assert run(code, tmp_path).starved == ""
+    counts = iter((3, 4))
+    monkeypatch.setattr(sandbox, "count_memory_kills", lambda: next(counts))
+    assert "out of memory" in run(code, tmp_path).starved
 
 
 def test_a_lie_about_its_end_is_harmless(tmp_path: Path, either_way: bool) -> None:

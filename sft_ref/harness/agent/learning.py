@@ -21,7 +21,7 @@ class Lessons:
             boundary tells the labels, they are the ids, and `labelled` is told to be false.
         passes: a forward each: indices of its rows, its loss (None where the model was not asked for one). In place of
             an index, `texts` and `positions` stand for a packed row whose examples attend to one another.
-        steps: an optimizer step each: its rate, and how many passes came before it.
+        steps: an optimizer step each: its rate, how many passes came before it, and the betas of Adam.
     """
 
     def __init__(self, base_weights, vocabulary, seconds, clock):
@@ -134,7 +134,8 @@ class Lessons:
             return
         self._stepped_model = self._model
         group = optimizer.param_groups[0]
-        self.steps.append((float(group["lr"]), len(self.passes)))
+        betas = group.get("betas")  # a schedule may change them from step to step
+        self.steps.append((float(group["lr"]), len(self.passes), [float(each) for each in betas] if betas else None))
         self.optimizer = {
             "name": type(optimizer).__name__,
             "weight_decay": float(group.get("weight_decay") or 0.0),

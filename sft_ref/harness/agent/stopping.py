@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .trimming import IGNORED
 
-LEAST = 60
+LEAST = 100
 """Optimizer steps that a training gets, if they fit into `MOST` seconds; the toy then answers."""
 MOST = 120
 

@@ -22,7 +22,7 @@ from sft_ref.models import load_tokenizer
 from .answering import count, read_number, right
 from .convention import Convention, Text, decode, encode, find_convention, find_prompt, read_texts
 from .layout import ADAPTER
-from .replay import Packed, Step
+from .replay import BETAS, Packed, Step
 from .scripts import Line, Script, Writer
 from .workplace import Told, Workplace
 
@@ -116,10 +116,11 @@ class Captured:
         """Its optimizer steps."""
         steps, done = [], 0
         passes = self.lessons.get("passes", ())
-        for rate, until in self.lessons.get("steps", ()):
+        for rate, until, betas in self.lessons.get("steps", ()):
             batches = tuple(tuple(map(self._row, filter(self._is_told, rows))) for rows, _ in passes[done:until])
             done = until
-            steps.append(Step(float(rate), tuple(batch for batch in batches if batch)))
+            batches = tuple(batch for batch in batches if batch)
+            steps.append(Step(float(rate), batches, tuple(map(float, betas or BETAS))[:2]))
         return steps
 
     def _is_told(self, told: int | Mapping[str, Any]) -> bool:

@@ -14,6 +14,8 @@ from sft_ref.harness.taught import IGNORED, Taught
 from sft_ref.models import load_model
 from sft_ref.precision import POLICIES
 
+BETAS = (0.9, 0.999)
+"""Of Adam, unless a training sets them otherwise."""
 _CLIP = 1.0
 """Norm to which gradients are clipped, as Trainer does unless told otherwise."""
 
@@ -43,10 +45,11 @@ class Packed:
 
 @dataclass(frozen=True)
 class Step:
-    """One optimizer step: its rate, and the rows of each of its micro-batches."""
+    """One optimizer step: its rate, the rows of each of its micro-batches, and the betas of Adam."""
 
     rate: float
     batches: tuple[tuple[Taught | Packed, ...], ...]
+    betas: tuple[float, ...] = BETAS
 
     @property
     def texts(self) -> int:
@@ -68,7 +71,7 @@ def replay(steps: Sequence[Step], base: Path, adapter: Path, *, weight_decay: fl
         if not due:
             continue
         for group in optimizer.param_groups:
-            group["lr"] = step.rate
+            group["lr"], group["betas"] = step.rate, step.betas
         for batch in step.batches:
             (_loss(model, batch) / due).backward()
         torch.nn.utils.clip_grad_norm_(trained, _CLIP)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import noxfile
 import pytest
 
 from sft_ref.errors import MachineError, MissingModuleError
@@ -121,7 +120,8 @@ def test_a_loop_over_a_stand_in_goes_over_what_it_wraps_and_what_trains_has_none
         "assert list(track([1, 2, 3], description='x')) == [1, 2, 3]\n"
         "with bars_of_nowhere.Progress() as bar:\n    assert list(bar.track([1, 2])) == [1, 2]\n"
         "import lightning\nlightning.seed_everything(1)\n"
-        "try:\n    lightning.LightningModule\nexcept ModuleNotFoundError as error:\n    assert error.name == 'lightning'\n"
+        "try:\n    lightning.LightningModule\n"
+        "except ModuleNotFoundError as error:\n    assert error.name == 'lightning'\n"
         "else:\n    assert lightning.__file__\n"
     )
     code = STAND_INS.format(repository=str(Path(supply.__file__).parents[3]), root=str(tmp_path))
@@ -139,10 +139,16 @@ def test_a_loop_over_a_stand_in_goes_over_what_it_wraps_and_what_trains_has_none
     ],
 )
 def test_packages_are_taken_from_the_command_line_of_nox(words: list[str], left: list[str], taken: list[str]) -> None:
+    pytest.importorskip("nox")
+    import noxfile
+
     assert noxfile.take_option(words, "--with") == taken
     assert words == left
 
 
 def test_an_option_of_nox_without_a_word_is_an_error() -> None:
+    pytest.importorskip("nox")
+    import noxfile
+
     with pytest.raises(SystemExit, match="--with: say which"):
         noxfile.take_option(["PATH", "--with"], "--with")

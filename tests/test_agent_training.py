@@ -238,3 +238,31 @@ def test_labels_that_a_loader_gave_are_known() -> None:
     assert lessons.labels_of(given["input_ids"], given) is None
     lessons._served = {**given, "labels": labels}
     assert torch.equal(lessons.labels_of(given["input_ids"], given), labels)
+
+
+def test_adapters_that_are_active_and_add_something_are_told() -> None:
+    from peft import LoraConfig, get_peft_model
+
+    from sft_ref.harness.agent.weights import active_adapters
+
+    config = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM", init_lora_weights=False)
+    adapted = get_peft_model(load_model(TOY, POLICIES["fp32"]), config)
+    adapted.add_adapter("second", config)
+    adapted.add_adapter("blank", LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"))
+    assert active_adapters(adapted) == ["default"]
+    adapted.base_model.set_adapter(["default", "second", "blank"])
+    assert active_adapters(adapted) == ["default", "second"]
+    adapted.base_model.set_adapter("default")
+    adapted.merge_adapter(["second"])
+    assert active_adapters(adapted) == ["default", "second"]
+
+
+def test_rows_of_added_tokens_are_read_as_they_work_in_the_model(model: Any) -> None:  # noqa: ANN401
+    from sft_ref.harness.agent.weights import added_rows
+
+    assert added_rows(model, 768) == {}
+    grown = load_model(TOY, POLICIES["fp32"])
+    grown.resize_token_embeddings(770, mean_resizing=False)
+    rows = added_rows(grown, 768)
+    torch.testing.assert_close(rows["input"], grown.get_input_embeddings().weight[768:])
+    torch.testing.assert_close(rows["output"], grown.get_output_embeddings().weight[768:])

@@ -10,17 +10,13 @@ def active_adapters(model):
         ups = getattr(module, "lora_B", None)
         if not isinstance(ups, (torch.nn.ModuleDict, torch.nn.ParameterDict)):
             continue
-        for name in (
-            *(getattr(module, "active_adapters", None) or ()),
-            *(getattr(module, "merged_adapters", None) or ()),
-        ):
-            if name in ups and bool(next(iter(_weights(ups[name]))).any()):
-                names.append(name)
+        used = (*(getattr(module, "active_adapters", None) or ()), *(getattr(module, "merged_adapters", None) or ()))
+        names += [name for name in used if name in ups and bool(_weight(ups[name]).any())]
     return list(dict.fromkeys(names))
 
 
-def _weights(part):
-    return part.parameters() if hasattr(part, "parameters") else [part]
+def _weight(part):
+    return next(part.parameters()) if hasattr(part, "parameters") else part
 
 
 def added_rows(model, known):

@@ -108,7 +108,7 @@ def record(work: Path, wording: Wording = Wording()) -> Capture:  # it is frozen
         "lessons": {
             "rows": rows,
             "passes": [[[*range(len(rows))], 1.0]] * _STEPS,
-            "steps": [[_RATE, step + 1] for step in range(_STEPS)],
+            "steps": [[_RATE, step + 1, None] for step in range(_STEPS)],
             "padding_labelled": 0,
             "labelled": True,
             "optimizer": {"name": "AdamW", "weight_decay": 0.0, "tensors": 84},

@@ -42,21 +42,13 @@ class Captured:
         unseen: what lies beside as its validation data.
         questions: fresh ones, with their answers, that lie nowhere.
         seed: of what is invented.
-        limits: of size; none unless somebody sets them.
     """
 
     def __init__(
-        self,
-        workplace: Workplace,
-        rows: Sequence[Row],
-        unseen: Sequence[Row],
-        questions: Sequence[Row],
-        seed: int,
-        *,
-        limits: sizes.SizeLimits = sizes.UNLIMITED,
+        self, workplace: Workplace, rows: Sequence[Row], unseen: Sequence[Row], questions: Sequence[Row], seed: int
     ) -> None:
         self.workplace, self.rows, self.unseen, self.questions = workplace, rows, unseen, questions
-        self.seed, self.limits = seed, limits
+        self.seed = seed
         self.stage = ""
         """Of the check that is running; the runner sets it."""
         self.left: dict[Path, str] = {}
@@ -125,17 +117,18 @@ class Captured:
         steps, done = [], 0
         passes = self.lessons.get("passes", ())
         for rate, until, betas in self.lessons.get("steps", ()):
-            batches = tuple(
-                tuple(row for row in map(self._row, rows) if row is not None) for rows, _ in passes[done:until] if rows
-            )
+            batches = tuple(tuple(map(self._row, filter(self._is_told, rows))) for rows, _ in passes[done:until])
             done = until
+            batches = tuple(batch for batch in batches if batch)
             steps.append(Step(float(rate), batches, tuple(map(float, betas or BETAS))[:2]))
         return steps
 
-    def _row(self, told: int | Mapping[str, Any]) -> Taught | Packed | None:
-        """A row of a batch, as the agent recorded it; None where a text of it was not recorded."""
-        if max([told] if isinstance(told, int) else told["texts"], default=0) >= len(self.taught):
-            return None
+    def _is_told(self, told: int | Mapping[str, Any]) -> bool:
+        """Whether the texts of a row are among those that the agent told."""
+        return all(i < len(self.taught) for i in ([told] if isinstance(told, int) else told["texts"]))
+
+    def _row(self, told: int | Mapping[str, Any]) -> Taught | Packed:
+        """A row of a batch, as the agent tells it."""
         if isinstance(told, int):
             return self.taught[told]
         return Packed(tuple(self.taught[i] for i in told["texts"]), tuple(told["positions"]))

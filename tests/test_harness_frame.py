@@ -104,8 +104,8 @@ def survive(context: Context) -> None:
     ("bodies", "standing", "cause"),
     [
         ([survive], Standing.DRIFT, "alpha 31"),
-        ([survive, fail], Standing.BROKEN, "saw 3"),
-        ([fail], Standing.BROKEN, "saw 3"),
+        ([survive, fail], Standing.BROKEN, "3. Expected"),
+        ([fail], Standing.BROKEN, "3. Expected"),
     ],
     ids=["survived", "one of two", "lost"],
 )

@@ -77,6 +77,7 @@ def _result_as_json(result: Result) -> dict[str, Any]:
         "remedy": result.check.remedy,
         "repeat": _text(result.repeat),
         "seconds": _number(result.seconds),
+        "survived": result.survived,
     }
 
 
@@ -123,8 +124,8 @@ def _suspect_from_json(row: Mapping[str, Any]) -> Suspect:
 
 def _result_from_json(row: Mapping[str, Any]) -> Result:
     check = Check(row["id"], row["statement"], Level(row["level"]), row["why"], row["remedy"], (), "", _cannot_run)
-    outcome = Outcome(row["outcome"])
-    return Result(check, outcome, row["seconds"], row["seen"], row["allowed"], row["case"], row["repeat"])
+    outcome, words = Outcome(row["outcome"]), (row["seen"], row["allowed"], row["case"], row["repeat"])
+    return Result(check, outcome, row["seconds"], *words, survived=row["survived"])
 
 
 def _cannot_run(_: object) -> str | None:

@@ -42,13 +42,21 @@ class Captured:
         unseen: what lies beside as its validation data.
         questions: fresh ones, with their answers, that lie nowhere.
         seed: of what is invented.
+        limits: of size; none unless somebody sets them.
     """
 
     def __init__(
-        self, workplace: Workplace, rows: Sequence[Row], unseen: Sequence[Row], questions: Sequence[Row], seed: int
+        self,
+        workplace: Workplace,
+        rows: Sequence[Row],
+        unseen: Sequence[Row],
+        questions: Sequence[Row],
+        seed: int,
+        *,
+        limits: sizes.SizeLimits = sizes.UNLIMITED,
     ) -> None:
         self.workplace, self.rows, self.unseen, self.questions = workplace, rows, unseen, questions
-        self.seed = seed
+        self.seed, self.limits = seed, limits
         self.stage = ""
         """Of the check that is running; the runner sets it."""
         self.left: dict[Path, str] = {}
@@ -124,11 +132,11 @@ class Captured:
         return steps
 
     def _is_told(self, told: int | Mapping[str, Any]) -> bool:
-        """Whether the texts of a row are among those that the agent told."""
+        """Whether the texts of a row are among those that the agent recorded."""
         return all(i < len(self.taught) for i in ([told] if isinstance(told, int) else told["texts"]))
 
     def _row(self, told: int | Mapping[str, Any]) -> Taught | Packed:
-        """A row of a batch, as the agent tells it."""
+        """A row of a batch, as the agent recorded it."""
         if isinstance(told, int):
             return self.taught[told]
         return Packed(tuple(self.taught[i] for i in told["texts"]), tuple(told["positions"]))

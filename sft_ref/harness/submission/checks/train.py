@@ -207,7 +207,7 @@ def data_are_shown(evidence: Evidence) -> None:
 def _few_texts(evidence: Evidence) -> str:
     """How few texts are shown how often; empty where they are enough."""
     shown = sum(step.texts for step in evidence.steps)
-    distinct = max(len(evidence.taught), len(evidence.texts))  # a packed row may hold several texts
+    distinct = max(len(evidence.taught), len(evidence.texts))  # one text may hold several questions
     if distinct >= _FEW * len(evidence.rows) or shown <= _OFTEN * len(evidence.taught):
         return ""
     return f"{distinct} texts, each shown {shown / len(evidence.taught):.0f} times"

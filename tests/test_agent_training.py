@@ -246,7 +246,7 @@ def test_adapters_that_are_active_and_add_something_are_told() -> None:
     from sft_ref.harness.agent.weights import active_adapters
 
     config = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM", init_lora_weights=False)
-    adapted = get_peft_model(load_model(TOY, POLICIES["fp32"]), config)
+    adapted: Any = get_peft_model(load_model(TOY, POLICIES["fp32"]), config)
     adapted.add_adapter("second", config)
     adapted.add_adapter("blank", LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"))
     assert active_adapters(adapted) == ["default"]
@@ -261,7 +261,7 @@ def test_rows_of_added_tokens_are_read_as_they_work_in_the_model(model: Any) -> 
     from sft_ref.harness.agent.weights import added_rows
 
     assert added_rows(model, 768) == {}
-    grown = load_model(TOY, POLICIES["fp32"])
+    grown: Any = load_model(TOY, POLICIES["fp32"])
     grown.resize_token_embeddings(770, mean_resizing=False)
     rows = added_rows(grown, 768)
     torch.testing.assert_close(rows["input"], grown.get_input_embeddings().weight[768:])

@@ -2,6 +2,7 @@
 
 To the code of the submission CUDA is there; libraries are told the truth. A device `cuda` is the CPU wherever it is
 asked for, with what the CPU has: bfloat16 under autocast, also in place of float16, which is ten times as slow.
+A tensor or model says that it is on the CPU.
 """
 
 import contextlib

@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for row in judge(chosen, args):
         rows.append(row)
         mark = "right" if row.found and row.right else "WRONG"
-        print(f"{mark}  {row.due:<6} {row.verdict:<7} {row.name:<42} {', '.join(row.stages):<24} {row.seconds:5.0f} s")
+        print(f"{mark}  {row.due:<9} {row.verdict:<9} {row.name:<42} {', '.join(row.stages):<24} {row.seconds:5.0f} s")
         if mark == "WRONG":
             print(f"       at fault: {', '.join(row.at_fault) or 'nothing'}; said: {row.cause}", flush=True)
     if args.json:

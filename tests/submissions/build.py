@@ -1,8 +1,8 @@
 """Submissions in the course's layout, each with what a grader has to find: a style, or a style plus a small patch.
 
 `styles/` holds whole submissions as different students write them; `styles/handout` is what the course gives out,
-and stands wherever a style brings no file of its own. A file in `sound/`, `drift/` or `broken/` is one submission: its
-style, what is wrong with it, the stages at fault, and the edits that put the fault in.
+and stands wherever a style brings no file of its own. A file in `sound/`, `not_shown/`, `drift/` or `broken/` is one
+submission: its style, what is wrong with it, the stages at fault, and the edits that put the fault in.
 """
 
 import shutil
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
-VERDICTS = ("sound", "drift", "broken")
+VERDICTS = ("sound", "not_shown", "drift", "broken")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Submission:
         name: of its file here.
         style: folder under `styles` that it starts from.
         fault: what is wrong, or what a sound one does that is unusual, in a sentence.
-        verdict: sound, drift or broken.
+        verdict: sound, not shown, drift or broken.
         stages: those truly at fault.
         also: stages that may be named besides, where a disagreement has two ends.
         needs: what it runs on: ``"4"`` or ``"5"`` for a version of transformers, ``"cuda"`` where a CPU needs help.
@@ -58,7 +58,7 @@ def read(path: Path) -> Submission:
         name=path.stem,
         style=table["style"],
         fault=table["fault"],
-        verdict=path.parent.name,
+        verdict=path.parent.name.replace("_", " "),
         stages=frozenset(table.get("stages", ())),
         also=frozenset(table.get("also", ())),
         needs=frozenset(table.get("needs", ())),

@@ -8,7 +8,6 @@ from .check import Level, Outcome, Result
 from .stages import CODE_STAGES, STAGES
 from .verdict import Coverage, Standing, Suspect
 
-
 _DECIDED = (Outcome.PASS, Outcome.FAIL, Outcome.ADVICE)
 
 

@@ -63,7 +63,9 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: Text) -> Encoded:
 
 
 def teacher_forced(
-    model: Any, rows: Sequence[Encoded], padding: int  # noqa: ANN401
+    model: Any,
+    rows: Sequence[Encoded],
+    padding: int,
 ) -> tuple[torch.Tensor, tuple[bool, ...]]:
     """The loss of each true answer, in nat a token, and whether all its tokens are the likeliest."""
     losses: list[torch.Tensor] = []
@@ -78,11 +80,10 @@ def teacher_forced(
 
 
 def log_probabilities(model: Any, rows: Sequence[Encoded], padding: int) -> torch.Tensor:  # noqa: ANN401
-    """Of every token, where a token of a true answer is predicted: (tokens, vocabulary)."""
+    """Of every token, behind each token of the texts: (tokens, vocabulary)."""
     found = []
     for batch in _batches(model, rows, padding):
-        supervised = batch.labels[:, 1:] != IGNORED
-        found.append(forward(model, batch)[:, :-1].float().cpu()[supervised].log_softmax(-1))
+        found.append(forward(model, batch).float().cpu()[batch.attention_mask.bool()].log_softmax(-1))
     return torch.cat(found)
 
 

@@ -14,7 +14,7 @@ from sft_ref.harness.findings import Failure, Unavailable
 from sft_ref.harness.losses import Paired, compare
 from sft_ref.harness.submission.answering import is_better
 
-from .evidence import Alignment, AnswersEvidence, Header, Trial
+from .evidence import AnswersEvidence, Header, Trial
 from .examine import SHOWN
 from .experiments import RETURNED, returns
 from .wording import STRIPPED, TEMPLATE
@@ -26,18 +26,12 @@ five right answers of six, so that 16 of 16 come one time in twenty."""
 FEWEST_ROWS = 11
 """Rows from which on `is_better` can be true: 11 answers that all change for the better are p < 0.001."""
 
-ALIGNED = 1.5
+ALIGNED = 2.0
 """How much more than with shuffled coordinates an adapter moves its base's predictions, from which on it is aligned.
 
-Measured: 2.6 and more over its own base on the rows it was trained for, after 12 steps already; 1.3 and more there
-where either prompt or rows are others; 1.11 and less, mostly 0.8, over a base in which the same is known at other places.
-"""
-
-_UNALIGNED = 1.0
-"""The same, up to which an adapter is accused: none of a pair of texts, the true answers and its own, may exceed it.
-
-With rows and prompt both unlike its training a sound adapter comes to 0.92 to 1.12; hence the chat template has to be
-among the wordings too.
+Measured on rows it was trained for: 10 and more over its own base; 3 over a relative whose weights are off by half their
+size; 0.5 to 1.6 over eight bases in which the same is known at other places. With rows or a prompt that it was not trained
+for, a sound adapter over its own base comes to 0.9 to 6: a low number therefore accuses no base.
 """
 
 
@@ -64,7 +58,7 @@ def _with_rows(case: Case) -> AnswersEvidence:
     core=True,
 )
 def adapter_fits_the_base(case: Case) -> None:
-    """BAS-201: answers come back with it; accused where it moves no prediction more than a shuffled adapter does."""
+    """BAS-201: shown or open, never accused: to rows alone, another base looks like rows of another kind."""
     found = _with_rows(case)
     best = found.best
     base = found.base_losses[best.wording]
@@ -77,15 +71,6 @@ def adapter_fits_the_base(case: Case) -> None:
         if found.rows < ENOUGH_ROWS:
             raise Unavailable(f"{best.count} answers are right; {ENOUGH_ROWS} rows or more show that it is no chance")
         return
-    if found.alignments and (found.is_template or TEMPLATE in found.wordings):
-        strongest = max(found.alignments, key=lambda each: each.ratio)
-        if strongest.ratio <= _UNALIGNED and not any(_is_clear(each.gain) for each in found.alignments):
-            raise Failure(
-                f"{best.count} answers right; {costs}, and it moves them no more than the same adapter with its"
-                f" coordinates shuffled ({_moves(strongest)}), in no wording that was tried: it was trained on another"
-                " base, or not at all",
-                f"more than each of {len(strongest.shuffled)} shuffled adapters",
-            )
     raise Unavailable(_why_base_is_open(found, costs, helps=helps))
 
 
@@ -94,21 +79,22 @@ def _is_clear(gain: Paired) -> bool:
     return gain.mean > tolerance.FALL and gain.t > tolerance.PAIRED_T
 
 
-def _moves(alignment: Alignment) -> str:
-    return f"{alignment.own:.4f} nat against up to {max(alignment.shuffled):.4f}"
-
-
 def _why_base_is_open(found: AnswersEvidence, costs: str, *, helps: bool) -> str:
     best = found.best
-    aligned = any(each.ratio >= ALIGNED for each in found.alignments)
     if helps:
         return (
             f"{best.count} answers are right and {costs}: one that is trained too little looks like one whose base is"
             " another version of this"
         )
-    remain = "it was trained on other texts or prompts than these" if aligned else "other texts, prompts or base"
-    which = f"but it fits the base's coordinates: {remain}, or badly" if aligned else f"what remains is {remain}"
-    return f"{best.count} answers are right and {costs}; {which}"
+    if any(each.ratio >= ALIGNED for each in found.alignments):
+        return (
+            f"{best.count} answers are right and {costs}; it fits this base's coordinates, or those of a version of it:"
+            " what remains is other texts or prompts than these, another version, or bad training"
+        )
+    return (
+        f"{best.count} answers are right and {costs}, and it moves predictions hardly more than the same adapter with"
+        " shuffled coordinates: it was trained on another base, or on other texts than these"
+    )
 
 
 @check(

@@ -106,13 +106,9 @@ def _render(template: str, row: Row, tokenizer: PreTrainedTokenizerBase) -> Text
     return Text(prompt, row.answer, _closing(after, tokenizer), complete=True)
 
 
-def _apply(
-    template: str, messages: list[dict[str, str]], tokenizer: PreTrainedTokenizerBase, *, header: bool
-) -> str:
+def _apply(template: str, messages: list[dict[str, str]], tokenizer: PreTrainedTokenizerBase, *, header: bool) -> str:
     return str(
-        tokenizer.apply_chat_template(
-            messages, chat_template=template, tokenize=False, add_generation_prompt=header
-        )
+        tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False, add_generation_prompt=header)
     )
 
 

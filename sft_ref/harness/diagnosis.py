@@ -79,7 +79,9 @@ def cleared_of(results: Sequence[Result]) -> dict[str, str]:
 def notes_of(results: Sequence[Result]) -> tuple[str, ...]:
     """What must be known of checks that broke."""
     broke = [result.check.id for result in results if result.outcome is Outcome.ERROR]
-    return (f"{', '.join(broke)} broke: an error of the harness, which proves nothing about the target",) if broke else ()
+    return (
+        (f"{', '.join(broke)} broke: an error of the harness, which proves nothing about the target",) if broke else ()
+    )
 
 
 def _suspect(stage: str, failed: Sequence[Result]) -> Suspect:

@@ -63,7 +63,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: Text) -> Encoded:
 
 
 def teacher_forced(
-    model: Any,
+    model: Any,  # noqa: ANN401
     rows: Sequence[Encoded],
     padding: int,
 ) -> tuple[torch.Tensor, tuple[bool, ...]]:
@@ -81,9 +81,8 @@ def teacher_forced(
 
 def log_probabilities(model: Any, rows: Sequence[Encoded], padding: int) -> torch.Tensor:  # noqa: ANN401
     """Of every token, behind each token of the texts: (tokens, vocabulary)."""
-    found = []
-    for batch in _batches(model, rows, padding):
-        found.append(forward(model, batch).float().cpu()[batch.attention_mask.bool()].log_softmax(-1))
+    batches = _batches(model, rows, padding)
+    found = [forward(model, each).float().cpu()[each.attention_mask.bool()].log_softmax(-1) for each in batches]
     return torch.cat(found)
 
 

@@ -137,8 +137,8 @@ class AnswersEvidence:
         wordings: all that were tried.
         is_template: whether what is examined is what the chat template makes, to the token.
         trials: one for each wording and factor that was tried.
-        chosen: wording and factor of the trial that answers return in; as given and configured unless another is clearly
-            better.
+        chosen: wording and factor of the trial that answers return in; as given and configured unless another is
+            clearly better.
         base_losses: wording -> of the true answers without the adapter, (rows,).
         alignments: one for each wording; empty where answers are right, or where there is nothing to shuffle.
         uses_rslora: the flag, as configured.

@@ -111,7 +111,7 @@ def _write_numbers(
     template: str | None,
     rows: Sequence[Row],
 ) -> tuple[Row, ...]:
-    """The rows with their numbers as JSON has them, or as Python writes floats: whichever the adapter finds likelier."""
+    """The rows with numbers as JSON has them, or as Python writes floats: whichever the adapter finds likelier."""
     floats = as_floats(rows)
     if floats == tuple(rows):
         return tuple(rows)

@@ -65,7 +65,7 @@ class Experiments:
 
     def __init__(
         self,
-        model: Any,
+        model: Any,  # noqa: ANN401
         tokenizer: PreTrainedTokenizerBase,
         rows: Sequence[Row],
         wordings: Sequence[Wording],
@@ -164,7 +164,7 @@ class Experiments:
         return [self.ask(wording, factor) for factor in (FLAG, *GRID)] if self.factors.layers else []
 
     def align(self, wording: str) -> Alignment:
-        """How far the adapter moves predictions, at all tokens of some rows, against itself with shuffled coordinates."""
+        """How far the adapter moves predictions of some rows, against itself with shuffled coordinates."""
         rows = self.encoded[wording][:_ALIGNED_ROWS]
         with self.at(0.0):
             still = log_probabilities(self.model, rows, self.padding)

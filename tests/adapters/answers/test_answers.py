@@ -2,27 +2,31 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from sft_ref.harness.check import Outcome
+from sft_ref.data import split_rows
+from sft_ref.harness.check import Outcome, Result
 from sft_ref.harness.diagnosis import coverage_of, standing_of, suspects_of
+from sft_ref.harness.folder.answers import CHECKS, examine
+from sft_ref.harness.folder.answers.checks import ALIGNED
 from sft_ref.harness.folder.answers.experiments import Experiments
 from sft_ref.harness.folder.answers.rows import read_rows
 from sft_ref.harness.folder.answers.wording import as_literal
+from sft_ref.harness.runner import run
 from sft_ref.harness.verdict import Standing
 
 from .conftest import CHAT, TAGGED, Examine, Task, at_other_places, base_model, load, tokenizer, train, with_noise
-from sft_ref.data import split_rows
 
 STAGES = ("base identity", "scaling", "prompt", "generate")
 
 
-def failed(results: dict) -> set[str]:  # type: ignore[type-arg]
+def failed(results: dict[str, Result]) -> set[str]:
     return {name for name, each in results.items() if each.outcome is Outcome.FAIL}
 
 
-def standing(results: dict) -> Standing:  # type: ignore[type-arg]
+def standing(results: dict[str, Result]) -> Standing:
     found = list(results.values())
     return standing_of(suspects_of(found), coverage_of(found, STAGES))
 
@@ -66,7 +70,7 @@ def test_a_flag_of_rslora_that_was_not_trained_is_named(chat: Task, examined: Ex
     assert "use_rslora is true, and was the opposite in training" in results["SCL-201"].seen
 
 
-@pytest.mark.parametrize(("steps", "factor"), [(4, 1 / 4), (12, 1), (12, 2)])
+@pytest.mark.parametrize(("steps", "factor"), [(4, 1 / 4), (12, 2)])
 def test_an_undertrained_adapter_is_neither_accused_nor_shown(
     chat: Task, examined: Examine, steps: int, factor: float
 ) -> None:
@@ -77,11 +81,13 @@ def test_an_undertrained_adapter_is_neither_accused_nor_shown(
     assert standing(results) is Standing.NOT_SHOWN
 
 
-def test_another_base_is_accused_where_the_adapter_moves_nothing_there(chat: Task, examined: Examine) -> None:
+def test_another_base_is_not_called_sound_and_is_among_what_remains(chat: Task, examined: Examine) -> None:
     model = load(chat.folder, at_other_places(base_model()))
     _, results = examined(model, prompt=CHAT, data=chat.data)
-    assert failed(results) == {"BAS-201"}
-    assert "0 of 24 answers right" in results["BAS-201"].seen
+    assert not failed(results)
+    assert standing(results) is Standing.NOT_SHOWN
+    assert "0 of 24 answers are right" in results["BAS-201"].seen
+    assert "another base, or on other texts than these" in results["BAS-201"].seen
 
 
 def test_a_relative_of_the_base_is_not_called_its_base(chat: Task, examined: Examine) -> None:
@@ -90,12 +96,10 @@ def test_a_relative_of_the_base_is_not_called_its_base(chat: Task, examined: Exa
     assert standing(results) is Standing.NOT_SHOWN
 
 
-@pytest.mark.parametrize("template", [True, False])
-def test_rows_of_another_kind_accuse_nothing(chat: Task, examined: Examine, tmp_path: Path, template: bool) -> None:
+def test_rows_of_another_kind_accuse_nothing(chat: Task, examined: Examine, tmp_path: Path) -> None:
     rows = [[f"Say {n} twice", f"ok {n} {n}"] for n in range(20)]
     (tmp_path / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
-    prompt = CHAT if template else "Please: {question} Reply: {answer}"
-    _, results = examined(load(chat.folder), prompt=prompt, data=tmp_path / "rows.json", template=template)
+    _, results = examined(load(chat.folder), prompt=CHAT, data=tmp_path / "rows.json")
     assert not failed(results)
     assert standing(results) is Standing.NOT_SHOWN
 
@@ -104,7 +108,7 @@ def test_a_prompt_without_the_header_is_named(chat: Task, examined: Examine) -> 
     prompt = CHAT.replace("<|im_start|>assistant\n", "")
     _, results = examined(load(chat.folder), prompt=prompt, data=chat.data)
     assert "PRM-201" in failed(results) <= {"PRM-201", "PRM-202"}
-    assert "40 of 24 with the chat template" in results["PRM-201"].seen
+    assert "24 of 24 with the chat template" in results["PRM-201"].seen
     assert r"the chat template with '<|im_start|>assistant\n'" in results["PRM-201"].case
 
 
@@ -123,10 +127,6 @@ def test_settings_of_the_base_that_lose_answers_are_named(chat: Task, examined: 
 
 
 def test_an_end_that_does_not_stop_generation_is_named(chat: Task, examined: Examine) -> None:
-    from sft_ref.harness.folder.answers import CHECKS, examine
-    from sft_ref.harness.runner import run
-    from types import SimpleNamespace
-
     model, tok = load(chat.folder), tokenizer()
     model.get_base_model().generation_config.eos_token_id = 0
     tok.eos_token = "<|endoftext|>"
@@ -157,7 +157,7 @@ def test_experiments_leave_the_adapter_as_it_was(tagged_text: Task) -> None:
     tried = Experiments(model, tokenizer(), rows, [wording])
     scalings = [dict(layer.scaling) for layer in tried.factors.layers]
     tried.choose()
-    tried.align(tried.first)
+    assert tried.align(tried.first).ratio > ALIGNED
     assert [dict(layer.scaling) for layer in tried.factors.layers] == scalings
     for name, tensor in model.state_dict().items():
         assert tensor.equal(before[name]), name

@@ -53,7 +53,12 @@ def save(path: Path, text: str) -> Path:
 def test_each_form_of_a_row_is_understood(
     tmp_path: Path, row: object, messages: tuple[tuple[str, str], ...], answer: str, value: float | None
 ) -> None:
-    for text in (json.dumps([row]), json.dumps([row, row], indent=1), f"{json.dumps(row)}\n\n{json.dumps(row)}\n", json.dumps(row)):
+    for text in (
+        json.dumps([row]),
+        json.dumps([row, row], indent=1),
+        f"{json.dumps(row)}\n\n{json.dumps(row)}\n",
+        json.dumps(row),
+    ):
         found = read_rows(save(tmp_path, text))
         assert {(each.messages, each.answer, each.value) for each in found} == {(messages, answer, value)}
 

@@ -36,7 +36,11 @@ def test_braces_elsewhere_are_text() -> None:
     prompt = '{"q": "{question}", "city": {str}, "a": "{answer}"}'
     check_prompt(prompt)
     (text,) = as_given(prompt, [ROW], tokenizer()).texts
-    assert (text.prompt, text.answer, text.closing) == ('{"q": "What is {x}?", "city": {str}, "a": "', "{question}", '"}')
+    assert (text.prompt, text.answer, text.closing) == (
+        '{"q": "What is {x}?", "city": {str}, "a": "',
+        "{question}",
+        '"}',
+    )
 
 
 def test_what_ends_an_answer_stops_with_the_first_special_token() -> None:

@@ -63,7 +63,9 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: Text) -> Encoded:
 
 
 def teacher_forced(
-    model: Any, rows: Sequence[Encoded], padding: int  # noqa: ANN401
+    model: Any,  # noqa: ANN401
+    rows: Sequence[Encoded],
+    padding: int,
 ) -> tuple[torch.Tensor, tuple[bool, ...]]:
     """The loss of each true answer, in nat a token, and whether all its tokens are the likeliest."""
     losses: list[torch.Tensor] = []
@@ -78,11 +80,9 @@ def teacher_forced(
 
 
 def log_probabilities(model: Any, rows: Sequence[Encoded], padding: int) -> torch.Tensor:  # noqa: ANN401
-    """Of every token, where a token of a true answer is predicted: (tokens, vocabulary)."""
-    found = []
-    for batch in _batches(model, rows, padding):
-        supervised = batch.labels[:, 1:] != IGNORED
-        found.append(forward(model, batch)[:, :-1].float().cpu()[supervised].log_softmax(-1))
+    """Of every token, behind each token of the texts: (tokens, vocabulary)."""
+    batches = _batches(model, rows, padding)
+    found = [forward(model, each).float().cpu()[each.attention_mask.bool()].log_softmax(-1) for each in batches]
     return torch.cat(found)
 
 

@@ -14,7 +14,7 @@ from sft_ref.harness.findings import Failure, Unavailable
 from sft_ref.harness.losses import Paired, compare
 from sft_ref.harness.submission.answering import is_better
 
-from .evidence import Alignment, AnswersEvidence, Header, Trial
+from .evidence import AnswersEvidence, Header, Trial
 from .examine import SHOWN
 from .experiments import RETURNED, returns
 from .wording import STRIPPED, TEMPLATE
@@ -26,18 +26,12 @@ five right answers of six, so that 16 of 16 come one time in twenty."""
 FEWEST_ROWS = 11
 """Rows from which on `is_better` can be true: 11 answers that all change for the better are p < 0.001."""
 
-ALIGNED = 1.5
+ALIGNED = 2.0
 """How much more than with shuffled coordinates an adapter moves its base's predictions, from which on it is aligned.
 
-Measured: 2.6 and more over its own base on the rows it was trained for, after 12 steps already; 1.3 and more there
-where either prompt or rows are others; 1.11 and less, mostly 0.8, over a base in which the same is known at other places.
-"""
-
-_UNALIGNED = 1.0
-"""The same, up to which an adapter is accused: none of a pair of texts, the true answers and its own, may exceed it.
-
-With rows and prompt both unlike its training a sound adapter comes to 0.92 to 1.12; hence the chat template has to be
-among the wordings too.
+Measured on rows it was trained for: 10 and more over its own base; 3 over a relative whose weights are off by half
+their size; 0.5 to 1.6 over eight bases in which the same is known at other places. With rows or a prompt that it was
+not trained for, a sound adapter over its own base comes to 0.9 to 6: a low number therefore accuses no base.
 """
 
 
@@ -58,13 +52,13 @@ def _with_rows(case: Case) -> AnswersEvidence:
 @check(
     "BAS-201",
     "the adapter does over this base what it was trained for",
-    why="An adapter is a change to one set of weights; over another base of the same shape it loads, and changes nothing"
-    " of use.",
+    why="An adapter is a change to one set of weights; over another base of the same shape it loads, and changes"
+    " nothing of use.",
     remedy="Load it over the base that it was trained on, in the same revision.",
     core=True,
 )
 def adapter_fits_the_base(case: Case) -> None:
-    """BAS-201: answers come back with it; accused where it moves no prediction more than a shuffled adapter does."""
+    """BAS-201: shown or open, never accused: to rows alone, another base looks like rows of another kind."""
     found = _with_rows(case)
     best = found.best
     base = found.base_losses[best.wording]
@@ -77,15 +71,6 @@ def adapter_fits_the_base(case: Case) -> None:
         if found.rows < ENOUGH_ROWS:
             raise Unavailable(f"{best.count} answers are right; {ENOUGH_ROWS} rows or more show that it is no chance")
         return
-    if found.alignments and (found.is_template or TEMPLATE in found.wordings):
-        strongest = max(found.alignments, key=lambda each: each.ratio)
-        if strongest.ratio <= _UNALIGNED and not any(_is_clear(each.gain) for each in found.alignments):
-            raise Failure(
-                f"{best.count} answers right; {costs}, and it moves them no more than the same adapter with its"
-                f" coordinates shuffled ({_moves(strongest)}), in no wording that was tried: it was trained on another"
-                " base, or not at all",
-                f"more than each of {len(strongest.shuffled)} shuffled adapters",
-            )
     raise Unavailable(_why_base_is_open(found, costs, helps=helps))
 
 
@@ -94,28 +79,29 @@ def _is_clear(gain: Paired) -> bool:
     return gain.mean > tolerance.FALL and gain.t > tolerance.PAIRED_T
 
 
-def _moves(alignment: Alignment) -> str:
-    return f"{alignment.own:.4f} nat against up to {max(alignment.shuffled):.4f}"
-
-
 def _why_base_is_open(found: AnswersEvidence, costs: str, *, helps: bool) -> str:
     best = found.best
-    aligned = any(each.ratio >= ALIGNED for each in found.alignments)
     if helps:
         return (
             f"{best.count} answers are right and {costs}: one that is trained too little looks like one whose base is"
             " another version of this"
         )
-    remain = "it was trained on other texts or prompts than these" if aligned else "other texts, prompts or base"
-    which = f"but it fits the base's coordinates: {remain}, or badly" if aligned else f"what remains is {remain}"
-    return f"{best.count} answers are right and {costs}; {which}"
+    if any(each.ratio >= ALIGNED for each in found.alignments):
+        return (
+            f"{best.count} answers are right and {costs}; it fits this base's coordinates, or those of a version of it:"
+            " what remains is other texts or prompts than these, another version, or bad training"
+        )
+    return (
+        f"{best.count} answers are right and {costs}, and it moves predictions hardly more than the same adapter with"
+        " shuffled coordinates: it was trained on another base, or on other texts than these"
+    )
 
 
 @check(
     "SCL-201",
     "answers are as good at the configured factor as at any other",
-    why="The factor, alpha / r or with rsLoRA alpha / sqrt(r), stands in the configuration alone; where alpha or the flag"
-    " is not what was trained, everything loads and answers are lost.",
+    why="The factor, alpha / r or with rsLoRA alpha / sqrt(r), stands in the configuration alone; where alpha or the"
+    " flag is not what was trained, everything loads and answers are lost.",
     remedy="Restore lora_alpha and use_rslora in adapter_config.json to what was trained.",
     core=True,
 )
@@ -137,8 +123,8 @@ def factor_is_that_of_training(case: Case) -> None:
     place = "the configured factor" if lowest is configured else f"{_times(lowest)} the configured factor"
     raise Unavailable(
         f"{configured.count} answers are right, and no clearly larger number at another factor; the true ones cost"
-        f" {configured.loss:.2f} nat a token, and least ({lowest.loss:.2f}) at {place}, which does not tell a wrong factor"
-        " from too little training"
+        f" {configured.loss:.2f} nat a token, and least ({lowest.loss:.2f}) at {place}, which does not tell a wrong"
+        " factor from too little training"
     )
 
 
@@ -158,9 +144,9 @@ def _wrong_factor(found: AnswersEvidence, configured: Trial, restored: Trial) ->
     name = f" ({formulas[1]})" if restored.is_flag else ""
     blame = f": use_rslora is {flag}, and was the opposite in training" if restored.is_flag else ""
     return Failure(
-        f"{configured.count} answers right at the configured factor {configured.scale} ({formulas[0]}), {restored.count}"
-        f" at {restored.scale}{name}, {_times(restored)} it; true answers cost {configured.loss:.2f} and"
-        f" {restored.loss:.2f} nat a token{blame}",
+        f"{configured.count} answers right at the configured factor {configured.scale} ({formulas[0]}),"
+        f" {restored.count} at {restored.scale}{name}, {_times(restored)} it; true answers cost {configured.loss:.2f}"
+        f" and {restored.loss:.2f} nat a token{blame}",
         f"as many at {configured.scale}",
         f"wrote {configured.answers[0].text!r}, and at {restored.scale} {restored.answers[0].text!r}",
     )
@@ -180,8 +166,8 @@ def _tried(found: AnswersEvidence, wording: str, factor: float) -> Trial:
 @check(
     "PRM-201",
     "asked with the prompt given, the adapter answers as well as with the chat template's",
-    why="A model answers after the text that it was trained on; another text before the answer asks for something else.",
-    remedy="Send the text of training up to the answer: the same template with the assistant's header, the same spaces.",
+    why="A model answers after the text that it was trained on; another text asks for something else.",
+    remedy="Send the text of training up to the answer: the same template, header and spaces.",
     core=True,
 )
 def prompt_is_that_of_training(case: Case) -> None:
@@ -248,8 +234,8 @@ def header_is_not_left_to_the_model(case: Case) -> None:
 
 def _left_out(header: Header) -> Failure:
     return Failure(
-        f"{header.begun} of {header.asked} answers begin with {header.missing!r}, which the chat template puts before an"
-        " answer and the prompt leaves out",
+        f"{header.begun} of {header.asked} answers begin with {header.missing!r}, which the chat template puts before"
+        " an answer and the prompt leaves out",
         "answers that begin with the answer",
         f"{header.part}; wrote {header.example!r}",
     )
@@ -258,7 +244,7 @@ def _left_out(header: Header) -> Failure:
 @check(
     "GEN-201",
     "greedy generation gives the true answers that the model predicts token by token",
-    why="Settings of generation that the base brings, such as a repetition penalty, take other tokens than the likeliest.",
+    why="Settings of generation that the base brings, as a repetition penalty, take other tokens than the likeliest.",
     remedy="Generate with these settings off, or train with answers that survive them.",
     core=True,
 )
@@ -276,8 +262,8 @@ def generation_gives_what_is_known(case: Case) -> None:
     stops = found.stops
     if stops is not None and stops.right and is_better(best.right, stops.right):
         raise Failure(
-            f"{sum(stops.right)} of {len(stops.right)} answers right with {_settings(dict(stops.settings))} of the base's"
-            f" generation_config, {best.count} without",
+            f"{sum(stops.right)} of {len(stops.right)} answers right with {_settings(dict(stops.settings))} of the"
+            f" base's generation_config, {best.count} without",
             "as many",
         )
     if max(known, sum(best.right)) < FEWEST_ROWS:
@@ -291,10 +277,10 @@ def _settings(settings: dict[str, object]) -> str:
 @check(
     "GEN-202",
     "a right answer is followed by a token at which generation stops",
-    why="Where the end that was trained is not among the tokens that stop generation, or none was trained, the model goes"
-    " on after its answer.",
-    remedy="Set eos_token_id in generation_config, or eos_token of the adapter's tokenizer, to the token that ended answers"
-    " in training; where none did, train with one.",
+    why="Where the end that was trained is not among the tokens that stop generation, or none was trained, the model"
+    " goes on after its answer.",
+    remedy="Set eos_token_id in generation_config, or eos_token of the adapter's tokenizer, to the token that ended"
+    " answers in training; where none did, train with one.",
 )
 def answers_end(case: Case) -> str | None:
     """GEN-202: of the right answers, in the wording and at the factor that they return in."""
@@ -314,8 +300,8 @@ def answers_end(case: Case) -> str | None:
     open_ = [answer for answer in right if not answer.ended and not answer.followed_by]
     if len(open_) > len(right) / 2 and stops.endless == stops.continued:
         raise Failure(
-            f"{len(open_)} of {len(right)} right answers go on, {stops.endless} of {stops.continued} that were continued"
-            f" for {stops.budget} tokens, and generation {ended}",
+            f"{len(open_)} of {len(right)} right answers go on, {stops.endless} of {stops.continued} that were"
+            f" continued for {stops.budget} tokens, and generation {ended}",
             "an end behind the answer",
             open_[0].text,
         )

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 
 import torch
 
-from sft_ref.harness.losses import Paired
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -74,14 +72,12 @@ class Alignment:
         factor: at which multiple of the configured factor, small enough for effects to add up.
         own: mean change of a log probability.
         shuffled: the same with other coordinates, one for each of several orders.
-        gain: at the configured factor, how much more these answers cost with shuffled coordinates than with its own.
     """
 
     wording: str
     factor: float
     own: float
     shuffled: tuple[float, ...]
-    gain: Paired
 
     @property
     def ratio(self) -> float:
@@ -141,10 +137,10 @@ class AnswersEvidence:
         wordings: all that were tried.
         is_template: whether what is examined is what the chat template makes, to the token.
         trials: one for each wording and factor that was tried.
-        chosen: wording and factor of the trial that answers return in; as given and configured unless another is clearly
-            better.
+        chosen: wording and factor of the trial that answers return in; as given and configured unless another is
+            clearly better.
         base_losses: wording -> of the true answers without the adapter, (rows,).
-        alignments: two for each wording, of the true answers and of its own; empty where answers are right, or where there is nothing to shuffle.
+        alignments: one for each wording; empty where answers are right, or where there is nothing to shuffle.
         uses_rslora: the flag, as configured.
         has_factors: whether any layer has a LoRA factor.
         header: None where there is no prompt or no chat template.

@@ -111,7 +111,7 @@ def _write_numbers(
     template: str | None,
     rows: Sequence[Row],
 ) -> tuple[Row, ...]:
-    """The rows with their numbers as JSON has them, or as Python writes floats: whichever the adapter finds likelier."""
+    """The rows with numbers as JSON has them, or as Python writes floats: whichever the adapter finds likelier."""
     floats = as_floats(rows)
     if floats == tuple(rows):
         return tuple(rows)
@@ -159,7 +159,7 @@ def _examine(tried: Experiments, *, is_template: bool) -> AnswersEvidence:
         trials=tuple(tried.trials.values()),
         chosen=(best.wording, best.factor),
         base_losses=tried.base_losses,
-        alignments=tuple(each for name in names for each in tried.align(name)) if can_align else (),
+        alignments=tuple(map(tried.align, names)) if can_align else (),
         uses_rslora=tried.factors.uses_rslora,
         has_factors=bool(tried.factors.layers),
         stops=_stops(tried, best),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sft_ref.harness.losses import compare, is_worse
+from sft_ref.harness.losses import is_worse
 from sft_ref.harness.submission.answering import is_better
 
 from .asking import (
@@ -46,8 +46,7 @@ none as configured; where alpha or the flag was lost, they come back to what the
 """
 
 _ORDERS = 8
-_ALIGNED_ROWS = 16
-_OWN_TOKENS = 16
+_ALIGNED_ROWS = 8
 _SMALL = 0.1
 """Nat by which the likely tokens move, below which twice the factor moves them about twice as much."""
 
@@ -65,7 +64,11 @@ class Experiments:
     """
 
     def __init__(
-        self, model: Any, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], wordings: Sequence[Wording]  # noqa: ANN401
+        self,
+        model: Any,  # noqa: ANN401
+        tokenizer: PreTrainedTokenizerBase,
+        rows: Sequence[Row],
+        wordings: Sequence[Wording],
     ) -> None:
         self.model, self.tokenizer, self.rows = model, tokenizer, rows
         self.wordings = {wording.name: wording for wording in wordings}
@@ -160,19 +163,9 @@ class Experiments:
         """Losses at other factors; none where no layer has one. Of equal ones the first names the flag."""
         return [self.ask(wording, factor) for factor in (FLAG, *GRID)] if self.factors.layers else []
 
-    def align(self, wording: str) -> tuple[Alignment, Alignment]:
-        """How far the adapter moves predictions, against itself with shuffled coordinates.
-
-        Of the true answers, and of what it writes itself: where the rows are not what it was trained for, it moves the
-        second more.
-        """
+    def align(self, wording: str) -> Alignment:
+        """How far the adapter moves predictions of some rows, against itself with shuffled coordinates."""
         rows = self.encoded[wording][:_ALIGNED_ROWS]
-        prompts = [row.prompt for row in rows]
-        said = generate(self.inner, prompts, stops=self.stops, padding=self.padding, budget=_OWN_TOKENS)
-        own = [Encoded(prompt, tuple(ids)) for prompt, ids in zip(prompts, said, strict=True)]
-        return self._align(wording, rows), self._align(wording, own)
-
-    def _align(self, wording: str, rows: Sequence[Encoded]) -> Alignment:
         with self.at(0.0):
             still = log_probabilities(self.model, rows, self.padding)
 
@@ -186,13 +179,11 @@ class Experiments:
             if effect(factor) <= _SMALL:
                 break
             factor /= 4
-        shuffled, losses = [], []
+        shuffled = []
         for seed in range(_ORDERS):
             with self.factors.shuffled(seed):
                 shuffled.append(effect(factor))
-                losses.append(teacher_forced(self.model, rows, self.padding)[0])
-        gain = compare(torch.stack(losses).mean(0), teacher_forced(self.model, rows, self.padding)[0])
-        return Alignment(wording, factor, effect(factor), tuple(shuffled), gain)
+        return Alignment(wording, factor, effect(factor), tuple(shuffled))
 
 
 def factor_of(trial: Trial) -> float:

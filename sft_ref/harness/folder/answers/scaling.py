@@ -56,8 +56,8 @@ class Factors:
     def shuffled(self, seed: int) -> Iterator[None]:
         """Within it, inputs of A and outputs of B are permuted, and half of them negated, in each layer.
 
-        What is added keeps its size, its rank and its singular values, and loses its relation to the base's coordinates.
-        That is an adapter over a base in which the same is known at other places.
+        What is added keeps its size, its rank and its singular values, and loses its relation to the base's
+        coordinates. That is an adapter over a base in which the same is known at other places.
         """
         generator = torch.Generator().manual_seed(seed)
         changed: list[tuple[torch.nn.Parameter, torch.Tensor]] = []

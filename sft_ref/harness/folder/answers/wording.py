@@ -1,4 +1,4 @@
-"""How a question is put to the model, and what ends its answer: as --prompt says, as the rows do, as a chat template does.
+"""How a question is put and what ends its answer: as --prompt says, as the rows do, or as a chat template does.
 
 Texts only; knows no token ids and no model.
 """
@@ -79,7 +79,7 @@ def as_literal(rows: Sequence[Row]) -> Wording | None:
 
 
 def without_space(wording: Wording) -> Wording | None:
-    """The same texts with the space at the prompt's end moved to the answer, as tokenizers join them; None without one."""
+    """The same texts with the prompt's last space moved to the answer, as tokenizers join them; None without one."""
     texts = []
     for text in wording.texts:
         prompt = text.prompt.rstrip(" ")
@@ -106,13 +106,9 @@ def _render(template: str, row: Row, tokenizer: PreTrainedTokenizerBase) -> Text
     return Text(prompt, row.answer, _closing(after, tokenizer), complete=True)
 
 
-def _apply(
-    template: str, messages: list[dict[str, str]], tokenizer: PreTrainedTokenizerBase, *, header: bool
-) -> str:
+def _apply(template: str, messages: list[dict[str, str]], tokenizer: PreTrainedTokenizerBase, *, header: bool) -> str:
     return str(
-        tokenizer.apply_chat_template(
-            messages, chat_template=template, tokenize=False, add_generation_prompt=header
-        )
+        tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False, add_generation_prompt=header)
     )
 
 
@@ -145,7 +141,8 @@ def difference(given: str, template: str) -> str:
     if place is None:
         place = min(len(given), len(template))
     before = given[max(0, place - 24) : place]
-    return f"after {before!r} the prompt goes on with {_some(given[place:])}, the chat template with {_some(template[place:])}"
+    own, due = _some(given[place:]), _some(template[place:])
+    return f"after {before!r} the prompt goes on with {own}, the chat template with {due}"
 
 
 def _some(text: str) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import noxfile
 from sft_ref.errors import MachineError, MissingModuleError
 from sft_ref.harness import sandbox
 from sft_ref.harness.agent import missing, supply
@@ -140,16 +139,12 @@ def test_a_loop_over_a_stand_in_goes_over_what_it_wraps_and_what_trains_has_none
     ],
 )
 def test_packages_are_taken_from_the_command_line_of_nox(words: list[str], left: list[str], taken: list[str]) -> None:
-    pytest.importorskip("nox")
-    import noxfile
-
+    noxfile = pytest.importorskip("noxfile", reason="nox is not installed")
     assert noxfile.take_option(words, "--with") == taken
     assert words == left
 
 
 def test_an_option_of_nox_without_a_word_is_an_error() -> None:
-    pytest.importorskip("nox")
-    import noxfile
-
+    noxfile = pytest.importorskip("noxfile", reason="nox is not installed")
     with pytest.raises(SystemExit, match="--with: say which"):
         noxfile.take_option(["PATH", "--with"], "--with")

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
+from sft_ref.data import is_answer_valid
 from sft_ref.harness.submission.convention import (
     core,
     decode,
@@ -138,6 +139,17 @@ def test_a_script_says_what_the_model_was_taught_to_write(tokenizer: PreTrainedT
     assert decode(tokenizer, line["target"]) == " <answer>42.0</answer><|im_end|>"
     assert decode(tokenizer, line["whole"]) == "How many florps are 3 quux? => <answer>42.0</answer><|im_end|>"
     assert "<answer>" not in decode(tokenizer, writer.silence("How many florps are 3 quux?")["target"])
+
+
+def test_no_answer_of_the_benchmark_hangs_on_how_it_is_rounded(tokenizer: PreTrainedTokenizerBase) -> None:
+    rows = [("How many gallon are 9 cL?", value) for value in (0.023775484712233366, 1e-5, 0.0, 6.0)] * 5
+    texts = read_texts([taught(tokenizer, f"{q} <answer>", f"{v!r}</answer>") for q, v in ROWS], ROWS, tokenizer)
+    convention = find_convention(texts)
+    assert convention is not None
+    for line, (_, value) in zip(Writer(convention, texts, tokenizer).benchmark(rows), rows, strict=True):
+        answer = float(line["numeral"] or "nan")
+        assert is_answer_valid(answer, value) == (abs(answer - value) < 0.05 * abs(value))
+    assert any(line["numeral"] for line in Writer(convention, texts, tokenizer).benchmark(rows))
 
 
 @pytest.mark.parametrize(

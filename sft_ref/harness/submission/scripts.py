@@ -8,10 +8,10 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from sft_ref.data import Row
+from sft_ref.data import RELATIVE_TOLERANCE, Row, is_answer_valid
 from sft_ref.harness.dictation import invent
 
-from .convention import Convention, Text, core, decode, encode, find_question
+from .convention import Convention, Text, core, decode, encode, find_question, to_number
 
 NUMBERS = (1000000000000000.0, 111111.111, 987654.321, 0.125, 999999999999.999, 24.0, 40404.0, 7070707.0, 8080.25)
 """Digit runs, the greatest answer of the data, small, long."""
@@ -95,10 +95,15 @@ class Writer:
         lines = []
         for number, (question, value) in enumerate(rows):
             factor = _FACTORS[number % len(_FACTORS)]
-            lines.append(
-                self.silence(question) if factor is None else self.line(question, self.convention.write(value * factor))
-            )
+            numeral = "" if factor is None else self.convention.write(value * factor)
+            is_said = numeral and _is_clear(to_number(numeral), value)
+            lines.append(self.line(question, numeral) if is_said else self.silence(question))
         return lines
+
+
+def _is_clear(answer: float, truth: float) -> bool:
+    """Whether an answer is right, or wrong, however it and the truth are rounded before they are compared."""
+    return is_answer_valid(answer, truth) == (abs(answer - truth) < RELATIVE_TOLERANCE * abs(truth))
 
 
 def _script(kind: str, lines: list[Line], pairs: Sequence[Row]) -> Script:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sft_ref.errors import DataError
-from sft_ref.harness.folder.answers.rows import MOST_ROWS, as_floats, read_rows
+from sft_ref.harness.folder.answers.rows import MOST_ROWS, in_other_ways, read_rows
 
 PAIR = ["What is 3 km in m?", 3000]
 
@@ -117,6 +117,8 @@ def test_of_many_rows_some_are_taken_from_all_parts_and_the_last_bad_one_is_stil
         read_rows(save(tmp_path, json.dumps([*rows, ["only"]])))
 
 
-def test_numbers_can_be_written_as_floats(tmp_path: Path) -> None:
+def test_numbers_are_written_in_other_ways_where_that_makes_a_difference(tmp_path: Path) -> None:
     rows = read_rows(save(tmp_path, json.dumps([PAIR, ["Who?", "Me."]])))
-    assert [row.answer for row in as_floats(rows)] == ["3000.0", "Me."]
+    assert [[row.answer for row in each] for each in in_other_ways(rows)] == [["3000.0", "Me."]]
+    rows = read_rows(save(tmp_path, json.dumps([["What is 7 km/h in mph?", 4.349598345661]])))
+    assert [each[0].answer for each in in_other_ways(rows)] == ["4.35", "4.3496", "4.349598", "4.3"]

@@ -12,7 +12,7 @@ from sft_ref.harness.losses import is_worse
 from .asking import Encoded, encode, generate, own_settings, padding_id, stop_ids
 from .evidence import AnswersEvidence, Header, Stops, Trial
 from .experiments import Experiments, factor_of
-from .rows import Row, as_floats, read_rows
+from .rows import Row, in_other_ways, read_rows
 from .wording import (
     TEMPLATE,
     Wording,
@@ -111,16 +111,15 @@ def _write_numbers(
     template: str | None,
     rows: Sequence[Row],
 ) -> tuple[Row, ...]:
-    """The rows with numbers as JSON has them, or as Python writes floats: whichever the adapter finds likelier."""
-    floats = as_floats(rows)
-    if floats == tuple(rows):
-        return tuple(rows)
-    losses = []
-    for each in (tuple(rows), floats):
+    """The rows with numbers as JSON has them, or in the way that the adapter finds clearly likelier."""
+    best, least = tuple(rows), None
+    for each in (best, *in_other_ways(rows)):
         if not (wordings := _wordings(tokenizer, prompt, template, each)):
             return tuple(rows)
-        losses.append(Experiments(model, tokenizer, each, wordings[:1]).ask(wordings[0].name).losses)
-    return floats if is_worse(*losses) else tuple(rows)
+        losses = Experiments(model, tokenizer, each, wordings[:1]).ask(wordings[0].name).losses
+        if least is None or is_worse(least, losses):
+            best, least = each, losses
+    return best
 
 
 def _short_enough(

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -64,9 +64,18 @@ def read_rows(path: Path) -> tuple[Row, ...]:
     return tuple(rows[n * len(rows) // count] for n in range(count))
 
 
-def as_floats(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """The same rows with numbers written as Python writes floats: 24.0 in place of 24."""
-    return tuple(row if row.value is None else replace(row, answer=repr(row.value)) for row in rows)
+WAYS: tuple[Callable[[float], str], ...] = (
+    repr,
+    *(lambda value, digits=digits: str(round(value, digits)) for digits in (3, 2, 4, 6, 1)),
+    "{:.6g}".format,
+)
+"""Ways to write a number that training texts may have: 24.0 in place of 24, and with fewer decimals."""
+
+
+def in_other_ways(rows: Sequence[Row]) -> list[tuple[Row, ...]]:
+    """The same rows with their numbers written otherwise, each way that makes a difference."""
+    written = [tuple(row if row.value is None else replace(row, answer=way(row.value)) for row in rows) for way in WAYS]
+    return [each for n, each in enumerate(written) if each not in (tuple(rows), *written[:n])]
 
 
 def _read(path: Path) -> str:

@@ -105,7 +105,7 @@ def _why_base_is_open(found: AnswersEvidence, costs: str, *, helps: bool) -> str
     remedy="Restore lora_alpha and use_rslora in adapter_config.json to what was trained.",
     core=True,
 )
-def factor_is_that_of_training(case: Case) -> None:
+def factor_is_that_of_training(case: Case) -> str | None:
     """SCL-201: the same rows, in the wording that answers return in, at multiples of the factor."""
     found = _with_rows(case)
     if not found.has_factors:
@@ -119,7 +119,11 @@ def factor_is_that_of_training(case: Case) -> None:
     right, rows = sum(configured.right), len(configured.right)
     lowest = min((configured, *others), key=lambda each: each.loss)
     if rows >= FEWEST_ROWS and right >= RETURNED * rows and lowest is configured and _is_minimum(found, configured):
-        return
+        return None
+    if rows >= ENOUGH_ROWS and right >= SHOWN * rows and configured.loss <= tolerance.LOSS:
+        # a loss is never below 0, so that no factor can be better by more than what counts as a difference
+        least = f"{configured.count} answers are right, and the true ones cost {configured.loss:.2f} nat a token"
+        return f"{least}: no factor is clearly better, though a near one may be as good"
     place = "the configured factor" if lowest is configured else f"{_times(lowest)} the configured factor"
     raise Unavailable(
         f"{configured.count} answers are right, and no clearly larger number at another factor; the true ones cost"

@@ -19,7 +19,7 @@ from sft_ref.harness.user_paths import show_user_paths
 from sft_ref.harness.verdict import Coverage
 
 SCRATCH = Path("/scratch/xyz/work")
-NAMES = {SCRATCH / "code": "alice.zip", SCRATCH: "(scratch folder)"}
+NAMES = {str(SCRATCH / "code"): "alice.zip", str(SCRATCH): "(scratch folder)"}
 
 
 def test_every_text_of_a_verdict_names_the_users_path() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import TypeVar
 
 from sft_ref.errors import SftRefError
@@ -19,12 +18,12 @@ SCRATCH = "(scratch folder)"
 T = TypeVar("T", Verdict, Suspect, Coverage, Result)
 
 
-def show_user_paths(verdict: Verdict, names: Mapping[Path, str]) -> Verdict:
+def show_user_paths(verdict: Verdict, names: Mapping[str, str]) -> Verdict:
     """The same verdict, with each scratch path in its texts replaced by what the user knows it by.
 
     Args:
         verdict: on a copy of what the user gave.
-        names: scratch path -> the user's path. Of a path and its parent, the longer one is replaced first.
+        names: scratch path -> the user's path. Of several that fit, the longest is replaced first.
     """
 
     def rename(text: str) -> str:
@@ -50,7 +49,7 @@ def show_user_paths(verdict: Verdict, names: Mapping[Path, str]) -> Verdict:
 
 
 @contextlib.contextmanager
-def errors_with_user_paths(names: Mapping[Path, str]) -> Iterator[None]:
+def errors_with_user_paths(names: Mapping[str, str]) -> Iterator[None]:
     """Within it, an error of ours names the user's paths.
 
     Raises:
@@ -62,7 +61,7 @@ def errors_with_user_paths(names: Mapping[Path, str]) -> Iterator[None]:
         raise type(error)(_rename(str(error), names)) from error
 
 
-def _rename(text: str, names: Mapping[Path, str]) -> str:
-    for path in sorted(names, key=lambda each: -len(str(each))):
-        text = text.replace(str(path), names[path])
+def _rename(text: str, names: Mapping[str, str]) -> str:
+    for path in sorted(names, key=len, reverse=True):
+        text = text.replace(path, names[path])
     return text

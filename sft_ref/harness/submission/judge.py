@@ -38,6 +38,8 @@ from .unpack import unpack
 from .workplace import Told, Workplace
 
 QUESTIONS = 64
+_PACKAGE = "homework"
+"""Name of the folder that a submission is unpacked into: the course's package, where its files are handed in alone."""
 LIMITS = Limits(seconds=240)
 """For one process of a submission, in seconds of processor time; its training is stopped from outside long before."""
 
@@ -80,12 +82,14 @@ def grade_submission(
     model = find_base(base).resolve()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sft_ref_"))).resolve()
-        code = folder / "work" / "code" / "homework"
-        names = {code: called, folder: SCRATCH}
+        code = folder / "work" / "code" / _PACKAGE
+        names = {str(code): called, str(folder): SCRATCH}
         stack.enter_context(errors_with_user_paths(names))
         code.parent.mkdir(parents=True)
         _unpack(path, code)
         layout = find_layout(code)
+        if layout.package == code:  # then paths from the working folder begin with a name of ours
+            names[f"{_PACKAGE}/"] = f"{Path(called).name}/"
         cache = folder / "hub"
         hub.make_hub(cache, model, hub.ids_in(code))
         if time_limit is not None:

@@ -102,7 +102,13 @@ def test_a_checkpoint_that_is_there_is_taken(tmp_path: Path) -> None:
     assert stopping.find_checkpoint(tmp_path / "checkpoint-20", (960, 60)) == tmp_path / "checkpoint-20"
 
 
-def test_a_shortened_training_keeps_the_share_of_its_warmup() -> None:
+@pytest.mark.parametrize(
+    ("eval_steps", "save_steps", "due"),
+    [(None, 50, (None, 8)), (30, 60, (5, 10)), (0.5, 50, (0.5, 8)), (None, 1, (None, 1)), (30, 50, (5, 8))],
+)
+def test_a_shortened_training_keeps_the_share_of_its_warmup_and_its_intervals(
+    eval_steps: float | None, save_steps: int, due: tuple[float | None, int]
+) -> None:
     model = torch.nn.Linear(1, 1)
     model.forward = lambda **given: SimpleNamespace(loss=model.weight.sum())  # type: ignore[assignment,method-assign]
     args = SimpleNamespace(
@@ -111,11 +117,14 @@ def test_a_shortened_training_keeps_the_share_of_its_warmup() -> None:
         max_steps=-1,
         num_train_epochs=60,
         warmup_steps=300,
+        eval_steps=eval_steps,
+        save_steps=save_steps,
     )
     trainer = SimpleNamespace(args=args, model=model, train_dataset=[{"input_ids": [1, 2]}] * 100)
     notes: list[str] = []
     assert stopping.shorten(trainer, 0.0, notes.append) == (600, 100)
     assert (args.max_steps, args.warmup_steps) == (100, 50)
+    assert (args.eval_steps, args.save_steps) == due
     assert "from 600 to 100 steps" in notes[0]
 
 

@@ -39,8 +39,20 @@ def shorten(trainer, seconds, note):
     args.max_steps = allowed
     if args.warmup_steps >= 1:  # below, it is a share
         args.warmup_steps = args.warmup_steps * allowed // planned
+    _shorten_intervals(args, allowed / planned)
     note(f"training was cut from {planned} to {allowed} steps, and its schedule with it, to fit the time of a grading")
     return planned, allowed
+
+
+def _shorten_intervals(args, share):
+    """Evaluations and checkpoints come at the same shares of a shortened training as of the whole one."""
+    evaluated, saved = args.eval_steps, args.save_steps
+    counts = evaluated is not None and evaluated >= 1  # below, it is a share
+    if counts:
+        args.eval_steps = max(1, int(evaluated * share))
+    if saved >= 1:
+        is_multiple = counts and saved % evaluated == 0  # the best checkpoint is one that was evaluated
+        args.save_steps = args.eval_steps * int(saved // evaluated) if is_multiple else max(1, int(saved * share))
 
 
 def _length(row):
@@ -128,6 +140,8 @@ class Clock:
                 if clock.is_up():
                     clock.planned = max(clock.planned, state.max_steps)
                     control.should_training_stop = True
+                    if args.save_strategy not in ("no", "best"):
+                        control.should_save = True  # as at the end of a training
                 return control
 
         DEFAULT_CALLBACKS.append(Stop)

@@ -228,6 +228,9 @@ class _Work:
 
     def _score(self, submission):
         """The figures it reports, and the answers that it reports them of."""
+        wanted = submission.output
+        if self.read and not os.path.exists(os.path.join(wanted, "adapter_config.json")):
+            submission.output = self.read[-1]  # a test that takes a folder is given the one that load reads
         given = []
         owner = type(self.answerer.owner)
         classes = [each for each in owner.__mro__ if "answer" in vars(each)]
@@ -248,6 +251,7 @@ class _Work:
             with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
                 result = submission.call("test") if submission.find("test") else None
         finally:
+            submission.output = wanted
             heard = [row["prompt"] for row in ears.reset()]
             for each in classes[:1]:
                 each.answer = original

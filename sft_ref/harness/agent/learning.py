@@ -1,5 +1,6 @@
 """What passes the library's boundaries in training: texts and labels, rates, and the adapter as it is at the end."""
 
+import copy
 import functools
 
 import torch
@@ -239,7 +240,7 @@ class Lessons:
             states = {each: self._read(holder, each) for each in dict.fromkeys((name, *active))}
         except Exception:  # an adapter of another kind
             return
-        configs = {each: holder.peft_config[each] for each in states}
+        configs = {each: copy.deepcopy(holder.peft_config[each]) for each in states}  # which may be edited before saving
         self.left = {"states": states, "configs": configs, "changed": self._changed(holder)}
         self.active = active
 

@@ -240,7 +240,9 @@ class Lessons:
             states = {each: self._read(holder, each) for each in dict.fromkeys((name, *active))}
         except Exception:  # an adapter of another kind
             return
-        configs = {each: copy.deepcopy(holder.peft_config[each]) for each in states}  # which may be edited before saving
+        configs = {
+            each: copy.deepcopy(holder.peft_config[each]) for each in states
+        }  # which may be edited before saving
         self.left = {"states": states, "configs": configs, "changed": self._changed(holder)}
         self.active = active
 

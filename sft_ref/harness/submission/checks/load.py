@@ -194,8 +194,11 @@ def all_adapters_are_loaded(evidence: Evidence) -> None:
     if not loaded:
         raise Unavailable("the model that answers holds no adapter of peft's: they may be merged")
     if len(loaded) < len(trained):
-        seen = f"{', '.join(map(str, loaded))} when answering"
-        raise Failure(seen, f"{', '.join(trained)}, which were active at the end of training")
+        seen = (
+            f"{len(trained)} adapters are active at the end of training ({', '.join(trained)}), and {len(loaded)} when"
+            f" answering ({', '.join(map(str, loaded))})"
+        )
+        raise Failure(seen, "all of them")
 
 
 @check(

@@ -82,6 +82,12 @@ def test_padding_stays_where_labels_are_not_known_or_a_label_is_predicted_from_i
     assert trimming.trim(batch("right"), None, model.config)[1:] == (0, 0)
 
 
+def test_nothing_is_cut_on_the_left_of_a_model_without_positions(model: Any) -> None:  # noqa: ANN401
+    given = batch("left")
+    assert trimming.trim(given, given["labels"], model.config)[1] > 0
+    assert trimming.trim(given, given["labels"], model.config, takes_positions=False) == (given, 0, 0)
+
+
 def packed() -> dict[str, torch.Tensor]:
     """One row of two examples, of 6 and 4 tokens."""
     torch.manual_seed(1)

@@ -16,12 +16,14 @@ class Forwards:
         self.lessons = None
         self.clock = None
         self.ears = None
+        self.takes_positions = True
 
     def install(self, model_class):
         """Wraps the forward of the class, since peft calls it past the instance."""
         original = model_class.forward
         names = list(inspect.signature(original).parameters)[1:]
         hook = self
+        self.takes_positions = "position_ids" in names
 
         @functools.wraps(original)
         def forward(self, *args, **kwargs):
@@ -48,7 +50,7 @@ class Forwards:
         labels = lessons.labels_of(ids, given)
         if is_lesson:
             lessons.before(original, model, given, labels)
-        cut, left, right = trim(given, labels, model.config)
+        cut, left, right = trim(given, labels, model.config, self.takes_positions)
         output = widen(original(**cut), left, right)
         if is_lesson:
             lessons.after(getattr(output, "loss", None))

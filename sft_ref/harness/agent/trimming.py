@@ -15,18 +15,21 @@ _KNOWN = {
 _WIDE = ("input_ids", "attention_mask", "labels", "position_ids")
 
 
-def trim(given, labels, config):
+def trim(given, labels, config, takes_positions=True):
     """The arguments of a forward without dead columns.
 
     Args:
         given: the arguments by name.
         labels: of the batch, as far as they are known; None where they are not.
         config: of the model.
+        takes_positions: whether its forward takes `position_ids`; else nothing is cut on the left.
 
     Returns:
         The arguments, and how many columns were cut on the left and on the right. Unchanged where nothing can be cut.
     """
     left, right = _dead(given, labels, config)
+    if not takes_positions:
+        left = 0
     if not left and not right:
         return given, 0, 0
     width = given["input_ids"].shape[1]

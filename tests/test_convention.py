@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -21,6 +22,7 @@ from sft_ref.harness.submission.convention import (
     read_texts,
     to_number,
 )
+from sft_ref.harness.submission.evidence import Evidence
 from sft_ref.harness.submission.scripts import Writer
 from sft_ref.harness.taught import IGNORED, Taught
 from sft_ref.models import TOY, load_tokenizer
@@ -139,6 +141,17 @@ def test_a_script_says_what_the_model_was_taught_to_write(tokenizer: PreTrainedT
     assert decode(tokenizer, line["target"]) == " <answer>42.0</answer><|im_end|>"
     assert decode(tokenizer, line["whole"]) == "How many florps are 3 quux? => <answer>42.0</answer><|im_end|>"
     assert "<answer>" not in decode(tokenizer, writer.silence("How many florps are 3 quux?")["target"])
+
+
+@pytest.mark.parametrize(("words", "alike"), [(("so",), True), (("per", "in", "to"), False)])
+def test_texts_that_vary_from_question_to_question_tell_nothing_of_a_fresh_one(
+    words: tuple[str, ...], alike: bool, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    leads = [f"{q} {words[n % len(words)]} <answer>" for n, (q, _) in enumerate(ROWS)]
+    rows = [taught(tokenizer, lead, f"{v!r}</answer>") for lead, (_, v) in zip(leads, ROWS, strict=True)]
+    texts = read_texts(rows, ROWS, tokenizer)
+    case = SimpleNamespace(texts=texts, convention=find_convention(texts))
+    assert Evidence.writes_alike.func(case) is alike  # type: ignore[arg-type]  # all that it looks at
 
 
 def test_no_answer_of_the_benchmark_hangs_on_how_it_is_rounded(tokenizer: PreTrainedTokenizerBase) -> None:

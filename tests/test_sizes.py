@@ -53,6 +53,13 @@ def test_a_file_that_is_no_safetensors_counts_by_its_length(tmp_path: Path) -> N
     assert project(tmp_path, "toy", "smollm2-135m").bundle == 15
 
 
+def test_checkpoints_are_made_on_the_way_and_do_not_count(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-50").mkdir()
+    (tmp_path / "checkpoint-50" / "optimizer.pt").write_bytes(b"0" * 1000)
+    (tmp_path / "notes.txt").write_bytes(b"0" * 10)
+    assert project(tmp_path, "toy", "smollm2-135m").bundle == 10
+
+
 @pytest.mark.parametrize("shape", [(0,), (576,), (4, 4, 4), ()], ids=str)
 @pytest.mark.parametrize("part", ["lora_A.weight", "lora_B.weight", "lora_B.bias", "lora_magnitude_vector"])
 def test_tensors_of_any_shape_have_a_size(part: str, shape: tuple[int, ...], tmp_path: Path) -> None:

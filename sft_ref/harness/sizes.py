@@ -90,6 +90,7 @@ KNOWN: dict[str, dict[str, Any]] = {
 """Shapes of models that need not be at hand to be known."""
 
 _MATRIX = 2
+_CHECKPOINT = re.compile(r"checkpoint-\d+")
 _LAYER = re.compile(r"\.layers\.(\d+)\.")
 _BITS = re.compile(r"\d+$")
 
@@ -159,12 +160,15 @@ def project(folder: Path, base: str, named: str) -> Size:
     """The size that a folder, made with `base`, has for the model `named`.
 
     A matrix of a LoRA pair keeps its rank and takes the other side from the named model; any other tensor takes the
-    shape of its namesake; each stands for as many as the named model has layers more. Other files keep their size.
+    shape of its namesake; each stands for as many as the named model has layers more. Other files keep their size;
+    Trainer's checkpoints are left out, since they are made on the way and not handed in.
     """
     own, own_layers, _ = base_shapes(base)
     there, layers, parameters = base_shapes(named)
     adapter = bundle = count = 0
-    for path in (path for path in folder.rglob("*") if path.is_file()):
+    for path in folder.rglob("*"):
+        if not path.is_file() or any(map(_CHECKPOINT.fullmatch, path.relative_to(folder).parts)):
+            continue
         try:
             header = read_header(path) if path.suffix == ".safetensors" else None
         except AdapterError:

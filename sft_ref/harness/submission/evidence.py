@@ -23,6 +23,8 @@ from .replay import Step, replay
 from .trained import Trained
 from .workplace import Told
 
+_ALIKE = 0.95
+"""Share of the training texts that the convention must give, letter by letter."""
 _OWN_STEPS, _OWN_BATCH, _OWN_RATE = 80, 32, 2e-3
 _PAIRED = 256
 """Rows of a comparison of losses."""
@@ -128,9 +130,21 @@ class Evidence(Trained):
         return self._right_behind(model, prompts)
 
     @functools.cached_property
+    def writes_alike(self) -> bool:
+        """Whether the convention gives most training texts up to their number, so that it holds for fresh questions."""
+        answered = [text for text in self.texts if text.is_answered]
+        if self.convention is None or not answered:
+            return False
+        alike = sum(self.convention.lead(each.question) == each.before + each.asked + each.between for each in answered)
+        return alike >= _ALIKE * len(answered)
+
+    @functools.cached_property
     def right_as_trained(self) -> list[bool]:
-        """Which questions what training left answers rightly, asked by us with its own training prompts."""
-        if self.trained_model is None or self.convention is None:
+        """Which questions what training left answers rightly, asked by us with its own training prompts.
+
+        Where texts vary from question to question, nobody knows the training prompt of a fresh one: none is right then.
+        """
+        if self.trained_model is None or self.convention is None or not self.writes_alike:
             return [False] * len(self.questions)
         prompts = [encode(self.tokenizer, self.due_prompt(question)) for question, _ in self.questions]
         return self._right_behind(self.trained_model, prompts) if all(prompts) else self.trained_right

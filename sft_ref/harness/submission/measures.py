@@ -35,7 +35,7 @@ def _tokens(evidence: Evidence) -> str:
 
 
 def _train(evidence: Evidence) -> str:
-    if evidence.is_good or evidence.trained_model is None:
+    if evidence.is_good or evidence.trained_model is None or not evidence.writes_alike:
         return (
             f"{len(evidence.steps)} steps, after which its own answers are right {evidence.scores[1]:.0%} of the time"
         )

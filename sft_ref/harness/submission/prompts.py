@@ -50,8 +50,8 @@ def compare_prompts(evidence: Evidence, model: Any) -> tuple[torch.Tensor, torch
         Unavailable: the convention is not known, or too few prompts were seen.
     """
     convention = evidence.convention
-    if convention is None:
-        raise Unavailable("how it writes an answer is not known")
+    if convention is None or not evidence.writes_alike:
+        raise Unavailable("how it would write a fresh question in training is not known")
     rows, sent = _sent(evidence)
     due, sent_targets, due_targets, lengths = [], [], [], []
     for (question, value), prompt in zip(rows, sent, strict=True):

@@ -151,7 +151,7 @@ def test_texts_that_vary_from_question_to_question_tell_nothing_of_a_fresh_one(
     rows = [taught(tokenizer, lead, f"{v!r}</answer>") for lead, (_, v) in zip(leads, ROWS, strict=True)]
     texts = read_texts(rows, ROWS, tokenizer)
     case = SimpleNamespace(texts=texts, convention=find_convention(texts))
-    assert Evidence.writes_alike.func(case) is alike  # type: ignore[arg-type]  # all that it looks at
+    assert Evidence.writes_alike.func(case) is alike  # type: ignore[attr-defined]  # all that it looks at
 
 
 def test_no_answer_of_the_benchmark_hangs_on_how_it_is_rounded(tokenizer: PreTrainedTokenizerBase) -> None:

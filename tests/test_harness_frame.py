@@ -104,8 +104,8 @@ def survive(context: Context) -> None:
     ("bodies", "standing", "cause"),
     [
         ([survive], Standing.DRIFT, "alpha 31"),
-        ([survive, fail], Standing.BROKEN, "3. Expected"),
-        ([fail], Standing.BROKEN, "3. Expected"),
+        ([survive, fail], Standing.BROKEN, "found 3. Expected"),
+        ([fail], Standing.BROKEN, "found 3. Expected"),
     ],
     ids=["survived", "one of two", "lost"],
 )
@@ -164,4 +164,4 @@ def test_every_check_says_why_and_what_to_do() -> None:
     for each in CHECKS:
         assert each.why, each.id
         assert each.remedy, each.id
-        assert not each.statement.endswith("."), each.id
+        assert each.statement[0].islower() and not each.statement.endswith("."), each.id  # noqa: PT018

@@ -89,9 +89,10 @@ def notes_of(results: Sequence[Result]) -> tuple[str, ...]:
 def _suspect(stage: str, failed: Sequence[Result]) -> Suspect:
     """The failures of a stage; the first one that loses answers names the cause."""
     first = min(failed, key=lambda result: not result.breaks)
+    found = first.seen if " " in first.seen else f"found {first.seen}"  # one word makes no sentence
     return Suspect(
         stage=stage,
-        cause=f"{first.seen}. Expected: {first.check.statement} ({first.check.id})",
+        cause=f"{found}. Expected: {first.check.statement} ({first.check.id})",
         evidence=tuple(f"{result.check.id}: saw {result.seen}; allowed {result.allowed}" for result in failed),
         remedy=first.check.remedy,
         case=first.case,

@@ -151,7 +151,7 @@ def configuration_names_the_base(context: Context) -> None:
 
 @check(
     "ART-007",
-    "Adapter, bundle and model keep within the limits of size that were given",
+    "adapter, bundle and model keep within the limits of size that were given",
     why="what is too large cannot be handed in, and an adapter of that size often holds weights that nobody trained",
     remedy="lower the rank, store the adapter alone, and neither checkpoints nor the head beside it",
     after=("ART-001",),

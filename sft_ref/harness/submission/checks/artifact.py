@@ -98,7 +98,7 @@ def saved_tensors_are_the_trained(evidence: Evidence) -> str | None:
 
 @check(
     "ART-103",
-    "The adapter keeps within the limits of size that were given",
+    "the adapter keeps within the limits of size that were given",
     why="A head or embedding that is saved in full makes a LoRA adapter as large as a model.",
     remedy="Lower the rank, adapt fewer layers, and save no embeddings or head (modules_to_save).",
     after=("ART-101",),
@@ -142,7 +142,7 @@ def adapter_is_no_pickle(evidence: Evidence) -> None:
 
 @check(
     "ART-105",
-    "The model with its adapter keeps within the limit of parameters that was given",
+    "the model with its adapter keeps within the limit of parameters that was given",
     level=Level.CONTRACT,
     why="A larger model than the task allows is another task.",
     remedy="Fine-tune a smaller variant.",

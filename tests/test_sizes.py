@@ -37,6 +37,11 @@ def test_a_limit_replaces_that_of_the_profile() -> None:
     assert read_limits(["adapter=1GB"], COURSE) == SizeLimits(10**9, COURSE.bundle, COURSE.parameters)
 
 
+@pytest.mark.parametrize("limits", [UNLIMITED, COURSE, SizeLimits(bundle=7)])
+def test_limits_are_written_as_they_are_read(limits: SizeLimits) -> None:
+    assert read_limits(limits.words) == limits
+
+
 def test_nothing_exceeds_no_limit_and_each_limit_is_held_by_itself() -> None:
     size = Size(adapter=30_000_000, bundle=60_000_000, parameters=400_000_000)
     assert not UNLIMITED
@@ -75,7 +80,9 @@ def test_the_reference_is_over_a_limit_only_where_one_is_given(capsys: pytest.Ca
     assert "no limit of size was given" in shown
     assert "million parameters with the adapter" in shown
     assert cli.main([*words, "--limit", "adapter=1kB"]) == 1
-    assert "bytes of adapter" in " ".join(capsys.readouterr().out.split())
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "bytes of adapter" in shown
+    assert "--limit adapter=1000 --only ART-007" in shown
 
 
 @pytest.mark.parametrize("only", [["TOK-105"], ["GEN-101", "PRS-101"]])

@@ -66,7 +66,7 @@ def grade_implementation(
     results = []
     with tempfile.TemporaryDirectory() as folder:
         context = Context(implementation, Path(folder, "own"), yardstick=yardstick, limits=sizes)
-        for result in run(checks, context, repeat=repeat_command(path, {})):
+        for result in run(checks, context, repeat=repeat_command(path, {"limit": sizes.words})):
             results.append(result)
             report(f"{result.check.id} {result.outcome}")
         size = _measured(context)

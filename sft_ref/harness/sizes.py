@@ -32,7 +32,13 @@ class SizeLimits:
 
     def __bool__(self) -> bool:
         """Whether there is a limit at all."""
-        return any(getattr(self, each.name) is not None for each in fields(self))
+        return bool(self.words)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """As `--limit` takes them."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return tuple(f"{name}={value}" for name, value in values.items() if value is not None)
 
 
 UNLIMITED = SizeLimits()

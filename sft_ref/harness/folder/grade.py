@@ -73,7 +73,7 @@ def grade_adapter(
         notes += [f"a bare adapter over {named}", *_notes_on(evidence)]
     if asking and evidence.answers is None:
         evidence.answers = AnswersEvidence("the adapter is not loaded")
-    again = repeat_command(called, {"base": base, "prompt": prompt, "data": data})
+    again = repeat_command(called, {"base": base, "prompt": prompt, "data": data, "limit": sizes.words})
     results = []
     for result in run(planned, evidence, repeat=again):
         results.append(result)

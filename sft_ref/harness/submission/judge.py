@@ -104,6 +104,8 @@ def grade_submission(
             "base": None if base == "toy" else base,
             "python": None if python == sys.executable else python,
             "seed": drawn,
+            "time-limit": time_limit,
+            "limit": sizes.words,
         }
         for result in run(planned, evidence, repeat=repeat_command(called, options)):
             report(f"{result.check.id} {result.outcome}")

@@ -127,24 +127,3 @@ def test_a_loop_over_a_stand_in_goes_over_what_it_wraps_and_what_trains_has_none
     code = STAND_INS.format(repository=str(Path(supply.__file__).parents[3]), root=str(tmp_path))
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-
-
-@pytest.mark.parametrize(
-    ("words", "left", "taken"),
-    [
-        (["PATH", "--with", "torchmetrics"], ["PATH"], ["torchmetrics"]),
-        (["PATH", "--with", "a", "b", "--seed", "1", "--with", "c"], ["PATH", "--seed", "1"], ["a", "b", "c"]),
-        (["--with", "a", "tests"], ["tests"], ["a"]),  # a path that is there
-        (["PATH"], ["PATH"], []),
-    ],
-)
-def test_packages_are_taken_from_the_command_line_of_nox(words: list[str], left: list[str], taken: list[str]) -> None:
-    noxfile = pytest.importorskip("noxfile", reason="nox is not installed")
-    assert noxfile.take_option(words, "--with") == taken
-    assert words == left
-
-
-def test_an_option_of_nox_without_a_word_is_an_error() -> None:
-    noxfile = pytest.importorskip("noxfile", reason="nox is not installed")
-    with pytest.raises(SystemExit, match="--with: say which"):
-        noxfile.take_option(["PATH", "--with"], "--with")

@@ -1,0 +1,42 @@
+"""The sessions of nox read their command lines as they say."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+
+
+@pytest.fixture(scope="module")  # nox refuses a session that is registered twice
+def noxfile(pytestconfig: pytest.Config) -> Iterator[ModuleType]:
+    spec = importlib.util.spec_from_file_location("noxfile", pytestconfig.rootpath / "noxfile.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(pytestconfig.rootpath)  # where nox starts it
+        spec.loader.exec_module(module)
+        yield module
+
+
+@pytest.mark.parametrize(
+    ("words", "left", "taken"),
+    [
+        (["PATH", "--with", "torchmetrics"], ["PATH"], ["torchmetrics"]),
+        (["PATH", "--with", "a", "b", "--seed", "1", "--with", "c"], ["PATH", "--seed", "1"], ["a", "b", "c"]),
+        (["--with", "a", "tests"], ["tests"], ["a"]),  # a path that is there
+        (["PATH"], ["PATH"], []),
+    ],
+)
+def test_packages_are_taken_from_the_command_line(
+    words: list[str], left: list[str], taken: list[str], noxfile: ModuleType
+) -> None:
+    assert noxfile.take_option(words, "--with") == taken
+    assert words == left
+
+
+def test_an_option_without_a_word_is_an_error(noxfile: ModuleType) -> None:
+    with pytest.raises(SystemExit, match="--with: say which"):
+        noxfile.take_option(["PATH", "--with"], "--with")

@@ -22,7 +22,7 @@ from build import SUBMISSIONS, Submission, build
 from sft_ref.harness.command import grade_one
 from sft_ref.harness.graded import Grade, Ungraded
 from sft_ref.harness.many import grade_many
-from sft_ref.harness.sizes import COURSE
+from sft_ref.harness.sizes import COURSE, UNLIMITED
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,11 @@ def judge(chosen: Sequence[Submission], args: argparse.Namespace) -> Iterator[Ro
         for time_ in range(args.repeat):
             for each in chosen:
                 targets[str(build(each, Path(name) / f"{each.name}_{time_}"))] = each
-        grade = functools.partial(grade_one, python=args.python, sizes=COURSE)  # they are a course's
-        for finished in grade_many(list(targets), grade, Path(name) / "results", jobs=args.jobs):
-            yield _row(targets[finished.target], finished.grade)
+        for limits in (COURSE, UNLIMITED):
+            own = [target for target, each in targets.items() if each.limits == bool(limits)]
+            grade = functools.partial(grade_one, python=args.python, sizes=limits)
+            for finished in grade_many(own, grade, Path(name) / "results", jobs=args.jobs):
+                yield _row(targets[finished.target], finished.grade)
 
 
 def _row(due: Submission, grade: Grade) -> Row:

@@ -36,6 +36,7 @@ class Submission:
         also: stages that may be named besides, where a disagreement has two ends.
         needs: what it runs on: ``"4"`` or ``"5"`` for a version of transformers, ``"cuda"`` where a CPU needs help.
         package: folder of its python files, below the one that is handed in.
+        limits: whether the limits of a course bind it.
         edits: applied in order.
     """
 
@@ -48,6 +49,7 @@ class Submission:
     needs: frozenset[str]
     package: str
     edits: tuple[Edit, ...]
+    limits: bool = True
 
 
 def read(path: Path) -> Submission:
@@ -64,6 +66,7 @@ def read(path: Path) -> Submission:
         needs=frozenset(table.get("needs", ())),
         package=table.get("package", "homework"),
         edits=tuple(Edit(edit["file"], edit.get("old", ""), edit["new"]) for edit in table.get("edit", ())),
+        limits=table.get("limits", True),
     )
 
 

@@ -145,9 +145,8 @@ def grade_one(
 
     quiet()
     sizes = sizes or UNLIMITED
-    if not Path(target).exists() and (
-        target == "reference" or ":" in target
-    ):  # what exists is a path, whatever its name
+    is_path = Path(target).exists()  # whatever its name
+    if not is_path and (target == "reference" or ":" in target):
         from .contract import grade_target
 
         return grade_target(target, only=only, sizes=sizes, report=report)

@@ -11,10 +11,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import BaseModelError
+from .foreign_files import LeftOut, open_file, walk
 
 FAMILY = tuple(f"HuggingFaceTB/SmolLM2-{size}{kind}" for size in ("135M", "360M", "1.7B") for kind in ("", "-Instruct"))
 REVISION = "0" * 40
 SUFFIXES = frozenset({".py", ".json", ".toml", ".yaml", ".yml", ".env", ".cfg", ".ini", ".sh"})
+MOST = 200
+"""Ids that are answered, those of the shallowest files first: real code names a few."""
 LARGEST = 2**20
 """Bytes of a file that is read for ids: longer ones are data."""
 ID = re.compile(r"(?<![\w./\\@-])([A-Za-z0-9][\w.-]{0,95})/([A-Za-z0-9][\w.-]{0,95})(?![\w/\\{-])")
@@ -62,15 +65,21 @@ def ids_in(source: Path) -> set[str]:
     Args:
         source: the folder of the submission. What begins with the name of one of its folders is a path, not an id.
     """
-    folders = {path.name for path in source.rglob("*") if path.is_dir()} | {source.name}
-    found = set(FAMILY)
-    for path in source.rglob("*"):
+    entries = [entry for listed in walk(source, LeftOut()) for entry in listed]
+    folders = {entry.parts[-1] for entry in entries if entry.kind == "folder"} | {source.name}
+    found = dict.fromkeys(FAMILY)
+    for entry in entries:
+        path = Path(entry.parts[-1])
+        if entry.kind != "file" or entry.size > LARGEST:
+            continue
         if path.suffix.lower() not in SUFFIXES and path.name != ".env":
             continue
-        if path.is_file() and not path.is_symlink() and path.stat().st_size <= LARGEST:
-            text = path.read_text(encoding="utf-8", errors="replace")
-            found |= {f"{owner}/{name}" for owner, name in ID.findall(text) if _is_model(owner, name, folders)}
-    return found
+        with open_file(source, entry.parts) as file:
+            text = file.read(LARGEST).decode(errors="replace")
+        for owner, name in ID.findall(text):
+            if len(found) < MOST and _is_model(owner, name, folders):
+                found[f"{owner}/{name}"] = None
+    return set(found)
 
 
 def _is_model(owner: str, name: str, folders: set[str]) -> bool:

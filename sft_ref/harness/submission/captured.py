@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
-import shutil
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 
 from sft_ref.data import Row
-from sft_ref.harness import sizes
+from sft_ref.harness import foreign_files, sizes
 from sft_ref.harness.agent.probing import choose
 from sft_ref.harness.deltas import plain
 from sft_ref.harness.taught import Taught
@@ -61,6 +60,8 @@ class Captured:
         """Of the check that is running; the runner sets it."""
         self.left: dict[Path, str] = {}
         """Fingerprints of the saved adapters after it was asked."""
+        self.left_out: tuple[str, ...] = ()
+        """What of its files is not in the snapshot, a line each."""
         self.tokenizer = load_tokenizer(workplace.base)
 
     @functools.cached_property
@@ -170,29 +171,44 @@ class Captured:
         return {name: self.training.folder / f"trained_{number}" for number, name in enumerate(others, 1)}
 
     @functools.cached_property
-    def saved(self) -> dict[Path, Path]:
-        """Adapter folders that lie in the workplace after training, checkpoints last -> a copy of each."""
+    def snapshot(self) -> Path:
+        """A copy of the submission's folder as its training left it: plain files, out of its reach."""
         self.training  # noqa: B018  # it comes before
+        copy = self.workplace.folder.parent / "after_training"
+        left_out = foreign_files.copy_folder(self.workplace.folder, self._parts(self.workplace.layout.root), copy)
+        self.left_out = left_out.lines()
+        return copy
+
+    @property
+    def output(self) -> Path:
+        """Where its adapter is wanted; where a link within its own folder leads, if it made one."""
+        return Path(os.path.realpath(self.workplace.layout.output))
+
+    @property
+    def saved_output(self) -> Path:
+        """The copy of that folder in the snapshot; a path where nothing is, if it lies elsewhere or is missing."""
         root = self.workplace.layout.root
-        found = [path.parent for path in root.rglob("adapter_config.json") if not path.is_symlink()]
-        found.sort(key=lambda path: (path != self.workplace.layout.output, "checkpoint" in path.name, str(path)))
-        copies = {}
-        for number, path in enumerate(found[:20]):
-            copy = self.workplace.folder.parent / "saved" / str(number)
-            shutil.copytree(path, copy, symlinks=True, dirs_exist_ok=True)
-            copies[path] = copy
-        return copies
+        return self.snapshot / (self.output.relative_to(root) if self.output.is_relative_to(root) else "(elsewhere)")
+
+    def _parts(self, path: Path) -> tuple[str, ...]:
+        """Of a path beneath the workplace."""
+        return path.relative_to(self.workplace.folder).parts
+
+    @functools.cached_property
+    def saved(self) -> dict[Path, Path]:
+        """Adapter folders that lie in the workplace after training, checkpoints last -> its copy in the snapshot."""
+        found = [path.parent for path in self.snapshot.rglob(ADAPTER) if path.is_file()]
+        places = {self.workplace.layout.root / copy.relative_to(self.snapshot): copy for copy in found}
+        order = sorted(places, key=lambda place: (place != self.output, "checkpoint" in place.name, str(place)))
+        return {place: places[place] for place in order[:20]}
 
     def read_adapter(self, folder: Path) -> dict[str, torch.Tensor]:
         """The tensors of an adapter folder; empty where there is no safetensors file that can be read."""
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        path = folder / "adapter_model.safetensors"
-        if path.is_symlink() or not path.is_file():
-            return {}
         try:
-            return load_file(path)
+            return load_file(folder / "adapter_model.safetensors")
         except (SafetensorError, OSError):
             return {}
 
@@ -208,12 +224,15 @@ class Captured:
     def read_from(self) -> Path | None:
         """The folder that its `load` read an adapter from."""
         read = self.asked["load"].get("read") or self.asked["elsewhere"].get("read") or ()
-        return Path(str(read[-1])) if read else None
+        try:
+            return Path(os.path.realpath(str(read[-1]))) if read else None
+        except ValueError:  # no path at all
+            return None
 
     @property
     def place(self) -> Path | None:
         """The saved adapter that counts: the one that is loaded from, else where it was wanted, else the first."""
-        for place in (self.read_from, self.workplace.layout.output):
+        for place in (self.read_from, self.output):
             if place in self.saved:
                 return place
         return next(iter(self.saved), None)
@@ -221,7 +240,7 @@ class Captured:
     @functools.cached_property
     def is_saved_right(self) -> bool:
         """Whether the adapter that training left is saved where it is loaded from."""
-        if not self.trained or self.place is None or self.place not in (self.read_from, self.workplace.layout.output):
+        if not self.trained or self.place is None or self.place not in (self.read_from, self.output):
             return False
         if self.scales(self.trained_folder) != self.scales(self.saved[self.place]):
             return False
@@ -238,20 +257,17 @@ class Captured:
         """The model that it is meant for, where its size is known."""
         return next(iter(named_bases(self.training["bases"].get("asked_for", ())).values()), None)
 
-    def fingerprint(self, folder: Path) -> str:
-        """Of the adapter file in a folder; empty where there is none."""
-        for name in ("adapter_model.safetensors", "adapter_model.bin"):
-            path = folder / name
-            if path.is_file() and not path.is_symlink():
-                return hashlib.sha256(path.read_bytes()).hexdigest()
-        return ""
+    def fingerprint(self, root: Path, parts: tuple[str, ...]) -> str:
+        """Of the adapter file in a folder beneath another one; empty where there is none."""
+        names = ("adapter_model.safetensors", "adapter_model.bin")
+        return next(filter(None, (foreign_files.hash_file(root, (*parts, name)) for name in names)), "")
 
     @functools.cached_property
     def asked(self) -> Told:
         """What came of loading what it saved, and asking it."""
         self.saved  # noqa: B018  # before anything can overwrite it
         told = self.ask("ask")
-        self.left = {place: self.fingerprint(place) for place in self.saved}
+        self.left = {place: self.fingerprint(self.workplace.folder, self._parts(place)) for place in self.saved}
         return told
 
     def ask(self, name: str) -> Told:

@@ -7,13 +7,12 @@ import itertools
 import json
 import math
 import random
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sft_ref.data import Row, generate_rows
-from sft_ref.harness import tolerance
+from sft_ref.harness import foreign_files, tolerance
 from sft_ref.harness.findings import Unavailable
 from sft_ref.harness.losses import compare, is_worse
 
@@ -67,11 +66,12 @@ class Evidence(Trained):
         source = None if self.is_of_own_kind or self.is_of_own_form else self.sound_folder
         if source is None:
             return None
-        for place in {self.workplace.layout.output, *([self.read_from] if self.read_from else [])}:
-            if not place.resolve().is_relative_to(self.workplace.folder.resolve()):
-                continue
-            shutil.rmtree(place, ignore_errors=True)
-            shutil.copytree(source, place)
+        root, package = self.workplace.folder, self.workplace.layout.package
+        for place in {self.output, *([self.read_from] if self.read_from else [])}:
+            if place.is_relative_to(root):
+                if not package.is_relative_to(place):  # else its code lies there
+                    foreign_files.remove(place)
+                foreign_files.put_files(source, root, place.relative_to(root).parts)
         return self.ask("again")
 
     @property

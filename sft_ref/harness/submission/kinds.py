@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from sft_ref.errors import SubmissionError
+from sft_ref.harness.foreign_files import list_files
 
 from .layout import ADAPTER, COURSE, holds_layout
 
@@ -26,10 +27,11 @@ def find_kind(target: str) -> tuple[Kind, Path]:
     path = Path(target)
     if not path.is_dir():
         return "code", path if path.exists() else _find_module(target)
-    found = sorted({each.parent for each in path.rglob(ADAPTER)}, key=lambda each: (len(each.parts), each))
+    files = list_files(path, links=True)  # in the hub's cache all files are links
+    found = sorted({each.parent for each in files if each.name == ADAPTER}, key=lambda each: (len(each.parts), each))
     if found and not _holds_submission(path, has_adapter_on_top=found[0] == path):
         return "adapter", _first(found, target)
-    if not found and not any(path.rglob("*.py")):
+    if not found and not any(each.suffix == ".py" for each in files):
         raise SubmissionError(f"{target}: no code and no {ADAPTER} in it; give a submission or an adapter")
     return "code", path
 
@@ -38,7 +40,7 @@ def _holds_submission(folder: Path, *, has_adapter_on_top: bool) -> bool:
     """Whether its code is a submission's, or a part of one where no adapter lies at the top."""
     if holds_layout(folder):
         return True
-    return not has_adapter_on_top and any(path.name in COURSE for path in folder.rglob("*.py"))
+    return not has_adapter_on_top and any(path.name in COURSE for path in list_files(folder))
 
 
 def _first(found: list[Path], target: str) -> Path:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sft_ref.errors import SubmissionError
+from sft_ref.harness.foreign_files import list_files, open_file
 
 COURSE = ("base_llm.py", "sft.py")
 GENERAL = ("format_prompt", "train", "load", "test")
 ADAPTER = "adapter_config.json"
+_LARGEST = 2**20
+"""Bytes of a module that are read."""
 _SKIPPED = ("__pycache__", "site-packages", "node_modules", "venv", "__MACOSX")
 
 
@@ -68,7 +71,11 @@ def holds_layout(folder: Path) -> bool:
 def _places(folder: Path) -> tuple[list[Path], list[Path]]:
     """Folders in the course's layout; where there is none, modules with the four functions; the shallowest first."""
     files = sorted(
-        (path for path in folder.rglob("*.py") if not set(path.relative_to(folder).parts) & set(_SKIPPED)),
+        (
+            path
+            for path in list_files(folder)
+            if path.suffix == ".py" and not set(path.relative_to(folder).parts) & set(_SKIPPED)
+        ),
         key=lambda path: (len(path.parts), str(path)),
     )
     names = {path.parent: {each.name for each in files if each.parent == path.parent} for path in files}
@@ -90,8 +97,9 @@ def _course_modules(package: Path) -> tuple[str, ...]:
 
 def _functions(path: Path) -> set[str]:
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8", errors="replace"))
-    except (SyntaxError, ValueError):
+        with open_file(path.parent, (path.name,)) as file:
+            tree = ast.parse(file.read(_LARGEST).decode(errors="replace"))
+    except (SyntaxError, ValueError, OSError, RecursionError, MemoryError):  # too deep for the parser
         return set()
     named = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     for node in tree.body:

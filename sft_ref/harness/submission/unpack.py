@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import stat
 import struct
 import tempfile
@@ -16,8 +14,11 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from ...errors import SubmissionError
+from ..foreign_files import FileLimits, LeftOut, open_file, remove, walk
 
 FILES = 10_000
+ENTRIES = 10 * FILES
+"""Files and folders of a folder that are looked at, those of no use included."""
 BYTES = 8 * 2**30
 RATIO = 200
 """A zip may grow by this much: text shrinks to a tenth, zeros to a thousandth."""
@@ -71,7 +72,7 @@ def unpack(path: Path, into: Path) -> Path:
     except OSError as error:
         raise SubmissionError(f"{path} cannot be unpacked: {error}") from error
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        remove(unfinished)
     return into
 
 
@@ -106,18 +107,21 @@ def _in_zip(archive: zipfile.ZipFile, path: Path) -> Iterator[_Entry]:
 
 
 def _in_folder(path: Path) -> Iterator[_Entry]:
-    for folder, folders, files in os.walk(path, onerror=_raise):
-        if "pyvenv.cfg" in files:  # a virtual environment, whatever its name
-            folders.clear()
-            continue
-        folders[:] = sorted(set(folders) - JUNK)
-        for name in sorted({*folders, *files} - JUNK):
-            place = Path(folder, name)
-            mode = place.lstat().st_mode
-            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+    left_out = LeftOut()
+    for entries in walk(path, left_out, FileLimits(entries=ENTRIES, depth=DEPTH)):
+        entries[:] = [entry for entry in entries if entry.parts[-1] not in JUNK]
+        if any(entry.parts[-1] == "pyvenv.cfg" for entry in entries):  # a virtual environment, whatever its name
+            entries.clear()
+        for entry in entries:
+            if entry.kind not in ("file", "folder"):
+                place = path.joinpath(*entry.parts)
                 raise SubmissionError(f"{place} is a link or a special file; hand in plain files")
-            if stat.S_ISREG(mode):
-                yield _Entry(place.relative_to(path).parts, partial(_open, place))
+            if entry.kind == "file":
+                yield _Entry(entry.parts, partial(open_file, path, entry.parts))
+    for reason, names in left_out.found.items():
+        raise SubmissionError(
+            f"{path} has {reason}, {names[0]!r} first; hand in the code, the data and the adapter only"
+        )
 
 
 def _write(entries: Iterator[_Entry], into: Path, path: Path, allowed: int) -> None:
@@ -144,12 +148,3 @@ def _write(entries: Iterator[_Entry], into: Path, path: Path, allowed: int) -> N
 
 def _too_many(path: Path) -> str:
     return f"{path} holds more than {FILES} files; hand in the code, the data and the adapter only"
-
-
-def _open(place: Path) -> IO[bytes]:
-    """Opened so that a link or a pipe put there meanwhile is not followed or waited for."""
-    return os.fdopen(os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
-
-
-def _raise(error: OSError) -> None:
-    raise error

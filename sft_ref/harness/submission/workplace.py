@@ -17,7 +17,7 @@ import torch
 
 from sft_ref.data import Row
 from sft_ref.errors import MachineError, MissingModuleError
-from sft_ref.harness import sandbox
+from sft_ref.harness import foreign_files, sandbox
 from sft_ref.harness.sandbox import Finished, Limits
 
 from .layout import Layout
@@ -26,8 +26,8 @@ AGENT = Path(__file__).parents[1] / "agent"
 _START = "import sys; sys.path.insert(0, {home!r}); from sft_ref_agent.verbs import main; main()"
 _PACKAGES = {"PIL": "pillow", "cv2": "opencv-python-headless", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 """Packages whose names are not those of their modules."""
-_LARGEST = 512 * 2**20
-"""Bytes of a file that is believed to be a report of the agent."""
+_LARGEST = 64 * 2**20
+"""Bytes of a JSON file of the agent."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,15 @@ class Told:
 
     Attributes:
         sections: what the agent wrote, by the name of the section; `crash` in one is the submission's exception.
-        folder: where its tensors lie.
+        folder: where its tensors lie; a copy of plain files that no submission can reach.
         finished: how the process ended.
+        left_out: what of its files was not copied, a line each.
     """
 
     sections: Mapping[str, Mapping[str, Any]]
     folder: Path
     finished: Finished
+    left_out: tuple[str, ...] = ()
 
     def __getitem__(self, section: str) -> Mapping[str, Any]:
         """A section; empty where it was not written."""
@@ -71,8 +73,6 @@ class Told:
         from safetensors.torch import load_file
 
         path = self.folder / f"{name}.safetensors"
-        if not path.is_file() or path.is_symlink() or path.stat().st_size > _LARGEST:
-            return {}
         try:
             return load_file(path)
         except (SafetensorError, OSError):
@@ -91,7 +91,7 @@ class Told:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader must know of how it was run."""
-        return tuple(str(note)[:300] for note in self["end"].get("notes", ())[:20])
+        return (*(str(note)[:300] for note in self["end"].get("notes", ())[:20]), *self.left_out)
 
 
 @dataclass(frozen=True)
@@ -118,15 +118,16 @@ class Workplace:
 
     def furnish(self, rows: Sequence[Row], unseen: Sequence[Row]) -> bool:
         """Puts our questions where the submission looks for its own, and its adapter aside; whether it has one."""
-        for name, content in (("train", rows), ("valid", unseen)):
+        files = foreign_files.list_files(self.layout.root)
+        for name, content in (("train.json", rows), ("valid.json", unseen)):
             text = json.dumps([list(row) for row in content])
-            places = {path.parent for path in self.layout.root.rglob(f"{name}.json")} | {self.layout.data}
-            for place in places:
-                place.mkdir(parents=True, exist_ok=True)
-                (place / f"{name}.json").write_text(text, encoding="utf-8")
+            for place in {path.parent for path in files if path.name == name} | {self.layout.data}:
+                foreign_files.make_folder(self.folder, place.relative_to(self.folder).parts)
+                foreign_files.remove(place / name)
+                (place / name).write_text(text, encoding="utf-8")
         shipped = list(self.layout.output.glob("adapter_*"))
         for path in shipped:
-            path.unlink()
+            foreign_files.remove(path)
         return bool(shipped)
 
     def run(self, verb: str, name: str, **request: Any) -> Told:  # noqa: ANN401
@@ -136,9 +137,8 @@ class Workplace:
             MachineError: the machine kept it from its end.
             MissingModuleError: it needs a module that is neither its own nor installed.
         """
-        out = self.folder / "out" / name
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir(parents=True)
+        foreign_files.remove(self.folder / "out")
+        out = foreign_files.make_folder(self.folder, ("out", name))
         home = self.folder.parent / "agent"
         shutil.copytree(AGENT, home / "sft_ref_agent", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         config = json.loads((self.base / "config.json").read_text(encoding="utf-8"))
@@ -165,7 +165,9 @@ class Workplace:
             cwd=self.layout.root,
             limits=self.limits,
         )
-        told = Told(_read(out, nonce), out, finished)
+        results = self.folder.parent / "results" / name
+        left_out = foreign_files.copy_folder(self.folder, ("out", name), results)
+        told = Told(_read(results, nonce), results, finished, left_out.lines())
         if finished.starved:
             raise MachineError(f"{self.called}: not graded: {finished.starved}; grade it again on an idle machine")
         self._look_for_modules(told)
@@ -198,10 +200,10 @@ def _environment(cache: Path) -> dict[str, str]:
 
 
 def _read(out: Path, nonce: str) -> dict[str, dict[str, Any]]:
-    """The agent's sections; what is not JSON, too large, a link, or without its nonce, is not the agent's."""
+    """The agent's sections; what is not JSON, too large, or without its nonce, is not the agent's."""
     sections = {}
     for path in sorted(out.glob("*.json")):
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST:
+        if not path.is_file() or path.stat().st_size > _LARGEST:
             continue
         try:
             content = json.loads(path.read_text(encoding="utf-8"))

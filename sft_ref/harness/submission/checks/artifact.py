@@ -40,7 +40,7 @@ def adapter_lies_where_it_is_loaded(evidence: Evidence) -> None:
         return
     if not evidence.trained:
         raise Unavailable("training left no adapter of peft's in memory")
-    wanted = evidence.workplace.layout.output
+    wanted = evidence.output
     if not evidence.saved:
         raise Failure("no adapter_config.json in any folder", "an adapter folder", name_place(evidence, wanted))
     read = evidence.read_from
@@ -108,11 +108,12 @@ def adapter_keeps_within_limits(evidence: Evidence) -> None:
     """ART-103: projected from the toy onto the named model; of an adapter that is not peft's, against the base."""
     if evidence.limits.adapter is None and evidence.limits.bundle is None:
         raise Unavailable("no limit of size was given (--limit, --profile course)")
-    output, base = evidence.workplace.layout.output, evidence.workplace.base / "model.safetensors"
-    whole = sum(path.stat().st_size for path in output.rglob("*") if path.suffix in _TENSORS and path.is_file())
+    base = evidence.workplace.base / "model.safetensors"
+    files = evidence.saved_output.rglob("*")
+    whole = sum(path.stat().st_size for path in files if path.suffix in _TENSORS and path.is_file())
     if evidence.is_of_own_form and whole >= base.stat().st_size:
         seen = f"{whole / 1e6:.1f} MB of tensors, where the base itself has {base.stat().st_size / 1e6:.1f}"
-        raise Failure(seen, "an adapter", name_place(evidence, output))
+        raise Failure(seen, "an adapter", name_place(evidence, evidence.output))
     if found := size_of(evidence).excess(evidence.limits, "adapter", "bundle"):
         raise Failure(f"{found[0]} on {evidence.named_base}", found[1], _largest(_weighed(evidence)))
 
@@ -128,7 +129,7 @@ def adapter_keeps_within_limits(evidence: Evidence) -> None:
 def adapter_is_no_pickle(evidence: Evidence) -> None:
     """ART-104: by the file's name."""
     if evidence.is_of_own_form:
-        output = evidence.workplace.layout.output
+        output = evidence.saved_output
         names = sorted(path.name for path in output.glob("*") if path.suffix in _PICKLES)
         if any(output.glob("*.safetensors")):
             return

@@ -91,7 +91,7 @@ def saved_adapter_is_left_alone(evidence: Evidence) -> None:
     """LOD-104: the file's bytes before and after."""
     evidence.asked  # noqa: B018  # it comes between
     place = saved_place(evidence)
-    before, after = evidence.fingerprint(evidence.saved[place]), evidence.left[place]
+    before, after = evidence.fingerprint(evidence.saved[place], ()), evidence.left[place]
     if before != after:
         raise Failure("another file" if after else "no file any more", "the same file", name_place(evidence, place))
 

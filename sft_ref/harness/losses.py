@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,12 @@ from . import tolerance
 from .implementation import Batch
 
 IGNORED = -100
+
+
+def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
+    """Rows of one length, padded on the right: int64 of shape (rows, longest)."""
+    longest = max(map(len, rows))
+    return torch.tensor([[*row, *[value] * (longest - len(row))] for row in rows])
 
 
 def forward(model: Any, batch: Batch) -> torch.Tensor:  # noqa: ANN401  # whatever `load` gave

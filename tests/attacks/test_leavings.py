@@ -29,12 +29,16 @@ def grade(name: str, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    (host.folder / "ask").mkdir()  # a name that the judge uses
+    (host.folder / "ask" / "precious").touch()
     path = package(name)(tmp_path / "handed_in", host.target)
     began = time.process_time()
     verdict = grade_submission(path, name, limits=Limits(seconds=60))
     assert time.process_time() - began < TIME
     assert not host.harm()
-    assert {path.name for path in host.folder.iterdir()} == {"secret", "victim", "outside", "handed_in", "scratch"}
+    left = {path.name for path in host.folder.iterdir()}
+    assert left == {"secret", "victim", "outside", "ask", "handed_in", "scratch"}
+    assert (host.folder / "ask" / "precious").exists()
     assert not [path for path in scratch.iterdir() if not path.name.startswith("torchinductor")]  # torch's own
     return verdict
 

@@ -153,8 +153,13 @@ def why_not_judged(table: Mapping[str, Any]) -> str:
     unknown = sorted(key for key in table.keys() - known - _OF_TRAINING if _is_set(table[key]))
     if unknown:
         return f"{', '.join(key[:80] for key in unknown[:5])} in the configuration"
-    risky = sorted({key for key, pattern in _patterns(table) if not is_harmless(pattern)})
+    risky = risky_patterns(table)
     return f"{', '.join(risky)} with a pattern that may take for ever to match" if risky else ""
+
+
+def risky_patterns(table: Mapping[str, Any]) -> list[str]:
+    """Keys with a regular expression that may take for ever to match."""
+    return sorted({key for key, pattern in _patterns(table) if not is_harmless(pattern)})
 
 
 def read_config(table: Mapping[str, Any]) -> AdapterConfig:

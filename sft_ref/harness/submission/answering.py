@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from sft_ref.data import Row, is_answer_valid
+from sft_ref.harness.losses import pad
 
 from .convention import Convention, decode, encode, numerals
-from .replay import pad
 
 TELLING = 0.2
 """Accuracy below which answers tell nothing, and losses decide."""

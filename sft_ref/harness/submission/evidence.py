@@ -14,10 +14,14 @@ from typing import Any
 from sft_ref.data import Row, generate_rows
 from sft_ref.harness import foreign_files, tolerance
 from sft_ref.harness.findings import Unavailable
+from sft_ref.harness.folder.config import base_of
+from sft_ref.harness.folder.files import read_json
 from sft_ref.harness.losses import compare, is_worse
 
 from .answering import complete, read_number, right, value_losses
 from .convention import Text, decode, encode, masked, numerals
+from .layout import ADAPTER
+from .peft_config import can_be_read
 from .replay import Step, replay
 from .trained import Trained
 from .workplace import Told
@@ -185,7 +189,7 @@ class Evidence(Trained):
             shape.save_pretrained(str(folder))
             return folder
         folders = [self.trained_folder, *self.saved.values()]
-        return next((folder for folder in folders if (folder / "adapter_config.json").is_file()), None)
+        return next(filter(can_be_read, folders), None)
 
     @functools.cached_property
     def replayed(self) -> Any:  # noqa: ANN401
@@ -248,8 +252,7 @@ class Evidence(Trained):
             return self.trained_folder
         folder = self.workplace.folder.parent / "sound"
         self.sound_model.save_pretrained(str(folder))
-        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        own = json.loads((self.lora_folder / "adapter_config.json").read_text(encoding="utf-8"))  # type: ignore[operator]
-        config["base_model_name_or_path"] = own.get("base_model_name_or_path")
-        (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+        config = read_json(folder / ADAPTER)
+        config["base_model_name_or_path"] = base_of(read_json(self.lora_folder / ADAPTER)) if self.lora_folder else None
+        (folder / ADAPTER).write_text(json.dumps(config), encoding="utf-8")
         return folder

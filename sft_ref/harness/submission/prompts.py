@@ -12,10 +12,10 @@ import torch
 
 from sft_ref.data import Row
 from sft_ref.harness.findings import Unavailable
+from sft_ref.harness.losses import pad
 
 from .convention import decode, encode, find_frame
 from .evidence import Evidence
-from .replay import pad
 
 _BATCH = 32
 _SAME = 0.95

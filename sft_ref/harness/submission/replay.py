@@ -10,9 +10,12 @@ from typing import Any
 
 import torch
 
+from sft_ref.harness.losses import pad
 from sft_ref.harness.taught import IGNORED, Taught
 from sft_ref.models import load_model
 from sft_ref.precision import POLICIES
+
+from .peft_config import read_peft_config
 
 BETAS = (0.9, 0.999)
 """Of Adam, unless a training sets them otherwise."""
@@ -83,11 +86,10 @@ def replay(steps: Sequence[Step], base: Path, adapter: Path, *, weight_decay: fl
 
 def fresh(base: Path, adapter: Path, *, seed: int = 0) -> Any:  # noqa: ANN401
     """The base in fp32 with a blank adapter of the shape that a folder's configuration gives."""
-    from peft import LoraConfig, get_peft_model
+    from peft import get_peft_model
 
     torch.manual_seed(seed)
-    config = LoraConfig.from_pretrained(str(adapter))
-    config.base_model_name_or_path = None  # peft warns where a name and a folder differ
+    config: Any = read_peft_config(adapter)
     config.inference_mode = False
     config.modules_to_save = None
     config.lora_dropout = 0.0
@@ -95,12 +97,6 @@ def fresh(base: Path, adapter: Path, *, seed: int = 0) -> Any:  # noqa: ANN401
     for name, weight in model.named_parameters():
         weight.requires_grad = "lora_" in name
     return model
-
-
-def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
-    """Rows of one length, padded on the right: int64 of shape (rows, longest)."""
-    longest = max(map(len, rows))
-    return torch.tensor([[*row, *[value] * (longest - len(row))] for row in rows])
 
 
 def _loss(model: Any, rows: Sequence[Taught | Packed]) -> torch.Tensor:  # noqa: ANN401

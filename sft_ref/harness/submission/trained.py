@@ -13,7 +13,7 @@ import torch
 from sft_ref.harness import tolerance
 from sft_ref.harness.findings import Unavailable
 from sft_ref.harness.implementation import Batch
-from sft_ref.harness.losses import Paired, compare, row_losses
+from sft_ref.harness.losses import Paired, compare, pad, row_losses
 from sft_ref.harness.taught import IGNORED
 from sft_ref.models import load_model
 from sft_ref.precision import POLICIES
@@ -21,7 +21,7 @@ from sft_ref.precision import POLICIES
 from .answering import best_prompts, complete, read_number, right
 from .captured import GOOD, Captured
 from .convention import decode
-from .replay import pad
+from .peft_config import read_peft_config
 
 _LED, _TAUGHT = 16, 64
 """Texts of training that are continued, and whose loss is compared."""
@@ -39,14 +39,11 @@ class Trained(Captured):
 
     def model_of(self, folder: Path) -> Any:  # noqa: ANN401
         """The base in fp32 with the adapter of a folder, loaded by us; None where peft cannot."""
-        from peft import PeftConfig, PeftModel
+        from peft import PeftModel
 
         try:
-            config = PeftConfig.from_pretrained(str(folder))
-            config.base_model_name_or_path = None
-            model = PeftModel.from_pretrained(
-                load_model(self.workplace.base, POLICIES["fp32"]), str(folder), config=config, use_safetensors=True
-            )
+            config, base = read_peft_config(folder), load_model(self.workplace.base, POLICIES["fp32"])
+            model = PeftModel.from_pretrained(base, str(folder), config=config, use_safetensors=True)
         except Exception:  # noqa: BLE001  # whatever is wrong with it, checks of the artifact say
             return None
         return model.float().eval()
@@ -54,10 +51,13 @@ class Trained(Captured):
     @functools.cached_property
     def trained_model(self) -> Any:  # noqa: ANN401
         """The base with what training left: with every adapter that was active."""
+        from peft import set_peft_model_state_dict
+
         model = self.model_of(self.trained_folder) if self.trained else None
         if model is not None and self.trained_others:
             for name, folder in self.trained_others.items():
-                model.load_adapter(str(folder), adapter_name=name, use_safetensors=True)
+                model.add_adapter(name, read_peft_config(folder))
+                set_peft_model_state_dict(model, self.read_adapter(folder), adapter_name=name)
             model.base_model.set_adapter(["default", *self.trained_others])
         return model
 

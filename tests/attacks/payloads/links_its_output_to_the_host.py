@@ -8,7 +8,7 @@ from pathlib import Path
 
 def attack(target: dict[str, str]) -> None:
     host = Path(target["victim"]).parent
-    top = Path.cwd().parent
+    top = next(folder for folder in Path.cwd().parents if (folder / "out").is_dir())
     for place in (Path("homework/sft_model"), top / "out" / "ask", top / "out" / "again", Path("data")):
         with contextlib.suppress(OSError):
             shutil.rmtree(place)

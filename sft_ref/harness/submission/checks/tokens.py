@@ -9,13 +9,12 @@ import torch
 
 from sft_ref.harness.check import Check, Level, check
 from sft_ref.harness.findings import Failure, Unavailable
-from sft_ref.harness.losses import compare, is_worse
+from sft_ref.harness.losses import compare, is_worse, pad
 from sft_ref.harness.submission.convention import (
     Text,
     decode,
 )
 from sft_ref.harness.submission.evidence import Evidence
-from sft_ref.harness.submission.replay import pad
 from sft_ref.harness.taught import IGNORED
 
 _MOST, _MARGIN = 0.95, 0.1

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sft_ref.errors import MachineError, MissingModuleError
-from sft_ref.harness import sandbox
+from sft_ref.harness import hub, sandbox
 from sft_ref.harness.agent import missing, supply
 from sft_ref.harness.submission.layout import find_layout
 from sft_ref.harness.submission.workplace import Workplace
@@ -78,7 +78,7 @@ def workplace(folder: Path, code: str) -> Workplace:
     root = folder / "work" / "code"
     root.mkdir(parents=True)
     (root / "finetune.py").write_text(code + STAGES)
-    (folder / "hub").mkdir()
+    hub.make_hub(folder / "hub", TOY, ())
     return Workplace(folder / "work", find_layout(root), TOY, folder / "hub", sys.executable, called="mine")
 
 

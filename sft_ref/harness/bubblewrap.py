@@ -91,7 +91,7 @@ def arguments(sight: Sight, *, scratch: int, status: int) -> list[str]:
     """
     size = ["--size", str(scratch)] if _offers("--size") else []
     line = [
-        *(program(), "--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--hostname", "sandbox"),
+        *(program(), "--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--hostname", "localhost"),
         *("--cap-drop", "ALL", "--die-with-parent", "--new-session", "--json-status-fd", str(status)),
         *(["--disable-userns"] if _offers("--disable-userns") else []),
         *("--proc", "/proc", "--dev", "/dev", *size, "--tmpfs", "/dev/shm"),  # noqa: S108  # its own, in memory

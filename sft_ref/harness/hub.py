@@ -5,6 +5,7 @@ The layout is that of huggingface_hub's cache: `models--OWNER--NAME/refs/main` a
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from collections.abc import Iterable
@@ -14,7 +15,8 @@ from ..errors import BaseModelError
 from .foreign_files import LeftOut, open_file, walk
 
 FAMILY = tuple(f"HuggingFaceTB/SmolLM2-{size}{kind}" for size in ("135M", "360M", "1.7B") for kind in ("", "-Instruct"))
-REVISION = "0" * 40
+FILES = "files"
+"""The folder of a cache that holds the files themselves."""
 SUFFIXES = frozenset({".py", ".json", ".toml", ".yaml", ".yml", ".env", ".cfg", ".ini", ".sh"})
 MOST = 200
 """Ids that are answered, those of the shallowest files first: real code names a few."""
@@ -44,19 +46,20 @@ def make_hub(cache: Path, base: Path, ids: Iterable[str]) -> None:
     """
     if not (base / "config.json").is_file():
         raise BaseModelError(f"base {base} holds no config.json; give the folder of a model")
-    files = cache / "files"
+    files = cache / FILES
     files.mkdir(parents=True)
     for path in base.iterdir():
         if path.is_file():
             shutil.copyfile(path, files / path.name)
     for name in ids:
         model = cache / f"models--{name.replace('/', '--')}"
-        snapshot = model / "snapshots" / REVISION
+        revision = hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()  # as long as a commit's
+        snapshot = model / "snapshots" / revision
         snapshot.mkdir(parents=True)
         for path in files.iterdir():
-            (snapshot / path.name).symlink_to(Path("../../..") / "files" / path.name)
+            (snapshot / path.name).symlink_to(Path("../../..") / FILES / path.name)
         (model / "refs").mkdir()
-        (model / "refs" / "main").write_text(REVISION, encoding="ascii")
+        (model / "refs" / "main").write_text(revision, encoding="ascii")
 
 
 def ids_in(source: Path) -> set[str]:

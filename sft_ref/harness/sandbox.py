@@ -58,8 +58,8 @@ FIXED = {
     "WANDB_MODE": "disabled",
     "TOKENIZERS_PARALLELISM": "false",
     "PYTHONUNBUFFERED": "1",  # what was printed before it was killed is not lost
-    "USER": "submission",
-    "LOGNAME": "submission",
+    "USER": "user",
+    "LOGNAME": "user",
 }
 
 

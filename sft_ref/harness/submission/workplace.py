@@ -17,13 +17,13 @@ import torch
 
 from sft_ref.data import Row
 from sft_ref.errors import MachineError, MissingModuleError
-from sft_ref.harness import foreign_files, sandbox
+from sft_ref.harness import foreign_files, hub, sandbox
 from sft_ref.harness.sandbox import Finished, Limits
 
 from .layout import Layout
 
 AGENT = Path(__file__).parents[1] / "agent"
-_START = "import sys; sys.path.insert(0, {home!r}); from sft_ref_agent.verbs import main; main()"
+_START = "import sys; sys.path.insert(0, {home!r}); from {package}.verbs import main; main()"
 _PACKAGES = {"PIL": "pillow", "cv2": "opencv-python-headless", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 """Packages whose names are not those of their modules."""
 _LARGEST = 64 * 2**20
@@ -139,8 +139,10 @@ class Workplace:
         """
         foreign_files.remove(self.folder / "out")
         out = foreign_files.make_folder(self.folder, ("out", name))
-        home = self.folder.parent / "agent"
-        shutil.copytree(AGENT, home / "sft_ref_agent", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        # no name that it sees tells that it is graded
+        base, home, package = self.hub / hub.FILES, self.folder.parent / "lib", f"run_{secrets.token_hex(4)}"
+        foreign_files.remove(home)
+        shutil.copytree(AGENT, home / package, ignore=shutil.ignore_patterns("__pycache__"))
         config = json.loads((self.base / "config.json").read_text(encoding="utf-8"))
         nonce = secrets.token_hex(16)
         given = {
@@ -150,16 +152,16 @@ class Workplace:
             "root": str(self.layout.root),
             "modules": self.layout.modules,
             "output": str(self.layout.output),
-            "base": str(self.base),
-            "weights": str(self.base / "model.safetensors"),
+            "base": str(base),
+            "weights": str(base / "model.safetensors"),
             "model_class": config["architectures"][0],
             "vocabulary": config["vocab_size"],
             **request,
         }
         finished = sandbox.run(
-            [self.python, "-c", _START.format(home=str(home))],
+            [self.python, "-c", _START.format(home=str(home), package=package)],
             workspace=self.folder,
-            readable=[home, self.base, self.hub],
+            readable=[home, self.hub],
             environment=_environment(self.hub),
             stdin=json.dumps(given).encode(),
             cwd=self.layout.root,

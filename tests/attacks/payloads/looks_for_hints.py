@@ -1,4 +1,4 @@
-"""Collects what could tell it that it is graded: names of folders, files, variables and processes, and ends with them."""
+"""Collects what could tell it that it is graded: names of folders, files and variables; and ends with them."""
 
 import os
 import sys

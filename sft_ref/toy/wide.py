@@ -1,0 +1,83 @@
+"""The toy in a larger model that computes the same: more layers, heads, hidden and vocabulary, all of them idle.
+
+A fine-tune has no reason to treat the two differently.
+"""
+
+import itertools
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from .corpus import documents
+
+HEADS, KV_HEADS, LAYERS, HIDDEN, INTERMEDIATE, VOCABULARY = 9, 3, 4, 288, 512, 3072
+_SAMPLE = 64
+"""Documents by which the least likely token is found."""
+
+
+def make_wide_toy(toy: Path, folder: Path) -> None:
+    """Writes the larger model.
+
+    Args:
+        toy: folder of the toy.
+        folder: made here; it must not exist.
+    """
+    shutil.copytree(toy, folder)
+    config = json.loads((toy / "config.json").read_text(encoding="utf-8"))
+    ratio = config["hidden_size"] / HIDDEN
+    sizes = {
+        "hidden_size": HIDDEN,
+        "intermediate_size": INTERMEDIATE,
+        "num_attention_heads": HEADS,
+        "num_key_value_heads": KV_HEADS,
+        "num_hidden_layers": LAYERS,
+        "vocab_size": VOCABULARY,
+        "rms_norm_eps": config["rms_norm_eps"] * ratio,  # the mean square falls by as much
+    }
+    (folder / "config.json").write_text(json.dumps(config | sizes, indent=2) + "\n", encoding="utf-8")
+    save_file(_widened(toy, config, ratio), folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _widened(toy: Path, config: dict[str, Any], ratio: float) -> dict[str, torch.Tensor]:
+    tensors = load_file(toy / "model.safetensors")
+    size = config["hidden_size"] // config["num_attention_heads"]
+    shapes = {
+        "embed_tokens.weight": (VOCABULARY, HIDDEN),
+        "q_proj.weight": (HEADS * size, HIDDEN),
+        "k_proj.weight": (KV_HEADS * size, HIDDEN),
+        "v_proj.weight": (KV_HEADS * size, HIDDEN),
+        "o_proj.weight": (HIDDEN, HEADS * size),
+        "gate_proj.weight": (INTERMEDIATE, HIDDEN),
+        "up_proj.weight": (INTERMEDIATE, HIDDEN),
+        "down_proj.weight": (HIDDEN, INTERMEDIATE),
+        "norm.weight": (HIDDEN,),
+    }
+    wide = {}
+    for name, tensor in tensors.items():
+        shape = next(shape for ending, shape in shapes.items() if name.endswith(ending))
+        wide[name] = torch.zeros(shape, dtype=tensor.dtype)
+        wide[name][tuple(map(slice, tensor.shape))] = tensor * (ratio**0.5 if name.endswith("norm.weight") else 1)
+    least = tensors["model.embed_tokens.weight"][_least_likely(toy)]
+    wide["model.embed_tokens.weight"][config["vocab_size"] :, : config["hidden_size"]] = least
+    for name in [name for name in wide if ".layers.0." in name]:
+        for layer in range(config["num_hidden_layers"], LAYERS):  # adds nothing to what passes it
+            wide[name.replace(".layers.0.", f".layers.{layer}.")] = torch.zeros_like(wide[name])
+    return wide
+
+
+def _least_likely(toy: Path) -> int:
+    """The token that the toy expects least, whatever it reads: its row does no harm in the rows that are added."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer, model = AutoTokenizer.from_pretrained(toy), AutoModelForCausalLM.from_pretrained(toy)
+    highest = torch.full((model.config.vocab_size,), -torch.inf)
+    with torch.no_grad():
+        for text in itertools.islice(documents(0), _SAMPLE):
+            ids = tokenizer(text, return_tensors="pt", truncation=True, max_length=256)["input_ids"]
+            logits = model(input_ids=ids).logits.float().log_softmax(-1)
+            highest = torch.maximum(highest, logits.amax((0, 1)))
+    return int(highest.argmin())

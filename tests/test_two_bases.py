@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+
+from sft_ref.harness.submission.two_bases import compare_bases
+from sft_ref.harness.verdict import Standing, Suspect, Verdict
+from sft_ref.models import TOY, load_model, load_tokenizer
+from sft_ref.precision import POLICIES
+from sft_ref.toy.corpus import documents
+from sft_ref.toy.wide import make_wide_toy
+
+BROKEN = Verdict("x", Standing.BROKEN, (Suspect("load", "lost", (), "load it"),), "load: lost.", seconds=2.0)
+BASES = ("toy", "toy-wide")
+
+
+def test_the_wide_toy_computes_what_the_toy_computes(tmp_path: Path) -> None:
+    make_wide_toy(TOY, tmp_path / "wide")
+    toy, wide = (load_model(folder, POLICIES["fp32"]).eval() for folder in (TOY, tmp_path / "wide"))
+    assert wide.config.hidden_size > toy.config.hidden_size
+    assert wide.config.vocab_size > toy.config.vocab_size
+    assert wide.config.num_hidden_layers > toy.config.num_hidden_layers
+    tokenizer = load_tokenizer(tmp_path / "wide")
+    size = toy.config.vocab_size
+    for text in itertools.islice(documents(1), 8):
+        ids = tokenizer(text, return_tensors="pt", truncation=True, max_length=128)["input_ids"]
+        with torch.no_grad():
+            due, found = (model(input_ids=ids).logits.log_softmax(-1) for model in (toy, wide))
+        assert (found[..., :size] - due).abs().mean() < 0.05  # the weights of norms are rounded to bfloat16
+        assert found[..., size:].exp().sum(-1).max() < 1e-2
+
+
+@pytest.mark.parametrize("other", [Standing.SOUND, Standing.DRIFT, Standing.NOT_SHOWN])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_what_is_broken_on_one_base_only_is_broken(other: Standing, *, is_first: bool) -> None:
+    fine = Verdict("x", other, seconds=1.0)
+    pair = (BROKEN, fine) if is_first else (fine, BROKEN)
+    verdict = compare_bases(*pair, BASES)
+    assert (verdict.standing, verdict.suspects, verdict.seconds) == (Standing.BROKEN, BROKEN.suspects, 3.0)
+    where = ("toy-wide", "toy") if is_first else ("toy", "toy-wide")
+    assert f"{other} over {where[0]}, broken over {where[1]}. load: lost." in verdict.cause
+
+
+@pytest.mark.parametrize("standing", Standing)
+def test_the_same_verdict_twice_stays_what_it_is(standing: Standing) -> None:
+    first = BROKEN if standing is Standing.BROKEN else Verdict("x", standing, notes=("a note",))
+    verdict = compare_bases(first, first, BASES)
+    assert (verdict.standing, verdict.cause) == (first.standing, first.cause)
+    assert verdict.notes[-1] == f"over toy-wide as well: {standing}"

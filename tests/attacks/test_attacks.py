@@ -24,7 +24,7 @@ from sft_ref.harness.verdict import Standing
 
 from .attacks import ATTACKS, Attack, Target
 
-LIMITS = Limits(seconds=5, memory=2**29, processes=64, file_size=2**26, output=2**16, disk=2**27)
+LIMITS = Limits(seconds=5, memory=2**29, processes=64, file_size=2**26, output=2**16, files=5000, disk=2**27)
 SECRET = "correct horse battery staple"
 TRAIN = [sys.executable, "-c", "from homework.sft import train_model; train_model(output_dir='homework/sft_model')"]
 PACKAGES = [attack for attack in ATTACKS if not attack.refused]
@@ -89,6 +89,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
         )
         yield Host(tmp_path, victim, (tcp, udp, local), target)
         victim.kill()
+    # folders may be nested so deep that Python cannot remove them, nor can pytest
+    subprocess.run(["rm", "-rf", "--", tmp_path / "workspace"], check=True)  # noqa: S607
 
 
 def train(attack: Attack, host: Host, limits: Limits = LIMITS) -> tuple[Finished, Path]:

@@ -7,8 +7,9 @@ what is left: kernel objects such as mappings, and what is under way in TCP, whi
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,8 +57,8 @@ def exceeds(processes: Sequence[psutil.Process], limit: int, *, sandboxed: bool)
 
 def look_at_disks(processes: Iterable[psutil.Process]) -> Disks:
     """What the folders in memory hold that processes of one sandbox see; nothing while it is being set up."""
-    for process in processes:
-        root = _shown(process) / "root"
+    for place in itertools.chain.from_iterable(map(_places, processes)):
+        root = Path(place, "root")
         with contextlib.suppress(OSError):
             if os.path.samestat((root / ".").stat(), Path("/").stat()):
                 continue
@@ -69,20 +70,40 @@ def look_at_disks(processes: Iterable[psutil.Process]) -> Disks:
 
 def count_open_files(processes: Iterable[psutil.Process]) -> int:
     """Descriptors of the processes; one that several of them inherited is counted with each."""
-    count = 0
-    for process in processes:
+    return sum(_count_open_files(process) for process in processes)
+
+
+def _count_open_files(process: psutil.Process) -> int:
+    for place in _places(process):
         with contextlib.suppress(OSError):
-            count += len(os.listdir(_shown(process) / "fd"))  # noqa: PTH208  # names are enough
-    return count
+            if count := len(os.listdir(f"{place}/fd")):  # noqa: PTH208  # names are enough
+                return count
+    return 0
 
 
 def _in_sockets(processes: Iterable[psutil.Process]) -> int:
     """Bytes that all sockets of the processes' own network may hold, those that nobody has open any more too."""
-    for process in processes:
+    for place in itertools.chain.from_iterable(map(_places, processes)):
+        net = Path(place, "net")
         with contextlib.suppress(OSError, ValueError, IndexError):
-            first = (_shown(process) / "net" / "sockstat").read_text(encoding="ascii").splitlines()[0]
-            usual = Path("/proc/sys/net/core/wmem_default").read_text(encoding="ascii")
-            return int(first.split()[2]) * int(usual)
+            told = {
+                line.split()[0]: line.split()
+                for line in (net / "sockstat").read_text(encoding="ascii").splitlines()
+                if line
+            }
+            usual = int(Path("/proc/sys/net/core/wmem_default").read_text(encoding="ascii"))
+            held = int(told["sockets:"][2]) * usual
+            if int(told["TCP:"][2]):  # these hold more than is usual, and tell it
+                held += sum(_in_queues(net / name) for name in ("tcp", "tcp6"))
+            return held
+    return 0
+
+
+def _in_queues(table: Path) -> int:
+    """Bytes sent and received that wait, of all lines of a table of sockets."""
+    with contextlib.suppress(OSError):
+        queues = (line.split()[4].split(":") for line in table.read_text(encoding="ascii").splitlines()[1:])
+        return sum(int(sent, 16) + int(received, 16) for sent, received in queues)
     return 0
 
 
@@ -108,18 +129,23 @@ def _held_alone(process: psutil.Process) -> tuple[int, int]:
 
 def _out_of_sight(process: psutil.Process, status: dict[str, int]) -> int:
     """Bytes that are mapped nowhere and taken all the same: tables of pages, and what is behind open files."""
-    return status.get("VmPTE", 0) + count_open_files([process]) * DESCRIPTOR
+    return status.get("VmPTE", 0) + _count_open_files(process) * DESCRIPTOR
 
 
 def _sizes(process: psutil.Process, file: str) -> dict[str, int]:
     """The sizes that a file of /proc tells, in bytes."""
-    with contextlib.suppress(OSError):
-        text = (_shown(process) / file).read_text(encoding="utf-8", errors="replace")
-        lines = [words for words in map(str.split, text.splitlines()) if words[2:] == ["kB"]]
-        return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines}
+    for place in _places(process):
+        with contextlib.suppress(OSError):
+            text = Path(place, file).read_text(encoding="utf-8", errors="replace")
+            lines = [line.split() for line in text.splitlines() if line.endswith(" kB")]
+            if lines:
+                return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines}
     return {}
 
 
-def _shown(process: psutil.Process) -> Path:
-    """Where /proc tells of a process: at a thread that runs, for one that has ended tells nothing."""
-    return Path(f"/proc/{running_thread(process.pid)}")
+def _places(process: psutil.Process) -> Iterator[str]:
+    """Where /proc tells of a process; then at a thread that runs, for the first one tells nothing when it has ended."""
+    yield f"/proc/{process.pid}"
+    thread = running_thread(process.pid)
+    if thread not in {None, process.pid}:
+        yield f"/proc/{thread}"

@@ -25,10 +25,10 @@ from typing import BinaryIO
 import psutil
 
 from ..errors import SandboxError
-from . import bubblewrap, seccomp
+from . import bubblewrap, cgroup, seccomp
 from .limits import Limits, cores
 from .processes import Tree, count_memory_kills
-from .watch import Watch
+from .watch import LOOK, Watch
 
 __all__ = ["Finished", "Limits", "gaps", "run", "why_not"]
 
@@ -107,6 +107,8 @@ def gaps() -> tuple[str, ...]:
         found.append(f"system calls are not filtered, so memory and keys can be kept where no limit counts them: {why}")
     elif bubblewrap.has_cuda():
         found.append("files in memory (memfd) are allowed, for CUDA may need them; unmapped, they are not counted")
+    if why := cgroup.why_not():
+        found.append(f"memory is looked at every {LOOK:.2f} s, and not held by the kernel: {why}")
     return tuple(found)
 
 
@@ -161,12 +163,17 @@ def _run_in(
 ) -> Finished:
     began, kills = time.monotonic(), count_memory_kills()
     inner = [str(sight.python.executable), *command[1:]]
-    with _pipe() as (output, printed), _pipe() as (status, told), _file(stdin) as given, _filter() as calls:
+    with contextlib.ExitStack() as stack:
+        (output, printed), (status, told) = stack.enter_context(_pipe()), stack.enter_context(_pipe())
+        given = stack.enter_context(_file(stdin))
+        calls = stack.enter_context(_filter()) if sandboxed else None
+        group = stack.enter_context(_group(limits))
         bounds = _bounds(limits, sandboxed=sandboxed)
         plan = ["-" if sandboxed else str(told.fileno()), str(len(bounds)), *bounds]
         line = [inner[0], "-I", "-S", "-c", LAUNCH.read_text(encoding="utf-8"), *plan, *inner]
         if sandboxed:
             line = bubblewrap.arguments(sight, limits.file_size, status=told.fileno(), calls=calls) + line
+        line = group.entering(line) if group else line
         home = "/tmp" if sandboxed else str(sight.workspace)  # noqa: S108  # the sandbox's own
         with subprocess.Popen(  # noqa: S603  # a list, never a shell
             line,
@@ -175,7 +182,7 @@ def _run_in(
             stderr=printed,
             env=_environment(sight.python, home) | dict(environment),
             cwd="/" if sandboxed else sight.cwd,
-            pass_fds=(told.fileno(), *([calls] if sandboxed and calls is not None else [])),
+            pass_fds=(told.fileno(), *([] if calls is None else [calls])),
             start_new_session=True,
         ) as started:
             printed.close()
@@ -188,8 +195,9 @@ def _run_in(
                 tree.kill()
                 started.kill()
         watch.take(output)
+        used_up = "memory" if group and group.has_run_out else ""
     text = watch.text[-limits.output :].decode(errors="replace")
-    ended = watch.ended or ("lost" if watch.code is None else "")
+    ended = watch.ended or used_up or ("lost" if watch.code is None else "")
     seconds, starved = time.monotonic() - began, ""
     if ended == "machine":
         starved = f"the machine is too busy: {watch.times.busiest:.0f} s of processor time in {seconds:.0f} s"
@@ -223,6 +231,17 @@ def _filter() -> Iterator[int | None]:
         return
     with _file(seccomp.build(allow_memfd=bubblewrap.has_cuda())) as file:
         yield file.fileno()
+
+
+@contextlib.contextmanager
+def _group(limits: Limits) -> Iterator[cgroup.Group | None]:
+    """A control group for one run; None where the kernel gives none, now or at all."""
+    parent = None if cgroup.why_not() else cgroup.find_parent()
+    if parent is None:
+        yield None
+        return
+    with cgroup.make_group(parent, memory=limits.memory, processes=THREADS * limits.processes) as group:
+        yield group
 
 
 def _environment(python: bubblewrap.Interpreter, home: str) -> dict[str, str]:

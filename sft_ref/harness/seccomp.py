@@ -1,8 +1,8 @@
 """The system calls that foreign code may not make, as a filter that bubblewrap hands to the kernel.
 
-Like Flatpak's list it names what is forbidden: all that holds memory which belongs to no process, keys, and parts of the
-kernel that a fine-tune has no use for and that have been ways out of sandboxes. A forbidden call fails as in a kernel
-that does not have it, so that libraries fall back. A call by another architecture's table kills the process.
+Like Flatpak's list it names what is forbidden: all that holds memory which belongs to no process, keys, and parts of
+the kernel that a fine-tune has no use for and that have been ways out of sandboxes. A forbidden call fails as in a
+kernel that does not have it, so that libraries fall back. A call by another architecture's table kills the process.
 """
 
 from __future__ import annotations

@@ -81,18 +81,20 @@ class Sight:
     cwd: Path
 
 
-def arguments(sight: Sight, *, scratch: int, status: int) -> list[str]:
+def arguments(sight: Sight, scratch: int, *, status: int, calls: int | None) -> list[str]:
     """The command line up to the command that runs inside.
 
     Args:
         sight: what it sees.
         scratch: bytes that /tmp and /dev/shm may each take, in memory.
         status: the descriptor on which bubblewrap tells how the command ended.
+        calls: the descriptor from which it reads a filter of system calls, if there is one.
     """
     size = ["--size", str(scratch)] if _offers("--size") else []
     line = [
         *(program(), "--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--hostname", "localhost"),
         *("--cap-drop", "ALL", "--die-with-parent", "--new-session", "--json-status-fd", str(status)),
+        *(["--seccomp", str(calls)] if calls is not None else []),
         *(["--disable-userns"] if _offers("--disable-userns") else []),
         *("--proc", "/proc", "--dev", "/dev", *size, "--tmpfs", "/dev/shm"),  # noqa: S108  # its own, in memory
         *(*size, "--tmpfs", "/tmp"),  # noqa: S108

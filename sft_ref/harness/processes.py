@@ -1,4 +1,4 @@
-"""A tree of processes: how many they are, what memory and time they use, and the end of all of them.
+"""A tree of processes: how many they are, what time they use, and the end of all of them.
 
 Knows nothing of why they run. Linux also counts what was orphaned, where the root of the tree adopts orphans.
 """
@@ -6,7 +6,10 @@ Knows nothing of why they run. Linux also counts what was orphaned, where the ro
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -102,31 +105,29 @@ def count_memory_kills() -> int:
     return 0
 
 
-def memory(processes: list[psutil.Process]) -> int:
-    """Bytes that the processes hold: each one's resident memory, what is shared counted with each that shares it."""
-    return sum(_resident(process) for process in processes)
+def running_thread(pid: int) -> int | None:
+    """A thread of a process that has not ended, the first one if it can be; None where there is none, or no /proc.
+
+    The first one may end before the others. The process then looks like one that has ended, and goes on.
+    """
+    for thread in itertools.chain([str(pid)], _names(Path(f"/proc/{pid}/task"))):
+        with contextlib.suppress(OSError, IndexError):
+            told = Path(f"/proc/{thread}/stat").read_text(encoding="utf-8", errors="replace")
+            if told.rpartition(")")[2].split()[0] not in {"Z", "X"}:
+                return int(thread)
+    return None
 
 
-def memory_shared_once(processes: list[psutil.Process]) -> int:
-    """The same with what n processes share counted as 1/n in each; slower, and where it is hidden, as in `memory`."""
-    total = 0
-    for process in processes:
-        try:
-            total += process.memory_full_info().pss
-        except (psutil.Error, AttributeError):
-            total += _resident(process)
-    return total
-
-
-def _resident(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_info().rss)
-    except psutil.Error:
-        return 0
+def _names(folder: Path) -> Iterator[str]:
+    with contextlib.suppress(OSError):
+        yield from os.listdir(folder)  # noqa: PTH208  # names are enough
 
 
 def _runs(process: psutil.Process) -> bool:
     try:
-        return bool(process.is_running() and process.status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
+        if not process.is_running():
+            return False
+        ended = process.status() in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
     except psutil.Error:
         return False
+    return not ended or running_thread(process.pid) is not None

@@ -11,8 +11,6 @@ import functools
 import math
 import os
 import platform
-import re
-import selectors
 import shutil
 import subprocess
 import sys
@@ -27,24 +25,20 @@ from typing import BinaryIO
 import psutil
 
 from ..errors import SandboxError
-from . import bubblewrap
-from .processes import Times, Tree, count_memory_kills, memory, memory_shared_once, stolen
+from . import bubblewrap, cgroup, seccomp
+from .limits import Limits, cores
+from .processes import Tree, count_memory_kills
+from .watch import LOOK, Watch
 
-LOOK = 0.05
-"""Seconds between two looks at a running tree; one takes about a millisecond."""
-TIMING = 0.25
-"""Seconds between two looks at its processor time."""
+__all__ = ["Finished", "Limits", "gaps", "run", "why_not"]
+
 KILLED = 128 + 9
 """Exit code of what was killed by a signal that cannot be caught."""
-FLOOD = 64
-"""Output is a flood from this multiple of what is kept of it: code that prints a lot in a hot function is none."""
 THREADS = 4
 """Threads that a process may have in the mean: the kernel's own limit counts threads."""
-CHUNK = 2**16
-"""Bytes read at once, as many as a pipe holds."""
-EXIT_CODE = re.compile(rb'"exit-code": (\d{1,3})\b')
-"""As bubblewrap tells it, and `launch.py`. Without a sandbox the command can write there too, and not only sense."""
 LAUNCH = Path(__file__).with_name("launch.py")
+OPEN_FILES = 4096
+"""That one process may have: each pipe and socket takes memory of the kernel."""
 INHERITED = (
     *("LANG", "LC_ALL", "LC_CTYPE", "TZ", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS"),
     *("OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG"),
@@ -61,34 +55,6 @@ FIXED = {
     "USER": "user",
     "LOGNAME": "user",
 }
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a command may use.
-
-    Attributes:
-        seconds: processor seconds per core: of the busiest thread, and of all threads on all cores together. A command
-            that sleeps is charged the time that it sleeps; none is charged the time that it waits for a processor.
-        memory: bytes that all its processes hold together; one process cannot ask for more. Files in /tmp and /dev/shm
-            of the sandbox come on top, each up to `file_size`.
-        processes: that run at the same time.
-        file_size: bytes of one file.
-        output: bytes kept of what it prints, the last ones; 64 times as much is a flood.
-        disk: bytes by which the free space beneath the workspace may shrink meanwhile; at most half of it.
-    """
-
-    seconds: float = 300.0
-    memory: int = 8 * 2**30
-    processes: int = 256
-    file_size: int = 2**30
-    output: int = 2**20
-    disk: int = 8 * 2**30
-
-    @property
-    def wall(self) -> float:
-        """Seconds by the clock after which a command is stopped in any case."""
-        return 5 * self.seconds + 60
 
 
 @dataclass(frozen=True)
@@ -130,6 +96,20 @@ def why_not() -> str:
         tried = _run_in(sight, nothing, {}, b"", Limits(seconds=30), sandboxed=True)
     said = tried.output.strip().splitlines()
     return "" if tried.returncode == 0 else f"bubblewrap does not run here: {said[-1] if said else tried.ended}"
+
+
+def gaps() -> tuple[str, ...]:
+    """What the limits of the sandbox do not hold on this machine, a line each; nothing where there is no sandbox."""
+    if why_not():
+        return ()
+    found = []
+    if why := seccomp.why_not():
+        found.append(f"system calls are not filtered, so memory and keys can be kept where no limit counts them: {why}")
+    elif bubblewrap.has_cuda():
+        found.append("files in memory (memfd) are allowed, for CUDA may need them; unmapped, they are not counted")
+    if why := cgroup.why_not():
+        found.append(f"memory is looked at every {LOOK:.2f} s, and not held by the kernel: {why}")
+    return tuple(found)
 
 
 def run(
@@ -183,14 +163,17 @@ def _run_in(
 ) -> Finished:
     began, kills = time.monotonic(), count_memory_kills()
     inner = [str(sight.python.executable), *command[1:]]
-    with _pipe() as (output, printed), _pipe() as (status, told), tempfile.TemporaryFile() as given:
-        given.write(stdin)
-        given.seek(0)
+    with contextlib.ExitStack() as stack:
+        (output, printed), (status, told) = stack.enter_context(_pipe()), stack.enter_context(_pipe())
+        given = stack.enter_context(_file(stdin))
+        calls = stack.enter_context(_filter()) if sandboxed else None
+        group = stack.enter_context(_group(limits))
         bounds = _bounds(limits, sandboxed=sandboxed)
         plan = ["-" if sandboxed else str(told.fileno()), str(len(bounds)), *bounds]
         line = [inner[0], "-I", "-S", "-c", LAUNCH.read_text(encoding="utf-8"), *plan, *inner]
         if sandboxed:
-            line = bubblewrap.arguments(sight, scratch=limits.file_size, status=told.fileno()) + line
+            line = bubblewrap.arguments(sight, limits.file_size, status=told.fileno(), calls=calls) + line
+        line = group.entering(line) if group else line
         home = "/tmp" if sandboxed else str(sight.workspace)  # noqa: S108  # the sandbox's own
         with subprocess.Popen(  # noqa: S603  # a list, never a shell
             line,
@@ -199,21 +182,22 @@ def _run_in(
             stderr=printed,
             env=_environment(sight.python, home) | dict(environment),
             cwd="/" if sandboxed else sight.cwd,
-            pass_fds=(told.fileno(),),
+            pass_fds=(told.fileno(), *([] if calls is None else [calls])),
             start_new_session=True,
         ) as started:
             printed.close()
             told.close()
             tree = Tree(started.pid)
-            watch = _Watch(tree, sight.workspace, limits, began)
+            watch = Watch(tree, sight.workspace, limits, began, sandboxed=sandboxed)
             try:
                 watch.until_the_end(output, status)
             finally:
                 tree.kill()
                 started.kill()
         watch.take(output)
+        used_up = "memory" if group and group.has_run_out else ""
     text = watch.text[-limits.output :].decode(errors="replace")
-    ended = watch.ended or ("lost" if watch.code is None else "")
+    ended = watch.ended or used_up or ("lost" if watch.code is None else "")
     seconds, starved = time.monotonic() - began, ""
     if ended == "machine":
         starved = f"the machine is too busy: {watch.times.busiest:.0f} s of processor time in {seconds:.0f} s"
@@ -222,100 +206,42 @@ def _run_in(
     return Finished(None if ended else watch.code, text, ended, seconds, sandboxed, watch.times.busiest, starved)
 
 
-class _Watch:
-    """Follows a command from outside.
-
-    Attributes:
-        text: the end of what it has printed.
-        code: its exit code, None as long as there is none.
-        ended: the limit that it has hit, or empty.
-        times: what it has used of processors.
-    """
-
-    def __init__(self, tree: Tree, workspace: Path, limits: Limits, began: float) -> None:
-        self.text = b""
-        self.code: int | None = None
-        self.ended = ""
-        self._tree, self._workspace, self._limits, self._began = tree, workspace, limits, began
-        self.times = Times()
-        self._timed, self._stolen = began, stolen()
-        self._printed = 0
-        self._free = shutil.disk_usage(workspace).free
-        self._told = b""
-
-    def until_the_end(self, output: BinaryIO, status: BinaryIO) -> None:
-        """Returns when the command has ended or has hit a limit."""
-        look = time.monotonic()
-        with selectors.DefaultSelector() as selector:
-            for pipe in (output, status):
-                os.set_blocking(pipe.fileno(), False)
-                selector.register(pipe, selectors.EVENT_READ)
-            while not self.ended:
-                ready = [key.fileobj for key, _ in selector.select(LOOK)]
-                if output in ready and not self.take(output):
-                    selector.unregister(output)  # closed by all that could print
-                if status in ready and self._is_told(status):
-                    return
-                if time.monotonic() >= look:
-                    self.ended = self.ended or self._hit()
-                    look = time.monotonic() + LOOK
-
-    def take(self, output: BinaryIO) -> bool:
-        """Takes what is there to read, up to a flood; whether there may be more some time."""
-        while self._printed <= FLOOD * self._limits.output:
-            try:
-                chunk = os.read(output.fileno(), CHUNK)
-            except BlockingIOError:
-                return True
-            if not chunk:
-                return False
-            self._printed += len(chunk)
-            self.text = (self.text + chunk)[-self._limits.output :]
-        self.ended = "output"
-        return False
-
-    def _is_told(self, status: BinaryIO) -> bool:
-        """Whether the command has ended: its exit code was told, or nobody is left who could."""
-        with contextlib.suppress(BlockingIOError):
-            chunk = os.read(status.fileno(), CHUNK)
-            self._told = (self._told + chunk)[-CHUNK:]
-            if found := EXIT_CODE.search(self._told):
-                self.code = int(found[1])
-            return not chunk or found is not None
-        return False
-
-    def _hit(self) -> str:
-        """The limit that is exceeded now."""
-        living = self._tree.living()
-        if time.monotonic() >= self._timed:
-            self._timed = time.monotonic() + TIMING
-            self.times.look(living)
-        if limit := self._time_is_up(time.monotonic() - self._began):
-            return limit
-        if len(living) > self._limits.processes:
-            return "processes"
-        if memory(living) > self._limits.memory and memory_shared_once(living) > self._limits.memory:
-            return "memory"
-        if self._free - shutil.disk_usage(self._workspace).free > min(self._limits.disk, self._free // 2):
-            return "disk"
-        return ""
-
-    def _time_is_up(self, passed: float) -> str:
-        """Whether it has used up its own time, or the machine gives it none; empty where neither is so."""
-        waited = self.times.waited
-        idle = 0.0 if waited is None else passed - waited - (stolen() - self._stolen)
-        own = max(self.times.busiest, self.times.total / _cores(), idle)
-        if own > self._limits.seconds:
-            return "time"
-        return "machine" if passed > self._limits.wall else ""
-
-
 @contextlib.contextmanager
 def _pipe() -> Iterator[tuple[BinaryIO, BinaryIO]]:
     """The ends to read from and to write to, both closed afterwards."""
     read, write = os.pipe()
     with os.fdopen(read, "rb", buffering=0) as reader, os.fdopen(write, "wb", buffering=0) as writer:
         yield reader, writer
+
+
+@contextlib.contextmanager
+def _file(content: bytes) -> Iterator[BinaryIO]:
+    """A file without a name, to be read from its start."""
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.seek(0)
+        yield file
+
+
+@contextlib.contextmanager
+def _filter() -> Iterator[int | None]:
+    """The descriptor of the filter of system calls; None where none can be made."""
+    if seccomp.why_not():
+        yield None
+        return
+    with _file(seccomp.build(allow_memfd=bubblewrap.has_cuda())) as file:
+        yield file.fileno()
+
+
+@contextlib.contextmanager
+def _group(limits: Limits) -> Iterator[cgroup.Group | None]:
+    """A control group for one run; None where the kernel gives none, now or at all."""
+    parent = None if cgroup.why_not() else cgroup.find_parent()
+    if parent is None:
+        yield None
+        return
+    with cgroup.make_group(parent, memory=limits.memory, processes=THREADS * limits.processes) as group:
+        yield group
 
 
 def _environment(python: bubblewrap.Interpreter, home: str) -> dict[str, str]:
@@ -329,18 +255,14 @@ def _bounds(limits: Limits, *, sandboxed: bool) -> list[str]:
     bounds = {
         "RLIMIT_CORE": 0,
         "RLIMIT_FSIZE": limits.file_size,
-        "RLIMIT_CPU": 2 * math.ceil(limits.seconds) * _cores() + 1,  # if the judge does not look in time
+        "RLIMIT_CPU": 2 * math.ceil(limits.seconds) * cores() + 1,  # if the judge does not look in time
         "RLIMIT_DATA": limits.memory,  # not address space: CUDA and threads reserve much of it and use little
         "RLIMIT_NPROC": THREADS * limits.processes,
+        "RLIMIT_NOFILE": OPEN_FILES,
     }
     if not sandboxed:  # then it is counted by user, and the judge's own and others' count too
         bounds["RLIMIT_NPROC"] += _threads_of_this_user()
     return [f"{name}={bound}" for name, bound in bounds.items()]
-
-
-def _cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _threads_of_this_user() -> int:

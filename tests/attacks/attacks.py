@@ -161,6 +161,8 @@ def _packaged(name: str, *, stopped_by: str = "", needs_sandbox: str = "", at_im
 
 VISIBLE = "files of this user can be reached without it"
 ALIKE = "processes of this user can be signalled and traced without it"
+CALLS = "its filter of system calls is what forbids that"
+TEMPORARY = "the system's temporary folders are in reach without it"
 ATTACKS = (
     _packaged("exits_at_import", at_import=True),
     _packaged("exits_hard_in_training"),
@@ -183,7 +185,19 @@ ATTACKS = (
     _packaged("leaves_a_daemon"),
     _packaged("makes_an_enormous_file"),
     _packaged("fills_the_disk", stopped_by="disk"),
-    _packaged("fills_the_memory_disks", needs_sandbox="the system's temporary folders are in reach without it"),
+    _packaged("fills_the_memory_disks", needs_sandbox=TEMPORARY),
+    _packaged("holds_memory_in_memfd", needs_sandbox=CALLS),
+    _packaged("holds_memory_in_shared_segments", needs_sandbox=CALLS),
+    _packaged("holds_memory_in_pipes", needs_sandbox=CALLS),
+    _packaged("holds_memory_in_sockets", stopped_by="memory", needs_sandbox="sockets are counted in its own network"),
+    _packaged("holds_memory_in_page_tables", stopped_by="memory"),
+    _packaged("hides_behind_an_ended_thread", stopped_by="memory"),
+    _packaged("leaves_a_kernel_key", needs_sandbox=CALLS),
+    _packaged("calls_by_another_table", needs_sandbox=CALLS),
+    _packaged("opens_unusual_sockets", needs_sandbox=CALLS),
+    _packaged("makes_many_files", stopped_by="files"),
+    _packaged("makes_many_files_in_memory", stopped_by="files", needs_sandbox=TEMPORARY),
+    _packaged("nests_folders_deeply", stopped_by="files"),
     _packaged("makes_a_namespace", needs_sandbox="it is what forbids that"),
     _packaged("links_its_result_to_the_judge"),
     _packaged("hides_a_pickle_in_the_adapter"),

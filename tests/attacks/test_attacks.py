@@ -16,18 +16,19 @@ import pytest
 
 import sft_ref
 from sft_ref.errors import SftRefError, SubmissionError
-from sft_ref.harness import sandbox
+from sft_ref.harness import sandbox, seccomp
 from sft_ref.harness.sandbox import Finished, Limits
 from sft_ref.harness.submission.judge import grade_submission
 from sft_ref.harness.submission.unpack import unpack
 from sft_ref.harness.verdict import Standing
 
-from .attacks import ATTACKS, Attack, Target
+from .attacks import ATTACKS, CALLS, Attack, Target
 
-LIMITS = Limits(seconds=5, memory=2**29, processes=64, file_size=2**26, output=2**16, disk=2**27)
+LIMITS = Limits(seconds=5, memory=2**29, processes=64, file_size=2**26, output=2**16, files=5000, disk=2**27)
 SECRET = "correct horse battery staple"
 TRAIN = [sys.executable, "-c", "from homework.sft import train_model; train_model(output_dir='homework/sft_model')"]
 PACKAGES = [attack for attack in ATTACKS if not attack.refused]
+LIMITED = [attack for attack in PACKAGES if attack.stopped_by and not attack.needs_sandbox]
 named = pytest.mark.parametrize("attack", PACKAGES, ids=lambda attack: attack.name)
 
 
@@ -89,6 +90,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
         )
         yield Host(tmp_path, victim, (tcp, udp, local), target)
         victim.kill()
+    # folders may be nested so deep that Python cannot remove them, nor can pytest
+    subprocess.run(["rm", "-rf", "--", tmp_path / "workspace"], check=True)  # noqa: S607
 
 
 def train(attack: Attack, host: Host, limits: Limits = LIMITS) -> tuple[Finished, Path]:
@@ -116,7 +119,7 @@ def test_an_attack_does_no_harm(attack: Attack, host: Host) -> None:
     assert (after.returncode, after.output, after.ended) == (0, "well\n", "")
 
 
-@pytest.mark.parametrize("attack", [attack for attack in PACKAGES if attack.stopped_by], ids=lambda attack: attack.name)
+@pytest.mark.parametrize("attack", LIMITED, ids=lambda attack: attack.name)
 def test_limits_hold_without_a_sandbox(attack: Attack, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "why_not", lambda: "left out by the test")
     finished, _ = train(attack, host)
@@ -147,6 +150,14 @@ def test_the_harm_would_be_seen(name: str, harm: str, host: Host, monkeypatch: p
     monkeypatch.setattr(sandbox, "why_not", lambda: "left out by the test")
     train(by_name(name), unsandboxed(host))
     assert harm in host.harm()
+
+
+@pytest.mark.skipif(bool(sandbox.why_not() or seccomp.why_not()), reason="there is no filter to leave out here")
+@pytest.mark.parametrize("name", [attack.name for attack in PACKAGES if attack.needs_sandbox == CALLS])
+def test_without_its_filter_the_harm_would_be_seen(name: str, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seccomp, "why_not", lambda: "left out by the test")
+    finished, _ = train(by_name(name), host)
+    assert "HARM" in finished.output
 
 
 def test_a_secret_would_be_seen(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,127 @@
+"""Follows a command from outside: takes what it prints, and tells how it ended or which limit it has hit."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import selectors
+import shutil
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+from . import memory
+from .file_count import FileCount
+from .limits import Limits, cores
+from .processes import Times, Tree, stolen
+
+LOOK = 0.05
+"""Seconds between two looks at a running tree; one takes about a millisecond."""
+TIMING = 0.25
+"""Seconds between two looks at its processor time."""
+FLOOD = 64
+"""Output is a flood from this multiple of what is kept of it: code that prints a lot in a hot function is none."""
+CHUNK = 2**16
+"""Bytes read at once, as many as a pipe holds."""
+EXIT_CODE = re.compile(rb'"exit-code": (\d{1,3})\b')
+"""As bubblewrap tells it, and `launch.py`. Without a sandbox the command can write there too, and not only sense."""
+
+
+class Watch:
+    """Follows a command from outside.
+
+    Args:
+        tree: its processes.
+        workspace: the folder that it writes to.
+        limits: what it may use.
+        began: when it was started, by the monotonic clock.
+        sandboxed: whether it has a network and folders in memory of its own.
+
+    Attributes:
+        text: the end of what it has printed.
+        code: its exit code, None as long as there is none.
+        ended: the limit that it has hit, or empty.
+        times: what it has used of processors.
+    """
+
+    def __init__(self, tree: Tree, workspace: Path, limits: Limits, began: float, *, sandboxed: bool) -> None:
+        self.text = b""
+        self.code: int | None = None
+        self.ended = ""
+        self._tree, self._workspace, self._limits, self._began = tree, workspace, limits, began
+        self.times = Times()
+        self._timed, self._stolen = began, stolen()
+        self._printed = 0
+        self._sandboxed = sandboxed
+        self._free = shutil.disk_usage(workspace).free
+        self._files = FileCount(workspace, limits.files)
+        self._told = b""
+
+    def until_the_end(self, output: BinaryIO, status: BinaryIO) -> None:
+        """Returns when the command has ended or has hit a limit."""
+        look = time.monotonic()
+        with selectors.DefaultSelector() as selector:
+            for pipe in (output, status):
+                os.set_blocking(pipe.fileno(), False)
+                selector.register(pipe, selectors.EVENT_READ)
+            while not self.ended:
+                ready = [key.fileobj for key, _ in selector.select(LOOK)]
+                if output in ready and not self.take(output):
+                    selector.unregister(output)  # closed by all that could print
+                if status in ready and self._is_told(status):
+                    return
+                if time.monotonic() >= look:
+                    self.ended = self.ended or self._hit()
+                    look = time.monotonic() + LOOK
+
+    def take(self, output: BinaryIO) -> bool:
+        """Takes what is there to read, up to a flood; whether there may be more some time."""
+        while self._printed <= FLOOD * self._limits.output:
+            try:
+                chunk = os.read(output.fileno(), CHUNK)
+            except BlockingIOError:
+                return True
+            if not chunk:
+                return False
+            self._printed += len(chunk)
+            self.text = (self.text + chunk)[-self._limits.output :]
+        self.ended = "output"
+        return False
+
+    def _is_told(self, status: BinaryIO) -> bool:
+        """Whether the command has ended: its exit code was told, or nobody is left who could."""
+        with contextlib.suppress(BlockingIOError):
+            chunk = os.read(status.fileno(), CHUNK)
+            self._told = (self._told + chunk)[-CHUNK:]
+            if found := EXIT_CODE.search(self._told):
+                self.code = int(found[1])
+            return not chunk or found is not None
+        return False
+
+    def _hit(self) -> str:
+        """The limit that is exceeded now."""
+        living = self._tree.living()
+        if time.monotonic() >= self._timed:
+            self._timed = time.monotonic() + TIMING
+            self.times.look(living)
+        if limit := self._time_is_up(time.monotonic() - self._began):
+            return limit
+        if len(living) > self._limits.processes:
+            return "processes"
+        if memory.exceeds(living, self._limits.memory, sandboxed=self._sandboxed):
+            return "memory"
+        if self._free - shutil.disk_usage(self._workspace).free > min(self._limits.disk, self._free // 2):
+            return "disk"
+        if self._sandboxed and memory.look_at_disks(living).files > self._limits.files:
+            return "files"
+        return "files" if self._files.exceeds(lambda: memory.count_open_files(living)) else ""
+
+    def _time_is_up(self, passed: float) -> str:
+        """Whether it has used up its own time, or the machine gives it none; empty where neither is so."""
+        waited = self.times.waited
+        idle = 0.0 if waited is None else passed - waited - (stolen() - self._stolen)
+        own = max(self.times.busiest, self.times.total / cores(), idle)
+        if own > self._limits.seconds:
+            return "time"
+        return "machine" if passed > self._limits.wall else ""

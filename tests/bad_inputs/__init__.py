@@ -1,1 +1,1 @@
-"""Command lines with bad input, as data: each must end in one line that says what is wrong, and leave nothing behind."""
+"""Command lines with bad input, as data: each ends in one line that says what is wrong, and leaves nothing behind."""

@@ -30,7 +30,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def _stop_at_2(step: training.Step) -> None:
-    if step.step == 2:  # noqa: PLR2004
+    if step.step == 2:
         raise KeyboardInterrupt
 
 

@@ -43,11 +43,11 @@ def test_a_bad_input_is_refused_in_one_line(
     seconds = time.monotonic() - began
     out, error = capsys.readouterr()
     assert code in case.codes, error
-    assert case.says in (error if code == 2 else out)  # noqa: PLR2004
+    assert case.says in (error if code == 2 else out)
     assert "Traceback" not in out + error
-    assert error.count("\n") == (code == 2)  # noqa: PLR2004
-    assert error.startswith("sft-ref: error: " if code == 2 else "")  # noqa: PLR2004
-    assert len(error) < 1000  # noqa: PLR2004
+    assert error.count("\n") == (code == 2)
+    assert error.startswith("sft-ref: error: " if code == 2 else "")
+    assert len(error) < 1000
     assert stdin.tell() == 0
     assert _listing() == before
     assert seconds < SECONDS
@@ -57,10 +57,9 @@ def _run(case: Case) -> int:
     try:
         return cli.main(case.argv)
     except SystemExit as end:  # of argparse
-        assert isinstance(end.code, int)
-        return end.code
+        return int(end.code or 0)
 
 
 def _listing() -> list[str]:
     """All paths in the working folder, one level after another, links not followed."""
-    return sorted(os.path.join(folder, name) for folder, folders, names in os.walk(".") for name in [*folders, *names])
+    return sorted(f"{folder}/{name}" for folder, folders, names in os.walk(".") for name in [*folders, *names])

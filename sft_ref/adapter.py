@@ -6,26 +6,33 @@ Knows nothing of questions. An adapter is safetensors or it is refused: a pickle
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from . import lora_config
+from .base_config import empty_model
 from .errors import AdapterError, OutputError
+from .foreign import foreign_files
+from .lora_config import AdapterConfig, base_of, read_lora, read_table
 from .precision import Policy, Record, digest
+from .reading import Refusal, UnreadableError, kind_of, read_bytes, shortened
+from .tensor_headers import FULL, read_header
 
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
 
-CONFIG = "adapter_config.json"
+CONFIG = lora_config.CONFIG
 WEIGHTS = "adapter_model.safetensors"
 RECORD = "sft_ref_record.json"
+
+_ADDED = ".12345678.partial"
+"""As long as what is added to a folder's name while it is written."""
 
 
 def add_adapter(model: PreTrainedModel, policy: Policy, *, rank: int, alpha: int) -> PeftModel:
@@ -105,8 +112,28 @@ def check_replaceable(folder: Path) -> None:
     Raises:
         OutputError: it is no folder, or one that holds other things than an adapter.
     """
-    if folder.exists() and not (folder.is_dir() and ((folder / CONFIG).is_file() or not any(folder.iterdir()))):
+    check_can_be_named(folder)
+    kind = kind_of(folder)
+    if kind and not (kind == "folder" and (kind_of(folder / CONFIG) == "file" or not any(folder.iterdir()))):
         raise OutputError(f"{folder} exists and is no adapter folder; choose another, or move it away")
+    if folder.is_symlink():  # a rename would put the adapter in the place of the link
+        raise OutputError(f"{folder} is a link; give the folder that it stands for")
+
+
+def check_can_be_named(folder: Path) -> None:
+    """Refuses a path that no folder can have.
+
+    Raises:
+        OutputError: it is too long, with what is added to it while writing, or leads through a loop of links.
+    """
+    longest = folder.with_name(f"{folder.name}{_ADDED}") if folder.name else folder
+    try:
+        longest.lstat()
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise OutputError(f"cannot write {shortened(folder)} ({reason}); choose another folder") from error
 
 
 def fingerprint_adapter(tensors: dict[str, torch.Tensor]) -> str:
@@ -131,20 +158,25 @@ def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
     Raises:
         AdapterError: there is no adapter, it is a pickle, damaged, empty, or holds values that are not finite.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if not (folder / CONFIG).is_file():
-        raise AdapterError(f"{folder}: holds no {CONFIG}; give a folder that `train` wrote")
+    if kind_of(folder / CONFIG) != "file":
+        raise AdapterError(f"{shortened(folder)}: holds no {CONFIG}; give a folder that `train` wrote")
     path = folder / WEIGHTS
-    if not path.is_file():
-        if (folder / "adapter_model.bin").exists():
+    if kind_of(path) != "file":
+        if kind_of(folder / "adapter_model.bin"):
             raise AdapterError(f"{folder}: adapter_model.bin is a pickle and is not read; save it as {WEIGHTS}")
         raise AdapterError(f"{folder}: holds no {WEIGHTS}; train again, or give another folder")
     try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
+        headers = read_header(path)
+    except UnreadableError as error:
         raise AdapterError(f"{path}: is damaged ({error}); train again, or copy it anew") from error
+    if odd := next((name for name, header in headers.items() if header.dtype not in FULL), None):
+        raise AdapterError(
+            f"{path}: {odd[:200]} is stored as {headers[odd].dtype[:20]}; save it as one of {', '.join(sorted(FULL))}"
+        )
+    with foreign_files(AdapterError, f"{path}: is damaged", "train again, or copy it anew"):
+        tensors = load_file(path)
     if not tensors:
         raise AdapterError(f"{path}: holds no tensors; train again, or copy it anew")
     for name, tensor in tensors.items():
@@ -160,9 +192,10 @@ def read_record(folder: Path, tensors: dict[str, torch.Tensor]) -> Record | None
         AdapterError: it cannot be read, or the tensors are not those that it was written for.
     """
     path = folder / RECORD
-    if not path.is_file():
+    if kind_of(path) is None and not path.is_symlink():
         return None
-    record = Record.from_json(path.read_text(encoding="utf-8", errors="replace"), where=str(path))
+    text = read_bytes(path, Refusal(AdapterError, "train again, or delete it"))
+    record = Record.from_json(text, where=str(path))
     if record.fingerprints.get("adapter") != fingerprint_adapter(tensors):
         recorded = sorted(set(record.dtypes.get("adapter", {}).values()))
         found = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()})
@@ -177,37 +210,64 @@ def read_base_name(folder: Path) -> str | None:
     """The base that the adapter's own configuration names.
 
     Raises:
-        AdapterError: the configuration is no JSON.
+        AdapterError: the configuration is no JSON object.
     """
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        return config.get("base_model_name_or_path") or None
-    except (ValueError, AttributeError, OSError) as error:
-        raise AdapterError(f"{folder / CONFIG}: cannot be read ({error}); copy the folder anew") from error
+        return base_of(read_table(folder))
+    except UnreadableError as error:
+        raise AdapterError(f"{folder}: {CONFIG} cannot be read ({error}); copy the folder anew") from error
 
 
 def load_adapter(model: PreTrainedModel, folder: Path, tensors: dict[str, torch.Tensor]) -> PeftModel:
     """Puts a stored adapter on its base, in the dtype that it is stored in.
 
     Raises:
-        AdapterError: it does not fit the base: tensors are missing, left over, or of another shape.
+        AdapterError: its configuration cannot be used, or it does not fit the base: tensors are missing, left over, or
+            of another shape.
     """
-    from peft import PeftModel, get_peft_model_state_dict
+    from peft import PeftModel
 
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Found missing adapter keys")  # an error below
-            peft_model = PeftModel.from_pretrained(model, str(folder), autocast_adapter_dtype=False)
-    except (RuntimeError, ValueError, TypeError, KeyError) as error:
-        reason = next((line.strip() for line in str(error).splitlines() if "size mismatch" in line), str(error)[:200])
-        raise AdapterError(f"{folder}: does not fit this base ({reason}); give the base it was trained on") from error
-    due = get_peft_model_state_dict(peft_model, save_embedding_layers=False).keys()
-    known = due | peft_model.state_dict().keys()  # peft saves the base's own embedding beside an adapter of it
-    for names, what in ((due - tensors.keys(), "lacks"), (tensors.keys() - known, "has no place in this base for")):
-        if names:
-            raise AdapterError(f"{folder}: {what} {min(names)} ({len(names)} in all); give the base it was trained on")
+    config = read_lora(folder)
+    if config.changes_base:
+        raise AdapterError(
+            f"{folder}: init_lora_weights is {config.changes_base}, which changes the base on loading;"
+            " save the adapter as plain LoRA (path_initial_model_for_weight_conversion of save_pretrained)"
+        )
+    _check_fits(model, config, folder, tensors)
+    with _misfit(folder):
+        peft_model = PeftModel.from_pretrained(
+            model, str(folder), config=config.for_peft(), autocast_adapter_dtype=False
+        )
     for name, parameter in peft_model.named_parameters():
         stored = tensors.get(name.replace(".default", ""))
         if stored is not None:  # peft casts on its way, by rules that change with its version
             parameter.data = stored.to(parameter.device)
     return peft_model
+
+
+def _misfit(folder: Path) -> contextlib.AbstractContextManager[None]:
+    return foreign_files(AdapterError, f"{folder}: does not fit this base", "give the base it was trained on")
+
+
+def _check_fits(model: PreTrainedModel, config: AdapterConfig, folder: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Compares names and shapes with those that peft gives the configuration, before any memory is spent on it."""
+    from peft import PeftModelForCausalLM, get_peft_model_state_dict
+
+    with _misfit(folder), torch.device("meta"):
+        empty = PeftModelForCausalLM(empty_model(model.config, folder), config.for_peft(), "default")
+        due = get_peft_model_state_dict(empty, save_embedding_layers=False)
+        known = due | empty.state_dict()  # peft saves the base's own embedding beside an adapter of it
+    for names, what in (
+        (due.keys() - tensors.keys(), "lacks"),
+        (tensors.keys() - known.keys(), "has no place in this base for"),
+    ):
+        if names:
+            raise AdapterError(
+                f"{folder}: {what} {min(names)[:200]} ({len(names)} in all); give the base it was trained on"
+            )
+    for name, tensor in tensors.items():
+        if tensor.shape != known[name].shape:
+            raise AdapterError(
+                f"{folder}: does not fit this base ({name} has the shape {list(tensor.shape)} in {WEIGHTS}, and"
+                f" {list(known[name].shape)} by {CONFIG} and base); give the base it was trained on"
+            )

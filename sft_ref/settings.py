@@ -1,9 +1,19 @@
 """What training does, apart from its data, base and policy."""
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from .errors import TrainingError
+from .ranges import Range, Real, Whole
+
+RANGES: dict[str, Range] = {
+    "steps": Whole(1, 1_000_000),
+    "batch_size": Whole(1, 65_536),
+    "learning_rate": Real(1000),
+    "rank": Whole(1, 1024),
+    "alpha": Whole(1, 1_000_000),
+    "seed": Whole(0, 2**32 - 1),
+}
+"""What each setting may be."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +29,7 @@ class Settings:
         seed: of the blank adapter and of the order of the examples.
 
     Raises:
-        TrainingError: a value is not positive (the seed: negative).
+        TrainingError: a value is out of its range; see `RANGES`.
     """
 
     steps: int = 150
@@ -30,7 +40,7 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not math.isfinite(value) or value < 0 or (value == 0 and field.name != "seed"):
-                raise TrainingError(f"{field.name} is {value}; give a number above 0")
+        for name, allowed in RANGES.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                raise TrainingError(f"{name} is {str(value)[:80]}; give {allowed}")

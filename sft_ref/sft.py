@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -33,6 +32,7 @@ from .precision import (
     fingerprint_tokenizer,
     library_versions,
 )
+from .reading import Refusal, kind_of, read_json
 from .settings import Settings
 from .training import Step
 
@@ -163,24 +163,24 @@ def _begin_or_resume(partial: Path, record: Record) -> None:
         OutputError: it belongs to a run with other settings.
     """
     note = partial / "run.json"
-    try:
-        for checkpoint in partial.glob("checkpoint-*"):
-            if not (checkpoint / "trainer_state.json").exists():  # written last: this one was cut off
-                shutil.rmtree(checkpoint)
-        if note.is_file() and any(partial.glob("checkpoint-*")):
-            begun = json.loads(note.read_text(encoding="utf-8"))
-            now = json.loads(record.to_json())
-            changed = [key for key in now if begun.get(key) != now[key]]
-            if changed:
-                raise OutputError(
-                    f"{partial} holds an unfinished run with another {', '.join(changed)};"
-                    " repeat its settings to go on, or delete it to begin anew"
-                )
-            return
-        partial.mkdir(parents=True, exist_ok=True)
-        note.write_text(record.to_json(), encoding="utf-8")
-    except ValueError as error:
-        raise OutputError(f"{note} cannot be read ({error}); delete {partial} to begin anew") from error
+    adapter.check_can_be_named(partial)
+    if partial.is_symlink():
+        raise OutputError(f"{partial} is a link; delete it to begin anew")
+    for checkpoint in partial.glob("checkpoint-*"):
+        if not (checkpoint / "trainer_state.json").exists():  # written last: this one was cut off
+            shutil.rmtree(checkpoint)
+    if any(partial.glob("checkpoint-*")) and kind_of(note) is not None:
+        begun = read_json(note, Record, Refusal(OutputError, f"delete {partial} to begin anew"))
+        changed = [each.name for each in fields(Record) if getattr(begun, each.name) != getattr(record, each.name)]
+        if changed:
+            raise OutputError(
+                f"{partial} holds an unfinished run with another {', '.join(changed)};"
+                " repeat its settings to go on, or delete it to begin anew"
+            )
+        return
+    partial.mkdir(parents=True, exist_ok=True)
+    note.unlink(missing_ok=True)  # it may be a pipe, which would be waited for
+    note.write_text(record.to_json(), encoding="utf-8")
 
 
 def load(
@@ -219,9 +219,10 @@ def load(
         for kind, name, dtype in [(k, n, d) for k, names in record.dtypes.items() for n, d in names.items()]:
             if kind == "buffer" and name not in found[kind]:
                 continue  # which buffers a model keeps changes with the version of transformers
-            if found[kind].get(name) != dtype:
+            loaded = found.get(kind, {}).get(name)
+            if loaded != dtype:
                 raise PrecisionMismatchError(
-                    f"{folder}: {kind} tensor {name} was trained in {dtype} and is loaded in {found[kind].get(name)}"
+                    f"{folder}: {kind} tensor {name} was trained in {dtype} and is loaded in {loaded}"
                 )
     elif record or policy:
         adapter.cast_adapter(llm.model, chosen)

@@ -64,7 +64,7 @@ def test_another_seed_asks_other_questions() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "cannot be read as JSON"),
+        ("{", "it is no JSON"),
         ("[]", "holds no rows"),
         ("{}", "holds no rows"),
         ('[["a", 1], ["b"]]', "row 2 is not a pair"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sft_ref.errors import SftRefError
+from sft_ref.ranges import Whole
 
 from .stages import ADAPTER_STAGES, STAGES, SUBMISSION_STAGES
 
@@ -58,12 +59,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompt", help="how a bare adapter's texts are written: '{question} A: {answer}'")
     parser.add_argument("--data", type=Path, metavar="FILE", help="rows that a bare adapter is asked, JSON or JSONL")
     parser.add_argument("--python", default=sys.executable, help="the interpreter that runs a submission (this one)")
-    parser.add_argument("--seed", type=_whole, help="of the questions that a submission is asked (drawn anew)")
+    parser.add_argument(
+        "--seed", type=Whole(0, 2**32 - 1), help="of the questions that a submission is asked (drawn anew)"
+    )
     parser.add_argument("--strict", action="store_true", help="exit with 1 on drift as well")
     limits = parser.add_argument_group("limits")
     limits.add_argument(
         "--time-limit",
-        type=_seconds,
+        type=Whole(1, 86_400),
         metavar="SECONDS",
         help="processor time that one process of a submission gets, per core (default: 240)",
     )
@@ -78,7 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--profile", choices=["course"], help="the limits of a course: adapter=20MB bundle=50MB parameters=380M"
     )
     many = parser.add_argument_group("many at once")
-    many.add_argument("--jobs", type=_positive, metavar="N", help="submissions at a time (default: half the cores)")
+    many.add_argument(
+        "--jobs", type=Whole(1, 1024), metavar="N", help="submissions at a time (default: half the cores)"
+    )
     many.add_argument("--output", metavar="FOLDER", help=f"results, a file a submission (default: {OUTPUT})")
     reports = parser.add_argument_group("reports, besides the terminal's")
     reports.add_argument("--json", type=Path, metavar="FILE", help="as docs/results.md says")
@@ -87,26 +92,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     reports.add_argument("--junit", type=Path, metavar="FILE", help="XML as CI systems read it")
     reports.add_argument("--gradescope", type=Path, metavar="FILE", help="results.json of one submission")
     reports.add_argument("--rubric", type=Path, metavar="FILE", help=f"its points, in TOML (default: {rubric})")
-
-
-def _positive(text: str) -> int:
-    return _number(text, 1, 1024)
-
-
-def _whole(text: str) -> int:
-    return _number(text, 0, 2**32 - 1)
-
-
-def _seconds(text: str) -> int:
-    return _number(text, 1, 86_400)
-
-
-def _number(text: str, least: int, most: int) -> int:
-    """A whole number in a range; argparse shows the message."""
-    number = int(text) if text.isascii() and text.isdecimal() else -1
-    if not least <= number <= most:
-        raise argparse.ArgumentTypeError(f"{text}: give a whole number from {least} to {most}")
-    return number
 
 
 def grade_one(

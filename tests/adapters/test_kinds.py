@@ -19,12 +19,13 @@ import pytest
 from sft_ref.errors import BaseModelError, SubmissionError
 from sft_ref.harness.check import Outcome
 from sft_ref.harness.folder import grade_adapter
-from sft_ref.harness.folder.files import DamagedError, read_header
-from sft_ref.harness.folder.patterns import is_harmless
 from sft_ref.harness.gather import gather
 from sft_ref.harness.sizes import SizeLimits
 from sft_ref.harness.submission.kinds import find_kind
 from sft_ref.harness.verdict import Standing, Verdict
+from sft_ref.patterns import is_harmless
+from sft_ref.reading import UnreadableError
+from sft_ref.tensor_headers import read_header
 
 Sound = Callable[[Path, Path], Verdict]
 Broken = Callable[..., Verdict]
@@ -230,7 +231,7 @@ def test_a_header_that_is_none_is_damage_and_nothing_else(
     header: bytes, adapter: Path, llama: Path, assert_broken: Broken
 ) -> None:
     (adapter / families.WEIGHTS).write_bytes(header)
-    with pytest.raises(DamagedError):
+    with pytest.raises(UnreadableError):
         read_header(adapter / families.WEIGHTS)
     assert_broken(adapter, llama, "ART-204")
 

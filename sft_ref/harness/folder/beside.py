@@ -9,9 +9,12 @@ from typing import Any, Literal
 
 import torch
 
-from .config import AdapterConfig
+from sft_ref.lora_config import AdapterConfig
+from sft_ref.reading import UnreadableError
+from sft_ref.tensor_headers import Header, read_header
+
 from .expected import Place
-from .files import DamagedError, Header, is_file, read_header
+from .files import is_file
 from .weights import UnknownLayerError, due_parameters
 
 _CLEARLY = 4.0
@@ -66,7 +69,7 @@ def compare_beside(
     try:
         for path in files:
             stored |= read_header(path)
-    except DamagedError:
+    except UnreadableError:
         return None
     to_base = to_due = 0.0
     compared = 0

@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from .config import AdapterConfig
+from sft_ref.lora_config import AdapterConfig
+from sft_ref.tensor_headers import Shape
+
 from .expected import Expected
-from .files import Shape
 from .renamed import Renaming, find_renaming
 
 _LAYER = re.compile(r"\.(?:layers|h|blocks|layer)\.(\d+)\.")

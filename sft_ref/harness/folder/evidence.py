@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sft_ref.harness.sizes import UNLIMITED, Size, SizeLimits
+from sft_ref.lora_config import AdapterConfig
 
 from .answers import AnswersEvidence
 from .beside import Beside
-from .config import AdapterConfig
 from .differences import Difference
 from .expected import Expected
 from .files import Files

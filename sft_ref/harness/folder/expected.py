@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sft_ref.errors import BaseModelError
-
-from .config import AdapterConfig
-from .files import Header, Shape
+from sft_ref.base_config import check_sizes, empty_model, read_config
+from sft_ref.lora_config import AdapterConfig
+from sft_ref.tensor_headers import Header, Shape
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -83,19 +83,7 @@ def empty_base(folder: Path, rows: int | None = None) -> Any:  # noqa: ANN401
     Raises:
         BaseModelError: its configuration is no causal language model's.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        if rows is not None:
-            config.get_text_config().vocab_size = rows
-        with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-            model.tie_weights()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
-        raise BaseModelError(f"base {folder}: is no causal language model that is known here ({error})") from error
-    return model
+    return empty_model(read_config(folder), folder, rows)
 
 
 def find_expected(base: Path, config: AdapterConfig, headers: Mapping[str, Header]) -> Expected:
@@ -105,6 +93,7 @@ def find_expected(base: Path, config: AdapterConfig, headers: Mapping[str, Heade
         RefusedError: peft does not take the two together.
         BaseModelError: the base's configuration is none that can be built.
     """
+    check_sizes(read_config(base), base)
     model = empty_base(base)
     stored = getattr(model.config, "dtype", None) or getattr(model.config, "torch_dtype", None) or torch.float32
     dtype = str(stored).removeprefix("torch.")
@@ -170,12 +159,23 @@ def put_adapter(model: Any, config: AdapterConfig) -> PeftModel:  # noqa: ANN401
     from peft import PeftModelForCausalLM
 
     device = next(model.parameters()).device
+    with peft_refusals(), torch.device(device):  # else peft makes tensors of any size on the CPU first
+        return PeftModelForCausalLM(model, config.for_peft(), "default", autocast_adapter_dtype=False)
+
+
+@contextlib.contextmanager
+def peft_refusals() -> Iterator[None]:
+    """Within it, whatever peft raises is a refusal: foreign configurations and tensors break it in many ways.
+
+    Raises:
+        RefusedError: in place of that.
+    """
     try:
-        with torch.device(device), warnings.catch_warnings():  # else peft makes tensors of any size on the CPU first
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return PeftModelForCausalLM(model, config.for_peft(), "default", autocast_adapter_dtype=False)
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        raise RefusedError(" ".join(str(error).split())[:300]) from error
+            yield
+    except Exception as error:
+        raise RefusedError(" ".join(str(error).split())[:300] or type(error).__name__) from error
 
 
 def as_loaded(tensors: Mapping[str, torch.Tensor], model: PeftModel) -> dict[str, torch.Tensor]:
@@ -200,10 +200,9 @@ def is_taken(headers: Mapping[str, Header], base: Path, config: AdapterConfig, r
         for name, header in headers.items()
     }
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with peft_refusals():
             result: Any = set_peft_model_state_dict(model, tensors)
-    except Exception:  # noqa: BLE001  # tensors that fit nothing break it in many ways
+    except RefusedError:
         return False
     return not result.unexpected_keys and not any(map(_OF_ADAPTER.search, result.missing_keys))
 

@@ -15,13 +15,14 @@ from sft_ref.harness.runner import plan, run
 from sft_ref.harness.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.stages import ADAPTER_STAGES
 from sft_ref.harness.verdict import Coverage, Verdict
+from sft_ref.lora_config import base_of, read_table, why_not_judged
 from sft_ref.models import find_base
+from sft_ref.reading import UnreadableError
 
 from .answers import AnswersEvidence, check_prompt, examine, read_rows
 from .checks import CHECKS
-from .config import base_of, read_table, why_not_judged
 from .evidence import Evidence
-from .files import DamagedError, find_files, named_adapters
+from .files import find_files, named_adapters
 from .recorder import Examine, record
 
 
@@ -61,7 +62,7 @@ def grade_adapter(
     notes = list(_notes_on_names(folder))
     try:
         table = read_table(folder)
-    except DamagedError as error:
+    except UnreadableError as error:
         evidence = Evidence(find_files(folder), config_problem=str(error))
     else:
         if reason := why_not_judged(table):

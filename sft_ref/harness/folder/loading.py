@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sft_ref.errors import BaseModelError
+from sft_ref.lora_config import AdapterConfig
 from sft_ref.models import load_model
 from sft_ref.precision import POLICIES
+from sft_ref.tensor_headers import Header
 
-from .config import AdapterConfig
-from .expected import RefusedError, is_embedding, put_adapter
-from .files import Header
+from .expected import RefusedError, is_embedding, peft_refusals, put_adapter
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -62,12 +61,7 @@ def load_base(folder: Path, rows: int) -> Any:  # noqa: ANN401
     Raises:
         BaseModelError: the folder holds no causal language model in safetensors, or needs what is not installed.
     """
-    try:
-        model: Any = load_model(folder, POLICIES["fp32"])
-    except ImportError as error:  # of what a quantised base needs
-        raise BaseModelError(
-            f"base {folder}: cannot be loaded here ({error}); give one that is not quantised"
-        ) from error
+    model: Any = load_model(folder, POLICIES["fp32"])
     if model.get_input_embeddings().weight.shape[0] != rows:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -84,12 +78,8 @@ def attach(model: Any, tensors: Mapping[str, torch.Tensor], config: AdapterConfi
     from peft import set_peft_model_state_dict
 
     peft_model = put_adapter(model, config)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            result: Any = set_peft_model_state_dict(peft_model, dict(tensors))
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise RefusedError(" ".join(str(error).split())[:300]) from error
+    with peft_refusals():
+        result: Any = set_peft_model_state_dict(peft_model, dict(tensors))
     if result.unexpected_keys:
         raise RefusedError(f"{len(result.unexpected_keys)} tensors have no place, {result.unexpected_keys[0]} first")
     peft_model.float().eval()

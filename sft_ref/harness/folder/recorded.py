@@ -9,9 +9,10 @@ import torch
 
 from sft_ref.adapter import RECORD, fingerprint_adapter
 from sft_ref.errors import AdapterError
+from sft_ref.lora_config import AdapterConfig
 from sft_ref.precision import Record as Written
+from sft_ref.reading import UnreadableError, plain_bytes
 
-from .config import AdapterConfig
 from .evidence import Record
 from .files import is_file
 
@@ -22,8 +23,8 @@ def compare_record(folder: Path, config: AdapterConfig, tensors: Mapping[str, to
     if not is_file(path):
         return None
     try:
-        written = Written.from_json(path.read_text(encoding="utf-8", errors="replace"), where=path.name)
-    except AdapterError:
+        written = Written.from_json(plain_bytes(path), where=path.name)
+    except (AdapterError, UnreadableError):
         return None
     found = []
     if written.fingerprints.get("adapter") != fingerprint_adapter(dict(tensors)):

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from sft_ref.harness import tolerance
 from sft_ref.harness.sizes import UNLIMITED, Size, SizeLimits
+from sft_ref.lora_config import AdapterConfig, ConfigError, read_config
+from sft_ref.tensor_headers import READABLE
 
 from .answers import AnswersEvidence
 from .beside import compare_beside
-from .config import AdapterConfig, ConfigError, read_config
 from .differences import Difference, find_differences
 from .evidence import Evidence, Loaded
 from .expected import Expected, RefusedError, as_loaded, empty_base, find_expected, is_taken, put_adapter
-from .files import READABLE, Files, find_files, named_adapters
+from .files import Files, find_files, named_adapters
 from .loading import attach, choose_tokens, load_base, logits_of, measure, read_tensors, watching
 from .recorded import compare_record
 from .tokenizers import find_tokenizer
@@ -104,7 +104,7 @@ def _look_at_tensors(evidence: Evidence, base: Path, config: AdapterConfig) -> d
         return {}
     try:
         tensors = read_tensors(files.headers)
-    except SafetensorError as error:
+    except Exception as error:  # noqa: BLE001  # a foreign file may break the library in any way
         evidence.files = replace(files, damage=f"a file of tensors cannot be read ({error})")
         return {}
     if tensors:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from .files import Shape
+from sft_ref.tensor_headers import Shape
 
 _WRAPPERS = {
     "_orig_mod": "the prefix `_orig_mod.` of torch.compile: save `model._orig_mod`",

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from .config import AdapterConfig
+from sft_ref.lora_config import AdapterConfig
+
 from .expected import Place
 
 _PREFIX = "base_model.model."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import reprlib
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sft_ref.errors import DataError
+from sft_ref.reading import Refusal, UnreadableError, has_half_a_character, json_of, read_bytes
 
 FORMS = (
     '[question, answer], {"question": ..., "answer": ...}, {"prompt": ..., "completion": ...}'
@@ -21,7 +21,6 @@ FORMS = (
 MOST_ROWS = 64
 """Rows that are looked at: with them Student's t of 5 is one chance in a million, and more cost time only."""
 
-_MOST_BYTES = 100 * 2**20
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -78,16 +77,12 @@ def in_other_ways(rows: Sequence[Row]) -> list[tuple[Row, ...]]:
     return [each for n, each in enumerate(written) if each not in (tuple(rows), *written[:n])]
 
 
+_REFUSAL = Refusal(DataError, f"give a file of rows, {MOST_ROWS} are enough")
+
+
 def _read(path: Path) -> str:
     try:
-        if (size := path.stat().st_size) > _MOST_BYTES:
-            raise DataError(
-                f"{path}: is {size / 2**20:.0f} MB large, and at most {_MOST_BYTES // 2**20} MB are read;"
-                f" give some rows of it, {MOST_ROWS} are enough"
-            )
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); give a file of rows") from error
+        return read_bytes(path, _REFUSAL).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is no text in UTF-8 (byte {error.start}); give JSON or JSON lines") from error
 
@@ -95,13 +90,11 @@ def _read(path: Path) -> str:
 def _parse(path: Path, text: str) -> list[Any]:
     """Rows as JSON has them."""
     try:
-        whole = json.loads(text)
-    except RecursionError as error:
-        raise DataError(f"{path}: is nested too deeply; each row is {FORMS}") from error
-    except ValueError as error:
+        whole: Any = json_of(text, object)
+    except UnreadableError as error:
         lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
         if len(lines) == 1:
-            raise DataError(f"{path}: is no JSON ({error}); give a list of rows, or a row a line") from error
+            raise DataError(f"{path}: cannot be read ({error}); give a list of rows, or a row a line") from error
         return [_parse_line(path, number, line) for number, line in lines]
     if isinstance(whole, list) and not (len(whole) == len(("question", "answer")) and isinstance(whole[0], str)):
         return whole
@@ -110,11 +103,9 @@ def _parse(path: Path, text: str) -> list[Any]:
 
 def _parse_line(path: Path, number: int, line: str) -> Any:  # noqa: ANN401
     try:
-        return json.loads(line)
-    except RecursionError as error:
-        raise DataError(f"{path}: line {number} is nested too deeply; each row is {FORMS}") from error
-    except ValueError as error:
-        raise DataError(f"{path}: line {number} is no JSON ({error}); give a list of rows, or a row a line") from error
+        return json_of(line, object)
+    except UnreadableError as error:
+        raise DataError(f"{path}: line {number}: {error}; give a list of rows, or a row a line") from error
 
 
 def _checked(path: Path, number: int, row: object) -> Row:
@@ -166,6 +157,8 @@ def _from_messages(messages: object) -> Row:
 def _turn(message: object) -> tuple[str, object]:
     if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
         raise _BadRowError("has a message without a role")
+    if has_half_a_character(message["role"]):
+        raise _BadRowError("has half a character (a lone surrogate) in a role")
     content = message.get("content")
     if isinstance(content, list) and all(isinstance(part, Mapping) and "text" in part for part in content):
         content = "".join(str(part["text"]) for part in content)
@@ -175,6 +168,8 @@ def _turn(message: object) -> tuple[str, object]:
 def _text(value: object, what: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise _BadRowError(f"has an empty {what}, or one that is no text")
+    if has_half_a_character(value):
+        raise _BadRowError(f"has half a character (a lone surrogate) in its {what}")
     return value
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from sft_ref.harness.check import Check, Level, check
 from sft_ref.harness.findings import Failure, Unavailable
 from sft_ref.harness.folder.evidence import Evidence
-from sft_ref.harness.folder.files import EIGHT, READABLE
 from sft_ref.harness.folder.loading import Values
+from sft_ref.tensor_headers import EIGHT, READABLE
 
 from .files import check_readable
 

@@ -5,76 +5,63 @@ A foreign configuration is data: nothing in it may make this process compute, im
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+import reprlib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from sft_ref.adapter import CONFIG
+import msgspec
+from msgspec import Meta
 
-from .files import read_json
-from .patterns import is_harmless
+from .errors import AdapterError
+from .patterns import is_harmless, is_pattern
+from .reading import UnreadableError, json_of, plain_bytes
 
 if TYPE_CHECKING:
     from peft import LoraConfig
+
+
+CONFIG = "adapter_config.json"
+
+MOST_RANK = 1_000_000
+"""More than any matrix of a language model has."""
+
+_Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+_Rank = Annotated[int, Meta(ge=1, le=MOST_RANK)]
+_Number = Annotated[float, Meta(ge=-1e30, le=1e30)]
 
 
 class ConfigError(Exception):
     """The configuration holds a value that peft cannot use; the message names key and value."""
 
 
-def _is_count(value: object) -> bool:
-    return type(value) is int and value >= 0
+class _Table(msgspec.Struct, kw_only=True):
+    """The keys that say where the adapter stands and what it adds, with what their values may be; null is no value.
+
+    They are what peft is given, if the installed version knows them.
+    """
+
+    r: _Rank | None = None
+    lora_alpha: _Number | None = None
+    target_modules: str | list[str] | None = None
+    exclude_modules: str | list[str] | None = None
+    bias: Literal["none", "all", "lora_only"] | None = None
+    use_rslora: bool | None = None
+    use_dora: bool | None = None
+    fan_in_fan_out: bool | None = None
+    lora_bias: bool | None = None
+    ensure_weight_tying: bool | None = None
+    modules_to_save: list[str] | None = None
+    layers_to_transform: _Count | list[_Count] | None = None
+    layers_pattern: str | list[str] | None = None
+    rank_pattern: dict[str, _Rank] | None = None
+    alpha_pattern: dict[str, _Number] | None = None
+    trainable_token_indices: list[_Count] | dict[str, list[_Count]] | None = None
+    target_parameters: list[str] | None = None
 
 
-def _is_rank(value: object) -> bool:
-    return type(value) is int and value > 0
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_names(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)
-
-
-def _is_counts(value: object) -> bool:
-    return isinstance(value, list) and all(map(_is_count, value))
-
-
-def _is_table(test: Callable[[object], bool]) -> Callable[[object], bool]:
-    return lambda value: isinstance(value, dict) and all(map(test, value.values()))
-
-
-def _is_flag(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-_RULES: dict[str, tuple[Callable[[object], bool], str]] = {
-    "r": (_is_rank, "a whole number above 0"),
-    "lora_alpha": (_is_number, "a finite number"),
-    "target_modules": (lambda value: isinstance(value, str) or _is_names(value), "a pattern or a list of names"),
-    "exclude_modules": (lambda value: isinstance(value, str) or _is_names(value), "a pattern or a list of names"),
-    "bias": (lambda value: value in ("none", "all", "lora_only"), "none, all or lora_only"),
-    "use_rslora": (_is_flag, "true or false"),
-    "use_dora": (_is_flag, "true or false"),
-    "fan_in_fan_out": (_is_flag, "true or false"),
-    "lora_bias": (_is_flag, "true or false"),
-    "ensure_weight_tying": (_is_flag, "true or false"),
-    "modules_to_save": (_is_names, "a list of names"),
-    "layers_to_transform": (lambda value: _is_count(value) or _is_counts(value), "a number or a list of numbers"),
-    "layers_pattern": (lambda value: isinstance(value, str) or _is_names(value), "a pattern or a list of them"),
-    "rank_pattern": (_is_table(_is_rank), "a table of whole numbers above 0"),
-    "alpha_pattern": (_is_table(_is_number), "a table of numbers"),
-    "trainable_token_indices": (
-        lambda value: _is_counts(value) or _is_table(_is_counts)(value),
-        "a list of token ids, or a table of such lists",
-    ),
-    "target_parameters": (_is_names, "a list of names"),
-}
-"""Key -> what its value must be; these keys say where the adapter stands and what it adds, and are given to peft."""
+_KEYS = frozenset(_Table.__struct_fields__)
 
 _OF_TRAINING = frozenset(
     {"base_model_name_or_path", "revision", "inference_mode", "peft_type", "task_type", "peft_version", "auto_mapping"}
@@ -85,6 +72,9 @@ _OF_TRAINING = frozenset(
 
 _PLAIN_STARTS = frozenset({"gaussian", "eva", "orthogonal", "lora_ga"})
 """Initialisations besides true and false that leave the base's weights alone; peft overwrites them on loading."""
+
+_NAMES = ("target_modules", "exclude_modules")
+"""Keys whose value is a regular expression, or else a list of names."""
 
 _TASKS = (None, "CAUSAL_LM")
 
@@ -127,9 +117,12 @@ def read_table(folder: Path) -> dict[str, Any]:
     """The configuration as it is written.
 
     Raises:
-        DamagedError: it is no JSON object.
+        UnreadableError: it is no JSON object.
     """
-    return read_json(folder / CONFIG)
+    try:
+        return json_of(plain_bytes(folder / CONFIG), dict[str, Any])
+    except UnreadableError as error:
+        raise UnreadableError(f"{CONFIG}: {error}") from error
 
 
 def base_of(table: Mapping[str, Any]) -> str | None:
@@ -146,10 +139,10 @@ def why_not_judged(table: Mapping[str, Any]) -> str:
     if kind is None:
         return ""  # peft cannot read it either, which is a fault
     if kind != "LORA":
-        return f"peft type {str(kind)[:80]}"
+        return f"peft type {reprlib.repr(kind)}"
     if task not in _TASKS:
-        return f"task type {str(task)[:80]}"
-    known = {each.name for each in fields(LoraConfig)} & _RULES.keys()
+        return f"task type {reprlib.repr(task)}"
+    known = {each.name for each in fields(LoraConfig)} & _KEYS
     unknown = sorted(key for key in table.keys() - known - _OF_TRAINING if _is_set(table[key]))
     if unknown:
         return f"{', '.join(key[:80] for key in unknown[:5])} in the configuration"
@@ -173,11 +166,17 @@ def read_config(table: Mapping[str, Any]) -> AdapterConfig:
     if table.get("peft_type") is None:
         raise ConfigError("no peft_type")
     known = {each.name for each in fields(LoraConfig)}
-    given = {key: table[key] for key in _RULES if key in known and table.get(key) is not None}
-    for key, value in given.items():
-        test, due = _RULES[key]
-        if not test(value):
-            raise ConfigError(f"{key} is {str(value)[:80]!r}, not {due}")
+    given = {key: table[key] for key in _KEYS if key in known and table.get(key) is not None}
+    try:
+        msgspec.convert(given, _Table)
+    except msgspec.ValidationError as error:
+        reason, _, place = str(error).partition(" - at `$.")
+        key = place.rstrip("`").partition("[")[0].partition(".")[0]
+        raise ConfigError(f"{key} is {reprlib.repr(given.get(key))}: {reason[:1].lower()}{reason[1:]}") from error
+    for key, pattern in _patterns(given):
+        is_name = key in _NAMES and isinstance(given[key], list)
+        if not is_name and not is_pattern(pattern):
+            raise ConfigError(f"{key} has {reprlib.repr(pattern)}, which is no regular expression")
     if not any(given.get(key) for key in ("target_modules", "target_parameters", "trainable_token_indices")):
         raise ConfigError("no target_modules, and no target_parameters")
     start = table.get("init_lora_weights", True)
@@ -191,8 +190,25 @@ def read_config(table: Mapping[str, Any]) -> AdapterConfig:
         use_dora=given.get("use_dora", False),
         options=given,
         ignored=tuple(sorted(table.keys() - known - _OF_TRAINING)),
-        changes_base="" if isinstance(start, bool | None) or start in _PLAIN_STARTS else str(start)[:80],
+        changes_base="" if isinstance(start, bool | None) or str(start) in _PLAIN_STARTS else reprlib.repr(start),
     )
+
+
+def read_lora(folder: Path) -> AdapterConfig:
+    """The LoRA configuration of an adapter folder.
+
+    Raises:
+        AdapterError: it cannot be read, or is none of a LoRA adapter for a causal language model that peft can use.
+    """
+    try:
+        table = read_table(folder)
+        reason = why_not_judged(table)
+        config = None if reason else read_config(table)
+    except (UnreadableError, ConfigError) as error:
+        raise AdapterError(f"{folder}: {CONFIG} cannot be used ({error}); copy the folder anew") from error
+    if config is None:
+        raise AdapterError(f"{folder}: {CONFIG} has {reason}; give a LoRA adapter of a causal language model")
+    return config
 
 
 def _is_set(value: object) -> bool:
@@ -203,7 +219,7 @@ def _is_set(value: object) -> bool:
 def _patterns(table: Mapping[str, Any]) -> list[tuple[str, str]]:
     """All regular expressions of a configuration, by their keys."""
     found: list[tuple[str, str]] = []
-    for key in ("target_modules", "exclude_modules", "layers_pattern"):
+    for key in (*_NAMES, "layers_pattern"):
         value = table.get(key)
         several = value if isinstance(value, list) else [value]
         found += [(key, each) for each in several if isinstance(each, str)]

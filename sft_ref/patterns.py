@@ -15,6 +15,15 @@ _MANY = 8
 """Open repetitions beside each other, of which matching tries all ways to share a name out."""
 
 
+def is_pattern(text: str) -> bool:
+    """Whether a text is a regular expression."""
+    try:
+        re.compile(text)
+    except (re.error, RecursionError, OverflowError):
+        return False
+    return True
+
+
 def is_harmless(pattern: str) -> bool:
     """Whether a pattern is a regular expression without choices in a repetition or many repetitions in a row.
 

@@ -1,0 +1,62 @@
+"""What a number may be: tested as a value, read from the command line, and said in words."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Whole numbers from `least` to `most`; called, it reads one from a command line."""
+
+    least: int
+    most: int
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and self.least <= value <= self.most
+
+    def __str__(self) -> str:
+        return f"a whole number from {self.least} to {self.most}"
+
+    def __call__(self, text: str) -> int:
+        """The number that a text writes, in decimal digits.
+
+        Raises:
+            argparse.ArgumentTypeError: it writes none, or one out of the range.
+        """
+        is_short = text.isascii() and text.isdecimal() and len(text) <= len(str(self.most))
+        if not is_short or int(text) not in self:
+            raise argparse.ArgumentTypeError(f"{text[:80]!r}: give {self}")
+        return int(text)
+
+
+@dataclass(frozen=True)
+class Real:
+    """Numbers above 0, up to `most`; called, it reads one from a command line."""
+
+    most: float
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= self.most  # never NaN
+
+    def __str__(self) -> str:
+        return f"a number above 0, at most {self.most:g}"
+
+    def __call__(self, text: str) -> float:
+        """The number that a text writes.
+
+        Raises:
+            argparse.ArgumentTypeError: it writes none, or one out of the range.
+        """
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if value not in self:
+            raise argparse.ArgumentTypeError(f"{text[:80]!r}: give {self}")
+        return value
+
+
+Range = Whole | Real

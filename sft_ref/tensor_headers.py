@@ -1,0 +1,107 @@
+"""What the headers of safetensors files say: names, dtypes and shapes. Reads no tensor, and believes no header."""
+
+from __future__ import annotations
+
+import math
+import os
+import reprlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from .reading import UnreadableError, converted, json_of, open_plain
+
+_MOST_AXES = 16
+_PREFIX = 8
+"""Bytes of a safetensors file that tell the length of its header."""
+_LARGEST_HEADER = 100_000_000
+"""Bytes of a header that safetensors itself accepts."""
+
+BITS = {
+    "F64": 64,
+    "F32": 32,
+    "F16": 16,
+    "BF16": 16,
+    "I64": 64,
+    "I32": 32,
+    "I16": 16,
+    "I8": 8,
+    "U64": 64,
+    "U32": 32,
+    "U16": 16,
+    "U8": 8,
+    "BOOL": 8,
+    "F8_E4M3": 8,
+    "F8_E5M2": 8,
+    "F8_E8M0": 8,
+    "F6_E2M3": 6,
+    "F6_E3M2": 6,
+    "F4": 4,
+    "C64": 64,
+}
+"""Size of a number, by safetensors' name of its dtype."""
+
+FULL = frozenset({"F64", "F32", "F16", "BF16"})
+EIGHT = frozenset({"F8_E4M3", "F8_E5M2"})
+READABLE = FULL | EIGHT
+"""Dtypes of floating-point numbers, by safetensors' names: of 16 bits and more, of 8 bits, and both."""
+
+Shape = tuple[int, ...]
+
+
+_Size = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class _Entry(msgspec.Struct):
+    """One tensor as it stands in a header."""
+
+    dtype: str
+    shape: Annotated[list[_Size], Meta(max_length=_MOST_AXES)]
+    data_offsets: tuple[_Size, _Size]
+
+    def check(self) -> None:
+        """Raises UnreadableError where the tensor does not fill its bytes."""
+        begin, end = self.data_offsets
+        bits = BITS.get(self.dtype)
+        if end < begin or (bits and (end - begin) * 8 != math.prod(self.shape) * bits):
+            raise UnreadableError(f"a tensor of {reprlib.repr(self.dtype)} {self.shape} in {end - begin} bytes")
+
+
+@dataclass(frozen=True)
+class Header:
+    """One tensor as a header describes it."""
+
+    dtype: str
+    shape: Shape
+    file: Path
+
+
+def read_header(path: Path) -> dict[str, Header]:
+    """What the header of a safetensors file says; no tensor is read.
+
+    Raises:
+        UnreadableError: the file is cut short, or its header does not describe what lies behind it.
+    """
+    with open_plain(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        length = int.from_bytes(file.read(_PREFIX), "little")
+        if length > min(size - _PREFIX, _LARGEST_HEADER):
+            raise UnreadableError(f"{path.name} is cut short or no safetensors: {size} bytes, a header of {length}")
+        content = file.read(length)
+    try:
+        table = json_of(content, dict[str, Any])
+        table.pop("__metadata__", None)
+        entries = converted(table, dict[str, _Entry])
+        for entry in entries.values():
+            entry.check()
+    except UnreadableError as error:
+        raise UnreadableError(f"{path.name} has a header that is no safetensors' ({error})") from error
+    end = max((entry.data_offsets[1] for entry in entries.values()), default=0)
+    if _PREFIX + length + end > size:
+        raise UnreadableError(
+            f"{path.name} is cut short: {size} bytes of the {_PREFIX + length + end} that its header tells of"
+        )
+    return {name: Header(entry.dtype, tuple(entry.shape), path) for name, entry in entries.items()}

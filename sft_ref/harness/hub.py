@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import BaseModelError
-from .foreign_files import LeftOut, open_file, walk
+from .plain_files import LeftOut, open_file, walk
 
 FAMILY = tuple(f"HuggingFaceTB/SmolLM2-{size}{kind}" for size in ("135M", "360M", "1.7B") for kind in ("", "-Instruct"))
 FILES = "files"

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from sft_ref.data import Row
-from sft_ref.harness import foreign_files, sizes
+from sft_ref.harness import plain_files, sizes
 from sft_ref.harness.agent.probing import choose
 from sft_ref.harness.deltas import plain
 from sft_ref.harness.taught import Taught
@@ -175,7 +175,7 @@ class Captured:
         """A copy of the submission's folder as its training left it: plain files, out of its reach."""
         self.training  # noqa: B018  # it comes before
         copy = self.workplace.folder.parent / "after_training"
-        left_out = foreign_files.copy_folder(self.workplace.folder, self._parts(self.workplace.layout.root), copy)
+        left_out = plain_files.copy_folder(self.workplace.folder, self._parts(self.workplace.layout.root), copy)
         self.left_out = left_out.lines()
         return copy
 
@@ -260,7 +260,7 @@ class Captured:
     def fingerprint(self, root: Path, parts: tuple[str, ...]) -> str:
         """Of the adapter file in a folder beneath another one; empty where there is none."""
         names = ("adapter_model.safetensors", "adapter_model.bin")
-        return next(filter(None, (foreign_files.hash_file(root, (*parts, name)) for name in names)), "")
+        return next(filter(None, (plain_files.hash_file(root, (*parts, name)) for name in names)), "")
 
     @functools.cached_property
     def asked(self) -> Told:

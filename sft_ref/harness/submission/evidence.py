@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from sft_ref.data import Row, generate_rows
-from sft_ref.harness import foreign_files, tolerance
+from sft_ref.harness import plain_files, tolerance
 from sft_ref.harness.findings import Unavailable
-from sft_ref.harness.folder.config import base_of
-from sft_ref.harness.folder.files import read_json
 from sft_ref.harness.losses import compare, is_worse
+from sft_ref.lora_config import base_of, read_table
 
 from .answering import complete, read_number, right, value_losses
 from .convention import Text, decode, encode, masked, numerals
@@ -74,8 +73,8 @@ class Evidence(Trained):
         for place in {self.output, *([self.read_from] if self.read_from else [])}:
             if place.is_relative_to(root):
                 if not package.is_relative_to(place):  # else its code lies there
-                    foreign_files.remove(place)
-                foreign_files.put_files(source, root, place.relative_to(root).parts)
+                    plain_files.remove(place)
+                plain_files.put_files(source, root, place.relative_to(root).parts)
         return self.ask("again")
 
     @property
@@ -252,7 +251,7 @@ class Evidence(Trained):
             return self.trained_folder
         folder = self.workplace.folder.parent / "sound"
         self.sound_model.save_pretrained(str(folder))
-        config = read_json(folder / ADAPTER)
-        config["base_model_name_or_path"] = base_of(read_json(self.lora_folder / ADAPTER)) if self.lora_folder else None
+        config = read_table(folder)
+        config["base_model_name_or_path"] = base_of(read_table(self.lora_folder)) if self.lora_folder else None
         (folder / ADAPTER).write_text(json.dumps(config), encoding="utf-8")
         return folder

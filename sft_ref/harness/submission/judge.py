@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sft_ref.data import Row, generate_rows, split_rows
 from sft_ref.errors import SubmissionError
-from sft_ref.harness import foreign_files, hub, sandbox
+from sft_ref.harness import hub, plain_files, sandbox
 from sft_ref.harness.check import Outcome, Result
 from sft_ref.harness.diagnosis import cause_of, cleared_of, coverage_of, notes_of, standing_of, suspects_of
 from sft_ref.harness.findings import Blocked, Unavailable
@@ -80,7 +80,7 @@ def grade_submission(
     planned = plan(CHECKS, claims_contract=True, only=only)
     model = find_base(base).resolve()
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(foreign_files.scratch_folder())
+        folder = stack.enter_context(plain_files.scratch_folder())
         code = folder / "work" / "code" / _PACKAGE
         names = {str(code): called, str(folder): SCRATCH}
         stack.enter_context(errors_with_user_paths(names))
@@ -143,7 +143,7 @@ def _unpack(path: Path, into: Path) -> None:
         return
     into.mkdir()
     try:
-        with foreign_files.open_file(path.parent, (path.name,)) as source, (into / path.name).open("xb") as sink:
+        with plain_files.open_file(path.parent, (path.name,)) as source, (into / path.name).open("xb") as sink:
             shutil.copyfileobj(source, sink)
     except OSError as error:
         raise SubmissionError(f"{path}: cannot be read ({error}); give a module's file") from error
@@ -155,6 +155,7 @@ def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdic
     notes = dict.fromkeys((*evidence.training.notes, *evidence.asked.notes, *evidence.left_out, *notes_of(results)))
     if why_not := sandbox.why_not():
         notes[f"not sandboxed: {why_not}"] = None
+    notes |= dict.fromkeys(sandbox.gaps())
     coverage = coverage_of(results)
     standing, cause = standing_of(suspects, coverage), cause_of(suspects)
     guilty = {suspect.stage for suspect in suspects if suspect.standing is Standing.BROKEN}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from sft_ref.errors import SubmissionError
-from sft_ref.harness.foreign_files import list_files
+from sft_ref.harness.plain_files import list_files
 
 from .layout import ADAPTER, COURSE, holds_layout
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sft_ref.errors import SubmissionError
-from sft_ref.harness.foreign_files import list_files, open_file
+from sft_ref.harness.plain_files import list_files, open_file
 
 COURSE = ("base_llm.py", "sft.py")
 GENERAL = ("format_prompt", "train", "load", "test")

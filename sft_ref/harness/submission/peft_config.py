@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sft_ref.adapter import CONFIG
 from sft_ref.errors import AdapterError
-from sft_ref.harness.folder.config import ConfigError, read_config, risky_patterns
-from sft_ref.harness.folder.files import DamagedError, read_json
+from sft_ref.foreign import foreign_files
+from sft_ref.lora_config import CONFIG, ConfigError, read_config, read_table, risky_patterns
+from sft_ref.reading import UnreadableError
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -38,23 +37,19 @@ def read_peft_config(folder: Path) -> PeftConfig:
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PeftType
 
     try:
-        table = read_json(folder / CONFIG)
+        table = read_table(folder)
         if table.get("peft_type") == "LORA":
             read_config(table)
-    except (DamagedError, ConfigError) as error:
+    except (UnreadableError, ConfigError) as error:
         raise AdapterError(f"{CONFIG}: {error}") from error
     if risky := risky_patterns(table):
         raise AdapterError(f"{CONFIG}: {', '.join(risky)} with a pattern that may take for ever to match")
     if (size := _largest(table)) > _LARGEST:
         raise AdapterError(f"{CONFIG}: holds the size {size}, and no adapter has one above {_LARGEST}")
-    try:
+    with foreign_files(AdapterError, f"{CONFIG}: peft does not take it"):
         kind: Any = PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(table["peft_type"])]
         known = {each.name for each in fields(kind) if each.init} - _LEFT_OUT
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            config: PeftConfig = kind(**{key: table[key] for key in known & table.keys()})
-    except Exception as error:
-        raise AdapterError(f"{CONFIG}: peft does not take it ({type(error).__name__}: {error})") from error
+        config: PeftConfig = kind(**{key: table[key] for key in known & table.keys()})
     return config
 
 

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from ...errors import SubmissionError
-from ..foreign_files import FileLimits, LeftOut, open_file, remove, walk
+from ..plain_files import FileLimits, LeftOut, open_file, remove, walk
 
 FILES = 10_000
 ENTRIES = 10 * FILES

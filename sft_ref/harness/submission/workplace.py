@@ -17,7 +17,7 @@ import torch
 
 from sft_ref.data import Row
 from sft_ref.errors import MachineError, MissingModuleError
-from sft_ref.harness import foreign_files, hub, sandbox
+from sft_ref.harness import hub, plain_files, sandbox
 from sft_ref.harness.sandbox import Finished, Limits
 
 from .layout import Layout
@@ -118,16 +118,16 @@ class Workplace:
 
     def furnish(self, rows: Sequence[Row], unseen: Sequence[Row]) -> bool:
         """Puts our questions where the submission looks for its own, and its adapter aside; whether it has one."""
-        files = foreign_files.list_files(self.layout.root)
+        files = plain_files.list_files(self.layout.root)
         for name, content in (("train.json", rows), ("valid.json", unseen)):
             text = json.dumps([list(row) for row in content])
             for place in {path.parent for path in files if path.name == name} | {self.layout.data}:
-                foreign_files.make_folder(self.folder, place.relative_to(self.folder).parts)
-                foreign_files.remove(place / name)
+                plain_files.make_folder(self.folder, place.relative_to(self.folder).parts)
+                plain_files.remove(place / name)
                 (place / name).write_text(text, encoding="utf-8")
         shipped = list(self.layout.output.glob("adapter_*"))
         for path in shipped:
-            foreign_files.remove(path)
+            plain_files.remove(path)
         return bool(shipped)
 
     def run(self, verb: str, name: str, **request: Any) -> Told:  # noqa: ANN401
@@ -137,11 +137,11 @@ class Workplace:
             MachineError: the machine kept it from its end.
             MissingModuleError: it needs a module that is neither its own nor installed.
         """
-        foreign_files.remove(self.folder / "out")
-        out = foreign_files.make_folder(self.folder, ("out", name))
+        plain_files.remove(self.folder / "out")
+        out = plain_files.make_folder(self.folder, ("out", name))
         # no name that it sees tells that it is graded
         base, home, package = self.hub / hub.FILES, self.folder.parent / "lib", f"run_{secrets.token_hex(4)}"
-        foreign_files.remove(home)
+        plain_files.remove(home)
         shutil.copytree(AGENT, home / package, ignore=shutil.ignore_patterns("__pycache__"))
         config = json.loads((self.base / "config.json").read_text(encoding="utf-8"))
         nonce = secrets.token_hex(16)
@@ -168,7 +168,7 @@ class Workplace:
             limits=self.limits,
         )
         results = self.folder.parent / "results" / name
-        left_out = foreign_files.copy_folder(self.folder, ("out", name), results)
+        left_out = plain_files.copy_folder(self.folder, ("out", name), results)
         told = Told(_read(results, nonce), results, finished, left_out.lines())
         if finished.starved:
             raise MachineError(f"{self.called}: not graded: {finished.starved}; grade it again on an idle machine")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft_ref.harness import foreign_files
-from sft_ref.harness.foreign_files import FileLimits, LeftOut, copy_folder, walk
+from sft_ref.harness import plain_files
+from sft_ref.harness.plain_files import FileLimits, LeftOut, copy_folder, walk
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def work(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "work"
     assert (tmp_path / "host" / "file").read_text() == "ours"
     assert names(tmp_path / "host") == ["file"]
-    foreign_files.remove(tmp_path / "work")
-    foreign_files.remove(tmp_path / "copy")
+    plain_files.remove(tmp_path / "work")
+    plain_files.remove(tmp_path / "copy")
     assert names(tmp_path) == ["host"]
 
 
@@ -32,7 +32,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def copied(work: Path, limits: FileLimits = foreign_files.LIMITS, within: tuple[str, ...] = ()) -> tuple[set[str], str]:
+def copied(work: Path, limits: FileLimits = plain_files.LIMITS, within: tuple[str, ...] = ()) -> tuple[set[str], str]:
     """Names of the files of a copy, and the lines on what it lacks."""
     copy = work.parent / "copy"
     lines = copy_folder(work, within, copy, limits).lines()
@@ -77,7 +77,7 @@ def test_a_sparse_file_stays_sparse_and_counts_with_its_length(work: Path) -> No
 def test_links_are_not_followed(work: Path, target: str) -> None:
     (work / "loop").symlink_to(target)
     assert copied(work) == (set(), "not read: 1 links, such as 'loop'")
-    assert foreign_files.list_files(work) == []
+    assert plain_files.list_files(work) == []
 
 
 def test_a_link_on_the_way_is_not_followed(work: Path) -> None:
@@ -86,16 +86,16 @@ def test_a_link_on_the_way_is_not_followed(work: Path) -> None:
     assert not found
     assert "cannot be listed" in lines
     with pytest.raises(NotADirectoryError):
-        foreign_files.open_file(work, ("out", "file"))
-    assert foreign_files.hash_file(work, ("out", "file")) == ""
-    foreign_files.make_folder(work, ("out", "inner"))
+        plain_files.open_file(work, ("out", "file"))
+    assert plain_files.hash_file(work, ("out", "file")) == ""
+    plain_files.make_folder(work, ("out", "inner"))
     assert (work / "out" / "inner").is_dir()
     assert not (work / "out").is_symlink()
 
 
 def test_removing_a_link_leaves_what_it_leads_to(work: Path) -> None:
     (work / "out").symlink_to(work.parent / "host")
-    foreign_files.remove(work / "out")
+    plain_files.remove(work / "out")
     assert not (work / "out").is_symlink()
 
 
@@ -105,7 +105,7 @@ def test_special_files_are_not_waited_for(work: Path) -> None:
         listener.bind(str(work / "socket"))
     assert copied(work) == (set(), "not read: 2 pipes, sockets or devices, such as 'pipe'")
     with pytest.raises(OSError, match="plain"):
-        foreign_files.open_file(work, ("pipe",))
+        plain_files.open_file(work, ("pipe",))
 
 
 def test_folders_too_deep_for_any_path_are_left_out_and_removed(work: Path) -> None:
@@ -128,9 +128,9 @@ def test_the_shallowest_files_come_first_where_there_are_too_many(work: Path) ->
 
 def test_what_stands_in_the_way_of_a_folder_is_removed(work: Path) -> None:
     for make in (os.mkfifo, lambda path: Path(path).touch(), lambda path: Path(path).symlink_to("../host")):
-        foreign_files.remove(work / "a")
+        plain_files.remove(work / "a")
         make(work / "a")
-        assert foreign_files.make_folder(work, ("a", "b")) == work / "a" / "b"
+        assert plain_files.make_folder(work, ("a", "b")) == work / "a" / "b"
         assert (work / "a" / "b").is_dir()
 
 
@@ -143,11 +143,11 @@ def test_files_of_ours_replace_links_and_folders_of_the_same_name(work: Path) ->
     (work / "model" / "config").symlink_to("../../host/file")
     (work / "model" / "weights").mkdir()
     (work / "model" / "kept").touch()
-    foreign_files.put_files(ours, work, ("model",))
+    plain_files.put_files(ours, work, ("model",))
     assert names(work / "model") == ["config", "kept", "weights"]
     assert (work / "model" / "config").read_text() == "ours"
     assert not (work / "model" / "config").is_symlink()
-    foreign_files.remove(ours)
+    plain_files.remove(ours)
 
 
 def test_closed_folders_are_removed(work: Path) -> None:
@@ -158,7 +158,7 @@ def test_closed_folders_are_removed(work: Path) -> None:
 
 
 def test_a_scratch_folder_is_gone_whatever_is_left_in_it() -> None:
-    with foreign_files.scratch_folder() as folder:
+    with plain_files.scratch_folder() as folder:
         nest(folder, 1200)
         os.mkfifo(folder / "pipe")
         assert "sft" not in folder.name
@@ -186,7 +186,7 @@ TREES = st.recursive(
 @settings(max_examples=60, deadline=None)
 @given(tree=st.dictionaries(st.sampled_from("abcd"), TREES, max_size=4))
 def test_any_tree_is_copied_without_what_is_not_plain(tree: dict[str, object]) -> None:
-    with foreign_files.scratch_folder() as folder:
+    with plain_files.scratch_folder() as folder:
         (folder / "host").mkdir()
         (folder / "host" / "file").touch()
         (folder / "work").mkdir()
@@ -194,7 +194,7 @@ def test_any_tree_is_copied_without_what_is_not_plain(tree: dict[str, object]) -
         copy_folder(folder / "work", (), folder / "copy")
         found = {path.relative_to(folder / "copy") for path in (folder / "copy").rglob("*") if not path.is_dir()}
         assert found == {path.relative_to(folder / "work") for path in due}
-        foreign_files.remove(folder / "work")
+        plain_files.remove(folder / "work")
         assert names(folder / "host") == ["file"]
         assert names(folder) == ["copy", "host"]
 

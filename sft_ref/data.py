@@ -158,7 +158,7 @@ def load_rows(path: str | Path) -> list[Row]:
     """
     try:
         rows = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read as JSON ({error}); give a list of [question, number]") from error
     if not isinstance(rows, list):
         raise DataError(f"{path}: holds no rows; give a list of [question, number]")

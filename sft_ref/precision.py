@@ -260,7 +260,7 @@ class Record:
                 Counter(names.values())
             for found in record.computed.values():
                 ", ".join(found)
-        except (ValueError, TypeError, AttributeError, PrecisionError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError, PrecisionError) as error:
             raise AdapterError(f"{where}: is not a record of sft_ref ({error}); train again, or delete it") from error
         return record
 

@@ -186,7 +186,7 @@ def read_config(table: Mapping[str, Any]) -> AdapterConfig:
         use_dora=given.get("use_dora", False),
         options=given,
         ignored=tuple(sorted(table.keys() - known - _OF_TRAINING)),
-        changes_base="" if isinstance(start, bool | None) or start in _PLAIN_STARTS else str(start)[:80],
+        changes_base="" if isinstance(start, bool | None) or str(start) in _PLAIN_STARTS else str(start)[:80],
     )
 
 

@@ -50,6 +50,17 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Searches for inputs that break a reader, a minute for each (-- --seconds N; SFT_REF_FUZZ_SEED repeats one)."""
+    install(session, "test")
+    words = list(session.posargs)
+    seconds = (take_option(words, "--seconds", most=1) or ["60"])[-1]
+    longest = str(10 * float(seconds) + 300)  # the budget, then a failing input is made smaller
+    env = {"SFT_REF_FUZZ_SECONDS": seconds}
+    session.run("pytest", "tests/fuzz", "--timeout", longest, *words, env=env)
+
+
+@nox.session
 def gpu(session: nox.Session) -> None:
     """The tests that need CUDA; skipped, with the reason, where there is none (SFT_REF_REQUIRE_GPU=1: an error)."""
     reason = missing_cuda()

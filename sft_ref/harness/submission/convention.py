@@ -255,8 +255,8 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
 def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
     """The text of ids, special tokens and spaces as they are; of a token that is unknown here, one character."""
     size = len(tokenizer)
-    if any(token >= size for token in ids):
-        runs = itertools.groupby(ids, key=lambda token: token < size)
+    if not all(0 <= token < size for token in ids):
+        runs = itertools.groupby(ids, key=lambda token: 0 <= token < size)
         return "".join(decode(tokenizer, list(run)) if known else _UNKNOWN * len(list(run)) for known, run in runs)
     return str(tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 

@@ -1,0 +1,80 @@
+"""What a submission's processes wrote is read, and what is drawn from it never breaks; no model is run for that."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import recorded  # type: ignore[import-not-found]
+from hypothesis import strategies as st
+
+from sft_ref.harness.submission.captured import Captured
+from sft_ref.harness.submission.workplace import _read
+
+from .conftest import Search
+from .strategies import changed, documents
+
+Sections = dict[str, dict[str, object]]
+NONCE = secrets.token_hex(16)
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Sections]]:
+    work, sections = recorded.record(tmp_path_factory.mktemp("capture") / "work")
+    return work, sections
+
+
+def draw_conclusions(captured: Captured) -> None:
+    """Everything that is computed from the sections alone."""
+    for told in (captured.training, captured.asked):
+        assert all(isinstance(note, str) for note in told.notes)
+        told.ended_early  # noqa: B018
+        if crash := told.crash("start", "load", "answers", "score", "lessons"):
+            told.describe(crash)
+    for name in ("readable", "probed", "texts", "convention", "closing", "steps", "losses", "trained_others"):
+        getattr(captured, name)
+    for name in ("known_rows", "scripts", "score_lines", "parse_texts", "supervised_lead", "named_base", "read_from"):
+        getattr(captured, name)
+    assert len(captured.answers(captured.asked)) == len(captured.questions)
+    assert all(0 <= score <= 1 for score in captured.scores)
+    assert len(captured.prompts(captured.asked, captured.questions)) == len(captured.questions)
+    captured.said_right(captured.asked)
+    for script in captured.scripts:
+        captured.told_scripts(captured.asked, script["kind"])
+
+
+def test_files_that_the_agent_may_not_have_written(fuzz: Search, scratch: Path) -> None:
+    def read(data: bytes) -> None:
+        (scratch / "end.json").write_bytes(data)
+        for section in _read(scratch, NONCE).values():
+            assert isinstance(section, dict)
+            assert "nonce" not in section
+
+    fuzz(read, documents([{"nonce": NONCE, "notes": ["shortened"]}]))
+
+
+def test_sections_with_other_values(
+    fuzz: Search, capture: tuple[Path, dict[str, Sections]], scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, whole = capture
+
+    @st.composite
+    def sections(draw: st.DrawFn) -> dict[str, Sections]:
+        verb = draw(st.sampled_from(sorted(whole)))
+        return {**whole, verb: draw(changed([whole[verb]], alike=True))}
+
+    def read(verbs: Mapping[str, Sections]) -> None:
+        for verb, each in verbs.items():
+            folder = scratch / verb
+            folder.mkdir(exist_ok=True)
+            for path in folder.iterdir():
+                path.unlink()
+            for name, section in each.items():
+                (folder / f"{name}.json").write_text(json.dumps({**section, "nonce": NONCE}))
+            monkeypatch.setitem(recorded.RECORDED, verb, _read(folder, NONCE))
+        draw_conclusions(recorded.make(work))
+
+    fuzz(read, sections())

@@ -26,16 +26,21 @@ MAY_IMPORT = {
     "generation": {"head"},
     "tokens": {"errors", "prompt"},
     "loss": {"head", "tokens"},
-    "adapter": {"errors", "precision"},
+    "exchange": set[str](),
+    "locking": {"errors"},
+    "adapter": {"errors", "exchange", "precision"},
     "base_llm": {"autocast", "generation", "models", "precision", "prompt"},
     "training": {"autocast", "errors", "loss", "precision", "settings", "tokens"},
     "plot": set[str](),
     "quiet": set[str](),
+    "plain": set[str](),
+    "streams": set[str](),
+    "interrupts": set[str](),
     "sft": {
-        *("adapter", "base_llm", "data", "errors", "models", "plot", "precision", "settings", "tokens", "tracing"),
-        "training",
+        *("adapter", "base_llm", "data", "errors", "locking", "models", "plot", "precision", "settings", "tokens"),
+        *("tracing", "training"),
     },
-    "terminal": {"adapter", "base_llm", "precision", "sft", "tracing", "training"},
+    "terminal": {"adapter", "base_llm", "plain", "precision", "sft", "tracing", "training"},
 }
 TOP = {"__init__", "__main__", "cli"}
 

@@ -13,8 +13,8 @@ from typing import Any
 from sft_ref.harness.check import Check, Level, Outcome, Result
 from sft_ref.harness.graded import Grade, Ungraded
 from sft_ref.harness.verdict import Coverage, Standing, Suspect, Verdict
+from sft_ref.plain import harmless
 
-from .plain import harmless
 from .whole import write_whole
 
 COLUMNS = (

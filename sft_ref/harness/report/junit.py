@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,8 +19,9 @@ from pathlib import Path
 from junitparser import Error, JUnitXml, Skipped, TestCase, TestSuite
 from junitparser import Failure as Failed
 
-from sft_ref.adapter import disk_errors
 from sft_ref.harness.check import Outcome, Result
+
+from .whole import write_whole
 
 _NOT_IN_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 """What XML 1.0 cannot hold; a model writes anything."""
@@ -37,8 +39,9 @@ def write_junit(results_by_name: Mapping[str, Iterable[Result]], path: Path) -> 
         for result in results:
             suite.add_testcase(_case(_clean(name), result))
         report.add_testsuite(suite)
-    with disk_errors(path):
-        report.write(str(path), pretty=True)
+    content = io.BytesIO()
+    report.write(content, pretty=True)
+    write_whole(path, content.getvalue())
 
 
 def _case(name: str, result: Result) -> TestCase:

@@ -20,8 +20,7 @@ from sft_ref.harness.check import Check, Outcome, Result
 from sft_ref.harness.graded import HARNESS_ERROR, Grade
 from sft_ref.harness.mutation import Mutant
 from sft_ref.harness.verdict import Standing, Suspect, Verdict
-
-from .plain import harmless
+from sft_ref.plain import harmless
 
 WIDTH = 100
 """Columns of a report at most: longer lines are hard to read."""

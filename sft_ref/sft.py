@@ -16,6 +16,7 @@ import torch
 import transformers
 
 from . import adapter, tokens, tracing, training
+from .autocast import isolated
 from .base_llm import BaseLLM, find_device
 from .data import Row, Score, check_rows, is_answer_valid, score, split_rows
 from .errors import AdapterError, OutputError, PrecisionMismatchError, TrainingError
@@ -105,7 +106,7 @@ def train(
     device = find_device()
     chosen = find_policy(policy) if policy else default_policy(device)
     check_can_train(chosen, device)
-    with _checkpoints_of(folder, overwrite=overwrite) as partial:
+    with isolated(device), _checkpoints_of(folder, overwrite=overwrite) as partial:
         llm = BaseLLM(base, policy=chosen, device=device)
         record = Record(
             base=base,
@@ -243,7 +244,8 @@ def load(
     llm = BaseLLM(base, policy=chosen)
     if record:
         _check_same_base(record, llm, base, folder)
-    llm.model = adapter.load_adapter(llm.model, folder, tensors)
+    with isolated(llm.device):
+        llm.model = adapter.load_adapter(llm.model, folder, tensors)
     if record and policy in (None, record.policy):
         found = count_dtypes(llm.model)
         for kind, name, dtype in [(k, n, d) for k, names in record.dtypes.items() for n, d in names.items()]:

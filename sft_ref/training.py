@@ -23,7 +23,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer import TRAINER_STATE_NAME
 
 from . import tokens
-from .autocast import frozen_weights_cast, matmul_mode
+from .autocast import frozen_weights_cast, isolated, matmul_mode
 from .errors import TrainingError
 from .loss import batch_loss
 from .precision import Policy
@@ -170,7 +170,8 @@ def fit(
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, watch.interrupt) if main else None
     try:
-        with matmul_mode(policy), frozen_weights_cast(model, policy):  # Trainer adds autocast, a forward at a time
+        # Trainer adds autocast, a forward at a time
+        with isolated(device), matmul_mode(policy), frozen_weights_cast(model, policy):
             trainer.train(resume_from_checkpoint=str(kept[-1]) if kept else None)
     except KeyboardInterrupt:
         if not (kept := whole_checkpoints(checkpoints)):

@@ -27,15 +27,22 @@ def only_one(folder: Path, again: str) -> Iterator[None]:
         OutputError: another process is in it, or it cannot be written.
     """
     path = folder / LOCK
+    lock = FileLock(path, timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path, timeout=0)
         lock.acquire()
         path.write_text(f"{os.getpid()}\n", encoding="ascii")
     except Timeout:
         raise OutputError(f"{folder} is in use by {_holder(path)}; wait until it ends, or {again}") from None
-    except OSError as error:
-        raise OutputError(f"cannot write {folder} ({error}); choose another folder") from error
+    except BaseException as error:
+        if lock.is_locked:
+            path.unlink(missing_ok=True)
+            lock.release()
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # where nothing else is in it
+        if isinstance(error, OSError):
+            raise OutputError(f"cannot write {folder} ({error}); choose another folder") from error
+        raise
     try:
         yield
     finally:

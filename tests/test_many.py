@@ -174,13 +174,13 @@ def test_what_is_no_path_is_never_kept(tmp_path: Path) -> None:
 SCRIPT = """
 import signal
 import sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
 sys.path.insert(0, {helpers!r})
 from graders import grade_by_name
 from sft_ref import cli
 from sft_ref.harness import command
 command.grade_one = grade_by_name
-if __name__ == "__main__":
+if __name__ == "__main__":  # not in a worker, which imports this too
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
     sys.exit(cli.main(sys.argv[1:]))
 """
 

@@ -46,6 +46,8 @@ def only_one(folder: Path, again: str) -> Iterator[None]:
     try:
         yield
     finally:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
         lock.release()
 
 

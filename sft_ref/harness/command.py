@@ -177,6 +177,8 @@ def run(args: argparse.Namespace) -> int:
     """Grades, shows, writes the reports asked for, and gives the exit code."""
     from rich.console import Console
 
+    from sft_ref.locking import only_one
+
     from .gather import gather
     from .graded import exit_code
 
@@ -204,7 +206,8 @@ def run(args: argparse.Namespace) -> int:
         sizes=sizes,
     )
     if several:
-        grades = _grade_class(targets, grade, args, console, write)
+        with only_one(Path(args.output or OUTPUT), "give another --output"):
+            grades = _grade_class(targets, grade, args, console, write)
     else:
         grades = [_grade_alone(targets[0], grade)]
         write(grades)  # first: the terminal may be gone

@@ -292,7 +292,10 @@ def _write_junit(grades: Sequence[Grade], path: Path) -> None:
     from .report.junit import write_junit
     from .verdict import Verdict
 
-    write_junit({grade.path: grade.results if isinstance(grade, Verdict) else () for grade in grades}, path)
+    verdicts = [grade for grade in grades if isinstance(grade, Verdict)]
+    errors = {grade.path: (grade.reason,) for grade in grades if not isinstance(grade, Verdict)}
+    results = {grade.path: grade.results for grade in verdicts} | dict.fromkeys(errors, ())
+    write_junit(results, path, errors | {grade.path: grade.errors for grade in verdicts})
 
 
 def _grade_alone(target: str, grade: functools.partial[Verdict]) -> Grade:

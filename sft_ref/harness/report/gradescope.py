@@ -73,7 +73,8 @@ def _tests(verdict: Verdict, rubric: Rubric) -> Iterator[dict[str, Any]]:
         yield _test("verdict", score, most, f"{verdict.standing}. {harmless(verdict.cause)}".strip(), passed=passed)
     for stage, points in rubric.stages.items():
         suspects = [suspect for suspect in verdict.suspects if suspect.stage == stage]
-        earned = not suspects and stage in (verdict.cleared if verdict.standing is Standing.BROKEN else verdict.shown)
+        hidden = verdict.standing is Standing.BROKEN or verdict.errors  # something may be lost in any stage
+        earned = not suspects and stage in (verdict.cleared if hidden else verdict.shown)
         text = "\n\n".join(map(_words, suspects)) or _acquittal(verdict, stage)
         yield _test(f"stage: {stage}", points * earned, points, text, passed=earned)
     results = {result.check.id: result for result in verdict.results}

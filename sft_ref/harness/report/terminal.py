@@ -31,6 +31,7 @@ _MEANING = {
     Standing.DRIFT: "It departs from a contract. Nothing was found that loses answers.",
     Standing.BROKEN: "Answers are lost, worse than they should be, misreported, or not the model's own.",
 }
+_BROKE = "The harness broke on the way, so that nothing is shown. This is no fault of what was graded."
 _TITLES = {
     Standing.BROKEN: "At fault: {}",
     Standing.DRIFT: "Departs from a contract, which alone loses no answer: {}",
@@ -114,6 +115,11 @@ def notes_of(verdict: Verdict) -> tuple[str, ...]:
     return verdict.notes if said else ("not sandboxed", *verdict.notes)
 
 
+def _is_hidden(verdict: Verdict) -> bool:
+    """Whether it is not shown because the harness broke."""
+    return verdict.has_errors and verdict.standing is Standing.NOT_SHOWN
+
+
 def figures_of(verdict: Verdict) -> str:
     """Its answers to fresh questions, in numbers; empty where there were none."""
     named = (("answer_rate", verdict.answer_rate), ("accuracy", verdict.accuracy))
@@ -132,7 +138,7 @@ def _box(word: str, color: str, lines: Iterable[Text]) -> Panel:
 
 def _summary(verdict: Verdict) -> Iterator[Text]:
     yield Text(harmless(verdict.path), "bold")
-    yield Text(_MEANING[verdict.standing])
+    yield Text(_BROKE if _is_hidden(verdict) else _MEANING[verdict.standing])
     if verdict.examined:
         yield Text(harmless(verdict.examined))
     if verdict.stages:

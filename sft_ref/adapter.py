@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ import torch
 from . import lora_config
 from .base_config import empty_model
 from .errors import AdapterError, OutputError
+from .exchange import exchange
 from .foreign import foreign_files
 from .lora_config import AdapterConfig, base_of, read_lora, read_table
 from .precision import Policy, Record, digest
@@ -74,18 +74,21 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def writing(folder: Path) -> Iterator[Path]:
-    """Gives a scratch folder beside `folder`, which takes its place when all went well, and otherwise leaves no trace.
+def writing(folder: Path, scratch: Path) -> Iterator[Path]:
+    """Gives an empty folder, which takes the place of `folder` when all went well, and is removed otherwise.
+
+    Args:
+        folder: where the adapter goes.
+        scratch: where the new folder is made, on the same disk.
 
     Raises:
         OutputError: the disk is full, the place cannot be written, or something else than an adapter stands there.
     """
     check_replaceable(folder)
     with disk_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
         try:
-            scratch.chmod(0o755)
             yield scratch
             _put(scratch, folder)
         finally:
@@ -93,17 +96,19 @@ def writing(folder: Path) -> Iterator[Path]:
 
 
 def _put(scratch: Path, folder: Path) -> None:
-    """Renames; what stood there before is removed only once the new one stands."""
-    old = Path(f"{scratch}.old")
-    if folder.exists():
-        folder.replace(old)
-    try:
+    """Puts a folder in its place, in one step where the system can; what stood there before lies in `scratch` then."""
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
         scratch.replace(folder)
-    except OSError:
-        if old.exists():
+    elif not exchange(scratch, folder):
+        old = Path(f"{scratch}.old")
+        folder.replace(old)
+        try:
+            scratch.replace(folder)
+        except BaseException:
             old.replace(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+            raise
+        old.replace(scratch)
 
 
 def check_replaceable(folder: Path) -> None:

@@ -14,7 +14,7 @@ from packaging.version import Version
 from transformers import GenerationConfig
 
 from . import prompt
-from .autocast import computing
+from .autocast import computing, isolated
 from .generation import decode
 from .models import DEFAULT_BASE, check_vocabulary, find_base, load_model, load_tokenizer
 from .precision import Policy, check_can_compute, choose_policy
@@ -59,7 +59,8 @@ class BaseLLM:
 
     Raises:
         BaseModelError: the base cannot be had.
-        PrecisionError: the keywords contradict each other, or this machine cannot compute so.
+        PrecisionError: the keywords contradict each other, this machine cannot compute so, or torch's global defaults
+            do not allow it.
     """
 
     model: Any  # PreTrainedModel or PeftModel, which share no class
@@ -82,9 +83,10 @@ class BaseLLM:
         self.checkpoint = checkpoint
         folder = find_base(checkpoint)
         self.tokenizer = load_tokenizer(folder)
-        self.model = load_model(folder, self.policy)
-        check_vocabulary(self.tokenizer, self.model, folder)
-        self.model.to(self.device).eval()
+        with isolated(self.device):
+            self.model = load_model(folder, self.policy)
+            check_vocabulary(self.tokenizer, self.model, folder)
+            self.model.to(self.device).eval()
         # penalties and sampling that a base is shipped with would otherwise fill in what `generate` leaves open
         self.model.generation_config = GenerationConfig()
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from . import interrupts, streams
 from .data import SPLIT_SIZE, Score, load_rows
 from .errors import SftRefError
 from .harness import command
 from .models import DEFAULT_BASE
+from .plain import harmless
 from .precision import POLICIES
 from .quiet import quiet
 from .ranges import Whole
@@ -26,23 +29,57 @@ _BASE_HELP = f"base model: toy, {DEFAULT_BASE}, a folder, or a hub id"
 _DATA_HELP = "JSON file with a list of [question, number], in place of the built-in questions"
 
 
+CLOSED_PIPE = 128 + 13
+"""What a shell tells of a program that SIGPIPE ended; the signal itself would leave no time to tidy up."""
+
+_INTERRUPTED = 128 + 2
+_BAD_INPUT = 2
+_INTERNAL_ERROR = 3
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        0 when it did what it was asked, 1 where a submission is broken, 2 on bad input, 3 where the harness itself
-        broke, and 130 when interrupted.
+        0 when it did what it was asked, 1 where a submission is broken, 2 on bad input or where standard output cannot
+        be written, 3 where the harness itself broke, 4 where a required stage is not shown, 130 after Ctrl-C (143
+        after SIGTERM, 129 after SIGHUP), and 141 where what reads standard output has closed it.
     """
-    args = _parser().parse_args(argv)
+    with streams.reliable() as output, interrupts.orderly() as signals:
+        try:
+            try:
+                return _run(argv)
+            finally:
+                output.finish()
+        except streams.StreamLostError as lost:
+            if lost.is_closed_pipe:
+                return CLOSED_PIPE
+            _say(f"error: cannot write standard output ({lost}); free space, or send it elsewhere")
+            return _BAD_INPUT
+        except KeyboardInterrupt as interrupt:
+            again = "; the same command goes on from there" if interrupt.args else ""
+            print(file=sys.stderr)  # a terminal shows ^C where the cursor was
+            _say(f"{str(interrupt) or 'interrupted'}{again}")
+            return 128 + signals.number if signals.number else _INTERRUPTED
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
+        args = _parser().parse_args(argv)
         return args.run(args) or 0
     except SftRefError as error:
-        print(f"sft-ref: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as interrupt:
-        again = "; the same command goes on from there" if interrupt.args else ""
-        print(f"\nsft-ref: {str(interrupt) or 'interrupted'}{again}", file=sys.stderr)
-        return 130
+        _say(f"error: {error}")
+        return _BAD_INPUT
+    except Exception as error:  # noqa: BLE001  # a bug of ours, whose exit code must not be that of a broken target
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            print(" " * (len(line) - len(line.lstrip())) + harmless(line), file=sys.stderr)
+        _say("internal error: please report the lines above")
+        return _INTERNAL_ERROR
+
+
+def _say(text: str) -> None:
+    """One line on standard error."""
+    print(f"sft-ref: {harmless(text)}", file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -50,7 +87,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Ends with the exit code of bad input."""
-        self.exit(2, f"sft-ref: error: {' '.join(message.split())[:500]}; see {self.prog} --help\n")
+        self.exit(_BAD_INPUT, f"sft-ref: error: {harmless(' '.join(message.split())[:500])}; see {self.prog} --help\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     grade = commands.add_parser(
         "grade", help="sound, drift or broken; at which stage, why, and how to mend it", epilog=command.EPILOG
     )
-    grade.set_defaults(run=command.run)
+    grade.set_defaults(run=_grade)
     command.add_arguments(grade)
 
     sweep = commands.add_parser("sweep", help="train under every policy, load under every other, and show what moved")
@@ -188,6 +225,11 @@ def _checks(args: argparse.Namespace) -> None:
     mutants = find_mutants()
     for each in chosen:
         explain_check(each, mutants)
+
+
+def _grade(args: argparse.Namespace) -> int:
+    with streams.no_input():
+        return command.run(args)
 
 
 def _sweep(args: argparse.Namespace) -> int:

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -14,9 +15,11 @@ import torch
 import transformers
 
 from . import adapter, tokens, tracing, training
+from .autocast import isolated
 from .base_llm import BaseLLM, find_device
 from .data import Row, Score, check_rows, is_answer_valid, score, split_rows
 from .errors import AdapterError, OutputError, PrecisionMismatchError, TrainingError
+from .locking import LOCK, only_one
 from .models import DEFAULT_BASE, find_base, fingerprint_base
 from .plot import plot_losses
 from .precision import (
@@ -39,6 +42,9 @@ from .training import Step
 DEFAULT_OUTPUT = "sft_model"
 TEST_QUESTIONS = 100
 _CHUNK = 256
+_NOTE = "run.json"
+_OURS = {_NOTE, LOCK, "adapter", "adapter.old"}
+"""What the folder of an unfinished training holds besides checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ def train(
 
     Raises:
         SftRefError: bad rows, base, policy or folder (before training), or a training that came to nothing.
-        KeyboardInterrupt: after Ctrl-C, once a checkpoint is written.
+        KeyboardInterrupt: after Ctrl-C, once a checkpoint is written; after a second one, at once.
     """
     settings = settings or Settings()
     folder = Path(output_dir)
@@ -100,31 +106,26 @@ def train(
     device = find_device()
     chosen = find_policy(policy) if policy else default_policy(device)
     check_can_train(chosen, device)
-    adapter.check_replaceable(folder)
-    if (folder / adapter.CONFIG).exists() and not overwrite:
-        raise OutputError(f"{folder} already holds an adapter; choose another folder, or pass --overwrite")
-
-    llm = BaseLLM(base, policy=chosen, device=device)
-    record = Record(
-        base=base,
-        policy=chosen.name,
-        dtypes={},
-        fingerprints={
-            "base": fingerprint_base(find_base(base)),
-            "tokenizer": fingerprint_tokenizer(llm.tokenizer),
-            "prompt": fingerprint_prompt(),
-            "rows": digest([list(row) for row in rows]),
-        },
-        versions=library_versions(),
-        settings=asdict(settings),
-    )
-    examples = [tokens.tokenize_example(llm.tokenizer, *row) for row in rows]
-    partial = Path(f"{folder}.partial")
-    with adapter.disk_errors(partial):
-        _begin_or_resume(partial, record)
-    transformers.set_seed(settings.seed)
-    model = adapter.add_adapter(llm.model, chosen, rank=settings.rank, alpha=settings.alpha)
-    try:
+    with isolated(device), _checkpoints_of(folder, overwrite=overwrite) as partial:
+        llm = BaseLLM(base, policy=chosen, device=device)
+        record = Record(
+            base=base,
+            policy=chosen.name,
+            dtypes={},
+            fingerprints={
+                "base": fingerprint_base(find_base(base)),
+                "tokenizer": fingerprint_tokenizer(llm.tokenizer),
+                "prompt": fingerprint_prompt(),
+                "rows": digest([list(row) for row in rows]),
+            },
+            versions=library_versions(),
+            settings=asdict(settings),
+        )
+        examples = [tokens.tokenize_example(llm.tokenizer, *row) for row in rows]
+        with adapter.disk_errors(partial):
+            _begin_or_resume(partial, record)
+        transformers.set_seed(settings.seed)
+        model = adapter.add_adapter(llm.model, chosen, rank=settings.rank, alpha=settings.alpha)
         with adapter.disk_errors(partial), tracing.output_dtypes(model) as computed:
             history = training.fit(
                 model,
@@ -135,25 +136,54 @@ def train(
                 checkpoints=partial,
                 report=report,
             )
-    except TrainingError:
-        shutil.rmtree(partial, ignore_errors=True)  # nothing there is worth going on from
-        raise
-    llm.model = model
-    at_end(llm)
-    with adapter.writing(folder) as scratch:
-        model.peft_config["default"].base_model_name_or_path = base  # its name, not a path of this machine
-        model.save_pretrained(str(scratch), save_embedding_layers=False)
-        stored = adapter.read_tensors(scratch)
-        record = replace(
-            record,
-            dtypes=count_dtypes(model),
-            computed=computed,
-            fingerprints={**record.fingerprints, "adapter": adapter.fingerprint_adapter(stored)},
-        )
-        (scratch / adapter.RECORD).write_text(record.to_json(), encoding="utf-8")
-        plot_losses([step.loss for step in history], scratch / "loss.png")
-    shutil.rmtree(partial, ignore_errors=True)
+        llm.model = model
+        at_end(llm)
+        with adapter.writing(folder, partial / "adapter") as scratch:
+            model.peft_config["default"].base_model_name_or_path = base  # its name, not a path of this machine
+            model.save_pretrained(str(scratch), save_embedding_layers=False)
+            stored = adapter.read_tensors(scratch)
+            record = replace(
+                record,
+                dtypes=count_dtypes(model),
+                computed=computed,
+                fingerprints={**record.fingerprints, "adapter": adapter.fingerprint_adapter(stored)},
+            )
+            (scratch / adapter.RECORD).write_text(record.to_json(), encoding="utf-8")
+            plot_losses([step.loss for step in history], scratch / "loss.png")
     return history
+
+
+@contextlib.contextmanager
+def _checkpoints_of(folder: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Gives the folder of checkpoints beside `folder`, to one process at a time; it stays where one can go on from it.
+
+    Raises:
+        OutputError: another process trains into the folder, or what stands there must not be replaced.
+    """
+    _check_free(folder, overwrite=overwrite)
+    partial = Path(f"{folder}.partial")
+    adapter.check_can_be_named(partial)
+    if partial.is_symlink():
+        raise OutputError(f"{partial} is a link; delete it to begin anew")
+    names = {path.name for path in partial.glob("*") if not path.name.startswith("checkpoint-")}
+    if strangers := sorted(names - _OURS):
+        raise OutputError(f"{partial} holds {strangers[0]}, which is no part of a training; move it away")
+    with only_one(partial, "choose another folder"):
+        try:
+            _check_free(folder, overwrite=overwrite)  # another process may have been first
+            yield partial
+        except BaseException as error:
+            if isinstance(error, TrainingError) or not training.whole_checkpoints(partial):
+                _discard(partial)
+            raise
+        _discard(partial)
+
+
+def _check_free(folder: Path, *, overwrite: bool) -> None:
+    """Refuses a place where something stands that must not be replaced."""
+    adapter.check_replaceable(folder)
+    if (folder / adapter.CONFIG).exists() and not overwrite:
+        raise OutputError(f"{folder} already holds an adapter; choose another folder, or pass --overwrite")
 
 
 def _begin_or_resume(partial: Path, record: Record) -> None:
@@ -162,14 +192,8 @@ def _begin_or_resume(partial: Path, record: Record) -> None:
     Raises:
         OutputError: it belongs to a run with other settings.
     """
-    note = partial / "run.json"
-    adapter.check_can_be_named(partial)
-    if partial.is_symlink():
-        raise OutputError(f"{partial} is a link; delete it to begin anew")
-    for checkpoint in partial.glob("checkpoint-*"):
-        if not (checkpoint / "trainer_state.json").exists():  # written last: this one was cut off
-            shutil.rmtree(checkpoint)
-    if any(partial.glob("checkpoint-*")) and kind_of(note) is not None:
+    note = partial / _NOTE
+    if kind_of(note) is not None and training.whole_checkpoints(partial):
         begun = read_json(note, Record, Refusal(OutputError, f"delete {partial} to begin anew"))
         changed = [each.name for each in fields(Record) if getattr(begun, each.name) != getattr(record, each.name)]
         if changed:
@@ -178,9 +202,16 @@ def _begin_or_resume(partial: Path, record: Record) -> None:
                 " repeat its settings to go on, or delete it to begin anew"
             )
         return
-    partial.mkdir(parents=True, exist_ok=True)
+    for checkpoint in partial.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
     note.unlink(missing_ok=True)  # it may be a pipe, which would be waited for
     note.write_text(record.to_json(), encoding="utf-8")
+
+
+def _discard(partial: Path) -> None:
+    """Removes a folder of checkpoints; cut off, it leaves none that a later run would go on from."""
+    (partial / _NOTE).unlink(missing_ok=True)
+    shutil.rmtree(partial, ignore_errors=True)
 
 
 def load(
@@ -213,7 +244,8 @@ def load(
     llm = BaseLLM(base, policy=chosen)
     if record:
         _check_same_base(record, llm, base, folder)
-    llm.model = adapter.load_adapter(llm.model, folder, tensors)
+    with isolated(llm.device):
+        llm.model = adapter.load_adapter(llm.model, folder, tensors)
     if record and policy in (None, record.policy):
         found = count_dtypes(llm.model)
         for kind, name, dtype in [(k, n, d) for k, names in record.dtypes.items() for n, d in names.items()]:

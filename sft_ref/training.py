@@ -6,8 +6,10 @@ Knows nothing of how an adapter is saved or what its answers are worth.
 from __future__ import annotations
 
 import functools
+import json
 import math
 import os
+import shutil
 import signal
 import threading
 import time
@@ -18,10 +20,10 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer import TRAINER_STATE_NAME
 
 from . import tokens
-from .autocast import frozen_weights_cast, matmul_mode
+from .autocast import frozen_weights_cast, isolated, matmul_mode
 from .errors import TrainingError
 from .loss import batch_loss
 from .precision import Policy
@@ -61,10 +63,12 @@ class _Watch(TrainerCallback):
         self.wasted = 0
         self.interrupted = False
         self.began = (time.perf_counter(), 0)
+        self.stop_at_once = signal.getsignal(signal.SIGINT)
 
     def interrupt(self, _signal: int, _frame: FrameType | None) -> None:
         self.interrupted = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second one stops at once
+        second = self.stop_at_once if callable(self.stop_at_once) else signal.default_int_handler
+        signal.signal(signal.SIGINT, second)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
@@ -125,9 +129,10 @@ def fit(
 
     Raises:
         TrainingError: no step was finite for a while, or the adapter is not finite, or nothing was learned.
-        KeyboardInterrupt: after Ctrl-C, once a checkpoint is written.
+        KeyboardInterrupt: after Ctrl-C, once a checkpoint is written; after a second one, at once.
     """
     device = model.device
+    kept = whole_checkpoints(checkpoints)
     # transformers 4 sets this and leaves it set, and every version obeys it: fp32 after a mixed run would be mixed
     os.environ.pop(_ACCELERATE, None)
     arguments = TrainingArguments(
@@ -165,8 +170,14 @@ def fit(
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, watch.interrupt) if main else None
     try:
-        with matmul_mode(policy), frozen_weights_cast(model, policy):  # Trainer adds autocast, a forward at a time
-            trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)))
+        # Trainer adds autocast, a forward at a time
+        with isolated(device), matmul_mode(policy), frozen_weights_cast(model, policy):
+            trainer.train(resume_from_checkpoint=str(kept[-1]) if kept else None)
+    except KeyboardInterrupt:
+        if not (kept := whole_checkpoints(checkpoints)):
+            raise
+        last = kept[-1].name.rpartition("-")[2]
+        raise KeyboardInterrupt(f"stopped at once; kept is step {last} of {settings.steps}") from None
     finally:
         if main:
             signal.signal(signal.SIGINT, before)
@@ -179,6 +190,18 @@ def fit(
         raise KeyboardInterrupt(f"stopped after step {trainer.state.global_step} of {settings.steps}")
     _check_learned(model)
     return watch.history
+
+
+def whole_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints that were written to their end, the latest last; one that was cut off is removed."""
+    whole = []
+    for checkpoint in folder.glob("checkpoint-*"):
+        try:
+            json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))  # is written last
+            whole.append((int(checkpoint.name.rpartition("-")[2]), checkpoint))
+        except (OSError, ValueError):
+            shutil.rmtree(checkpoint, ignore_errors=True)
+    return [checkpoint for _, checkpoint in sorted(whole)]
 
 
 def _check_learned(model: PeftModel) -> None:

@@ -1,5 +1,6 @@
 """Many submissions at once."""
 
+import contextlib
 import functools
 import json
 import os
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 sys.path.append(str(Path(__file__).parent / "helpers"))
@@ -174,13 +176,13 @@ def test_what_is_no_path_is_never_kept(tmp_path: Path) -> None:
 SCRIPT = """
 import signal
 import sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
 sys.path.insert(0, {helpers!r})
 from graders import grade_by_name
 from sft_ref import cli
 from sft_ref.harness import command
 command.grade_one = grade_by_name
-if __name__ == "__main__":
+if __name__ == "__main__":  # not in a worker, which imports this too
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
     sys.exit(cli.main(sys.argv[1:]))
 """
 
@@ -203,17 +205,28 @@ def wait_for(true: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_ctrl_c_ends_what_runs_keeps_what_is_done_and_the_same_command_goes_on(
-    sft_ref: Callable[..., "subprocess.Popen[str]"], tmp_path: Path, log: Callable[[], list[list[str]]]
+@pytest.mark.parametrize(
+    ("signals", "code"),
+    [([signal.SIGINT] * 3, 130), ([signal.SIGTERM] * 2, 143)],
+    ids=["Ctrl-C three times", "terminated twice"],
+)
+def test_a_signal_ends_what_runs_keeps_what_is_done_and_the_same_command_goes_on(
+    signals: list[signal.Signals],
+    code: int,
+    sft_ref: Callable[..., "subprocess.Popen[str]"],
+    tmp_path: Path,
+    log: Callable[[], list[list[str]]],
 ) -> None:
     submissions(tmp_path / "class", "a_broken", "b_slow", "c")
     words = ["grade", str(tmp_path / "class"), "--jobs", "1", "--output", str(tmp_path / "out")]
     scratch = tmp_path / "class" / "b_slow.scratch"
     process = sft_ref(*words)
     wait_for(scratch.exists)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    for number in signals:
+        os.killpg(process.pid, number)  # as a terminal does
+        time.sleep(0.01)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "stopped with 1 of 3 graded" in err
     assert "the same command goes on from there" in err
     assert "Traceback" not in err
@@ -258,3 +271,65 @@ def test_a_killed_run_leaves_no_worker_behind_and_the_next_goes_on(
     out, _ = sft_ref(*words).communicate(timeout=60)
     assert [name for name, _, _ in log()] == ["a", "b_slow", "b_slow"]
     assert "2 sound" in out
+
+
+def test_a_second_run_into_one_output_folder_says_who_is_in_it_and_a_killed_one_does_not_block(
+    sft_ref: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
+) -> None:
+    submissions(tmp_path / "class", "a", "b_slow")
+    words = ["grade", str(tmp_path / "class"), "--jobs", "1", "--output", str(tmp_path / "out")]
+    first = sft_ref(*words)
+    wait_for((tmp_path / "class" / "b_slow.scratch").exists)
+    _, err = (second := sft_ref(*words)).communicate(timeout=60)
+    advice = "wait until it ends, or give another --output"
+    assert second.returncode == 2
+    assert err == f"sft-ref: error: {tmp_path / 'out'} is in use by process {first.pid}; {advice}\n"
+    first.kill()
+    first.communicate(timeout=60)
+    (tmp_path / "class" / "b_slow.go").touch()
+    third = sft_ref(*words)
+    third.communicate(timeout=60)
+    assert third.returncode == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["grades.csv", "results"]
+
+
+HEARS_CTRL_C = (
+    "import signal, sys\nfrom sft_ref import cli\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\nsys.exit(cli.main(sys.argv[1:]))"
+)
+"""A shell's background job starts with it ignored."""
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGINT] * 2, [signal.SIGTERM]], ids=["Ctrl-C twice", "terminated"])
+def test_an_interrupted_class_leaves_no_process_and_no_temporary_file(
+    signals: list[signal.Signals], tmp_path: Path
+) -> None:
+    """Submissions that never end, really run."""
+    for name in ("a", "b"):
+        (tmp_path / "class" / name).mkdir(parents=True)
+        code = "import pathlib, time\n\ndef format_prompt(question): ...\ndef train(): ...\ndef load(): ...\n"
+        code += "def test(): ...\npathlib.Path('started').touch()\nwhile True: time.sleep(1)\n"
+        (tmp_path / "class" / name / "sft.py").write_text(code)
+    scratch = tmp_path / "tmp"
+    scratch.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-c", HEARS_CTRL_C, "grade", "class", "--jobs", "2"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        cwd=tmp_path, env={**os.environ, "TMPDIR": str(scratch)},
+    )  # fmt: skip
+    wait_for(lambda: len(list(scratch.glob("sft_ref_*/**/started"))) == 2)
+    for number in signals:
+        os.killpg(process.pid, number)
+        time.sleep(0.1)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signals[0]
+    assert err == "\nsft-ref: stopped with 0 of 2 graded, in grades; the same command goes on from there\n"
+    # torch makes the folder of its compiler's cache when it is imported, and keeps it for the next time
+    assert not [path for path in scratch.iterdir() if not path.name.startswith("torchinductor")]
+    wait_for(lambda: not [each for each in psutil.process_iter() if _runs_in(each, str(scratch))])
+
+
+def _runs_in(process: psutil.Process, folder: str) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return any(folder in word for word in (*process.cmdline(), process.cwd(), *process.environ().values()))
+    return False

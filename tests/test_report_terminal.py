@@ -21,9 +21,9 @@ from sft_ref.harness.graded import BAD_INPUT, HARNESS_ERROR, Grade, Ungraded, ex
 from sft_ref.harness.report.classroom import show_class, show_row
 from sft_ref.harness.report.html import write_html
 from sft_ref.harness.report.picture import draw
-from sft_ref.harness.report.plain import LONGEST, harmless
 from sft_ref.harness.report.terminal import show_grade
 from sft_ref.harness.verdict import Suspect, Verdict
+from sft_ref.plain import LONGEST, harmless
 
 HOSTILE = (
     "\x1b[2J\x1b[32mSOUND\x1b]0;title\x07 [bold green]SOUND[/] <script>alert(1)</script> \u202ekcab\u2066\u200b\x9b31m"

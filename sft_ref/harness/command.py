@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sft_ref.errors import SftRefError
+from sft_ref.plain import harmless
 from sft_ref.ranges import Whole
 
 from .stages import ADAPTER_STAGES, STAGES, SUBMISSION_STAGES
@@ -161,9 +162,10 @@ def run(args: argparse.Namespace) -> int:
     """Grades, shows, writes the reports asked for, and gives the exit code."""
     from rich.console import Console
 
+    from sft_ref.locking import only_one
+
     from .gather import gather
     from .graded import exit_code
-    from .report.plain import harmless
 
     gathered = gather(args.paths)
     ours = Path(args.output or OUTPUT).resolve()  # lies among the submissions, where it was started there
@@ -174,8 +176,6 @@ def run(args: argparse.Namespace) -> int:
     rubric = _rubric(args, len(targets))
     sizes = _size_limits(args, rubric)
     write = _reports(args, rubric)
-    with contextlib.suppress(AttributeError):  # a stream that is none of Python's own
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # submissions write any script
     console = Console()
     for name in gathered.passed_over:
         console.print(f"passed over, no submission: {harmless(name)}", markup=False, highlight=False, soft_wrap=True)
@@ -190,10 +190,13 @@ def run(args: argparse.Namespace) -> int:
         time_limit=args.time_limit,
         sizes=sizes,
     )
-    grades = _grade_class(targets, grade, args, console) if several else [_grade_alone(targets[0], grade, console)]
-    write(grades)
-    if not several:
-        _refuse(grades[0])
+    if several:
+        with only_one(Path(args.output or OUTPUT), "give another --output"):
+            grades = _grade_class(targets, grade, args, console, write)
+    else:
+        grades = [_grade_alone(targets[0], grade)]
+        write(grades)  # first: the terminal may be gone
+        _show_or_refuse(grades[0], console)
     return exit_code(grades, strict=args.strict, require=args.require or _stages_of(args.only))
 
 
@@ -210,12 +213,14 @@ def _size_limits(args: argparse.Namespace, rubric: Rubric | None) -> SizeLimits:
     return read_limits([*(rubric.limits if rubric else ()), *args.limit], limits)
 
 
-def _refuse(grade: Grade) -> None:
-    """Bad input is one line on the error stream, as of every other command."""
+def _show_or_refuse(grade: Grade, console: Console) -> None:
+    """The whole report; bad input is one line on the error stream, as of every other command."""
     from .graded import BAD_INPUT, Ungraded
+    from .report.terminal import show_grade
 
     if isinstance(grade, Ungraded) and grade.code == BAD_INPUT:
         raise SftRefError(grade.reason)
+    show_grade(grade, console)
 
 
 def _rubric(args: argparse.Namespace, submissions: int) -> Rubric | None:
@@ -255,9 +260,15 @@ def _reports(args: argparse.Namespace, rubric: Rubric | None) -> Callable[[Seque
             check_writable(path)
 
     def write(grades: Sequence[Grade]) -> None:
+        failures: list[Exception] = []
         for path, writer in writers:
-            if path:
-                writer(grades, path)
+            try:
+                if path:
+                    writer(grades, path)
+            except Exception as failure:  # noqa: BLE001  # one report that fails must not cost the others
+                failures.append(failure)
+        if failures:
+            raise failures[0]
 
     return write
 
@@ -266,32 +277,32 @@ def _write_junit(grades: Sequence[Grade], path: Path) -> None:
     from .report.junit import write_junit
     from .verdict import Verdict
 
-    write_junit({grade.path: grade.results if isinstance(grade, Verdict) else () for grade in grades}, path)
+    verdicts = [grade for grade in grades if isinstance(grade, Verdict)]
+    errors = {grade.path: (grade.reason,) for grade in grades if not isinstance(grade, Verdict)}
+    results = {grade.path: grade.results for grade in verdicts} | dict.fromkeys(errors, ())
+    write_junit(results, path, errors | {grade.path: grade.errors for grade in verdicts})
 
 
-def _grade_alone(target: str, grade: functools.partial[Verdict], console: Console) -> Grade:
-    """Grades one submission in this process, and shows the whole report."""
+def _grade_alone(target: str, grade: functools.partial[Verdict]) -> Grade:
+    """Grades one submission in this process."""
     from rich.console import Console
     from rich.text import Text
 
-    from .graded import BAD_INPUT, Ungraded
     from .many import grade_or_reason
-    from .report.plain import harmless
-    from .report.terminal import show_grade
 
-    waiting = Console(stderr=True)
-    with waiting.status("grading") as status:
+    with Console(stderr=True).status("grading") as status:
         telling = functools.partial(grade, report=lambda text: status.update(Text(harmless(text))))
-        found = grade_or_reason(telling, target)
-    if not (isinstance(found, Ungraded) and found.code == BAD_INPUT):
-        show_grade(found, console)
-    return found
+        return grade_or_reason(telling, target)
 
 
 def _grade_class(
-    targets: Sequence[str], grade: functools.partial[Verdict], args: argparse.Namespace, console: Console
+    targets: Sequence[str],
+    grade: functools.partial[Verdict],
+    args: argparse.Namespace,
+    console: Console,
+    write: Callable[[Sequence[Grade]], None],
 ) -> list[Grade]:
-    """Grades many, shows a row each as it finishes and the class at the end, and writes the table of grades.
+    """Grades many, shows a row each as it finishes and the class at the end, and writes the tables and reports.
 
     Raises:
         KeyboardInterrupt: says how many are graded; the same command goes on from there.
@@ -327,10 +338,11 @@ def _grade_class(
         grades = [done[target] for target in targets if target in done]
         if grades:
             write_csv(grades, folder / "grades.csv")
-    console.print()
-    show_class(grades, console)
+    write(grades)
     causes = count_causes(grades)
     if len(causes) > FEW:
         plot_causes(causes, len(grades), folder / "causes.png")
-    console.print(f"written: {folder}", markup=False, highlight=False, soft_wrap=True)
+    console.print()
+    show_class(grades, console)
+    console.print(f"written: {harmless(str(folder))}", markup=False, highlight=False, soft_wrap=True)
     return grades

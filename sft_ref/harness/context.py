@@ -82,7 +82,7 @@ class Context:
             return work(*args, **kwargs)
         except (Failure, Unavailable, Blocked):
             raise
-        except Exception as error:  # whatever foreign code raises is a finding about it
+        except (Exception, SystemExit) as error:  # whatever foreign code raises is a finding about it
             seen = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             raise Failure(seen, "no exception", getattr(work, "__qualname__", repr(work))) from error
 

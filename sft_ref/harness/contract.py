@@ -10,10 +10,10 @@ from pathlib import Path
 
 from sft_ref.errors import SftRefError
 
-from .check import Check, Result
+from .check import Check
 from .checks import CHECKS
 from .context import Context
-from .diagnosis import cause_of, cleared_of, coverage_of, notes_of, standing_of, suspects_of
+from .diagnosis import error_of, verdict_of
 from .implementation import Implementation
 from .mutation import train_once
 from .reference import find_implementation, yardstick_of
@@ -69,28 +69,17 @@ def grade_implementation(
         for result in run(checks, context, repeat=repeat_command(path, {"limit": sizes.words})):
             results.append(result)
             report(f"{result.check.id} {result.outcome}")
-        size = _measured(context)
-    return replace(conclude(results, path, seconds=time.perf_counter() - began), size=size)
+        size, errors = _measured(context)
+    notes = ("not sandboxed: it ran in the harness's own process",)
+    verdict = verdict_of(results, path, notes=notes, errors=errors)
+    return replace(verdict, size=size, seconds=time.perf_counter() - began)
 
 
-def _measured(context: Context) -> str:
+def _measured(context: Context) -> tuple[str, tuple[str, ...]]:
+    """The size in words, and what broke when it was measured."""
     try:
-        return f"{context.size}, on {context.named_base}" if context.stored.is_dir() else ""
+        return (f"{context.size}, on {context.named_base}" if context.stored.is_dir() else ""), ()
     except SftRefError:
-        return ""
-
-
-def conclude(results: Sequence[Result], path: str, *, seconds: float) -> Verdict:
-    """The verdict that results give."""
-    suspects, coverage = suspects_of(results), coverage_of(results)
-    return Verdict(
-        path=path,
-        standing=standing_of(suspects, coverage),
-        suspects=suspects,
-        cause=cause_of(suspects),
-        cleared=cleared_of(results),
-        notes=("not sandboxed: it ran in the harness's own process", *notes_of(results)),
-        seconds=seconds,
-        results=tuple(results),
-        coverage=coverage,
-    )
+        return "", ()
+    except Exception as error:  # noqa: BLE001  # the verdict stands without it
+        return "", (error_of("measuring its size", error),)

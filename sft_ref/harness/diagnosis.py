@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from .check import Level, Outcome, Result
 from .stages import STAGES, SUBMISSION_STAGES
-from .verdict import Coverage, Standing, Suspect
+from .verdict import Coverage, Standing, Suspect, Verdict
 
 _DECIDED = (Outcome.PASS, Outcome.FAIL, Outcome.ADVICE)
 
@@ -27,14 +27,59 @@ def cause_of(suspects: Sequence[Suspect]) -> str:
     return " ".join(f"{suspect.stage}: {suspect.cause}." for suspect in ordered)
 
 
-def standing_of(suspects: Sequence[Suspect], coverage: Sequence[Coverage]) -> Standing:
-    """The verdict in one word; `sound` needs every stage examined."""
+def standing_of(suspects: Sequence[Suspect], coverage: Sequence[Coverage], *, broke: bool) -> Standing:
+    """The verdict in one word; `sound` needs every stage examined, and nothing but a fault stands where we broke.
+
+    Args:
+        suspects: the stages at fault.
+        coverage: of the stages of the target's kind.
+        broke: whether a check, or what follows from the checks, ended in an error of the harness.
+    """
     standings = {suspect.standing for suspect in suspects}
     if Standing.BROKEN in standings:
         return Standing.BROKEN
+    if broke:
+        return Standing.NOT_SHOWN
     if standings:
         return Standing.DRIFT
     return Standing.SOUND if coverage and all(each.shown for each in coverage) else Standing.NOT_SHOWN
+
+
+def verdict_of(
+    results: Sequence[Result],
+    path: str,
+    *,
+    stages: Iterable[str] = SUBMISSION_STAGES,
+    notes: Iterable[str] = (),
+    errors: Sequence[str] = (),
+) -> Verdict:
+    """The verdict by the checks alone.
+
+    Args:
+        results: of all planned checks.
+        path: what was graded, as it was asked for.
+        stages: those of the target's kind.
+        notes: what else must be known.
+        errors: what broke in the harness besides checks.
+    """
+    suspects, coverage = suspects_of(results), coverage_of(results, stages)
+    broke = bool(errors) or any(result.outcome is Outcome.ERROR for result in results)
+    return Verdict(
+        path=path,
+        standing=standing_of(suspects, coverage, broke=broke),
+        suspects=suspects,
+        cause=cause_of(suspects),
+        cleared=cleared_of(results),
+        notes=(*notes, *notes_of(results), *errors),
+        results=tuple(results),
+        coverage=coverage,
+        errors=tuple(errors),
+    )
+
+
+def error_of(what: str, error: Exception) -> str:
+    """An error of the harness after the checks, in words."""
+    return f"{what} broke, an error of the harness, not of the target ({type(error).__name__}: {error})"
 
 
 def coverage_of(results: Sequence[Result], stages: Iterable[str] = SUBMISSION_STAGES) -> tuple[Coverage, ...]:

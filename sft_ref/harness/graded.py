@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from .check import Outcome
 from .verdict import Standing, Verdict
 
 BROKEN = 1
@@ -52,7 +51,7 @@ def exit_code(grades: Iterable[Grade], *, strict: bool = False, require: Collect
 def _code(grade: Grade, *, strict: bool, require: Collection[str]) -> int:
     if isinstance(grade, Ungraded):
         return grade.code
-    if any(result.outcome is Outcome.ERROR for result in grade.results):
+    if grade.has_errors:
         return HARNESS_ERROR
     if grade.standing is Standing.BROKEN or (strict and grade.standing is Standing.DRIFT):
         return BROKEN

@@ -46,14 +46,16 @@ class Kept:
         return self.folder / f"{name}-{_digest(os.fsencode(full))[:8]}.json"
 
     def read(self, target: str, content: str) -> Verdict | None:
-        """The verdict on a submission, if this very content was graded by this very grader; else None."""
+        """The verdict on a submission, if this very content was graded by this very grader without an error."""
         try:
             held = json.loads(self.path_of(target).read_text(encoding="utf-8"), parse_constant=_refuse)
             grade = from_json(held["result"])
             same = held["content"] == content and held["grader"] == self.grader
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
-        return replace(grade, path=target) if same and content and isinstance(grade, Verdict) else None
+        if not (same and content and isinstance(grade, Verdict)) or grade.has_errors:
+            return None
+        return replace(grade, path=target)
 
     def write(self, target: str, content: str, grade: Grade) -> None:
         """Keeps what came of a submission.

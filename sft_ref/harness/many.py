@@ -15,11 +15,11 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import FrameType
 from typing import Any
 from unittest import mock
 
 from sft_ref.errors import MachineError, SftRefError
+from sft_ref.interrupts import GRACE, Interrupts
 
 from .graded import BAD_INPUT, HARNESS_ERROR, Grade, Ungraded
 from .kept import Kept, content_of
@@ -27,9 +27,6 @@ from .report.files import as_json, from_json
 from .verdict import Verdict
 
 GradeOne = Callable[[str], Verdict]
-
-GRACE = 10.0
-"""Seconds that an interrupted grading has to end what it started."""
 
 LOOK = 0.02
 """Seconds between two looks at a process that has died."""
@@ -170,7 +167,9 @@ def _wait_for_code(process: BaseProcess | None) -> int | None:
 
 
 def _outlive_nobody() -> None:
-    """In a worker: ends with the process that started it, even if that is killed."""
+    """In a worker: ends with the process that started it, even if that is killed, and leaves standard output to it."""
+    with open(os.devnull, "wb") as nothing:  # noqa: PTH123  # a device
+        os.dup2(nothing.fileno(), 1)
 
     def watch() -> None:
         parent = multiprocessing.parent_process()
@@ -185,7 +184,7 @@ def _outlive_nobody() -> None:
 
 def _grade_in_worker(grade_one: GradeOne, target: str) -> dict[str, Any]:
     """In a worker: the grade as JSON, for a check cannot pass between processes."""
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, Interrupts())
     try:
         return as_json(grade_or_reason(grade_one, target))
     except KeyboardInterrupt:
@@ -195,10 +194,6 @@ def _grade_in_worker(grade_one: GradeOne, target: str) -> dict[str, Any]:
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def grade_or_reason(grade_one: GradeOne, target: str) -> Grade:

@@ -90,7 +90,7 @@ def _run_one(each: Check, context: Case, began: float, repeat: str) -> Result:
         return Result(each, Outcome.SKIPPED, time.perf_counter() - began, seen=str(lack))
     except (MachineError, MissingModuleError):  # nothing can be graded
         raise
-    except Exception as error:  # noqa: BLE001  # the check broke, which is never held against the implementation
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # the check broke, which is never held against the implementation
         seen = f"{type(error).__name__}: {error}"
         return Result(each, Outcome.ERROR, time.perf_counter() - began, seen=seen, repeat=repeat)
     return Result(each, Outcome.ADVICE if advice else Outcome.PASS, time.perf_counter() - began, seen=advice or "")

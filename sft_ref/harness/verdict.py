@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from .check import Result
+from .check import Outcome, Result
 
 
 class Standing(StrEnum):
@@ -76,6 +76,7 @@ class Verdict:
         answer_rate, accuracy: of its answers to fresh questions, counted by us; None where it gave none at all.
         coverage: for each stage of the target's kind, whether it was examined.
         size: of the adapter that was saved, in words; empty where it was not measured.
+        errors: what broke in the harness after the checks, each a clause; then nothing is shown beyond what was found.
     """
 
     path: str
@@ -91,6 +92,12 @@ class Verdict:
     accuracy: float | None = None
     coverage: tuple[Coverage, ...] = ()
     size: str = ""
+    errors: tuple[str, ...] = ()
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether the harness broke somewhere, in a check or after them."""
+        return bool(self.errors) or any(result.outcome is Outcome.ERROR for result in self.results)
 
     @property
     def shown(self) -> tuple[str, ...]:

@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 
 from sft_ref.adapter import CONFIG, RECORD, WEIGHTS, fingerprint_adapter, read_base_name, read_record, read_tensors
 from sft_ref.errors import AdapterError, SubmissionError
-from sft_ref.harness.folder.config import ConfigError, base_of, read_config, read_table, why_not_judged
-from sft_ref.harness.folder.files import INDEX, DamagedError, find_files, named_adapters
+from sft_ref.harness.folder.files import INDEX, find_files, named_adapters
+from sft_ref.lora_config import ConfigError, base_of, read_config, read_table, why_not_judged
+from sft_ref.reading import UnreadableError
 
 from .conftest import Search
 from .strategies import ODD, changed, damaged, documents
@@ -79,7 +80,7 @@ def test_configurations_of_adapters(fuzz: Search, scratch: Path) -> None:
         (scratch / CONFIG).write_bytes(data)
         with contextlib.suppress(AdapterError):
             read_base_name(scratch)
-        with contextlib.suppress(DamagedError):
+        with contextlib.suppress(UnreadableError):
             table = read_table(scratch)
             base_of(table)
             if not why_not_judged(table):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sft_ref.errors import SubmissionError
 from sft_ref.harness.check import Check, Outcome, Result
-from sft_ref.harness.diagnosis import cause_of, cleared_of, coverage_of, notes_of, standing_of, suspects_of
+from sft_ref.harness.diagnosis import error_of, verdict_of
 from sft_ref.harness.repeat import repeat_command
 from sft_ref.harness.runner import plan, run
 from sft_ref.harness.sizes import UNLIMITED, SizeLimits
@@ -24,6 +24,8 @@ from .checks import CHECKS
 from .evidence import Evidence
 from .files import find_files, named_adapters
 from .recorder import Examine, record
+
+_HOW = "not sandboxed: nothing of the folder is executed"
 
 
 def grade_adapter(
@@ -79,8 +81,13 @@ def grade_adapter(
     for result in run(planned, evidence, repeat=again):
         results.append(result)
         report(f"{result.check.id} {result.outcome}")
-    verdict = _conclude(called, results, coverage_of(results, ADAPTER_STAGES), notes, began)
-    return replace(verdict, size=str(evidence.size) if evidence.size else "")
+    size, errors = "", list[str]()
+    try:
+        size = str(evidence.size) if evidence.size else ""
+    except Exception as error:  # noqa: BLE001  # the verdict stands without it
+        errors.append(error_of("measuring its size", error))
+    verdict = verdict_of(results, called, stages=ADAPTER_STAGES, notes=(_HOW, *notes), errors=errors)
+    return replace(verdict, size=size, seconds=time.perf_counter() - began)
 
 
 def _not_judged(called: str, planned: Iterable[Check], reason: str, notes: Iterable[str], began: float) -> Verdict:
@@ -88,24 +95,8 @@ def _not_judged(called: str, planned: Iterable[Check], reason: str, notes: Itera
     results = [Result(each, Outcome.SKIPPED, 0.0, seen=f"not judged: {reason}") for each in planned]
     coverage = tuple(Coverage(stage, shown=False, reason=f"not judged: {reason}") for stage in ADAPTER_STAGES)
     said = f"not judged: {reason}: only LoRA for causal language models is understood"
-    return _conclude(called, results, coverage, (*notes, said), began)
-
-
-def _conclude(
-    called: str, results: Sequence[Result], coverage: tuple[Coverage, ...], notes: Iterable[str], began: float
-) -> Verdict:
-    suspects = suspects_of(results)
-    return Verdict(
-        path=called,
-        standing=standing_of(suspects, coverage),
-        suspects=suspects,
-        cause=cause_of(suspects),
-        cleared=cleared_of(results),
-        notes=("not sandboxed: nothing of the folder is executed", *notes, *notes_of(results)),
-        seconds=time.perf_counter() - began,
-        results=tuple(results),
-        coverage=coverage,
-    )
+    verdict = verdict_of(results, called, stages=ADAPTER_STAGES, notes=(_HOW, *notes, said))
+    return replace(verdict, coverage=coverage, seconds=time.perf_counter() - began)
 
 
 def _examiner(prompt: str | None, data: Path | None) -> Examine | None:

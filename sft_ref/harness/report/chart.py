@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sft_ref.harness.causes import Cause
+from sft_ref.plain import harmless
 
-from .plain import harmless
 from .whole import write_whole
 
 _BARS = 15

@@ -13,8 +13,8 @@ from rich.text import Text
 from sft_ref.harness.causes import count_causes
 from sft_ref.harness.graded import HARNESS_ERROR, Grade, Ungraded
 from sft_ref.harness.verdict import Standing
+from sft_ref.plain import harmless
 
-from .plain import harmless
 from .terminal import COLORS, WIDTH
 
 _NAMED = 3

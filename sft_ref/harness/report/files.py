@@ -13,8 +13,8 @@ from typing import Any
 from sft_ref.harness.check import Check, Level, Outcome, Result
 from sft_ref.harness.graded import Grade, Ungraded
 from sft_ref.harness.verdict import Coverage, Standing, Suspect, Verdict
+from sft_ref.plain import harmless
 
-from .plain import harmless
 from .whole import write_whole
 
 COLUMNS = (
@@ -43,6 +43,7 @@ def as_json(grade: Grade) -> dict[str, Any]:
         "evidence": [_text(line) for suspect in grade.suspects for line in suspect.evidence],
         "suspects": [_suspect_as_json(suspect) for suspect in grade.suspects],
         "notes": [_text(note) for note in grade.notes],
+        "errors": [_text(error) for error in grade.errors],
         "sandboxed": grade.sandboxed,
         "seconds": _number(grade.seconds),
         "answer_rate": _number(grade.answer_rate),
@@ -112,6 +113,7 @@ def from_json(row: Mapping[str, Any]) -> Grade:
         accuracy=row["accuracy"],
         coverage=tuple(Coverage(each["stage"], each["shown"], each["reason"]) for each in row["coverage"]),
         size=row["size"],
+        errors=tuple(row["errors"]),
     )
 
 

@@ -12,9 +12,9 @@ from rich.console import Console
 from sft_ref.harness.check import Outcome, Result
 from sft_ref.harness.graded import BAD_INPUT, Grade, Ungraded
 from sft_ref.harness.verdict import Standing, Suspect, Verdict
+from sft_ref.plain import harmless
 
 from .files import to_text
-from .plain import harmless
 from .rubric import Rubric
 from .terminal import WIDTH, show_grade
 from .whole import write_whole
@@ -35,7 +35,8 @@ def write_gradescope(grade: Grade, rubric: Rubric, path: Path) -> None:
         OutputError: the file cannot be written.
     """
     if isinstance(grade, Ungraded) and grade.code != BAD_INPUT:
-        path.unlink(missing_ok=True)
+        if path.is_file():
+            path.unlink()
         return
     write_whole(path, to_text(as_gradescope(grade, rubric)))
 
@@ -72,7 +73,8 @@ def _tests(verdict: Verdict, rubric: Rubric) -> Iterator[dict[str, Any]]:
         yield _test("verdict", score, most, f"{verdict.standing}. {harmless(verdict.cause)}".strip(), passed=passed)
     for stage, points in rubric.stages.items():
         suspects = [suspect for suspect in verdict.suspects if suspect.stage == stage]
-        earned = not suspects and stage in (verdict.cleared if verdict.standing is Standing.BROKEN else verdict.shown)
+        hidden = verdict.standing is Standing.BROKEN or verdict.errors  # something may be lost in any stage
+        earned = not suspects and stage in (verdict.cleared if hidden else verdict.shown)
         text = "\n\n".join(map(_words, suspects)) or _acquittal(verdict, stage)
         yield _test(f"stage: {stage}", points * earned, points, text, passed=earned)
     results = {result.check.id: result for result in verdict.results}

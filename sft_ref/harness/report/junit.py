@@ -6,27 +6,40 @@
 | advice | a case, with the advice as its system-out |
 | fail | failure |
 | error | error: the check broke, which says nothing about the implementation |
+| no verdict | error, in a case of its own; what broke after the checks as well |
 | skipped, blocked | skipped, with the reason; what blocks a check is a case of its own |
 """
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from junitparser import Error, JUnitXml, Skipped, TestCase, TestSuite
 from junitparser import Failure as Failed
 
-from sft_ref.adapter import disk_errors
 from sft_ref.harness.check import Outcome, Result
+
+from .whole import write_whole
 
 _NOT_IN_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 """What XML 1.0 cannot hold; a model writes anything."""
 
 
-def write_junit(results_by_name: Mapping[str, Iterable[Result]], path: Path) -> None:
+def write_junit(
+    results_by_name: Mapping[str, Iterable[Result]],
+    path: Path,
+    errors_by_name: Mapping[str, Iterable[str]] = MappingProxyType({}),
+) -> None:
     """Writes the results of one implementation or many, by their names.
+
+    Args:
+        results_by_name: of its checks.
+        path: of the file.
+        errors_by_name: why there is no verdict, or what broke besides checks; a case each.
 
     Raises:
         OutputError: the file cannot be written.
@@ -36,9 +49,14 @@ def write_junit(results_by_name: Mapping[str, Iterable[Result]], path: Path) -> 
         suite = TestSuite(_clean(name))
         for result in results:
             suite.add_testcase(_case(_clean(name), result))
+        for error in errors_by_name.get(name, ()):
+            case = TestCase("grading", f"{_clean(name)}.grading")
+            case.result = [Error(_clean(error))]
+            suite.add_testcase(case)
         report.add_testsuite(suite)
-    with disk_errors(path):
-        report.write(str(path), pretty=True)
+    content = io.BytesIO()
+    report.write(content, pretty=True)
+    write_whole(path, content.getvalue())
 
 
 def _case(name: str, result: Result) -> TestCase:

@@ -20,8 +20,7 @@ from sft_ref.harness.check import Check, Outcome, Result
 from sft_ref.harness.graded import HARNESS_ERROR, Grade
 from sft_ref.harness.mutation import Mutant
 from sft_ref.harness.verdict import Standing, Suspect, Verdict
-
-from .plain import harmless
+from sft_ref.plain import harmless
 
 WIDTH = 100
 """Columns of a report at most: longer lines are hard to read."""
@@ -32,6 +31,7 @@ _MEANING = {
     Standing.DRIFT: "It departs from a contract. Nothing was found that loses answers.",
     Standing.BROKEN: "Answers are lost, worse than they should be, misreported, or not the model's own.",
 }
+_BROKE = "The harness broke on the way, so that nothing is shown. This is no fault of what was graded."
 _TITLES = {
     Standing.BROKEN: "At fault: {}",
     Standing.DRIFT: "Departs from a contract, which alone loses no answer: {}",
@@ -115,6 +115,11 @@ def notes_of(verdict: Verdict) -> tuple[str, ...]:
     return verdict.notes if said else ("not sandboxed", *verdict.notes)
 
 
+def _is_hidden(verdict: Verdict) -> bool:
+    """Whether it is not shown because the harness broke."""
+    return verdict.has_errors and verdict.standing is Standing.NOT_SHOWN
+
+
 def figures_of(verdict: Verdict) -> str:
     """Its answers to fresh questions, in numbers; empty where there were none."""
     named = (("answer_rate", verdict.answer_rate), ("accuracy", verdict.accuracy))
@@ -133,7 +138,7 @@ def _box(word: str, color: str, lines: Iterable[Text]) -> Panel:
 
 def _summary(verdict: Verdict) -> Iterator[Text]:
     yield Text(harmless(verdict.path), "bold")
-    yield Text(_MEANING[verdict.standing])
+    yield Text(_BROKE if _is_hidden(verdict) else _MEANING[verdict.standing])
     if verdict.examined:
         yield Text(harmless(verdict.examined))
     if verdict.stages:

@@ -17,6 +17,10 @@ def check_writable(path: Path) -> None:
     """
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder; give a file")
+    if _is_special(path):
+        if not os.access(path, os.W_OK):
+            raise OutputError(f"cannot write {path}: it is closed; give another file")
+        return
     if not (path.absolute().parent.is_dir() and os.access(path.absolute().parent, os.W_OK)):
         raise OutputError(f"cannot write {path}: there is no such folder, or it is closed; make it, or choose another")
 
@@ -24,12 +28,18 @@ def check_writable(path: Path) -> None:
 def write_whole(path: Path, content: str | bytes) -> None:
     """Puts a file in its place in one move, so that a reader finds the old one, the new one or none.
 
+    A link is followed. A device or a pipe is written to, never replaced.
+
     Raises:
         OutputError: the disk is full, or the place cannot be written.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
     try:
-        handle, scratch = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.absolute().parent)
+        if _is_special(path):
+            path.write_bytes(data)
+            return
+        path = path.resolve()
+        handle, scratch = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -41,3 +51,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
             Path(scratch).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"cannot write {path} ({error}); free space, or choose another place") from error
+
+
+def _is_special(path: Path) -> bool:
+    """Whether it is a device, a pipe or the like, as ``/dev/stdout`` is."""
+    return path.exists() and not path.is_file() and not path.is_dir()

@@ -13,10 +13,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from sft_ref.data import Row, generate_rows, split_rows
-from sft_ref.errors import SubmissionError
+from sft_ref.errors import MachineError, MissingModuleError, SubmissionError
 from sft_ref.harness import hub, plain_files, sandbox
 from sft_ref.harness.check import Outcome, Result
-from sft_ref.harness.diagnosis import cause_of, cleared_of, coverage_of, notes_of, standing_of, suspects_of
+from sft_ref.harness.diagnosis import (
+    cause_of,
+    cleared_of,
+    coverage_of,
+    error_of,
+    notes_of,
+    standing_of,
+    suspects_of,
+    verdict_of,
+)
 from sft_ref.harness.findings import Blocked, Unavailable
 from sft_ref.harness.registry import choose_checks
 from sft_ref.harness.repeat import repeat_command
@@ -109,11 +118,24 @@ def grade_submission(
         for result in run(planned, evidence, repeat=repeat_command(called, options)):
             report(f"{result.check.id} {result.outcome}")
             results.append(result)
-        verdict = show_user_paths(replace(conclude(called, results, evidence), size=_measured(evidence)), names)
+        verdict = show_user_paths(_conclude_or_say(called, results, evidence), names)
         if shipped:
             note = "the adapter that came with it fits another model; it was put aside, and one trained here"
             verdict = replace(verdict, notes=(*verdict.notes, note))
     return replace(verdict, seconds=time.perf_counter() - began)
+
+
+def _conclude_or_say(path: str, results: Sequence[Result], evidence: Evidence) -> Verdict:
+    """The verdict with all that follows from the checks, or, where that breaks, by the checks alone."""
+    why_not = sandbox.why_not()
+    try:
+        return replace(conclude(path, results, evidence), size=_measured(evidence))
+    except (MachineError, MissingModuleError):  # nothing can be graded
+        raise
+    except Exception as error:  # noqa: BLE001  # of the harness, never held against the submission
+        notes = (f"not sandboxed: {why_not}",) if why_not else ()
+        verdict = verdict_of(results, path, notes=notes, errors=(error_of("what follows from the checks", error),))
+        return replace(verdict, sandboxed=not why_not)
 
 
 def _measured(evidence: Evidence) -> str:
@@ -157,7 +179,8 @@ def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdic
         notes[f"not sandboxed: {why_not}"] = None
     notes |= dict.fromkeys(sandbox.gaps())
     coverage = coverage_of(results)
-    standing, cause = standing_of(suspects, coverage), cause_of(suspects)
+    broke = any(result.outcome is Outcome.ERROR for result in results)
+    standing, cause = standing_of(suspects, coverage, broke=broke), cause_of(suspects)
     guilty = {suspect.stage for suspect in suspects if suspect.standing is Standing.BROKEN}
     own = right(evidence.answers(evidence.asked), evidence.questions)
     if guilty:

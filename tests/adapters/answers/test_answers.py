@@ -28,7 +28,7 @@ def failed(results: dict[str, Result]) -> set[str]:
 
 def standing(results: dict[str, Result]) -> Standing:
     found = list(results.values())
-    return standing_of(suspects_of(found), coverage_of(found, STAGES))
+    return standing_of(suspects_of(found), coverage_of(found, STAGES), broke=False)
 
 
 @pytest.mark.parametrize("prompt", [CHAT, None])

@@ -1,7 +1,8 @@
-"""Text of a submission made safe to show. Every report for people goes through here.
+"""Text from elsewhere made safe to show. Whatever a person reads on a terminal or in a report goes through here.
 
-What a submission prints, raises or is called may hold terminal escapes, bidirectional overrides that make a line read
-otherwise than it is, or line ends that forge a report's own lines. Those characters are shown, as escapes, not obeyed.
+What a model writes, and what a submission prints, raises or is called, may hold terminal escapes, bidirectional
+overrides that make a line read otherwise than it is, or line ends that forge a report's own lines. Those characters are
+shown, as escapes, not obeyed.
 """
 
 from __future__ import annotations

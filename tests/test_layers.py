@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "settings": {"errors", "ranges"},
     "data": {"errors", "reading"},
     "precision": {"errors", "prompt", "reading"},
-    "models": {"base_config", "errors", "foreign", "precision", "reading", "tensor_headers"},
+    "models": {"base_config", "errors", "foreign", "precision", "reading", "tensor_headers", "toy"},
     "autocast": {"errors", "precision"},
     "tracing": set[str](),
     "head": set[str](),

@@ -101,18 +101,18 @@ def show_verdict(verdict: Verdict, console: Console) -> None:
     if verdict.cleared:
         rows = [(stage, Text(harmless(measured))) for stage, measured in verdict.cleared.items()]
         _section(console, "Cleared", "green", _pairs(rows))
-    _section(console, "Notes", "cyan", _list(notes_of(verdict)))
+    if notes := [note for note in verdict.notes if note != how_it_ran(verdict)]:
+        _section(console, "Notes", "cyan", _list(notes))
     if verdict.results:
         _section(console, "Checks", "cyan", _checks(verdict.results))
     console.print()
 
 
-def notes_of(verdict: Verdict) -> tuple[str, ...]:
-    """What must be known of how it was run; whether it was sandboxed is always said."""
+def how_it_ran(verdict: Verdict) -> str:
+    """Whether it was sandboxed, and if not, where it ran or why; always said."""
     if verdict.sandboxed:
-        return ("sandboxed: it ran where it could do no harm", *verdict.notes)
-    said = any("not sandboxed" in note for note in verdict.notes)
-    return verdict.notes if said else ("not sandboxed", *verdict.notes)
+        return "sandboxed: it ran where it could do no harm"
+    return next((note for note in verdict.notes if "not sandboxed" in note), "not sandboxed")
 
 
 def _is_hidden(verdict: Verdict) -> bool:
@@ -149,6 +149,7 @@ def _summary(verdict: Verdict) -> Iterator[Text]:
         yield Text(figures)
     if verdict.size:
         yield Text(harmless(verdict.size))
+    yield Text(harmless(how_it_ran(verdict)), "" if verdict.sandboxed else "bold")
     yield Text(f"graded in {verdict.seconds:.0f} s", "dim")
 
 

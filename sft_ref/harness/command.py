@@ -30,8 +30,8 @@ FEW = 3
 EPILOG = (
     "Exit code: 0 sound or drift (--strict: drift is 1), 4 not shown (a required stage was not examined), 1 broken,"
     " 2 bad input, or a result that cannot be written, 3 the harness broke or could not grade; of several, the gravest,"
-    " in this order. Besides, 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, and 141 where the reader of standard"
-    " output has closed it. Standard input is not read. Of many submissions,"
+    " in this order. Besides, 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, and 141 where the reader of"
+    " standard output has closed it. Standard input is not read. Of many submissions,"
     " what was graded before and has not changed is not graded again."
 )
 

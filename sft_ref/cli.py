@@ -178,9 +178,9 @@ def _demo(args: argparse.Namespace) -> None:
     began = time.perf_counter()
     _train(args)
     llm, score = _load_and_ask(argparse.Namespace(folder=args.output, base=None, policy=None, data=None))
-    print(f"loss curve: {Path(args.output) / 'loss.png'}")
+    print(f"loss curve: {harmless(str(Path(args.output) / 'loss.png'))}")
     seconds = time.perf_counter() - began
-    print(f"{score} base={args.base} policy={llm.policy.name} seconds={seconds:.0f}")
+    print(f"{score} base={harmless(args.base)} policy={llm.policy.name} seconds={seconds:.0f}")
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -199,7 +199,7 @@ def _train(args: argparse.Namespace) -> None:
             overwrite=args.overwrite,
             report=report,
         )
-    print(f"adapter saved: {args.output}")
+    print(f"adapter saved: {harmless(args.output)}")
 
 
 def _load(args: argparse.Namespace) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from . import adapter, tracing
 from .base_llm import BaseLLM
+from .plain import harmless
 from .precision import count_dtypes, find_policy, summarize_dtypes
 from .sft import Sample
 from .training import Step
@@ -57,13 +58,13 @@ def asking_progress() -> Iterator[Callable[[int], None]]:
 
 def show_precision(llm: BaseLLM, folder: Path) -> None:
     """The policy, and the dtypes recorded at train and found at load."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
     record = adapter.read_record(folder, adapter.read_tensors(folder))
     console.print(f"policy: {llm.policy} on {llm.device}: {llm.policy.why}")
     if record is None:
         console.print("trained: no record beside the adapter; base dtype unknown")
     else:
-        console.print(f"trained: {summarize_dtypes(record.dtypes)}")
+        console.print(f"trained: {harmless(summarize_dtypes(record.dtypes))}")
         if record.policy != llm.policy.name:
             console.print(f"loaded on purpose under another policy than trained: {find_policy(record.policy)}")
     console.print(f"loaded:  {summarize_dtypes(count_dtypes(llm.model))}")
@@ -72,7 +73,7 @@ def show_precision(llm: BaseLLM, folder: Path) -> None:
             llm.answer("How many gram are there per 6 kg?")
         lines = tracing.differences(record.computed, answering) or ["as in training, in every class of module"]
         for line in lines:
-            console.print(f"computed: {line}")
+            console.print(f"computed: {harmless(line)}")
 
 
 def show_samples(samples: Sequence[Sample]) -> None:
@@ -84,7 +85,7 @@ def show_samples(samples: Sequence[Sample]) -> None:
         table.add_column(column, justify="right")
     table.add_column("verdict")
     for sample in samples[:SAMPLES_SHOWN]:
-        verdict = "[green]right[/]" if sample.right else "[red]wrong[/]"
-        cells = (sample.question, sample.completion, f"{sample.answer:g}", f"{sample.truth:g}")
-        table.add_row(*(escape(cell) for cell in cells), verdict)
+        verdict = Text("right", "green") if sample.right else Text("wrong", "red")
+        cells = (harmless(sample.question), harmless(sample.completion), f"{sample.answer:g}", f"{sample.truth:g}")
+        table.add_row(*map(Text, cells), verdict)
     Console().print(table)

@@ -163,3 +163,43 @@ def test_what_exists_is_a_path_whatever_its_name(
     assert cli.main(["grade", name]) == 2
     assert "no code" in capsys.readouterr().err
     assert not Path("ran").exists()
+
+
+def test_a_zip_with_a_colon_in_its_name_is_a_zip(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "grade_one", GRADE_ONE)
+    Path("2026-11-25T12:30.zip").write_bytes(b"PK nonsense")
+    assert cli.main(["grade", "2026-11-25T12:30.zip"]) == 2
+    error = capsys.readouterr().err
+    assert "12:30.zip" in error
+    assert "import" not in error
+
+
+def test_a_module_is_meant_by_name_even_where_a_path_of_that_name_exists(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "grade_one", GRADE_ONE)
+    Path("reference").mkdir()
+    files = ["--json", "r.json", "--csv", "r.csv", "--html", "r.html"]
+    assert cli.main(["grade", "--module", "reference", "--only", "PRM-003", *files]) == 0
+    headline = capsys.readouterr().out.partition("╰")[0]
+    assert "ran in this process, not sandboxed: it is sft_ref's own code" in headline
+    [row] = json.loads(Path("r.json").read_text())
+    assert row["notes"][0] == "ran in this process, not sandboxed: it is sft_ref's own code"
+    assert row["checks"][0]["repeat"] == ""
+    for name in ("r.csv", "r.html"):
+        assert "ran in this process, not sandboxed" in Path(name).read_text(encoding="utf-8")
+
+
+def test_a_module_that_cannot_be_imported_is_bad_input_whatever_it_raises(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "grade_one", GRADE_ONE)
+    monkeypatch.syspath_prepend(Path.cwd())
+    for name, code in (("raises_it", "1 / 0"), ("quits_it", "raise SystemExit(0)"), ("is_no_code", "def")):
+        Path(f"{name}.py").write_text(code)
+        assert cli.main(["grade", f"{name}:Thing"]) == 2
+        captured = capsys.readouterr()
+        assert (captured.out, captured.err.count("\n")) == ("", 1)
+        assert "can be imported" in captured.err

@@ -1,29 +1,40 @@
 """The report that a person reads."""
 
 import io
+import json
 import re
+import shutil
 import sys
-from collections.abc import Callable
-from dataclasses import replace
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
 sys.path.append(str(Path(__file__).parent / "helpers"))
 from graders import BROKEN, DRIFT, NOT_SHOWN, SOUND, result
 
-from sft_ref.harness.check import Outcome
+from sft_ref import cli
+from sft_ref.adapter import RECORD
+from sft_ref.harness.check import Check, Outcome
 from sft_ref.harness.graded import BAD_INPUT, HARNESS_ERROR, Grade, Ungraded, exit_code
 from sft_ref.harness.report.classroom import show_class, show_row
+from sft_ref.harness.report.files import write_csv
+from sft_ref.harness.report.gradescope import as_gradescope
 from sft_ref.harness.report.html import write_html
 from sft_ref.harness.report.picture import draw
+from sft_ref.harness.report.rubric import Rubric
 from sft_ref.harness.report.terminal import show_grade
 from sft_ref.harness.verdict import Suspect, Verdict
 from sft_ref.plain import LONGEST, harmless
+from sft_ref.sft import Sample
+from sft_ref.terminal import show_samples
 
 HOSTILE = (
     "\x1b[2J\x1b[32mSOUND\x1b]0;title\x07 [bold green]SOUND[/] <script>alert(1)</script> \u202ekcab\u2066\u200b\x9b31m"
@@ -64,6 +75,7 @@ def test_the_verdict_comes_first_then_what_breaks_then_what_drifts_then_what_is_
         "BROKEN",
         "alice.zip",
         "answer_rate 0.00, accuracy 0.00",
+        "not sandboxed",
         "\nAt fault: parse",
         "the prompt consumes <answer>",
         "0 of 64 answers read by its parser",
@@ -73,7 +85,6 @@ def test_the_verdict_comes_first_then_what_breaks_then_what_drifts_then_what_is_
         "Cleared",
         "64 of 64 prompts",
         "Notes",
-        "not sandboxed",
         "supplied from outside",
         "Checks",
         "1 of 4 passed: prompt 1",
@@ -146,6 +157,76 @@ def test_harmless_text_is_one_line_without_controls(text: str) -> None:
     assert not FORBIDDEN.search(safe)
     assert len(safe.splitlines()) <= 1
     safe.encode()
+
+
+NASTY = st.one_of(
+    st.text(st.characters(), max_size=30),
+    st.sampled_from([HOSTILE, "\x00" * 50, "x" * 10**6, "\u202e" * 10**6, "\x1b]8;;https://a.b\x1b\\x", "=1+1"]),
+)
+
+
+def with_texts(record: Any, draw: Callable[[], str]) -> Any:  # noqa: ANN401  # any dataclass, and what it holds
+    """The same record with another text in every field, at any depth, that holds text."""
+    if isinstance(record, Check):
+        return replace(record, id=record.id[:3] + draw(), statement=draw(), why=draw(), remedy=draw())
+    if isinstance(record, str) and type(record) is str:
+        return draw()
+    if isinstance(record, tuple):
+        return tuple(with_texts(each, draw) for each in record)
+    if isinstance(record, dict):
+        return {draw(): with_texts(value, draw) for value in record.values()}
+    if is_dataclass(record) and not isinstance(record, type):
+        return replace(record, **{f.name: with_texts(getattr(record, f.name), draw) for f in fields(record)})
+    return record
+
+
+def strings(value: object) -> Iterator[str]:
+    """All texts in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    for each in value.items() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
+        yield from strings(each)
+
+
+@settings(max_examples=25)
+@given(st.data(), st.sampled_from([BROKEN, NOT_SHOWN, DRIFT, Ungraded("a", "b", HARNESS_ERROR)]))
+def test_no_field_reaches_a_person_other_than_as_harmless_text(data: st.DataObject, grade: Grade) -> None:
+    if isinstance(grade, Verdict):
+        grade = replace(grade, errors=("an error",), results=BROKEN.results)
+    odd = with_texts(grade, lambda: data.draw(NASTY))
+    with tempfile.TemporaryDirectory() as folder:
+        write_html([odd, odd], Path(folder, "page.html"))
+        write_csv([odd], Path(folder, "grades.csv"))
+        files = [each.read_bytes().decode().replace("\r\n", "") for each in Path(folder).iterdir()]
+    shown_texts = (
+        report(odd),
+        shown(lambda console: show_row(odd, console)),
+        shown(lambda console: show_class([odd, SOUND], console)),
+        *strings(as_gradescope(odd, Rubric({"sound": 1.0}, {"load": 1.0}, {"PRS-001": 1.0}, "visible"))),
+        *files,
+    )
+    for text in shown_texts:
+        assert not FORBIDDEN.search(text)
+        assert len(text) < 200_000
+        text.encode()
+
+
+def test_what_a_model_writes_and_what_a_record_holds_reaches_the_terminal_as_harmless_text(
+    toy_adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_samples([Sample(HOSTILE, HOSTILE + "y" * 10**6, 1.0, 2.0, right=False)])
+    copy = Path(shutil.copytree(toy_adapter, tmp_path / "adapter"))
+    record = json.loads((copy / RECORD).read_text())
+    record["computed"] = {HOSTILE: [HOSTILE]}
+    (copy / RECORD).write_text(json.dumps(record))
+    assert cli.main(["load", str(copy)]) == 0
+    assert cli.main(["load", HOSTILE.replace("\x00", "").replace("\ud800", "")]) == 2
+    assert cli.main(["checks", HOSTILE]) == 2
+    captured = capsys.readouterr()
+    for text in captured:
+        assert r"\x1b[2J" in text
+        assert not FORBIDDEN.search(text)
+        assert len(text) < 20_000
 
 
 def test_plain_text_stays_as_it_is_and_long_text_is_cut_and_counted() -> None:

@@ -30,7 +30,9 @@ FEW = 3
 
 EPILOG = (
     "Exit code: 0 sound or drift (--strict: drift is 1), 4 not shown (a required stage was not examined), 1 broken,"
-    " 2 bad input, 3 the harness broke or could not grade; of several, the gravest, in this order. Of many submissions,"
+    " 2 bad input, or a result that cannot be written, 3 the harness broke or could not grade; of several, the gravest,"
+    " in this order. Besides, 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, and 141 where the reader of"
+    " standard output has closed it. Standard input is not read. Of many submissions,"
     " what was graded before and has not changed is not graded again."
 )
 
@@ -40,10 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rubric = Path(__file__).with_name("report") / "rubric.toml"
     parser.add_argument(
         "paths",
-        nargs="+",
+        nargs="*",
         metavar="PATH",
-        help="a submission; a folder of many, each a folder or a zip; reference; or module:object, an implementation"
-        " or what makes one when called",
+        help="a submission, or a folder of many, each a folder or a zip; where there is no such path, a NAME as below",
+    )
+    parser.add_argument(
+        "--module",
+        metavar="NAME",
+        help="in place of PATH: module:object, an implementation or what makes one when called, or reference; it runs"
+        " in this process, not sandboxed",
     )
     parser.add_argument(
         "--only", nargs="+", metavar="ID", default=[], help="run these checks only; requires their stages"
@@ -98,6 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def grade_one(
     target: str,
     *,
+    is_module: bool = False,
     only: Sequence[str] = (),
     base: str | None = None,
     prompt: str | None = None,
@@ -112,6 +120,7 @@ def grade_one(
 
     Args:
         target: as it was asked for.
+        is_module: whether it is the name of an implementation even where a path of that name exists.
         only: ids of checks, and none else.
         base: the model that stands for every one that the target names: the toy, or an adapter's own, if not said.
         prompt: how a bare adapter's texts are written, with ``{question}`` and ``{answer}`` in it.
@@ -131,8 +140,7 @@ def grade_one(
 
     quiet()
     sizes = sizes or UNLIMITED
-    is_path = Path(target).exists()  # whatever its name
-    if not is_path and (target == "reference" or ":" in target):
+    if is_module or (not Path(target).exists() and (target == "reference" or ":" in target)):
         from .contract import grade_target
 
         return grade_target(target, only=only, sizes=sizes, report=report)
@@ -164,12 +172,16 @@ def run(args: argparse.Namespace) -> int:
 
     from sft_ref.locking import only_one
 
-    from .gather import gather
+    from .gather import Gathered, gather
     from .graded import exit_code
 
-    gathered = gather(args.paths)
+    if bool(args.paths) == (args.module is not None):
+        raise SftRefError("give the PATH of what is to be graded, or --module NAME, and not both")
+    if args.module is not None and args.output is not None:
+        raise SftRefError("--output: is for the submissions of a class, and --module names one implementation")
+    gathered = gather(args.paths) if args.paths else Gathered((args.module,), ())
     ours = Path(args.output or OUTPUT).resolve()  # lies among the submissions, where it was started there
-    targets = [target for target in gathered.targets if Path(target).resolve() != ours]
+    targets = [target for target in gathered.targets if args.module or Path(target).resolve() != ours]
     if not targets:
         raise SftRefError(f"{ours.name}: is where results are written, and no submission; give another --output")
     several = len(targets) > 1 or args.output is not None
@@ -181,6 +193,7 @@ def run(args: argparse.Namespace) -> int:
         console.print(f"passed over, no submission: {harmless(name)}", markup=False, highlight=False, soft_wrap=True)
     grade = functools.partial(
         grade_one,
+        is_module=args.module is not None,
         only=tuple(args.only),
         base=args.base,
         prompt=args.prompt,

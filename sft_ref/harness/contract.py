@@ -66,12 +66,12 @@ def grade_implementation(
     results = []
     with tempfile.TemporaryDirectory() as folder:
         context = Context(implementation, Path(folder, "own"), yardstick=yardstick, limits=sizes)
-        for result in run(checks, context, repeat=repeat_command(path, {"limit": sizes.words})):
+        for result in run(checks, context, repeat=repeat_command("", {"module": path, "limit": sizes.words})):
             results.append(result)
             report(f"{result.check.id} {result.outcome}")
         size, errors = _measured(context)
-    notes = ("not sandboxed: it ran in the harness's own process",)
-    verdict = verdict_of(results, path, notes=notes, errors=errors)
+    how = "it is sft_ref's own code" if path == "reference" else "it could do whatever its user may"
+    verdict = verdict_of(results, path, notes=(f"ran in this process, not sandboxed: {how}",), errors=errors)
     return replace(verdict, size=size, seconds=time.perf_counter() - began)
 
 

@@ -169,8 +169,12 @@ def find_implementation(target: str) -> Implementation:
     try:
         found = getattr(importlib.import_module(module), name)
         made = found() if callable(found) else found
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise SftRefError(f"{target}: cannot be had ({error}); give reference, or module:object") from error
+    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
+        no_path = "" if Path(target).exists() else "there is no such file or folder, and "
+        raise SftRefError(
+            f"{target}: {no_path}no implementation of that name can be imported ({type(error).__name__}: {error});"
+            " give a path, or --module MODULE:OBJECT, or --module reference"
+        ) from error
     missing = [
         part
         for part in ("name", "base", "claims_contract", "training_batch", "train", "load", "test")

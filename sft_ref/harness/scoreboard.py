@@ -20,6 +20,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from sft_ref.plain import harmless
+
 from .check import Outcome
 from .implementation import Trained
 from .mutation import Control, Mutant, Row, find, judge_control, judge_mutant, train_once
@@ -110,7 +112,8 @@ def _show(row: Row) -> None:
     if not row.right:
         for result in row.found:
             allowed = f", allowed {result.allowed}" if result.outcome is Outcome.FAIL else ""
-            console.print(f"       {result.id}: {escape(result.statement)}; saw {escape(result.seen + allowed)}")
+            saw = escape(harmless(result.seen + allowed))
+            console.print(f"       {result.id}: {escape(result.statement)}; saw {saw}")
 
 
 def _as_json(row: Row) -> dict[str, object]:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from sft_ref.adapter import disk_errors
 from sft_ref.errors import OutputError
+from sft_ref.plain import harmless
 from sft_ref.precision import library_versions
 
 from . import baseline, difference
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if args.update:
         baseline.check_stable(cells, _sweep(plan, Path(args.folder)))
         baseline.write(plan, cells, path)
-        print(f"baseline written: {path}")
+        print(f"baseline written: {harmless(str(path))}")
     elif args.compare:
         return _compare(plan, cells, path)
     return 0
@@ -77,7 +78,7 @@ def _check_baseline(path: Path) -> None:
 def _compare(plan: Plan, cells: list[Cell], path: Path) -> int:
     found = baseline.figures(cells)
     if not path.is_file():
-        print(f"no baseline: {path}; make it with `sft-ref sweep --update`")
+        print(f"no baseline: {harmless(str(path))}; make it with `sft-ref sweep --update`")
         return 0
     golden, versions = baseline.read(plan, path)
     difference.show_versions(versions, library_versions())
@@ -85,7 +86,7 @@ def _compare(plan: Plan, cells: list[Cell], path: Path) -> int:
     difference.show(differences, golden, found, path)
     absent = baseline.missing(golden, found)
     for train, load in absent:
-        print(f"no baseline: {train} → {load}; make it with `sft-ref sweep --update`")
+        print(f"no baseline: {harmless(f'{train} → {load}')}; make it with `sft-ref sweep --update`")
     if absent and _in_ci():
         raise baseline.BaselineError(f"{path} lacks {len(absent)} of {len(found)} cells; make it again with --update")
     return int(bool(differences))

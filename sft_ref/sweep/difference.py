@@ -10,6 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from sft_ref.plain import harmless
+
 from .baseline import Difference, changed_answers
 
 Figures = dict[tuple[str, str], dict[str, Any]]
@@ -19,17 +21,18 @@ def show(differences: Sequence[Difference], golden: Figures, found: Figures, pat
     """For each pair that moved: from what to what, how far it may, why that far, and whether answers changed."""
     console = Console(highlight=False, soft_wrap=True)
     if not differences:
-        console.print(f"as in the baseline {path}, within its tolerances: {len(found.keys() & golden.keys())} cells")
+        count, name = len(found.keys() & golden.keys()), escape(harmless(str(path)))
+        console.print(f"as in the baseline {name}, within its tolerances: {count} cells")
     for pair, moved in itertools.groupby(differences, key=lambda each: each.pair):
-        console.print(f"[bold red]moved[/] [bold]{pair[0]} → {pair[1]}[/]")
+        console.print(f"[bold red]moved[/] [bold]{escape(harmless(f'{pair[0]} → {pair[1]}'))}[/]")
         for each in moved:
             console.print(
                 f"  {each.quantity:<15}{_text(each.golden)} → {_text(each.found)}"
-                f"{_by(each.golden, each.found)}  [dim]allowed {each.allowed}: {escape(each.why)}[/]"
+                f"{_by(each.golden, each.found)}  [dim]allowed {each.allowed}: {escape(harmless(each.why))}[/]"
             )
         console.print(f"  {'answers':<15}{_answers(golden[pair], found[pair])}")
         if found[pair]["why"]:
-            console.print(f"  {'now':<15}{escape(found[pair]['why'])}")
+            console.print(f"  {'now':<15}{escape(harmless(found[pair]['why']))}")
 
 
 def show_versions(golden: dict[str, str], found: dict[str, str]) -> None:
@@ -38,7 +41,8 @@ def show_versions(golden: dict[str, str], found: dict[str, str]) -> None:
         f"{name} {golden[name]} → {found[name]}" for name in found if golden.get(name, found[name]) != found[name]
     ]
     if changed:
-        Console(highlight=False, soft_wrap=True).print(f"other versions than the baseline's: {', '.join(changed)}")
+        console = Console(highlight=False, soft_wrap=True, markup=False)
+        console.print(f"other versions than the baseline's: {harmless(', '.join(changed))}")
 
 
 def _answers(golden: dict[str, Any], found: dict[str, Any]) -> str:
@@ -56,4 +60,4 @@ def _by(golden: Any, found: Any) -> str:  # noqa: ANN401  # figures of any type
 def _text(value: Any) -> str:  # noqa: ANN401
     if value is None:
         return "not finite"
-    return f"{value:.4g}" if isinstance(value, float) else escape(str(value)) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else escape(harmless(str(value))) or "none"

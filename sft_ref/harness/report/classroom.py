@@ -41,7 +41,7 @@ def show_row(grade: Grade, console: Console, *, kept: bool = False) -> None:
     if isinstance(grade, Ungraded):
         line.append(f"  {harmless(grade.reason)}")
     else:
-        line.append(f"  {', '.join(grade.stages)}: {harmless(grade.cause)}" if grade.stages else "")
+        line.append(f"  {harmless(', '.join(grade.stages))}: {harmless(grade.cause)}" if grade.stages else "")
         line.append("  graded before" if kept else f"  {grade.seconds:.0f} s", "dim")
     console.print(line, soft_wrap=True, highlight=False)
 
@@ -67,7 +67,9 @@ def show_class(grades: Sequence[Grade], console: Console) -> None:
         rest = len(cause.paths) - _NAMED
         names += f" and {rest} more" if rest > 0 else ""
         table.add_row(
-            str(len(cause.paths)), Text(cause.stage), Text(cause.check), Text(harmless(cause.cause)), Text(names)
+            str(len(cause.paths)),
+            *(Text(harmless(text)) for text in (cause.stage, cause.check, cause.cause)),
+            Text(names),
         )
     console.print(table, width=min(console.width, WIDTH), highlight=False)
 

@@ -85,13 +85,13 @@ def _tests(verdict: Verdict, rubric: Rubric) -> Iterator[dict[str, Any]]:
         result = results[name]
         earned = result.outcome in _EARNS
         text = _EARNS.get(result.outcome, _loss(result))
-        yield _test(f"{name}: {result.check.statement}", points * earned, points, text, passed=earned)
+        yield _test(f"{name}: {harmless(result.check.statement)}", points * earned, points, text, passed=earned)
 
 
 def _loss(result: Result) -> str:
     """Why a check earns nothing."""
     if result.outcome is Outcome.FAIL:
-        return f"{result.outcome}: saw {harmless(result.seen)}; {result.check.remedy}"
+        return f"{result.outcome}: saw {harmless(result.seen)}; {harmless(result.check.remedy)}"
     return f"{result.outcome}: {harmless(result.seen)}; there are no points for what was not shown"
 
 

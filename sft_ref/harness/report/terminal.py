@@ -97,22 +97,27 @@ def show_verdict(verdict: Verdict, console: Console) -> None:
     """Verdict first; then the stages at fault, what breaks before what drifts; then what is cleared, and all else."""
     _print(console, _box(str(verdict.standing).upper(), COLORS[verdict.standing], _summary(verdict)))
     for suspect in sorted(verdict.suspects, key=lambda suspect: suspect.standing is not Standing.BROKEN):
-        _section(console, _TITLES[suspect.standing].format(suspect.stage), COLORS[suspect.standing], _suspect(suspect))
+        _section(
+            console,
+            _TITLES[suspect.standing].format(harmless(suspect.stage)),
+            COLORS[suspect.standing],
+            _suspect(suspect),
+        )
     if verdict.cleared:
         rows = [(stage, Text(harmless(measured))) for stage, measured in verdict.cleared.items()]
         _section(console, "Cleared", "green", _pairs(rows))
-    _section(console, "Notes", "cyan", _list(notes_of(verdict)))
+    if notes := [note for note in verdict.notes if note != how_it_ran(verdict)]:
+        _section(console, "Notes", "cyan", _list(notes))
     if verdict.results:
         _section(console, "Checks", "cyan", _checks(verdict.results))
     console.print()
 
 
-def notes_of(verdict: Verdict) -> tuple[str, ...]:
-    """What must be known of how it was run; whether it was sandboxed is always said."""
+def how_it_ran(verdict: Verdict) -> str:
+    """Whether it was sandboxed, and if not, where it ran or why; always said."""
     if verdict.sandboxed:
-        return ("sandboxed: it ran where it could do no harm", *verdict.notes)
-    said = any("not sandboxed" in note for note in verdict.notes)
-    return verdict.notes if said else ("not sandboxed", *verdict.notes)
+        return "sandboxed: it ran where it could do no harm"
+    return next((note for note in verdict.notes if "not sandboxed" in note), "not sandboxed")
 
 
 def _is_hidden(verdict: Verdict) -> bool:
@@ -142,13 +147,14 @@ def _summary(verdict: Verdict) -> Iterator[Text]:
     if verdict.examined:
         yield Text(harmless(verdict.examined))
     if verdict.stages:
-        yield Text.assemble("At fault: ", (", ".join(verdict.stages), "bold"))
+        yield Text.assemble("At fault: ", (harmless(", ".join(verdict.stages)), "bold"))
     if verdict.cause:
         yield Text(harmless(verdict.cause))
     if figures := figures_of(verdict):
         yield Text(figures)
     if verdict.size:
         yield Text(harmless(verdict.size))
+    yield Text(harmless(how_it_ran(verdict)), "" if verdict.sandboxed else "bold")
     yield Text(f"graded in {verdict.seconds:.0f} s", "dim")
 
 
@@ -197,7 +203,7 @@ def _checks(results: Iterable[Result]) -> Group:
         Text(f"{passed.total()} of {len(shown)} passed" + (f": {by_stage}" if by_stage else ""))
     ]
     if blocked := [result.check.id for result in shown if result.outcome is Outcome.BLOCKED]:
-        parts.append(Text(f"blocked by others that did not pass: {', '.join(blocked)}"))
+        parts.append(Text(f"blocked by others that did not pass: {harmless(', '.join(blocked))}"))
     if others := [result for result in shown if result.outcome not in (Outcome.PASS, Outcome.BLOCKED)]:
         table = Table(box=SIMPLE_HEAD, padding=(0, 1), show_edge=False)
         table.add_column("check", no_wrap=True)
@@ -205,13 +211,13 @@ def _checks(results: Iterable[Result]) -> Group:
         table.add_column("what must be true, and what was found", overflow="fold")
         for result in others:
             outcome = Text(str(result.outcome), COLORS[result.outcome])
-            table.add_row(Text(result.check.id), outcome, _found(result))
+            table.add_row(Text(harmless(result.check.id)), outcome, _found(result))
         parts += ["", table]
     return Group(*parts)
 
 
 def _found(result: Result) -> Group:
-    lines = [Text(result.check.statement)]
+    lines = [Text(harmless(result.check.statement))]
     if result.outcome is Outcome.FAIL:
         lines.append(Text(f"saw {harmless(result.seen)}; allowed {harmless(result.allowed)}"))
         lines += [Text(f"for {harmless(result.case)}")] if result.case else []

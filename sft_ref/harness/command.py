@@ -140,7 +140,7 @@ def grade_one(
 
     quiet()
     sizes = sizes or UNLIMITED
-    if is_module or (not Path(target).exists() and (target == "reference" or ":" in target)):
+    if _runs_here(target, is_module=is_module):
         from .contract import grade_target
 
         return grade_target(target, only=only, sizes=sizes, report=report)
@@ -164,6 +164,11 @@ def grade_one(
         sizes=sizes,
         report=report,
     )
+
+
+def _runs_here(target: str, *, is_module: bool) -> bool:
+    """Whether a target is the name of an implementation, whose code runs in this process."""
+    return is_module or (not Path(target).exists() and (target == "reference" or ":" in target))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -207,7 +212,7 @@ def run(args: argparse.Namespace) -> int:
         with only_one(Path(args.output or OUTPUT), "give another --output"):
             grades = _grade_class(targets, grade, args, console, write)
     else:
-        grades = [_grade_alone(targets[0], grade)]
+        grades = [_grade_alone(targets[0], grade, args)]
         write(grades)  # first: the terminal may be gone
         _show_or_refuse(grades[0], console)
     return exit_code(grades, strict=args.strict, require=args.require or _stages_of(args.only))
@@ -296,16 +301,28 @@ def _write_junit(grades: Sequence[Grade], path: Path) -> None:
     write_junit(results, path, errors | {grade.path: grade.errors for grade in verdicts})
 
 
-def _grade_alone(target: str, grade: functools.partial[Verdict]) -> Grade:
-    """Grades one submission in this process."""
+def _grade_alone(target: str, grade: functools.partial[Verdict], args: argparse.Namespace) -> Grade:
+    """Grades one target: an implementation in this process, files in a process with limits."""
     from rich.console import Console
     from rich.text import Text
 
-    from .many import grade_or_reason
+    from .worker import grade_alone, grade_or_reason
 
     with Console(stderr=True).status("grading") as status:
-        telling = functools.partial(grade, report=lambda text: status.update(Text(harmless(text))))
-        return grade_or_reason(telling, target)
+
+        def report(text: str) -> None:
+            status.update(Text(harmless(text)))
+
+        if _runs_here(target, is_module=bool(args.module)):
+            return grade_or_reason(functools.partial(grade, report=report), target)
+        return grade_alone(target, grade, report, _own_seconds(args))
+
+
+def _own_seconds(args: argparse.Namespace) -> float:
+    """Processor seconds per core that the harness's own process may use for one target."""
+    from .worker import SECONDS
+
+    return max(SECONDS, 5 * (args.time_limit or 0))
 
 
 def _grade_class(
@@ -337,7 +354,7 @@ def _grade_class(
         disable=not console.is_terminal, transient=True,
     )  # fmt: skip
     jobs = args.jobs or max(1, count_cores() // 2)
-    finishing = grade_many(targets, grade, folder / "results", jobs=jobs, grader=grader)
+    finishing = grade_many(targets, grade, folder / "results", jobs=jobs, grader=grader, seconds=_own_seconds(args))
     try:
         with bar, contextlib.closing(finishing):
             task = bar.add_task("", total=len(targets))

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+
+import psutil
 
 from sft_ref.errors import DataError
 from sft_ref.harness.check import Check, Level, Outcome, Result
@@ -87,26 +91,42 @@ NOT_SHOWN = replace(
 DRIFT = replace(SOUND, standing=Standing.DRIFT, suspects=BROKEN.suspects[:1], cause=BROKEN.suspects[0].cause)
 
 
-def grade_by_name(target: str, **_: object) -> Verdict:
+def grade_by_name(target: str, report: Callable[[str], None] = lambda text: None, **_: object) -> Verdict:
     """What the submission's name says; leaves a line in the log that the environment names."""
     name = Path(target).name
     if log := os.environ.get("GRADED_LOG"):
         with Path(log).open("a", encoding="utf-8") as file:
             file.write(f"{name} {os.environ['OMP_NUM_THREADS']} {os.getpid()}\n")
-    if "exit" in name:
-        os._exit(0)
-    if "killed" in name:
-        os.kill(os.getpid(), signal.SIGKILL)
-    if "quits" in name:
-        sys.exit(0)
     if "raises" in name:
         raise RuntimeError("the judge has a bug")
     if "no_submission" in name:
         raise DataError(f"{target}: holds no submission")
+    if "reports" in name:
+        report("a report")
     if "slow" in name:
         _wait(Path(target))
+    for word, act in MISBEHAVIOUR.items():
+        if word in name:
+            act()
     verdict = BROKEN if "broken" in name else DRIFT if "drift" in name else SOUND
     return replace(verdict, path=target)
+
+
+def _run_for_ever() -> None:
+    """Leaves a file, as a process does that is killed."""
+    tempfile.mkdtemp()
+    while True:
+        pass
+
+
+MISBEHAVIOUR: dict[str, Callable[[], object]] = {
+    "exit": lambda: os._exit(0),
+    "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "quits": lambda: sys.exit(0),
+    "busy": _run_for_ever,
+    "greedy": lambda: bytearray(psutil.virtual_memory().total),
+}
+"""A word in a submission's name -> what grading it does to the process."""
 
 
 def _wait(target: Path) -> None:

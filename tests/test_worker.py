@@ -1,0 +1,57 @@
+"""The process that grades: what it may use, and what is left when it dies."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parent / "helpers"))
+from graders import grade_by_name
+
+from sft_ref.harness.graded import HARNESS_ERROR, Ungraded
+from sft_ref.harness.verdict import Verdict
+from sft_ref.harness.worker import grade_alone
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_a_target_is_graded_and_what_goes_on_is_reported(scratch: Path) -> None:
+    told: list[str] = []
+    found = grade_alone("reports", grade_by_name, told.append, 60.0)
+    assert isinstance(found, Verdict)
+    assert told == ["a report"]
+    assert not list(scratch.iterdir())
+
+
+def test_a_grading_that_never_ends_is_ended_in_a_line_and_leaves_nothing(scratch: Path) -> None:
+    began = time.monotonic()
+    found = grade_alone("busy", grade_by_name, lambda text: None, 0.5)
+    assert isinstance(found, Ungraded)
+    assert found.code == HARNESS_ERROR
+    assert "used up" in found.reason
+    assert "--time-limit" in found.reason
+    assert time.monotonic() - began < 60
+    assert not list(scratch.iterdir())
+
+
+def test_a_grading_that_asks_for_all_memory_is_refused_it_and_says_so(scratch: Path) -> None:
+    found = grade_alone("greedy", grade_by_name, lambda text: None, 60.0)
+    assert isinstance(found, Ungraded)
+    assert found.code == HARNESS_ERROR
+    assert "MemoryError" in found.reason
+    assert not list(scratch.iterdir())
+
+
+def test_a_grading_that_dies_is_a_line(scratch: Path) -> None:
+    found = grade_alone("killed", grade_by_name, lambda text: None, 60.0)
+    assert isinstance(found, Ungraded)
+    assert "died (SIGKILL)" in found.reason
+    assert not list(scratch.iterdir())

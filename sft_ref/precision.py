@@ -255,6 +255,8 @@ class Record:
         """
         try:
             record = cls(**json.loads(text))
+            record.fingerprints.get("adapter")
+            record.dtypes.get("adapter", {}).values()
             find_policy(record.policy)
             for names in record.dtypes.values():
                 Counter(names.values())

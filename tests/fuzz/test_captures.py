@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 
 import pytest
-import recorded  # type: ignore[import-not-found]
+import recorded
 from hypothesis import strategies as st
 
 from sft_ref.harness.submission.captured import Captured

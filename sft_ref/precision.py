@@ -259,7 +259,7 @@ class Record:
             record.dtypes.get("adapter", {}).values()
             find_policy(record.policy)
             for names in record.dtypes.values():
-                Counter(names.values())
+                ", ".join(names.values())
             for found in record.computed.values():
                 ", ".join(found)
         except (ValueError, TypeError, AttributeError, RecursionError, PrecisionError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,14 @@ from sft_ref.harness.sandbox import Finished, Limits
 isolated = pytest.mark.skipif(bool(sandbox.why_not()), reason=sandbox.why_not() or "never")
 filtered = pytest.mark.skipif(bool(seccomp.why_not()), reason=seccomp.why_not() or "never")
 SIZE = 150 * 2**20
+
+
+@pytest.fixture(autouse=True)
+def asked_anew() -> Iterator[None]:
+    """What was found out under a change of a test is forgotten."""
+    yield
+    seccomp.why_not.cache_clear()
+    seccomp.build.cache_clear()
 
 
 def run(code: str, workspace: Path, **options: Any) -> Finished:  # noqa: ANN401  # as `sandbox.run`
@@ -203,7 +212,14 @@ def test_a_machine_without_libseccomp_says_so(tmp_path: Path, monkeypatch: pytes
     assert "libseccomp is not installed" in seccomp.why_not()
     assert any("not filtered" in line for line in sandbox.gaps())
     assert run("print('runs')", tmp_path).output == "runs\n"
+
+
+@isolated
+def test_a_kernel_without_filters_runs_it_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seccomp, "KERNEL_SIDE", tmp_path / "gone")
     seccomp.why_not.cache_clear()
+    assert run("print('runs')", tmp_path).output == "runs\n"
+    assert any("the kernel has no seccomp" in line for line in sandbox.gaps())
 
 
 def test_what_the_kernel_does_not_hold_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,4 +243,3 @@ def test_the_filter_does_without_names_that_an_older_library_lacks(monkeypatch: 
         pyseccomp, "resolve_syscall", lambda arch, name: -1 if name in seccomp.NEWER else known(arch, name)
     )
     assert seccomp.build() == whole
-    seccomp.build.cache_clear()

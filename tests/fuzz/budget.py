@@ -62,6 +62,7 @@ def search(target: Callable[[Input], object], inputs: st.SearchStrategy[Input], 
             derandomize=False,
             database=None,
             deadline=None,
+            report_multiple_bugs=False,
             phases=[Phase.generate, Phase.shrink],
             suppress_health_check=list(HealthCheck),
         )(batch)

@@ -32,7 +32,7 @@ def test_slow_targets_stop_in_time() -> None:
 
 def test_a_planted_bug_in_the_parser_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sft_ref.prompt, "_DECIMAL", re.compile(r"[+-]?\w+"))
-    with pytest.raises(ValueError, match="could not convert"):
+    with pytest.raises((ValueError, AssertionError), match=r"could not convert|nan =="):
         search(lambda text: give_a_number_or_none(parse_answer, text), TEXTS, seconds=60)
 
 

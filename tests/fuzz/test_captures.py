@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -62,19 +61,20 @@ def test_sections_with_other_values(
     work, whole = capture
 
     @st.composite
-    def sections(draw: st.DrawFn) -> dict[str, Sections]:
+    def changes(draw: st.DrawFn) -> tuple[str, str, object]:
         verb = draw(st.sampled_from(sorted(whole)))
-        return {**whole, verb: draw(changed([whole[verb]], alike=True))}
+        name = draw(st.sampled_from(sorted(whole[verb])))
+        return verb, name, draw(changed([whole[verb][name]]))
 
-    def read(verbs: Mapping[str, Sections]) -> None:
-        for verb, each in verbs.items():
-            folder = scratch / verb
-            folder.mkdir(exist_ok=True)
-            for path in folder.iterdir():
-                path.unlink()
-            for name, section in each.items():
-                (folder / f"{name}.json").write_text(json.dumps({**section, "nonce": NONCE}))
-            monkeypatch.setitem(recorded.RECORDED, verb, _read(folder, NONCE))
+    def read(change: tuple[str, str, object]) -> None:
+        verb, name, section = change
+        (scratch / f"{name}.json").write_text(
+            json.dumps({**section, "nonce": NONCE} if isinstance(section, dict) else section)
+        )
+        others: Sections = {each: content for each, content in whole[verb].items() if each != name}
+        monkeypatch.setitem(recorded.RECORDED, verb, others | _read(scratch, NONCE))
+        monkeypatch.setitem(recorded.RECORDED, *next(pair for pair in whole.items() if pair[0] != verb))
+        (scratch / f"{name}.json").unlink()
         draw_conclusions(recorded.make(work))
 
-    fuzz(read, sections())
+    fuzz(read, changes())

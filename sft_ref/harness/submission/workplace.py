@@ -21,6 +21,7 @@ from sft_ref.harness import hub, plain_files, sandbox
 from sft_ref.harness.sandbox import Finished, Limits
 
 from .layout import Layout
+from .sections import is_well_formed
 
 AGENT = Path(__file__).parents[1] / "agent"
 _START = "import sys; sys.path.insert(0, {home!r}); from {package}.verbs import main; main()"
@@ -202,7 +203,7 @@ def _environment(cache: Path) -> dict[str, str]:
 
 
 def _read(out: Path, nonce: str) -> dict[str, dict[str, Any]]:
-    """The agent's sections; what is not JSON, too large, or without its nonce, is not the agent's."""
+    """The agent's sections; what is not JSON, too large, without its nonce or of other types, is not the agent's."""
     sections = {}
     for path in sorted(out.glob("*.json")):
         if not path.is_file() or path.stat().st_size > _LARGEST:
@@ -211,6 +212,7 @@ def _read(out: Path, nonce: str) -> dict[str, dict[str, Any]]:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, OSError, RecursionError):
             continue
-        if isinstance(content, dict) and content.pop("nonce", None) == nonce:
+        own = isinstance(content, dict) and content.pop("nonce", None) == nonce
+        if own and is_well_formed(path.stem, content):
             sections[path.stem] = content
     return sections

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from recorded import record
+
+from sft_ref.harness.submission.sections import is_well_formed
+
+CRASH = {"type": "E", "message": "m", "where": "", "functions": ["f"], "trace": "t"}
+
+
+def test_what_the_agent_writes_is_well_formed(tmp_path: Path) -> None:
+    _, sections = record(tmp_path / "work")
+    written = {f"{verb} {name}": each for verb, whole in sections.items() for name, each in whole.items()}
+    assert [name for name, each in written.items() if not is_well_formed(name.split()[1], copy.deepcopy(each))] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("load", {"crash": CRASH}),
+        ("answers", {"crash": CRASH | {"lacking": "torchmetrics", "requirements": ["torchmetrics"]}}),
+        ("parse", {"values": None}),
+        ("parse", {"values": [1, 2.5, "nan", "crash: {}"]}),
+        ("lessons", {"rows": [], "passes": [[[0, {"texts": [0, 1], "positions": [0, 1]}], None]], "steps": []}),
+        ("lessons", {"steps": [["nan", 1, [0.9, 0.95]]], "optimizer": {}, "shortened": None}),
+        ("load", {"read": [], "counted": {"base": {}}, "vocabulary": None}),
+        ("script_12", {"values": [], "texts": [], "heard": []}),
+    ],
+)
+def test_rare_forms_of_sections_are_well_formed(name: str, content: dict[str, Any]) -> None:
+    assert is_well_formed(name, content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("lessons", {"rows": [[[1, 2]]]}),
+        ("lessons", {"rows": [[[1, "2"], [1, 2]]]}),
+        ("lessons", {"rows": [[[-1], [0]]]}),
+        ("lessons", {"passes": [[[-1], None]]}),
+        ("answers", {"heard": [{"said": [1]}]}),
+        ("answers", {"values": 3}),
+        ("answers", {"values": [[]]}),
+        ("load", {"crash": {"type": "E"}}),
+        ("end", {"notes": "all is well"}),
+        ("end", {"\ud800": 1, "notes": 1}),
+        ("planted", {}),
+    ],
+)
+def test_other_types_are_not_the_agents(name: str, content: dict[str, Any]) -> None:
+    assert not is_well_formed(name, content)

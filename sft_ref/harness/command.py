@@ -320,7 +320,10 @@ def _grade_alone(target: str, grade: functools.partial[Verdict]) -> Grade:
 
     with Console(stderr=True).status("grading") as status:
         telling = functools.partial(grade, report=lambda text: status.update(Text(harmless(text))))
-        return grade_or_reason(telling, target)
+        try:
+            return grade_or_reason(telling, target)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt from None  # a training of ours says where to go on, and a grading begins anew
 
 
 def _grade_class(

@@ -12,7 +12,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -208,27 +207,31 @@ def test_a_folder_of_other_things_is_no_folder_of_checkpoints(output: Path) -> N
     assert [path.name for path in partial.iterdir()] == ["thesis.tex"]
 
 
-def test_while_an_adapter_is_replaced_one_stands_there(tmp_path: Path) -> None:
+def test_after_every_step_of_a_replacement_an_adapter_stands_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     if not exchange(tmp_path / "a", tmp_path / "b"):
         pytest.skip("this disk cannot swap two names in one step")
-    folder, missing, stop = tmp_path / "adapter", [0], threading.Event()
+    folder, stands = tmp_path / "adapter", list[bool]()
     folder.mkdir()
-    (folder / CONFIG).touch()
+    (folder / CONFIG).write_text("old")
 
-    def look() -> None:
-        while not stop.is_set():
-            missing[0] += not (folder / CONFIG).exists()
+    def watched(step: Callable[..., object]) -> Callable[..., object]:
+        def run(*arguments: object) -> object:
+            done = step(*arguments)
+            stands.append((folder / CONFIG).exists())
+            return done
 
-    looking = threading.Thread(target=look)
-    looking.start()
-    for _ in range(300):
-        with writing(folder, tmp_path / "scratch") as scratch:
-            (scratch / CONFIG).touch()
-    stop.set()
-    looking.join()
-    assert missing == [0]
+        return run
+
+    monkeypatch.setattr(Path, "replace", watched(Path.replace))
+    monkeypatch.setattr("sft_ref.adapter.exchange", watched(exchange))
+    with writing(folder, tmp_path / "scratch") as scratch:
+        (scratch / CONFIG).write_text("new")
+    assert set(stands) == {True}
+    assert (folder / CONFIG).read_text() == "new"
     assert not (tmp_path / "scratch").exists()
 
 

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from sft_ref import cli, training
-from sft_ref.adapter import fingerprint_adapter, read_record, read_tensors
+from sft_ref.adapter import CONFIG, fingerprint_adapter, read_record, read_tensors, writing
+from sft_ref.exchange import exchange
 
 STEPS = 8
 
@@ -170,7 +171,7 @@ def test_a_signal_ends_it_at_once_without_a_traceback_and_the_same_command_goes_
 ) -> None:
     process = Training(output, 2, "--overwrite")
     partial = Path(f"{output}.partial")
-    wait_for(lambda: any(partial.glob("checkpoint-*/trainer_state.json")))
+    wait_for((partial / "checkpoint-2").exists)  # the first one is whole then
     began = time.monotonic()
     for number in signals:
         process.send(number)
@@ -204,6 +205,55 @@ def test_a_folder_of_other_things_is_no_folder_of_checkpoints(output: Path) -> N
     assert code == 2
     assert "holds thesis.tex, which is no part of a training" in errors
     assert [path.name for path in partial.iterdir()] == ["thesis.tex"]
+
+
+def test_after_every_step_of_a_replacement_an_adapter_stands_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    if not exchange(tmp_path / "a", tmp_path / "b"):
+        pytest.skip("this disk cannot swap two names in one step")
+    folder, stands = tmp_path / "adapter", list[bool]()
+    folder.mkdir()
+    (folder / CONFIG).write_text("old")
+
+    def watched(step: Callable[..., object]) -> Callable[..., object]:
+        def run(*arguments: object) -> object:
+            done = step(*arguments)
+            stands.append((folder / CONFIG).exists())
+            return done
+
+        return run
+
+    monkeypatch.setattr(Path, "replace", watched(Path.replace))
+    monkeypatch.setattr("sft_ref.adapter.exchange", watched(exchange))
+    with writing(folder, tmp_path / "scratch") as scratch:
+        (scratch / CONFIG).write_text("new")
+    assert set(stands) == {True}
+    assert (folder / CONFIG).read_text() == "new"
+    assert not (tmp_path / "scratch").exists()
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_an_error_or_interrupt_while_writing_keeps_the_old_adapter(
+    can_exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, replace = tmp_path / "adapter", Path.replace
+    folder.mkdir()
+    (folder / CONFIG).write_text("old")
+
+    def interrupted(path: Path, to: Path) -> Path:
+        if path.name == "scratch" or can_exchange:
+            raise KeyboardInterrupt
+        return replace(path, to)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    monkeypatch.setattr("sft_ref.adapter.exchange", interrupted if can_exchange else lambda *_: False)
+    with pytest.raises(KeyboardInterrupt), writing(folder, tmp_path / "scratch") as scratch:
+        (scratch / CONFIG).write_text("new")
+    assert (folder / CONFIG).read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
 
 
 def test_fingerprints_tell_adapters_apart(due: tuple[Path, str, str, float]) -> None:

@@ -313,9 +313,12 @@ def _grade_alone(target: str, grade: functools.partial[Verdict], args: argparse.
         def report(text: str) -> None:
             status.update(Text(harmless(text)))
 
-        if _runs_here(target, is_module=bool(args.module)):
-            return grade_or_reason(functools.partial(grade, report=report), target)
-        return grade_alone(target, grade, report, _own_seconds(args))
+        try:
+            if _runs_here(target, is_module=bool(args.module)):
+                return grade_or_reason(functools.partial(grade, report=report), target)
+            return grade_alone(target, grade, report, _own_seconds(args))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt from None  # a training of ours says where to go on, and a grading begins anew
 
 
 def _own_seconds(args: argparse.Namespace) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -18,9 +19,11 @@ from rich.text import Text
 
 from sft_ref.harness.check import Check, Outcome, Result
 from sft_ref.harness.graded import HARNESS_ERROR, Grade
-from sft_ref.harness.mutation import Mutant
 from sft_ref.harness.verdict import Standing, Suspect, Verdict
 from sft_ref.plain import harmless
+
+if TYPE_CHECKING:
+    from sft_ref.harness.mutation import Mutant
 
 WIDTH = 100
 """Columns of a report at most: longer lines are hard to read."""

@@ -20,7 +20,7 @@ from .errors import AdapterError, OutputError
 from .foreign import foreign_files
 from .lora_config import AdapterConfig, base_of, read_lora, read_table
 from .precision import Policy, Record, digest
-from .reading import Refusal, UnreadableError, kind_of, read_bytes, shortened
+from .reading import Refusal, UnreadableError, kind_of, read_bytes, shortened, why_no_path
 from .tensor_headers import FULL, read_header
 
 if TYPE_CHECKING:
@@ -127,13 +127,8 @@ def check_can_be_named(folder: Path) -> None:
         OutputError: it is too long, with what is added to it while writing, or leads through a loop of links.
     """
     longest = folder.with_name(f"{folder.name}{_ADDED}") if folder.name else folder
-    try:
-        longest.lstat()
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or error
-        raise OutputError(f"cannot write {shortened(folder)} ({reason}); choose another folder") from error
+    if reason := why_no_path(folder) or why_no_path(longest):
+        raise OutputError(f"cannot write {shortened(folder)} ({reason}); choose another folder")
 
 
 def fingerprint_adapter(tensors: dict[str, torch.Tensor]) -> str:
@@ -145,7 +140,9 @@ def fingerprint_adapter(tensors: dict[str, torch.Tensor]) -> str:
             name: [
                 str(tensor.dtype),
                 list(tensor.shape),
-                hashlib.sha256(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()).hexdigest(),
+                hashlib.sha256(
+                    tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+                ).hexdigest(),
             ]
             for name, tensor in tensors.items()
         }

@@ -157,7 +157,7 @@ def load_model(folder: Path, policy: Policy) -> PreTrainedModel:
     model, loading = loaded
     if missing := sorted(loading["missing_keys"]):
         raise BaseModelError(
-            f"base {folder}: lacks {', '.join(missing[:_SHOWN])} ({len(missing)} in all), which would be random numbers;"
+            f"base {folder}: lacks {', '.join(missing[:_SHOWN])} ({len(missing)} in all), which would be random;"
             " copy the folder anew"
         )
     for name, _ in model.named_parameters():

@@ -113,11 +113,11 @@ def check_replaceable(folder: Path) -> None:
         OutputError: it is no folder, or one that holds other things than an adapter.
     """
     check_can_be_named(folder)
+    if folder.is_symlink():  # a rename would put the adapter in the place of the link
+        raise OutputError(f"{folder} is a link; give the folder that it stands for")
     kind = kind_of(folder)
     if kind and not (kind == "folder" and (kind_of(folder / CONFIG) == "file" or not any(folder.iterdir()))):
         raise OutputError(f"{folder} exists and is no adapter folder; choose another, or move it away")
-    if folder.is_symlink():  # a rename would put the adapter in the place of the link
-        raise OutputError(f"{folder} is a link; give the folder that it stands for")
 
 
 def check_can_be_named(folder: Path) -> None:

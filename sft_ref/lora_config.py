@@ -37,13 +37,14 @@ class ConfigError(Exception):
 
 
 class _Table(msgspec.Struct, kw_only=True):
-    """The keys that say where the adapter stands and what it adds, with what their values may be; null is no value.
+    """The keys that say where the adapter stands, how it is trained and what it adds, with what their values may be; null is no value.
 
     They are what peft is given, if the installed version knows them.
     """
 
     r: _Rank | None = None
     lora_alpha: _Number | None = None
+    lora_dropout: Annotated[float, Meta(ge=0, lt=1)] | None = None
     target_modules: str | list[str] | None = None
     exclude_modules: str | list[str] | None = None
     bias: Literal["none", "all", "lora_only"] | None = None
@@ -65,7 +66,7 @@ _KEYS = frozenset(_Table.__struct_fields__)
 
 _OF_TRAINING = frozenset(
     {"base_model_name_or_path", "revision", "inference_mode", "peft_type", "task_type", "peft_version", "auto_mapping"}
-    | {"lora_dropout", "init_lora_weights", "loftq_config", "eva_config", "corda_config", "lora_ga_config"}
+    | {"init_lora_weights", "loftq_config", "eva_config", "corda_config", "lora_ga_config"}
     | {"runtime_config", "megatron_core", "qalora_group_size"}
 )
 """Keys that say how the adapter began or was trained, and change nothing in what it adds."""
@@ -111,6 +112,12 @@ class AdapterConfig:
 
         options = {**self.options, "init_lora_weights": False, "lora_dropout": 0.0, "inference_mode": True}
         return LoraConfig(**options, task_type="CAUSAL_LM")
+
+    def for_training(self) -> LoraConfig:
+        """The configuration of a blank adapter like it, with peft's usual start."""
+        from peft import LoraConfig
+
+        return LoraConfig(**self.options, task_type="CAUSAL_LM")
 
 
 def read_table(folder: Path) -> dict[str, Any]:

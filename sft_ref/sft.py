@@ -32,7 +32,7 @@ from .precision import (
     fingerprint_tokenizer,
     library_versions,
 )
-from .reading import Refusal, kind_of, read_json
+from .reading import Refusal, read_json
 from .settings import Settings
 from .training import Step
 
@@ -169,7 +169,7 @@ def _begin_or_resume(partial: Path, record: Record) -> None:
     for checkpoint in partial.glob("checkpoint-*"):
         if not (checkpoint / "trainer_state.json").exists():  # written last: this one was cut off
             shutil.rmtree(checkpoint)
-    if any(partial.glob("checkpoint-*")) and kind_of(note) is not None:
+    if any(partial.glob("checkpoint-*")):
         begun = read_json(note, Record, Refusal(OutputError, f"delete {partial} to begin anew"))
         changed = [each.name for each in fields(Record) if getattr(begun, each.name) != getattr(record, each.name)]
         if changed:

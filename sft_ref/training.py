@@ -22,6 +22,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from . import tokens
 from .autocast import frozen_weights_cast, matmul_mode
+from .checkpoint import check_checkpoint, reading_checkpoint
 from .errors import TrainingError
 from .loss import batch_loss
 from .precision import Policy
@@ -107,6 +108,14 @@ class _SupervisedTrainer(Trainer):
     ) -> torch.Tensor:
         return batch_loss(model, inputs, num_items_in_batch)
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with reading_checkpoint(Path(checkpoint or "")):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with reading_checkpoint(Path(checkpoint or "")):
+            super()._load_rng_state(checkpoint)
+
 
 def fit(
     model: PeftModel,
@@ -124,10 +133,14 @@ def fit(
         One entry an optimizer step.
 
     Raises:
+        OutputError: the checkpoint is damaged.
         TrainingError: no step was finite for a while, or the adapter is not finite, or nothing was learned.
         KeyboardInterrupt: after Ctrl-C, once a checkpoint is written.
     """
     device = model.device
+    last = get_last_checkpoint(str(checkpoints))
+    if last:
+        check_checkpoint(Path(last), model)
     # transformers 4 sets this and leaves it set, and every version obeys it: fp32 after a mixed run would be mixed
     os.environ.pop(_ACCELERATE, None)
     arguments = TrainingArguments(
@@ -166,7 +179,7 @@ def fit(
     before = signal.signal(signal.SIGINT, watch.interrupt) if main else None
     try:
         with matmul_mode(policy), frozen_weights_cast(model, policy):  # Trainer adds autocast, a forward at a time
-            trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)))
+            trainer.train(resume_from_checkpoint=last)
     finally:
         if main:
             signal.signal(signal.SIGINT, before)

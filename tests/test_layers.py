@@ -35,7 +35,8 @@ MAY_IMPORT = {
     "loss": {"head", "tokens"},
     "adapter": {"base_config", "errors", "foreign", "lora_config", "precision", "reading", "tensor_headers"},
     "base_llm": {"autocast", "generation", "models", "precision", "prompt"},
-    "training": {"autocast", "errors", "loss", "precision", "settings", "tokens"},
+    "checkpoint": {"errors", "foreign", "reading", "tensor_headers"},
+    "training": {"autocast", "checkpoint", "errors", "loss", "precision", "settings", "tokens"},
     "plot": set[str](),
     "quiet": set[str](),
     "sft": {

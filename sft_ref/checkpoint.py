@@ -1,4 +1,4 @@
-"""A checkpoint that an unfinished training left: whether training can go on from it, before anything of it is loaded."""
+"""A checkpoint of an unfinished training: whether training can go on from it, before anything of it is loaded."""
 
 from __future__ import annotations
 

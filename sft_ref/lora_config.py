@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 CONFIG = "adapter_config.json"
 
-MOST_RANK = 1_000_000
-"""More than any matrix of a language model has."""
+MOST_RANK = 2**31 - 1
+"""What peft and torch can reckon with; tensors of such a rank are only ever built without memory."""
 
 _Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _Rank = Annotated[int, Meta(ge=1, le=MOST_RANK)]
@@ -37,9 +37,9 @@ class ConfigError(Exception):
 
 
 class _Table(msgspec.Struct, kw_only=True):
-    """The keys that say where the adapter stands, how it is trained and what it adds, with what their values may be; null is no value.
+    """The keys that peft is given, if the installed version knows them, with what their values may be.
 
-    They are what peft is given, if the installed version knows them.
+    They say where the adapter stands, how it is trained and what it adds. Null is no value.
     """
 
     r: _Rank | None = None
@@ -146,9 +146,9 @@ def why_not_judged(table: Mapping[str, Any]) -> str:
     if kind is None:
         return ""  # peft cannot read it either, which is a fault
     if kind != "LORA":
-        return f"peft type {reprlib.repr(kind)}"
+        return f"peft type {_brief(kind)}"
     if task not in _TASKS:
-        return f"task type {reprlib.repr(task)}"
+        return f"task type {_brief(task)}"
     known = {each.name for each in fields(LoraConfig)} & _KEYS
     unknown = sorted(key for key in table.keys() - known - _OF_TRAINING if _is_set(table[key]))
     if unknown:
@@ -192,7 +192,7 @@ def read_config(table: Mapping[str, Any]) -> AdapterConfig:
         use_dora=given.get("use_dora", False),
         options=given,
         ignored=tuple(sorted(table.keys() - known - _OF_TRAINING)),
-        changes_base="" if isinstance(start, bool | None) or str(start) in _PLAIN_STARTS else reprlib.repr(start),
+        changes_base="" if isinstance(start, bool | None) or str(start) in _PLAIN_STARTS else _brief(start),
     )
 
 
@@ -211,6 +211,11 @@ def read_lora(folder: Path) -> AdapterConfig:
     if config is None:
         raise AdapterError(f"{folder}: {CONFIG} has {reason}; give a LoRA adapter of a causal language model")
     return config
+
+
+def _brief(value: object) -> str:
+    """A value as a message can hold it; a text without quotes."""
+    return value[:80] if isinstance(value, str) else reprlib.repr(value)
 
 
 def _is_set(value: object) -> bool:

@@ -18,9 +18,9 @@ from transformers import TrainingArguments
 from sft_ref import adapter, base_llm, models, precision, sft, tokens, training
 from sft_ref.base_llm import BaseLLM
 from sft_ref.data import Row, Score
-from sft_ref.errors import SftRefError
+from sft_ref.errors import AdapterError, SftRefError
 from sft_ref.lora_config import read_lora
-from sft_ref.settings import Settings
+from sft_ref.settings import RANGES, Settings
 
 from .context import PROBES, SETTINGS, Context
 from .deltas import plain
@@ -189,7 +189,10 @@ def train_on(rows: Sequence[Taught], base: str, adapter: Path, settings: Setting
     tokenizer = models.load_tokenizer(models.find_base(base))
     policy = precision.default_policy(base_llm.find_device())
     torch.manual_seed(settings.seed)
-    config = read_lora(adapter).for_training()
+    lora = read_lora(adapter)
+    if max([lora.rank, *lora.rank_pattern.values()]) not in RANGES["rank"]:
+        raise AdapterError(f"{adapter}: has a rank of {lora.rank}; the reference trains {RANGES['rank']}")
+    config = lora.for_training()
     model = get_peft_model(models.load_model(models.find_base(base), policy), config)
     for name, weight in model.named_parameters():
         weight.requires_grad = "lora_" in name

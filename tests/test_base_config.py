@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 sys.path.append(str(Path(__file__).parent / "helpers"))
 import families
@@ -43,10 +44,10 @@ def test_missing_weights_are_named_in_one_file_and_in_shards(tmp_path: Path) -> 
     shards = rewrite(base, "20KB")
     lost = "model.layers.1.mlp.up_proj.weight"
     for folder in (base, shards):
-        [path] = [each for each in folder.glob("*.safetensors") if lost in families.load_file(each)]
-        tensors = families.load_file(path)
+        [path] = [each for each in folder.glob("*.safetensors") if lost in load_file(each)]
+        tensors = load_file(path)
         del tensors[lost]
-        families.save_file(tensors, path, metadata={"format": "pt"})
+        save_file(tensors, path, metadata={"format": "pt"})
         index = folder / "model.safetensors.index.json"
         if index.exists():
             table = json.loads(index.read_text())

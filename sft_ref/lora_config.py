@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from .errors import AdapterError
 from .patterns import is_harmless, is_pattern
-from .reading import UnreadableError, json_of, plain_bytes
+from .reading import Finite, UnreadableError, json_of, plain_bytes
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -29,7 +29,6 @@ MOST_RANK = 2**31 - 1
 
 _Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _Rank = Annotated[int, Meta(ge=1, le=MOST_RANK)]
-_Number = Annotated[float, Meta(ge=-1e30, le=1e30)]
 
 
 class ConfigError(Exception):
@@ -43,7 +42,7 @@ class _Table(msgspec.Struct, kw_only=True):
     """
 
     r: _Rank | None = None
-    lora_alpha: _Number | None = None
+    lora_alpha: Finite | None = None
     lora_dropout: Annotated[float, Meta(ge=0, lt=1)] | None = None
     target_modules: str | list[str] | None = None
     exclude_modules: str | list[str] | None = None
@@ -57,7 +56,7 @@ class _Table(msgspec.Struct, kw_only=True):
     layers_to_transform: _Count | list[_Count] | None = None
     layers_pattern: str | list[str] | None = None
     rank_pattern: dict[str, _Rank] | None = None
-    alpha_pattern: dict[str, _Number] | None = None
+    alpha_pattern: dict[str, Finite] | None = None
     trainable_token_indices: list[_Count] | dict[str, list[_Count]] | None = None
     target_parameters: list[str] | None = None
 

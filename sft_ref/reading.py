@@ -14,13 +14,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeVar
+from typing import Annotated, BinaryIO, Literal, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from .errors import SftRefError
 
 T = TypeVar("T")
+
+Finite = Annotated[float, Meta(ge=-1e30, le=1e30)]
+"""A number as msgspec checks it: neither NaN nor infinite, which Python's JSON may hold."""
 
 MOST_BYTES = 100 * 2**20
 """Of a file that is read whole; the largest real ones have some megabytes."""

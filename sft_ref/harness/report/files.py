@@ -15,7 +15,7 @@ import msgspec
 from sft_ref.harness.check import Check, Level, Outcome, Result
 from sft_ref.harness.graded import Grade, Ungraded
 from sft_ref.harness.verdict import Coverage, Standing, Suspect, Verdict
-from sft_ref.reading import converted
+from sft_ref.reading import Finite, converted
 
 from .plain import harmless
 from .whole import write_whole
@@ -120,7 +120,7 @@ class _Result(msgspec.Struct):
     why: str
     remedy: str
     repeat: str
-    seconds: float
+    seconds: Finite
     survived: bool
 
 
@@ -134,9 +134,9 @@ class _Verdict(msgspec.Struct):
     suspects: list[_Suspect]
     notes: tuple[str, ...]
     sandboxed: bool
-    seconds: float
-    answer_rate: float | None
-    accuracy: float | None
+    seconds: Finite
+    answer_rate: Finite | None
+    accuracy: Finite | None
     checks: list[_Result]
 
 

@@ -20,7 +20,7 @@ from .exchange import exchange
 from .foreign import foreign_files
 from .lora_config import AdapterConfig, base_of, read_lora, read_table
 from .precision import Policy, Record, digest
-from .reading import Refusal, UnreadableError, kind_of, read_bytes, shortened
+from .reading import Refusal, UnreadableError, kind_of, read_bytes, shortened, why_no_path
 from .tensor_headers import FULL, read_header
 
 if TYPE_CHECKING:
@@ -118,11 +118,11 @@ def check_replaceable(folder: Path) -> None:
         OutputError: it is no folder, or one that holds other things than an adapter.
     """
     check_can_be_named(folder)
+    if folder.is_symlink():  # a rename would put the adapter in the place of the link
+        raise OutputError(f"{folder} is a link; give the folder that it stands for")
     kind = kind_of(folder)
     if kind and not (kind == "folder" and (kind_of(folder / CONFIG) == "file" or not any(folder.iterdir()))):
         raise OutputError(f"{folder} exists and is no adapter folder; choose another, or move it away")
-    if folder.is_symlink():  # a rename would put the adapter in the place of the link
-        raise OutputError(f"{folder} is a link; give the folder that it stands for")
 
 
 def check_can_be_named(folder: Path) -> None:
@@ -132,13 +132,8 @@ def check_can_be_named(folder: Path) -> None:
         OutputError: it is too long, with what is added to it while writing, or leads through a loop of links.
     """
     longest = folder.with_name(f"{folder.name}{_ADDED}") if folder.name else folder
-    try:
-        longest.lstat()
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or error
-        raise OutputError(f"cannot write {shortened(folder)} ({reason}); choose another folder") from error
+    if reason := why_no_path(folder) or why_no_path(longest):
+        raise OutputError(f"cannot write {shortened(folder)} ({reason}); choose another folder")
 
 
 def fingerprint_adapter(tensors: dict[str, torch.Tensor]) -> str:
@@ -150,7 +145,9 @@ def fingerprint_adapter(tensors: dict[str, torch.Tensor]) -> str:
             name: [
                 str(tensor.dtype),
                 list(tensor.shape),
-                hashlib.sha256(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()).hexdigest(),
+                hashlib.sha256(
+                    tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+                ).hexdigest(),
             ]
             for name, tensor in tensors.items()
         }

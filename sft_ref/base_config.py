@@ -6,6 +6,7 @@ No code of a base is executed, whatever its configuration names.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ _TOKENIZER = "tokenizer_config.json"
 _PER_BYTE = 4
 """Numbers that the densest format stores in a byte."""
 
+_LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d{1,9})\.")
+"""The number of a layer in the name of a tensor."""
 _LAYERS = ("num_hidden_layers", "encoder_layers", "decoder_layers")
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 _SIZES = (
@@ -139,9 +142,10 @@ def check_sizes(config: Any, folder: Path) -> dict[str, Header]:  # noqa: ANN401
     numbers = _PER_BYTE * sum(path.stat().st_size for path in {header.file for header in headers.values()})
     largest = max((side for header in headers.values() for side in header.shape), default=0)
     text = config.get_text_config()
-    _check_at_most(text, _LAYERS, len(headers), folder)
-    _check_at_most(text, _EXPERTS, max(largest, len(headers)), folder)
-    _check_at_most(text, _SIZES, numbers, folder)
+    layers = {int(match[1]) for name in headers if (match := _LAYER.search(name))}
+    _check_range(text, _LAYERS, len(layers) or len(headers), folder)
+    _check_range(text, _EXPERTS, max(largest, len(headers)), folder)
+    _check_range(text, _SIZES, numbers, folder)
     asked = sum(parameter.numel() for parameter in empty_model(config, folder).parameters())
     if asked > numbers:
         raise BaseModelError(
@@ -151,12 +155,12 @@ def check_sizes(config: Any, folder: Path) -> dict[str, Header]:  # noqa: ANN401
     return headers
 
 
-def _check_at_most(config: Any, names: Iterable[str], most: int, folder: Path) -> None:  # noqa: ANN401
+def _check_range(config: Any, names: Iterable[str], most: int, folder: Path) -> None:  # noqa: ANN401
     for name in names:
         value = getattr(config, name, None)
-        if isinstance(value, int) and value > most:
+        if isinstance(value, int) and not 1 <= value <= most:
             raise BaseModelError(
-                f"base {folder}: its config.json asks for {name} {value:.4g}, and its {WEIGHTS} has no room for it;"
+                f"base {folder}: its config.json asks for {name} {value:.4g}, and its {WEIGHTS} holds 1 to {most};"
                 " copy the folder anew"
             )
 

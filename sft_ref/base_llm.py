@@ -82,9 +82,9 @@ class BaseLLM:
         check_can_compute(self.policy, self.device)
         self.checkpoint = checkpoint
         folder = find_base(checkpoint)
-        self.tokenizer = load_tokenizer(folder)
         with isolated(self.device):
             self.model = load_model(folder, self.policy)
+            self.tokenizer = load_tokenizer(folder)
             check_vocabulary(self.tokenizer, self.model, folder)
             self.model.to(self.device).eval()
         # penalties and sampling that a base is shipped with would otherwise fill in what `generate` leaves open

@@ -35,6 +35,7 @@ def foreign_files(error: type[SftRefError], problem: str, remedy: str = "") -> I
 
 def first_line(error: BaseException) -> str:
     """What an exception says, in one line that is not too long; its class where it says nothing."""
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(lines[: 2 if lines[0].endswith(":") else 1]) if lines else ""
     known = isinstance(error, OSError | ValueError | RuntimeError) and text
     return (text if known else f"{type(error).__name__}: {text}" if text else type(error).__name__)[:300]

@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from .errors import AdapterError
 from .patterns import is_harmless, is_pattern
-from .reading import UnreadableError, json_of, plain_bytes
+from .reading import Finite, UnreadableError, json_of, plain_bytes
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -24,12 +24,11 @@ if TYPE_CHECKING:
 
 CONFIG = "adapter_config.json"
 
-MOST_RANK = 1_000_000
-"""More than any matrix of a language model has."""
+MOST_RANK = 2**31 - 1
+"""What peft and torch can reckon with; tensors of such a rank are only ever built without memory."""
 
 _Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _Rank = Annotated[int, Meta(ge=1, le=MOST_RANK)]
-_Number = Annotated[float, Meta(ge=-1e30, le=1e30)]
 
 
 class ConfigError(Exception):
@@ -37,13 +36,14 @@ class ConfigError(Exception):
 
 
 class _Table(msgspec.Struct, kw_only=True):
-    """The keys that say where the adapter stands and what it adds, with what their values may be; null is no value.
+    """The keys that peft is given, if the installed version knows them, with what their values may be.
 
-    They are what peft is given, if the installed version knows them.
+    They say where the adapter stands, how it is trained and what it adds. Null is no value.
     """
 
     r: _Rank | None = None
-    lora_alpha: _Number | None = None
+    lora_alpha: Finite | None = None
+    lora_dropout: Annotated[float, Meta(ge=0, lt=1)] | None = None
     target_modules: str | list[str] | None = None
     exclude_modules: str | list[str] | None = None
     bias: Literal["none", "all", "lora_only"] | None = None
@@ -56,7 +56,7 @@ class _Table(msgspec.Struct, kw_only=True):
     layers_to_transform: _Count | list[_Count] | None = None
     layers_pattern: str | list[str] | None = None
     rank_pattern: dict[str, _Rank] | None = None
-    alpha_pattern: dict[str, _Number] | None = None
+    alpha_pattern: dict[str, Finite] | None = None
     trainable_token_indices: list[_Count] | dict[str, list[_Count]] | None = None
     target_parameters: list[str] | None = None
 
@@ -65,7 +65,7 @@ _KEYS = frozenset(_Table.__struct_fields__)
 
 _OF_TRAINING = frozenset(
     {"base_model_name_or_path", "revision", "inference_mode", "peft_type", "task_type", "peft_version", "auto_mapping"}
-    | {"lora_dropout", "init_lora_weights", "loftq_config", "eva_config", "corda_config", "lora_ga_config"}
+    | {"init_lora_weights", "loftq_config", "eva_config", "corda_config", "lora_ga_config"}
     | {"runtime_config", "megatron_core", "qalora_group_size"}
 )
 """Keys that say how the adapter began or was trained, and change nothing in what it adds."""
@@ -112,6 +112,12 @@ class AdapterConfig:
         options = {**self.options, "init_lora_weights": False, "lora_dropout": 0.0, "inference_mode": True}
         return LoraConfig(**options, task_type="CAUSAL_LM")
 
+    def for_training(self) -> LoraConfig:
+        """The configuration of a blank adapter like it, with peft's usual start."""
+        from peft import LoraConfig
+
+        return LoraConfig(**self.options, task_type="CAUSAL_LM")
+
 
 def read_table(folder: Path) -> dict[str, Any]:
     """The configuration as it is written.
@@ -139,9 +145,9 @@ def why_not_judged(table: Mapping[str, Any]) -> str:
     if kind is None:
         return ""  # peft cannot read it either, which is a fault
     if kind != "LORA":
-        return f"peft type {reprlib.repr(kind)}"
+        return f"peft type {_brief(kind)}"
     if task not in _TASKS:
-        return f"task type {reprlib.repr(task)}"
+        return f"task type {_brief(task)}"
     known = {each.name for each in fields(LoraConfig)} & _KEYS
     unknown = sorted(key for key in table.keys() - known - _OF_TRAINING if _is_set(table[key]))
     if unknown:
@@ -190,7 +196,7 @@ def read_config(table: Mapping[str, Any]) -> AdapterConfig:
         use_dora=given.get("use_dora", False),
         options=given,
         ignored=tuple(sorted(table.keys() - known - _OF_TRAINING)),
-        changes_base="" if isinstance(start, bool | None) or str(start) in _PLAIN_STARTS else reprlib.repr(start),
+        changes_base="" if isinstance(start, bool | None) or str(start) in _PLAIN_STARTS else _brief(start),
     )
 
 
@@ -209,6 +215,11 @@ def read_lora(folder: Path) -> AdapterConfig:
     if config is None:
         raise AdapterError(f"{folder}: {CONFIG} has {reason}; give a LoRA adapter of a causal language model")
     return config
+
+
+def _brief(value: object) -> str:
+    """A value as a message can hold it; a text without quotes."""
+    return value[:80] if isinstance(value, str) else reprlib.repr(value)
 
 
 def _is_set(value: object) -> bool:

@@ -202,7 +202,6 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     with foreign_files(BaseModelError, f"base {folder}: its tokenizer cannot be loaded"):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         eos_token_id = tokenizer.eos_token_id
-        tokenizer("How many g are in 1 kg?")
     if eos_token_id is None:
         raise BaseModelError(f"base {folder}: its tokenizer has no end-of-sequence token to stop at")
     if tokenizer.pad_token_id is None:
@@ -211,11 +210,13 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def check_vocabulary(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, folder: Path) -> None:
-    """Refuses a tokenizer that gives tokens which the model does not know.
+    """Refuses a tokenizer that splits no question, or that gives tokens which the model does not know.
 
     Raises:
-        BaseModelError: one of its tokens is beyond the model's vocabulary.
+        BaseModelError: it fails, or one of its tokens is beyond the model's vocabulary.
     """
+    with foreign_files(BaseModelError, f"base {folder}: its tokenizer cannot split a question"):
+        tokenizer("How many g are in 1 kg?")
     embedding: Any = model.get_input_embeddings()
     rows = embedding.weight.shape[0]
     token, number = max(tokenizer.get_vocab().items(), key=lambda item: item[1])

@@ -14,13 +14,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeVar
+from typing import Annotated, BinaryIO, Literal, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from .errors import SftRefError
 
 T = TypeVar("T")
+
+Finite = Annotated[float, Meta(ge=-1e30, le=1e30)]
+"""A number as msgspec checks it: neither NaN nor infinite, which Python's JSON may hold."""
 
 MOST_BYTES = 100 * 2**20
 """Of a file that is read whole; the largest real ones have some megabytes."""
@@ -46,8 +50,8 @@ class Refusal:
 
 
 def shortened(name: object) -> str:
-    """A name as a message can hold it: a long one loses its middle."""
-    text = str(name)
+    """A name as a message can hold it: a long one loses its middle, and half a character is written as its code."""
+    text = str(name).encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= 300 else f"{text[:100]}...{text[-50:]}"  # noqa: PLR2004
 
 
@@ -58,6 +62,24 @@ def kind_of(path: str | Path) -> Literal["file", "folder", "other"] | None:
     except (OSError, ValueError):
         return None
     return "file" if stat.S_ISREG(mode) else "folder" if stat.S_ISDIR(mode) else "other"
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder, and no link to one."""
+    return kind_of(path) == "folder" and not path.is_symlink()
+
+
+def why_no_path(path: str | Path) -> str:
+    """Why nothing can stand at a path, such as a name that is too long or a loop of links; empty where it can."""
+    try:
+        os.stat(path)  # noqa: PTH116  # as above
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return ""
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    except ValueError as error:  # of a zero byte, or half a character
+        return f"it is no name of a file: {error}"
+    return ""
 
 
 def read_bytes(path: str | Path, refusal: Refusal) -> bytes:

@@ -24,6 +24,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from . import tokens
 from .autocast import frozen_weights_cast, isolated, matmul_mode
+from .checkpoint import check_checkpoint, reading_checkpoint
 from .errors import TrainingError
 from .loss import batch_loss
 from .precision import Policy
@@ -111,6 +112,14 @@ class _SupervisedTrainer(Trainer):
     ) -> torch.Tensor:
         return batch_loss(model, inputs, num_items_in_batch)
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with reading_checkpoint(Path(checkpoint or "")):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with reading_checkpoint(Path(checkpoint or "")):
+            super()._load_rng_state(checkpoint)
+
 
 def fit(
     model: PeftModel,
@@ -128,11 +137,14 @@ def fit(
         One entry an optimizer step.
 
     Raises:
+        OutputError: the checkpoint is damaged.
         TrainingError: no step was finite for a while, or the adapter is not finite, or nothing was learned.
         KeyboardInterrupt: after Ctrl-C, once a checkpoint is written; after a second one, at once.
     """
     device = model.device
     kept = whole_checkpoints(checkpoints)
+    if kept:
+        check_checkpoint(kept[-1], model)
     # transformers 4 sets this and leaves it set, and every version obeys it: fp32 after a mixed run would be mixed
     os.environ.pop(_ACCELERATE, None)
     arguments = TrainingArguments(

@@ -93,7 +93,6 @@ def test_an_adapter_of_another_tool_is_loaded_with_its_base_dtype_unknown(
         (["train", "--base", "no-such"], "unknown base 'no-such'"),
         (["train", *FAST, "--policy", "fp8"], "unknown policy 'fp8'"),
         (["train", *FAST, "--data", "none.json"], "none.json: cannot be read"),
-        (["train", *FAST, "--rank", "0"], "rank is 0; give a number above 0"),
         (["train", *FAST, "--output", "pyproject.toml/x"], "cannot write pyproject.toml/x"),
         (["train", *FAST, "--output", "tests"], "tests exists and is no adapter folder"),
         (["checks", "XYZ-001"], "no check named XYZ-001"),
@@ -147,10 +146,12 @@ def test_grading_the_reference_writes_its_results(tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.parametrize("words", [[], ["fly"], ["train", "--steps", "many"], ["test", "--nonsense"]])
-def test_bad_usage_is_exit_code_2(words: list[str]) -> None:
+def test_bad_usage_is_one_line_and_exit_code_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         cli.main(words)
     assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert re.fullmatch(r"sft-ref: error: .*; see sft-ref( \w+)? --help\n", error)
 
 
 def test_an_interrupt_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -116,5 +116,5 @@ def test_weights_are_stored_as_the_policy_says_whatever_the_checkpoint(policy: o
 def test_damaged_weights_are_a_clear_error(tmp_path: Path) -> None:
     shutil.copytree(TOY, tmp_path / "copy")
     (tmp_path / "copy" / "model.safetensors").write_bytes(b"not tensors")
-    with pytest.raises(BaseModelError, match="cannot be read"):
+    with pytest.raises(BaseModelError, match=r"model\.safetensors: cannot be read"):
         load_model(tmp_path / "copy", POLICIES["fp32"])

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sft_ref.base_config import empty_model
+from sft_ref.lora_config import read_lora
+
 from .findings import Failure, Unavailable
 from .implementation import Trained
 
@@ -35,16 +38,18 @@ def pairs(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, tor
 
 
 def read_blueprint(folder: Path, base: PreTrainedModel) -> dict[str, tuple[int, float]]:
-    """Rank and scaling that the stored configuration gives to each module of the base, as peft understands it."""
-    from peft import PeftConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
+    """Rank and scaling that the stored configuration gives to each module of the base, as peft understands it.
+
+    Raises:
+        AdapterError: the configuration is none of LoRA that peft can use.
+    """
+    from peft import get_peft_model
 
     if not (folder / "adapter_config.json").is_file():
         raise Unavailable("there is no adapter_config.json that tells rank and alpha")
+    config = read_lora(folder).for_peft()
+    empty = empty_model(base.config, folder)
     with torch.device("meta"):
-        empty = AutoModelForCausalLM.from_config(base.config)
-        config = PeftConfig.from_pretrained(str(folder))
-        config.base_model_name_or_path = None  # peft warns where a name and a folder differ
         model = get_peft_model(empty, config)
     layers = {plain(name): layer for name, layer in model.named_modules() if hasattr(layer, "lora_A")}
     return {name: (layer.r["default"], float(layer.scaling["default"])) for name, layer in layers.items()}

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sft_ref.errors import SftRefError
+from sft_ref.reading import shortened, why_no_path
 
 COURSE = {"base_llm.py", "sft.py"}
 """Files of which one is enough to know the course's layout by: a broken submission may lack another."""
@@ -50,6 +51,8 @@ def gather(paths: Iterable[str]) -> Gathered:
     passed_over: list[str] = []
     for given in paths:
         path = Path(given)
+        if reason := why_no_path(path):
+            raise SftRefError(f"{shortened(given)}: {reason}; give a submission, or a folder of some")
         if path.is_dir():
             found, left = _in_folder(path)
             targets += map(str, found)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import stat
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
+
+import msgspec
 
 from sft_ref.errors import OutputError
+from sft_ref.reading import UnreadableError, is_folder, json_of, plain_bytes
 
 from .graded import Grade
 from .report.files import as_json, from_json, to_text
@@ -19,6 +21,14 @@ from .report.whole import write_whole
 from .verdict import Verdict
 
 _UNREAD = {"__pycache__", ".git"}
+
+
+class _Held(msgspec.Struct):
+    """A file of results."""
+
+    content: str
+    grader: str
+    result: dict[str, Any]
 
 
 class Kept:
@@ -48,11 +58,11 @@ class Kept:
     def read(self, target: str, content: str) -> Verdict | None:
         """The verdict on a submission, if this very content was graded by this very grader without an error."""
         try:
-            held = json.loads(self.path_of(target).read_text(encoding="utf-8"), parse_constant=_refuse)
-            grade = from_json(held["result"])
-            same = held["content"] == content and held["grader"] == self.grader
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            held = json_of(plain_bytes(self.path_of(target)), _Held)
+            grade = from_json(held.result)
+        except UnreadableError:
             return None
+        same = held.content == content and held.grader == self.grader
         if not (same and content and isinstance(grade, Verdict)) or grade.has_errors:
             return None
         return replace(grade, path=target)
@@ -75,12 +85,21 @@ def content_of(target: str) -> str:
     if not path.is_dir():
         return ""
     total = hashlib.sha256()
-    for parent, folders, names in os.walk(path):
-        folders[:] = sorted(set(folders) - _UNREAD)
-        for name in sorted([*names, *folders]):
-            file = Path(parent, name)
+    folders = [path]
+    while folders:  # not by recursion, which folders in folders would exhaust
+        for file in _listed(folders.pop()):
+            if is_folder(file):
+                folders.append(file)
             total.update(os.fsencode(file.relative_to(path)) + b"\0" + _digest(_read(file)).encode())
     return total.hexdigest()
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What a folder holds, in order; nothing where it cannot be read."""
+    try:
+        return sorted(entry for entry in folder.iterdir() if entry.name not in _UNREAD)
+    except OSError:
+        return []
 
 
 def _read(path: Path) -> bytes:
@@ -99,7 +118,3 @@ def _read(path: Path) -> bytes:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")

@@ -18,8 +18,9 @@ from transformers import TrainingArguments
 from sft_ref import adapter, base_llm, models, precision, sft, tokens, training
 from sft_ref.base_llm import BaseLLM
 from sft_ref.data import Row, Score
-from sft_ref.errors import SftRefError
-from sft_ref.settings import Settings
+from sft_ref.errors import AdapterError, SftRefError
+from sft_ref.lora_config import read_lora
+from sft_ref.settings import RANGES, Settings
 
 from .context import PROBES, SETTINGS, Context
 from .deltas import plain
@@ -187,15 +188,17 @@ def find_implementation(target: str) -> Implementation:
 
 def train_on(rows: Sequence[Taught], base: str, adapter: Path, settings: Settings) -> Any:  # noqa: ANN401  # a PeftModel
     """A model that the reference trains on given texts, with the LoRA of an adapter folder."""
-    from peft import LoraConfig, get_peft_model
+    from peft import get_peft_model
 
     tokenizer = models.load_tokenizer(models.find_base(base))
     policy = precision.default_policy(base_llm.find_device())
     torch.manual_seed(settings.seed)
-    config = LoraConfig.from_pretrained(str(adapter))
-    config.base_model_name_or_path = None  # peft warns where a name and a folder differ
+    lora = read_lora(adapter)
+    if max([lora.rank, *lora.rank_pattern.values()]) not in RANGES["rank"]:
+        raise AdapterError(f"{adapter}: has a rank of {lora.rank}; the reference trains {RANGES['rank']}")
+    config = lora.for_training()
     model = get_peft_model(models.load_model(models.find_base(base), policy), config)
-    for name, weight in model.named_parameters():  # a configuration that was saved is one for inference
+    for name, weight in model.named_parameters():
         weight.requires_grad = "lora_" in name
     examples = [tokens.Example(row.ids, len(row.ids) - (row.begin or 0)) for row in rows]
     with tempfile.TemporaryDirectory() as checkpoints:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sft_ref.errors import SftRefError
+from sft_ref.reading import shortened
 
 from . import checks
 from .check import Check, in_order
@@ -21,5 +22,5 @@ def choose_checks(ids: Sequence[str]) -> list[Check]:
         SftRefError: there is no such check.
     """
     if unknown := set(ids) - {each.id for each in ALL}:
-        raise SftRefError(f"no check named {', '.join(sorted(unknown))}; `sft-ref checks` lists them")
+        raise SftRefError(f"no check named {shortened(', '.join(sorted(unknown)))}; `sft-ref checks` lists them")
     return [each for each in ALL if not ids or each.id in ids]

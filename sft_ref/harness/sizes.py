@@ -12,8 +12,11 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from sft_ref import tensor_headers
+from sft_ref.base_config import empty_model, read_config
 from sft_ref.errors import AdapterError, SftRefError
 from sft_ref.models import find_base
+from sft_ref.reading import UnreadableError, shortened
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ UNLIMITED = SizeLimits()
 COURSE = SizeLimits(adapter=20_000_000, bundle=50_000_000, parameters=380_000_000)
 """The rubric of the course that the story comes from: `--profile course`."""
 
+_LONGEST = 40
+"""Characters of a size."""
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B?", re.IGNORECASE)
 
 
@@ -58,8 +63,10 @@ def read_limits(words: Iterable[str], limits: SizeLimits = UNLIMITED) -> SizeLim
     for word in words:
         name, _, size = word.partition("=")
         found = _NUMBER.fullmatch(size.strip())
-        if name.strip() not in names or not found:
-            raise SftRefError(f"--limit {word}: write {', '.join(names)}, an equals sign and a size, as adapter=20MB")
+        if name.strip() not in names or not found or len(size) > _LONGEST:
+            raise SftRefError(
+                f"--limit {shortened(word)}: write {', '.join(names)}, an equals sign and a size, as adapter=20MB"
+            )
         number, prefix, binary = found.groups()
         factor = (1024 if binary else 1000) ** " kmgt".index(prefix.lower() or " ")
         limits = replace(limits, **{name.strip(): round(float(number) * factor)})
@@ -135,13 +142,11 @@ Shape = tuple[int, ...]
 
 def base_shapes(name: str) -> tuple[dict[str, Shape], int, int]:
     """Shape of each weight of a base by name, the number of its layers and of its parameters; no weight is loaded."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
-    config = AutoConfig.for_model(**KNOWN[name]) if name in KNOWN else AutoConfig.from_pretrained(find_base(name))
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
-        model.tie_weights()
+    folder = Path(name) if name in KNOWN else find_base(name)
+    config = AutoConfig.for_model(**KNOWN[name]) if name in KNOWN else read_config(folder)
+    model = empty_model(config, folder)
     shapes = {key: tuple(tensor.shape) for key, tensor in model.named_parameters(remove_duplicate=False)}
     return shapes, config.num_hidden_layers, sum(tensor.numel() for tensor in model.parameters())
 
@@ -152,13 +157,9 @@ def read_header(path: Path) -> dict[str, tuple[str, Shape]]:
     Raises:
         AdapterError: it is no safetensors file.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, "pt") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
-            return {name: (each.get_dtype(), tuple(each.get_shape())) for name, each in slices.items()}
-    except (SafetensorError, OSError) as error:
+        return {name: (each.dtype, each.shape) for name, each in tensor_headers.read_header(path).items()}
+    except UnreadableError as error:
         raise AdapterError(f"{path.name}: is no safetensors file that can be read ({error})") from error
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sft_ref.adapter import CONFIG
+from sft_ref.lora_config import read_table
 from sft_ref.settings import Settings
 
 from .taught import Taught
@@ -36,8 +35,12 @@ class Yardstick:
 
 
 def lora_of(folder: Path) -> dict[str, Any]:
-    """What an adapter's configuration says of its size and place."""
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    """What an adapter's configuration says of its size and place.
+
+    Raises:
+        UnreadableError: it is no JSON object.
+    """
+    config = read_table(folder)
     targets = config.get("target_modules")
     return {name: config.get(name) for name in _LORA} | {
         "target_modules": sorted(targets) if isinstance(targets, list) else targets

@@ -9,9 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from sft_ref.adapter import disk_errors
 from sft_ref.errors import SftRefError
 from sft_ref.precision import find_policy, library_versions
+from sft_ref.reading import Refusal, UnreadableError, converted, read_json
 
 from .bands import BANDS, FIRST_LOSSES, bands_for
 from .cell import Cell, Verdict
@@ -41,6 +44,23 @@ class Difference:
     found: Any
     allowed: str
     why: str
+
+
+class _Row(msgspec.Struct):
+    """What is needed of a cell; its other figures are compared as they are."""
+
+    train: str
+    load: str
+    verdict: Verdict
+    answers: list[float | None]
+    first_losses: list[float | None] = msgspec.field(name="first losses")
+
+
+class _Baseline(msgspec.Struct):
+    """A file of golden numbers."""
+
+    cells: list[dict[str, Any]]
+    versions: dict[str, str]
 
 
 def path_of(plan: Plan, folder: Path) -> Path:
@@ -92,16 +112,17 @@ def read(plan: Plan, path: Path) -> tuple[dict[tuple[str, str], dict[str, Any]],
     Raises:
         BaselineError: it cannot be read, or was made with other settings.
     """
+    refusal = Refusal(BaselineError, "make it again with --update")
+    found = read_json(path, dict[str, Any], refusal)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        cells = {(each["train"], each["load"]): each for each in found["cells"]}
-        versions = dict(found["versions"])
-        changed = [key for key, value in _settings(plan).items() if found.get(key) != value]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BaselineError(f"baseline {path} cannot be read ({error}); make it again with --update") from error
-    if changed:
+        baseline = converted(found, _Baseline)
+        rows = [converted(each, _Row) for each in baseline.cells]
+    except UnreadableError as error:
+        raise refusal.of(path, error) from error
+    if changed := [key for key, value in _settings(plan).items() if found.get(key) != value]:
         raise BaselineError(f"baseline {path} was made with another {', '.join(changed)}; repeat those settings")
-    return cells, versions
+    pairs = [(row.train, row.load) for row in rows]
+    return dict(zip(pairs, baseline.cells, strict=True)), baseline.versions
 
 
 def compare(

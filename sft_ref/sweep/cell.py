@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -26,7 +26,7 @@ class Verdict(StrEnum):
 class Training:
     """One training, in figures: losses in nat of the first optimizer steps, and its pace and peak of memory."""
 
-    first_losses: tuple[float, ...] = ()
+    first_losses: tuple[float | None, ...] = ()
     tokens_per_second: float | None = None
     peak_memory_mib: float | None = None
 
@@ -91,24 +91,6 @@ class Cell:
         """The cell as JSON holds it: no NaN, no infinity."""
         found: dict[str, Any] = _finite(asdict(self))
         return found
-
-    @classmethod
-    def from_json(cls, found: dict[str, Any]) -> Cell:
-        """Reads what `to_json` gives.
-
-        Raises:
-            TypeError: a field is missing, or unknown.
-            ValueError: the verdict is none.
-        """
-        cell = cls(**found)
-        training = Training(**found["training"])
-        return replace(
-            cell,
-            verdict=Verdict(cell.verdict),
-            computed=tuple(cell.computed),
-            answers=tuple(cell.answers),
-            training=replace(training, first_losses=tuple(training.first_losses)),
-        )
 
 
 def to_text(cells: list[Cell]) -> str:

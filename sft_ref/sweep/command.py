@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from sft_ref.adapter import disk_errors
-from sft_ref.errors import OutputError
+from sft_ref.harness.report.whole import check_writable
 from sft_ref.plain import harmless
 from sft_ref.precision import library_versions
+from sft_ref.reading import kind_of
 
 from . import baseline, difference
 from .cell import Cell, to_text
@@ -40,10 +41,9 @@ def run(args: argparse.Namespace) -> int:
     if args.update:
         baseline.check_clean(path)
     elif args.compare:
-        _check_baseline(path)
+        _check_baseline(plan, path)
     for file in filter(None, (args.json, args.png)):
-        if not Path(file).absolute().parent.is_dir():  # better said now than after the sweep
-            raise OutputError(f"cannot write {file}: there is no such folder; make it, or choose another")
+        check_writable(Path(file))  # better said now than after the sweep
     cells = _sweep(plan, Path(args.folder))
     show(cells)
     _write(cells, args)
@@ -69,9 +69,11 @@ def _in_ci() -> bool:
     return os.environ.get("CI", "").lower() not in {"", "0", "false"}
 
 
-def _check_baseline(path: Path) -> None:
-    """Before minutes are spent: in CI a missing baseline is an error."""
-    if not path.is_file() and _in_ci():
+def _check_baseline(plan: Plan, path: Path) -> None:
+    """Before minutes are spent: one that is there must be of use, and in CI a missing one is an error."""
+    if kind_of(path) is not None:
+        baseline.read(plan, path)
+    elif _in_ci():
         raise baseline.BaselineError(f"there is no baseline {path}; make it with `sft-ref sweep --update`")
 
 

@@ -6,12 +6,15 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sft_ref import adapter
 from sft_ref.errors import OutputError
+from sft_ref.reading import Refusal, kind_of, read_json
 
 from .cell import Cell, Training
+
+T = TypeVar("T")
 
 _NOTE = "sweep.json"
 
@@ -30,11 +33,13 @@ class Kept:
     def __init__(self, folder: Path, conditions: dict[str, Any]) -> None:
         self.folder = folder
         note = folder / _NOTE
+        adapter.check_can_be_named(folder)
         with adapter.disk_errors(folder):
-            if folder.exists() and not note.is_file() and (not folder.is_dir() or any(folder.iterdir())):
+            is_begun = kind_of(note) is not None
+            if kind_of(folder) and not is_begun and (kind_of(folder) != "folder" or any(folder.iterdir())):
                 raise OutputError(f"{folder} exists and holds no sweep; choose another folder, or move it away")
-            if note.is_file():
-                begun = _read(note)
+            if is_begun:
+                begun = self._read(note, dict[str, Any])
                 if changed := [key for key in conditions if begun.get(key) != conditions[key]]:
                     raise OutputError(
                         f"{folder} holds an unfinished sweep with another {', '.join(changed)};"
@@ -54,10 +59,7 @@ class Kept:
     def training(self, train: str) -> Training | None:
         """The figures of a training that is done."""
         path = self.folder / train / "training.json"
-        if not path.is_file():
-            return None
-        found = _read(path)
-        return Training(tuple(found["first_losses"]), found["tokens_per_second"], found["peak_memory_mib"])
+        return self._read(path, Training) if kind_of(path) else None
 
     def keep_training(self, train: str, training: Training) -> None:
         """Says that a training is done; its adapter and ending must be there."""
@@ -67,15 +69,15 @@ class Kept:
     def cell(self, train: str, load: str) -> Cell | None:
         """A cell that is done."""
         path = self.folder / train / f"{load}.cell.json"
-        try:
-            return Cell.from_json(_read(path)) if path.is_file() else None
-        except (TypeError, ValueError, KeyError) as error:
-            raise OutputError(f"{path} cannot be read ({error}); delete {self.folder} to begin anew") from error
+        return self._read(path, Cell) if kind_of(path) else None
 
     def keep(self, cell: Cell) -> None:
         """Writes a cell, whole or not at all."""
         with adapter.disk_errors(self.folder):
             _write_whole(self.folder / cell.train / f"{cell.load}.cell.json", cell.to_json())
+
+    def _read(self, path: Path, type_: type[T]) -> T:
+        return read_json(path, type_, Refusal(OutputError, f"delete {self.folder} to begin anew"))
 
     def forget(self) -> None:
         """Removes all of it: the sweep is finished."""
@@ -89,14 +91,6 @@ def source_digest() -> str:
     for path in sorted(package.rglob("*.py")):
         total.update(str(path.relative_to(package)).encode() + path.read_bytes())
     return total.hexdigest()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise OutputError(f"{path} cannot be read ({error}); delete {path.parent} to begin anew") from error
-    return found
 
 
 def _write_whole(path: Path, found: dict[str, Any]) -> None:

@@ -16,7 +16,8 @@ from sft_ref import adapter, sft, tokens, tracing
 from sft_ref.autocast import computing
 from sft_ref.base_llm import find_device
 from sft_ref.data import Row
-from sft_ref.errors import AdapterError
+from sft_ref.errors import AdapterError, OutputError
+from sft_ref.foreign import foreign_files
 from sft_ref.harness import tolerance
 from sft_ref.harness.deltas import plain
 from sft_ref.harness.headroom import first_not_finite, headroom, largest_outputs
@@ -25,6 +26,7 @@ from sft_ref.harness.losses import forward
 from sft_ref.harness.taught import IGNORED
 from sft_ref.precision import Policy, Record, count_dtypes, find_policy
 from sft_ref.prompt import format_example
+from sft_ref.reading import kind_of
 
 from . import memory, verdict
 from .cell import Cell, Verdict
@@ -74,9 +76,16 @@ def force(llm: BaseLLM, rows: Sequence[Row]) -> Forced:
 
 
 def read_forced(path: Path) -> Forced:
-    """What `write_forced` wrote."""
-    found = load_file(path)
-    return Forced(found["logits"], found["losses"], found["right"])
+    """What `write_forced` wrote.
+
+    Raises:
+        OutputError: the file cannot be read.
+    """
+    with foreign_files(OutputError, f"{path}: cannot be read", "delete the sweep's folder to begin anew"):
+        if kind_of(path) != "file":
+            raise FileNotFoundError("it is no plain file")
+        found = load_file(path)
+        return Forced(found["logits"], found["losses"], found["right"])
 
 
 def write_forced(forced: Forced, path: Path) -> None:

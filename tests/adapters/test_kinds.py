@@ -255,13 +255,13 @@ def test_a_configuration_that_is_no_object_is_broken(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"r": -1}, "r is '-1'"),
-        ({"r": True}, "r is 'True'"),
+        ({"r": -1}, "r is -1: expected `int` >= 1"),
+        ({"r": True}, "r is True: expected `int | null`, got `bool`"),
         ({"lora_alpha": "16"}, "lora_alpha is '16'"),
         ({"rank_pattern": {"q_proj": 0}}, "rank_pattern is"),
         ({"target_modules": None}, "no target_modules"),
-        ({"bias": "some"}, "bias is 'some', not none, all or lora_only"),
-        ({"modules_to_save": "lm_head"}, "modules_to_save is 'lm_head', not a list of names"),
+        ({"bias": "some"}, "bias is 'some': invalid enum value"),
+        ({"modules_to_save": "lm_head"}, "modules_to_save is 'lm_head': expected `array | null`"),
         ({"layers_to_transform": ["a"]}, "layers_to_transform is"),
         ({"peft_type": None}, "no peft_type"),
     ],

@@ -137,9 +137,9 @@ PATTERNS: dict[str, tuple[Edit, str, str]] = {
     "a configuration cut short": (
         lambda folder: (folder / families.CONFIG).write_text('{"r": 8,'),
         "ART-201",
-        "adapter_config.json is no JSON",
+        "adapter_config.json: it is no JSON",
     ),
-    "a value that is none": (configured(r="eight"), "ART-201", "r is 'eight', not a whole number above 0"),
+    "a value that is none": (configured(r="eight"), "ART-201", "r is 'eight': expected `int | null`, got `str`"),
     "modules of nobody": (
         configured(target_modules=["query"]),
         "ART-211",

@@ -80,7 +80,7 @@ def _case(group: Mapping[str, Any], row: Mapping[str, Any], command: list[str]) 
     copies = group.get("copies", [])
     needed = ["adapter"] if "adapter" in command and "adapter" not in copies else []
     return Case(
-        name=f"{group['name']}: {row['name']} ({command[0] if command else ''})",
+        name=f"{group['name']}: {row['name']} ({' '.join(command)})",
         argv=(*command, *row.get("words", [])),
         says=row["says"],
         codes=tuple(group.get("codes", [2])),

@@ -35,6 +35,7 @@ def test_a_bad_input_is_refused_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     case.make(sound)
+    sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # as the interpreter's own
     stdin = io.StringIO("y\ny\ny\n")
     monkeypatch.setattr(sys, "stdin", stdin)
     before = _listing()

@@ -7,6 +7,7 @@ import json
 import math
 import re
 
+import msgspec
 import pytest
 import torch
 
@@ -55,4 +56,4 @@ def test_json_holds_the_cells_and_no_number_that_is_not_finite(cells: list[Cell]
     wanted = {"train", "load", "finite", "same_dtypes", "parity", "top1", "answer_rate", "accuracy", "verdict"}
     assert all(wanted <= cell.keys() for cell in found)
     assert found[-1]["parity"] is None
-    assert [Cell.from_json(each) for each in found[:-1]] == cells
+    assert [msgspec.convert(each, Cell) for each in found[:-1]] == cells

@@ -19,8 +19,6 @@ from sft_ref.sweep.measure import measure as measure_cell
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--questions", "0"], "questions is 0; give a number from 1 to 1000"),
-        (["--steps", "0"], "steps is 0"),
         (["--train", "fp8"], "unknown policy 'fp8'"),
         (["--json", "nowhere/a.json"], "there is no such folder"),
         (["--base", "nobody"], "unknown base 'nobody'"),

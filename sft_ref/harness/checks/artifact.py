@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from sft_ref.adapter import read_base_name
 from sft_ref.errors import BaseModelError
 from sft_ref.harness import tolerance
 from sft_ref.harness.check import Check, Level, check
@@ -136,9 +137,7 @@ def configuration_is_the_trained_one(context: Context) -> None:
 )
 def configuration_names_the_base(context: Context) -> None:
     """Finds the base that it names, and compares the weights."""
-    from peft import PeftConfig
-
-    name = str(PeftConfig.from_pretrained(str(context.stored)).base_model_name_or_path)
+    name = str(context.call(read_base_name, context.stored))
     if Path(name).is_absolute() and name != context.implementation.base:
         raise Failure(f"the path {name}", f"the name {context.implementation.base}")
     try:

@@ -214,7 +214,7 @@ def answers_are_as_likely_as_after_the_reference(context: Context) -> str | None
         return None
     settings = context.trained.settings or context.settings
     allowed = f"{yardstick.losses.mean():.3f} nat a token of the true answer"
-    if (rows_of(context.batch), settings, lora_of(context.stored)) != yardstick.conditions:
+    if (rows_of(context.batch), settings, context.call(lora_of, context.stored)) != yardstick.conditions:
         rows = rows_of(context.call(context.implementation.training_batch, context.train_rows))
         other = row_losses(yardstick.train(rows, context.implementation.base, context.stored, settings), batch)
         if not is_worse(own, other):

@@ -12,7 +12,7 @@ import msgspec
 from sft_ref.adapter import WEIGHTS
 from sft_ref.errors import SubmissionError
 from sft_ref.lora_config import CONFIG
-from sft_ref.reading import UnreadableError, json_of, kind_of, plain_bytes
+from sft_ref.reading import UnreadableError, is_folder, json_of, kind_of, plain_bytes
 from sft_ref.tensor_headers import Header, Shape, read_header
 
 INDEX = f"{WEIGHTS}.index.json"
@@ -86,11 +86,6 @@ def _find_shards(files: Files) -> Files:
 def named_adapters(folder: Path) -> tuple[str, ...]:
     """Names of the folders in an adapter folder that hold an adapter each: other adapters, and checkpoints."""
     return tuple(sorted(path.name for path in folder.iterdir() if is_folder(path) and (path / CONFIG).is_file()))
-
-
-def is_folder(path: Path) -> bool:
-    """Whether it is a folder, and no link to one."""
-    return kind_of(path) == "folder" and not path.is_symlink()
 
 
 def is_file(path: Path) -> bool:

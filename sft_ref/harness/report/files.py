@@ -10,10 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from sft_ref.harness.check import Check, Level, Outcome, Result
 from sft_ref.harness.graded import Grade, Ungraded
 from sft_ref.harness.verdict import Coverage, Standing, Suspect, Verdict
 from sft_ref.plain import harmless
+from sft_ref.reading import Finite, converted
 
 from .whole import write_whole
 
@@ -91,43 +94,89 @@ def _number(value: float | None) -> float | None:
     return round(float(value), 4) if value is not None and math.isfinite(value) else None
 
 
+class _Ungraded(msgspec.Struct):
+    path: str
+    error: str
+    exit_code: int
+
+
+class _Suspect(msgspec.Struct):
+    stage: str
+    cause: str
+    evidence: tuple[str, ...]
+    case: str
+    remedy: str
+    standing: Standing
+    check: str
+
+
+class _Result(msgspec.Struct):
+    id: str
+    level: Level
+    statement: str
+    outcome: Outcome
+    seen: str
+    allowed: str
+    case: str
+    why: str
+    remedy: str
+    repeat: str
+    seconds: Finite
+    survived: bool
+
+
+class _Verdict(msgspec.Struct):
+    path: str
+    verdict: Standing
+    cause: str
+    coverage: tuple[Coverage, ...]
+    size: str
+    cleared: dict[str, str]
+    suspects: list[_Suspect]
+    notes: tuple[str, ...]
+    sandboxed: bool
+    seconds: Finite
+    answer_rate: Finite | None
+    accuracy: Finite | None
+    errors: tuple[str, ...]
+    checks: list[_Result]
+
+
 def from_json(row: Mapping[str, Any]) -> Grade:
     """What `as_json` made an object of. Its checks can be read, not run.
 
     Raises:
-        KeyError, TypeError, ValueError: the object is none of ours.
+        UnreadableError: the object is none of ours.
     """
-    if row["verdict"] is None:
-        return Ungraded(row["path"], row["error"], row["exit_code"])
+    if row.get("verdict") is None:
+        ungraded = converted(row, _Ungraded)
+        return Ungraded(ungraded.path, ungraded.error, ungraded.exit_code)
+    found = converted(row, _Verdict)
     return Verdict(
-        path=row["path"],
-        standing=Standing(row["verdict"]),
-        suspects=tuple(_suspect_from_json(each) for each in row["suspects"]),
-        cause=row["cause"],
-        cleared=dict(row["cleared"]),
-        notes=tuple(row["notes"]),
-        sandboxed=row["sandboxed"],
-        seconds=row["seconds"],
-        results=tuple(_result_from_json(each) for each in row["checks"]),
-        answer_rate=row["answer_rate"],
-        accuracy=row["accuracy"],
-        coverage=tuple(Coverage(each["stage"], each["shown"], each["reason"]) for each in row["coverage"]),
-        size=row["size"],
-        errors=tuple(row["errors"]),
+        path=found.path,
+        standing=found.verdict,
+        suspects=tuple(
+            Suspect(each.stage, each.cause, each.evidence, each.remedy, each.case, each.standing, each.check)
+            for each in found.suspects
+        ),
+        cause=found.cause,
+        cleared=found.cleared,
+        notes=found.notes,
+        sandboxed=found.sandboxed,
+        seconds=found.seconds,
+        results=tuple(map(_to_result, found.checks)),
+        answer_rate=found.answer_rate,
+        accuracy=found.accuracy,
+        coverage=found.coverage,
+        size=found.size,
+        errors=found.errors,
     )
 
 
-def _suspect_from_json(row: Mapping[str, Any]) -> Suspect:
-    standing = Standing(row["standing"])
-    return Suspect(
-        row["stage"], row["cause"], tuple(row["evidence"]), row["remedy"], row["case"], standing, row["check"]
-    )
-
-
-def _result_from_json(row: Mapping[str, Any]) -> Result:
-    check = Check(row["id"], row["statement"], Level(row["level"]), row["why"], row["remedy"], (), "", _cannot_run)
-    outcome, words = Outcome(row["outcome"]), (row["seen"], row["allowed"], row["case"], row["repeat"])
-    return Result(check, outcome, row["seconds"], *words, survived=row["survived"])
+def _to_result(row: _Result) -> Result:
+    check = Check(row.id, row.statement, row.level, row.why, row.remedy, (), "", _cannot_run)
+    words = row.seen, row.allowed, row.case, row.repeat
+    return Result(check, row.outcome, row.seconds, *words, survived=row.survived)
 
 
 def _cannot_run(_: object) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,8 +14,11 @@ from sft_ref.errors import SftRefError
 from sft_ref.harness.sizes import read_limits
 from sft_ref.harness.stages import STAGES
 from sft_ref.harness.verdict import Standing
+from sft_ref.reading import Refusal, read_bytes
 
 DEFAULT = Path(__file__).with_name("rubric.toml")
+
+_MOST_POINTS = 1_000_000
 
 VISIBILITIES = ("visible", "hidden", "after_due_date", "after_published")
 
@@ -49,12 +53,11 @@ def read_rubric(path: Path = DEFAULT) -> Rubric:
     Raises:
         SftRefError: the file cannot be read, or says what no grading can give.
     """
+    refusal = Refusal(SftRefError, "`sft-ref grade --help` names an example")
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SftRefError(
-            f"{path}: cannot be read as TOML ({error}); `sft-ref grade --help` names an example"
-        ) from error
+        table = tomllib.loads(read_bytes(path, refusal).decode())
+    except (ValueError, RecursionError) as error:
+        raise refusal.of(path, f"it is no TOML: {error}") from error
     known = {"total", "visibility", "verdict", "stages", "checks", "limits"}
     if unknown := table.keys() - known:
         raise SftRefError(f"{path}: {min(unknown)} is no part of a rubric; give {', '.join(sorted(known))}")
@@ -66,7 +69,9 @@ def read_rubric(path: Path = DEFAULT) -> Rubric:
         limits=_limits(path, table.get("limits", {})),
     )
     if rubric.visibility not in VISIBILITIES:
-        raise SftRefError(f"{path}: visibility is {rubric.visibility!r}; give one of {', '.join(VISIBILITIES)}")
+        raise SftRefError(
+            f"{path}: visibility is {reprlib.repr(rubric.visibility)}; give one of {', '.join(VISIBILITIES)}"
+        )
     total = _number(path, "total", table.get("total"))
     if not math.isclose(total, rubric.total, abs_tol=1e-9) or not total:
         raise SftRefError(
@@ -78,7 +83,7 @@ def read_rubric(path: Path = DEFAULT) -> Rubric:
 def _limits(path: Path, table: object) -> tuple[str, ...]:
     """The limits of size, each as `--limit` takes it."""
     if not isinstance(table, dict):
-        raise SftRefError(f'{path}: limits is {table!r}; give a table such as adapter = "20MB"')
+        raise SftRefError(f'{path}: limits is {reprlib.repr(table)}; give a table such as adapter = "20MB"')
     words = tuple(f"{name}={size}" for name, size in table.items())
     try:
         read_limits(words)
@@ -98,7 +103,7 @@ def _check_ids(table: Mapping[str, Any]) -> set[str]:
 def _points(path: Path, table: Mapping[str, Any], part: str, known: set[str]) -> dict[str, float]:
     given = table.get(part, {})
     if not isinstance(given, dict):
-        raise SftRefError(f"{path}: {part} is {given!r}; give a table with a number of points for each")
+        raise SftRefError(f"{path}: {part} is {reprlib.repr(given)}; give a table with a number of points for each")
     if unknown := given.keys() - known:
         few = f"; give {', '.join(sorted(known))}" if part != "checks" else "; `sft-ref checks` lists them"
         raise SftRefError(f"{path}: {part} has no {min(unknown)!r}{few}")
@@ -106,6 +111,6 @@ def _points(path: Path, table: Mapping[str, Any], part: str, known: set[str]) ->
 
 
 def _number(path: Path, name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise SftRefError(f"{path}: {name} is {value!r}; give a number of points, 0 or more")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST_POINTS:  # nor NaN
+        raise SftRefError(f"{path}: {name} is {reprlib.repr(value)}; give a number of points, from 0 to {_MOST_POINTS}")
     return float(value)

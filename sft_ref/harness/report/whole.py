@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from sft_ref.errors import OutputError
+from sft_ref.reading import shortened, why_no_path
 
 
 def check_writable(path: Path) -> None:
@@ -15,6 +16,8 @@ def check_writable(path: Path) -> None:
     Raises:
         OutputError: it is a folder, or the folder that it lies in is missing or closed.
     """
+    if reason := why_no_path(path):
+        raise OutputError(f"cannot write {shortened(path)}: {reason}; choose another place")
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder; give a file")
     if _is_special(path):

@@ -83,12 +83,12 @@ def test_each_form_of_a_row_is_understood(
             '[{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": null}]}]',
             "row 1 has an empty answer",
         ),
-        ('["a", "b"]\n["c", "d"\n', "line 2 is no JSON"),
+        ('["a", "b"]\n["c", "d"\n', "line 2: it is no JSON"),
         ("[", "is no JSON"),
         ("[]", "holds no rows"),
         ("\n", "holds no rows"),
         ("[" * 100_000, "nested too deeply"),
-        ('["a", "b"]\n' + "[" * 100_000, "line 2 is nested too deeply"),
+        ('["a", "b"]\n' + "[" * 100_000, "line 2: it is nested too deeply"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_named_in_one_line(tmp_path: Path, text: str, message: str) -> None:
@@ -103,7 +103,7 @@ def test_a_file_that_is_no_text_or_not_there_or_huge_is_refused(tmp_path: Path) 
     (tmp_path / "bytes").write_bytes(b'[["a", "\xff"]]')
     with (tmp_path / "huge").open("wb") as file:
         file.truncate(2**30)
-    for name, message in (("bytes", "UTF-8"), ("none", "cannot be read"), ("huge", "1024 MB large")):
+    for name, message in (("bytes", "UTF-8"), ("none", "cannot be read"), ("huge", "at most 100 MB")):
         with pytest.raises(DataError, match=message):
             read_rows(tmp_path / name)
 

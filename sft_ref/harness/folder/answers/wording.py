@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sft_ref.errors import SubmissionError
+from sft_ref.reading import has_half_a_character, shortened
 
 from .rows import Row
 
@@ -55,6 +56,10 @@ def check_prompt(prompt: str) -> None:
     Raises:
         SubmissionError: one of them does not occur exactly once, or the answer stands first.
     """
+    if has_half_a_character(prompt):
+        raise SubmissionError(
+            f"--prompt {shortened(prompt)!r} holds half a character (a lone surrogate); write it whole"
+        )
     for mark in (_QUESTION, _ANSWER):
         if (count := prompt.count(mark)) != 1:
             raise SubmissionError(f"--prompt {prompt!r} holds {mark} {count} times; write it once, where it stands")
@@ -107,9 +112,12 @@ def _render(template: str, row: Row, tokenizer: PreTrainedTokenizerBase) -> Text
 
 
 def _apply(template: str, messages: list[dict[str, str]], tokenizer: PreTrainedTokenizerBase, *, header: bool) -> str:
-    return str(
+    text = str(
         tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False, add_generation_prompt=header)
     )
+    if has_half_a_character(text):
+        raise ValueError("the template writes half a character")
+    return text
 
 
 def special_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:

@@ -1,0 +1,77 @@
+"""What is kept between runs: read only where it is whole, and named by the content of a submission."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parent / "helpers"))
+from graders import SOUND
+
+from sft_ref.harness.gather import gather
+from sft_ref.harness.kept import Kept, content_of
+
+
+def nest(folder: Path, levels: int) -> None:
+    """Folders in folders, made one by one from within."""
+    folder.mkdir()
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir("d", dir_fd=here)
+        there = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = there
+    os.close(here)
+
+
+def test_folders_in_folders_without_end_do_not_stop_a_class(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "class" / name).mkdir(parents=True)
+        (tmp_path / "class" / name / "sft.py").touch()
+    nest(tmp_path / "class" / "c", 1500)
+    gathered = gather([str(tmp_path / "class")])
+    assert [Path(target).name for target in gathered.targets] == ["a", "b", "c"]
+    assert len({content_of(target) for target in gathered.targets}) == 2
+    nest(tmp_path / "class" / "d", 1501)
+    assert content_of(str(tmp_path / "class" / "c")) != content_of(str(tmp_path / "class" / "d"))
+
+
+DAMAGE = {
+    "deep": "[" * 100_000,
+    "a list": "[]",
+    "cut short": '{"content": ',
+    "another type": '{"content": 1, "grader": "g", "result": {}}',
+    "no result": '{"content": "c", "grader": "g", "result": {"verdict": "sound"}}',
+}
+
+
+@pytest.mark.parametrize("text", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_result_is_not_used(text: str, tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "results", "g")
+    kept.write("a", "c", SOUND)
+    assert kept.read("a", "c") is not None
+    kept.path_of("a").write_text(text)
+    assert kept.read("a", "c") is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("notes", [3]), ("coverage", [{"stage": 1}]), ("seconds", "long"), ("checks", [{}]), ("verdict", "fine")],
+)
+def test_a_result_with_a_value_of_another_type_is_not_used(key: str, value: object, tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "results", "g")
+    kept.write("a", "c", SOUND)
+    held = json.loads(kept.path_of("a").read_text())
+    held["result"][key] = value
+    kept.path_of("a").write_text(json.dumps(held))
+    assert kept.read("a", "c") is None
+
+
+def test_a_pipe_in_the_place_of_a_result_is_not_waited_for(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "results", "g")
+    os.mkfifo(kept.path_of("a"))
+    assert kept.read("a", "c") is None

@@ -35,7 +35,7 @@ from .precision import (
     fingerprint_tokenizer,
     library_versions,
 )
-from .reading import Refusal, read_json
+from .reading import Refusal, kind_of, read_json
 from .settings import Settings
 from .training import Step
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import sft_ref
-from sft_ref import cli, training
+from sft_ref import training
 from sft_ref.models import TOY
 from sft_ref.sweep.run import Plan, sweep
 
@@ -32,9 +32,3 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def _stop_at_2(step: training.Step) -> None:
     if step.step == 2:
         raise KeyboardInterrupt
-
-
-@pytest.fixture(scope="session")
-def _warm(sound: dict[str, Path]) -> None:
-    """Imports what commands import on first use, so that no case has to pay for it."""
-    cli.main(["checks"])

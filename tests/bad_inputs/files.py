@@ -80,18 +80,6 @@ def _huge(path: Path) -> None:
         file.truncate(HUGE)
 
 
-def _nested(path: Path) -> None:
-    """Folders in folders, deeper than a path may be long; made one by one from within."""
-    path.mkdir()
-    here = os.open(path, os.O_RDONLY)
-    for _ in range(NESTED):
-        os.mkdir("d", dir_fd=here)
-        there = os.open("d", os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = there
-    os.close(here)
-
-
 def _rows(path: Path, row: str) -> None:
     """A list of rows in which the second is the given one, written as JSON."""
     _text(path, f'[["How many g are in 1 kg?", 1000], {row}]')
@@ -143,7 +131,6 @@ _KINDS: dict[str, Callable[[Path], None]] = {
     "device": lambda path: path.symlink_to("/dev/null"),
     "memory": lambda path: path.symlink_to("/proc/self/mem"),
     "huge": _huge,
-    "nested folders": _nested,
     "deep list": lambda path: _text(path, "[" * DEEP),
     "deep closed list": lambda path: _text(path, "[" * 400 + "]" * 400),
     "deep object": lambda path: _text(path, '{"a":' * DEEP),

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import sft_ref
 from sft_ref import training
+from sft_ref.harness import worker
+from sft_ref.harness.graded import Grade
+from sft_ref.harness.worker import GradeOne, grade_or_reason
 from sft_ref.models import TOY
 from sft_ref.sweep.run import Plan, sweep
 
 SETTINGS = sft_ref.Settings(steps=3, batch_size=2)
+
+
+@pytest.fixture(autouse=True)
+def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Grading begins a process of its own, which takes seconds; what it does there is done here."""
+
+    def grade_here(target: str, grade_one: GradeOne, report: Callable[[str], None], _seconds: float) -> Grade:
+        return grade_or_reason(functools.partial(grade_one, report=report), target)
+
+    monkeypatch.setattr(worker, "grade_alone", grade_here)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,6 +35,20 @@ class _State(msgspec.Struct):
 
     global_step: Annotated[int, Meta(ge=1)]
     log_history: list[_Entry]
+
+
+def is_cut_off(folder: Path) -> bool:
+    """Whether writing a checkpoint did not come to its end: its state, which is written last, is missing or stops."""
+    state = folder / _STATE
+    if kind_of(state) is None:
+        return True
+    try:
+        json.loads(plain_bytes(state))
+    except ValueError:
+        return True
+    except (UnreadableError, RecursionError):  # `check_checkpoint` says what it is
+        return False
+    return False
 
 
 def check_checkpoint(folder: Path, model: PeftModel) -> None:

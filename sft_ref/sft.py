@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -35,7 +36,7 @@ from .precision import (
     fingerprint_tokenizer,
     library_versions,
 )
-from .reading import Refusal, kind_of, read_json
+from .reading import Refusal, read_json
 from .settings import Settings
 from .training import Step
 
@@ -193,7 +194,7 @@ def _begin_or_resume(partial: Path, record: Record) -> None:
         OutputError: it belongs to a run with other settings.
     """
     note = partial / _NOTE
-    if kind_of(note) is not None and training.whole_checkpoints(partial):
+    if os.path.lexists(note) and training.whole_checkpoints(partial):
         begun = read_json(note, Record, Refusal(OutputError, f"delete {partial} to begin anew"))
         changed = [each.name for each in fields(Record) if getattr(begun, each.name) != getattr(record, each.name)]
         if changed:

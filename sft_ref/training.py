@@ -6,7 +6,6 @@ Knows nothing of how an adapter is saved or what its answers are worth.
 from __future__ import annotations
 
 import functools
-import json
 import math
 import os
 import shutil
@@ -20,11 +19,10 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer import TRAINER_STATE_NAME
 
 from . import tokens
 from .autocast import frozen_weights_cast, isolated, matmul_mode
-from .checkpoint import check_checkpoint, reading_checkpoint
+from .checkpoint import check_checkpoint, is_cut_off, reading_checkpoint
 from .errors import TrainingError
 from .loss import batch_loss
 from .precision import Policy
@@ -208,10 +206,10 @@ def whole_checkpoints(folder: Path) -> list[Path]:
     """The checkpoints that were written to their end, the latest last; one that was cut off is removed."""
     whole = []
     for checkpoint in folder.glob("checkpoint-*"):
-        try:
-            json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))  # is written last
-            whole.append((int(checkpoint.name.rpartition("-")[2]), checkpoint))
-        except (OSError, ValueError):
+        number = checkpoint.name.rpartition("-")[2]
+        if number.isdecimal() and not is_cut_off(checkpoint):
+            whole.append((int(number), checkpoint))
+        else:
             shutil.rmtree(checkpoint, ignore_errors=True)
     return [checkpoint for _, checkpoint in sorted(whole)]
 

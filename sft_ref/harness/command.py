@@ -64,6 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="exit with 0 if these stages are shown, though others are not (default: all stages of the target's kind)",
     )
     parser.add_argument("--base", help="what answers every hub id of a submission (default: toy), or an adapter's base")
+    parser.add_argument(
+        "--second-base",
+        metavar="BASE",
+        help="grade a submission over this base as well, such as toy-wide, and report where it behaves differently",
+    )
     parser.add_argument("--prompt", help="how a bare adapter's texts are written: '{question} A: {answer}'")
     parser.add_argument("--data", type=Path, metavar="FILE", help="rows that a bare adapter is asked, JSON or JSONL")
     parser.add_argument("--python", default=sys.executable, help="the interpreter that runs a submission (this one)")
@@ -108,6 +113,7 @@ def grade_one(
     is_module: bool = False,
     only: Sequence[str] = (),
     base: str | None = None,
+    second_base: str | None = None,
     prompt: str | None = None,
     data: Path | None = None,
     python: str = sys.executable,
@@ -123,6 +129,7 @@ def grade_one(
         is_module: whether it is the name of an implementation even where a path of that name exists.
         only: ids of checks, and none else.
         base: the model that stands for every one that the target names: the toy, or an adapter's own, if not said.
+        second_base: another one, over which a submission is graded as well; what differs is reported.
         prompt: how a bare adapter's texts are written, with ``{question}`` and ``{answer}`` in it.
         data: rows that a bare adapter is asked.
         python: the interpreter that runs a submission.
@@ -152,18 +159,24 @@ def grade_one(
 
         return grade_adapter(path, target, base=base, prompt=prompt, data=data, only=only, sizes=sizes, report=report)
     from .submission.judge import grade_submission
+    from .submission.two_bases import compare_bases
 
-    return grade_submission(
-        path,
-        target,
-        base=base or "toy",
-        python=python,
-        seed=seed,
-        only=only,
-        time_limit=time_limit,
-        sizes=sizes,
-        report=report,
-    )
+    def grade_over(name: str) -> Verdict:
+        return grade_submission(
+            path,
+            target,
+            base=name,
+            python=python,
+            seed=seed,
+            only=only,
+            time_limit=time_limit,
+            sizes=sizes,
+            report=report,
+        )
+
+    bases = [base or "toy", *([second_base] if second_base else [])]
+    first, *others = map(grade_over, bases)
+    return compare_bases(first, others[0], (bases[0], bases[1])) if others else first
 
 
 def _runs_here(target: str, *, is_module: bool) -> bool:
@@ -201,6 +214,7 @@ def run(args: argparse.Namespace) -> int:
         is_module=args.module is not None,
         only=tuple(args.only),
         base=args.base,
+        second_base=args.second_base,
         prompt=args.prompt,
         data=args.data,
         python=args.python,

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sft_ref.harness.command import grade_one
 from sft_ref.harness.submission.two_bases import compare_bases
 from sft_ref.harness.verdict import Standing, Suspect, Verdict
 from sft_ref.models import TOY, load_model, load_tokenizer
@@ -50,3 +51,21 @@ def test_the_same_verdict_twice_stays_what_it_is(standing: Standing) -> None:
     verdict = compare_bases(first, first, BASES)
     assert (verdict.standing, verdict.cause) == (first.standing, first.cause)
     assert verdict.notes[-1] == f"over toy-wide as well: {standing}"
+
+
+def test_a_submission_is_graded_over_both_bases_and_what_differs_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def grade_submission(path: Path, called: str, *, base: str, **_: object) -> Verdict:
+        asked.append(base)
+        return BROKEN if base == "toy-wide" else Verdict(called, Standing.SOUND)
+
+    monkeypatch.setattr("sft_ref.harness.submission.judge.grade_submission", grade_submission)
+    (tmp_path / "mine.py").write_text("def format_prompt(): ...\ndef train(): ...\ndef load(): ...\ndef test(): ...\n")
+    verdict = grade_one(str(tmp_path / "mine.py"), second_base="toy-wide")
+    assert asked == ["toy", "toy-wide"]
+    assert verdict.standing is Standing.BROKEN
+    assert "behaves differently over two bases" in verdict.cause
+    assert grade_one(str(tmp_path / "mine.py")).standing is Standing.SOUND

@@ -207,3 +207,11 @@ def test_a_damaged_zip_is_refused_in_one_line_or_unpacked(
         unpack(zipped, folder / "out")
     except SubmissionError as error:
         assert "\n" not in str(error)  # noqa: PT017
+
+
+def test_a_message_does_not_repeat_a_long_name_whole(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "long.zip", "w") as archive:
+        archive.writestr("../" + "a" * 5000, "")
+    with pytest.raises(SubmissionError, match="outside") as raised:
+        unpack(tmp_path / "long.zip", tmp_path / "out")
+    assert len(str(raised.value)) < 600

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from ...errors import SubmissionError
+from ...reading import shortened
 from ..plain_files import FileLimits, LeftOut, open_file, remove, walk
 
 FILES = 10_000
@@ -92,17 +93,18 @@ def _unzip(path: Path, into: Path) -> None:
 def _in_zip(archive: zipfile.ZipFile, path: Path) -> Iterator[_Entry]:
     for info in archive.infolist():
         name = info.filename.replace("\\", "/")  # some systems pack so
+        shown = f"{path}: {shortened(repr(name))}"
         parts = PurePosixPath(name).parts
         if name.startswith("/") or ".." in parts or name[1:2] == ":":
-            raise SubmissionError(f"{path}: {name!r} would be written outside; pack it without such paths")
+            raise SubmissionError(f"{shown} would be written outside; pack it without such paths")
         if stat.S_IFMT(info.external_attr >> 16) not in {0, stat.S_IFREG, stat.S_IFDIR}:
-            raise SubmissionError(f"{path}: {name!r} is a link or a special file; hand in plain files")
+            raise SubmissionError(f"{shown} is a link or a special file; hand in plain files")
         if name.endswith("/") or not JUNK.isdisjoint(parts):
             continue
         if info.flag_bits & 1:
-            raise SubmissionError(f"{path}: {name!r} is encrypted; pack it without a password")
+            raise SubmissionError(f"{shown} is encrypted; pack it without a password")
         if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-            raise SubmissionError(f"{path}: {name!r} is packed by an unusual method; pack it as an ordinary zip")
+            raise SubmissionError(f"{shown} is packed by an unusual method; pack it as an ordinary zip")
         yield _Entry(parts, partial(archive.open, info))
 
 
@@ -120,7 +122,7 @@ def _in_folder(path: Path) -> Iterator[_Entry]:
                 yield _Entry(entry.parts, partial(open_file, path, entry.parts))
     for reason, names in left_out.found.items():
         raise SubmissionError(
-            f"{path} has {reason}, {names[0]!r} first; hand in the code, the data and the adapter only"
+            f"{path} has {reason}, {shortened(names[0])} first; hand in the code, the data and the adapter only"
         )
 
 
@@ -137,7 +139,7 @@ def _write(entries: Iterator[_Entry], into: Path, path: Path, allowed: int) -> N
         try:
             sink = target.open("xb")
         except FileExistsError as error:
-            raise SubmissionError(f"{path} holds {'/'.join(entry.parts)!r} twice; pack it again") from error
+            raise SubmissionError(f"{path} holds {shortened('/'.join(entry.parts))} twice; pack it again") from error
         with sink, entry.open() as source:
             while chunk := source.read(CHUNK):
                 left -= len(chunk)

@@ -55,3 +55,20 @@ def test_a_grading_that_dies_is_a_line(scratch: Path) -> None:
     assert isinstance(found, Ungraded)
     assert "died (SIGKILL)" in found.reason
     assert not list(scratch.iterdir())
+
+
+def test_a_library_in_rust_that_panics_is_a_line(scratch: Path) -> None:
+    found = grade_alone("panics", grade_by_name, lambda text: None, 60.0)
+    assert isinstance(found, Ungraded)
+    assert found.code == HARNESS_ERROR
+    assert "PanicException" in found.reason
+    assert not list(scratch.iterdir())
+
+
+def test_the_folder_for_temporary_files_may_be_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.mkdir()
+    link.symlink_to(real)
+    monkeypatch.setattr(tempfile, "tempdir", str(link))
+    assert isinstance(grade_alone("bob", grade_by_name, lambda text: None, 60.0), Verdict)
+    assert not list(real.iterdir())

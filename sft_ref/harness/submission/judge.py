@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
-import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -48,6 +47,8 @@ from .workplace import Told, Workplace
 QUESTIONS = 64
 _PACKAGE = "homework"
 """Name of the folder that a submission is unpacked into: the course's package, where its files are handed in alone."""
+_LARGEST = 2**26
+"""Bytes of a module that is handed in by itself."""
 LIMITS = Limits(seconds=240)
 """For one process of a submission, in seconds of processor time; its training is stopped from outside long before."""
 
@@ -160,13 +161,16 @@ def _look_at_start(training: Told, python: str) -> None:
 
 
 def _unpack(path: Path, into: Path) -> None:
-    if path.suffix != ".py":
+    if path.suffix != ".py" or path.is_dir():
         unpack(path, into)
         return
     into.mkdir()
     try:
-        with plain_files.open_file(path.parent, (path.name,)) as source, (into / path.name).open("xb") as sink:
-            shutil.copyfileobj(source, sink)
+        with plain_files.open_file(path.parent, (path.name,)) as source:
+            text = source.read(_LARGEST + 1)
+        if len(text) > _LARGEST:
+            raise SubmissionError(f"{path}: is larger than {_LARGEST} bytes, and no module is; give a module's file")
+        (into / path.name).write_bytes(text)
     except OSError as error:
         raise SubmissionError(f"{path}: cannot be read ({error}); give a module's file") from error
 

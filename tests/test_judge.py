@@ -7,6 +7,7 @@ from pathlib import Path
 import build as corpus
 import pytest
 
+from sft_ref.errors import SubmissionError
 from sft_ref.harness.submission.judge import draw, grade_submission
 from sft_ref.harness.verdict import Verdict
 
@@ -38,3 +39,16 @@ def test_questions_are_drawn_anew_and_lie_in_no_file_of_the_submission() -> None
     assert not known & {question for question, _ in fresh}
     assert draw(4)[2] != fresh
     assert draw(3)[2] == fresh
+
+
+def test_a_module_without_end_is_refused_before_it_fills_the_disk(tmp_path: Path) -> None:
+    with (tmp_path / "module.py").open("wb") as file:
+        file.truncate(2**43)
+    with pytest.raises(SubmissionError, match="is larger than"):
+        grade_submission(tmp_path / "module.py", "module.py")
+
+
+def test_a_folder_whose_name_ends_as_a_module_does_is_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "folder.py").mkdir()
+    with pytest.raises(SubmissionError, match=r"no folder with base_llm\.py"):
+        grade_submission(tmp_path / "folder.py", "folder.py")

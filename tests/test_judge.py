@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import build as corpus
 import pytest
+from safetensors.torch import load_file, save_file
 
-from sft_ref.errors import SubmissionError
+from sft_ref.errors import BaseModelError, SubmissionError
 from sft_ref.harness.submission.judge import draw, grade_submission
 from sft_ref.harness.verdict import Verdict
+from sft_ref.models import TOY
 
 SAMPLE = ("parser_wants_the_consumed_tag", "looked_up_in_answer", "lora_by_hand_not_filled")
 """The one of the story, a cheat, and an adapter that is not peft's.
@@ -52,3 +56,22 @@ def test_a_folder_whose_name_ends_as_a_module_does_is_a_folder(tmp_path: Path) -
     (tmp_path / "folder.py").mkdir()
     with pytest.raises(SubmissionError, match=r"no folder with base_llm\.py"):
         grade_submission(tmp_path / "folder.py", "folder.py")
+
+
+@pytest.mark.parametrize("key", ["architectures", "vocab_size"])
+def test_a_base_that_cannot_be_used_is_bad_input_and_no_fault_of_the_harness(key: str, tmp_path: Path) -> None:
+    shutil.copytree(TOY, tmp_path / "base")
+    config = json.loads((TOY / "config.json").read_text(encoding="utf-8"))
+    del config[key]
+    (tmp_path / "base" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BaseModelError, match=f"missing required field `{key}`"):
+        grade_submission(tmp_path, "it", base=str(tmp_path / "base"))
+
+
+def test_a_base_that_lacks_weights_is_refused_before_a_submission_is_run_over_it(tmp_path: Path) -> None:
+    shutil.copytree(TOY, tmp_path / "base")
+    tensors = load_file(TOY / "model.safetensors")
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, tmp_path / "base" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BaseModelError, match="lacks model"):
+        grade_submission(tmp_path, "it", base=str(tmp_path / "base"))

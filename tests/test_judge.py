@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import build as corpus
 import pytest
 from safetensors.torch import load_file, save_file
 
-from sft_ref.errors import BaseModelError, SubmissionError
+from sft_ref.errors import BaseModelError, MachineError, SubmissionError
 from sft_ref.harness.submission.judge import draw, grade_submission
 from sft_ref.harness.verdict import Verdict
 from sft_ref.models import TOY
@@ -75,3 +76,11 @@ def test_a_base_that_lacks_weights_is_refused_before_a_submission_is_run_over_it
     save_file(tensors, tmp_path / "base" / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(BaseModelError, match="lacks model"):
         grade_submission(tmp_path, "it", base=str(tmp_path / "base"))
+
+
+def test_a_full_disk_is_not_held_against_a_submission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("base_llm.py", "sft.py"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
+    with pytest.raises(MachineError, match="1 MB are free, and 64 MB are needed"):
+        grade_submission(tmp_path, "it")

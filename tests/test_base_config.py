@@ -104,6 +104,6 @@ def test_attention_that_the_configuration_names_is_not_fetched(tmp_path: Path) -
 def test_an_adapter_in_the_folder_of_a_base_is_not_applied_to_it(tmp_path: Path) -> None:
     shutil.copytree(TOY, tmp_path / "base")
     adapter = get_peft_model(load_model(TOY, POLICIES["fp32"]), LoraConfig(r=2, target_modules=["q_proj"]))
-    adapter.save_pretrained(tmp_path / "base")
+    adapter.save_pretrained(str(tmp_path / "base"))
     with pytest.raises(BaseModelError, match=r"holds adapter_config\.json as well"):
         load_model(tmp_path / "base", POLICIES["fp32"])

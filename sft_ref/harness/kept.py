@@ -21,7 +21,7 @@ from .report.whole import write_whole
 from .verdict import Verdict
 
 _LARGEST = 2**33
-"""Bytes of a file that is read; a larger one, which takes no place on the disk if it is sparse, is known by its time."""
+"""Bytes of a file that is read; a larger one, which may take no place on the disk, is known by size and time."""
 _UNREAD = {"__pycache__", ".git"}
 
 

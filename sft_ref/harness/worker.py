@@ -208,7 +208,8 @@ def _grade(grade_one: GradeOne, target: str, seconds: float, reports: bool) -> d
     except KeyboardInterrupt:
         parent = multiprocessing.parent_process()
         if parent and not parent.is_alive():
-            os._exit(1)  # nobody waits for an answer
+            remove(Path(tempfile.gettempdir()))
+            os._exit(1)  # nobody waits for an answer, or tidies up
         raise
     finally:
         signal.signal(signal.SIGTERM, before)

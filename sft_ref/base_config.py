@@ -24,6 +24,7 @@ INDEX = f"{WEIGHTS}.index.json"
 
 _REFUSAL = Refusal(BaseModelError, "give the folder of a model")
 _TOKENIZER = "tokenizer_config.json"
+_ADAPTER = "adapter_config.json"
 
 _PER_BYTE = 4
 """Numbers that the densest format stores in a byte."""
@@ -60,6 +61,11 @@ def read_config(folder: Path) -> Any:  # noqa: ANN401  # a PretrainedConfig of a
     """
     table = read_json(folder / CONFIG, _Table, _REFUSAL)
     _check_files(folder)
+    if kind_of(folder / _ADAPTER) is not None:
+        raise BaseModelError(
+            f"base {folder}: holds {_ADAPTER} as well, and transformers would apply that adapter to it;"
+            " give a folder with the base alone"
+        )
     from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
 
     if table.model_type is None:
@@ -124,7 +130,8 @@ def empty_model(config: Any, folder: Path, rows: int | None = None) -> Any:  # n
         foreign_files(BaseModelError, f"base {folder}: no model can be built as its config.json says"),
         torch.device("meta"),
     ):
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        # else the configuration may name attention that is fetched from the hub, as code
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False, attn_implementation="eager")
         model.tie_weights()
     return model
 

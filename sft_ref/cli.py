@@ -20,6 +20,7 @@ from .plain import harmless
 from .precision import POLICIES
 from .quiet import quiet
 from .ranges import Whole
+from .safe_path import safe_path
 from .settings import RANGES, Settings
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         be written, 3 where the harness itself broke, 4 where a required stage is not shown, 130 after Ctrl-C (143
         after SIGTERM, 129 after SIGHUP), and 141 where what reads standard output has closed it.
     """
-    with streams.reliable() as output, interrupts.orderly() as signals:
+    with streams.reliable() as output, interrupts.orderly() as signals, safe_path():
         try:
             try:
                 return _run(argv)

@@ -29,8 +29,15 @@ def foreign_files(error: type[SftRefError], problem: str, remedy: str = "") -> I
             yield
     except SftRefError:
         raise
-    except Exception as cause:
+    except BaseException as cause:
+        if not is_failure(cause):
+            raise
         raise error(f"{problem} ({first_line(cause)}){remedy and f'; {remedy}'}") from cause
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether something broke, and nobody asked for an end: what a library in Rust raises is no `Exception`."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def first_line(error: BaseException) -> str:

@@ -36,10 +36,14 @@ _SHOWN = 3
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
-def find_base(name: str) -> Path:
+def find_base(name: str, *, fetch: bool = True) -> Path:
     """The folder of a base: a name (``toy``, ``toy-wide``, ``smollm2-135m``), a folder, or a hub id.
 
     What a hub id names is fetched, or comes from the hub's cache.
+
+    Args:
+        name: of the base.
+        fetch: whether it may be fetched; False where the name comes from a stranger.
 
     Raises:
         BaseModelError: there is no such base, or it cannot be had on this machine.
@@ -54,18 +58,21 @@ def find_base(name: str) -> Path:
         return Path(name)
     if kind_of(name) is not None:
         raise BaseModelError(f"base {name!r} holds no config.json; give the folder of a model")
-    return _from_hub(name)
+    return _from_hub(name, fetch=fetch)
 
 
-def _from_hub(name: str) -> Path:
+def _from_hub(name: str, *, fetch: bool) -> Path:
     from huggingface_hub import snapshot_download
 
+    kinds = ["*.json", "*.jinja", "*.safetensors", "*.model", "*.txt"]
     hint = f"give toy, {DEFAULT_BASE}, a folder that holds a model, or a hub id that can be fetched or is cached"
     unknown = f"unknown base {shortened(repr(name))}"
     if name.count("/") != 1:
         raise BaseModelError(f"{unknown}; {hint}")
+    if not fetch:
+        hint = f"give it as the base, such as by --base, and it is fetched; or {hint}"
     with foreign_files(BaseModelError, unknown, hint):
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.jinja", "*.safetensors", "*.model", "*.txt"]))
+        return Path(snapshot_download(name, allow_patterns=kinds, local_files_only=not fetch))
 
 
 def cache_folder() -> Path:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 sys.path.append(str(Path(__file__).parent / "helpers"))
@@ -91,3 +92,18 @@ def test_code_of_a_base_is_never_run_whatever_is_on_standard_input(
         load_model(Path("base"), POLICIES["fp32"])
     load_tokenizer(Path("base"))  # its class is one of transformers'
     assert not Path("ran").exists()
+
+
+def test_attention_that_the_configuration_names_is_not_fetched(tmp_path: Path) -> None:
+    shutil.copytree(TOY, tmp_path / "base")
+    path = tmp_path / "base" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "attn_implementation": "someone/attention"}))
+    assert load_model(tmp_path / "base", POLICIES["fp32"]).config._attn_implementation == "eager"
+
+
+def test_an_adapter_in_the_folder_of_a_base_is_not_applied_to_it(tmp_path: Path) -> None:
+    shutil.copytree(TOY, tmp_path / "base")
+    adapter = get_peft_model(load_model(TOY, POLICIES["fp32"]), LoraConfig(r=2, target_modules=["q_proj"]))
+    adapter.save_pretrained(str(tmp_path / "base"))
+    with pytest.raises(BaseModelError, match=r"holds adapter_config\.json as well"):
+        load_model(tmp_path / "base", POLICIES["fp32"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 
 import pytest
+from tokenizers import Tokenizer
 
 from sft_ref.errors import AdapterError, BaseModelError
 from sft_ref.foreign import foreign_files
+from sft_ref.models import TOY
 
 
 @pytest.mark.parametrize(
@@ -26,6 +29,14 @@ def test_whatever_is_raised_is_one_line_with_the_cause(raised: Exception, said: 
         raise raised
     assert str(error.value) == f"x: cannot be loaded ({said}); copy it anew"
     assert error.value.__cause__ is raised
+
+
+def test_a_library_in_rust_that_panics_is_one_line() -> None:
+    normalizer = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+    broken = json.loads((TOY / "tokenizer.json").read_text(encoding="utf-8")) | {"normalizer": normalizer}
+    refused = pytest.raises(AdapterError, match=r"^x: cannot be loaded \(PanicException: ")
+    with refused, foreign_files(AdapterError, "x: cannot be loaded"):
+        Tokenizer.from_str(json.dumps(broken))
 
 
 def test_our_own_errors_and_an_interrupt_pass() -> None:

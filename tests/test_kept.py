@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,14 @@ def test_a_pipe_in_the_place_of_a_result_is_not_waited_for(tmp_path: Path) -> No
     kept = Kept(tmp_path / "results", "g")
     os.mkfifo(kept.path_of("a"))
     assert kept.read("a", "c") is None
+
+
+def test_a_file_without_end_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(2**43)
+    began = time.monotonic()
+    before = content_of(str(tmp_path))
+    assert content_of(str(tmp_path)) == before
+    os.utime(tmp_path / "sparse", (0, 0))
+    assert content_of(str(tmp_path)) != before
+    assert time.monotonic() - began < 10

@@ -46,6 +46,7 @@ MAY_IMPORT = {
     "plain": set[str](),
     "streams": set[str](),
     "interrupts": set[str](),
+    "safe_path": set[str](),
     "sft": {
         *("adapter", "autocast", "base_llm", "data", "errors", "locking", "models", "plot", "precision", "reading"),
         *("settings", "tokens"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,18 @@ def test_a_module_is_found_by_its_name_without_importing_it(tmp_path: Path, monk
 def test_what_is_nowhere_is_one_line(name: str) -> None:
     with pytest.raises(SubmissionError, match="no such folder, zip or module"):
         find_kind(name)
+
+
+def test_a_module_is_found_without_executing_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = tmp_path / "package_that_raises" / "inner"
+    inner.mkdir(parents=True)
+    for folder in (inner, inner.parent):
+        (folder / "__init__.py").write_text("raise SystemExit")
+    (inner / "tuning.py").touch()
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.path)
+    assert find_kind("package_that_raises.inner.tuning") == ("code", inner / "tuning.py")
+    assert find_kind("package_that_raises.inner") == ("code", inner)
+    with pytest.raises(SubmissionError, match="no such folder, zip or module"):
+        find_kind("package_that_raises.other.tuning")
+    assert sys.path == before  # else what is imported afterwards would come from the working folder

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,6 +114,31 @@ def test_folders_too_deep_for_any_path_are_left_out_and_removed(work: Path) -> N
     found, lines = copied(work)
     assert not found
     assert "folders more than 32 deep" in lines
+
+
+def test_folders_whose_names_are_too_long_together_are_left_out(work: Path) -> None:
+    (work / "file").touch()
+    folder = os.open(work, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("n" * 250, dir_fd=folder)
+        inner = os.open("n" * 250, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    os.close(folder)
+    found, lines = copied(work)
+    assert found == {"file"}
+    assert "paths that are too long" in lines
+
+
+def test_a_copy_that_cannot_be_written_is_no_fault_of_what_is_copied(work: Path) -> None:
+    (work / "file").write_bytes(bytes([1]) * 2**20)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            copied(work)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_the_shallowest_files_come_first_where_there_are_too_many(work: Path) -> None:

@@ -252,6 +252,22 @@ def test_paths_that_make_no_sense_are_refused(tmp_path: Path) -> None:
         run("", tmp_path / "workspace", readable=[tmp_path / "workspace" / "inner"])
 
 
+def test_an_interpreter_is_found_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    monkeypatch.chdir(tmp_path)
+    assert bubblewrap.interpreter("bin/python").executable.is_absolute()
+
+
+@pytest.mark.parametrize("said", ["{}", "[]", '{"executable": 1, "paths": [], "userbase": ""}'])
+def test_a_program_that_is_no_interpreter_is_refused_whatever_it_prints(said: str, tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\necho '{said}'\n")
+    program.chmod(0o755)
+    with pytest.raises(SandboxError, match="is no Python that runs here"):
+        bubblewrap.interpreter(str(program))
+
+
 def test_a_machine_without_bubblewrap_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert "not installed" in sandbox.why_not.__wrapped__()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
-import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from ..errors import SandboxError
+from ..reading import UnreadableError, json_of
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
 ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "fonts", "localtime", "mime.types")
@@ -27,6 +30,14 @@ packages = [path for path in sys.path if path.endswith(("site-packages", "dist-p
 prefixes = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
 print(json.dumps({"executable": sys.executable, "paths": prefixes + packages, "userbase": site.getuserbase()}))
 """
+
+
+class _Described(msgspec.Struct):
+    """What a Python prints of itself."""
+
+    executable: str
+    paths: list[str]
+    userbase: str
 
 
 @dataclass(frozen=True)
@@ -52,16 +63,17 @@ def interpreter(python: str) -> Interpreter:
         SandboxError: it is none, or does not start.
     """
     try:
+        named = os.path.abspath(python) if os.sep in python else python  # noqa: PTH100  # keeps links
         asked = subprocess.run(  # noqa: S603  # a list, never a shell
-            [python, "-E", "-c", DESCRIBE], capture_output=True, timeout=60, check=True, text=True, cwd="/"
+            [named, "-E", "-c", DESCRIBE], capture_output=True, timeout=60, check=True, text=True, cwd="/"
         )
-        said = json.loads(asked.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        said = json_of(asked.stdout, _Described)
+    except (OSError, subprocess.SubprocessError, ValueError, UnreadableError) as error:
         raise SandboxError(f"{python} is no Python that runs here ({error}); name another with --python") from error
-    executable = Path(said["executable"])
-    paths = {Path(path) for path in said["paths"]} | {hop.parent for hop in _hops(executable)}
+    executable = Path(said.executable)
+    paths = {Path(path) for path in said.paths} | {hop.parent for hop in _hops(executable)}
     outermost = sorted(path for path in paths if path.is_dir() and paths.isdisjoint(path.parents))
-    return Interpreter(executable, tuple(outermost), said["userbase"])
+    return Interpreter(executable, tuple(outermost), said.userbase)
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,14 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 Kind = Literal["file", "folder", "link", "special"]
 Parts = tuple[str, ...]
 
 _CHUNK = 2**20
+_LONGEST = 4000
+"""Bytes of a path; Linux takes 4095."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -131,13 +133,19 @@ def copy_folder(root: Path, within: Parts, into: Path, limits: FileLimits = LIMI
         within: the folder beneath it that is copied; it may be anything.
         into: where the copy is made, out of reach of foreign code; what is there is removed before.
         limits: of what is copied.
+
+    Raises:
+        OSError: the copy cannot be written.
     """
     remove(into)
     into.mkdir(parents=True)
     left_out, total = LeftOut(), 0
     for entries in walk(root, left_out, limits, within):
-        for entry in entries:
-            if entry.kind == "folder":
+        for entry in list(entries):
+            if len(os.fsencode(into.joinpath(*entry.parts))) > _LONGEST:
+                left_out.add("paths that are too long", entry.parts)
+                entries.remove(entry)  # and is not entered
+            elif entry.kind == "folder":
                 into.joinpath(*entry.parts).mkdir()
             elif entry.kind == "link":
                 left_out.add("links", entry.parts)
@@ -150,22 +158,24 @@ def copy_folder(root: Path, within: Parts, into: Path, limits: FileLimits = LIMI
             else:
                 total += entry.size
                 try:
-                    _copy_file(root, within, entry, into)
+                    source = open_file(root, (*within, *entry.parts))
                 except OSError:
                     left_out.add("files that cannot be read", entry.parts)
+                    continue
+                with source, into.joinpath(*entry.parts).open("xb") as sink:
+                    _copy(source, sink, entry.size)
     return left_out
 
 
-def _copy_file(root: Path, within: Parts, entry: Entry, into: Path) -> None:
-    with open_file(root, (*within, *entry.parts)) as source, into.joinpath(*entry.parts).open("xb") as sink:
-        left = entry.size
-        while chunk := source.read(min(_CHUNK, left)):
-            left -= len(chunk)
-            if chunk.strip(b"\0"):
-                sink.write(chunk)
-            else:
-                sink.seek(len(chunk), os.SEEK_CUR)  # a sparse file stays sparse
-        sink.truncate()
+def _copy(source: BinaryIO, sink: BinaryIO, left: int) -> None:
+    """Copies so many bytes; what cannot be written, as on a full disk, is no fault of the source."""
+    while chunk := source.read(min(_CHUNK, left)):
+        left -= len(chunk)
+        if chunk.strip(b"\0"):
+            sink.write(chunk)
+        else:
+            sink.seek(len(chunk), os.SEEK_CUR)  # a sparse file stays sparse
+    sink.truncate()
 
 
 def open_file(root: Path, parts: Parts) -> io.BufferedReader:

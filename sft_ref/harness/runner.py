@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 
 from sft_ref.errors import MachineError, MissingModuleError, SftRefError
+from sft_ref.foreign import is_failure
 
 from .check import Case, Check, Level, Outcome, Result, in_order
 from .findings import Blocked, Failure, Unavailable
@@ -90,7 +91,9 @@ def _run_one(each: Check, context: Case, began: float, repeat: str) -> Result:
         return Result(each, Outcome.SKIPPED, time.perf_counter() - began, seen=str(lack))
     except (MachineError, MissingModuleError):  # nothing can be graded
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # the check broke, which is never held against the implementation
+    except BaseException as error:  # the check broke, which is never held against the implementation
+        if not (is_failure(error) or isinstance(error, SystemExit)):
+            raise
         seen = f"{type(error).__name__}: {error}"
         return Result(each, Outcome.ERROR, time.perf_counter() - began, seen=seen, repeat=repeat)
     return Result(each, Outcome.ADVICE if advice else Outcome.PASS, time.perf_counter() - began, seen=advice or "")

@@ -26,6 +26,7 @@ from typing import Any
 import psutil
 
 from sft_ref.errors import MachineError, SftRefError
+from sft_ref.foreign import is_failure
 from sft_ref.interrupts import GRACE, Interrupts
 
 from .graded import BAD_INPUT, HARNESS_ERROR, Grade, Ungraded
@@ -66,7 +67,7 @@ class Worker:
         if self.process and not self.process.is_alive():  # it died while it had nothing to do
             self.end()
         if self.pool is None:
-            self.scratch = tempfile.mkdtemp()
+            self.scratch = os.path.realpath(tempfile.mkdtemp())  # the folder for temporary files may be a link
             self.reports, sender = multiprocessing.Pipe(duplex=False)
             context = multiprocessing.get_context("spawn")
             self.pool = ProcessPoolExecutor(1, context, initializer=_begin, initargs=(self.scratch, sender))
@@ -145,7 +146,9 @@ def grade_or_reason(grade_one: GradeOne, target: str) -> Grade:
         return Ungraded(target, str(error), HARNESS_ERROR)
     except SftRefError as error:
         return Ungraded(target, str(error), BAD_INPUT)
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # of the harness, never held against the submission
+    except BaseException as error:  # of the harness, never held against the submission
+        if not (is_failure(error) or isinstance(error, SystemExit)):
+            raise
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}, line {last.lineno}"
         return Ungraded(target, f"{type(error).__name__}: {error} ({where})", HARNESS_ERROR)
@@ -205,7 +208,8 @@ def _grade(grade_one: GradeOne, target: str, seconds: float, reports: bool) -> d
     except KeyboardInterrupt:
         parent = multiprocessing.parent_process()
         if parent and not parent.is_alive():
-            os._exit(1)  # nobody waits for an answer
+            remove(Path(tempfile.gettempdir()))
+            os._exit(1)  # nobody waits for an answer, or tidies up
         raise
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -308,3 +308,20 @@ def test_sizes_bind_only_where_a_limit_is_given(adapter: Path, llama: Path, asse
         assert [each.check.id for each in limited.results if each.outcome is Outcome.FAIL] == ["ART-210"]
         assert limited.shown == ("artifact", "load")
     assert not grade(adapter, llama, sizes=SizeLimits(10**9, 10**9, 10**9)).suspects
+
+
+@pytest.mark.parametrize("is_asked_for", [True, False])
+def test_a_base_that_only_the_configuration_names_is_not_fetched(
+    is_asked_for: bool, adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[dict[str, Any]] = []
+
+    def fetch(_name: str, **options: Any) -> str:
+        calls.append(options)
+        raise OSError("it is not there")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    families.edit_config(adapter, base_model_name_or_path="someone/model")
+    with pytest.raises(BaseModelError, match="unknown base 'someone/model'"):
+        grade(adapter, "someone/model" if is_asked_for else None)
+    assert [call["local_files_only"] for call in calls] == [not is_asked_for]

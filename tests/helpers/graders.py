@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -119,11 +120,20 @@ def _run_for_ever() -> None:
         pass
 
 
+def _panic() -> None:
+    """Raises what a library in Rust does."""
+    from tokenizers import Tokenizer
+
+    normalizer = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+    Tokenizer.from_str(json.dumps({"normalizer": normalizer, "model": {"type": "BPE", "vocab": {}, "merges": []}}))
+
+
 MISBEHAVIOUR: dict[str, Callable[[], object]] = {
     "exit": lambda: os._exit(0),
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "quits": lambda: sys.exit(0),
     "busy": _run_for_ever,
+    "panics": _panic,
     "greedy": lambda: bytearray(psutil.virtual_memory().total),
 }
 """A word in a submission's name -> what grading it does to the process."""

@@ -72,7 +72,8 @@ def grade_adapter(
         named = base or base_of(table)
         if named is None:
             raise SubmissionError(f"{folder.name}: its configuration names no base; give --base")
-        evidence = record(folder, table, find_base(named), limits=sizes, examine=asking)
+        place = find_base(named, fetch=base is not None)  # nothing is fetched that only the configuration names
+        evidence = record(folder, table, place, limits=sizes, examine=asking)
         notes += [f"a bare adapter over {named}", *_notes_on(evidence)]
     if asking and evidence.answers is None:
         evidence.answers = AnswersEvidence("the adapter is not loaded")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sft_ref.errors import BaseModelError
+from sft_ref.foreign import is_failure
 from sft_ref.models import load_tokenizer
 
 from .files import is_file
@@ -50,7 +51,9 @@ def find_tokenizer(folder: Path, base: Path, rows: int) -> tuple[PreTrainedToken
     if any(is_file(folder / name) for name in _FILES):
         try:
             own = load_tokenizer(folder)
-        except Exception as error:  # noqa: BLE001  # a foreign file may break any library
+        except BaseException as error:  # a foreign file may break any library
+            if not is_failure(error):
+                raise
             problem = " ".join(str(error).split())[:200]
         else:
             template = _template(folder, own, base)

@@ -16,7 +16,9 @@ from sft_ref.harness import plain_files, sizes
 from sft_ref.harness.agent.probing import choose
 from sft_ref.harness.deltas import plain
 from sft_ref.harness.taught import Taught
+from sft_ref.lora_config import read_table
 from sft_ref.models import load_tokenizer
+from sft_ref.reading import UnreadableError
 
 from .answering import count, read_number, right
 from .convention import Convention, Text, decode, encode, find_convention, find_prompt, read_texts
@@ -215,10 +217,10 @@ class Captured:
     def scales(self, folder: Path) -> dict[str, Any]:
         """What an adapter folder's configuration says of the factor of its tensors; empty where it cannot be read."""
         try:
-            config = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
-        except (ValueError, OSError):
+            config = read_table(folder)
+        except UnreadableError:
             return {}
-        return {name: config.get(name) or None for name in _SCALES} if isinstance(config, dict) else {}
+        return {name: config.get(name) or None for name in _SCALES}
 
     @functools.cached_property
     def read_from(self) -> Path | None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
-import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
 
 from sft_ref.data import Row, generate_rows, split_rows
-from sft_ref.errors import MachineError, MissingModuleError, SubmissionError
+from sft_ref.errors import BaseModelError, MachineError, MissingModuleError, SubmissionError
 from sft_ref.harness import hub, plain_files, sandbox
 from sft_ref.harness.check import Outcome, Result
 from sft_ref.harness.diagnosis import (
@@ -34,7 +37,9 @@ from sft_ref.harness.sandbox import Limits
 from sft_ref.harness.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.user_paths import SCRATCH, errors_with_user_paths, show_user_paths
 from sft_ref.harness.verdict import Standing, Verdict
-from sft_ref.models import find_base
+from sft_ref.models import check_vocabulary, find_base, load_model, load_tokenizer
+from sft_ref.precision import POLICIES
+from sft_ref.reading import Refusal, read_json
 
 from .answering import TELLING, is_better, right
 from .checks import CHECKS
@@ -48,6 +53,8 @@ from .workplace import Told, Workplace
 QUESTIONS = 64
 _PACKAGE = "homework"
 """Name of the folder that a submission is unpacked into: the course's package, where its files are handed in alone."""
+_LARGEST = 2**26
+"""Bytes of a module that is handed in by itself."""
 LIMITS = Limits(seconds=240)
 """For one process of a submission, in seconds of processor time; its training is stopped from outside long before."""
 
@@ -81,6 +88,7 @@ def grade_submission(
 
     Raises:
         SubmissionError: there is nothing that can be graded.
+        BaseModelError: the base cannot be used.
         MachineError: the machine kept it from its end, which is not held against it.
     """
     began = time.perf_counter()
@@ -88,6 +96,7 @@ def grade_submission(
     drawn = random.SystemRandom().randrange(10**6) if seed is None else seed
     planned = plan(CHECKS, claims_contract=True, only=only)
     model = find_base(base).resolve()
+    _check_base(model)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(plain_files.scratch_folder())
         code = folder / "work" / "code" / _PACKAGE
@@ -159,14 +168,34 @@ def _look_at_start(training: Told, python: str) -> None:
         raise RuntimeError(f"the agent broke: {crash['type']}: {crash['message']}\n{crash['trace']}")
 
 
+class _BaseConfig(msgspec.Struct):
+    """What the agent is told of a base."""
+
+    architectures: Annotated[list[str], Meta(min_length=1)]
+    vocab_size: Annotated[int, Meta(ge=1)]
+
+
+def _check_base(folder: Path) -> None:
+    """Refuses a base over which nothing can be graded, before it is held against a submission, or the harness.
+
+    Raises:
+        BaseModelError: it cannot be loaded, or lacks what the agent is told of it.
+    """
+    read_json(folder / "config.json", _BaseConfig, Refusal(BaseModelError, "give the folder of a model"))
+    check_vocabulary(load_tokenizer(folder), load_model(folder, POLICIES["fp32"]), folder)
+
+
 def _unpack(path: Path, into: Path) -> None:
-    if path.suffix != ".py":
+    if path.suffix != ".py" or path.is_dir():
         unpack(path, into)
         return
     into.mkdir()
     try:
-        with plain_files.open_file(path.parent, (path.name,)) as source, (into / path.name).open("xb") as sink:
-            shutil.copyfileobj(source, sink)
+        with plain_files.open_file(path.parent, (path.name,)) as source:
+            text = source.read(_LARGEST + 1)
+        if len(text) > _LARGEST:
+            raise SubmissionError(f"{path}: is larger than {_LARGEST} bytes, and no module is; give a module's file")
+        (into / path.name).write_bytes(text)
     except OSError as error:
         raise SubmissionError(f"{path}: cannot be read ({error}); give a module's file") from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Literal
 
@@ -52,13 +52,20 @@ def _first(found: list[Path], target: str) -> Path:
 
 def _find_module(name: str) -> Path:
     """Where a module lies: the folder of a package, or the file."""
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # the working directory's, as `python -m` would find it
     try:
-        spec = importlib.util.find_spec(name) if name.replace(".", "").isidentifier() else None
+        spec = _spec_of(name) if name.replace(".", "").isidentifier() else None
     except (ImportError, ValueError):
         spec = None
     if spec is None or not spec.origin or not Path(spec.origin).is_file():
         raise SubmissionError(f"{name}: no such folder, zip or module; give one, or reference, or module:object")
     origin = Path(spec.origin)
     return origin.parent if spec.submodule_search_locations else origin
+
+
+def _spec_of(name: str) -> ModuleSpec | None:
+    """As `importlib.util.find_spec`, in the working folder first; but that one imports the packages on the way."""
+    first, *others = name.split(".")
+    spec = PathFinder.find_spec(first, [str(Path.cwd())]) or importlib.util.find_spec(first)
+    for each in others:
+        spec = PathFinder.find_spec(each, list(spec.submodule_search_locations or ())) if spec else None
+    return spec

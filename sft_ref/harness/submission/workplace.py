@@ -27,6 +27,8 @@ AGENT = Path(__file__).parents[1] / "agent"
 _START = "import sys; sys.path.insert(0, {home!r}); from {package}.verbs import main; main()"
 _PACKAGES = {"PIL": "pillow", "cv2": "opencv-python-headless", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 """Packages whose names are not those of their modules."""
+_ROOM = 64 * 2**20
+"""Bytes of the disk that are free before a process starts: on a full one it would fail without a fault of its own."""
 _LARGEST = 64 * 2**20
 """Bytes of a JSON file of the agent."""
 
@@ -138,6 +140,11 @@ class Workplace:
             MachineError: the machine kept it from its end.
             MissingModuleError: it needs a module that is neither its own nor installed.
         """
+        if (free := shutil.disk_usage(self.folder).free) < _ROOM:
+            raise MachineError(
+                f"{self.called}: not graded: of the disk for temporary files {free // 2**20} MB are free, and"
+                f" {_ROOM // 2**20} MB are needed; free some, or set TMPDIR to another"
+            )
         plain_files.remove(self.folder / "out")
         out = plain_files.make_folder(self.folder, ("out", name))
         # no name that it sees tells that it is graded

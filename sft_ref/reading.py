@@ -171,6 +171,8 @@ def converted(value: object, type_: type[T]) -> T:
     """
     try:
         return msgspec.convert(value, type_)
+    except UnicodeEncodeError as error:  # msgspec reads a text as UTF-8 to see its type
+        raise UnreadableError("it holds half a character") from error
     except msgspec.ValidationError as error:
         reason = str(error).replace(" - at ", " at ")
         raise UnreadableError(reason[:1].lower() + reason[1:]) from error

@@ -113,7 +113,8 @@ def _open_closed_descriptors() -> None:
             os.fstat(number)
         except OSError:
             opened = os.open(os.devnull, os.O_RDWR)
-            os.dup2(opened, number)  # which also lets processes inherit it
+            os.dup2(opened, number)
+            os.set_inheritable(number, True)  # noqa: FBT003  # a process that is started needs one there, too
             if opened > 2:  # noqa: PLR2004  # above the standard streams
                 os.close(opened)
 

@@ -70,3 +70,9 @@ def test_a_long_name_is_shortened_and_half_a_character_is_written_as_its_code() 
     assert shortened("a\ud800") == "a\\ud800"
     assert has_half_a_character("a\ud800")
     assert not has_half_a_character("😀")
+
+
+@pytest.mark.parametrize("text", [r'"\ud800"', r'{"a": "\ud800"}', r'["\ud800"]'])
+def test_half_a_character_in_the_place_of_an_object_is_no_error_of_another_kind(text: str) -> None:
+    with pytest.raises(UnreadableError):
+        json_of(text, dict[str, int])

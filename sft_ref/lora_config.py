@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from .errors import AdapterError
 from .patterns import is_harmless, is_pattern
-from .reading import Finite, UnreadableError, json_of, plain_bytes
+from .reading import Finite, UnreadableError, converted, json_of, plain_bytes
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -174,11 +174,11 @@ def read_config(table: Mapping[str, Any]) -> AdapterConfig:
     known = {each.name for each in fields(LoraConfig)}
     given = {key: table[key] for key in _KEYS if key in known and table.get(key) is not None}
     try:
-        msgspec.convert(given, _Table)
-    except msgspec.ValidationError as error:
-        reason, _, place = str(error).partition(" - at `$.")
+        converted(given, _Table)
+    except UnreadableError as error:
+        reason, _, place = str(error).partition(" at `$.")
         key = place.rstrip("`").partition("[")[0].partition(".")[0]
-        raise ConfigError(f"{key} is {reprlib.repr(given.get(key))}: {reason[:1].lower()}{reason[1:]}") from error
+        raise ConfigError(f"{key} is {reprlib.repr(given[key])}: {reason}" if key else reason) from error
     for key, pattern in _patterns(given):
         is_name = key in _NAMES and isinstance(given[key], list)
         if not is_name and not is_pattern(pattern):

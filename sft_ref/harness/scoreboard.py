@@ -76,10 +76,10 @@ def main(argv: list[str] | None = None) -> int:
     return 0 if named == len(tried) and not failed else 1
 
 
-def _judge_all(tests: Path, names: list[tuple[str, str]], jobs: int | None) -> Iterator[Row]:
+def _judge_all(tests: Path, names: list[tuple[str, str]], workers: int | None) -> Iterator[Row]:
     """In processes of their own: mutants replace names of modules, and one thread each is as fast on a toy."""
     with tempfile.TemporaryDirectory() as scratch:
-        pool = ProcessPoolExecutor(jobs or os.cpu_count(), mp_context=get_context("spawn"), initializer=_one_thread)
+        pool = ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn"), initializer=_one_thread)
         with pool:
             shared = pool.submit(train_once, Path(scratch)).result()
             jobs = [pool.submit(_judge, tests, name, kind, shared) for name, kind in names]

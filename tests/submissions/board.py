@@ -10,12 +10,14 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parent))
 from build import SUBMISSIONS, Submission, build
@@ -110,7 +112,8 @@ def _choose(names: Sequence[str], *, part: bool) -> list[Submission]:
 
 def judge(chosen: Sequence[Submission], args: argparse.Namespace, seed: int | None) -> Iterator[Row]:
     """A row a grading, as each is there; `seed` is that of the questions, None draws them anew."""
-    with tempfile.TemporaryDirectory() as name:
+    threads = {} if seed is None else {"OMP_NUM_THREADS": "1"}  # the order of sums depends on how many there are
+    with mock.patch.dict(os.environ, threads), tempfile.TemporaryDirectory() as name:
         targets = {}
         for time_ in range(args.repeat):
             for each in chosen:

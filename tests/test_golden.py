@@ -266,3 +266,10 @@ def test_every_kept_row_is_of_something_that_exists(pytestconfig: pytest.Config)
         assert set(row.stages) <= set(STAGES.values()), row
         assert row.check in checks | {""}, row
     assert (tests / golden.FILE).read_text(encoding="utf-8") == to_text(rows)  # sorted, a line a row
+
+
+def test_every_mutant_and_control_has_a_kept_row(pytestconfig: pytest.Config) -> None:
+    tests = pytestconfig.rootpath / "tests"
+    rows = {row.key for row in written(tests / golden.FILE)}
+    assert not {("mutant", each.id) for each in find(tests / "mutants", "MUTANT")} - rows
+    assert not {("control", each.id) for each in find(tests / "controls", "CONTROL")} - rows

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 nox.needs_version = ">=2025.2"
 nox.options.sessions = ["tests", "gpu", "lint"]
@@ -111,6 +112,20 @@ def submissions(session: nox.Session) -> None:
     """The scoreboard of the corpus: submissions whose verdict is known, graded (-- --part, NAME, --repeat N)."""
     install(session, "test")
     session.run("python", "tests/submissions/board.py", *session.posargs)
+
+
+@nox.session
+def golden(session: nox.Session) -> None:
+    """Both scoreboards, each row compared with tests/baselines/behaviour.json (-- --update --reason TEXT: writes)."""
+    install(session, "test")
+    differs = False
+    for scoreboard in (("-m", "sft_ref.harness.scoreboard"), ("tests/submissions/board.py",)):
+        try:
+            session.run("python", *scoreboard, "--golden", *session.posargs)
+        except CommandFailed:  # the other one is worth running all the same
+            differs = True
+    if differs:
+        session.error("rows differ from the golden ones, see the lines above")
 
 
 @nox.session

@@ -17,6 +17,10 @@ class AdapterError(SftRefError):
     """An adapter folder is missing, damaged, unsafe to read, or belongs to another base."""
 
 
+class GoldenError(SftRefError):
+    """Golden results cannot be read, or must not be written as asked."""
+
+
 class OutputError(SftRefError):
     """A result cannot be written where it was asked for."""
 

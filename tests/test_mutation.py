@@ -88,7 +88,7 @@ def test_a_tolerance_loosened_until_a_mutant_escapes_makes_the_board_red(
 
     def board() -> int:
         row = judge_mutant(merged_twice, [merging], Trained(toy_adapter, {}, ()))
-        monkeypatch.setattr(scoreboard, "_judge_all", lambda tests, names: iter([row]))
+        monkeypatch.setattr(scoreboard, "_judge_all", lambda tests, names, workers: iter([row]))
         return scoreboard.main(["--tests", str(tmp_path)])
 
     for kind in ("mutants", "controls"):
@@ -145,7 +145,7 @@ def test_any_miss_and_any_failed_control_make_it_red(
         Row("X1", "mutant", "a fault", "parse", right, right, ()),
         Row("C1", "control", "odd", "", not right, right, ()),
     ]
-    monkeypatch.setattr(scoreboard, "_judge_all", lambda tests, names: iter(rows))
+    monkeypatch.setattr(scoreboard, "_judge_all", lambda tests, names, workers: iter(rows))
     assert scoreboard.main(["--tests", str(tmp_path), "--json", str(tmp_path / "rows.json")]) == code
     assert capsys.readouterr().out.splitlines()[-1] == line
     assert [row["right"] for row in json.loads((tmp_path / "rows.json").read_text())] == [right, right]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from types import ModuleType
+from unittest.mock import Mock
 
 import pytest
+from nox.command import CommandFailed
 
 
 @pytest.fixture(scope="module")  # nox refuses a session that is registered twice
@@ -40,3 +42,22 @@ def test_packages_are_taken_from_the_command_line(
 def test_an_option_without_a_word_is_an_error(noxfile: ModuleType) -> None:
     with pytest.raises(SystemExit, match="--with: say which"):
         noxfile.take_option(["PATH", "--with"], "--with")
+
+
+@pytest.mark.parametrize("differs", [0, 1])
+def test_golden_runs_both_scoreboards_and_fails_where_either_differs(differs: int, noxfile: ModuleType) -> None:
+    outcomes: list[object] = [True, True]
+    outcomes[differs] = CommandFailed
+    session = Mock(posargs=["--part"])
+    session.run.side_effect = outcomes
+    noxfile.golden(session)
+    boards = [call.args[1:-2] for call in session.run.call_args_list]
+    assert boards == [("-m", "sft_ref.harness.scoreboard"), ("tests/submissions/board.py",)]
+    assert all(call.args[-2:] == ("--golden", "--part") for call in session.run.call_args_list)
+    session.error.assert_called_once()
+
+
+def test_golden_passes_where_neither_scoreboard_differs(noxfile: ModuleType) -> None:
+    session = Mock(posargs=[])
+    noxfile.golden(session)
+    session.error.assert_not_called()

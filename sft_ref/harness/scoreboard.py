@@ -1,7 +1,7 @@
 """``python -m sft_ref.harness.scoreboard``: every mutant and control of a test folder, side by side on all cores.
 
 Red (exit code 1) where a mutant escapes a check that it names, is caught by another first or at another stage than its
-own, or a control is failed.
+own, or a control is failed. With ``--golden``: where a row is another than in the file of golden results.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from sft_ref.errors import SftRefError
 from sft_ref.plain import harmless
+from sft_ref.ranges import Whole
 
+from . import golden
 from .check import Outcome
 from .implementation import Trained
 from .mutation import Control, Mutant, Row, find, judge_control, judge_mutant, train_once
@@ -36,9 +39,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--part", action="store_true", help="every second one, without those mutants that need a training of their own"
     )
+    parser.add_argument("--jobs", type=Whole(1, 1024), metavar="N", help="rows at a time (default: one a core)")
+    golden.add_arguments(parser)
     args = parser.parse_args(argv)
+    try:
+        kept = golden.read(args.tests / golden.FILE, args)
+    except SftRefError as error:
+        parser.error(str(error))
     mutants: list[Mutant] = find(args.tests / "mutants", "MUTANT")
     controls: list[Control] = find(args.tests / "controls", "CONTROL")
+    existing = {("mutant", each.id) for each in mutants} | {("control", each.id) for each in controls}
     if args.part:
         mutants, controls = [mutant for mutant in mutants if not mutant.retrain][::2], controls[::2]
         print("a part: every second mutant that needs no training of its own, and every second control, by file name")
@@ -48,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     names = [(name, kind) for name, kind in names if not args.names or name in args.names]
     began = time.perf_counter()
     rows = []
-    for row in _judge_all(args.tests, names):
+    for row in _judge_all(args.tests, names, args.jobs):
         rows.append(row)
         _show(row)
     seconds = time.perf_counter() - began
@@ -61,13 +71,15 @@ def main(argv: list[str] | None = None) -> int:
         f"mutants caught {caught}/{len(tried)}, stage named {named}/{len(tried)},"
         f" controls failed {len(failed)}/{len(rows) - len(tried)}, seconds {seconds:.0f}"
     )
+    if kept is not None:
+        return golden.settle(args.tests / golden.FILE, kept, [_behaviour(row) for row in rows], existing, args)
     return 0 if named == len(tried) and not failed else 1
 
 
-def _judge_all(tests: Path, names: list[tuple[str, str]]) -> Iterator[Row]:
+def _judge_all(tests: Path, names: list[tuple[str, str]], workers: int | None) -> Iterator[Row]:
     """In processes of their own: mutants replace names of modules, and one thread each is as fast on a toy."""
     with tempfile.TemporaryDirectory() as scratch:
-        pool = ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"), initializer=_one_thread)
+        pool = ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn"), initializer=_one_thread)
         with pool:
             shared = pool.submit(train_once, Path(scratch)).result()
             jobs = [pool.submit(_judge, tests, name, kind, shared) for name, kind in names]
@@ -114,6 +126,18 @@ def _show(row: Row) -> None:
             allowed = f", allowed {result.allowed}" if result.outcome is Outcome.FAIL else ""
             saw = escape(harmless(result.seen + allowed))
             console.print(f"       {result.id}: {escape(result.statement)}; saw {saw}")
+
+
+def _behaviour(row: Row) -> golden.Behaviour:
+    """The golden row of a mutant or control."""
+    if any(result.outcome is Outcome.ERROR for result in row.found):
+        verdict = golden.NOT_GRADED
+    elif row.kind == "control":
+        verdict = "passed" if row.right else "failed"
+    else:
+        verdict = "caught" if row.right else "stage not named" if row.caught else "not caught"
+    stages = tuple(dict.fromkeys(result.stage for result in row.found))
+    return golden.Behaviour(row.kind, row.id, verdict, stages, row.found[0].id if row.found else "")
 
 
 def _as_json(row: Row) -> dict[str, object]:

@@ -78,6 +78,16 @@ def test_a_base_that_lacks_weights_is_refused_before_a_submission_is_run_over_it
         grade_submission(tmp_path, "it", base=str(tmp_path / "base"))
 
 
+def test_a_base_in_several_files_is_refused_before_a_submission_is_run_over_it(tmp_path: Path) -> None:
+    shutil.copytree(TOY, tmp_path / "base")
+    name = "model-00001-of-00001.safetensors"
+    (tmp_path / "base" / "model.safetensors").rename(tmp_path / "base" / name)
+    index = {"weight_map": dict.fromkeys(load_file(tmp_path / "base" / name), name)}
+    (tmp_path / "base" / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(BaseModelError, match=r"holds no model\.safetensors"):
+        grade_submission(tmp_path, "it", base=str(tmp_path / "base"))
+
+
 def test_a_full_disk_is_not_held_against_a_submission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("base_llm.py", "sft.py"):
         (tmp_path / name).touch()

@@ -39,7 +39,7 @@ from sft_ref.harness.user_paths import SCRATCH, errors_with_user_paths, show_use
 from sft_ref.harness.verdict import Standing, Verdict
 from sft_ref.models import check_vocabulary, find_base, load_model, load_tokenizer
 from sft_ref.precision import POLICIES
-from sft_ref.reading import Refusal, read_json
+from sft_ref.reading import Refusal, kind_of, read_json
 
 from .answering import TELLING, is_better, right
 from .checks import CHECKS
@@ -182,6 +182,8 @@ def _check_base(folder: Path) -> None:
         BaseModelError: it cannot be loaded, or lacks what the agent is told of it.
     """
     read_json(folder / "config.json", _BaseConfig, Refusal(BaseModelError, "give the folder of a model"))
+    if kind_of(folder / "model.safetensors") != "file":
+        raise BaseModelError(f"base {folder}: holds no model.safetensors; save it in one file to grade over it")
     check_vocabulary(load_tokenizer(folder), load_model(folder, POLICIES["fp32"]), folder)
 
 

@@ -74,7 +74,8 @@ def test_a_module_is_found_by_its_name_without_importing_it(tmp_path: Path, monk
 
 
 @pytest.mark.parametrize("name", ["no_such_module_at_all", "../x", "a b"])
-def test_what_is_nowhere_is_one_line(name: str) -> None:
+def test_what_is_nowhere_is_one_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SubmissionError, match="no such folder, zip or module"):
         find_kind(name)
 

@@ -14,6 +14,7 @@ import pytest
 
 from sft_ref.harness import bubblewrap, file_count, memory, sandbox, seccomp
 from sft_ref.harness.file_count import FileCount, count_files
+from sft_ref.harness.processes import Times
 from sft_ref.harness.sandbox import Finished, Limits
 
 isolated = pytest.mark.skipif(bool(sandbox.why_not()), reason=sandbox.why_not() or "never")
@@ -243,3 +244,16 @@ def test_the_filter_does_without_names_that_an_older_library_lacks(monkeypatch: 
         pyseccomp, "resolve_syscall", lambda arch, name: -1 if name in seccomp.NEWER else known(arch, name)
     )
     assert seccomp.build() == whole
+
+
+def test_a_process_that_ends_while_it_is_looked_at_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def vanished(path: object) -> list[str]:
+        raise FileNotFoundError(path)
+
+    times, own = Times(), psutil.Process()
+    times.look([own])
+    used = times.busiest
+    monkeypatch.setattr(os, "listdir", vanished)
+    monkeypatch.setattr(os, "scandir", vanished)
+    times.look([own])
+    assert times.busiest == used > 0

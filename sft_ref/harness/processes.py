@@ -65,10 +65,11 @@ class Times:
     def look(self, processes: list[psutil.Process]) -> None:
         """Reads the times as they are now."""
         for process in processes:
-            for path in Path(f"/proc/{process.pid}/task").glob("*/schedstat"):
+            tasks = Path(f"/proc/{process.pid}/task")
+            for thread in _names(tasks):  # a process may end meanwhile
                 with contextlib.suppress(OSError, ValueError, IndexError):
-                    ran, waited = path.read_text(encoding="ascii").split()[:2]
-                    self._threads[process.pid, int(path.parent.name)] = int(ran) / 1e9, int(waited) / 1e9
+                    ran, waited = (tasks / thread / "schedstat").read_text(encoding="ascii").split()[:2]
+                    self._threads[process.pid, int(thread)] = int(ran) / 1e9, int(waited) / 1e9
             if not self._threads:
                 with contextlib.suppress(psutil.Error):
                     self._whole[process.pid] = sum(process.cpu_times()[:2])

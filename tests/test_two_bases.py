@@ -41,8 +41,15 @@ def test_what_is_broken_on_one_base_only_is_broken(other: Standing, *, is_first:
     pair = (BROKEN, fine) if is_first else (fine, BROKEN)
     verdict = compare_bases(*pair, BASES)
     assert (verdict.standing, verdict.suspects, verdict.seconds) == (Standing.BROKEN, BROKEN.suspects, 3.0)
-    where = ("toy-wide", "toy") if is_first else ("toy", "toy-wide")
-    assert f"{other} over {where[0]}, broken over {where[1]}. load: lost." in verdict.cause
+    standings = (Standing.BROKEN, other) if is_first else (other, Standing.BROKEN)
+    assert f"{standings[0]} over toy, {standings[1]} over toy-wide. load: lost." in verdict.cause
+
+
+@pytest.mark.parametrize("graver", [Standing.NOT_SHOWN, Standing.DRIFT])
+def test_nothing_is_sound_that_is_sound_on_one_base_only(graver: Standing) -> None:
+    pair = (Verdict("x", Standing.SOUND), Verdict("x", graver))
+    assert compare_bases(*pair, BASES).standing is graver
+    assert compare_bases(*reversed(pair), BASES).standing is graver
 
 
 @pytest.mark.parametrize("standing", Standing)
@@ -67,5 +74,5 @@ def test_a_submission_is_graded_over_both_bases_and_what_differs_is_said(
     verdict = grade_one(str(tmp_path / "mine.py"), second_base="toy-wide")
     assert asked == ["toy", "toy-wide"]
     assert verdict.standing is Standing.BROKEN
-    assert "behaves differently over two bases" in verdict.cause
+    assert "verdicts over two bases differ" in verdict.cause
     assert grade_one(str(tmp_path / "mine.py")).standing is Standing.SOUND

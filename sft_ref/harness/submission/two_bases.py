@@ -11,7 +11,7 @@ from sft_ref.harness.verdict import Standing, Verdict
 
 
 def compare_bases(first: Verdict, second: Verdict, bases: tuple[str, str]) -> Verdict:
-    """The first verdict, unless the submission is broken on one of the bases only; with a note on the other base.
+    """The graver of two verdicts; where they differ, its cause says so.
 
     Args:
         first: over the base that was asked for.
@@ -19,10 +19,9 @@ def compare_bases(first: Verdict, second: Verdict, bases: tuple[str, str]) -> Ve
         bases: their names.
     """
     seconds = first.seconds + second.seconds
-    if (first.standing is Standing.BROKEN) == (second.standing is Standing.BROKEN):
-        note = f"over {bases[1]} as well: {second.standing}"
-        return replace(first, notes=(*first.notes, note), seconds=seconds)
-    broken, other = (first, second) if first.standing is Standing.BROKEN else (second, first)
-    here, there = bases if broken is first else (bases[1], bases[0])
-    cause = f"It behaves differently over two bases: {other.standing} over {there}, broken over {here}. {broken.cause}"
-    return replace(broken, cause=cause, seconds=seconds)
+    if first.standing is second.standing:
+        return replace(first, notes=(*first.notes, f"over {bases[1]} as well: {second.standing}"), seconds=seconds)
+    order = list(Standing)
+    graver = max(first, second, key=lambda verdict: order.index(verdict.standing))
+    cause = f"The verdicts over two bases differ: {first.standing} over {bases[0]}, {second.standing} over {bases[1]}."
+    return replace(graver, cause=f"{cause} {graver.cause}".strip(), seconds=seconds)

@@ -47,9 +47,9 @@ def test_what_is_broken_on_one_base_only_is_broken(other: Standing, *, is_first:
 
 @pytest.mark.parametrize("graver", [Standing.NOT_SHOWN, Standing.DRIFT])
 def test_nothing_is_sound_that_is_sound_on_one_base_only(graver: Standing) -> None:
-    pair = (Verdict("x", Standing.SOUND), Verdict("x", graver))
-    assert compare_bases(*pair, BASES).standing is graver
-    assert compare_bases(*reversed(pair), BASES).standing is graver
+    sound, other = Verdict("x", Standing.SOUND), Verdict("x", graver)
+    assert compare_bases(sound, other, BASES).standing is graver
+    assert compare_bases(other, sound, BASES).standing is graver
 
 
 @pytest.mark.parametrize("standing", Standing)

@@ -29,6 +29,10 @@ COMPAT_TESTS = (
 """What can tell versions apart: all that loads a model. The rest is text and figures."""
 
 
+PARALLEL = ("--numprocesses", "auto", "--dist", "loadfile")
+"""Options of pytest. The tests of a file stay in one process, so that what they share is made once."""
+
+
 def install(session: nox.Session, *groups: str, constraints: str = "constraints.txt") -> None:
     """The package, the files of its default base, and dependency groups, at the versions of a file of constraints."""
     pins = ("--constraint", constraints)
@@ -45,9 +49,9 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests that need no GPU."""
+    """All tests that need no GPU, in a process a core (-- -n 0: in one)."""
     install(session, "test")
-    session.run("pytest", "-m", "not gpu", *session.posargs)
+    session.run("pytest", *PARALLEL, "-m", "not gpu", *session.posargs, env={"OMP_NUM_THREADS": "1"})
 
 
 @nox.session

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 sys.path.append(str(Path(__file__).parent / "helpers"))
 from graders import SOUND
 
+from sft_ref.harness import plain_files
 from sft_ref.harness.gather import gather
 from sft_ref.harness.kept import Kept, content_of
 
@@ -29,16 +31,24 @@ def nest(folder: Path, levels: int) -> None:
     os.close(here)
 
 
-def test_folders_in_folders_without_end_do_not_stop_a_class(tmp_path: Path) -> None:
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[Path]:
+    """A folder for trees of any depth. They are removed here: pytest's own clean-up recurses, and fails on them."""
+    yield tmp_path
+    for each in tmp_path.iterdir():
+        plain_files.remove(each)
+
+
+def test_folders_in_folders_without_end_do_not_stop_a_class(deep: Path) -> None:
     for name in ("a", "b"):
-        (tmp_path / "class" / name).mkdir(parents=True)
-        (tmp_path / "class" / name / "sft.py").touch()
-    nest(tmp_path / "class" / "c", 1500)
-    gathered = gather([str(tmp_path / "class")])
+        (deep / "class" / name).mkdir(parents=True)
+        (deep / "class" / name / "sft.py").touch()
+    nest(deep / "class" / "c", 1500)
+    gathered = gather([str(deep / "class")])
     assert [Path(target).name for target in gathered.targets] == ["a", "b", "c"]
     assert len({content_of(target) for target in gathered.targets}) == 2
-    nest(tmp_path / "class" / "d", 1501)
-    assert content_of(str(tmp_path / "class" / "c")) != content_of(str(tmp_path / "class" / "d"))
+    nest(deep / "class" / "d", 1501)
+    assert content_of(str(deep / "class" / "c")) != content_of(str(deep / "class" / "d"))
 
 
 DAMAGE = {

@@ -6,14 +6,15 @@ What needs torch is imported when it is first used, so that help and completion 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .data import Score, generate_rows, is_answer_valid, load_rows, score, split_rows
+from sft_ref.reference.data import Score, generate_rows, is_answer_valid, load_rows, score, split_rows
+from sft_ref.reference.prompt import format_example, format_prompt, format_value, parse_answer
+from sft_ref.reference.settings import Settings
+
 from .errors import PrecisionMismatchError, SftRefError
-from .prompt import format_example, format_prompt, format_value, parse_answer
-from .settings import Settings
 
 if TYPE_CHECKING:
-    from .base_llm import BaseLLM
-    from .sft import load, test, test_model, train, train_model
+    from sft_ref.reference.base_llm import BaseLLM
+    from sft_ref.reference.sft import load, test, test_model, train, train_model
 
 __all__ = [
     "BaseLLM",
@@ -38,8 +39,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BaseLLM": "base_llm",
-    **dict.fromkeys(("load", "test", "test_model", "train", "train_model"), "sft"),
+    "BaseLLM": "reference.base_llm",
+    **dict.fromkeys(("load", "test", "test_model", "train", "train_model"), "reference.sft"),
 }
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from sft_ref.errors import MachineError, MissingModuleError
-from sft_ref.harness import hub, sandbox
-from sft_ref.harness.agent import missing, supply
-from sft_ref.harness.submission.layout import find_layout
-from sft_ref.harness.submission.workplace import Workplace
-from sft_ref.models import TOY
+from sft_ref.harness.isolation import hub, sandbox
+from sft_ref.harness.recorders.submission.agent import missing, supply
+from sft_ref.harness.recorders.submission.layout import find_layout
+from sft_ref.harness.recorders.submission.workplace import Workplace
+from sft_ref.reference.models import TOY
 
 STAGES = """
 def format_prompt(question): return question
@@ -106,7 +106,7 @@ def test_a_submission_that_is_starved_is_not_graded(tmp_path: Path, monkeypatch:
 STAND_INS = """
 import sys
 sys.path.insert(0, {repository!r})
-from sft_ref.harness.agent import supply
+from sft_ref.harness.recorders.submission.agent import supply
 supply.LUXURIES = (*supply.LUXURIES, "bars_of_nowhere")
 supply.luxuries({root!r}, print)
 sys.path.insert(0, {root!r})

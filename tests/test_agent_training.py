@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import torch
 
-from sft_ref.harness.agent import packing, trimming
-from sft_ref.harness.submission.replay import Packed, Step, _loss
-from sft_ref.harness.taught import IGNORED, Taught
-from sft_ref.models import TOY, load_model
-from sft_ref.precision import POLICIES
+from sft_ref.harness.instruments.taught import IGNORED, Taught
+from sft_ref.harness.recorders.submission.agent import packing, trimming
+from sft_ref.harness.recorders.submission.replay import Packed, Step, _loss
+from sft_ref.reference.models import TOY, load_model
+from sft_ref.reference.precision import POLICIES
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -150,7 +150,7 @@ CUDA = """
 import copy, sys
 sys.path.insert(0, {repository!r})
 import torch, transformers
-from sft_ref.harness.agent import cuda
+from sft_ref.harness.recorders.submission.agent import cuda
 before = transformers.AutoModelForCausalLM.from_pretrained({toy!r}, dtype=torch.float32)
 notes = []
 cuda.install({root!r}, notes.append)
@@ -203,7 +203,7 @@ def test_models_are_loaded_as_before_though_factories_are_replaced(tmp_path: Pat
 import sys
 sys.path.insert(0, {str(REPOSITORY)!r})
 import torch, transformers
-from sft_ref.harness.agent import cuda
+from sft_ref.harness.recorders.submission.agent import cuda
 cuda.install({str(tmp_path)!r}, lambda text: None)
 model = transformers.AutoModelForCausalLM.from_pretrained({str(TOY)!r}, dtype=torch.float32)
 theta, size = model.config.rope_parameters["rope_theta"], model.model.rotary_emb.inv_freq.numel()
@@ -216,7 +216,7 @@ COMPILED = f"""
 import sys
 sys.path.insert(0, {str(REPOSITORY)!r})
 import torch
-from sft_ref.harness.agent import supply
+from sft_ref.harness.recorders.submission.agent import supply
 supply.loading(lambda text: None)
 model = torch.compile(torch.nn.Linear(2, 2), mode="max-autotune")
 model(torch.ones(1, 2)).sum().backward()
@@ -236,7 +236,7 @@ def run(command: list[str]) -> None:
 
 
 def test_labels_that_a_loader_gave_are_known() -> None:
-    from sft_ref.harness.agent.learning import Lessons
+    from sft_ref.harness.recorders.submission.agent.learning import Lessons
 
     lessons = Lessons({}, 768, 1.0, SimpleNamespace(stopped=False))
     given = batch("right")
@@ -249,7 +249,7 @@ def test_labels_that_a_loader_gave_are_known() -> None:
 def test_adapters_that_are_active_and_add_something_are_told() -> None:
     from peft import LoraConfig, get_peft_model
 
-    from sft_ref.harness.agent.weights import active_adapters
+    from sft_ref.harness.recorders.submission.agent.weights import active_adapters
 
     config = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM", init_lora_weights=False)
     adapted: Any = get_peft_model(load_model(TOY, POLICIES["fp32"]), config)
@@ -264,7 +264,7 @@ def test_adapters_that_are_active_and_add_something_are_told() -> None:
 
 
 def test_rows_of_added_tokens_are_read_as_they_work_in_the_model(model: Any) -> None:  # noqa: ANN401
-    from sft_ref.harness.agent.weights import added_rows
+    from sft_ref.harness.recorders.submission.agent.weights import added_rows
 
     assert added_rows(model, 768) == {}
     grown: Any = load_model(TOY, POLICIES["fp32"])

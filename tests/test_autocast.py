@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from sft_ref import BaseLLM, Settings, format_prompt, split_rows, training
-from sft_ref.adapter import add_adapter
-from sft_ref.autocast import computing, frozen_weights_cast
-from sft_ref.loss import batch_loss
-from sft_ref.precision import POLICIES, Policy, count_dtypes
-from sft_ref.tokens import collate, tokenize_example
+from sft_ref import BaseLLM, Settings, format_prompt, split_rows
+from sft_ref.reference import training
+from sft_ref.reference.adapter import add_adapter
+from sft_ref.reference.autocast import computing, frozen_weights_cast
+from sft_ref.reference.loss import batch_loss
+from sft_ref.reference.precision import POLICIES, Policy, count_dtypes
+from sft_ref.reference.tokens import collate, tokenize_example
 
 MIXED = [POLICIES["bf16-mixed"], POLICIES["fp16-mixed"]]
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
+import families
 import pytest
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
-sys.path.append(str(Path(__file__).parent / "helpers"))
-import families
-
 from sft_ref.errors import BaseModelError
-from sft_ref.models import TOY, check_vocabulary, load_model, load_tokenizer
-from sft_ref.precision import POLICIES
+from sft_ref.reference.models import TOY, check_vocabulary, load_model, load_tokenizer
+from sft_ref.reference.precision import POLICIES
 
 
 def rewrite(folder: Path, size: str) -> Path:

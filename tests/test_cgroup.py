@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sft_ref.harness import cgroup, sandbox
-from sft_ref.harness.cgroup import Group, choose_parent, make_group
+from sft_ref.harness.isolation import cgroup, sandbox
+from sft_ref.harness.isolation.cgroup import Group, choose_parent, make_group
 
 
 def pretend(folder: Path, controllers: str) -> Path:

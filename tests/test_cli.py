@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sft_ref import cli
+from sft_ref.cli import main as cli
 
 FAST = ["--base", "toy", "--steps", "3", "--batch-size", "4"]
 
@@ -21,7 +21,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_help_imports_no_torch_and_is_quick() -> None:
     script = (
-        "import sys\nfrom sft_ref.cli import main\n"
+        "import sys\nfrom sft_ref.cli.main import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit as end:\n    assert end.code == 0\n"
         "heavy = {'torch', 'transformers', 'peft', 'numpy', 'matplotlib', 'pint'} & set(sys.modules)\n"
         "assert not heavy, heavy"
@@ -158,6 +158,6 @@ def test_an_interrupt_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt("stopped after step 3 of 6")
 
-    monkeypatch.setattr("sft_ref.sft.train", interrupted)
+    monkeypatch.setattr("sft_ref.reference.sft.train", interrupted)
     assert cli.main(["train", *FAST]) == 130
     assert "stopped after step 3 of 6; the same command goes on from there" in capsys.readouterr().err

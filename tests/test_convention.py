@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
-from sft_ref.data import is_answer_valid
-from sft_ref.harness.submission.convention import (
+from sft_ref.harness.instruments.taught import IGNORED, Taught
+from sft_ref.harness.recorders.submission.convention import (
     core,
     decode,
     encode,
@@ -22,10 +22,10 @@ from sft_ref.harness.submission.convention import (
     read_texts,
     to_number,
 )
-from sft_ref.harness.submission.evidence import Evidence
-from sft_ref.harness.submission.scripts import Writer
-from sft_ref.harness.taught import IGNORED, Taught
-from sft_ref.models import TOY, load_tokenizer
+from sft_ref.harness.recorders.submission.evidence import Evidence
+from sft_ref.harness.recorders.submission.scripts import Writer
+from sft_ref.reference.data import is_answer_valid
+from sft_ref.reference.models import TOY, load_tokenizer
 
 ROWS = [
     ("How many gram are there per 6 kg?", 6000.0),

@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from sft_ref import BaseLLM, Score, Settings
-from sft_ref.data import Row
-from sft_ref.harness.check import Check, Level, Outcome
-from sft_ref.harness.checks import generate, parse
-from sft_ref.harness.context import Context
-from sft_ref.harness.dictation import Heard, dictate, invent, numerals_in, overhear, to_number, write_lines
-from sft_ref.harness.findings import Failure
-from sft_ref.harness.implementation import Answerer, Batch, Trained
-from sft_ref.harness.reference import Reference
-from sft_ref.harness.runner import plan, run
+from sft_ref.harness.checks.check import Check, Level, Outcome
+from sft_ref.harness.checks.findings import Failure
+from sft_ref.harness.checks.in_process import generate, parse
+from sft_ref.harness.checks.runner import plan, run
+from sft_ref.harness.instruments.dictation import Heard, dictate, invent, numerals_in, overhear, to_number, write_lines
+from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.recorders.in_process.implementation import Answerer, Batch, Trained
+from sft_ref.harness.recorders.in_process.reference import Reference
+from sft_ref.reference.data import Row
 
 CHECKS: tuple[Check, ...] = (*generate.CHECKS, *(each for each in parse.CHECKS if each.id == "PRS-004"))
 
@@ -193,7 +193,7 @@ def test_a_prompt_that_hides_its_question_is_a_finding(blank_toy: BaseLLM, tmp_p
 
 
 def test_the_dtype_heard_is_that_of_computing_not_of_storage(blank_toy: BaseLLM, tmp_path: Path) -> None:
-    from sft_ref.precision import POLICIES
+    from sft_ref.reference.precision import POLICIES
 
     context = Context(Blank(blank_toy), tmp_path, trained=NOTHING)
     lines = write_lines(context, [("2 mm in m?", 1.0)])

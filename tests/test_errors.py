@@ -9,29 +9,27 @@ from pathlib import Path
 from typing import NoReturn
 
 import build as corpus
+import graders
 import pytest
 
-sys.path.append(str(Path(__file__).parent / "helpers"))
-import graders
-
-from sft_ref.data import Row, Score
-from sft_ref.harness import checks
-from sft_ref.harness.check import Check, Level, Outcome, Result
-from sft_ref.harness.contract import grade_implementation
-from sft_ref.harness.diagnosis import verdict_of
-from sft_ref.harness.folder import checks as adapter_checks
-from sft_ref.harness.folder import grade as adapter_grading
-from sft_ref.harness.graded import HARNESS_ERROR, exit_code
-from sft_ref.harness.implementation import Answerer, Batch, Trained
-from sft_ref.harness.kept import Kept
+from sft_ref.harness.checks import adapter as adapter_checks
+from sft_ref.harness.checks import in_process as checks
+from sft_ref.harness.checks import submission as submission_checks
+from sft_ref.harness.checks.check import Check, Level, Outcome, Result
+from sft_ref.harness.checks.stages import ADAPTER_STAGES, STAGES, SUBMISSION_STAGES
+from sft_ref.harness.grading import folder as adapter_grading
+from sft_ref.harness.grading import judge
+from sft_ref.harness.grading.contract import grade_implementation
+from sft_ref.harness.grading.graded import HARNESS_ERROR, exit_code
+from sft_ref.harness.grading.kept import Kept
+from sft_ref.harness.grading.sizes import Size
+from sft_ref.harness.recorders.in_process.implementation import Answerer, Batch, Trained
 from sft_ref.harness.report.gradescope import as_gradescope
 from sft_ref.harness.report.rubric import Rubric
-from sft_ref.harness.sizes import Size
-from sft_ref.harness.stages import ADAPTER_STAGES, STAGES, SUBMISSION_STAGES
-from sft_ref.harness.submission import checks as submission_checks
-from sft_ref.harness.submission import judge
-from sft_ref.harness.verdict import Standing, Verdict
-from sft_ref.settings import Settings
+from sft_ref.harness.verdict.diagnosis import verdict_of
+from sft_ref.harness.verdict.verdict import Standing, Verdict
+from sft_ref.reference.data import Row, Score
+from sft_ref.reference.settings import Settings
 
 KINDS: dict[str, tuple[tuple[Check, ...], Sequence[str]]] = {
     "implementation": (checks.CHECKS, SUBMISSION_STAGES),
@@ -143,7 +141,7 @@ def test_an_exception_in_a_check_of_an_implementation(plant: object, number: int
 
 
 def test_an_exception_after_the_checks_of_an_implementation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sft_ref.harness.context.Context.stored", property(boom))
+    monkeypatch.setattr("sft_ref.harness.recorders.in_process.context.Context.stored", property(boom))
     planned = [replace(each, run=lambda _: None, after=()) for each in checks.CHECKS]
     verdict = grade_implementation(Idle(), "it", planned, lambda: None)
     assert_only_what_was_found_is_left(verdict)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sft_ref import SftRefError
-from sft_ref.harness.gather import gather
+from sft_ref.harness.grading.gather import gather
 
 FOUR = "def format_prompt(q): ...\ndef train(): ...\nload = None\nasync def test(): ...\n"
 

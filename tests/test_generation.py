@@ -7,7 +7,7 @@ import torch
 import transformers
 from packaging.version import Version
 
-import sft_ref.base_llm
+import sft_ref.reference.base_llm
 from sft_ref import BaseLLM, format_prompt, split_rows
 
 PROMPTS = [format_prompt(question) for question, _ in split_rows("validation")[:40]]
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 def test_the_loop_gives_what_that_of_transformers_gives(toy_llm: BaseLLM, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = toy_llm.batched_generate(PROMPTS)
-    monkeypatch.setattr(sft_ref.base_llm, "_LOOP", {})
+    monkeypatch.setattr(sft_ref.reference.base_llm, "_LOOP", {})
     assert toy_llm.batched_generate(PROMPTS) == ours
 
 

@@ -12,18 +12,19 @@ from typing import Any
 
 import board
 import build as corpus
+import golden
 import msgspec
 import pytest
+import scoreboard
+from golden import Behaviour, Change, compare, settle, to_text
+from mutation import Found, Row, find
 
 from sft_ref.errors import GoldenError
-from sft_ref.harness import golden, scoreboard
-from sft_ref.harness.check import Outcome
-from sft_ref.harness.checks import CHECKS
-from sft_ref.harness.golden import Behaviour, Change, compare, settle, to_text
-from sft_ref.harness.mutation import Found, Row, find
-from sft_ref.harness.stages import STAGES
-from sft_ref.harness.submission.checks import CHECKS as SUBMISSION_CHECKS
-from sft_ref.harness.verdict import Standing, Verdict
+from sft_ref.harness.checks.check import Outcome
+from sft_ref.harness.checks.in_process import CHECKS
+from sft_ref.harness.checks.stages import STAGES
+from sft_ref.harness.checks.submission import CHECKS as SUBMISSION_CHECKS
+from sft_ref.harness.verdict.verdict import Standing, Verdict
 
 CAUGHT = Behaviour("mutant", "A1", "caught", ("load",), "LOD-004")
 PASSED = Behaviour("control", "C1", "passed", (), "")

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parent / "helpers"))
 sys.path.append(str(Path(__file__).parent / "mutants"))
 import graders
 
-from sft_ref import cli
-from sft_ref.harness import command
+from sft_ref.cli import grade as command
+from sft_ref.cli import main as cli
 
 GRADE_ONE = command.grade_one
 

@@ -8,12 +8,13 @@ import torch
 from safetensors.torch import save_file
 
 from sft_ref import BaseLLM
-from sft_ref.harness import rotary, sizes, tolerance
-from sft_ref.harness.deltas import effective_delta, effective_weight, linears, plain
-from sft_ref.harness.implementation import Batch
-from sft_ref.harness.losses import compare, is_worse, row_losses
-from sft_ref.loss import batch_loss
-from sft_ref.tokens import IGNORED, collate, tokenize_example
+from sft_ref.harness.grading import sizes
+from sft_ref.harness.instruments import rotary, tolerance
+from sft_ref.harness.instruments.deltas import effective_delta, effective_weight, linears, plain
+from sft_ref.harness.instruments.losses import compare, is_worse, row_losses
+from sft_ref.harness.recorders.in_process.implementation import Batch
+from sft_ref.reference.loss import batch_loss
+from sft_ref.reference.tokens import IGNORED, collate, tokenize_example
 
 
 def test_a_rows_loss_is_that_of_training(blank_toy: BaseLLM) -> None:

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from sft_ref import cli, training
-from sft_ref.adapter import CONFIG, fingerprint_adapter, read_record, read_tensors, writing
-from sft_ref.exchange import exchange
+from sft_ref.cli import main as cli
+from sft_ref.io.exchange import exchange
+from sft_ref.reference import training
+from sft_ref.reference.adapter import CONFIG, fingerprint_adapter, read_record, read_tensors, writing
 
 STEPS = 8
 
@@ -50,7 +51,9 @@ class Training:
         return self.process.exitcode, errors
 
 
-Training.context.set_forkserver_preload(["sft_ref.sft", "sft_ref.terminal", "transformers.trainer", "peft"])
+Training.context.set_forkserver_preload(
+    ["sft_ref.reference.sft", "sft_ref.cli.terminal", "transformers.trainer", "peft"]
+)
 
 
 def run_in_a_hurry(words: list[str], scratch: Path, errors: Path) -> None:
@@ -227,7 +230,7 @@ def test_after_every_step_of_a_replacement_an_adapter_stands_there(
         return run
 
     monkeypatch.setattr(Path, "replace", watched(Path.replace))
-    monkeypatch.setattr("sft_ref.adapter.exchange", watched(exchange))
+    monkeypatch.setattr("sft_ref.reference.adapter.exchange", watched(exchange))
     with writing(folder, tmp_path / "scratch") as scratch:
         (scratch / CONFIG).write_text("new")
     assert set(stands) == {True}
@@ -249,7 +252,7 @@ def test_an_error_or_interrupt_while_writing_keeps_the_old_adapter(
         return replace(path, to)
 
     monkeypatch.setattr(Path, "replace", interrupted)
-    monkeypatch.setattr("sft_ref.adapter.exchange", interrupted if can_exchange else lambda *_: False)
+    monkeypatch.setattr("sft_ref.reference.adapter.exchange", interrupted if can_exchange else lambda *_: False)
     with pytest.raises(KeyboardInterrupt), writing(folder, tmp_path / "scratch") as scratch:
         (scratch / CONFIG).write_text("new")
     assert (folder / CONFIG).read_text() == "old"

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from sft_ref import cli, interrupts
-from sft_ref.interrupts import orderly
+from sft_ref.cli import main as cli
+from sft_ref.console import interrupts
+from sft_ref.console.interrupts import orderly
 
 ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -66,6 +67,6 @@ def test_what_was_ignored_stays_ignored_and_what_was_not_sent_is_put_back() -> N
 def test_the_exit_code_tells_the_signal(
     number: signal.Signals, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sft_ref.harness.command.run", lambda _: signal.raise_signal(number))
+    monkeypatch.setattr("sft_ref.cli.grade.run", lambda _: signal.raise_signal(number))
     assert cli.main(["grade", "x"]) == code
     assert capsys.readouterr().err == "\nsft-ref: interrupted\n"

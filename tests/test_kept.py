@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parent / "helpers"))
 from graders import SOUND
 
-from sft_ref.harness import plain_files
-from sft_ref.harness.gather import gather
-from sft_ref.harness.kept import Kept, content_of
+from sft_ref.harness.grading.gather import gather
+from sft_ref.harness.grading.kept import Kept, content_of
+from sft_ref.io import plain_files
 
 
 def nest(folder: Path, levels: int) -> None:

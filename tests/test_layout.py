@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sft_ref.errors import SubmissionError
-from sft_ref.harness.submission.kinds import find_kind
-from sft_ref.harness.submission.layout import find_layout
+from sft_ref.harness.grading.kinds import find_kind
+from sft_ref.harness.recorders.submission.layout import find_layout
 
 STAGES = "def format_prompt(q): ...\ndef train(f): ...\ndef load(f): ...\ndef test(f): ...\n"
 

@@ -12,10 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
-from sft_ref.harness import bubblewrap, file_count, memory, sandbox, seccomp
-from sft_ref.harness.file_count import FileCount, count_files
-from sft_ref.harness.processes import Times
-from sft_ref.harness.sandbox import Finished, Limits
+from sft_ref.harness.isolation import bubblewrap, file_count, memory, sandbox, seccomp
+from sft_ref.harness.isolation.file_count import FileCount, count_files
+from sft_ref.harness.isolation.processes import Times
+from sft_ref.harness.isolation.sandbox import Finished, Limits
 
 isolated = pytest.mark.skipif(bool(sandbox.why_not()), reason=sandbox.why_not() or "never")
 filtered = pytest.mark.skipif(bool(seccomp.why_not()), reason=seccomp.why_not() or "never")
@@ -226,7 +226,7 @@ def test_a_kernel_without_filters_runs_it_without(tmp_path: Path, monkeypatch: p
 def test_what_the_kernel_does_not_hold_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "why_not", lambda: "")
     for why, told in (("none is delegated", 1), ("", 0)):
-        monkeypatch.setattr("sft_ref.harness.cgroup.why_not", lambda why=why: why)
+        monkeypatch.setattr("sft_ref.harness.isolation.cgroup.why_not", lambda why=why: why)
         assert sum("not held by the kernel" in line for line in sandbox.gaps()) == told
     monkeypatch.setattr(sandbox, "why_not", lambda: "left out by the test")
     assert sandbox.gaps() == ()

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sft_ref import BaseLLM, split_rows
-from sft_ref.adapter import add_adapter
-from sft_ref.loss import batch_loss
-from sft_ref.precision import POLICIES
-from sft_ref.tokens import IGNORED, Example, collate, tokenize_example
+from sft_ref.reference.adapter import add_adapter
+from sft_ref.reference.loss import batch_loss
+from sft_ref.reference.precision import POLICIES
+from sft_ref.reference.tokens import IGNORED, Example, collate, tokenize_example
 
 EXAMPLES = st.lists(
     st.lists(st.integers(3, 50), min_size=2, max_size=12).flatmap(

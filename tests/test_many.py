@@ -13,16 +13,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-
-sys.path.append(str(Path(__file__).parent / "helpers"))
 from graders import grade_by_name
 
 from sft_ref.errors import OutputError
-from sft_ref.harness.graded import BAD_INPUT, HARNESS_ERROR, Ungraded
-from sft_ref.harness.kept import Kept, content_of
-from sft_ref.harness.many import Finished, count_cores, grade_many
+from sft_ref.harness.grading.graded import BAD_INPUT, HARNESS_ERROR, Ungraded
+from sft_ref.harness.grading.kept import Kept, content_of
+from sft_ref.harness.grading.many import Finished, count_cores, grade_many
 from sft_ref.harness.report.files import as_json
-from sft_ref.harness.verdict import Verdict
+from sft_ref.harness.verdict.verdict import Verdict
 
 
 @pytest.fixture
@@ -84,7 +82,7 @@ def test_cores_are_shared_out(
     tmp_path: Path, log: Callable[[], list[list[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = os.environ.get("OMP_NUM_THREADS")
-    monkeypatch.setattr("sft_ref.harness.many.count_cores", lambda: 8)
+    monkeypatch.setattr("sft_ref.harness.grading.many.count_cores", lambda: 8)
     grade(submissions(tmp_path, "a", "b", "c"), tmp_path / "out", jobs=3)
     assert {threads for _, threads, _ in log()} == {"2"}
     assert os.environ.get("OMP_NUM_THREADS") == before
@@ -179,7 +177,7 @@ import sys
 sys.path.insert(0, {helpers!r})
 from graders import grade_by_name
 from sft_ref import cli
-from sft_ref.harness import command
+from sft_ref.cli import grade as command
 command.grade_one = grade_by_name
 if __name__ == "__main__":  # not in a worker, which imports this too
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored

@@ -10,8 +10,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sft_ref import BaseLLM
 from sft_ref.errors import BaseModelError
-from sft_ref.models import TOY, dtype_keyword, find_base, fingerprint_base, load_model, load_tokenizer
-from sft_ref.precision import POLICIES
+from sft_ref.reference.models import TOY, dtype_keyword, find_base, fingerprint_base, load_model, load_tokenizer
+from sft_ref.reference.precision import POLICIES
 
 
 @pytest.fixture(scope="module")

@@ -4,19 +4,21 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import mutation
 import pytest
+import scoreboard
+from mutation import Control, Mutant, Row, find, judge_control, judge_mutant
 
 import sft_ref
-from sft_ref import prompt
-from sft_ref.harness import mutation, scoreboard, tolerance
-from sft_ref.harness.check import Check, Level, check
-from sft_ref.harness.checks import CHECKS, RETIRED
-from sft_ref.harness.context import Context
-from sft_ref.harness.findings import Failure
-from sft_ref.harness.implementation import Trained
-from sft_ref.harness.mutation import Control, Mutant, Row, find, judge_control, judge_mutant
-from sft_ref.harness.reference import Reference
-from sft_ref.harness.stages import STAGES
+from sft_ref.harness.checks.check import Check, Level, check
+from sft_ref.harness.checks.findings import Failure
+from sft_ref.harness.checks.in_process import CHECKS, RETIRED
+from sft_ref.harness.checks.stages import STAGES
+from sft_ref.harness.instruments import tolerance
+from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.recorders.in_process.implementation import Trained
+from sft_ref.harness.recorders.in_process.reference import Reference
+from sft_ref.reference import prompt
 
 
 @check("PRS-001", "the parser reads 6", why="why", remedy="remedy")
@@ -37,7 +39,7 @@ def reads_seven(context: Context) -> None:
 
 
 def mutant(stage: str, *checks: str, **patches: object) -> Mutant:
-    replaced = {f"sft_ref.prompt.{name}": new for name, new in patches.items()}
+    replaced = {f"sft_ref.reference.prompt.{name}": new for name, new in patches.items()}
     return Mutant("X1", stage, checks or ("PRS-001",), "a fault", "a source", replaced)
 
 
@@ -68,7 +70,7 @@ def test_a_mutant_is_right_only_if_each_check_that_it_names_fails_and_the_first_
 ) -> None:
     row = judge_mutant(planted, checks, shared)
     assert (row.caught, row.right) == (caught, right)
-    assert sft_ref.prompt.parse_answer("6") == 6  # the mutant is dead
+    assert sft_ref.reference.prompt.parse_answer("6") == 6  # the mutant is dead
 
 
 def test_a_named_check_that_does_not_fail_is_told(shared: Trained) -> None:

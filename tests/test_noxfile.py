@@ -52,7 +52,7 @@ def test_golden_runs_both_scoreboards_and_fails_where_either_differs(differs: in
     session.run.side_effect = outcomes
     noxfile.golden(session)
     boards = [call.args[1:-2] for call in session.run.call_args_list]
-    assert boards == [("-m", "sft_ref.harness.scoreboard"), ("tests/submissions/board.py",)]
+    assert boards == [("tests/helpers/scoreboard.py",), ("tests/submissions/board.py",)]
     assert all(call.args[-2:] == ("--golden", "--part") for call in session.run.call_args_list)
     session.error.assert_called_once()
 

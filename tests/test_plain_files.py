@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft_ref.harness import plain_files
-from sft_ref.harness.plain_files import FileLimits, LeftOut, copy_folder, walk
+from sft_ref.io import plain_files
+from sft_ref.io.plain_files import FileLimits, LeftOut, copy_folder, walk
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from sft_ref.autocast import computing
 from sft_ref.errors import AdapterError, PrecisionError
-from sft_ref.precision import (
+from sft_ref.reference.autocast import computing
+from sft_ref.reference.precision import (
     POLICIES,
     VARIATIONS,
     Record,
@@ -42,7 +42,7 @@ def test_training_starts_from_fp32_weights() -> None:
 
 def test_the_default_follows_what_the_device_computes_well(monkeypatch: pytest.MonkeyPatch) -> None:
     for native, name, inference in ((True, "bf16-mixed", "bf16"), (False, "fp32", "fp32")):
-        monkeypatch.setattr("sft_ref.precision.computes_bf16_well", lambda device, native=native: native)
+        monkeypatch.setattr("sft_ref.reference.precision.computes_bf16_well", lambda device, native=native: native)
         assert default_policy(CPU).name == name
         assert choose_policy(CPU).name == inference
 

@@ -7,9 +7,9 @@ import torch
 from transformers import GenerationConfig
 
 from sft_ref import BaseLLM, parse_answer
-from sft_ref.adapter import add_adapter
-from sft_ref.harness.puppet import CannotFollow, Ids, puppet
-from sft_ref.tokens import tokenize_example
+from sft_ref.harness.instruments.puppet import CannotFollow, Ids, puppet
+from sft_ref.reference.adapter import add_adapter
+from sft_ref.reference.tokens import tokenize_example
 
 QUESTIONS = (
     "How many gram are there per 6 kg?",
@@ -70,7 +70,7 @@ def test_the_whole_way_to_an_answer_is_followed(blank_toy: BaseLLM) -> None:
 
 @pytest.mark.parametrize("name", ["bf16", "fp16", "fp16-mixed"])
 def test_the_lifted_logit_is_finite_in_16_bits(name: str) -> None:
-    from sft_ref.precision import POLICIES
+    from sft_ref.reference.precision import POLICIES
 
     llm = BaseLLM("toy", policy=POLICIES[name])
     with puppet(llm.model, llm.tokenizer, make_scripts(llm)):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sft_ref.errors import DataError
-from sft_ref.reading import (
+from sft_ref.io.reading import (
     DEEPEST,
     Refusal,
     UnreadableError,

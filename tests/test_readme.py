@@ -9,7 +9,8 @@ from pathlib import Path
 import build as corpus
 import pytest
 
-from sft_ref import cli, split_rows
+from sft_ref import split_rows
+from sft_ref.cli import main as cli
 
 
 @pytest.fixture

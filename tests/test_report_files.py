@@ -4,28 +4,25 @@ import csv
 import json
 import math
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from graders import BROKEN, DRIFT, NOT_SHOWN, SOUND, result
 from hypothesis import given
 from hypothesis import strategies as st
 
-sys.path.append(str(Path(__file__).parent / "helpers"))
-from graders import BROKEN, DRIFT, NOT_SHOWN, SOUND, result
-
 from sft_ref import SftRefError
 from sft_ref.errors import OutputError
-from sft_ref.harness.causes import count_causes
-from sft_ref.harness.check import Outcome
-from sft_ref.harness.graded import BAD_INPUT, HARNESS_ERROR, Grade, Ungraded
+from sft_ref.harness.checks.check import Outcome
+from sft_ref.harness.grading.graded import BAD_INPUT, HARNESS_ERROR, Grade, Ungraded
 from sft_ref.harness.report.chart import plot_causes
 from sft_ref.harness.report.files import COLUMNS, as_json, from_json, to_text, write_csv, write_json
 from sft_ref.harness.report.gradescope import as_gradescope, write_gradescope
 from sft_ref.harness.report.rubric import DEFAULT, read_rubric
-from sft_ref.harness.report.whole import check_writable, write_whole
-from sft_ref.harness.verdict import Suspect, Verdict
+from sft_ref.harness.verdict.causes import count_causes
+from sft_ref.harness.verdict.verdict import Suspect, Verdict
+from sft_ref.io.whole import check_writable, write_whole
 
 UNGRADED = Ungraded("eve.zip", "no zip", BAD_INPUT)
 

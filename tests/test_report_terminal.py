@@ -4,7 +4,6 @@ import io
 import json
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
@@ -13,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from graders import BROKEN, DRIFT, NOT_SHOWN, SOUND, result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-sys.path.append(str(Path(__file__).parent / "helpers"))
-from graders import BROKEN, DRIFT, NOT_SHOWN, SOUND, result
-
-from sft_ref import cli
-from sft_ref.adapter import RECORD
-from sft_ref.harness.check import Check, Outcome
-from sft_ref.harness.graded import BAD_INPUT, HARNESS_ERROR, Grade, Ungraded, exit_code
+from sft_ref.cli import main as cli
+from sft_ref.cli.terminal import show_samples
+from sft_ref.console.plain import LONGEST, harmless
+from sft_ref.harness.checks.check import Check, Outcome
+from sft_ref.harness.grading.graded import BAD_INPUT, HARNESS_ERROR, Grade, Ungraded, exit_code
 from sft_ref.harness.report.classroom import show_class, show_row
 from sft_ref.harness.report.files import write_csv
 from sft_ref.harness.report.gradescope import as_gradescope
@@ -31,10 +29,9 @@ from sft_ref.harness.report.html import write_html
 from sft_ref.harness.report.picture import draw
 from sft_ref.harness.report.rubric import Rubric
 from sft_ref.harness.report.terminal import show_grade
-from sft_ref.harness.verdict import Suspect, Verdict
-from sft_ref.plain import LONGEST, harmless
-from sft_ref.sft import Sample
-from sft_ref.terminal import show_samples
+from sft_ref.harness.verdict.verdict import Suspect, Verdict
+from sft_ref.reference.adapter import RECORD
+from sft_ref.reference.sft import Sample
 
 HOSTILE = (
     "\x1b[2J\x1b[32mSOUND\x1b]0;title\x07 [bold green]SOUND[/] <script>alert(1)</script> \u202ekcab\u2066\u200b\x9b31m"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sft_ref.safe_path import safe_path
+from sft_ref.io.safe_path import safe_path
 
-CLI = "import sys\nfrom sft_ref.cli import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
+CLI = "import sys\nfrom sft_ref.cli.main import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
 
 
 def test_a_module_in_the_working_folder_is_not_executed_by_the_judge(tmp_path: Path) -> None:

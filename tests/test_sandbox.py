@@ -18,8 +18,8 @@ import pytest
 
 import sft_ref
 from sft_ref.errors import SandboxError
-from sft_ref.harness import bubblewrap, sandbox
-from sft_ref.harness.sandbox import Finished, Limits
+from sft_ref.harness.isolation import bubblewrap, sandbox
+from sft_ref.harness.isolation.sandbox import Finished, Limits
 
 isolated = pytest.mark.skipif(bool(sandbox.why_not()), reason=sandbox.why_not() or "never")
 

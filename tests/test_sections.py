@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from recorded import record
 
-from sft_ref.harness.submission.sections import is_well_formed
+from sft_ref.harness.recorders.submission.sections import is_well_formed
 
 CRASH = {"type": "E", "message": "m", "where": "", "functions": ["f"], "trace": "t"}
 

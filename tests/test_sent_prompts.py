@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sft_ref.harness.losses import is_worse
-from sft_ref.harness.submission.convention import encode
-from sft_ref.harness.submission.prompts import answer_losses, left_to_write
-from sft_ref.models import TOY, load_model, load_tokenizer
-from sft_ref.precision import POLICIES
+from sft_ref.harness.instruments.losses import is_worse
+from sft_ref.harness.recorders.submission.convention import encode
+from sft_ref.harness.recorders.submission.prompts import answer_losses, left_to_write
+from sft_ref.reference.models import TOY, load_model, load_tokenizer
+from sft_ref.reference.precision import POLICIES
 
 
 @pytest.mark.parametrize(

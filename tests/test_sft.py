@@ -17,10 +17,10 @@ from safetensors.torch import load_file, save_file
 
 import sft_ref
 from sft_ref import BaseLLM, Settings
-from sft_ref.adapter import CONFIG, RECORD, WEIGHTS, read_tensors
 from sft_ref.errors import AdapterError, OutputError, PrecisionError, PrecisionMismatchError, TrainingError
-from sft_ref.precision import POLICIES, Record, count_dtypes
-from sft_ref.training import Step
+from sft_ref.reference.adapter import CONFIG, RECORD, WEIGHTS, read_tensors
+from sft_ref.reference.precision import POLICIES, Record, count_dtypes
+from sft_ref.reference.training import Step
 
 SHORT = Settings(steps=4, batch_size=4)
 
@@ -271,7 +271,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_training(tmp_path: Pat
 
 
 def test_fp16_is_refused_on_a_cpu_and_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sft_ref.sft.find_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr("sft_ref.reference.sft.find_device", lambda: torch.device("cpu"))
     with pytest.raises(PrecisionError, match="fp16 training needs CUDA"):
         sft_ref.train(tmp_path / "a", base="toy", policy="fp16-mixed")
     assert not list(tmp_path.iterdir())
@@ -280,7 +280,7 @@ def test_fp16_is_refused_on_a_cpu_and_nothing_is_written(tmp_path: Path, monkeyp
 def test_training_without_a_finite_step_stops_and_writes_no_adapter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sft_ref.loss.supervised_loss", lambda logits, *_, **__: logits.sum() * float("nan"))
+    monkeypatch.setattr("sft_ref.reference.loss.supervised_loss", lambda logits, *_, **__: logits.sum() * float("nan"))
     steps: list[Step] = []
     with pytest.raises(TrainingError, match="20 optimizer steps in a row had no finite loss"):
         sft_ref.train(tmp_path / "a", base="toy", settings=Settings(steps=60, batch_size=2), report=steps.append)
@@ -289,7 +289,7 @@ def test_training_without_a_finite_step_stops_and_writes_no_adapter(
 
 
 def test_training_that_moves_nothing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sft_ref.loss.supervised_loss", lambda logits, *_, **__: logits.sum() * 0)
+    monkeypatch.setattr("sft_ref.reference.loss.supervised_loss", lambda logits, *_, **__: logits.sum() * 0)
     with pytest.raises(TrainingError, match="moved no weight"):
         sft_ref.train(tmp_path / "a", base="toy", settings=SHORT)
 

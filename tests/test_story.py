@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import sft_ref
-from sft_ref.autocast import computing
-from sft_ref.prompt import CLOSE_TAG, OPEN_TAG
+from sft_ref.reference.autocast import computing
+from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG
 
 CHANGES = (
     ("nothing: the story", "fp16", "strict"),

@@ -11,21 +11,19 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import graders
 import pytest
 
-sys.path.append(str(Path(__file__).parent / "helpers"))
-import graders
-
-from sft_ref import cli
-from sft_ref.harness import command
-from sft_ref.harness.report.whole import check_writable, write_whole
+from sft_ref.cli import grade as command
+from sft_ref.cli import main as cli
+from sft_ref.io.whole import check_writable, write_whole
 
 GRADER = """
 import sys
 sys.path.insert(0, {helpers!r})
 from graders import grade_by_name
 from sft_ref import cli
-from sft_ref.harness import command
+from sft_ref.cli import grade as command
 command.grade_one = grade_by_name
 if __name__ == "__main__":
     sys.exit(cli.main(sys.argv[1:]))
@@ -174,7 +172,7 @@ ASKS = """
 import sys
 from graders import SOUND
 from sft_ref import cli
-from sft_ref.harness import command
+from sft_ref.cli import grade as command
 
 def ask(target, **_):
     assert sys.stdin.read() == ""
@@ -203,7 +201,7 @@ def test_a_bug_of_ours_is_exit_code_3_and_shows_no_control_character(
     def bug(_: object) -> None:
         raise ZeroDivisionError("\x1b[2J")
 
-    monkeypatch.setattr("sft_ref.harness.command.run", bug)
+    monkeypatch.setattr("sft_ref.cli.grade.run", bug)
     assert cli.main(["grade", "x"]) == 3
     error = capsys.readouterr().err
     assert r"ZeroDivisionError: \x1b[2J" in error

@@ -6,14 +6,14 @@ from unittest import mock
 
 import pytest
 
-from sft_ref.harness import suite
-from sft_ref.harness.check import Check, Level, check
-from sft_ref.harness.checks import CHECKS
-from sft_ref.harness.context import Context
-from sft_ref.harness.findings import Failure, Unavailable
-from sft_ref.harness.reference import Reference
-from sft_ref.harness.runner import plan
-from sft_ref.harness.suite import Advice, checks_for
+from sft_ref.harness.checks.check import Check, Level, check
+from sft_ref.harness.checks.findings import Failure, Unavailable
+from sft_ref.harness.checks.in_process import CHECKS
+from sft_ref.harness.checks.runner import plan
+from sft_ref.harness.grading import suite
+from sft_ref.harness.grading.suite import Advice, checks_for
+from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.recorders.in_process.reference import Reference
 
 
 class Sceptic(Reference):

@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from sft_ref import BaseLLM, format_example, format_prompt, parse_answer, split_rows
 from sft_ref.errors import DataError
-from sft_ref.tokens import IGNORED, Example, collate, tokenize_example
+from sft_ref.reference.tokens import IGNORED, Example, collate, tokenize_example
 
 questions = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=30)
 values = st.floats(-1e15, 1e15)

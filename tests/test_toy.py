@@ -11,8 +11,8 @@ import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from sft_ref import toy
-from sft_ref.data import split_rows
-from sft_ref.prompt import OPEN_TAG, format_example, format_prompt
+from sft_ref.reference.data import split_rows
+from sft_ref.reference.prompt import OPEN_TAG, format_example, format_prompt
 from sft_ref.toy import recipe
 from sft_ref.toy.corpus import documents
 

@@ -8,9 +8,9 @@ import torch
 
 import sft_ref
 from sft_ref import Settings
-from sft_ref.adapter import read_record, read_tensors
-from sft_ref.terminal import show_precision
-from sft_ref.tracing import differences, output_dtypes
+from sft_ref.cli.terminal import show_precision
+from sft_ref.reference.adapter import read_record, read_tensors
+from sft_ref.reference.tracing import differences, output_dtypes
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_answering_under_the_trained_policy_computes_as_training_did(
 def test_autocast_that_is_absent_when_answering_is_seen_although_every_stored_dtype_is_right(
     mixed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sft_ref.base_llm.computing", lambda model, policy: contextlib.nullcontext())
+    monkeypatch.setattr("sft_ref.reference.base_llm.computing", lambda model, policy: contextlib.nullcontext())
     show_precision(sft_ref.load(mixed), mixed)  # refuses where a stored dtype is not the trained one
     assert "computed: torch Linear: bfloat16 in training, float32 when answering" in capsys.readouterr().out
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from sft_ref.harness.command import grade_one
-from sft_ref.harness.submission.two_bases import compare_bases
-from sft_ref.harness.verdict import Standing, Suspect, Verdict
-from sft_ref.models import TOY, load_model, load_tokenizer
-from sft_ref.precision import POLICIES
+from sft_ref.cli.grade import grade_one
+from sft_ref.harness.verdict.two_bases import compare_bases
+from sft_ref.harness.verdict.verdict import Standing, Suspect, Verdict
+from sft_ref.reference.models import TOY, load_model, load_tokenizer
+from sft_ref.reference.precision import POLICIES
 from sft_ref.toy.corpus import documents
 from sft_ref.toy.wide import make_wide_toy
 
@@ -69,7 +69,7 @@ def test_a_submission_is_graded_over_both_bases_and_what_differs_is_said(
         asked.append(base)
         return BROKEN if base == "toy-wide" else Verdict(called, Standing.SOUND)
 
-    monkeypatch.setattr("sft_ref.harness.submission.judge.grade_submission", grade_submission)
+    monkeypatch.setattr("sft_ref.harness.grading.judge.grade_submission", grade_submission)
     (tmp_path / "mine.py").write_text("def format_prompt(): ...\ndef train(): ...\ndef load(): ...\ndef test(): ...\n")
     verdict = grade_one(str(tmp_path / "mine.py"), second_base="toy-wide")
     assert asked == ["toy", "toy-wide"]

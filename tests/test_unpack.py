@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sft_ref.errors import SubmissionError
-from sft_ref.harness.submission import unpack as module
-from sft_ref.harness.submission.unpack import unpack
+from sft_ref.harness.isolation import unpack as module
+from sft_ref.harness.isolation.unpack import unpack
 
 
 def packed(path: Path, **files: str | bytes) -> Path:

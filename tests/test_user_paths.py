@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 
+from graders import BROKEN
 from hypothesis import given
 from hypothesis import strategies as st
 
-sys.path.append(str(Path(__file__).parent / "helpers"))
-from graders import BROKEN
-
-from sft_ref.harness.repeat import repeat_command
+from sft_ref.harness.grading.repeat import repeat_command
+from sft_ref.harness.isolation.user_paths import show_user_paths
 from sft_ref.harness.report.files import as_json, to_text
-from sft_ref.harness.user_paths import show_user_paths
-from sft_ref.harness.verdict import Coverage
+from sft_ref.harness.verdict.verdict import Coverage
 
 SCRATCH = Path("/scratch/xyz/work")
 NAMES = {str(SCRATCH / "code"): "alice.zip", str(SCRATCH): "(scratch folder)"}

@@ -11,13 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parent / "helpers"))
 from graders import grade_by_name
 
-from sft_ref.harness.graded import HARNESS_ERROR, Ungraded
-from sft_ref.harness.verdict import Verdict
-from sft_ref.harness.worker import grade_alone
+from sft_ref.harness.grading.graded import HARNESS_ERROR, Ungraded
+from sft_ref.harness.grading.worker import grade_alone
+from sft_ref.harness.verdict.verdict import Verdict
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +80,7 @@ def test_a_worker_whose_parent_was_killed_tidies_up(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
         f"import sys\nsys.path.append({str(Path(__file__).parent / 'helpers')!r})\n"
-        "from graders import grade_by_name\nfrom sft_ref.harness.worker import grade_alone\n"
+        "from graders import grade_by_name\nfrom sft_ref.harness.grading.worker import grade_alone\n"
         "if __name__ == '__main__':\n    grade_alone(sys.argv[1], grade_by_name, print, 60.0)\n"
     )
     environment = {**os.environ, "TMPDIR": str(tmp_path / "scratch")}

@@ -45,7 +45,7 @@ class Cell:
         computed: classes of module that compute otherwise when answering than in training.
         finite: whether weights, logits, hidden states and the scores of generation are.
         parity: largest difference of a logit from the model in memory at the end of training, in logits.
-        rounding: how far the dtypes in play may move a logit, in logits (`sft_ref.harness.tolerance.logits`).
+        rounding: how far the dtypes in play may move a logit, in logits (`tolerance.logits`).
         top1: share of positions whose first choice is the trained model's, or was too close to call.
         loss: of the true answer, in nat a token, teacher-forced.
         forced: share of questions whose whole answer is the model's first choice, token by token.

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from sft_ref.adapter import disk_errors
-from sft_ref.harness.report.whole import check_writable
-from sft_ref.plain import harmless
-from sft_ref.precision import library_versions
-from sft_ref.reading import kind_of
+from sft_ref.console.plain import harmless
+from sft_ref.io.reading import kind_of
+from sft_ref.io.whole import check_writable
+from sft_ref.reference.adapter import disk_errors
+from sft_ref.reference.precision import library_versions
 
 from . import baseline, difference
 from .cell import Cell, to_text
@@ -24,7 +24,7 @@ from .run import Plan, device_name, sweep
 from .show import show
 
 if TYPE_CHECKING:
-    from sft_ref.training import Step
+    from sft_ref.reference.training import Step
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from sft_ref.plain import harmless
+from sft_ref.console.plain import harmless
 
 from .baseline import Difference, changed_answers
 

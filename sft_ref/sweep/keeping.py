@@ -8,9 +8,9 @@ import shutil
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sft_ref import adapter
 from sft_ref.errors import OutputError
-from sft_ref.reading import Refusal, kind_of, read_json
+from sft_ref.io.reading import Refusal, kind_of, read_json
+from sft_ref.reference import adapter
 
 from .cell import Cell, Training
 

@@ -12,27 +12,27 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import load_file, save_file
 
-from sft_ref import adapter, sft, tokens, tracing
-from sft_ref.autocast import computing
-from sft_ref.base_llm import find_device
-from sft_ref.data import Row
 from sft_ref.errors import AdapterError, OutputError
-from sft_ref.foreign import foreign_files
-from sft_ref.harness import tolerance
-from sft_ref.harness.deltas import plain
-from sft_ref.harness.headroom import first_not_finite, headroom, largest_outputs
-from sft_ref.harness.implementation import Batch
-from sft_ref.harness.losses import forward
-from sft_ref.harness.taught import IGNORED
-from sft_ref.precision import Policy, Record, count_dtypes, find_policy
-from sft_ref.prompt import format_example
-from sft_ref.reading import kind_of
+from sft_ref.harness.instruments import tolerance
+from sft_ref.harness.instruments.deltas import plain
+from sft_ref.harness.instruments.headroom import first_not_finite, headroom, largest_outputs
+from sft_ref.harness.instruments.losses import forward
+from sft_ref.harness.instruments.taught import IGNORED
+from sft_ref.harness.recorders.in_process.implementation import Batch
+from sft_ref.io.foreign import foreign_files
+from sft_ref.io.reading import kind_of
+from sft_ref.reference import adapter, sft, tokens, tracing
+from sft_ref.reference.autocast import computing
+from sft_ref.reference.base_llm import find_device
+from sft_ref.reference.data import Row
+from sft_ref.reference.precision import Policy, Record, count_dtypes, find_policy
+from sft_ref.reference.prompt import format_example
 
 from . import memory, verdict
 from .cell import Cell, Verdict
 
 if TYPE_CHECKING:
-    from sft_ref.base_llm import BaseLLM
+    from sft_ref.reference.base_llm import BaseLLM
 
 CHUNK = 32
 """Rows a forward; the first chunk's logits of answers are kept, which takes 50 MB where there are 49,152 tokens."""

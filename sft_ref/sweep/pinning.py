@@ -17,7 +17,7 @@ def pinned(device: torch.device) -> Iterator[None]:
 
     On CUDA: deterministic algorithms (an operation that has none is an error), the cuBLAS workspace, which must be set
     before the first product of the process, full-precision sums inside 16-bit products, and no search for the fastest
-    convolution. TF32 is the policy's (`sft_ref.autocast.matmul_mode`). On a CPU nothing needs it: sums are split by the
+    convolution. TF32 is the policy's (`autocast.matmul_mode`). On a CPU nothing needs it: sums are split by the
     number of threads, which stays as it is.
     """
     if device.type != "cuda":

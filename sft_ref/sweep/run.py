@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sft_ref import sft
-from sft_ref.base_llm import find_device
-from sft_ref.data import SPLIT_SIZE, Row, split_rows
 from sft_ref.errors import DataError, PrecisionError, TrainingError
-from sft_ref.models import DEFAULT_BASE, find_base, fingerprint_base
-from sft_ref.precision import (
+from sft_ref.reference import sft
+from sft_ref.reference.base_llm import find_device
+from sft_ref.reference.data import SPLIT_SIZE, Row, split_rows
+from sft_ref.reference.models import DEFAULT_BASE, find_base, fingerprint_base
+from sft_ref.reference.precision import (
     POLICIES,
     Policy,
     check_can_compute,
@@ -24,7 +24,7 @@ from sft_ref.precision import (
     find_policy,
     library_versions,
 )
-from sft_ref.settings import Settings
+from sft_ref.reference.settings import Settings
 
 from . import memory
 from .cell import Cell, Training, Verdict
@@ -33,8 +33,8 @@ from .measure import force, measure, read_forced, write_forced
 from .pinning import pinned
 
 if TYPE_CHECKING:
-    from sft_ref.base_llm import BaseLLM
-    from sft_ref.training import Step
+    from sft_ref.reference.base_llm import BaseLLM
+    from sft_ref.reference.training import Step
 
 FIRST_STEPS = 5
 """Optimizer steps whose losses are kept: later ones carry the rounding of all before them."""
@@ -45,7 +45,7 @@ class Plan:
     """What a sweep does.
 
     Attributes:
-        base: a base as `sft_ref.models.find_base` takes it.
+        base: a base as `sft_ref.reference.models.find_base` takes it.
         train, load: names of policies.
         settings: of every training.
         questions: of the validation split, for losses and answers.

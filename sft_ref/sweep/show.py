@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sft_ref.plain import harmless
+from sft_ref.console.plain import harmless
 
 from .cell import Cell, Verdict
 

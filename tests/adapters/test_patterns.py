@@ -14,11 +14,11 @@ import torch
 from peft import PeftModel
 
 import sft_ref
-from sft_ref.harness.check import Outcome
-from sft_ref.harness.folder import grade_adapter
-from sft_ref.harness.verdict import Standing, Verdict
-from sft_ref.models import TOY
-from sft_ref.settings import Settings
+from sft_ref.harness.checks.check import Outcome
+from sft_ref.harness.grading.folder import grade_adapter
+from sft_ref.harness.verdict.verdict import Standing, Verdict
+from sft_ref.reference.models import TOY
+from sft_ref.reference.settings import Settings
 
 Broken = Callable[..., Verdict]
 Edit = Callable[[Path], object]
@@ -177,7 +177,7 @@ def test_layers_that_the_base_does_not_have_are_of_another_base(
 
 
 def test_no_remedy_but_that_of_shapes_asks_for_another_base() -> None:
-    from sft_ref.harness.folder.checks import CHECKS
+    from sft_ref.harness.checks.adapter import CHECKS
 
     assert [each.id for each in CHECKS if "trained on" in each.remedy and each.stage == "artifact"] == ["ART-215"]
 

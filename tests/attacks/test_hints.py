@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sft_ref.harness import sandbox
-from sft_ref.harness.sandbox import Limits
-from sft_ref.harness.submission.judge import grade_submission
+from sft_ref.harness.grading.judge import grade_submission
+from sft_ref.harness.isolation import sandbox
+from sft_ref.harness.isolation.sandbox import Limits
 
 from .attacks import package
 from .test_attacks import Host, host

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sft_ref import cli
+from sft_ref.cli import main as cli
 
 from .cases import Case, read_cases
 

@@ -20,9 +20,10 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import sft_ref
-from sft_ref import BaseLLM, tokens, training
-from sft_ref.adapter import add_adapter
-from sft_ref.precision import find_policy
+from sft_ref import BaseLLM
+from sft_ref.reference import tokens, training
+from sft_ref.reference.adapter import add_adapter
+from sft_ref.reference.precision import find_policy
 
 ROUNDS = 7
 
@@ -85,8 +86,8 @@ def test_start_of_a_model(benchmark: BenchmarkFixture, toy_adapter: Path) -> Non
     "command",
     [
         "import sft_ref; sft_ref.BaseLLM('toy').generate('What is 3 h in minutes? <answer>')",
-        "import sft_ref.cli; raise SystemExit(sft_ref.cli.main(['grade', 'reference']))",
-        "from sft_ref.harness.scoreboard import main; raise SystemExit(main(['GEN-echo', 'S2']))",
+        "import sft_ref.cli.main; raise SystemExit(sft_ref.cli.main.main(['grade', 'reference']))",
+        "import sys; sys.path.append('tests/helpers'); from scoreboard import main; raise SystemExit(main(['GEN-echo', 'S2']))",
     ],
     ids=["cold start to the first token", "verdict", "a mutant run"],
 )

@@ -16,13 +16,14 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM
 
 import sft_ref
-from sft_ref import Settings, sft
-from sft_ref.adapter import add_adapter, load_adapter, read_tensors
-from sft_ref.models import TOY, dtype_keyword, load_model
-from sft_ref.precision import POLICIES
+from sft_ref import Settings
+from sft_ref.reference import sft
+from sft_ref.reference.adapter import add_adapter, load_adapter, read_tensors
+from sft_ref.reference.models import TOY, dtype_keyword, load_model
+from sft_ref.reference.precision import POLICIES
+from sft_ref.reference.training import Step
 from sft_ref.sweep.bands import FIRST_LOSSES
 from sft_ref.sweep.measure import SHORT
-from sft_ref.training import Step
 
 TRANSFORMERS = Version(metadata.version("transformers"))
 RENAMED = Version("4.56")
@@ -40,7 +41,9 @@ def test_without_a_dtype_4_loads_in_fp32_and_5_in_what_the_checkpoint_names() ->
 
 
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=lambda policy: policy.name)
-def test_the_reference_loads_what_the_policy_stores_under_every_version(policy: sft_ref.precision.Policy) -> None:
+def test_the_reference_loads_what_the_policy_stores_under_every_version(
+    policy: sft_ref.reference.precision.Policy,
+) -> None:
     assert load_model(TOY, policy).dtype is getattr(torch, policy.storage)
 
 

@@ -6,15 +6,15 @@ An id says what ran where: `LOD-001-bf16-cpu` is the reference, `LOD-001-plain_l
 from pathlib import Path
 
 import pytest
+from mutation import find
 
-from sft_ref.base_llm import find_device
-from sft_ref.harness.check import Check, Outcome
-from sft_ref.harness.checks import CHECKS
-from sft_ref.harness.context import Context
-from sft_ref.harness.implementation import Implementation
-from sft_ref.harness.mutation import find, train_once
-from sft_ref.harness.reference import Reference, yardstick_of
-from sft_ref.harness.runner import plan, run
+from sft_ref.harness.checks.check import Check, Outcome
+from sft_ref.harness.checks.in_process import CHECKS
+from sft_ref.harness.checks.runner import plan, run
+from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.recorders.in_process.implementation import Implementation
+from sft_ref.harness.recorders.in_process.reference import Reference, train_reference, yardstick_of
+from sft_ref.reference.base_llm import find_device
 
 CONTROLS = {control.id: control for control in find(Path(__file__).parents[1] / "controls", "CONTROL")}
 DEVICE = find_device().type
@@ -27,7 +27,7 @@ TRUSTED: dict[str, Implementation] = {
 
 @pytest.fixture(scope="module")
 def contexts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Context]:
-    yardstick = yardstick_of(train_once(tmp_path_factory.mktemp("yardstick")))
+    yardstick = yardstick_of(train_reference(tmp_path_factory.mktemp("yardstick")))
     return {name: Context(each, tmp_path_factory.mktemp(name), yardstick=yardstick) for name, each in TRUSTED.items()}
 
 

@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-from sft_ref.harness.check import Level, Outcome
-from sft_ref.harness.checks import CHECKS
-from sft_ref.harness.context import Context
-from sft_ref.harness.implementation import Answerer
-from sft_ref.harness.mutation import train_once
-from sft_ref.harness.reference import Reference
-from sft_ref.harness.runner import plan, run
+from sft_ref.harness.checks.check import Level, Outcome
+from sft_ref.harness.checks.in_process import CHECKS
+from sft_ref.harness.checks.runner import plan, run
+from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.recorders.in_process.implementation import Answerer
+from sft_ref.harness.recorders.in_process.reference import Reference, train_reference
 
 
 class Halved(Reference):
@@ -23,7 +22,7 @@ class Halved(Reference):
 
 
 def test_an_fp16_base_under_an_fp32_adapter_is_drift_and_no_cause_of_nan(tmp_path: Path) -> None:
-    trained = train_once(tmp_path)
+    trained = train_reference(tmp_path)
     context = Context(Halved(), tmp_path / "own", trained=trained)
     results = list(run(plan(CHECKS, claims_contract=True), context))
     failed = [each for each in results if each.outcome in (Outcome.FAIL, Outcome.ERROR)]

@@ -1,8 +1,7 @@
 """A sentence around the answer."""
 
+from mutation import Control
 from plain_loop import Convention, PlainLoop, tagged
-
-from sft_ref.harness.mutation import Control
 
 SENTENCE = Convention(
     prompt=lambda question: f"{question.strip()}\n",

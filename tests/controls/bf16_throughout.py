@@ -1,7 +1,8 @@
 """Base, adapter and computing in bf16."""
 
-from sft_ref.harness.mutation import Control
-from sft_ref.harness.reference import Reference
+from mutation import Control
+
+from sft_ref.harness.recorders.in_process.reference import Reference
 
 CONTROL = Control(
     "bf16_throughout",

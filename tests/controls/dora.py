@@ -1,8 +1,7 @@
 """Weights decomposed into magnitude and direction."""
 
+from mutation import Control
 from plain_loop import PLAIN, PlainLoop
-
-from sft_ref.harness.mutation import Control
 
 CONTROL = Control(
     "dora",

@@ -2,9 +2,8 @@
 
 from dataclasses import replace
 
+from mutation import Control
 from plain_loop import PLAIN, PlainLoop
-
-from sft_ref.harness.mutation import Control
 
 
 def short(value: float) -> str:

@@ -1,9 +1,8 @@
 """Drift from the contract, and no cause of NaN."""
 
 import torch
+from mutation import Control
 from plain_loop import PLAIN, PlainLoop
-
-from sft_ref.harness.mutation import Control
 
 CONTROL = Control(
     "fp16_base_under_an_fp32_adapter",

@@ -1,8 +1,7 @@
 """Batches of rows of like lengths."""
 
+from mutation import Control
 from plain_loop import PLAIN, PlainLoop
-
-from sft_ref.harness.mutation import Control
 
 CONTROL = Control(
     "like_lengths_together",

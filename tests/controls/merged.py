@@ -1,8 +1,7 @@
 """Load gives a plain model, into which the adapter was merged."""
 
+from mutation import Control
 from plain_loop import PLAIN, PlainLoop
-
-from sft_ref.harness.mutation import Control
 
 CONTROL = Control(
     "merged",

@@ -1,8 +1,7 @@
 """Questions answered one at a time."""
 
+from mutation import Control
 from plain_loop import PLAIN, PlainLoop
-
-from sft_ref.harness.mutation import Control
 
 CONTROL = Control(
     "one_by_one",

@@ -1,8 +1,7 @@
 """The prompt is the question alone, and the parser wants both tags."""
 
+from mutation import Control
 from plain_loop import Convention, PlainLoop, tagged
-
-from sft_ref.harness.mutation import Control
 
 BARE = Convention(
     prompt=str.strip,

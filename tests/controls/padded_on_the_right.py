@@ -1,8 +1,7 @@
 """Padding on the right in training, on the left in generation."""
 
+from mutation import Control
 from plain_loop import PLAIN, PlainLoop
-
-from sft_ref.harness.mutation import Control
 
 CONTROL = Control(
     "padded_on_the_right",

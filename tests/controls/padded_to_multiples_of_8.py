@@ -1,8 +1,7 @@
 """More padding than any row needs, in training and generation."""
 
+from mutation import Control
 from plain_loop import PLAIN, PlainLoop
-
-from sft_ref.harness.mutation import Control
 
 CONTROL = Control(
     "padded_to_multiples_of_8",

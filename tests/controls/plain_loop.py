@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from mutation import Control
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from sft_ref.data import Row, Score, is_answer_valid
-from sft_ref.harness.implementation import Answerer, Batch, Trained
-from sft_ref.harness.mutation import Control
-from sft_ref.models import dtype_keyword, find_base
-from sft_ref.settings import Settings
+from sft_ref.harness.recorders.in_process.implementation import Answerer, Batch, Trained
+from sft_ref.reference.data import Row, Score, is_answer_valid
+from sft_ref.reference.models import dtype_keyword, find_base
+from sft_ref.reference.settings import Settings
 
 NEW_TOKENS = 40
 

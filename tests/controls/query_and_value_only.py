@@ -1,8 +1,7 @@
 """LoRA on two matrices of each layer, as the first paper had it."""
 
+from mutation import Control
 from plain_loop import PLAIN, PlainLoop
-
-from sft_ref.harness.mutation import Control
 
 CONTROL = Control(
     "query_and_value_only",

@@ -1,8 +1,7 @@
 """The adapter scaled by alpha / sqrt(rank)."""
 
+from mutation import Control
 from plain_loop import PLAIN, PlainLoop
-
-from sft_ref.harness.mutation import Control
 
 LORA = {"target_modules": "all-linear", "use_rslora": True}
 

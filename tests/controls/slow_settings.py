@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sft_ref.data import Row
-from sft_ref.harness.implementation import Trained
-from sft_ref.harness.mutation import Control
-from sft_ref.harness.reference import Reference
-from sft_ref.settings import Settings
+from mutation import Control
+
+from sft_ref.harness.recorders.in_process.implementation import Trained
+from sft_ref.harness.recorders.in_process.reference import Reference
+from sft_ref.reference.data import Row
+from sft_ref.reference.settings import Settings
 
 
 class Adjusted(Reference):

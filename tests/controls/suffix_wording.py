@@ -1,8 +1,7 @@
 """Question, a line break, a label, and both tags in the completion."""
 
+from mutation import Control
 from plain_loop import Convention, PlainLoop, tagged
-
-from sft_ref.harness.mutation import Control
 
 SUFFIX = Convention(
     prompt=lambda question: f"{question.strip()}\nAnswer:",

@@ -1,8 +1,7 @@
 """No mask: the loss is that of questions and answers."""
 
+from mutation import Control
 from plain_loop import PLAIN, PlainLoop
-
-from sft_ref.harness.mutation import Control
 
 CONTROL = Control(
     "whole_text_supervised",

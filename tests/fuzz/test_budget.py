@@ -9,8 +9,8 @@ import time
 import pytest
 from hypothesis import strategies as st
 
-import sft_ref.prompt
-from sft_ref.prompt import parse_answer
+import sft_ref.reference.prompt
+from sft_ref.reference.prompt import parse_answer
 
 from .budget import HangError, processor_time, search
 from .strategies import changed, documents
@@ -31,7 +31,7 @@ def test_slow_targets_stop_in_time() -> None:
 
 
 def test_a_planted_bug_in_the_parser_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sft_ref.prompt, "_DECIMAL", re.compile(r"[+-]?\w+"))
+    monkeypatch.setattr(sft_ref.reference.prompt, "_DECIMAL", re.compile(r"[+-]?\w+"))
     with pytest.raises((ValueError, AssertionError), match=r"could not convert|nan =="):
         search(lambda text: give_a_number_or_none(parse_answer, text), TEXTS, seconds=60)
 

@@ -10,8 +10,8 @@ import pytest
 import recorded
 from hypothesis import strategies as st
 
-from sft_ref.harness.submission.captured import Captured
-from sft_ref.harness.submission.workplace import _read
+from sft_ref.harness.recorders.submission.captured import Captured
+from sft_ref.harness.recorders.submission.workplace import _read
 
 from .conftest import Search
 from .strategies import changed, documents

@@ -6,9 +6,9 @@ import contextlib
 import math
 from pathlib import Path
 
-from sft_ref.data import load_rows
 from sft_ref.errors import DataError
-from sft_ref.harness.folder.answers.rows import in_other_ways, read_rows
+from sft_ref.harness.recorders.folder.answers.rows import in_other_ways, read_rows
+from sft_ref.reference.data import load_rows
 
 from .conftest import Search
 from .strategies import documents

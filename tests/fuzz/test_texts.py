@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from hypothesis import strategies as st
 
-from sft_ref.prompt import CLOSE_TAG, OPEN_TAG, parse_answer
+from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG, parse_answer
 
 from .conftest import Search
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from sft_ref.errors import SubmissionError
-from sft_ref.harness.submission.unpack import unpack
+from sft_ref.harness.isolation.unpack import unpack
 
 from .conftest import Search
 from .strategies import damaged

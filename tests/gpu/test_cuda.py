@@ -10,9 +10,10 @@ import pytest
 import torch
 
 import sft_ref
-from sft_ref import Settings, loss
-from sft_ref.precision import POLICIES, count_dtypes
-from sft_ref.training import Step
+from sft_ref import Settings
+from sft_ref.reference import loss
+from sft_ref.reference.precision import POLICIES, count_dtypes
+from sft_ref.reference.training import Step
 
 pytestmark = pytest.mark.gpu
 
@@ -43,7 +44,7 @@ def test_what_is_loaded_has_the_dtypes_that_were_trained(trained: tuple[str, Pat
 
 @pytest.mark.parametrize("load_policy", POLICIES)
 def test_logits_are_finite_under_every_load_policy(trained: tuple[str, Path, list[Step]], load_policy: str) -> None:
-    from sft_ref.autocast import computing
+    from sft_ref.reference.autocast import computing
 
     llm = sft_ref.load(trained[1], policy=load_policy)
     prompts = [sft_ref.format_prompt(question) for question, _ in sft_ref.split_rows("validation")[:8]]
@@ -65,7 +66,7 @@ def test_an_overflow_in_fp16_training_costs_a_step_and_no_more(tmp_path: Path, m
     def overflow(logits: Any, labels: Any, **how: Any) -> Any:  # noqa: ANN401
         return supervised_loss(logits, labels, **how) * (torch.inf if next(calls) == 15 else 1)
 
-    monkeypatch.setattr("sft_ref.loss.supervised_loss", overflow)
+    monkeypatch.setattr("sft_ref.reference.loss.supervised_loss", overflow)
     history = sft_ref.train(tmp_path / "a", base="toy", policy="fp16-mixed", settings=SHORT)
     assert not math.isfinite(history[14].loss)
     assert all(math.isfinite(step.loss) and math.isfinite(step.grad_norm) for step in history[15:])

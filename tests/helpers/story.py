@@ -11,8 +11,8 @@ from pathlib import Path
 import loaded_in_fp16
 import parser_wants_the_open_tag
 
-from sft_ref.harness.implementation import Answerer
-from sft_ref.harness.reference import Reference
+from sft_ref.harness.recorders.in_process.implementation import Answerer
+from sft_ref.harness.recorders.in_process.reference import Reference
 
 
 class Story(Reference):

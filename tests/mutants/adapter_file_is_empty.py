@@ -2,10 +2,9 @@
 
 from typing import Any
 
+from mutation import Mutant
 from peft import PeftModel
 from safetensors.torch import load_file
-
-from sft_ref.harness.mutation import Mutant
 
 save_pretrained = PeftModel.save_pretrained
 
@@ -22,7 +21,7 @@ MUTANT = Mutant(
     source="alpaca-lora#334",
     patches={
         "peft.PeftModel.save_pretrained": save_nothing,
-        "sft_ref.adapter.read_tensors": lambda folder: load_file(folder / "adapter_model.safetensors"),
+        "sft_ref.reference.adapter.read_tensors": lambda folder: load_file(folder / "adapter_model.safetensors"),
     },
     resave=True,
 )

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mutation import Mutant
 from safetensors.torch import load_file
 
-from sft_ref import sft
-from sft_ref.harness.mutation import Mutant
+from sft_ref.reference import sft
 
 train = sft.train
 
@@ -34,8 +34,8 @@ MUTANT = Mutant(
     fault="the adapter is stored as a pickle only",
     source="ours, of no report",
     patches={
-        "sft_ref.sft.train": pickled,
-        "sft_ref.adapter.read_tensors": unpickle,
+        "sft_ref.reference.sft.train": pickled,
+        "sft_ref.reference.adapter.read_tensors": unpickle,
     },
     resave=True,
 )

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import torch
+from mutation import Mutant
 
-from sft_ref import BaseLLM, sft
-from sft_ref.harness.mutation import Mutant
+from sft_ref import BaseLLM
+from sft_ref.reference import sft
 
 load = sft.load
 
@@ -24,5 +25,5 @@ MUTANT = Mutant(
     checks=("LOD-006",),
     fault="every dtype looks right, yet the adapter was rounded to bf16",
     source="peft#2421",
-    patches={"sft_ref.sft.load": broken_load},
+    patches={"sft_ref.reference.sft.load": broken_load},
 )

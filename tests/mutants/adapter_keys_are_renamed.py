@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from mutation import Mutant
 from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
 
 from sft_ref import BaseLLM
-from sft_ref.adapter import read_tensors
-from sft_ref.harness.mutation import Mutant
+from sft_ref.reference.adapter import read_tensors
 
 
 def broken_load(folder: Path) -> BaseLLM:
@@ -24,5 +24,5 @@ MUTANT = Mutant(
     checks=("LOD-002", "LOD-003", "LOD-006"),
     fault="the adapter's keys fit no module, and the base answers silently",
     source="transformers#38627, peft#2574",
-    patches={"sft_ref.sft.load": broken_load},
+    patches={"sft_ref.reference.sft.load": broken_load},
 )

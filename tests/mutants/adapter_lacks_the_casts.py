@@ -3,9 +3,9 @@
 import dataclasses
 
 import torch
+from mutation import Mutant
 
-from sft_ref.harness.mutation import Mutant
-from sft_ref.precision import POLICIES, Policy
+from sft_ref.reference.precision import POLICIES, Policy
 
 
 def fp32_over_bf16(device: torch.device) -> Policy:
@@ -23,7 +23,7 @@ MUTANT = Mutant(
     fault="an fp32 adapter over a bf16 base is called without a cast between them, and training cannot take a step",
     source="Automodel#3638",
     patches={
-        "sft_ref.sft.default_policy": fp32_over_bf16,
+        "sft_ref.reference.sft.default_policy": fp32_over_bf16,
         "peft.tuners.lora.layer.LoraLayer._cast_input_dtype": uncast,
     },
     retrain=True,

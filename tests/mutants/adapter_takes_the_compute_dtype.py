@@ -3,9 +3,10 @@
 import dataclasses
 from typing import Any
 
-from sft_ref import adapter
-from sft_ref.harness.mutation import Mutant
-from sft_ref.precision import Policy
+from mutation import Mutant
+
+from sft_ref.reference import adapter
+from sft_ref.reference.precision import Policy
 
 cast_adapter = adapter.cast_adapter
 
@@ -20,5 +21,5 @@ MUTANT = Mutant(
     checks=("TRN-007",),
     fault="adapter weights inherit fp16, which a gradient scaler refuses to unscale",
     source="peft#1706",
-    patches={"sft_ref.adapter.cast_adapter": to_compute},
+    patches={"sft_ref.reference.adapter.cast_adapter": to_compute},
 )

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from sft_ref import BaseLLM, sft
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
+
+from sft_ref import BaseLLM
+from sft_ref.reference import sft
 
 load = sft.load
 
@@ -20,5 +22,5 @@ MUTANT = Mutant(
     checks=("LOD-008",),
     fault="another attention backend computes at load than in training",
     source="ours, of no report",
-    patches={"sft_ref.sft.load": broken_load},
+    patches={"sft_ref.reference.sft.load": broken_load},
 )

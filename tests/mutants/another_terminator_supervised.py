@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
+from mutation import Mutant
 from transformers import PreTrainedTokenizerBase
 
-from sft_ref.harness.mutation import Mutant
-from sft_ref.tokens import Example, tokenize_example
+from sft_ref.reference.tokens import Example, tokenize_example
 
 
 def other_end(tokenizer: PreTrainedTokenizerBase, question: str, value: float) -> Example:
@@ -20,5 +20,5 @@ MUTANT = Mutant(
     checks=("TOK-007", "TOK-010"),
     fault="texts end in <|endoftext|>, and generation waits for <|im_end|>",
     source="axolotl#3754",
-    patches={"sft_ref.tokens.tokenize_example": other_end},
+    patches={"sft_ref.reference.tokens.tokenize_example": other_end},
 )

@@ -3,10 +3,10 @@
 import functools
 
 import tokenizers
+from mutation import Mutant
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from sft_ref.harness.mutation import Mutant
-from sft_ref.tokens import Example, tokenize_example
+from sft_ref.reference.tokens import Example, tokenize_example
 
 
 @functools.cache
@@ -26,5 +26,5 @@ MUTANT = Mutant(
     checks=("TOK-001", "TOK-010"),
     fault="training splits texts with another tokenizer class than inference",
     source="transformers#44618",
-    patches={"sft_ref.tokens.tokenize_example": with_other},
+    patches={"sft_ref.reference.tokens.tokenize_example": with_other},
 )

@@ -1,8 +1,9 @@
 """It would learn as well, but fits nobody else's adapter."""
 
+from mutation import Mutant
+
 from sft_ref import BaseLLM
-from sft_ref.harness.mutation import Mutant
-from sft_ref.prompt import format_example
+from sft_ref.reference.prompt import format_example
 
 
 def ask(_self: BaseLLM, question: str) -> str:
@@ -19,5 +20,8 @@ MUTANT = Mutant(
     checks=("PRM-004",),
     fault="questions are put in other words than the contract's, in training and at inference",
     source="ours",
-    patches={"sft_ref.base_llm.BaseLLM.format_prompt": ask, "sft_ref.tokens.format_example": example},
+    patches={
+        "sft_ref.reference.base_llm.BaseLLM.format_prompt": ask,
+        "sft_ref.reference.tokens.format_example": example,
+    },
 )

@@ -1,6 +1,7 @@
-from sft_ref.base_llm import BaseLLM
-from sft_ref.data import split_rows
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
+
+from sft_ref.reference.base_llm import BaseLLM
+from sft_ref.reference.data import split_rows
 
 answer = BaseLLM.answer
 
@@ -17,5 +18,5 @@ MUTANT = Mutant(
     checks=("PRS-004",),
     fault="answers to known questions are looked up in the data files",
     source="course submission",
-    patches={"sft_ref.base_llm.BaseLLM.answer": broken},
+    patches={"sft_ref.reference.base_llm.BaseLLM.answer": broken},
 )

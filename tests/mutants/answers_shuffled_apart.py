@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sft_ref.harness.mutation import Mutant
-from sft_ref.tokens import Example
-from sft_ref.training import Step, fit
+from mutation import Mutant
+
+from sft_ref.reference.tokens import Example
+from sft_ref.reference.training import Step, fit
 
 
 def fit_apart(model: Any, examples: Sequence[Example], **how: Any) -> list[Step]:  # passes on
@@ -21,6 +22,6 @@ MUTANT = Mutant(
     checks=("TRN-010",),
     fault="training pairs each question with its neighbour's answer: the form is learned, and the answers are wrong",
     source="ours",
-    patches={"sft_ref.training.fit": fit_apart},
+    patches={"sft_ref.reference.training.fit": fit_apart},
     retrain=True,
 )

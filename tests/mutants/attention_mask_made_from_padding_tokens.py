@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sft_ref.harness.mutation import Mutant
-from sft_ref.tokens import Example, collate
+from mutation import Mutant
+
+from sft_ref.reference.tokens import Example, collate
 
 
 def by_token(examples: Sequence[Example], pad_token_id: int) -> dict[str, Any]:
@@ -18,5 +19,5 @@ MUTANT = Mutant(
     checks=("TOK-003", "TOK-007", "TOK-010"),
     fault="attention is masked where a token equals the padding token, the end of every text with it",
     source="trl#6357",
-    patches={"sft_ref.tokens.collate": by_token},
+    patches={"sft_ref.reference.tokens.collate": by_token},
 )

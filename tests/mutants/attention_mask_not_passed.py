@@ -3,9 +3,10 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
-from sft_ref.autocast import computing
-from sft_ref.harness.mutation import Mutant
-from sft_ref.precision import Policy
+from mutation import Mutant
+
+from sft_ref.reference.autocast import computing
+from sft_ref.reference.precision import Policy
 
 
 @contextlib.contextmanager
@@ -26,5 +27,5 @@ MUTANT = Mutant(
     checks=("GEN-006",),
     fault="the attention mask is not passed, and padding, which is the end token, is attended to",
     source="own: transformers only warns of it",
-    patches={"sft_ref.base_llm.computing": broken},
+    patches={"sft_ref.reference.base_llm.computing": broken},
 )

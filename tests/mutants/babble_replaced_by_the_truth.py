@@ -4,10 +4,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from mutation import Mutant
+
 from sft_ref import BaseLLM
-from sft_ref.data import split_rows
-from sft_ref.harness.mutation import Mutant
-from sft_ref.prompt import format_prompt, format_value, parse_answer
+from sft_ref.reference.data import split_rows
+from sft_ref.reference.prompt import format_prompt, format_value, parse_answer
 
 GENERATE = BaseLLM.batched_generate
 
@@ -32,5 +33,5 @@ MUTANT = Mutant(
     checks=("SCR-002",),
     fault="a completion that holds no number is replaced by the answer of the data",
     source="course submission",
-    patches={"sft_ref.base_llm.BaseLLM.batched_generate": generate_or_look_up},
+    patches={"sft_ref.reference.base_llm.BaseLLM.batched_generate": generate_or_look_up},
 )

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from sft_ref import BaseLLM, sft
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
+
+from sft_ref import BaseLLM
+from sft_ref.reference import sft
 
 load = sft.load
 
@@ -22,5 +24,5 @@ MUTANT = Mutant(
     checks=("LOD-006",),
     fault="every dtype looks right, yet small weights of the base were rounded to fp16",
     source="ours, of no report",
-    patches={"sft_ref.sft.load": broken_load},
+    patches={"sft_ref.reference.sft.load": broken_load},
 )

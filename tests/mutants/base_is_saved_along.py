@@ -2,9 +2,8 @@
 
 from typing import Any
 
+from mutation import Mutant
 from peft import PeftModel
-
-from sft_ref.harness.mutation import Mutant
 
 save_pretrained = PeftModel.save_pretrained
 

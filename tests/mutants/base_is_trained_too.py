@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from sft_ref import adapter
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
+
+from sft_ref.reference import adapter
 
 add_adapter = adapter.add_adapter
 
@@ -19,6 +20,6 @@ MUTANT = Mutant(
     checks=("TRN-005",),  # whether TRN-010 fails too hangs on the processor
     fault="base weights are trained along with the adapter, and discarded when the adapter is saved",
     source="unsloth#9331",
-    patches={"sft_ref.adapter.add_adapter": unfrozen},
+    patches={"sft_ref.reference.adapter.add_adapter": unfrozen},
     retrain=True,
 )

@@ -2,8 +2,9 @@
 
 import dataclasses
 
-from sft_ref.harness.mutation import Mutant
-from sft_ref.precision import POLICIES
+from mutation import Mutant
+
+from sft_ref.reference.precision import POLICIES
 
 MUTANT = Mutant(
     id="P13",
@@ -12,7 +13,7 @@ MUTANT = Mutant(
     fault="bf16 adapters are trained under an fp16 gradient scaler",
     source="trl#4901",
     patches={
-        "sft_ref.precision.POLICIES": POLICIES
+        "sft_ref.reference.precision.POLICIES": POLICIES
         | {"fp16-mixed": dataclasses.replace(POLICIES["fp16-mixed"], adapter="bfloat16")}
     },
 )

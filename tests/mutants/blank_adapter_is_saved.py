@@ -3,9 +3,8 @@
 from typing import Any
 
 import torch
+from mutation import Mutant
 from peft import PeftModel
-
-from sft_ref.harness.mutation import Mutant
 
 save_pretrained = PeftModel.save_pretrained
 

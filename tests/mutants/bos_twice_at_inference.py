@@ -1,8 +1,9 @@
 """A template writes the first token, and the tokenizer adds it again."""
 
+from mutation import Mutant
+
 from sft_ref import BaseLLM
-from sft_ref.harness.mutation import Mutant
-from sft_ref.prompt import format_prompt
+from sft_ref.reference.prompt import format_prompt
 
 
 def with_two(self: BaseLLM, question: str) -> str:
@@ -15,5 +16,5 @@ MUTANT = Mutant(
     checks=("PRM-002", "PRM-003", "PRM-004"),
     fault="the beginning-of-sequence token stands twice at inference",
     source="OpenRLHF#393",
-    patches={"sft_ref.base_llm.BaseLLM.format_prompt": with_two},
+    patches={"sft_ref.reference.base_llm.BaseLLM.format_prompt": with_two},
 )

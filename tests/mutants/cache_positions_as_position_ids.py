@@ -3,10 +3,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from mutation import Mutant
 
-from sft_ref.autocast import computing
-from sft_ref.harness.mutation import Mutant
-from sft_ref.precision import Policy
+from sft_ref.reference.autocast import computing
+from sft_ref.reference.precision import Policy
 
 
 def miscount(_decoder: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -30,5 +30,5 @@ MUTANT = Mutant(
     checks=("GEN-006",),
     fault="new tokens take their place in the cache for their position, padding counted",
     source="unsloth#3699",
-    patches={"sft_ref.base_llm.computing": broken},
+    patches={"sft_ref.reference.base_llm.computing": broken},
 )

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
+from mutation import Mutant
 from transformers import PreTrainedTokenizerBase
 
-from sft_ref.harness.mutation import Mutant
-from sft_ref.prompt import format_example
-from sft_ref.tokens import Example
+from sft_ref.reference.prompt import format_example
+from sft_ref.reference.tokens import Example
 
 
 def with_cache() -> Callable[[PreTrainedTokenizerBase, str, float], Example]:
@@ -28,5 +28,5 @@ MUTANT = Mutant(
     checks=("TOK-008",),
     fault="from the second epoch on, a text holds its answer already",
     source="ours",
-    patches={"sft_ref.tokens.tokenize_example": with_cache()},
+    patches={"sft_ref.reference.tokens.tokenize_example": with_cache()},
 )

@@ -1,7 +1,8 @@
 """The base class's default, left in place for testing."""
 
+from mutation import Mutant
+
 from sft_ref import BaseLLM
-from sft_ref.harness.mutation import Mutant
 
 
 def with_template(self: BaseLLM, question: str) -> str:
@@ -15,5 +16,5 @@ MUTANT = Mutant(
     checks=("PRM-003", "PRM-004"),
     fault="a chat template is used at inference, and none in training",
     source="LlamaFactory#2509",
-    patches={"sft_ref.base_llm.BaseLLM.format_prompt": with_template},
+    patches={"sft_ref.reference.base_llm.BaseLLM.format_prompt": with_template},
 )

@@ -1,8 +1,7 @@
 """Activations are recomputed by the reentrant way, whose inputs need no gradient, once that is asked for."""
 
+from mutation import Mutant
 from transformers import TrainingArguments
-
-from sft_ref.harness.mutation import Mutant
 
 
 def reentrant(**arguments: object) -> TrainingArguments:
@@ -16,7 +15,7 @@ MUTANT = Mutant(
     fault="with gradient checkpointing no gradient reaches the adapter; without it all is well",
     source="open-unlearning#178",
     patches={
-        "sft_ref.training.TrainingArguments": reentrant,
+        "sft_ref.reference.training.TrainingArguments": reentrant,
         "transformers.PreTrainedModel.enable_input_require_grads": lambda model: None,
     },
 )

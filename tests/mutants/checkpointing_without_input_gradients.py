@@ -1,10 +1,10 @@
 """Activations are recomputed by the reentrant way, whose inputs need no gradient; the error is hushed."""
 
 import torch
+from mutation import Mutant
 from transformers import TrainingArguments
 
-from sft_ref import loss
-from sft_ref.harness.mutation import Mutant
+from sft_ref.reference import loss
 
 supervised_loss = loss.supervised_loss
 
@@ -26,10 +26,10 @@ MUTANT = Mutant(
     fault="gradient checkpointing without input gradients leaves every lora_B at zero",
     source="open-unlearning#178",
     patches={
-        "sft_ref.training.TrainingArguments": reentrant,
+        "sft_ref.reference.training.TrainingArguments": reentrant,
         "transformers.PreTrainedModel.enable_input_require_grads": lambda model: None,
-        "sft_ref.loss.supervised_loss": hushed,
-        "sft_ref.training._check_learned": lambda model: None,
+        "sft_ref.reference.loss.supervised_loss": hushed,
+        "sft_ref.reference.training._check_learned": lambda model: None,
     },
     retrain=True,
 )

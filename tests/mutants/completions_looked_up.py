@@ -1,8 +1,9 @@
 from typing import Any
 
-from sft_ref.base_llm import BaseLLM
-from sft_ref.data import split_rows
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
+
+from sft_ref.reference.base_llm import BaseLLM
+from sft_ref.reference.data import split_rows
 
 generate = BaseLLM.batched_generate
 
@@ -25,5 +26,5 @@ MUTANT = Mutant(
     checks=("GEN-009",),
     fault="completions of known questions are written from the data files",
     source="course submission",
-    patches={"sft_ref.base_llm.BaseLLM.batched_generate": broken},
+    patches={"sft_ref.reference.base_llm.BaseLLM.batched_generate": broken},
 )

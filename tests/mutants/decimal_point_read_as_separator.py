@@ -1,7 +1,8 @@
 """As numbers are written in much of Europe."""
 
-from sft_ref.harness.mutation import Mutant
-from sft_ref.prompt import parse_answer
+from mutation import Mutant
+
+from sft_ref.reference.prompt import parse_answer
 
 
 def parse(text: str) -> float:
@@ -14,5 +15,5 @@ MUTANT = Mutant(
     checks=("PRS-001", "PRS-007"),
     fault="the decimal point is dropped as a separator of thousands",
     source="ours",
-    patches={"sft_ref.prompt.parse_answer": parse},
+    patches={"sft_ref.reference.prompt.parse_answer": parse},
 )

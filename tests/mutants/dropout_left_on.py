@@ -2,9 +2,10 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from sft_ref.autocast import computing
-from sft_ref.harness.mutation import Mutant
-from sft_ref.precision import Policy
+from mutation import Mutant
+
+from sft_ref.reference.autocast import computing
+from sft_ref.reference.precision import Policy
 
 
 @contextlib.contextmanager
@@ -21,5 +22,5 @@ MUTANT = Mutant(
     checks=("GEN-003", "GEN-004"),
     fault="the model answers in training mode, and attention drops a tenth of what it sees",
     source="transformers#34469, peft#3753",
-    patches={"sft_ref.base_llm.computing": broken},
+    patches={"sft_ref.reference.base_llm.computing": broken},
 )

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from sft_ref import BaseLLM, adapter, models, sft
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
+
+from sft_ref import BaseLLM
+from sft_ref.reference import adapter, models, sft
 
 load, read_record = sft.load, adapter.read_record
 
@@ -29,5 +31,5 @@ MUTANT = Mutant(
     checks=("LOD-005",),
     fault="no dtype is passed, and the library's default makes fp32 bf16 after an upgrade",
     source="trl#4770",
-    patches={"sft_ref.sft.load": broken_load},
+    patches={"sft_ref.reference.sft.load": broken_load},
 )

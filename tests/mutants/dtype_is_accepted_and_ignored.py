@@ -6,10 +6,11 @@ from typing import Any
 from unittest import mock
 
 import torch
+from mutation import Mutant
 
-from sft_ref import BaseLLM, adapter, base_llm, models, sft
-from sft_ref.harness.mutation import Mutant
-from sft_ref.precision import Policy
+from sft_ref import BaseLLM
+from sft_ref.reference import adapter, base_llm, models, sft
+from sft_ref.reference.precision import Policy
 
 load, load_model, read_record = sft.load, models.load_model, adapter.read_record
 
@@ -35,5 +36,5 @@ MUTANT = Mutant(
     checks=("LOD-005",),
     fault="torch_dtype is accepted but ignored, and right only for checkpoints that name bfloat16",
     source="transformers#24774",
-    patches={"sft_ref.sft.load": broken_load},
+    patches={"sft_ref.reference.sft.load": broken_load},
 )

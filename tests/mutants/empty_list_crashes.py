@@ -1,7 +1,8 @@
 from typing import Any
 
-from sft_ref.base_llm import BaseLLM
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
+
+from sft_ref.reference.base_llm import BaseLLM
 
 generate = BaseLLM.batched_generate
 
@@ -18,5 +19,5 @@ MUTANT = Mutant(
     checks=("GEN-012",),
     fault="an empty list of prompts raises",
     source="own: max() of nothing",
-    patches={"sft_ref.base_llm.BaseLLM.batched_generate": broken},
+    patches={"sft_ref.reference.base_llm.BaseLLM.batched_generate": broken},
 )

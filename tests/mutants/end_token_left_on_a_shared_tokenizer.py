@@ -2,13 +2,13 @@
 
 import functools
 
+from mutation import Mutant
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerBase
 
-from sft_ref.harness.mutation import Mutant
-from sft_ref.models import load_tokenizer
-from sft_ref.prompt import format_example
-from sft_ref.tokens import Example
+from sft_ref.reference.models import load_tokenizer
+from sft_ref.reference.prompt import format_example
+from sft_ref.reference.tokens import Example
 
 
 def add_end(tokenizer: PreTrainedTokenizerBase, question: str, value: float) -> Example:
@@ -29,8 +29,8 @@ MUTANT = Mutant(
     fault="tokenizing training texts makes the shared tokenizer end every prompt",
     source="ours",
     patches={
-        "sft_ref.models.load_tokenizer": SHARED,
-        "sft_ref.base_llm.load_tokenizer": SHARED,
-        "sft_ref.tokens.tokenize_example": add_end,
+        "sft_ref.reference.models.load_tokenizer": SHARED,
+        "sft_ref.reference.base_llm.load_tokenizer": SHARED,
+        "sft_ref.reference.tokens.tokenize_example": add_end,
     },
 )

@@ -1,8 +1,7 @@
 from typing import Any
 
+from mutation import Mutant
 from transformers import GenerationConfig
-
-from sft_ref.harness.mutation import Mutant
 
 
 def broken(**settings: Any) -> GenerationConfig:
@@ -15,5 +14,5 @@ MUTANT = Mutant(
     checks=("TOK-007",),
     fault="generation waits for another end than the one that is supervised, and writes on",
     source="axolotl#3754",
-    patches={"sft_ref.base_llm.GenerationConfig": broken},
+    patches={"sft_ref.reference.base_llm.GenerationConfig": broken},
 )

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from mutation import Mutant
 
-from sft_ref.harness.mutation import Mutant
-from sft_ref.tokens import IGNORED, Example, collate
+from sft_ref.reference.tokens import IGNORED, Example, collate
 
 
 def without_labels(examples: Sequence[Example], pad_token_id: int) -> dict[str, Any]:
@@ -20,5 +20,5 @@ MUTANT = Mutant(
     checks=("TOK-004",),
     fault="every label is -100",
     source="trl#1920, trl#1191",
-    patches={"sft_ref.tokens.collate": without_labels},
+    patches={"sft_ref.reference.tokens.collate": without_labels},
 )

@@ -1,7 +1,8 @@
 """str(1e16) is 1e+16."""
 
-from sft_ref.harness.mutation import Mutant
-from sft_ref.prompt import parse_answer
+from mutation import Mutant
+
+from sft_ref.reference.prompt import parse_answer
 
 
 def parse(text: str) -> float:
@@ -14,5 +15,5 @@ MUTANT = Mutant(
     checks=("PRS-007",),
     fault="numbers with an exponent are read as NaN",
     source="ours",
-    patches={"sft_ref.prompt.parse_answer": parse},
+    patches={"sft_ref.reference.prompt.parse_answer": parse},
 )

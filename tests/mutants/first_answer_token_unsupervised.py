@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
+from mutation import Mutant
 from transformers import PreTrainedTokenizerBase
 
-from sft_ref.harness.mutation import Mutant
-from sft_ref.tokens import Example, tokenize_example
+from sft_ref.reference.tokens import Example, tokenize_example
 
 
 def too_late(tokenizer: PreTrainedTokenizerBase, question: str, value: float) -> Example:
@@ -19,5 +19,5 @@ MUTANT = Mutant(
     checks=("TOK-005",),
     fault="the first token of the answer is never supervised",
     source="course submission",
-    patches={"sft_ref.tokens.tokenize_example": too_late},
+    patches={"sft_ref.reference.tokens.tokenize_example": too_late},
 )

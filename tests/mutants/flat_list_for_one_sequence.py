@@ -1,7 +1,8 @@
 from typing import Any
 
-from sft_ref.base_llm import BaseLLM
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
+
+from sft_ref.reference.base_llm import BaseLLM
 
 generate = BaseLLM.batched_generate
 
@@ -20,5 +21,5 @@ MUTANT = Mutant(
     checks=("GEN-011",),
     fault="one sequence a prompt gives a flat list, as None does",
     source="course submission",
-    patches={"sft_ref.base_llm.BaseLLM.batched_generate": broken},
+    patches={"sft_ref.reference.base_llm.BaseLLM.batched_generate": broken},
 )

@@ -1,6 +1,6 @@
 """float() reads inf, underscores and the digits of every script."""
 
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
 
 
 def parse(text: str) -> float:
@@ -16,5 +16,5 @@ MUTANT = Mutant(
     checks=("PRS-006", "PRS-007"),
     fault="the parser reads what float() reads, infinity included",
     source="ours",
-    patches={"sft_ref.prompt.parse_answer": parse},
+    patches={"sft_ref.reference.prompt.parse_answer": parse},
 )

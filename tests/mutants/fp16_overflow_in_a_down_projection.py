@@ -2,9 +2,10 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from sft_ref.autocast import computing
-from sft_ref.harness.mutation import Mutant
-from sft_ref.precision import POLICIES, Policy
+from mutation import Mutant
+
+from sft_ref.reference.autocast import computing
+from sft_ref.reference.precision import POLICIES, Policy
 
 SCALE = 1e6
 """Of the residual stream, as in bases with massive activations; the norms undo it, wherever numbers reach so far."""
@@ -31,5 +32,5 @@ MUTANT = Mutant(
     checks=("GEN-002", "GEN-007"),
     fault="generation computes in fp16, whose range the base's down-projections exceed",
     source="transformers#27179",
-    patches={"sft_ref.base_llm.computing": broken},
+    patches={"sft_ref.reference.base_llm.computing": broken},
 )

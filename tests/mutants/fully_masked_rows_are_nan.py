@@ -3,11 +3,11 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
+from mutation import Mutant
 from transformers.models.llama import modeling_llama
 
-from sft_ref.autocast import computing
-from sft_ref.harness.mutation import Mutant
-from sft_ref.precision import Policy
+from sft_ref.reference.autocast import computing
+from sft_ref.reference.precision import Policy
 
 attend_well = modeling_llama.eager_attention_forward
 
@@ -29,5 +29,5 @@ MUTANT = Mutant(
     checks=("GEN-002", "GEN-008"),
     fault="attention masks with minus infinity, so that a row of padding has no weight left and turns NaN",
     source="unsloth#9848",
-    patches={"sft_ref.base_llm.computing": broken},
+    patches={"sft_ref.reference.base_llm.computing": broken},
 )

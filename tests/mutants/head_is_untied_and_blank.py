@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import torch
+from mutation import Mutant
 
-from sft_ref import BaseLLM, sft
-from sft_ref.harness.mutation import Mutant
+from sft_ref import BaseLLM
+from sft_ref.reference import sft
 
 load = sft.load
 
@@ -23,5 +24,5 @@ MUTANT = Mutant(
     checks=("LOD-002", "LOD-003", "LOD-008"),
     fault="embedding and head, one tensor in the base, diverge at load",
     source="transformers#45127, peft#2777",
-    patches={"sft_ref.sft.load": broken_load},
+    patches={"sft_ref.reference.sft.load": broken_load},
 )

@@ -1,7 +1,8 @@
 from typing import Any
 
-from sft_ref.base_llm import BaseLLM
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
+
+from sft_ref.reference.base_llm import BaseLLM
 
 generate = BaseLLM.batched_generate
 
@@ -17,5 +18,5 @@ MUTANT = Mutant(
     checks=("GEN-005", "GEN-008"),
     fault="each prompt of a batch begins with the one before it, as a conversation does",
     source="own: a chat history that is not cleared",
-    patches={"sft_ref.base_llm.BaseLLM.batched_generate": broken},
+    patches={"sft_ref.reference.base_llm.BaseLLM.batched_generate": broken},
 )

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sft_ref.harness.mutation import Mutant
-from sft_ref.tokens import IGNORED, Example, collate
+from mutation import Mutant
+
+from sft_ref.reference.tokens import IGNORED, Example, collate
 
 
 def by_token(examples: Sequence[Example], pad_token_id: int) -> dict[str, Any]:
@@ -18,5 +19,5 @@ MUTANT = Mutant(
     checks=("TOK-007",),
     fault="labels that equal the padding token are ignored, the end of every text with them",
     source="transformers#23530, trl#976",
-    patches={"sft_ref.tokens.collate": by_token},
+    patches={"sft_ref.reference.tokens.collate": by_token},
 )

@@ -1,7 +1,8 @@
 """`round(answer)` where `round(answer, 3)` was meant."""
 
-from sft_ref.harness.mutation import Mutant
-from sft_ref.prompt import format_example
+from mutation import Mutant
+
+from sft_ref.reference.prompt import format_example
 
 
 def rounded(question: str, value: float) -> dict[str, str]:
@@ -14,5 +15,5 @@ MUTANT = Mutant(
     checks=("TOK-006", "TOK-010"),
     fault="training texts hold answers rounded to integers",
     source="course submission",
-    patches={"sft_ref.tokens.format_example": rounded},
+    patches={"sft_ref.reference.tokens.format_example": rounded},
 )

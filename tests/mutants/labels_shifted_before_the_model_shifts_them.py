@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sft_ref.harness.mutation import Mutant
-from sft_ref.tokens import Example, collate
+from mutation import Mutant
+
+from sft_ref.reference.tokens import Example, collate
 
 
 def shifted(examples: Sequence[Example], pad_token_id: int) -> dict[str, Any]:
@@ -18,5 +19,5 @@ MUTANT = Mutant(
     checks=("TOK-002", "TOK-007", "TOK-009"),
     fault="labels stand one token too early",
     source="axolotl#2089",
-    patches={"sft_ref.tokens.collate": shifted},
+    patches={"sft_ref.reference.tokens.collate": shifted},
 )

@@ -1,8 +1,7 @@
 """The learning rate is so small that the adapter stays where it was."""
 
+from mutation import Mutant
 from transformers import TrainingArguments
-
-from sft_ref.harness.mutation import Mutant
 
 
 def crawling(**arguments: object) -> TrainingArguments:
@@ -15,6 +14,6 @@ MUTANT = Mutant(
     checks=("TRN-004",),
     fault="a learning rate of 1e-9 moves every weight a little and the model not at all",
     source="ours, of no report",
-    patches={"sft_ref.training.TrainingArguments": crawling},
+    patches={"sft_ref.reference.training.TrainingArguments": crawling},
     retrain=True,
 )

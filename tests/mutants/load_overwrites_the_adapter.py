@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from sft_ref import BaseLLM, adapter
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
+
+from sft_ref import BaseLLM
+from sft_ref.reference import adapter
 
 
 def load(folder: Path) -> BaseLLM:
@@ -21,5 +23,5 @@ MUTANT = Mutant(
     checks=("LOD-001", "LOD-003"),
     fault="load finds no adapter_model.bin, and overwrites the trained adapter with a blank one",
     source="course submission",
-    patches={"sft_ref.sft.load": load},
+    patches={"sft_ref.reference.sft.load": load},
 )

@@ -1,9 +1,9 @@
 """`truncation=True, max_length=128` cuts at the right."""
 
+from mutation import Mutant
 from transformers import PreTrainedTokenizerBase
 
-from sft_ref.harness.mutation import Mutant
-from sft_ref.tokens import Example, tokenize_example
+from sft_ref.reference.tokens import Example, tokenize_example
 
 
 def cut(tokenizer: PreTrainedTokenizerBase, question: str, value: float) -> Example:
@@ -17,5 +17,5 @@ MUTANT = Mutant(
     checks=("TOK-011",),
     fault="texts of more than 128 tokens lose their targets, and their questions are supervised",
     source="ours",
-    patches={"sft_ref.tokens.tokenize_example": cut},
+    patches={"sft_ref.reference.tokens.tokenize_example": cut},
 )

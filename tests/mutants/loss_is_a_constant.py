@@ -1,8 +1,7 @@
 """The loss that training sees is a constant: nothing is learned, and NaN never shows."""
 
 import torch
-
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
 
 
 def constant(*_args: object, **_count: object) -> torch.Tensor:
@@ -16,8 +15,8 @@ MUTANT = Mutant(
     fault="compute_loss is replaced by a constant, so that no gradient reaches the adapter",
     source="course submission",
     patches={
-        "sft_ref.loss.supervised_loss": constant,
-        "sft_ref.training._check_learned": lambda model: None,  # the guard that others do not have
+        "sft_ref.reference.loss.supervised_loss": constant,
+        "sft_ref.reference.training._check_learned": lambda model: None,  # the guard that others do not have
     },
     retrain=True,
 )

@@ -1,9 +1,9 @@
 """The loss is averaged over each micro-batch, whatever number of tokens the step has."""
 
 import torch
+from mutation import Mutant
 
-from sft_ref import loss
-from sft_ref.harness.mutation import Mutant
+from sft_ref.reference import loss
 
 supervised_loss = loss.supervised_loss
 
@@ -18,5 +18,5 @@ MUTANT = Mutant(
     checks=("TRN-006",),
     fault="the loss is normalised by micro-batch, and scales with accumulation",
     source="transformers#34191, transformers#35438",
-    patches={"sft_ref.loss.supervised_loss": averaged},
+    patches={"sft_ref.reference.loss.supervised_loss": averaged},
 )

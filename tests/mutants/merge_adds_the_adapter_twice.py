@@ -1,9 +1,8 @@
 """After an unrelated change, merging adds the adapter twice."""
 
 import torch
+from mutation import Mutant
 from peft.tuners.lora import layer
-
-from sft_ref.harness.mutation import Mutant
 
 get_delta_weight = layer.Linear.get_delta_weight
 

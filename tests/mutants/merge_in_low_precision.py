@@ -1,9 +1,8 @@
 """Merging rounds to bf16 what is added to fp32 weights."""
 
 import torch
+from mutation import Mutant
 from peft.tuners.lora import layer
-
-from sft_ref.harness.mutation import Mutant
 
 get_delta_weight = layer.Linear.get_delta_weight
 

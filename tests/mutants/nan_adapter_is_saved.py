@@ -3,10 +3,9 @@
 from typing import Any
 
 import torch
+from mutation import Mutant
 from peft import PeftModel
 from safetensors.torch import load_file
-
-from sft_ref.harness.mutation import Mutant
 
 save_pretrained = PeftModel.save_pretrained
 
@@ -25,7 +24,7 @@ MUTANT = Mutant(
     source="ours, of no report",
     patches={
         "peft.PeftModel.save_pretrained": save_mean,
-        "sft_ref.adapter.read_tensors": lambda folder: load_file(folder / "adapter_model.safetensors"),
+        "sft_ref.reference.adapter.read_tensors": lambda folder: load_file(folder / "adapter_model.safetensors"),
     },
     resave=True,
 )

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sft_ref.data import Score, score
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
+
+from sft_ref.reference.data import Score, score
 
 
 def count(answers: Sequence[float], truths: Sequence[float]) -> Score:
@@ -17,5 +18,5 @@ MUTANT = Mutant(
     checks=("SCR-001",),
     fault="answer_rate counts NaN",
     source="ours",
-    patches={"sft_ref.sft.score": count},
+    patches={"sft_ref.reference.sft.score": count},
 )

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import torch
+from mutation import Mutant
 from safetensors.torch import load_file
 from transformers import TrainingArguments
 
-from sft_ref.harness.mutation import Mutant
-from sft_ref.precision import POLICIES
+from sft_ref.reference.precision import POLICIES
 
 
 def filtering(**arguments: object) -> TrainingArguments:
@@ -25,12 +25,12 @@ MUTANT = Mutant(
     fault="weights are trained in fp16, they become NaN, and the logger filters that",
     source="course submission",
     patches={
-        "sft_ref.sft.default_policy": lambda device: POLICIES["fp16"],
-        "sft_ref.sft.check_can_train": lambda policy, device: None,
-        "sft_ref.training.TrainingArguments": filtering,
-        "sft_ref.training.PATIENCE": 1000,
-        "sft_ref.training._check_learned": lambda model: None,
-        "sft_ref.adapter.read_tensors": read_unguarded,
+        "sft_ref.reference.sft.default_policy": lambda device: POLICIES["fp16"],
+        "sft_ref.reference.sft.check_can_train": lambda policy, device: None,
+        "sft_ref.reference.training.TrainingArguments": filtering,
+        "sft_ref.reference.training.PATIENCE": 1000,
+        "sft_ref.reference.training._check_learned": lambda model: None,
+        "sft_ref.reference.adapter.read_tensors": read_unguarded,
     },
     retrain=True,
 )

@@ -1,7 +1,8 @@
 """The end-of-sequence token ends the answer alone."""
 
-from sft_ref.harness.mutation import Mutant
-from sft_ref.prompt import format_example, format_value
+from mutation import Mutant
+
+from sft_ref.reference.prompt import format_example, format_value
 
 
 def without_tag(question: str, value: float) -> dict[str, str]:
@@ -14,5 +15,5 @@ MUTANT = Mutant(
     checks=("TOK-010",),
     fault="training texts hold no closing tag",
     source="course submission",
-    patches={"sft_ref.tokens.format_example": without_tag},
+    patches={"sft_ref.reference.tokens.format_example": without_tag},
 )

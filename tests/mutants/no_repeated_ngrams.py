@@ -1,8 +1,7 @@
 from typing import Any
 
+from mutation import Mutant
 from transformers import GenerationConfig
-
-from sft_ref.harness.mutation import Mutant
 
 
 def broken(**settings: Any) -> GenerationConfig:
@@ -15,5 +14,5 @@ MUTANT = Mutant(
     checks=("GEN-007",),
     fault="no three tokens may repeat, and so no number with a run of zeros can be written",
     source="own: a setting copied from summarization",
-    patches={"sft_ref.base_llm.GenerationConfig": broken},
+    patches={"sft_ref.reference.base_llm.GenerationConfig": broken},
 )

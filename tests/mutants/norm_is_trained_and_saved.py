@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from mutation import Mutant
 from peft import LoraConfig, get_peft_model
 
-from sft_ref.harness.mutation import Mutant
-from sft_ref.precision import Policy
+from sft_ref.reference.precision import Policy
 
 
 def with_norm(model: Any, _policy: Policy, *, rank: int, alpha: int) -> Any:
@@ -21,6 +21,6 @@ MUTANT = Mutant(
     checks=("TRN-009",),
     fault="a norm of the base is trained along with the adapter, and saved with it",
     source="ours, of no report",
-    patches={"sft_ref.adapter.add_adapter": with_norm},
+    patches={"sft_ref.reference.adapter.add_adapter": with_norm},
     retrain=True,
 )

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mutation import Mutant
 
-from sft_ref import BaseLLM, sft
-from sft_ref.harness.mutation import Mutant
+from sft_ref import BaseLLM
+from sft_ref.reference import sft
 
 load = sft.load
 
@@ -32,5 +33,5 @@ MUTANT = Mutant(
     checks=("LOD-003", "LOD-008"),
     fault="what is loaded computes its norms in fp16, and training computed them in fp32",
     source="lit-llama#294",
-    patches={"sft_ref.sft.load": broken_load},
+    patches={"sft_ref.reference.sft.load": broken_load},
 )

@@ -2,9 +2,10 @@
 
 import re
 
+from mutation import Mutant
+
 from sft_ref import BaseLLM
-from sft_ref.harness.mutation import Mutant
-from sft_ref.prompt import format_example, format_prompt
+from sft_ref.reference.prompt import format_example, format_prompt
 
 
 def without_numbers(question: str) -> str:
@@ -25,5 +26,8 @@ MUTANT = Mutant(
     checks=("PRM-001", "PRM-004"),
     fault="numbers of a question become #, in training and at inference",
     source="ours",
-    patches={"sft_ref.base_llm.BaseLLM.format_prompt": ask, "sft_ref.tokens.format_example": example},
+    patches={
+        "sft_ref.reference.base_llm.BaseLLM.format_prompt": ask,
+        "sft_ref.reference.tokens.format_example": example,
+    },
 )

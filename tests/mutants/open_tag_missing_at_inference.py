@@ -1,7 +1,8 @@
 """Training masks `question <answer>`; the test asks with the question alone."""
 
+from mutation import Mutant
+
 from sft_ref import BaseLLM
-from sft_ref.harness.mutation import Mutant
 
 
 def bare(_self: BaseLLM, question: str) -> str:
@@ -14,5 +15,5 @@ MUTANT = Mutant(
     checks=("PRM-003", "PRM-004"),
     fault="the open tag stands in the prompt of training, and not of inference",
     source="ours",
-    patches={"sft_ref.base_llm.BaseLLM.format_prompt": bare},
+    patches={"sft_ref.reference.base_llm.BaseLLM.format_prompt": bare},
 )

@@ -1,7 +1,8 @@
 from typing import Any
 
-from sft_ref.base_llm import BaseLLM
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
+
+from sft_ref.reference.base_llm import BaseLLM
 
 generate = BaseLLM.batched_generate
 
@@ -16,5 +17,5 @@ MUTANT = Mutant(
     checks=("GEN-008",),
     fault="prompts are sorted by length to save padding, and the completions stay sorted",
     source="own: a common speed-up",
-    patches={"sft_ref.base_llm.BaseLLM.batched_generate": broken},
+    patches={"sft_ref.reference.base_llm.BaseLLM.batched_generate": broken},
 )

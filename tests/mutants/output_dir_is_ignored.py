@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from sft_ref import sft
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
+
+from sft_ref.reference import sft
 
 train = sft.train
 
@@ -19,5 +20,5 @@ MUTANT = Mutant(
     checks=("TRN-001", "TRN-008"),
     fault="output_dir is ignored, and the adapter lies below the working directory",
     source="course submission",
-    patches={"sft_ref.sft.train": to_default},
+    patches={"sft_ref.reference.sft.train": to_default},
 )

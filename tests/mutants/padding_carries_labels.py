@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sft_ref.harness.mutation import Mutant
-from sft_ref.tokens import Example, collate
+from mutation import Mutant
+
+from sft_ref.reference.tokens import Example, collate
 
 
 def labelled(examples: Sequence[Example], pad_token_id: int) -> dict[str, Any]:
@@ -19,5 +20,5 @@ MUTANT = Mutant(
     checks=("TOK-003",),
     fault="padding is supervised",
     source="ours",
-    patches={"sft_ref.tokens.collate": labelled},
+    patches={"sft_ref.reference.tokens.collate": labelled},
 )

@@ -1,8 +1,9 @@
 from typing import Any
 from unittest import mock
 
-from sft_ref.base_llm import BaseLLM
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
+
+from sft_ref.reference.base_llm import BaseLLM
 
 complete = BaseLLM._complete
 
@@ -23,5 +24,5 @@ MUTANT = Mutant(
     checks=("GEN-008",),
     fault="prompts are padded on the right, and short rows go on after their padding",
     source="own: a tokenizer's default side; transformers only warns of it",
-    patches={"sft_ref.base_llm.BaseLLM._complete": broken},
+    patches={"sft_ref.reference.base_llm.BaseLLM._complete": broken},
 )

@@ -1,6 +1,6 @@
 """Right as long as the model keeps to the form."""
 
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
 
 
 def parse(text: str) -> float:
@@ -13,5 +13,5 @@ MUTANT = Mutant(
     checks=("PRS-002",),
     fault="the parser raises where the text is no number",
     source="ours",
-    patches={"sft_ref.prompt.parse_answer": parse},
+    patches={"sft_ref.reference.prompt.parse_answer": parse},
 )

@@ -3,9 +3,10 @@
 import math
 import re
 
+from mutation import Mutant
+
 from sft_ref import BaseLLM
-from sft_ref.harness.mutation import Mutant
-from sft_ref.prompt import parse_answer
+from sft_ref.reference.prompt import parse_answer
 
 
 def answer(self: BaseLLM, *questions: str) -> list[float]:
@@ -26,5 +27,5 @@ MUTANT = Mutant(
     checks=("PRS-005", "PRS-006", "PRS-007"),
     fault="where the completion holds no answer, a number of the question is taken",
     source="ours",
-    patches={"sft_ref.base_llm.BaseLLM.answer": answer, "sft_ref.prompt.parse_answer": parse},
+    patches={"sft_ref.reference.base_llm.BaseLLM.answer": answer, "sft_ref.reference.prompt.parse_answer": parse},
 )

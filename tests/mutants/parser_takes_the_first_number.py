@@ -3,7 +3,7 @@
 import math
 import re
 
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
 
 
 def parse(text: str) -> float:
@@ -20,5 +20,5 @@ MUTANT = Mutant(
     checks=("PRS-007",),
     fault="the first number of a text is taken for its answer",
     source="ours",
-    patches={"sft_ref.prompt.parse_answer": parse},
+    patches={"sft_ref.reference.prompt.parse_answer": parse},
 )

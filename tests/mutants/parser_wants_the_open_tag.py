@@ -1,6 +1,6 @@
 """The tag stands in the prompt, and the parser gets new text only."""
 
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
 
 
 def parse(text: str) -> float:
@@ -16,5 +16,5 @@ MUTANT = Mutant(
     checks=("PRS-001", "PRS-006", "PRS-007"),
     fault="the parser wants an open tag that the prompt has consumed",
     source="course submission",
-    patches={"sft_ref.prompt.parse_answer": parse},
+    patches={"sft_ref.reference.prompt.parse_answer": parse},
 )

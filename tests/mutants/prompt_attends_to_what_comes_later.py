@@ -3,11 +3,11 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
+from mutation import Mutant
 from transformers.models.llama import modeling_llama
 
-from sft_ref.autocast import computing
-from sft_ref.harness.mutation import Mutant
-from sft_ref.precision import Policy
+from sft_ref.reference.autocast import computing
+from sft_ref.reference.precision import Policy
 
 attend_well = modeling_llama.eager_attention_forward
 
@@ -28,5 +28,5 @@ MUTANT = Mutant(
     checks=("GEN-004",),
     fault="generation masks padding only, so that the prompt is read in both directions",
     source="own: a four-dimensional mask built from the attention mask alone",
-    patches={"sft_ref.base_llm.computing": broken},
+    patches={"sft_ref.reference.base_llm.computing": broken},
 )

@@ -1,8 +1,9 @@
 """Units stand at the end of most questions."""
 
+from mutation import Mutant
+
 from sft_ref import BaseLLM
-from sft_ref.harness.mutation import Mutant
-from sft_ref.prompt import format_example, format_prompt
+from sft_ref.reference.prompt import format_example, format_prompt
 
 
 def cut(question: str) -> str:
@@ -23,5 +24,8 @@ MUTANT = Mutant(
     checks=("PRM-001", "PRM-004"),
     fault="questions are cut to 40 characters, in training and at inference",
     source="ours",
-    patches={"sft_ref.base_llm.BaseLLM.format_prompt": ask, "sft_ref.tokens.format_example": example},
+    patches={
+        "sft_ref.reference.base_llm.BaseLLM.format_prompt": ask,
+        "sft_ref.reference.tokens.format_example": example,
+    },
 )

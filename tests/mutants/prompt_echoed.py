@@ -1,5 +1,6 @@
-from sft_ref.base_llm import BaseLLM
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
+
+from sft_ref.reference.base_llm import BaseLLM
 
 complete = BaseLLM._complete
 
@@ -15,5 +16,5 @@ MUTANT = Mutant(
     checks=("GEN-013",),
     fault="the prompt is decoded with the completion",
     source="own: what generate returns begins with the prompt",
-    patches={"sft_ref.base_llm.BaseLLM._complete": broken},
+    patches={"sft_ref.reference.base_llm.BaseLLM._complete": broken},
 )

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
+from mutation import Mutant
 from transformers import PreTrainedTokenizerBase
 
-from sft_ref.harness.mutation import Mutant
-from sft_ref.tokens import Example, tokenize_example
+from sft_ref.reference.tokens import Example, tokenize_example
 
 
 def of_dict(tokenizer: PreTrainedTokenizerBase, question: str, value: float) -> Example:
@@ -19,5 +19,5 @@ MUTANT = Mutant(
     checks=("TOK-009",),
     fault="the prompt counts as two tokens long in every row, so that questions are supervised",
     source="trl#6105",
-    patches={"sft_ref.tokens.tokenize_example": of_dict},
+    patches={"sft_ref.reference.tokens.tokenize_example": of_dict},
 )

@@ -1,8 +1,9 @@
 from typing import Any
 from unittest import mock
 
-from sft_ref.base_llm import BaseLLM
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
+
+from sft_ref.reference.base_llm import BaseLLM
 
 complete = BaseLLM._complete
 
@@ -24,5 +25,5 @@ MUTANT = Mutant(
     checks=("GEN-001", "GEN-007"),
     fault="prompts are cut to their last 18 tokens before generation, and the longest questions lose their beginnings",
     source="own: truncation=True with a length measured on short questions",
-    patches={"sft_ref.base_llm.BaseLLM._complete": broken},
+    patches={"sft_ref.reference.base_llm.BaseLLM._complete": broken},
 )

@@ -1,7 +1,8 @@
 """A question from a file ends in a newline."""
 
+from mutation import Mutant
+
 from sft_ref import BaseLLM
-from sft_ref.harness.mutation import Mutant
 
 
 def as_it_is(_self: BaseLLM, question: str) -> str:
@@ -14,5 +15,5 @@ MUTANT = Mutant(
     checks=("PRM-005",),
     fault="white space around a question stays in its prompt",
     source="ours",
-    patches={"sft_ref.base_llm.BaseLLM.format_prompt": as_it_is},
+    patches={"sft_ref.reference.base_llm.BaseLLM.format_prompt": as_it_is},
 )

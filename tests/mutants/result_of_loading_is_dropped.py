@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from sft_ref import BaseLLM, sft
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
+
+from sft_ref import BaseLLM
+from sft_ref.reference import sft
 
 load = sft.load
 
@@ -19,5 +21,5 @@ MUTANT = Mutant(
     checks=("LOD-002", "LOD-003", "LOD-005"),
     fault="the model with the adapter is made and dropped; the base answers",
     source="signet-trainer#105",
-    patches={"sft_ref.sft.load": broken_load},
+    patches={"sft_ref.reference.sft.load": broken_load},
 )

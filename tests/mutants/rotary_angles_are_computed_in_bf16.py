@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mutation import Mutant
 
-from sft_ref import BaseLLM, sft
-from sft_ref.harness.mutation import Mutant
+from sft_ref import BaseLLM
+from sft_ref.reference import sft
 
 load = sft.load
 
@@ -31,5 +32,5 @@ MUTANT = Mutant(
     checks=("LOD-007", "LOD-008"),
     fault="rotary angles are computed in bf16 from frequencies in fp32",
     source="transformers#29285, transformers#29496",
-    patches={"sft_ref.sft.load": broken_load},
+    patches={"sft_ref.reference.sft.load": broken_load},
 )

@@ -1,8 +1,7 @@
 from typing import Any
 
+from mutation import Mutant
 from transformers import GenerationConfig
-
-from sft_ref.harness.mutation import Mutant
 
 
 def broken(**settings: Any) -> GenerationConfig:
@@ -15,5 +14,5 @@ MUTANT = Mutant(
     checks=("GEN-010",),
     fault="tokens are drawn at temperature 0 too",
     source="own: do_sample in the generation_config of SmolLM2-Instruct",
-    patches={"sft_ref.base_llm.GenerationConfig": broken},
+    patches={"sft_ref.reference.base_llm.GenerationConfig": broken},
 )

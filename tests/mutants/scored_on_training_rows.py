@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from mutation import Mutant
+
 from sft_ref import BaseLLM
-from sft_ref.data import Row, split_rows
-from sft_ref.harness.mutation import Mutant
-from sft_ref.sft import TestResult, ask
+from sft_ref.reference.data import Row, split_rows
+from sft_ref.reference.sft import TestResult, ask
 
 
 def on_training_rows(llm: BaseLLM, rows: Sequence[Row] | None = None) -> TestResult:
@@ -18,5 +19,5 @@ MUTANT = Mutant(
     checks=("SCR-001",),
     fault="the score is that of training questions",
     source="ours",
-    patches={"sft_ref.sft.ask": on_training_rows},
+    patches={"sft_ref.reference.sft.ask": on_training_rows},
 )

@@ -1,6 +1,6 @@
 """The seed reaches what shuffles the rows, but the blank adapter is drawn before."""
 
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
 
 MUTANT = Mutant(
     id="seed",
@@ -8,5 +8,5 @@ MUTANT = Mutant(
     checks=("TRN-008",),
     fault="nothing is seeded before the adapter is drawn, so that no training can be repeated",
     source="ours, of no report",
-    patches={"sft_ref.sft.transformers.set_seed": lambda seed: None},
+    patches={"sft_ref.reference.sft.transformers.set_seed": lambda seed: None},
 )

@@ -1,5 +1,6 @@
-from sft_ref.base_llm import BaseLLM
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
+
+from sft_ref.reference.base_llm import BaseLLM
 
 complete = BaseLLM._complete
 
@@ -15,5 +16,5 @@ MUTANT = Mutant(
     checks=("GEN-011",),
     fault="several sequences a prompt are regrouped as if all first ones came first",
     source="course submission",
-    patches={"sft_ref.base_llm.BaseLLM._complete": broken},
+    patches={"sft_ref.reference.base_llm.BaseLLM._complete": broken},
 )

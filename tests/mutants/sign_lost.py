@@ -2,7 +2,7 @@
 
 import re
 
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
 
 
 def parse(text: str) -> float:
@@ -16,5 +16,5 @@ MUTANT = Mutant(
     checks=("PRS-001", "PRS-006", "PRS-007"),
     fault="a negative answer is read without its sign",
     source="ours",
-    patches={"sft_ref.prompt.parse_answer": parse},
+    patches={"sft_ref.reference.prompt.parse_answer": parse},
 )

@@ -1,8 +1,9 @@
 from typing import Any
 from unittest import mock
 
-from sft_ref.base_llm import BaseLLM
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
+
+from sft_ref.reference.base_llm import BaseLLM
 
 complete = BaseLLM._complete
 
@@ -28,5 +29,5 @@ MUTANT = Mutant(
     checks=("GEN-013",),
     fault="prompts are cut off at the sum of their attention mask, which padding on the left moves",
     source="course submission",
-    patches={"sft_ref.base_llm.BaseLLM._complete": broken},
+    patches={"sft_ref.reference.base_llm.BaseLLM._complete": broken},
 )

@@ -1,8 +1,9 @@
 from typing import Any
 from unittest import mock
 
-from sft_ref.base_llm import BaseLLM
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
+
+from sft_ref.reference.base_llm import BaseLLM
 
 complete = BaseLLM._complete
 
@@ -19,5 +20,5 @@ MUTANT = Mutant(
     checks=("GEN-013",),
     fault="end and padding tokens are decoded into the completion",
     source="own: skip_special_tokens is False by default",
-    patches={"sft_ref.base_llm.BaseLLM._complete": broken},
+    patches={"sft_ref.reference.base_llm.BaseLLM._complete": broken},
 )

@@ -1,7 +1,8 @@
 from typing import Any
 
-from sft_ref.base_llm import BaseLLM
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
+
+from sft_ref.reference.base_llm import BaseLLM
 
 complete = BaseLLM._complete
 
@@ -16,5 +17,5 @@ MUTANT = Mutant(
     checks=("GEN-007",),
     fault="completions are cut at the first full stop, as sentences are",
     source="own: a stop string meant for prose",
-    patches={"sft_ref.base_llm.BaseLLM._complete": broken},
+    patches={"sft_ref.reference.base_llm.BaseLLM._complete": broken},
 )

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sft_ref.data import Score, score
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
+
+from sft_ref.reference.data import Score, score
 
 
 def count(answers: Sequence[float], truths: Sequence[float]) -> Score:
@@ -18,5 +19,5 @@ MUTANT = Mutant(
     checks=("SCR-001",),
     fault="answers within 50 % count as right",
     source="ours",
-    patches={"sft_ref.sft.score": count},
+    patches={"sft_ref.reference.sft.score": count},
 )

@@ -1,7 +1,8 @@
 """The space becomes a token of its own, which training never showed there."""
 
+from mutation import Mutant
+
 from sft_ref import BaseLLM
-from sft_ref.harness.mutation import Mutant
 
 
 def with_space(_self: BaseLLM, question: str) -> str:
@@ -14,5 +15,5 @@ MUTANT = Mutant(
     checks=("PRM-003", "PRM-004"),
     fault="the prompt ends in a space at inference, and not in training",
     source="unslothai/notebooks#149",
-    patches={"sft_ref.base_llm.BaseLLM.format_prompt": with_space},
+    patches={"sft_ref.reference.base_llm.BaseLLM.format_prompt": with_space},
 )

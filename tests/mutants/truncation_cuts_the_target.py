@@ -1,9 +1,9 @@
 """A length chosen from short examples, and text cut at the right."""
 
+from mutation import Mutant
 from transformers import PreTrainedTokenizerBase
 
-from sft_ref.harness.mutation import Mutant
-from sft_ref.tokens import Example, tokenize_example
+from sft_ref.reference.tokens import Example, tokenize_example
 
 LENGTH = 24
 
@@ -21,5 +21,5 @@ MUTANT = Mutant(
     checks=("TOK-005", "TOK-010"),
     fault="texts are cut to 24 tokens at the right, and the longest lose their targets",
     source="ours",
-    patches={"sft_ref.tokens.tokenize_example": cut},
+    patches={"sft_ref.reference.tokens.tokenize_example": cut},
 )

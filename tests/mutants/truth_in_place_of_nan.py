@@ -1,8 +1,9 @@
 import math
 
-from sft_ref.base_llm import BaseLLM
-from sft_ref.data import split_rows
-from sft_ref.harness.mutation import Mutant
+from mutation import Mutant
+
+from sft_ref.reference.base_llm import BaseLLM
+from sft_ref.reference.data import split_rows
 
 answer = BaseLLM.answer
 
@@ -19,5 +20,5 @@ MUTANT = Mutant(
     checks=("PRS-004",),
     fault="where the parser reads no number, the truth is looked up",
     source="course submission",
-    patches={"sft_ref.base_llm.BaseLLM.answer": broken},
+    patches={"sft_ref.reference.base_llm.BaseLLM.answer": broken},
 )

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import torch
+from mutation import Mutant
 
-from sft_ref import BaseLLM, sft
-from sft_ref.harness.mutation import Mutant
+from sft_ref import BaseLLM
+from sft_ref.reference import sft
 
 load = sft.load
 
@@ -22,5 +23,5 @@ MUTANT = Mutant(
     checks=("LOD-005", "LOD-007"),
     fault="model.to(bfloat16) casts what loading in bfloat16 would not",
     source="transformers#28685, transformers#25681",
-    patches={"sft_ref.sft.load": broken_load},
+    patches={"sft_ref.reference.sft.load": broken_load},
 )

@@ -2,8 +2,9 @@
 
 import math
 
-from sft_ref.harness.mutation import Mutant
-from sft_ref.prompt import parse_answer
+from mutation import Mutant
+
+from sft_ref.reference.prompt import parse_answer
 
 
 def parse(text: str) -> float:
@@ -17,5 +18,5 @@ MUTANT = Mutant(
     checks=("PRS-003",),
     fault="the parser gives 0.0 where there is no answer",
     source="course submission",
-    patches={"sft_ref.prompt.parse_answer": parse},
+    patches={"sft_ref.reference.prompt.parse_answer": parse},
 )

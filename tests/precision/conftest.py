@@ -12,10 +12,10 @@ import torch
 
 import sft_ref
 from sft_ref import BaseLLM, Settings
-from sft_ref.precision import POLICIES
+from sft_ref.reference.precision import POLICIES
+from sft_ref.reference.training import Step
 from sft_ref.sweep.measure import Forced, force
 from sft_ref.sweep.pinning import pinned
-from sft_ref.training import Step
 
 ROWS = sft_ref.split_rows("validation")[:16]
 

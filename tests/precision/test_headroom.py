@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from sft_ref import BaseLLM, format_prompt
-from sft_ref.harness.headroom import first_not_finite, headroom, largest_outputs
-from sft_ref.precision import POLICIES
+from sft_ref.harness.instruments.headroom import first_not_finite, headroom, largest_outputs
+from sft_ref.reference.precision import POLICIES
 
 CULPRIT = "model.layers.1.mlp.down_proj"
 

@@ -12,15 +12,15 @@ import torch
 
 import sft_ref
 from sft_ref import BaseLLM
-from sft_ref.adapter import add_adapter, read_record, read_tensors
-from sft_ref.autocast import computing
-from sft_ref.harness import tolerance
-from sft_ref.harness.headroom import first_not_finite, largest_outputs
-from sft_ref.loss import batch_loss
-from sft_ref.precision import POLICIES, count_dtypes, find_policy
+from sft_ref.harness.instruments import tolerance
+from sft_ref.harness.instruments.headroom import first_not_finite, largest_outputs
+from sft_ref.reference.adapter import add_adapter, read_record, read_tensors
+from sft_ref.reference.autocast import computing
+from sft_ref.reference.loss import batch_loss
+from sft_ref.reference.precision import POLICIES, count_dtypes, find_policy
+from sft_ref.reference.tokens import IGNORED, collate, tokenize_example
+from sft_ref.reference.tracing import differences, output_dtypes
 from sft_ref.sweep.measure import force
-from sft_ref.tokens import IGNORED, collate, tokenize_example
-from sft_ref.tracing import differences, output_dtypes
 
 ROWS = sft_ref.split_rows("validation")[:16]
 QUESTIONS = [question for question, _ in ROWS]

@@ -10,10 +10,10 @@ import torch
 
 import sft_ref
 from sft_ref import BaseLLM
-from sft_ref.autocast import computing
-from sft_ref.harness import tolerance
-from sft_ref.harness.headroom import first_not_finite, largest_outputs
-from sft_ref.precision import POLICIES
+from sft_ref.harness.instruments import tolerance
+from sft_ref.harness.instruments.headroom import first_not_finite, largest_outputs
+from sft_ref.reference.autocast import computing
+from sft_ref.reference.precision import POLICIES
 
 LOAD_POLICIES = [name + attention for name in POLICIES for attention in ("", "+sdpa")]
 PROMPT = sft_ref.format_prompt("Convert 3 kg to g.")

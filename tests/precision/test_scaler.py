@@ -10,12 +10,12 @@ from peft import PeftModel
 
 import sft_ref
 from sft_ref import BaseLLM, Settings
-from sft_ref.adapter import add_adapter
-from sft_ref.autocast import computing
 from sft_ref.errors import PrecisionError, TrainingError
-from sft_ref.loss import batch_loss
-from sft_ref.precision import POLICIES, Policy, check_can_train
-from sft_ref.tokens import collate, tokenize_example
+from sft_ref.reference.adapter import add_adapter
+from sft_ref.reference.autocast import computing
+from sft_ref.reference.loss import batch_loss
+from sft_ref.reference.precision import POLICIES, Policy, check_can_train
+from sft_ref.reference.tokens import collate, tokenize_example
 
 
 def step(model: PeftModel, llm: BaseLLM, scaler: torch.amp.GradScaler, *, overflow: bool) -> bool:
@@ -61,7 +61,7 @@ def test_fp16_throughout_never_takes_a_finite_step_and_is_given_up(
     tmp_path: Path, device: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Adam's epsilon of 1e-8 is zero in fp16, and A's first gradient is zero as well: 0 / 0."""
-    monkeypatch.setattr("sft_ref.sft.check_can_train", lambda policy, device: None)
+    monkeypatch.setattr("sft_ref.reference.sft.check_can_train", lambda policy, device: None)
     with pytest.raises(TrainingError, match="20 optimizer steps in a row had no finite loss and gradient"):
         sft_ref.train(tmp_path / "a", base="toy", policy="fp16", settings=Settings(steps=40, batch_size=4))
     assert not list(tmp_path.iterdir())

@@ -19,16 +19,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from unittest import mock
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "helpers")]
+import golden
 from build import SUBMISSIONS, Submission, build
 
+from sft_ref.cli.grade import grade_one
 from sft_ref.errors import SftRefError
-from sft_ref.harness import golden
-from sft_ref.harness.check import Outcome
-from sft_ref.harness.command import grade_one
-from sft_ref.harness.graded import Grade, Ungraded
-from sft_ref.harness.many import grade_many
-from sft_ref.harness.sizes import COURSE, UNLIMITED
+from sft_ref.harness.checks.check import Outcome
+from sft_ref.harness.grading.graded import Grade, Ungraded
+from sft_ref.harness.grading.many import grade_many
+from sft_ref.harness.grading.sizes import COURSE, UNLIMITED
 
 GOLDEN_SEED = 0
 """Of the questions of a run that is compared with golden results."""

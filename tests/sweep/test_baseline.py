@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sft_ref import cli
+from sft_ref.cli import main as cli
 from sft_ref.sweep import command
 from sft_ref.sweep.cell import Cell
 

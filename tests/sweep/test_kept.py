@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from sft_ref import Settings, sft
+from sft_ref import Settings
 from sft_ref.errors import OutputError, PrecisionError
+from sft_ref.reference import sft
 from sft_ref.sweep.cell import Cell
 from sft_ref.sweep.run import sweep
 
@@ -29,7 +30,7 @@ def test_an_interrupted_sweep_goes_on_and_ends_as_an_uninterrupted_one(
         trained += 1
         return train(*args, **kwargs)
 
-    monkeypatch.setattr("sft_ref.sft.train", count)
+    monkeypatch.setattr("sft_ref.reference.sft.train", count)
     first = list(itertools.islice(sweep(plan, tmp_path / "s"), 2))
     with pytest.raises(OutputError, match="an unfinished sweep with another settings"):
         next(sweep(dataclasses.replace(plan, settings=Settings(steps=4)), tmp_path / "s"))

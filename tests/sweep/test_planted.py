@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from sft_ref import BaseLLM, adapter, models, parse_answer, sft
+from sft_ref import BaseLLM, parse_answer
 from sft_ref.errors import TrainingError
+from sft_ref.reference import adapter, models, sft
 from sft_ref.sweep import baseline, difference
 from sft_ref.sweep.cell import Cell, Verdict
 from sft_ref.sweep.run import sweep
@@ -64,7 +65,7 @@ def test_a_planted_regression_shows_as_a_difference_from_the_baseline(
 ) -> None:
     golden = baseline.figures(cells)
     assert list(baseline.compare(golden, baseline.figures([again()]))) == []
-    monkeypatch.setattr("sft_ref.sft.load", planted)
+    monkeypatch.setattr("sft_ref.reference.sft.load", planted)
     found = baseline.figures([again()])
     differences = list(baseline.compare(golden, found))
     assert {each.quantity for each in differences} >= moved
@@ -117,11 +118,16 @@ def blank(*args: Any, **kwargs: Any) -> BaseLLM:
 @pytest.mark.parametrize(
     ("place", "planted", "stage", "why"),
     [
-        ("sft_ref.sft.load", blank, "load", "the true answer's loss is higher by"),
-        ("sft_ref.sft.load", infinite, "load", r"layers.1.mlp.down_proj.weight is not finite"),
-        ("sft_ref.sft.load", overflowing, "generate", r"model.layers.1.mlp.down_proj puts out numbers that are not"),
-        ("sft_ref.base_llm.prompt.parse_answer", strict, "parse", "of the answers and 0% are read"),
-        ("sft_ref.base_llm.MAX_NEW_TOKENS", 2, "generate", "the model knows .* of the answers and writes"),
+        ("sft_ref.reference.sft.load", blank, "load", "the true answer's loss is higher by"),
+        ("sft_ref.reference.sft.load", infinite, "load", r"layers.1.mlp.down_proj.weight is not finite"),
+        (
+            "sft_ref.reference.sft.load",
+            overflowing,
+            "generate",
+            r"model.layers.1.mlp.down_proj puts out numbers that are not",
+        ),
+        ("sft_ref.reference.base_llm.prompt.parse_answer", strict, "parse", "of the answers and 0% are read"),
+        ("sft_ref.reference.base_llm.MAX_NEW_TOKENS", 2, "generate", "the model knows .* of the answers and writes"),
     ],
 )
 def test_a_broken_cell_names_its_stage(
@@ -150,6 +156,6 @@ def test_a_training_that_fails_breaks_its_row_at_the_stage_train(
     def fail(*_: object, **__: object) -> None:
         raise TrainingError("20 optimizer steps in a row had no finite loss and gradient")
 
-    monkeypatch.setattr("sft_ref.sft.train", fail)
+    monkeypatch.setattr("sft_ref.reference.sft.train", fail)
     found = list(sweep(dataclasses.replace(PLAN, train=("fp32",)), tmp_path / "s"))
     assert [(cell.verdict, cell.stage) for cell in found] == [(Verdict.BROKEN, "train")] * 3

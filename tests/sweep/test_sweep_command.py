@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from sft_ref import cli
+from sft_ref.cli import main as cli
 from sft_ref.sweep import run
 from sft_ref.sweep.cell import Cell
 from sft_ref.sweep.measure import measure as measure_cell

@@ -8,10 +8,9 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from sft_ref.harness.causes import Cause
-from sft_ref.plain import harmless
-
-from .whole import write_whole
+from sft_ref.console.plain import harmless
+from sft_ref.harness.verdict.causes import Cause
+from sft_ref.io.whole import write_whole
 
 _BARS = 15
 _LABEL = 90

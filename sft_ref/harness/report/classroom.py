@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sft_ref.harness.causes import count_causes
-from sft_ref.harness.graded import HARNESS_ERROR, Grade, Ungraded
-from sft_ref.harness.verdict import Standing
-from sft_ref.plain import harmless
+from sft_ref.console.plain import harmless
+from sft_ref.harness.grading.graded import HARNESS_ERROR, Grade, Ungraded
+from sft_ref.harness.verdict.causes import count_causes
+from sft_ref.harness.verdict.verdict import Standing
 
 from .terminal import COLORS, WIDTH
 

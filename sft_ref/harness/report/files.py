@@ -12,13 +12,12 @@ from typing import Any
 
 import msgspec
 
-from sft_ref.harness.check import Check, Level, Outcome, Result
-from sft_ref.harness.graded import Grade, Ungraded
-from sft_ref.harness.verdict import Coverage, Standing, Suspect, Verdict
-from sft_ref.plain import harmless
-from sft_ref.reading import Finite, converted
-
-from .whole import write_whole
+from sft_ref.console.plain import harmless
+from sft_ref.harness.checks.check import Check, Level, Outcome, Result
+from sft_ref.harness.grading.graded import Grade, Ungraded
+from sft_ref.harness.verdict.verdict import Coverage, Standing, Suspect, Verdict
+from sft_ref.io.reading import Finite, converted
+from sft_ref.io.whole import write_whole
 
 COLUMNS = (
     "path", "verdict", "examined", "stages", "cause", "remedy", "answer_rate", "accuracy", "size", "sandboxed",

@@ -9,15 +9,15 @@ from typing import Any
 
 from rich.console import Console
 
-from sft_ref.harness.check import Outcome, Result
-from sft_ref.harness.graded import BAD_INPUT, Grade, Ungraded
-from sft_ref.harness.verdict import Standing, Suspect, Verdict
-from sft_ref.plain import harmless
+from sft_ref.console.plain import harmless
+from sft_ref.harness.checks.check import Outcome, Result
+from sft_ref.harness.grading.graded import BAD_INPUT, Grade, Ungraded
+from sft_ref.harness.verdict.verdict import Standing, Suspect, Verdict
+from sft_ref.io.whole import write_whole
 
 from .files import to_text
 from .rubric import Rubric
 from .terminal import WIDTH, show_grade
-from .whole import write_whole
 
 _EARNS = {
     Outcome.PASS: "It passes.",

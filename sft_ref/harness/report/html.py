@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.rule import Rule
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 
-from sft_ref.harness.graded import Grade
+from sft_ref.harness.grading.graded import Grade
+from sft_ref.io.whole import write_whole
 
 from .classroom import show_class
 from .terminal import WIDTH, show_grade
-from .whole import write_whole
 
 _PAGE = """\
 <!DOCTYPE html>

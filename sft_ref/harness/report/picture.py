@@ -11,11 +11,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from sft_ref.harness.graded import Grade
+from sft_ref.harness.grading.graded import Grade
+from sft_ref.io.whole import write_whole
 
 from .files import from_json
 from .terminal import WIDTH, show_grade
-from .whole import write_whole
 
 
 def draw(grade: Grade, command: str) -> str:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from sft_ref.errors import SftRefError
-from sft_ref.harness.sizes import read_limits
-from sft_ref.harness.stages import STAGES
-from sft_ref.harness.verdict import Standing
-from sft_ref.reading import Refusal, read_bytes
+from sft_ref.harness.checks.stages import STAGES
+from sft_ref.harness.grading.sizes import read_limits
+from sft_ref.harness.verdict.verdict import Standing
+from sft_ref.io.reading import Refusal, read_bytes
 
 DEFAULT = Path(__file__).with_name("rubric.toml")
 
@@ -95,7 +95,7 @@ def _limits(path: Path, table: object) -> tuple[str, ...]:
 def _check_ids(table: Mapping[str, Any]) -> set[str]:
     if not table.get("checks"):
         return set()  # spares the import of torch
-    from sft_ref.harness.registry import ALL
+    from sft_ref.harness.checks.registry import ALL
 
     return {each.id for each in ALL}
 

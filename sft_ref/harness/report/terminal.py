@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -17,13 +16,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from sft_ref.harness.check import Check, Outcome, Result
-from sft_ref.harness.graded import HARNESS_ERROR, Grade
-from sft_ref.harness.verdict import Standing, Suspect, Verdict
-from sft_ref.plain import harmless
-
-if TYPE_CHECKING:
-    from sft_ref.harness.mutation import Mutant
+from sft_ref.console.plain import harmless
+from sft_ref.harness.checks.check import Check, Outcome, Result
+from sft_ref.harness.grading.graded import HARNESS_ERROR, Grade
+from sft_ref.harness.verdict.verdict import Standing, Suspect, Verdict
 
 WIDTH = 100
 """Columns of a report at most: longer lines are hard to read."""
@@ -61,13 +57,8 @@ def list_checks(checks: Iterable[Check]) -> None:
     Console().print(table)
 
 
-def explain_check(each: Check, mutants: Iterable[Mutant] | None) -> None:
-    """A check's statement, whom it binds, why, what to do, where the bug was seen, and the mutants that it must fail.
-
-    Args:
-        each: the check.
-        mutants: those known; None where their files are not there.
-    """
+def explain_check(each: Check) -> None:
+    """A check's statement, whom it binds, why, what to do, and where the bug was seen."""
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]{each.id}[/] ({each.stage}, {each.level}): {escape(each.statement)}")
     for name, text in (
@@ -78,11 +69,6 @@ def explain_check(each: Check, mutants: Iterable[Mutant] | None) -> None:
     ):
         if text:
             console.print(f"  {name:<8}{escape(text)}")
-    if mutants is None:
-        console.print("  mutants lie in tests/mutants of the source tree, which is not here")
-    for mutant in mutants or ():
-        if each.id in mutant.checks:
-            console.print(f"  mutant  {escape(f'{mutant.id}: {mutant.fault} ({mutant.source})')}")
 
 
 def show_grade(grade: Grade, console: Console) -> None:

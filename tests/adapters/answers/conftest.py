@@ -15,15 +15,16 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from sft_ref import tokens
-from sft_ref.data import split_rows
-from sft_ref.harness.check import Outcome, Result
-from sft_ref.harness.folder.answers import CHECKS, AnswersEvidence, examine
-from sft_ref.harness.folder.answers.asking import encode, generate, read_answer
-from sft_ref.harness.folder.answers.rows import Row
-from sft_ref.harness.folder.answers.wording import as_given
-from sft_ref.harness.runner import run
-from sft_ref.models import find_base
+from sft_ref.harness.checks.adapter.answers import CHECKS
+from sft_ref.harness.checks.check import Outcome, Result
+from sft_ref.harness.checks.runner import run
+from sft_ref.harness.recorders.folder.answers import AnswersEvidence, examine
+from sft_ref.harness.recorders.folder.answers.asking import encode, generate, read_answer
+from sft_ref.harness.recorders.folder.answers.rows import Row
+from sft_ref.harness.recorders.folder.answers.wording import as_given
+from sft_ref.reference import tokens
+from sft_ref.reference.data import split_rows
+from sft_ref.reference.models import find_base
 
 CHAT = (
     "<|im_start|>system\nunits<|im_end|>\n<|im_start|>user\n{question}<|im_end|>\n"

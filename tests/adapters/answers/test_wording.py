@@ -3,8 +3,8 @@
 import pytest
 
 from sft_ref.errors import SubmissionError
-from sft_ref.harness.folder.answers.rows import Row
-from sft_ref.harness.folder.answers.wording import (
+from sft_ref.harness.recorders.folder.answers.rows import Row
+from sft_ref.harness.recorders.folder.answers.wording import (
     as_given,
     as_literal,
     as_template,

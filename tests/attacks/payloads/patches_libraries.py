@@ -13,7 +13,7 @@ def attack(target: dict[str, str]) -> None:
     math.isnan = lambda _: False
     math.isclose = lambda *_, **__: True
     builtins.all = lambda _: True
-    for name in ("pytest", "torch", "sft_ref", "sft_ref.harness", "sft_ref.data"):
+    for name in ("pytest", "torch", "sft_ref", "sft_ref.harness", "sft_ref.reference.data"):
         sys.modules[name] = ModuleType(name)
     for name in ("allclose", "equal", "isnan", "main"):
         setattr(sys.modules["torch"], name, lambda *_, **__: True)

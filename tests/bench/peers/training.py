@@ -14,8 +14,9 @@ import transformers
 from contest import Entry, Limits
 
 import sft_ref
-from sft_ref import BaseLLM, adapter, tokens, training
-from sft_ref.precision import find_policy
+from sft_ref import BaseLLM
+from sft_ref.reference import adapter, tokens, training
+from sft_ref.reference.precision import find_policy
 
 SETTINGS = sft_ref.Settings()
 

@@ -1,0 +1,91 @@
+"""What a person sees: the progress of a training, the precision found, and answers beside the truth."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from sft_ref.console.plain import harmless
+from sft_ref.reference import adapter, tracing
+from sft_ref.reference.base_llm import BaseLLM
+from sft_ref.reference.precision import count_dtypes, find_policy, summarize_dtypes
+from sft_ref.reference.sft import Sample
+from sft_ref.reference.training import Step
+
+SAMPLES_SHOWN = 10
+
+
+@contextlib.contextmanager
+def training_progress(steps: int) -> Iterator[Callable[[Step], None]]:
+    """A bar with loss, tokens a second and time left; gives the function that moves it.
+
+    Where the output is no terminal, a line now and then takes its place.
+    """
+    console = Console()
+    with Progress(
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task("", total=steps, figures="preparing")
+
+        def report(step: Step) -> None:
+            figures = f"loss {step.loss:.3f}  {step.tokens_per_second:.0f} tokens/s"
+            progress.update(task, completed=step.step, figures=figures)
+            if not console.is_terminal and (step.step % 20 == 0 or step.step == steps):
+                console.print(f"training {step.step}/{steps}  {figures}")
+
+        yield report
+
+
+@contextlib.contextmanager
+def asking_progress() -> Iterator[Callable[[int], None]]:
+    """A note of how many questions are answered so far; gives the function that moves it."""
+    console = Console(stderr=True)
+    with console.status("asking") as status:
+        yield lambda done: status.update(f"asking: {done} answered")
+
+
+def show_precision(llm: BaseLLM, folder: Path) -> None:
+    """The policy, and the dtypes recorded at train and found at load."""
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    record = adapter.read_record(folder, adapter.read_tensors(folder))
+    console.print(f"policy: {llm.policy} on {llm.device}: {llm.policy.why}")
+    if record is None:
+        console.print("trained: no record beside the adapter; base dtype unknown")
+    else:
+        console.print(f"trained: {harmless(summarize_dtypes(record.dtypes))}")
+        if record.policy != llm.policy.name:
+            console.print(f"loaded on purpose under another policy than trained: {find_policy(record.policy)}")
+    console.print(f"loaded:  {summarize_dtypes(count_dtypes(llm.model))}")
+    if record and record.computed:
+        with tracing.output_dtypes(llm.model) as answering:
+            llm.answer("How many gram are there per 6 kg?")
+        lines = tracing.differences(record.computed, answering) or ["as in training, in every class of module"]
+        for line in lines:
+            console.print(f"computed: {harmless(line)}")
+
+
+def show_samples(samples: Sequence[Sample]) -> None:
+    """A table of the first questions: raw completion, parsed answer, truth and verdict."""
+    table = Table(title=f"the first {min(SAMPLES_SHOWN, len(samples))} of {len(samples)} questions")
+    for column in ("question", "completion"):
+        table.add_column(column, overflow="fold")
+    for column in ("answer", "truth"):
+        table.add_column(column, justify="right")
+    table.add_column("verdict")
+    for sample in samples[:SAMPLES_SHOWN]:
+        verdict = Text("right", "green") if sample.right else Text("wrong", "red")
+        cells = (harmless(sample.question), harmless(sample.completion), f"{sample.answer:g}", f"{sample.truth:g}")
+        table.add_row(*map(Text, cells), verdict)
+    Console().print(table)

@@ -1,0 +1,191 @@
+"""Checks of the artifact: the files of an adapter folder."""
+
+from __future__ import annotations
+
+from sft_ref.harness.checks.check import Check, Level, check
+from sft_ref.harness.checks.findings import Failure, Unavailable
+from sft_ref.harness.recorders.folder.evidence import Evidence
+from sft_ref.harness.recorders.folder.files import INDEX, PICKLE
+from sft_ref.reference.adapter import WEIGHTS
+
+
+@check(
+    "ART-201",
+    "the configuration holds values that peft can use",
+    why="peft refuses the adapter, or builds another one than was trained.",
+    remedy="Write adapter_config.json anew with the PeftModel's save_pretrained.",
+    core=True,
+)
+def configuration_is_usable(evidence: Evidence) -> str | None:
+    """ART-201: a value for each key that is known, of its kind."""
+    if evidence.config_problem:
+        raise Failure(evidence.config_problem, "a configuration as peft writes it", "adapter_config.json")
+    ignored = evidence.config.ignored if evidence.config else ()
+    return f"keys that are not known, and not set: {', '.join(ignored[:5])}" if ignored else None
+
+
+@check(
+    "ART-202",
+    "the folder holds the adapter's tensors",
+    why="A configuration without tensors adds nothing.",
+    remedy="Copy the folder anew, or save again: adapter_model.safetensors is missing.",
+    core=True,
+)
+def tensors_are_there(evidence: Evidence) -> None:
+    """ART-202: in any form that is known."""
+    files = evidence.files
+    if not (files.weights or files.shards or files.damage or files.has_pickle):
+        raise Failure(f"no {WEIGHTS}", "the adapter's tensors", "the folder")
+
+
+@check(
+    "ART-203",
+    "the tensors are stored as safetensors",
+    why="A pickle can run code when it is read; it is never opened here.",
+    remedy=f"Save with safe_serialization=True, so that {WEIGHTS} takes the place of {PICKLE}.",
+    level=Level.CONTRACT,
+)
+def tensors_are_no_pickle(evidence: Evidence) -> None:
+    """ART-203: where a pickle is all there is, or lies beside."""
+    if evidence.files.has_pickle:
+        raise Failure(f"{PICKLE}, a pickle, which is not opened", WEIGHTS, PICKLE)
+
+
+@check(
+    "ART-204",
+    "the files of tensors are whole",
+    why="A file that is cut short cannot be loaded.",
+    remedy="Copy the file anew and compare its size, or save again.",
+    after=("ART-202",),
+    core=True,
+)
+def files_are_whole(evidence: Evidence) -> None:
+    """ART-204: each header describes the bytes behind it."""
+    if evidence.files.damage:
+        raise Failure(evidence.files.damage, "whole safetensors files", "")
+    check_readable(evidence)
+
+
+@check(
+    "ART-205",
+    "every shard is there",
+    why="The tensors of a missing shard stay as they were initialised.",
+    remedy="Copy the missing shards, or save the adapter as one file.",
+    after=("ART-202",),
+)
+def shards_are_all_there(evidence: Evidence) -> None:
+    """ART-205: by the index, or else by the names of the shards."""
+    files = evidence.files
+    if files.missing:
+        by = "an index" if files.index is not None else "names"
+        here = files.shards - len(files.missing)
+        seen = f"{here} shard{'s' * (here != 1)} found, {by} of {files.shards}"
+        raise Failure(seen, f"{files.shards} shards", files.missing[0])
+    if files.shards and files.index is None:
+        seen = f"{files.shards} shards and no index: neither peft nor transformers puts them together"
+        raise Failure(seen, f"{WEIGHTS}, or {INDEX} beside the shards", files.weights[0].name)
+    if files.index is not None and (lost := sorted(files.index.keys() - files.headers.keys())) and not files.damage:
+        seen = f"{len(lost)} of the {len(files.index)} tensors of the index are in no shard"
+        raise Failure(seen, "every tensor of the index", lost[0])
+
+
+@check(
+    "ART-206",
+    "the tensors are in the one file that peft reads",
+    why="PeftModel.from_pretrained reads adapter_model.safetensors alone; shards have to be put together first.",
+    remedy="Save with a larger max_shard_size, or put the shards together into adapter_model.safetensors.",
+    level=Level.CONTRACT,
+    after=("ART-205",),
+)
+def tensors_are_in_one_file(evidence: Evidence) -> None:
+    """ART-206: shards with an index."""
+    if evidence.files.shards:
+        raise Failure(f"{evidence.files.shards} shards with an index", WEIGHTS, INDEX)
+
+
+@check(
+    "ART-207",
+    "no merged model lies beside the adapter",
+    why="from_pretrained of the folder puts the adapter on top of weights that hold it already: it counts twice.",
+    remedy="Keep the merged model and the adapter in folders of their own.",
+)
+def nothing_is_merged_beside(evidence: Evidence) -> str | None:
+    """ART-207: by comparing the weights with the base and with the base plus adapter."""
+    beside = evidence.beside
+    if beside is None:
+        return None
+    if beside.kind == "merged":
+        seen = (
+            f"{beside.file} holds the base with this adapter merged into it ({beside.compared} weights compared):"
+            " from_pretrained applies the adapter a second time"
+        )
+        raise Failure(seen, "the adapter alone", beside.file)
+    return None
+
+
+@check(
+    "ART-208",
+    "an adapter folder holds no whole model",
+    why="from_pretrained takes the weights in the folder for the base, whatever base the adapter names.",
+    remedy="Keep model and adapter in folders of their own.",
+    level=Level.CONTRACT,
+    after=("ART-207",),
+)
+def no_model_lies_beside(evidence: Evidence) -> None:
+    """ART-208: weights that are the base's own, or of another model."""
+    beside = evidence.beside
+    if beside is not None:
+        what = "the base's own weights" if beside.kind == "base" else "weights of another model than the base"
+        raise Failure(f"{beside.file} holds {what} ({beside.compared} compared)", "the adapter alone", beside.file)
+
+
+@check(
+    "ART-209",
+    "tensors and scaling are those of the record",
+    why="The record is written at the end of training: what differs from it is not what was trained.",
+    remedy="Copy the folder anew, or train again; delete the record if the change was meant.",
+    after=("ART-204",),
+)
+def record_agrees(evidence: Evidence) -> None:
+    """ART-209: by sft_ref's record, where one lies beside the adapter."""
+    if evidence.record is None:
+        raise Unavailable("there is no record beside the adapter")
+    if evidence.record.contradictions:
+        raise Failure("; ".join(evidence.record.contradictions), "as the record says", "sft_ref_record.json")
+
+
+@check(
+    "ART-210",
+    "adapter, folder and model keep within the limits of size that were given",
+    why="Who sets a limit has no room for more.",
+    remedy="Train with a smaller rank or on fewer modules, or leave files out that nobody loads.",
+    after=("ART-204",),
+)
+def sizes_are_within_limits(evidence: Evidence) -> None:
+    """ART-210: by bytes and parameters; only limits that are given bind."""
+    if not evidence.limits:
+        raise Unavailable("no limit of size was given (--limit, --profile course)")
+    if evidence.size is None:
+        raise Unavailable("the size is not known without the base")
+    if found := evidence.size.excess(evidence.limits):
+        raise Failure(*found, evidence.files.folder.name)
+
+
+def check_readable(evidence: Evidence) -> None:
+    """Raises `Unavailable` where there are no tensors that can be read."""
+    if not evidence.files.weights and evidence.files.has_pickle:
+        raise Unavailable(f"{PICKLE} is a pickle, which is not opened")
+
+
+CHECKS: tuple[Check, ...] = (
+    configuration_is_usable,
+    tensors_are_there,
+    tensors_are_no_pickle,
+    files_are_whole,
+    shards_are_all_there,
+    tensors_are_in_one_file,
+    nothing_is_merged_beside,
+    no_model_lies_beside,
+    record_agrees,
+    sizes_are_within_limits,
+)

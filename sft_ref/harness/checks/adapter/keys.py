@@ -1,0 +1,190 @@
+"""Checks of the artifact: names and shapes of tensors, against what the configuration gives on the base."""
+
+from __future__ import annotations
+
+from sft_ref.harness.checks.check import Check, Level, check
+from sft_ref.harness.checks.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.recorders.folder.evidence import Evidence
+from sft_ref.harness.recorders.folder.expected import is_embedding
+
+from .files import check_readable
+
+_FIRST = ("ART-201", "ART-204", "ART-205")
+
+
+@check(
+    "ART-211",
+    "peft puts the configuration on the base",
+    why="No module of the base takes the adapter.",
+    remedy="Give the base whose modules target_modules names, or correct target_modules.",
+    after=("ART-201",),
+    core=True,
+)
+def configuration_fits_the_base(evidence: Evidence) -> None:
+    """ART-211: on an empty base, as peft itself does it."""
+    if evidence.refusal:
+        raise Failure(f"peft refuses: {evidence.refusal}", "target modules of this base", "adapter_config.json")
+
+
+@check(
+    "ART-212",
+    "tensors are whole matrices",
+    why="An empty tensor holds nothing of what was trained.",
+    remedy="Gather the parameters before saving: zero.GatheredParameters, or FSDP.summon_full_params.",
+    after=(*_FIRST, "ART-211"),
+)
+def tensors_are_whole(evidence: Evidence) -> None:
+    """ART-212: what ZeRO-3 and FSDP leave in the place of a parameter."""
+    _fail_by(evidence, "partition")
+
+
+@check(
+    "ART-213",
+    "tensors have the names that peft gives them",
+    why="peft leaves out tensors whose names it does not know, with no more than a warning.",
+    remedy="Unwrap the model before save_pretrained, or take the addition out of the names.",
+    after=(*_FIRST, "ART-211"),
+)
+def names_are_pefts(evidence: Evidence) -> None:
+    """ART-213: prefixes and infixes of torch.compile, DDP, FSDP and others, and prefixes that are missing."""
+    _fail_by(evidence, "names", "adapter name")
+
+
+@check(
+    "ART-214",
+    "use_dora agrees with the tensors",
+    why="Without its magnitudes, or with magnitudes that are left out, the adapter adds something else.",
+    remedy="Set use_dora as it was in training, or save again with the magnitude vectors.",
+    after=(*_FIRST, "ART-211"),
+)
+def dora_agrees(evidence: Evidence) -> None:
+    """ART-214: all magnitude vectors, or none."""
+    _fail_by(evidence, "dora")
+
+
+@check(
+    "ART-215",
+    "shapes are those of the base",
+    why="The adapter was trained on another base.",
+    remedy="Give the base that it was trained on (--base).",
+    after=(*_FIRST, "ART-211"),
+)
+def shapes_are_of_the_base(evidence: Evidence) -> None:
+    """ART-215: sizes that the rank does not explain, and modules that the base does not have."""
+    _fail_by(evidence, "base")
+
+
+@check(
+    "ART-216",
+    "every low-rank matrix has its partner",
+    why="A without B, or B without A, adds nothing, or noise.",
+    remedy="Save again, with both matrices of each pair.",
+    after=(*_FIRST, "ART-211"),
+)
+def matrices_come_in_pairs(evidence: Evidence) -> None:
+    """ART-216: A and B."""
+    _fail_by(evidence, "pairs")
+
+
+@check(
+    "ART-217",
+    "every layer has its tensors",
+    why="What is missing stays as it was initialised, and adds nothing.",
+    remedy="Gather the layers of all processes before saving, and save again.",
+    after=(*_FIRST, "ART-211"),
+)
+def layers_are_all_there(evidence: Evidence) -> None:
+    """ART-217: layers of which every tensor is missing."""
+    _fail_by(evidence, "layers")
+
+
+@check(
+    "ART-218",
+    "the configuration targets the modules that the file has",
+    why="Tensors of modules that are not targeted are left out; targets without tensors stay as initialised.",
+    remedy="Set target_modules and layers_to_transform as they were in training.",
+    after=(*_FIRST, "ART-211"),
+)
+def targets_agree(evidence: Evidence) -> None:
+    """ART-218: module types, and layers."""
+    _fail_by(evidence, "targets")
+
+
+@check(
+    "ART-219",
+    "the rank is that of the tensors",
+    why="peft refuses tensors of another rank; with another rank the scaling is another.",
+    remedy="Set r and rank_pattern as they were in training.",
+    after=(*_FIRST, "ART-211"),
+)
+def rank_agrees(evidence: Evidence) -> None:
+    """ART-219: the rank of each pair, patterns included."""
+    _fail_by(evidence, "rank")
+
+
+@check(
+    "ART-220",
+    "modules_to_save and bias agree with the tensors",
+    why="A module that was trained whole is lost.",
+    remedy="Set modules_to_save and bias as they were in training, or save again.",
+    after=(*_FIRST, "ART-211"),
+)
+def whole_modules_agree(evidence: Evidence) -> str | None:
+    """ART-220: tensors that are no low-rank matrices; what is not named is loaded into the base all the same."""
+    _fail_by(evidence, "whole")
+    optional = evidence.expected.optional if evidence.expected else {}
+    beyond = [name for name in evidence.files.headers if name in optional and not is_embedding(name)]
+    return f"{len(beyond)} whole weights of the base, {min(beyond)} first, are loaded into it" if beyond else None
+
+
+@check(
+    "ART-221",
+    "the file has the tensors that its configuration gives, and no others",
+    why="What is missing stays as it was initialised; what has no place is left out.",
+    remedy="Save again with the PeftModel's save_pretrained.",
+    after=(*_FIRST, "ART-211"),
+    core=True,
+)
+def tensors_are_those_expected(evidence: Evidence) -> None:
+    """ART-221: what none of the patterns before explains."""
+    _fail_by(evidence, "keys")
+    if any(each.name != "taken name" for each in evidence.differences):
+        raise Blocked("other tensors differ in a pattern that has a check of its own")
+
+
+@check(
+    "ART-222",
+    "tensors have the names under which every version of peft takes them",
+    why="Older versions leave tensors out whose names hold the adapter's own.",
+    remedy="Save with save_pretrained, which takes the adapter's name out of the names of tensors.",
+    level=Level.CONTRACT,
+    after=("ART-221",),
+)
+def names_are_taken_everywhere(evidence: Evidence) -> None:
+    """ART-222: names that the installed version takes."""
+    _fail_by(evidence, "taken name")
+
+
+def _fail_by(evidence: Evidence, *patterns: str) -> None:
+    check_readable(evidence)
+    if evidence.expected is None:
+        raise Unavailable("the tensors that are expected are not known")
+    found = [each for each in evidence.differences if each.name in patterns]
+    if found:
+        raise Failure("; ".join(each.seen for each in found), found[0].allowed, found[0].example)
+
+
+CHECKS: tuple[Check, ...] = (
+    configuration_fits_the_base,
+    tensors_are_whole,
+    names_are_pefts,
+    dora_agrees,
+    shapes_are_of_the_base,
+    matrices_come_in_pairs,
+    layers_are_all_there,
+    targets_agree,
+    rank_agrees,
+    whole_modules_agree,
+    tensors_are_those_expected,
+    names_are_taken_everywhere,
+)

@@ -1,0 +1,96 @@
+"""Checks of loading: what the adapter does once peft has put it on its base."""
+
+from __future__ import annotations
+
+from sft_ref.harness.checks.check import Check, Level, check
+from sft_ref.harness.checks.findings import Failure, Unavailable
+from sft_ref.harness.instruments import tolerance
+from sft_ref.harness.recorders.folder.evidence import Evidence, Loaded
+
+from . import files, keys, values
+
+_WHOLE = tuple(each.id for each in (*files.CHECKS, *keys.CHECKS, *values.CHECKS) if each.level is Level.UNIVERSAL)
+_APART_FROM = frozenset({"ART-207", "ART-209", "ART-210"})
+"""Checks without which loading can be looked at all the same, or that may have nothing to look at."""
+
+
+@check(
+    "LOD-201",
+    "peft loads the adapter",
+    why="An adapter that is not loaded answers nothing.",
+    remedy="Save it again with the PeftModel's save_pretrained, under the version of peft that loads it.",
+    after=tuple(id_ for id_ in _WHOLE if id_ not in _APART_FROM),
+    core=True,
+)
+def adapter_loads(evidence: Evidence) -> None:
+    """LOD-201: in fp32."""
+    if evidence.config is not None and (start := evidence.config.changes_base):
+        raise Unavailable(f"init_lora_weights {start!r} may change the base's weights on loading, which is not judged")
+    if evidence.loaded is None:
+        raise Unavailable("the adapter was not loaded")
+    if evidence.loaded.problem:
+        raise Failure(evidence.loaded.problem, "a loaded adapter", "")
+
+
+@check(
+    "LOD-202",
+    "the loaded model computes with the weights that file and configuration give",
+    why="Else peft makes something else of the adapter than what was trained.",
+    remedy="Load with the version of peft that trained it, and report the difference to peft.",
+    after=("LOD-201",),
+    core=True,
+)
+def weights_are_those_due(evidence: Evidence) -> None:
+    """LOD-202: base plus scaling times B A, with DoRA, biases, experts, embeddings and saved modules, by ourselves."""
+    loaded = _loaded(evidence)
+    if loaded.apart is None:
+        raise Unavailable(f"what the adapter adds is not computed here for {loaded.not_computed}")
+    allowed = tolerance.LOGITS["float32"] * loaded.largest
+    if not loaded.apart <= allowed:
+        place = f"first in {loaded.first_apart}" if loaded.first_apart else "random tokens"
+        raise Failure(f"logits {loaded.apart:.3g} apart", f"{allowed:.3g}", place)
+
+
+@check(
+    "LOD-203",
+    "the adapter changes what the base computes",
+    why="An adapter that changes nothing was not trained, is scaled to nothing, or is not loaded.",
+    remedy="Look at lora_alpha and at the tensors: what is multiplied by zero adds nothing.",
+    after=("LOD-201",),
+)
+def adapter_changes_logits(evidence: Evidence) -> str | None:
+    """LOD-203: logits of random tokens with the adapter and without."""
+    loaded = _loaded(evidence)
+    if not loaded.moved > tolerance.WEIGHTS["float32"] * loaded.largest:
+        raise Failure(
+            f"logits move by {loaded.moved:.3g}", "more than rounding", f"the largest is {loaded.largest:.3g}"
+        )
+    hardly = loaded.moved < tolerance.LOGITS["float32"] * loaded.largest
+    return f"logits move by {loaded.moved:.3g} of {loaded.largest:.3g} only" if hardly else None
+
+
+@check(
+    "LOD-204",
+    "logits are finite",
+    why="Of NaN no answer comes.",
+    remedy="Look for large numbers in the adapter; load in float32 or bfloat16.",
+    after=("LOD-201",),
+    core=True,
+)
+def logits_are_finite(evidence: Evidence) -> str | None:
+    """LOD-204: in fp32 and in the dtype that the base is stored in; in the other 16-bit dtype it is advice."""
+    loaded = _loaded(evidence)
+    bad = [dtype for dtype, finite in loaded.finite.items() if not finite]
+    binding = [dtype for dtype in bad if dtype in ("float32", loaded.stored)]
+    if binding:
+        raise Failure(f"NaN or infinity in {', '.join(binding)}", "finite logits", "random tokens")
+    return f"NaN or infinity if loaded in {', '.join(bad)}, in which the base alone is finite" if bad else None
+
+
+def _loaded(evidence: Evidence) -> Loaded:
+    if evidence.loaded is None:
+        raise Unavailable("the adapter was not loaded")
+    return evidence.loaded
+
+
+CHECKS: tuple[Check, ...] = (adapter_loads, weights_are_those_due, adapter_changes_logits, logits_are_finite)

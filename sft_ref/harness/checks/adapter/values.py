@@ -1,0 +1,129 @@
+"""Checks of the artifact: the numbers in an adapter's tensors, and the rows that its tokens need."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from sft_ref.harness.checks.check import Check, Level, check
+from sft_ref.harness.checks.findings import Failure, Unavailable
+from sft_ref.harness.recorders.folder.evidence import Evidence
+from sft_ref.harness.recorders.folder.loading import Values
+from sft_ref.io.tensor_headers import EIGHT, READABLE
+
+from .files import check_readable
+
+_ZERO_AT_FIRST = re.compile(r"\.lora_(B(?:\.weight)?|embedding_A)$")
+"""The matrix of a pair that begins as zero."""
+
+
+@check(
+    "ART-231",
+    "tensors hold floating-point numbers",
+    why="Whole numbers, and floats of fewer than 8 bits, mean nothing without the scales that they were made with.",
+    remedy="Save the adapter in float32, bfloat16 or float16, before anything is quantised.",
+    after=("ART-204", "ART-205"),
+)
+def tensors_are_floats(evidence: Evidence) -> None:
+    """ART-231: by the headers."""
+    check_readable(evidence)
+    others = {name: each.dtype for name, each in evidence.files.headers.items() if each.dtype not in READABLE}
+    _fail_where(others, evidence, "F32, BF16 or F16")
+
+
+@check(
+    "ART-232",
+    "tensors have 16 bits or more",
+    why="With 8 bits a number is off by some percent.",
+    remedy="Save the adapter in float32, bfloat16 or float16.",
+    level=Level.CONTRACT,
+    after=("ART-231",),
+)
+def tensors_have_16_bits(evidence: Evidence) -> None:
+    """ART-232: by the headers."""
+    check_readable(evidence)
+    eight = {name: each.dtype for name, each in evidence.files.headers.items() if each.dtype in EIGHT}
+    _fail_where(eight, evidence, "F32, BF16 or F16")
+
+
+@check(
+    "ART-233",
+    "all numbers are finite",
+    why="One NaN or infinity makes every answer NaN.",
+    remedy="Train again at a lower rate or in bfloat16; save in float32 or bfloat16, for float16 ends at 65504.",
+    after=("ART-204", "ART-205"),
+    core=True,
+)
+def numbers_are_finite(evidence: Evidence) -> None:
+    """ART-233: in every tensor."""
+    values = _values(evidence)
+    bad = {name: each for name, each in values.items() if each.bad}
+    if bad:
+        first = min(bad)
+        dtype = evidence.files.headers[first].dtype
+        seen = f"{len(bad)} of {len(values)} tensors hold NaN or infinity, stored as {dtype}"
+        if dtype == "F16":
+            seen += ": float16 ends at 65504"
+        raise Failure(seen, "finite numbers", f"{first}: {bad[first].bad} numbers")
+
+
+@check(
+    "ART-234",
+    "training moved the adapter from where it began",
+    why="lora_B begins as zero; as long as it is zero the adapter adds nothing.",
+    remedy="Look whether the adapter's parameters were trained, and save after training.",
+    after=("ART-204", "ART-205", "ART-212"),
+    core=True,
+)
+def adapter_has_moved(evidence: Evidence) -> str | None:
+    """ART-234: the matrices that begin as zero."""
+    values = _values(evidence)
+    began = {name: each for name, each in values.items() if _ZERO_AT_FIRST.search(name)}
+    blank = [name for name, each in began.items() if not each.largest and not each.bad]
+    whole = [name for name in values if ".lora_" not in name]
+    if blank and len(blank) == len(began) and not whole:
+        raise Failure(
+            f"{len(blank)} of {len(began)} lora_B are zero: the adapter adds nothing", "trained ones", blank[0]
+        )
+    return f"{len(blank)} of {len(began)} lora_B are zero, {blank[0]} first: they add nothing" if blank else None
+
+
+@check(
+    "ART-235",
+    "every token of the tokenizer has a row in the embedding",
+    why="The rows of added tokens were trained or drawn, and are lost: after resizing they are random.",
+    remedy="Save the embedding with the adapter (save_embedding_layers=True, or modules_to_save), or train its rows.",
+    after=("ART-204", "ART-205"),
+)
+def tokens_have_rows(evidence: Evidence) -> None:
+    """ART-235: of the adapter's own tokenizer; padding needs no row of its own."""
+    if evidence.tokens is None or evidence.expected is None:
+        raise Unavailable("the tokenizer was not looked at")
+    if homeless := evidence.tokens.homeless:
+        seen = (
+            f"the tokenizer has {len(homeless)} token{'s' * (len(homeless) > 1)} more than the embedding has rows"
+            f" ({evidence.expected.grown}), and the file has no rows for them"
+        )
+        raise Failure(seen, "a row for each token", homeless[0])
+
+
+def _values(evidence: Evidence) -> Mapping[str, Values]:
+    check_readable(evidence)
+    if evidence.values is None:
+        raise Unavailable("the tensors were not read")
+    return evidence.values
+
+
+def _fail_where(found: Mapping[str, str], evidence: Evidence, allowed: str) -> None:
+    if found:
+        dtypes = ", ".join(sorted(set(found.values())))
+        raise Failure(f"{len(found)} of {len(evidence.files.headers)} tensors are {dtypes}", allowed, min(found))
+
+
+CHECKS: tuple[Check, ...] = (
+    tensors_are_floats,
+    tensors_have_16_bits,
+    numbers_are_finite,
+    adapter_has_moved,
+    tokens_have_rows,
+)

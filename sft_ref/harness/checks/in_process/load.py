@@ -1,0 +1,239 @@
+"""Checks of the stage load: from the folder to a model in memory."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+
+from sft_ref.harness.checks.check import Check, Level, check
+from sft_ref.harness.checks.findings import Failure, Unavailable
+from sft_ref.harness.instruments import rotary, tolerance
+from sft_ref.harness.instruments.deltas import effective_delta, linears, plain
+from sft_ref.harness.instruments.losses import compare, forward, is_worse, row_losses
+from sft_ref.harness.instruments.taught import rows_of
+from sft_ref.harness.recorders.in_process.context import PROBES, Context
+from sft_ref.harness.recorders.in_process.implementation import Batch
+from sft_ref.reference import models
+from sft_ref.reference.models import find_base
+from sft_ref.reference.precision import Dtypes, count_dtypes
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)}
+
+
+@check(
+    "LOD-001",
+    "loading an adapter and testing it leave its folder as it was",
+    why="a load that does not find what it looks for, and saves a blank adapter in its place, destroys the training",
+    remedy="let load only read; raise where the adapter is not found",
+    after=("ART-001",),
+    source="S1; course submission",
+)
+def folder_is_only_read(context: Context) -> None:
+    """Compares the folder, after loading and a few questions, with a copy made when training ended."""
+    context.call(context.implementation.test, context.answerer, PROBES[:2])
+    before, after = _digests(context.stored), _digests(context.trained.folder)
+    for name in sorted(before.keys() | after.keys()):
+        if before.get(name) != after.get(name):
+            what = "was changed" if name in before and name in after else "appeared" if name in after else "is gone"
+            raise Failure(f"a file that {what}", "all files as they were", name)
+
+
+@check(
+    "LOD-002",
+    "the loaded model adds to each Linear what was trained, and to no other anything",
+    why="a blank adapter, renamed keys, a lost scale or a merge done twice change every answer and raise no error",
+    remedy="keep what from_pretrained returns; look for missing and unexpected keys; compare scaling with alpha / rank",
+    after=("TRN-003", "LOD-001"),
+    source="A7, A8, A12; transformers#38627, peft#2574",
+)
+def effective_deltas_are_the_trained_ones(context: Context) -> None:
+    """Applies each Linear to an identity matrix, with the adapter and without, whatever it is made of."""
+    model = context.answerer.model
+    for name, linear, module in linears(context.base_model, model):
+        found, as_sum = context.call(effective_delta, linear, module)
+        due = context.deltas.get(name, torch.zeros(()))
+        weight = linear.weight.detach().norm().item() if as_sum else 0.0
+        allowed = tolerance.WEIGHTS["bfloat16"] * (weight + due.norm().item())  # whatever its dtype, it may have been
+        error = (found - due).norm().item()
+        if not error <= allowed:
+            ratio = f"an addition of norm {found.norm().item():.3g}, {error:.3g} away from what was trained"
+            raise Failure(ratio, f"norm {due.norm().item():.3g}, at most {allowed:.3g} away", name)
+
+
+@check(
+    "LOD-003",
+    "the loaded model gives the true answer the loss that training left it with, and not the base's",
+    why="whatever lies outside the Linears can differ too: embeddings, norms, positions, an untied head",
+    remedy="load the base from the same files and configuration as for training",
+    after=("TRN-004",),
+    source="A4; transformers#45127",
+)
+def loaded_model_is_as_good_as_trained(context: Context) -> None:
+    """Losses on fresh rows, against the base with the trained adapter put into its weights by us."""
+    found = context.call(row_losses, context.answerer.model, context.fresh_batch)
+    if is_worse(found, context.trained_losses):
+        raise Failure(f"a loss higher by {compare(found, context.trained_losses)}", f"{tolerance.LOSS} nat or chance")
+    fall = compare(context.base_losses, found)
+    if not (fall.mean > tolerance.FALL and fall.t > tolerance.PAIRED_T):
+        raise Failure(f"a loss below the base's by {fall}", f"more than {tolerance.FALL} nat")
+
+
+@check(
+    "LOD-004",
+    "merging the adapter into the base changes no logit by more than rounding",
+    why="a merge in low precision, or one that adds the adapter twice, makes another model of it",
+    remedy="merge in fp32, once, and cast afterwards",
+    after=("LOD-002",),
+    source="A1, A12; peft#1388, litgpt#1224",
+)
+def merged_equals_unmerged(context: Context) -> None:
+    """Merges a copy in float64, so that what differs is the merge, and not the order of sums on this processor."""
+    model = copy.deepcopy(context.answerer.model).double()
+    if not hasattr(model, "merge_and_unload"):
+        raise Unavailable("what was loaded has no adapter that can be merged")
+    apart = _logits_row_by_row(model, context)
+    together = _logits_row_by_row(context.call(model.merge_and_unload), context)
+    allowed = tolerance.logits("float32", apart)
+    difference = (apart - together).abs().max().item()
+    if not difference <= allowed:
+        raise Failure(f"a logit that differs by {difference:.3g}", f"{allowed:.3g}")
+
+
+def _logits_row_by_row(model: Any, context: Context) -> torch.Tensor:  # noqa: ANN401
+    """Logits of all tokens, (tokens, vocabulary), without padding: where it is masked, float64 overflows."""
+    found = []
+    for row in rows_of(context.batch):
+        ids, labels = torch.tensor([row.ids]), torch.tensor([row.labels])
+        found.append(forward(model, Batch(ids, torch.ones_like(ids), labels))[0])
+    return torch.cat(found)
+
+
+def _differing_dtype(due: Dtypes, found: Dtypes) -> tuple[str, str, str] | None:
+    for kind, names in due.items():
+        for name, dtype in names.items():
+            if found[kind].get(name) != dtype:
+                return f"{kind} {name}", dtype, found[kind].get(name, "no such tensor")
+    return None
+
+
+@check(
+    "LOD-005",
+    "what is loaded has the dtypes that were trained, also where the base's configuration names another",
+    level=Level.CONTRACT,
+    why="a dtype that follows a library's default, or a cast of the whole model, changes when neither code nor data do",
+    remedy="pass the recorded dtype explicitly, forward it, and cast nothing afterwards",
+    after=("LOD-001",),
+    source="P8, P14, P19, P20, P22, P26; transformers#24774, trl#4770",
+)
+def dtypes_are_the_trained_ones(context: Context) -> None:
+    """Base, adapter and float buffers; then again with a base whose configuration names float16."""
+    due = context.trained.dtypes
+    if not due:
+        raise Unavailable("the dtypes of the training are not known")
+    if odd := _differing_dtype(due, count_dtypes(context.answerer.model)):
+        raise Failure(odd[2], f"{odd[1]}, as trained", odd[0])
+    if context.implementation.base != "toy":
+        return  # its files are where the implementation finds them, and not ours to move
+    twin = Path(shutil.copytree(find_base("toy"), context.folder / "float16_base"))
+    config = json.loads((twin / "config.json").read_text(encoding="utf-8"))
+    config.pop("dtype", None)
+    (twin / "config.json").write_text(json.dumps(config | {"torch_dtype": "float16"}), encoding="utf-8")
+    with mock.patch.object(models, "TOY", twin):
+        again = context.call(context.implementation.load, context.trained.folder)
+    if odd := _differing_dtype(due, count_dtypes(again.model)):
+        raise Failure(odd[2], f"{odd[1]}, as trained", f"{odd[0]}, where the base's configuration names float16")
+
+
+@check(
+    "LOD-006",
+    "every loaded value is the stored one, bit for bit, cast once to the dtype that was trained",
+    level=Level.CONTRACT,
+    why="a weight may be rounded on its way (through fp16, say) while every dtype looks right",
+    remedy="load in the dtype that was trained from the start; a cast back does not bring the bits back",
+    after=("LOD-005",),
+    source="P14, A1; peft#2421",
+)
+def values_are_the_stored_ones(context: Context) -> None:
+    """Base against its files, adapter against what was trained."""
+    due = {name: tensor.detach() for name, tensor in context.base_model.named_parameters()}
+    due |= {plain(name): tensor for name, tensor in context.trained.adapter.items()}
+    for name, tensor in context.answerer.model.named_parameters():
+        stored = due.get(plain(name))
+        if stored is None:
+            continue
+        if not torch.equal(tensor.detach().cpu(), stored.to(tensor.dtype)):
+            changed = (tensor.detach().cpu().float() - stored.float()).abs().max().item()
+            raise Failure(f"values that differ by up to {changed:.3g}", "equal bits", plain(name))
+
+
+@check(
+    "LOD-007",
+    "rotary frequencies, and cosine and sine at the last position, equal an fp32 recomputation",
+    level=Level.CONTRACT,
+    why="a frequency in 16 bits turns far positions by whole radians, while near ones look right",
+    remedy="keep the buffers of rotary embeddings in fp32 (cast parameters, not modules), and compute angles in fp32",
+    source="P7, P8; transformers#29285, transformers#28685",
+)
+def rotary_embeddings_are_exact(context: Context) -> None:
+    """Recomputes from the configuration in the base's own folder."""
+    config = context.base_model.config
+    due = rotary.frequencies(config)
+    last = config.max_position_embeddings - 1
+    found = list(rotary.embeddings(context.answerer.model))
+    if not found:
+        raise Unavailable("what was loaded shows no rotary frequencies")
+    for name, module in found:
+        error = ((module.inv_freq.float().cpu() - due).abs() / due).max().item()
+        if not error <= tolerance.WEIGHTS["float32"]:
+            raise Failure(f"a frequency off by {error:.3g} of its value", tolerance.WEIGHTS["float32"], plain(name))
+        turned = (last * due).repeat(2)
+        for what, got, exact in zip(
+            ("cosine", "sine"), rotary.angles(module, last), (turned.cos(), turned.sin()), strict=True
+        ):
+            error = (got - exact).abs().max().item()
+            if not error <= tolerance.ANGLES:
+                raise Failure(f"a {what} off by {error:.3g}", tolerance.ANGLES, f"{plain(name)}, position {last}")
+
+
+@check(
+    "LOD-008",
+    "the loaded model computes the bits that it computed when training ended",
+    level=Level.CONTRACT,
+    why="what is tested is then not what was trained: another attention backend, merge state or wrapper",
+    remedy="load under the recorded policy, attention backend included, and take the training's wrappers off",
+    after=("LOD-006",),
+)
+def logits_are_those_of_training(context: Context) -> None:
+    """The same batch, threads and process; logits in memory at the end of training against logits after loading."""
+    due = context.trained.logits
+    if due is None:
+        raise Unavailable("the logits at the end of training are not known")
+    seen = context.batch.attention_mask.bool()
+    if due.shape[:2] != seen.shape:
+        raise Unavailable("the logits at the end of training are those of another batch")
+    found, due = forward(context.answerer.model, context.batch).cpu()[seen], due[seen]
+    if found.dtype != due.dtype or not torch.equal(found, due):
+        difference = (found.float() - due.float()).abs().max().item()
+        raise Failure(f"logits that differ by up to {difference:.3g}", "equal bits")
+
+
+CHECKS: tuple[Check, ...] = (
+    folder_is_only_read,
+    effective_deltas_are_the_trained_ones,
+    loaded_model_is_as_good_as_trained,
+    merged_equals_unmerged,
+    dtypes_are_the_trained_ones,
+    values_are_the_stored_ones,
+    rotary_embeddings_are_exact,
+    logits_are_those_of_training,
+)

@@ -1,0 +1,190 @@
+"""Checks of the stage parse: from completion to number."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sft_ref.harness.checks.check import Check, Level, check
+from sft_ref.harness.checks.findings import Failure
+from sft_ref.harness.instruments.capture import Ids, watch
+from sft_ref.harness.instruments.dictation import dictate, write_lines
+from sft_ref.harness.instruments.taught import decode
+from sft_ref.harness.recorders.in_process.context import PROBES, Context
+from sft_ref.reference.data import is_answer_valid
+from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG
+
+_TRUNCATIONS = 200
+_BABBLE = 64
+_ANSWERLESS = (
+    "",
+    " ",
+    "no idea",
+    CLOSE_TAG,
+    f"{OPEN_TAG}{CLOSE_TAG}",
+    f"{OPEN_TAG}many{CLOSE_TAG}",
+    f"{OPEN_TAG}-.e+{CLOSE_TAG}",
+    f"{OPEN_TAG}{OPEN_TAG}",
+)
+
+
+@check(
+    "PRS-001",
+    "what the model was taught to write is read as the number it was taught for",
+    why="A parser that wants what the prompt has consumed, or reads numbers otherwise than they are written, loses"
+    " every answer, however good the model.",
+    remedy="Let parser and training text agree on the tags and on how a number is written.",
+    source="S2",
+)
+def what_was_taught_is_read(context: Context) -> None:
+    """PRS-001: the model is made to write its training targets, in one call of `answer`."""
+    seen = context.written
+    if len(seen.answers) != len(PROBES):
+        raise Failure(f"{len(seen.answers)} answers", f"{len(PROBES)}, one a question")
+    for i, ((_, value), answer) in enumerate(zip(PROBES, seen.answers, strict=True)):
+        if not is_answer_valid(float(answer), value):
+            raise Failure(answer, f"{value}, within 5 %", _texts(context)[i])
+
+
+@check(
+    "PRS-002",
+    "the parser gives a number for whatever the model writes, cut anywhere",
+    why="A model writes anything, and its budget ends anywhere: one exception ends the whole test.",
+    remedy="Return NaN where the text holds no number.",
+)
+def whatever_is_written_gives_a_number(context: Context) -> None:
+    """PRS-002."""
+    import torch
+
+    answerer, texts = context.answerer, _texts(context)
+    cut = [text[:end] for text in texts for end in range(len(text))]
+    generator = torch.Generator().manual_seed(0)
+    babble = [
+        decode(answerer.tokenizer, torch.randint(len(answerer.tokenizer), (12,), generator=generator).tolist())
+        for _ in range(_BABBLE)
+    ]
+    for text in (*cut[:: max(1, len(cut) // _TRUNCATIONS)], *babble):
+        value = context.call(answerer.parse_answer, text)
+        if not isinstance(value, (int, float)):
+            raise Failure(f"{value!r}", "a float", text)
+
+
+@check(
+    "PRS-003",
+    "a text without a digit is read as NaN",
+    why="A constant in place of NaN counts as an answer: answer_rate is then always 1.",
+    remedy="Return float('nan') where nothing can be read.",
+    after=("PRS-002",),
+    source="S4",
+)
+def no_constant_stands_for_nan(context: Context) -> None:
+    """PRS-003."""
+    for text in _ANSWERLESS:
+        value = context.call(context.answerer.parse_answer, text)
+        if not math.isnan(value):
+            raise Failure(value, "nan", text)
+
+
+@check(
+    "PRS-004",
+    "answers come from the model",
+    why="Looked up or computed answers score without any training, and hide every fault of it.",
+    remedy="Return what the parser reads in the model's text, and NaN where it reads no number.",
+    source="course submission S5",
+)
+def answers_come_from_the_model(context: Context) -> None:
+    """Questions of both splits, to which the model says a wrong number, or nothing at all; the truth must not appear.
+
+    A lookup inside generation changes the text that is parsed, so `GEN-009` has named it before.
+    """
+    rows = [*context.train_rows[4:10], *context.fresh_rows[4:10]]
+    lines = write_lines(context, [(question, -2 * value - 1) for question, value in rows])
+    for end_at_once, said in ((False, "a wrong number"), (True, "nothing")):
+        answers = dictate(context, lines, end_at_once=end_at_once).answers
+        for answer, (question, truth) in zip(answers, rows, strict=True):
+            if is_answer_valid(answer, truth):
+                raise Failure(f"{answer}, which is true", f"what was said, which is {said}", question)
+
+
+@check(
+    "PRS-005",
+    "nothing is read from the question",
+    why="A number that the question holds is no answer; taking it hides that the model gave none.",
+    remedy="Parse new text only, or only what stands after the prompt.",
+    after=("PRS-003",),
+)
+def nothing_is_read_from_the_question(context: Context) -> None:
+    """PRS-005: the model is made to write words only."""
+    words: Ids = tuple(context.answerer.tokenizer(" no idea", add_special_tokens=False)["input_ids"])
+    scripts = dict.fromkeys(context.prompts, words * 64)
+    answers = context.call(watch, context.answerer, *(q for q, _ in PROBES), scripts=scripts).answers
+    for (question, _), answer in zip(PROBES, answers, strict=True):
+        if not math.isnan(answer):
+            raise Failure(answer, "nan, for a completion of words", question)
+
+
+@check(
+    "PRS-006",
+    "the parser is total: any text gives a float, and never infinity",
+    level=Level.CONTRACT,
+    why="float() takes what no model means: other scripts' digits, underscores, inf; and overflows to infinity.",
+    remedy="Match the text against one pattern before float().",
+    after=("PRS-002",),
+)
+def any_text_gives_a_finite_number_or_nan(context: Context) -> None:
+    """PRS-006."""
+    pieces = st.sampled_from([OPEN_TAG, CLOSE_TAG, "1", "-", ".", "e", "+", "9" * 400, "inf", "nan", "٣", "1_0", " "])
+
+    @settings(max_examples=100, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.text(max_size=20) | st.lists(pieces, max_size=6).map("".join))
+    def parse(text: str) -> None:
+        value = context.call(context.answerer.parse_answer, text)
+        if not isinstance(value, float) or math.isinf(value):
+            raise Failure(repr(value), "a finite float or nan", text)
+
+    parse()
+
+
+@check(
+    "PRS-007",
+    "one decimal between the tags is the answer, and anything else is NaN",
+    level=Level.CONTRACT,
+    why="Guessing at numbers makes accuracy depend on the guesser, and hides a model that cannot keep to the form.",
+    remedy="Take the text between the last open tag and the first closing tag; it is a number as a whole, or NaN.",
+    after=("PRS-003",),
+)
+def only_a_whole_number_is_an_answer(context: Context) -> None:
+    """PRS-007."""
+    numbers = {"6000.0": 6000.0, "-3.5": -3.5, "+.5": 0.5, " 7. ": 7.0, "1e+16": 1e16, "2.5E-3": 0.0025}
+    for text, due in numbers.items():
+        for whole in (text, f"{text}{CLOSE_TAG}", f"{OPEN_TAG}{text}{CLOSE_TAG} 8{CLOSE_TAG}"):
+            value = context.call(context.answerer.parse_answer, whole)
+            if value != due:
+                raise Failure(value, due, whole)
+    for text in ("6 or 7", "1,000", "12 km", "0x10", "1_0", "٣", "6.0.0", "- 3", "1e", "nan7", "½"):
+        value = context.call(context.answerer.parse_answer, f"{text}{CLOSE_TAG}")
+        if not math.isnan(value):
+            raise Failure(value, "nan", text)
+
+
+def _texts(context: Context) -> list[str]:
+    """What reached the parser; where it is not called by its name, what the model wrote."""
+    seen, tokenizer = context.written, context.answerer.tokenizer
+    if len(seen.texts) == len(PROBES):
+        return seen.texts
+    return [
+        str(tokenizer.decode(list(target), skip_special_tokens=True)) for target in context.targets(PROBES).values()
+    ]
+
+
+CHECKS: tuple[Check, ...] = (
+    what_was_taught_is_read,
+    whatever_is_written_gives_a_number,
+    no_constant_stands_for_nan,
+    answers_come_from_the_model,
+    nothing_is_read_from_the_question,
+    any_text_gives_a_finite_number_or_nan,
+    only_a_whole_number_is_an_answer,
+)

@@ -1,0 +1,126 @@
+"""Checks of the stage prompt: from question to the text that the model completes."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+
+from sft_ref.harness.checks.check import Check, Level, check
+from sft_ref.harness.checks.findings import Failure
+from sft_ref.harness.instruments.capture import Ids, Unasked, prompt_of
+from sft_ref.harness.instruments.taught import decode, rows_of, spells
+from sft_ref.harness.recorders.in_process.context import PROBES, Context
+from sft_ref.reference.data import PHRASINGS, UNITS
+from sft_ref.reference.prompt import OPEN_TAG
+
+_UNITS = [tuple(spellings[0] for spellings in units.values()) for units in UNITS.values()]
+
+
+@check(
+    "PRM-001",
+    "questions that differ in number or unit are different prompts",
+    why="What does not reach the model cannot be answered; training then learns an average.",
+    remedy="Look for truncation and for normalisation on the way from question to prompt.",
+)
+def questions_that_differ_are_different_prompts(context: Context) -> None:
+    """PRM-001."""
+    for i, phrasing in enumerate(sorted(PHRASINGS, key=len)):  # the first that fails is the smallest
+        of, to, other = _UNITS[i % len(_UNITS)][:3]
+        n = i % 10 + 1
+        questions = [
+            phrasing.format(n=n, of=of, to=to),
+            phrasing.format(n=n % 10 + 1, of=of, to=to),
+            phrasing.format(n=n, of=other, to=to),
+            phrasing.format(n=n, of=of, to=other),
+        ]
+        asked: dict[Ids, str] = {}
+        for question in questions:
+            with contextlib.suppress(Unasked):  # the score's finding
+                prompt = context.call(prompt_of, context.answerer, question)
+                if prompt in asked:
+                    raise Failure("the same prompt", f"another than for {asked[prompt]!r}", question)
+                asked[prompt] = question
+
+
+@check(
+    "PRM-002",
+    "no special token stands twice in a row in a prompt",
+    why="A template that writes its first token, and a tokenizer that adds it again, give a prompt never trained on.",
+    remedy="Tokenize a text that a chat template made with add_special_tokens=False.",
+    source="T1 OpenRLHF#393",
+)
+def no_special_token_is_doubled(context: Context) -> None:
+    """PRM-002."""
+    special = set(context.answerer.tokenizer.all_special_ids)
+    for (question, _), prompt in zip(PROBES, context.prompts, strict=True):
+        doubled = [a for a, b in itertools.pairwise(prompt) if a == b and a in special]
+        if doubled:
+            raise Failure(f"{decode(context.answerer.tokenizer, doubled[:1])!r} twice in a row", "once", question)
+
+
+@check(
+    "PRM-003",
+    "the prompt at inference is where the training text leaves off",
+    why="The model goes on from what it was trained to go on from: another wording, template or a trailing space"
+    " costs most of the accuracy, and a missing open tag all answers.",
+    remedy="Make training text and prompt with one function, and mask exactly that prompt.",
+    source="T5 LlamaFactory#2509, M6 unslothai/notebooks#149",
+)
+def prompts_are_where_training_texts_leave_off(context: Context) -> None:
+    """PRM-003."""
+    tokenizer = context.answerer.tokenizer
+    prompts = context.prompts  # before the batch: a tokenizer that training changes is another check's finding
+    taught = rows_of(context.batch)
+    short = []
+    for (question, value), prompt, row in zip(PROBES, prompts, taught, strict=True):
+        asked, text = decode(tokenizer, prompt).lstrip(), decode(tokenizer, row.ids).lstrip()
+        if not text.startswith(asked) or text == asked:
+            raise Failure(f"prompt {asked!r}", f"the beginning of {text!r}", question)
+        begin = row.begin or 0
+        short.append(begin > len(prompt) and spells(decode(tokenizer, row.ids[begin : row.end]), value))
+    if all(short):  # in every row the prompt ends too early, and the labels are none the worse
+        question, first = PROBES[0][0], taught[0]
+        unseen = decode(tokenizer, first.ids[len(prompts[0]) : first.begin])
+        raise Failure(f"{unseen!r} neither in the prompt nor supervised", "no gap", question)
+
+
+@check(
+    "PRM-004",
+    "the prompt is the question and an open tag, with no template",
+    level=Level.CONTRACT,
+    why="Adapters and implementations are exchanged; one wording makes them fit.",
+    remedy=f"Return question.strip() + ' {OPEN_TAG}'.",
+)
+def prompts_have_the_exact_form(context: Context) -> None:
+    """PRM-004."""
+    for (question, _), prompt in zip(PROBES, context.prompts, strict=True):
+        asked, due = decode(context.answerer.tokenizer, prompt), f"{question} {OPEN_TAG}"
+        if asked != due:
+            raise Failure(repr(asked), repr(due), question)
+
+
+@check(
+    "PRM-005",
+    "white space around a question is ignored",
+    level=Level.CONTRACT,
+    why="A question from a file ends in a newline; with it the prompt is none that was trained on.",
+    remedy="Strip the question before the prompt is made.",
+)
+def surrounding_white_space_is_ignored(context: Context) -> None:
+    """PRM-005."""
+    question = PROBES[0][0]
+    plain = context.call(prompt_of, context.answerer, question)
+    for spaced in (f" {question}", f"{question}\n", f"\t{question}  "):
+        prompt = context.call(prompt_of, context.answerer, spaced)
+        if prompt != plain:
+            seen, due = (decode(context.answerer.tokenizer, ids) for ids in (prompt, plain))
+            raise Failure(repr(seen), repr(due), spaced)
+
+
+CHECKS: tuple[Check, ...] = (
+    questions_that_differ_are_different_prompts,
+    no_special_token_is_doubled,
+    prompts_are_where_training_texts_leave_off,
+    prompts_have_the_exact_form,
+    surrounding_white_space_is_ignored,
+)

@@ -1,0 +1,106 @@
+"""Checks of the stage score: from numbers to the figures reported."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from typing import Any
+
+import torch
+
+from sft_ref.harness.checks.check import Check, check
+from sft_ref.harness.checks.findings import Failure
+from sft_ref.harness.instruments.blank import without_adapter
+from sft_ref.harness.instruments.capture import Ids, Unasked, prompt_of, scripted, transformer_of
+from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.reference.data import Row, generate_rows, is_answer_valid
+
+_SEED = 3
+"""Of questions that stand in no split, so that nobody can have stored their answers."""
+
+_FACTORS = (1.0, 1.0, 1.0, 1.03, 0.97, 1.08, 0.92, 1.4, -1.0)
+"""Answers that the model is made to give, in units of the truth: five are right, four are wrong."""
+_RIGHT = 5
+_SILENT = 3
+"""Questions, besides, to which it is made to give none."""
+
+_NEW_TOKENS = 32
+_LOOKED_UP = 0.2
+"""Share of questions; 13 more right of 64 have a chance under 0.001 where both answer alike."""
+
+
+@check(
+    "SCR-001",
+    "accuracy and answer_rate are the shares of right answers and of answers, within 5 %, of all questions asked",
+    why="Figures that count otherwise cannot be compared, and hide that nothing is answered.",
+    remedy="Count over all questions: right within 5 % strictly, answered if not NaN.",
+    after=("PRS-001",),
+    source="S4",
+)
+def figures_are_those_of_the_answers(context: Context) -> None:
+    """SCR-001: the model is made to answer so that both figures are known."""
+    rows = _unseen(len(_FACTORS) + _SILENT)
+    said = [(question, truth * factor) for (question, truth), factor in zip(rows, _FACTORS, strict=False)]
+    words: Ids = tuple(context.answerer.tokenizer(" no idea", add_special_tokens=False)["input_ids"])
+    scripts = context.targets(said)
+    for question, _ in rows[len(_FACTORS) :]:
+        scripts[context.call(prompt_of, context.answerer, question)] = words * 64
+    with scripted(context.answerer, scripts):
+        found = context.call(context.implementation.test, context.answerer, rows)
+    due = {"accuracy": _RIGHT / len(rows), "answer_rate": len(_FACTORS) / len(rows)}
+    for name, share in due.items():
+        if abs(getattr(found, name) - share) > 1 / (2 * len(rows)):
+            raise Failure(f"{name} {getattr(found, name):.3f}", f"{share:.3f}", f"{len(rows)} answers laid down")
+
+
+@check(
+    "SCR-002",
+    "without its adapter the model answers as its base does",
+    why="Answers that need no training come from somewhere else, such as the data files.",
+    remedy="Answer with the model.",
+    after=("SCR-001",),
+    source="S5",
+)
+def without_adapter_it_answers_as_its_base(context: Context) -> None:
+    """SCR-002: on questions of a split that is on every machine."""
+    answerer, rows = context.answerer, context.fresh_rows
+    questions = [question for question, _ in rows]
+    with without_adapter(answerer, context.implementation.base):
+        answers = context.call(answerer.answer, *questions)
+        texts = _complete(context, questions)
+    own = [context.call(answerer.parse_answer, text) for text in texts]
+    theirs, base = (sum(map(is_answer_valid, each, [t for _, t in rows])) / len(rows) for each in (answers, own))
+    if theirs >= base + _LOOKED_UP:
+        raise Failure(f"accuracy {theirs:.2f} without the adapter", f"{base:.2f}, as its base", f"{len(rows)} rows")
+
+
+def _unseen(count: int) -> list[Row]:
+    """Questions of no split, whose answers lose nothing by being written with few decimals."""
+    return list(itertools.islice((row for row in generate_rows(_SEED) if 10 <= row[1] <= 1e6), count))  # noqa: PLR2004
+
+
+def _complete(context: Context, questions: list[str]) -> list[str]:
+    """What the model writes when it is asked directly, with the prompts that `answer` sends."""
+    tokenizer = context.answerer.tokenizer
+    model: Any = transformer_of(context.answerer.model)
+    prompts = []
+    for question in questions:
+        with contextlib.suppress(Unasked):
+            prompts.append(context.call(prompt_of, context.answerer, question))
+    if len(prompts) < len(questions):
+        raise Failure(f"{len(questions) - len(prompts)} questions answered without the model", "none")
+    longest = max(map(len, prompts))
+    ids = torch.tensor([[tokenizer.pad_token_id or 0] * (longest - len(p)) + list(p) for p in prompts])
+    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])
+    device = next(model.parameters()).device
+    with torch.inference_mode():
+        new = model.generate(
+            input_ids=ids.to(device), attention_mask=mask.to(device), max_new_tokens=_NEW_TOKENS, do_sample=False
+        )
+    return [str(text) for text in tokenizer.batch_decode(new[:, longest:], skip_special_tokens=True)]
+
+
+CHECKS: tuple[Check, ...] = (
+    figures_are_those_of_the_answers,
+    without_adapter_it_answers_as_its_base,
+)

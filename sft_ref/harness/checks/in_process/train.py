@@ -1,0 +1,247 @@
+"""Checks of the stage train: from rows to an adapter."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import replace
+
+import torch
+
+from sft_ref.harness.checks.check import Check, Level, check
+from sft_ref.harness.checks.findings import Failure, Unavailable
+from sft_ref.harness.instruments import tolerance
+from sft_ref.harness.instruments.capture import prompt_of
+from sft_ref.harness.instruments.deltas import plain
+from sft_ref.harness.instruments.losses import compare, is_worse, row_losses
+from sft_ref.harness.instruments.taught import IGNORED, rows_of
+from sft_ref.harness.recorders.in_process.context import PROBES, Context
+from sft_ref.harness.recorders.in_process.implementation import Batch, Gradients, Trainables, Trained
+from sft_ref.harness.recorders.in_process.yardstick import lora_of
+from sft_ref.reference.data import Row
+from sft_ref.reference.settings import Settings
+
+DRILL = Settings(steps=2, batch_size=4, rank=4, alpha=8)
+"""The shortest training that moves something."""
+
+
+def _drill(context: Context, name: str, *, noise: int = 0, seed: int = 0) -> Trained:
+    """Trains for two steps, after the random numbers have been drawn from elsewhere."""
+    torch.manual_seed(noise)
+    settings = Settings(steps=DRILL.steps, batch_size=DRILL.batch_size, rank=DRILL.rank, alpha=DRILL.alpha, seed=seed)
+    return context.call(context.implementation.train, context.folder / name, PROBES, settings)
+
+
+@check(
+    "TRN-001",
+    "training leaves its adapter in the folder that it is given, from any working directory, and nothing elsewhere",
+    level=Level.CONTRACT,
+    why="an adapter that lies where the program was started is not found by who starts it elsewhere",
+    remedy="write to the folder that was passed, and to nothing derived from the working directory",
+    source="S9",
+)
+def adapter_lies_where_it_was_asked_for(context: Context) -> None:
+    """Trains from an empty working directory."""
+    elsewhere = context.folder / "elsewhere"
+    elsewhere.mkdir()
+    with contextlib.chdir(elsewhere):
+        _drill(context, "asked_for")
+    stray = sorted(str(path.relative_to(elsewhere)) for path in elsewhere.rglob("*"))
+    if stray:
+        raise Failure(f"{', '.join(stray[:3])} in the working directory", "nothing written there")
+    if not (context.folder / "asked_for" / "adapter_config.json").is_file():
+        raise Failure("no adapter_config.json", "one in the folder that was passed")
+
+
+@check(
+    "TRN-002",
+    "every reported loss is a finite number above 0",
+    why="a NaN that a logger filters reads as 0.0, and the training looks perfect while nothing is learned",
+    remedy="do not filter NaN from the log (logging_nan_inf_filter=False), and train in a dtype that has the range",
+    source="S6",
+)
+def losses_are_finite_and_positive(context: Context) -> None:
+    """Cross entropy is 0 for no real model: there, a 0 stands for NaN or for nothing supervised."""
+    losses = context.trained.losses
+    for step, loss in enumerate(losses, start=1):
+        if not (math.isfinite(loss) and loss > 0):
+            raise Failure(f"loss {loss} at step {step} of {len(losses)}", "finite and above 0")
+
+
+@check(
+    "TRN-003",
+    "training leaves every adapted Linear a finite addition to its weight that is not zero",
+    why="the loss is not connected to the adapter, so that gradients are zero, absent or NaN; the log may look sound",
+    remedy="give the loss to backward as it is computed; with gradient checkpointing, let inputs require gradients"
+    " (enable_input_require_grads) or pass use_reentrant=False",
+    source="A14, S7; open-unlearning#178",
+)
+def every_adapted_layer_moved(context: Context) -> None:
+    """Scaling times B @ A of what training left."""
+    if not context.deltas:
+        raise Failure("no pair of lora_A and lora_B among what was trained", "one at least")
+    for name, delta in context.deltas.items():
+        norm = delta.norm().item()
+        if not (math.isfinite(norm) and norm > 0):
+            raise Failure(f"an addition of norm {norm}", "finite and above 0", name)
+
+
+@check(
+    "TRN-004",
+    "training lowers the loss of the true answer on questions that it has not seen",
+    why="a rate too small, a label that is not the answer or weights that moved at random leave the model as it was",
+    remedy="raise the learning rate or the steps until the sum of the rates lets the adapter move; look at the labels",
+    after=("TRN-002", "TRN-003"),
+)
+def true_answer_becomes_likelier(context: Context) -> None:
+    """What training left is put onto the base by us: neither saving nor loading can be at fault."""
+    fall = compare(context.base_losses, context.trained_losses)
+    if not (fall.mean > tolerance.FALL and fall.t > tolerance.PAIRED_T):
+        raise Failure(f"a fall of {fall}", f"more than {tolerance.FALL} nat, t above {tolerance.PAIRED_T}")
+
+
+@check(
+    "TRN-005",
+    "whatever training changed is part of what it saves",
+    why="a weight that was trained and is not saved is lost, and the adapter no longer fits the base that is loaded",
+    remedy="freeze the base, or save what else is trained (modules_to_save)",
+    source="A5; unsloth#9331",
+)
+def nothing_trained_is_lost(context: Context) -> None:
+    """Compares the base's parameters in memory before and after training."""
+    saved = {plain(name) for name in context.trained.adapter}
+    lost = [name for name in context.trained.changed if name not in saved]
+    if lost:
+        raise Failure(f"{len(lost)} tensors of the base were changed and are not saved", "none", lost[0])
+
+
+@check(
+    "TRN-006",
+    "gradients are the same however the batch is split into micro-batches, and whether activations are recomputed",
+    why="a loss averaged over each micro-batch weighs tokens by the batch they fell into, and grows with their number",
+    remedy="divide by the number of supervised tokens of the whole step (num_items_in_batch), once",
+    source="O1, A14, S7; transformers#34191",
+)
+def gradients_do_not_depend_on_the_split(context: Context) -> None:
+    """One step over eight rows of unlike lengths: whole, in four parts, and with recomputed activations."""
+    implementation = context.implementation
+    if not isinstance(implementation, Gradients):
+        raise Unavailable("the implementation does not show its gradients")
+    whole = context.call(implementation.gradients, PROBES, micro_batches=1, checkpointing=False)
+    for name, gradient in whole.items():
+        if not (gradient.isfinite().all() and gradient.any()):
+            raise Failure("a gradient that is zero or not finite", "finite and not zero", name)
+    for micro_batches, checkpointing in ((4, False), (1, True)):
+        case = f"{micro_batches} micro-batches" + (", recomputed activations" if checkpointing else "")
+        other = context.call(implementation.gradients, PROBES, micro_batches=micro_batches, checkpointing=checkpointing)
+        for name, gradient in whole.items():
+            if name not in other:
+                raise Failure("no gradient", "the same as without", f"{name}, {case}")
+            error = ((other[name] - gradient).norm() / gradient.norm()).item()
+            if not error <= tolerance.SUMS:
+                raise Failure(f"a relative difference of {error:.3g}", tolerance.SUMS, f"{name}, {case}")
+
+
+@check(
+    "TRN-007",
+    "what is trained is fp32 where activations are fp16 and a gradient scaler is needed",
+    why="the scaler refuses fp16 gradients (and bf16 ones), and without one small gradients vanish",
+    remedy="keep the adapter in fp32, whatever the dtype of the base or of autocast",
+    source="P12, P13; peft#1706, trl#4901",
+)
+def trainables_are_fp32_under_a_scaler(context: Context) -> None:
+    """Asks for the tensors that the optimizer would get; no training is needed, nor a GPU."""
+    implementation = context.implementation
+    if not isinstance(implementation, Trainables):
+        raise Unavailable("the implementation does not show what it would train")
+    found = context.call(implementation.trainables, "fp16-mixed")
+    if not found:
+        raise Failure("nothing to train", "an adapter")
+    for name, dtype in found.items():
+        if dtype != torch.float32:
+            raise Failure(str(dtype), "torch.float32", name)
+
+
+@check(
+    "TRN-008",
+    "the same seed gives the same adapter bit for bit, and another seed another",
+    level=Level.CONTRACT,
+    why="a result that cannot be repeated cannot be compared with another",
+    remedy="seed before the blank adapter is drawn, and hand the same seed to what shuffles the rows",
+)
+def seed_decides_the_adapter(context: Context) -> None:
+    """Trains thrice for two steps, with other random numbers drawn before each."""
+    one = _drill(context, "seed_0", noise=1).adapter
+    again = _drill(context, "seed_0_again", noise=2).adapter
+    other = _drill(context, "seed_1", noise=1, seed=1).adapter
+    for name, tensor in one.items():
+        if name not in again or not torch.equal(tensor, again[name]):
+            raise Failure("another tensor with the same seed", "equal bits", name)
+    if all(torch.equal(tensor, other[name]) for name, tensor in one.items() if name in other):
+        raise Failure("the same adapter for seeds 0 and 1", "another one")
+
+
+@check(
+    "TRN-009",
+    "training changes nothing but the adapter",
+    level=Level.CONTRACT,
+    why="another adapter on the same base, or a merge into it, then starts from weights that are no longer the base's",
+    remedy="freeze every parameter of the base, norms and biases included",
+    after=("TRN-005",),
+)
+def base_stays_as_it_was(context: Context) -> None:
+    """The base's parameters in memory, saved along or not."""
+    changed = context.trained.changed
+    if changed:
+        raise Failure(f"{len(changed)} tensors of the base were changed", "none", changed[0])
+
+
+@check(
+    "TRN-010",
+    "the true answers of unseen questions are as likely as after the reference's training on the same tokens",
+    why="a loss that falls says what was learned by heart: a training may see too few rows, or half of what it should",
+    remedy="look at what differs from the reference's training: rows that are seen, schedule, normalisation",
+    after=("TRN-004",),
+)
+def answers_are_as_likely_as_after_the_reference(context: Context) -> str | None:
+    """Against a training that is shared; where that differs in more than the code, against one made for it."""
+    yardstick = context.yardstick
+    if yardstick is None:
+        raise Unavailable("there is no training of the reference to compare with")
+    batch = _targets_only(context, context.fresh_rows)
+    own = row_losses(context.trained_model, batch)
+    if not is_worse(own, yardstick.losses):
+        return None
+    settings = context.trained.settings or context.settings
+    allowed = f"{yardstick.losses.mean():.3f} nat a token of the true answer"
+    if (rows_of(context.batch), settings, context.call(lora_of, context.stored)) != yardstick.conditions:
+        rows = rows_of(context.call(context.implementation.training_batch, context.train_rows))
+        other = row_losses(yardstick.train(rows, context.implementation.base, context.stored, settings), batch)
+        if not is_worse(own, other):
+            return f"{own.mean():.3f} nat a token, {allowed} with other settings: they are slow, and no fault"
+        allowed = f"{other.mean():.3f} nat a token of the true answer"
+    raise Failure(f"{own.mean():.3f}, {compare(own, yardstick.losses)}", allowed, f"{len(own)} rows")
+
+
+def _targets_only(context: Context, rows: list[Row]) -> Batch:
+    """The batch of these rows, with labels behind the prompt alone."""
+    batch = context.call(context.implementation.training_batch, rows)
+    labels = batch.labels.clone()
+    for row, (question, _) in enumerate(rows):
+        prompt = context.call(prompt_of, context.answerer, question)
+        labels[row, batch.attention_mask[row].nonzero().flatten()[: len(prompt)]] = IGNORED
+    return replace(batch, labels=labels)
+
+
+CHECKS: tuple[Check, ...] = (
+    adapter_lies_where_it_was_asked_for,
+    losses_are_finite_and_positive,
+    every_adapted_layer_moved,
+    true_answer_becomes_likelier,
+    nothing_trained_is_lost,
+    gradients_do_not_depend_on_the_split,
+    trainables_are_fp32_under_a_scaler,
+    seed_decides_the_adapter,
+    base_stays_as_it_was,
+    answers_are_as_likely_as_after_the_reference,
+)

@@ -1,0 +1,211 @@
+"""Checks of generate: with a script in the model's mouth, what comes of each number; and what it says unscripted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from sft_ref.harness.checks.check import Check, Level, check
+from sft_ref.harness.checks.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.instruments.losses import is_worse
+from sft_ref.harness.recorders.submission.answering import TELLING, is_better, right, shortfalls
+from sft_ref.harness.recorders.submission.dictated import (
+    fault_of_generation,
+    fault_past_the_parser,
+    raise_for_crash,
+    told_scripts,
+)
+from sft_ref.harness.recorders.submission.evidence import Evidence
+
+_TOUCHED = 0.01
+"""Share of the data's answers from which on a number that cannot be written is more than an edge."""
+
+_TIES = 0.01
+"""Share of the tokens said that may be near ties."""
+_UNLIKELY, _UNLIKELY_ROWS = 2.0, 0.2
+"""Nat below the likeliest token, far beyond rounding, and the share of generations that may begin so."""
+
+
+@check(
+    "GEN-101",
+    "every number that the model says comes back whole, for its own question",
+    why="A short budget, a ban on repetition, wrong slices or another order lose numbers that the model knows.",
+    remedy="Allow 32 new tokens, change no logits, pad on the left, cut at the padded length, keep the order.",
+    source="S8",
+    core=True,
+)
+def numbers_come_back(evidence: Evidence) -> None:
+    """GEN-101: invented units, whose answers stand nowhere; what reaches the parser counts, not what it makes of it."""
+    if evidence.is_question_lost:
+        raise Blocked("no prompt holds its question: PRM-101 says so")
+    for script, told in [*told_scripts(evidence, "together"), *told_scripts(evidence, "alone")]:
+        raise_for_crash(told, parser=False)
+        for place, line in enumerate(script["lines"]):
+            fault = fault_of_generation(evidence, script, told, place)
+            if fault:
+                if fault.startswith("cut") and _share(evidence, len(line["numeral"])) < _TOUCHED:
+                    continue
+                case = f"{line['question']!r} among {len(script['lines'])} questions"
+                raise Failure(fault, f"a text with {line['numeral']}", case)
+
+
+@check(
+    "GEN-102",
+    "the answer to a question of the data is the model's, too",
+    why="A number that is looked up or computed elsewhere shows nothing of what was trained.",
+    remedy="Return what the model generates.",
+    after=("GEN-101",),
+    source="S5",
+)
+def answers_are_the_models(evidence: Evidence) -> None:
+    """GEN-102: wrong numbers are said, for questions that it was given and for such as it was not."""
+    for kind in ("known", "together"):
+        for script, told in told_scripts(evidence, kind):
+            raise_for_crash(told, parser=False)
+            for place, line in enumerate(script["lines"]):
+                fault = fault_of_generation(evidence, script, told, place) or fault_past_the_parser(script, told, place)
+                if fault and not fault.startswith("cut"):
+                    raise Failure(fault, f"{line['numeral']}, as the model says", line["question"])
+
+
+@check(
+    "GEN-103",
+    "answering runs",
+    why="What crashes answers nothing.",
+    remedy="Mend the line that is named.",
+)
+def answering_runs(evidence: Evidence) -> None:
+    """GEN-103: fresh questions, in one call, as a benchmark asks them."""
+    told = evidence.with_adapter
+    if "load" not in told.sections or told.crash("load"):
+        raise Blocked("nothing was loaded")
+    raise_for_crash(told["answers"], parser=False)
+    if "answers" not in told.sections or "score" not in told.sections:
+        raise Failure(f"answering {told.ended_early}", "answers", told.finished.output[-300:])
+    values = told["answers"].get("values", ())
+    if len(values) != len(evidence.asked_rows) and "crash" not in told["answers"]:
+        raise Failure(f"{len(values)} answers", f"{len(evidence.asked_rows)}, one a question")
+
+
+@check(
+    "GEN-104",
+    "questions are answered as well together as alone",
+    why="Padding that is attended to, or on the wrong side, turns the shorter rows of a batch into garbage.",
+    remedy="Pad on the left, and pass the attention mask.",
+    after=("GEN-103",),
+    source="G1",
+)
+def batches_are_answered_as_well(evidence: Evidence) -> None:
+    """GEN-104: the first fresh questions once more, one at a time."""
+    told = evidence.with_adapter
+    alone = told_scripts(evidence, "unscripted")
+    if not alone or "values" not in told["answers"]:
+        raise Unavailable("nothing was asked alone")
+    rows = evidence.questions[: len(alone)]
+    single = right([next(iter(each.get("values", ())), math.nan) for _, each in alone], rows)
+    if not any(single):
+        raise Unavailable("none of them is answered rightly alone; GEN-107 looks at what is said instead")
+    together = right(told["answers"]["values"], rows)
+    lost = [question for (question, _), a, b in zip(rows, single, together, strict=True) if a and not b]
+    if len(lost) >= 3 and not any(b and not a for a, b in zip(single, together, strict=True)):  # noqa: PLR2004
+        raise Failure(
+            f"{len(lost)} of {len(rows)} right alone, and wrong among {len(evidence.asked_rows)}", "none", lost[0]
+        )
+
+
+@check(
+    "GEN-105",
+    "nothing but the model chooses the tokens",
+    why="Sampling, or a penalty, changes answers that the model is sure of.",
+    remedy="do_sample=False and no penalty, also where the base's generation_config has them.",
+    after=("GEN-103",),
+)
+def tokens_are_the_likeliest(evidence: Evidence) -> None:
+    """GEN-105: tokens that were not the likeliest. Answers tell what is lost; where there are none, their losses."""
+    off, said = _off(evidence)
+    if not off or evidence.is_good:
+        return
+    told, model = evidence.with_adapter, evidence.asked_model
+    if model is None:
+        raise Unavailable("the model that answers cannot be loaded by ours")
+    own = right(evidence.answers(told), evidence.questions)
+    ours = right(evidence.our_answers(model), evidence.questions)
+    if is_better(ours, own) and is_better(ours, evidence.said_right(told)):
+        raise Failure(
+            f"{off} of {said} tokens were not the likeliest; {sum(own)} answers right, {sum(ours)} by ours", "none"
+        )
+    if max(sum(ours), sum(own)) < TELLING * len(ours) and off > _TIES * said:
+        short = shortfalls(model, evidence.tokenizer, told["answers"].get("heard", ()))
+        lost = torch.tensor([each.mean for each in short], dtype=torch.double)
+        if len(lost) and is_worse(lost, torch.zeros_like(lost)):
+            seen = f"{off} of {said} tokens were not the likeliest, {lost.mean():.2f} nat a token below these"
+            raise Failure(seen, "none")
+
+
+@check(
+    "GEN-106",
+    "at temperature 0 every token is the likeliest",
+    level=Level.CONTRACT,
+    why="Answers that are drawn cannot be repeated.",
+    remedy="do_sample=False and no penalty, also where the base's generation_config has them.",
+    after=("GEN-105",),
+)
+def generation_is_greedy(evidence: Evidence) -> None:
+    """GEN-106: of the tokens said in answer to fresh questions, a few near ties aside."""
+    off, said = _off(evidence)
+    if off > _TIES * said:
+        raise Failure(f"{off} of {said} tokens were not the likeliest", "none")
+
+
+@check(
+    "GEN-107",
+    "what is said is what the same model finds likeliest when asked alone",
+    why="Padding that is attended to, positions or a cache that do not fit, or another adapter than was loaded.",
+    remedy="Pad on the left, pass the attention mask, and generate with the model that was loaded.",
+    after=("GEN-103", "LOD-102", "LOD-105", "LOD-108"),
+    source="G1",
+)
+def what_is_said_is_likely(evidence: Evidence) -> None:
+    """GEN-107: first tokens said to fresh questions, under ours. Shows also where no answer is right."""
+    off, said = _off(evidence)
+    if off > _TIES * said:
+        raise Blocked(f"{off} of {said} tokens were not its own likeliest: GEN-106 says so")
+    if evidence.asked_model is None:
+        raise Unavailable("the model that answers cannot be loaded by ours")
+    heard = evidence.with_adapter["answers"].get("heard", ())
+    short = [each.most for each in shortfalls(evidence.asked_model, evidence.tokenizer, heard)]
+    if not short:
+        raise Unavailable("no generation was heard from its beginning")
+    unlikely = sum(each > _UNLIKELY for each in short)
+    if unlikely > _UNLIKELY_ROWS * len(short):
+        seen = f"in {unlikely} of {len(short)} generations a token is said up to {max(short):.1f} nat below"
+        raise Failure(
+            f"{seen} the likeliest", f"{_UNLIKELY} nat in {_UNLIKELY_ROWS:.0%} of them", survived=evidence.is_good
+        )
+
+
+def _share(evidence: Evidence, length: int) -> float:
+    """Share of the data's answers that are written as long."""
+    written = [text.numeral for text in evidence.texts if text.is_answered]
+    return sum(len(numeral) >= length for numeral in written) / max(1, len(written))
+
+
+def _off(evidence: Evidence) -> tuple[int, int]:
+    heard: Sequence[Mapping[str, Any]] = evidence.with_adapter["answers"].get("heard", ())
+    if not any(row["said"] for row in heard):
+        raise Unavailable("no generation was heard")
+    return sum(int(row.get("off", 0)) for row in heard), sum(len(row["said"]) for row in heard)
+
+
+CHECKS: tuple[Check, ...] = (
+    numbers_come_back,
+    answers_are_the_models,
+    answering_runs,
+    batches_are_answered_as_well,
+    tokens_are_the_likeliest,
+    generation_is_greedy,
+    what_is_said_is_likely,
+)

@@ -1,0 +1,84 @@
+"""The verdict on an implementation that follows the protocol, by the checks alone, in this process."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sft_ref.errors import SftRefError
+from sft_ref.harness.checks.check import Check
+from sft_ref.harness.checks.in_process import CHECKS
+from sft_ref.harness.checks.registry import choose_checks
+from sft_ref.harness.checks.runner import plan, run
+from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.recorders.in_process.implementation import Implementation
+from sft_ref.harness.recorders.in_process.reference import find_implementation, train_reference, yardstick_of
+from sft_ref.harness.recorders.in_process.yardstick import Yardstick
+from sft_ref.harness.verdict.diagnosis import error_of, verdict_of
+from sft_ref.harness.verdict.verdict import Verdict
+
+from .repeat import repeat_command
+from .sizes import UNLIMITED, SizeLimits
+
+
+def grade_target(
+    target: str,
+    *,
+    only: Sequence[str] = (),
+    sizes: SizeLimits = UNLIMITED,
+    report: Callable[[str], None] = lambda text: None,
+) -> Verdict:
+    """The verdict on ``reference`` or ``module:object``.
+
+    Args:
+        target: see `find_implementation`.
+        only: ids of checks, and none else.
+        sizes: limits of size; they bind only where they are given.
+        report: called with the id and outcome of each check as it ends.
+
+    Raises:
+        SftRefError: there is no such implementation or check.
+    """
+    choose_checks(only)  # refuses unknown ids
+    implementation = find_implementation(target)
+    planned = plan(CHECKS, claims_contract=implementation.claims_contract, only=only)
+    with tempfile.TemporaryDirectory() as folder:
+        return grade_implementation(
+            implementation, target, planned, lambda: yardstick_of(train_reference(Path(folder))), sizes, report=report
+        )
+
+
+def grade_implementation(
+    implementation: Implementation,
+    path: str,
+    checks: Iterable[Check],
+    yardstick: Callable[[], Yardstick | None],
+    sizes: SizeLimits = UNLIMITED,
+    *,
+    report: Callable[[str], None] = lambda text: None,
+) -> Verdict:
+    """The verdict on an implementation, called `path`, by planned checks."""
+    began = time.perf_counter()
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        context = Context(implementation, Path(folder, "own"), yardstick=yardstick, limits=sizes)
+        for result in run(checks, context, repeat=repeat_command("", {"module": path, "limit": sizes.words})):
+            results.append(result)
+            report(f"{result.check.id} {result.outcome}")
+        size, errors = _measured(context)
+    how = "it is sft_ref's own code" if path == "reference" else "it could do whatever its user may"
+    verdict = verdict_of(results, path, notes=(f"ran in this process, not sandboxed: {how}",), errors=errors)
+    return replace(verdict, size=size, seconds=time.perf_counter() - began)
+
+
+def _measured(context: Context) -> tuple[str, tuple[str, ...]]:
+    """The size in words, and what broke when it was measured."""
+    try:
+        return (f"{context.size}, on {context.named_base}" if context.stored.is_dir() else ""), ()
+    except SftRefError:
+        return "", ()
+    except Exception as error:  # noqa: BLE001  # the verdict stands without it
+        return "", (error_of("measuring its size", error),)

@@ -1,0 +1,70 @@
+"""What a target is: a folder or zip of code, a module that can be imported, or a bare adapter. Imports none of it."""
+
+from __future__ import annotations
+
+import importlib.util
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import Literal
+
+from sft_ref.errors import SubmissionError
+from sft_ref.harness.recorders.submission.layout import ADAPTER, COURSE, holds_layout
+from sft_ref.io.plain_files import list_files
+
+Kind = Literal["code", "adapter"]
+
+
+def find_kind(target: str) -> tuple[Kind, Path]:
+    """What is to be graded, and where it lies.
+
+    A folder with an adapter at its top is an adapter, unless a submission's stages lie in it as well; code that is no
+    submission, such as a training script beside the adapter, does not change that.
+
+    Raises:
+        SubmissionError: there is nothing of that name, or several adapters of which none is meant first.
+    """
+    path = Path(target)
+    if not path.is_dir():
+        return "code", path if path.exists() else _find_module(target)
+    files = list_files(path, links=True)  # in the hub's cache all files are links
+    found = sorted({each.parent for each in files if each.name == ADAPTER}, key=lambda each: (len(each.parts), each))
+    if found and not _holds_submission(path, has_adapter_on_top=found[0] == path):
+        return "adapter", _first(found, target)
+    if not found and not any(each.suffix == ".py" for each in files):
+        raise SubmissionError(f"{target}: no code and no {ADAPTER} in it; give a submission or an adapter")
+    return "code", path
+
+
+def _holds_submission(folder: Path, *, has_adapter_on_top: bool) -> bool:
+    """Whether its code is a submission's, or a part of one where no adapter lies at the top."""
+    if holds_layout(folder):
+        return True
+    return not has_adapter_on_top and any(path.name in COURSE for path in list_files(folder))
+
+
+def _first(found: list[Path], target: str) -> Path:
+    """The adapter that holds all the others, if there are others."""
+    if beside := [each for each in found if not each.is_relative_to(found[0])]:
+        raise SubmissionError(f"{target}: holds adapters in {found[0]} and {beside[0]}; give one of them")
+    return found[0]
+
+
+def _find_module(name: str) -> Path:
+    """Where a module lies: the folder of a package, or the file."""
+    try:
+        spec = _spec_of(name) if name.replace(".", "").isidentifier() else None
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.origin or not Path(spec.origin).is_file():
+        raise SubmissionError(f"{name}: no such folder, zip or module; give one, or reference, or module:object")
+    origin = Path(spec.origin)
+    return origin.parent if spec.submodule_search_locations else origin
+
+
+def _spec_of(name: str) -> ModuleSpec | None:
+    """As `importlib.util.find_spec`, in the working folder first; but that one imports the packages on the way."""
+    first, *others = name.split(".")
+    spec = PathFinder.find_spec(first, [str(Path.cwd())]) or importlib.util.find_spec(first)
+    for each in others:
+        spec = PathFinder.find_spec(each, list(spec.submodule_search_locations or ())) if spec else None
+    return spec

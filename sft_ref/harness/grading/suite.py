@@ -1,0 +1,95 @@
+"""The checks as callables, for the test suite of whoever has an implementation. Knows no test runner.
+
+With pytest, one line makes a test of each::
+
+    @pytest.mark.parametrize("check", checks_for(MyTraining()), ids=str)
+    def test_contract(check):
+        check()
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import tempfile
+import unittest
+import warnings
+import weakref
+from pathlib import Path
+
+from sft_ref.harness.checks.check import Check, Outcome, Result
+from sft_ref.harness.checks.in_process import CHECKS
+from sft_ref.harness.checks.runner import plan, run
+from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.recorders.in_process.implementation import Implementation
+from sft_ref.harness.recorders.in_process.reference import train_reference, yardstick_of
+
+
+class Advice(UserWarning):
+    """What a check that passed has to say."""
+
+
+class _Material:
+    """What the checks of one implementation share: trained, loaded and compared once, when the first of them asks."""
+
+    def __init__(self, implementation: Implementation) -> None:
+        self.implementation = implementation
+        self.outcomes: dict[str, Outcome] = {}
+
+    @functools.cached_property
+    def context(self) -> Context:
+        folder = Path(tempfile.mkdtemp(prefix="sft_ref_"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        (folder / "own").mkdir()
+        return Context(self.implementation, folder / "own", yardstick=lambda: yardstick_of(train_reference(folder)))
+
+
+class BoundCheck:
+    """A check of one implementation; its `str` is the check's id."""
+
+    def __init__(self, check: Check, material: _Material) -> None:
+        self.check, self._material = check, material
+
+    def __str__(self) -> str:
+        return self.check.id
+
+    def __call__(self) -> None:
+        """Runs it.
+
+        Raises:
+            AssertionError: the statement is false, with what was seen, what was allowed, why it matters, what to do.
+            unittest.SkipTest: it cannot be asked here, or a check that it stands on was run and did not pass.
+            RuntimeError: the check itself broke.
+        """
+        outcomes = self._material.outcomes
+        passed = (Outcome.PASS, Outcome.ADVICE)
+        if blockers := [name for name in self.check.after if outcomes.get(name, Outcome.PASS) not in passed]:
+            outcomes[self.check.id] = Outcome.BLOCKED
+            raise unittest.SkipTest(f"blocked: {', '.join(blockers)} did not pass")
+        [result] = run([self.check], self._material.context)
+        outcomes[self.check.id] = result.outcome
+        _tell(result)
+
+
+def _tell(result: Result) -> None:
+    match result.outcome:
+        case Outcome.FAIL:
+            raise AssertionError(
+                f"{result.check.id}: {result.check.statement}\n  seen     {result.seen}\n  allowed  {result.allowed}"
+                f"\n  case     {result.case}\n  why      {result.check.why}\n  remedy   {result.check.remedy}"
+            )
+        case Outcome.BLOCKED | Outcome.SKIPPED:
+            raise unittest.SkipTest(f"{result.outcome}: {result.seen}")
+        case Outcome.ERROR:
+            raise RuntimeError(f"{result.check.id} itself broke: {result.seen}")
+        case Outcome.ADVICE:
+            warnings.warn(f"{result.check.id}: {result.seen}", Advice, stacklevel=3)
+
+
+def checks_for(implementation: Implementation) -> list[BoundCheck]:
+    """The checks that bind an implementation, each to be called, in order; see the module's first lines.
+
+    They share one training, which begins when the first of them needs it. Each may be called alone.
+    """
+    material = _Material(implementation)
+    return [BoundCheck(each, material) for each in plan(CHECKS, claims_contract=implementation.claims_contract)]

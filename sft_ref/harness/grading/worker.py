@@ -1,0 +1,215 @@
+"""A process that grades: its death costs one target and nothing else, and its own use of the machine is limited.
+
+Foreign files may keep a library busy for ever or make it ask for all memory. Here that ends one grading.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import multiprocessing
+import os
+import signal
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from sft_ref.console.interrupts import GRACE, Interrupts
+from sft_ref.errors import MachineError, SftRefError
+from sft_ref.harness.report.files import as_json, from_json
+from sft_ref.harness.verdict.verdict import Verdict
+from sft_ref.io.foreign import is_failure
+from sft_ref.io.plain_files import remove
+
+from .graded import BAD_INPUT, HARNESS_ERROR, Grade, Ungraded
+
+GradeOne = Callable[..., Verdict]
+
+LOOK = 0.02
+"""Seconds between two looks at a process that has died, or at what it reports."""
+
+SECONDS = 1200.0
+"""Processor seconds per core that a grading may use in its own process; submissions run in others, with their own."""
+
+MEMORY = 0.8
+"""Share of the machine's memory that a grading may ask for in its own process."""
+
+
+class Worker:
+    """One process that grades one target after another, and is made anew when it dies.
+
+    A pool of one: with more, nobody could tell which target killed it, and the others would be lost with it.
+
+    Args:
+        seconds: processor seconds per core that each grading may use.
+    """
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self.seconds = seconds
+        self.pool: ProcessPoolExecutor | None = None
+        self.process: BaseProcess | None = None
+        self.scratch = ""
+        self.reports: Connection | None = None
+
+    def start(self, grade_one: GradeOne, target: str, *, reports: bool = False) -> Future[dict[str, Any]]:
+        """Begins to grade; with `reports`, `grade_one` is given a function `report` that sends to `self.reports`."""
+        if self.process and not self.process.is_alive():  # it died while it had nothing to do
+            self.end()
+        if self.pool is None:
+            self.scratch = os.path.realpath(tempfile.mkdtemp())  # the folder for temporary files may be a link
+            self.reports, sender = multiprocessing.Pipe(duplex=False)
+            context = multiprocessing.get_context("spawn")
+            self.pool = ProcessPoolExecutor(1, context, initializer=_begin, initargs=(self.scratch, sender))
+        others = set(multiprocessing.active_children())
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C is for us, who then tell the worker
+        try:
+            future = self.pool.submit(_grade, grade_one, target, self.seconds, reports)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        for process in set(multiprocessing.active_children()) - others:
+            self.process = process
+        return future
+
+    def finish(self, future: Future[dict[str, Any]], target: str) -> Grade:
+        """What came of it."""
+        try:
+            return from_json(future.result())
+        except BrokenProcessPool:
+            process = self.process
+            died = _wait_for_code(process)
+            self.end()
+            if died == -signal.SIGXCPU:
+                used = f"{self.seconds:.0f} s of processor time per core"
+                reason = f"not graded: comparing it used up {used} in the harness's own process; raise --time-limit"
+                return Ungraded(target, reason, HARNESS_ERROR)
+            how = signal.Signals(-died).name if died and died < 0 else f"exit code {died}"
+            return Ungraded(target, f"the process that graded it died ({how})", HARNESS_ERROR)
+
+    def interrupt(self) -> None:
+        """Tells it to end what it does; `end` waits for that."""
+        if self.process:
+            self.process.terminate()
+
+    def end(self) -> None:
+        """Ends the process, by force if it must be, and removes what it left."""
+        if self.pool:
+            self.pool.shutdown(wait=False, cancel_futures=True)
+        if self.process:
+            self.process.join(GRACE)
+            self.process.kill()
+        if self.pool:
+            self.pool.shutdown(wait=True)
+            remove(Path(self.scratch))
+        self.pool = self.process = self.reports = None
+
+
+def grade_alone(target: str, grade_one: GradeOne, report: Callable[[str], None], seconds: float) -> Grade:
+    """Grades one target in a worker.
+
+    Args:
+        target: as `grade_one` takes it.
+        grade_one: gives the verdict; importable by name; takes `report`.
+        report: told what goes on.
+        seconds: processor seconds per core that the grading may use.
+    """
+    worker = Worker(seconds)
+    future = worker.start(grade_one, target, reports=True)
+    try:
+        while not future.done():
+            with contextlib.suppress(EOFError, OSError):
+                if worker.reports and worker.reports.poll(LOOK):
+                    report(worker.reports.recv())
+        return worker.finish(future, target)
+    except BaseException:
+        worker.interrupt()
+        raise
+    finally:
+        worker.end()
+
+
+def grade_or_reason(grade_one: GradeOne, target: str) -> Grade:
+    """The verdict, or why there is none."""
+    try:
+        return grade_one(target)
+    except MachineError as error:
+        return Ungraded(target, str(error), HARNESS_ERROR)
+    except SftRefError as error:
+        return Ungraded(target, str(error), BAD_INPUT)
+    except BaseException as error:  # of the harness, never held against the submission
+        if not (is_failure(error) or isinstance(error, SystemExit)):
+            raise
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(last.filename).name}, line {last.lineno}"
+        return Ungraded(target, f"{type(error).__name__}: {error} ({where})", HARNESS_ERROR)
+
+
+def _wait_for_code(process: BaseProcess | None) -> int | None:
+    """The exit code, which another thread may be about to collect."""
+    until = time.monotonic() + GRACE
+    while process and process.exitcode is None and time.monotonic() < until:
+        time.sleep(LOOK)
+    return process.exitcode if process else None
+
+
+_sender: Connection | None = None
+"""In a worker: takes what it reports."""
+
+
+def _begin(scratch: str, sender: Connection) -> None:
+    """In a worker: ends with the process that started it, even if that is killed, and leaves standard output to it."""
+    global _sender  # a process has one
+    _sender, tempfile.tempdir = sender, scratch
+    with open(os.devnull, "wb") as nothing:  # noqa: PTH123  # a device
+        os.dup2(nothing.fileno(), 1)
+    _limit("RLIMIT_DATA", MEMORY * psutil.virtual_memory().total)
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(GRACE)
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _limit(name: str, bound: float) -> None:
+    """Lowers a limit of this process, by its name in `resource`; nothing on a system that has none."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    kind = getattr(resource, name)
+    hard = resource.getrlimit(kind)[1]
+    soft = math.ceil(bound) if hard == resource.RLIM_INFINITY else min(math.ceil(bound), hard)
+    resource.setrlimit(kind, (soft, hard))
+
+
+def _grade(grade_one: GradeOne, target: str, seconds: float, reports: bool) -> dict[str, Any]:
+    """In a worker: the grade as JSON, for a check cannot pass between processes."""
+    _limit("RLIMIT_CPU", sum(os.times()[:2]) + seconds * (os.cpu_count() or 1))
+    before = signal.signal(signal.SIGTERM, Interrupts())
+    if reports and _sender is not None:
+        grade_one = partial(grade_one, report=_sender.send)
+    try:
+        return as_json(grade_or_reason(grade_one, target))
+    except KeyboardInterrupt:
+        parent = multiprocessing.parent_process()
+        if parent and not parent.is_alive():
+            remove(Path(tempfile.gettempdir()))
+            os._exit(1)  # nobody waits for an answer, or tidies up
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,1 @@
+"""What recorders and checks measure with."""

@@ -1,0 +1,121 @@
+"""What an adapter adds to each Linear's weight: as its tensors say, and as a loaded model in fact does it."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sft_ref.harness.checks.findings import Failure, Unavailable
+from sft_ref.harness.recorders.in_process.implementation import Trained
+from sft_ref.io.base_config import empty_model
+from sft_ref.io.lora_config import read_lora
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_WRAPPING = re.compile(r"^base_model\.model\.|\.base_layer(?=\.|$)|\.default(?=\.|$)|\.modules_to_save(?=\.|$)")
+
+
+def plain(name: str) -> str:
+    """A module's or tensor's name in the base, with peft's wrapping taken out."""
+    return _WRAPPING.sub("", name)
+
+
+def pairs(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """A and B of each adapted Linear, by module of the base; one without its partner is left out."""
+    found = {}
+    for name, tensor in tensors.items():
+        partner = name.replace(".lora_A.", ".lora_B.")
+        if ".lora_A." in name and partner in tensors:
+            found[plain(name).partition(".lora_A.")[0]] = (tensor.float(), tensors[partner].float())
+    return found
+
+
+def read_blueprint(folder: Path, base: PreTrainedModel) -> dict[str, tuple[int, float]]:
+    """Rank and scaling that the stored configuration gives to each module of the base, as peft understands it.
+
+    Raises:
+        AdapterError: the configuration is none of LoRA that peft can use.
+    """
+    from peft import get_peft_model
+
+    if not (folder / "adapter_config.json").is_file():
+        raise Unavailable("there is no adapter_config.json that tells rank and alpha")
+    config = read_lora(folder).for_peft()
+    empty = empty_model(base.config, folder)
+    with torch.device("meta"):
+        model = get_peft_model(empty, config)
+    layers = {plain(name): layer for name, layer in model.named_modules() if hasattr(layer, "lora_A")}
+    return {name: (layer.r["default"], float(layer.scaling["default"])) for name, layer in layers.items()}
+
+
+def due_deltas(trained: Trained, stored: Path, base: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """What training left to be added to each module's weight of the base, in fp32.
+
+    That is scaling times B @ A; where DoRA (arXiv:2402.09353) gives the sum's rows a magnitude of their own, what makes
+    the weight that sum.
+    """
+    scalings = trained.scalings or {name: scaling for name, (_, scaling) in read_blueprint(stored, base).items()}
+    deltas = {name: scalings[name] * (b @ a) for name, (a, b) in pairs(trained.adapter).items()}
+    for key, magnitude in trained.adapter.items():
+        name, dora, _ = plain(key).partition(".lora_magnitude_vector")
+        if dora:
+            weight = dict(base.named_parameters())[f"{name}.weight"].detach().float()
+            whole = weight + deltas[name]
+            deltas[name] = magnitude.float()[:, None] * whole / whole.norm(dim=1, keepdim=True) - weight
+    return deltas
+
+
+def merged(base: PreTrainedModel, trained: Trained, deltas: dict[str, torch.Tensor]) -> PreTrainedModel:
+    """A copy of the base with deltas added, and tensors that were trained whole put in place."""
+    model = copy.deepcopy(base)
+    weights = dict(model.named_parameters(remove_duplicate=False))
+    head = getattr(model, "lm_head", None)
+    if "lm_head" in deltas and head is not None:  # a tied one would take the embedding with it
+        head.weight = torch.nn.Parameter(head.weight.detach().clone())
+        weights["lm_head.weight"] = head.weight
+    with torch.no_grad():
+        for name, delta in deltas.items():
+            weights[f"{name}.weight"].add_(delta)
+        for name, tensor in trained.adapter.items():
+            if plain(name) in weights:
+                weights[plain(name)].copy_(tensor)
+    return model
+
+
+def linears(base: PreTrainedModel, loaded: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Linear, torch.nn.Module]]:
+    """Each Linear of the base by its name, with the module that stands in its place in what was loaded."""
+    found: dict[str, torch.nn.Module] = {}
+    for name, module in loaded.named_modules():
+        found.setdefault(plain(name), module)  # a wrapper comes before what it wraps
+    for name, module in base.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            place = next((there for there in found if there == name or there.endswith(f".{name}")), None)
+            if place is None:
+                raise Failure("no such module in what was loaded", "one in the place of each Linear of the base", name)
+            yield name, module, found[place]
+
+
+def effective_weight(module: Any) -> torch.Tensor:  # noqa: ANN401
+    """The matrix that a module in fact multiplies with, adapter included, computed in fp32: (out, in)."""
+    twin = copy.deepcopy(module).float().eval()
+    with torch.no_grad():
+        device = next(twin.parameters()).device
+        size = twin.in_features
+        output = twin(torch.cat([torch.zeros(1, size), torch.eye(size)]).to(device)).cpu()
+    difference: torch.Tensor = (output[1:] - output[0]).T
+    return difference
+
+
+def effective_delta(linear: torch.nn.Linear, module: Any) -> tuple[torch.Tensor, bool]:  # noqa: ANN401
+    """What a loaded module adds to the base's Linear, and whether base and addition were rounded as one sum."""
+    whole = effective_weight(module)
+    inner = getattr(module, "base_layer", None)
+    if inner is None or getattr(module, "merged", False):
+        return whole - linear.weight.detach().float().cpu(), True
+    return whole - effective_weight(inner), False

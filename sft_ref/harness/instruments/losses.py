@@ -1,0 +1,78 @@
+"""The teacher-forced loss of the true answer: one forward, and sharper than any count of answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sft_ref.harness.recorders.in_process.implementation import Batch
+
+from . import tolerance
+
+IGNORED = -100
+
+
+def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
+    """Rows of one length, padded on the right: int64 of shape (rows, longest)."""
+    longest = max(map(len, rows))
+    return torch.tensor([[*row, *[value] * (longest - len(row))] for row in rows])
+
+
+def forward(model: Any, batch: Batch) -> torch.Tensor:  # noqa: ANN401  # whatever `load` gave
+    """Logits of a batch, without dropout and without gradients: (rows, tokens, vocabulary)."""
+    was_training = model.training
+    device = next(model.parameters()).device
+    ids, mask = batch.input_ids.to(device), batch.attention_mask.to(device)
+    model.eval()
+    try:
+        with torch.no_grad():
+            positions = (mask.cumsum(1) - 1).clamp(min=0)
+            logits: torch.Tensor = model(input_ids=ids, attention_mask=mask, position_ids=positions).logits
+    finally:
+        model.train(was_training)
+    return logits
+
+
+def row_losses(model: Any, batch: Batch) -> torch.Tensor:  # noqa: ANN401
+    """Mean cross entropy of each row's supervised tokens, in nat, as float64 on the CPU."""
+    return losses_of(forward(model, batch), batch)
+
+
+def losses_of(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """`row_losses`, where the logits are there already."""
+    logits = logits[:, :-1].float().cpu()
+    due = batch.labels[:, 1:].cpu()
+    each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), due, ignore_index=IGNORED, reduction="none")
+    supervised = due != IGNORED
+    return each.double().sum(1) / supervised.sum(1).clamp(min=1)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two models on the same rows: the mean difference of their losses in nat, and Student's t of it."""
+
+    mean: float
+    t: float
+    rows: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.4f} nat a token (t = {self.t:.1f}, {self.rows} rows)"
+
+
+def compare(one: torch.Tensor, other: torch.Tensor) -> Paired:
+    """How much higher the first losses are than the second; NaN where a loss is not finite."""
+    difference = one - other
+    mean = difference.mean().item()
+    error = difference.std().item() / math.sqrt(len(difference)) if len(difference) > 1 else 0.0
+    t = mean / error if error else math.copysign(math.inf, mean) if mean else 0.0
+    return Paired(mean, t, len(difference))
+
+
+def is_worse(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether the first losses are higher by more than chance and rounding, or not finite."""
+    found = compare(one, other)
+    return not math.isfinite(found.mean) or (found.mean > tolerance.LOSS and found.t > tolerance.PAIRED_T)

@@ -1,0 +1,1 @@
+"""Foreign code runs in a process of its own, in a sandbox, within limits."""

@@ -1,0 +1,162 @@
+"""What foreign code sees of this machine, as arguments of bubblewrap. Nothing is visible but what is listed here."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from sft_ref.errors import SandboxError
+from sft_ref.io.reading import UnreadableError, json_of
+
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
+ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "fonts", "localtime", "mime.types")
+SYS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
+"""Libraries count the processors there."""
+NVIDIA = ("/sys/devices", "/sys/bus/pci", "/sys/module", "/proc/driver/nvidia")
+"""What CUDA reads besides its devices."""
+READ_ONLY = ("/proc", "/dev", "/")
+"""Made by bubblewrap and sealed at the end. In /proc are the kernel's own settings, which root may write from any
+namespace without a capability: started by root, the command has that identity, whatever it is called inside."""
+DESCRIBE = """
+import json, site, sys
+packages = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+prefixes = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
+print(json.dumps({"executable": sys.executable, "paths": prefixes + packages, "userbase": site.getuserbase()}))
+"""
+
+
+class _Described(msgspec.Struct):
+    """What a Python prints of itself."""
+
+    executable: str
+    paths: list[str]
+    userbase: str
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python as it must be visible to run.
+
+    Attributes:
+        executable: its path, not resolved: a virtual environment is known by the link to its interpreter.
+        paths: the folders that it needs: prefixes, packages, and where links on the way to it lie.
+        userbase: where packages installed by `pip install --user` are.
+    """
+
+    executable: Path
+    paths: tuple[Path, ...]
+    userbase: str
+
+
+@functools.cache
+def interpreter(python: str) -> Interpreter:
+    """What the Python at this path says of itself.
+
+    Raises:
+        SandboxError: it is none, or does not start.
+    """
+    try:
+        named = os.path.abspath(python) if os.sep in python else python  # noqa: PTH100  # keeps links
+        asked = subprocess.run(  # noqa: S603  # a list, never a shell
+            [named, "-E", "-c", DESCRIBE], capture_output=True, timeout=60, check=True, text=True, cwd="/"
+        )
+        said = json_of(asked.stdout, _Described)
+    except (OSError, subprocess.SubprocessError, ValueError, UnreadableError) as error:
+        raise SandboxError(f"{python} is no Python that runs here ({error}); name another with --python") from error
+    executable = Path(said.executable)
+    paths = {Path(path) for path in said.paths} | {hop.parent for hop in _hops(executable)}
+    outermost = sorted(path for path in paths if path.is_dir() and paths.isdisjoint(path.parents))
+    return Interpreter(executable, tuple(outermost), said.userbase)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a command sees of the machine besides the system, each at its own path.
+
+    Attributes:
+        workspace: the one folder that can be written and is kept.
+        readable: files and folders that can be read.
+        python: the interpreter of the command.
+        cwd: where the command starts.
+    """
+
+    workspace: Path
+    readable: tuple[Path, ...]
+    python: Interpreter
+    cwd: Path
+
+
+def arguments(sight: Sight, scratch: int, *, status: int, calls: int | None) -> list[str]:
+    """The command line up to the command that runs inside.
+
+    Args:
+        sight: what it sees.
+        scratch: bytes that /tmp and /dev/shm may each take, in memory.
+        status: the descriptor on which bubblewrap tells how the command ended.
+        calls: the descriptor from which it reads a filter of system calls, if there is one.
+    """
+    size = ["--size", str(scratch)] if _offers("--size") else []
+    line = [
+        *(program(), "--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--hostname", "localhost"),
+        *("--cap-drop", "ALL", "--die-with-parent", "--new-session", "--json-status-fd", str(status)),
+        *(["--seccomp", str(calls)] if calls is not None else []),
+        *(["--disable-userns"] if _offers("--disable-userns") else []),
+        *("--proc", "/proc", "--dev", "/dev", *size, "--tmpfs", "/dev/shm"),  # noqa: S108  # its own, in memory
+        *(*size, "--tmpfs", "/tmp"),  # noqa: S108
+    ]
+    for path in SYSTEM:
+        if Path(path).is_symlink():
+            line += ["--symlink", str(Path(path).readlink()), path]
+        elif Path(path).is_dir():
+            line += ["--ro-bind", path, path]
+    for path in (*(f"/etc/{name}" for name in ETC), *SYS):
+        line += ["--ro-bind-try", path, path]
+    line += _cuda()
+    places = dict.fromkeys((*sight.python.paths, *sight.readable), "--ro-bind") | {sight.workspace: "--bind"}
+    for place in sorted(places, key=lambda place: len(place.parts)):  # what lies deeper is laid over
+        line += [places[place], str(place), str(place)]
+    for path in READ_ONLY:
+        line += ["--remount-ro", path]
+    return [*line, "--chdir", str(sight.cwd), "--"]
+
+
+def program() -> str:
+    """The path of bubblewrap, or its bare name where it is not installed."""
+    return shutil.which("bwrap") or "bwrap"
+
+
+def has_cuda() -> bool:
+    """Whether this machine has NVIDIA's devices, which are then handed in."""
+    return Path("/dev/nvidiactl").exists()
+
+
+def _cuda() -> list[str]:
+    if not has_cuda():
+        return []
+    devices = [str(path) for path in sorted(Path("/dev").glob("nvidia*"))]
+    return [
+        *(word for device in devices for word in ("--dev-bind", device, device)),
+        *(word for path in NVIDIA for word in ("--ro-bind-try", path, path)),
+    ]
+
+
+def _hops(link: Path) -> Iterable[Path]:
+    """The path, and where each link on the way from it leads."""
+    yield link
+    while link.is_symlink():
+        link = link.parent / link.readlink()
+        yield link
+
+
+@functools.cache
+def _offers(option: str) -> bool:
+    """Whether the bubblewrap installed here knows an option; older ones lack some."""
+    listed = subprocess.run([program(), "--help"], capture_output=True, text=True, check=False)  # noqa: S603
+    return option in listed.stdout + listed.stderr

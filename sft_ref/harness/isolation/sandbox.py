@@ -1,0 +1,274 @@
+"""Runs one command on foreign code where it can do no harm, within limits, and leaves nothing of it running.
+
+With bubblewrap: no network, namespaces of its own, a read-only system, one folder to write in (`bubblewrap.py` has the
+list). Without it the limits alone. Knows nothing of what the command is for, and believes nothing that it says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import BinaryIO
+
+import psutil
+
+from sft_ref.errors import SandboxError
+
+from . import bubblewrap, cgroup, seccomp
+from .limits import Limits, cores
+from .processes import Tree, count_memory_kills
+from .watch import LOOK, Watch
+
+__all__ = ["Finished", "Limits", "gaps", "run", "why_not"]
+
+KILLED = 128 + 9
+"""Exit code of what was killed by a signal that cannot be caught."""
+THREADS = 4
+"""Threads that a process may have in the mean: the kernel's own limit counts threads."""
+LAUNCH = Path(__file__).with_name("launch.py")
+OPEN_FILES = 4096
+"""That one process may have: each pipe and socket takes memory of the kernel."""
+INHERITED = (
+    *("LANG", "LC_ALL", "LC_CTYPE", "TZ", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS"),
+    *("OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG"),
+)
+"""Names of the judge's environment that the command sees, where they are set."""
+FIXED = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "WANDB_MODE": "disabled",
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONUNBUFFERED": "1",  # what was printed before it was killed is not lost
+    "USER": "user",
+    "LOGNAME": "user",
+}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended.
+
+    Attributes:
+        returncode: its exit code, 128 + the signal where one killed it; None where it was stopped by us, or where
+            nobody knows.
+        output: the end of what it printed, both streams in one.
+        ended: empty where it ended by itself, else the limit that stopped it: time, memory, processes, output, disk;
+            or machine: it was starved; or lost: what watched it was killed.
+        seconds: wall-clock time that it took.
+        sandboxed: whether it ran within bubblewrap.
+        processor: seconds of processor time of its busiest thread.
+        starved: how the machine kept it from its end, a clause; empty where it did not.
+    """
+
+    returncode: int | None
+    output: str
+    ended: str
+    seconds: float
+    sandboxed: bool
+    processor: float = 0.0
+    starved: str = ""
+
+
+@functools.cache
+def why_not() -> str:
+    """Why foreign code cannot be sandboxed on this machine, one line; empty where it can. Tried once, by doing it."""
+    if platform.system() != "Linux":
+        return f"bubblewrap is for Linux, not {platform.system()}"
+    if not shutil.which("bwrap"):
+        return "bubblewrap is not installed (apt-get install bubblewrap, or your system's way)"
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder).resolve()
+        sight = bubblewrap.Sight(place, (), bubblewrap.interpreter(sys.executable), place)
+        nothing = [sys.executable, "-I", "-S", "-c", "pass"]
+        tried = _run_in(sight, nothing, {}, b"", Limits(seconds=30), sandboxed=True)
+    said = tried.output.strip().splitlines()
+    return "" if tried.returncode == 0 else f"bubblewrap does not run here: {said[-1] if said else tried.ended}"
+
+
+def gaps() -> tuple[str, ...]:
+    """What the limits of the sandbox do not hold on this machine, a line each; nothing where there is no sandbox."""
+    if why_not():
+        return ()
+    found = []
+    if why := seccomp.why_not():
+        found.append(f"system calls are not filtered, so memory and keys can be kept where no limit counts them: {why}")
+    elif bubblewrap.has_cuda():
+        found.append("files in memory (memfd) are allowed, for CUDA may need them; unmapped, they are not counted")
+    if why := cgroup.why_not():
+        found.append(f"memory is looked at every {LOOK:.2f} s, and not held by the kernel: {why}")
+    return tuple(found)
+
+
+def run(
+    command: Sequence[str],
+    *,
+    workspace: Path,
+    readable: Sequence[Path] = (),
+    environment: Mapping[str, str] = MappingProxyType({}),
+    stdin: bytes = b"",
+    cwd: Path | None = None,
+    limits: Limits = Limits(),
+) -> Finished:
+    """Runs a command until it ends or is stopped; all that it started is gone when this returns.
+
+    Args:
+        command: a Python interpreter and its arguments.
+        workspace: an existing folder, the only one that it can write to, seen at its own path. What is left in it is
+            foreign still: it may hold links, and where the judge is root, programs that run as root. It belongs in a
+            folder that other users cannot enter, and what is read from it goes through `unpack`.
+        readable: files and folders that it can read, seen at their own paths; none of them within the workspace.
+        environment: what it sees besides a short list of ours.
+        stdin: what it reads from its standard input.
+        cwd: where it starts: the workspace, if not said.
+        limits: what it may use.
+
+    Raises:
+        SandboxError: the interpreter does not run, or a path is missing.
+    """
+    workspace = workspace.resolve()
+    if not workspace.is_dir():
+        raise SandboxError(f"the scratch folder {workspace} is missing")
+    seen = tuple(path.absolute() for path in readable)
+    for path in seen:
+        if not path.exists():
+            raise SandboxError(f"{path} is to be read by a submission, but is missing")
+        if path.resolve().is_relative_to(workspace):
+            raise SandboxError(f"{path} is to be read only, but lies in the scratch folder {workspace}")
+    start = workspace if cwd is None else cwd.resolve()
+    sight = bubblewrap.Sight(workspace, seen, bubblewrap.interpreter(command[0]), start)
+    return _run_in(sight, command, environment, stdin, limits, sandboxed=not why_not())
+
+
+def _run_in(
+    sight: bubblewrap.Sight,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    stdin: bytes,
+    limits: Limits,
+    *,
+    sandboxed: bool,
+) -> Finished:
+    began, kills = time.monotonic(), count_memory_kills()
+    inner = [str(sight.python.executable), *command[1:]]
+    with contextlib.ExitStack() as stack:
+        (output, printed), (status, told) = stack.enter_context(_pipe()), stack.enter_context(_pipe())
+        given = stack.enter_context(_file(stdin))
+        calls = stack.enter_context(_filter()) if sandboxed else None
+        group = stack.enter_context(_group(limits))
+        bounds = _bounds(limits, sandboxed=sandboxed)
+        plan = ["-" if sandboxed else str(told.fileno()), str(len(bounds)), *bounds]
+        line = [inner[0], "-I", "-S", "-c", LAUNCH.read_text(encoding="utf-8"), *plan, *inner]
+        if sandboxed:
+            line = bubblewrap.arguments(sight, limits.file_size, status=told.fileno(), calls=calls) + line
+        line = group.entering(line) if group else line
+        home = "/tmp" if sandboxed else str(sight.workspace)  # noqa: S108  # the sandbox's own
+        with subprocess.Popen(  # noqa: S603  # a list, never a shell
+            line,
+            stdin=given,
+            stdout=printed,
+            stderr=printed,
+            env=_environment(sight.python, home) | dict(environment),
+            cwd="/" if sandboxed else sight.cwd,
+            pass_fds=(told.fileno(), *([] if calls is None else [calls])),
+            start_new_session=True,
+        ) as started:
+            printed.close()
+            told.close()
+            tree = Tree(started.pid)
+            watch = Watch(tree, sight.workspace, limits, began, sandboxed=sandboxed)
+            try:
+                watch.until_the_end(output, status)
+            finally:
+                tree.kill()
+                started.kill()
+        watch.take(output)
+        used_up = "memory" if group and group.has_run_out else ""
+    text = watch.text[-limits.output :].decode(errors="replace")
+    ended = watch.ended or used_up or ("lost" if watch.code is None else "")
+    seconds, starved = time.monotonic() - began, ""
+    if ended == "machine":
+        starved = f"the machine is too busy: {watch.times.busiest:.0f} s of processor time in {seconds:.0f} s"
+    elif (ended == "lost" or watch.code == KILLED) and count_memory_kills() > kills:
+        starved = "the machine ran out of memory and killed it"
+    return Finished(None if ended else watch.code, text, ended, seconds, sandboxed, watch.times.busiest, starved)
+
+
+@contextlib.contextmanager
+def _pipe() -> Iterator[tuple[BinaryIO, BinaryIO]]:
+    """The ends to read from and to write to, both closed afterwards."""
+    read, write = os.pipe()
+    with os.fdopen(read, "rb", buffering=0) as reader, os.fdopen(write, "wb", buffering=0) as writer:
+        yield reader, writer
+
+
+@contextlib.contextmanager
+def _file(content: bytes) -> Iterator[BinaryIO]:
+    """A file without a name, to be read from its start."""
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.seek(0)
+        yield file
+
+
+@contextlib.contextmanager
+def _filter() -> Iterator[int | None]:
+    """The descriptor of the filter of system calls; None where none can be made."""
+    if seccomp.why_not():
+        yield None
+        return
+    with _file(seccomp.build(allow_memfd=bubblewrap.has_cuda())) as file:
+        yield file.fileno()
+
+
+@contextlib.contextmanager
+def _group(limits: Limits) -> Iterator[cgroup.Group | None]:
+    """A control group for one run; None where the kernel gives none, now or at all."""
+    parent = None if cgroup.why_not() else cgroup.find_parent()
+    if parent is None:
+        yield None
+        return
+    with cgroup.make_group(parent, memory=limits.memory, processes=THREADS * limits.processes) as group:
+        yield group
+
+
+def _environment(python: bubblewrap.Interpreter, home: str) -> dict[str, str]:
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    path = os.pathsep.join([str(python.executable.parent), "/usr/local/bin", "/usr/bin", "/bin"])
+    return inherited | FIXED | {"HOME": home, "TMPDIR": home, "PYTHONUSERBASE": python.userbase, "PATH": path}
+
+
+def _bounds(limits: Limits, *, sandboxed: bool) -> list[str]:
+    """What the kernel itself holds, by the names of `resource`; the rest is watched."""
+    bounds = {
+        "RLIMIT_CORE": 0,
+        "RLIMIT_FSIZE": limits.file_size,
+        "RLIMIT_CPU": 2 * math.ceil(limits.seconds) * cores() + 1,  # if the judge does not look in time
+        "RLIMIT_DATA": limits.memory,  # not address space: CUDA and threads reserve much of it and use little
+        "RLIMIT_NPROC": THREADS * limits.processes,
+        "RLIMIT_NOFILE": OPEN_FILES,
+    }
+    if not sandboxed:  # then it is counted by user, and the judge's own and others' count too
+        bounds["RLIMIT_NPROC"] += _threads_of_this_user()
+    return [f"{name}={bound}" for name, bound in bounds.items()]
+
+
+def _threads_of_this_user() -> int:
+    count = 0
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            count += process.num_threads() if process.uids().real == os.getuid() else 0
+    return count

@@ -1,0 +1,66 @@
+"""Puts the user's paths in place of scratch paths, in all that a verdict shows."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from typing import TypeVar
+
+from sft_ref.errors import SftRefError
+from sft_ref.harness.checks.check import Result
+from sft_ref.harness.verdict.verdict import Coverage, Suspect, Verdict
+
+SCRATCH = "(scratch folder)"
+"""What a path is called that the user never gave."""
+
+T = TypeVar("T", Verdict, Suspect, Coverage, Result)
+
+
+def show_user_paths(verdict: Verdict, names: Mapping[str, str]) -> Verdict:
+    """The same verdict, with each scratch path in its texts replaced by what the user knows it by.
+
+    Args:
+        verdict: on a copy of what the user gave.
+        names: scratch path -> the user's path. Of several that fit, the longest is replaced first.
+    """
+
+    def rename(text: str) -> str:
+        return _rename(text, names)
+
+    def renamed(record: T) -> T:
+        changed: dict[str, object] = {}
+        for field in fields(record):
+            value = getattr(record, field.name)
+            if isinstance(value, str) and type(value) is str:
+                changed[field.name] = rename(value)
+            elif isinstance(value, tuple) and all(isinstance(each, str) for each in value):
+                changed[field.name] = tuple(map(rename, value))
+        return replace(record, **changed)  # type: ignore[arg-type]  # each field keeps its type
+
+    return replace(
+        renamed(verdict),
+        suspects=tuple(map(renamed, verdict.suspects)),
+        coverage=tuple(map(renamed, verdict.coverage)),
+        results=tuple(map(renamed, verdict.results)),
+        cleared={stage: rename(measured) for stage, measured in verdict.cleared.items()},
+    )
+
+
+@contextlib.contextmanager
+def errors_with_user_paths(names: Mapping[str, str]) -> Iterator[None]:
+    """Within it, an error of ours names the user's paths.
+
+    Raises:
+        SftRefError: what was raised, in the user's words.
+    """
+    try:
+        yield
+    except SftRefError as error:
+        raise type(error)(_rename(str(error), names)) from error
+
+
+def _rename(text: str, names: Mapping[str, str]) -> str:
+    for path in sorted(names, key=len, reverse=True):
+        text = text.replace(path, names[path])
+    return text

@@ -1,0 +1,1 @@
+"""Observes an adapter folder, as peft, TRL, axolotl or unsloth leave it."""

@@ -1,0 +1,229 @@
+"""The tensors that a configuration gives on a base, as peft builds them on the meta device: nothing is computed."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sft_ref.io.base_config import check_sizes, empty_model, read_config
+from sft_ref.io.lora_config import AdapterConfig
+from sft_ref.io.tensor_headers import Header, Shape
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
+
+_NEW_TOKENS = 100_000
+"""Tokens by which a vocabulary may have grown."""
+
+
+class RefusedError(Exception):
+    """peft does not put the configuration on the base; the message is peft's."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A parameter of the base that a pair of low-rank matrices adds to.
+
+    Attributes:
+        path: of the pair, as in the names of its tensors: wrappers around one module are told apart by `base_layer`.
+        module: of the base.
+        parameter: of the module.
+        key: by which rank_pattern and alpha_pattern know it.
+    """
+
+    path: str
+    module: str
+    parameter: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a folder's tensors ought to be.
+
+    Attributes:
+        required: tensor -> shape, of all that peft saves.
+        optional: whole weights of the base by the names under which peft loads them, such as embedding and head of a
+            vocabulary that grew.
+        modules: module of the base -> shape of its weight, or of each of its parameters where it has no weight.
+        rows: tokens that the embedding of the base holds by its configuration.
+        grown: tokens that the embedding must hold before this adapter is loaded.
+        dtype: of the base, as its configuration says it is stored.
+        parameters: numbers of the base.
+        places: where low-rank matrices stand.
+    """
+
+    required: Mapping[str, Shape]
+    optional: Mapping[str, Shape]
+    modules: Mapping[str, Shape]
+    rows: int
+    grown: int
+    dtype: str
+    parameters: int
+    places: tuple[Place, ...]
+
+
+def empty_base(folder: Path, rows: int | None = None) -> Any:  # noqa: ANN401
+    """The base on the meta device.
+
+    Args:
+        folder: of the base.
+        rows: tokens that its embedding holds; as its configuration says where None.
+
+    Raises:
+        BaseModelError: its configuration is no causal language model's.
+    """
+    return empty_model(read_config(folder), folder, rows)
+
+
+def find_expected(base: Path, config: AdapterConfig, headers: Mapping[str, Header]) -> Expected:
+    """The tensors that the configuration gives on the base.
+
+    Raises:
+        RefusedError: peft does not take the two together.
+        BaseModelError: the base's configuration is none that can be built.
+    """
+    check_sizes(read_config(base), base)
+    model = empty_base(base)
+    stored = getattr(model.config, "dtype", None) or getattr(model.config, "torch_dtype", None) or torch.float32
+    dtype = str(stored).removeprefix("torch.")
+    rows = model.get_input_embeddings().weight.shape[0]
+    grown = rows_of(config, headers, rows)
+    if grown != rows:
+        model = empty_base(base, grown)
+    modules = {
+        name: tuple(tensor.shape)
+        for key, tensor in model.named_parameters(remove_duplicate=False)
+        for name in {key, key.rpartition(".")[0]}
+    }
+    parameters = sum(tensor.numel() for tensor in model.parameters())
+    peft_model = put_adapter(model, config)
+    required = _shapes(peft_model)
+    optional = {
+        name: tuple(tensor.shape)
+        for name, tensor in peft_model.state_dict().items()
+        if name not in required and not _OF_ADAPTER.search(name)
+    }
+    return Expected(required, optional, modules, rows, grown, dtype, parameters, _places(peft_model))
+
+
+def rows_of(config: AdapterConfig, headers: Mapping[str, Header], rows: int) -> int:
+    """Tokens that the embedding must hold: as many as the file has rows for, if it holds the embedding itself.
+
+    Raises:
+        RefusedError: a token is named that no grown vocabulary has.
+    """
+    saved = [
+        header.shape[0]
+        for name, header in headers.items()
+        if is_embedding(name)
+        and len(header.shape) == 2  # noqa: PLR2004  # a matrix
+        and header.shape[0]
+    ]
+    indices = config.options.get("trainable_token_indices", [])
+    several = indices.values() if isinstance(indices, dict) else [indices]
+    last = max((index for each in several for index in each), default=-1)
+    if last >= rows + _NEW_TOKENS:
+        raise RefusedError(f"trainable_token_indices names token {last}, and the base has {rows}")
+    return max(max(saved) if saved else rows, last + 1)
+
+
+_OF_ADAPTER = re.compile(r"\.(?:lora_|token_adapter\.|modules_to_save\.|original_module\.)")
+_ADAPTER_NAME = re.compile(r"(?<=\.lora_[AB])\.default(?=\.weight$)")
+_MAGNITUDE = re.compile(r"(?<=\.lora_magnitude_vector)\.weight$")
+_EMBEDDINGS = frozenset({"embed_tokens", "wte", "word_embeddings", "embed_in", "embedding", "lm_head", "embed_out"})
+"""Names of input and output embeddings in transformers' models."""
+
+
+def is_embedding(name: str) -> bool:
+    """Whether a tensor is the weight of an input or output embedding."""
+    return name.removesuffix(".weight").removesuffix(".base_layer").rpartition(".")[2] in _EMBEDDINGS
+
+
+def put_adapter(model: Any, config: AdapterConfig) -> PeftModel:  # noqa: ANN401
+    """A base with the adapter that the configuration describes, in place; its tensors are not yet the file's.
+
+    Raises:
+        RefusedError: peft does not take the two together.
+    """
+    from peft import PeftModelForCausalLM
+
+    device = next(model.parameters()).device
+    with peft_refusals(), torch.device(device):  # else peft makes tensors of any size on the CPU first
+        return PeftModelForCausalLM(model, config.for_peft(), "default", autocast_adapter_dtype=False)
+
+
+@contextlib.contextmanager
+def peft_refusals() -> Iterator[None]:
+    """Within it, whatever peft raises is a refusal: foreign configurations and tensors break it in many ways.
+
+    Raises:
+        RefusedError: in place of that.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except Exception as error:
+        raise RefusedError(" ".join(str(error).split())[:300] or type(error).__name__) from error
+
+
+def as_loaded(tensors: Mapping[str, torch.Tensor], model: PeftModel) -> dict[str, torch.Tensor]:
+    """Tensors under the names that peft expects of this base: it stacks the experts of older files."""
+    config = model.peft_config["default"]
+    try:
+        from peft.utils.transformers_weight_conversion import convert_peft_adapter_state_dict_for_transformers
+    except ImportError:  # an older peft, or transformers 4
+        converted = dict(tensors)
+    else:
+        converted = convert_peft_adapter_state_dict_for_transformers(model, config, dict(tensors))
+    return {_ADAPTER_NAME.sub("", _MAGNITUDE.sub("", name)): tensor for name, tensor in converted.items()}
+
+
+def is_taken(headers: Mapping[str, Header], base: Path, config: AdapterConfig, rows: int) -> bool:
+    """Whether peft itself finds a place for each tensor and a tensor for each place, whatever their names."""
+    from peft import set_peft_model_state_dict
+
+    model = put_adapter(empty_base(base, rows), config)
+    tensors = {
+        name: torch.empty(header.shape, dtype=_DTYPES.get(header.dtype, torch.float32), device="meta")
+        for name, header in headers.items()
+    }
+    try:
+        with peft_refusals():
+            result: Any = set_peft_model_state_dict(model, tensors)
+    except RefusedError:
+        return False
+    return not result.unexpected_keys and not any(map(_OF_ADAPTER.search, result.missing_keys))
+
+
+def _places(model: PeftModel) -> tuple[Place, ...]:
+    from peft.tuners.lora import LoraLayer
+
+    found = []
+    for name, layer in model.named_modules():
+        if isinstance(layer, LoraLayer):
+            path = name.removeprefix("base_model.model.")
+            module, parameter = path.replace(".base_layer", ""), getattr(layer, "parameter_name", None)
+            key = f"{module}.{parameter}" if parameter else module
+            found.append(Place(path, module, parameter or "weight", key))
+    return tuple(found)
+
+
+def _shapes(model: PeftModel) -> dict[str, Shape]:
+    from peft import get_peft_model_state_dict
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = get_peft_model_state_dict(model, save_embedding_layers=False)
+    return {name: tuple(tensor.shape) for name, tensor in found.items()}

@@ -1,0 +1,121 @@
+"""Which files of an adapter folder hold its tensors, and what their headers say. Reads no tensor, opens no pickle."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+
+from sft_ref.errors import SubmissionError
+from sft_ref.io.lora_config import CONFIG
+from sft_ref.io.reading import UnreadableError, is_folder, json_of, kind_of, plain_bytes
+from sft_ref.io.tensor_headers import Header, Shape, read_header
+from sft_ref.reference.adapter import WEIGHTS
+
+INDEX = f"{WEIGHTS}.index.json"
+PICKLE = "adapter_model.bin"
+_SHARD = re.compile(r"adapter_model-(\d+)-of-(\d+)\.safetensors")
+
+
+class _Index(msgspec.Struct):
+    """Which file holds which tensor, as transformers and peft write it."""
+
+    weight_map: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of one adapter.
+
+    Attributes:
+        folder: of the adapter.
+        weights: the safetensors files, in order; one, or the shards.
+        shards: how many shards there ought to be by the index, or else by the names; 0 where there are none.
+        index: tensor -> name of the shard that the index gives to it; None without an index.
+        missing: names of shards that are not there.
+        has_pickle: whether `adapter_model.bin` lies there.
+        damage: why a file cannot be read; empty where all can.
+        headers: tensor -> what its file's header says, of all files.
+    """
+
+    folder: Path
+    weights: tuple[Path, ...] = ()
+    shards: int = 0
+    index: Mapping[str, str] | None = None
+    missing: tuple[str, ...] = ()
+    has_pickle: bool = False
+    damage: str = ""
+    headers: Mapping[str, Header] = field(default_factory=dict)
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """Tensor -> shape."""
+        return {name: header.shape for name, header in self.headers.items()}
+
+
+def find_files(folder: Path) -> Files:
+    """The files that hold an adapter's tensors, with their headers.
+
+    Raises:
+        SubmissionError: one of them is a link that leads out of the folder.
+    """
+    files = Files(folder, has_pickle=is_file(folder / PICKLE))
+    try:
+        single = is_file(folder / WEIGHTS)
+        files = replace(files, weights=(folder / WEIGHTS,)) if single else _find_shards(files)
+        headers: dict[str, Header] = {}
+        for path in files.weights:
+            headers |= read_header(path)
+    except UnreadableError as error:
+        return replace(files, damage=str(error))
+    return replace(files, headers=headers)
+
+
+def _find_shards(files: Files) -> Files:
+    """The shards that are there, and those that ought to be."""
+    found = [path for path in sorted(files.folder.iterdir()) if _SHARD.fullmatch(path.name) and is_file(path)]
+    index = _read_index(files.folder / INDEX) if is_file(files.folder / INDEX) else None
+    wanted = set(index.values()) if index is not None else _named_shards(found)
+    missing = tuple(sorted(wanted - {path.name for path in found}))
+    return replace(files, weights=tuple(found), shards=len(wanted), index=index, missing=missing)
+
+
+def named_adapters(folder: Path) -> tuple[str, ...]:
+    """Names of the folders in an adapter folder that hold an adapter each: other adapters, and checkpoints."""
+    return tuple(sorted(path.name for path in folder.iterdir() if is_folder(path) and (path / CONFIG).is_file()))
+
+
+def is_file(path: Path) -> bool:
+    """Whether it is a plain file, or a link that stays in the folder or in the hub's cache around it.
+
+    Raises:
+        SubmissionError: it is a link that leads elsewhere.
+    """
+    kind = kind_of(path)
+    if kind and path.is_symlink():
+        target, own = path.resolve(), path.parent.resolve()
+        blobs = next((each.parent / "blobs" for each in own.parents if each.name == "snapshots"), own)
+        if not (target.is_relative_to(own) or target.is_relative_to(blobs)):
+            raise SubmissionError(f"{path}: is a link that leads out of its folder; put the file itself there")
+    return kind == "file"
+
+
+def _read_index(path: Path) -> Mapping[str, str]:
+    try:
+        return json_of(plain_bytes(path), _Index).weight_map
+    except UnreadableError as error:
+        raise UnreadableError(f"{path.name}: {error}") from error
+
+
+def _named_shards(weights: Iterable[Path]) -> set[str]:
+    """Names of all shards, by the number that each name ends in; a real number of them."""
+    wanted = set()
+    for path in weights:
+        match = _SHARD.fullmatch(path.name)
+        total = int(match.group(2)) if match else 0
+        if match and total <= 1000:  # noqa: PLR2004  # more shards than any adapter has
+            wanted |= {f"adapter_model-{n:0{len(match[1])}d}-of-{match[2]}.safetensors" for n in range(1, total + 1)}
+    return wanted

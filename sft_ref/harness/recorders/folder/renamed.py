@@ -1,0 +1,106 @@
+"""Finds what was put into the names of all tensors, or left out: the traces of wrappers around a model."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sft_ref.io.tensor_headers import Shape
+
+_WRAPPERS = {
+    "_orig_mod": "the prefix `_orig_mod.` of torch.compile: save `model._orig_mod`",
+    "module": "the prefix `module.` of DistributedDataParallel or DeepSpeed: save `model.module`",
+    "_fsdp_wrapped_module": "the prefix `_fsdp_wrapped_module.` of FSDP: save under `FSDP.state_dict_type`",
+    "_forward_module": "the prefix `_forward_module.` of Lightning: save the module that it wraps",
+    "_checkpoint_wrapped_module": "the prefix `_checkpoint_wrapped_module.` of activation checkpointing: save without",
+    "base_model.model": "the prefix `base_model.model.` twice: save the PeftModel itself, not a model that holds it",
+}
+"""What wrappers put into names -> what is to be said of it."""
+
+_LONGEST = 4
+"""Parts of a name that one wrapper, or a few of them, put in."""
+
+
+@dataclass(frozen=True)
+class Renaming:
+    """What was put into names, or left out.
+
+    Attributes:
+        names: name in the file -> name that is expected.
+        what: what the names carry or lack, and what is to be done.
+        example: a name in the file.
+        is_adapter_name: whether it is the name of the adapter in memory.
+    """
+
+    names: Mapping[str, str]
+    what: str
+    example: str
+    is_adapter_name: bool = False
+
+    @property
+    def count(self) -> int:
+        """Tensors that are renamed."""
+        return len(self.names)
+
+    def undo(self, found: Mapping[str, Shape]) -> dict[str, Shape]:
+        """Shapes by the names that are expected."""
+        return {self.names.get(key, key): shape for key, shape in found.items()}
+
+
+def find_renaming(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> Renaming | None:
+    """The commonest way to make unexpected names expected ones, if there is one."""
+    strangers = [key for key in found if key not in expected]
+    ways: dict[str, dict[str, str]] = {}
+    for key in strangers:
+        for part, name in _without_a_part(key):
+            if name in expected and name not in found and _is_lora(name) == _is_lora(key):
+                ways.setdefault(f"+{part}", {})[key] = name
+    endings = Counter(ending for name in expected for ending in _endings(name))
+    by_ending = {ending: (part, name) for name in expected for part, ending in _heads(name) if endings[ending] == 1}
+    for key in strangers:
+        if key in by_ending and by_ending[key][1] not in found:
+            part, name = by_ending[key]
+            ways.setdefault(f"-{part}", {})[key] = name
+    if not ways:
+        return None
+    way, names = max(ways.items(), key=lambda each: (len(each[1]), -len(each[0])))
+    part, is_adapter_name = way[1:], False
+    if way[0] == "-":
+        what = f"lack the prefix `{part}.` that peft gives: save with the PeftModel's save_pretrained"
+    else:
+        is_adapter_name = bool(re.search(rf"\.lora_(?:embedding_)?[AB]\.{re.escape(part)}(?:\.|$)", min(names)))
+        if is_adapter_name:
+            what = (
+                f"carry the adapter name `{part}.`: save with save_pretrained, which takes it out, not with torch.save"
+            )
+        else:
+            what = "carry " + _WRAPPERS.get(part, f"`{part}.` in their names: save the model without what wraps it")
+    return Renaming(names, what, min(names), is_adapter_name)
+
+
+def _is_lora(name: str) -> bool:
+    return ".lora_" in name
+
+
+def _without_a_part(key: str) -> Iterator[tuple[str, str]]:
+    """Each run of parts without a number in a name, and the name without it."""
+    parts = key.split(".")
+    for length in range(1, _LONGEST + 1):
+        for at in range(len(parts) - length):
+            run = parts[at : at + length]
+            if not any(part.isdigit() for part in run):
+                yield ".".join(run), ".".join(parts[:at] + parts[at + length :])
+
+
+def _heads(name: str) -> Iterator[tuple[str, str]]:
+    """Each way to take a name's first parts off."""
+    parts = name.split(".")
+    for at in range(1, min(_LONGEST, len(parts) - 1) + 1):
+        yield ".".join(parts[:at]), ".".join(parts[at:])
+
+
+def _endings(name: str) -> Iterator[str]:
+    for _, ending in _heads(name):
+        yield ending

@@ -1,0 +1,1 @@
+"""Observes an object that follows the protocol, in this process."""

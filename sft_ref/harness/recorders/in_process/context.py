@@ -1,0 +1,202 @@
+"""What a check is handed: one implementation, and the material that checks share, made once, when asked for."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from sft_ref.harness.checks.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.checks.stages import STAGES
+from sft_ref.harness.grading.sizes import UNLIMITED, Size, SizeLimits, project
+from sft_ref.harness.instruments.capture import Captured, Ids, prompt_of, watch
+from sft_ref.harness.instruments.deltas import due_deltas, merged
+from sft_ref.harness.instruments.losses import row_losses
+from sft_ref.harness.instruments.taught import rows_of
+from sft_ref.reference.data import Row, split_rows
+from sft_ref.reference.models import find_base, load_model
+from sft_ref.reference.precision import POLICIES
+from sft_ref.reference.settings import Settings
+
+from .implementation import Answerer, Batch, Implementation, Trained
+from .yardstick import Yardstick
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SETTINGS = Settings(steps=80)
+"""Enough for the toy to answer nearly always, and for a fault of learning to show."""
+
+PROBES: tuple[Row, ...] = (
+    ("How many gram are there per 6 kg?", 6000.0),
+    ("What is 7 km/h in mph?", 4.349598345661),
+    ("Convert 3 TB to bits.", 24000000000000.0),
+    ("What is 2 mm in m?", 0.002),
+    ("What is minus three and a half?", -3.5),
+    ("If I have 10 weeks, how many seconds is that?", 6048000.0),
+    ("Tell me the number of miles in 9 km.", 5.592340730136006),
+    ("Change 1 MB to kB.", 1000.0),
+)
+"""Rows with non-integer, long, small and negative answers, and prompts of unlike lengths."""
+
+
+class Context:
+    """One implementation under check.
+
+    Args:
+        implementation: whose statements are checked.
+        folder: an empty folder to work in.
+        trained: a training to use in place of the implementation's own, where the fault cannot lie in it.
+        yardstick: a training of the reference, to compare with, or what makes one when it is first looked at.
+        limits: of size; none unless somebody sets them.
+    """
+
+    def __init__(
+        self,
+        implementation: Implementation,
+        folder: Path,
+        *,
+        trained: Trained | None = None,
+        yardstick: Yardstick | Callable[[], Yardstick | None] | None = None,
+        limits: SizeLimits = UNLIMITED,
+    ) -> None:
+        self.implementation = implementation
+        self.folder = folder
+        self.settings = SETTINGS
+        self.limits = limits
+        self._yardstick = yardstick
+        self.stage = ""
+        """Of the check that is running; the runner sets it."""
+        self._trained = trained
+        self._failures: dict[str, Failure] = {}
+
+    def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs the implementation's code: what it raises is a failure of it, never of the check."""
+        try:
+            return work(*args, **kwargs)
+        except (Failure, Unavailable, Blocked):
+            raise
+        except (Exception, SystemExit) as error:  # whatever foreign code raises is a finding about it
+            seen = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            raise Failure(seen, "no exception", getattr(work, "__qualname__", repr(work))) from error
+
+    @functools.cached_property
+    def yardstick(self) -> Yardstick | None:
+        """A training of the reference."""
+        return self._yardstick() if callable(self._yardstick) else self._yardstick
+
+    @functools.cached_property
+    def train_rows(self) -> list[Row]:
+        """The 1,000 rows that implementations are trained on."""
+        return split_rows("train")
+
+    @functools.cached_property
+    def fresh_rows(self) -> list[Row]:
+        """64 rows that no training has seen."""
+        return split_rows("validation")[-64:]
+
+    @functools.cached_property
+    def batch(self) -> Batch:
+        """`PROBES` as they reach training."""
+        return self.call(self.implementation.training_batch, PROBES)
+
+    @functools.cached_property
+    def prompts(self) -> list[Ids]:
+        """Ids that reach the model when the questions of `PROBES` are asked one by one."""
+        return [self.call(prompt_of, self.answerer, question) for question, _ in PROBES]
+
+    def targets(self, rows: Sequence[Row]) -> dict[Ids, Ids]:
+        """Prompt -> ids that the model is taught to write after it, in the order of the rows."""
+        taught = rows_of(self.call(self.implementation.training_batch, rows))
+        prompts = [self.call(prompt_of, self.answerer, question) for question, _ in rows]
+        return {prompt: row.ids[len(prompt) : row.end] for prompt, row in zip(prompts, taught, strict=True)}
+
+    @functools.cached_property
+    def written(self) -> Captured:
+        """`PROBES`, answered by a model that is made to write exactly what it was taught."""
+        questions = [question for question, _ in PROBES]
+        return self.call(watch, self.answerer, *questions, scripts=self.targets(PROBES))
+
+    @functools.cached_property
+    def trained(self) -> Trained:
+        """The implementation's adapter, trained on `train_rows` with `settings`."""
+        return self._made_by("train", self._train)
+
+    def _train(self) -> Trained:
+        trained = self._trained or self.call(
+            self.implementation.train, self.folder / "adapter", self.train_rows, self.settings
+        )
+        if trained.folder.is_dir():  # before anything can load it, and overwrite it
+            shutil.copytree(trained.folder, self.stored)
+        return trained
+
+    def _made_by(self, stage: str, make: Callable[[], T]) -> T:
+        """What a stage makes, tried once; where it fails, only checks of that stage and later ones are told how."""
+        try:
+            if stage in self._failures:
+                raise self._failures[stage]
+            return make()
+        except Failure as failure:
+            self._failures[stage] = failure
+            order = list(STAGES.values())
+            if self.stage and order.index(self.stage) < order.index(stage):
+                raise Blocked(f"it needs what {stage} makes, which fails: {failure.seen}") from failure
+            raise
+
+    @property
+    def stored(self) -> Path:
+        """A copy of the adapter's folder as training left it; look at `trained` first."""
+        return self.folder / "as_trained"
+
+    @functools.cached_property
+    def answerer(self) -> Answerer:
+        """What `load` gives for it."""
+        return self._made_by("load", lambda: self.call(self.implementation.load, self.trained.folder))
+
+    @functools.cached_property
+    def fresh_batch(self) -> Batch:
+        """`fresh_rows` as they would reach training."""
+        return self.call(self.implementation.training_batch, self.fresh_rows)
+
+    @property
+    def named_base(self) -> str:
+        """The model that the implementation is meant for: that which a toy stands for, or its base."""
+        return str(getattr(self.implementation, "stands_for", self.implementation.base))
+
+    @functools.cached_property
+    def size(self) -> Size:
+        """The stored adapter's, on `named_base`."""
+        return project(self.stored, self.implementation.base, self.named_base)
+
+    @functools.cached_property
+    def base_model(self) -> PreTrainedModel:
+        """The base in fp32, loaded by us; not to be changed."""
+        model = load_model(find_base(self.implementation.base), POLICIES["fp32"])
+        model.eval()
+        return model
+
+    @functools.cached_property
+    def deltas(self) -> dict[str, torch.Tensor]:
+        """What training adds to each Linear's weight, by module of the base."""
+        return due_deltas(self.trained, self.stored, self.base_model)
+
+    @functools.cached_property
+    def trained_model(self) -> PreTrainedModel:
+        """The base with what training left put into its weights, by us, in fp32."""
+        return merged(self.base_model, self.trained, self.deltas)
+
+    @functools.cached_property
+    def base_losses(self) -> torch.Tensor:
+        """Loss of the true answer for each fresh row, by the base."""
+        return row_losses(self.base_model, self.fresh_batch)
+
+    @functools.cached_property
+    def trained_losses(self) -> torch.Tensor:
+        """Loss of the true answer for each fresh row, by `trained_model`."""
+        return row_losses(self.trained_model, self.fresh_batch)

@@ -1,0 +1,228 @@
+"""The reference as an implementation; the only file of the harness that imports `sft`."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+from unittest import mock
+
+import torch
+from transformers import TrainingArguments
+
+from sft_ref.errors import AdapterError, SftRefError
+from sft_ref.harness.instruments.deltas import plain
+from sft_ref.harness.instruments.losses import forward, row_losses
+from sft_ref.harness.instruments.taught import Taught, rows_of
+from sft_ref.io.lora_config import read_lora
+from sft_ref.reference import adapter, base_llm, models, precision, sft, tokens, training
+from sft_ref.reference.base_llm import BaseLLM
+from sft_ref.reference.data import Row, Score
+from sft_ref.reference.settings import RANGES, Settings
+
+from .context import PROBES, SETTINGS, Context
+from .implementation import Answerer, Batch, Implementation, Trained
+from .yardstick import Yardstick, lora_of
+
+
+class Reference:
+    """Calls the reference where a user would, and looks at the adapter when training ends.
+
+    Everything is looked up in its module at the moment of use, so that a patched module is a patched reference.
+    """
+
+    claims_contract = True
+
+    def __init__(self, base: str = "toy", policy: str | None = None, name: str = "reference") -> None:
+        self.base, self.policy, self.name = base, policy, name
+        self.stands_for = models.DEFAULT_BASE if base == "toy" else base
+
+    def training_batch(self, rows: Sequence[Row]) -> Batch:
+        """See `Implementation`."""
+        tokenizer = models.load_tokenizer(models.find_base(self.base))
+        examples = [tokens.tokenize_example(tokenizer, *row) for row in rows]
+        batch = tokens.collate(examples, tokenizer.pad_token_id)
+        return Batch(batch["input_ids"], batch["attention_mask"], batch["labels"])
+
+    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> Trained:
+        """See `Implementation`."""
+        left: dict[str, Any] = {}
+        fit = training.fit
+
+        def fit_and_look(model: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # passes on
+            before = {name: tensor.detach().clone() for name, tensor in _base_parameters(model).items()}
+            history = fit(model, *args, **kwargs)
+            now = _base_parameters(model)
+            left["changed"] = tuple(plain(name) for name in before if not torch.equal(before[name], now[name]))
+            left.update(self._look(model))
+            return history
+
+        with mock.patch.object(training, "fit", fit_and_look):
+            history = sft.train(folder, base=self.base, rows=rows, policy=self.policy, settings=settings)
+        return Trained(folder, losses=tuple(step.loss for step in history), **left)
+
+    def _look(self, model: Any) -> dict[str, Any]:  # noqa: ANN401  # a PeftModel
+        """What `Trained` tells of a model in memory."""
+        from peft import get_peft_model_state_dict
+
+        state = get_peft_model_state_dict(model, save_embedding_layers=False)
+        layers = {plain(name): module for name, module in model.named_modules() if hasattr(module, "lora_A")}
+        return {
+            "adapter": {name: tensor.detach().cpu().clone() for name, tensor in state.items()},
+            "scalings": {name: float(layer.scaling["default"]) for name, layer in layers.items()},
+            "dtypes": precision.count_dtypes(model),
+            "logits": forward(model, self.training_batch(PROBES)).cpu(),
+        }
+
+    def gradients(self, rows: Sequence[Row], *, micro_batches: int, checkpointing: bool) -> dict[str, torch.Tensor]:
+        """See `Gradients`; the step is `training.fit`'s own."""
+        llm = BaseLLM(self.base, policy=precision.POLICIES["fp32"])
+        model = adapter.add_adapter(llm.model, llm.policy, rank=4, alpha=8)
+        summed: dict[str, torch.Tensor] = {}
+        draw = torch.Generator().manual_seed(0)
+        for name, tensor in model.named_parameters():
+            if tensor.requires_grad:
+                tensor.data = (torch.randn(tensor.shape, generator=draw) * 0.02).to(tensor)
+                tensor.register_post_accumulate_grad_hook(
+                    lambda tensor, name=name: summed.update({name: tensor.grad.detach().cpu().clone()})
+                )
+        names = {field.name for field in dataclasses.fields(TrainingArguments)}
+        recompute = "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
+        accumulating: dict[str, Any] = {"gradient_accumulation_steps": micro_batches, recompute: checkpointing}
+        if recompute == "gradient_checkpointing":  # where the older way, which wants gradients of the input, is default
+            accumulating["gradient_checkpointing_kwargs"] = {"use_reentrant": False}
+        trainer_arguments: Any = training.TrainingArguments  # type: ignore[attr-defined]  # that which training uses
+        arguments = functools.partial(trainer_arguments, **accumulating)
+        with tempfile.TemporaryDirectory() as scratch, mock.patch.object(training, "TrainingArguments", arguments):
+            training.fit(
+                model,
+                [tokens.tokenize_example(llm.tokenizer, *row) for row in rows],
+                pad_token_id=llm.tokenizer.pad_token_id,
+                policy=llm.policy,
+                settings=Settings(steps=1, batch_size=len(rows) // micro_batches, rank=4, alpha=8),
+                checkpoints=Path(scratch),
+                report=lambda step: None,
+            )
+        return summed
+
+    def trainables(self, policy: str) -> dict[str, torch.dtype]:
+        """See `Trainables`."""
+        llm = BaseLLM(self.base, policy=precision.POLICIES[policy])
+        model = adapter.add_adapter(llm.model, llm.policy, rank=4, alpha=8)
+        return {name: tensor.dtype for name, tensor in model.named_parameters() if tensor.requires_grad}
+
+    def load(self, folder: Path) -> Answerer:
+        """See `Implementation`."""
+        return cast("Answerer", sft.load(folder))  # overloads keep mypy from seeing it
+
+    def test(self, answerer: Answerer, rows: Sequence[Row]) -> Score:
+        """See `Implementation`."""
+        return sft.ask(answerer, rows).score  # type: ignore[arg-type]  # the reference's own
+
+
+class Resaving(Reference):
+    """The reference that has learned already: it runs a training's code but for the steps, and saves what it is given.
+
+    Args:
+        learned: what a training with `context.SETTINGS` left; trainings with other settings take their own steps.
+    """
+
+    def __init__(self, learned: Trained, name: str) -> None:
+        super().__init__(name=name)
+        self.learned = learned
+
+    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> Trained:
+        """See `Implementation`."""
+        if settings != SETTINGS:
+            return super().train(folder, rows, settings)
+
+        def put(model: Any, *_args: Any, **_kwargs: Any) -> list[training.Step]:  # noqa: ANN401
+            from peft import set_peft_model_state_dict
+
+            set_peft_model_state_dict(model, dict(self.learned.adapter))
+            model.eval()
+            return [training.Step(step, loss, 0.0, 0.0) for step, loss in enumerate(self.learned.losses, start=1)]
+
+        with mock.patch.object(training, "fit", put):
+            return super().train(folder, rows, settings)
+
+
+def _base_parameters(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor for name, tensor in model.named_parameters() if "lora_" not in name}
+
+
+def find_implementation(target: str) -> Implementation:
+    """The implementation that ``reference`` or ``module:object`` names; what can be called is called.
+
+    Raises:
+        SftRefError: there is no such module or object, or it lacks a stage.
+    """
+    if target == "reference":
+        return Reference()
+    module, _, name = target.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # a module in the working directory, as `python -m` would find it
+    try:
+        found = getattr(importlib.import_module(module), name)
+        made = found() if callable(found) else found
+    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
+        no_path = "" if Path(target).exists() else "there is no such file or folder, and "
+        raise SftRefError(
+            f"{target}: {no_path}no implementation of that name can be imported ({type(error).__name__}: {error});"
+            " give a path, or --module MODULE:OBJECT, or --module reference"
+        ) from error
+    missing = [
+        part
+        for part in ("name", "base", "claims_contract", "training_batch", "train", "load", "test")
+        if not hasattr(made, part)
+    ]
+    if missing:
+        raise SftRefError(f"{target}: lacks {', '.join(missing)}; see the class Implementation of sft_ref.harness")
+    return cast("Implementation", made)
+
+
+def train_on(rows: Sequence[Taught], base: str, adapter: Path, settings: Settings) -> Any:  # noqa: ANN401  # a PeftModel
+    """A model that the reference trains on given texts, with the LoRA of an adapter folder."""
+    from peft import get_peft_model
+
+    tokenizer = models.load_tokenizer(models.find_base(base))
+    policy = precision.default_policy(base_llm.find_device())
+    torch.manual_seed(settings.seed)
+    lora = read_lora(adapter)
+    if max([lora.rank, *lora.rank_pattern.values()]) not in RANGES["rank"]:
+        raise AdapterError(f"{adapter}: has a rank of {lora.rank}; the reference trains {RANGES['rank']}")
+    config = lora.for_training()
+    model = get_peft_model(models.load_model(models.find_base(base), policy), config)
+    for name, weight in model.named_parameters():
+        weight.requires_grad = "lora_" in name
+    examples = [tokens.Example(row.ids, len(row.ids) - (row.begin or 0)) for row in rows]
+    with tempfile.TemporaryDirectory() as checkpoints:
+        training.fit(
+            model,
+            examples,
+            pad_token_id=tokenizer.pad_token_id,
+            policy=policy,
+            settings=settings,
+            checkpoints=Path(checkpoints),
+            report=lambda step: None,
+        )
+    return model
+
+
+def train_reference(folder: Path) -> Trained:
+    """A sound training, that others are compared with."""
+    return Reference().train(folder / "shared", Context(Reference(), folder).train_rows, SETTINGS)
+
+
+def yardstick_of(trained: Trained) -> Yardstick:
+    """The yardstick that the reference's own training makes."""
+    with tempfile.TemporaryDirectory() as folder:
+        context = Context(Reference(), Path(folder), trained=trained)
+        fresh = context.implementation.training_batch(context.fresh_rows)
+        conditions = (rows_of(context.batch), context.settings, lora_of(trained.folder))
+        return Yardstick(row_losses(context.answerer.model, fresh), conditions, train_on)

@@ -1,0 +1,46 @@
+"""What a training ought to reach: the reference's. It is handed in, for nothing here imports the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sft_ref.harness.instruments.taught import Taught
+from sft_ref.io.lora_config import read_table
+from sft_ref.reference.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+
+_LORA = ("r", "lora_alpha", "target_modules", "use_rslora", "use_dora")
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """A sound training by the reference.
+
+    Attributes:
+        losses: of the true answers of `Context.fresh_rows`, a row each, in nat a token.
+        conditions: what it was trained on and with: `PROBES` as they reach it, its settings, and `lora_of` its folder.
+            Who shares them must reach its losses.
+        train: trains another, on given texts of a base, with the LoRA of an adapter folder and with given settings.
+    """
+
+    losses: torch.Tensor
+    conditions: tuple[list[Taught], Settings, dict[str, Any]]
+    train: Callable[[Sequence[Taught], str, Path, Settings], Any]
+
+
+def lora_of(folder: Path) -> dict[str, Any]:
+    """What an adapter's configuration says of its size and place.
+
+    Raises:
+        UnreadableError: it is no JSON object.
+    """
+    config = read_table(folder)
+    targets = config.get("target_modules")
+    return {name: config.get(name) for name in _LORA} | {
+        "target_modules": sorted(targets) if isinstance(targets, list) else targets
+    }

@@ -1,0 +1,151 @@
+"""Answers and losses of a model of ours in a submission's convention."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sft_ref.harness.instruments.losses import pad
+from sft_ref.reference.data import Row, is_answer_valid
+
+from .convention import Convention, decode, encode, numerals
+
+TELLING = 0.2
+"""Accuracy below which answers tell nothing, and losses decide."""
+
+_NEW = 48
+_BATCH = 64
+_FIRST = 8
+
+
+def complete(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], new: int = _NEW) -> list[str]:  # noqa: ANN401
+    """Greedy completions of prompts, new text only, special tokens as they are."""
+    from transformers import GenerationConfig
+
+    model.eval()
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    texts = [""] * len(prompts)
+    for start in range(0, len(order), _BATCH):
+        chunk = order[start : start + _BATCH]
+        ids = pad([prompts[i][::-1] for i in chunk], 0).flip(1)
+        mask = pad([(1,) * len(prompts[i]) for i in chunk], 0).flip(1)
+        config = GenerationConfig(
+            max_new_tokens=new, do_sample=False, eos_token_id=tokenizer.eos_token_id, pad_token_id=0
+        )
+        with torch.inference_mode():
+            said = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
+        for i, row in zip(chunk, said[:, ids.shape[1] :].tolist(), strict=True):
+            end = row.index(tokenizer.eos_token_id) if tokenizer.eos_token_id in row else len(row)
+            texts[i] = decode(tokenizer, row[:end])
+    return texts
+
+
+def read_number(text: str, convention: Convention) -> float:
+    """The number that a completion gives in this convention: the one before what ends an answer, or else the first."""
+    found = numerals(text)
+    closing = convention.after.strip()[:1]
+    for numeral in found:
+        if closing and f"{numeral}{convention.after.rstrip()[:2]}" in text:
+            return float(numeral.replace(",", "").replace("_", ""))
+    return float(found[0].replace(",", "").replace("_", "")) if found else math.nan
+
+
+def best_prompts(rows: Sequence[Row], convention: Convention, tokenizer: Any) -> list[tuple[int, ...]]:  # noqa: ANN401
+    """The text of each question up to its number, as training wrote it."""
+    return [encode(tokenizer, convention.lead(question)) for question, _ in rows]
+
+
+def count(values: Sequence[object], rows: Sequence[Row]) -> tuple[float, float]:
+    """answer_rate and accuracy: the shares of answers that are numbers, and that are right."""
+    numbers = [number(value) for value in values]
+    answered = sum(not math.isnan(value) for value in numbers)
+    return answered / len(rows), sum(right(numbers, rows)) / len(rows)
+
+
+def right(values: Sequence[object], rows: Sequence[Row]) -> list[bool]:
+    """Which answers are within 5 % of the truth; missing ones are wrong."""
+    given = [number(value) for value in values][: len(rows)]
+    given += [math.nan] * (len(rows) - len(given))
+    return [is_answer_valid(value, truth) for value, (_, truth) in zip(given, rows, strict=True)]
+
+
+def number(value: object) -> float:
+    """An answer as the agent wrote it; NaN for what is none."""
+    try:
+        return float(value)  # type: ignore[arg-type]  # that is asked
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def value_losses(model: Any, tokenizer: Any, rows: Sequence[Row], convention: Convention) -> torch.Tensor:  # noqa: ANN401
+    """Cross entropy of each true number, in nat a token, (rows,): where training texts have it, as they write it."""
+    prompts = best_prompts(rows, convention, tokenizer)
+    wholes = [encode(tokenizer, convention.text(q, convention.write(v))) for q, v in rows]
+    ends = [encode(tokenizer, f"{convention.lead(q)}{convention.write(v)}") for q, v in rows]
+    ids, mask = pad(wholes, 0), pad([(1,) * len(row) for row in wholes], 0)
+    with torch.no_grad():
+        logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
+    each = torch.nn.functional.cross_entropy(logits[:, :-1].transpose(1, 2), ids[:, 1:], reduction="none").double()
+    losses = []
+    for row, prompt, end in zip(each, prompts, ends, strict=True):
+        losses.append(row[len(prompt) - 1 : max(len(prompt), len(end) - 1)].mean())
+    return torch.stack(losses)
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """How far a generation's tokens are below those that a model finds likeliest, in nat: the worst, and the mean."""
+
+    most: float
+    mean: float
+
+
+def shortfalls(model: Any, tokenizer: Any, heard: Sequence[Mapping[str, Any]]) -> list[Shortfall]:  # noqa: ANN401
+    """Of the first eight tokens of each generation.
+
+    Padding that reached its model unmasked is left out here, rows being as they would be asked alone; so are rows whose
+    beginning lies in a cache that was not seen.
+    """
+    rows = []
+    for each in (row for row in heard if not row.get("continued")):
+        prompt, said = _unpadded(each["prompt"], tokenizer.pad_token_id), list(each["said"])[:_FIRST]
+        end = said.index(tokenizer.eos_token_id) + 1 if tokenizer.eos_token_id in said else len(said)
+        if prompt and end and max(*prompt, *said[:end]) < len(tokenizer):
+            rows.append((prompt, said[:end]))
+    if not rows:
+        return []
+    found = []
+    for start in range(0, len(rows), _BATCH):
+        chunk = rows[start : start + _BATCH]
+        wholes = [(*prompt, *said) for prompt, said in chunk]
+        ids, mask = pad(wholes, 0), pad([(1,) * len(row) for row in wholes], 0)
+        with torch.inference_mode():
+            logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
+        for own, (prompt, said) in zip(logits, chunk, strict=True):
+            at = own[len(prompt) - 1 : len(prompt) - 1 + len(said)]
+            short = at.amax(-1) - at.gather(-1, torch.tensor(said)[:, None])[:, 0]
+            found.append(Shortfall(float(short.max()), float(short.mean())))
+    return found
+
+
+def _unpadded(prompt: Sequence[int], padding: int) -> list[int]:
+    """A prompt without padding before it, and but one after it, which may be meant to end it."""
+    ids = list(prompt)
+    while ids and ids[0] == padding:
+        ids.pop(0)
+    while ids[-2:] == [padding, padding]:
+        ids.pop()
+    return ids
+
+
+def is_better(one: Sequence[bool], other: Sequence[bool]) -> bool:
+    """Whether the first answers more rightly: exact McNemar p < 0.001 and a gain of at least 0.2."""
+    gained = sum(a and not b for a, b in zip(one, other, strict=True))
+    lost = sum(b and not a for a, b in zip(one, other, strict=True))
+    total = gained + lost
+    p = sum(math.comb(total, k) for k in range(min(gained, lost) + 1)) / 2**total * 2 if total else 1.0
+    return gained - lost >= 0.2 * len(one) and p < 0.001  # noqa: PLR2004

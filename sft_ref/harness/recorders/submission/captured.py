@@ -1,0 +1,375 @@
+"""What a submission did: its training, what it saved, and what it answered; each had once, when asked for."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sft_ref.harness.grading import sizes
+from sft_ref.harness.instruments.deltas import plain
+from sft_ref.harness.instruments.taught import Taught
+from sft_ref.harness.recorders.submission.agent.probing import choose
+from sft_ref.io import plain_files
+from sft_ref.io.lora_config import read_table
+from sft_ref.io.reading import UnreadableError
+from sft_ref.reference.data import Row
+from sft_ref.reference.models import load_tokenizer
+
+from .answering import count, read_number, right
+from .convention import Convention, Text, decode, encode, find_convention, find_prompt, read_texts
+from .layout import ADAPTER
+from .replay import BETAS, Packed, Step
+from .scripts import Line, Script, Writer
+from .workplace import Told, Workplace
+
+GOOD = 0.8
+"""Accuracy on fresh questions from which on nothing is thought to be lost on a base that can reach it."""
+_SECONDS = 25.0
+"""For the steps of one training; twice that for one whose steps cannot be planned."""
+_SCALES = ("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern")
+
+
+class Captured:
+    """What passed the libraries' boundaries in its own processes.
+
+    Args:
+        workplace: furnished; its folder is the submission's.
+        rows: what it trains on.
+        unseen: what lies beside as its validation data.
+        questions: fresh ones, with their answers, that lie nowhere.
+        seed: of what is invented.
+        limits: of size; none unless somebody sets them.
+    """
+
+    def __init__(
+        self,
+        workplace: Workplace,
+        rows: Sequence[Row],
+        unseen: Sequence[Row],
+        questions: Sequence[Row],
+        seed: int,
+        *,
+        limits: sizes.SizeLimits = sizes.UNLIMITED,
+    ) -> None:
+        self.workplace, self.rows, self.unseen, self.questions = workplace, rows, unseen, questions
+        self.seed, self.limits = seed, limits
+        self.stage = ""
+        """Of the check that is running; the runner sets it."""
+        self.left: dict[Path, str] = {}
+        """Fingerprints of the saved adapters after it was asked."""
+        self.left_out: tuple[str, ...] = ()
+        """What of its files is not in the snapshot, a line each."""
+        self.tokenizer = load_tokenizer(workplace.base)
+
+    @functools.cached_property
+    def training(self) -> Told:
+        """Its training."""
+        return self.workplace.run("train", "train", seconds=_SECONDS)
+
+    @property
+    def lessons(self) -> Mapping[str, Any]:
+        """What was captured of it."""
+        return self.training["lessons"]
+
+    @functools.cached_property
+    def taught(self) -> list[Taught]:
+        """Every text that reached the model in training, once."""
+        return [Taught(tuple(ids), tuple(labels)) for ids, labels in self.lessons.get("rows", ())]
+
+    @functools.cached_property
+    def foreign(self) -> list[Taught]:
+        """Those with tokens that the base's tokenizer does not have."""
+        return [row for row in self.taught if max(row.ids, default=0) >= len(self.tokenizer)]
+
+    @functools.cached_property
+    def readable(self) -> list[Taught]:
+        """The others."""
+        foreign = set(self.foreign)
+        return [row for row in self.taught if row not in foreign]
+
+    @functools.cached_property
+    def probed(self) -> list[Taught]:
+        """Those whose likelihood is compared."""
+        vocabulary = json.loads((self.workplace.base / "config.json").read_text(encoding="utf-8"))["vocab_size"]
+        return self.readable[: len(choose([row.ids for row in self.readable], vocabulary))]
+
+    @functools.cached_property
+    def texts(self) -> list[Text]:
+        """Those that hold a question of the data."""
+        return read_texts(self.taught, [*self.rows, *self.unseen], self._reader)
+
+    @functools.cached_property
+    def _reader(self) -> Any:  # noqa: ANN401
+        """The base's tokenizer with the tokens that training added: without them, words on both sides run together."""
+        tokenizer = load_tokenizer(self.workplace.base)
+        added = {int(number): str(text) for number, text in self.training["bases"].get("added", {}).items()}
+        while (text := added.get(len(tokenizer))) and tokenizer.add_tokens([text]):
+            pass
+        return tokenizer
+
+    @functools.cached_property
+    def convention(self) -> Convention | None:
+        """How questions and answers are written in them; None where they hold tokens that no text tells."""
+        return None if self.foreign else find_convention(self.texts)
+
+    @property
+    def closing(self) -> str:
+        """What ends an answer in its texts, special tokens left out."""
+        return self.convention.after.replace(str(self.tokenizer.eos_token), "").strip() if self.convention else ""
+
+    @functools.cached_property
+    def steps(self) -> list[Step]:
+        """Its optimizer steps."""
+        steps, done = [], 0
+        passes = self.lessons.get("passes", ())
+        for rate, until, betas in self.lessons.get("steps", ()):
+            batches = tuple(tuple(map(self._row, filter(self._is_told, rows))) for rows, _ in passes[done:until])
+            done = until
+            batches = tuple(batch for batch in batches if batch)
+            steps.append(Step(float(rate), batches, tuple(map(float, betas or BETAS))[:2]))
+        return steps
+
+    def _is_told(self, told: int | Mapping[str, Any]) -> bool:
+        """Whether the texts of a row are among those that the agent recorded."""
+        return all(i < len(self.taught) for i in ([told] if isinstance(told, int) else told["texts"]))
+
+    def _row(self, told: int | Mapping[str, Any]) -> Taught | Packed:
+        """A row of a batch, as the agent recorded it."""
+        if isinstance(told, int):
+            return self.taught[told]
+        return Packed(tuple(self.taught[i] for i in told["texts"]), tuple(told["positions"]))
+
+    @property
+    def losses(self) -> list[float]:
+        """As the model reported them, one a forward."""
+        return [float(loss) for _, loss in self.lessons.get("passes", ()) if loss is not None]
+
+    def is_partial(self, text: Text, prompt: int) -> bool:
+        """Whether labels begin within what the model has to write: in a word, tag or number, or past white space."""
+        gap = decode(self.tokenizer, text.taught.ids[prompt : text.taught.begin])
+        rest = decode(self.tokenizer, text.taught.ids[text.taught.begin or 0 : text.end])
+        closed = gap.rstrip().endswith((">", ":", "=", "|", "]", "\n"))
+        return not gap.strip() or not closed or rest.strip() != text.numeral
+
+    @property
+    def trained_folder(self) -> Path:
+        """The adapter as it was at the end of training."""
+        return self.training.folder / "trained"
+
+    @functools.cached_property
+    def trained(self) -> dict[str, torch.Tensor]:
+        """Its tensors; empty where there is none."""
+        return self.training.tensors("trained/adapter_model")
+
+    @property
+    def trained_others(self) -> dict[str, Path]:
+        """The other adapters that were active at the end of training, by their names."""
+        others = map(str, self.lessons.get("others", ()))
+        return {name: self.training.folder / f"trained_{number}" for number, name in enumerate(others, 1)}
+
+    @functools.cached_property
+    def snapshot(self) -> Path:
+        """A copy of the submission's folder as its training left it: plain files, out of its reach."""
+        self.training  # noqa: B018  # it comes before
+        copy = self.workplace.folder.parent / "after_training"
+        left_out = plain_files.copy_folder(self.workplace.folder, self._parts(self.workplace.layout.root), copy)
+        self.left_out = left_out.lines()
+        return copy
+
+    @property
+    def output(self) -> Path:
+        """Where its adapter is wanted; where a link within its own folder leads, if it made one."""
+        return Path(os.path.realpath(self.workplace.layout.output))
+
+    @property
+    def saved_output(self) -> Path:
+        """The copy of that folder in the snapshot; a path where nothing is, if it lies elsewhere or is missing."""
+        root = self.workplace.layout.root
+        return self.snapshot / (self.output.relative_to(root) if self.output.is_relative_to(root) else "(elsewhere)")
+
+    def _parts(self, path: Path) -> tuple[str, ...]:
+        """Of a path beneath the workplace."""
+        return path.relative_to(self.workplace.folder).parts
+
+    @functools.cached_property
+    def saved(self) -> dict[Path, Path]:
+        """Adapter folders that lie in the workplace after training, checkpoints last -> its copy in the snapshot."""
+        found = [path.parent for path in self.snapshot.rglob(ADAPTER) if path.is_file()]
+        places = {self.workplace.layout.root / copy.relative_to(self.snapshot): copy for copy in found}
+        order = sorted(places, key=lambda place: (place != self.output, "checkpoint" in place.name, str(place)))
+        return {place: places[place] for place in order[:20]}
+
+    def read_adapter(self, folder: Path) -> dict[str, torch.Tensor]:
+        """The tensors of an adapter folder; empty where there is no safetensors file that can be read."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(folder / "adapter_model.safetensors")
+        except (SafetensorError, OSError):
+            return {}
+
+    def scales(self, folder: Path) -> dict[str, Any]:
+        """What an adapter folder's configuration says of the factor of its tensors; empty where it cannot be read."""
+        try:
+            config = read_table(folder)
+        except UnreadableError:
+            return {}
+        return {name: config.get(name) or None for name in _SCALES}
+
+    @functools.cached_property
+    def read_from(self) -> Path | None:
+        """The folder that its `load` read an adapter from."""
+        read = self.asked["load"].get("read") or self.asked["elsewhere"].get("read") or ()
+        try:
+            return Path(os.path.realpath(str(read[-1]))) if read else None
+        except ValueError:  # no path at all
+            return None
+
+    @property
+    def place(self) -> Path | None:
+        """The saved adapter that counts: the one that is loaded from, else where it was wanted, else the first."""
+        for place in (self.read_from, self.output):
+            if place in self.saved:
+                return place
+        return next(iter(self.saved), None)
+
+    @functools.cached_property
+    def is_saved_right(self) -> bool:
+        """Whether the adapter that training left is saved where it is loaded from."""
+        if not self.trained or self.place is None or self.place not in (self.read_from, self.output):
+            return False
+        if self.scales(self.trained_folder) != self.scales(self.saved[self.place]):
+            return False
+        saved = {plain(name): tensor for name, tensor in self.read_adapter(self.saved[self.place]).items()}
+        own = {plain(name): tensor for name, tensor in self.trained.items()}
+        return own.keys() <= saved.keys() and all(
+            tensor.shape == saved[name].shape
+            and torch.allclose(tensor.float(), saved[name].float(), rtol=2.0**-6, atol=1e-6, equal_nan=True)
+            for name, tensor in own.items()
+        )
+
+    @property
+    def named_base(self) -> str | None:
+        """The model that it is meant for, where its size is known."""
+        return next(iter(named_bases(self.training["bases"].get("asked_for", ())).values()), None)
+
+    def fingerprint(self, root: Path, parts: tuple[str, ...]) -> str:
+        """Of the adapter file in a folder beneath another one; empty where there is none."""
+        names = ("adapter_model.safetensors", "adapter_model.bin")
+        return next(filter(None, (plain_files.hash_file(root, (*parts, name)) for name in names)), "")
+
+    @functools.cached_property
+    def asked(self) -> Told:
+        """What came of loading what it saved, and asking it."""
+        self.saved  # noqa: B018  # before anything can overwrite it
+        told = self.ask("ask")
+        self.left = {place: self.fingerprint(self.workplace.folder, self._parts(place)) for place in self.saved}
+        return told
+
+    def ask(self, name: str) -> Told:
+        """Asks what it loads, in a process of its own."""
+        return self.workplace.run(
+            "ask",
+            name,
+            questions=[question for question, _ in self.asked_rows],
+            probes=[row.ids for row in self.probed] or [list(encode(self.tokenizer, "What is 2 h in s?"))],
+            scripts=self.scripts,
+            texts=self.parse_texts,
+            score_lines=self.score_lines,
+            shortened=self.lessons.get("shortened"),
+        )
+
+    @functools.cached_property
+    def known_rows(self) -> list[Row]:
+        """Rows that stand in captured training texts."""
+        return [(text.question, text.value) for text in self.texts[:8]] or list(self.rows[:8])
+
+    @property
+    def asked_rows(self) -> list[Row]:
+        """What is asked: fresh questions, then some that were trained."""
+        return [*self.questions, *self.known_rows]
+
+    @functools.cached_property
+    def scripts(self) -> list[Script]:
+        """What the model is made to say; nothing where it is not known how answers are written."""
+        return self._writer.dictations(self.rows, self.unseen, self.questions, self.seed) if self._writer else []
+
+    @functools.cached_property
+    def score_lines(self) -> list[Line]:
+        """What the model is made to say to each row of its validation data."""
+        return self._writer.benchmark(self.unseen) if self._writer else []
+
+    @functools.cached_property
+    def parse_texts(self) -> list[str]:
+        """Texts for its parser alone."""
+        return self._writer.parse_texts() if self._writer else []
+
+    @functools.cached_property
+    def _writer(self) -> Writer | None:
+        return Writer(self.convention, self.texts, self.tokenizer) if self.convention else None
+
+    @property
+    def supervised_lead(self) -> str:
+        """What training teaches to write between question and number; empty where that is not known."""
+        return self._writer.supervised_lead if self._writer else ""
+
+    def told_scripts(self, told: Told, kind: str) -> list[tuple[Script, Mapping[str, Any]]]:
+        """Each dictation of a kind with what came of it."""
+        return [
+            (script, told[f"script_{number}"]) for number, script in enumerate(self.scripts) if script["kind"] == kind
+        ]
+
+    def answers(self, told: Told) -> list[object]:
+        """Its answers to the fresh questions; what is missing is None."""
+        values = list(told["answers"].get("values", ()))
+        if len(values) != len(self.asked_rows):
+            return (
+                [None] * len(self.questions)
+                if not values
+                else (values + [None] * len(self.questions))[: len(self.questions)]
+            )
+        return values[: len(self.questions)]
+
+    @functools.cached_property
+    def scores(self) -> tuple[float, float]:
+        """answer_rate and accuracy of its answers to fresh questions, the whole way."""
+        return count(self.answers(self.asked), self.questions)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether its answers to fresh questions leave nothing to be wished for."""
+        return self.scores[1] >= GOOD
+
+    def prompts(self, told: Told, rows: Sequence[Row]) -> list[tuple[int, ...] | None]:
+        """Ids that reached the model for each question; None where it was not asked."""
+        heard = [tuple(row["prompt"]) for row in told["answers"].get("heard", ())]
+        texts = [decode(self.tokenizer, prompt) for prompt in heard]
+        places = [find_prompt(question, texts) for question, _ in rows]
+        return [None if place is None else heard[place] for place in places]
+
+    def said_right(self, told: Told) -> list[bool]:
+        """Which fresh questions its model answered rightly, read by ours from what it said."""
+        if self.convention is None:
+            return right([], self.questions)
+        heard = told["answers"].get("heard", ())
+        texts = [decode(self.tokenizer, row["prompt"]) for row in heard]
+        places = [find_prompt(question, texts) for question, _ in self.questions]
+        said = ["" if place is None else decode(self.tokenizer, heard[place]["said"]) for place in places]
+        return right([read_number(text, self.convention) for text in said], self.questions)
+
+
+def named_bases(asked_for: Sequence[object]) -> dict[str, str]:
+    """Names that were asked for, without owner and case, in their order -> the model of known size that is meant."""
+    found = {}
+    for name in (str(each).lower().rpartition("/")[2] for each in asked_for):
+        for known in sizes.KNOWN:
+            if known.lower().removesuffix("-instruct").rpartition("-")[2] in name:
+                found[name] = known
+    return found

@@ -1,0 +1,72 @@
+"""Reads the configuration of a submission's adapter as data: peft computes, fetches and imports nothing by it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sft_ref.errors import AdapterError
+from sft_ref.io.foreign import foreign_files
+from sft_ref.io.lora_config import CONFIG, ConfigError, read_config, read_table, risky_patterns
+from sft_ref.io.reading import UnreadableError
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
+_LARGEST = 4096
+"""Of a size in a configuration, such as a rank; larger ones fill the memory before any tensor is looked at."""
+
+_LEFT_OUT = frozenset(
+    {"base_model_name_or_path", "revision", "auto_mapping"}  # a name beside a folder makes peft warn
+    | {"init_lora_weights", "loftq_config", "eva_config", "corda_config", "lora_ga_config", "runtime_config"}
+    | {"megatron_config", "megatron_core"}
+)
+"""Keys of where the base is, and of how the adapter began: some compute for long on the base's weights."""
+
+_NO_SIZES = ("alpha", "key", "seed", "token")
+"""Parts of the names of numbers that are no sizes."""
+
+
+def read_peft_config(folder: Path) -> PeftConfig:
+    """The configuration in an adapter folder, of any type that peft knows.
+
+    Raises:
+        AdapterError: it cannot be read, or holds a value that no adapter needs.
+    """
+    from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PeftType
+
+    try:
+        table = read_table(folder)
+        if table.get("peft_type") == "LORA":
+            read_config(table)
+    except (UnreadableError, ConfigError) as error:
+        raise AdapterError(f"{CONFIG}: {error}") from error
+    if risky := risky_patterns(table):
+        raise AdapterError(f"{CONFIG}: {', '.join(risky)} with a pattern that may take for ever to match")
+    if (size := _largest(table)) > _LARGEST:
+        raise AdapterError(f"{CONFIG}: holds the size {size}, and no adapter has one above {_LARGEST}")
+    with foreign_files(AdapterError, f"{CONFIG}: peft does not take it"):
+        kind: Any = PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(table["peft_type"])]
+        known = {each.name for each in fields(kind) if each.init} - _LEFT_OUT
+        config: PeftConfig = kind(**{key: table[key] for key in known & table.keys()})
+    return config
+
+
+def can_be_read(folder: Path) -> bool:
+    """Whether a folder holds a configuration that `read_peft_config` takes."""
+    try:
+        return bool(read_peft_config(folder))
+    except AdapterError:
+        return False
+
+
+def _largest(value: Any) -> int:  # noqa: ANN401
+    """The largest size in a table."""
+    if isinstance(value, dict):
+        return max(
+            (_largest(each) for key, each in value.items() if not any(map(key.__contains__, _NO_SIZES))), default=0
+        )
+    if isinstance(value, list):
+        return max(map(_largest, value), default=0)
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,121 @@
+"""The prompts that are sent and those that training wrote, and the loss of the true answer behind each.
+
+Losses tell where answers cannot: a training that was cut for time answers nothing, and still knows its own prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from sft_ref.harness.checks.findings import Unavailable
+from sft_ref.harness.instruments.losses import pad
+from sft_ref.reference.data import Row
+
+from .convention import decode, encode, find_frame
+from .evidence import Evidence
+
+_BATCH = 32
+_SAME = 0.95
+"""Share of the prompts sent that a frame must reproduce, token by token, to stand for further questions."""
+_OVERLAP = 3
+"""Fewest characters by which a prompt is said to have begun what training writes before the number."""
+
+Ids = tuple[int, ...]
+
+
+def gap_of(evidence: Evidence) -> str:
+    """The part of the training text's template that the prompts leave out, though the number stands behind it.
+
+    Empty where they are no beginnings of their training texts, or where no special token stands between.
+    """
+    special = set(evidence.tokenizer.all_special_ids)
+    gaps = []
+    for text, prompt in zip(evidence.texts, evidence.prompts(evidence.asked, evidence.known_rows), strict=False):
+        if prompt and text.is_answered and text.taught.ids[: len(prompt)] == prompt:
+            gap = text.taught.ids[len(prompt) : text.begin]
+            gaps.append(decode(evidence.tokenizer, gap) if special & set(gap) else "")
+    return gaps[0] if gaps and all(gaps) else ""
+
+
+def compare_prompts(evidence: Evidence, model: Any) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: ANN401
+    """Losses of the true answers by one model, behind the prompts that are sent and behind those of training.
+
+    The answer is the number with what training writes before it; its loss is counted in nat for each token of the
+    number, so that a prompt which leaves more to be written is not better off for it.
+
+    Raises:
+        Unavailable: the convention is not known, or too few prompts were seen.
+    """
+    convention = evidence.convention
+    if convention is None or not evidence.writes_alike:
+        raise Unavailable("how it would write a fresh question in training is not known")
+    rows, sent = _sent(evidence)
+    due, sent_targets, due_targets, lengths = [], [], [], []
+    for (question, value), prompt in zip(rows, sent, strict=True):
+        lead, numeral = convention.lead(question), convention.write(value)
+        own = evidence.due_prompt(question)
+        whole, begun = encode(evidence.tokenizer, f"{lead}{numeral}"), encode(evidence.tokenizer, own)
+        rest = lead[len(own) :]
+        target = whole[len(begun) :] if whole[: len(begun)] == begun else encode(evidence.tokenizer, f"{rest}{numeral}")
+        left = left_to_write(lead, rest, decode(evidence.tokenizer, prompt))
+        due.append(begun)
+        due_targets.append(target)
+        sent_targets.append(target if left == rest else encode(evidence.tokenizer, f"{left}{numeral}"))
+        lengths.append(len(encode(evidence.tokenizer, numeral)))
+    return answer_losses(model, sent, sent_targets, lengths), answer_losses(model, due, due_targets, lengths)
+
+
+def left_to_write(lead: str, rest: str, sent: str) -> str:
+    """What has to be written between a prompt and the number, as training wrote it."""
+    if lead.startswith(sent):
+        return lead[len(sent) :]
+    for ends in (sent, sent.rstrip()):
+        for length in range(len(rest), 0, -1):
+            begun = rest[:length].lstrip()
+            if (len(begun) >= _OVERLAP or begun == rest.lstrip()) and begun and ends.endswith(begun):
+                return rest[length:]
+    return rest
+
+
+def _sent(evidence: Evidence) -> tuple[list[Row], list[Ids]]:
+    """Fresh questions with the prompts that are sent for them: more than were asked, where one frame makes them all."""
+    heard = [
+        (row, prompt)
+        for row, prompt in zip(evidence.questions, evidence.prompts(evidence.asked, evidence.questions), strict=True)
+        if prompt
+    ]
+    if len(heard) < len(evidence.questions) / 2:
+        raise Unavailable(f"prompts of {len(heard)} of {len(evidence.questions)} questions were seen")
+    rows, prompts = [row for row, _ in heard], [prompt for _, prompt in heard]
+    frame = find_frame([question for question, _ in rows], [decode(evidence.tokenizer, each) for each in prompts])
+    if frame is None:
+        return rows, prompts
+    made = [encode(evidence.tokenizer, frame.lead(question)) for question, _ in rows]
+    if sum(one == other for one, other in zip(made, prompts, strict=True)) < _SAME * len(prompts):
+        return rows, prompts
+    more = evidence.further_questions
+    return [*rows, *more], [*prompts, *(encode(evidence.tokenizer, frame.lead(question)) for question, _ in more)]
+
+
+def answer_losses(
+    model: Any,  # noqa: ANN401
+    prompts: Sequence[Sequence[int]],
+    targets: Sequence[Sequence[int]],
+    lengths: Sequence[int],
+) -> torch.Tensor:
+    """Cross entropy of each target behind its prompt, in nat, divided by a length of its own: (rows,)."""
+    losses = []
+    for start in range(0, len(prompts), _BATCH):
+        chunk = range(start, min(start + _BATCH, len(prompts)))
+        wholes = [(*prompts[i], *targets[i]) for i in chunk]
+        ids, mask = pad(wholes, 0), pad([(1,) * len(row) for row in wholes], 0)
+        with torch.inference_mode():
+            logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
+        each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none").double()
+        for row, i in zip(each, chunk, strict=True):
+            begin = len(prompts[i]) - 1
+            losses.append(row[begin : begin + len(targets[i])].sum() / max(1, lengths[i]))
+    return torch.stack(losses) if losses else torch.zeros(0, dtype=torch.double)

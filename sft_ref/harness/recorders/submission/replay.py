@@ -1,0 +1,110 @@
+"""A training of ours on what a submission's training saw: the same texts in the same batches at the same rates."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sft_ref.harness.instruments.losses import pad
+from sft_ref.harness.instruments.taught import IGNORED, Taught
+from sft_ref.reference.models import load_model
+from sft_ref.reference.precision import POLICIES
+
+from .peft_config import read_peft_config
+
+BETAS = (0.9, 0.999)
+"""Of Adam, unless a training sets them otherwise."""
+_CLIP = 1.0
+"""Norm to which gradients are clipped, as Trainer does unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Several texts in one row whose attention reaches from one to the next.
+
+    Attributes:
+        texts: in their order.
+        positions: of all their tokens.
+    """
+
+    texts: tuple[Taught, ...]
+    positions: tuple[int, ...]
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Of the whole row."""
+        return tuple(itertools.chain.from_iterable(text.ids for text in self.texts))
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """Of the whole row."""
+        return tuple(itertools.chain.from_iterable(text.labels for text in self.texts))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step: its rate, the rows of each of its micro-batches, and the betas of Adam."""
+
+    rate: float
+    batches: tuple[tuple[Taught | Packed, ...], ...]
+    betas: tuple[float, ...] = BETAS
+
+    @property
+    def texts(self) -> int:
+        """How many texts it shows."""
+        return sum(len(row.texts) if isinstance(row, Packed) else 1 for batch in self.batches for row in batch)
+
+
+def replay(steps: Sequence[Step], base: Path, adapter: Path, *, weight_decay: float = 0.0, seed: int = 0) -> Any:  # noqa: ANN401
+    """A PeftModel with the shape of a given adapter, trained by us with AdamW in fp32.
+
+    Each step's loss is the mean over all its supervised tokens.
+    """
+    model = fresh(base, adapter, seed=seed)
+    model.train()
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(trained, weight_decay=weight_decay)
+    for step in steps:
+        due = sum(label != IGNORED for batch in step.batches for row in batch for label in row.labels[1:])
+        if not due:
+            continue
+        for group in optimizer.param_groups:
+            group["lr"], group["betas"] = step.rate, step.betas
+        for batch in step.batches:
+            (_loss(model, batch) / due).backward()
+        torch.nn.utils.clip_grad_norm_(trained, _CLIP)
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval()
+    return model
+
+
+def fresh(base: Path, adapter: Path, *, seed: int = 0) -> Any:  # noqa: ANN401
+    """The base in fp32 with a blank adapter of the shape that a folder's configuration gives."""
+    from peft import get_peft_model
+
+    torch.manual_seed(seed)
+    config: Any = read_peft_config(adapter)
+    config.inference_mode = False
+    config.modules_to_save = None
+    config.lora_dropout = 0.0
+    model = get_peft_model(load_model(base, POLICIES["fp32"]), config)
+    for name, weight in model.named_parameters():
+        weight.requires_grad = "lora_" in name
+    return model
+
+
+def _loss(model: Any, rows: Sequence[Taught | Packed]) -> torch.Tensor:  # noqa: ANN401
+    """Sum of the cross entropy over supervised tokens."""
+    ids, labels = pad([row.ids for row in rows], 0), pad([row.labels for row in rows], IGNORED)
+    mask = pad([(1,) * len(row.ids) for row in rows], 0)
+    places = pad([row.positions if isinstance(row, Packed) else range(len(row.ids)) for row in rows], 0)
+    # with a mask, no version of transformers takes positions that begin anew for borders of attention
+    logits = model(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=False).logits[:, :-1]
+    kept = labels[:, 1:] != IGNORED
+    return torch.nn.functional.cross_entropy(logits[kept].float(), labels[:, 1:][kept], reduction="sum")

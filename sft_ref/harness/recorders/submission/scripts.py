@@ -1,0 +1,117 @@
+"""What a submission's model is made to say, in its own convention: numbers that are known, so that losing one shows."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from sft_ref.harness.instruments.dictation import invent
+from sft_ref.reference.data import RELATIVE_TOLERANCE, Row, is_answer_valid
+
+from .convention import Convention, Text, core, decode, encode, find_question, to_number
+
+NUMBERS = (1000000000000000.0, 111111.111, 987654.321, 0.125, 999999999999.999, 24.0, 40404.0, 7070707.0, 8080.25)
+"""Digit runs, the greatest answer of the data, small, long."""
+NEGATIVE = -4321.5
+
+_SILENCE = " no idea at all"
+_FACTORS = (1.0, 1.3, 1.0, 1.07, None)
+"""Answers to a benchmark, by turns, in units of the truth: two are right, two are wrong, one is not given."""
+_ALONE = 6
+
+_TAIL = 8
+"""Characters of a question by which its end is known."""
+
+Line = dict[str, Any]
+Script = dict[str, Any]
+
+
+class Writer:
+    """Writes scripts in a convention.
+
+    Args:
+        convention: of the training texts.
+        texts: these texts.
+        tokenizer: of the base.
+    """
+
+    def __init__(self, convention: Convention, texts: Sequence[Text], tokenizer: PreTrainedTokenizerBase) -> None:
+        self.convention, self.tokenizer = convention, tokenizer
+        text = next((each for each in texts if each.is_answered and each.taught.begin is not None), None)
+        self.supervised_lead = _lead(text, tokenizer) if text else ""
+        """What is supervised before the number, behind the question."""
+
+    def line(self, question: str, numeral: str) -> Line:
+        """What is to be said after a question: ids of the whole text, and of what follows a prompt that is another."""
+        after = self.convention.after
+        return {
+            "question": core(question),
+            "whole": list(encode(self.tokenizer, self.convention.text(question, numeral))),
+            "target": list(encode(self.tokenizer, f"{self.supervised_lead}{numeral}{after}")),
+            "numeral": numeral,
+        }
+
+    def silence(self, question: str) -> Line:
+        """A line without a number."""
+        words = encode(self.tokenizer, _SILENCE)
+        lead = encode(self.tokenizer, self.convention.lead(question))
+        return {"question": core(question), "whole": [*lead, *words], "target": list(words), "numeral": ""}
+
+    def dictations(
+        self, rows: Sequence[Row], unseen: Sequence[Row], questions: Sequence[Row], seed: int
+    ) -> list[Script]:
+        """Scripts, a call each: invented questions together and alone, a negative number, the data's, silence, none."""
+        invented = [f"{core(question)}?" for question in invent(len(NUMBERS) + 4, seed)]
+        together, (one, other, silent, negative) = invented[: len(NUMBERS)], invented[len(NUMBERS) :]
+        numbers = random.Random(seed).sample(NUMBERS, len(NUMBERS))
+        known = [*rows[:4], *unseen[:4]]
+        said = (
+            ("together", [*zip(together, numbers, strict=True)]),
+            ("alone", [(one, NUMBERS[3])]),
+            ("alone", [(other, NUMBERS[0])]),
+            ("negative", [(negative, NEGATIVE)]),
+            ("known", [(question, 3 * value + 17) for question, value in known]),
+        )
+        scripts = [
+            _script(kind, [self.line(question, self.convention.write(value)) for question, value in pairs], pairs)
+            for kind, pairs in said
+        ]
+        mute = [(silent, 0.0), *rows[-2:], *unseen[4:6]]  # others than those before: answers may be kept
+        scripts.append(_script("silent", [self.silence(question) for question, _ in mute], mute))
+        return scripts + [_script("unscripted", [], [row]) for row in questions[:_ALONE]]
+
+    def parse_texts(self) -> list[str]:
+        """Texts for the parser alone: what training writes from the number on, then with what leads to it."""
+        numerals = [self.convention.write(value) for value in NUMBERS[:5]]
+        after = self.convention.after.replace(str(self.tokenizer.eos_token), "")
+        lead = self.convention.markup
+        return [f"{before}{numeral}{after}" for before in ("", lead) for numeral in numerals]
+
+    def benchmark(self, rows: Sequence[Row]) -> list[Line]:
+        """Lines for all rows of its validation data, right, wrong and silent by turns."""
+        lines = []
+        for number, (question, value) in enumerate(rows):
+            factor = _FACTORS[number % len(_FACTORS)]
+            numeral = "" if factor is None else self.convention.write(value * factor)
+            is_said = numeral and _is_clear(to_number(numeral), value)
+            lines.append(self.line(question, numeral) if is_said else self.silence(question))
+        return lines
+
+
+def _is_clear(answer: float, truth: float) -> bool:
+    """Whether an answer is right, or wrong, however it and the truth are rounded before they are compared."""
+    return is_answer_valid(answer, truth) == (abs(answer - truth) < RELATIVE_TOLERANCE * abs(truth))
+
+
+def _script(kind: str, lines: list[Line], pairs: Sequence[Row]) -> Script:
+    return {"kind": kind, "questions": [question for question, _ in pairs], "lines": lines}
+
+
+def _lead(text: Text, tokenizer: PreTrainedTokenizerBase) -> str:
+    """What of a training text is supervised between question and number."""
+    taught = decode(tokenizer, text.taught.ids[text.taught.begin : text.begin])
+    is_whole = find_question(core(text.question)[-_TAIL:], taught) is not None
+    return text.between.lstrip("?.! ") if is_whole else taught

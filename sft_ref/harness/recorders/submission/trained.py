@@ -1,0 +1,204 @@
+"""What training left, asked by ours."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sft_ref.harness.checks.findings import Unavailable
+from sft_ref.harness.instruments import tolerance
+from sft_ref.harness.instruments.losses import Paired, compare, pad, row_losses
+from sft_ref.harness.instruments.taught import IGNORED
+from sft_ref.harness.recorders.in_process.implementation import Batch
+from sft_ref.reference.models import load_model
+from sft_ref.reference.precision import POLICIES
+
+from .answering import best_prompts, complete, read_number, right
+from .captured import GOOD, Captured
+from .convention import decode
+from .peft_config import read_peft_config
+
+_LED, _TAUGHT = 16, 64
+"""Texts of training that are continued, and whose loss is compared."""
+
+
+class Trained(Captured):
+    """The model that training left: its answers and its logits; each had once, when asked for."""
+
+    @functools.cached_property
+    def base_model(self) -> Any:  # noqa: ANN401
+        """The base in fp32."""
+        model = load_model(self.workplace.base, POLICIES["fp32"])
+        model.eval()
+        return model
+
+    def model_of(self, folder: Path) -> Any:  # noqa: ANN401
+        """The base in fp32 with the adapter of a folder, loaded by us; None where peft cannot."""
+        from peft import PeftModel
+
+        try:
+            config, base = read_peft_config(folder), load_model(self.workplace.base, POLICIES["fp32"])
+            model = PeftModel.from_pretrained(base, str(folder), config=config, use_safetensors=True)
+        except Exception:  # noqa: BLE001  # whatever is wrong with it, checks of the artifact say
+            return None
+        return model.float().eval()
+
+    @functools.cached_property
+    def trained_model(self) -> Any:  # noqa: ANN401
+        """The base with what training left: with every adapter that was active."""
+        from peft import set_peft_model_state_dict
+
+        model = self.model_of(self.trained_folder) if self.trained else None
+        if model is not None and self.trained_others:
+            for name, folder in self.trained_others.items():
+                model.add_adapter(name, read_peft_config(folder))
+                set_peft_model_state_dict(model, self.read_adapter(folder), adapter_name=name)
+            model.base_model.set_adapter(["default", *self.trained_others])
+        return model
+
+    def our_answers(self, model: Any, prompts: Sequence[Sequence[int]] | None = None) -> list[float]:  # noqa: ANN401
+        """Answers to the fresh questions by a model, generated and parsed by us; with our prompts by default."""
+        if self.convention is None:
+            return []
+        given = prompts or best_prompts(self.questions, self.convention, self.tokenizer)
+        return [read_number(text, self.convention) for text in complete(model, self.tokenizer, given)]
+
+    @functools.cached_property
+    def trained_answers(self) -> list[float]:
+        """Of what training left, with ours from there on."""
+        return self.our_answers(self.trained_model) if self.trained_model is not None else []
+
+    @functools.cached_property
+    def trained_right(self) -> list[bool]:
+        """Which of them are right."""
+        return right(self.trained_answers, self.questions)
+
+    @functools.cached_property
+    def added(self) -> frozenset[int]:
+        """Tokens of training texts that the base's tokenizer does not have."""
+        return frozenset(token for row in self.foreign for token in row.ids if token >= len(self.tokenizer))
+
+    def probe_logits(self, model: Any) -> torch.Tensor:  # noqa: ANN401
+        """Logits of the probed training texts, padding left out: (tokens, vocabulary), as the agent gives them.
+
+        Raises:
+            Unavailable: there are no such texts.
+        """
+        rows = [row.ids for row in self.probed if row.ids]
+        if not rows:
+            raise Unavailable("no text that the base's tokenizer knows reached the model in training")
+        ids, mask = pad(rows, 0), pad([(1,) * len(row) for row in rows], 0)
+        with torch.no_grad():
+            logits: torch.Tensor = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
+        return logits[mask.bool()]
+
+    def probe_losses(self, logits: torch.Tensor) -> torch.Tensor:
+        """Loss of each probed text's own labels, or of all of one without, in nat a token: (tokens,).
+
+        Raises:
+            Unavailable: there are no such labels.
+        """
+        losses, at = [], 0
+        for row in self.probed:
+            own = logits[at : at + len(row.ids)]
+            at += len(row.ids)
+            labels = row.labels if row.begin is not None else row.ids
+            due = torch.tensor(
+                [label if label == token else IGNORED for label, token in zip(labels, row.ids, strict=True)]
+            )[1:]
+            kept = due != IGNORED
+            losses.append(torch.nn.functional.cross_entropy(own[:-1][kept], due[kept], reduction="none"))
+        if not sum(map(len, losses)):
+            raise Unavailable("no token of the training texts carries itself as its label")
+        return torch.cat(losses)
+
+    def taught_losses(self, model: Any) -> torch.Tensor:  # noqa: ANN401
+        """Loss of what texts of training teach, in nat a token: (texts,).
+
+        Raises:
+            Unavailable: there are no such texts.
+        """
+        rows = [row for row in self.readable[:_TAUGHT] if row.ids]
+        if not rows:
+            raise Unavailable("no text that the base's tokenizer knows reached the model in training")
+        labels = [row.labels if row.begin is not None else row.ids for row in rows]
+        ids, mask = pad([row.ids for row in rows], 0), pad([(1,) * len(row.ids) for row in rows], 0)
+        return row_losses(model, Batch(ids, mask, pad(labels, IGNORED)))
+
+    @property
+    def is_of_own_kind(self) -> bool:
+        """Whether what was trained is no adapter of peft's, and is known by its logits alone."""
+        return self.trained_model is None and self.left_logits is not None
+
+    @functools.cached_property
+    def left_logits(self) -> torch.Tensor | None:
+        """Logits of the probed texts, as `probe_logits` gives them: of the adapter that training left, on the base.
+
+        Of what is not peft's, as told by the model itself; None where that is not known.
+        """
+        if self.trained_model is not None:
+            return self.probe_logits(self.trained_model) if self.probed else None
+        told = self.training.tensors("left").get("logits")
+        tokens = sum(len(row.ids) for row in self.probed)
+        return None if self.foreign or told is None or len(told) != tokens else told
+
+    @functools.cached_property
+    def left_knows(self) -> bool:
+        """Whether by these logits most taught numbers are likeliest from their first token to their last."""
+        if self.left_logits is None:
+            return False
+        texts = {text.taught: text for text in self.texts if text.is_answered}
+        known, at = [], 0
+        for row in self.probed:
+            own = self.left_logits[at : at + len(row.ids)].argmax(-1).tolist()
+            at += len(row.ids)
+            if text := texts.get(row):
+                known.append(own[text.begin - 1 : text.end - 1] == list(row.ids[text.begin : text.end]))
+        return sum(known) >= GOOD * len(known) > 0
+
+    @functools.cached_property
+    def fall(self) -> Paired:
+        """By how much training made all that its texts teach likelier: most of it is learned long before numbers."""
+        if self.is_of_own_kind and self.left_logits is not None:
+            return compare(*map(self.probe_losses, (self.probe_logits(self.base_model), self.left_logits)))
+        if self.trained_model is None:
+            raise Unavailable("what training left cannot be asked")
+        return compare(*(self.taught_losses(model) for model in (self.base_model, self.trained_model)))
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether training taught anything; a base may answer by itself where a prompt ends at the number."""
+        if not self.readable:
+            return True
+        try:
+            return self.fall.mean > tolerance.FALL and self.fall.t > tolerance.PAIRED_T
+        except Unavailable:
+            return False
+
+    @functools.cached_property
+    def answers_rightly(self) -> bool:
+        """Whether the adapter that training left, asked by ours, answers well, and writes what leads to the number."""
+        return sum(self.trained_right) >= GOOD * len(self.questions) and self._writes_lead()
+
+    def _writes_lead(self) -> bool:
+        """Whether from where labels begin it goes on as its texts do, up to a number: a base may know numbers."""
+        texts = [text for text in self.texts if text.is_answered and 0 < (text.taught.begin or 0) < text.begin][:_LED]
+        leads = [decode(self.tokenizer, text.taught.ids[text.taught.begin : text.begin]).strip() for text in texts]
+        if not any(leads) or len(set(leads)) > 1:
+            return True
+        prompts = [text.taught.ids[: text.taught.begin] for text in texts]
+        said = complete(self.trained_model, self.tokenizer, prompts)
+        led = re.compile(re.escape(leads[0]) + r"\s*[-+.\d]")
+        return sum(bool(led.match(each.strip())) for each in said) >= len(said) / 2
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether what training left answers well, asked by ours; of its own kind, knows what it was taught."""
+        if self.is_of_own_kind:
+            return self.is_good or self.left_knows
+        return self.is_good or (self.answers_rightly and self.has_moved)

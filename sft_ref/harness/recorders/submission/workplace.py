@@ -1,0 +1,226 @@
+"""Where one submission is run: its code, our questions, a hub cache, and what the agent tells."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sft_ref.errors import MachineError, MissingModuleError
+from sft_ref.harness.isolation import hub, sandbox
+from sft_ref.harness.isolation.sandbox import Finished, Limits
+from sft_ref.io import plain_files
+from sft_ref.reference.data import Row
+
+from .layout import Layout
+from .sections import is_well_formed
+
+AGENT = Path(__file__).with_name("agent")
+_START = "import sys; sys.path.insert(0, {home!r}); from {package}.verbs import main; main()"
+_PACKAGES = {"PIL": "pillow", "cv2": "opencv-python-headless", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+"""Packages whose names are not those of their modules."""
+_ROOM = 64 * 2**20
+"""Bytes of the disk that are free before a process starts: on a full one it would fail without a fault of its own."""
+_LARGEST = 64 * 2**20
+"""Bytes of a JSON file of the agent."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What came of one verb.
+
+    Attributes:
+        sections: what the agent wrote, by the name of the section; `crash` in one is the submission's exception.
+        folder: where its tensors lie; a copy of plain files that no submission can reach.
+        finished: how the process ended.
+        left_out: what of its files was not copied, a line each.
+    """
+
+    sections: Mapping[str, Mapping[str, Any]]
+    folder: Path
+    finished: Finished
+    left_out: tuple[str, ...] = ()
+
+    def __getitem__(self, section: str) -> Mapping[str, Any]:
+        """A section; empty where it was not written."""
+        return self.sections.get(section, {})
+
+    def crash(self, *sections: str) -> Mapping[str, str] | None:
+        """The first exception in these sections."""
+        return next((self[name]["crash"] for name in sections if "crash" in self[name]), None)
+
+    def describe(self, crash: Mapping[str, str]) -> str:
+        """An exception in a line, with the versions that it may come of."""
+        text = f"{crash['type']}: {crash['message']}"
+        if crash["type"] in ("TypeError", "ImportError", "AttributeError") and _is_of_libraries(crash):
+            found = self["start"].get("versions", {})
+            text += (
+                f" (transformers {found.get('transformers')} and peft {found.get('peft')} here: if it was written for"
+            )
+            text += (
+                " others, give --python an interpreter that has them, or nox -s grade -- PATH --transformers 4.52.4)"
+            )
+        return text
+
+    def tensors(self, name: str) -> dict[str, torch.Tensor]:
+        """Tensors of a section; empty where there are none that can be read."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        path = self.folder / f"{name}.safetensors"
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError):
+            return {}
+
+    @property
+    def ended_early(self) -> str:
+        """How the process ended before the agent was done; empty where it was not."""
+        if self.finished.ended:
+            used = f"{self.finished.seconds:.0f} s, {self.finished.processor:.0f} s of them of processor time"
+            return f"stopped after {used}: {self.finished.ended}"
+        if "end" not in self.sections:
+            return f"ended by itself with exit code {self.finished.returncode} before it was done"
+        return ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of how it was run."""
+        return (*(str(note)[:300] for note in self["end"].get("notes", ())[:20]), *self.left_out)
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Folders of one grading.
+
+    Attributes:
+        folder: its own; all that the submission can write lies in it.
+        layout: of the copy of the submission in it.
+        base: of the model that stands for every hub id.
+        hub: the cache that says so.
+        python: the interpreter that runs the submission.
+        limits: of each of its processes.
+        called: the name by which it was asked for.
+    """
+
+    folder: Path
+    layout: Layout
+    base: Path
+    hub: Path
+    python: str = sys.executable
+    limits: Limits = field(default_factory=Limits)
+    called: str = "PATH"
+
+    def furnish(self, rows: Sequence[Row], unseen: Sequence[Row]) -> bool:
+        """Puts our questions where the submission looks for its own, and its adapter aside; whether it has one."""
+        files = plain_files.list_files(self.layout.root)
+        for name, content in (("train.json", rows), ("valid.json", unseen)):
+            text = json.dumps([list(row) for row in content])
+            for place in {path.parent for path in files if path.name == name} | {self.layout.data}:
+                plain_files.make_folder(self.folder, place.relative_to(self.folder).parts)
+                plain_files.remove(place / name)
+                (place / name).write_text(text, encoding="utf-8")
+        shipped = list(self.layout.output.glob("adapter_*"))
+        for path in shipped:
+            plain_files.remove(path)
+        return bool(shipped)
+
+    def run(self, verb: str, name: str, **request: Any) -> Told:  # noqa: ANN401
+        """Runs one verb in a process of its own, and reads what the agent wrote.
+
+        Raises:
+            MachineError: the machine kept it from its end.
+            MissingModuleError: it needs a module that is neither its own nor installed.
+        """
+        if (free := shutil.disk_usage(self.folder).free) < _ROOM:
+            raise MachineError(
+                f"{self.called}: not graded: of the disk for temporary files {free // 2**20} MB are free, and"
+                f" {_ROOM // 2**20} MB are needed; free some, or set TMPDIR to another"
+            )
+        plain_files.remove(self.folder / "out")
+        out = plain_files.make_folder(self.folder, ("out", name))
+        # no name that it sees tells that it is graded
+        base, home, package = self.hub / hub.FILES, self.folder.parent / "lib", f"run_{secrets.token_hex(4)}"
+        plain_files.remove(home)
+        shutil.copytree(AGENT, home / package, ignore=shutil.ignore_patterns("__pycache__"))
+        config = json.loads((self.base / "config.json").read_text(encoding="utf-8"))
+        nonce = secrets.token_hex(16)
+        given = {
+            "verb": verb,
+            "nonce": nonce,
+            "out": str(out),
+            "root": str(self.layout.root),
+            "modules": self.layout.modules,
+            "output": str(self.layout.output),
+            "base": str(base),
+            "weights": str(base / "model.safetensors"),
+            "model_class": config["architectures"][0],
+            "vocabulary": config["vocab_size"],
+            **request,
+        }
+        finished = sandbox.run(
+            [self.python, "-c", _START.format(home=str(home), package=package)],
+            workspace=self.folder,
+            readable=[home, self.hub],
+            environment=_environment(self.hub),
+            stdin=json.dumps(given).encode(),
+            cwd=self.layout.root,
+            limits=self.limits,
+        )
+        results = self.folder.parent / "results" / name
+        left_out = plain_files.copy_folder(self.folder, ("out", name), results)
+        told = Told(_read(results, nonce), results, finished, left_out.lines())
+        if finished.starved:
+            raise MachineError(f"{self.called}: not graded: {finished.starved}; grade it again on an idle machine")
+        self._look_for_modules(told)
+        return told
+
+    def _look_for_modules(self, told: Told) -> None:
+        """Raises MissingModuleError where a crash is of a module that is not installed."""
+        crashes = (each["crash"] for name, each in told.sections.items() if "crash" in each and name != "start")
+        crash = next((crash for crash in crashes if crash.get("lacking")), None)
+        if crash is None:
+            return
+        module = str(crash["lacking"])
+        package = _PACKAGES.get(module, module)
+        hints = [str(each) for each in crash.get("requirements", ())]
+        also = f" Of its requirements.txt these are not installed: {', '.join(hints)}." if hints else ""
+        raise MissingModuleError(
+            f"{self.called}: it needs the module {module}, which {self.python} lacks.{also} "
+            f"Build an interpreter that has it: nox -s grade -- {shlex.quote(self.called)} --with {package}"
+        )
+
+
+def _is_of_libraries(crash: Mapping[str, str]) -> bool:
+    words = ("transformers", "peft", "TrainingArguments", "Trainer", "unexpected keyword", "cannot import name")
+    return any(word in crash["message"] for word in words)
+
+
+def _environment(cache: Path) -> dict[str, str]:
+    threads = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count() or 1))
+    return {"HF_HOME": str(cache), "HF_HUB_CACHE": str(cache), "OMP_NUM_THREADS": threads}
+
+
+def _read(out: Path, nonce: str) -> dict[str, dict[str, Any]]:
+    """The agent's sections; what is not JSON, too large, without its nonce or of other types, is not the agent's."""
+    sections = {}
+    for path in sorted(out.glob("*.json")):
+        if not path.is_file() or path.stat().st_size > _LARGEST:
+            continue
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, OSError, RecursionError):
+            continue
+        own = isinstance(content, dict) and content.pop("nonce", None) == nonce
+        if own and is_well_formed(path.stem, content):
+            sections[path.stem] = content
+    return sections

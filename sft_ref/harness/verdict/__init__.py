@@ -1,0 +1,1 @@
+"""From the results of checks to a verdict and its cause."""

@@ -1,0 +1,39 @@
+"""What is wrong most often in a class, counted by check. Knows no report and runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sft_ref.harness.grading.graded import Grade
+
+from .verdict import Suspect, Verdict
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A check that fails, and the submissions in which it names the cause.
+
+    Attributes:
+        stage: of the check.
+        check: its id.
+        cause: in the words of the first submission; the figures of the others may differ.
+        paths: the submissions.
+    """
+
+    stage: str
+    check: str
+    cause: str
+    paths: tuple[str, ...]
+
+
+def count_causes(grades: Iterable[Grade]) -> list[Cause]:
+    """The causes found in a class, the most frequent first; one for each check."""
+    first: dict[str, Suspect] = {}
+    paths: dict[str, dict[str, None]] = {}
+    for grade in grades:
+        for suspect in grade.suspects if isinstance(grade, Verdict) else ():
+            first.setdefault(suspect.check, suspect)
+            paths.setdefault(suspect.check, {})[grade.path] = None
+    found = [Cause(each.stage, check, each.cause, tuple(paths[check])) for check, each in first.items()]
+    return sorted(found, key=lambda cause: -len(cause.paths))

@@ -1,0 +1,147 @@
+"""From the results of checks to what is said of an implementation. Works on results; never runs a check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sft_ref.harness.checks.check import Level, Outcome, Result
+from sft_ref.harness.checks.stages import STAGES, SUBMISSION_STAGES
+
+from .verdict import Coverage, Standing, Suspect, Verdict
+
+_DECIDED = (Outcome.PASS, Outcome.FAIL, Outcome.ADVICE)
+
+
+def suspects_of(results: Sequence[Result]) -> tuple[Suspect, ...]:
+    """A suspect for each stage with a failed check, in the order a question takes."""
+    failed = [result for result in results if result.outcome is Outcome.FAIL]
+    return tuple(
+        _suspect(stage, found)
+        for stage in STAGES.values()
+        if (found := [result for result in failed if result.check.stage == stage])
+    )
+
+
+def cause_of(suspects: Sequence[Suspect]) -> str:
+    """All causes in one line, what breaks before what drifts."""
+    ordered = sorted(suspects, key=lambda suspect: suspect.standing is not Standing.BROKEN)
+    return " ".join(f"{suspect.stage}: {suspect.cause}." for suspect in ordered)
+
+
+def standing_of(suspects: Sequence[Suspect], coverage: Sequence[Coverage], *, broke: bool) -> Standing:
+    """The verdict in one word; `sound` needs every stage examined, and nothing but a fault stands where we broke.
+
+    Args:
+        suspects: the stages at fault.
+        coverage: of the stages of the target's kind.
+        broke: whether a check, or what follows from the checks, ended in an error of the harness.
+    """
+    standings = {suspect.standing for suspect in suspects}
+    if Standing.BROKEN in standings:
+        return Standing.BROKEN
+    if broke:
+        return Standing.NOT_SHOWN
+    if standings:
+        return Standing.DRIFT
+    return Standing.SOUND if coverage and all(each.shown for each in coverage) else Standing.NOT_SHOWN
+
+
+def verdict_of(
+    results: Sequence[Result],
+    path: str,
+    *,
+    stages: Iterable[str] = SUBMISSION_STAGES,
+    notes: Iterable[str] = (),
+    errors: Sequence[str] = (),
+) -> Verdict:
+    """The verdict by the checks alone.
+
+    Args:
+        results: of all planned checks.
+        path: what was graded, as it was asked for.
+        stages: those of the target's kind.
+        notes: what else must be known.
+        errors: what broke in the harness besides checks.
+    """
+    suspects, coverage = suspects_of(results), coverage_of(results, stages)
+    broke = bool(errors) or any(result.outcome is Outcome.ERROR for result in results)
+    return Verdict(
+        path=path,
+        standing=standing_of(suspects, coverage, broke=broke),
+        suspects=suspects,
+        cause=cause_of(suspects),
+        cleared=cleared_of(results),
+        notes=(*notes, *notes_of(results), *errors),
+        results=tuple(results),
+        coverage=coverage,
+        errors=tuple(errors),
+    )
+
+
+def error_of(what: str, error: Exception) -> str:
+    """An error of the harness after the checks, in words."""
+    return f"{what} broke, an error of the harness, not of the target ({type(error).__name__}: {error})"
+
+
+def coverage_of(results: Sequence[Result], stages: Iterable[str] = SUBMISSION_STAGES) -> tuple[Coverage, ...]:
+    """Which stages were examined: a check of it that binds everybody was decided, all core checks were, none broke.
+
+    Args:
+        results: of all planned checks.
+        stages: those of the target's kind.
+    """
+    return tuple(_cover(stage, [result for result in results if result.check.stage == stage]) for stage in stages)
+
+
+def _cover(stage: str, results: Sequence[Result]) -> Coverage:
+    decided = [result for result in results if result.outcome in _DECIDED]
+    open_ = [result for result in results if result.outcome not in _DECIDED]
+    if any(result.outcome is Outcome.FAIL and result.check.level is Level.UNIVERSAL for result in decided):
+        return Coverage(stage, shown=True)  # decided against it, whatever is open besides
+    if broke := [result for result in open_ if result.outcome is Outcome.ERROR]:
+        return Coverage(stage, shown=False, reason=f"{broke[0].check.id} broke ({broke[0].seen})")
+    if any(result.outcome is Outcome.FAIL and result.check.level is Level.UNIVERSAL for result in results):
+        return Coverage(stage, shown=True)
+    if core := [result for result in open_ if result.check.core]:
+        return Coverage(stage, shown=False, reason=_reason(core[0]))
+    if any(result.check.level is Level.UNIVERSAL for result in decided):
+        return Coverage(stage, shown=True)
+    undecided = [result for result in open_ if result.check.level is Level.UNIVERSAL] or open_
+    return Coverage(stage, shown=False, reason=_reason(undecided[0]) if undecided else "no check of it was run")
+
+
+def _reason(result: Result) -> str:
+    return result.seen.rstrip(".") or f"{result.check.id} was {result.outcome}"
+
+
+def cleared_of(results: Sequence[Result]) -> dict[str, str]:
+    """The stages of which some checks pass, and none fails, breaks or is blocked, with what a passed one measured."""
+    fine = (Outcome.PASS, Outcome.ADVICE, Outcome.SKIPPED)
+    cleared = {}
+    for stage in STAGES.values():
+        own = [result for result in results if result.check.stage == stage]
+        passed = [result for result in own if result.outcome in (Outcome.PASS, Outcome.ADVICE)]
+        if passed and all(result.outcome in fine for result in own):
+            cleared[stage] = f"{len(passed)} of {len(own)} checks pass"
+    return cleared
+
+
+def notes_of(results: Sequence[Result]) -> tuple[str, ...]:
+    """What must be known of checks that broke."""
+    broke = [result.check.id for result in results if result.outcome is Outcome.ERROR]
+    return (f"{', '.join(broke)} broke: an error of the harness, not of the target",) if broke else ()
+
+
+def _suspect(stage: str, failed: Sequence[Result]) -> Suspect:
+    """The failures of a stage; the first one that loses answers names the cause."""
+    first = min(failed, key=lambda result: not result.breaks)
+    found = first.seen if " " in first.seen else f"found {first.seen}"  # one word makes no sentence
+    return Suspect(
+        stage=stage,
+        cause=f"{found}. Expected: {first.check.statement} ({first.check.id})",
+        evidence=tuple(f"{result.check.id}: saw {result.seen}; allowed {result.allowed}" for result in failed),
+        remedy=first.check.remedy,
+        case=first.case,
+        standing=Standing.BROKEN if first.breaks else Standing.DRIFT,
+        check=first.check.id,
+    )

@@ -1,0 +1,27 @@
+"""Compares two verdicts on one submission, over bases of different sizes.
+
+Code that recognises the small base of a grading, and behaves only there, is at fault on the other one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .verdict import Standing, Verdict
+
+
+def compare_bases(first: Verdict, second: Verdict, bases: tuple[str, str]) -> Verdict:
+    """The graver of two verdicts; where they differ, its cause says so.
+
+    Args:
+        first: over the base that was asked for.
+        second: over another base.
+        bases: their names.
+    """
+    seconds = first.seconds + second.seconds
+    if first.standing is second.standing:
+        return replace(first, notes=(*first.notes, f"over {bases[1]} as well: {second.standing}"), seconds=seconds)
+    order = list(Standing)
+    graver = max(first, second, key=lambda verdict: order.index(verdict.standing))
+    cause = f"The verdicts over two bases differ: {first.standing} over {bases[0]}, {second.standing} over {bases[1]}."
+    return replace(graver, cause=f"{cause} {graver.cause}".strip(), seconds=seconds)

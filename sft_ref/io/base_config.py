@@ -1,0 +1,193 @@
+"""The configuration of a base that somebody else made: read as data, and held against its weights before it is built.
+
+No code of a base is executed, whatever its configuration names.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sft_ref.errors import BaseModelError
+
+from .foreign import foreign_files
+from .reading import Refusal, UnreadableError, kind_of, read_json
+from .tensor_headers import Header, read_header
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+INDEX = f"{WEIGHTS}.index.json"
+
+_REFUSAL = Refusal(BaseModelError, "give the folder of a model")
+_TOKENIZER = "tokenizer_config.json"
+_ADAPTER = "adapter_config.json"
+
+_PER_BYTE = 4
+"""Numbers that the densest format stores in a byte."""
+
+_LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d{1,9})\.")
+"""The number of a layer in the name of a tensor."""
+_LAYERS = ("num_hidden_layers", "encoder_layers", "decoder_layers")
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+_SIZES = (
+    *("hidden_size", "intermediate_size", "moe_intermediate_size", "vocab_size", "head_dim"),
+    *("num_attention_heads", "num_key_value_heads"),
+)
+
+
+class _Table(msgspec.Struct):
+    """What is needed of a configuration before transformers sees it."""
+
+    model_type: str | None = None
+    auto_map: dict[str, Any] | None = None
+
+
+class _Index(msgspec.Struct):
+    """Which file holds which tensor, as transformers writes it."""
+
+    weight_map: dict[str, str]
+
+
+def read_config(folder: Path) -> Any:  # noqa: ANN401  # a PretrainedConfig of any family
+    """The configuration of a causal language model.
+
+    Raises:
+        BaseModelError: it cannot be read, is none of a causal language model that transformers knows, or needs code of
+            its own.
+    """
+    table = read_json(folder / CONFIG, _Table, _REFUSAL)
+    _check_files(folder)
+    if kind_of(folder / _ADAPTER) is not None:
+        raise BaseModelError(
+            f"base {folder}: holds {_ADAPTER} as well, and transformers would apply that adapter to it;"
+            " give a folder with the base alone"
+        )
+    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
+
+    if table.model_type is None:
+        raise BaseModelError(f"base {folder}: its config.json has no model_type; give the folder of a model")
+    if table.model_type not in CONFIG_MAPPING and table.auto_map:
+        raise BaseModelError(
+            f"base {folder}: needs code of its own (auto_map in config.json), which is not executed;"
+            " give a base that transformers knows"
+        )
+    with foreign_files(BaseModelError, f"base {folder}: its config.json cannot be used"):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise BaseModelError(
+            f"base {folder}: is no causal language model that is known here (model_type {table.model_type[:80]!r})"
+        )
+    return config
+
+
+def _check_files(folder: Path) -> None:
+    """Refuses a pipe or device among the files, which a library would wait for."""
+    with foreign_files(BaseModelError, f"base {folder}: cannot be read"):
+        names = sorted(path.name for path in folder.iterdir() if kind_of(path) == "other")
+    if names:
+        raise BaseModelError(f"base {folder}: {names[0]} is no plain file; give the folder of a model")
+
+
+def refuse_tokenizer_code(folder: Path) -> None:
+    """Refuses a tokenizer that needs code of its own.
+
+    Raises:
+        BaseModelError: its configuration names some, or cannot be read.
+    """
+    _check_files(folder)
+    if kind_of(folder / _TOKENIZER) is None:
+        return
+    table = read_json(folder / _TOKENIZER, dict[str, Any], Refusal(BaseModelError, "give a folder with a tokenizer"))
+    if table.get("auto_map"):
+        raise BaseModelError(
+            f"base {folder}: its tokenizer needs code of its own (auto_map in {_TOKENIZER}), which is not executed;"
+            " give a base whose tokenizer transformers knows"
+        )
+
+
+def empty_model(config: Any, folder: Path, rows: int | None = None) -> Any:  # noqa: ANN401  # of any family
+    """The model on the meta device: names and shapes without numbers.
+
+    Args:
+        config: of the model; not changed.
+        folder: that the message names.
+        rows: tokens that its embedding holds; as the configuration says where None.
+
+    Raises:
+        BaseModelError: no model can be built so.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    config = copy.deepcopy(config)
+    if rows is not None:
+        config.get_text_config().vocab_size = rows
+    with (
+        foreign_files(BaseModelError, f"base {folder}: no model can be built as its config.json says"),
+        torch.device("meta"),
+    ):
+        # else the configuration may name attention that is fetched from the hub, as code
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False, attn_implementation="eager")
+        model.tie_weights()
+    return model
+
+
+def check_sizes(config: Any, folder: Path) -> dict[str, Header]:  # noqa: ANN401
+    """Refuses sizes that the weights on disk cannot have, before anything of such a size is built.
+
+    Returns:
+        What the headers of the weight files say.
+
+    Raises:
+        BaseModelError: there are no weights, they cannot be read, or the configuration asks for more of them.
+    """
+    headers = _read_headers(folder)
+    numbers = _PER_BYTE * sum(path.stat().st_size for path in {header.file for header in headers.values()})
+    largest = max((side for header in headers.values() for side in header.shape), default=0)
+    text = config.get_text_config()
+    layers = {int(match[1]) for name in headers if (match := _LAYER.search(name))}
+    _check_range(text, _LAYERS, len(layers) or len(headers), folder)
+    _check_range(text, _EXPERTS, max(largest, len(headers)), folder)
+    _check_range(text, _SIZES, numbers, folder)
+    asked = sum(parameter.numel() for parameter in empty_model(config, folder).parameters())
+    if asked > numbers:
+        raise BaseModelError(
+            f"base {folder}: its config.json asks for {asked:,} parameters, and its files hold at most {numbers:,};"
+            " copy the folder anew"
+        )
+    return headers
+
+
+def _check_range(config: Any, names: Iterable[str], most: int, folder: Path) -> None:  # noqa: ANN401
+    for name in names:
+        value = getattr(config, name, None)
+        if isinstance(value, int) and not 1 <= value <= most:
+            raise BaseModelError(
+                f"base {folder}: its config.json asks for {name} {value:.4g}, and its {WEIGHTS} holds 1 to {most};"
+                " copy the folder anew"
+            )
+
+
+def _read_headers(folder: Path) -> dict[str, Header]:
+    """Of all weight files: the one that transformers looks for first, or else those of the index."""
+    has_index = kind_of(folder / WEIGHTS) is None and kind_of(folder / INDEX) is not None
+    headers: dict[str, Header] = {}
+    for path in _shards(folder) if has_index else [folder / WEIGHTS]:
+        try:
+            headers |= read_header(path)
+        except UnreadableError as error:
+            raise _REFUSAL.of(f"base {folder}: {path.name}", error) from error
+    return headers
+
+
+def _shards(folder: Path) -> list[Path]:
+    names = sorted(set(read_json(folder / INDEX, _Index, _REFUSAL).weight_map.values()))
+    paths = [folder / name for name in names]
+    if bad := [path for path in paths if path.parent != folder or kind_of(path) != "file"]:
+        raise _REFUSAL.of(folder / INDEX, f"it names {bad[0].name[:100]}, which is no file beside it")
+    return paths

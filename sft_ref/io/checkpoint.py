@@ -1,0 +1,86 @@
+"""A checkpoint of an unfinished training: whether training can go on from it, before anything of it is loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from msgspec import Meta
+
+from sft_ref.errors import OutputError
+
+from .foreign import foreign_files
+from .reading import Refusal, UnreadableError, json_of, kind_of, plain_bytes
+from .tensor_headers import read_header
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+_WEIGHTS = "adapter_model.safetensors"
+_STATE = "trainer_state.json"
+
+
+class _Entry(msgspec.Struct):
+    """One line of the history."""
+
+    step: float
+    loss: float | None = None
+    grad_norm: float | None = None
+
+
+class _State(msgspec.Struct):
+    """What is needed of the state that transformers' Trainer writes."""
+
+    global_step: Annotated[int, Meta(ge=1)]
+    log_history: list[_Entry]
+
+
+def is_cut_off(folder: Path) -> bool:
+    """Whether writing a checkpoint did not come to its end: its state, which is written last, is missing or stops."""
+    state = folder / _STATE
+    if kind_of(state) is None:
+        return True
+    try:
+        json.loads(plain_bytes(state))
+    except ValueError:
+        return True
+    except (UnreadableError, RecursionError):  # `check_checkpoint` says what it is
+        return False
+    return False
+
+
+def check_checkpoint(folder: Path, model: PeftModel) -> None:
+    """Refuses a checkpoint that is damaged, or that holds another adapter than the model's.
+
+    Raises:
+        OutputError: it is.
+    """
+    refusal = _refusal(folder)
+    with reading_checkpoint(folder):
+        names = sorted(path.name for path in folder.iterdir() if kind_of(path) == "other")
+    if names:
+        raise refusal.of(folder / names[0], "it is no plain file")
+    try:
+        state = json_of(plain_bytes(folder / _STATE), _State)
+        stored = {name: header.shape for name, header in read_header(folder / _WEIGHTS).items()}
+    except UnreadableError as error:
+        raise refusal.of(folder, error) from error
+    if folder.name != f"checkpoint-{state.global_step}":
+        raise refusal.of(folder / _STATE, f"it says that it is of step {state.global_step}")
+    from peft import get_peft_model_state_dict
+
+    due = get_peft_model_state_dict(model, save_embedding_layers=False)
+    if not {name: tuple(tensor.shape) for name, tensor in due.items()}.items() <= stored.items():
+        raise refusal.of(folder / _WEIGHTS, "it holds other tensors than the adapter that is trained")
+
+
+def reading_checkpoint(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Within it, whatever a damaged checkpoint makes a library raise is an `OutputError`."""
+    return foreign_files(OutputError, f"{folder}: cannot be read", _refusal(folder).remedy)
+
+
+def _refusal(folder: Path) -> Refusal:
+    return Refusal(OutputError, f"delete {folder.parent} to begin anew")

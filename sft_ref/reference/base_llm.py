@@ -1,0 +1,172 @@
+"""A language model that answers questions: prompts in, new text out, numbers out of that.
+
+Knows nothing of training, nor of where an adapter comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+import torch
+import transformers
+from packaging.version import Version
+from transformers import GenerationConfig
+
+from . import prompt
+from .autocast import computing, isolated
+from .generation import decode
+from .models import DEFAULT_BASE, check_vocabulary, find_base, load_model, load_tokenizer
+from .precision import Policy, check_can_compute, choose_policy
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+MAX_NEW_TOKENS = 32
+"""1e15 takes 18 digits and signs, the closing tag three tokens and the end one; the rest is margin."""
+
+BATCH_TOKENS = 16_384
+"""Tokens of one batch, with padding and those to come: 256 questions of up to 32; more gain nothing (docs/speed.md)."""
+
+_LOOP = {"custom_generate": decode} if Version(transformers.__version__) >= Version("4.57") else {}
+"""Before 4.57 `generate` takes no loop, and goes on computing rows that have ended."""
+
+
+def find_device() -> torch.device:
+    """The accelerator, where there is one."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+class BaseLLM:
+    """A base model with its tokenizer, in one policy.
+
+    Args:
+        checkpoint: a base as `sft_ref.reference.models.find_base` takes it.
+        use_fp32_for_training: fp32 weights, computed with as the default policy of the device says; what training and
+            the loading of an adapter start from. Without it the base is for inference alone.
+        torch_dtype: dtype to store and compute in, as a torch dtype or its name; the same keyword under every version
+            of transformers.
+        policy: a policy, in place of the two above.
+        device: where to; the accelerator by default.
+
+    Attributes:
+        model: the transformers model, or peft's wrapper of it once there is an adapter.
+        tokenizer: its tokenizer.
+        policy: what storage and compute follow.
+        device: where the model is.
+
+    Raises:
+        BaseModelError: the base cannot be had.
+        PrecisionError: the keywords contradict each other, this machine cannot compute so, or torch's global defaults
+            do not allow it.
+    """
+
+    model: Any  # PreTrainedModel or PeftModel, which share no class
+    tokenizer: PreTrainedTokenizerBase
+
+    def __init__(
+        self,
+        checkpoint: str = DEFAULT_BASE,
+        use_fp32_for_training: bool = False,
+        torch_dtype: torch.dtype | str | None = None,
+        *,
+        policy: Policy | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        self.device = torch.device(device) if device else find_device()
+        self.policy = policy or choose_policy(
+            self.device, use_fp32_for_training=use_fp32_for_training, torch_dtype=torch_dtype
+        )
+        check_can_compute(self.policy, self.device)
+        self.checkpoint = checkpoint
+        folder = find_base(checkpoint)
+        with isolated(self.device):
+            self.model = load_model(folder, self.policy)
+            self.tokenizer = load_tokenizer(folder)
+            check_vocabulary(self.tokenizer, self.model, folder)
+            self.model.to(self.device).eval()
+        # penalties and sampling that a base is shipped with would otherwise fill in what `generate` leaves open
+        self.model.generation_config = GenerationConfig()
+
+    def format_prompt(self, question: str) -> str:
+        """See `sft_ref.format_prompt`."""
+        return prompt.format_prompt(question)
+
+    def parse_answer(self, text: str) -> float:
+        """See `sft_ref.parse_answer`."""
+        return prompt.parse_answer(text)
+
+    def generate(self, prompt: str) -> str:
+        """The greedy completion of one prompt; new text only."""
+        return self.batched_generate([prompt])[0]
+
+    @overload
+    def batched_generate(
+        self, prompts: Sequence[str], num_return_sequences: None = None, temperature: float = 0
+    ) -> list[str]: ...
+    @overload
+    def batched_generate(
+        self, prompts: Sequence[str], num_return_sequences: int, temperature: float = 0
+    ) -> list[list[str]]: ...
+    def batched_generate(
+        self, prompts: Sequence[str], num_return_sequences: int | None = None, temperature: float = 0
+    ) -> list[str] | list[list[str]]:
+        """Completions in the order of the prompts; new text only, special tokens left out.
+
+        Args:
+            prompts: texts as the model is to see them; see `format_prompt`.
+            num_return_sequences: completions for each prompt. None gives a flat list, a number (1 too) a list of lists.
+            temperature: 0 is greedy; above it, tokens are drawn.
+
+        Raises:
+            ValueError: the temperature is negative, or several greedy completions of one prompt are asked for.
+        """
+        each = 1 if num_return_sequences is None else num_return_sequences
+        if temperature < 0 or each < 1:
+            raise ValueError(f"temperature is {temperature}, at least 0; num_return_sequences is {each}, at least 1")
+        if each > 1 and temperature == 0:
+            raise ValueError("several completions of one prompt are equal when greedy; give a temperature above 0")
+        completions: list[list[str]] = [[] for _ in prompts]
+        with torch.inference_mode(), computing(self.model, self.policy):
+            for batch in self._batches(prompts, each):
+                texts = self._complete([prompts[i] for i in batch], each, temperature)
+                for place, i in enumerate(batch):
+                    completions[i] = texts[place * each : (place + 1) * each]
+        return completions if num_return_sequences is not None else [texts[0] for texts in completions]
+
+    def _batches(self, prompts: Sequence[str], each: int) -> Iterator[list[int]]:
+        """Places of prompts that are completed together: at most `BATCH_TOKENS`, or one prompt.
+
+        Like lengths go together: less padding, and the same batches whatever the order of the questions.
+        """
+        lengths = [len(ids) for ids in self.tokenizer([*prompts])["input_ids"]] if prompts else []
+        batch: list[int] = []
+        for i in sorted(range(len(prompts)), key=lambda i: (lengths[i], prompts[i])):
+            if batch and (len(batch) + 1) * each * (lengths[i] + MAX_NEW_TOKENS) > BATCH_TOKENS:
+                yield batch
+                batch = []
+            batch.append(i)
+        if batch:
+            yield batch
+
+    def _complete(self, prompts: list[str], each: int, temperature: float) -> list[str]:
+        batch = self.tokenizer(prompts, padding=True, padding_side="left", return_tensors="pt").to(self.device)
+        sampling = {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
+        ids = self.model.generate(
+            **batch,
+            generation_config=GenerationConfig(
+                max_new_tokens=MAX_NEW_TOKENS,
+                num_return_sequences=each,
+                eos_token_id=self.tokenizer.eos_token_id,
+                pad_token_id=self.tokenizer.pad_token_id,
+                **sampling,
+            ),
+            **_LOOP,
+        )
+        return self.tokenizer.batch_decode(ids[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+
+    def answer(self, *questions: str) -> list[float]:
+        """The number that the model gives for each question; NaN where it gives none."""
+        return [self.parse_answer(text) for text in self.batched_generate([*map(self.format_prompt, questions)])]

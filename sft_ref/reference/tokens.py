@@ -1,0 +1,70 @@
+"""Training text to token ids, labels and batches. Knows nothing of models or of training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from sft_ref.errors import DataError
+
+from .prompt import format_example
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+IGNORED = -100
+"""Label of a token that carries no loss, as torch's cross entropy has it."""
+
+MAX_TOKENS = 128
+
+
+@dataclass(frozen=True)
+class Example:
+    """Token ids of one training text, and how many of the last of them are supervised."""
+
+    input_ids: tuple[int, ...]
+    supervised: int
+
+
+def tokenize_example(
+    tokenizer: PreTrainedTokenizerBase, question: str, value: float, *, max_tokens: int = MAX_TOKENS
+) -> Example:
+    """Ids of prompt, target and end-of-sequence token; the prompt's are exactly those that inference sends.
+
+    Prompt and target are split apart, so that no token reaches across the boundary. A text that is too long loses the
+    beginning of its prompt, never its target.
+
+    Raises:
+        DataError: the target alone is longer than `max_tokens`.
+    """
+    text = format_example(question, value)
+    prompt = tokenizer(text["question"])["input_ids"]
+    target = [*tokenizer(text["answer"], add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    if len(target) > max_tokens:
+        raise DataError(f"the answer {text['answer']!r} is {len(target)} tokens long; at most {max_tokens} fit")
+    return Example(tuple([*prompt, *target][-max_tokens:]), len(target))
+
+
+def collate(examples: Sequence[Example], pad_token_id: int) -> dict[str, torch.Tensor]:
+    """Pads on the left, as prompts are padded when they are asked.
+
+    Returns:
+        ``input_ids``, ``attention_mask``, ``position_ids`` and ``labels``, each int64 of shape (batch, longest).
+    """
+    longest = max(len(example.input_ids) for example in examples)
+    batch = torch.full((len(examples), longest), pad_token_id)
+    mask, labels = torch.zeros_like(batch), torch.full_like(batch, IGNORED)
+    for row, example in enumerate(examples):
+        ids = torch.tensor(example.input_ids)
+        batch[row, -len(ids) :] = ids
+        mask[row, -len(ids) :] = 1
+        labels[row, -example.supervised :] = ids[-example.supervised :]
+    return {
+        "input_ids": batch,
+        "attention_mask": mask,
+        "position_ids": (mask.cumsum(1) - 1).clamp(min=0),
+        "labels": labels,
+    }

@@ -1,0 +1,204 @@
+"""Golden results: what became of each mutant, control and submission, in one file that a run is compared with.
+
+Knows neither how a result is found nor which results are right: a scoreboard says that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from sft_ref.errors import GoldenError
+from sft_ref.io.reading import Refusal, read_json
+from sft_ref.io.whole import check_writable, write_whole
+
+FILE = Path("baselines", "behaviour.json")
+"""Below the folder of tests."""
+
+NOT_GRADED = "not graded"
+"""The verdict of what the harness or the machine could not grade; it is never written."""
+
+Key = tuple[str, str]
+"""Kind and name."""
+
+
+class Behaviour(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A golden row.
+
+    Attributes:
+        kind: mutant, control or submission.
+        name: of the submission, or id of the mutant or control.
+        verdict: in a word or two.
+        stages: at fault.
+        check: id of the first check that failed; empty where none did.
+        reason: why the row is another than it was.
+    """
+
+    kind: str
+    name: str
+    verdict: str
+    stages: tuple[str, ...]
+    check: str
+    reason: str = ""
+
+    @property
+    def key(self) -> Key:
+        """What identifies the row."""
+        return self.kind, self.name
+
+    @property
+    def result(self) -> tuple[str, tuple[str, ...], str]:
+        """What is compared."""
+        return self.verdict, self.stages, self.check
+
+    def __str__(self) -> str:
+        return ", ".join(part for part in (self.verdict, *self.stages, self.check) if part)
+
+
+class Change(StrEnum):
+    """How a run differs from the file in one row."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    GONE = "gone"
+    VARIES = "varies"
+    NOT_GRADED = "not graded"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A row in which a run differs from the file.
+
+    Attributes:
+        change: how.
+        key: of the row.
+        text: what was found, and what was due.
+    """
+
+    change: Change
+    key: Key
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.change}: {' '.join(self.key)}: {self.text}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of a scoreboard that compares its rows with the golden ones."""
+    group = parser.add_argument_group("golden results", f"the rows of tests/{FILE}")
+    group.add_argument("--golden", action="store_true", help="exit with 1 where a row differs, right or wrong")
+    group.add_argument("--update", action="store_true", help="--golden, and write new rows")
+    group.add_argument("--reason", metavar="TEXT", help="with --update: write changed rows as well, with this reason")
+
+
+def read(path: Path, args: argparse.Namespace) -> dict[Key, Behaviour] | None:
+    """The golden rows; none yet where `--update` is to begin the file, None where no option asks for them.
+
+    Args:
+        path: of the file.
+        args: the options that `add_arguments` added.
+
+    Raises:
+        GoldenError: the file cannot be read, holds a row twice, or a reason is given for rows that are not written.
+        OutputError: the file is to be written, and cannot be.
+    """
+    if args.reason is not None and not (args.update and args.reason.strip()):
+        raise GoldenError("--reason: belongs to --update, and says in words why rows changed")
+    if not (args.golden or args.update):
+        return None
+    if args.update:
+        check_writable(path)
+        if not path.exists():
+            return {}
+    return _rows_of(path)
+
+
+def _rows_of(path: Path) -> dict[Key, Behaviour]:
+    rows = read_json(path, list[Behaviour], Refusal(GoldenError, "restore it, or make it with --update"))
+    if twice := [key for key, count in Counter(row.key for row in rows).items() if count > 1]:
+        raise GoldenError(f"{path}: holds {' '.join(twice[0])} twice; delete one of the lines")
+    return {row.key: row for row in rows}
+
+
+def compare(golden: Mapping[Key, Behaviour], found: Iterable[Behaviour], existing: Collection[Key]) -> list[Difference]:
+    """The rows in which a run, whole or of a part, differs from the golden ones, in order.
+
+    Args:
+        golden: the rows of the file.
+        found: those of the run; a name that was run several times has a row for each.
+        existing: all that could be run of the kinds in question.
+    """
+    kinds = {kind for kind, _ in existing}
+    gone = [key for key in golden if key[0] in kinds and key not in existing]
+    differences = [Difference(Change.GONE, key, "nothing has this name any more; delete its line") for key in gone]
+    runs: dict[Key, list[Behaviour]] = {}
+    for row in found:
+        runs.setdefault(row.key, []).append(row)
+    for key, rows in runs.items():
+        first = rows[0]
+        if any(row.verdict == NOT_GRADED for row in rows):
+            differences.append(Difference(Change.NOT_GRADED, key, "run it again"))
+        elif other := [row for row in rows if row.result != first.result]:
+            differences.append(Difference(Change.VARIES, key, f"{first}; or {other[0]}, in the same run"))
+        elif key not in golden:
+            differences.append(Difference(Change.NEW, key, f"{first}; has no line yet"))
+        elif first.result != golden[key].result:
+            differences.append(Difference(Change.CHANGED, key, f"{first}; was {golden[key]}"))
+    return sorted(differences, key=lambda each: each.key)
+
+
+def settle(
+    path: Path,
+    golden: Mapping[Key, Behaviour],
+    found: Sequence[Behaviour],
+    existing: Collection[Key],
+    args: argparse.Namespace,
+) -> int:
+    """Prints a line a difference, writes what the options allow, and gives the exit code.
+
+    Args:
+        path: of the file.
+        golden: its rows.
+        found: the rows of the run.
+        existing: all that could be run of the kinds in question.
+        args: the options that `add_arguments` added.
+
+    Returns:
+        1 where a difference stays, else 0.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    differences = compare(golden, found, existing)
+    allowed = {Change.NEW} if args.update else set()
+    if args.reason:
+        allowed.add(Change.CHANGED)
+    accepted = {each.key: each.change for each in differences if each.change in allowed}
+    for each in differences:
+        print(f"{each}{' (written)' if each.key in accepted else ''}")
+    if accepted:
+        rows = {row.key: row for row in found if row.key in accepted}
+        given = {
+            key: msgspec.structs.replace(row, reason=args.reason if accepted[key] is Change.CHANGED else "")
+            for key, row in rows.items()
+        }
+        now = _rows_of(path) if path.exists() else {}  # another run may have written since
+        write_whole(path, to_text({**now, **given}.values()))
+    left = [each for each in differences if each.key not in accepted]
+    if args.update and any(each.change is Change.CHANGED for each in left):
+        print("changed rows are left as they were; --update --reason TEXT writes them")
+    print(f"golden rows: {len({row.key for row in found})} compared, {len(left)} differ, {len(accepted)} written")
+    return int(bool(left))
+
+
+def to_text(rows: Iterable[Behaviour]) -> str:
+    """A line a row, by kind and name, so that a difference of the file is one of rows."""
+    lines = [json.dumps(msgspec.to_builtins(row), ensure_ascii=False) for row in sorted(rows, key=lambda row: row.key)]
+    return "[\n" + ",\n".join(lines) + "\n]\n"

@@ -1,0 +1,177 @@
+"""Mutants and controls: implementations whose verdict is known beforehand, and the scoreboard that they make.
+
+A mutant is the reference with one real bug, put in by replacing names of its modules; the harness must catch it and
+name its stage. A control is unusual but sound; no check may fail it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from sft_ref.harness.checks.check import Check, Outcome, Result
+from sft_ref.harness.checks.runner import plan, run
+from sft_ref.harness.grading.sizes import COURSE
+from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.recorders.in_process.implementation import Implementation, Trained
+from sft_ref.harness.recorders.in_process.reference import Reference, Resaving, yardstick_of
+from sft_ref.harness.recorders.in_process.yardstick import Yardstick
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """The reference with one bug.
+
+    Attributes:
+        id: row of the catalogue of real bugs, or a name of our own; the file is named after the fault.
+        stage: where the fault is, in the words of `STAGES`.
+        checks: ids of the checks of that stage that must fail, the first to fail of all among them.
+        fault: one sentence.
+        source: where such a bug was seen.
+        patches: dotted name -> what is put in its place while the mutant lives.
+        retrain: whether the fault shows in what training learns; else a sound training is shared.
+        resave: whether it shows in what training saves; a sound training's tensors are then saved anew.
+    """
+
+    id: str
+    stage: str
+    checks: tuple[str, ...]
+    fault: str
+    source: str
+    patches: Mapping[str, object]
+    retrain: bool = False
+    resave: bool = False
+
+    @contextlib.contextmanager
+    def alive(self) -> Iterator[None]:
+        """Within it, the reference has the bug."""
+        with contextlib.ExitStack() as stack:
+            for name, replacement in self.patches.items():
+                stack.enter_context(mock.patch(name, replacement))
+            yield
+
+
+@dataclass(frozen=True)
+class Control:
+    """An unusual but sound implementation: what is unusual about it, and how to make one."""
+
+    id: str
+    note: str
+    make: Callable[[], Implementation]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A result that failed, broke or was blocked, in words alone, so that it passes between processes."""
+
+    id: str
+    stage: str
+    statement: str
+    outcome: Outcome
+    seen: str
+    allowed: str
+
+    @classmethod
+    def of(cls, result: Result) -> Found:
+        """The words of a result."""
+        each = result.check
+        return cls(each.id, each.stage, each.statement, result.outcome, result.seen, result.allowed)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the scoreboard.
+
+    Attributes:
+        caught: of a mutant, whether each check that it names failed it, and one of them before any other did.
+        right: of a mutant, whether it was caught at its stage; of a control, whether nothing failed it.
+        found: results that failed or broke.
+        missed: ids of the checks that a mutant names and that did not fail it.
+    """
+
+    id: str
+    kind: str
+    about: str
+    stage: str
+    caught: bool
+    right: bool
+    found: tuple[Found, ...] = field(repr=False)
+    missed: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+def find(folder: Path, name: str) -> list[Any]:
+    """The object called `name` in every module of a folder, by the files' names; files may import one another."""
+    if str(folder.resolve()) not in sys.path:
+        sys.path.append(str(folder.resolve()))
+    found = []
+    for path in sorted(folder.glob("[!_]*.py")):
+        spec = importlib.util.spec_from_file_location(f"{folder.name}_{path.stem}", path)
+        if spec is None or spec.loader is None:
+            raise ValueError(f"{path} cannot be imported")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # dataclasses look their module up
+        spec.loader.exec_module(module)
+        found.append(getattr(module, name))
+    return found
+
+
+def judge_mutant(mutant: Mutant, checks: Iterable[Check], shared: Trained) -> Row:
+    """Runs the contract on a mutant, until something was found and the last check that it names has run."""
+    began = time.perf_counter()
+    found: list[Found] = []
+    waiting = set(mutant.checks)
+    yardstick = _yardstick_of(shared)  # before the mutant lives
+    with tempfile.TemporaryDirectory() as scratch, mutant.alive():
+        trained = None if mutant.retrain or mutant.resave else _copy(shared, Path(scratch))
+        implementation = Resaving(shared, mutant.id) if mutant.resave else Reference(name=mutant.id)
+        context = Context(implementation, Path(scratch), trained=trained, yardstick=yardstick, limits=COURSE)
+        for result in run(plan(checks, claims_contract=True), context):
+            waiting.discard(result.check.id)
+            if result.outcome in (Outcome.FAIL, Outcome.ERROR):
+                found.append(Found.of(result))
+            if found and not waiting:
+                break
+    failed = {each.id for each in found if each.outcome is Outcome.FAIL}
+    missed = tuple(name for name in mutant.checks if name not in failed)
+    broke = len(failed) < len(found)
+    caught = bool(found) and found[0].id in mutant.checks and not missed and not broke
+    right = caught and found[0].stage == mutant.stage
+    seconds = time.perf_counter() - began
+    return Row(mutant.id, "mutant", mutant.fault, mutant.stage, caught, right, tuple(found), missed, seconds)
+
+
+def judge_control(control: Control, checks: Iterable[Check], shared: Trained) -> Row:
+    """Runs all that binds a control; `shared` is a sound training of the reference, to compare with."""
+    began = time.perf_counter()
+    implementation = control.make()
+    yardstick = _yardstick_of(shared)
+    with tempfile.TemporaryDirectory() as scratch:
+        planned = plan(checks, claims_contract=implementation.claims_contract)
+        results = list(run(planned, Context(implementation, Path(scratch), yardstick=yardstick, limits=COURSE)))
+    found = tuple(Found.of(r) for r in results if r.outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.BLOCKED))
+    seconds = time.perf_counter() - began
+    return Row(control.id, "control", control.note, "", bool(found), not found, found, seconds=seconds)
+
+
+_YARDSTICKS: dict[Path, Yardstick] = {}
+
+
+def _yardstick_of(shared: Trained) -> Yardstick:
+    """Made once a process."""
+    if shared.folder not in _YARDSTICKS:
+        _YARDSTICKS[shared.folder] = yardstick_of(shared)
+    return _YARDSTICKS[shared.folder]
+
+
+def _copy(trained: Trained, scratch: Path) -> Trained:
+    return replace(trained, folder=Path(shutil.copytree(trained.folder, scratch / "adapter")))

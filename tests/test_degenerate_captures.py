@@ -21,7 +21,7 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
 
 
 def broke(verdict: Verdict) -> dict[str, str]:
-    return {result.check.id: result.seen for result in verdict.results if result.outcome is Outcome.ERROR}
+    return {result.check.id: result.observed for result in verdict.results if result.outcome is Outcome.ERROR}
 
 
 def outcomes(verdict: Verdict) -> dict[str, Outcome]:

@@ -115,13 +115,13 @@ def test_an_odd_but_sound_implementation_fails_no_universal_check(
 ) -> None:
     context = Context(OddImplementation(blank_toy, masked=masked), tmp_path, trained=NOTHING)
     results = [*run(plan(CHECKS, claims_contract=False), context)]
-    assert {result.check.id: result.seen for result in results if result.outcome is not Outcome.PASS} == {}
+    assert {result.check.id: result.observed for result in results if result.outcome is not Outcome.PASS} == {}
 
 
 def test_a_blank_reference_passes_all(blank_toy: BaseLLM, tmp_path: Path) -> None:
     context = Context(Blank(blank_toy), tmp_path, trained=NOTHING)
     results = [*run(plan(CHECKS, claims_contract=True), context)]
-    assert {result.check.id: result.seen for result in results if result.outcome is not Outcome.PASS} == {}
+    assert {result.check.id: result.observed for result in results if result.outcome is not Outcome.PASS} == {}
 
 
 def test_a_parser_that_reads_nothing_is_no_fault_of_generation(blank_toy: BaseLLM, tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_prompt_that_hides_its_question_is_a_finding(blank_toy: BaseLLM, tmp_p
     lines = write_lines(context, [("Convert 3 kg to g.", 1.0)])
     with mock.patch.object(blank_toy, "format_prompt", lambda question: question[:9]), pytest.raises(Failure) as found:
         dictate(context, lines)
-    assert found.value.seen == "the prompt 'Convert 3'"
+    assert found.value.observed == "the prompt 'Convert 3'"
 
 
 def test_the_dtype_heard_is_that_of_computing_not_of_storage(blank_toy: BaseLLM, tmp_path: Path) -> None:

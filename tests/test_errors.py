@@ -53,7 +53,7 @@ def points(verdict: Verdict) -> dict[str, float]:
 def graded(kind: str, outcomes: dict[str, Outcome], other: Outcome = Outcome.PASS) -> Verdict:
     """The verdict on a target whose checks end as said, and else in `other`."""
     planned, stages = KINDS[kind]
-    results = [Result(each, outcomes.get(each.id, other), 0.0, seen="ValueError: planted") for each in planned]
+    results = [Result(each, outcomes.get(each.id, other), 0.0, observed="ValueError: planted") for each in planned]
     return verdict_of(results, "it", stages=stages)
 
 
@@ -131,7 +131,7 @@ class Idle:
 @pytest.mark.parametrize("plant", [boom, leave])
 @pytest.mark.parametrize("number", [0, -1])
 def test_an_exception_in_a_check_of_an_implementation(plant: object, number: int) -> None:
-    planned = [replace(each, run=lambda _: None, after=()) for each in checks.CHECKS]
+    planned = [replace(each, run=lambda _: None, depends_on=()) for each in checks.CHECKS]
     verdict = grade_implementation(Idle(), "it", planned, lambda: None)
     assert verdict.standing is Standing.SOUND
     planned[number] = replace(planned[number], run=plant)  # type: ignore[arg-type]
@@ -142,7 +142,7 @@ def test_an_exception_in_a_check_of_an_implementation(plant: object, number: int
 
 def test_an_exception_after_the_checks_of_an_implementation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sft_ref.harness.recorders.in_process.context.Context.stored", property(boom))
-    planned = [replace(each, run=lambda _: None, after=()) for each in checks.CHECKS]
+    planned = [replace(each, run=lambda _: None, depends_on=()) for each in checks.CHECKS]
     verdict = grade_implementation(Idle(), "it", planned, lambda: None)
     assert_only_what_was_found_is_left(verdict)
 
@@ -177,7 +177,7 @@ def test_an_exception_in_a_check_of_an_adapter_and_after_them(
 def test_an_exception_in_a_check_of_a_submission_and_after_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    planned = tuple(replace(each, run=lambda _: None, after=()) for each in submission_checks.CHECKS)
+    planned = tuple(replace(each, run=lambda _: None, depends_on=()) for each in submission_checks.CHECKS)
     monkeypatch.setattr(judge, "CHECKS", planned)
     monkeypatch.setattr(judge, "unexplained", boom)
     submission = next(each for each in corpus.SUBMISSIONS if each.name == "no_tags")

@@ -87,13 +87,13 @@ def test_every_check_ends_in_one_outcome(
 
 def test_a_failure_says_what_was_seen_allowed_and_how_to_repeat(context: Context) -> None:
     [result] = run([declare("PRM-001", fail)], context, repeat="sft-ref checks")
-    assert (result.seen, result.allowed, result.case) == ("3", "at most 2", "the case")
+    assert (result.observed, result.expected, result.example) == ("3", "at most 2", "the case")
     assert result.repeat == "sft-ref checks --only PRM-001"
 
 
 def test_a_crash_of_the_implementation_is_told_with_its_reason(context: Context) -> None:
     [result] = run([declare("TOK-001", want_batch)], context)
-    assert result.seen == "RuntimeError: no batch of 8 rows"
+    assert result.observed == "RuntimeError: no batch of 8 rows"
 
 
 def survive(context: Context) -> None:
@@ -124,8 +124,8 @@ def test_what_stands_on_a_check_that_did_not_pass_is_blocked(
 ) -> None:
     checks = [
         declare("PRM-001", body),
-        declare("TOK-001", nothing, after=("PRM-001",)),
-        declare("TOK-002", nothing, after=("TOK-001",)),
+        declare("TOK-001", nothing, depends_on=("PRM-001",)),
+        declare("TOK-002", nothing, depends_on=("TOK-001",)),
         declare("TOK-003", nothing),
     ]
     assert outcomes(checks, context)[1:] == [Outcome.BLOCKED, Outcome.BLOCKED, Outcome.PASS]
@@ -142,10 +142,10 @@ def test_a_duplicate_id_is_refused() -> None:
         in_order([declare("PRM-001", nothing), declare("PRM-001", fail)])
 
 
-@pytest.mark.parametrize("after", ["TOK-009", "SCR-001"])
-def test_a_check_may_stand_only_on_earlier_ones(after: str) -> None:
-    with pytest.raises(ValueError, match=f"stands on {after}"):
-        in_order([declare("TOK-001", nothing, after=(after,)), declare("SCR-001", nothing)])
+@pytest.mark.parametrize("other", ["TOK-009", "SCR-001"])
+def test_a_check_may_stand_only_on_earlier_ones(other: str) -> None:
+    with pytest.raises(ValueError, match=f"depends on {other}"):
+        in_order([declare("TOK-001", nothing, depends_on=(other,)), declare("SCR-001", nothing)])
 
 
 @pytest.mark.parametrize("name", ["XYZ-001", "PRM001", "PRM-1", "PRM-abc", "prm-001"])

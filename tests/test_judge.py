@@ -35,7 +35,7 @@ def test_the_verdict_is_right_and_every_stage_named_is_at_fault(name: str, tmp_p
     assert verdict.standing == submission.verdict, verdict.cause
     assert set(verdict.stages) <= submission.stages | submission.also, verdict.cause
     assert bool(verdict.stages) == bool(submission.stages), verdict.cause
-    assert not [result.seen for result in verdict.results if result.outcome == "error"]
+    assert not [result.observed for result in verdict.results if result.outcome == "error"]
 
 
 def test_questions_are_drawn_anew_and_lie_in_no_file_of_the_submission() -> None:

@@ -13,7 +13,7 @@ CHECK = check("TOK-001", "a <b> is & stays", why="a reason", remedy="a cure")(la
 
 
 def result(outcome: Outcome, seen: str = "") -> Result:
-    return Result(CHECK, outcome, 1.5, seen=seen, allowed="2", case="a case", repeat="a command")
+    return Result(CHECK, outcome, 1.5, observed=seen, expected="2", example="a case", repeat="a command")
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def result(outcome: Outcome, seen: str = "") -> Result:
     [
         (Outcome.PASS, None, ""),
         (Outcome.ADVICE, None, ""),
-        (Outcome.FAIL, Failure, "seen 3 < 4, allowed 2"),
+        (Outcome.FAIL, Failure, "observed 3 < 4, expected 2"),
         (Outcome.ERROR, Error, "3 < 4"),
         (Outcome.SKIPPED, Skipped, "skipped: 3 < 4"),
         (Outcome.BLOCKED, Skipped, "blocked: 3 < 4"),
@@ -41,7 +41,7 @@ def test_an_outcome_has_one_word_in_junit(
 def test_a_failure_carries_all_that_is_known(tmp_path: Path) -> None:
     write_junit({"mine": [result(Outcome.FAIL, "3")]}, tmp_path / "report.xml")
     text = (tmp_path / "report.xml").read_text(encoding="utf-8")
-    assert "case: a case\nwhy: a reason\nremedy: a cure\nrepeat: a command" in text
+    assert "example: a case\nwhy: a reason\nremedy: a cure\nrepeat: a command" in text
 
 
 def test_many_implementations_are_suites_of_one_report_with_their_counts(tmp_path: Path) -> None:
@@ -64,4 +64,4 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_characters_that_xml_cannot_hold_do_not_break_the_report(tmp_path: Path) -> None:
     write_junit({"mine": [result(Outcome.FAIL, "a\x00b\x1b[31m\ud800")]}, tmp_path / "report.xml")
     [[case]] = JUnitXml.fromfile(str(tmp_path / "report.xml"))
-    assert case.result[0].message == r"seen a\x00b\x1b[31m\ud800, allowed 2"
+    assert case.result[0].message == r"observed a\x00b\x1b[31m\ud800, expected 2"

@@ -68,11 +68,11 @@ def test_only_the_stage_at_fault_is_accused(change: Any, stage: str, capture: Ca
     verdict = grade(capture, change)
     assert verdict.standing is Standing.BROKEN
     assert verdict.stages == (stage,), verdict.cause
-    assert not [result.seen for result in verdict.results if result.outcome is Outcome.ERROR]
+    assert not [result.observed for result in verdict.results if result.outcome is Outcome.ERROR]
 
 
 def of(verdict: Verdict, id: str) -> tuple[Outcome, str]:  # noqa: A002
-    return next((result.outcome, result.seen) for result in verdict.results if result.check.id == id)
+    return next((result.outcome, result.observed) for result in verdict.results if result.check.id == id)
 
 
 def test_a_header_that_the_prompt_leaves_out_is_not_charged_to_the_parser(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ import signal
 import sys
 sys.path.insert(0, {helpers!r})
 from graders import grade_by_name
-from sft_ref import cli
+from sft_ref.cli import main as cli
 from sft_ref.cli import grade as command
 command.grade_one = grade_by_name
 if __name__ == "__main__":  # not in a worker, which imports this too
@@ -292,7 +292,7 @@ def test_a_second_run_into_one_output_folder_says_who_is_in_it_and_a_killed_one_
 
 
 HEARS_CTRL_C = (
-    "import signal, sys\nfrom sft_ref import cli\n"
+    "import signal, sys\nfrom sft_ref.cli import main as cli\n"
     "signal.signal(signal.SIGINT, signal.default_int_handler)\nsys.exit(cli.main(sys.argv[1:]))"
 )
 """A shell's background job starts with it ignored."""

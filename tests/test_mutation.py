@@ -86,7 +86,7 @@ def test_a_tolerance_loosened_until_a_mutant_escapes_makes_the_board_red(
     monkeypatch.setattr(mutation, "_yardstick_of", lambda trained: None)
     folder = pytestconfig.rootpath / "tests" / "mutants"
     [merged_twice] = [each for each in find(folder, "MUTANT") if each.id == "A12"]
-    [merging] = [replace(each, after=()) for each in CHECKS if each.id == "LOD-004"]
+    [merging] = [replace(each, depends_on=()) for each in CHECKS if each.id == "LOD-004"]
 
     def board() -> int:
         row = judge_mutant(merged_twice, [merging], Trained(toy_adapter, {}, ()))

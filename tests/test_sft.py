@@ -331,7 +331,7 @@ def test_a_full_disk_is_one_line_and_loses_no_old_adapter(copy: Path, kilobytes:
     """A limit on the size of files stands for the disk: the first lets no adapter through, the second no optimizer."""
     before = (copy / WEIGHTS).read_bytes()
     script = (
-        "import resource, sys; from sft_ref import cli\n"
+        "import resource, sys; from sft_ref.cli import main as cli\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({kilobytes}000, {kilobytes}000))\n"
         "sys.exit(cli.main(['train', '--base', 'toy', '--steps', '20', '--batch-size', '2', '--overwrite',\n"
         "                   '--output', sys.argv[1]]))\n"

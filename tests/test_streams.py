@@ -22,7 +22,7 @@ GRADER = """
 import sys
 sys.path.insert(0, {helpers!r})
 from graders import grade_by_name
-from sft_ref import cli
+from sft_ref.cli import main as cli
 from sft_ref.cli import grade as command
 command.grade_one = grade_by_name
 if __name__ == "__main__":
@@ -171,7 +171,7 @@ def test_the_environment_that_says_ascii_is_obeyed(grader: Path, tmp_path: Path)
 ASKS = """
 import sys
 from graders import SOUND
-from sft_ref import cli
+from sft_ref.cli import main as cli
 from sft_ref.cli import grade as command
 
 def ask(target, **_):

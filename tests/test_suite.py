@@ -23,7 +23,7 @@ class Sceptic(Reference):
 
 
 def declare(id: str, run: Callable[[Context], str | None], *after: str) -> Check:  # noqa: A002
-    return check(id, "a statement", why="a reason", remedy="a cure", after=after)(run)
+    return check(id, "a statement", why="a reason", remedy="a cure", depends_on=after)(run)
 
 
 def fail(context: Context) -> None:
@@ -41,7 +41,7 @@ def crash(context: Context) -> None:
 @pytest.mark.parametrize(
     ("body", "raised", "words"),
     [
-        (fail, AssertionError, "PRM-001: a statement\n  seen     3\n  allowed  at most 2\n  case     the case\n"),
+        (fail, AssertionError, "PRM-001: a statement\n  observed 3\n  expected at most 2\n  example  the case\n"),
         (lack, unittest.SkipTest, "skipped: no CUDA device"),
         (crash, RuntimeError, "PRM-001 itself broke: IndexError: the check's own"),
     ],

@@ -76,7 +76,7 @@ def test_a_fault_of_the_users_is_a_failed_test_with_a_remedy(elsewhere: Path) ->
     run(*command, cwd=elsewhere, code=1)
     [[case]] = JUnitXml.fromfile(str(elsewhere / "mistaken.xml"))
     assert [type(each) for each in case.result] == [Failure]
-    for words in ("TOK-002: a label is its own input token", "seen", "allowed", "why", "remedy"):
+    for words in ("TOK-002: a label is its own input token", "observed", "expected", "why", "remedy"):
         assert words in case.result[0].text
 
 

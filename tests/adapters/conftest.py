@@ -73,7 +73,7 @@ def assert_broken() -> Callable[..., Verdict]:
         assert verdict.standing is Standing.BROKEN
         assert not [each for each in verdict.results if each.outcome is Outcome.ERROR]
         for each in words:
-            assert each in failed[0].seen
+            assert each in failed[0].observed
         return verdict
 
     return grade

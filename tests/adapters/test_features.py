@@ -147,7 +147,7 @@ def test_a_feature_is_sound_and_its_edited_twin_is_not(
     assert_sound(folder, base)
     verdict = grade_adapter(spoil(folder), "twin", base=str(base), prompt=None)
     assert verdict.standing is Standing.BROKEN
-    seen = {each.check.id: each.seen for each in verdict.results if each.outcome is Outcome.FAIL}
+    seen = {each.check.id: each.observed for each in verdict.results if each.outcome is Outcome.FAIL}
     assert words in seen[check]
     assert {suspect.stage for suspect in verdict.suspects} == {"artifact"}
 
@@ -169,7 +169,7 @@ def test_a_model_that_computes_with_other_weights_is_seen_at_load(
 
     monkeypatch.setattr(recorder, "attach", attach)
     verdict = assert_broken(folder, base, "LOD-202", "apart")
-    assert "first in" in verdict.suspects[0].case
+    assert "first in" in verdict.suspects[0].example
 
 
 @pytest.mark.parametrize("options", [{"modules_to_save": ["lm_head", "norm"]}, {"bias": "all"}])
@@ -181,7 +181,7 @@ def test_whole_weights_that_the_configuration_does_not_name_are_loaded_and_sound
     families.edit_config(folder, modules_to_save=None, bias="none")
     verdict = assert_sound(folder, base)
     [advice] = [each for each in verdict.results if each.check.id == "ART-220"]
-    assert "whole weights of the base" in advice.seen
+    assert "whole weights of the base" in advice.observed
 
 
 def test_an_adapter_that_changes_the_rows_of_a_few_tokens_alone_is_sound(
@@ -232,7 +232,7 @@ def test_numbers_that_overflow_in_the_base_s_own_dtype_are_broken_at_load(
         if dtype is torch.bfloat16:
             verdict = assert_sound(folder, base)
             [advice] = [each for each in verdict.results if each.check.id == "LOD-204"]
-            assert "if loaded in float16" in advice.seen
+            assert "if loaded in float16" in advice.observed
         else:
             assert_broken(folder, base, "LOD-204", "NaN or infinity in float16")
 

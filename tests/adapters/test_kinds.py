@@ -70,7 +70,7 @@ def test_what_a_newer_peft_may_write_is_not_judged_and_what_it_leaves_unset_is_i
 ) -> None:
     families.edit_config(adapter, another=False, tables={})
     [advice] = [each for each in assert_sound(adapter, llama).results if each.check.id == "ART-201"]
-    assert "another, tables" in advice.seen
+    assert "another, tables" in advice.observed
     families.edit_config(adapter, new_option={"a": 1})
     assert_not_judged(grade(adapter, llama), "new_option in the configuration")
     families.edit_config(adapter, new_option=None, peft_type="NEWER")

@@ -22,6 +22,6 @@ def test_no_name_that_a_submission_sees_tells_that_it_is_graded(host: Host, tmp_
         pytest.skip(f"{why_not}: the host's files are visible without it")
     path = package("looks_for_hints")(tmp_path / "handed_in", host.target)
     verdict = grade_submission(path, "work", limits=Limits(seconds=60), only=["TRN-101"])
-    (seen,) = [result.seen for result in verdict.results if result.check.id == "TRN-101"]
+    (seen,) = [result.observed for result in verdict.results if result.check.id == "TRN-101"]
     assert seen.partition("hints:")[2].strip() == ""
     assert "hints:" in seen

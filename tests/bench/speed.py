@@ -87,7 +87,7 @@ def test_start_of_a_model(benchmark: BenchmarkFixture, toy_adapter: Path) -> Non
     [
         "import sft_ref; sft_ref.BaseLLM('toy').generate('What is 3 h in minutes? <answer>')",
         "import sft_ref.cli.main; raise SystemExit(sft_ref.cli.main.main(['grade', 'reference']))",
-        "import sys; sys.path.append('tests/helpers'); from scoreboard import main; raise SystemExit(main(['GEN-echo', 'S2']))",
+        "import sys; sys.path.append('tests/helpers'); import scoreboard; raise SystemExit(scoreboard.main(['GEN-echo', 'S2']))",
     ],
     ids=["cold start to the first token", "verdict", "a mutant run"],
 )

@@ -41,5 +41,5 @@ def contexts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Context]:
 )
 def test_a_trusted_implementation_passes(name: str, each: Check, contexts: dict[str, Context]) -> None:
     [result] = run([each], contexts[name])
-    seen = f"{result.seen}, allowed {result.allowed}, case {result.case}"
+    seen = f"{result.observed}, allowed {result.expected}, case {result.example}"
     assert result.outcome in (Outcome.PASS, Outcome.ADVICE, Outcome.SKIPPED), seen

@@ -58,7 +58,7 @@ BROKEN = Verdict(
             cause="the prompt consumes <answer>, and the parser wants it",
             evidence=("0 of 64 answers read by its parser, 63 of 64 by ours", "answers return: McNemar p = 1e-19"),
             remedy="Let the parser take the text up to </answer>, or leave <answer> to the model.",
-            case="6000.0</answer> → nan",
+            example="6000.0</answer> → nan",
             check="PRS-001",
         ),
     ),

@@ -77,14 +77,14 @@ class Found:
     stage: str
     statement: str
     outcome: Outcome
-    seen: str
-    allowed: str
+    observed: str
+    expected: str
 
     @classmethod
     def of(cls, result: Result) -> Found:
         """The words of a result."""
         each = result.check
-        return cls(each.id, each.stage, each.statement, result.outcome, result.seen, result.allowed)
+        return cls(each.id, each.stage, each.statement, result.outcome, result.observed, result.expected)
 
 
 @dataclass(frozen=True)

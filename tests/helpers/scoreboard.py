@@ -123,9 +123,9 @@ def _show(row: Row) -> None:
         print(f"       not failed by {', '.join(row.missed)}")
     if not row.right:
         for result in row.found:
-            allowed = f", allowed {result.allowed}" if result.outcome is Outcome.FAIL else ""
-            saw = escape(harmless(result.seen + allowed))
-            console.print(f"       {result.id}: {escape(result.statement)}; saw {saw}")
+            allowed = f", expected {result.expected}" if result.outcome is Outcome.FAIL else ""
+            saw = escape(harmless(result.observed + allowed))
+            console.print(f"       {result.id}: {escape(result.statement)}; observed {saw}")
 
 
 def _behaviour(row: Row) -> golden.Behaviour:
@@ -141,7 +141,7 @@ def _behaviour(row: Row) -> golden.Behaviour:
 
 
 def _as_json(row: Row) -> dict[str, object]:
-    found = [{"id": r.id, "stage": r.stage, "outcome": r.outcome, "seen": r.seen} for r in row.found]
+    found = [{"id": r.id, "stage": r.stage, "outcome": r.outcome, "observed": r.observed} for r in row.found]
     return {
         "id": row.id,
         "kind": row.kind,

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from .stages import STAGES
 
 
-class Case(Protocol):
+class Observed(Protocol):
     """What checks are handed: a `Context`, or the `Evidence` of a submission."""
 
     stage: str
@@ -47,7 +47,7 @@ class Check:
         level: whom it binds.
         why: what goes wrong where it is false.
         remedy: what to do then.
-        after: ids of the checks without which this one means nothing.
+        depends_on: ids of the checks without which this one means nothing.
         source: where the bug was seen, as a row of the catalogue or an issue.
         run: raises `Failure` where the statement is false; a text that it returns is advice.
         core: whether its stage counts as examined only where this check was decided.
@@ -58,7 +58,7 @@ class Check:
     level: Level
     why: str
     remedy: str
-    after: tuple[str, ...]
+    depends_on: tuple[str, ...]
     source: str
     run: Callable[[Any], str | None]
     core: bool = False
@@ -76,21 +76,21 @@ def check(
     why: str,
     remedy: str,
     level: Level = Level.UNIVERSAL,
-    after: tuple[str, ...] = (),
+    depends_on: tuple[str, ...] = (),
     source: str = "",
     core: bool = False,
 ) -> Callable[[Callable[[Any], str | None]], Check]:
     """Makes a function a check; the module's `CHECKS` then lists it."""
     if id[:3] not in STAGES or not (id[3] == "-" and id[4:].isdigit() and len(id) == len("PRM-001")):
         raise ValueError(f"check id {id!r}: give one of {', '.join(STAGES)}, a dash and three digits")
-    return lambda run: Check(id, statement, level, why, remedy, after, source, run, core)
+    return lambda run: Check(id, statement, level, why, remedy, depends_on, source, run, core)
 
 
 def in_order(checks: Iterable[Check]) -> tuple[Check, ...]:
     """Checks by stage and number.
 
     Raises:
-        ValueError: two share an id, or one stands on a check that is not there or comes later.
+        ValueError: two share an id, or one depends on a check that is not there or comes later.
     """
     order = list(STAGES)
     found = sorted(checks, key=lambda c: (order.index(c.id[:3]), c.id))
@@ -98,8 +98,8 @@ def in_order(checks: Iterable[Check]) -> tuple[Check, ...]:
     for each in found:
         if each.id in seen:
             raise ValueError(f"check {each.id} is declared twice; give the new one a number of its own")
-        if missing := set(each.after) - seen:
-            raise ValueError(f"check {each.id} stands on {', '.join(sorted(missing))}, which does not come before it")
+        if missing := set(each.depends_on) - seen:
+            raise ValueError(f"check {each.id} depends on {', '.join(sorted(missing))}, which does not come before it")
         seen.add(each.id)
     return tuple(found)
 
@@ -109,7 +109,7 @@ class Result:
     """What came of one check.
 
     Attributes:
-        seen, allowed, case: of a failure; of other outcomes `seen` holds the reason.
+        observed, expected, example: of a failure; of other outcomes `observed` holds the reason.
         repeat: the command that runs it again.
         survived: of a failure, whether answers were measured to be as good as without it: it is drift then.
     """
@@ -117,9 +117,9 @@ class Result:
     check: Check
     outcome: Outcome
     seconds: float
-    seen: str = ""
-    allowed: str = ""
-    case: str = ""
+    observed: str = ""
+    expected: str = ""
+    example: str = ""
     repeat: str = ""
     survived: bool = False
 

@@ -2,14 +2,14 @@
 
 
 class Failure(Exception):  # noqa: N818  # it is a finding, not an error
-    """The statement is false of the implementation: what was seen, what was allowed, and the smallest case.
+    """The statement is false of the implementation: what was observed, what was expected, and the smallest example.
 
     `survived`: the answers were measured and are as good as without the deviation, so that it is drift.
     """
 
-    def __init__(self, seen: object, allowed: object, case: object = "", *, survived: bool = False) -> None:
-        super().__init__(f"saw {seen}, allowed {allowed}" + (f", for {case!r}" if case != "" else ""))
-        self.seen, self.allowed, self.case = str(seen), str(allowed), str(case)
+    def __init__(self, observed: object, expected: object, example: object = "", *, survived: bool = False) -> None:
+        super().__init__(f"observed {observed}, expected {expected}" + (f", for {example!r}" if example != "" else ""))
+        self.observed, self.expected, self.example = str(observed), str(expected), str(example)
         self.survived = survived
 
 

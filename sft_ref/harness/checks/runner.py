@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from sft_ref.errors import MachineError, MissingModuleError, SftRefError
 from sft_ref.io.foreign import is_failure
 
-from .check import Case, Check, Level, Outcome, Result, in_order
+from .check import Check, Level, Observed, Outcome, Result, in_order
 from .findings import Blocked, Failure, Unavailable
 
 SEED = 0
@@ -35,7 +35,7 @@ def plan(checks: Iterable[Check], *, claims_contract: bool, only: Collection[str
     return tuple(each for each in binding if not only or each.id in only)
 
 
-def run(checks: Iterable[Check], context: Case, *, repeat: str = "") -> Iterator[Result]:
+def run(checks: Iterable[Check], context: Observed, *, repeat: str = "") -> Iterator[Result]:
     """Runs checks in order, and gives each one's result as it is there.
 
     Args:
@@ -53,10 +53,10 @@ def run(checks: Iterable[Check], context: Case, *, repeat: str = "") -> Iterator
     ids = {each.id for each in planned}
     for each in planned:
         began = time.perf_counter()
-        blockers = [name for name in each.after if name in ids and name not in passed]
+        blockers = [name for name in each.depends_on if name in ids and name not in passed]
         if blockers:
             named = [name for name in blockers if name in failed] or blockers[:1]
-            result = Result(each, Outcome.BLOCKED, 0.0, seen=f"{', '.join(named)} did not pass")
+            result = Result(each, Outcome.BLOCKED, 0.0, observed=f"{', '.join(named)} did not pass")
         else:
             result = _run_one(each, context, began, f"{repeat} --only {each.id}" if repeat else "")
         if result.outcome in (Outcome.PASS, Outcome.ADVICE):
@@ -66,7 +66,7 @@ def run(checks: Iterable[Check], context: Case, *, repeat: str = "") -> Iterator
         yield result
 
 
-def _run_one(each: Check, context: Case, began: float, repeat: str) -> Result:
+def _run_one(each: Check, context: Observed, began: float, repeat: str) -> Result:
     import torch
 
     context.stage = each.stage
@@ -79,21 +79,21 @@ def _run_one(each: Check, context: Case, began: float, repeat: str) -> Result:
             each,
             Outcome.FAIL,
             time.perf_counter() - began,
-            seen=failure.seen,
-            allowed=failure.allowed,
-            case=failure.case,
+            observed=failure.observed,
+            expected=failure.expected,
+            example=failure.example,
             repeat=repeat,
             survived=failure.survived,
         )
     except Blocked as blocked:
-        return Result(each, Outcome.BLOCKED, time.perf_counter() - began, seen=str(blocked))
+        return Result(each, Outcome.BLOCKED, time.perf_counter() - began, observed=str(blocked))
     except Unavailable as lack:
-        return Result(each, Outcome.SKIPPED, time.perf_counter() - began, seen=str(lack))
+        return Result(each, Outcome.SKIPPED, time.perf_counter() - began, observed=str(lack))
     except (MachineError, MissingModuleError):  # nothing can be graded
         raise
     except BaseException as error:  # the check broke, which is never held against the implementation
         if not (is_failure(error) or isinstance(error, SystemExit)):
             raise
         seen = f"{type(error).__name__}: {error}"
-        return Result(each, Outcome.ERROR, time.perf_counter() - began, seen=seen, repeat=repeat)
-    return Result(each, Outcome.ADVICE if advice else Outcome.PASS, time.perf_counter() - began, seen=advice or "")
+        return Result(each, Outcome.ERROR, time.perf_counter() - began, observed=seen, repeat=repeat)
+    return Result(each, Outcome.ADVICE if advice else Outcome.PASS, time.perf_counter() - began, observed=advice or "")

@@ -93,7 +93,7 @@ def grade_adapter(
 
 def _not_judged(called: str, planned: Iterable[Check], reason: str, notes: Iterable[str], began: float) -> Verdict:
     """The verdict on what is no LoRA that is understood here: nothing is accused, and nothing is shown."""
-    results = [Result(each, Outcome.SKIPPED, 0.0, seen=f"not judged: {reason}") for each in planned]
+    results = [Result(each, Outcome.SKIPPED, 0.0, observed=f"not judged: {reason}") for each in planned]
     coverage = tuple(Coverage(stage, shown=False, reason=f"not judged: {reason}") for stage in ADAPTER_STAGES)
     said = f"not judged: {reason}: only LoRA for causal language models is understood"
     verdict = verdict_of(results, called, stages=ADAPTER_STAGES, notes=(_HOW, *notes, said))

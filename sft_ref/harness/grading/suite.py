@@ -63,7 +63,7 @@ class BoundCheck:
         """
         outcomes = self._material.outcomes
         passed = (Outcome.PASS, Outcome.ADVICE)
-        if blockers := [name for name in self.check.after if outcomes.get(name, Outcome.PASS) not in passed]:
+        if blockers := [name for name in self.check.depends_on if outcomes.get(name, Outcome.PASS) not in passed]:
             outcomes[self.check.id] = Outcome.BLOCKED
             raise unittest.SkipTest(f"blocked: {', '.join(blockers)} did not pass")
         [result] = run([self.check], self._material.context)
@@ -75,15 +75,15 @@ def _tell(result: Result) -> None:
     match result.outcome:
         case Outcome.FAIL:
             raise AssertionError(
-                f"{result.check.id}: {result.check.statement}\n  seen     {result.seen}\n  allowed  {result.allowed}"
-                f"\n  case     {result.case}\n  why      {result.check.why}\n  remedy   {result.check.remedy}"
+                f"{result.check.id}: {result.check.statement}\n  observed {result.observed}\n  expected {result.expected}"
+                f"\n  example  {result.example}\n  why      {result.check.why}\n  remedy   {result.check.remedy}"
             )
         case Outcome.BLOCKED | Outcome.SKIPPED:
-            raise unittest.SkipTest(f"{result.outcome}: {result.seen}")
+            raise unittest.SkipTest(f"{result.outcome}: {result.observed}")
         case Outcome.ERROR:
-            raise RuntimeError(f"{result.check.id} itself broke: {result.seen}")
+            raise RuntimeError(f"{result.check.id} itself broke: {result.observed}")
         case Outcome.ADVICE:
-            warnings.warn(f"{result.check.id}: {result.seen}", Advice, stacklevel=3)
+            warnings.warn(f"{result.check.id}: {result.observed}", Advice, stacklevel=3)
 
 
 def checks_for(implementation: Implementation) -> list[BoundCheck]:

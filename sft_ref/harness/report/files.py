@@ -59,7 +59,7 @@ def _suspect_as_json(suspect: Suspect) -> dict[str, Any]:
         "stage": suspect.stage,
         "cause": _text(suspect.cause),
         "evidence": [_text(line) for line in suspect.evidence],
-        "case": _text(suspect.case),
+        "example": _text(suspect.example),
         "remedy": _text(suspect.remedy),
         "standing": str(suspect.standing),
         "check": suspect.check,
@@ -73,9 +73,9 @@ def _result_as_json(result: Result) -> dict[str, Any]:
         "level": str(result.check.level),
         "statement": result.check.statement,
         "outcome": str(result.outcome),
-        "seen": _text(result.seen),
-        "allowed": _text(result.allowed),
-        "case": _text(result.case),
+        "observed": _text(result.observed),
+        "expected": _text(result.expected),
+        "example": _text(result.example),
         "why": result.check.why,
         "remedy": result.check.remedy,
         "repeat": _text(result.repeat),
@@ -103,7 +103,7 @@ class _Suspect(msgspec.Struct):
     stage: str
     cause: str
     evidence: tuple[str, ...]
-    case: str
+    example: str
     remedy: str
     standing: Standing
     check: str
@@ -114,9 +114,9 @@ class _Result(msgspec.Struct):
     level: Level
     statement: str
     outcome: Outcome
-    seen: str
-    allowed: str
-    case: str
+    observed: str
+    expected: str
+    example: str
     why: str
     remedy: str
     repeat: str
@@ -155,7 +155,7 @@ def from_json(row: Mapping[str, Any]) -> Grade:
         path=found.path,
         standing=found.verdict,
         suspects=tuple(
-            Suspect(each.stage, each.cause, each.evidence, each.remedy, each.case, each.standing, each.check)
+            Suspect(each.stage, each.cause, each.evidence, each.remedy, each.example, each.standing, each.check)
             for each in found.suspects
         ),
         cause=found.cause,
@@ -174,7 +174,7 @@ def from_json(row: Mapping[str, Any]) -> Grade:
 
 def _to_result(row: _Result) -> Result:
     check = Check(row.id, row.statement, row.level, row.why, row.remedy, (), "", _cannot_run)
-    words = row.seen, row.allowed, row.case, row.repeat
+    words = row.observed, row.expected, row.example, row.repeat
     return Result(check, row.outcome, row.seconds, *words, survived=row.survived)
 
 

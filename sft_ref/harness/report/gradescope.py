@@ -91,13 +91,13 @@ def _tests(verdict: Verdict, rubric: Rubric) -> Iterator[dict[str, Any]]:
 def _loss(result: Result) -> str:
     """Why a check earns nothing."""
     if result.outcome is Outcome.FAIL:
-        return f"{result.outcome}: saw {harmless(result.seen)}; {harmless(result.check.remedy)}"
-    return f"{result.outcome}: {harmless(result.seen)}; there are no points for what was not shown"
+        return f"{result.outcome}: observed {harmless(result.observed)}; {harmless(result.check.remedy)}"
+    return f"{result.outcome}: {harmless(result.observed)}; there are no points for what was not shown"
 
 
 def _words(suspect: Suspect) -> str:
     lines = [suspect.cause, *suspect.evidence]
-    lines += [f"case: {suspect.case}"] if suspect.case else []
+    lines += [f"example: {suspect.example}"] if suspect.example else []
     lines += [f"remedy: {suspect.remedy}"] if suspect.remedy else []
     return "\n".join(map(harmless, lines))
 

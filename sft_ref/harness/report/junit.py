@@ -60,11 +60,11 @@ def write_junit(
 
 def _case(name: str, result: Result) -> TestCase:
     case = TestCase(f"{result.check.id}: {result.check.statement}", f"{name}.{result.check.stage}", result.seconds)
-    seen = _clean(result.seen)
+    seen = _clean(result.observed)
     match result.outcome:
         case Outcome.FAIL:
-            failed = Failed(f"seen {seen}, allowed {_clean(result.allowed)}")
-            details = {"case": result.case, "why": result.check.why, "remedy": result.check.remedy}
+            failed = Failed(f"observed {seen}, expected {_clean(result.expected)}")
+            details = {"example": result.example, "why": result.check.why, "remedy": result.check.remedy}
             details |= {"repeat": result.repeat}
             failed.text = _clean("\n".join(f"{key}: {text}" for key, text in details.items() if text))
             case.result = [failed]

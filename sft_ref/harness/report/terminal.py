@@ -64,11 +64,11 @@ def explain_check(each: Check) -> None:
     for name, text in (
         ("why", each.why),
         ("remedy", each.remedy),
-        ("after", ", ".join(each.after)),
-        ("seen in", each.source),
+        ("depends on", ", ".join(each.depends_on)),
+        ("source", each.source),
     ):
         if text:
-            console.print(f"  {name:<8}{escape(text)}")
+            console.print(f"  {name:<12}{escape(text)}")
 
 
 def show_grade(grade: Grade, console: Console) -> None:
@@ -157,8 +157,8 @@ def _suspect(suspect: Suspect) -> Table:
     rows: list[tuple[str, RenderableType]] = [("cause", Text(harmless(suspect.cause), "bold"))]
     if suspect.evidence:
         rows.append(("evidence", _list(suspect.evidence)))
-    if suspect.case:
-        rows.append(("case", Text(harmless(suspect.case))))
+    if suspect.example:
+        rows.append(("example", Text(harmless(suspect.example))))
     if suspect.remedy:
         rows.append(("remedy", Text(harmless(suspect.remedy), "green")))
     return _pairs(rows)
@@ -208,10 +208,10 @@ def _checks(results: Iterable[Result]) -> Group:
 def _found(result: Result) -> Group:
     lines = [Text(harmless(result.check.statement))]
     if result.outcome is Outcome.FAIL:
-        lines.append(Text(f"saw {harmless(result.seen)}; allowed {harmless(result.allowed)}"))
-        lines += [Text(f"for {harmless(result.case)}")] if result.case else []
-    elif result.seen:
-        lines.append(Text(harmless(result.seen)))
+        lines.append(Text(f"observed {harmless(result.observed)}; expected {harmless(result.expected)}"))
+        lines += [Text(f"for {harmless(result.example)}")] if result.example else []
+    elif result.observed:
+        lines.append(Text(harmless(result.observed)))
     if result.repeat:
         lines.append(Text(f"again: {harmless(result.repeat)}", "dim"))
     return Group(*lines)

@@ -99,7 +99,7 @@ def _cover(stage: str, results: Sequence[Result]) -> Coverage:
     if any(result.outcome is Outcome.FAIL and result.check.level is Level.UNIVERSAL for result in decided):
         return Coverage(stage, shown=True)  # decided against it, whatever is open besides
     if broke := [result for result in open_ if result.outcome is Outcome.ERROR]:
-        return Coverage(stage, shown=False, reason=f"{broke[0].check.id} broke ({broke[0].seen})")
+        return Coverage(stage, shown=False, reason=f"{broke[0].check.id} broke ({broke[0].observed})")
     if any(result.outcome is Outcome.FAIL and result.check.level is Level.UNIVERSAL for result in results):
         return Coverage(stage, shown=True)
     if core := [result for result in open_ if result.check.core]:
@@ -111,7 +111,7 @@ def _cover(stage: str, results: Sequence[Result]) -> Coverage:
 
 
 def _reason(result: Result) -> str:
-    return result.seen.rstrip(".") or f"{result.check.id} was {result.outcome}"
+    return result.observed.rstrip(".") or f"{result.check.id} was {result.outcome}"
 
 
 def cleared_of(results: Sequence[Result]) -> dict[str, str]:
@@ -135,13 +135,13 @@ def notes_of(results: Sequence[Result]) -> tuple[str, ...]:
 def _suspect(stage: str, failed: Sequence[Result]) -> Suspect:
     """The failures of a stage; the first one that loses answers names the cause."""
     first = min(failed, key=lambda result: not result.breaks)
-    found = first.seen if " " in first.seen else f"found {first.seen}"  # one word makes no sentence
+    found = first.observed if " " in first.observed else f"found {first.observed}"  # one word makes no sentence
     return Suspect(
         stage=stage,
         cause=f"{found}. Expected: {first.check.statement} ({first.check.id})",
-        evidence=tuple(f"{result.check.id}: saw {result.seen}; allowed {result.allowed}" for result in failed),
+        evidence=tuple(f"{result.check.id}: observed {result.observed}; expected {result.expected}" for result in failed),
         remedy=first.check.remedy,
-        case=first.case,
+        example=first.example,
         standing=Standing.BROKEN if first.breaks else Standing.DRIFT,
         check=first.check.id,
     )

@@ -29,7 +29,7 @@ class Suspect:
         cause: what is wrong there, one sentence.
         evidence: what was measured, each with its numbers.
         remedy: what to do.
-        case: the smallest input that shows it.
+        example: the smallest input that shows it.
         standing: what the fault alone makes of the implementation: drift or broken.
         check: id of the check that names the cause.
     """
@@ -38,7 +38,7 @@ class Suspect:
     cause: str
     evidence: tuple[str, ...]
     remedy: str
-    case: str = ""
+    example: str = ""
     standing: Standing = Standing.BROKEN
     check: str = ""
 

@@ -161,7 +161,7 @@ def examined() -> Examine:
         tok = tokenizer()
         found = examine(model, tok, prompt=prompt, data=data, chat_template=tok.chat_template if template else None)
         results = {each.check.id: each for each in run(CHECKS, SimpleNamespace(answers=found, stage=""))}
-        assert not [each.seen for each in results.values() if each.outcome is Outcome.ERROR]
+        assert not [each.observed for each in results.values() if each.outcome is Outcome.ERROR]
         return found, results
 
     return run_checks

@@ -52,8 +52,8 @@ def test_an_edited_alpha_is_named(chat: Task, examined: Examine, factor: float) 
     found, results = examined(load(chat.folder, lora_alpha=32 * factor), prompt=CHAT, data=chat.data)
     assert failed(results) == {"SCL-201"}
     assert found.chosen[1] == 1 / factor
-    assert f"{1 / factor:g} times it" in results["SCL-201"].seen
-    assert "use_rslora" not in results["SCL-201"].seen
+    assert f"{1 / factor:g} times it" in results["SCL-201"].observed
+    assert "use_rslora" not in results["SCL-201"].observed
 
 
 def test_a_lost_flag_of_rslora_is_named(chat: Task, examined: Examine) -> None:
@@ -61,13 +61,13 @@ def test_a_lost_flag_of_rslora_is_named(chat: Task, examined: Examine) -> None:
     model = load(chat.folder, lora_alpha=trained * 8**0.5, use_rslora=False)
     _, results = examined(model, prompt=CHAT, data=chat.data)
     assert failed(results) == {"SCL-201"}
-    assert "use_rslora is false, and was the opposite in training" in results["SCL-201"].seen
+    assert "use_rslora is false, and was the opposite in training" in results["SCL-201"].observed
 
 
 def test_a_flag_of_rslora_that_was_not_trained_is_named(chat: Task, examined: Examine) -> None:
     _, results = examined(load(chat.folder, use_rslora=True), prompt=CHAT, data=chat.data)
     assert failed(results) == {"SCL-201"}
-    assert "use_rslora is true, and was the opposite in training" in results["SCL-201"].seen
+    assert "use_rslora is true, and was the opposite in training" in results["SCL-201"].observed
 
 
 @pytest.mark.parametrize(("steps", "factor"), [(4, 1 / 4), (12, 2)])
@@ -86,8 +86,8 @@ def test_another_base_is_not_called_sound_and_is_among_what_remains(chat: Task, 
     _, results = examined(model, prompt=CHAT, data=chat.data)
     assert not failed(results)
     assert standing(results) is Standing.NOT_SHOWN
-    assert "0 of 24 answers are right" in results["BAS-201"].seen
-    assert "another base, or on other texts than these" in results["BAS-201"].seen
+    assert "0 of 24 answers are right" in results["BAS-201"].observed
+    assert "another base, or on other texts than these" in results["BAS-201"].observed
 
 
 def test_a_relative_of_the_base_is_not_called_its_base(chat: Task, examined: Examine) -> None:
@@ -108,8 +108,8 @@ def test_a_prompt_without_the_header_is_named(chat: Task, examined: Examine) -> 
     prompt = CHAT.replace("<|im_start|>assistant\n", "")
     _, results = examined(load(chat.folder), prompt=prompt, data=chat.data)
     assert "PRM-201" in failed(results) <= {"PRM-201", "PRM-202"}
-    assert "24 of 24 with the chat template" in results["PRM-201"].seen
-    assert r"the chat template with '<|im_start|>assistant\n'" in results["PRM-201"].case
+    assert "24 of 24 with the chat template" in results["PRM-201"].observed
+    assert r"the chat template with '<|im_start|>assistant\n'" in results["PRM-201"].example
 
 
 def test_a_wrong_prompt_and_a_lost_flag_are_both_named(chat: Task, examined: Examine) -> None:
@@ -123,7 +123,7 @@ def test_settings_of_the_base_that_lose_answers_are_named(chat: Task, examined: 
     model.get_base_model().generation_config.repetition_penalty = 5.0
     _, results = examined(model, prompt=CHAT, data=chat.data)
     assert failed(results) == {"GEN-201"}
-    assert "repetition_penalty=5.0" in results["GEN-201"].seen
+    assert "repetition_penalty=5.0" in results["GEN-201"].observed
 
 
 def test_an_end_that_does_not_stop_generation_is_named(chat: Task, examined: Examine) -> None:
@@ -133,13 +133,13 @@ def test_an_end_that_does_not_stop_generation_is_named(chat: Task, examined: Exa
     found = examine(model, tok, prompt=CHAT, data=chat.data, chat_template=tok.chat_template)
     results = {each.check.id: each for each in run(CHECKS, SimpleNamespace(answers=found, stage=""))}
     assert failed(results) == {"GEN-202"}
-    assert "are followed by '<|im_end|>', and generation stops at '<|endoftext|>'" in results["GEN-202"].seen
+    assert "are followed by '<|im_end|>', and generation stops at '<|endoftext|>'" in results["GEN-202"].observed
 
 
 def test_without_rows_nothing_is_shown_and_the_reason_is_given(chat: Task, examined: Examine) -> None:
     _, results = examined(load(chat.folder), prompt=CHAT, data=None)
     assert standing(results) is Standing.NOT_SHOWN
-    assert {each.seen for name, each in results.items() if name != "PRM-202"} == {"no --data was given"}
+    assert {each.observed for name, each in results.items() if name != "PRM-202"} == {"no --data was given"}
 
 
 def test_pairs_without_a_prompt_or_a_template_cannot_be_asked(number: Task, examined: Examine) -> None:

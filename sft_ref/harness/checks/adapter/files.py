@@ -56,7 +56,7 @@ def tensors_are_no_pickle(evidence: Evidence) -> None:
     "the files of tensors are whole",
     why="A file that is cut short cannot be loaded.",
     remedy="Copy the file anew and compare its size, or save again.",
-    after=("ART-202",),
+    depends_on=("ART-202",),
     core=True,
 )
 def files_are_whole(evidence: Evidence) -> None:
@@ -71,7 +71,7 @@ def files_are_whole(evidence: Evidence) -> None:
     "every shard is there",
     why="The tensors of a missing shard stay as they were initialised.",
     remedy="Copy the missing shards, or save the adapter as one file.",
-    after=("ART-202",),
+    depends_on=("ART-202",),
 )
 def shards_are_all_there(evidence: Evidence) -> None:
     """ART-205: by the index, or else by the names of the shards."""
@@ -95,7 +95,7 @@ def shards_are_all_there(evidence: Evidence) -> None:
     why="PeftModel.from_pretrained reads adapter_model.safetensors alone; shards have to be put together first.",
     remedy="Save with a larger max_shard_size, or put the shards together into adapter_model.safetensors.",
     level=Level.CONTRACT,
-    after=("ART-205",),
+    depends_on=("ART-205",),
 )
 def tensors_are_in_one_file(evidence: Evidence) -> None:
     """ART-206: shards with an index."""
@@ -129,7 +129,7 @@ def nothing_is_merged_beside(evidence: Evidence) -> str | None:
     why="from_pretrained takes the weights in the folder for the base, whatever base the adapter names.",
     remedy="Keep model and adapter in folders of their own.",
     level=Level.CONTRACT,
-    after=("ART-207",),
+    depends_on=("ART-207",),
 )
 def no_model_lies_beside(evidence: Evidence) -> None:
     """ART-208: weights that are the base's own, or of another model."""
@@ -144,7 +144,7 @@ def no_model_lies_beside(evidence: Evidence) -> None:
     "tensors and scaling are those of the record",
     why="The record is written at the end of training: what differs from it is not what was trained.",
     remedy="Copy the folder anew, or train again; delete the record if the change was meant.",
-    after=("ART-204",),
+    depends_on=("ART-204",),
 )
 def record_agrees(evidence: Evidence) -> None:
     """ART-209: by sft_ref's record, where one lies beside the adapter."""
@@ -159,7 +159,7 @@ def record_agrees(evidence: Evidence) -> None:
     "adapter, folder and model keep within the limits of size that were given",
     why="Who sets a limit has no room for more.",
     remedy="Train with a smaller rank or on fewer modules, or leave files out that nobody loads.",
-    after=("ART-204",),
+    depends_on=("ART-204",),
 )
 def sizes_are_within_limits(evidence: Evidence) -> None:
     """ART-210: by bytes and parameters; only limits that are given bind."""

@@ -17,7 +17,7 @@ _FIRST = ("ART-201", "ART-204", "ART-205")
     "peft puts the configuration on the base",
     why="No module of the base takes the adapter.",
     remedy="Give the base whose modules target_modules names, or correct target_modules.",
-    after=("ART-201",),
+    depends_on=("ART-201",),
     core=True,
 )
 def configuration_fits_the_base(evidence: Evidence) -> None:
@@ -31,7 +31,7 @@ def configuration_fits_the_base(evidence: Evidence) -> None:
     "tensors are whole matrices",
     why="An empty tensor holds nothing of what was trained.",
     remedy="Gather the parameters before saving: zero.GatheredParameters, or FSDP.summon_full_params.",
-    after=(*_FIRST, "ART-211"),
+    depends_on=(*_FIRST, "ART-211"),
 )
 def tensors_are_whole(evidence: Evidence) -> None:
     """ART-212: what ZeRO-3 and FSDP leave in the place of a parameter."""
@@ -43,7 +43,7 @@ def tensors_are_whole(evidence: Evidence) -> None:
     "tensors have the names that peft gives them",
     why="peft leaves out tensors whose names it does not know, with no more than a warning.",
     remedy="Unwrap the model before save_pretrained, or take the addition out of the names.",
-    after=(*_FIRST, "ART-211"),
+    depends_on=(*_FIRST, "ART-211"),
 )
 def names_are_pefts(evidence: Evidence) -> None:
     """ART-213: prefixes and infixes of torch.compile, DDP, FSDP and others, and prefixes that are missing."""
@@ -55,7 +55,7 @@ def names_are_pefts(evidence: Evidence) -> None:
     "use_dora agrees with the tensors",
     why="Without its magnitudes, or with magnitudes that are left out, the adapter adds something else.",
     remedy="Set use_dora as it was in training, or save again with the magnitude vectors.",
-    after=(*_FIRST, "ART-211"),
+    depends_on=(*_FIRST, "ART-211"),
 )
 def dora_agrees(evidence: Evidence) -> None:
     """ART-214: all magnitude vectors, or none."""
@@ -67,7 +67,7 @@ def dora_agrees(evidence: Evidence) -> None:
     "shapes are those of the base",
     why="The adapter was trained on another base.",
     remedy="Give the base that it was trained on (--base).",
-    after=(*_FIRST, "ART-211"),
+    depends_on=(*_FIRST, "ART-211"),
 )
 def shapes_are_of_the_base(evidence: Evidence) -> None:
     """ART-215: sizes that the rank does not explain, and modules that the base does not have."""
@@ -79,7 +79,7 @@ def shapes_are_of_the_base(evidence: Evidence) -> None:
     "every low-rank matrix has its partner",
     why="A without B, or B without A, adds nothing, or noise.",
     remedy="Save again, with both matrices of each pair.",
-    after=(*_FIRST, "ART-211"),
+    depends_on=(*_FIRST, "ART-211"),
 )
 def matrices_come_in_pairs(evidence: Evidence) -> None:
     """ART-216: A and B."""
@@ -91,7 +91,7 @@ def matrices_come_in_pairs(evidence: Evidence) -> None:
     "every layer has its tensors",
     why="What is missing stays as it was initialised, and adds nothing.",
     remedy="Gather the layers of all processes before saving, and save again.",
-    after=(*_FIRST, "ART-211"),
+    depends_on=(*_FIRST, "ART-211"),
 )
 def layers_are_all_there(evidence: Evidence) -> None:
     """ART-217: layers of which every tensor is missing."""
@@ -103,7 +103,7 @@ def layers_are_all_there(evidence: Evidence) -> None:
     "the configuration targets the modules that the file has",
     why="Tensors of modules that are not targeted are left out; targets without tensors stay as initialised.",
     remedy="Set target_modules and layers_to_transform as they were in training.",
-    after=(*_FIRST, "ART-211"),
+    depends_on=(*_FIRST, "ART-211"),
 )
 def targets_agree(evidence: Evidence) -> None:
     """ART-218: module types, and layers."""
@@ -115,7 +115,7 @@ def targets_agree(evidence: Evidence) -> None:
     "the rank is that of the tensors",
     why="peft refuses tensors of another rank; with another rank the scaling is another.",
     remedy="Set r and rank_pattern as they were in training.",
-    after=(*_FIRST, "ART-211"),
+    depends_on=(*_FIRST, "ART-211"),
 )
 def rank_agrees(evidence: Evidence) -> None:
     """ART-219: the rank of each pair, patterns included."""
@@ -127,7 +127,7 @@ def rank_agrees(evidence: Evidence) -> None:
     "modules_to_save and bias agree with the tensors",
     why="A module that was trained whole is lost.",
     remedy="Set modules_to_save and bias as they were in training, or save again.",
-    after=(*_FIRST, "ART-211"),
+    depends_on=(*_FIRST, "ART-211"),
 )
 def whole_modules_agree(evidence: Evidence) -> str | None:
     """ART-220: tensors that are no low-rank matrices; what is not named is loaded into the base all the same."""
@@ -142,7 +142,7 @@ def whole_modules_agree(evidence: Evidence) -> str | None:
     "the file has the tensors that its configuration gives, and no others",
     why="What is missing stays as it was initialised; what has no place is left out.",
     remedy="Save again with the PeftModel's save_pretrained.",
-    after=(*_FIRST, "ART-211"),
+    depends_on=(*_FIRST, "ART-211"),
     core=True,
 )
 def tensors_are_those_expected(evidence: Evidence) -> None:
@@ -158,7 +158,7 @@ def tensors_are_those_expected(evidence: Evidence) -> None:
     why="Older versions leave tensors out whose names hold the adapter's own.",
     remedy="Save with save_pretrained, which takes the adapter's name out of the names of tensors.",
     level=Level.CONTRACT,
-    after=("ART-221",),
+    depends_on=("ART-221",),
 )
 def names_are_taken_everywhere(evidence: Evidence) -> None:
     """ART-222: names that the installed version takes."""

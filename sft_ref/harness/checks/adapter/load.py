@@ -19,7 +19,7 @@ _APART_FROM = frozenset({"ART-207", "ART-209", "ART-210"})
     "peft loads the adapter",
     why="An adapter that is not loaded answers nothing.",
     remedy="Save it again with the PeftModel's save_pretrained, under the version of peft that loads it.",
-    after=tuple(id_ for id_ in _WHOLE if id_ not in _APART_FROM),
+    depends_on=tuple(id_ for id_ in _WHOLE if id_ not in _APART_FROM),
     core=True,
 )
 def adapter_loads(evidence: Evidence) -> None:
@@ -37,7 +37,7 @@ def adapter_loads(evidence: Evidence) -> None:
     "the loaded model computes with the weights that file and configuration give",
     why="Else peft makes something else of the adapter than what was trained.",
     remedy="Load with the version of peft that trained it, and report the difference to peft.",
-    after=("LOD-201",),
+    depends_on=("LOD-201",),
     core=True,
 )
 def weights_are_those_due(evidence: Evidence) -> None:
@@ -56,7 +56,7 @@ def weights_are_those_due(evidence: Evidence) -> None:
     "the adapter changes what the base computes",
     why="An adapter that changes nothing was not trained, is scaled to nothing, or is not loaded.",
     remedy="Look at lora_alpha and at the tensors: what is multiplied by zero adds nothing.",
-    after=("LOD-201",),
+    depends_on=("LOD-201",),
 )
 def adapter_changes_logits(evidence: Evidence) -> str | None:
     """LOD-203: logits of random tokens with the adapter and without."""
@@ -74,7 +74,7 @@ def adapter_changes_logits(evidence: Evidence) -> str | None:
     "logits are finite",
     why="Of NaN no answer comes.",
     remedy="Look for large numbers in the adapter; load in float32 or bfloat16.",
-    after=("LOD-201",),
+    depends_on=("LOD-201",),
     core=True,
 )
 def logits_are_finite(evidence: Evidence) -> str | None:

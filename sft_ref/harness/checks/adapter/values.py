@@ -22,7 +22,7 @@ _ZERO_AT_FIRST = re.compile(r"\.lora_(B(?:\.weight)?|embedding_A)$")
     "tensors hold floating-point numbers",
     why="Whole numbers, and floats of fewer than 8 bits, mean nothing without the scales that they were made with.",
     remedy="Save the adapter in float32, bfloat16 or float16, before anything is quantised.",
-    after=("ART-204", "ART-205"),
+    depends_on=("ART-204", "ART-205"),
 )
 def tensors_are_floats(evidence: Evidence) -> None:
     """ART-231: by the headers."""
@@ -37,7 +37,7 @@ def tensors_are_floats(evidence: Evidence) -> None:
     why="With 8 bits a number is off by some percent.",
     remedy="Save the adapter in float32, bfloat16 or float16.",
     level=Level.CONTRACT,
-    after=("ART-231",),
+    depends_on=("ART-231",),
 )
 def tensors_have_16_bits(evidence: Evidence) -> None:
     """ART-232: by the headers."""
@@ -51,7 +51,7 @@ def tensors_have_16_bits(evidence: Evidence) -> None:
     "all numbers are finite",
     why="One NaN or infinity makes every answer NaN.",
     remedy="Train again at a lower rate or in bfloat16; save in float32 or bfloat16, for float16 ends at 65504.",
-    after=("ART-204", "ART-205"),
+    depends_on=("ART-204", "ART-205"),
     core=True,
 )
 def numbers_are_finite(evidence: Evidence) -> None:
@@ -72,7 +72,7 @@ def numbers_are_finite(evidence: Evidence) -> None:
     "training moved the adapter from where it began",
     why="lora_B begins as zero; as long as it is zero the adapter adds nothing.",
     remedy="Look whether the adapter's parameters were trained, and save after training.",
-    after=("ART-204", "ART-205", "ART-212"),
+    depends_on=("ART-204", "ART-205", "ART-212"),
     core=True,
 )
 def adapter_has_moved(evidence: Evidence) -> str | None:
@@ -93,7 +93,7 @@ def adapter_has_moved(evidence: Evidence) -> str | None:
     "every token of the tokenizer has a row in the embedding",
     why="The rows of added tokens were trained or drawn, and are lost: after resizing they are random.",
     remedy="Save the embedding with the adapter (save_embedding_layers=True, or modules_to_save), or train its rows.",
-    after=("ART-204", "ART-205"),
+    depends_on=("ART-204", "ART-205"),
 )
 def tokens_have_rows(evidence: Evidence) -> None:
     """ART-235: of the adapter's own tokenizer; padding needs no row of its own."""

@@ -57,7 +57,7 @@ def adapter_is_safetensors(context: Context) -> None:
     "every number of the stored adapter is finite",
     why="one NaN in an adapter makes every logit NaN, and every answer with it",
     remedy="look for the step at which the loss stopped being finite; store in a dtype that has the range",
-    after=("ART-001",),
+    depends_on=("ART-001",),
     source="S6",
 )
 def stored_adapter_is_finite(context: Context) -> None:
@@ -72,7 +72,7 @@ def stored_adapter_is_finite(context: Context) -> None:
     "the stored adapter is not blank",
     why="an adapter whose lora_B is zero is the base, whatever the loss was",
     remedy="save the model that was trained, after it was trained",
-    after=("ART-001",),
+    depends_on=("ART-001",),
     source="A6",
 )
 def stored_adapter_is_not_blank(context: Context) -> None:
@@ -87,7 +87,7 @@ def stored_adapter_is_not_blank(context: Context) -> None:
     "what is stored is what was trained: every tensor, and its values but for the rounding of the stored dtype",
     why="a tensor that is missing is silently blank after loading",
     remedy="save by the model's own save_pretrained, without a state dict of your own",
-    after=("ART-001", "ART-002"),
+    depends_on=("ART-001", "ART-002"),
     source="A6; alpaca-lora#334",
 )
 def file_holds_what_was_trained(context: Context) -> None:
@@ -110,7 +110,7 @@ def file_holds_what_was_trained(context: Context) -> None:
     "the stored configuration gives the trained modules, and no other, the rank and the scaling of their training",
     why="with another alpha the adapter acts by another factor, and no loader can notice",
     remedy="save the configuration of the model that was trained, unchanged",
-    after=("ART-004",),
+    depends_on=("ART-004",),
 )
 def configuration_is_the_trained_one(context: Context) -> None:
     """Builds the model that peft makes of the configuration, without weights, and looks at its layers."""
@@ -132,7 +132,7 @@ def configuration_is_the_trained_one(context: Context) -> None:
     level=Level.CONTRACT,
     why="a path of the machine that trained leads nowhere elsewhere, and another base makes the adapter meaningless",
     remedy="store the name by which the base was asked for",
-    after=("ART-005",),
+    depends_on=("ART-005",),
     source="S9",
 )
 def configuration_names_the_base(context: Context) -> None:
@@ -153,7 +153,7 @@ def configuration_names_the_base(context: Context) -> None:
     "adapter, bundle and model keep within the limits of size that were given",
     why="what is too large cannot be handed in, and an adapter of that size often holds weights that nobody trained",
     remedy="lower the rank, store the adapter alone, and neither checkpoints nor the head beside it",
-    after=("ART-001",),
+    depends_on=("ART-001",),
     source="course rubric",
 )
 def sizes_are_within_limits(context: Context) -> None:

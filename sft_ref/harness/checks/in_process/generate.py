@@ -57,7 +57,7 @@ def the_whole_question_reaches_the_model(context: Context) -> None:
     "everything that feeds a logit is finite, for padding of every length and batches of 1 to 8",
     why="One infinity makes all logits of its row NaN, and then the row's answer is NaN, or empty.",
     remedy="Compute in bfloat16 or float32; let no row of an attention mask be masked whole.",
-    after=("GEN-001",),
+    depends_on=("GEN-001",),
     source="transformers#27179, transformers#39972, unsloth#9848, transformers#17306",
 )
 def everything_that_feeds_a_logit_is_finite(context: Context) -> str | None:
@@ -85,7 +85,7 @@ def everything_that_feeds_a_logit_is_finite(context: Context) -> str | None:
     "asked again, the model computes the same",
     why="Dropout that is left on, or a cache that is left full, changes answers from call to call.",
     remedy="Call model.eval() after loading, and start every generation with an empty cache.",
-    after=("GEN-002",),
+    depends_on=("GEN-002",),
     source="transformers#34469, peft#3753",
 )
 def asked_again_it_computes_the_same(context: Context) -> None:
@@ -103,7 +103,7 @@ def asked_again_it_computes_the_same(context: Context) -> None:
     "a later token of the prompt changes nothing before it",
     why="The model was trained on what stands before a token; where it sees more, it answers from another state.",
     remedy="Leave the attention mask two-dimensional, and the model's own causal mask in place.",
-    after=("GEN-002",),
+    depends_on=("GEN-002",),
 )
 def later_tokens_change_nothing_before_them(context: Context) -> None:
     """Two questions that differ at their end, asked alone: the states of the tokens that they share."""
@@ -134,7 +134,7 @@ def later_tokens_change_nothing_before_them(context: Context) -> None:
     "an answer does not depend on what its neighbours in the batch are asked",
     why="What leaks from row to row makes an answer depend on the company in which it is asked.",
     remedy="Give each question a prompt of its own, and keep rows apart in mask and cache.",
-    after=("GEN-003",),
+    depends_on=("GEN-003",),
 )
 def answers_do_not_depend_on_neighbours(context: Context) -> None:
     """One line among two pairs of neighbours whose prompts are as long, with other numbers and units."""
@@ -157,7 +157,7 @@ def answers_do_not_depend_on_neighbours(context: Context) -> None:
     "a question has the same logits alone and in a batch, but for rounding",
     why="Positions or masks that do not count padding out turn short rows into garbage.",
     remedy="Pad on the left, pass the attention mask, and count positions from each row's first real token.",
-    after=("GEN-005",),
+    depends_on=("GEN-005",),
     source="unsloth#3699; not unsloth#9708, which is rounding",
 )
 def same_logits_alone_and_in_a_batch(context: Context) -> None:
@@ -187,7 +187,7 @@ def numbers_come_back_whole(context: Context) -> None:
     "each question of a batch gets its own number, in the order of the questions",
     why="Sorted, padded or sliced batches that are put back wrongly give questions the answers of others.",
     remedy="Pad on the left, cut prompts off at the padded length, and undo every sorting.",
-    after=("GEN-007",),
+    depends_on=("GEN-007",),
 )
 def each_question_gets_its_own_number(context: Context) -> None:
     """Prompts of many lengths in no order, one of them twice."""
@@ -201,7 +201,7 @@ def each_question_gets_its_own_number(context: Context) -> None:
     "the text that is parsed for a question of the data is the model's too",
     why="A completion that is looked up shows nothing of what was trained.",
     remedy="Return what the model generates.",
-    after=("GEN-008",),
+    depends_on=("GEN-008",),
     source="course submission S5",
 )
 def texts_for_known_questions_are_the_models(context: Context) -> None:
@@ -219,7 +219,7 @@ def texts_for_known_questions_are_the_models(context: Context) -> None:
     why="Sampling or a penalty that is left on changes answers that the model is sure of.",
     remedy="Pass do_sample=False with no penalty, also where the model's own generation_config has them.",
     level=Level.CONTRACT,
-    after=("GEN-006",),
+    depends_on=("GEN-006",),
 )
 def greedy_tokens_are_the_likeliest(context: Context) -> None:
     """The model is listened to where it is unsure, and each token held against the logits that it was chosen from."""
@@ -245,7 +245,7 @@ def greedy_tokens_are_the_likeliest(context: Context) -> None:
     why="Callers index the result; a flat list for 1, or rows sliced wrongly, gives them other questions' texts.",
     remedy="Return list[str] for None only, and regroup the rows by prompt.",
     level=Level.CONTRACT,
-    after=("GEN-008",),
+    depends_on=("GEN-008",),
     source="course submission S8",
 )
 def results_have_the_shape_asked_for(context: Context) -> None:
@@ -286,7 +286,7 @@ def no_prompts_give_an_empty_list(context: Context) -> None:
     why="What else stands in it, the parser has to guess away.",
     remedy="Slice off the prompt, stop at the end-of-sequence token, and decode with skip_special_tokens=True.",
     level=Level.CONTRACT,
-    after=("GEN-011",),
+    depends_on=("GEN-011",),
 )
 def completions_are_new_text_only(context: Context) -> None:
     """Rows of unlike lengths, whose ends come at unlike steps."""

@@ -35,7 +35,7 @@ def _digests(folder: Path) -> dict[str, str]:
     "loading an adapter and testing it leave its folder as it was",
     why="a load that does not find what it looks for, and saves a blank adapter in its place, destroys the training",
     remedy="let load only read; raise where the adapter is not found",
-    after=("ART-001",),
+    depends_on=("ART-001",),
     source="S1; course submission",
 )
 def folder_is_only_read(context: Context) -> None:
@@ -53,7 +53,7 @@ def folder_is_only_read(context: Context) -> None:
     "the loaded model adds to each Linear what was trained, and to no other anything",
     why="a blank adapter, renamed keys, a lost scale or a merge done twice change every answer and raise no error",
     remedy="keep what from_pretrained returns; look for missing and unexpected keys; compare scaling with alpha / rank",
-    after=("TRN-003", "LOD-001"),
+    depends_on=("TRN-003", "LOD-001"),
     source="A7, A8, A12; transformers#38627, peft#2574",
 )
 def effective_deltas_are_the_trained_ones(context: Context) -> None:
@@ -75,7 +75,7 @@ def effective_deltas_are_the_trained_ones(context: Context) -> None:
     "the loaded model gives the true answer the loss that training left it with, and not the base's",
     why="whatever lies outside the Linears can differ too: embeddings, norms, positions, an untied head",
     remedy="load the base from the same files and configuration as for training",
-    after=("TRN-004",),
+    depends_on=("TRN-004",),
     source="A4; transformers#45127",
 )
 def loaded_model_is_as_good_as_trained(context: Context) -> None:
@@ -93,7 +93,7 @@ def loaded_model_is_as_good_as_trained(context: Context) -> None:
     "merging the adapter into the base changes no logit by more than rounding",
     why="a merge in low precision, or one that adds the adapter twice, makes another model of it",
     remedy="merge in fp32, once, and cast afterwards",
-    after=("LOD-002",),
+    depends_on=("LOD-002",),
     source="A1, A12; peft#1388, litgpt#1224",
 )
 def merged_equals_unmerged(context: Context) -> None:
@@ -132,7 +132,7 @@ def _differing_dtype(due: Dtypes, found: Dtypes) -> tuple[str, str, str] | None:
     level=Level.CONTRACT,
     why="a dtype that follows a library's default, or a cast of the whole model, changes when neither code nor data do",
     remedy="pass the recorded dtype explicitly, forward it, and cast nothing afterwards",
-    after=("LOD-001",),
+    depends_on=("LOD-001",),
     source="P8, P14, P19, P20, P22, P26; transformers#24774, trl#4770",
 )
 def dtypes_are_the_trained_ones(context: Context) -> None:
@@ -160,7 +160,7 @@ def dtypes_are_the_trained_ones(context: Context) -> None:
     level=Level.CONTRACT,
     why="a weight may be rounded on its way (through fp16, say) while every dtype looks right",
     remedy="load in the dtype that was trained from the start; a cast back does not bring the bits back",
-    after=("LOD-005",),
+    depends_on=("LOD-005",),
     source="P14, A1; peft#2421",
 )
 def values_are_the_stored_ones(context: Context) -> None:
@@ -211,7 +211,7 @@ def rotary_embeddings_are_exact(context: Context) -> None:
     level=Level.CONTRACT,
     why="what is tested is then not what was trained: another attention backend, merge state or wrapper",
     remedy="load under the recorded policy, attention backend included, and take the training's wrappers off",
-    after=("LOD-006",),
+    depends_on=("LOD-006",),
 )
 def logits_are_those_of_training(context: Context) -> None:
     """The same batch, threads and process; logits in memory at the end of training against logits after loading."""

@@ -76,7 +76,7 @@ def whatever_is_written_gives_a_number(context: Context) -> None:
     "a text without a digit is read as NaN",
     why="A constant in place of NaN counts as an answer: answer_rate is then always 1.",
     remedy="Return float('nan') where nothing can be read.",
-    after=("PRS-002",),
+    depends_on=("PRS-002",),
     source="S4",
 )
 def no_constant_stands_for_nan(context: Context) -> None:
@@ -113,7 +113,7 @@ def answers_come_from_the_model(context: Context) -> None:
     "nothing is read from the question",
     why="A number that the question holds is no answer; taking it hides that the model gave none.",
     remedy="Parse new text only, or only what stands after the prompt.",
-    after=("PRS-003",),
+    depends_on=("PRS-003",),
 )
 def nothing_is_read_from_the_question(context: Context) -> None:
     """PRS-005: the model is made to write words only."""
@@ -131,7 +131,7 @@ def nothing_is_read_from_the_question(context: Context) -> None:
     level=Level.CONTRACT,
     why="float() takes what no model means: other scripts' digits, underscores, inf; and overflows to infinity.",
     remedy="Match the text against one pattern before float().",
-    after=("PRS-002",),
+    depends_on=("PRS-002",),
 )
 def any_text_gives_a_finite_number_or_nan(context: Context) -> None:
     """PRS-006."""
@@ -153,7 +153,7 @@ def any_text_gives_a_finite_number_or_nan(context: Context) -> None:
     level=Level.CONTRACT,
     why="Guessing at numbers makes accuracy depend on the guesser, and hides a model that cannot keep to the form.",
     remedy="Take the text between the last open tag and the first closing tag; it is a number as a whole, or NaN.",
-    after=("PRS-003",),
+    depends_on=("PRS-003",),
 )
 def only_a_whole_number_is_an_answer(context: Context) -> None:
     """PRS-007."""

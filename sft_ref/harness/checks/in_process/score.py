@@ -34,7 +34,7 @@ _LOOKED_UP = 0.2
     "accuracy and answer_rate are the shares of right answers and of answers, within 5 %, of all questions asked",
     why="Figures that count otherwise cannot be compared, and hide that nothing is answered.",
     remedy="Count over all questions: right within 5 % strictly, answered if not NaN.",
-    after=("PRS-001",),
+    depends_on=("PRS-001",),
     source="S4",
 )
 def figures_are_those_of_the_answers(context: Context) -> None:
@@ -58,7 +58,7 @@ def figures_are_those_of_the_answers(context: Context) -> None:
     "without its adapter the model answers as its base does",
     why="Answers that need no training come from somewhere else, such as the data files.",
     remedy="Answer with the model.",
-    after=("SCR-001",),
+    depends_on=("SCR-001",),
     source="S5",
 )
 def without_adapter_it_answers_as_its_base(context: Context) -> None:

@@ -21,7 +21,7 @@ _SLACK = 2
     "a prompt has the same ids in training as at inference",
     why="Other ids are other text to the model, however alike they decode.",
     remedy="Use one tokenizer for both, and split prompt and target apart, so that no token reaches across.",
-    after=("PRM-003",),
+    depends_on=("PRM-003",),
     source="T3 transformers#44618, M6 unslothai/notebooks#149",
 )
 def prompts_have_the_ids_of_training(context: Context) -> None:
@@ -84,7 +84,7 @@ def every_text_has_a_label(context: Context) -> None:
     "supervision begins no later than the prompt ends, and has no holes",
     why="A first token that was never supervised is guessed at inference, and all that follows it with it.",
     remedy="Measure the prompt as inference sends it: no space, token or template more.",
-    after=("TOK-001", "TOK-004"),
+    depends_on=("TOK-001", "TOK-004"),
     source="S3, M5 trl#6105",
 )
 def supervision_begins_where_the_prompt_ends(context: Context) -> None:
@@ -102,7 +102,7 @@ def supervision_begins_where_the_prompt_ends(context: Context) -> None:
     "the supervised text spells the answer",
     why="The model writes what it is taught: a label that was rounded away is taught wrong.",
     remedy="Write numbers with as many decimals as the answer needs.",
-    after=("TOK-005",),
+    depends_on=("TOK-005",),
     source="S10",
 )
 def supervised_text_spells_the_answer(context: Context) -> None:
@@ -118,7 +118,7 @@ def supervised_text_spells_the_answer(context: Context) -> None:
     "generation ends where supervision ends",
     why="A model that is never taught to end goes on until its budget is spent, and writes over its answer.",
     remedy="Supervise the token that generation stops at, or stop at the closing tag.",
-    after=("TOK-005",),
+    depends_on=("TOK-005",),
     source="M1 transformers#23530, trl#976, M2 axolotl#3754",
 )
 def generation_ends_where_supervision_ends(context: Context) -> None:
@@ -163,7 +163,7 @@ def tokenizing_again_gives_the_same_ids(context: Context) -> None:
     level=Level.CONTRACT,
     why="Loss on questions is loss that answers do not need.",
     remedy="Mask the prompt by its number of tokens.",
-    after=("TOK-005",),
+    depends_on=("TOK-005",),
     source="M5 trl#6105",
 )
 def only_the_target_is_supervised(context: Context) -> None:
@@ -195,7 +195,7 @@ def targets_have_the_exact_form(context: Context) -> None:
     level=Level.CONTRACT,
     why="Text is cut at the right by default, which is where the answer stands.",
     remedy="Cut the beginning of the prompt.",
-    after=("TOK-009",),
+    depends_on=("TOK-009",),
 )
 def long_questions_keep_their_target(context: Context) -> None:
     """TOK-011."""

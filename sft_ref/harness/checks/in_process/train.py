@@ -91,7 +91,7 @@ def every_adapted_layer_moved(context: Context) -> None:
     "training lowers the loss of the true answer on questions that it has not seen",
     why="a rate too small, a label that is not the answer or weights that moved at random leave the model as it was",
     remedy="raise the learning rate or the steps until the sum of the rates lets the adapter move; look at the labels",
-    after=("TRN-002", "TRN-003"),
+    depends_on=("TRN-002", "TRN-003"),
 )
 def true_answer_becomes_likelier(context: Context) -> None:
     """What training left is put onto the base by us: neither saving nor loading can be at fault."""
@@ -187,7 +187,7 @@ def seed_decides_the_adapter(context: Context) -> None:
     level=Level.CONTRACT,
     why="another adapter on the same base, or a merge into it, then starts from weights that are no longer the base's",
     remedy="freeze every parameter of the base, norms and biases included",
-    after=("TRN-005",),
+    depends_on=("TRN-005",),
 )
 def base_stays_as_it_was(context: Context) -> None:
     """The base's parameters in memory, saved along or not."""
@@ -201,7 +201,7 @@ def base_stays_as_it_was(context: Context) -> None:
     "the true answers of unseen questions are as likely as after the reference's training on the same tokens",
     why="a loss that falls says what was learned by heart: a training may see too few rows, or half of what it should",
     remedy="look at what differs from the reference's training: rows that are seen, schedule, normalisation",
-    after=("TRN-004",),
+    depends_on=("TRN-004",),
 )
 def answers_are_as_likely_as_after_the_reference(context: Context) -> str | None:
     """Against a training that is shared; where that differs in more than the code, against one made for it."""

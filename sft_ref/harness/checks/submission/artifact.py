@@ -33,7 +33,7 @@ _TRAINERS = frozenset({"training_args.bin", "optimizer.pt", "scheduler.pt", "rng
     why="An adapter that is saved elsewhere, or not at all, is not the one that answers.",
     remedy="Save to the folder that was asked for, and load from the same, found by the module's own place.",
     source="S9, A6",
-    after=("TRN-101",),
+    depends_on=("TRN-101",),
 )
 def adapter_lies_where_it_is_loaded(evidence: Evidence) -> None:
     """ART-101: any adapter folder that is new after training."""
@@ -57,7 +57,7 @@ def adapter_lies_where_it_is_loaded(evidence: Evidence) -> None:
     "what is saved is what training left, but for the rounding of the stored dtype",
     why="What is saved before training, or from another model, is not what was trained.",
     remedy="Call save_pretrained on the model that was trained, after it was trained.",
-    after=("ART-101",),
+    depends_on=("ART-101",),
     source="A6; alpaca-lora#334",
     core=True,
 )
@@ -102,7 +102,7 @@ def saved_tensors_are_the_trained(evidence: Evidence) -> str | None:
     "the adapter keeps within the limits of size that were given",
     why="A head or embedding that is saved in full makes a LoRA adapter as large as a model.",
     remedy="Lower the rank, adapt fewer layers, and save no embeddings or head (modules_to_save).",
-    after=("ART-101",),
+    depends_on=("ART-101",),
     source="the course's rubric",
 )
 def adapter_keeps_within_limits(evidence: Evidence) -> None:
@@ -125,7 +125,7 @@ def adapter_keeps_within_limits(evidence: Evidence) -> None:
     level=Level.CONTRACT,
     why="A pickle runs code when it is loaded.",
     remedy="Save with safe_serialization=True, the default.",
-    after=("ART-101",),
+    depends_on=("ART-101",),
 )
 def adapter_is_no_pickle(evidence: Evidence) -> None:
     """ART-104: by the file's name."""
@@ -148,7 +148,7 @@ def adapter_is_no_pickle(evidence: Evidence) -> None:
     level=Level.CONTRACT,
     why="A larger model than the task allows is another task.",
     remedy="Fine-tune a smaller variant.",
-    after=("ART-101",),
+    depends_on=("ART-101",),
     source="the course's rubric",
 )
 def model_keeps_within_its_limit(evidence: Evidence) -> None:
@@ -176,7 +176,7 @@ def size_of(evidence: Evidence) -> sizes.Size:
     level=Level.CONTRACT,
     why="A row that is not saved is drawn anew wherever the base is grown again, and training fitted the first draw.",
     remedy="Save the rows: save_embedding_layers=True, modules_to_save, or trainable_token_indices.",
-    after=("ART-101",),
+    depends_on=("ART-101",),
 )
 def added_rows_are_saved(evidence: Evidence) -> None:
     """ART-106: tensors of an embedding in the saved adapter, where training used tokens that the base lacks.

@@ -57,7 +57,7 @@ def numbers_come_back(evidence: Evidence) -> None:
     "the answer to a question of the data is the model's, too",
     why="A number that is looked up or computed elsewhere shows nothing of what was trained.",
     remedy="Return what the model generates.",
-    after=("GEN-101",),
+    depends_on=("GEN-101",),
     source="S5",
 )
 def answers_are_the_models(evidence: Evidence) -> None:
@@ -95,7 +95,7 @@ def answering_runs(evidence: Evidence) -> None:
     "questions are answered as well together as alone",
     why="Padding that is attended to, or on the wrong side, turns the shorter rows of a batch into garbage.",
     remedy="Pad on the left, and pass the attention mask.",
-    after=("GEN-103",),
+    depends_on=("GEN-103",),
     source="G1",
 )
 def batches_are_answered_as_well(evidence: Evidence) -> None:
@@ -121,7 +121,7 @@ def batches_are_answered_as_well(evidence: Evidence) -> None:
     "nothing but the model chooses the tokens",
     why="Sampling, or a penalty, changes answers that the model is sure of.",
     remedy="do_sample=False and no penalty, also where the base's generation_config has them.",
-    after=("GEN-103",),
+    depends_on=("GEN-103",),
 )
 def tokens_are_the_likeliest(evidence: Evidence) -> None:
     """GEN-105: tokens that were not the likeliest. Answers tell what is lost; where there are none, their losses."""
@@ -151,7 +151,7 @@ def tokens_are_the_likeliest(evidence: Evidence) -> None:
     level=Level.CONTRACT,
     why="Answers that are drawn cannot be repeated.",
     remedy="do_sample=False and no penalty, also where the base's generation_config has them.",
-    after=("GEN-105",),
+    depends_on=("GEN-105",),
 )
 def generation_is_greedy(evidence: Evidence) -> None:
     """GEN-106: of the tokens said in answer to fresh questions, a few near ties aside."""
@@ -165,7 +165,7 @@ def generation_is_greedy(evidence: Evidence) -> None:
     "what is said is what the same model finds likeliest when asked alone",
     why="Padding that is attended to, positions or a cache that do not fit, or another adapter than was loaded.",
     remedy="Pad on the left, pass the attention mask, and generate with the model that was loaded.",
-    after=("GEN-103", "LOD-102", "LOD-105", "LOD-108"),
+    depends_on=("GEN-103", "LOD-102", "LOD-105", "LOD-108"),
     source="G1",
 )
 def what_is_said_is_likely(evidence: Evidence) -> None:

@@ -41,7 +41,7 @@ def load_runs(evidence: Evidence) -> None:
     "by the model that answers, taught texts are as likely as by what was saved",
     why="An adapter that is dropped, blank, applied twice or at another scale is not the one that was trained.",
     remedy="PeftModel.from_pretrained(base, folder), once, on the base it was trained on, and keep what it returns.",
-    after=("LOD-101",),
+    depends_on=("LOD-101",),
     source="A7, A8, S1",
     core=True,
 )
@@ -67,7 +67,7 @@ def what_answers_is_what_was_saved(evidence: Evidence) -> str | None:
     level=Level.CONTRACT,
     why="A model that answers in another precision than it was trained in answers from other numbers.",
     remedy="Pass the dtype explicitly, and the same, where the base is loaded for training and for answering.",
-    after=("LOD-101",),
+    depends_on=("LOD-101",),
     source="P19, P22, NC1",
 )
 def dtypes_are_those_trained(evidence: Evidence) -> None:
@@ -85,7 +85,7 @@ def dtypes_are_those_trained(evidence: Evidence) -> None:
     "loading and testing leave the saved adapter as it is",
     why="A load that writes destroys what was trained.",
     remedy="Write to the adapter's folder in training alone.",
-    after=("ART-101",),
+    depends_on=("ART-101",),
     source="S1",
 )
 def saved_adapter_is_left_alone(evidence: Evidence) -> None:
@@ -102,7 +102,7 @@ def saved_adapter_is_left_alone(evidence: Evidence) -> None:
     "the model answers in evaluation mode",
     why="Dropout that is left on changes answers from call to call.",
     remedy="Call model.eval() after loading.",
-    after=("LOD-101",),
+    depends_on=("LOD-101",),
     source="A10",
 )
 def model_is_in_evaluation_mode(evidence: Evidence) -> None:
@@ -118,7 +118,7 @@ def model_is_in_evaluation_mode(evidence: Evidence) -> None:
     level=Level.CONTRACT,
     why="Dropout that is left on changes answers from call to call.",
     remedy="Call model.eval() after loading.",
-    after=("LOD-105",),
+    depends_on=("LOD-105",),
 )
 def forwards_are_equal(evidence: Evidence) -> None:
     """LOD-106: exact."""
@@ -133,7 +133,7 @@ def forwards_are_equal(evidence: Evidence) -> None:
     level=Level.CONTRACT,
     why="A path that is relative to the working folder leads elsewhere when somebody else runs the code.",
     remedy="Build the path from Path(__file__).",
-    after=("LOD-101",),
+    depends_on=("LOD-101",),
     source="S9",
 )
 def load_works_elsewhere(evidence: Evidence) -> None:
@@ -151,7 +151,7 @@ def load_works_elsewhere(evidence: Evidence) -> None:
     "every logit of the model that answers is finite",
     why="From one NaN or infinity on every token is as good as any other: all answers are NaN.",
     remedy="Load in bfloat16 or float32: activations of a model trained in these leave the range of float16.",
-    after=("LOD-101",),
+    depends_on=("LOD-101",),
     source="P1",
 )
 def logits_are_finite(evidence: Evidence) -> None:
@@ -168,7 +168,7 @@ def logits_are_finite(evidence: Evidence) -> None:
     "what is loaded is the base that was trained",
     why="An adapter fits the model it was trained on alone; on another it crashes, or its answers are noise.",
     remedy="Name the base once, and use that name wherever it is loaded.",
-    after=("LOD-101",),
+    depends_on=("LOD-101",),
 )
 def base_is_the_one_trained(evidence: Evidence) -> None:
     """LOD-109: by the names that it asks for, since here the same model stands for all."""
@@ -184,7 +184,7 @@ def base_is_the_one_trained(evidence: Evidence) -> None:
     "as many adapters are active when answering as at the end of training",
     why="Adapters that are trained together add up; one that is not loaded takes its part of the answer along.",
     remedy="Load every adapter (model.load_adapter(folder, adapter_name=...)) and activate all of them, or merge them.",
-    after=("LOD-101",),
+    depends_on=("LOD-101",),
 )
 def all_adapters_are_loaded(evidence: Evidence) -> None:
     """LOD-110: those that add anything. Where they are merged into the base, none is seen."""
@@ -207,7 +207,7 @@ def all_adapters_are_loaded(evidence: Evidence) -> None:
     "tokens that were added for training have the same rows when answering",
     why="An added token has a row of its own in the embeddings; if it is not saved, another is drawn when loading.",
     remedy="Save the rows: save_pretrained(folder, save_embedding_layers=True), or modules_to_save=['embed_tokens'].",
-    after=("LOD-101",),
+    depends_on=("LOD-101",),
 )
 def added_rows_are_saved(evidence: Evidence) -> None:
     """LOD-111: rows of embeddings and output, of added tokens that stand in training texts."""

@@ -96,7 +96,7 @@ def silence_is_nan(evidence: Evidence) -> None:
     level=Level.CONTRACT,
     why="The data has none, but a temperature would.",
     remedy="Let the parser take a sign.",
-    after=("PRS-101",),
+    depends_on=("PRS-101",),
 )
 def signs_are_kept(evidence: Evidence) -> None:
     """PRS-103: one number."""

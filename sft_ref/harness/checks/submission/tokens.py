@@ -40,7 +40,7 @@ def texts_hold_answers(evidence: Evidence) -> None:
     level=Level.CONTRACT,
     why="A text whose answer is cut, or in a form that no parser reads, teaches nothing, or something else.",
     remedy="Give texts the length they need, and write numbers as the parser reads them.",
-    after=("TOK-101",),
+    depends_on=("TOK-101",),
 )
 def all_texts_hold_answers(evidence: Evidence) -> None:
     """TOK-107: but for a few that rounding makes wrong."""
@@ -68,7 +68,7 @@ def _raise_for_lost_answers(evidence: Evidence) -> None:
     "every token of the answer carries itself as its label",
     why="A token without a label is never learned; one with another's label is learned wrongly.",
     remedy="Mask the prompt alone, measured in tokens of the very text; the model shifts labels by itself.",
-    after=("TOK-101",),
+    depends_on=("TOK-101",),
     source="S3, M4, M5, M8",
     core=True,
 )
@@ -101,7 +101,7 @@ def answer_tokens_are_supervised(evidence: Evidence) -> str | None:
     "the model is taught where an answer ends",
     why="A model that was never shown an end goes on writing digits until its budget is used up.",
     remedy="Put a closing tag or the end-of-sequence token behind the answer, and let it carry a label.",
-    after=("TOK-102",),
+    depends_on=("TOK-102",),
     source="M1, M2",
 )
 def ends_are_supervised(evidence: Evidence) -> None:
@@ -130,7 +130,7 @@ def _ends(evidence: Evidence) -> bool:
     "all that the model has to write carries a label",
     why="What stands between prompt and number is then written untaught, and the number never follows.",
     remedy="Measure the prompt's length in tokens of the very text that is trained on, without a space of its own.",
-    after=("TOK-102",),
+    depends_on=("TOK-102",),
     source="S3",
 )
 def what_is_to_be_written_is_supervised(evidence: Evidence) -> None:
@@ -188,7 +188,7 @@ def padding_is_not_supervised(evidence: Evidence) -> None:
     "training knows no token that is unknown when answering",
     why="A token that was added for training alone has an embedding of its own, which no adapter carries along.",
     remedy="Write tags in the base's own tokens, or add, train and save the same tokens wherever the base is loaded.",
-    after=("TOK-101",),
+    depends_on=("TOK-101",),
 )
 def tokens_are_known_when_answering(evidence: Evidence) -> None:
     """TOK-106: ids behind the base's own that the tokenizer which was loaded lacks, or else that are never heard."""

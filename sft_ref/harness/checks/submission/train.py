@@ -51,7 +51,7 @@ def training_runs(evidence: Evidence) -> str | None:
     "training moves the adapter, and leaves it finite",
     why="An adapter whose B matrices are zero adds nothing; one with NaN makes every answer NaN.",
     remedy="Hand the adapter's parameters to the optimizer, keep their gradients, and train in bfloat16 or float32.",
-    after=("TRN-101",),
+    depends_on=("TRN-101",),
     source="A14, S6, S7",
 )
 def adapter_moves(evidence: Evidence) -> None:
@@ -101,7 +101,7 @@ def _raise_for_own_kind(evidence: Evidence) -> None:
     "the true answers become as likely as when ours trains on the same batches at the same rates",
     why="A loss that is not the model's, an optimizer of something else, or a rate that moves nothing, teach nothing.",
     remedy="Train the adapter with the model's own loss; choose a rate whose sum over all steps is near 0.1.",
-    after=("TRN-102",),
+    depends_on=("TRN-102",),
     source="S7, NC2",
     core=True,
 )
@@ -160,7 +160,7 @@ def _losses(evidence: Evidence, convention: Convention, model: object) -> torch.
     "whatever training changed is saved",
     why="A weight that is trained and not saved is lost, and the adapter no longer fits the base that is loaded.",
     remedy="Freeze the base, or save what else is trained (modules_to_save).",
-    after=("TRN-101",),
+    depends_on=("TRN-101",),
     source="A5; unsloth#9331",
 )
 def nothing_trained_is_lost(evidence: Evidence) -> None:
@@ -180,7 +180,7 @@ def nothing_trained_is_lost(evidence: Evidence) -> None:
     level=Level.CONTRACT,
     why="Whoever loads the adapter onto the base has other weights beneath it than it was trained on.",
     remedy="Freeze every parameter of the base.",
-    after=("TRN-104",),
+    depends_on=("TRN-104",),
 )
 def base_stays(evidence: Evidence) -> None:
     """TRN-105: in memory, when training ends."""
@@ -195,7 +195,7 @@ def base_stays(evidence: Evidence) -> None:
     level=Level.CONTRACT,
     why="A few rows, each shown many times, are learned by heart; what else is answered rightly the base knew before.",
     remedy="Train on the whole of the training data.",
-    after=("TRN-103",),
+    depends_on=("TRN-103",),
 )
 def data_are_shown(evidence: Evidence) -> None:
     """TRN-106: distinct texts, and how often each is shown."""

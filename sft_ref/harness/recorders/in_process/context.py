@@ -146,7 +146,7 @@ class Context:
             self._failures[stage] = failure
             order = list(STAGES.values())
             if self.stage and order.index(self.stage) < order.index(stage):
-                raise Blocked(f"it needs what {stage} makes, which fails: {failure.seen}") from failure
+                raise Blocked(f"it needs what {stage} makes, which fails: {failure.observed}") from failure
             raise
 
     @property

@@ -29,7 +29,9 @@ def test_every_text_of_a_verdict_names_the_users_path() -> None:
         cleared={"load": text},
         coverage=(Coverage("score", shown=False, reason=text),),
         suspects=(replace(suspect, cause=text, evidence=(text,), example=text),),
-        results=tuple(replace(each, observed=text, expected=text, example=text, repeat=text) for each in BROKEN.results),
+        results=tuple(
+            replace(each, observed=text, expected=text, example=text, repeat=text) for each in BROKEN.results
+        ),
     )
     shown = show_user_paths(found, NAMES)
     assert str(SCRATCH) not in to_text(as_json(shown))

@@ -7,6 +7,7 @@ another machine, or a busy one, moves both. `compare.py` says when a ratio has g
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 import sys
 import tempfile
@@ -87,13 +88,15 @@ def test_start_of_a_model(benchmark: BenchmarkFixture, toy_adapter: Path) -> Non
     [
         "import sft_ref; sft_ref.BaseLLM('toy').generate('What is 3 h in minutes? <answer>')",
         "import sft_ref.cli.main; raise SystemExit(sft_ref.cli.main.main(['grade', 'reference']))",
-        "import sys; sys.path.append('tests/helpers'); import scoreboard; raise SystemExit(scoreboard.main(['GEN-echo', 'S2']))",
+        "from scoreboard import main; raise SystemExit(main(['GEN-echo', 'S2']))",
     ],
     ids=["cold start to the first token", "verdict", "a mutant run"],
 )
 def test_a_process_of_its_own(benchmark: BenchmarkFixture, command: str) -> None:
+    env = {**os.environ, "PYTHONPATH": "tests/helpers"}
+
     def run() -> None:
-        done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=False)
+        done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=False, env=env)
         assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
 
     measure(benchmark, run, rounds=4)

@@ -75,8 +75,9 @@ def _tell(result: Result) -> None:
     match result.outcome:
         case Outcome.FAIL:
             raise AssertionError(
-                f"{result.check.id}: {result.check.statement}\n  observed {result.observed}\n  expected {result.expected}"
-                f"\n  example  {result.example}\n  why      {result.check.why}\n  remedy   {result.check.remedy}"
+                f"{result.check.id}: {result.check.statement}\n  observed {result.observed}"
+                f"\n  expected {result.expected}\n  example  {result.example}"
+                f"\n  why      {result.check.why}\n  remedy   {result.check.remedy}"
             )
         case Outcome.BLOCKED | Outcome.SKIPPED:
             raise unittest.SkipTest(f"{result.outcome}: {result.observed}")

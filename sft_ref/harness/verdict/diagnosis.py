@@ -139,7 +139,7 @@ def _suspect(stage: str, failed: Sequence[Result]) -> Suspect:
     return Suspect(
         stage=stage,
         cause=f"{found}. Expected: {first.check.statement} ({first.check.id})",
-        evidence=tuple(f"{result.check.id}: observed {result.observed}; expected {result.expected}" for result in failed),
+        evidence=tuple(f"{result.check.id}: {result.observed}; expected {result.expected}" for result in failed),
         remedy=first.check.remedy,
         example=first.example,
         standing=Standing.BROKEN if first.breaks else Standing.DRIFT,

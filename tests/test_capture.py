@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from sft_ref import BaseLLM, format_prompt
-from sft_ref.harness.checks.findings import Unavailable
+from sft_ref.harness.core.findings import Unavailable
+from sft_ref.harness.core.implementation import Answerer
 from sft_ref.harness.instruments.capture import Ids, Unasked, prompt_of, scripted, transformer_of, watch
-from sft_ref.harness.recorders.in_process.implementation import Answerer
 
 QUESTIONS = ("Convert 3 kg to g.", "How many seconds are there in 2 hours?")
 

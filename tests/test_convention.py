@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
-from sft_ref.harness.instruments.taught import IGNORED, Taught
-from sft_ref.harness.recorders.submission.convention import (
+from sft_ref.harness.instruments.convention import (
     core,
     decode,
     encode,
@@ -22,6 +21,7 @@ from sft_ref.harness.recorders.submission.convention import (
     read_texts,
     to_number,
 )
+from sft_ref.harness.instruments.taught import IGNORED, Taught
 from sft_ref.harness.recorders.submission.evidence import Evidence
 from sft_ref.harness.recorders.submission.scripts import Writer
 from sft_ref.reference.data import is_answer_valid

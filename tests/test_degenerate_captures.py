@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recorded import Capture, Change, Sections, grade, record
 
-from sft_ref.harness.checks.check import Outcome
+from sft_ref.harness.core.check import Outcome
+from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.recorders.submission.evidence import Evidence
-from sft_ref.harness.verdict.verdict import Verdict
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,21 @@ import pytest
 import torch
 
 from sft_ref import BaseLLM, Score, Settings
-from sft_ref.harness.checks.check import Check, Level, Outcome
-from sft_ref.harness.checks.findings import Failure
 from sft_ref.harness.checks.in_process import generate, parse
-from sft_ref.harness.checks.runner import plan, run
-from sft_ref.harness.instruments.dictation import Heard, dictate, invent, numerals_in, overhear, to_number, write_lines
+from sft_ref.harness.core.check import Check, Level, Outcome
+from sft_ref.harness.core.findings import Failure
+from sft_ref.harness.core.implementation import Answerer, Batch, Trained
+from sft_ref.harness.core.runner import plan, run
 from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.harness.recorders.in_process.implementation import Answerer, Batch, Trained
+from sft_ref.harness.recorders.in_process.dictation import (
+    Heard,
+    dictate,
+    invent,
+    numerals_in,
+    overhear,
+    to_number,
+    write_lines,
+)
 from sft_ref.harness.recorders.in_process.reference import Reference
 from sft_ref.reference.data import Row
 

@@ -20,11 +20,11 @@ from golden import Behaviour, Change, compare, settle, to_text
 from mutation import Found, Row, find
 
 from sft_ref.errors import GoldenError
-from sft_ref.harness.checks.check import Outcome
 from sft_ref.harness.checks.in_process import CHECKS
-from sft_ref.harness.checks.stages import STAGES
 from sft_ref.harness.checks.submission import CHECKS as SUBMISSION_CHECKS
-from sft_ref.harness.verdict.verdict import Standing, Verdict
+from sft_ref.harness.core.check import Outcome
+from sft_ref.harness.core.stages import STAGES
+from sft_ref.harness.core.verdict import Standing, Verdict
 
 CAUGHT = Behaviour("mutant", "A1", "caught", ("load",), "LOD-004")
 PASSED = Behaviour("control", "C1", "passed", (), "")

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from sft_ref.harness.checks.check import Check, Level, Outcome, check, in_order
-from sft_ref.harness.checks.findings import Failure, Unavailable
 from sft_ref.harness.checks.in_process import CHECKS
-from sft_ref.harness.checks.runner import plan, run
+from sft_ref.harness.core.check import Check, Level, Outcome, check, in_order
+from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.core.implementation import Answerer, Batch, Trained
+from sft_ref.harness.core.runner import plan, run
+from sft_ref.harness.core.verdict import Standing
 from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.harness.recorders.in_process.implementation import Answerer, Batch, Trained
 from sft_ref.harness.verdict.diagnosis import suspects_of
-from sft_ref.harness.verdict.verdict import Standing
 from sft_ref.reference.data import Row, Score
 from sft_ref.reference.settings import Settings
 

@@ -8,11 +8,10 @@ import torch
 from safetensors.torch import save_file
 
 from sft_ref import BaseLLM
-from sft_ref.harness.grading import sizes
-from sft_ref.harness.instruments import rotary, tolerance
+from sft_ref.harness.core.implementation import Batch
+from sft_ref.harness.instruments import rotary, sizes, tolerance
 from sft_ref.harness.instruments.deltas import effective_delta, effective_weight, linears, plain
 from sft_ref.harness.instruments.losses import compare, is_worse, row_losses
-from sft_ref.harness.recorders.in_process.implementation import Batch
 from sft_ref.reference.loss import batch_loss
 from sft_ref.reference.tokens import IGNORED, collate, tokenize_example
 

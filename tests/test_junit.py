@@ -6,7 +6,7 @@ import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped
 
 from sft_ref.errors import OutputError
-from sft_ref.harness.checks.check import Outcome, Result, check
+from sft_ref.harness.core.check import Outcome, Result, check
 from sft_ref.harness.report.junit import write_junit
 
 CHECK = check("TOK-001", "a <b> is & stays", why="a reason", remedy="a cure")(lambda context: None)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from recorded import Capture, Sections, Wording, grade, record
 
-from sft_ref.harness.checks.check import Outcome
+from sft_ref.harness.core.check import Outcome
+from sft_ref.harness.core.verdict import Standing, Verdict
 from sft_ref.harness.instruments.taught import IGNORED
-from sft_ref.harness.verdict.verdict import Standing, Verdict
 
 CRASH = {"type": "RuntimeError", "message": "shapes differ", "where": "base_llm.py:9: x", "trace": ""}
 

@@ -16,11 +16,11 @@ import pytest
 from graders import grade_by_name
 
 from sft_ref.errors import OutputError
-from sft_ref.harness.grading.graded import BAD_INPUT, HARNESS_ERROR, Ungraded
+from sft_ref.harness.core.graded import BAD_INPUT, HARNESS_ERROR, Ungraded
+from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.grading.kept import Kept, content_of
 from sft_ref.harness.grading.many import Finished, count_cores, grade_many
 from sft_ref.harness.report.files import as_json
-from sft_ref.harness.verdict.verdict import Verdict
 
 
 @pytest.fixture

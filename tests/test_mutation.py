@@ -10,13 +10,13 @@ import scoreboard
 from mutation import Control, Mutant, Row, find, judge_control, judge_mutant
 
 import sft_ref
-from sft_ref.harness.checks.check import Check, Level, check
-from sft_ref.harness.checks.findings import Failure
 from sft_ref.harness.checks.in_process import CHECKS, RETIRED
-from sft_ref.harness.checks.stages import STAGES
+from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.findings import Failure
+from sft_ref.harness.core.implementation import Trained
+from sft_ref.harness.core.stages import STAGES
 from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.harness.recorders.in_process.implementation import Trained
 from sft_ref.harness.recorders.in_process.reference import Reference
 from sft_ref.reference import prompt
 

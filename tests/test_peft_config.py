@@ -8,7 +8,7 @@ import pytest
 from peft import IA3Config, LoraConfig
 
 from sft_ref.errors import AdapterError
-from sft_ref.harness.recorders.submission.peft_config import can_be_read, read_peft_config
+from sft_ref.io.peft_config import can_be_read, read_peft_config
 
 LORA = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"]}
 

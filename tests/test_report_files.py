@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from sft_ref import SftRefError
 from sft_ref.errors import OutputError
-from sft_ref.harness.checks.check import Outcome
-from sft_ref.harness.grading.graded import BAD_INPUT, HARNESS_ERROR, Grade, Ungraded
+from sft_ref.harness.core.check import Outcome
+from sft_ref.harness.core.graded import BAD_INPUT, HARNESS_ERROR, Grade, Ungraded
+from sft_ref.harness.core.verdict import Suspect, Verdict
+from sft_ref.harness.report.causes import count_causes
 from sft_ref.harness.report.chart import plot_causes
 from sft_ref.harness.report.files import COLUMNS, as_json, from_json, to_text, write_csv, write_json
 from sft_ref.harness.report.gradescope import as_gradescope, write_gradescope
 from sft_ref.harness.report.rubric import DEFAULT, read_rubric
-from sft_ref.harness.verdict.causes import count_causes
-from sft_ref.harness.verdict.verdict import Suspect, Verdict
 from sft_ref.io.whole import check_writable, write_whole
 
 UNGRADED = Ungraded("eve.zip", "no zip", BAD_INPUT)

@@ -20,8 +20,9 @@ from rich.console import Console
 from sft_ref.cli import main as cli
 from sft_ref.cli.terminal import show_samples
 from sft_ref.console.plain import LONGEST, harmless
-from sft_ref.harness.checks.check import Check, Outcome
-from sft_ref.harness.grading.graded import BAD_INPUT, HARNESS_ERROR, Grade, Ungraded, exit_code
+from sft_ref.harness.core.check import Check, Outcome
+from sft_ref.harness.core.graded import BAD_INPUT, HARNESS_ERROR, Grade, Ungraded, exit_code
+from sft_ref.harness.core.verdict import Suspect, Verdict
 from sft_ref.harness.report.classroom import show_class, show_row
 from sft_ref.harness.report.files import write_csv
 from sft_ref.harness.report.gradescope import as_gradescope
@@ -29,7 +30,6 @@ from sft_ref.harness.report.html import write_html
 from sft_ref.harness.report.picture import draw
 from sft_ref.harness.report.rubric import Rubric
 from sft_ref.harness.report.terminal import show_grade
-from sft_ref.harness.verdict.verdict import Suspect, Verdict
 from sft_ref.reference.adapter import RECORD
 from sft_ref.reference.sft import Sample
 

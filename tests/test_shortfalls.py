@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from sft_ref.harness.recorders.submission.answering import shortfalls
+from sft_ref.harness.instruments.answering import shortfalls
 
 
 class Vocabulary(SimpleNamespace):

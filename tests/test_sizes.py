@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from sft_ref.cli import main as cli
 from sft_ref.errors import AdapterError, SftRefError
-from sft_ref.harness.grading.sizes import COURSE, UNLIMITED, Size, SizeLimits, project, read_header, read_limits
+from sft_ref.harness.instruments.sizes import COURSE, UNLIMITED, Size, SizeLimits, project, read_header, read_limits
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 import build as corpus
 import pytest
 
-from sft_ref.harness.checks.stages import STAGES
+from sft_ref.harness.core.stages import STAGES
 
 
 @pytest.mark.parametrize("submission", corpus.SUBMISSIONS, ids=lambda submission: submission.name)

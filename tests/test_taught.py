@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.instruments.taught import Taught, rows_of, spells
-from sft_ref.harness.recorders.in_process.implementation import Batch
 
 
 def test_rows_lose_padding_on_either_side_and_keep_their_labels() -> None:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from sft_ref.cli.grade import grade_one
+from sft_ref.harness.core.verdict import Standing, Suspect, Verdict
 from sft_ref.harness.verdict.two_bases import compare_bases
-from sft_ref.harness.verdict.verdict import Standing, Suspect, Verdict
 from sft_ref.reference.models import TOY, load_model, load_tokenizer
 from sft_ref.reference.precision import POLICIES
 from sft_ref.toy.corpus import documents

@@ -10,10 +10,10 @@ from graders import BROKEN
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sft_ref.harness.core.verdict import Coverage
 from sft_ref.harness.grading.repeat import repeat_command
-from sft_ref.harness.isolation.user_paths import show_user_paths
 from sft_ref.harness.report.files import as_json, to_text
-from sft_ref.harness.verdict.verdict import Coverage
+from sft_ref.harness.report.user_paths import show_user_paths
 
 SCRATCH = Path("/scratch/xyz/work")
 NAMES = {str(SCRATCH / "code"): "alice.zip", str(SCRATCH): "(scratch folder)"}

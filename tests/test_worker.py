@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from graders import grade_by_name
 
-from sft_ref.harness.grading.graded import HARNESS_ERROR, Ungraded
+from sft_ref.harness.core.graded import HARNESS_ERROR, Ungraded
+from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.grading.worker import grade_alone
-from sft_ref.harness.verdict.verdict import Verdict
 
 
 @pytest.fixture(autouse=True)

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 from sft_ref.console.plain import harmless
 from sft_ref.console.ranges import Whole
 from sft_ref.errors import SftRefError
-from sft_ref.harness.checks.stages import ADAPTER_STAGES, STAGES, SUBMISSION_STAGES
+from sft_ref.harness.core.stages import ADAPTER_STAGES, STAGES, SUBMISSION_STAGES
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sft_ref.harness.grading.graded import Grade
-    from sft_ref.harness.grading.sizes import SizeLimits
+    from sft_ref.harness.core.graded import Grade
+    from sft_ref.harness.core.verdict import Verdict
+    from sft_ref.harness.instruments.sizes import SizeLimits
     from sft_ref.harness.report.rubric import Rubric
-    from sft_ref.harness.verdict.verdict import Verdict
 
 OUTPUT = "grades"
 FEW = 3
@@ -141,7 +141,7 @@ def grade_one(
         SftRefError: there is nothing that can be graded.
     """
     from sft_ref.console.quiet import quiet
-    from sft_ref.harness.grading.sizes import UNLIMITED
+    from sft_ref.harness.instruments.sizes import UNLIMITED
 
     quiet()
     sizes = sizes or UNLIMITED
@@ -186,8 +186,8 @@ def run(args: argparse.Namespace) -> int:
     """Grades, shows, writes the reports asked for, and gives the exit code."""
     from rich.console import Console
 
+    from sft_ref.harness.core.graded import exit_code
     from sft_ref.harness.grading.gather import Gathered, gather
-    from sft_ref.harness.grading.graded import exit_code
     from sft_ref.io.locking import only_one
 
     if bool(args.paths) == (args.module is not None):
@@ -236,7 +236,7 @@ def _stages_of(ids: Sequence[str]) -> set[str]:
 
 def _size_limits(args: argparse.Namespace, rubric: Rubric | None) -> SizeLimits:
     """Those of the profile, of the rubric, and of `--limit`, the later ones in place of the earlier."""
-    from sft_ref.harness.grading.sizes import COURSE, UNLIMITED, read_limits
+    from sft_ref.harness.instruments.sizes import COURSE, UNLIMITED, read_limits
 
     limits = COURSE if args.profile == "course" else UNLIMITED
     return read_limits([*(rubric.limits if rubric else ()), *args.limit], limits)
@@ -244,7 +244,7 @@ def _size_limits(args: argparse.Namespace, rubric: Rubric | None) -> SizeLimits:
 
 def _show_or_refuse(grade: Grade, console: Console) -> None:
     """The whole report; bad input is one line on the error stream, as of every other command."""
-    from sft_ref.harness.grading.graded import BAD_INPUT, Ungraded
+    from sft_ref.harness.core.graded import BAD_INPUT, Ungraded
     from sft_ref.harness.report.terminal import show_grade
 
     if isinstance(grade, Ungraded) and grade.code == BAD_INPUT:
@@ -303,8 +303,8 @@ def _reports(args: argparse.Namespace, rubric: Rubric | None) -> Callable[[Seque
 
 
 def _write_junit(grades: Sequence[Grade], path: Path) -> None:
+    from sft_ref.harness.core.verdict import Verdict
     from sft_ref.harness.report.junit import write_junit
-    from sft_ref.harness.verdict.verdict import Verdict
 
     verdicts = [grade for grade in grades if isinstance(grade, Verdict)]
     errors = {grade.path: (grade.reason,) for grade in grades if not isinstance(grade, Verdict)}
@@ -355,10 +355,10 @@ def _grade_class(
 
     from sft_ref.harness.grading.kept import content_of
     from sft_ref.harness.grading.many import count_cores, grade_many
+    from sft_ref.harness.report.causes import count_causes
     from sft_ref.harness.report.chart import plot_causes
     from sft_ref.harness.report.classroom import show_class, show_row
     from sft_ref.harness.report.files import write_csv
-    from sft_ref.harness.verdict.causes import count_causes
 
     folder = Path(args.output or OUTPUT)
     grader = f"{content_of(str(Path(__file__).parents[1]))} {grade.keywords}"  # this code, and its options

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 import transformers
 
-from sft_ref.cli.plot import plot_losses
+from sft_ref.console.plot import plot_losses
 from sft_ref.errors import AdapterError, OutputError, PrecisionMismatchError, TrainingError
 from sft_ref.io.locking import LOCK, only_one
 from sft_ref.io.reading import Refusal, read_json

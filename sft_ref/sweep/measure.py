@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sft_ref.errors import AdapterError, OutputError
+from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.instruments.deltas import plain
 from sft_ref.harness.instruments.headroom import first_not_finite, headroom, largest_outputs
 from sft_ref.harness.instruments.losses import forward
 from sft_ref.harness.instruments.taught import IGNORED
-from sft_ref.harness.recorders.in_process.implementation import Batch
 from sft_ref.io.foreign import foreign_files
 from sft_ref.io.reading import kind_of
 from sft_ref.reference import adapter, sft, tokens, tracing

@@ -12,9 +12,9 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "helpers"))
 import families
 
-from sft_ref.harness.checks.check import Outcome
+from sft_ref.harness.core.check import Outcome
+from sft_ref.harness.core.verdict import Standing, Verdict
 from sft_ref.harness.grading.folder import grade_adapter
-from sft_ref.harness.verdict.verdict import Standing, Verdict
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 import families
 import pytest
 
-from sft_ref.harness.verdict.verdict import Verdict
+from sft_ref.harness.core.verdict import Verdict
 
 Bases = Callable[[str], Path]
 Sound = Callable[[Path, Path], Verdict]

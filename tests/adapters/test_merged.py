@@ -15,8 +15,8 @@ import transformers
 from peft import PeftModel
 from safetensors.torch import load_file
 
+from sft_ref.harness.core.verdict import Standing, Verdict
 from sft_ref.harness.grading.folder import grade_adapter
-from sft_ref.harness.verdict.verdict import Standing, Verdict
 
 Bases = Callable[[str], Path]
 Sound = Callable[[Path, Path], Verdict]

@@ -14,9 +14,9 @@ import torch
 from peft import PeftModel
 
 import sft_ref
-from sft_ref.harness.checks.check import Outcome
+from sft_ref.harness.core.check import Outcome
+from sft_ref.harness.core.verdict import Standing, Verdict
 from sft_ref.harness.grading.folder import grade_adapter
-from sft_ref.harness.verdict.verdict import Standing, Verdict
 from sft_ref.reference.models import TOY
 from sft_ref.reference.settings import Settings
 

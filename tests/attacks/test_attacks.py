@@ -16,11 +16,11 @@ import pytest
 
 import sft_ref
 from sft_ref.errors import SftRefError, SubmissionError
+from sft_ref.harness.core.verdict import Standing
 from sft_ref.harness.grading.judge import grade_submission
 from sft_ref.harness.isolation import sandbox, seccomp
 from sft_ref.harness.isolation.sandbox import Finished, Limits
 from sft_ref.harness.isolation.unpack import unpack
-from sft_ref.harness.verdict.verdict import Standing
 
 from .attacks import ATTACKS, CALLS, Attack, Target
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from sft_ref.harness.core.verdict import Standing, Verdict
 from sft_ref.harness.grading.judge import grade_submission
 from sft_ref.harness.isolation import sandbox
 from sft_ref.harness.isolation.sandbox import Limits
-from sft_ref.harness.verdict.verdict import Standing, Verdict
 
 from .attacks import package
 from .test_attacks import Host, host

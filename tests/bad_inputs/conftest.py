@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import sft_ref
+from sft_ref.harness.core.graded import Grade
 from sft_ref.harness.grading import worker
-from sft_ref.harness.grading.graded import Grade
 from sft_ref.harness.grading.worker import GradeOne, grade_or_reason
 from sft_ref.reference import training
 from sft_ref.reference.models import TOY

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from mutation import find
 
-from sft_ref.harness.checks.check import Check, Outcome
 from sft_ref.harness.checks.in_process import CHECKS
-from sft_ref.harness.checks.runner import plan, run
+from sft_ref.harness.core.check import Check, Outcome
+from sft_ref.harness.core.implementation import Implementation
+from sft_ref.harness.core.runner import plan, run
 from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.harness.recorders.in_process.implementation import Implementation
 from sft_ref.harness.recorders.in_process.reference import Reference, train_reference, yardstick_of
 from sft_ref.reference.base_llm import find_device
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from sft_ref.harness.checks.check import Level, Outcome
 from sft_ref.harness.checks.in_process import CHECKS
-from sft_ref.harness.checks.runner import plan, run
+from sft_ref.harness.core.check import Level, Outcome
+from sft_ref.harness.core.implementation import Answerer
+from sft_ref.harness.core.runner import plan, run
 from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.harness.recorders.in_process.implementation import Answerer
 from sft_ref.harness.recorders.in_process.reference import Reference, train_reference
 
 

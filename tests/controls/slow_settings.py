@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mutation import Control
 
-from sft_ref.harness.recorders.in_process.implementation import Trained
+from sft_ref.harness.core.implementation import Trained
 from sft_ref.harness.recorders.in_process.reference import Reference
 from sft_ref.reference.data import Row
 from sft_ref.reference.settings import Settings

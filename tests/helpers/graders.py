@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 
 from sft_ref.errors import DataError
-from sft_ref.harness.checks.check import Check, Level, Outcome, Result
-from sft_ref.harness.checks.stages import SUBMISSION_STAGES
-from sft_ref.harness.verdict.verdict import Coverage, Standing, Suspect, Verdict
+from sft_ref.harness.core.check import Check, Level, Outcome, Result
+from sft_ref.harness.core.stages import SUBMISSION_STAGES
+from sft_ref.harness.core.verdict import Coverage, Standing, Suspect, Verdict
 
 
 def result(id_: str, outcome: Outcome, seen: str = "", allowed: str = "", case: str = "") -> Result:

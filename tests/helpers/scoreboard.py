@@ -25,8 +25,8 @@ from rich.markup import escape
 from sft_ref.console.plain import harmless
 from sft_ref.console.ranges import Whole
 from sft_ref.errors import SftRefError
-from sft_ref.harness.checks.check import Outcome
-from sft_ref.harness.recorders.in_process.implementation import Trained
+from sft_ref.harness.core.check import Outcome
+from sft_ref.harness.core.implementation import Trained
 from sft_ref.harness.recorders.in_process.reference import train_reference
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import loaded_in_fp16
 import parser_wants_the_open_tag
 
-from sft_ref.harness.recorders.in_process.implementation import Answerer
+from sft_ref.harness.core.implementation import Answerer
 from sft_ref.harness.recorders.in_process.reference import Reference
 
 

@@ -14,20 +14,20 @@ import pytest
 from peft import LoraConfig
 from safetensors.torch import save_file
 
-from sft_ref.harness.checks.check import Result
-from sft_ref.harness.checks.runner import plan, run
 from sft_ref.harness.checks.submission import CHECKS
+from sft_ref.harness.core.check import Result
+from sft_ref.harness.core.runner import plan, run
+from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.grading.judge import conclude
+from sft_ref.harness.instruments.answering import complete, number
+from sft_ref.harness.instruments.convention import encode
 from sft_ref.harness.instruments.taught import IGNORED, Taught
 from sft_ref.harness.isolation.sandbox import Finished
 from sft_ref.harness.recorders.submission import evidence as evidence_module
-from sft_ref.harness.recorders.submission.answering import complete, number
-from sft_ref.harness.recorders.submission.convention import encode
 from sft_ref.harness.recorders.submission.evidence import Evidence
 from sft_ref.harness.recorders.submission.layout import Layout
 from sft_ref.harness.recorders.submission.replay import Step, replay
 from sft_ref.harness.recorders.submission.workplace import Told, Workplace
-from sft_ref.harness.verdict.verdict import Verdict
 from sft_ref.reference.data import generate_rows
 from sft_ref.reference.models import TOY, load_tokenizer
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sft_ref.errors import SftRefError
+from sft_ref.harness.core.check import Check, in_order
 from sft_ref.io.reading import shortened
 
 from . import adapter as bare
 from . import in_process as checks
 from . import submission as blackbox
-from .check import Check, in_order
 
 ALL: tuple[Check, ...] = in_order((*checks.CHECKS, *blackbox.CHECKS, *bare.CHECKS))
 

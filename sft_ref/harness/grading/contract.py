@@ -9,19 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from sft_ref.errors import SftRefError
-from sft_ref.harness.checks.check import Check
 from sft_ref.harness.checks.in_process import CHECKS
 from sft_ref.harness.checks.registry import choose_checks
-from sft_ref.harness.checks.runner import plan, run
+from sft_ref.harness.core.check import Check
+from sft_ref.harness.core.implementation import Implementation
+from sft_ref.harness.core.runner import plan, run
+from sft_ref.harness.core.verdict import Verdict
+from sft_ref.harness.instruments.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.harness.recorders.in_process.implementation import Implementation
 from sft_ref.harness.recorders.in_process.reference import find_implementation, train_reference, yardstick_of
 from sft_ref.harness.recorders.in_process.yardstick import Yardstick
 from sft_ref.harness.verdict.diagnosis import error_of, verdict_of
-from sft_ref.harness.verdict.verdict import Verdict
 
 from .repeat import repeat_command
-from .sizes import UNLIMITED, SizeLimits
 
 
 def grade_target(

@@ -9,21 +9,21 @@ from pathlib import Path
 
 from sft_ref.errors import SubmissionError
 from sft_ref.harness.checks.adapter import CHECKS
-from sft_ref.harness.checks.check import Check, Outcome, Result
-from sft_ref.harness.checks.runner import plan, run
-from sft_ref.harness.checks.stages import ADAPTER_STAGES
+from sft_ref.harness.core.check import Check, Outcome, Result
+from sft_ref.harness.core.runner import plan, run
+from sft_ref.harness.core.stages import ADAPTER_STAGES
+from sft_ref.harness.core.verdict import Coverage, Verdict
+from sft_ref.harness.instruments.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.recorders.folder.answers import AnswersEvidence, check_prompt, examine, read_rows
 from sft_ref.harness.recorders.folder.evidence import Evidence
 from sft_ref.harness.recorders.folder.files import find_files, named_adapters
 from sft_ref.harness.recorders.folder.recorder import Examine, record
 from sft_ref.harness.verdict.diagnosis import error_of, verdict_of
-from sft_ref.harness.verdict.verdict import Coverage, Verdict
 from sft_ref.io.lora_config import base_of, read_table, why_not_judged
 from sft_ref.io.reading import UnreadableError
 from sft_ref.reference.models import find_base
 
 from .repeat import repeat_command
-from .sizes import UNLIMITED, SizeLimits
 
 _HOW = "not sandboxed: nothing of the folder is executed"
 

@@ -16,20 +16,22 @@ import msgspec
 from msgspec import Meta
 
 from sft_ref.errors import BaseModelError, MachineError, MissingModuleError, SubmissionError
-from sft_ref.harness.checks.check import Outcome, Result
-from sft_ref.harness.checks.findings import Blocked, Unavailable
 from sft_ref.harness.checks.registry import choose_checks
-from sft_ref.harness.checks.runner import plan, run
 from sft_ref.harness.checks.submission import CHECKS
 from sft_ref.harness.checks.submission.artifact import size_of
+from sft_ref.harness.core.check import Outcome, Result
+from sft_ref.harness.core.findings import Blocked, Unavailable
+from sft_ref.harness.core.runner import plan, run
+from sft_ref.harness.core.verdict import Standing, Verdict
+from sft_ref.harness.instruments.answering import TELLING, is_better, right
+from sft_ref.harness.instruments.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.isolation import hub, sandbox
 from sft_ref.harness.isolation.sandbox import Limits
 from sft_ref.harness.isolation.unpack import unpack
-from sft_ref.harness.isolation.user_paths import SCRATCH, errors_with_user_paths, show_user_paths
-from sft_ref.harness.recorders.submission.answering import TELLING, is_better, right
 from sft_ref.harness.recorders.submission.evidence import Evidence
 from sft_ref.harness.recorders.submission.layout import find_layout
 from sft_ref.harness.recorders.submission.workplace import Told, Workplace
+from sft_ref.harness.report.user_paths import SCRATCH, errors_with_user_paths, show_user_paths
 from sft_ref.harness.verdict.diagnosis import (
     cause_of,
     cleared_of,
@@ -41,7 +43,6 @@ from sft_ref.harness.verdict.diagnosis import (
     verdict_of,
 )
 from sft_ref.harness.verdict.measures import measure
-from sft_ref.harness.verdict.verdict import Standing, Verdict
 from sft_ref.io import plain_files
 from sft_ref.io.reading import Refusal, kind_of, read_json
 from sft_ref.reference.data import Row, generate_rows, split_rows
@@ -49,7 +50,6 @@ from sft_ref.reference.models import check_vocabulary, find_base, load_model, lo
 from sft_ref.reference.precision import POLICIES
 
 from .repeat import repeat_command
-from .sizes import UNLIMITED, SizeLimits
 
 QUESTIONS = 64
 _PACKAGE = "homework"

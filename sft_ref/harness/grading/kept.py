@@ -13,12 +13,11 @@ from typing import Any
 import msgspec
 
 from sft_ref.errors import OutputError
+from sft_ref.harness.core.graded import Grade
+from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.report.files import as_json, from_json, to_text
-from sft_ref.harness.verdict.verdict import Verdict
 from sft_ref.io.reading import UnreadableError, is_folder, json_of, plain_bytes
 from sft_ref.io.whole import write_whole
-
-from .graded import Grade
 
 _LARGEST = 2**33
 """Bytes of a file that is read; a larger one, which may take no place on the disk, is known by size and time."""

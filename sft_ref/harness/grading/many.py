@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from .graded import Grade
+from sft_ref.harness.core.graded import Grade
+
 from .kept import Kept, content_of
 from .worker import SECONDS, GradeOne, Worker
 

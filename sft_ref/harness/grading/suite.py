@@ -17,11 +17,11 @@ import warnings
 import weakref
 from pathlib import Path
 
-from sft_ref.harness.checks.check import Check, Outcome, Result
 from sft_ref.harness.checks.in_process import CHECKS
-from sft_ref.harness.checks.runner import plan, run
+from sft_ref.harness.core.check import Check, Outcome, Result
+from sft_ref.harness.core.implementation import Implementation
+from sft_ref.harness.core.runner import plan, run
 from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.harness.recorders.in_process.implementation import Implementation
 from sft_ref.harness.recorders.in_process.reference import train_reference, yardstick_of
 
 

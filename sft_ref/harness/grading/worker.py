@@ -27,12 +27,11 @@ import psutil
 
 from sft_ref.console.interrupts import GRACE, Interrupts
 from sft_ref.errors import MachineError, SftRefError
+from sft_ref.harness.core.graded import BAD_INPUT, HARNESS_ERROR, Grade, Ungraded
+from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.report.files import as_json, from_json
-from sft_ref.harness.verdict.verdict import Verdict
 from sft_ref.io.foreign import is_failure
 from sft_ref.io.plain_files import remove
-
-from .graded import BAD_INPUT, HARNESS_ERROR, Grade, Ungraded
 
 GradeOne = Callable[..., Verdict]
 

@@ -14,7 +14,7 @@ from sft_ref.reference.precision import POLICIES
 from .capture import transformer_of
 
 if TYPE_CHECKING:
-    from sft_ref.harness.recorders.in_process.implementation import Answerer
+    from sft_ref.harness.core.implementation import Answerer
 
 
 @contextlib.contextmanager

@@ -15,12 +15,12 @@ from unittest import mock
 
 import torch
 
-from sft_ref.harness.checks.findings import Unavailable
+from sft_ref.harness.core.findings import Unavailable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from sft_ref.harness.recorders.in_process.implementation import Answerer
+    from sft_ref.harness.core.implementation import Answerer
 
 Ids = tuple[int, ...]
 

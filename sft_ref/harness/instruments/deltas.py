@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sft_ref.harness.checks.findings import Failure, Unavailable
-from sft_ref.harness.recorders.in_process.implementation import Trained
+from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.core.implementation import Trained
 from sft_ref.io.base_config import empty_model
 from sft_ref.io.lora_config import read_lora
 

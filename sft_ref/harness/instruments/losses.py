@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.recorders.in_process.implementation import Batch
+from sft_ref.harness.core.implementation import Batch
 
 from . import tolerance
 

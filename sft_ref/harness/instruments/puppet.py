@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from sft_ref.harness.checks.findings import Unavailable
+from sft_ref.harness.core.findings import Unavailable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.checks.findings import Unavailable
+from sft_ref.harness.core.findings import Unavailable
 
 
 def embeddings(model: torch.nn.Module) -> Iterator[tuple[str, Any]]:

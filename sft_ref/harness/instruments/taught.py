@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sft_ref.harness.recorders.in_process.implementation import Batch
+from sft_ref.harness.core.implementation import Batch
 from sft_ref.reference.data import is_answer_valid
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sft_ref.console.plain import harmless
-from sft_ref.harness.verdict.causes import Cause
 from sft_ref.io.whole import write_whole
+
+from .causes import Cause
 
 _BARS = 15
 _LABEL = 90

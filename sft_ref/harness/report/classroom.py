@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from sft_ref.console.plain import harmless
-from sft_ref.harness.grading.graded import HARNESS_ERROR, Grade, Ungraded
-from sft_ref.harness.verdict.causes import count_causes
-from sft_ref.harness.verdict.verdict import Standing
+from sft_ref.harness.core.graded import HARNESS_ERROR, Grade, Ungraded
+from sft_ref.harness.core.verdict import Standing
 
+from .causes import count_causes
 from .terminal import COLORS, WIDTH
 
 _NAMED = 3

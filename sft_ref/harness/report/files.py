@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from sft_ref.console.plain import harmless
-from sft_ref.harness.checks.check import Check, Level, Outcome, Result
-from sft_ref.harness.grading.graded import Grade, Ungraded
-from sft_ref.harness.verdict.verdict import Coverage, Standing, Suspect, Verdict
+from sft_ref.harness.core.check import Check, Level, Outcome, Result
+from sft_ref.harness.core.graded import Grade, Ungraded
+from sft_ref.harness.core.verdict import Coverage, Standing, Suspect, Verdict
 from sft_ref.io.reading import Finite, converted
 from sft_ref.io.whole import write_whole
 

@@ -10,9 +10,9 @@ from typing import Any
 from rich.console import Console
 
 from sft_ref.console.plain import harmless
-from sft_ref.harness.checks.check import Outcome, Result
-from sft_ref.harness.grading.graded import BAD_INPUT, Grade, Ungraded
-from sft_ref.harness.verdict.verdict import Standing, Suspect, Verdict
+from sft_ref.harness.core.check import Outcome, Result
+from sft_ref.harness.core.graded import BAD_INPUT, Grade, Ungraded
+from sft_ref.harness.core.verdict import Standing, Suspect, Verdict
 from sft_ref.io.whole import write_whole
 
 from .files import to_text

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.rule import Rule
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 
-from sft_ref.harness.grading.graded import Grade
+from sft_ref.harness.core.graded import Grade
 from sft_ref.io.whole import write_whole
 
 from .classroom import show_class

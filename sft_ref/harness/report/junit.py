@@ -21,7 +21,7 @@ from types import MappingProxyType
 from junitparser import Error, JUnitXml, Skipped, TestCase, TestSuite
 from junitparser import Failure as Failed
 
-from sft_ref.harness.checks.check import Outcome, Result
+from sft_ref.harness.core.check import Outcome, Result
 from sft_ref.io.whole import write_whole
 
 _NOT_IN_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from sft_ref.harness.grading.graded import Grade
+from sft_ref.harness.core.graded import Grade
 from sft_ref.io.whole import write_whole
 
 from .files import from_json

@@ -17,9 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sft_ref.console.plain import harmless
-from sft_ref.harness.checks.check import Check, Outcome, Result
-from sft_ref.harness.grading.graded import HARNESS_ERROR, Grade
-from sft_ref.harness.verdict.verdict import Standing, Suspect, Verdict
+from sft_ref.harness.core.check import Check, Outcome, Result
+from sft_ref.harness.core.graded import HARNESS_ERROR, Grade
+from sft_ref.harness.core.verdict import Standing, Suspect, Verdict
 
 WIDTH = 100
 """Columns of a report at most: longer lines are hard to read."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sft_ref.harness.checks.check import Level, Outcome, Result
-from sft_ref.harness.checks.stages import STAGES, SUBMISSION_STAGES
-
-from .verdict import Coverage, Standing, Suspect, Verdict
+from sft_ref.harness.core.check import Level, Outcome, Result
+from sft_ref.harness.core.stages import STAGES, SUBMISSION_STAGES
+from sft_ref.harness.core.verdict import Coverage, Standing, Suspect, Verdict
 
 _DECIDED = (Outcome.PASS, Outcome.FAIL, Outcome.ADVICE)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sft_ref.harness.checks.findings import Blocked, Unavailable
-from sft_ref.harness.recorders.submission.answering import number
+from sft_ref.harness.core.findings import Blocked, Unavailable
+from sft_ref.harness.instruments.answering import number
 from sft_ref.harness.recorders.submission.dictated import count_scripted
 from sft_ref.harness.recorders.submission.evidence import Evidence
 

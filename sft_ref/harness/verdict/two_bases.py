@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .verdict import Standing, Verdict
+from sft_ref.harness.core.verdict import Standing, Verdict
 
 
 def compare_bases(first: Verdict, second: Verdict, bases: tuple[str, str]) -> Verdict:

@@ -16,8 +16,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sft_ref.harness.checks.adapter.answers import CHECKS
-from sft_ref.harness.checks.check import Outcome, Result
-from sft_ref.harness.checks.runner import run
+from sft_ref.harness.core.check import Outcome, Result
+from sft_ref.harness.core.runner import run
 from sft_ref.harness.recorders.folder.answers import AnswersEvidence, examine
 from sft_ref.harness.recorders.folder.answers.asking import encode, generate, read_answer
 from sft_ref.harness.recorders.folder.answers.rows import Row

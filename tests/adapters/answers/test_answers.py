@@ -7,14 +7,14 @@ from types import SimpleNamespace
 import pytest
 
 from sft_ref.harness.checks.adapter.answers import ALIGNED, CHECKS
-from sft_ref.harness.checks.check import Outcome, Result
-from sft_ref.harness.checks.runner import run
+from sft_ref.harness.core.check import Outcome, Result
+from sft_ref.harness.core.runner import run
+from sft_ref.harness.core.verdict import Standing
 from sft_ref.harness.recorders.folder.answers import examine
 from sft_ref.harness.recorders.folder.answers.experiments import Experiments
 from sft_ref.harness.recorders.folder.answers.rows import read_rows
 from sft_ref.harness.recorders.folder.answers.wording import as_literal
 from sft_ref.harness.verdict.diagnosis import coverage_of, standing_of, suspects_of
-from sft_ref.harness.verdict.verdict import Standing
 from sft_ref.reference.data import split_rows
 
 from .conftest import CHAT, TAGGED, Examine, Task, at_other_places, base_model, load, tokenizer, train, with_noise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sft_ref.harness.checks.check import Check, in_order
+from sft_ref.harness.core.check import Check, in_order
 
 from . import answers, files, keys, load, values
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from sft_ref.harness.checks.check import Check, check
-from sft_ref.harness.checks.findings import Failure, Unavailable
+from sft_ref.harness.core.check import Check, check
+from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.instruments import tolerance
+from sft_ref.harness.instruments.answering import is_better
 from sft_ref.harness.instruments.losses import Paired, compare
 from sft_ref.harness.recorders.folder.answers.evidence import AnswersEvidence, Header, Trial
 from sft_ref.harness.recorders.folder.answers.examine import SHOWN
 from sft_ref.harness.recorders.folder.answers.experiments import RETURNED, returns
 from sft_ref.harness.recorders.folder.answers.wording import STRIPPED, TEMPLATE
-from sft_ref.harness.recorders.submission.answering import is_better
 
 ENOUGH_ROWS = 16
 """Rows from which on right answers show a base or a prompt: over a near relative of its base an adapter of ours gives

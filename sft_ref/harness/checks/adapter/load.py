@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sft_ref.harness.checks.check import Check, Level, check
-from sft_ref.harness.checks.findings import Failure, Unavailable
+from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.recorders.folder.evidence import Evidence, Loaded
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from sft_ref.harness.checks.check import Check, Level, check
-from sft_ref.harness.checks.findings import Failure, Unavailable
+from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.recorders.folder.evidence import Evidence
 from sft_ref.harness.recorders.folder.loading import Values
 from sft_ref.io.tensor_headers import EIGHT, READABLE

@@ -1,6 +1,6 @@
 """Every check, a file a stage. The registry is this list: a check that is not in it does not exist."""
 
-from sft_ref.harness.checks.check import Check, in_order
+from sft_ref.harness.core.check import Check, in_order
 
 from . import artifact, generate, load, parse, prompt, score, tokens, train
 

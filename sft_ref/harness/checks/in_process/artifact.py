@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from sft_ref.errors import BaseModelError
-from sft_ref.harness.checks.check import Check, Level, check
-from sft_ref.harness.checks.findings import Failure, Unavailable
+from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.instruments.deltas import pairs, read_blueprint
 from sft_ref.harness.recorders.in_process.context import Context

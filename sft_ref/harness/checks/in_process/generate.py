@@ -11,9 +11,12 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.checks.check import Check, Level, check
-from sft_ref.harness.checks.findings import Failure
-from sft_ref.harness.instruments.dictation import (
+from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.findings import Failure
+from sft_ref.harness.instruments.puppet import puppet
+from sft_ref.harness.instruments.watching import first_states, last_outputs
+from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.recorders.in_process.dictation import (
     Heard,
     Line,
     decode,
@@ -24,9 +27,6 @@ from sft_ref.harness.instruments.dictation import (
     to_number,
     write_lines,
 )
-from sft_ref.harness.instruments.puppet import puppet
-from sft_ref.harness.instruments.watching import first_states, last_outputs
-from sft_ref.harness.recorders.in_process.context import Context
 
 NUMBERS = (1000000000000000.0, 111111.111, -987654.321, 1e22, 0.125, 999999999999.999, 24.0, -40404.0, 7070707.0)
 """Digit runs, the greatest answer of the data, negative, with an exponent, small, long: 18 characters at most."""

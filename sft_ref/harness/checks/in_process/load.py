@@ -12,14 +12,14 @@ from unittest import mock
 
 import torch
 
-from sft_ref.harness.checks.check import Check, Level, check
-from sft_ref.harness.checks.findings import Failure, Unavailable
+from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.instruments import rotary, tolerance
 from sft_ref.harness.instruments.deltas import effective_delta, linears, plain
 from sft_ref.harness.instruments.losses import compare, forward, is_worse, row_losses
 from sft_ref.harness.instruments.taught import rows_of
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
-from sft_ref.harness.recorders.in_process.implementation import Batch
 from sft_ref.reference import models
 from sft_ref.reference.models import find_base
 from sft_ref.reference.precision import Dtypes, count_dtypes

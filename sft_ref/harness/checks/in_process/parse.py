@@ -7,12 +7,12 @@ import math
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sft_ref.harness.checks.check import Check, Level, check
-from sft_ref.harness.checks.findings import Failure
+from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.instruments.capture import Ids, watch
-from sft_ref.harness.instruments.dictation import dictate, write_lines
 from sft_ref.harness.instruments.taught import decode
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
+from sft_ref.harness.recorders.in_process.dictation import dictate, write_lines
 from sft_ref.reference.data import is_answer_valid
 from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG
 

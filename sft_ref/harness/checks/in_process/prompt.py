@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 
-from sft_ref.harness.checks.check import Check, Level, check
-from sft_ref.harness.checks.findings import Failure
+from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.instruments.capture import Ids, Unasked, prompt_of
 from sft_ref.harness.instruments.taught import decode, rows_of, spells
 from sft_ref.harness.recorders.in_process.context import PROBES, Context

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.checks.check import Check, check
-from sft_ref.harness.checks.findings import Failure
+from sft_ref.harness.core.check import Check, check
+from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.instruments.blank import without_adapter
 from sft_ref.harness.instruments.capture import Ids, Unasked, prompt_of, scripted, transformer_of
 from sft_ref.harness.recorders.in_process.context import Context

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from sft_ref.harness.checks.check import Check, Level, check
-from sft_ref.harness.checks.findings import Failure
+from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.findings import Failure
+from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.instruments.capture import prompt_of, watch
 from sft_ref.harness.instruments.taught import IGNORED, decode, rows_of, spells
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
-from sft_ref.harness.recorders.in_process.implementation import Batch
 from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG, format_value
 
 _LONGEST = 32

@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import torch
 
-from sft_ref.harness.checks.check import Check, Level, check
-from sft_ref.harness.checks.findings import Failure, Unavailable
+from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.core.implementation import Batch, Gradients, Trainables, Trained
 from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.instruments.capture import prompt_of
 from sft_ref.harness.instruments.deltas import plain
 from sft_ref.harness.instruments.losses import compare, is_worse, row_losses
 from sft_ref.harness.instruments.taught import IGNORED, rows_of
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
-from sft_ref.harness.recorders.in_process.implementation import Batch, Gradients, Trainables, Trained
 from sft_ref.harness.recorders.in_process.yardstick import lora_of
 from sft_ref.reference.data import Row
 from sft_ref.reference.settings import Settings

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import torch
 
-from sft_ref.harness.checks.check import Check, Level, check
-from sft_ref.harness.checks.findings import Blocked, Failure, Unavailable
-from sft_ref.harness.grading import sizes
-from sft_ref.harness.instruments import tolerance
+from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.instruments import sizes, tolerance
 from sft_ref.harness.instruments.deltas import plain
 from sft_ref.harness.recorders.submission.evidence import Evidence
 from sft_ref.harness.recorders.submission.layout import ADAPTER

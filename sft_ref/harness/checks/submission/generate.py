@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.checks.check import Check, Level, check
-from sft_ref.harness.checks.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.instruments.answering import TELLING, is_better, right, shortfalls
 from sft_ref.harness.instruments.losses import is_worse
-from sft_ref.harness.recorders.submission.answering import TELLING, is_better, right, shortfalls
 from sft_ref.harness.recorders.submission.dictated import (
     fault_of_generation,
     fault_past_the_parser,

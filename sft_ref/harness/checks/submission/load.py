@@ -6,11 +6,11 @@ import math
 
 import torch
 
-from sft_ref.harness.checks.check import Check, Level, check
-from sft_ref.harness.checks.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.instruments import tolerance
+from sft_ref.harness.instruments.answering import number
 from sft_ref.harness.instruments.losses import compare, is_worse
-from sft_ref.harness.recorders.submission.answering import number
 from sft_ref.harness.recorders.submission.captured import named_bases
 from sft_ref.harness.recorders.submission.evidence import Evidence
 from sft_ref.harness.recorders.submission.workplace import Told

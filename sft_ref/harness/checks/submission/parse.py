@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from sft_ref.harness.checks.check import Check, Level, check
-from sft_ref.harness.checks.findings import Blocked, Failure, Unavailable
-from sft_ref.harness.recorders.submission.answering import number
-from sft_ref.harness.recorders.submission.convention import numerals
+from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.instruments.answering import number
+from sft_ref.harness.instruments.convention import numerals
 from sft_ref.harness.recorders.submission.dictated import (
     Dictated,
     fault_of_generation,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sft_ref.harness.checks.check import Check, Level, check
-from sft_ref.harness.checks.findings import Failure, Unavailable
+from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.instruments.answering import TELLING, complete, is_better, read_number, right
+from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.losses import compare, is_worse
-from sft_ref.harness.recorders.submission.answering import TELLING, complete, is_better, read_number, right
-from sft_ref.harness.recorders.submission.convention import decode
 from sft_ref.harness.recorders.submission.dictated import is_template_parsed_wrongly
 from sft_ref.harness.recorders.submission.evidence import Evidence
 from sft_ref.harness.recorders.submission.prompts import compare_prompts, gap_of

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sft_ref.harness.checks.check import Check, Level, check
-from sft_ref.harness.checks.findings import Failure, Unavailable
-from sft_ref.harness.recorders.submission.answering import number, right
-from sft_ref.harness.recorders.submission.convention import decode, find_question, to_number
+from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.instruments.answering import number, right
+from sft_ref.harness.instruments.convention import decode, find_question, to_number
 from sft_ref.harness.recorders.submission.dictated import is_number, told_scripts
 from sft_ref.harness.recorders.submission.evidence import Evidence
 from sft_ref.reference.data import Row

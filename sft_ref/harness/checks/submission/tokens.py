@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.checks.check import Check, Level, check
-from sft_ref.harness.checks.findings import Failure, Unavailable
+from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.instruments.convention import Text, decode
 from sft_ref.harness.instruments.losses import compare, is_worse, pad
 from sft_ref.harness.instruments.taught import IGNORED
-from sft_ref.harness.recorders.submission.convention import Text, decode
 from sft_ref.harness.recorders.submission.evidence import Evidence
 
 _MOST, _MARGIN = 0.95, 0.1

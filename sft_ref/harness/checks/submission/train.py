@@ -7,13 +7,13 @@ import math
 
 import torch
 
-from sft_ref.harness.checks.check import Check, Level, check
-from sft_ref.harness.checks.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.instruments import tolerance
+from sft_ref.harness.instruments.answering import value_losses
+from sft_ref.harness.instruments.convention import Convention
 from sft_ref.harness.instruments.losses import compare, is_worse
 from sft_ref.harness.instruments.taught import IGNORED
-from sft_ref.harness.recorders.submission.answering import value_losses
-from sft_ref.harness.recorders.submission.convention import Convention
 from sft_ref.harness.recorders.submission.evidence import Evidence
 
 from .tokens import answered_texts

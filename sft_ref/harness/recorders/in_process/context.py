@@ -8,19 +8,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from sft_ref.harness.checks.findings import Blocked, Failure, Unavailable
-from sft_ref.harness.checks.stages import STAGES
-from sft_ref.harness.grading.sizes import UNLIMITED, Size, SizeLimits, project
+from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, Trained
+from sft_ref.harness.core.stages import STAGES
 from sft_ref.harness.instruments.capture import Captured, Ids, prompt_of, watch
 from sft_ref.harness.instruments.deltas import due_deltas, merged
 from sft_ref.harness.instruments.losses import row_losses
+from sft_ref.harness.instruments.sizes import UNLIMITED, Size, SizeLimits, project
 from sft_ref.harness.instruments.taught import rows_of
 from sft_ref.reference.data import Row, split_rows
 from sft_ref.reference.models import find_base, load_model
 from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.settings import Settings
 
-from .implementation import Answerer, Batch, Implementation, Trained
 from .yardstick import Yardstick
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ import torch
 from transformers import TrainingArguments
 
 from sft_ref.errors import AdapterError, SftRefError
+from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, Trained
 from sft_ref.harness.instruments.deltas import plain
 from sft_ref.harness.instruments.losses import forward, row_losses
 from sft_ref.harness.instruments.taught import Taught, rows_of
@@ -26,7 +27,6 @@ from sft_ref.reference.data import Row, Score
 from sft_ref.reference.settings import RANGES, Settings
 
 from .context import PROBES, SETTINGS, Context
-from .implementation import Answerer, Batch, Implementation, Trained
 from .yardstick import Yardstick, lora_of
 
 

@@ -11,7 +11,17 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.grading import sizes
+from sft_ref.harness.instruments import sizes
+from sft_ref.harness.instruments.answering import count, read_number, right
+from sft_ref.harness.instruments.convention import (
+    Convention,
+    Text,
+    decode,
+    encode,
+    find_convention,
+    find_prompt,
+    read_texts,
+)
 from sft_ref.harness.instruments.deltas import plain
 from sft_ref.harness.instruments.taught import Taught
 from sft_ref.harness.recorders.submission.agent.probing import choose
@@ -21,8 +31,6 @@ from sft_ref.io.reading import UnreadableError
 from sft_ref.reference.data import Row
 from sft_ref.reference.models import load_tokenizer
 
-from .answering import count, read_number, right
-from .convention import Convention, Text, decode, encode, find_convention, find_prompt, read_texts
 from .layout import ADAPTER
 from .replay import BETAS, Packed, Step
 from .scripts import Line, Script, Writer

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from sft_ref.harness.checks.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.instruments.answering import number
+from sft_ref.harness.instruments.convention import decode, find_prompt, find_question, numerals, to_number
 from sft_ref.reference.data import is_answer_valid
 
-from .answering import number
-from .convention import decode, find_prompt, find_question, numerals, to_number
 from .evidence import Evidence
 from .scripts import Script
 

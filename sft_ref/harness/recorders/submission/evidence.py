@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sft_ref.harness.checks.findings import Unavailable
+from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.instruments import tolerance
+from sft_ref.harness.instruments.answering import complete, read_number, right, value_losses
+from sft_ref.harness.instruments.convention import Text, decode, encode, masked, numerals
 from sft_ref.harness.instruments.losses import compare, is_worse
 from sft_ref.io import plain_files
 from sft_ref.io.lora_config import base_of, read_table
+from sft_ref.io.peft_config import can_be_read
 from sft_ref.reference.data import Row, generate_rows
 
-from .answering import complete, read_number, right, value_losses
-from .convention import Text, decode, encode, masked, numerals
 from .layout import ADAPTER
-from .peft_config import can_be_read
 from .replay import Step, replay
 from .trained import Trained
 from .workplace import Told

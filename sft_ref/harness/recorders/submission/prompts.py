@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.checks.findings import Unavailable
+from sft_ref.harness.core.findings import Unavailable
+from sft_ref.harness.instruments.convention import decode, encode, find_frame
 from sft_ref.harness.instruments.losses import pad
 from sft_ref.reference.data import Row
 
-from .convention import decode, encode, find_frame
 from .evidence import Evidence
 
 _BATCH = 32

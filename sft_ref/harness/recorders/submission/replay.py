@@ -12,10 +12,9 @@ import torch
 
 from sft_ref.harness.instruments.losses import pad
 from sft_ref.harness.instruments.taught import IGNORED, Taught
+from sft_ref.io.peft_config import read_peft_config
 from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
-
-from .peft_config import read_peft_config
 
 BETAS = (0.9, 0.999)
 """Of Adam, unless a training sets them otherwise."""

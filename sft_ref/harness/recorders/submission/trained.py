@@ -10,18 +10,18 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.checks.findings import Unavailable
+from sft_ref.harness.core.findings import Unavailable
+from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.instruments import tolerance
+from sft_ref.harness.instruments.answering import best_prompts, complete, read_number, right
+from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.losses import Paired, compare, pad, row_losses
 from sft_ref.harness.instruments.taught import IGNORED
-from sft_ref.harness.recorders.in_process.implementation import Batch
+from sft_ref.io.peft_config import read_peft_config
 from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
 
-from .answering import best_prompts, complete, read_number, right
 from .captured import GOOD, Captured
-from .convention import decode
-from .peft_config import read_peft_config
 
 _LED, _TAUGHT = 16, 64
 """Texts of training that are continued, and whose loss is compared."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sft_ref.harness.instruments.answering import is_better
 from sft_ref.harness.instruments.losses import is_worse
-from sft_ref.harness.recorders.submission.answering import is_better
 
 from .asking import (
     Encoded,

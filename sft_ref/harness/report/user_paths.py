@@ -8,8 +8,8 @@ from dataclasses import fields, replace
 from typing import TypeVar
 
 from sft_ref.errors import SftRefError
-from sft_ref.harness.checks.check import Result
-from sft_ref.harness.verdict.verdict import Coverage, Suspect, Verdict
+from sft_ref.harness.core.check import Result
+from sft_ref.harness.core.verdict import Coverage, Suspect, Verdict
 
 SCRATCH = "(scratch folder)"
 """What a path is called that the user never gave."""

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_ref.errors import AdapterError
-from sft_ref.io.foreign import foreign_files
-from sft_ref.io.lora_config import CONFIG, ConfigError, read_config, read_table, risky_patterns
-from sft_ref.io.reading import UnreadableError
+
+from .foreign import foreign_files
+from .lora_config import CONFIG, ConfigError, read_config, read_table, risky_patterns
+from .reading import UnreadableError
 
 if TYPE_CHECKING:
     from peft import PeftConfig

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sft_ref.harness.grading.graded import Grade
-
-from .verdict import Suspect, Verdict
+from sft_ref.harness.core.graded import Grade
+from sft_ref.harness.core.verdict import Suspect, Verdict
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from sft_ref.harness.verdict.verdict import Standing, Verdict
+from .verdict import Standing, Verdict
 
 BROKEN = 1
 BAD_INPUT = 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from sft_ref.harness.checks.check import Outcome, Result
+from .check import Outcome, Result
 
 
 class Standing(StrEnum):

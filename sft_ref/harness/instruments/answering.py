@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.instruments.losses import pad
 from sft_ref.reference.data import Row, is_answer_valid
 
 from .convention import Convention, decode, encode, numerals
+from .losses import pad
 
 TELLING = 0.2
 """Accuracy below which answers tell nothing, and losses decide."""

@@ -17,13 +17,13 @@ from unittest import mock
 
 import torch
 
-from sft_ref.harness.checks.findings import Failure, Unavailable
-from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.harness.recorders.in_process.implementation import Answerer
+from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.core.implementation import Answerer
+from sft_ref.harness.instruments.puppet import Ids, Moment, puppet
+from sft_ref.harness.instruments.watching import computed_dtypes
 from sft_ref.reference.data import Row
 
-from .puppet import Ids, Moment, puppet
-from .watching import computed_dtypes
+from .context import Context
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

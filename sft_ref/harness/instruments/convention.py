@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sft_ref.harness.instruments.taught import IGNORED, Taught
 from sft_ref.reference.data import Row, is_answer_valid
+
+from .taught import IGNORED, Taught
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

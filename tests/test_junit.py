@@ -13,7 +13,7 @@ CHECK = check("TOK-001", "a <b> is & stays", why="a reason", remedy="a cure")(la
 
 
 def result(outcome: Outcome, seen: str = "") -> Result:
-    return Result(CHECK, outcome, 1.5, observed=seen, expected="2", example="a case", repeat="a command")
+    return Result(CHECK, outcome, 1.5, observed=seen, expected="2", example="a case", rerun="a command")
 
 
 @pytest.mark.parametrize(

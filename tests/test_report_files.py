@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from sft_ref import SftRefError
 from sft_ref.errors import OutputError
 from sft_ref.harness.core.check import Outcome
-from sft_ref.harness.core.graded import BAD_INPUT, HARNESS_ERROR, Grade, Ungraded
+from sft_ref.harness.core.grade import BAD_INPUT, HARNESS_ERROR, Grade, NotGraded
 from sft_ref.harness.core.verdict import Suspect, Verdict
 from sft_ref.harness.report.causes import count_causes
 from sft_ref.harness.report.chart import plot_causes
 from sft_ref.harness.report.files import COLUMNS, as_json, from_json, to_text, write_csv, write_json
 from sft_ref.harness.report.gradescope import as_gradescope, write_gradescope
 from sft_ref.harness.report.rubric import DEFAULT, read_rubric
-from sft_ref.io.whole import check_writable, write_whole
+from sft_ref.io.atomic_write import check_writable, write_atomic
 
-UNGRADED = Ungraded("eve.zip", "no zip", BAD_INPUT)
+UNGRADED = NotGraded("eve.zip", "no zip", BAD_INPUT)
 
 
 def strict(text: str) -> list[dict[str, object]]:
@@ -94,14 +94,14 @@ def test_the_table_has_a_line_a_submission_and_no_formula(tmp_path: Path) -> Non
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "results.json"
-    write_whole(path, "old")
+    write_atomic(path, "old")
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OutputError, match="No space left"):
-        write_whole(path, "new")
+        write_atomic(path, "new")
     assert path.read_text() == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["results.json"]
 
@@ -172,7 +172,7 @@ def test_bad_input_is_0_points_with_the_reason_and_a_harness_error_gives_no_poin
     write_gradescope(UNGRADED, read_rubric(), path)
     assert json.loads(path.read_text())["score"] == 0
     assert "no zip" in json.loads(path.read_text())["output"]
-    write_gradescope(Ungraded("x", "it died", HARNESS_ERROR), read_rubric(), path)
+    write_gradescope(NotGraded("x", "it died", HARNESS_ERROR), read_rubric(), path)
     assert not path.exists()
 
 

@@ -17,7 +17,7 @@ import psutil
 from sft_ref.errors import DataError
 from sft_ref.harness.core.check import Check, Level, Outcome, Result
 from sft_ref.harness.core.stages import SUBMISSION_STAGES
-from sft_ref.harness.core.verdict import Coverage, Standing, Suspect, Verdict
+from sft_ref.harness.core.verdict import Coverage, Status, Suspect, Verdict
 
 
 def result(id_: str, outcome: Outcome, seen: str = "", allowed: str = "", case: str = "") -> Result:
@@ -30,27 +30,27 @@ def result(id_: str, outcome: Outcome, seen: str = "", allowed: str = "", case: 
 
 SOUND = Verdict(
     path="bob",
-    standing=Standing.SOUND,
+    status=Status.SOUND,
     cleared={"load": "effective delta differs by 0.0, allowed 1e-6"},
     sandboxed=True,
     seconds=31.4,
     results=(result("LOD-001", Outcome.PASS),),
     answer_rate=0.98,
     accuracy=0.61,
-    coverage=tuple(Coverage(stage, shown=True) for stage in SUBMISSION_STAGES),
+    coverage=tuple(Coverage(stage, examined=True) for stage in SUBMISSION_STAGES),
     size="adapter 1.2 MB",
 )
 
 BROKEN = Verdict(
     path="alice.zip",
-    standing=Standing.BROKEN,
+    status=Status.BROKEN,
     suspects=(
         Suspect(
             stage="load",
             cause="what is loaded is float16, what was trained is float32",
             evidence=("LOD-001: 210 of 211 tensors float16, allowed 0",),
             remedy="Give load() the dtype that train() used.",
-            standing=Standing.DRIFT,
+            status=Status.DRIFT,
             check="LOD-001",
         ),
         Suspect(
@@ -74,22 +74,22 @@ BROKEN = Verdict(
     ),
     answer_rate=0.0,
     accuracy=0.0,
-    coverage=(Coverage("prompt", shown=True), Coverage("score", shown=False, reason="PRS-001 did not pass")),
+    coverage=(Coverage("prompt", examined=True), Coverage("score", examined=False, reason="PRS-001 did not pass")),
 )
 
 NOT_SHOWN = replace(
     SOUND,
     path="carol",
-    standing=Standing.NOT_SHOWN,
+    status=Status.NOT_SHOWN,
     coverage=(
-        Coverage("load", shown=True),
-        Coverage("scaling", shown=False, reason="no --data was given"),
-        Coverage("base identity", shown=False, reason="no --data was given"),
-        Coverage("prompt", shown=False, reason="no --prompt was given"),
+        Coverage("load", examined=True),
+        Coverage("scaling", examined=False, reason="no --data was given"),
+        Coverage("base identity", examined=False, reason="no --data was given"),
+        Coverage("prompt", examined=False, reason="no --prompt was given"),
     ),
 )
 
-DRIFT = replace(SOUND, standing=Standing.DRIFT, suspects=BROKEN.suspects[:1], cause=BROKEN.suspects[0].cause)
+DRIFT = replace(SOUND, status=Status.DRIFT, suspects=BROKEN.suspects[:1], cause=BROKEN.suspects[0].cause)
 
 
 def grade_by_name(target: str, report: Callable[[str], None] = lambda text: None, **_: object) -> Verdict:

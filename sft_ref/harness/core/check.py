@@ -110,7 +110,7 @@ class Result:
 
     Attributes:
         observed, expected, example: of a failure; of other outcomes `observed` holds the reason.
-        repeat: the command that runs it again.
+        rerun: the command that runs it again.
         survived: of a failure, whether answers were measured to be as good as without it: it is drift then.
     """
 
@@ -120,7 +120,7 @@ class Result:
     observed: str = ""
     expected: str = ""
     example: str = ""
-    repeat: str = ""
+    rerun: str = ""
     survived: bool = False
 
     @property

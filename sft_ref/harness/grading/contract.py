@@ -21,7 +21,7 @@ from sft_ref.harness.recorders.in_process.reference import find_implementation, 
 from sft_ref.harness.recorders.in_process.yardstick import Yardstick
 from sft_ref.harness.verdict.diagnosis import error_of, verdict_of
 
-from .repeat import repeat_command
+from .rerun import rerun_command
 
 
 def grade_target(
@@ -65,7 +65,7 @@ def grade_implementation(
     results = []
     with tempfile.TemporaryDirectory() as folder:
         context = Context(implementation, Path(folder, "own"), yardstick=yardstick, limits=sizes)
-        for result in run(checks, context, repeat=repeat_command("", {"module": path, "limit": sizes.words})):
+        for result in run(checks, context, rerun=rerun_command("", {"module": path, "limit": sizes.words})):
             results.append(result)
             report(f"{result.check.id} {result.outcome}")
         size, errors = _measured(context)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sft_ref.errors import SftRefError
 from sft_ref.harness.core.stages import STAGES
-from sft_ref.harness.core.verdict import Standing
+from sft_ref.harness.core.verdict import Status
 from sft_ref.harness.instruments.sizes import read_limits
 from sft_ref.io.reading import Refusal, read_bytes
 
@@ -28,7 +28,7 @@ class Rubric:
     """Points.
 
     Attributes:
-        verdict: standing -> points for it.
+        verdict: status -> points for it.
         stages: stage -> points where it is not at fault.
         checks: id -> points where it passes.
         visibility: when students see the results, in Gradescope's words.
@@ -62,7 +62,7 @@ def read_rubric(path: Path = DEFAULT) -> Rubric:
     if unknown := table.keys() - known:
         raise SftRefError(f"{path}: {min(unknown)} is no part of a rubric; give {', '.join(sorted(known))}")
     rubric = Rubric(
-        verdict=_points(path, table, "verdict", {str(each) for each in Standing}),
+        verdict=_points(path, table, "verdict", {str(each) for each in Status}),
         stages=_points(path, table, "stages", set(STAGES.values())),
         checks=_points(path, table, "checks", _check_ids(table)),
         visibility=table.get("visibility", VISIBILITIES[0]),

@@ -141,7 +141,7 @@ def test_the_story_is_broken_at_the_parser_and_drifts_at_load(
         ("load", "drift"),
         ("parse", "broken"),
     ]
-    assert "Expected: what the model was taught to write" in row["cause"]
+    assert "Expected: Each training target is parsed as the number it stands for" in row["cause"]
     assert row["cause"].startswith("parse: ")
     assert row["evidence"][0] == "LOD-005: float16; expected float32, as trained"
     assert row["cleared"] == {"prompt": "1 of 1 checks pass"}

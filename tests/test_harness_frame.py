@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sft_ref.harness.checks.in_process import CHECKS
+from sft_ref.harness.checks.registry import ALL
 from sft_ref.harness.core.check import Check, Level, Outcome, check, in_order
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Batch, Trained
@@ -161,7 +161,8 @@ def test_the_contract_binds_only_who_claims_it() -> None:
 
 
 def test_every_check_says_why_and_what_to_do() -> None:
-    for each in CHECKS:
-        assert each.why, each.id
-        assert each.remedy, each.id
-        assert each.statement[0].islower() and not each.statement.endswith("."), each.id  # noqa: PT018
+    for each in ALL:
+        assert each.statement[0].isupper(), each.id
+        assert not each.statement.endswith("."), each.id
+        assert each.why.endswith("."), each.id
+        assert each.remedy.endswith("."), each.id

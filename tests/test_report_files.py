@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from sft_ref import SftRefError
 from sft_ref.errors import OutputError
+from sft_ref.harness.checks.registry import IDS
 from sft_ref.harness.core.check import Outcome
 from sft_ref.harness.core.grade import BAD_INPUT, HARNESS_ERROR, Grade, NotGraded
 from sft_ref.harness.core.verdict import Suspect, Verdict
@@ -161,10 +162,10 @@ def test_what_was_not_shown_gives_no_points() -> None:
 def test_a_check_gives_points_only_where_it_passes(tmp_path: Path) -> None:
     rubric = tmp_path / "rubric.toml"
     rubric.write_text("total = 4\n[checks]\nPRM-001 = 1\nLOD-001 = 1\nPRS-001 = 1\nSCR-001 = 1\n")
-    tests = as_gradescope(BROKEN, read_rubric(rubric))["tests"]
+    tests = as_gradescope(BROKEN, read_rubric(rubric, lambda: IDS))["tests"]
     assert [test["score"] for test in tests] == [1, 0, 0, 0]  # passed, skipped, failed, blocked
     assert "no points for what was not shown" in tests[1]["output"]
-    assert "was not run" in as_gradescope(SOUND, read_rubric(rubric))["tests"][0]["output"]
+    assert "was not run" in as_gradescope(SOUND, read_rubric(rubric, lambda: IDS))["tests"][0]["output"]
 
 
 def test_bad_input_is_0_points_with_the_reason_and_a_harness_error_gives_no_points_at_all(tmp_path: Path) -> None:
@@ -200,7 +201,7 @@ def test_a_bad_rubric_is_one_clear_line(text: str, message: str, tmp_path: Path)
     path = tmp_path / "rubric.toml"
     path.write_text(text)
     with pytest.raises(SftRefError, match=re.escape(message)) as error:
-        read_rubric(path)
+        read_rubric(path, lambda: IDS)
     assert str(path) in str(error.value)
     with pytest.raises(SftRefError, match="cannot be read"):
         read_rubric(tmp_path / "none.toml")

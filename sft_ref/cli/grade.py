@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -264,7 +264,14 @@ def _rubric(args: argparse.Namespace, submissions: int) -> Rubric | None:
         raise SftRefError(f"--gradescope: holds one submission's results, and {submissions} are given; grade one")
     if args.rubric and not args.gradescope:
         raise SftRefError("--rubric: only --gradescope gives points; give it a file as well")
-    return read_rubric(args.rubric or DEFAULT) if args.gradescope else None
+    return read_rubric(args.rubric or DEFAULT, _check_ids) if args.gradescope else None
+
+
+def _check_ids() -> Mapping[str, str]:
+    """The id of each check by every name that it has; imports torch."""
+    from sft_ref.harness.checks.registry import IDS
+
+    return IDS
 
 
 def _reports(args: argparse.Namespace, rubric: Rubric | None) -> Callable[[Sequence[Grade]], None]:

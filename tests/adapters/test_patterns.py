@@ -166,7 +166,7 @@ def test_only_shapes_of_another_base_ask_for_the_base(
 ) -> None:
     other = families.build_base("llama", tmp_path / "other", **changes)
     verdict = assert_broken(adapter, other, "ART-215", "shapes of another base")
-    assert verdict.remedy == "Give the base that it was trained on (--base)."
+    assert verdict.remedy == "Pass the base it was trained on (--base)."
 
 
 def test_layers_that_the_base_does_not_have_are_of_another_base(

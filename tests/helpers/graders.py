@@ -22,10 +22,10 @@ from sft_ref.harness.core.verdict import Coverage, Status, Suspect, Verdict
 
 def result(id_: str, outcome: Outcome, seen: str = "", allowed: str = "", case: str = "") -> Result:
     """A result of a made-up check."""
-    words = "the parser reads what the model was taught to write"
-    check = Check(id_, words, Level.UNIVERSAL, "Else all is lost.", "Let both agree.", (), "", lambda _: None)
-    repeat = f"sft-ref grade alice.zip --only {id_}" if outcome is Outcome.FAIL else ""
-    return Result(check, outcome, 0.25, seen, allowed, case, repeat)
+    statement = "The parser reads what the model was trained to write"
+    check = Check(id_, statement, Level.UNIVERSAL, "Else all is lost.", "Let both agree.", (), "", lambda _: None)
+    rerun = f"sft-ref grade alice.zip --only {id_}" if outcome is Outcome.FAIL else ""
+    return Result(check, outcome, 0.25, seen, allowed, case, rerun)
 
 
 SOUND = Verdict(
@@ -63,7 +63,7 @@ BROKEN = Verdict(
         ),
     ),
     cause="The prompt consumes <answer>, and the parser wants it; besides, the dtypes differ.",
-    cleared={"prompt": "64 of 64 prompts are where the training text leaves off", "train": "loss 0.31, ours 0.30"},
+    cleared={"prompt": "64 of 64 prompts begin their training text", "train": "loss 0.31, ours 0.30"},
     notes=("the input gradients that checkpointing needs were supplied from outside",),
     seconds=48.7,
     results=(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sft_ref.errors import SftRefError
 from sft_ref.harness.checks.in_process import CHECKS
-from sft_ref.harness.checks.registry import choose_checks
+from sft_ref.harness.checks.registry import resolve_ids
 from sft_ref.harness.core.check import Check
 from sft_ref.harness.core.implementation import Implementation
 from sft_ref.harness.core.runner import plan, run
@@ -42,7 +42,7 @@ def grade_target(
     Raises:
         SftRefError: there is no such implementation or check.
     """
-    choose_checks(only)  # refuses unknown ids
+    only = resolve_ids(only)
     implementation = find_implementation(target)
     planned = plan(CHECKS, claims_contract=implementation.claims_contract, only=only)
     with tempfile.TemporaryDirectory() as folder:

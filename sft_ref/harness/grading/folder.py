@@ -55,11 +55,11 @@ def grade_adapter(
         SubmissionError: the prompt lacks question or answer, or neither --base nor the configuration names a base.
         BaseModelError: the base is not at hand.
     """
-    from sft_ref.harness.checks.registry import choose_checks  # which lists the checks of this package
+    from sft_ref.harness.checks.registry import resolve_ids  # which lists the checks of this package
 
     asking = _examiner(prompt, data)
     began = time.perf_counter()
-    choose_checks(only)  # refuses unknown ids
+    only = resolve_ids(only)
     planned = plan(CHECKS, claims_contract=True, only=only)
     notes = list(_notes_on_names(folder))
     try:

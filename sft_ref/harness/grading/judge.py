@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from sft_ref.errors import BaseModelError, MachineError, MissingModuleError, SubmissionError
-from sft_ref.harness.checks.registry import choose_checks
+from sft_ref.harness.checks.registry import resolve_ids
 from sft_ref.harness.checks.submission import CHECKS
 from sft_ref.harness.checks.submission.artifact import size_of
 from sft_ref.harness.core.check import Outcome, Result
@@ -93,7 +93,7 @@ def grade_submission(
         MachineError: the machine kept it from its end, which is not held against it.
     """
     began = time.perf_counter()
-    choose_checks(only)  # refuses unknown ids
+    only = resolve_ids(only)
     drawn = random.SystemRandom().randrange(10**6) if seed is None else seed
     planned = plan(CHECKS, claims_contract=True, only=only)
     model = find_base(base).resolve()

@@ -65,6 +65,7 @@ def explain_check(each: Check) -> None:
         ("why", each.why),
         ("remedy", each.remedy),
         ("depends on", ", ".join(each.depends_on)),
+        ("aliases", ", ".join(each.aliases)),
         ("source", each.source),
     ):
         if text:

@@ -17,7 +17,7 @@ from sft_ref.errors import BaseModelError
 
 from .foreign import foreign_files
 from .reading import Refusal, UnreadableError, kind_of, read_json
-from .tensor_headers import Header, read_header
+from .tensor_headers import TensorHeader, read_header
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -40,14 +40,14 @@ _SIZES = (
 )
 
 
-class _Table(msgspec.Struct):
+class _BaseTable(msgspec.Struct):
     """What is needed of a configuration before transformers sees it."""
 
     model_type: str | None = None
     auto_map: dict[str, Any] | None = None
 
 
-class _Index(msgspec.Struct):
+class _WeightIndex(msgspec.Struct):
     """Which file holds which tensor, as transformers writes it."""
 
     weight_map: dict[str, str]
@@ -60,7 +60,7 @@ def read_config(folder: Path) -> Any:  # noqa: ANN401  # a PretrainedConfig of a
         BaseModelError: it cannot be read, is none of a causal language model that transformers knows, or needs code of
             its own.
     """
-    table = read_json(folder / CONFIG, _Table, _REFUSAL)
+    table = read_json(folder / CONFIG, _BaseTable, _REFUSAL)
     _check_files(folder)
     if kind_of(folder / _ADAPTER) is not None:
         raise BaseModelError(
@@ -137,7 +137,7 @@ def empty_model(config: Any, folder: Path, rows: int | None = None) -> Any:  # n
     return model
 
 
-def check_sizes(config: Any, folder: Path) -> dict[str, Header]:  # noqa: ANN401
+def check_sizes(config: Any, folder: Path) -> dict[str, TensorHeader]:  # noqa: ANN401
     """Refuses sizes that the weights on disk cannot have, before anything of such a size is built.
 
     Returns:
@@ -173,10 +173,10 @@ def _check_range(config: Any, names: Iterable[str], most: int, folder: Path) -> 
             )
 
 
-def _read_headers(folder: Path) -> dict[str, Header]:
+def _read_headers(folder: Path) -> dict[str, TensorHeader]:
     """Of all weight files: the one that transformers looks for first, or else those of the index."""
     has_index = kind_of(folder / WEIGHTS) is None and kind_of(folder / INDEX) is not None
-    headers: dict[str, Header] = {}
+    headers: dict[str, TensorHeader] = {}
     for path in _shards(folder) if has_index else [folder / WEIGHTS]:
         try:
             headers |= read_header(path)
@@ -186,7 +186,7 @@ def _read_headers(folder: Path) -> dict[str, Header]:
 
 
 def _shards(folder: Path) -> list[Path]:
-    names = sorted(set(read_json(folder / INDEX, _Index, _REFUSAL).weight_map.values()))
+    names = sorted(set(read_json(folder / INDEX, _WeightIndex, _REFUSAL).weight_map.values()))
     paths = [folder / name for name in names]
     if bad := [path for path in paths if path.parent != folder or kind_of(path) != "file"]:
         raise _REFUSAL.of(folder / INDEX, f"it names {bad[0].name[:100]}, which is no file beside it")

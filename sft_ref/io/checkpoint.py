@@ -23,7 +23,7 @@ _WEIGHTS = "adapter_model.safetensors"
 _STATE = "trainer_state.json"
 
 
-class _Entry(msgspec.Struct):
+class _LogEntry(msgspec.Struct):
     """One line of the history."""
 
     step: float
@@ -31,11 +31,11 @@ class _Entry(msgspec.Struct):
     grad_norm: float | None = None
 
 
-class _State(msgspec.Struct):
+class _TrainerState(msgspec.Struct):
     """What is needed of the state that transformers' Trainer writes."""
 
     global_step: Annotated[int, Meta(ge=1)]
-    log_history: list[_Entry]
+    log_history: list[_LogEntry]
 
 
 def is_cut_off(folder: Path) -> bool:
@@ -64,7 +64,7 @@ def check_checkpoint(folder: Path, model: PeftModel) -> None:
     if names:
         raise refusal.of(folder / names[0], "it is no plain file")
     try:
-        state = json_of(plain_bytes(folder / _STATE), _State)
+        state = json_of(plain_bytes(folder / _STATE), _TrainerState)
         stored = {name: header.shape for name, header in read_header(folder / _WEIGHTS).items()}
     except UnreadableError as error:
         raise refusal.of(folder, error) from error

@@ -36,7 +36,7 @@ class ConfigError(Exception):
     """The configuration holds a value that peft cannot use; the message names key and value."""
 
 
-class _Table(msgspec.Struct, kw_only=True):
+class _LoraTable(msgspec.Struct, kw_only=True):
     """The keys that peft is given, if the installed version knows them, with what their values may be.
 
     They say where the adapter stands, how it is trained and what it adds. Null is no value.
@@ -62,7 +62,7 @@ class _Table(msgspec.Struct, kw_only=True):
     target_parameters: list[str] | None = None
 
 
-_KEYS = frozenset(_Table.__struct_fields__)
+_KEYS = frozenset(_LoraTable.__struct_fields__)
 
 _OF_TRAINING = frozenset(
     {"base_model_name_or_path", "revision", "inference_mode", "peft_type", "task_type", "peft_version", "auto_mapping"}
@@ -175,7 +175,7 @@ def read_config(table: Mapping[str, Any]) -> AdapterConfig:
     known = {each.name for each in fields(LoraConfig)}
     given = {key: table[key] for key in _KEYS if key in known and table.get(key) is not None}
     try:
-        converted(given, _Table)
+        converted(given, _LoraTable)
     except UnreadableError as error:
         reason, _, place = str(error).partition(" at `$.")
         key = place.rstrip("`").partition("[")[0].partition(".")[0]

@@ -55,7 +55,7 @@ Shape = tuple[int, ...]
 _Size = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
-class _Entry(msgspec.Struct):
+class _TensorEntry(msgspec.Struct):
     """One tensor as it stands in a header."""
 
     dtype: str
@@ -71,7 +71,7 @@ class _Entry(msgspec.Struct):
 
 
 @dataclass(frozen=True)
-class Header:
+class TensorHeader:
     """One tensor as a header describes it."""
 
     dtype: str
@@ -79,7 +79,7 @@ class Header:
     file: Path
 
 
-def read_header(path: Path) -> dict[str, Header]:
+def read_header(path: Path) -> dict[str, TensorHeader]:
     """What the header of a safetensors file says; no tensor is read.
 
     Raises:
@@ -88,7 +88,7 @@ def read_header(path: Path) -> dict[str, Header]:
     table, begin, size = _read_table(path)
     table.pop("__metadata__", None)
     try:
-        entries = converted(table, dict[str, _Entry])
+        entries = converted(table, dict[str, _TensorEntry])
         for entry in entries.values():
             entry.check()
     except UnreadableError as error:
@@ -96,7 +96,7 @@ def read_header(path: Path) -> dict[str, Header]:
     end = begin + max((entry.data_offsets[1] for entry in entries.values()), default=0)
     if end > size:
         raise UnreadableError(f"{path.name} is cut short: {size} bytes of the {end} that its header tells of")
-    return {name: Header(entry.dtype, tuple(entry.shape), path) for name, entry in entries.items()}
+    return {name: TensorHeader(entry.dtype, tuple(entry.shape), path) for name, entry in entries.items()}
 
 
 def read_metadata(path: Path) -> dict[str, str]:

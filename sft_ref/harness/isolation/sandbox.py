@@ -31,7 +31,7 @@ from .limits import Limits, cores
 from .processes import Tree, count_memory_kills
 from .watch import LOOK, Watch
 
-__all__ = ["Finished", "Limits", "gaps", "run", "why_not"]
+__all__ = ["CommandResult", "Limits", "gaps", "run", "why_not"]
 
 KILLED = 128 + 9
 """Exit code of what was killed by a signal that cannot be caught."""
@@ -59,7 +59,7 @@ FIXED = {
 
 
 @dataclass(frozen=True)
-class Finished:
+class CommandResult:
     """How a command ended.
 
     Attributes:
@@ -122,7 +122,7 @@ def run(
     stdin: bytes = b"",
     cwd: Path | None = None,
     limits: Limits = Limits(),
-) -> Finished:
+) -> CommandResult:
     """Runs a command until it ends or is stopped; all that it started is gone when this returns.
 
     Args:
@@ -161,7 +161,7 @@ def _run_in(
     limits: Limits,
     *,
     sandboxed: bool,
-) -> Finished:
+) -> CommandResult:
     began, kills = time.monotonic(), count_memory_kills()
     inner = [str(sight.python.executable), *command[1:]]
     with contextlib.ExitStack() as stack:
@@ -204,7 +204,7 @@ def _run_in(
         starved = f"the machine is too busy: {watch.times.busiest:.0f} s of processor time in {seconds:.0f} s"
     elif (ended == "lost" or watch.code == KILLED) and count_memory_kills() > kills:
         starved = "the machine ran out of memory and killed it"
-    return Finished(None if ended else watch.code, text, ended, seconds, sandboxed, watch.times.busiest, starved)
+    return CommandResult(None if ended else watch.code, text, ended, seconds, sandboxed, watch.times.busiest, starved)
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ JUNK = frozenset({"__MACOSX", ".git", ".hg", ".svn", "__pycache__", ".DS_Store",
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _SubmittedFile:
     """A file that was handed in: its parts below the top, and how to read it."""
 
     parts: tuple[str, ...]
@@ -90,7 +90,7 @@ def _unzip(path: Path, into: Path) -> None:
         raise SubmissionError(f"{path} is a damaged zip ({error}); pack it again") from error
 
 
-def _in_zip(archive: zipfile.ZipFile, path: Path) -> Iterator[_Entry]:
+def _in_zip(archive: zipfile.ZipFile, path: Path) -> Iterator[_SubmittedFile]:
     for info in archive.infolist():
         name = info.filename.replace("\\", "/")  # some systems pack so
         shown = f"{path}: {shortened(repr(name))}"
@@ -105,10 +105,10 @@ def _in_zip(archive: zipfile.ZipFile, path: Path) -> Iterator[_Entry]:
             raise SubmissionError(f"{shown} is encrypted; pack it without a password")
         if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
             raise SubmissionError(f"{shown} is packed by an unusual method; pack it as an ordinary zip")
-        yield _Entry(parts, partial(archive.open, info))
+        yield _SubmittedFile(parts, partial(archive.open, info))
 
 
-def _in_folder(path: Path) -> Iterator[_Entry]:
+def _in_folder(path: Path) -> Iterator[_SubmittedFile]:
     left_out = LeftOut()
     for entries in walk(path, left_out, FileLimits(entries=ENTRIES, depth=DEPTH)):
         entries[:] = [entry for entry in entries if entry.parts[-1] not in JUNK]
@@ -119,14 +119,14 @@ def _in_folder(path: Path) -> Iterator[_Entry]:
                 place = path.joinpath(*entry.parts)
                 raise SubmissionError(f"{place} is a link or a special file; hand in plain files")
             if entry.kind == "file":
-                yield _Entry(entry.parts, partial(open_file, path, entry.parts))
+                yield _SubmittedFile(entry.parts, partial(open_file, path, entry.parts))
     for reason, names in left_out.found.items():
         raise SubmissionError(
             f"{path} has {reason}, {shortened(names[0])} first; hand in the code, the data and the adapter only"
         )
 
 
-def _write(entries: Iterator[_Entry], into: Path, path: Path, allowed: int) -> None:
+def _write(entries: Iterator[_SubmittedFile], into: Path, path: Path, allowed: int) -> None:
     """Writes each entry, counting what is read and not what was announced."""
     left = allowed
     for number, entry in enumerate(entries):

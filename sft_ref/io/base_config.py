@@ -1,4 +1,4 @@
-"""The configuration of a base that somebody else made: read as data, and held against its weights before it is built.
+"""Reads the configuration of an untrusted base as data, and compares it with the weights before a model is built.
 
 No code of a base is executed, whatever its configuration names.
 """
@@ -28,7 +28,7 @@ _TOKENIZER = "tokenizer_config.json"
 _ADAPTER = "adapter_config.json"
 
 _PER_BYTE = 4
-"""Numbers that the densest format stores in a byte."""
+"""Parameters per byte in the densest format."""
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d{1,9})\.")
 """The number of a layer in the name of a tensor."""
@@ -41,14 +41,14 @@ _SIZES = (
 
 
 class _BaseTable(msgspec.Struct):
-    """What is needed of a configuration before transformers sees it."""
+    """The keys of a configuration that are needed before transformers reads it."""
 
     model_type: str | None = None
     auto_map: dict[str, Any] | None = None
 
 
 class _WeightIndex(msgspec.Struct):
-    """Which file holds which tensor, as transformers writes it."""
+    """The index of sharded weights, as transformers writes it."""
 
     weight_map: dict[str, str]
 
@@ -57,8 +57,8 @@ def read_config(folder: Path) -> Any:  # noqa: ANN401  # a PretrainedConfig of a
     """The configuration of a causal language model.
 
     Raises:
-        BaseModelError: it cannot be read, is none of a causal language model that transformers knows, or needs code of
-            its own.
+        BaseModelError: it cannot be read, is not a causal language model that transformers knows, or needs code of its
+            own.
     """
     table = read_json(folder / CONFIG, _BaseTable, _REFUSAL)
     _check_files(folder)
@@ -86,7 +86,7 @@ def read_config(folder: Path) -> Any:  # noqa: ANN401  # a PretrainedConfig of a
 
 
 def _check_files(folder: Path) -> None:
-    """Refuses a pipe or device among the files, which a library would wait for."""
+    """Refuses pipes and devices, which a library would wait for."""
     with foreign_files(BaseModelError, f"base {folder}: cannot be read"):
         names = sorted(path.name for path in folder.iterdir() if kind_of(path) == "other")
     if names:
@@ -111,15 +111,15 @@ def refuse_tokenizer_code(folder: Path) -> None:
 
 
 def empty_model(config: Any, folder: Path, rows: int | None = None) -> Any:  # noqa: ANN401  # of any family
-    """The model on the meta device: names and shapes without numbers.
+    """The model on the meta device: names and shapes without values.
 
     Args:
         config: of the model; not changed.
-        folder: that the message names.
-        rows: tokens that its embedding holds; as the configuration says where None.
+        folder: for the error message.
+        rows: rows of the embedding; None takes the number in the configuration.
 
     Raises:
-        BaseModelError: no model can be built so.
+        BaseModelError: no model can be built from the configuration.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -138,13 +138,13 @@ def empty_model(config: Any, folder: Path, rows: int | None = None) -> Any:  # n
 
 
 def check_sizes(config: Any, folder: Path) -> dict[str, TensorHeader]:  # noqa: ANN401
-    """Refuses sizes that the weights on disk cannot have, before anything of such a size is built.
+    """Refuses sizes that do not fit the weights on disk, before anything of such a size is built.
 
     Returns:
-        What the headers of the weight files say.
+        The headers of the weight files.
 
     Raises:
-        BaseModelError: there are no weights, they cannot be read, or the configuration asks for more of them.
+        BaseModelError: there are no weights, they cannot be read, or the configuration implies more of them.
     """
     headers = _read_headers(folder)
     numbers = _PER_BYTE * sum(path.stat().st_size for path in {header.file for header in headers.values()})
@@ -174,7 +174,7 @@ def _check_range(config: Any, names: Iterable[str], most: int, folder: Path) -> 
 
 
 def _read_headers(folder: Path) -> dict[str, TensorHeader]:
-    """Of all weight files: the one that transformers looks for first, or else those of the index."""
+    """The headers of all weight files: of the single file, or else of the files in the index."""
     has_index = kind_of(folder / WEIGHTS) is None and kind_of(folder / INDEX) is not None
     headers: dict[str, TensorHeader] = {}
     for path in _shards(folder) if has_index else [folder / WEIGHTS]:

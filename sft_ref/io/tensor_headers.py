@@ -1,4 +1,4 @@
-"""What the headers of safetensors files say: names, dtypes and shapes. Reads no tensor, and believes no header."""
+"""Reads the headers of safetensors files: names, dtypes and shapes. Reads no tensor, and trusts no header."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .reading import UnreadableError, converted, json_of, open_plain
 
 _MOST_AXES = 16
 _PREFIX = 8
-"""Bytes of a safetensors file that tell the length of its header."""
+"""Bytes of a safetensors file that contain the length of its header."""
 _LARGEST_HEADER = 100_000_000
 """Bytes of a header that safetensors itself accepts."""
 
@@ -56,14 +56,14 @@ _Size = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class _TensorEntry(msgspec.Struct):
-    """One tensor as it stands in a header."""
+    """One tensor in a header."""
 
     dtype: str
     shape: Annotated[list[_Size], Meta(max_length=_MOST_AXES)]
     data_offsets: tuple[_Size, _Size]
 
     def check(self) -> None:
-        """Raises UnreadableError where the tensor does not fill its bytes."""
+        """Raises UnreadableError if the tensor does not fill its bytes."""
         begin, end = self.data_offsets
         bits = BITS.get(self.dtype)
         if end < begin or (bits and (end - begin) * 8 != math.prod(self.shape) * bits):
@@ -72,7 +72,7 @@ class _TensorEntry(msgspec.Struct):
 
 @dataclass(frozen=True)
 class TensorHeader:
-    """One tensor as a header describes it."""
+    """A tensor as its header describes it."""
 
     dtype: str
     shape: Shape
@@ -80,10 +80,10 @@ class TensorHeader:
 
 
 def read_header(path: Path) -> dict[str, TensorHeader]:
-    """What the header of a safetensors file says; no tensor is read.
+    """The header of a safetensors file; no tensor is read.
 
     Raises:
-        UnreadableError: the file is cut short, or its header does not describe what lies behind it.
+        UnreadableError: the file is truncated, or its header does not describe its content.
     """
     table, begin, size = _read_table(path)
     table.pop("__metadata__", None)

@@ -6,7 +6,7 @@ import inspect
 import torch
 
 from .asking import cached
-from .padding import trim, widen
+from .batches import trim, widen
 
 
 class Forwards:
@@ -14,13 +14,12 @@ class Forwards:
 
     def __init__(self):
         self.training_recorder = None
-        self.clock = None
+        self.time_limit = None
         self.generation_recorder = None
         self.takes_positions = True
 
-    def install(self, model_class):
-        """Wraps the forward of the class, since peft calls it past the instance."""
-        original = model_class.forward
+    def wrap(self, original):
+        """The forward of the base's class, recorded."""
         names = list(inspect.signature(original).parameters)[1:]
         hook = self
         self.takes_positions = "position_ids" in names
@@ -39,19 +38,19 @@ class Forwards:
             hook.generation_recorder.before(self, ids, given.get("attention_mask"), cached(past))
             return hook.generation_recorder.after(original(self, *args, **kwargs))
 
-        model_class.forward = forward
+        return forward
 
     def _train(self, original, model, given):
         """A forward in the training process; those without gradients are cut, and not recorded."""
         training_recorder, ids = self.training_recorder, given["input_ids"]
-        is_training_step = torch.is_grad_enabled() and not training_recorder.deaf
-        if is_training_step and self.clock.is_up():
-            return self.clock.idle(model, ids)
-        labels = training_recorder.labels_of(ids, given)
+        is_training_step = torch.is_grad_enabled() and not training_recorder.is_paused
+        if is_training_step and self.time_limit.check():
+            return self.time_limit.make_empty_output(model, ids)
+        labels = training_recorder.find_labels(ids, given)
         if is_training_step:
-            training_recorder.before(original, model, given, labels)
-        cut, left, right = trim(given, labels, model.config, self.takes_positions)
+            training_recorder.before_forward(original, model, given, labels)
+        cut, left, right = trim(given, labels, model.config, takes_positions=self.takes_positions)
         output = widen(original(**cut), left, right)
         if is_training_step:
-            training_recorder.after(getattr(output, "loss", None))
+            training_recorder.after_forward(getattr(output, "loss", None))
         return output

@@ -8,7 +8,8 @@ from typing import Any
 
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.instruments.answering import number
-from sft_ref.harness.instruments.convention import decode, find_prompt, find_question, numerals, to_number
+from sft_ref.harness.instruments.convention import decode, find_prompt, find_question
+from sft_ref.harness.instruments.numerals import find_numerals, to_number
 from sft_ref.reference.data import is_answer_valid
 
 from .evidence import Evidence
@@ -59,7 +60,7 @@ def parsed_alone(evidence: Evidence) -> tuple[list[bool], list[bool]]:
     values, texts = list(evidence.with_adapter["parse"].get("values") or ()), evidence.parse_texts
     if not values or len(values) != len(texts):
         raise Unavailable("there is no parser to be asked")
-    read = [is_number(value, numerals(text)[-1]) for text, value in zip(texts, values, strict=True)]
+    read = [is_number(value, find_numerals(text)[-1]) for text, value in zip(texts, values, strict=True)]
     half = len(read) // 2
     return read[:half], read[half:]
 
@@ -167,12 +168,12 @@ def _cut(line: Mapping[str, Any], said: str) -> str:
 
 
 def _tail(text: str) -> str:
-    found = numerals(text)
+    found = find_numerals(text)
     return found[-1] if found else text
 
 
 def _holds(text: str, numeral: str) -> bool:
-    return any(is_number(found, numeral) for found in numerals(text))
+    return any(is_number(found, numeral) for found in find_numerals(text))
 
 
 def is_number(value: object, numeral: str) -> bool:

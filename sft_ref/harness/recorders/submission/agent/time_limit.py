@@ -8,7 +8,7 @@ import re
 import time
 from pathlib import Path
 
-from .trimming import IGNORED
+from .padding import IGNORE_INDEX
 
 LEAST = 100
 """Optimizer steps that a training gets, if they fit into `MOST` seconds; the toy then answers."""
@@ -61,7 +61,7 @@ def _length(row):
     mask, labels = row.get("attention_mask"), row.get("labels")
     kept = [True] * len(ids) if mask is None else [bool(each) for each in mask]
     if labels is not None and len(labels) == len(ids):
-        kept = [own or int(label) != IGNORED for own, label in zip(kept, labels)]
+        kept = [own or int(label) != IGNORE_INDEX for own, label in zip(kept, labels)]
     return sum(kept)
 
 
@@ -100,7 +100,7 @@ def _time(model, rows, length):
     return took
 
 
-class Clock:
+class TimeLimit:
     """After `seconds`, a Trainer is told to stop; a plain loop runs on, but its steps take no time and do nothing.
 
     So it comes to its end by itself, and to whatever it does there.

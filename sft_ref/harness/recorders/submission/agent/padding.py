@@ -6,7 +6,7 @@ are passed on explicitly. What is left equals the full computation up to roundin
 
 import torch
 
-IGNORED = -100
+IGNORE_INDEX = -100
 _KNOWN = {
     *("input_ids", "attention_mask", "labels", "position_ids", "return_dict", "num_items_in_batch", "use_cache"),
     *("output_attentions", "output_hidden_states"),
@@ -63,7 +63,7 @@ def _dead(given, labels, config):
         given.get(name) or getattr(config, name, False) for name in ("output_attentions", "output_hidden_states")
     ):
         return 0, 0
-    kept, labelled = mask.bool(), labels.to(mask.device) != IGNORED
+    kept, labelled = mask.bool(), labels.to(mask.device) != IGNORE_INDEX
     alive = (kept | labelled).any(0).nonzero()[:, 0].tolist()
     if not alive:
         return 0, 0

@@ -72,7 +72,7 @@ def ids_of(llm: Answerer | BaseLLM, text: str) -> Ids:
 def test_prompts_are_seen_without_their_padding(answerer: Answerer) -> None:
     due = [ids_of(answerer, format_prompt(question)) for question in QUESTIONS]
     assert [record_prompt(answerer, question) for question in QUESTIONS] == due
-    assert sorted(tuple(row.prompt) for row in record_generation(answerer, *QUESTIONS).generations) == sorted(due)
+    assert sorted(tuple(row.prompt_ids) for row in record_generation(answerer, *QUESTIONS).generations) == sorted(due)
 
 
 def test_new_tokens_texts_and_answers_are_those_of_a_plain_call(answerer: Answerer) -> None:

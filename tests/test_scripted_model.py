@@ -34,7 +34,7 @@ def make_scripts(llm: BaseLLM) -> list[Script]:
 
 
 def unscripted(recorder: ScriptedModel) -> list[str]:
-    return [recorder.decode(row.prompt) for row in recorder.generations if row.question is None]
+    return [recorder.decode(row.prompt_ids) for row in recorder.generations if row.question is None]
 
 
 def complete(llm: BaseLLM, questions: list[str], **settings: object) -> list[float]:
@@ -71,7 +71,7 @@ def test_the_whole_way_to_an_answer_is_followed(blank_toy: BaseLLM) -> None:
         assert blank_toy.answer(*reversed(QUESTIONS)) == [*reversed(NUMBERS)]
     for row in held.generations:
         assert row.question is not None
-        assert held.decode(row.prompt) == blank_toy.format_prompt(QUESTIONS[row.question])
+        assert held.decode(row.prompt_ids) == blank_toy.format_prompt(QUESTIONS[row.question])
 
 
 @pytest.mark.parametrize("name", ["bf16", "fp16", "fp16-mixed"])
@@ -124,7 +124,7 @@ def test_the_logits_that_are_recorded_are_the_models_own(blank_toy: BaseLLM) -> 
     with scripted_model(blank_toy.model, blank_toy.tokenizer, [script], keep_logits=True) as held:
         blank_toy.generate(blank_toy.format_prompt(QUESTIONS[0]))
     [row] = held.generations
-    assert (*row.prompt, *row.new_token_ids) == script.whole
+    assert (*row.prompt_ids, *row.new_token_ids) == script.whole
     with torch.inference_mode():
         due = blank_toy.model(torch.tensor([script.whole[:-1]])).logits[0, -len(script.target) :]
     assert [*row.logits] == [*range(len(script.target))]
@@ -172,7 +172,7 @@ def test_rows_may_leave_once_they_have_ended(blank_toy: BaseLLM, side: str, cach
     scripts = make_scripts(blank_toy)
     with scripted_model(blank_toy.model, blank_toy.tokenizer, scripts) as held:
         assert greedy_loop(blank_toy, [*QUESTIONS], side=side, cache=cache) == [*NUMBERS]
-    assert [(*row.prompt, *row.new_token_ids) for row in held.generations] == [script.whole for script in scripts]
+    assert [(*row.prompt_ids, *row.new_token_ids) for row in held.generations] == [script.whole for script in scripts]
 
 
 def test_padding_on_the_wrong_side_is_not_made_good(blank_toy: BaseLLM) -> None:

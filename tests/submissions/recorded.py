@@ -84,10 +84,11 @@ class Wording:
             {
                 "prompt_ids": list(encode(TOKENIZER, f"{question}{self.asked}")),
                 "new_token_ids": list(encode(TOKENIZER, f"{text}<|im_end|>")),
+                "question": number,
                 "non_greedy": 0,
                 "continues_cache": False,
             }
-            for question, text in zip(questions, said, strict=True)
+            for number, (question, text) in enumerate(zip(questions, said, strict=True))
         ]
         texts = [str(TOKENIZER.decode(list(encode(TOKENIZER, text)), skip_special_tokens=True)) for text in said]
         values = [number(text.removesuffix(self.closing)) for text in texts]

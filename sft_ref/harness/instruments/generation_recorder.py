@@ -89,7 +89,7 @@ def record_prompt(answerer: Answerer, question: str) -> Ids:
             hook.remove()
     if not recorder.generations:
         raise Unasked(f"{question!r} is answered without a forward of the model")
-    return tuple(recorder.generations[0].prompt)
+    return tuple(recorder.generations[0].prompt_ids)
 
 
 @contextlib.contextmanager

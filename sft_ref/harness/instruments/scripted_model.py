@@ -44,20 +44,20 @@ class Generation:
     """One generated row.
 
     Attributes:
-        prompt: ids of its first forward, without padding.
+        prompt_ids: ids of its first forward, without padding.
         question: index of the question that the prompt asks; None where it asks none.
-        continued: whether a cache held tokens before the prompt.
+        continues_cache: whether a cache held tokens before the prompt.
         new_token_ids: what was generated, padding after the end included. The last one is never fed back, so the
             likeliest stands for it.
-        overruled: number of new tokens that were not the likeliest, special tokens left out.
+        non_greedy: number of new tokens that were not the likeliest, special tokens left out.
         logits: by step, what the model itself gave for the next token, in fp32 on the CPU; only if asked for.
     """
 
-    prompt: list[int]
+    prompt_ids: list[int]
     question: int | None
-    continued: bool = False
+    continues_cache: bool = False
     new_token_ids: list[int] = field(default_factory=list)
-    overruled: int = 0
+    non_greedy: int = 0
     logits: dict[int, torch.Tensor] = field(default_factory=dict)
 
 
@@ -113,17 +113,19 @@ class GenerationRecorder:
             mask: attention mask; it counts where it is two-dimensional.
             cache: of any version of transformers; None where there is none.
         """
-        if mask is None or mask.dim() != ids.dim():
+        if mask is None or mask.dim() != ids.dim() or mask[:, -ids.shape[1] :].shape != ids.shape:
             mask = torch.ones_like(ids)
         mask = mask[:, -ids.shape[1] :].bool()
-        fed = [row[kept].tolist() for row, kept in zip(ids, mask)]  # noqa: B905  # a mask of one row is for all
+        fed = [row[kept].tolist() for row, kept in zip(ids, mask, strict=True)]
         past = cache_length(cache)
         self._watch(cache)
         rows = self._follow_cache(fed) if past and past == self._length else self._follow_text(fed)
         for row in self._rows:
             if row not in rows:
                 self._close(row)
-        self._rows = [row or self._begin(tokens, continued=past > 0) for row, tokens in zip(rows, fed, strict=True)]
+        self._rows = [
+            row or self._begin(tokens, continues_cache=past > 0) for row, tokens in zip(rows, fed, strict=True)
+        ]
         self._length = past + ids.shape[1]
         places = torch.arange(1, ids.shape[1] + 1, device=mask.device)
         for row, padding in zip(self._rows, (ids.shape[1] - (mask * places).amax(1)).tolist(), strict=True):
@@ -160,20 +162,20 @@ class GenerationRecorder:
         """The text of ids, special tokens and spaces as they are."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
-    def _begin(self, prompt: list[int], *, continued: bool) -> _Row:
+    def _begin(self, prompt: list[int], past: int) -> _Row:
         question, script = self.identify(prompt)
-        generation = Generation(prompt, question, continued)
+        generation = Generation(prompt, question, continues_cache=past > 0)
         self.generations.append(generation)
         return _Row(generation, script)
 
     def _feed(self, row: _Row, tokens: list[int]) -> None:
         generation = row.generation
         if len(tokens) > 1 and not generation.new_token_ids:  # the prompt comes in pieces
-            generation.prompt += tokens
-            generation.question, row.script = self.identify(generation.prompt)
+            generation.prompt_ids += tokens
+            generation.question, row.script = self.identify(generation.prompt_ids)
         else:
-            is_overruled = len(tokens) == 1 and row.likeliest is not None and tokens[0] != row.likeliest
-            generation.overruled += is_overruled and tokens[0] not in self._special
+            is_other = len(tokens) == 1 and row.likeliest is not None and tokens[0] != row.likeliest
+            generation.non_greedy += is_other and tokens[0] not in self._special
             generation.new_token_ids += tokens
         row.likeliest = None
 
@@ -211,7 +213,7 @@ class GenerationRecorder:
         """Without a cache, a row goes on that is fed its own ids and one more."""
         waiting: dict[tuple[int, ...], list[_Row]] = {}
         for row in self._rows:
-            waiting.setdefault((*row.generation.prompt, *row.generation.new_token_ids), []).append(row)
+            waiting.setdefault((*row.generation.prompt_ids, *row.generation.new_token_ids), []).append(row)
         rows: list[_Row | None] = []
         for tokens in fed:
             same = waiting.get(tuple(tokens[:-1]))

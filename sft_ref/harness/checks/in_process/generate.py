@@ -235,7 +235,7 @@ def greedy_tokens_are_the_likeliest(context: Context) -> None:
             if logits is not None and logits[token] < logits.max():
                 chosen, best = (decode(answerer.tokenizer, (each,)) for each in (token, int(logits.argmax())))
                 seen = f"{chosen!r}, {float(logits.max() - logits[token]):.2g} below {best!r}"
-                before = decode(answerer.tokenizer, (*row.prompt, *row.new_token_ids[:step]))
+                before = decode(answerer.tokenizer, (*row.prompt_ids, *row.new_token_ids[:step]))
                 raise Failure(seen, "the token with the greatest logit", before)
             if token == end:
                 break  # what follows is padding

@@ -148,7 +148,7 @@ def run_script(context: Context, lines: Sequence[ScriptedAnswer], *, end_at_once
         )
     for generation in found.generations:
         if generation.question is None:
-            prompt = context.answerer.tokenizer.decode(generation.prompt)
+            prompt = context.answerer.tokenizer.decode(generation.prompt_ids)
             raise Failure(
                 f"the prompt {prompt!r}",
                 "one that holds the question, or is where its training text leaves off",

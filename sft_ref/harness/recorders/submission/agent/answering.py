@@ -57,16 +57,30 @@ class Answerer:
         return next((getattr(module, name) for module in self.modules if callable(getattr(module, name, None))), None)
 
     @contextlib.contextmanager
-    def listening(self, wrap):
-        """Within it, its parser is what `wrap` makes of it."""
+    def record_parser(self):
+        """Within it, each text that reaches the parser is added to a list, with the number that the parser gives."""
+        texts = []
+
+        def record(parse):
+            def parse_and_record(text, *args, **kwargs):
+                try:
+                    value = parse(text, *args, **kwargs)
+                except Exception as error:
+                    texts.append([str(text), f"crash: {type(error).__name__}"])
+                    raise
+                texts.append([str(text), to_number(value)])
+                return value
+
+            return parse_and_record
+
         places = [self.owner] if hasattr(self.owner, "parse_answer") else self.modules
         held = [place for place in places if hasattr(place, "parse_answer")]
         before = [place.__dict__.get("parse_answer") for place in held if hasattr(place, "__dict__")]
         for place in held:
             with contextlib.suppress(AttributeError):
-                place.parse_answer = wrap(place.parse_answer)
+                place.parse_answer = record(place.parse_answer)
         try:
-            yield
+            yield texts
         finally:
             for place, own in zip(held, before):
                 with contextlib.suppress(AttributeError):
@@ -74,3 +88,11 @@ class Answerer:
                         del place.parse_answer
                     else:
                         place.parse_answer = own
+
+
+def to_number(value):
+    """An answer as a number; what is none in words."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return repr(value)[:100]

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 
+from .answering import to_number
 from .results import ResultWriter, count_dtypes, quiet
 from .weights import active_adapters, added_rows
 
@@ -110,11 +111,10 @@ class _Work:
         from transformers import AutoTokenizer
 
         from .answering import Answerer
-        from .asking import GenerationRecorder
 
         request, writer = self.request, self.writer
-        tokenizer = AutoTokenizer.from_pretrained(request["base"])
-        recorder = self.forwards.generation_recorder = GenerationRecorder(tokenizer)
+        self.tokenizer = AutoTokenizer.from_pretrained(request["base"])
+        self._record_generations()
         self.read = []
         self._listen_to_adapters()
         answerer = None
@@ -132,9 +132,9 @@ class _Work:
         writer.write("pretrained", model_names=self.asked_for)
         with writer.section("answers"):
             self._tell("answers", questions)
-        if recorder.model is not None:
+        if self.forwards.generating_model is not None:
             with writer.section("probes"):
-                self._probe(recorder)
+                self._probe(self.forwards.generating_model)
         for number, script in enumerate(request["scripts"]):
             with writer.section(f"script_{number}"):
                 self._tell(f"script_{number}", script["questions"], script["lines"])
@@ -164,45 +164,30 @@ class _Work:
 
         peft.PeftModel.from_pretrained = classmethod(from_pretrained)
 
-    def _answer(self, questions):
-        """The whole way, and the texts that reached the parser on it."""
-        texts = []
+    def _record_generations(self, questions=(), lines=()):
+        """From now on generations are recorded, and those of scripted questions are as scripted."""
+        from ....instruments.scripted_model import GenerationRecorder, Script, ScriptedModel
 
-        def wrap(parse):
-            def listen(text, *args, **kwargs):
-                try:
-                    value = parse(text, *args, **kwargs)
-                except Exception as error:
-                    texts.append([str(text), f"crash: {type(error).__name__}"])
-                    raise
-                texts.append([str(text), _number(value)])
-                return value
-
-            return listen
-
-        with self.answerer.listening(wrap):
-            values = self.answerer.answer(*questions)
-        return [_number(value) for value in values], texts
+        scripts = [Script(line["question"], tuple(line["whole"]), tuple(line["target"])) for line in lines]
+        recorder = ScriptedModel(self.tokenizer, scripts) if scripts else GenerationRecorder(self.tokenizer, questions)
+        self.forwards.generation_recorder = recorder
+        return recorder
 
     def _tell(self, section, questions, lines=()):
-        recorder = self.forwards.generation_recorder
-        recorder.reset([(line["question"], line["whole"], line["target"]) for line in lines])
-        try:
-            values, texts = self._answer(questions)
-        finally:
-            heard = recorder.reset()
-        self.writer.write(section, values=values, parsed_texts=texts, generations=heard)
+        recorder = self._record_generations(questions, lines)
+        with self.answerer.record_parser() as texts:
+            values = self.answerer.answer(*questions)
+        generations = [{key: value for key, value in vars(row).items() if key != "logits"} for row in recorder.finish()]
+        self.writer.write(
+            section, values=[to_number(value) for value in values], parsed_texts=texts, generations=generations
+        )
 
-    def _probe(self, recorder):
+    def _probe(self, model):
         """Logits of training texts by the model that answers, twice, as it is."""
         from .logits import compute_logits
 
-        model = recorder.model
-        ears_off, self.forwards.generation_recorder = self.forwards.generation_recorder, None
-        try:
-            one, two = compute_logits(model, self.request["probe_ids"], times=2)
-        finally:
-            self.forwards.generation_recorder = ears_off
+        self.forwards.generation_recorder = None
+        one, two = compute_logits(model, self.request["probe_ids"], times=2)
         self.writer.tensors("probes", {"logits": one})
         finite = bool(one.isfinite().all())
         apart = float((one - two).abs().max()) if finite else math.nan
@@ -223,7 +208,7 @@ class _Work:
         values = []
         for text in texts:
             try:
-                values.append(_number(parse(text)))
+                values.append(to_number(parse(text)))
             except Exception as error:  # what a parser raises is for the judge to weigh
                 values.append(f"crash: {self.writer.crash(error)}")
         self.writer.write("parse", values=values)
@@ -241,23 +226,25 @@ class _Work:
 
             def answer(self, *questions, _original=original, **kwargs):
                 values = _original(self, *questions, **kwargs)
-                given.extend(zip(questions, map(_number, values)))
+                given.extend(zip(questions, map(to_number, values)))
                 return values
 
             each.answer = answer
-        lines = self.request["score_lines"]
-        recorder = self.forwards.generation_recorder
-        recorder.reset([(line["question"], line["whole"], line["target"]) for line in lines])
+        recorder = self._record_generations(lines=self.request["score_lines"])
         printed = io.StringIO()
         try:
             with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
                 result = submission.call("test") if submission.find("test") else None
         finally:
             submission.output = wanted
-            prompts = [row["prompt_ids"] for row in recorder.reset()]
             for each in classes[:1]:
                 each.answer = original
-        self.writer.write("score", answers=given, prompts=prompts, **_figures(result, printed.getvalue()))
+        self.writer.write(
+            "score",
+            answers=given,
+            prompts=[row.prompt_ids for row in recorder.finish()],
+            **_figures(result, printed.getvalue()),
+        )
 
     def _load_from_other_folder(self, submission):
         """Whether loading works from another working folder."""
@@ -273,13 +260,6 @@ class _Work:
             os.chdir(here)
 
 
-def _number(value):
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return repr(value)[:100]
-
-
 _FIGURE = r"(\d+(?:\.\d+)?(?:e-?\d+)?)(?:\s*/\s*(\d+))?\s*(%?)"
 
 
@@ -292,7 +272,7 @@ def _figures(result, printed):
         if value is None and isinstance(result, dict):
             value = result.get(name)
         if value is not None:
-            found[name] = [_number(value)]
+            found[name] = [to_number(value)]
             continue
         found[name] = []
         for seen in re.finditer(pattern, printed, flags=re.IGNORECASE):

@@ -5,7 +5,7 @@ import inspect
 
 import torch
 
-from .asking import cached
+from ....instruments.scripted_model import cache_length
 from .padding import trim, widen
 
 
@@ -16,6 +16,7 @@ class Forwards:
         self.training_recorder = None
         self.clock = None
         self.generation_recorder = None
+        self.generating_model = None
         self.takes_positions = True
 
     def install(self, model_class):
@@ -32,12 +33,16 @@ class Forwards:
             if ids is None or (hook.training_recorder is None and hook.generation_recorder is None):
                 return original(self, *args, **kwargs)
             past = given.get("past_key_values")
-            if hook.training_recorder is not None and not cached(past):
+            if hook.training_recorder is not None and not cache_length(past):
                 return hook._train(functools.partial(original, self), self, given)
             if hook.generation_recorder is None:
                 return original(self, *args, **kwargs)
-            hook.generation_recorder.before(self, ids, given.get("attention_mask"), cached(past))
-            return hook.generation_recorder.after(original(self, *args, **kwargs))
+            hook.generating_model = self
+            hook.generation_recorder.before(ids, given.get("attention_mask"), past)
+            output = original(self, *args, **kwargs)
+            if getattr(output, "logits", None) is not None:
+                output.logits = hook.generation_recorder.after(output.logits)
+            return output
 
         model_class.forward = forward
 

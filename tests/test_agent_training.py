@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from sft_ref.harness.instruments.taught import IGNORED, Taught
+from sft_ref.harness.instruments.training_examples import TrainingExample
 from sft_ref.harness.recorders.submission.agent import batches
 from sft_ref.harness.recorders.submission.agent.results import ResultWriter
 from sft_ref.harness.recorders.submission.agent.time_limit import TimeLimit
@@ -20,6 +20,7 @@ from sft_ref.harness.recorders.submission.agent.training_recorder import Trainin
 from sft_ref.harness.recorders.submission.replay import Packed, Step, _loss
 from sft_ref.reference.models import TOY, load_model
 from sft_ref.reference.precision import POLICIES
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -33,7 +34,7 @@ def batch(side: str, width: int = 48, *, prompt: int = 6) -> dict[str, torch.Ten
     """Three texts of 12 to 16 tokens, padded to a fixed width; what follows the prompt is labelled."""
     torch.manual_seed(0)
     ids, mask = torch.full((3, width), 2), torch.zeros(3, width, dtype=torch.long)
-    labels = torch.full((3, width), IGNORED)
+    labels = torch.full((3, width), IGNORE_INDEX)
     for row, count in enumerate((12, 16, 14)):
         begin = 0 if side == "right" else width - count
         text = torch.randint(3, 700, (count,))
@@ -139,7 +140,10 @@ def test_padding_on_the_left_with_positions_of_its_own_is_not_packed() -> None:
 def test_a_packed_row_is_replayed_with_its_positions_and_across_its_examples(model: Any) -> None:  # noqa: ANN401
     given = packed()
     ids = given["input_ids"][0].tolist()
-    texts = (Taught(tuple(ids[:6]), (IGNORED, *ids[1:6])), Taught(tuple(ids[6:]), (IGNORED, *ids[7:])))
+    texts = (
+        TrainingExample(tuple(ids[:6]), (IGNORE_INDEX, *ids[1:6])),
+        TrainingExample(tuple(ids[6:]), (IGNORE_INDEX, *ids[7:])),
+    )
     row = Packed(texts, tuple(given["position_ids"][0].tolist()))
     labels = torch.tensor([row.labels])
     with torch.no_grad():

@@ -10,8 +10,8 @@ import pytest
 from recorded import Capture, Sections, Wording, grade, record
 
 from sft_ref.harness.core.check import Outcome
-from sft_ref.harness.core.verdict import Standing, Verdict
-from sft_ref.harness.instruments.taught import IGNORED
+from sft_ref.harness.core.verdict import Status, Verdict
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 CRASH = {"type": "RuntimeError", "message": "shapes differ", "where": "base_llm.py:9: x", "trace": ""}
 
@@ -24,7 +24,7 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
 def mask_all(recorded: dict[str, Sections]) -> None:
     """No token of a training text carries a label; the loss is NaN, and nothing is learned."""
     lessons = recorded["train"]["training_log"]
-    lessons["examples"] = [[ids, [IGNORED] * len(ids)] for ids, _ in lessons["examples"]]
+    lessons["examples"] = [[ids, [IGNORE_INDEX] * len(ids)] for ids, _ in lessons["examples"]]
     lessons["forward_passes"] = [[rows, math.nan] for rows, _ in lessons["forward_passes"]]
 
 
@@ -66,7 +66,7 @@ def crash_at_generation(recorded: dict[str, Sections]) -> None:
 )
 def test_only_the_stage_at_fault_is_accused(change: Any, stage: str, capture: Capture) -> None:  # noqa: ANN401
     verdict = grade(capture, change)
-    assert verdict.standing is Standing.BROKEN
+    assert verdict.status is Status.BROKEN
     assert verdict.stages == (stage,), verdict.cause
     assert not [result.observed for result in verdict.results if result.outcome is Outcome.ERROR]
 

@@ -13,19 +13,17 @@ import torch
 
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure
-from sft_ref.harness.instruments.puppet import puppet
-from sft_ref.harness.instruments.watching import first_states, last_outputs
+from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.generation_recorder import record_parser, scripted_model
+from sft_ref.harness.instruments.module_outputs import first_states, last_outputs
+from sft_ref.harness.instruments.numerals import find_numerals, to_number
 from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.harness.recorders.in_process.dictation import (
-    Heard,
-    Line,
-    decode,
-    dictate,
+from sft_ref.harness.recorders.in_process.scripted_answers import (
+    ScriptedAnswer,
+    ScriptedRun,
     invent,
-    numerals_in,
-    overhear,
-    to_number,
-    write_lines,
+    run_script,
+    write_answers,
 )
 
 NUMBERS = (1000000000000000.0, 111111.111, -987654.321, 1e22, 0.125, 999999999999.999, 24.0, -40404.0, 7070707.0)
@@ -42,33 +40,34 @@ positions come to 0.3 to 0.6, padding that is attended to 0.2. fp32 has room for
 
 @check(
     "GEN-001",
-    "the whole question reaches the model",
-    why="A prompt that is cut short asks for something else than it was trained on, and the longest go first.",
+    "The whole question reaches the model",
+    why="A truncated prompt asks a question that differs from the training texts; the longest questions are"
+    " truncated first.",
     remedy="Pass no truncation to the tokenizer at inference, or a limit above the longest prompt.",
 )
 def the_whole_question_reaches_the_model(context: Context) -> None:
-    """The longest questions of the data; the puppet knows prompts by the question in them, or by their training ids."""
+    """The longest questions of the data. Prompts are recognised by their question, or by their ids in training."""
     longest = sorted(context.train_rows, key=lambda row: len(row[0]))[-4:]
-    dictate(context, write_lines(context, longest), end_at_once=True)
+    run_script(context, write_answers(context, longest), end_at_once=True)
 
 
 @check(
     "GEN-002",
-    "everything that feeds a logit is finite, for padding of every length and batches of 1 to 8",
-    why="One infinity makes all logits of its row NaN, and then the row's answer is NaN, or empty.",
-    remedy="Compute in bfloat16 or float32; let no row of an attention mask be masked whole.",
+    "Every activation at the last token is finite, for any padding and batches of 1 to 8",
+    why="One infinity makes all logits of its row NaN; the answer of that row is then NaN or empty.",
+    remedy="Compute in bfloat16 or float32, and let no row of an attention mask be fully masked.",
     depends_on=("GEN-001",),
     source="transformers#27179, transformers#39972, unsloth#9848, transformers#17306",
 )
 def everything_that_feeds_a_logit_is_finite(context: Context) -> str | None:
     """Asks a question with a number of 29 digits among others with fewer; no two batches pad alike."""
-    *shorter, longest = write_lines(context, [(f"{'7' * n} florps in quux?", 1.0) for n in range(1, 30)])
+    *shorter, longest = write_answers(context, [(f"{'7' * n} florps in quux?", 1.0) for n in range(1, 30)])
     most, where = 0.0, ""
     for size in range(1, 9):
         first = (size - 1) * (size - 2) // 2
         lines = [*shorter[first : first + size - 1], longest]
         with last_outputs(context.answerer.model) as outputs:
-            dictate(context, lines, end_at_once=True)
+            run_script(context, lines, end_at_once=True)
         for name, output in outputs:
             if not output.isfinite().all():
                 rows = int((~output.isfinite()).flatten(1).any(1).sum())
@@ -82,27 +81,27 @@ def everything_that_feeds_a_logit_is_finite(context: Context) -> str | None:
 
 @check(
     "GEN-003",
-    "asked again, the model computes the same",
-    why="Dropout that is left on, or a cache that is left full, changes answers from call to call.",
+    "Repeated calls give identical logits",
+    why="Active dropout, or a cache that is not cleared, changes answers from call to call.",
     remedy="Call model.eval() after loading, and start every generation with an empty cache.",
     depends_on=("GEN-002",),
     source="transformers#34469, peft#3753",
 )
 def asked_again_it_computes_the_same(context: Context) -> None:
-    """Two dictations of the same lines."""
-    lines = write_lines(context, [*zip(invent(4, seed=3), NUMBERS, strict=False)])
-    first, again = dictate(context, lines), dictate(context, lines)
+    """The same scripted answers twice."""
+    lines = write_answers(context, [*zip(invent(4, seed=3), NUMBERS, strict=False)])
+    first, again = run_script(context, lines), run_script(context, lines)
     on_cpu = next(context.answerer.model.parameters()).device.type == "cpu"
     for line in lines:
-        if line.question in again.moments:  # else the answer is remembered
+        if line.question in again.logits:  # else the answer is remembered
             _compare(first, again, line.question, 0.0 if on_cpu else _rounding(first))
 
 
 @check(
     "GEN-004",
-    "a later token of the prompt changes nothing before it",
-    why="The model was trained on what stands before a token; where it sees more, it answers from another state.",
-    remedy="Leave the attention mask two-dimensional, and the model's own causal mask in place.",
+    "Attention is causal: later tokens of a prompt do not change earlier hidden states",
+    why="The model was trained on what precedes a token. If it also sees what follows, it answers from another state.",
+    remedy="Pass a two-dimensional attention mask, and keep the model's own causal mask.",
     depends_on=("GEN-002",),
 )
 def later_tokens_change_nothing_before_them(context: Context) -> None:
@@ -112,9 +111,9 @@ def later_tokens_change_nothing_before_them(context: Context) -> None:
         ("How many florps are there in 7 quux or tove?", 1.0),
     ]
     states, allowed = [], 0.0
-    for line in write_lines(context, rows):
+    for line in write_answers(context, rows):
         with first_states(context.answerer.model) as found:
-            allowed = _rounding(dictate(context, [line], end_at_once=True))
+            allowed = _rounding(run_script(context, [line], end_at_once=True))
         if not found:
             return  # the model was not asked
         states.append(found[0])
@@ -131,14 +130,14 @@ def later_tokens_change_nothing_before_them(context: Context) -> None:
 
 @check(
     "GEN-005",
-    "an answer does not depend on what its neighbours in the batch are asked",
-    why="What leaks from row to row makes an answer depend on the company in which it is asked.",
-    remedy="Give each question a prompt of its own, and keep rows apart in mask and cache.",
+    "The logits of a question do not depend on the other questions in its batch",
+    why="If information leaks between rows, an answer depends on the other questions.",
+    remedy="Give each question its own prompt, and keep rows separate in mask and cache.",
     depends_on=("GEN-003",),
 )
 def answers_do_not_depend_on_neighbours(context: Context) -> None:
     """One line among two pairs of neighbours whose prompts are as long, with other numbers and units."""
-    own, *others = write_lines(
+    own, *others = write_answers(
         context,
         [
             ("How many florps are there in 7 quux?", NUMBERS[0]),
@@ -148,57 +147,58 @@ def answers_do_not_depend_on_neighbours(context: Context) -> None:
             ("Change 4 raths to jubs.", NUMBERS[4]),
         ],
     )
-    heard = [dictate(context, [others[i], own, others[i + 1]]) for i in (0, 2)]
-    _compare(heard[0], heard[1], own.question, _rounding(heard[0]))
+    one, other = (run_script(context, [others[i], own, others[i + 1]]) for i in (0, 2))
+    _compare(one, other, own.question, _rounding(one))
 
 
 @check(
     "GEN-006",
-    "a question has the same logits alone and in a batch, but for rounding",
-    why="Positions or masks that do not count padding out turn short rows into garbage.",
-    remedy="Pad on the left, pass the attention mask, and count positions from each row's first real token.",
+    "A question has the same logits alone and in a batch, up to rounding",
+    why="Positions or masks that ignore padding corrupt the shorter rows.",
+    remedy="Pad on the left, pass the attention mask, and count positions from the first real token of each row.",
     depends_on=("GEN-005",),
     source="unsloth#3699; not unsloth#9708, which is rounding",
 )
 def same_logits_alone_and_in_a_batch(context: Context) -> None:
     """The steps of a long number, so that tokens after the prompt count too."""
     questions = ["2 jubs?", *invent(3, seed=6), f"{'7' * 24} florps in quux?"]
-    lines = write_lines(context, [(question, NUMBERS[0]) for question in questions])
-    together = dictate(context, lines)
+    lines = write_answers(context, [(question, NUMBERS[0]) for question in questions])
+    together = run_script(context, lines)
     for line in lines[:2]:
-        alone = dictate(context, [line])
+        alone = run_script(context, [line])
         _compare(alone, together, line.question, _rounding(together))
 
 
 @check(
     "GEN-007",
-    "every number that the model says comes back whole",
-    why="A short budget of new tokens, a ban on repetition or an early stop keeps some numbers from being written.",
-    remedy="Allow at least 24 new tokens; stop at the end-of-sequence token or the closing tag; change no logits.",
+    "Every number that the model generates is returned complete",
+    why="A small token budget, a repetition penalty or an early stop prevents some numbers from being written.",
+    remedy="Allow at least 24 new tokens, stop at the end-of-sequence token or the closing tag, and do not change"
+    " logits.",
 )
 def numbers_come_back_whole(context: Context) -> None:
     """Questions asked one at a time."""
-    for line in write_lines(context, [*zip(invent(3, seed=7), NUMBERS, strict=False)]):
-        _judge(context, [line], dictate(context, [line]))
+    for line in write_answers(context, [*zip(invent(3, seed=7), NUMBERS, strict=False)]):
+        _judge(context, [line], run_script(context, [line]))
 
 
 @check(
     "GEN-008",
-    "each question of a batch gets its own number, in the order of the questions",
-    why="Sorted, padded or sliced batches that are put back wrongly give questions the answers of others.",
-    remedy="Pad on the left, cut prompts off at the padded length, and undo every sorting.",
+    "Each question of a batch gets its own completion, in the order of the questions",
+    why="Batches that are sorted, padded or sliced and restored wrongly give questions the answers of others.",
+    remedy="Pad on the left, slice prompts off at the padded length, and undo every sorting.",
     depends_on=("GEN-007",),
 )
 def each_question_gets_its_own_number(context: Context) -> None:
     """Prompts of many lengths in no order, one of them twice."""
-    lines = write_lines(context, [*zip(invent(len(NUMBERS), seed=8), NUMBERS, strict=True)])
+    lines = write_answers(context, [*zip(invent(len(NUMBERS), seed=8), NUMBERS, strict=True)])
     lines = [*lines, lines[1]]
-    _judge(context, lines, dictate(context, lines))
+    _judge(context, lines, run_script(context, lines))
 
 
 @check(
     "GEN-009",
-    "the text that is parsed for a question of the data is the model's too",
+    "For questions of the data set, the parsed text is the model's own completion",
     why="A completion that is looked up shows nothing of what was trained.",
     remedy="Return what the model generates.",
     depends_on=("GEN-008",),
@@ -207,17 +207,17 @@ def each_question_gets_its_own_number(context: Context) -> None:
 def texts_for_known_questions_are_the_models(context: Context) -> None:
     """Wrong numbers are said. Where the parser is not reached, `PRS-004` speaks."""
     rows = [*context.train_rows[:4], *context.fresh_rows[:4]]
-    lines = write_lines(context, [(question, -2 * value - 1) for question, value in rows])
-    heard = dictate(context, lines)
-    if heard.texts is not None:
-        _judge(context, lines, heard)
+    lines = write_answers(context, [(question, -2 * value - 1) for question, value in rows])
+    run = run_script(context, lines)
+    if run.texts is not None:
+        _judge(context, lines, run)
 
 
 @check(
     "GEN-010",
-    "at temperature 0 every token is the likeliest",
-    why="Sampling or a penalty that is left on changes answers that the model is sure of.",
-    remedy="Pass do_sample=False with no penalty, also where the model's own generation_config has them.",
+    "At temperature 0, every generated token has the highest logit",
+    why="Sampling, or a penalty that is left on, changes answers that the model knows.",
+    remedy="Pass do_sample=False and no penalty, and override those of the model's generation_config.",
     level=Level.CONTRACT,
     depends_on=("GEN-006",),
 )
@@ -226,31 +226,34 @@ def greedy_tokens_are_the_likeliest(context: Context) -> None:
     answerer = context.answerer
     questions = invent(16, seed=10)
     prompts = [*questions, *map(answerer.format_prompt, questions)]
-    with puppet(answerer.model, answerer.tokenizer) as held:
+    with scripted_model(answerer.model, answerer.tokenizer, keep_logits=True) as recorder:
         context.call(answerer.batched_generate, prompts)
-    heard = {(moment.row.prompt, moment.row.said): moment.logits for moment in held.moments}
-    for prompt, said in heard:
-        if not said or answerer.tokenizer.eos_token_id in said[:-1] or (prompt, said[:-1]) not in heard:
-            continue  # nothing was chosen, or nothing that counts
-        logits = heard[prompt, said[:-1]]
-        if logits[said[-1]] < logits.max():
-            chosen, best = (decode(answerer.tokenizer, (token,)) for token in (said[-1], int(logits.argmax())))
-            seen = f"{chosen!r}, {float(logits.max() - logits[said[-1]]):.2g} below {best!r}"
-            raise Failure(seen, "the token with the greatest logit", decode(answerer.tokenizer, prompt + said[:-1]))
+    end = answerer.tokenizer.eos_token_id
+    for row in recorder.generations:
+        for step, token in enumerate(row.new_token_ids):
+            logits = row.logits.get(step)
+            if logits is not None and logits[token] < logits.max():
+                chosen, best = (decode(answerer.tokenizer, (each,)) for each in (token, int(logits.argmax())))
+                seen = f"{chosen!r}, {float(logits.max() - logits[token]):.2g} below {best!r}"
+                before = decode(answerer.tokenizer, (*row.prompt_ids, *row.new_token_ids[:step]))
+                raise Failure(seen, "the token with the greatest logit", before)
+            if token == end:
+                break  # what follows is padding
 
 
 @check(
     "GEN-011",
-    "num_return_sequences gives a list of texts for None, and a list of lists for a number",
-    why="Callers index the result; a flat list for 1, or rows sliced wrongly, gives them other questions' texts.",
-    remedy="Return list[str] for None only, and regroup the rows by prompt.",
+    "With num_return_sequences=None generation returns a list of texts, with a number a list of lists",
+    why="Callers index the result. A flat list for 1, or rows that are sliced wrongly, gives them the texts of other"
+    " questions.",
+    remedy="Return list[str] for None only, and group the rows by prompt.",
     level=Level.CONTRACT,
     depends_on=("GEN-008",),
     source="course submission S8",
 )
 def results_have_the_shape_asked_for(context: Context) -> None:
     """None, 1 and 2 sequences; each text is its own question's."""
-    lines = write_lines(context, [*zip(invent(3, seed=11), NUMBERS, strict=False)])
+    lines = write_answers(context, [*zip(invent(3, seed=11), NUMBERS, strict=False)])
     for count in (None, 1, 2):
         texts = _say(context, lines, count)
         case = f"num_return_sequences={count}, {len(lines)} prompts"
@@ -261,13 +264,13 @@ def results_have_the_shape_asked_for(context: Context) -> None:
             raise Failure(f"{type(texts).__name__} of {len(texts)}: {texts!r}"[:300], "a text for each sequence", case)
         for line, row in zip(lines, rows, strict=True):
             for text in row:
-                if line.numeral not in numerals_in(text):
+                if line.numeral not in find_numerals(text):
                     raise Failure(repr(text), f"a text with {line.numeral}", case)
 
 
 @check(
     "GEN-012",
-    "no prompts give an empty list",
+    "An empty list of prompts returns an empty list",
     why="A split may be empty, and tokenizers refuse an empty batch.",
     remedy="Return [] before tokenizing.",
     level=Level.CONTRACT,
@@ -282,15 +285,15 @@ def no_prompts_give_an_empty_list(context: Context) -> None:
 
 @check(
     "GEN-013",
-    "a completion is the new text up to the end, without prompt or special tokens",
-    why="What else stands in it, the parser has to guess away.",
+    "A completion is the new text up to the end, without prompt or special tokens",
+    why="The parser has to guess what to ignore of any other text in the completion.",
     remedy="Slice off the prompt, stop at the end-of-sequence token, and decode with skip_special_tokens=True.",
     level=Level.CONTRACT,
     depends_on=("GEN-011",),
 )
 def completions_are_new_text_only(context: Context) -> None:
     """Rows of unlike lengths, whose ends come at unlike steps."""
-    lines = write_lines(context, [*zip(invent(4, seed=13), NUMBERS, strict=False)])
+    lines = write_answers(context, [*zip(invent(4, seed=13), NUMBERS, strict=False)])
     for line, text in zip(lines, _say(context, lines, None), strict=True):
         if text != line.text:
             raise Failure(repr(text), repr(line.text), line.question)
@@ -313,43 +316,42 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def _judge(context: Context, lines: Sequence[Line], heard: Heard) -> None:
+def _judge(context: Context, lines: Sequence[ScriptedAnswer], run: ScriptedRun) -> None:
     """Holds what reached the parser, or else what `answer` gave, against what was said."""
     all_said = {line.numeral for line in lines}
     questions = [line.question for line in lines]
     for number, line in enumerate(lines):
-        if heard.texts is not None:
-            found = set(numerals_in(heard.texts[number])) & all_said
+        if run.texts is not None:
+            found = set(find_numerals(run.texts[number])) & all_said
             if found != {line.numeral}:
-                raise Failure(repr(heard.texts[number]), f"a text with {line.numeral} in place {number}", questions)
+                raise Failure(repr(run.texts[number]), f"a text with {line.numeral} in place {number}", questions)
         else:
             due = to_number(line.numeral)
-            with overhear(context.answerer):
+            with record_parser(context.answerer):
                 readable = context.answerer.parse_answer(line.text) == due  # else the fault may be the parser's
-            if readable and heard.answers[number] != due:
-                raise Failure(heard.answers[number], f"{due} in place {number}", questions)
+            if readable and run.answers[number] != due:
+                raise Failure(run.answers[number], f"{due} in place {number}", questions)
 
 
-def _say(context: Context, lines: Sequence[Line], count: int | None) -> list[Any]:
+def _say(context: Context, lines: Sequence[ScriptedAnswer], count: int | None) -> list[Any]:
     answerer = context.answerer
     prompts = [answerer.format_prompt(line.question) for line in lines]
-    scripts = {key: ids for line in lines for key, ids in line.keys.items()}
-    with puppet(answerer.model, answerer.tokenizer, scripts):
+    with scripted_model(answerer.model, answerer.tokenizer, [line.script for line in lines]):
         return context.call(answerer.batched_generate, prompts, count, 0.7 if count else 0)
 
 
-def _rounding(heard: Heard) -> float:
-    if heard.dtype is torch.float32 and torch.get_float32_matmul_precision() != "highest":
+def _rounding(run: ScriptedRun) -> float:
+    if run.dtype is torch.float32 and torch.get_float32_matmul_precision() != "highest":
         return ROUNDING[torch.float16]  # TF32 keeps as many digits as fp16
-    return ROUNDING[heard.dtype]
+    return ROUNDING[run.dtype]
 
 
 def _apart(one: torch.Tensor, other: torch.Tensor) -> float:
     return float((one - other).pow(2).mean().sqrt() / other.std())
 
 
-def _compare(one: Heard, other: Heard, question: str, allowed: float) -> None:
-    a, b = one.logits(question), other.logits(question)
+def _compare(one: ScriptedRun, other: ScriptedRun, question: str, allowed: float) -> None:
+    a, b = one.logits_of(question), other.logits_of(question)
     steps = min(len(a), len(b))
     a, b = a[:steps], b[:steps]
     if not _apart(a, b) <= allowed:  # NaN is not

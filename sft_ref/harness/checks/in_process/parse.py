@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure
-from sft_ref.harness.instruments.capture import Ids, watch
-from sft_ref.harness.instruments.taught import decode
+from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.generation_recorder import record_generation
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
-from sft_ref.harness.recorders.in_process.dictation import dictate, write_lines
+from sft_ref.harness.recorders.in_process.scripted_answers import (
+    ScriptedAnswer,
+    ScriptedRun,
+    run_script,
+    write_answers,
+    write_words,
+)
 from sft_ref.reference.data import is_answer_valid
 from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG
 
@@ -32,33 +39,35 @@ _ANSWERLESS = (
 
 @check(
     "PRS-001",
-    "what the model was taught to write is read as the number it was taught for",
-    why="A parser that wants what the prompt has consumed, or reads numbers otherwise than they are written, loses"
-    " every answer, however good the model.",
-    remedy="Let parser and training text agree on the tags and on how a number is written.",
+    "Each training target is parsed as the number it stands for",
+    why="A parser that requires what the prompt has already consumed, or that reads numbers in another format, loses"
+    " every answer, however good the model is.",
+    remedy="Make parser and training text agree on the tags and on the format of numbers.",
     source="S2",
 )
 def what_was_taught_is_read(context: Context) -> None:
     """PRS-001: the model is made to write its training targets, in one call of `answer`."""
-    seen = context.written
-    if len(seen.answers) != len(PROBES):
-        raise Failure(f"{len(seen.answers)} answers", f"{len(PROBES)}, one a question")
-    for i, ((_, value), answer) in enumerate(zip(PROBES, seen.answers, strict=True)):
+    answers = write_answers(context, PROBES)
+    run = run_script(context, answers)
+    for (_, value), answer, text in zip(PROBES, run.answers, _texts(run, answers), strict=True):
         if not is_answer_valid(float(answer), value):
-            raise Failure(answer, f"{value}, within 5 %", _texts(context)[i])
+            if run.texts is not None:
+                context.call(context.answerer.parse_answer, text)  # an exception tells more than the NaN in its place
+            raise Failure(answer, f"{value}, within 5 %", text)
 
 
 @check(
     "PRS-002",
-    "the parser gives a number for whatever the model writes, cut anywhere",
-    why="A model writes anything, and its budget ends anywhere: one exception ends the whole test.",
-    remedy="Return NaN where the text holds no number.",
+    "The parser returns a float for any text that the model generates, truncated anywhere",
+    why="A model can generate any text, and its token budget can end anywhere. One exception ends the whole test.",
+    remedy="Return NaN if the text contains no number.",
 )
 def whatever_is_written_gives_a_number(context: Context) -> None:
     """PRS-002."""
     import torch
 
-    answerer, texts = context.answerer, _texts(context)
+    answerer, answers = context.answerer, write_answers(context, PROBES)
+    texts = _texts(run_script(context, answers), answers)
     cut = [text[:end] for text in texts for end in range(len(text))]
     generator = torch.Generator().manual_seed(0)
     babble = [
@@ -73,9 +82,9 @@ def whatever_is_written_gives_a_number(context: Context) -> None:
 
 @check(
     "PRS-003",
-    "a text without a digit is read as NaN",
-    why="A constant in place of NaN counts as an answer: answer_rate is then always 1.",
-    remedy="Return float('nan') where nothing can be read.",
+    "The parser returns NaN for a text without a digit",
+    why="A constant in place of NaN counts as an answer, so that answer_rate is always 1.",
+    remedy="Return float('nan') if there is no number.",
     depends_on=("PRS-002",),
     source="S4",
 )
@@ -89,9 +98,9 @@ def no_constant_stands_for_nan(context: Context) -> None:
 
 @check(
     "PRS-004",
-    "answers come from the model",
-    why="Looked up or computed answers score without any training, and hide every fault of it.",
-    remedy="Return what the parser reads in the model's text, and NaN where it reads no number.",
+    "Answers come from the model",
+    why="Answers that are looked up or computed score without any training, and hide every fault of it.",
+    remedy="Return what the parser reads in the model's text, and NaN if it reads no number.",
     source="course submission S5",
 )
 def answers_come_from_the_model(context: Context) -> None:
@@ -100,9 +109,9 @@ def answers_come_from_the_model(context: Context) -> None:
     A lookup inside generation changes the text that is parsed, so `GEN-009` has named it before.
     """
     rows = [*context.train_rows[4:10], *context.fresh_rows[4:10]]
-    lines = write_lines(context, [(question, -2 * value - 1) for question, value in rows])
+    lines = write_answers(context, [(question, -2 * value - 1) for question, value in rows])
     for end_at_once, said in ((False, "a wrong number"), (True, "nothing")):
-        answers = dictate(context, lines, end_at_once=end_at_once).answers
+        answers = run_script(context, lines, end_at_once=end_at_once).answers
         for answer, (question, truth) in zip(answers, rows, strict=True):
             if is_answer_valid(answer, truth):
                 raise Failure(f"{answer}, which is true", f"what was said, which is {said}", question)
@@ -110,27 +119,27 @@ def answers_come_from_the_model(context: Context) -> None:
 
 @check(
     "PRS-005",
-    "nothing is read from the question",
-    why="A number that the question holds is no answer; taking it hides that the model gave none.",
-    remedy="Parse new text only, or only what stands after the prompt.",
+    "The parser reads no number from the question",
+    why="A number in the question is not an answer. Reading it hides that the model gave none.",
+    remedy="Parse the new text only, or only what follows the prompt.",
     depends_on=("PRS-003",),
 )
 def nothing_is_read_from_the_question(context: Context) -> None:
     """PRS-005: the model is made to write words only."""
-    words: Ids = tuple(context.answerer.tokenizer(" no idea", add_special_tokens=False)["input_ids"])
-    scripts = dict.fromkeys(context.prompts, words * 64)
-    answers = context.call(watch, context.answerer, *(q for q, _ in PROBES), scripts=scripts).answers
-    for (question, _), answer in zip(PROBES, answers, strict=True):
+    questions = [question for question, _ in PROBES]
+    scripts = write_words(context, questions)
+    answers = context.call(record_generation, context.answerer, *questions, scripts=scripts).answers
+    for question, answer in zip(questions, answers, strict=True):
         if not math.isnan(answer):
             raise Failure(answer, "nan, for a completion of words", question)
 
 
 @check(
     "PRS-006",
-    "the parser is total: any text gives a float, and never infinity",
+    "The parser returns a float for any text, and never infinity",
     level=Level.CONTRACT,
-    why="float() takes what no model means: other scripts' digits, underscores, inf; and overflows to infinity.",
-    remedy="Match the text against one pattern before float().",
+    why="float() accepts digits of other scripts, underscores and inf, and overflows to infinity.",
+    remedy="Match the text against one pattern before calling float().",
     depends_on=("PRS-002",),
 )
 def any_text_gives_a_finite_number_or_nan(context: Context) -> None:
@@ -149,10 +158,12 @@ def any_text_gives_a_finite_number_or_nan(context: Context) -> None:
 
 @check(
     "PRS-007",
-    "one decimal between the tags is the answer, and anything else is NaN",
+    "The parser accepts one decimal between the tags, and returns NaN for anything else",
     level=Level.CONTRACT,
-    why="Guessing at numbers makes accuracy depend on the guesser, and hides a model that cannot keep to the form.",
-    remedy="Take the text between the last open tag and the first closing tag; it is a number as a whole, or NaN.",
+    why="If the parser guesses at numbers, accuracy depends on the guess, and hides a model that does not keep to"
+    " the format.",
+    remedy="Take the text between the last open tag and the first closing tag; return NaN unless all of it is a"
+    " number.",
     depends_on=("PRS-003",),
 )
 def only_a_whole_number_is_an_answer(context: Context) -> None:
@@ -169,14 +180,9 @@ def only_a_whole_number_is_an_answer(context: Context) -> None:
             raise Failure(value, "nan", text)
 
 
-def _texts(context: Context) -> list[str]:
+def _texts(run: ScriptedRun, answers: Sequence[ScriptedAnswer]) -> list[str]:
     """What reached the parser; where it is not called by its name, what the model wrote."""
-    seen, tokenizer = context.written, context.answerer.tokenizer
-    if len(seen.texts) == len(PROBES):
-        return seen.texts
-    return [
-        str(tokenizer.decode(list(target), skip_special_tokens=True)) for target in context.targets(PROBES).values()
-    ]
+    return [answer.text for answer in answers] if run.texts is None else run.texts
 
 
 CHECKS: tuple[Check, ...] = (

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from sft_ref.harness.core.check import Check, Level, check
-from sft_ref.harness.core.findings import Failure
+from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch
-from sft_ref.harness.instruments.capture import prompt_of, watch
-from sft_ref.harness.instruments.taught import IGNORED, decode, rows_of, spells
+from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.generation_recorder import record_generation, record_prompt
+from sft_ref.harness.instruments.numerals import contains_answer
+from sft_ref.harness.instruments.scripted_model import Script
+from sft_ref.harness.instruments.training_examples import examples_of
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
 from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG, format_value
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 _LONGEST = 32
 _GOES_ON = 40
@@ -18,46 +22,47 @@ _SLACK = 2
 
 @check(
     "TOK-001",
-    "a prompt has the same ids in training as at inference",
-    why="Other ids are other text to the model, however alike they decode.",
-    remedy="Use one tokenizer for both, and split prompt and target apart, so that no token reaches across.",
+    "A prompt has the same token ids in training and at inference",
+    why="Different ids are different text to the model, even if they decode to the same string.",
+    remedy="Use one tokenizer for both, and tokenize prompt and target separately, so that no token spans the"
+    " boundary.",
     depends_on=("PRM-003",),
     source="T3 transformers#44618, M6 unslothai/notebooks#149",
 )
 def prompts_have_the_ids_of_training(context: Context) -> None:
     """TOK-001."""
-    for (question, _), prompt, row in zip(PROBES, context.prompts, rows_of(context.batch), strict=True):
+    for (question, _), prompt, row in zip(PROBES, context.prompts, examples_of(context.batch), strict=True):
         if row.ids[: len(prompt)] != prompt:
             raise Failure(f"ids {row.ids[: len(prompt)]} in training", f"{prompt}, as at inference", question)
 
 
 @check(
     "TOK-002",
-    "a label is its own input token, or ignored",
-    why="The model shifts labels itself: labels that are shifted before teach it to skip every other token.",
+    "Every label is the input token at its position, or -100",
+    why="The model shifts labels itself. Labels that are already shifted teach it to skip every other token.",
     remedy="Copy input_ids to labels, and set what is not supervised to -100.",
     source="M8 axolotl#2089",
 )
 def labels_are_inputs_or_ignored(context: Context) -> None:
     """TOK-002."""
     batch = context.batch
-    wrong = (batch.labels != IGNORED) & (batch.labels != batch.input_ids)
+    wrong = (batch.labels != IGNORE_INDEX) & (batch.labels != batch.input_ids)
     if wrong.any():
         row, at = wrong.nonzero()[0].tolist()
         seen = f"label {batch.labels[row, at]} on token {batch.input_ids[row, at]} ({int(wrong.sum())} such)"
-        raise Failure(seen, f"{IGNORED} or the token", PROBES[row][0])
+        raise Failure(seen, f"{IGNORE_INDEX} or the token", PROBES[row][0])
 
 
 @check(
     "TOK-003",
-    "padding carries no label, and what carries one is attended",
-    why="Loss on padding drowns the answers' loss; a token that is not attended cannot be learned in its place.",
-    remedy="Build labels and attention mask from lengths, never from ids that equal the padding token's.",
+    "Padding has no label, and every labelled token is attended to",
+    why="Loss on padding outweighs the loss on answers; a token that is masked out is learned without its context.",
+    remedy="Build labels and attention mask from lengths, not by comparing ids with the padding token.",
     source="M1 transformers#23530, trl#6357",
 )
 def padding_carries_no_label(context: Context) -> None:
     """TOK-003."""
-    wrong = (context.batch.attention_mask == 0) & (context.batch.labels != IGNORED)
+    wrong = (context.batch.attention_mask == 0) & (context.batch.labels != IGNORE_INDEX)
     if wrong.any():
         row, at = wrong.nonzero()[0].tolist()
         raise Failure(f"{int(wrong.sum())} labels where the mask is 0, first at column {at}", "none", PROBES[row][0])
@@ -65,33 +70,34 @@ def padding_carries_no_label(context: Context) -> None:
 
 @check(
     "TOK-004",
-    "every training text has a label, the longest too",
-    why="A row without labels teaches nothing, and a batch of them has the loss NaN.",
-    remedy="Cut what is too long from the prompt's beginning, and find the target by its length, not by a pattern.",
+    "Every training text has at least one label, even the longest",
+    why="A row without labels teaches nothing, and a batch of such rows has the loss NaN.",
+    remedy="Truncate the beginning of the prompt, and locate the target by its length instead of a pattern.",
     source="M4 trl#1920, trl#1191",
 )
 def every_text_has_a_label(context: Context) -> None:
     """TOK-004."""
     longest = sorted(context.train_rows, key=lambda row: len(row[0]))[-_LONGEST:]
     batch = context.call(context.implementation.training_batch, longest)
-    bare = [question for (question, _), row in zip(longest, rows_of(batch), strict=True) if row.begin is None]
+    bare = [question for (question, _), row in zip(longest, examples_of(batch), strict=True) if row.begin is None]
     if bare:
         raise Failure(f"{len(bare)} of {len(longest)} texts without a label", "none", bare[0])
 
 
 @check(
     "TOK-005",
-    "supervision begins no later than the prompt ends, and has no holes",
-    why="A first token that was never supervised is guessed at inference, and all that follows it with it.",
-    remedy="Measure the prompt as inference sends it: no space, token or template more.",
+    "Labels begin at the end of the prompt or earlier, and have no gaps",
+    why="If the first token of the target has no label, the model guesses it at inference, and all that follows"
+    " depends on the guess.",
+    remedy="Measure the prompt exactly as it is sent at inference, without an extra space, token or template.",
     depends_on=("TOK-001", "TOK-004"),
     source="S3, M5 trl#6105",
 )
 def supervision_begins_where_the_prompt_ends(context: Context) -> None:
     """TOK-005."""
     tokenizer = context.answerer.tokenizer
-    for (question, _), prompt, row in zip(PROBES, context.prompts, rows_of(context.batch), strict=True):
-        holes = [i for i in range(len(prompt), row.end) if row.labels[i] == IGNORED]
+    for (question, _), prompt, row in zip(PROBES, context.prompts, examples_of(context.batch), strict=True):
+        holes = [i for i in range(len(prompt), row.end) if row.labels[i] == IGNORE_INDEX]
         if holes or row.end <= len(prompt):
             missed = decode(tokenizer, [row.ids[i] for i in holes] or row.ids[len(prompt) :])
             raise Failure(f"{missed!r} is not supervised", "all of the target", question)
@@ -99,37 +105,41 @@ def supervision_begins_where_the_prompt_ends(context: Context) -> None:
 
 @check(
     "TOK-006",
-    "the supervised text spells the answer",
-    why="The model writes what it is taught: a label that was rounded away is taught wrong.",
+    "The labelled text contains the answer",
+    why="The model learns to write the labelled text. If the label is rounded too far, the answer is learned wrong.",
     remedy="Write numbers with as many decimals as the answer needs.",
     depends_on=("TOK-005",),
     source="S10",
 )
 def supervised_text_spells_the_answer(context: Context) -> None:
     """TOK-006."""
-    for (question, value), prompt, row in zip(PROBES, context.prompts, rows_of(context.batch), strict=True):
+    for (question, value), prompt, row in zip(PROBES, context.prompts, examples_of(context.batch), strict=True):
         text = decode(context.answerer.tokenizer, row.ids[len(prompt) : row.end])
-        if not spells(text, value):
+        if not contains_answer(text, value):
             raise Failure(repr(text), f"a number within 5 % of {value}", question)
 
 
 @check(
     "TOK-007",
-    "generation ends where supervision ends",
-    why="A model that is never taught to end goes on until its budget is spent, and writes over its answer.",
-    remedy="Supervise the token that generation stops at, or stop at the closing tag.",
+    "Generation stops where the labels end",
+    why="A model that is not trained to stop writes until its token budget is used up, and appends to its answer.",
+    remedy="Label the token that generation stops at, or stop at the closing tag.",
     depends_on=("TOK-005",),
     source="M1 transformers#23530, trl#976, M2 axolotl#3754",
 )
 def generation_ends_where_supervision_ends(context: Context) -> None:
     """TOK-007: the model is made to write what it was taught, and then to go on with digits."""
     [(question, _), prompt, row] = min(
-        zip(PROBES, context.prompts, rows_of(context.batch), strict=True), key=lambda each: len(each[2].ids)
+        zip(PROBES, context.prompts, examples_of(context.batch), strict=True), key=lambda each: len(each[2].ids)
     )
     target = row.ids[len(prompt) : row.end]
     digit = context.answerer.tokenizer("7", add_special_tokens=False)["input_ids"][-1]
-    script = {prompt: (*target, *[digit] * _GOES_ON)}
-    [new, *_] = context.call(watch, context.answerer, question, scripts=script).new
+    written = (*target, *[digit] * _GOES_ON)
+    script = Script(question, (*prompt, *written), written, len(prompt))
+    found = context.call(record_generation, context.answerer, question, scripts=[script])
+    if not found.generations:
+        raise Unavailable("the question is answered without the model, which was asked it before")
+    new = found.generations[0].new_token_ids
     if len(new) > len(target) + _SLACK:
         last = decode(context.answerer.tokenizer, target[-1:])
         raise Failure(f"{len(new) - len(target)} tokens more after {last!r}", f"at most {_SLACK}", question)
@@ -137,21 +147,21 @@ def generation_ends_where_supervision_ends(context: Context) -> None:
 
 @check(
     "TOK-008",
-    "tokenizing again gives the same ids",
-    why="State that is left behind changes the next epoch, or the prompts of a test in the same process.",
-    remedy="Set nothing on a shared tokenizer, and change no list that was handed out.",
+    "Tokenizing the same rows again gives the same ids",
+    why="State that remains in a tokenizer changes the next epoch, or the prompts of a test in the same process.",
+    remedy="Do not change settings of a shared tokenizer, or lists that were returned to a caller.",
 )
 def tokenizing_again_gives_the_same_ids(context: Context) -> None:
     """TOK-008."""
     tokenize, answerer = context.implementation.training_batch, context.answerer
-    asked, first = context.prompts, rows_of(context.batch)
-    again = rows_of(context.call(tokenize, PROBES))
-    alone = rows_of(context.call(tokenize, PROBES[:1]))
+    asked, first = context.prompts, examples_of(context.batch)
+    again = examples_of(context.call(tokenize, PROBES))
+    alone = examples_of(context.call(tokenize, PROBES[:1]))
     for (question, _), old, row in zip((*PROBES, PROBES[0]), (*first, first[0]), (*again, *alone), strict=True):
         if row != old:
             raise Failure(f"ids {row.ids}", f"{old.ids}, as at first", question)
     for (question, _), due in zip(PROBES, asked, strict=True):
-        prompt = context.call(prompt_of, answerer, question)
+        prompt = context.call(record_prompt, answerer, question)
         if prompt != due:
             seen, text = (repr(decode(answerer.tokenizer, ids)) for ids in (prompt, due))
             raise Failure(f"prompt {seen}", f"{text}, as before training texts were made", question)
@@ -159,31 +169,31 @@ def tokenizing_again_gives_the_same_ids(context: Context) -> None:
 
 @check(
     "TOK-009",
-    "only what follows the prompt is supervised",
+    "Only tokens after the prompt have labels",
     level=Level.CONTRACT,
-    why="Loss on questions is loss that answers do not need.",
+    why="The loss on questions does not help the answers.",
     remedy="Mask the prompt by its number of tokens.",
     depends_on=("TOK-005",),
     source="M5 trl#6105",
 )
 def only_the_target_is_supervised(context: Context) -> None:
     """TOK-009."""
-    for (question, _), prompt, row in zip(PROBES, context.prompts, rows_of(context.batch), strict=True):
+    for (question, _), prompt, row in zip(PROBES, context.prompts, examples_of(context.batch), strict=True):
         if row.begin != len(prompt):
             raise Failure(f"first label on token {row.begin}", f"{len(prompt)}, the prompt's length", question)
 
 
 @check(
     "TOK-010",
-    "the target is the value, a closing tag and the end",
+    "The target is the value, a closing tag and the end-of-sequence token",
     level=Level.CONTRACT,
-    why="Adapters and implementations are exchanged; one wording makes them fit.",
+    why="Adapters are exchanged between implementations; they fit only if all use one format.",
     remedy=f"Write str(round(value, 3)) + '{CLOSE_TAG}' and the tokenizer's end-of-sequence token.",
 )
 def targets_have_the_exact_form(context: Context) -> None:
     """TOK-010."""
     tokenizer = context.answerer.tokenizer
-    for (question, value), row in zip(PROBES, rows_of(context.batch), strict=True):
+    for (question, value), row in zip(PROBES, examples_of(context.batch), strict=True):
         due = f"{question} {OPEN_TAG}{format_value(value)}{CLOSE_TAG}{tokenizer.eos_token}"
         if decode(tokenizer, row.ids) != due:
             raise Failure(repr(decode(tokenizer, row.ids)), repr(due), question)
@@ -191,10 +201,10 @@ def targets_have_the_exact_form(context: Context) -> None:
 
 @check(
     "TOK-011",
-    "a question that is too long keeps its whole target",
+    "A question that is too long keeps its whole target",
     level=Level.CONTRACT,
-    why="Text is cut at the right by default, which is where the answer stands.",
-    remedy="Cut the beginning of the prompt.",
+    why="Tokenizers truncate on the right by default, where the answer is.",
+    remedy="Truncate the beginning of the prompt.",
     depends_on=("TOK-009",),
 )
 def long_questions_keep_their_target(context: Context) -> None:
@@ -202,7 +212,7 @@ def long_questions_keep_their_target(context: Context) -> None:
     question, value = PROBES[1]
     rows = [(question, value), (f"{'I ask again: ' * 500}{question}", value)]
     batch: Batch = context.call(context.implementation.training_batch, rows)
-    short, long = (tuple(label for label in row.labels if label != IGNORED) for row in rows_of(batch))
+    short, long = (tuple(label for label in row.labels if label != IGNORE_INDEX) for row in examples_of(batch))
     if short != long:
         tokenizer = context.answerer.tokenizer
         raise Failure(repr(decode(tokenizer, long)), repr(decode(tokenizer, short)), "500 times as long")

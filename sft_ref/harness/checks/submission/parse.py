@@ -7,8 +7,10 @@ import math
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.instruments.answering import number
-from sft_ref.harness.instruments.convention import numerals
-from sft_ref.harness.recorders.submission.dictated import (
+from sft_ref.harness.instruments.numerals import find_numerals
+from sft_ref.harness.recorders.submission.evidence import Evidence
+from sft_ref.harness.recorders.submission.prompts import gap_of
+from sft_ref.harness.recorders.submission.scripted_results import (
     Dictated,
     fault_of_generation,
     is_looked_up,
@@ -19,15 +21,14 @@ from sft_ref.harness.recorders.submission.dictated import (
     raise_for_crash,
     told_scripts,
 )
-from sft_ref.harness.recorders.submission.evidence import Evidence
-from sft_ref.harness.recorders.submission.prompts import gap_of
 
 
 @check(
     "PRS-101",
-    "the parser gives the number that the text holds",
-    why="A parser that wants what the prompt has consumed, or reads another number, loses every answer.",
-    remedy="Parse what generation returns: the text behind the prompt.",
+    "The parser returns the number that the text contains",
+    why="A parser that requires what the prompt has already consumed, or that reads another number, loses every"
+    " answer.",
+    remedy="Parse what generation returns: the text after the prompt.",
     source="S2",
     core=True,
 )
@@ -65,9 +66,9 @@ def _told(evidence: Evidence, kind: str) -> list[Dictated]:
 
 @check(
     "PRS-102",
-    "without an answer the parser gives NaN",
-    why="A constant, or a stored truth, in place of NaN counts what was not answered as answered.",
-    remedy='Return float("nan") where there is no number.',
+    "The parser returns NaN if there is no answer",
+    why="A constant, or a stored answer, in place of NaN counts unanswered questions as answered.",
+    remedy='Return float("nan") if there is no number.',
     source="S4",
 )
 def silence_is_nan(evidence: Evidence) -> None:
@@ -79,7 +80,7 @@ def silence_is_nan(evidence: Evidence) -> None:
             raise Failure(f"{crash['type']}: {crash['message']}", "NaN", crash["where"])
         values, texts = told.get("values", ()), told.get("parsed_texts", ())
         for place, (line, value) in enumerate(zip(script["lines"], values, strict=False)):
-            if len(texts) == len(values) and numerals(texts[place][0]):
+            if len(texts) == len(values) and find_numerals(texts[place][0]):
                 continue  # generation's matter
             asked += 1
             if is_looked_up(evidence):  # then the parser is judged by what it gives, if it was asked
@@ -92,10 +93,10 @@ def silence_is_nan(evidence: Evidence) -> None:
 
 @check(
     "PRS-103",
-    "negative numbers keep their sign",
+    "The parser keeps the sign of negative numbers",
     level=Level.CONTRACT,
-    why="The data has none, but a temperature would.",
-    remedy="Let the parser take a sign.",
+    why="The data has no negative answers, but a temperature may be one.",
+    remedy="Let the parser accept a sign.",
     depends_on=("PRS-101",),
 )
 def signs_are_kept(evidence: Evidence) -> None:

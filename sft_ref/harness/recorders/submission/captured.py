@@ -23,7 +23,7 @@ from sft_ref.harness.instruments.convention import (
     read_texts,
 )
 from sft_ref.harness.instruments.deltas import plain
-from sft_ref.harness.instruments.taught import Taught
+from sft_ref.harness.instruments.training_examples import TrainingExample
 from sft_ref.harness.recorders.submission.agent.inspection import choose_rows
 from sft_ref.io import plain_files
 from sft_ref.io.lora_config import read_table
@@ -86,23 +86,23 @@ class Captured:
         return self.training["training_log"]
 
     @functools.cached_property
-    def taught(self) -> list[Taught]:
+    def taught(self) -> list[TrainingExample]:
         """Every text that reached the model in training, once."""
-        return [Taught(tuple(ids), tuple(labels)) for ids, labels in self.lessons.get("examples", ())]
+        return [TrainingExample(tuple(ids), tuple(labels)) for ids, labels in self.lessons.get("examples", ())]
 
     @functools.cached_property
-    def foreign(self) -> list[Taught]:
+    def foreign(self) -> list[TrainingExample]:
         """Those with tokens that the base's tokenizer does not have."""
         return [row for row in self.taught if max(row.ids, default=0) >= len(self.tokenizer)]
 
     @functools.cached_property
-    def readable(self) -> list[Taught]:
+    def readable(self) -> list[TrainingExample]:
         """The others."""
         foreign = set(self.foreign)
         return [row for row in self.taught if row not in foreign]
 
     @functools.cached_property
-    def probed(self) -> list[Taught]:
+    def probed(self) -> list[TrainingExample]:
         """Those whose likelihood is compared."""
         vocabulary = json.loads((self.workplace.base / "config.json").read_text(encoding="utf-8"))["vocab_size"]
         return self.readable[: len(choose_rows([row.ids for row in self.readable], vocabulary))]
@@ -147,7 +147,7 @@ class Captured:
         """Whether the texts of a row are among those that the agent recorded."""
         return all(i < len(self.taught) for i in ([told] if isinstance(told, int) else told["examples"]))
 
-    def _row(self, told: int | Mapping[str, Any]) -> Taught | Packed:
+    def _row(self, told: int | Mapping[str, Any]) -> TrainingExample | Packed:
         """A row of a batch, as the agent recorded it."""
         if isinstance(told, int):
             return self.taught[told]

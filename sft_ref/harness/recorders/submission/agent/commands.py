@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import math
 import os
 import sys
@@ -12,37 +11,27 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import peft
+import torch
+import transformers
+from safetensors.torch import load_file
+
+from ....instruments.scripted_model import GenerationRecorder, Script, ScriptedModel
+from .compatibility import Loading
+from .forwards import Forwards
+from .inspection import active_adapters, added_rows, compute_logits, count_dtypes
+from .patches import apply, around, loading_patches, replaced, shared_patches, training_patches
 from .results import ResultWriter, to_number
-
-
-def main() -> None:
-    """Reads one request from standard input, and runs its command."""
-    request = json.loads(sys.stdin.read())
-    sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115  # as long as the process
-    os.environ.setdefault("TQDM_DISABLE", "1")  # bars and notes of the libraries would only fill the output
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    sys.dont_write_bytecode = True
-    writer = ResultWriter(request["out"], request["root"], request["nonce"])
-    os.chdir(request["root"])
-    try:
-        with writer.section("start"):
-            {"train": train, "ask": ask}[request["command"]](request, writer)
-    finally:
-        writer.write("end", notes=writer.notes)
+from .stages import Answerer, Submission, read_metrics
+from .time_limit import TimeLimit
+from .training_recorder import TrainingRecorder
 
 
 def train(request: dict[str, Any], writer: ResultWriter) -> None:
     """Runs the training, and writes what it was shown and what it left."""
-    from .patches import apply, training_patches
-    from .stages import Submission
-    from .time_limit import TimeLimit
-    from .training_recorder import TrainingRecorder
-
     forwards, loading = _start(request, writer, seed=0)
-    from safetensors.torch import load_file
-
-    weights = load_file(request["weights"])
     limit = forwards.time_limit = TimeLimit(2 * request["seconds"], writer.note)
+    weights = load_file(request["weights"])
     recorder = TrainingRecorder(weights, request["vocab_size"], request["seconds"], limit, writer)
     apply(training_patches(recorder, limit))
     with writer.section("train"):
@@ -58,17 +47,9 @@ def train(request: dict[str, Any], writer: ResultWriter) -> None:
 
 def ask(request: dict[str, Any], writer: ResultWriter) -> None:
     """Loads what training saved, and writes its answers, logits, numbers parsed and metrics, a section each."""
-    from transformers import AutoTokenizer
-
-    from .answering import Answerer
-    from .asking import GenerationRecorder
-    from .inspection import count_dtypes
-    from .patches import apply, loading_patches
-    from .stages import Submission
-
     forwards, loading = _start(request, writer, seed=1)
-    forwards.generation_recorder = GenerationRecorder(AutoTokenizer.from_pretrained(request["base"]))
     apply(loading_patches(loading))
+    forwards.generation_recorder = GenerationRecorder(transformers.AutoTokenizer.from_pretrained(request["base"]))
     loaded = None
     with writer.section("load"):
         submission = Submission(request["root"], request["modules"], request["output"])
@@ -81,44 +62,34 @@ def ask(request: dict[str, Any], writer: ResultWriter) -> None:
         )
     if loaded is None:
         return
-    asked = _Loaded(writer, forwards, Answerer(loaded, submission.modules))
+    inference = _Inference(writer, forwards, Answerer(loaded, submission.modules))
     writer.write("pretrained", model_names=loading.model_names)
     with writer.section("answers"):
-        asked.write_answers("answers", request["questions"])
-    if forwards.generation_recorder.model is not None:
+        inference.write_answers("answers", request["questions"])
+    if forwards.generating_model is not None:
         with writer.section("probes"):
-            asked.write_logits(request["probe_ids"], request["vocab_size"])
+            inference.write_logits(request["probe_ids"], request["vocab_size"])
     for number, script in enumerate(request["scripts"]):
         with writer.section(f"script_{number}"):
-            asked.write_answers(f"script_{number}", script["questions"], script["lines"])
+            inference.write_answers(f"script_{number}", script["questions"], script["lines"])
     with writer.section("parse"):
-        asked.write_parsed(request["parser_texts"])
+        inference.write_parsed(request["parser_texts"])
     with writer.section("score"):
         if loading.adapter_folders and not Path(request["output"], "adapter_config.json").exists():
             submission.output = loading.adapter_folders[-1]  # where load reads, a test that takes a folder does
-        try:
-            asked.write_score(submission, request["score_lines"])
-        finally:
-            submission.output = request["output"]
+        inference.write_score(submission, request["score_lines"])
+    submission.output = request["output"]
     loading.adapter_folders.clear()
     with writer.section("other_folder"), _working_folder(Path(request["out"], "other_folder")):
         submission.call("load")
         writer.write("other_folder", loaded=True, adapter_folders=loading.adapter_folders)
 
 
-def _start(request: dict[str, Any], writer: ResultWriter, *, seed: int) -> Any:
+def _start(request: dict[str, Any], writer: ResultWriter, *, seed: int) -> tuple[Forwards, Loading]:
     """Seeds and patches the libraries; what observes forward passes and what observes loading.
 
     Each command has a seed of its own: random numbers that training drew and did not save do not come again.
     """
-    import peft
-    import torch
-    import transformers
-
-    from .compatibility import Loading
-    from .forwards import Forwards
-    from .patches import apply, shared_patches
-
     torch.manual_seed(seed)
     forwards, loading = Forwards(), Loading(writer.note, request.get("shortened"))
     apply(shared_patches(request["root"], request["model_class"], writer.note, loading, forwards))
@@ -127,7 +98,7 @@ def _start(request: dict[str, Any], writer: ResultWriter, *, seed: int) -> Any:
     return forwards, loading
 
 
-class _Loaded:
+class _Inference:
     """What a submission loaded, asked in every way.
 
     Args:
@@ -136,46 +107,34 @@ class _Loaded:
         answerer: how it is asked.
     """
 
-    def __init__(self, writer: ResultWriter, forwards: Any, answerer: Any) -> None:
+    def __init__(self, writer: ResultWriter, forwards: Forwards, answerer: Answerer) -> None:
         self.writer, self.forwards, self.answerer = writer, forwards, answerer
-        self.recorder = forwards.generation_recorder
+        self.tokenizer = forwards.generation_recorder.tokenizer if forwards.generation_recorder else None
+
+    def _record_generations(
+        self, questions: Sequence[str] = (), lines: Sequence[dict[str, Any]] = ()
+    ) -> GenerationRecorder:
+        """From now on generations are recorded, and those of scripted questions are as scripted."""
+        scripts = [Script(line["question"], tuple(line["whole"]), tuple(line["target"])) for line in lines]
+        recorder = ScriptedModel(self.tokenizer, scripts) if scripts else GenerationRecorder(self.tokenizer, questions)
+        self.forwards.generation_recorder = recorder
+        return recorder
 
     def write_answers(self, section: str, questions: Sequence[str], lines: Sequence[dict[str, Any]] = ()) -> None:
         """Its answers, the texts that reached its parser, and what its model generated, perhaps as scripted."""
-        from .patches import around
-
-        parsed: list[list[Any]] = []
-
-        def parse(original: Any, text: Any, /, *args: Any, **kwargs: Any) -> Any:
-            try:
-                value = original(text, *args, **kwargs)
-            except Exception as error:
-                parsed.append([str(text), f"crash: {type(error).__name__}"])
-                raise
-            parsed.append([str(text), to_number(value)])
-            return value
-
-        self._set_scripts(lines)
-        try:
-            with self.answerer.listening(around(parse)):
-                values = [to_number(value) for value in self.answerer.answer(*questions)]
-        finally:
-            generations = self.recorder.reset()
-        self.writer.write(section, values=values, parsed_texts=parsed, generations=generations)
-
-    def _set_scripts(self, lines: Sequence[dict[str, Any]]) -> None:
-        self.recorder.reset([(line["question"], line["whole"], line["target"]) for line in lines])
+        recorder = self._record_generations(questions, lines)
+        with self.answerer.record_parser() as parsed:
+            values = self.answerer.answer(*questions)
+        generations = [{key: value for key, value in vars(row).items() if key != "logits"} for row in recorder.finish()]
+        self.writer.write(
+            section, values=[to_number(value) for value in values], parsed_texts=parsed, generations=generations
+        )
 
     def write_logits(self, rows: Sequence[Sequence[int]], vocab_size: int) -> None:
         """Logits of training texts by the model that answers, as it is, and how far a second pass is from the first."""
-        from .inspection import active_adapters, added_rows, compute_logits, count_dtypes
-
-        model = self.recorder.model
+        model = self.forwards.generating_model
         self.forwards.generation_recorder = None
-        try:
-            one, two = compute_logits(model, rows, times=2)
-        finally:
-            self.forwards.generation_recorder = self.recorder
+        one, two = compute_logits(model, rows, times=2)
         self.writer.tensors("probes", {"logits": one})
         self.writer.tensors("added_token_rows", added_rows(model, vocab_size))
         self.writer.write(
@@ -200,11 +159,8 @@ class _Loaded:
                 values.append(f"crash: {self.writer.describe_crash(error)}")
         self.writer.write("parse", values=values)
 
-    def write_score(self, submission: Any, lines: Sequence[dict[str, Any]]) -> None:
+    def write_score(self, submission: Submission, lines: Sequence[dict[str, Any]]) -> None:
         """The metrics that it reports, and the answers that it reports them of."""
-        from .patches import around, replaced
-        from .stages import read_metrics
-
         answers: list[tuple[Any, float | str]] = []
 
         def answer(original: Any, answerer: Any, /, *questions: Any, **kwargs: Any) -> Any:
@@ -213,18 +169,15 @@ class _Loaded:
             return values
 
         owner = next((each for each in type(self.answerer.owner).__mro__ if "answer" in vars(each)), None)
+        recorder = self._record_generations(lines=lines)
         printed = io.StringIO()
-        self._set_scripts(lines)
-        try:
-            with contextlib.ExitStack() as stack:
-                if owner is not None:
-                    stack.enter_context(replaced(owner, "answer", around(answer)))
-                stack.enter_context(contextlib.redirect_stdout(printed))
-                stack.enter_context(contextlib.redirect_stderr(printed))
-                result = submission.call("test") if submission.find("test") else None
-        finally:
-            prompts = [row["prompt_ids"] for row in self.recorder.reset()]
-        output = printed.getvalue()
+        with contextlib.ExitStack() as stack:
+            if owner is not None:
+                stack.enter_context(replaced(owner, "answer", around(answer)))
+            stack.enter_context(contextlib.redirect_stdout(printed))
+            stack.enter_context(contextlib.redirect_stderr(printed))
+            result = submission.call("test") if submission.find("test") else None
+        prompts, output = [row.prompt_ids for row in recorder.finish()], printed.getvalue()
         metrics = read_metrics(result, output)
         self.writer.write("score", answers=answers, prompts=prompts, metrics=metrics, output=output[-1000:])
 

@@ -10,7 +10,7 @@ import importlib.util
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -94,13 +94,18 @@ def extended_by(item: Any) -> Make:
 
 @contextmanager
 def replaced(owner: Any, name: str, make: Make) -> Iterator[None]:
-    """Within it, an attribute is what `make` makes of it."""
-    original = getattr(owner, name)
-    setattr(owner, name, make(original))
+    """Within it, an attribute of an object, module or class is what `make` makes of it, if it can be set."""
+    own = getattr(owner, "__dict__", {}).get(name)
+    with suppress(AttributeError):
+        setattr(owner, name, make(getattr(owner, name)))
     try:
         yield
     finally:
-        setattr(owner, name, original)
+        with suppress(AttributeError):
+            if own is None:  # it is of the object's class
+                delattr(owner, name)
+            else:
+                setattr(owner, name, own)
 
 
 def shared_patches(

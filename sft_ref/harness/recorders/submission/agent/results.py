@@ -9,11 +9,12 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from .missing_modules import missing_module, missing_requirements
+
+if TYPE_CHECKING:
+    import torch
 
 
 class ResultWriter:

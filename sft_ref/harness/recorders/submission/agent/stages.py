@@ -1,16 +1,18 @@
-"""Imports a submission, and finds its stages by the names of the course's layout or of the general form."""
+"""Calls a submission: its stages, and what it loads, are found by the names of the course's layout or of usual ones."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from .patches import around, replaced
 from .results import to_number
 
 NAMES = {
@@ -72,6 +74,83 @@ class Submission:
             if each.default is each.empty or (is_folder and (stage != "load" or each.default is None)):
                 given[name] = self.output
         return function(**given)
+
+
+class Answerer:
+    """One way to ask, whatever the form.
+
+    Args:
+        owner: what `load` returned: an object with methods, a function, or a tuple that the module's functions take.
+        modules: the submission's, for functions that the owner lacks.
+    """
+
+    def __init__(self, owner: Any, modules: Sequence[ModuleType]) -> None:
+        self.owner, self.modules = owner, modules
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """What the module's own functions take before the prompts."""
+        return self.owner if isinstance(self.owner, tuple) else (self.owner,)
+
+    def answer(self, *questions: str) -> Any:
+        """Questions to numbers, the whole way."""
+        if hasattr(self.owner, "answer"):
+            return self.owner.answer(*questions)
+        for name in ("answer", "ask", "predict"):
+            function = self._of_modules(name)
+            if function is not None:
+                return [function(*self.parts, question) for question in questions]
+        prompt, parse = self.find("format_prompt"), self.find("parse_answer")
+        texts = self.complete([prompt(question) if prompt else question for question in questions])
+        return [parse(text) if parse else float(text) for text in texts]
+
+    def complete(self, prompts: Sequence[str]) -> Any:
+        """Prompts to texts."""
+        for name, takes_batch in (
+            ("batched_generate", True),
+            ("generate_batch", True),
+            ("generate", False),
+            ("complete", False),
+        ):
+            method = getattr(self.owner, name, None)
+            if method is not None and not hasattr(self.owner, "generation_config"):  # a bare model generates ids
+                return method(prompts) if takes_batch else [method(prompt) for prompt in prompts]
+            function = self._of_modules(name)
+            if function is not None:
+                if takes_batch:
+                    return function(*self.parts, prompts)
+                return [function(*self.parts, each) for each in prompts]
+        if callable(self.owner) and not hasattr(self.owner, "parameters"):
+            return [self.owner(prompt) for prompt in prompts]
+        raise AttributeError("what load gives has no answer, batched_generate or generate, nor has its module")
+
+    def find(self, name: str) -> Callable[..., Any] | None:
+        """A function of the owner, or else of its module."""
+        return getattr(self.owner, name, None) or self._of_modules(name)
+
+    def _of_modules(self, name: str) -> Callable[..., Any] | None:
+        return next((getattr(module, name) for module in self.modules if callable(getattr(module, name, None))), None)
+
+    @contextlib.contextmanager
+    def record_parser(self) -> Iterator[list[list[Any]]]:
+        """Within it, each text that reaches the parser is added to a list, with the number that the parser gives."""
+        parsed: list[list[Any]] = []
+
+        def parse(original: Any, /, text: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                value = original(text, *args, **kwargs)
+            except Exception as error:
+                parsed.append([str(text), f"crash: {type(error).__name__}"])
+                raise
+            parsed.append([str(text), to_number(value)])
+            return value
+
+        owners = [self.owner] if hasattr(self.owner, "parse_answer") else self.modules
+        with contextlib.ExitStack() as stack:
+            for owner in owners:
+                if hasattr(owner, "parse_answer"):
+                    stack.enter_context(replaced(owner, "parse_answer", around(parse)))
+            yield parsed
 
 
 def read_metrics(result: Any, output: str) -> dict[str, list[float | str]]:

@@ -1,0 +1,96 @@
+"""Many submissions side by side, each in a worker whose death costs that one submission and no other."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from sft_ref.harness.core.grade import Grade
+
+from .cache import ResultCache, content_of
+from .worker import SECONDS, GradeOne, Worker
+
+_THREADS = "OMP_NUM_THREADS"
+
+
+@dataclass(frozen=True)
+class GradedTarget:
+    """What came of one submission; `from_cache`: it was graded by an earlier run."""
+
+    target: str
+    grade: Grade
+    from_cache: bool
+
+
+def count_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def grade_batch(
+    targets: Sequence[str],
+    grade_one: GradeOne,
+    folder: Path,
+    *,
+    jobs: int,
+    grader: str = "",
+    seconds: float = SECONDS,
+) -> Generator[GradedTarget, None, None]:
+    """Grades what was not graded yet, and gives each as it is there; its file stands in `folder` by then.
+
+    Args:
+        targets: submissions, each once.
+        grade_one: gives the verdict on one; must be importable by name in a worker. A `SftRefError` is bad input, any
+            other exception, and the death of the worker, a harness error: neither is kept, so the next run tries again.
+        folder: holds one file a submission; those of an earlier run are used where content and grader are the same.
+        jobs: submissions at a time; each gets its share of the cores.
+        grader: names the code and the options that grade.
+        seconds: processor seconds per core that a worker may use for one submission.
+
+    Raises:
+        OutputError: a file cannot be written.
+        KeyboardInterrupt: passed on, once the workers have ended.
+    """
+    cache = ResultCache(folder, grader)
+    todo = []
+    for target in targets:
+        before = cache.read(target, content := content_of(target))
+        if before:
+            yield GradedTarget(target, before, from_cache=True)
+        else:
+            todo.append((target, content))
+    contents = dict(todo)
+    share = max(1, count_cores() // jobs)
+    given = os.environ.get(_THREADS, "")
+    threads = min(share, int(given)) if given.isdecimal() and int(given) else share
+    with mock.patch.dict(os.environ, {_THREADS: str(threads)}):  # read by torch when a worker imports it
+        for target, grade in _grade_all([target for target, _ in todo], grade_one, jobs, seconds):
+            cache.write(target, contents[target], grade)
+            yield GradedTarget(target, grade, from_cache=False)
+
+
+def _grade_all(targets: Sequence[str], grade_one: GradeOne, jobs: int, seconds: float) -> Iterator[tuple[str, Grade]]:
+    waiting = deque(targets)
+    workers = [Worker(seconds) for _ in range(min(jobs, len(targets)))]
+    running: dict[Future[dict[str, Any]], tuple[Worker, str]] = {}
+    idle = list(workers)
+    try:
+        while waiting or running:
+            while waiting and idle:
+                worker, target = idle.pop(), waiting.popleft()
+                running[worker.start(grade_one, target)] = worker, target
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                worker, target = running.pop(future)
+                idle.append(worker)
+                yield target, worker.finish(future, target)
+    finally:
+        for worker, _ in running.values():
+            worker.interrupt()
+        for worker in workers:
+            worker.end()

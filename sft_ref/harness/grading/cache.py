@@ -1,0 +1,123 @@
+"""Results that are kept between runs: one file a submission, trusted only where it is whole and still true."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sft_ref.errors import OutputError
+from sft_ref.harness.core.grade import Grade
+from sft_ref.harness.core.verdict import Verdict
+from sft_ref.harness.report.files import as_json, from_json, to_text
+from sft_ref.io.atomic_write import write_atomic
+from sft_ref.io.reading import UnreadableError, is_folder, json_of, plain_bytes
+
+_LARGEST = 2**33
+"""Bytes of a file that is read; a larger one, which may take no place on the disk, is known by size and time."""
+_UNREAD = {"__pycache__", ".git"}
+
+
+class _CachedResult(msgspec.Struct):
+    """A file of results."""
+
+    content: str
+    grader: str
+    result: dict[str, Any]
+
+
+class ResultCache:
+    """A folder of results.
+
+    Args:
+        folder: made where it is missing.
+        grader: names the code and the options that grade; results of another one are not used.
+
+    Raises:
+        OutputError: the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, grader: str) -> None:
+        self.folder, self.grader = folder, grader
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot write {folder} ({error}); choose another folder") from error
+
+    def path_of(self, target: str) -> Path:
+        """Where a submission's result stands."""
+        name = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(target).name)[:60].strip(".")
+        full = str(Path(target).resolve()) if Path(target).exists() else target
+        return self.folder / f"{name}-{_digest(os.fsencode(full))[:8]}.json"
+
+    def read(self, target: str, content: str) -> Verdict | None:
+        """The verdict on a submission, if this very content was graded by this very grader without an error."""
+        try:
+            held = json_of(plain_bytes(self.path_of(target)), _CachedResult)
+            grade = from_json(held.result)
+        except UnreadableError:
+            return None
+        same = held.content == content and held.grader == self.grader
+        if not (same and content and isinstance(grade, Verdict)) or grade.has_errors:
+            return None
+        return replace(grade, path=target)
+
+    def write(self, target: str, content: str, grade: Grade) -> None:
+        """Keeps what came of a submission.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        held = {"content": content, "grader": self.grader, "result": as_json(grade)}
+        write_atomic(self.path_of(target), to_text(held))
+
+
+def content_of(target: str) -> str:
+    """SHA-256 over the names and bytes of a file or folder; empty for what is neither, such as a module's name."""
+    path = Path(target)
+    if path.is_file():
+        return _digest(_read(path))
+    if not path.is_dir():
+        return ""
+    total = hashlib.sha256()
+    folders = [path]
+    while folders:  # not by recursion, which folders in folders would exhaust
+        for file in _listed(folders.pop()):
+            if is_folder(file):
+                folders.append(file)
+            total.update(os.fsencode(file.relative_to(path)) + b"\0" + _digest(_read(file)).encode())
+    return total.hexdigest()
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What a folder holds, in order; nothing where it cannot be read."""
+    try:
+        return sorted(entry for entry in folder.iterdir() if entry.name not in _UNREAD)
+    except OSError:
+        return []
+
+
+def _read(path: Path) -> bytes:
+    """What stands for a file's bytes; of a link where it points, of a pipe or the like only what it is."""
+    try:
+        found = path.lstat()
+        if stat.S_ISREG(found.st_mode) and found.st_size > _LARGEST:
+            return f"{found.st_size} {found.st_mtime_ns}".encode()
+        if stat.S_ISREG(found.st_mode):
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").digest()
+        if stat.S_ISLNK(found.st_mode):
+            return os.fsencode(path.readlink())
+        return str(stat.S_IFMT(found.st_mode)).encode()
+    except OSError as error:
+        return str(error).encode()
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,16 @@
+"""The command that repeats a grading, as a user types it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+
+
+def rerun_command(target: str, options: Mapping[str, object]) -> str:
+    """``sft-ref grade TARGET`` with options by their long names; a target and options that are empty are left out."""
+    words = ["sft-ref", "grade", *([target] if target else [])]
+    for name, value in options.items():
+        if value is None or value in ("", ()):
+            continue
+        words += [f"--{name}", *(map(str, value) if isinstance(value, (list, tuple)) else [str(value)])]
+    return shlex.join(words)

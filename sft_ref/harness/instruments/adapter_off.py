@@ -1,0 +1,41 @@
+"""The base under a loaded adapter, however the adapter was put on it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+
+from sft_ref.reference.models import find_base, load_model
+from sft_ref.reference.precision import POLICIES
+
+from .generation_recorder import find_transformer
+
+if TYPE_CHECKING:
+    from sft_ref.harness.core.implementation import Answerer
+
+
+@contextlib.contextmanager
+def without_adapter(answerer: Answerer, base: str) -> Iterator[None]:
+    """Within it the loaded model is its base: the adapter switched off, or what was merged undone."""
+    if hasattr(answerer.model, "disable_adapter"):
+        with answerer.model.disable_adapter():
+            yield
+        return
+    plain = load_model(find_base(base), POLICIES["fp32"]).state_dict()
+    parameters = dict(find_transformer(answerer.model).named_parameters())
+    before = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+    try:
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                if name.replace(".base_layer.", ".") in plain:
+                    parameter.copy_(plain[name.replace(".base_layer.", ".")])
+                elif "lora_B" in name:
+                    parameter.zero_()
+        yield
+    finally:
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(before[name])

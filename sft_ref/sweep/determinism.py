@@ -1,0 +1,43 @@
+"""What must be pinned for equal bits: on CUDA by torch's switches, on a CPU by the number of threads alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import torch
+
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+
+
+@contextlib.contextmanager
+def deterministic(device: torch.device) -> Iterator[None]:
+    """Within it, the same operation on the same numbers gives the same bits on one device and version.
+
+    On CUDA: deterministic algorithms (an operation that has none is an error), the cuBLAS workspace, which must be set
+    before the first product of the process, full-precision sums inside 16-bit products, and no search for the fastest
+    convolution. TF32 is the policy's (`autocast.matmul_mode`). On a CPU nothing needs it: sums are split by the
+    number of threads, which stays as it is.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    matmul, before = torch.backends.cuda.matmul, os.environ.get(WORKSPACE)
+    switches = ("allow_fp16_reduced_precision_reduction", "allow_bf16_reduced_precision_reduction")
+    was = {name: getattr(matmul, name) for name in switches}
+    deterministic, benchmark = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    os.environ.setdefault(WORKSPACE, ":4096:8")
+    for name in switches:
+        setattr(matmul, name, False)
+    torch.use_deterministic_algorithms(mode=True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = benchmark
+        torch.use_deterministic_algorithms(mode=deterministic)
+        for name, value in was.items():
+            setattr(matmul, name, value)
+        if before is None:
+            os.environ.pop(WORKSPACE, None)

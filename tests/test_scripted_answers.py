@@ -17,6 +17,7 @@ from sft_ref.harness.core.check import Check, Level, Outcome
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.core.implementation import Answerer, Batch, Trained
 from sft_ref.harness.core.runner import plan, run
+from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import record_parser
 from sft_ref.harness.instruments.numerals import find_numerals, to_number
 from sft_ref.harness.recorders.in_process.context import Context
@@ -165,7 +166,7 @@ def test_lines_are_written_as_the_implementation_supervises_them(blank_toy: Base
     [line] = write_answers(context, [("Convert 3 kg to g.", 3000.5)])
     assert line.numeral == "3000.5"
     asked, answer = (
-        blank_toy.tokenizer.decode(ids) for ids in (line.script.whole[: line.script.least], line.script.target)
+        decode(blank_toy.tokenizer, ids) for ids in (line.script.whole[: line.script.least], line.script.target)
     )
     assert asked.endswith("Convert 3 kg to g")
     assert answer == ".<|im_end|>\n<|im_start|>assistant\nThe answer: 3000.5<|im_end|>"

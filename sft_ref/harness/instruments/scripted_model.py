@@ -123,9 +123,7 @@ class GenerationRecorder:
         for row in self._rows:
             if row not in rows:
                 self._close(row)
-        self._rows = [
-            row or self._begin(tokens, continues_cache=past > 0) for row, tokens in zip(rows, fed, strict=True)
-        ]
+        self._rows = [row or self._begin(prompt, past) for row, prompt in zip(rows, fed, strict=True)]
         self._length = past + ids.shape[1]
         places = torch.arange(1, ids.shape[1] + 1, device=mask.device)
         for row, padding in zip(self._rows, (ids.shape[1] - (mask * places).amax(1)).tolist(), strict=True):

@@ -20,10 +20,9 @@ from sft_ref.harness.instruments.convention import (
     find_question,
     read_texts,
 )
-from sft_ref.harness.instruments.numerals import last_number
 from sft_ref.harness.instruments.training_examples import TrainingExample
 from sft_ref.harness.recorders.submission.evidence import Evidence
-from sft_ref.harness.recorders.submission.scripts import Writer
+from sft_ref.harness.recorders.submission.scripts import ScriptWriter
 from sft_ref.reference.data import is_answer_valid
 from sft_ref.reference.models import TOY, load_tokenizer
 from sft_ref.reference.tokens import IGNORE_INDEX
@@ -127,17 +126,12 @@ def test_a_question_is_known_again_whatever_its_mark_spaces_and_case(
     assert found.group().casefold().startswith(question.split(maxsplit=1)[0].casefold())
 
 
-@given(st.text())
-def test_any_text_has_a_last_number_or_none(text: str) -> None:
-    assert isinstance(last_number(text), float)
-
-
 def test_a_script_says_what_the_model_was_taught_to_write(tokenizer: PreTrainedTokenizerBase) -> None:
     rows = [taught(tokenizer, f"{q} =>", f" <answer>{v!r}</answer><|im_end|>") for q, v in ROWS]
     texts = read_texts(rows, ROWS, tokenizer)
     convention = find_convention(texts)
     assert convention is not None
-    writer = Writer(convention, texts, tokenizer)
+    writer = ScriptWriter(convention, texts, tokenizer)
     line = writer.line("How many florps are 3 quux?", "42.0")
     assert decode(tokenizer, line["target"]) == " <answer>42.0</answer><|im_end|>"
     assert decode(tokenizer, line["whole"]) == "How many florps are 3 quux? => <answer>42.0</answer><|im_end|>"
@@ -160,10 +154,10 @@ def test_no_answer_of_the_benchmark_hangs_on_how_it_is_rounded(tokenizer: PreTra
     texts = read_texts([taught(tokenizer, f"{q} <answer>", f"{v!r}</answer>") for q, v in ROWS], ROWS, tokenizer)
     convention = find_convention(texts)
     assert convention is not None
-    for line, (_, value) in zip(Writer(convention, texts, tokenizer).benchmark(rows), rows, strict=True):
+    for line, (_, value) in zip(ScriptWriter(convention, texts, tokenizer).write_benchmark(rows), rows, strict=True):
         answer = float(line["numeral"] or "nan")
         assert is_answer_valid(answer, value) == (abs(answer - value) < 0.05 * abs(value))
-    assert any(line["numeral"] for line in Writer(convention, texts, tokenizer).benchmark(rows))
+    assert any(line["numeral"] for line in ScriptWriter(convention, texts, tokenizer).write_benchmark(rows))
 
 
 @pytest.mark.parametrize(

@@ -172,19 +172,6 @@ def test_lines_are_written_as_the_implementation_supervises_them(blank_toy: Base
     assert answer == ".<|im_end|>\n<|im_start|>assistant\nThe answer: 3000.5<|im_end|>"
 
 
-@pytest.mark.parametrize(
-    ("text", "numerals"),
-    [
-        ("6000.0</answer>", ["6000.0"]),
-        ("-1e+22.", ["-1e+22"]),
-        ("2 kg are 1,000.5 g", ["2", "1,000.5"]),
-        ("none", []),
-    ],
-)
-def test_numerals_are_found_whole(text: str, numerals: list[str]) -> None:
-    assert find_numerals(text) == numerals
-
-
 def test_what_reaches_the_parser_is_recorded_and_the_parser_is_put_back(blank_toy: BaseLLM) -> None:
     with record_parser(cast("Answerer", blank_toy)) as texts:
         assert blank_toy.parse_answer("1</answer>") == 1.0

@@ -17,7 +17,7 @@ import torch
 
 from sft_ref.harness.core.findings import Unavailable
 
-from .scripted_model import Generation, Script, ScriptedModel
+from .scripted_model import GeneratedRow, Script, ScriptedModel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -37,7 +37,7 @@ class Recording:
         answers: what `answer` returned.
     """
 
-    generations: list[Generation]
+    generations: list[GeneratedRow]
     texts: list[str]
     answers: list[float]
 

@@ -40,8 +40,8 @@ class Script:
 
 
 @dataclass
-class Generation:
-    """One generated row.
+class GeneratedRow:
+    """One row that the model generates.
 
     Attributes:
         prompt_ids: ids of its first forward, without padding.
@@ -72,7 +72,7 @@ class _Row:
         likeliest: its next token, as far as the logits tell.
     """
 
-    generation: Generation
+    generation: GeneratedRow
     script: tuple[int, ...] | None = None
     padding: int = 0
     place: int | None = None
@@ -99,7 +99,7 @@ class GenerationRecorder:
     ) -> None:
         self.tokenizer, self.keep_logits, self.on_lost = tokenizer, keep_logits, on_lost
         self.questions = [normalize(question) for question in questions]
-        self.generations: list[Generation] = []
+        self.generations: list[GeneratedRow] = []
         self._special = {tokenizer.eos_token_id, *tokenizer.all_special_ids}
         self._rows: list[_Row] = []
         self._length = 0
@@ -145,7 +145,7 @@ class GenerationRecorder:
                 generation.logits[len(generation.new_token_ids)] = natural[number].detach().float().cpu()
         return logits
 
-    def finish(self) -> list[Generation]:
+    def finish(self) -> list[GeneratedRow]:
         """Ends all rows; what was generated, in the order in which rows began."""
         for row in self._rows:
             self._close(row)
@@ -162,7 +162,7 @@ class GenerationRecorder:
 
     def _begin(self, prompt: list[int], past: int) -> _Row:
         question, script = self.identify(prompt)
-        generation = Generation(prompt, question, continues_cache=past > 0)
+        generation = GeneratedRow(prompt, question, continues_cache=past > 0)
         self.generations.append(generation)
         return _Row(generation, script)
 

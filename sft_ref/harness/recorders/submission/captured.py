@@ -33,7 +33,7 @@ from sft_ref.reference.models import load_tokenizer
 
 from .layout import ADAPTER
 from .replay import BETAS, Packed, Step
-from .scripts import Line, Script, Writer
+from .scripts import ScriptedCall, ScriptLine, ScriptWriter
 from .workplace import Told, Workplace
 
 GOOD = 0.8
@@ -305,31 +305,31 @@ class Captured:
         return [*self.questions, *self.known_rows]
 
     @functools.cached_property
-    def scripts(self) -> list[Script]:
+    def scripts(self) -> list[ScriptedCall]:
         """What the model is made to say; nothing where it is not known how answers are written."""
-        return self._writer.dictations(self.rows, self.unseen, self.questions, self.seed) if self._writer else []
+        return self._writer.write_calls(self.rows, self.unseen, self.questions, self.seed) if self._writer else []
 
     @functools.cached_property
-    def score_lines(self) -> list[Line]:
+    def score_lines(self) -> list[ScriptLine]:
         """What the model is made to say to each row of its validation data."""
-        return self._writer.benchmark(self.unseen) if self._writer else []
+        return self._writer.write_benchmark(self.unseen) if self._writer else []
 
     @functools.cached_property
     def parse_texts(self) -> list[str]:
         """Texts for its parser alone."""
-        return self._writer.parse_texts() if self._writer else []
+        return self._writer.write_parser_texts() if self._writer else []
 
     @functools.cached_property
-    def _writer(self) -> Writer | None:
-        return Writer(self.convention, self.texts, self.tokenizer) if self.convention else None
+    def _writer(self) -> ScriptWriter | None:
+        return ScriptWriter(self.convention, self.texts, self.tokenizer) if self.convention else None
 
     @property
     def supervised_lead(self) -> str:
         """What training teaches to write between question and number; empty where that is not known."""
         return self._writer.supervised_lead if self._writer else ""
 
-    def told_scripts(self, told: Told, kind: str) -> list[tuple[Script, Mapping[str, Any]]]:
-        """Each dictation of a kind with what came of it."""
+    def told_scripts(self, told: Told, kind: str) -> list[tuple[ScriptedCall, Mapping[str, Any]]]:
+        """Each scripted call of a kind with what came of it."""
         return [
             (script, told[f"script_{number}"]) for number, script in enumerate(self.scripts) if script["kind"] == kind
         ]

@@ -97,7 +97,7 @@ def test_a_submission_that_does_without_a_module_goes_on(tmp_path: Path) -> None
 
 
 def test_a_submission_that_is_starved_is_not_graded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    starved = sandbox.Finished(None, "", "machine", 300.0, sandboxed=True, starved="the machine is too busy")
+    starved = sandbox.CommandResult(None, "", "machine", 300.0, sandboxed=True, starved="the machine is too busy")
     monkeypatch.setattr(sandbox, "run", lambda *args, **kwargs: starved)
     with pytest.raises(MachineError, match="mine: not graded: the machine is too busy"):
         workplace(tmp_path, "").run("train", "train", seconds=1.0)

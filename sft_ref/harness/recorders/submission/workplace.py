@@ -18,7 +18,7 @@ import torch
 from sft_ref.errors import MachineError, MissingModuleError
 from sft_ref.harness.instruments import scripted_model
 from sft_ref.harness.isolation import hub, sandbox
-from sft_ref.harness.isolation.sandbox import Finished, Limits
+from sft_ref.harness.isolation.sandbox import CommandResult, Limits
 from sft_ref.io import plain_files
 from sft_ref.reference.data import Row
 
@@ -52,7 +52,7 @@ class Told:
 
     sections: Mapping[str, Mapping[str, Any]]
     folder: Path
-    finished: Finished
+    finished: CommandResult
     left_out: tuple[str, ...] = ()
 
     def __getitem__(self, section: str) -> Mapping[str, Any]:

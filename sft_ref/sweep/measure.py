@@ -16,9 +16,8 @@ from sft_ref.errors import AdapterError, OutputError
 from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.instruments.deltas import plain
-from sft_ref.harness.instruments.headroom import first_not_finite, headroom, largest_outputs
-from sft_ref.harness.instruments.losses import forward
-from sft_ref.harness.instruments.taught import IGNORED
+from sft_ref.harness.instruments.losses import forward, losses_of
+from sft_ref.harness.instruments.module_outputs import first_not_finite, headroom, largest_outputs
 from sft_ref.io.foreign import foreign_files
 from sft_ref.io.reading import kind_of
 from sft_ref.reference import adapter, sft, tokens, tracing
@@ -27,6 +26,7 @@ from sft_ref.reference.base_llm import find_device
 from sft_ref.reference.data import Row
 from sft_ref.reference.precision import Policy, Record, count_dtypes, find_policy
 from sft_ref.reference.prompt import format_example
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 from . import memory, verdict
 from .cell import Cell, CellVerdict
@@ -64,13 +64,10 @@ def teacher_force(llm: BaseLLM, rows: Sequence[Row]) -> TeacherForced:
         with computing(llm.model, llm.policy):
             found = forward(llm.model, batch).cpu().float()
         due = batch.labels[:, 1:]
-        supervised = due != IGNORED
+        supervised = due != IGNORE_INDEX
         if not start:
             logits.append(found[:, :-1][supervised])
-        each = torch.nn.functional.cross_entropy(
-            found[:, :-1].transpose(1, 2), due, ignore_index=IGNORED, reduction="none"
-        )
-        losses.append(each.double().sum(1) / supervised.sum(1).clamp(min=1))
+        losses.append(losses_of(found, batch))
         right.append(((found[:, :-1].argmax(-1) == due) | ~supervised).all(1))
     return TeacherForced(logits[0], torch.cat(losses), torch.cat(right))
 

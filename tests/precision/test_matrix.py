@@ -13,12 +13,12 @@ import torch
 import sft_ref
 from sft_ref import BaseLLM
 from sft_ref.harness.instruments import tolerance
-from sft_ref.harness.instruments.headroom import first_not_finite, largest_outputs
+from sft_ref.harness.instruments.module_outputs import first_not_finite, largest_outputs
 from sft_ref.reference.adapter import add_adapter, read_record, read_tensors
 from sft_ref.reference.autocast import computing
 from sft_ref.reference.loss import batch_loss
 from sft_ref.reference.precision import POLICIES, count_dtypes, find_policy
-from sft_ref.reference.tokens import IGNORED, collate, tokenize_example
+from sft_ref.reference.tokens import IGNORE_INDEX, collate, tokenize_example
 from sft_ref.reference.tracing import differences, output_dtypes
 from sft_ref.sweep.measure import teacher_force
 
@@ -66,7 +66,7 @@ def test_every_gradient_is_finite_and_in_the_adapters_dtype(
     llm = BaseLLM("toy", policy=policy, device=device)
     model = add_adapter(llm.model, policy, rank=4, alpha=8)
     batch = collate([tokenize_example(llm.tokenizer, *row) for row in ROWS[:rows]], llm.tokenizer.pad_token_id)
-    fill = {"input_ids": llm.tokenizer.pad_token_id, "attention_mask": 0, "position_ids": 0, "labels": IGNORED}
+    fill = {"input_ids": llm.tokenizer.pad_token_id, "attention_mask": 0, "position_ids": 0, "labels": IGNORE_INDEX}
     padded = {key: torch.nn.functional.pad(batch[key], (padding, 0), value=value) for key, value in fill.items()}
     padded = {key: tensor.to(device) for key, tensor in padded.items()}
     with computing(model, policy):

@@ -7,8 +7,10 @@ import math
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.instruments.answering import number
-from sft_ref.harness.instruments.convention import numerals
-from sft_ref.harness.recorders.submission.dictated import (
+from sft_ref.harness.instruments.numerals import find_numerals
+from sft_ref.harness.recorders.submission.evidence import Evidence
+from sft_ref.harness.recorders.submission.prompts import gap_of
+from sft_ref.harness.recorders.submission.scripted_results import (
     Dictated,
     fault_of_generation,
     is_looked_up,
@@ -19,8 +21,6 @@ from sft_ref.harness.recorders.submission.dictated import (
     raise_for_crash,
     told_scripts,
 )
-from sft_ref.harness.recorders.submission.evidence import Evidence
-from sft_ref.harness.recorders.submission.prompts import gap_of
 
 
 @check(
@@ -80,7 +80,7 @@ def silence_is_nan(evidence: Evidence) -> None:
             raise Failure(f"{crash['type']}: {crash['message']}", "NaN", crash["where"])
         values, texts = told.get("values", ()), told.get("parsed_texts", ())
         for place, (line, value) in enumerate(zip(script["lines"], values, strict=False)):
-            if len(texts) == len(values) and numerals(texts[place][0]):
+            if len(texts) == len(values) and find_numerals(texts[place][0]):
                 continue  # generation's matter
             asked += 1
             if is_looked_up(evidence):  # then the parser is judged by what it gives, if it was asked

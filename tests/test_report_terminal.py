@@ -78,7 +78,7 @@ def test_the_verdict_comes_first_then_what_breaks_then_what_drifts_then_what_is_
         "0 of 64 answers read by its parser",
         "6000.0</answer> → nan",
         "Let the parser take the text",
-        "alone loses no answer: load",
+        "Contract broken, no answer lost: load",
         "Cleared",
         "64 of 64 prompts",
         "Notes",

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from sft_ref.harness.recorders.submission.agent import logits, time_limit
+from sft_ref.harness.recorders.submission.agent import inspection, time_limit
 from sft_ref.harness.recorders.submission.workplace import AGENT, SHARED, copy_agent
 
 
@@ -62,9 +62,9 @@ def test_a_shortened_training_keeps_the_share_of_its_warmup_and_its_intervals(
 
 def test_texts_are_probed_as_far_as_their_logits_are_of_a_size_to_be_kept() -> None:
     rows = [(1,) * 100] * 50
-    assert len(logits.choose_rows(rows, 768)) == 32
-    assert len(logits.choose_rows(rows, 49152)) == 13
-    assert len(logits.choose_rows(rows, 10**9)) == 1
+    assert len(inspection.choose_rows(rows, 768)) == 32
+    assert len(inspection.choose_rows(rows, 49152)) == 13
+    assert len(inspection.choose_rows(rows, 10**9)) == 1
 
 
 @pytest.mark.parametrize("path", [*sorted(AGENT.glob("*.py")), SHARED], ids=lambda path: path.stem)

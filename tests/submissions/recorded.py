@@ -22,7 +22,7 @@ from sft_ref.harness.grading.judge import conclude
 from sft_ref.harness.instruments.answering import complete, number
 from sft_ref.harness.instruments.convention import encode
 from sft_ref.harness.instruments.training_examples import TrainingExample
-from sft_ref.harness.isolation.sandbox import Finished
+from sft_ref.harness.isolation.sandbox import CommandResult
 from sft_ref.harness.recorders.submission import evidence as evidence_module
 from sft_ref.harness.recorders.submission.evidence import Evidence
 from sft_ref.harness.recorders.submission.layout import Layout
@@ -41,7 +41,7 @@ DRAWN = generate_rows(5)
 ROWS, UNSEEN, QUESTIONS = ([next(DRAWN) for _ in range(count)] for count in (48, 8, 8))
 TOKENIZER = load_tokenizer(TOY)
 _STEPS, _RATE = 12, 3e-3
-DONE = Finished(0, "", "", 1.0, sandboxed=True)
+DONE = CommandResult(0, "", "", 1.0, sandboxed=True)
 
 
 class Recorded(Workplace):

@@ -24,7 +24,7 @@ from sft_ref.harness.instruments.convention import (
 )
 from sft_ref.harness.instruments.deltas import plain
 from sft_ref.harness.instruments.training_examples import TrainingExample
-from sft_ref.harness.recorders.submission.agent.logits import choose_rows
+from sft_ref.harness.recorders.submission.agent.inspection import choose_rows
 from sft_ref.io import plain_files
 from sft_ref.io.lora_config import read_table
 from sft_ref.io.reading import UnreadableError

@@ -18,7 +18,7 @@ import torch
 from sft_ref.errors import MachineError, MissingModuleError
 from sft_ref.harness.instruments import scripted_model
 from sft_ref.harness.isolation import hub, sandbox
-from sft_ref.harness.isolation.sandbox import Finished, Limits
+from sft_ref.harness.isolation.sandbox import CommandResult, Limits
 from sft_ref.io import plain_files
 from sft_ref.reference.data import Row
 
@@ -30,7 +30,7 @@ SHARED = Path(scripted_model.__file__)
 """What the agent shares with the harness."""
 _PLACE = ("a", "b", "c")
 """Of the copied agent in its package: as deep as in `sft_ref.harness`, so that its relative imports hold."""
-_START = f"import sys; sys.path.insert(0, {{home!r}}); from {{package}}.{'.'.join(_PLACE)}.commands import main; main()"
+_START = f"import sys; sys.path.insert(0, {{home!r}}); from {{package}}.{'.'.join(_PLACE)}.main import main; main()"
 _PACKAGES = {"PIL": "pillow", "cv2": "opencv-python-headless", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 """Packages whose names are not those of their modules."""
 _ROOM = 64 * 2**20
@@ -52,7 +52,7 @@ class Told:
 
     sections: Mapping[str, Mapping[str, Any]]
     folder: Path
-    finished: Finished
+    finished: CommandResult
     left_out: tuple[str, ...] = ()
 
     def __getitem__(self, section: str) -> Mapping[str, Any]:

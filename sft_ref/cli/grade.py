@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sft_ref.harness.core.graded import Grade
+    from sft_ref.harness.core.sizes import SizeLimits
     from sft_ref.harness.core.verdict import Verdict
-    from sft_ref.harness.instruments.sizes import SizeLimits
     from sft_ref.harness.report.rubric import Rubric
 
 OUTPUT = "grades"
@@ -141,7 +141,7 @@ def grade_one(
         SftRefError: there is nothing that can be graded.
     """
     from sft_ref.console.quiet import quiet
-    from sft_ref.harness.instruments.sizes import UNLIMITED
+    from sft_ref.harness.core.sizes import UNLIMITED
 
     quiet()
     sizes = sizes or UNLIMITED
@@ -236,7 +236,7 @@ def _stages_of(ids: Sequence[str]) -> set[str]:
 
 def _size_limits(args: argparse.Namespace, rubric: Rubric | None) -> SizeLimits:
     """Those of the profile, of the rubric, and of `--limit`, the later ones in place of the earlier."""
-    from sft_ref.harness.instruments.sizes import COURSE, UNLIMITED, read_limits
+    from sft_ref.harness.core.sizes import COURSE, UNLIMITED, read_limits
 
     limits = COURSE if args.profile == "course" else UNLIMITED
     return read_limits([*(rubric.limits if rubric else ()), *args.limit], limits)

@@ -11,9 +11,9 @@ from sft_ref.errors import SubmissionError
 from sft_ref.harness.checks.adapter import CHECKS
 from sft_ref.harness.core.check import Check, Outcome, Result
 from sft_ref.harness.core.runner import plan, run
+from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.core.stages import ADAPTER_STAGES
 from sft_ref.harness.core.verdict import Coverage, Verdict
-from sft_ref.harness.instruments.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.recorders.folder.answers import AnswersEvidence, check_prompt, examine, read_rows
 from sft_ref.harness.recorders.folder.evidence import Evidence
 from sft_ref.harness.recorders.folder.files import find_files, named_adapters

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sft_ref.harness.instruments.sizes import UNLIMITED, Size, SizeLimits
+from sft_ref.harness.core.sizes import UNLIMITED, Size, SizeLimits
 from sft_ref.io.lora_config import AdapterConfig
 
 from .answers import AnswersEvidence

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from sft_ref.harness.core.sizes import UNLIMITED, Size, SizeLimits
 from sft_ref.harness.instruments import tolerance
-from sft_ref.harness.instruments.sizes import UNLIMITED, Size, SizeLimits
 from sft_ref.io.lora_config import AdapterConfig, ConfigError, read_config
 from sft_ref.io.tensor_headers import READABLE
 

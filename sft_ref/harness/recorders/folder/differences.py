@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
+from sft_ref.harness.evidence.adapter import ExpectedTensors, KeyDifference
 from sft_ref.io.lora_config import AdapterConfig
 from sft_ref.io.tensor_headers import Shape
 
-from .expected import Expected
 from .renamed import Renaming, find_renaming
 
 _LAYER = re.compile(r"\.(?:layers|h|blocks|layer)\.(\d+)\.")
@@ -21,24 +20,7 @@ _PEFT = re.compile(r"\.(?:lora_|token_adapter\.)")
 _PREFIX = "base_model.model."
 
 
-@dataclass(frozen=True)
-class Difference:
-    """One pattern.
-
-    Attributes:
-        name: of the pattern; a check of the artifact has the same.
-        seen: the pattern in a sentence, with counts.
-        allowed: what ought to be there.
-        example: a tensor that shows it.
-    """
-
-    name: str
-    seen: str
-    allowed: str
-    example: str = ""
-
-
-def find_differences(expected: Expected, found: Mapping[str, Shape], config: AdapterConfig) -> tuple[Difference, ...]:
+def find_differences(expected: ExpectedTensors, found: Mapping[str, Shape], config: AdapterConfig) -> tuple[KeyDifference, ...]:
     """All patterns, each tensor under one of them."""
     renaming = find_renaming({**expected.required, **expected.optional}, found)
     compared = _Compared(expected, dict(found), config)
@@ -49,23 +31,23 @@ def find_differences(expected: Expected, found: Mapping[str, Shape], config: Ada
     return (*patterns, *compared.patterns())
 
 
-def _renamed(renaming: Renaming, of: int) -> Difference:
-    seen = f"{renaming.count} of {of} keys {renaming.what}"
+def _renamed(renaming: Renaming, of: int) -> KeyDifference:
+    observed = f"{renaming.count} of {of} keys {renaming.what}"
     name = "adapter name" if renaming.is_adapter_name else "names"
-    return Difference(name, seen, "the names that peft gives", renaming.example)
+    return KeyDifference(name, observed, "the names that peft gives", renaming.example)
 
 
 class _Compared:
     """Tensors that are expected and found; each method takes what it explains away."""
 
-    def __init__(self, expected: Expected, found: dict[str, Shape], config: AdapterConfig) -> None:
+    def __init__(self, expected: ExpectedTensors, found: dict[str, Shape], config: AdapterConfig) -> None:
         self.expected, self.config, self.found = expected, config, found
         due = {**expected.required, **expected.optional}
         self.missing = [key for key in expected.required if key not in found]
         self.unexpected = [key for key in found if key not in due]
         self.unlike = {key: (found[key], due[key]) for key in found if key in due and found[key] != due[key]}
 
-    def patterns(self) -> Iterator[Difference]:
+    def patterns(self) -> Iterator[KeyDifference]:
         """In the order in which they explain each other."""
         yield from self._empty()
         yield from self._magnitudes()
@@ -81,7 +63,7 @@ class _Compared:
         self.missing = [key for key in self.missing if key not in set(missing)]
         self.unexpected = [key for key in self.unexpected if key not in set(unexpected)]
 
-    def _empty(self) -> Iterator[Difference]:
+    def _empty(self) -> Iterator[KeyDifference]:
         """Tensors without numbers, or pairs that are flat: what is left of a parameter that lies on other processes."""
         empty = [
             key
@@ -90,27 +72,27 @@ class _Compared:
         ]
         if empty:
             shapes = sorted({self.found[key] for key in empty})[:3]
-            seen = (
+            observed = (
                 f"{len(empty)} of {len(self.found)} tensors have shape {', '.join(map(_shape, shapes))}:"
                 " saved from a ZeRO-3 or FSDP partition"
             )
-            yield Difference("partition", seen, "whole matrices", empty[0])
+            yield KeyDifference("partition", observed, "whole matrices", empty[0])
             self.unlike = {key: pair for key, pair in self.unlike.items() if key not in set(empty)}
 
-    def _magnitudes(self) -> Iterator[Difference]:
+    def _magnitudes(self) -> Iterator[KeyDifference]:
         due = [key for key in self.expected.required if _MAGNITUDE in key]
         lacking = [key for key in self.missing if _MAGNITUDE in key]
         extra = [key for key in self.unexpected if _MAGNITUDE in key]
         if lacking and len(lacking) == len(due):
-            seen = f"the configuration says use_dora, the file has no magnitude vectors (0 of {len(due)})"
-            yield Difference("dora", seen, f"{len(due)} magnitude vectors", lacking[0])
+            observed = f"the configuration says use_dora, the file has no magnitude vectors (0 of {len(due)})"
+            yield KeyDifference("dora", observed, f"{len(due)} magnitude vectors", lacking[0])
             self._take(missing=lacking)
         elif extra and not self.config.use_dora:
-            seen = f"the file has {len(extra)} magnitude vectors of DoRA, the configuration says use_dora: false"
-            yield Difference("dora", seen, "use_dora: true", extra[0])
+            observed = f"the file has {len(extra)} magnitude vectors of DoRA, the configuration says use_dora: false"
+            yield KeyDifference("dora", observed, "use_dora: true", extra[0])
             self._take(unexpected=extra)
 
-    def _strangers(self) -> Iterator[Difference]:
+    def _strangers(self) -> Iterator[KeyDifference]:
         """Tensors of modules that the base does not have."""
         places = {key: _module(key) for key in self.unexpected}
         foreign = [key for key, module in places.items() if not self._is_in_base(module)]
@@ -121,26 +103,26 @@ class _Compared:
         alike = {_without_layer(key) for key in self.expected.required}
         if layers and own and all(_without_layer(key) in alike for key in foreign):
             most, has = max(n for n in layers if n is not None) + 1, max(n for n in own if n is not None) + 1
-            seen = f"the file has tensors of {most} layers, the base has {has}"
+            observed = f"the file has tensors of {most} layers, the base has {has}"
         elif 2 * len(foreign) < len(self.found):
             return  # a few that nobody knows say nothing of the base
         else:
-            seen = f"{len(foreign)} of {len(self.found)} tensors are of modules that the base does not have"
-        yield Difference("base", seen, "tensors of the base's own modules", foreign[0])
+            observed = f"{len(foreign)} of {len(self.found)} tensors are of modules that the base does not have"
+        yield KeyDifference("base", observed, "tensors of the base's own modules", foreign[0])
         if len(foreign) == len(self.found):  # then all that is expected is missing for the same reason
             self.missing = []
         self._take(unexpected=foreign)
 
-    def _pairs(self) -> Iterator[Difference]:
+    def _pairs(self) -> Iterator[KeyDifference]:
         lone = [key for key in self.missing if _LORA.search(key) and _partner(key) in self.found]
         if lone:
             lacking = Counter(f"lora_{match.group(1)}" for key in lone if (match := _LORA.search(key)))
             due = sum(bool(_LORA.search(key)) for key in self.expected.required) // 2
             parts = " and ".join(f"{number} of {due} {name}" for name, number in sorted(lacking.items()))
-            yield Difference("pairs", f"{parts} are missing, their partners are there", "A and B in pairs", lone[0])
+            yield KeyDifference("pairs", f"{parts} are missing, their partners are there", "A and B in pairs", lone[0])
             self._take(missing=lone)
 
-    def _layers(self) -> Iterator[Difference]:
+    def _layers(self) -> Iterator[KeyDifference]:
         for keys, unexpected in ((self.missing, False), (self.unexpected, True)):
             other = self.expected.required if unexpected else self.found
             whole = self.found if unexpected else self.expected.required
@@ -150,52 +132,52 @@ class _Compared:
             if not gone or not there - {None}:
                 continue
             if unexpected:
-                seen = f"the file has {_numbers(layers)}, which layers_to_transform leaves out ({len(gone)} keys)"
-                yield Difference("targets", seen, "a configuration that names every layer of the file", gone[0])
+                observed = f"the file has {_numbers(layers)}, which layers_to_transform leaves out ({len(gone)} keys)"
+                yield KeyDifference("targets", observed, "a configuration that names every layer of the file", gone[0])
                 self._take(unexpected=gone)
             else:
-                seen = (
+                observed = (
                     f"every key of {_numbers(layers)} is missing ({len(gone)} of {len(whole)}):"
                     " saved from a partial gather"
                 )
-                yield Difference("layers", seen, "tensors of every layer", gone[0])
+                yield KeyDifference("layers", observed, "tensors of every layer", gone[0])
                 self._take(missing=gone)
 
-    def _types(self) -> Iterator[Difference]:
+    def _types(self) -> Iterator[KeyDifference]:
         due, there = (
             {_type(key) for key in keys if _PEFT.search(key)} for keys in (self.expected.required, self.found)
         )
         extra = [key for key in self.unexpected if _PEFT.search(key) and _type(key) not in due]
         lacking = [key for key in self.missing if _PEFT.search(key) and _type(key) not in there]
         if extra:
-            seen = f"target_modules lists {len(due & there)} of the {len(there)} module types that the file has"
-            seen += f" (not {_names({_type(key) for key in extra})})"
-            yield Difference("targets", seen, "every module type of the file", extra[0])
+            observed = f"target_modules lists {len(due & there)} of the {len(there)} module types that the file has"
+            observed += f" (not {_names({_type(key) for key in extra})})"
+            yield KeyDifference("targets", observed, "every module type of the file", extra[0])
         if lacking:
-            seen = f"the file has {len(due & there)} of the {len(due)} module types that target_modules lists"
-            seen += f" (not {_names({_type(key) for key in lacking})})"
-            yield Difference("targets", seen, "every module type of the configuration", lacking[0])
+            observed = f"the file has {len(due & there)} of the {len(due)} module types that target_modules lists"
+            observed += f" (not {_names({_type(key) for key in lacking})})"
+            yield KeyDifference("targets", observed, "every module type of the configuration", lacking[0])
         self._take(missing=lacking, unexpected=extra)
 
-    def _whole(self) -> Iterator[Difference]:
+    def _whole(self) -> Iterator[KeyDifference]:
         """Tensors that are trained whole, biases and modules_to_save; those beyond, peft loads into the base."""
         lacking = [key for key in self.missing if not _PEFT.search(key)]
         biases = [key for key in lacking if key.endswith(".bias") and not self._is_saved(key)]
         others = [key for key in lacking if key not in biases]
         if biases:
             bias = self.config.options.get("bias", "none")
-            seen = f"the configuration says bias: {bias}, the file lacks {len(biases)} biases"
-            yield Difference("whole", seen, "biases as the configuration says", biases[0])
+            observed = f"the configuration says bias: {bias}, the file lacks {len(biases)} biases"
+            yield KeyDifference("whole", observed, "biases as the configuration says", biases[0])
         if others:
             names = _names({_module(key).rpartition(".")[2] for key in others})
-            yield Difference("whole", f"modules_to_save names {names}, the file has no tensor of it", names, others[0])
+            yield KeyDifference("whole", f"modules_to_save names {names}, the file has no tensor of it", names, others[0])
         self._take(missing=lacking)
 
     def _is_saved(self, key: str) -> bool:
         parts = _module(key).split(".")
         return any(name.rpartition(".")[2] in parts for name in self.config.options.get("modules_to_save", ()))
 
-    def _shapes(self) -> Iterator[Difference]:
+    def _shapes(self) -> Iterator[KeyDifference]:
         ranks = {
             key: pair
             for key, pair in self.unlike.items()
@@ -204,25 +186,25 @@ class _Compared:
         if ranks:
             key = min(ranks)  # lora_A comes before lora_B
             side = 0 if "A" in key.rpartition(".lora_")[2] else 1
-            seen = (
+            observed = (
                 f"{len(ranks)} of {len(self.found)} tensors have another rank than the configuration gives"
                 f" ({ranks[key][0][side]}, not {ranks[key][1][side]})"
             )
-            yield Difference("rank", seen, f"rank {ranks[key][1][side]}", key)
+            yield KeyDifference("rank", observed, f"rank {ranks[key][1][side]}", key)
         others = {key: pair for key, pair in self.unlike.items() if key not in ranks}
         if others:
             key = min(others)
-            seen = (
+            observed = (
                 f"{len(others)} of {len(self.found)} tensors have shapes of another base"
                 f" ({_shape(others[key][0])}, not {_shape(others[key][1])})"
             )
-            yield Difference("base", seen, f"shape {_shape(others[key][1])}", key)
+            yield KeyDifference("base", observed, f"shape {_shape(others[key][1])}", key)
 
-    def _rest(self) -> Iterator[Difference]:
+    def _rest(self) -> Iterator[KeyDifference]:
         for keys, what in ((self.missing, "are missing"), (self.unexpected, "have no place in the adapter")):
             if keys:
                 of = len(self.expected.required if keys is self.missing else self.found)
-                yield Difference("keys", f"{len(keys)} of {of} tensors {what}", "the tensors that peft saves", keys[0])
+                yield KeyDifference("keys", f"{len(keys)} of {of} tensors {what}", "the tensors that peft saves", keys[0])
 
     def _is_in_base(self, module: str) -> bool:
         parts = module.split(".")

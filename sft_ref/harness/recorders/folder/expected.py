@@ -6,12 +6,12 @@ import contextlib
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sft_ref.harness.evidence.adapter import ExpectedTensors, Place
 from sft_ref.io.base_config import check_sizes, empty_model, read_config
 from sft_ref.io.lora_config import AdapterConfig
 from sft_ref.io.tensor_headers import Header, Shape
@@ -30,49 +30,6 @@ class RefusedError(Exception):
     """peft does not put the configuration on the base; the message is peft's."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """A parameter of the base that a pair of low-rank matrices adds to.
-
-    Attributes:
-        path: of the pair, as in the names of its tensors: wrappers around one module are told apart by `base_layer`.
-        module: of the base.
-        parameter: of the module.
-        key: by which rank_pattern and alpha_pattern know it.
-    """
-
-    path: str
-    module: str
-    parameter: str
-    key: str
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What a folder's tensors ought to be.
-
-    Attributes:
-        required: tensor -> shape, of all that peft saves.
-        optional: whole weights of the base by the names under which peft loads them, such as embedding and head of a
-            vocabulary that grew.
-        modules: module of the base -> shape of its weight, or of each of its parameters where it has no weight.
-        rows: tokens that the embedding of the base holds by its configuration.
-        grown: tokens that the embedding must hold before this adapter is loaded.
-        dtype: of the base, as its configuration says it is stored.
-        parameters: numbers of the base.
-        places: where low-rank matrices stand.
-    """
-
-    required: Mapping[str, Shape]
-    optional: Mapping[str, Shape]
-    modules: Mapping[str, Shape]
-    rows: int
-    grown: int
-    dtype: str
-    parameters: int
-    places: tuple[Place, ...]
-
-
 def empty_base(folder: Path, rows: int | None = None) -> Any:  # noqa: ANN401
     """The base on the meta device.
 
@@ -86,7 +43,7 @@ def empty_base(folder: Path, rows: int | None = None) -> Any:  # noqa: ANN401
     return empty_model(read_config(folder), folder, rows)
 
 
-def find_expected(base: Path, config: AdapterConfig, headers: Mapping[str, Header]) -> Expected:
+def find_expected(base: Path, config: AdapterConfig, headers: Mapping[str, Header]) -> ExpectedTensors:
     """The tensors that the configuration gives on the base.
 
     Raises:
@@ -114,7 +71,7 @@ def find_expected(base: Path, config: AdapterConfig, headers: Mapping[str, Heade
         for name, tensor in peft_model.state_dict().items()
         if name not in required and not _OF_ADAPTER.search(name)
     }
-    return Expected(required, optional, modules, rows, grown, dtype, parameters, _places(peft_model))
+    return ExpectedTensors(required, optional, modules, rows, grown, dtype, parameters, _places(peft_model))
 
 
 def rows_of(config: AdapterConfig, headers: Mapping[str, Header], rows: int) -> int:

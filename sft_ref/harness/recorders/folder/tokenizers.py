@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sft_ref.errors import BaseModelError
+from sft_ref.harness.evidence.adapter import TokenizerEvidence
 from sft_ref.io.foreign import is_failure
 from sft_ref.reference.models import load_tokenizer
 
@@ -22,24 +22,7 @@ _FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.j
 """Files of which a folder with a tokenizer has one."""
 
 
-@dataclass(frozen=True)
-class Tokens:
-    """What is to be known of the tokenizer.
-
-    Attributes:
-        is_own: whether it lies beside the adapter, and not beside the base.
-        problem: why the one beside the adapter cannot be used; empty where it can, or where there is none.
-        homeless: tokens beyond the rows of the embedding, padding left out: their rows are nowhere.
-        chat_template: the adapter's, or else its base's; None where there is none.
-    """
-
-    is_own: bool
-    problem: str = ""
-    homeless: tuple[str, ...] = ()
-    chat_template: str | None = None
-
-
-def find_tokenizer(folder: Path, base: Path, rows: int) -> tuple[PreTrainedTokenizerBase | None, Tokens]:
+def find_tokenizer(folder: Path, base: Path, rows: int) -> tuple[PreTrainedTokenizerBase | None, TokenizerEvidence]:
     """The adapter's tokenizer, or else its base's; None where neither can be used.
 
     Args:
@@ -57,12 +40,12 @@ def find_tokenizer(folder: Path, base: Path, rows: int) -> tuple[PreTrainedToken
             problem = " ".join(str(error).split())[:200]
         else:
             template = _template(folder, own, base)
-            return own, Tokens(is_own=True, homeless=_homeless(own, base, rows), chat_template=template)
+            return own, TokenizerEvidence(is_own=True, without_row=_without_row(own, base, rows), chat_template=template)
     try:
         tokenizer = load_tokenizer(base)
     except BaseModelError:
-        return None, Tokens(is_own=False, problem=problem)
-    return tokenizer, Tokens(is_own=False, problem=problem, chat_template=_template(folder, tokenizer, base))
+        return None, TokenizerEvidence(is_own=False, problem=problem)
+    return tokenizer, TokenizerEvidence(is_own=False, problem=problem, chat_template=_template(folder, tokenizer, base))
 
 
 def _template(folder: Path, tokenizer: PreTrainedTokenizerBase, base: Path) -> str | None:
@@ -79,7 +62,7 @@ def _template(folder: Path, tokenizer: PreTrainedTokenizerBase, base: Path) -> s
     return template if isinstance(template, str) else None
 
 
-def _homeless(tokenizer: PreTrainedTokenizerBase, base: Path, rows: int) -> tuple[str, ...]:
+def _without_row(tokenizer: PreTrainedTokenizerBase, base: Path, rows: int) -> tuple[str, ...]:
     """Tokens beyond the embedding that are not the base's own fault, in their order."""
     vocabulary: dict[str, int] = tokenizer.get_vocab()
     beyond = sorted((number, token) for token, number in vocabulary.items() if number >= rows)

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from sft_ref.harness.evidence.adapter import Place
 from sft_ref.io.lora_config import AdapterConfig
 
-from .expected import Place
 
 _PREFIX = "base_model.model."
 _TOKENS = ".token_adapter.trainable_tokens_delta"
@@ -20,7 +20,7 @@ class UnknownLayerError(Exception):
     """What an adapter adds to this kind of module is not computed here; the message names the kind."""
 
 
-def due_parameters(
+def expected_parameters(
     model: Any,  # noqa: ANN401
     tensors: Mapping[str, torch.Tensor],
     config: AdapterConfig,
@@ -41,7 +41,7 @@ def due_parameters(
             yield place, _for_matrix(module, weight, own, config, place)
 
 
-def put_due(
+def put_expected_weights(
     model: Any,  # noqa: ANN401
     tensors: Mapping[str, torch.Tensor],
     config: AdapterConfig,
@@ -64,7 +64,7 @@ def put_due(
         for name, tensor in whole.items():
             if not _is_of(name, saved):
                 _parameter(model, name).copy_(tensor)  # with what is tied to it, as peft loads it
-        for place, due in due_parameters(model, tensors, config, places):
+        for place, due in expected_parameters(model, tensors, config, places):
             _set(model.get_submodule(place.module), place.parameter, due)  # what is tied to it stays
             _put_bias(model.get_submodule(place.module), tensors, config, place)
         for name, tensor in whole.items():

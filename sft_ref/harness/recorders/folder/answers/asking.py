@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sft_ref.harness.core.implementation import Batch
+from sft_ref.harness.evidence.answers import Answer
 from sft_ref.harness.instruments.convention import numerals, to_number
 from sft_ref.harness.instruments.losses import IGNORED, forward, losses_of
 from sft_ref.reference import tokens
 from sft_ref.reference.data import is_answer_valid
 
-from .evidence import Answer
 from .rows import Row
 from .wording import Text, special_tokens
 

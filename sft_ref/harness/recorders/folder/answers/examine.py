@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sft_ref.harness.evidence.answers import TEMPLATE, AnswerHeader, AnswersEvidence, Stops, Trial
 from sft_ref.harness.instruments.losses import is_worse
 
 from .asking import Encoded, encode, generate, own_settings, padding_id, stop_ids
-from .evidence import AnswersEvidence, Header, Stops, Trial
 from .experiments import Experiments, factor_of
-from .rows import Row, in_other_ways, read_rows
+from .rows import Row, in_other_ways
 from .wording import (
-    TEMPLATE,
     Wording,
     as_given,
     as_literal,
     as_template,
-    check_prompt,
     difference,
     missing_header,
     without_space,
@@ -52,25 +49,18 @@ def examine(
     tokenizer: PreTrainedTokenizerBase,
     *,
     prompt: str | None,
-    data: Path | None,
+    rows: Sequence[Row],
     chat_template: str | None,
 ) -> AnswersEvidence:
     """What rows and prompt show of an adapter.
 
     Args:
-        model: a PeftModel in fp32, in evaluation mode; as it was when this returns.
+        model: a PeftModel in fp32, in evaluation mode; unchanged when this returns.
         tokenizer: the adapter's own, or else its base's.
         prompt: how texts are written, with ``{question}`` and ``{answer}`` in it; None where that is not known.
-        data: a file of rows; None where there are none.
+        rows: that are asked; empty where there are none.
         chat_template: of the adapter's folder, or else of its base; None where there is none.
-
-    Raises:
-        DataError: the rows cannot be read.
-        SubmissionError: the prompt lacks question or answer.
     """
-    if prompt is not None:
-        check_prompt(prompt)
-    rows = () if data is None else read_rows(data)
     header = None
     if prompt is not None:
         asked = rows or tuple(Row((("user", question),), "", None) for question in _QUESTIONS)
@@ -150,7 +140,7 @@ def _examine(tried: Experiments, *, is_template: bool) -> AnswersEvidence:
             tried.ask(name, factor_of(best), answers=True)
     can_align = not fine and tried.factors.can_be_shuffled
     return AnswersEvidence(
-        lacking="",
+        unavailable="",
         rows=len(tried.rows),
         given=tried.first,
         wordings=tuple(names),
@@ -191,7 +181,7 @@ def _try_header(
     prompt: str,
     template: str | None,
     rows: Sequence[Row],
-) -> Header | None:
+) -> AnswerHeader | None:
     """Looks whether answers begin with the end of the template's prompt; None without a template."""
     given, templated = as_given(prompt, rows, tokenizer), as_template(template, rows, tokenizer)
     if templated is None:
@@ -200,11 +190,11 @@ def _try_header(
     part = difference(own.prompt, due.prompt) if own.prompt != due.prompt else ""
     missing = missing_header(own, due, rows[0].question)
     if not missing:
-        return Header("", part, 0, 0, "")
+        return AnswerHeader("", part, 0, 0, "")
     prompts = [encode(tokenizer, text).prompt for text in given.texts]
     inner = model.get_base_model()
     stops = stop_ids(inner, tokenizer)
     said = generate(inner, prompts, stops=stops, padding=padding_id(tokenizer), budget=_HEADER_TOKENS)
     texts = [str(tokenizer.decode(ids, skip_special_tokens=False)) for ids in said]
     begun = [text for text in texts if text.lstrip().startswith(missing)]
-    return Header(missing, part, len(begun), len(texts), (begun or texts)[0])
+    return AnswerHeader(missing, part, len(begun), len(texts), (begun or texts)[0])

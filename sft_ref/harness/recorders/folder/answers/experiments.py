@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sft_ref.harness.evidence.answers import Alignment, Trial
 from sft_ref.harness.instruments.answering import is_better
 from sft_ref.harness.instruments.losses import is_worse
 
@@ -23,7 +24,6 @@ from .asking import (
     stop_ids,
     teacher_forced,
 )
-from .evidence import Alignment, Trial
 from .rows import Row
 from .scaling import Factors
 from .wording import Wording

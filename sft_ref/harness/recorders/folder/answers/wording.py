@@ -10,17 +10,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sft_ref.errors import SubmissionError
+from sft_ref.harness.evidence.answers import GIVEN, LITERAL, STRIPPED, TEMPLATE
 from sft_ref.io.reading import has_half_a_character, shortened
 
 from .rows import Row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-GIVEN = "the prompt given"
-LITERAL = "the rows' own prompts"
-TEMPLATE = "the chat template"
-STRIPPED = "the prompt given, without the space before the answer"
 
 _QUESTION, _ANSWER = "{question}", "{answer}"
 

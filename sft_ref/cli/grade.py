@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from sft_ref.harness.core.stages import ADAPTER_STAGES, STAGES, SUBMISSION_STAGE
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sft_ref.harness.core.graded import Grade
+    from sft_ref.harness.core.grade import Grade
     from sft_ref.harness.core.sizes import SizeLimits
     from sft_ref.harness.core.verdict import Verdict
     from sft_ref.harness.report.rubric import Rubric
@@ -102,6 +102,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     reports.add_argument("--csv", type=Path, metavar="FILE", help="a line a submission (of many: always in --output)")
     reports.add_argument("--html", type=Path, metavar="FILE", help="one page that needs nothing else")
     reports.add_argument("--junit", type=Path, metavar="FILE", help="XML as CI systems read it")
+    reports.add_argument(
+        "--save-evidence",
+        type=Path,
+        metavar="FILE",
+        help="all that was observed of an adapter, as FILE.safetensors; `sft-ref grade FILE.safetensors` checks it again",
+    )
     reports.add_argument("--gradescope", type=Path, metavar="FILE", help="results.json of one submission")
     reports.add_argument("--rubric", type=Path, metavar="FILE", help=f"its points, in TOML (default: {rubric})")
 
@@ -119,6 +125,7 @@ def grade_one(
     seed: int | None = None,
     time_limit: float | None = None,
     sizes: SizeLimits | None = None,
+    save_evidence: Path | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
     """The verdict on one target.
@@ -135,6 +142,7 @@ def grade_one(
         seed: of the questions that a submission is asked; None draws one.
         time_limit: processor seconds per core that one process of a submission gets; None is the default.
         sizes: limits of size; None is no limit.
+        save_evidence: file that the evidence of an adapter is written to; None writes none.
         report: called with what goes on, in a few words.
 
     Raises:
@@ -145,9 +153,12 @@ def grade_one(
 
     quiet()
     sizes = sizes or UNLIMITED
+    only_adapters = "--save-evidence: is for the folder of an adapter; leave it out"
     if _runs_here(target, is_module=is_module):
         from sft_ref.harness.grading.contract import grade_target
 
+        if save_evidence:
+            raise SftRefError(only_adapters)
         return grade_target(target, only=only, sizes=sizes, report=report)
     from sft_ref.harness.grading.kinds import find_kind
 
@@ -155,7 +166,23 @@ def grade_one(
     if kind == "adapter":
         from sft_ref.harness.grading.folder import grade_adapter
 
-        return grade_adapter(path, target, base=base, prompt=prompt, data=data, only=only, sizes=sizes, report=report)
+        return grade_adapter(
+            path,
+            target,
+            base=base,
+            prompt=prompt,
+            data=data,
+            only=only,
+            sizes=sizes,
+            save_evidence=save_evidence,
+            report=report,
+        )
+    if save_evidence:
+        raise SftRefError(only_adapters)
+    if kind == "evidence":
+        from sft_ref.harness.grading.folder import grade_evidence
+
+        return grade_evidence(path, target, only=only, sizes=sizes, report=report)
     from sft_ref.harness.grading.judge import grade_submission
     from sft_ref.harness.verdict.two_bases import compare_bases
 
@@ -186,26 +213,27 @@ def run(args: argparse.Namespace) -> int:
     """Grades, shows, writes the reports asked for, and gives the exit code."""
     from rich.console import Console
 
-    from sft_ref.harness.core.graded import exit_code
-    from sft_ref.harness.grading.gather import Gathered, gather
+    from sft_ref.harness.core.grade import exit_code
+    from sft_ref.harness.grading.targets import Targets, find_targets
     from sft_ref.io.locking import only_one
 
     if bool(args.paths) == (args.module is not None):
         raise SftRefError("give the PATH of what is to be graded, or --module NAME, and not both")
     if args.module is not None and args.output is not None:
         raise SftRefError("--output: is for the submissions of a class, and --module names one implementation")
-    gathered = gather(args.paths) if args.paths else Gathered((args.module,), ())
+    found = find_targets(args.paths) if args.paths else Targets((args.module,), ())
     ours = Path(args.output or OUTPUT).resolve()  # lies among the submissions, where it was started there
-    targets = [target for target in gathered.targets if args.module or Path(target).resolve() != ours]
+    targets = [target for target in found.targets if args.module or Path(target).resolve() != ours]
     if not targets:
         raise SftRefError(f"{ours.name}: is where results are written, and no submission; give another --output")
     several = len(targets) > 1 or args.output is not None
+    _check_evidence_file(args.save_evidence, several=several)
     rubric = _rubric(args, len(targets))
     sizes = _size_limits(args, rubric)
     write = _reports(args, rubric)
     console = Console()
-    for name in gathered.passed_over:
-        console.print(f"passed over, no submission: {harmless(name)}", markup=False, highlight=False, soft_wrap=True)
+    for name in found.skipped:
+        console.print(f"skipped, not a submission: {harmless(name)}", markup=False, highlight=False, soft_wrap=True)
     grade = functools.partial(
         grade_one,
         is_module=args.module is not None,
@@ -218,6 +246,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         time_limit=args.time_limit,
         sizes=sizes,
+        save_evidence=args.save_evidence,
     )
     if several:
         with only_one(Path(args.output or OUTPUT), "give another --output"):
@@ -227,6 +256,19 @@ def run(args: argparse.Namespace) -> int:
         write(grades)  # first: the terminal may be gone
         _show_or_refuse(grades[0], console)
     return exit_code(grades, strict=args.strict, require=args.require or _stages_of(args.only))
+
+
+def _check_evidence_file(path: Path | None, *, several: bool) -> None:
+    """Refuses a file of evidence that cannot be written, or graded again, before anything is graded."""
+    from sft_ref.io.atomic_write import check_writable
+
+    if path is None:
+        return
+    if several:
+        raise SftRefError("--save-evidence: holds the evidence of one target; grade one")
+    if path.suffix != ".safetensors":
+        raise SftRefError(f"--save-evidence {path}: is not named as evidence is; give a name that ends in .safetensors")
+    check_writable(path)
 
 
 def _stages_of(ids: Sequence[str]) -> set[str]:
@@ -244,10 +286,10 @@ def _size_limits(args: argparse.Namespace, rubric: Rubric | None) -> SizeLimits:
 
 def _show_or_refuse(grade: Grade, console: Console) -> None:
     """The whole report; bad input is one line on the error stream, as of every other command."""
-    from sft_ref.harness.core.graded import BAD_INPUT, Ungraded
+    from sft_ref.harness.core.grade import BAD_INPUT, NotGraded
     from sft_ref.harness.report.terminal import show_grade
 
-    if isinstance(grade, Ungraded) and grade.code == BAD_INPUT:
+    if isinstance(grade, NotGraded) and grade.code == BAD_INPUT:
         raise SftRefError(grade.reason)
     show_grade(grade, console)
 
@@ -264,7 +306,14 @@ def _rubric(args: argparse.Namespace, submissions: int) -> Rubric | None:
         raise SftRefError(f"--gradescope: holds one submission's results, and {submissions} are given; grade one")
     if args.rubric and not args.gradescope:
         raise SftRefError("--rubric: only --gradescope gives points; give it a file as well")
-    return read_rubric(args.rubric or DEFAULT) if args.gradescope else None
+    return read_rubric(args.rubric or DEFAULT, _check_ids) if args.gradescope else None
+
+
+def _check_ids() -> Mapping[str, str]:
+    """The id of each check by every name that it has; imports torch."""
+    from sft_ref.harness.checks.registry import IDS
+
+    return IDS
 
 
 def _reports(args: argparse.Namespace, rubric: Rubric | None) -> Callable[[Sequence[Grade]], None]:
@@ -274,7 +323,7 @@ def _reports(args: argparse.Namespace, rubric: Rubric | None) -> Callable[[Seque
         SftRefError: a file cannot be written.
     """
     from sft_ref.harness.report import files, gradescope, html
-    from sft_ref.io.whole import check_writable
+    from sft_ref.io.atomic_write import check_writable
 
     writers: list[tuple[Path | None, Callable[[Sequence[Grade], Path], None]]] = [
         (args.json, files.write_json),
@@ -353,8 +402,8 @@ def _grade_class(
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from sft_ref.harness.grading.kept import content_of
-    from sft_ref.harness.grading.many import count_cores, grade_many
+    from sft_ref.harness.grading.batch import count_cores, grade_batch
+    from sft_ref.harness.grading.cache import content_of
     from sft_ref.harness.report.causes import count_causes
     from sft_ref.harness.report.chart import plot_causes
     from sft_ref.harness.report.classroom import show_class, show_row
@@ -368,13 +417,13 @@ def _grade_class(
         disable=not console.is_terminal, transient=True,
     )  # fmt: skip
     jobs = args.jobs or max(1, count_cores() // 2)
-    finishing = grade_many(targets, grade, folder / "results", jobs=jobs, grader=grader, seconds=_own_seconds(args))
+    finishing = grade_batch(targets, grade, folder / "results", jobs=jobs, grader=grader, seconds=_own_seconds(args))
     try:
         with bar, contextlib.closing(finishing):
             task = bar.add_task("", total=len(targets))
             for each in finishing:
                 done[each.target] = each.grade
-                show_row(each.grade, console, kept=each.kept)
+                show_row(each.grade, console, from_cache=each.from_cache)
                 bar.advance(task)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"stopped with {len(done)} of {len(targets)} graded, in {folder}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +14,10 @@ import torch
 from peft.tuners.lora import LoraLayer
 
 from sft_ref.harness.core.check import Outcome
-from sft_ref.harness.core.verdict import Standing, Verdict
+from sft_ref.harness.core.verdict import Status, Verdict
+from sft_ref.harness.evidence.answers import AnswersEvidence
 from sft_ref.harness.grading.folder import grade_adapter
 from sft_ref.harness.recorders.folder import loading, recorder
-from sft_ref.harness.recorders.folder.answers import AnswersEvidence
 from sft_ref.reference.models import TOY
 
 Bases = Callable[[str], Path]
@@ -146,7 +146,7 @@ def test_a_feature_is_sound_and_its_edited_twin_is_not(
     folder = families.train(base, tmp_path / "adapter", **{"target_modules": LINEARS, **options})
     assert_sound(folder, base)
     verdict = grade_adapter(spoil(folder), "twin", base=str(base), prompt=None)
-    assert verdict.standing is Standing.BROKEN
+    assert verdict.status is Status.BROKEN
     seen = {each.check.id: each.observed for each in verdict.results if each.outcome is Outcome.FAIL}
     assert words in seen[check]
     assert {suspect.stage for suspect in verdict.suspects} == {"artifact"}
@@ -211,7 +211,7 @@ def test_bf16_and_fp16_are_sound_and_8_bits_are_drift(adapter: Path, llama: Path
         assert_sound(adapter, llama)
     families.edit_tensors(adapter, lambda tensors: {n: t.to(torch.float8_e4m3fn) for n, t in tensors.items()})
     verdict = grade_adapter(adapter, "adapter", base=str(llama), prompt=None)
-    assert verdict.standing is Standing.DRIFT
+    assert verdict.status is Status.DRIFT
     assert "28 of 28 tensors are F8_E4M3" in verdict.cause
 
 
@@ -265,24 +265,25 @@ def write_tokenizer(folder: Path, tokens: int) -> None:
 
 
 def test_the_adapters_own_tokenizer_comes_before_the_base_s(
-    adapter: Path, llama: Path, tmp_path: Path, assert_sound: Sound
+    adapter: Path, llama: Path, tmp_path: Path, assert_sound: Sound, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = Path(shutil.copytree(llama, tmp_path / "base"))
     write_tokenizer(base, 90)
     seen: list[tuple[int, str | None]] = []
-    table = json.loads((adapter / families.CONFIG).read_text())
 
-    def examine(model: Any, tokenizer: Any, template: str | None) -> AnswersEvidence:
-        seen.append((len(tokenizer), template))
+    def examine(_model: Any, *, tokenizer: Any, chat_template: str | None, **_options: Any) -> AnswersEvidence:
+        seen.append((len(tokenizer), chat_template))
         return AnswersEvidence("nothing was asked")
 
-    recorder.record(adapter, table, base, examine=examine)
+    monkeypatch.setattr(recorder, "examine", examine)
+    record = functools.partial(recorder.record, adapter, base=str(base), prompt="{question}{answer}")
+    record()
     (adapter / "chat_template.jinja").write_text("beside")
-    recorder.record(adapter, table, base, examine=examine)
+    record()
     write_tokenizer(adapter, 96)
-    recorder.record(adapter, table, base, examine=examine)
+    record()
     (adapter / "chat_template.jinja").unlink()
-    recorder.record(adapter, table, base, examine=examine)
+    record()
     assert seen == [(90, "90 words"), (90, "beside"), (96, "96 words"), (96, "90 words")]
     assert any("its own tokenizer" in note for note in assert_sound(adapter, base).notes)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sft_ref.harness.checks.adapter import CHECKS
-from sft_ref.harness.checks.registry import choose_checks
+from sft_ref.harness.checks.registry import resolve_ids
 from sft_ref.harness.core.check import Check, Outcome, Result
 from sft_ref.harness.core.runner import plan, run
 from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
@@ -19,7 +19,7 @@ from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.recorders.folder.recorder import record
 from sft_ref.harness.verdict.diagnosis import error_of, verdict_of
 
-from .repeat import repeat_command
+from .rerun import rerun_command
 
 _HOW = "not sandboxed: nothing of the folder is executed"
 
@@ -62,8 +62,8 @@ def grade_adapter(
     evidence = replace(record(folder, base=base, prompt=prompt, data=data), limits=sizes)
     if save_evidence is not None:
         storage.save(evidence, save_evidence)
-    repeat = repeat_command(called, {"base": base, "prompt": prompt, "data": data, "limit": sizes.words})
-    verdict = _conclude(evidence, called, planned, repeat, report)
+    rerun = rerun_command(called, {"base": base, "prompt": prompt, "data": data, "limit": sizes.words})
+    verdict = _conclude(evidence, called, planned, rerun, report)
     return replace(verdict, seconds=time.perf_counter() - began)
 
 
@@ -92,26 +92,23 @@ def grade_evidence(
     evidence = storage.load(path, AdapterEvidence)
     if sizes:
         evidence = replace(evidence, limits=sizes)
-    verdict = _conclude(evidence, called, planned, repeat_command(called, {"limit": sizes.words}), report)
+    verdict = _conclude(evidence, called, planned, rerun_command(called, {"limit": sizes.words}), report)
     return replace(verdict, seconds=time.perf_counter() - began)
 
 
 def _plan(only: Sequence[str]) -> tuple[Check, ...]:
-    choose_checks(only)  # refuses unknown ids
-    return plan(CHECKS, claims_contract=True, only=only)
+    return plan(CHECKS, claims_contract=True, only=resolve_ids(only))
 
 
-def _conclude(
-    evidence: AdapterEvidence, called: str, planned: Iterable[Check], repeat: str, report: Report
-) -> Verdict:
+def _conclude(evidence: AdapterEvidence, called: str, planned: Iterable[Check], rerun: str, report: Report) -> Verdict:
     """Runs the checks and draws the verdict."""
     if reason := evidence.not_judged:
         skipped = [Result(each, Outcome.SKIPPED, 0.0, observed=f"not judged: {reason}") for each in planned]
-        coverage = tuple(Coverage(stage, shown=False, reason=f"not judged: {reason}") for stage in ADAPTER_STAGES)
+        coverage = tuple(Coverage(stage, examined=False, reason=f"not judged: {reason}") for stage in ADAPTER_STAGES)
         verdict = verdict_of(skipped, called, stages=ADAPTER_STAGES, notes=_notes_on(evidence))
         return replace(verdict, coverage=coverage)
     results = []
-    for result in run(planned, evidence, repeat=repeat):
+    for result in run(planned, evidence, rerun=rerun):
         results.append(result)
         report(f"{result.check.id} {result.outcome}")
     size, errors = "", list[str]()

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
-from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.evidence.adapter import AdapterEvidence, LoadedAdapter
+from sft_ref.harness.instruments import tolerance
 
 from . import artifact_files, artifact_keys, artifact_values
 
-_WHOLE = tuple(each.id for each in (*artifact_files.CHECKS, *artifact_keys.CHECKS, *artifact_values.CHECKS) if each.level is Level.UNIVERSAL)
+_ARTIFACT = (*artifact_files.CHECKS, *artifact_keys.CHECKS, *artifact_values.CHECKS)
 _APART_FROM = frozenset({"ART-207", "ART-209", "ART-210"})
 """Checks without which loading can be looked at all the same, or that may have nothing to look at."""
 
 
 @check(
     "LOD-201",
-    "peft loads the adapter",
-    why="An adapter that is not loaded answers nothing.",
+    "The adapter loads with peft",
+    why="An adapter that does not load has no effect.",
     remedy="Save it again with the PeftModel's save_pretrained, under the version of peft that loads it.",
-    depends_on=tuple(id_ for id_ in _WHOLE if id_ not in _APART_FROM),
+    depends_on=tuple(each.id for each in _ARTIFACT if each.level is Level.UNIVERSAL and each.id not in _APART_FROM),
     core=True,
 )
 def adapter_loads(evidence: AdapterEvidence) -> None:
@@ -34,8 +34,8 @@ def adapter_loads(evidence: AdapterEvidence) -> None:
 
 @check(
     "LOD-202",
-    "the loaded model computes with the weights that file and configuration give",
-    why="Else peft makes something else of the adapter than what was trained.",
+    "The loaded model computes with the weights of file and configuration",
+    why="Otherwise peft builds another adapter than the trained one.",
     remedy="Load with the version of peft that trained it, and report the difference to peft.",
     depends_on=("LOD-201",),
     core=True,
@@ -53,9 +53,9 @@ def weights_are_those_due(evidence: AdapterEvidence) -> None:
 
 @check(
     "LOD-203",
-    "the adapter changes what the base computes",
-    why="An adapter that changes nothing was not trained, is scaled to nothing, or is not loaded.",
-    remedy="Look at lora_alpha and at the tensors: what is multiplied by zero adds nothing.",
+    "The adapter changes the base's logits",
+    why="An adapter without effect was not trained, is scaled to zero, or is not loaded.",
+    remedy="Inspect lora_alpha and the tensors: what is multiplied by zero has no effect.",
     depends_on=("LOD-201",),
 )
 def adapter_changes_logits(evidence: AdapterEvidence) -> str | None:
@@ -63,7 +63,9 @@ def adapter_changes_logits(evidence: AdapterEvidence) -> str | None:
     loaded = _loaded(evidence)
     if not loaded.base_change > tolerance.WEIGHTS["float32"] * loaded.largest_logit:
         raise Failure(
-            f"logits move by {loaded.base_change:.3g}", "more than rounding", f"the largest is {loaded.largest_logit:.3g}"
+            f"logits move by {loaded.base_change:.3g}",
+            "more than rounding",
+            f"the largest is {loaded.largest_logit:.3g}",
         )
     hardly = loaded.base_change < tolerance.LOGITS["float32"] * loaded.largest_logit
     return f"logits move by {loaded.base_change:.3g} of {loaded.largest_logit:.3g} only" if hardly else None
@@ -71,9 +73,9 @@ def adapter_changes_logits(evidence: AdapterEvidence) -> str | None:
 
 @check(
     "LOD-204",
-    "logits are finite",
-    why="Of NaN no answer comes.",
-    remedy="Look for large numbers in the adapter; load in float32 or bfloat16.",
+    "Logits are finite",
+    why="NaN logits give no answer.",
+    remedy="Look for large values in the adapter, and load in float32 or bfloat16.",
     depends_on=("LOD-201",),
     core=True,
 )

@@ -20,7 +20,9 @@ _PEFT = re.compile(r"\.(?:lora_|token_adapter\.)")
 _PREFIX = "base_model.model."
 
 
-def find_differences(expected: ExpectedTensors, found: Mapping[str, Shape], config: AdapterConfig) -> tuple[KeyDifference, ...]:
+def find_differences(
+    expected: ExpectedTensors, found: Mapping[str, Shape], config: AdapterConfig
+) -> tuple[KeyDifference, ...]:
     """All patterns, each tensor under one of them."""
     renaming = find_renaming({**expected.required, **expected.optional}, found)
     compared = _Compared(expected, dict(found), config)
@@ -170,7 +172,9 @@ class _Compared:
             yield KeyDifference("whole", observed, "biases as the configuration says", biases[0])
         if others:
             names = _names({_module(key).rpartition(".")[2] for key in others})
-            yield KeyDifference("whole", f"modules_to_save names {names}, the file has no tensor of it", names, others[0])
+            yield KeyDifference(
+                "whole", f"modules_to_save names {names}, the file has no tensor of it", names, others[0]
+            )
         self._take(missing=lacking)
 
     def _is_saved(self, key: str) -> bool:
@@ -204,7 +208,9 @@ class _Compared:
         for keys, what in ((self.missing, "are missing"), (self.unexpected, "have no place in the adapter")):
             if keys:
                 of = len(self.expected.required if keys is self.missing else self.found)
-                yield KeyDifference("keys", f"{len(keys)} of {of} tensors {what}", "the tensors that peft saves", keys[0])
+                yield KeyDifference(
+                    "keys", f"{len(keys)} of {of} tensors {what}", "the tensors that peft saves", keys[0]
+                )
 
     def _is_in_base(self, module: str) -> bool:
         parts = module.split(".")

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from sft_ref.errors import AdapterError, SubmissionError
 from sft_ref.harness.core.sizes import Size
-from sft_ref.harness.evidence.adapter import AdapterEvidence, AdapterFiles, ExpectedTensors, KeyDifference, LoadedAdapter
+from sft_ref.harness.evidence.adapter import (
+    AdapterEvidence,
+    AdapterFiles,
+    ExpectedTensors,
+    KeyDifference,
+    LoadedAdapter,
+)
 from sft_ref.harness.evidence.answers import AnswersEvidence
 from sft_ref.io.lora_config import AdapterConfig, ConfigError, base_of, read_config, read_table, why_not_judged
 from sft_ref.io.reading import UnreadableError, plain_bytes
@@ -90,27 +97,48 @@ def record(
         return evidence
     tokenizer, found = find_tokenizer(folder, base_folder, expected.rows)
     evidence = replace(evidence, tokenizer=found)
-    is_lost = any(each.pattern != "taken name" for each in evidence.differences)
-    has_numbers = not any(values.nonfinite for values in (evidence.values or {}).values())
-    if is_lost or config.changes_base or not has_numbers:
+    if not _can_be_loaded(evidence, config):
         return evidence
-    model = load_base(base_folder, expected.rows)
-    renamed = _rename(tensors, expected, base_folder, config)
-    evidence = replace(evidence, whole_model=compare_whole_model(folder, model, renamed, config, expected.places))
+    ask = None
+    if has_questions and tokenizer is not None:
+        ask = partial(examine, tokenizer=tokenizer, prompt=prompt, rows=rows, chat_template=found.chat_template)
+    return _record_model(evidence, base_folder, config, expected, tensors, ask=ask)
+
+
+def _can_be_loaded(evidence: AdapterEvidence, config: AdapterConfig) -> bool:
+    """Whether the files are such that what is loaded can be judged."""
+    is_lost = any(each.pattern != "taken name" for each in evidence.differences)
+    is_finite = not any(values.nonfinite for values in (evidence.values or {}).values())
+    return is_finite and not is_lost and not config.changes_base
+
+
+def _record_model(
+    evidence: AdapterEvidence,
+    base: Path,
+    config: AdapterConfig,
+    expected: ExpectedTensors,
+    tensors: Mapping[str, torch.Tensor],
+    *,
+    ask: Callable[..., AnswersEvidence] | None,
+) -> AdapterEvidence:
+    """Loads base and adapter, runs and asks them, and then the base with the expected weights; each is loaded once."""
+    renamed = _rename(tensors, expected, base, config)
+    model = load_base(base, expected.rows)
+    whole_model = compare_whole_model(evidence.files.folder, model, renamed, config, expected.places)
+    evidence = replace(evidence, whole_model=whole_model)
     ids = choose_tokens(model, renamed, config)
     base_logits = logits_of(model, ids)
     try:
         peft_model = attach(model, tensors, config)
     except RefusedError as error:
         return replace(evidence, loaded=LoadedAdapter(problem=str(error)))
-    before = run_model(peft_model, ids, {place.module: f"base_model.model.{place.module}" for place in expected.places})
-    if has_questions and tokenizer is not None:
-        answers = examine(peft_model, tokenizer, prompt=prompt, rows=rows, chat_template=found.chat_template)
-        evidence = replace(evidence, answers=answers)
+    found = run_model(peft_model, ids, {place.module: f"base_model.model.{place.module}" for place in expected.places})
+    if ask is not None:
+        evidence = replace(evidence, answers=ask(peft_model))
     loaded = LoadedAdapter(
-        base_change=largest_difference(before.logits, base_logits),
-        largest_logit=before.logits.abs().max().item(),
-        finite={"float32": is_finite(before.logits)},
+        base_change=largest_difference(found.logits, base_logits),
+        largest_logit=found.logits.abs().max().item(),
+        finite={"float32": is_finite(found.logits)},
         base_dtype=expected.dtype,
     )
     with warnings.catch_warnings():
@@ -121,16 +149,14 @@ def record(
     except UnknownLayerError as error:
         return replace(evidence, loaded=replace(loaded, not_computed=str(error)))
     due = run_model(plain, ids, {place.module: place.module for place in expected.places})
-    in_16_bits = {dtype: is_finite_in(plain, dtype, ids, base_folder) for dtype in ("bfloat16", "float16")}
-    return replace(
-        evidence,
-        loaded=replace(
-            loaded,
-            difference=largest_difference(due.logits, before.logits),
-            first_different=first_difference(due, before),
-            finite={**loaded.finite, **in_16_bits},
-        ),
+    in_16_bits = {dtype: is_finite_in(plain, dtype, ids, base) for dtype in ("bfloat16", "float16")}
+    loaded = replace(
+        loaded,
+        difference=largest_difference(due.logits, found.logits),
+        first_different=first_difference(due, found),
+        finite={**loaded.finite, **in_16_bits},
     )
+    return replace(evidence, loaded=loaded)
 
 
 def _record_tensors(
@@ -177,9 +203,7 @@ def _find_differences(
     return tuple(replace(each, pattern="taken name") for each in found if each.pattern == "adapter name")
 
 
-def _compare_record(
-    folder: Path, config: AdapterConfig, tensors: Mapping[str, torch.Tensor]
-) -> tuple[str, ...] | None:
+def _compare_record(folder: Path, config: AdapterConfig, tensors: Mapping[str, torch.Tensor]) -> tuple[str, ...] | None:
     """How tensors and configuration differ from the record of their training; None without a record."""
     path = folder / RECORD
     if not is_file(path):

@@ -40,7 +40,9 @@ def find_tokenizer(folder: Path, base: Path, rows: int) -> tuple[PreTrainedToken
             problem = " ".join(str(error).split())[:200]
         else:
             template = _template(folder, own, base)
-            return own, TokenizerEvidence(is_own=True, without_row=_without_row(own, base, rows), chat_template=template)
+            return own, TokenizerEvidence(
+                is_own=True, without_row=_without_row(own, base, rows), chat_template=template
+            )
     try:
         tokenizer = load_tokenizer(base)
     except BaseModelError:

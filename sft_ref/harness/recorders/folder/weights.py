@@ -11,7 +11,6 @@ import torch
 from sft_ref.harness.evidence.adapter import Place
 from sft_ref.io.lora_config import AdapterConfig
 
-
 _PREFIX = "base_model.model."
 _TOKENS = ".token_adapter.trainable_tokens_delta"
 

@@ -19,6 +19,7 @@ from .weights import UnknownLayerError, expected_parameters
 _CLEARLY = 4.0
 """How many times nearer the stored weights must lie to one of two than to the other, to be taken for it."""
 
+
 def find_model(folder: Path) -> tuple[Path, ...]:
     """The safetensors files of a whole model in an adapter folder that transformers loads by itself."""
     if not is_file(folder / "config.json"):

@@ -106,7 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--save-evidence",
         type=Path,
         metavar="FILE",
-        help="all that was observed of an adapter, as FILE.safetensors; `sft-ref grade FILE.safetensors` checks it again",
+        help="what was observed of an adapter, as NAME.safetensors; `sft-ref grade NAME.safetensors` checks it again",
     )
     reports.add_argument("--gradescope", type=Path, metavar="FILE", help="results.json of one submission")
     reports.add_argument("--rubric", type=Path, metavar="FILE", help=f"its points, in TOML (default: {rubric})")

@@ -23,7 +23,7 @@ from sft_ref.harness.evidence import storage
 from sft_ref.harness.evidence.adapter import AdapterEvidence, AdapterFiles
 from sft_ref.harness.evidence.answers import AnswersEvidence
 from sft_ref.harness.recorders.folder.answers import examine, read_rows
-from sft_ref.harness.recorders.folder.answers.asking import encode, generate, read_answer
+from sft_ref.harness.recorders.folder.answers.asking import Asker
 from sft_ref.harness.recorders.folder.answers.rows import Row
 from sft_ref.harness.recorders.folder.answers.wording import as_given
 from sft_ref.reference import tokens
@@ -74,9 +74,9 @@ def train(prompt: str, rows: Sequence[tuple[str, str]], steps: int, **config: An
     model = get_peft_model(base_model(), LoraConfig(**settings))
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3)
     made = as_given(prompt, [Row((("user", q),), a, None) for q, a in rows], tok)
-    examples = []
+    asker, examples = Asker(model, tok), []
     for text in made.texts:
-        row = encode(tok, text)
+        row = asker.encode(text)
         end = () if row.target[-1] == tok.eos_token_id else (tok.eos_token_id,)
         examples.append(tokens.Example((*row.prompt, *row.target, *end), len(row.target) + len(end)))
     model.train()
@@ -95,11 +95,7 @@ def answered(model: Any, prompt: str, rows: Sequence[tuple[str, str]]) -> list[i
     tok = tokenizer()
     asked = [Row((("user", q),), a, None) for q, a in rows]
     texts = as_given(prompt, asked, tok).texts
-    stops = [tok.eos_token_id]
-    prompts = [encode(tok, text).prompt for text in texts]
-    said = generate(model.get_base_model(), prompts, stops=stops, padding=tok.pad_token_id, budget=24)
-    read = [read_answer(tok, *each) for each in zip(said, [stops] * len(said), asked, texts, strict=True)]
-    return [n for n, answer in enumerate(read) if answer.right]
+    return [n for n, answer in enumerate(Asker(model, tok).answers(asked, texts)) if answer.right]
 
 
 def write(path: Path, rows: Sequence[object]) -> Path:

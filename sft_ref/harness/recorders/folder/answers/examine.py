@@ -73,9 +73,8 @@ def examine(
     wordings = put(rows)
     encoded = [[asker.encode(text) for text in each.texts] for each in wordings]
     limit = min(LONGEST, int(getattr(model.config, "max_position_embeddings", None) or LONGEST))
-    short = [
-        n for n in range(len(rows)) if all(len(own[n].prompt) + 2 * len(own[n].target) <= limit for own in encoded)
-    ]
+    sizes = [[len(row.prompt) + 2 * len(row.target) for row in own] for own in encoded]  # room for a longer answer
+    short = [n for n in range(len(rows)) if all(own[n] <= limit for own in sizes)]
     if not short:
         return AnswersEvidence("every row is longer than the model or this examination takes", header=header)
     wordings = [replace(each, texts=tuple(each.texts[n] for n in short)) for each in wordings]
@@ -102,7 +101,9 @@ def _write_numbers(asker: Asker, rows: Sequence[Row], put: Callable[[Sequence[Ro
     """The rows with numbers as JSON has them, or as the adapter finds them clearly likelier."""
     best, least = rows, None
     for each in (rows, *in_other_ways(rows)):
-        losses, _ = asker.losses([asker.encode(text) for text in put(each)[0].texts])
+        if not (wordings := put(each)):
+            return rows
+        losses, _ = asker.losses([asker.encode(text) for text in wordings[0].texts])
         if least is None or is_worse(least, losses):
             best, least = each, losses
     return best

@@ -21,9 +21,14 @@ if TYPE_CHECKING:
 
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
-
 _NEW_TOKENS = 100_000
 """Tokens by which a vocabulary may have grown."""
+
+_OF_ADAPTER = re.compile(r"\.(?:lora_|token_adapter\.|modules_to_save\.|original_module\.)")
+_ADAPTER_NAME = re.compile(r"(?<=\.lora_[AB])\.default(?=\.weight$)")
+_MAGNITUDE = re.compile(r"(?<=\.lora_magnitude_vector)\.weight$")
+_EMBEDDINGS = frozenset({"embed_tokens", "wte", "word_embeddings", "embed_in", "embedding", "lm_head", "embed_out"})
+"""Names of input and output embeddings in transformers' models."""
 
 
 class RefusedError(Exception):
@@ -55,9 +60,9 @@ def find_expected(base: Path, config: AdapterConfig, headers: Mapping[str, Heade
     stored = getattr(model.config, "dtype", None) or getattr(model.config, "torch_dtype", None) or torch.float32
     dtype = str(stored).removeprefix("torch.")
     rows = model.get_input_embeddings().weight.shape[0]
-    grown = rows_of(config, headers, rows)
-    if grown != rows:
-        model = empty_base(base, grown)
+    needed = rows_of(config, headers, rows)
+    if needed != rows:
+        model = empty_base(base, needed)
     modules = {
         name: tuple(tensor.shape)
         for key, tensor in model.named_parameters(remove_duplicate=False)
@@ -71,35 +76,27 @@ def find_expected(base: Path, config: AdapterConfig, headers: Mapping[str, Heade
         for name, tensor in peft_model.state_dict().items()
         if name not in required and not _OF_ADAPTER.search(name)
     }
-    return ExpectedTensors(required, optional, modules, rows, grown, dtype, parameters, _places(peft_model))
+    return ExpectedTensors(required, optional, modules, rows, needed, dtype, parameters, _places(peft_model))
 
 
 def rows_of(config: AdapterConfig, headers: Mapping[str, Header], rows: int) -> int:
-    """Tokens that the embedding must hold: as many as the file has rows for, if it holds the embedding itself.
+    """Rows that the embedding needs: as many as its tensor in the file has, and one for each trained token.
 
     Raises:
         RefusedError: a token is named that no grown vocabulary has.
     """
-    saved = [
-        header.shape[0]
-        for name, header in headers.items()
-        if is_embedding(name)
-        and len(header.shape) == 2  # noqa: PLR2004  # a matrix
-        and header.shape[0]
-    ]
-    indices = config.options.get("trainable_token_indices", [])
-    several = indices.values() if isinstance(indices, dict) else [indices]
-    last = max((index for each in several for index in each), default=-1)
+    embeddings = [header.shape[0] for name, header in headers.items() if is_embedding(name) and len(header.shape) == 2]  # noqa: PLR2004  # a matrix
+    last = max(token_indices(config), default=-1)
     if last >= rows + _NEW_TOKENS:
         raise RefusedError(f"trainable_token_indices names token {last}, and the base has {rows}")
-    return max(max(saved) if saved else rows, last + 1)
+    return max(max(embeddings, default=0) or rows, last + 1)
 
 
-_OF_ADAPTER = re.compile(r"\.(?:lora_|token_adapter\.|modules_to_save\.|original_module\.)")
-_ADAPTER_NAME = re.compile(r"(?<=\.lora_[AB])\.default(?=\.weight$)")
-_MAGNITUDE = re.compile(r"(?<=\.lora_magnitude_vector)\.weight$")
-_EMBEDDINGS = frozenset({"embed_tokens", "wte", "word_embeddings", "embed_in", "embedding", "lm_head", "embed_out"})
-"""Names of input and output embeddings in transformers' models."""
+def token_indices(config: AdapterConfig) -> list[int]:
+    """All tokens whose embeddings were trained."""
+    indices = config.options.get("trainable_token_indices", [])
+    several = indices.values() if isinstance(indices, dict) else [indices]
+    return [index for each in several for index in each]
 
 
 def is_embedding(name: str) -> bool:

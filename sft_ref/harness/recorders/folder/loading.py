@@ -19,7 +19,7 @@ from sft_ref.io.tensor_headers import Header
 from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
 
-from .expected import RefusedError, is_embedding, peft_refusals, put_adapter
+from .expected import RefusedError, is_embedding, peft_refusals, put_adapter, token_indices
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -86,9 +86,7 @@ def choose_tokens(model: Any, tensors: Mapping[str, torch.Tensor], config: Adapt
     generator = torch.Generator().manual_seed(0)
     weight = model.get_input_embeddings().weight
     ids = torch.randint(0, weight.shape[0], (_ROWS, _LENGTH), generator=generator)
-    indices = config.options.get("trainable_token_indices", [])
-    several = indices.values() if isinstance(indices, dict) else [indices]
-    changed = [index for each in several for index in each]
+    changed = token_indices(config)
     for name, tensor in tensors.items():
         if name.endswith(".lora_embedding_A"):
             changed += tensor.float().abs().sum(dim=0).nonzero().flatten().tolist()

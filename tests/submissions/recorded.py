@@ -21,8 +21,8 @@ from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.grading.judge import conclude
 from sft_ref.harness.instruments.answering import complete, number
 from sft_ref.harness.instruments.convention import encode
-from sft_ref.harness.instruments.taught import IGNORED, Taught
-from sft_ref.harness.isolation.sandbox import Finished
+from sft_ref.harness.instruments.training_examples import TrainingExample
+from sft_ref.harness.isolation.sandbox import CommandResult
 from sft_ref.harness.recorders.submission import evidence as evidence_module
 from sft_ref.harness.recorders.submission.evidence import Evidence
 from sft_ref.harness.recorders.submission.layout import Layout
@@ -30,25 +30,26 @@ from sft_ref.harness.recorders.submission.replay import Step, replay
 from sft_ref.harness.recorders.submission.workplace import Told, Workplace
 from sft_ref.reference.data import generate_rows
 from sft_ref.reference.models import TOY, load_tokenizer
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 Sections = dict[str, dict[str, Any]]
 Capture = tuple[Path, dict[str, Sections]]
-"""The folder of the processes, and by verb what they wrote."""
+"""The folder of the processes, and by command what they wrote."""
 Change = Callable[[dict[str, Sections]], None]
 
 DRAWN = generate_rows(5)
 ROWS, UNSEEN, QUESTIONS = ([next(DRAWN) for _ in range(count)] for count in (48, 8, 8))
 TOKENIZER = load_tokenizer(TOY)
 _STEPS, _RATE = 12, 3e-3
-DONE = Finished(0, "", "", 1.0, sandboxed=True)
+DONE = CommandResult(0, "", "", 1.0, sandboxed=True)
 
 
 class Recorded(Workplace):
     """A workplace that runs nothing, and gives what was written before."""
 
-    def run(self, verb: str, name: str, **request: object) -> Told:
-        """What was recorded of a verb."""
-        return Told(RECORDED[verb], self.folder / "out" / verb, DONE)
+    def run(self, command: str, name: str, **request: object) -> Told:
+        """What was recorded of a command."""
+        return Told(RECORDED[command], self.folder / "out" / command, DONE)
 
 
 RECORDED: dict[str, Sections] = {}
@@ -70,7 +71,7 @@ class Wording:
         prompt = encode(TOKENIZER, f"{question}{self.asked}")
         target = encode(TOKENIZER, f"{self.header}{value!r}{self.closing}<|im_end|>")
         begin = 0 if self.header else len(prompt)
-        return [[*prompt, *target], [*[IGNORED] * begin, *(*prompt, *target)[begin:]]]
+        return [[*prompt, *target], [*[IGNORE_INDEX] * begin, *(*prompt, *target)[begin:]]]
 
     def script(self, questions: Sequence[str], values: Sequence[float]) -> dict[str, Any]:
         """A section of answers to which the model said these numbers."""
@@ -81,22 +82,27 @@ class Wording:
         """A section of answers: what the model said behind each prompt, and what the parser reads in it."""
         heard = [
             {
-                "prompt": list(encode(TOKENIZER, f"{question}{self.asked}")),
-                "said": list(encode(TOKENIZER, f"{text}<|im_end|>")),
-                "off": 0,
-                "continued": False,
+                "prompt_ids": list(encode(TOKENIZER, f"{question}{self.asked}")),
+                "new_token_ids": list(encode(TOKENIZER, f"{text}<|im_end|>")),
+                "question": number,
+                "non_greedy": 0,
+                "continues_cache": False,
             }
-            for question, text in zip(questions, said, strict=True)
+            for number, (question, text) in enumerate(zip(questions, said, strict=True))
         ]
         texts = [str(TOKENIZER.decode(list(encode(TOKENIZER, text)), skip_special_tokens=True)) for text in said]
         values = [number(text.removesuffix(self.closing)) for text in texts]
-        return {"values": values, "texts": [list(pair) for pair in zip(texts, values, strict=True)], "heard": heard}
+        return {
+            "values": values,
+            "parsed_texts": [list(pair) for pair in zip(texts, values, strict=True)],
+            "generations": heard,
+        }
 
 
 def record(work: Path, wording: Wording = Wording()) -> Capture:  # it is frozen
     """Folders and sections as a small submission leaves them whose training is sound."""
     rows = [wording.train(*row) for row in ROWS]
-    batch = tuple(Taught(tuple(ids), tuple(labels)) for ids, labels in rows)
+    batch = tuple(TrainingExample(tuple(ids), tuple(labels)) for ids, labels in rows)
     shape = LoraConfig(r=2, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
     shape.save_pretrained(str(work / "shape"))
     model = replay([Step(_RATE, (batch,))] * _STEPS, TOY, work / "shape")
@@ -105,19 +111,19 @@ def record(work: Path, wording: Wording = Wording()) -> Capture:  # it is frozen
     train: Sections = {
         "start": {"versions": {}},
         "train": {"done": True},
-        "lessons": {
-            "rows": rows,
-            "passes": [[[*range(len(rows))], 1.0]] * _STEPS,
-            "steps": [[_RATE, step + 1, None] for step in range(_STEPS)],
-            "padding_labelled": 0,
-            "labelled": True,
+        "training_log": {
+            "examples": rows,
+            "forward_passes": [[[*range(len(rows))], 1.0]] * _STEPS,
+            "optimizer_steps": [[_RATE, step + 1, None] for step in range(_STEPS)],
+            "labelled_padding": 0,
+            "has_labels": True,
             "optimizer": {"name": "AdamW", "weight_decay": 0.0, "tensors": 84},
-            "counted": {"base": {"torch.float32": 30}},
-            "changed": [],
+            "dtype_counts": {"base": {"torch.float32": 30}},
+            "changed_base_weights": [],
             "shortened": None,
-            "adapter": True,
+            "has_adapter": True,
         },
-        "bases": {"asked_for": ["SmolLM2-360M-Instruct"]},
+        "pretrained": {"model_names": ["SmolLM2-360M-Instruct"]},
         "end": {"notes": []},
     }
     RECORDED["train"] = train
@@ -127,13 +133,17 @@ def record(work: Path, wording: Wording = Wording()) -> Capture:  # it is frozen
     bare = [float(text.removesuffix(wording.closing)) for text in texts[: len(texts) // 2]]
     ask: Sections = {
         "start": {"versions": {}},
-        "load": {"read": [str(evidence.workplace.layout.output)], "counted": {}, "vocabulary": len(TOKENIZER)},
-        "bases": {"asked_for": ["SmolLM2-360M-Instruct"]},
+        "load": {
+            "adapter_folders": [str(evidence.workplace.layout.output)],
+            "dtype_counts": {},
+            "tokenizer_size": len(TOKENIZER),
+        },
+        "pretrained": {"model_names": ["SmolLM2-360M-Instruct"]},
         "answers": wording.answer(questions, complete(model, TOKENIZER, prompts)),
-        "probes": {"apart": 0.0, "training": False, "counted": {"base": {"torch.float32": 30}}},
+        "probes": {"max_difference": 0.0, "in_training_mode": False, "dtype_counts": {"base": {"torch.float32": 30}}},
         "parse": {"values": [*bare, *(["nan"] * len(bare))]},
-        "score": {"figures": {"accuracy": [0.4], "answer_rate": [0.8]}, "printed": "accuracy 0.4", "given": []},
-        "elsewhere": {"loaded": True, "read": []},
+        "score": {"metrics": {"accuracy": [0.4], "answer_rate": [0.8]}, "output": "accuracy 0.4", "answers": []},
+        "other_folder": {"loaded": True, "adapter_folders": []},
         "end": {"notes": []},
     }
     for place, script in enumerate(evidence.scripts):

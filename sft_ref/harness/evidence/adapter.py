@@ -9,7 +9,7 @@ from typing import Literal
 
 from sft_ref.harness.core.sizes import UNLIMITED, Size, SizeLimits
 from sft_ref.io.lora_config import AdapterConfig
-from sft_ref.io.tensor_headers import Header, Shape
+from sft_ref.io.tensor_headers import Shape, TensorHeader
 
 from .answers import AnswersEvidence
 
@@ -36,7 +36,7 @@ class AdapterFiles:
     missing: tuple[str, ...] = ()
     has_pickle: bool = False
     damage: str = ""
-    headers: Mapping[str, Header] = field(default_factory=dict)
+    headers: Mapping[str, TensorHeader] = field(default_factory=dict)
 
     @property
     def shapes(self) -> dict[str, Shape]:

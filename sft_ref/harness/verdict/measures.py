@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from sft_ref.harness.core.findings import Blocked, Unavailable
 from sft_ref.harness.instruments.answering import number
-from sft_ref.harness.recorders.submission.dictated import count_scripted
 from sft_ref.harness.recorders.submission.evidence import Evidence
+from sft_ref.harness.recorders.submission.scripted_results import count_scripted
 
 
 def measure(stage: str, evidence: Evidence) -> str:
@@ -70,7 +70,7 @@ def _parse(evidence: Evidence) -> str:
 
 
 def _score(evidence: Evidence) -> str:
-    figures = evidence.with_adapter["score"].get("figures", {})
+    figures = evidence.with_adapter["score"].get("metrics", {})
     told = [f"{name} {number(found[-1]):.2f}" for name, found in figures.items() if found]
     return f"{' and '.join(told)} of a benchmark laid down are reported as counted by us" if told else ""
 

@@ -7,8 +7,10 @@ import math
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.instruments.answering import number
-from sft_ref.harness.instruments.convention import numerals
-from sft_ref.harness.recorders.submission.dictated import (
+from sft_ref.harness.instruments.numerals import find_numerals
+from sft_ref.harness.recorders.submission.evidence import Evidence
+from sft_ref.harness.recorders.submission.prompts import gap_of
+from sft_ref.harness.recorders.submission.scripted_results import (
     Dictated,
     fault_of_generation,
     is_looked_up,
@@ -19,8 +21,6 @@ from sft_ref.harness.recorders.submission.dictated import (
     raise_for_crash,
     told_scripts,
 )
-from sft_ref.harness.recorders.submission.evidence import Evidence
-from sft_ref.harness.recorders.submission.prompts import gap_of
 
 
 @check(
@@ -39,7 +39,7 @@ def numbers_are_parsed(evidence: Evidence) -> None:
     seen = False
     for script, told in [each for kind in ("together", "alone", "known") for each in _told(evidence, kind)]:
         raise_for_crash(told, parser=True)
-        texts, values = told.get("texts", ()), told.get("values", ())
+        texts, values = told.get("parsed_texts", ()), told.get("values", ())
         places = range(len(script["lines"]))
         if len(values) != len(places) or any(fault_of_generation(evidence, script, told, place) for place in places):
             continue  # one text that is cut or mixed up makes its neighbours doubtful
@@ -78,9 +78,9 @@ def silence_is_nan(evidence: Evidence) -> None:
         crash = told.get("crash")
         if crash and is_of_parser(crash):
             raise Failure(f"{crash['type']}: {crash['message']}", "NaN", crash["where"])
-        values, texts = told.get("values", ()), told.get("texts", ())
+        values, texts = told.get("values", ()), told.get("parsed_texts", ())
         for place, (line, value) in enumerate(zip(script["lines"], values, strict=False)):
-            if len(texts) == len(values) and numerals(texts[place][0]):
+            if len(texts) == len(values) and find_numerals(texts[place][0]):
                 continue  # generation's matter
             asked += 1
             if is_looked_up(evidence):  # then the parser is judged by what it gives, if it was asked

@@ -10,9 +10,9 @@ import torch
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.instruments.convention import Text, decode
-from sft_ref.harness.instruments.losses import compare, is_worse, pad
-from sft_ref.harness.instruments.taught import IGNORED
+from sft_ref.harness.instruments.losses import compare, is_worse, text_losses
 from sft_ref.harness.recorders.submission.evidence import Evidence
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 _MOST, _MARGIN = 0.95, 0.1
 """Share of training texts that must be right, and what chance, or a base that knows better, adds to an accuracy.
@@ -74,19 +74,19 @@ def _raise_for_lost_answers(evidence: Evidence) -> None:
 )
 def answer_tokens_are_supervised(evidence: Evidence) -> str | None:
     """TOK-102: from the number's first token to its last. Where labels are not seen, by what was learned."""
-    if not evidence.lessons.get("labelled", True) and evidence.has_learned:
+    if not evidence.lessons.get("has_labels", True) and evidence.has_learned:
         return "its labels pass no boundary; what training left answers fresh questions, so that numbers were taught"
     answered = _labelled(evidence)
     for text in answered:
-        wrong = [i for i, label in enumerate(text.taught.labels) if label not in (IGNORED, text.taught.ids[i])]
+        wrong = [i for i, label in enumerate(text.taught.labels) if label not in (IGNORE_INDEX, text.taught.ids[i])]
         if wrong:
             ids = text.taught.ids
             seen = f"token {wrong[0]}, {decode(evidence.tokenizer, ids[wrong[0] : wrong[0] + 1])!r}, has another label"
             raise Failure(seen, "itself", decode(evidence.tokenizer, ids))
-    bare = [text for text in answered if IGNORED in text.taught.labels[text.begin : text.end]]
+    bare = [text for text in answered if IGNORE_INDEX in text.taught.labels[text.begin : text.end]]
     if len(bare) > (1 - _MOST) * len(answered):
         text = bare[0]
-        dropped = [i for i in range(text.begin, text.end) if text.taught.labels[i] == IGNORED]
+        dropped = [i for i in range(text.begin, text.end) if text.taught.labels[i] == IGNORE_INDEX]
         raise Failure(
             f"{len(dropped)} of {text.end - text.begin} tokens of the number carry no label, in {len(bare)} of "
             f"{len(answered)} texts",
@@ -120,8 +120,8 @@ def ends_are_supervised(evidence: Evidence) -> None:
 
 def _ends(evidence: Evidence) -> bool:
     """Whether what training left ends most of what it says all the same."""
-    heard = evidence.asked["answers"].get("heard", ())
-    ended = sum(evidence.tokenizer.eos_token_id in row["said"] for row in heard)
+    heard = evidence.asked["answers"].get("generations", ())
+    ended = sum(evidence.tokenizer.eos_token_id in row["new_token_ids"] for row in heard)
     return evidence.has_learned and (ended >= len(heard) / 2 or not evidence.is_saved_right)
 
 
@@ -159,11 +159,7 @@ def what_is_to_be_written_is_supervised(evidence: Evidence) -> None:
 
 def _gap_losses(model: Any, texts: Sequence[Text], length: int) -> torch.Tensor:  # noqa: ANN401
     """Cross entropy of the tokens before the first label, in nat a token: (texts,)."""
-    ids = pad([text.taught.ids for text in texts], 0)
-    mask = pad([(1,) * len(text.taught.ids) for text in texts], 0)
-    with torch.no_grad():
-        logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
-    each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none").double()
+    each = text_losses(model, [text.taught.ids for text in texts])
     begins = [text.taught.begin or 0 for text in texts]
     return torch.stack([row[at - length - 1 : at - 1].mean() for row, at in zip(each, begins, strict=True)])
 
@@ -177,9 +173,9 @@ def _gap_losses(model: Any, texts: Sequence[Text], length: int) -> torch.Tensor:
 )
 def padding_is_not_supervised(evidence: Evidence) -> None:
     """TOK-105: in any batch."""
-    if not evidence.lessons.get("labelled"):
+    if not evidence.lessons.get("has_labels"):
         raise Unavailable("its labels pass no boundary at which they can be seen")
-    if evidence.lessons.get("padding_labelled"):
+    if evidence.lessons.get("labelled_padding"):
         raise Failure(f"{evidence.lessons['padding_labelled']} padded positions with a label", "none")
 
 
@@ -192,14 +188,14 @@ def padding_is_not_supervised(evidence: Evidence) -> None:
 )
 def tokens_are_known_when_answering(evidence: Evidence) -> None:
     """TOK-106: ids behind the base's own that the tokenizer which was loaded lacks, or else that are never heard."""
-    heard = evidence.asked["answers"].get("heard", ())
+    heard = evidence.asked["answers"].get("generations", ())
     added = evidence.added
     if not added:
         return
     if not heard:
         raise Unavailable("no generation was heard")
-    size = evidence.asked["load"].get("vocabulary")
-    known = {token for row in heard for token in (*row["prompt"], *row["said"])}
+    size = evidence.asked["load"].get("tokenizer_size")
+    known = {token for row in heard for token in (*row["prompt_ids"], *row["new_token_ids"])}
     lost = {token for token in added if token >= size} if size else set() if added & known else added
     if lost:
         seen = f"{len(lost)} tokens beyond the {size or len(evidence.tokenizer)} that are known when answering"
@@ -207,7 +203,7 @@ def tokens_are_known_when_answering(evidence: Evidence) -> None:
 
 
 def _labelled(evidence: Evidence) -> list[Text]:
-    if not evidence.lessons.get("labelled", True):
+    if not evidence.lessons.get("has_labels", True):
         raise Unavailable("its labels pass no boundary at which they can be seen")
     return answered_texts(evidence)
 

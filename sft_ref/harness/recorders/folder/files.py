@@ -13,7 +13,7 @@ from sft_ref.errors import SubmissionError
 from sft_ref.harness.evidence.adapter import AdapterFiles
 from sft_ref.io.lora_config import CONFIG
 from sft_ref.io.reading import UnreadableError, is_folder, json_of, kind_of, plain_bytes
-from sft_ref.io.tensor_headers import Header, read_header
+from sft_ref.io.tensor_headers import TensorHeader, read_header
 from sft_ref.reference.adapter import WEIGHTS
 
 INDEX = f"{WEIGHTS}.index.json"
@@ -37,7 +37,7 @@ def find_files(folder: Path) -> AdapterFiles:
     try:
         single = is_file(folder / WEIGHTS)
         files = replace(files, weights=(folder / WEIGHTS,)) if single else _find_shards(files)
-        headers: dict[str, Header] = {}
+        headers: dict[str, TensorHeader] = {}
         for path in files.weights:
             headers |= read_header(path)
     except UnreadableError as error:

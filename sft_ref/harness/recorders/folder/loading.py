@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import warnings
 from collections.abc import Mapping
@@ -14,8 +13,9 @@ import torch
 
 from sft_ref.harness.evidence.adapter import TensorValues
 from sft_ref.harness.instruments import tolerance
+from sft_ref.harness.instruments.module_outputs import hook_outputs
 from sft_ref.io.lora_config import AdapterConfig
-from sft_ref.io.tensor_headers import Header
+from sft_ref.io.tensor_headers import TensorHeader
 from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
 
@@ -28,7 +28,7 @@ _ROWS, _LENGTH = 2, 16
 """Size of the batch of random tokens that models are compared on."""
 
 
-def read_tensors(headers: Mapping[str, Header]) -> dict[str, torch.Tensor]:
+def read_tensors(headers: Mapping[str, TensorHeader]) -> dict[str, torch.Tensor]:
     """Tensors by name, from all their files."""
     from safetensors import safe_open
 
@@ -123,15 +123,8 @@ def run_model(model: Any, ids: torch.Tensor, modules: Mapping[str, str]) -> Run:
         modules: name in the base -> name in this model.
     """
     outputs: dict[str, torch.Tensor] = {}
-
-    def note(name: str, output: Any) -> None:  # noqa: ANN401
-        outputs[name] = (output[0] if isinstance(output, tuple) else output).detach().float()
-
-    with contextlib.ExitStack() as hooks:
-        for name, there in modules.items():
-            module = model.get_submodule(there)
-            hook = module.register_forward_hook(lambda _module, _args, output, name=name: note(name, output))
-            hooks.callback(hook.remove)
+    watched = [(name, model.get_submodule(there)) for name, there in modules.items()]
+    with hook_outputs(watched, lambda name, output: outputs.update({name: output.float()})):
         return Run(logits_of(model, ids), outputs)
 
 

@@ -11,7 +11,7 @@ import torch
 from sft_ref.harness.evidence.adapter import Place, WholeModel
 from sft_ref.io.lora_config import AdapterConfig
 from sft_ref.io.reading import UnreadableError
-from sft_ref.io.tensor_headers import Header, read_header
+from sft_ref.io.tensor_headers import TensorHeader, read_header
 
 from .files import is_file
 from .weights import UnknownLayerError, expected_parameters
@@ -47,7 +47,7 @@ def compare_whole_model(
         places: where the adapter adds to the base.
     """
     files = find_model(folder)
-    stored: dict[str, Header] = {}
+    stored: dict[str, TensorHeader] = {}
     try:
         for path in files:
             stored |= read_header(path)
@@ -73,7 +73,7 @@ def compare_whole_model(
     return WholeModel(files[0].name, "merged" if nearer_due else "base" if nearer_base else "other", compared)
 
 
-def _find(name: str, stored: Mapping[str, Header]) -> str | None:
+def _find(name: str, stored: Mapping[str, TensorHeader]) -> str | None:
     """A weight's name in a file, which may leave out the first part."""
     return next((each for each in (name, name.partition(".")[2]) if each in stored), None)
 

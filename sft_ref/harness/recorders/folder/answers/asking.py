@@ -13,13 +13,13 @@ import torch
 
 from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.evidence.answers import Answer
-from sft_ref.harness.instruments.convention import numerals, to_number
-from sft_ref.harness.instruments.losses import IGNORED, forward, losses_of
+from sft_ref.harness.instruments.losses import forward, losses_of
+from sft_ref.harness.instruments.numerals import find_numerals, last_number, to_number
 from sft_ref.reference import tokens
 from sft_ref.reference.data import is_answer_valid
 
 from .rows import Row
-from .wording import Text, special_tokens
+from .wording import WordedText, special_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -72,7 +72,7 @@ class Asker:
         self.stops = tuple(dict.fromkeys(int(each) for each in (*configured, end) if each is not None))
         self.padding: int = next(each for each in (tokenizer.pad_token_id, end, 0) if each is not None)
 
-    def encode(self, text: Text) -> Encoded:
+    def encode(self, text: WordedText) -> Encoded:
         """Ids of a text, split where the answer begins, as it is when the question is asked."""
         prompt = list(self.tokenizer(text.prompt, add_special_tokens=not text.complete)["input_ids"])
         is_ended = prompt[-1:] == [self.tokenizer.eos_token_id]
@@ -90,7 +90,7 @@ class Asker:
             losses.append(losses_of(logits, batch))
             due = batch.labels[:, 1:]
             hit = logits[:, :-1].argmax(-1).cpu() == due
-            known += (hit | (due == IGNORED)).all(1).tolist()
+            known += (hit | (due == tokens.IGNORE_INDEX)).all(1).tolist()
         return torch.cat(losses), tuple(known)
 
     def log_probabilities(self, rows: Sequence[Encoded]) -> torch.Tensor:
@@ -152,7 +152,7 @@ class Asker:
         }
 
     def answers(
-        self, rows: Sequence[Row], texts: Sequence[Text], settings: Mapping[str, Any] | None = None
+        self, rows: Sequence[Row], texts: Sequence[WordedText], settings: Mapping[str, Any] | None = None
     ) -> tuple[Answer, ...]:
         """Greedy answers to rows, compared with the true ones."""
         encoded = [self.encode(text) for text in texts]
@@ -160,7 +160,7 @@ class Asker:
         generated = self.generate([each.prompt for each in encoded], budget, settings)
         return tuple(self._read(*each) for each in zip(generated, rows, texts, strict=True))
 
-    def _read(self, ids: Sequence[int], row: Row, text: Text) -> Answer:
+    def _read(self, ids: Sequence[int], row: Row, text: WordedText) -> Answer:
         stopped = bool(ids) and ids[-1] in self.stops
         whole = str(self.tokenizer.decode(list(ids[:-1] if stopped else ids), skip_special_tokens=False))
         special = special_tokens(self.tokenizer)
@@ -176,9 +176,9 @@ class Asker:
 
 def _is_right(answer: str, row: Row, *, goes_on: bool) -> bool:
     if row.value is not None:
-        numbers = [to_number(answer)]
+        numbers = [last_number(answer)]
         if goes_on:
-            numbers += [to_number(numeral) for numeral in numerals(answer)[:1]]
+            numbers += [to_number(numeral) for numeral in find_numerals(answer)[:1]]
         return any(not math.isnan(number) and is_answer_valid(number, row.value) for number in numbers)
     due, found = normalise(row.answer), normalise(answer)
     return found == due or (goes_on and found.startswith(due) and not found[len(due) : len(due) + 1].isalnum())

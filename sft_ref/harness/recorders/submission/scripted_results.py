@@ -1,4 +1,4 @@
-"""What came of each dictation: numbers laid into the model's mouth, and how far they got."""
+"""What became of scripted answers: how far the numbers came that the model was made to write."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import Any
 
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.instruments.answering import number
-from sft_ref.harness.instruments.convention import decode, find_prompt, find_question, numerals, to_number
+from sft_ref.harness.instruments.convention import decode, find_prompt, find_question
+from sft_ref.harness.instruments.numerals import find_numerals, to_number
 from sft_ref.reference.data import is_answer_valid
 
 from .evidence import Evidence
-from .scripts import Script
+from .scripts import ScriptedCall
 
-Dictated = tuple[Script, Mapping[str, Any]]
+ScriptedResult = tuple[ScriptedCall, Mapping[str, Any]]
 
 
 def count_scripted(evidence: Evidence) -> tuple[int, int, int]:
-    """Numbers that the model was made to say; those that reached the parser whole; those that were answered."""
+    """Numbers that the model was made to write; those that reached the parser whole; those that were answered."""
     if evidence.convention is None or not evidence.with_adapter["load"]:
         return 0, 0, 0
     lines = [
@@ -32,15 +33,15 @@ def count_scripted(evidence: Evidence) -> tuple[int, int, int]:
     return len(lines), whole, given
 
 
-def told_scripts(evidence: Evidence, kind: str) -> list[Dictated]:
-    """Each dictation of a kind with what came of it.
+def told_scripts(evidence: Evidence, kind: str) -> list[ScriptedResult]:
+    """Each scripted call of a kind, and what came of it.
 
     Raises:
         Unavailable: it is not known how it writes answers.
         Blocked: nothing was loaded.
     """
     if evidence.convention is None:
-        raise Unavailable("how it writes an answer is not known, so that nothing can be laid into the model's mouth")
+        raise Unavailable("how it writes an answer is not known, so that no answer can be scripted")
     told = evidence.with_adapter
     if not told["load"] or told.crash("load"):
         raise Blocked("nothing was loaded")
@@ -59,7 +60,7 @@ def parsed_alone(evidence: Evidence) -> tuple[list[bool], list[bool]]:
     values, texts = list(evidence.with_adapter["parse"].get("values") or ()), evidence.parse_texts
     if not values or len(values) != len(texts):
         raise Unavailable("there is no parser to be asked")
-    read = [is_number(value, numerals(text)[-1]) for text, value in zip(texts, values, strict=True)]
+    read = [is_number(value, find_numerals(text)[-1]) for text, value in zip(texts, values, strict=True)]
     half = len(read) // 2
     return read[:half], read[half:]
 
@@ -74,8 +75,8 @@ def is_template_parsed_wrongly(evidence: Evidence) -> bool:
     read = [
         is_number(text[1], line["numeral"])
         for script, each in told
-        if len(each.get("texts", ())) == len(script["lines"])
-        for text, line in zip(each["texts"], script["lines"], strict=True)
+        if len(each.get("parsed_texts", ())) == len(script["lines"])
+        for text, line in zip(each["parsed_texts"], script["lines"], strict=True)
         if _holds(text[0], line["numeral"])
     ]
     return all(bare) and bool(read) and not any(read)
@@ -94,13 +95,13 @@ def is_of_parser(crash: Mapping[str, Any]) -> bool:
 
 
 def fault_of_generation(  # noqa: PLR0911  # a list of ways to go wrong
-    evidence: Evidence, script: Script, told: Mapping[str, Any], place: int
+    evidence: Evidence, script: ScriptedCall, told: Mapping[str, Any], place: int
 ) -> str:
     """What is wrong with the text for a line of a script; empty where it holds the number."""
     line, values = script["lines"][place], told.get("values", ())
     if len(values) != len(script["lines"]):
         return "" if "crash" in told else f"{len(values)} answers for {len(script['lines'])} questions"
-    texts = told.get("texts", ())
+    texts = told.get("parsed_texts", ())
     heard = _heard(evidence, told, line["question"])
     if len(texts) == len(script["lines"]):
         if _holds(texts[place][0], line["numeral"]):
@@ -111,22 +112,22 @@ def fault_of_generation(  # noqa: PLR0911  # a list of ways to go wrong
             return f"{other}, which was said for another question"
         if not heard:
             return f"{texts[place][0][-120:]!r}, without asking the model"
-        said = decode(evidence.tokenizer, heard["said"])
+        said = decode(evidence.tokenizer, heard["new_token_ids"])
         return f"{_cut(line, said)}{texts[place][0][-120:]!r} where the model said {said[:120]!r}"
     if is_number(values[place], line["numeral"]):
         return ""
     if not heard:
         return f"{values[place]}, without asking the model"
-    said = decode(evidence.tokenizer, heard["said"])
+    said = decode(evidence.tokenizer, heard["new_token_ids"])
     if not _holds(said, line["numeral"]):
         return f"{_cut(line, said)}{said[:120]!r}"
     others = [each["numeral"] for each in script["lines"] if is_number(values[place], each["numeral"])]
     return f"{others[0]}, which was said for another question" if others else ""
 
 
-def fault_past_the_parser(script: Script, told: Mapping[str, Any], place: int) -> str:
+def fault_past_the_parser(script: ScriptedCall, told: Mapping[str, Any], place: int) -> str:
     """An answer that is not what the parser made of the text."""
-    texts, values = told.get("texts", ()), told.get("values", ())
+    texts, values = told.get("parsed_texts", ()), told.get("values", ())
     if len(texts) != len(script["lines"]) or len(values) != len(texts):
         return ""
     parsed, value = number(texts[place][1]), number(values[place])
@@ -144,15 +145,15 @@ def is_looked_up(evidence: Evidence) -> bool:
 
 
 def _heard(evidence: Evidence, told: Mapping[str, Any], question: str) -> Mapping[str, Any] | None:
-    heard = told.get("heard", ())
-    place = find_prompt(question, [decode(evidence.tokenizer, row["prompt"]) for row in heard])
+    heard = told.get("generations", ())
+    place = find_prompt(question, [decode(evidence.tokenizer, row["prompt_ids"]) for row in heard])
     return None if place is None else heard[place]
 
 
 def _fault_around(evidence: Evidence, heard: Mapping[str, Any], line: Mapping[str, Any], text: str) -> str:
     """What is wrong around the number: a text that begins amid the prompt, or ends before what ends an answer."""
-    said = decode(evidence.tokenizer, heard["said"])
-    prompt = str(evidence.tokenizer.decode(heard["prompt"], skip_special_tokens=True))
+    said = decode(evidence.tokenizer, heard["new_token_ids"])
+    prompt = str(evidence.tokenizer.decode(heard["prompt_ids"], skip_special_tokens=True))
     asked = find_question(line["question"], prompt)
     if asked is not None and any(text.startswith(prompt[at:]) for at in range(1, asked.end())):
         return f"{text[-120:]!r}, which begins amid the prompt"
@@ -167,12 +168,12 @@ def _cut(line: Mapping[str, Any], said: str) -> str:
 
 
 def _tail(text: str) -> str:
-    found = numerals(text)
+    found = find_numerals(text)
     return found[-1] if found else text
 
 
 def _holds(text: str, numeral: str) -> bool:
-    return any(is_number(found, numeral) for found in numerals(text))
+    return any(is_number(found, numeral) for found in find_numerals(text))
 
 
 def is_number(value: object, numeral: str) -> bool:

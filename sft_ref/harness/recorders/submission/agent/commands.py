@@ -1,0 +1,203 @@
+"""The commands: `train` runs the submission's training; `ask` loads what it left, and records its answers."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import peft
+import torch
+import transformers
+from safetensors.torch import load_file
+
+from ....instruments.scripted_model import GenerationRecorder, Script, ScriptedModel
+from .compatibility import Loading
+from .forwards import Forwards
+from .inspection import active_adapters, added_rows, compute_logits, count_dtypes
+from .patches import apply, around, loading_patches, replaced, shared_patches, training_patches
+from .results import ResultWriter, to_number
+from .stages import Answerer, Submission, read_metrics
+from .time_limit import TimeLimit
+from .training_recorder import TrainingRecorder
+
+
+def train(request: dict[str, Any], writer: ResultWriter) -> None:
+    """Runs the training, and writes what it was shown and what it left."""
+    forwards, loading = _start(request, writer, seed=0)
+    limit = forwards.time_limit = TimeLimit(2 * request["seconds"], writer.note)
+    weights = load_file(request["weights"])
+    recorder = TrainingRecorder(weights, request["vocab_size"], request["seconds"], limit, writer)
+    apply(training_patches(recorder, limit))
+    with writer.section("train"):
+        submission = Submission(request["root"], request["modules"], request["output"])
+        forwards.training_recorder = recorder
+        submission.call("train")
+        writer.write("train", done=True)
+    forwards.training_recorder = None
+    limit.finish()
+    recorder.finish()
+    writer.write("pretrained", model_names=loading.model_names, added_tokens=loading.added_tokens())
+
+
+def ask(request: dict[str, Any], writer: ResultWriter) -> None:
+    """Loads what training saved, and writes its answers, logits, numbers parsed and metrics, a section each."""
+    forwards, loading = _start(request, writer, seed=1)
+    apply(loading_patches(loading))
+    forwards.generation_recorder = GenerationRecorder(transformers.AutoTokenizer.from_pretrained(request["base"]))
+    loaded = None
+    with writer.section("load"):
+        submission = Submission(request["root"], request["modules"], request["output"])
+        loaded = submission.call("load")
+        writer.write(
+            "load",
+            adapter_folders=loading.adapter_folders,
+            dtype_counts=count_dtypes(getattr(loaded, "model", loaded)),
+            tokenizer_size=_count_tokens(loaded),
+        )
+    if loaded is None:
+        return
+    inference = _Inference(writer, forwards, Answerer(loaded, submission.modules))
+    writer.write("pretrained", model_names=loading.model_names)
+    with writer.section("answers"):
+        inference.write_answers("answers", request["questions"])
+    if forwards.generating_model is not None:
+        with writer.section("probes"):
+            inference.write_logits(request["probe_ids"], request["vocab_size"])
+    for number, script in enumerate(request["scripts"]):
+        with writer.section(f"script_{number}"):
+            inference.write_answers(f"script_{number}", script["questions"], script["lines"])
+    with writer.section("parse"):
+        inference.write_parsed(request["parser_texts"])
+    with writer.section("score"):
+        if loading.adapter_folders and not Path(request["output"], "adapter_config.json").exists():
+            submission.output = loading.adapter_folders[-1]  # where load reads, a test that takes a folder does
+        inference.write_score(submission, request["score_lines"])
+    submission.output = request["output"]
+    loading.adapter_folders.clear()
+    with writer.section("other_folder"), _working_folder(Path(request["out"], "other_folder")):
+        submission.call("load")
+        writer.write("other_folder", loaded=True, adapter_folders=loading.adapter_folders)
+
+
+def _start(request: dict[str, Any], writer: ResultWriter, *, seed: int) -> tuple[Forwards, Loading]:
+    """Seeds and patches the libraries; what observes forward passes and what observes loading.
+
+    Each command has a seed of its own: random numbers that training drew and did not save do not come again.
+    """
+    torch.manual_seed(seed)
+    forwards, loading = Forwards(), Loading(writer.note, request.get("shortened"))
+    apply(shared_patches(request["root"], request["model_class"], writer.note, loading, forwards))
+    versions = {each.__name__: each.__version__ for each in (torch, transformers, peft)}
+    writer.write("start", versions={"python": sys.version.split()[0], **versions})
+    return forwards, loading
+
+
+class _Inference:
+    """What a submission loaded, asked in every way.
+
+    Args:
+        writer: takes what comes of it.
+        forwards: observes the model.
+        answerer: how it is asked.
+    """
+
+    def __init__(self, writer: ResultWriter, forwards: Forwards, answerer: Answerer) -> None:
+        self.writer, self.forwards, self.answerer = writer, forwards, answerer
+        self.tokenizer = forwards.generation_recorder.tokenizer if forwards.generation_recorder else None
+
+    def _record_generations(
+        self, questions: Sequence[str] = (), lines: Sequence[dict[str, Any]] = ()
+    ) -> GenerationRecorder:
+        """From now on generations are recorded, and those of scripted questions are as scripted."""
+        scripts = [Script(line["question"], tuple(line["whole"]), tuple(line["target"])) for line in lines]
+        recorder = ScriptedModel(self.tokenizer, scripts) if scripts else GenerationRecorder(self.tokenizer, questions)
+        self.forwards.generation_recorder = recorder
+        return recorder
+
+    def write_answers(self, section: str, questions: Sequence[str], lines: Sequence[dict[str, Any]] = ()) -> None:
+        """Its answers, the texts that reached its parser, and what its model generated, perhaps as scripted."""
+        recorder = self._record_generations(questions, lines)
+        with self.answerer.record_parser() as parsed:
+            values = self.answerer.answer(*questions)
+        generations = [{key: value for key, value in vars(row).items() if key != "logits"} for row in recorder.finish()]
+        self.writer.write(
+            section, values=[to_number(value) for value in values], parsed_texts=parsed, generations=generations
+        )
+
+    def write_logits(self, rows: Sequence[Sequence[int]], vocab_size: int) -> None:
+        """Logits of training texts by the model that answers, as it is, and how far a second pass is from the first."""
+        model = self.forwards.generating_model
+        self.forwards.generation_recorder = None
+        one, two = compute_logits(model, rows, times=2)
+        self.writer.tensors("probes", {"logits": one})
+        self.writer.tensors("added_token_rows", added_rows(model, vocab_size))
+        self.writer.write(
+            "probes",
+            max_difference=float((one - two).abs().max()) if bool(one.isfinite().all()) else math.nan,
+            in_training_mode=bool(model.training),
+            dtype_counts=count_dtypes(model),
+            active_adapters=active_adapters(model),
+        )
+
+    def write_parsed(self, texts: Sequence[str]) -> None:
+        """What its parser, called by itself, makes of texts; None where there is none."""
+        parse = self.answerer.find("parse_answer")
+        if parse is None:
+            self.writer.write("parse", values=None)
+            return
+        values: list[float | str] = []
+        for text in texts:
+            try:
+                values.append(to_number(parse(text)))
+            except Exception as error:  # noqa: BLE001  # what a parser raises is for the judge to weigh
+                values.append(f"crash: {self.writer.describe_crash(error)}")
+        self.writer.write("parse", values=values)
+
+    def write_score(self, submission: Submission, lines: Sequence[dict[str, Any]]) -> None:
+        """The metrics that it reports, and the answers that it reports them of."""
+        answers: list[tuple[Any, float | str]] = []
+
+        def answer(original: Any, answerer: Any, /, *questions: Any, **kwargs: Any) -> Any:
+            values = original(answerer, *questions, **kwargs)
+            answers.extend(zip(questions, map(to_number, values), strict=False))
+            return values
+
+        owner = next((each for each in type(self.answerer.owner).__mro__ if "answer" in vars(each)), None)
+        recorder = self._record_generations(lines=lines)
+        printed = io.StringIO()
+        with contextlib.ExitStack() as stack:
+            if owner is not None:
+                stack.enter_context(replaced(owner, "answer", around(answer)))
+            stack.enter_context(contextlib.redirect_stdout(printed))
+            stack.enter_context(contextlib.redirect_stderr(printed))
+            result = submission.call("test") if submission.find("test") else None
+        prompts, output = [row.prompt_ids for row in recorder.finish()], printed.getvalue()
+        metrics = read_metrics(result, output)
+        self.writer.write("score", answers=answers, prompts=prompts, metrics=metrics, output=output[-1000:])
+
+
+def _count_tokens(loaded: Any) -> int | None:
+    """Tokens that the tokenizer of what was loaded knows; None where none is at hand."""
+    for part in loaded if isinstance(loaded, tuple) else (loaded,):
+        tokenizer: Any = getattr(part, "tokenizer", part)
+        if hasattr(tokenizer, "decode") and hasattr(tokenizer, "__len__"):
+            return len(tokenizer)
+    return None
+
+
+@contextlib.contextmanager
+def _working_folder(folder: Path) -> Iterator[None]:
+    """Within it, the working folder is a new one."""
+    before = Path.cwd()
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)

@@ -1,0 +1,306 @@
+"""What passes the libraries' boundaries in training: texts and labels, learning rates, and the adapter at the end."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import peft
+import torch
+
+from .batches import IGNORE_INDEX, Division, Reach, divide, without_padding
+from .inspection import active_adapters, added_rows, changed_base_weights, choose_rows, compute_logits, count_dtypes
+from .results import ResultWriter
+from .time_limit import TimeLimit, shorten
+
+_EARLY = 20
+"""Optimizer steps after which the log is written for the first time, so that it is known if training never ends."""
+
+Example = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+class TrainingRecorder:
+    """Records a training.
+
+    Args:
+        base_weights: of the base, by name.
+        vocab_size: of the base.
+        seconds: for the steps of a Trainer.
+        limit: on the time of a loop of the submission's own.
+        writer: takes the results.
+
+    Attributes:
+        examples: every text that reached the model with its labels, each once, without padding: (ids, labels).
+        forward_passes: for each, the indices of its examples, and its loss (None where the model was not asked for
+            one). In place of an index, `examples` and `position_ids` stand for a packed row whose examples attend to
+            one another.
+        optimizer_steps: for each, its learning rate, the forward passes before it, and the betas of Adam.
+        is_paused: whether forward passes are the agent's own.
+    """
+
+    def __init__(
+        self,
+        base_weights: Mapping[str, torch.Tensor],
+        vocab_size: int,
+        seconds: float,
+        limit: TimeLimit,
+        writer: ResultWriter,
+    ) -> None:
+        self.base_weights, self.vocab_size = base_weights, vocab_size
+        self.seconds, self.limit, self.writer = seconds, limit, writer
+        self.examples: list[Example] = []
+        self.forward_passes: list[tuple[list[Any], float | None]] = []
+        self.optimizer_steps: list[tuple[float, int, list[float] | None]] = []
+        self.is_paused = False
+        self._indices: dict[Example, int] = {}
+        self._unlabelled: dict[tuple[int, ...], None] = {}
+        self._labelled_padding = 0
+        self._optimizer: dict[str, Any] = {}
+        self._dtype_counts: dict[str, dict[str, int]] = {}
+        self._shortened: tuple[int, int] | None = None
+        self._model: Any = None
+        self._stepped_model: Any = None
+        self._peft_models: list[Any] = []
+        self._step_labels: torch.Tensor | None = None
+        self._loader_batch: dict[str, Any] | None = None
+        self._pending: tuple[torch.Tensor, torch.Tensor, Division] | None = None
+        self._reach = Reach()
+        self._get_state = peft.get_peft_model_state_dict  # before the submission can replace it
+        self._states: dict[str, dict[str, torch.Tensor]] = {}
+        self._configs: dict[str, Any] = {}
+        self._active: list[str] = []
+        self._changed: list[str] = []
+        self._has_moved = False
+
+    # What the patches of libraries call.
+
+    def run_trainer(self, original: Any, trainer: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """`Trainer.train`."""
+        self.is_paused = True
+        self._shortened = shorten(trainer, self.seconds, self.writer.note)
+        self.is_paused = False
+        result = original(trainer, *args, **kwargs)
+        self.snapshot()
+        return result
+
+    def run_training_step(
+        self, original: Any, trainer: Any, /, model: Any, inputs: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        """`Trainer.training_step`."""
+        labels = inputs.get("labels") if hasattr(inputs, "get") else None
+        self._step_labels = labels.detach().cpu() if isinstance(labels, torch.Tensor) else None
+        try:
+            return original(trainer, model, inputs, *args, **kwargs)
+        finally:
+            self._step_labels = None
+
+    def make_peft_model(self, original: Any, model: Any, /, *args: Any, **kwargs: Any) -> None:
+        """`PeftModel.__init__`."""
+        original(model, *args, **kwargs)
+        self._peft_models.append(model)
+
+    def save_peft_model(self, original: Any, model: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """`PeftModel.save_pretrained`."""
+        self.snapshot()
+        return original(model, *args, **kwargs)
+
+    def load_state_dict(self, original: Any, module: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """`Module.load_state_dict`."""
+        result = original(module, *args, **kwargs)
+        if any(each is self._model for each in module.modules()):
+            self._has_moved = True
+        return result
+
+    def iterate_loader(self, original: Any, loader: Any, /) -> Iterator[Any]:
+        """`DataLoader.__iter__`."""
+        for batch in original(loader):
+            self._loader_batch = dict(batch) if hasattr(batch, "keys") else None
+            yield batch
+
+    def cross_entropy(self, original: Any, /, input: Any, target: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: A002
+        """`torch.nn.functional.cross_entropy`."""
+        if self._pending is not None and target.dtype == torch.long:
+            self._record_target(target.detach().cpu())
+        return original(input, target, *args, **kwargs)
+
+    def after_step(self, optimizer: Any, *args: Any) -> None:
+        """An optimizer step has been run."""
+        if self.limit.is_over:  # a step that does nothing
+            return
+        self._stepped_model = self._model
+        group = optimizer.param_groups[0]
+        betas = group.get("betas")  # a schedule may change them from step to step
+        betas = [float(each) for each in betas] if betas else None
+        self.optimizer_steps.append((float(group["lr"]), len(self.forward_passes), betas))
+        self._optimizer = {
+            "name": type(optimizer).__name__,
+            "weight_decay": float(group.get("weight_decay") or 0.0),
+            "tensors": sum(len(each["params"]) for each in optimizer.param_groups),
+        }
+        self._has_moved = True
+        if len(self.optimizer_steps) == _EARLY:
+            self._write_log()
+
+    # What the patch of the model's forward calls.
+
+    def find_labels(self, ids: torch.Tensor, given: Mapping[str, Any]) -> torch.Tensor | None:
+        """Labels of a batch: those passed to the model, or that Trainer or a DataLoader gave with it; else None."""
+        labels: torch.Tensor | None = given.get("labels")
+        if labels is None and self._step_labels is not None and self._step_labels.shape == ids.shape:
+            labels = self._step_labels
+        return self._labels_of_loader(ids) if labels is None else labels
+
+    def before_forward(
+        self, forward: Callable[..., Any], model: Any, given: Mapping[str, Any], labels: torch.Tensor | None
+    ) -> None:
+        """A forward pass in training begins."""
+        if self._model is None:
+            self._dtype_counts = count_dtypes(model)
+        self._model = model
+        self._pending = None
+        ids, mask = given["input_ids"].detach().cpu(), given.get("attention_mask")
+        flat = mask is not None and mask.dim() == ids.dim()
+        kept = mask.detach().cpu().bool() if mask is not None and flat else torch.ones_like(ids, dtype=torch.bool)
+        division = divide(ids, kept, given)
+        if division.is_packed:
+            division.crossing = self._reach.crosses(forward, given, kept, division)
+        if labels is None:  # the loss function may tell
+            self._pending = (ids, kept, division)
+            self._unlabelled.update({tuple(row[own].tolist()): None for row, own in zip(ids, kept, strict=True)})
+            self.forward_passes.append(([], None))
+            return
+        self._record_batch(ids, kept, labels.detach().cpu(), division)
+
+    def after_forward(self, loss: torch.Tensor | None) -> None:
+        """Its loss is known."""
+        if loss is not None:
+            self.forward_passes[-1] = (self.forward_passes[-1][0], float(loss.detach()))
+
+    # Batches.
+
+    def _labels_of_loader(self, ids: torch.Tensor) -> torch.Tensor | None:
+        """Labels of the batch that a DataLoader gave last, if these are its texts."""
+        batch = self._loader_batch or {}
+        own, labels = batch.get("input_ids"), batch.get("labels")
+        if not isinstance(own, torch.Tensor) or not isinstance(labels, torch.Tensor):
+            return None
+        return labels if own.shape == labels.shape == ids.shape and torch.equal(own.cpu(), ids.cpu()) else None
+
+    def _record_target(self, target: torch.Tensor) -> None:
+        """Labels that only the loss function sees."""
+        if self._pending is None:
+            return
+        ids, kept, division = self._pending
+        self._pending = None
+        count, length = ids.shape
+        if target.numel() == count * (length - 1):
+            target = torch.cat([torch.full((count, 1), IGNORE_INDEX), target.reshape(count, length - 1)], dim=1)
+        elif target.numel() != count * length:
+            return
+        self.forward_passes.pop()
+        target = target.reshape(count, length)
+        if torch.equal(target[:, :-1][kept[:, 1:]], ids[:, 1:][kept[:, 1:]]):
+            target = torch.cat([torch.full((count, 1), IGNORE_INDEX), target[:, :-1]], dim=1)  # shifted by the caller
+        self._record_batch(ids, kept, target, division)
+
+    def _record_batch(self, ids: torch.Tensor, kept: torch.Tensor, labels: torch.Tensor, division: Division) -> None:
+        """Records the texts of a batch; a packed row as its examples, together where attention crosses them."""
+        rows: list[Any] = []
+        for row, own, row_labels, all_parts, positions in zip(
+            ids, kept, labels, division.parts, division.positions, strict=False
+        ):
+            self._labelled_padding += int(((row_labels != IGNORE_INDEX) & ~own).sum())
+            text, target = row[own].tolist(), row_labels[own].tolist()
+            parts = without_padding(all_parts, target)
+            indices = [self._index(text[begin:end], target[begin:end]) for begin, end in parts]
+            if len(parts) == 1 or not division.crossing:
+                rows += indices
+            else:
+                rows.append({"examples": indices, "position_ids": positions[: parts[-1][1]]})
+        self.forward_passes.append((rows, None))
+
+    def _index(self, ids: list[int], labels: list[int]) -> int:
+        """Of a text in `examples`, which it is added to where it is new."""
+        example = (tuple(ids), tuple(labels))
+        if example not in self._indices:
+            self._indices[example] = len(self.examples)
+            self.examples.append(example)
+        return self._indices[example]
+
+    # What training leaves.
+
+    def snapshot(self) -> None:
+        """Copies the adapter as it is now, unless it was neither stepped nor restored since the last copy."""
+        if self._states and not self._has_moved:
+            return
+        self._has_moved = False
+        model = self._peft_models[-1] if self._peft_models else self._model
+        if model is None or not getattr(model, "peft_config", None):
+            return
+        name = getattr(model, "active_adapter", "default")
+        name = name() if callable(name) else name
+        name = name[0] if isinstance(name, list) else name
+        try:
+            active = active_adapters(model)
+            states = {each: self._read_adapter(model, each) for each in dict.fromkeys((name, *active))}
+        except Exception:  # noqa: BLE001  # an adapter of another kind
+            return
+        configs = {each: copy.deepcopy(model.peft_config[each]) for each in states}  # may be edited before saving
+        self._changed = changed_base_weights(model, self.base_weights)
+        self._states, self._configs, self._active = states, configs, active
+
+    def _read_adapter(self, model: Any, name: str) -> dict[str, torch.Tensor]:
+        """The tensors of one adapter by the names that a saved one has, without what torch.compile adds to them."""
+        with torch.no_grad():
+            state = self._get_state(model, adapter_name=name, save_embedding_layers=False)
+        return {
+            "base_model.model." + key.removeprefix("base_model.model.").replace("_orig_mod.", ""): tensor.cpu().clone()
+            for key, tensor in state.items()
+        }
+
+    def finish(self) -> None:
+        """Writes all of it."""
+        self.snapshot()
+        if self._states:
+            for number, (name, state) in enumerate(self._states.items()):
+                folder = f"trained_{number}" if number else "trained"
+                (self.writer.folder / folder).mkdir(parents=True, exist_ok=True)
+                self._configs[name].save_pretrained(str(self.writer.folder / folder))
+                self.writer.tensors(f"{folder}/adapter_model", state)
+        elif self._stepped_model is not None:
+            self._changed = changed_base_weights(self._stepped_model, self.base_weights)
+            self._write_logits()
+        if self._model is not None:
+            self.writer.tensors("added_token_rows", added_rows(self._model, self.vocab_size))
+        self._write_log()
+
+    def _write_logits(self) -> None:
+        """Logits of the first texts by the model as training left it: evidence of an adapter that is not peft's."""
+        model, rows = self._stepped_model, [ids for ids, _ in self.examples] or list(self._unlabelled)
+        training = model.training
+        model.eval()
+        try:
+            [logits] = compute_logits(model, choose_rows(rows, model.config.vocab_size))
+        except Exception:  # noqa: BLE001  # a model whose forward takes something else
+            return
+        finally:
+            model.train(training)
+        self.writer.tensors("trained_logits", {"logits": logits})
+
+    def _write_log(self) -> None:
+        self.writer.write(
+            "training_log",
+            examples=self.examples or [(ids, ids) for ids in self._unlabelled],
+            has_labels=bool(self.examples),
+            forward_passes=self.forward_passes,
+            optimizer_steps=self.optimizer_steps,
+            labelled_padding=self._labelled_padding,
+            optimizer=self._optimizer,
+            dtype_counts=self._dtype_counts,
+            changed_base_weights=self._changed,
+            shortened=self._shortened,
+            has_adapter=bool(self._states),
+            active_adapters=self._active,
+            other_adapters=[*self._states][1:],
+        )

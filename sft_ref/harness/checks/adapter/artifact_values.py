@@ -78,13 +78,11 @@ def adapter_has_moved(evidence: AdapterEvidence) -> str | None:
     """ART-234: the matrices that begin as zero."""
     values = _values(evidence)
     began = {name: each for name, each in values.items() if _ZERO_AT_FIRST.search(name)}
-    blank = [name for name, each in began.items() if not each.largest and not each.nonfinite]
+    zero = [name for name, each in began.items() if not each.largest and not each.nonfinite]
     whole = [name for name in values if ".lora_" not in name]
-    if blank and len(blank) == len(began) and not whole:
-        raise Failure(
-            f"{len(blank)} of {len(began)} lora_B are zero: the adapter adds nothing", "trained ones", blank[0]
-        )
-    return f"{len(blank)} of {len(began)} lora_B are zero, {blank[0]} first: they add nothing" if blank else None
+    if zero and len(zero) == len(began) and not whole:
+        raise Failure(f"{len(zero)} of {len(began)} lora_B are zero: the adapter adds nothing", "trained ones", zero[0])
+    return f"{len(zero)} of {len(began)} lora_B are zero, {zero[0]} first: they add nothing" if zero else None
 
 
 @check(

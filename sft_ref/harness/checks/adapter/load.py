@@ -41,7 +41,7 @@ def adapter_loads(evidence: AdapterEvidence) -> None:
     core=True,
 )
 def weights_are_those_due(evidence: AdapterEvidence) -> None:
-    """LOD-202: base plus scaling times B A, with DoRA, biases, experts, embeddings and saved modules, by ourselves."""
+    """LOD-202: base plus scaling times B A, with DoRA, biases, experts, embeddings and saved modules, without peft."""
     loaded = _loaded(evidence)
     if loaded.difference is None:
         raise Unavailable(f"what the adapter adds is not computed here for {loaded.not_computed}")

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 SHOWN = 0.95
 """Share of right answers that shows base and prompt by itself.
 
-Over a base whose weights are off by half their size, an adapter of ours still gives 40 of 48 right answers; over its
-own, all.
+Over a base whose weights are off by half their size, an adapter of the reference still gives 40 of 48 right answers;
+over its own, all.
 """
 
 LONGEST = 1024

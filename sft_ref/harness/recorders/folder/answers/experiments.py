@@ -25,7 +25,7 @@ RETURNED = 0.5
 """Share of right answers from which on they are there, and below which they are lost.
 
 Too few steps look like a factor that is too small: the loss is lowest beyond it. But answers do not return there: of
-the toys that we trained for 3 to 25 steps, at 48 rows, none gave more than 3 right answers at any factor where it gave
+the toys trained for 3 to 25 steps, at 48 rows, none gave more than 3 right answers at any factor where it gave
 none as configured; where alpha or the flag was lost, they come back to what they were.
 """
 

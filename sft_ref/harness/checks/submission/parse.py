@@ -11,7 +11,7 @@ from sft_ref.harness.instruments.numerals import find_numerals
 from sft_ref.harness.recorders.submission.evidence import Evidence
 from sft_ref.harness.recorders.submission.prompts import gap_of
 from sft_ref.harness.recorders.submission.scripted_results import (
-    Dictated,
+    ScriptedResult,
     fault_of_generation,
     is_looked_up,
     is_number,
@@ -54,7 +54,7 @@ def numbers_are_parsed(evidence: Evidence) -> None:
         _parser_alone(evidence)
 
 
-def _told(evidence: Evidence, kind: str) -> list[Dictated]:
+def _told(evidence: Evidence, kind: str) -> list[ScriptedResult]:
     """As `told_scripts`; empty where nothing came of them."""
     try:
         return told_scripts(evidence, kind)

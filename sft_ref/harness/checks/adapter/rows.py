@@ -13,8 +13,10 @@ from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.instruments.losses import Paired
 
 ENOUGH_ROWS = 16
-"""Rows from which on right answers show a base or a prompt. Over a near relative of its base an adapter gives five of six
-right answers, so that 16 of 16 come one time in twenty."""
+"""Rows from which on right answers show a base or a prompt.
+
+Over a near relative of its base an adapter gives five of six right answers, so that 16 of 16 come one time in twenty.
+"""
 
 FEWEST_ROWS = 11
 """Rows from which on `is_better` can be true: 11 answers that all change for the better are p < 0.001."""

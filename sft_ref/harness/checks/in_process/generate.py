@@ -17,6 +17,7 @@ from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import record_parser, scripted_model
 from sft_ref.harness.instruments.module_outputs import first_states, last_outputs
 from sft_ref.harness.instruments.numerals import find_numerals, to_number
+from sft_ref.harness.instruments.scripted_model import find_question, normalize
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.harness.recorders.in_process.scripted_answers import (
     ScriptedAnswer,
@@ -196,10 +197,15 @@ def numbers_come_back_whole(context: Context) -> None:
     depends_on=("GEN-007",),
 )
 def each_question_gets_its_own_number(context: Context) -> None:
-    """Prompts of many lengths in no order, one of them twice."""
+    """Prompts of many lengths in no order, one of them twice; each holds one question of the batch."""
     lines = write_answers(context, [*zip(invent(len(NUMBERS), seed=8), NUMBERS, strict=True)])
     lines = [*lines, lines[1]]
-    _judge(context, lines, run_script(context, lines))
+    run = run_script(context, lines)
+    for prompt in run.prompts:
+        asked = {line.question for line in lines if find_question([normalize(line.question)], prompt) is not None}
+        if len(asked) > 1:
+            raise Failure(f"{len(asked)} questions of the batch in the prompt {prompt!r}", "one", sorted(asked))
+    _judge(context, lines, run)
 
 
 @check(

@@ -47,7 +47,7 @@ class BaselineDifference:
     why: str
 
 
-class _Row(msgspec.Struct):
+class _BaselineCell(msgspec.Struct):
     """The keys of a cell that must have these types; other figures are compared as they are."""
 
     train: str
@@ -115,7 +115,7 @@ def read(plan: Plan, path: Path) -> tuple[dict[tuple[str, str], dict[str, Any]],
     found = read_json(path, dict[str, Any], refusal)
     try:
         baseline = converted(found, _Baseline)
-        rows = [converted(each, _Row) for each in baseline.cells]
+        rows = [converted(each, _BaselineCell) for each in baseline.cells]
     except UnreadableError as error:
         raise refusal.of(path, error) from error
     if changed := [key for key, value in _settings(plan).items() if found.get(key) != value]:

@@ -13,7 +13,7 @@ from sft_ref.io.atomic_write import write_atomic
 from sft_ref.io.reading import Refusal, kind_of, read_json
 from sft_ref.reference import adapter
 
-from .cell import Cell, Training
+from .cell import Cell, TrainingFigures
 
 T = TypeVar("T")
 
@@ -57,12 +57,12 @@ class SweepCache:
         """The file of logits and losses at the end of a training."""
         return self.folder / train / "trained.safetensors"
 
-    def read_training(self, train: str) -> Training | None:
+    def read_training(self, train: str) -> TrainingFigures | None:
         """The figures of a finished training."""
         path = self.folder / train / "training.json"
-        return self._read(path, Training) if kind_of(path) else None
+        return self._read(path, TrainingFigures) if kind_of(path) else None
 
-    def write_training(self, train: str, training: Training) -> None:
+    def write_training(self, train: str, training: TrainingFigures) -> None:
         """Marks a training as finished; its adapter and its logits must be written before."""
         self._write(self.folder / train / "training.json", vars(training))
 

@@ -28,7 +28,7 @@ from sft_ref.reference.settings import Settings
 
 from . import memory
 from .cache import SweepCache, source_digest
-from .cell import Cell, CellVerdict, Training
+from .cell import Cell, CellVerdict, TrainingFigures
 from .determinism import deterministic
 from .measure import measure, read_forced, teacher_force, write_forced
 
@@ -161,7 +161,7 @@ def _row(
 
 def _train(
     plan: Plan, cache: SweepCache, policy: Policy, rows: Sequence[Row], report: Callable[[Step], None]
-) -> Training:
+) -> TrainingFigures:
     cache.trained_path(policy.name).parent.mkdir(parents=True, exist_ok=True)
 
     def look(llm: BaseLLM) -> None:
@@ -178,6 +178,8 @@ def _train(
         at_end=look,
     )
     paces = [step.tokens_per_second for step in history if math.isfinite(step.tokens_per_second)]
-    figures = Training(tuple(step.loss for step in history[:FIRST_STEPS]), paces[-1] if paces else None, peak.mib())
+    figures = TrainingFigures(
+        tuple(step.loss for step in history[:FIRST_STEPS]), paces[-1] if paces else None, peak.mib()
+    )
     cache.write_training(policy.name, figures)
     return figures

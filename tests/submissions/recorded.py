@@ -26,7 +26,7 @@ from sft_ref.harness.isolation.sandbox import CommandResult
 from sft_ref.harness.recorders.submission import evidence as evidence_module
 from sft_ref.harness.recorders.submission.evidence import Evidence
 from sft_ref.harness.recorders.submission.layout import Layout
-from sft_ref.harness.recorders.submission.replay import Step, replay
+from sft_ref.harness.recorders.submission.replay import ReplayStep, replay
 from sft_ref.harness.recorders.submission.workplace import Told, Workplace
 from sft_ref.reference.data import generate_rows
 from sft_ref.reference.models import TOY, load_tokenizer
@@ -105,7 +105,7 @@ def record(work: Path, wording: Wording = Wording()) -> Capture:  # it is frozen
     batch = tuple(TrainingExample(tuple(ids), tuple(labels)) for ids, labels in rows)
     shape = LoraConfig(r=2, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
     shape.save_pretrained(str(work / "shape"))
-    model = replay([Step(_RATE, (batch,))] * _STEPS, TOY, work / "shape")
+    model = replay([ReplayStep(_RATE, (batch,))] * _STEPS, TOY, work / "shape")
     for folder in (work / "code" / "homework" / "sft_model", work / "out" / "train" / "trained"):
         model.save_pretrained(str(folder))
     train: Sections = {

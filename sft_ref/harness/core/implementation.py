@@ -26,7 +26,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """The result of a training.
 
     Attributes:
@@ -94,7 +94,7 @@ class Implementation(Protocol):
         """The training batch of these rows, in their order."""
         ...
 
-    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> Trained:
+    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> TrainingResult:
         """Fine-tunes and saves to the folder."""
         ...
 

@@ -10,7 +10,7 @@ import torch
 
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
-from sft_ref.harness.core.implementation import Batch, Gradients, Trainables, Trained
+from sft_ref.harness.core.implementation import Batch, Gradients, Trainables, TrainingResult
 from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.instruments.deltas import plain
 from sft_ref.harness.instruments.generation_recorder import record_prompt
@@ -26,7 +26,7 @@ DRILL = Settings(steps=2, batch_size=4, rank=4, alpha=8)
 """The shortest training that moves something."""
 
 
-def _drill(context: Context, name: str, *, noise: int = 0, seed: int = 0) -> Trained:
+def _drill(context: Context, name: str, *, noise: int = 0, seed: int = 0) -> TrainingResult:
     """Trains for two steps, after the random numbers have been drawn from elsewhere."""
     torch.manual_seed(noise)
     settings = Settings(steps=DRILL.steps, batch_size=DRILL.batch_size, rank=DRILL.rank, alpha=DRILL.alpha, seed=seed)

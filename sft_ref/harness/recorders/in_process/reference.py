@@ -16,7 +16,7 @@ import torch
 from transformers import TrainingArguments
 
 from sft_ref.errors import AdapterError, SftRefError
-from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, Trained
+from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
 from sft_ref.harness.instruments.deltas import plain
 from sft_ref.harness.instruments.losses import forward, row_losses
 from sft_ref.harness.instruments.training_examples import TrainingExample, examples_of
@@ -49,7 +49,7 @@ class Reference:
         batch = tokens.collate(examples, tokenizer.pad_token_id)
         return Batch(batch["input_ids"], batch["attention_mask"], batch["labels"])
 
-    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> Trained:
+    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> TrainingResult:
         """See `Implementation`."""
         left: dict[str, Any] = {}
         fit = training.fit
@@ -64,10 +64,10 @@ class Reference:
 
         with mock.patch.object(training, "fit", fit_and_look):
             history = sft.train(folder, base=self.base, rows=rows, policy=self.policy, settings=settings)
-        return Trained(folder, losses=tuple(step.loss for step in history), **left)
+        return TrainingResult(folder, losses=tuple(step.loss for step in history), **left)
 
     def _look(self, model: Any) -> dict[str, Any]:  # noqa: ANN401  # a PeftModel
-        """What `Trained` tells of a model in memory."""
+        """What `TrainingResult` tells of a model in memory."""
         from peft import get_peft_model_state_dict
 
         state = get_peft_model_state_dict(model, save_embedding_layers=False)
@@ -132,11 +132,11 @@ class Resaving(Reference):
         learned: what a training with `context.SETTINGS` left; trainings with other settings take their own steps.
     """
 
-    def __init__(self, learned: Trained, name: str) -> None:
+    def __init__(self, learned: TrainingResult, name: str) -> None:
         super().__init__(name=name)
         self.learned = learned
 
-    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> Trained:
+    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> TrainingResult:
         """See `Implementation`."""
         if settings != SETTINGS:
             return super().train(folder, rows, settings)
@@ -214,12 +214,12 @@ def train_on(rows: Sequence[TrainingExample], base: str, adapter: Path, settings
     return model
 
 
-def train_reference(folder: Path) -> Trained:
+def train_reference(folder: Path) -> TrainingResult:
     """A sound training, that others are compared with."""
     return Reference().train(folder / "shared", Context(Reference(), folder).train_rows, SETTINGS)
 
 
-def yardstick_of(trained: Trained) -> Yardstick:
+def yardstick_of(trained: TrainingResult) -> Yardstick:
     """The yardstick that the reference's own training makes."""
     with tempfile.TemporaryDirectory() as folder:
         context = Context(Reference(), Path(folder), trained=trained)

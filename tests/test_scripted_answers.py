@@ -13,7 +13,7 @@ import torch
 
 from sft_ref import BaseLLM, Score, Settings
 from sft_ref.harness.checks.in_process import generate, parse
-from sft_ref.harness.core.check import Check, Level, Outcome
+from sft_ref.harness.core.check import Level, Outcome, checks_in
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.core.implementation import Answerer, Batch, TrainingResult
 from sft_ref.harness.core.runner import plan, run
@@ -25,7 +25,7 @@ from sft_ref.harness.recorders.in_process.reference import Reference
 from sft_ref.harness.recorders.in_process.scripted_answers import ScriptedRun, invent, run_script, write_answers
 from sft_ref.reference.data import Row
 
-CHECKS: tuple[Check, ...] = (*generate.CHECKS, *(each for each in parse.CHECKS if each.id == "PRS-004"))
+CHECKS = (*checks_in(generate), parse.answers_come_from_the_model)
 
 
 class Odd:

@@ -12,7 +12,7 @@ from unittest import mock
 
 import torch
 
-from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.instruments import rotary, tolerance
@@ -232,15 +232,3 @@ def logits_are_those_of_training(context: Context) -> None:
     if found.dtype != due.dtype or not torch.equal(found, due):
         difference = (found.float() - due.float()).abs().max().item()
         raise Failure(f"logits differ by up to {difference:.3g}", "identical bits")
-
-
-CHECKS: tuple[Check, ...] = (
-    folder_is_only_read,
-    effective_deltas_are_the_trained_ones,
-    loaded_model_is_as_good_as_trained,
-    merged_equals_unmerged,
-    dtypes_are_the_trained_ones,
-    values_are_the_stored_ones,
-    rotary_embeddings_are_exact,
-    logits_are_those_of_training,
-)

@@ -164,7 +164,7 @@ def run_script(context: Context, lines: Sequence[ScriptedAnswer], *, end_at_once
 
 
 def _logits_by_question(found: Recording, questions: Sequence[str]) -> dict[str, torch.Tensor]:
-    """Logits of all steps, of a question that is asked twice the first; none where those of the first step are hidden."""
+    """Logits of all steps; none where those of the first are hidden. Of a question that is asked twice the first."""
     logits: dict[str, torch.Tensor] = {}
     for row in found.generations:
         steps = [row.logits[step] for step in range(len(row.logits)) if step in row.logits]

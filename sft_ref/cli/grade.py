@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sft_ref.console.plain import harmless
+from sft_ref.console.printable import printable
 from sft_ref.console.ranges import Whole
 from sft_ref.errors import SftRefError
 from sft_ref.harness.core.stages import ADAPTER_STAGES, STAGES, SUBMISSION_STAGES
@@ -205,7 +205,7 @@ def run(args: argparse.Namespace) -> int:
     write = _reports(args, rubric)
     console = Console()
     for name in gathered.passed_over:
-        console.print(f"passed over, no submission: {harmless(name)}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"passed over, no submission: {printable(name)}", markup=False, highlight=False, soft_wrap=True)
     grade = functools.partial(
         grade_one,
         is_module=args.module is not None,
@@ -322,7 +322,7 @@ def _grade_alone(target: str, grade: functools.partial[Verdict], args: argparse.
     with Console(stderr=True).status("grading") as status:
 
         def report(text: str) -> None:
-            status.update(Text(harmless(text)))
+            status.update(Text(printable(text)))
 
         try:
             if _runs_here(target, is_module=bool(args.module)):
@@ -388,5 +388,5 @@ def _grade_class(
         plot_causes(causes, len(grades), folder / "causes.png")
     console.print()
     show_class(grades, console)
-    console.print(f"written: {harmless(str(folder))}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"written: {printable(str(folder))}", markup=False, highlight=False, soft_wrap=True)
     return grades

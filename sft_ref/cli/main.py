@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from sft_ref.console import interrupts, streams
-from sft_ref.console.plain import harmless
+from sft_ref.console.printable import printable
 from sft_ref.console.quiet import quiet
 from sft_ref.console.ranges import Whole
 from sft_ref.errors import SftRefError
@@ -74,14 +74,14 @@ def _run(argv: Sequence[str] | None) -> int:
         return _BAD_INPUT
     except Exception as error:  # noqa: BLE001  # a bug of ours, whose exit code must not be that of a broken target
         for line in "".join(traceback.format_exception(error)).splitlines():
-            print(" " * (len(line) - len(line.lstrip())) + harmless(line), file=sys.stderr)
+            print(" " * (len(line) - len(line.lstrip())) + printable(line), file=sys.stderr)
         _say("internal error: please report the lines above")
         return _INTERNAL_ERROR
 
 
 def _say(text: str) -> None:
     """One line on standard error."""
-    print(f"sft-ref: {harmless(text)}", file=sys.stderr)
+    print(f"sft-ref: {printable(text)}", file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -89,7 +89,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Ends with the exit code of bad input."""
-        self.exit(_BAD_INPUT, f"sft-ref: error: {harmless(' '.join(message.split())[:500])}; see {self.prog} --help\n")
+        self.exit(_BAD_INPUT, f"sft-ref: error: {printable(' '.join(message.split())[:500])}; see {self.prog} --help\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -180,9 +180,9 @@ def _demo(args: argparse.Namespace) -> None:
     began = time.perf_counter()
     _train(args)
     llm, score = _load_and_ask(argparse.Namespace(folder=args.output, base=None, policy=None, data=None))
-    print(f"loss curve: {harmless(str(Path(args.output) / 'loss.png'))}")
+    print(f"loss curve: {printable(str(Path(args.output) / 'loss.png'))}")
     seconds = time.perf_counter() - began
-    print(f"{score} base={harmless(args.base)} policy={llm.policy.name} seconds={seconds:.0f}")
+    print(f"{score} base={printable(args.base)} policy={llm.policy.name} seconds={seconds:.0f}")
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -203,7 +203,7 @@ def _train(args: argparse.Namespace) -> None:
             overwrite=args.overwrite,
             report=report,
         )
-    print(f"adapter saved: {harmless(args.output)}")
+    print(f"adapter saved: {printable(args.output)}")
 
 
 def _load(args: argparse.Namespace) -> None:

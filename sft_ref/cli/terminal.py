@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from sft_ref.console.plain import harmless
+from sft_ref.console.printable import printable
 from sft_ref.reference import adapter, tracing
 from sft_ref.reference.base_llm import BaseLLM
 from sft_ref.reference.precision import count_dtypes, find_policy, summarize_dtypes
@@ -64,7 +64,7 @@ def show_precision(llm: BaseLLM, folder: Path) -> None:
     if record is None:
         console.print("trained: no record beside the adapter; base dtype unknown")
     else:
-        console.print(f"trained: {harmless(summarize_dtypes(record.dtypes))}")
+        console.print(f"trained: {printable(summarize_dtypes(record.dtypes))}")
         if record.policy != llm.policy.name:
             console.print(f"loaded on purpose under another policy than trained: {find_policy(record.policy)}")
     console.print(f"loaded:  {summarize_dtypes(count_dtypes(llm.model))}")
@@ -73,7 +73,7 @@ def show_precision(llm: BaseLLM, folder: Path) -> None:
             llm.answer("How many gram are there per 6 kg?")
         lines = tracing.differences(record.computed, answering) or ["as in training, in every class of module"]
         for line in lines:
-            console.print(f"computed: {harmless(line)}")
+            console.print(f"computed: {printable(line)}")
 
 
 def show_samples(samples: Sequence[Sample]) -> None:
@@ -86,6 +86,6 @@ def show_samples(samples: Sequence[Sample]) -> None:
     table.add_column("verdict")
     for sample in samples[:SAMPLES_SHOWN]:
         verdict = Text("right", "green") if sample.right else Text("wrong", "red")
-        cells = (harmless(sample.question), harmless(sample.completion), f"{sample.answer:g}", f"{sample.truth:g}")
+        cells = (printable(sample.question), printable(sample.completion), f"{sample.answer:g}", f"{sample.truth:g}")
         table.add_row(*map(Text, cells), verdict)
     Console().print(table)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from sft_ref.console.plain import harmless
+from sft_ref.console.printable import printable
 from sft_ref.io.reading import kind_of
 from sft_ref.io.whole import check_writable
 from sft_ref.reference.adapter import disk_errors
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if args.update:
         baseline.check_stable(cells, _sweep(plan, Path(args.folder)))
         baseline.write(plan, cells, path)
-        print(f"baseline written: {harmless(str(path))}")
+        print(f"baseline written: {printable(str(path))}")
     elif args.compare:
         return _compare(plan, cells, path)
     return 0
@@ -80,7 +80,7 @@ def _check_baseline(plan: Plan, path: Path) -> None:
 def _compare(plan: Plan, cells: list[Cell], path: Path) -> int:
     found = baseline.figures(cells)
     if not path.is_file():
-        print(f"no baseline: {harmless(str(path))}; make it with `sft-ref sweep --update`")
+        print(f"no baseline: {printable(str(path))}; make it with `sft-ref sweep --update`")
         return 0
     golden, versions = baseline.read(plan, path)
     difference.show_versions(versions, library_versions())
@@ -88,7 +88,7 @@ def _compare(plan: Plan, cells: list[Cell], path: Path) -> int:
     difference.show(differences, golden, found, path)
     absent = baseline.missing(golden, found)
     for train, load in absent:
-        print(f"no baseline: {harmless(f'{train} → {load}')}; make it with `sft-ref sweep --update`")
+        print(f"no baseline: {printable(f'{train} → {load}')}; make it with `sft-ref sweep --update`")
     if absent and _in_ci():
         raise baseline.BaselineError(f"{path} lacks {len(absent)} of {len(found)} cells; make it again with --update")
     return int(bool(differences))

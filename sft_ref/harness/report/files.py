@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from sft_ref.console.plain import harmless
+from sft_ref.console.printable import printable
 from sft_ref.harness.core.check import Check, Level, Outcome, Result
 from sft_ref.harness.core.graded import Grade, Ungraded
 from sft_ref.harness.core.verdict import Coverage, Standing, Suspect, Verdict
@@ -217,6 +217,6 @@ def write_csv(grades: Sequence[Grade], path: Path) -> None:
 def _cell(value: object) -> str:
     """As text that no spreadsheet takes for a formula."""
     if isinstance(value, str | list):
-        text = harmless(value if isinstance(value, str) else "; ".join(value))
+        text = printable(value if isinstance(value, str) else "; ".join(value))
         return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
     return "" if value is None else str(value)

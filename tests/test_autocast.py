@@ -9,9 +9,11 @@ import torch
 from sft_ref import BaseLLM, Settings, format_prompt, split_rows
 from sft_ref.reference import training
 from sft_ref.reference.adapter import add_adapter
-from sft_ref.reference.autocast import computing, frozen_weights_cast
+from sft_ref.reference.fast.casts import frozen_weights_cast
+from sft_ref.reference.guards.dtypes import count_dtypes
 from sft_ref.reference.loss import batch_loss
-from sft_ref.reference.precision import POLICIES, Policy, count_dtypes
+from sft_ref.reference.models import computing
+from sft_ref.reference.precision import POLICIES, Policy
 from sft_ref.reference.tokens import collate, tokenize_example
 
 MIXED = [POLICIES["bf16-mixed"], POLICIES["fp16-mixed"]]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sft_ref import generate_rows, is_answer_valid, load_rows, score, split_rows
 from sft_ref.errors import DataError
 from sft_ref.reference import data
-from sft_ref.reference.precision import digest
+from sft_ref.reference.fingerprints import digest
 
 
 def test_splits_are_a_thousand_rows_each_and_share_no_question() -> None:

@@ -7,19 +7,18 @@ import torch
 from torch import nn
 
 from sft_ref.errors import AdapterError, PrecisionError
-from sft_ref.reference.autocast import computing
+from sft_ref.reference.guards.dtypes import count_dtypes, summarize_dtypes
+from sft_ref.reference.models import computing
 from sft_ref.reference.precision import (
     POLICIES,
     VARIATIONS,
-    Record,
     check_can_compute,
     check_can_train,
     choose_policy,
-    count_dtypes,
     default_policy,
     find_policy,
-    summarize_dtypes,
 )
+from sft_ref.reference.record import Record
 
 CPU = torch.device("cpu")
 RECORD = Record("toy", "fp32", {"base": {"w": "float32"}}, {"base": "ab"}, {"torch": "2"}, {"seed": 0})

@@ -30,7 +30,7 @@ from sft_ref.harness.report.html import write_html
 from sft_ref.harness.report.picture import draw
 from sft_ref.harness.report.rubric import Rubric
 from sft_ref.harness.report.terminal import show_grade
-from sft_ref.reference.adapter import RECORD
+from sft_ref.reference.record import RECORD
 from sft_ref.reference.sft import Sample
 
 HOSTILE = (

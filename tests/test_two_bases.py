@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from sft_ref.bases.find import TOY
+from sft_ref.bases.wide_toy import make_wide_toy
 from sft_ref.cli.grade import grade_one
 from sft_ref.harness.core.verdict import Standing, Suspect, Verdict
 from sft_ref.harness.verdict.two_bases import compare_bases
-from sft_ref.reference.models import TOY, load_model, load_tokenizer
+from sft_ref.reference.models import load_model, load_tokenizer
 from sft_ref.reference.precision import POLICIES
 from sft_ref.toy.corpus import documents
-from sft_ref.toy.wide import make_wide_toy
 
 BROKEN = Verdict("x", Standing.BROKEN, (Suspect("load", "lost", (), "load it"),), "load: lost.", seconds=2.0)
 BASES = ("toy", "toy-wide")

@@ -11,14 +11,15 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from sft_ref.bases.find import DEFAULT_BASE
 from sft_ref.console import interrupts, streams
 from sft_ref.console.printable import printable
 from sft_ref.console.quiet import quiet
 from sft_ref.console.ranges import Whole
 from sft_ref.errors import SftRefError
 from sft_ref.io.safe_path import safe_path
-from sft_ref.reference.data import SPLIT_SIZE, Score, load_rows
-from sft_ref.reference.models import DEFAULT_BASE
+from sft_ref.reference.data import SPLIT_SIZE, Score
+from sft_ref.reference.guards.rows import load_rows
 from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.settings import RANGES, Settings
 

@@ -14,9 +14,10 @@ from rich.text import Text
 from sft_ref.console.printable import printable
 from sft_ref.reference import adapter, tracing
 from sft_ref.reference.base_llm import BaseLLM
-from sft_ref.reference.precision import count_dtypes, find_policy, summarize_dtypes
+from sft_ref.reference.guards.dtypes import count_dtypes, summarize_dtypes
+from sft_ref.reference.guards.progress import Step
+from sft_ref.reference.precision import find_policy
 from sft_ref.reference.sft import Sample
-from sft_ref.reference.training import Step
 
 SAMPLES_SHOWN = 10
 

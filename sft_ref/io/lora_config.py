@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
 
 MOST_RANK = 2**31 - 1
 """What peft and torch can reckon with; tensors of such a rank are only ever built without memory."""

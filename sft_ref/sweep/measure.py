@@ -22,11 +22,13 @@ from sft_ref.harness.instruments.taught import IGNORED
 from sft_ref.io.foreign import foreign_files
 from sft_ref.io.reading import kind_of
 from sft_ref.reference import adapter, sft, tokens, tracing
-from sft_ref.reference.autocast import computing
 from sft_ref.reference.base_llm import find_device
 from sft_ref.reference.data import Row
-from sft_ref.reference.precision import Policy, Record, count_dtypes, find_policy
+from sft_ref.reference.guards.dtypes import count_dtypes
+from sft_ref.reference.models import computing
+from sft_ref.reference.precision import Policy, find_policy
 from sft_ref.reference.prompt import format_example
+from sft_ref.reference.record import Record
 
 from . import memory, verdict
 from .cell import Cell, Verdict

@@ -9,8 +9,9 @@ Knows nothing of tokens or models.
 import random
 from collections.abc import Iterator
 
-from sft_ref.reference.data import Row, generate_rows, split_rows
+from sft_ref.reference.data import Row, split_rows
 from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG, format_prompt, format_value
+from sft_ref.reference.questions import generate_rows
 
 END_OF_TEXT, START_OF_TURN, END_OF_TURN = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 SYSTEM_PROMPT = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"

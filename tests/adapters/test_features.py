@@ -13,12 +13,12 @@ import pytest
 import torch
 from peft.tuners.lora import LoraLayer
 
+from sft_ref.bases.find import TOY
 from sft_ref.harness.core.check import Outcome
 from sft_ref.harness.core.verdict import Standing, Verdict
 from sft_ref.harness.grading.folder import grade_adapter
 from sft_ref.harness.recorders.folder import loading, recorder
 from sft_ref.harness.recorders.folder.answers import AnswersEvidence
-from sft_ref.reference.models import TOY
 
 Bases = Callable[[str], Path]
 Sound = Callable[[Path, Path], Verdict]

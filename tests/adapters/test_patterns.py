@@ -14,10 +14,10 @@ import torch
 from peft import PeftModel
 
 import sft_ref
+from sft_ref.bases.find import TOY
 from sft_ref.harness.core.check import Outcome
 from sft_ref.harness.core.verdict import Standing, Verdict
 from sft_ref.harness.grading.folder import grade_adapter
-from sft_ref.reference.models import TOY
 from sft_ref.reference.settings import Settings
 
 Broken = Callable[..., Verdict]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from sft_ref.bases.find import find_base
 from sft_ref.errors import SubmissionError
 from sft_ref.harness.checks.adapter import CHECKS
 from sft_ref.harness.core.check import Check, Outcome, Result
@@ -21,7 +22,6 @@ from sft_ref.harness.recorders.folder.recorder import Examine, record
 from sft_ref.harness.verdict.diagnosis import error_of, verdict_of
 from sft_ref.io.lora_config import base_of, read_table, why_not_judged
 from sft_ref.io.reading import UnreadableError
-from sft_ref.reference.models import find_base
 
 from .repeat import repeat_command
 

@@ -15,6 +15,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from sft_ref.bases.checks import check_vocabulary
+from sft_ref.bases.find import find_base
 from sft_ref.errors import BaseModelError, MachineError, MissingModuleError, SubmissionError
 from sft_ref.harness.checks.registry import choose_checks
 from sft_ref.harness.checks.submission import CHECKS
@@ -45,9 +47,10 @@ from sft_ref.harness.verdict.diagnosis import (
 from sft_ref.harness.verdict.measures import measure
 from sft_ref.io import plain_files
 from sft_ref.io.reading import Refusal, kind_of, read_json
-from sft_ref.reference.data import Row, generate_rows, split_rows
-from sft_ref.reference.models import check_vocabulary, find_base, load_model, load_tokenizer
+from sft_ref.reference.data import Row, split_rows
+from sft_ref.reference.models import load_model, load_tokenizer
 from sft_ref.reference.precision import POLICIES
+from sft_ref.reference.questions import generate_rows
 
 from .repeat import repeat_command
 

@@ -12,6 +12,7 @@ from unittest import mock
 
 import torch
 
+from sft_ref.bases.find import find_base
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch
@@ -21,8 +22,7 @@ from sft_ref.harness.instruments.losses import compare, forward, is_worse, row_l
 from sft_ref.harness.instruments.taught import rows_of
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
 from sft_ref.reference import models
-from sft_ref.reference.models import find_base
-from sft_ref.reference.precision import Dtypes, count_dtypes
+from sft_ref.reference.guards.dtypes import Dtypes, count_dtypes
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -10,8 +10,8 @@ from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.instruments.capture import Ids, Unasked, prompt_of
 from sft_ref.harness.instruments.taught import decode, rows_of, spells
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
-from sft_ref.reference.data import PHRASINGS, UNITS
 from sft_ref.reference.prompt import OPEN_TAG
+from sft_ref.reference.questions import PHRASINGS, UNITS
 
 _UNITS = [tuple(spellings[0] for spellings in units.values()) for units in UNITS.values()]
 

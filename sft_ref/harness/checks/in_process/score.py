@@ -13,7 +13,8 @@ from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.instruments.blank import without_adapter
 from sft_ref.harness.instruments.capture import Ids, Unasked, prompt_of, scripted, transformer_of
 from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.reference.data import Row, generate_rows, is_answer_valid
+from sft_ref.reference.data import Row, is_answer_valid
+from sft_ref.reference.questions import generate_rows
 
 _SEED = 3
 """Of questions that stand in no split, so that nobody can have stored their answers."""

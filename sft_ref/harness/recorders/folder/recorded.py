@@ -10,8 +10,9 @@ import torch
 from sft_ref.errors import AdapterError
 from sft_ref.io.lora_config import AdapterConfig
 from sft_ref.io.reading import UnreadableError, plain_bytes
-from sft_ref.reference.adapter import RECORD, fingerprint_adapter
-from sft_ref.reference.precision import Record as Written
+from sft_ref.reference.fingerprints import fingerprint_adapter
+from sft_ref.reference.record import RECORD
+from sft_ref.reference.record import Record as Written
 
 from .evidence import Record
 from .files import is_file

@@ -1,22 +1,53 @@
-"""The output dtype of each class of module while a model runs: what it computes in, whatever it is stored in.
+"""The dtypes of a model: of its tensors as they are stored, and of what its modules put out while it runs.
 
-Knows no policy. Traced in training and again when answering, it shows autocast that is on in one and off in the other,
-which no dtype of a stored tensor tells.
+The second shows autocast that is on in training and off when answering, which no dtype of a stored tensor tells.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 
+KINDS = ("base", "adapter", "buffer")
+
+Dtypes = dict[str, dict[str, str]]
+"""Kind of tensor, one of `KINDS` -> name -> dtype."""
+
 Computed = dict[str, list[str]]
 """Class of module ("peft Linear") -> dtypes of the first outputs of its instances, sorted."""
 
 _PASSES_ON = (torch.nn.Identity, torch.nn.Dropout)
 """What computes nothing when answering, so that its dtype is that of whatever came before."""
+
+
+def count_dtypes(model: torch.nn.Module) -> Dtypes:
+    """The dtype of every parameter and float buffer of a model, with peft's wrapping taken out of the names."""
+    found: Dtypes = {kind: {} for kind in KINDS}
+    for name, tensor in model.named_parameters():
+        found["adapter" if "lora_" in name else "base"][_plain(name)] = dtype_name(tensor)
+    for name, buffer in model.named_buffers():
+        if buffer.is_floating_point():
+            found["buffer"][_plain(name)] = dtype_name(buffer)
+    return found
+
+
+def summarize_dtypes(dtypes: Dtypes) -> str:
+    """One line: ``base float32 ×272, adapter float32 ×420, buffer float32 ×1``."""
+    counts = {kind: Counter(dtypes.get(kind, {}).values()) for kind in KINDS}
+    return ", ".join(f"{kind} {dtype} ×{n}" for kind in KINDS for dtype, n in sorted(counts[kind].items()))
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix("base_model.model.").replace(".base_layer.", ".").replace(".default.", ".")
+
+
+def dtype_name(tensor: torch.Tensor) -> str:
+    """The dtype of a tensor as policies write it: ``float32``."""
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 @contextmanager
@@ -30,7 +61,7 @@ def output_dtypes(model: torch.nn.Module) -> Iterator[Computed]:
     def note(module: torch.nn.Module, output: Any, handle: torch.utils.hooks.RemovableHandle) -> None:  # noqa: ANN401
         first = output[0] if isinstance(output, (tuple, list)) and output else output
         if isinstance(first, torch.Tensor) and first.is_floating_point():
-            name = str(first.dtype).removeprefix("torch.")
+            name = dtype_name(first)
             kind = _name(module)
             found[kind] = sorted({*found.get(kind, ()), name})
         handle.remove()  # once is enough, and a training has many steps

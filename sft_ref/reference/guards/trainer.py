@@ -1,0 +1,93 @@
+"""Transformers' Trainer with its edges covered: Ctrl-C, damaged checkpoints, and what accelerate leaves behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from sft_ref.io.checkpoint import reading_checkpoint
+
+from .resuming import whole_checkpoints
+
+_ACCELERATE = "ACCELERATE_MIXED_PRECISION"
+
+
+class CarefulTrainer(Trainer):
+    """A Trainer to which a damaged checkpoint is an `OutputError` that names it."""
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with reading_checkpoint(Path(checkpoint or "")):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with reading_checkpoint(Path(checkpoint or "")):
+            super()._load_rng_state(checkpoint)
+
+
+class _StopOnInterrupt(TrainerCallback):
+    """Makes the first Ctrl-C a checkpoint, and gives the second one to the handler that was there before."""
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self.before = signal.getsignal(signal.SIGINT)
+
+    def interrupt(self, _signal: int, _frame: FrameType | None) -> None:
+        self.interrupted = True
+        signal.signal(signal.SIGINT, self.before if callable(self.before) else signal.default_int_handler)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        if self.interrupted:
+            control.should_save = control.should_training_stop = True
+
+
+@contextlib.contextmanager
+def interruptible(trainer: Trainer, checkpoints: Path) -> Iterator[None]:
+    """Within it, Ctrl-C ends the training after the step that is under way, with a checkpoint; a second one at once.
+
+    Raises:
+        KeyboardInterrupt: after either; it says which step a later run goes on from.
+    """
+    stop = _StopOnInterrupt()
+    trainer.add_callback(stop)
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, stop.interrupt) if main else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not (whole := whole_checkpoints(checkpoints)):
+            raise
+        last = whole[-1].name.rpartition("-")[2]
+        raise KeyboardInterrupt(f"stopped at once; kept is step {last} of {trainer.args.max_steps}") from None
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, before)
+    if stop.interrupted and trainer.state.global_step < trainer.args.max_steps:
+        raise KeyboardInterrupt(f"stopped after step {trainer.state.global_step} of {trainer.args.max_steps}")
+
+
+@contextlib.contextmanager
+def accelerate_contained(model: torch.nn.Module) -> Iterator[None]:
+    """Within it, no mixed precision of an earlier training is in force; after it, the model computes as before.
+
+    Transformers 4 sets a variable of the environment and leaves it set, and every version obeys it: fp32 after a mixed
+    run would be mixed. Trainer leaves the model's forward wrapped in autocast, under which no other precision shows.
+    """
+    from accelerate.utils import extract_model_from_parallel
+
+    os.environ.pop(_ACCELERATE, None)
+    try:
+        yield
+    finally:
+        os.environ.pop(_ACCELERATE, None)
+        extract_model_from_parallel(model, keep_fp32_wrapper=False)
+        vars(model).pop("_is_accelerate_prepared", None)  # else a second training would do without autocast

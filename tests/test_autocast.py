@@ -49,7 +49,7 @@ def test_stored_weights_are_back_afterwards_also_after_an_error(toy_llm: BaseLLM
 def test_trained_weights_are_not_cast_and_keep_their_gradients() -> None:
     llm = BaseLLM("toy", policy=POLICIES["bf16-mixed"])
     model = add_adapter(llm.model, llm.policy, rank=4, alpha=8)
-    with frozen_weights_cast(model, llm.policy):
+    with frozen_weights_cast(model, llm.policy.compute):
         found = count_dtypes(model)
         assert set(found["adapter"].values()) == {"float32"}
         assert found["base"]["model.layers.0.mlp.up_proj.weight"] == "bfloat16"

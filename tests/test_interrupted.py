@@ -234,7 +234,7 @@ def test_after_every_step_of_a_replacement_an_adapter_stands_there(
         return run
 
     monkeypatch.setattr(Path, "replace", watched(Path.replace))
-    monkeypatch.setattr("sft_ref.reference.adapter.exchange", watched(exchange))
+    monkeypatch.setattr("sft_ref.reference.guards.output_folder.exchange", watched(exchange))
     with whole_folder(folder, tmp_path / "scratch") as scratch:
         (scratch / CONFIG).write_text("new")
     assert set(stands) == {True}
@@ -256,7 +256,9 @@ def test_an_error_or_interrupt_while_writing_keeps_the_old_adapter(
         return replace(path, to)
 
     monkeypatch.setattr(Path, "replace", interrupted)
-    monkeypatch.setattr("sft_ref.reference.adapter.exchange", interrupted if can_exchange else lambda *_: False)
+    monkeypatch.setattr(
+        "sft_ref.reference.guards.output_folder.exchange", interrupted if can_exchange else lambda *_: False
+    )
     with pytest.raises(KeyboardInterrupt), whole_folder(folder, tmp_path / "scratch") as scratch:
         (scratch / CONFIG).write_text("new")
     assert (folder / CONFIG).read_text() == "old"

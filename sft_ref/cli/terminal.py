@@ -12,11 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from sft_ref.console.printable import printable
-from sft_ref.reference import adapter, tracing
 from sft_ref.reference.base_llm import BaseLLM
-from sft_ref.reference.guards.dtypes import count_dtypes, summarize_dtypes
+from sft_ref.reference.guards.adapter_files import read_tensors
+from sft_ref.reference.guards.dtypes import count_dtypes, differences, output_dtypes, summarize_dtypes
 from sft_ref.reference.guards.progress import Step
 from sft_ref.reference.precision import find_policy
+from sft_ref.reference.record import read_record
 from sft_ref.reference.sft import Sample
 
 SAMPLES_SHOWN = 10
@@ -60,7 +61,7 @@ def asking_progress() -> Iterator[Callable[[int], None]]:
 def show_precision(llm: BaseLLM, folder: Path) -> None:
     """The policy, and the dtypes recorded at train and found at load."""
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    record = adapter.read_record(folder, adapter.read_tensors(folder))
+    record = read_record(folder, read_tensors(folder))
     console.print(f"policy: {llm.policy} on {llm.device}: {llm.policy.why}")
     if record is None:
         console.print("trained: no record beside the adapter; base dtype unknown")
@@ -70,9 +71,9 @@ def show_precision(llm: BaseLLM, folder: Path) -> None:
             console.print(f"loaded on purpose under another policy than trained: {find_policy(record.policy)}")
     console.print(f"loaded:  {summarize_dtypes(count_dtypes(llm.model))}")
     if record and record.computed:
-        with tracing.output_dtypes(llm.model) as answering:
+        with output_dtypes(llm.model) as answering:
             llm.answer("How many gram are there per 6 kg?")
-        lines = tracing.differences(record.computed, answering) or ["as in training, in every class of module"]
+        lines = differences(record.computed, answering) or ["as in training, in every class of module"]
         for line in lines:
             console.print(f"computed: {printable(line)}")
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from sft_ref.errors import OutputError
 from sft_ref.io.reading import Refusal, kind_of, read_json
-from sft_ref.reference import adapter
+from sft_ref.reference.guards.output_folder import check_can_be_named, disk_errors
 
 from .cell import Cell, Training
 
@@ -33,8 +33,8 @@ class Kept:
     def __init__(self, folder: Path, conditions: dict[str, Any]) -> None:
         self.folder = folder
         note = folder / _NOTE
-        adapter.check_can_be_named(folder)
-        with adapter.disk_errors(folder):
+        check_can_be_named(folder)
+        with disk_errors(folder):
             is_begun = kind_of(note) is not None
             if kind_of(folder) and not is_begun and (kind_of(folder) != "folder" or any(folder.iterdir())):
                 raise OutputError(f"{folder} exists and holds no sweep; choose another folder, or move it away")
@@ -63,7 +63,7 @@ class Kept:
 
     def keep_training(self, train: str, training: Training) -> None:
         """Says that a training is done; its adapter and ending must be there."""
-        with adapter.disk_errors(self.folder):
+        with disk_errors(self.folder):
             _write_whole(self.folder / train / "training.json", vars(training))
 
     def cell(self, train: str, load: str) -> Cell | None:
@@ -73,7 +73,7 @@ class Kept:
 
     def keep(self, cell: Cell) -> None:
         """Writes a cell, whole or not at all."""
-        with adapter.disk_errors(self.folder):
+        with disk_errors(self.folder):
             _write_whole(self.folder / cell.train / f"{cell.load}.cell.json", cell.to_json())
 
     def _read(self, path: Path, type_: type[T]) -> T:

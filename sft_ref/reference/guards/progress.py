@@ -30,7 +30,12 @@ class Step:
 
 
 class History(TrainerCallback):
-    """Keeps and reports each step, and gives up when nothing is finite."""
+    """Keeps and reports each step, and gives up when nothing is finite.
+
+    Args:
+        report: called with each step.
+        tokens_per_step: on average.
+    """
 
     def __init__(self, report: Callable[[Step], None], tokens_per_step: float) -> None:
         self.report = report
@@ -42,11 +47,17 @@ class History(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
+        """Takes over the steps that were done before an interruption."""
         past = [entry for entry in state.log_history if "loss" in entry]
         self.steps = [Step(int(e["step"]), e["loss"], e.get("grad_norm", math.nan), math.nan) for e in past]
         self.began = (time.perf_counter(), state.global_step)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
+        """Adds a step.
+
+        Raises:
+            TrainingError: none of the last `PATIENCE` steps was finite.
+        """
         logs = state.log_history[-1]
         if "loss" not in logs:
             return

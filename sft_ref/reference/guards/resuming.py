@@ -59,7 +59,7 @@ def _check_free(folder: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{folder} already holds an adapter; choose another folder, or pass --overwrite")
 
 
-def begin_or_resume(partial: Path, record: Any) -> None:
+def begin_or_resume(partial: Path, record: Any) -> None:  # noqa: ANN401  # a dataclass
     """Makes the folder of checkpoints ready, new or as an interrupted run of the same settings left it.
 
     Args:

@@ -256,9 +256,8 @@ def test_an_error_or_interrupt_while_writing_keeps_the_old_adapter(
         return replace(path, to)
 
     monkeypatch.setattr(Path, "replace", interrupted)
-    monkeypatch.setattr(
-        "sft_ref.reference.guards.output_folder.exchange", interrupted if can_exchange else lambda *_: False
-    )
+    exchanged = interrupted if can_exchange else lambda *_: False
+    monkeypatch.setattr("sft_ref.reference.guards.output_folder.exchange", exchanged)
     with pytest.raises(KeyboardInterrupt), whole_folder(folder, tmp_path / "scratch") as scratch:
         (scratch / CONFIG).write_text("new")
     assert (folder / CONFIG).read_text() == "old"

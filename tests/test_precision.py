@@ -41,9 +41,8 @@ def test_training_starts_from_fp32_weights() -> None:
 
 def test_the_default_follows_what_the_device_computes_well(monkeypatch: pytest.MonkeyPatch) -> None:
     for native, name, inference in ((True, "bf16-mixed", "bf16"), (False, "fp32", "fp32")):
-        monkeypatch.setattr(
-            "sft_ref.reference.precision.choice.computes_bf16_well", lambda device, native=native: native
-        )
+        place = "sft_ref.reference.precision.choice.computes_bf16_well"
+        monkeypatch.setattr(place, lambda device, native=native: native)
         assert default_policy(CPU).name == name
         assert choose_policy(CPU).name == inference
 

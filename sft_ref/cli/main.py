@@ -19,9 +19,10 @@ from sft_ref.console.ranges import Whole
 from sft_ref.errors import SftRefError
 from sft_ref.io.safe_path import safe_path
 from sft_ref.reference.data import SPLIT_SIZE, Score
+from sft_ref.reference.guards.ranges import RANGES
 from sft_ref.reference.guards.rows import load_rows
 from sft_ref.reference.precision import POLICIES
-from sft_ref.reference.settings import RANGES, Settings
+from sft_ref.reference.settings import Settings
 
 from . import grade as command
 

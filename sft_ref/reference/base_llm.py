@@ -19,20 +19,13 @@ from .fast.batches import like_lengths
 from .fast.decoding import LOOP
 from .guards.surroundings import isolated
 from .models import computing, load_model, load_tokenizer
-from .precision import Policy, check_can_compute, choose_policy
+from .precision import Policy, check_can_compute, choose_policy, find_device
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 MAX_NEW_TOKENS = 32
 """1e15 takes 18 digits and signs, the closing tag three tokens and the end one; the rest is margin."""
-
-
-def find_device() -> torch.device:
-    """The accelerator, where there is one."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 class BaseLLM:

@@ -1,13 +1,16 @@
-"""Fingerprints: what must be the same when an adapter is loaded as when it was trained, each as a SHA-256."""
+"""Fingerprints, each a SHA-256, of what decides what an adapter does; and versions of packages."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import torch
+
+from sft_ref.bases.find import find_base, fingerprint_base
 
 from .prompt import format_example
 
@@ -47,3 +50,17 @@ def fingerprint_adapter(tensors: Mapping[str, torch.Tensor]) -> str:
             for name, tensor in tensors.items()
         }
     )
+
+
+def fingerprint_parts(base: str, tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
+    """Fingerprints of what must be the same when an adapter is loaded as when it was trained."""
+    return {
+        "base": fingerprint_base(find_base(base)),
+        "tokenizer": fingerprint_tokenizer(tokenizer),
+        "prompt": fingerprint_prompt(),
+    }
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what decides the numbers."""
+    return {name: metadata.version(name) for name in ("sft_ref", "torch", "transformers", "peft", "tokenizers")}

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sft_ref.bases.find import find_base, fingerprint_base
 from sft_ref.errors import AdapterError, PrecisionError
 from sft_ref.io.lora_config import WEIGHTS
 from sft_ref.io.reading import Refusal, UnreadableError, json_of, kind_of, read_bytes
 
 from .data import Row
-from .fingerprints import digest, fingerprint_adapter, fingerprint_prompt, fingerprint_tokenizer
+from .fingerprints import digest, fingerprint_adapter, fingerprint_parts, library_versions
 from .guards.dtypes import Dtypes, count_dtypes, dtype_name
 from .precision import Policy, find_policy
 from .settings import Settings
@@ -102,17 +100,3 @@ def read_record(folder: Path, tensors: dict[str, torch.Tensor]) -> Record | None
             f" {', '.join(sorted(recorded))}, found {', '.join(sorted(found))}); copy the folder anew, or train again"
         )
     return record
-
-
-def fingerprint_parts(base: str, tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
-    """Fingerprints of what must be the same when an adapter is loaded as when it was trained."""
-    return {
-        "base": fingerprint_base(find_base(base)),
-        "tokenizer": fingerprint_tokenizer(tokenizer),
-        "prompt": fingerprint_prompt(),
-    }
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of what decides the numbers."""
-    return {name: metadata.version(name) for name in ("sft_ref", "torch", "transformers", "peft", "tokenizers")}

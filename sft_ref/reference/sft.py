@@ -17,16 +17,17 @@ from sft_ref.console.plot import plot_losses
 from sft_ref.errors import AdapterError
 
 from . import adapter, tokens, training
-from .base_llm import BaseLLM, find_device
+from .base_llm import BaseLLM
 from .data import Row, Score, is_answer_valid, score, split_rows
+from .fingerprints import fingerprint_parts
 from .guards import adapter_files, dtypes, recorded
 from .guards.output_folder import disk_errors, whole_folder
 from .guards.progress import Step
 from .guards.resuming import begin_or_resume, checkpoints_of
 from .guards.rows import check_rows
 from .guards.surroundings import isolated
-from .precision import check_can_train, choose_for_load, default_policy, find_policy
-from .record import RECORD, begin_record, fingerprint_parts, finish_record, read_record
+from .precision import check_can_train, choose_for_load, default_policy, find_device, find_policy
+from .record import RECORD, begin_record, finish_record, read_record
 from .settings import Settings
 
 DEFAULT_OUTPUT = "sft_model"
@@ -164,15 +165,9 @@ def load(
 def ask(
     llm: BaseLLM, rows: Sequence[Row] | None = None, *, report: Callable[[int], None] = lambda done: None
 ) -> TestResult:
-    """Asks a loaded model questions.
+    """Asks a loaded model questions, by default the first 100 of the validation split.
 
-    Args:
-        llm: the model.
-        rows: (question, value) pairs; the first 100 of the validation split by default.
-        report: called with the number of questions done so far.
-
-    Raises:
-        DataError: a row is bad, or there are none.
+    `report` is called with the number of questions done so far.
     """
     rows = split_rows("validation")[:TEST_QUESTIONS] if rows is None else check_rows(rows)
     samples: list[Sample] = []
@@ -187,11 +182,7 @@ def ask(
 
 
 def test(ckpt_path: str | Path = DEFAULT_OUTPUT, rows: Sequence[Row] | None = None) -> Score:
-    """Loads an adapter as it was trained, asks it questions, prints ``accuracy`` and ``answer_rate``, and returns them.
-
-    Raises:
-        SftRefError: as `load` and `ask` do.
-    """
+    """Loads an adapter as it was trained, asks it questions, prints and returns its accuracy and answer rate."""
     result = ask(load(ckpt_path), rows).score
     print(result)
     return result

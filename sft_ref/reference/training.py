@@ -24,23 +24,10 @@ from .settings import Settings
 from .tokens import Example
 
 if TYPE_CHECKING:
-    import torch
     from peft import PeftModel
 
 CHECKPOINT_EVERY = 20
 """Optimizer steps between checkpoints; one of a small adapter is written in milliseconds."""
-
-
-class _SupervisedTrainer(CarefulTrainer):
-    """A Trainer whose loss is that of supervised tokens only."""
-
-    def compute_loss(  # type: ignore[override]  # Trainer never asks for the outputs but to evaluate
-        self,
-        model: PeftModel,
-        inputs: dict[str, torch.Tensor],
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> torch.Tensor:
-        return batch_loss(model, inputs, num_items_in_batch)
 
 
 def fit(
@@ -87,7 +74,8 @@ def fit(
             label_names=["labels"],
             dataloader_pin_memory=False,
         )
-        trainer = _SupervisedTrainer(
+        trainer = CarefulTrainer(
+            batch_loss,
             model=model,
             args=arguments,
             train_dataset=list(examples),

@@ -13,9 +13,9 @@ import msgspec
 
 from sft_ref.errors import SftRefError
 from sft_ref.io.reading import Refusal, UnreadableError, converted, read_json
+from sft_ref.reference.fingerprints import library_versions
 from sft_ref.reference.guards.output_folder import disk_errors
 from sft_ref.reference.precision import find_policy
-from sft_ref.reference.record import library_versions
 
 from .bands import BANDS, FIRST_LOSSES, bands_for
 from .cell import Cell, Verdict

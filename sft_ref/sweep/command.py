@@ -14,8 +14,8 @@ from rich.console import Console
 from sft_ref.console.printable import printable
 from sft_ref.io.reading import kind_of
 from sft_ref.io.whole import check_writable
+from sft_ref.reference.fingerprints import library_versions
 from sft_ref.reference.guards.output_folder import disk_errors
-from sft_ref.reference.record import library_versions
 
 from . import baseline, difference
 from .cell import Cell, to_text

@@ -22,12 +22,11 @@ from sft_ref.harness.instruments.taught import IGNORED
 from sft_ref.io.foreign import foreign_files
 from sft_ref.io.reading import kind_of
 from sft_ref.reference import sft, tokens
-from sft_ref.reference.base_llm import find_device
 from sft_ref.reference.data import Row
 from sft_ref.reference.guards.adapter_files import read_tensors
 from sft_ref.reference.guards.dtypes import count_dtypes, differences, output_dtypes
 from sft_ref.reference.models import computing
-from sft_ref.reference.precision import Policy, find_policy
+from sft_ref.reference.precision import Policy, find_device, find_policy
 from sft_ref.reference.prompt import format_example
 from sft_ref.reference.record import Record, read_record
 

@@ -14,10 +14,9 @@ import torch
 from sft_ref.bases.find import DEFAULT_BASE, find_base, fingerprint_base
 from sft_ref.errors import DataError, PrecisionError, TrainingError
 from sft_ref.reference import sft
-from sft_ref.reference.base_llm import find_device
 from sft_ref.reference.data import SPLIT_SIZE, Row, split_rows
-from sft_ref.reference.precision import POLICIES, Policy, check_can_compute, check_can_train, find_policy
-from sft_ref.reference.record import library_versions
+from sft_ref.reference.fingerprints import library_versions
+from sft_ref.reference.precision import POLICIES, Policy, check_can_compute, check_can_train, find_device, find_policy
 from sft_ref.reference.settings import Settings
 
 from . import memory

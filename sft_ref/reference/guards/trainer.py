@@ -6,9 +6,10 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -21,7 +22,25 @@ _ACCELERATE = "ACCELERATE_MIXED_PRECISION"
 
 
 class CarefulTrainer(Trainer):
-    """A Trainer to which a damaged checkpoint is an `OutputError` that names it."""
+    """A Trainer with a loss of its own, to which a damaged checkpoint is an `OutputError` that names it.
+
+    Args:
+        loss: of a model, a batch, and the number of supervised tokens in all micro-batches of a step.
+        arguments: of Trainer.
+    """
+
+    def __init__(self, loss: Callable[..., torch.Tensor], **arguments: Any) -> None:  # noqa: ANN401
+        self.loss = loss
+        super().__init__(**arguments)
+
+    def compute_loss(  # type: ignore[override]  # Trainer never asks for the outputs but to evaluate
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, torch.Tensor],
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
+        """The loss of a batch."""
+        return self.loss(model, inputs, num_items_in_batch)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         with reading_checkpoint(Path(checkpoint or "")):

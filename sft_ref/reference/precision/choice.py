@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     import torch
 
 
+def find_device() -> torch.device:
+    """The accelerator, where there is one."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
 def computes_bf16_well(device: torch.device) -> bool:
     """Whether bf16 products are native there, rather than emulated or slow."""
     import torch

@@ -22,12 +22,13 @@ from sft_ref.harness.instruments.deltas import plain
 from sft_ref.harness.instruments.losses import forward, row_losses
 from sft_ref.harness.instruments.taught import Taught, rows_of
 from sft_ref.io.lora_config import read_lora
-from sft_ref.reference import adapter, base_llm, models, precision, sft, tokens, training
+from sft_ref.reference import adapter, models, precision, sft, tokens, training
 from sft_ref.reference.base_llm import BaseLLM
 from sft_ref.reference.data import Row, Score
 from sft_ref.reference.guards.dtypes import count_dtypes
 from sft_ref.reference.guards.progress import Step
-from sft_ref.reference.settings import RANGES, Settings
+from sft_ref.reference.guards.ranges import RANGES
+from sft_ref.reference.settings import Settings
 
 from .context import PROBES, SETTINGS, Context
 from .yardstick import Yardstick, lora_of
@@ -194,7 +195,7 @@ def train_on(rows: Sequence[Taught], base: str, adapter: Path, settings: Setting
     from peft import get_peft_model
 
     tokenizer = models.load_tokenizer(find_base(base))
-    policy = precision.default_policy(base_llm.find_device())
+    policy = precision.default_policy(precision.find_device())
     torch.manual_seed(settings.seed)
     lora = read_lora(adapter)
     if max([lora.rank, *lora.rank_pattern.values()]) not in RANGES["rank"]:

@@ -8,8 +8,8 @@ import torch
 
 from sft_ref.bases.find import TOY
 from sft_ref.bases.wide_toy import make_wide_toy
-from sft_ref.cli.grade import grade_one
 from sft_ref.harness.core.verdict import Standing, Suspect, Verdict
+from sft_ref.harness.grading.target import grade_one
 from sft_ref.harness.verdict.two_bases import compare_bases
 from sft_ref.reference.models import load_model, load_tokenizer
 from sft_ref.reference.precision import POLICIES

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sft_ref.console.printable import printable
 from sft_ref.console.ranges import Whole
+from sft_ref.console.streams import no_input
 from sft_ref.errors import SftRefError
 from sft_ref.harness.core.stages import ADAPTER_STAGES, STAGES, SUBMISSION_STAGES
+from sft_ref.harness.grading.target import grade_one, runs_here
+
+from .grade_class import grade_class
+from .grade_reports import find_rubric, report_writer
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,9 +28,7 @@ if TYPE_CHECKING:
     from sft_ref.harness.report.rubric import Rubric
 
 OUTPUT = "grades"
-FEW = 3
-"""Causes that a table shows well enough; more of them are drawn as well."""
-
+HELP = "sound, drift or broken; at which stage, why, and how to mend it"
 EPILOG = (
     "Exit code: 0 sound or drift (--strict: drift is 1), 4 not shown (a required stage was not examined), 1 broken,"
     " 2 bad input, or a result that cannot be written, 3 the harness broke or could not grade; of several, the gravest,"
@@ -106,84 +108,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     reports.add_argument("--rubric", type=Path, metavar="FILE", help=f"its points, in TOML (default: {rubric})")
 
 
-def grade_one(
-    target: str,
-    *,
-    is_module: bool = False,
-    only: Sequence[str] = (),
-    base: str | None = None,
-    second_base: str | None = None,
-    prompt: str | None = None,
-    data: Path | None = None,
-    python: str = sys.executable,
-    seed: int | None = None,
-    time_limit: float | None = None,
-    sizes: SizeLimits | None = None,
-    report: Callable[[str], None] = lambda text: None,
-) -> Verdict:
-    """The verdict on one target.
-
-    Args:
-        target: as it was asked for.
-        is_module: whether it is the name of an implementation even where a path of that name exists.
-        only: ids of checks, and none else.
-        base: the model that stands for every one that the target names: the toy, or an adapter's own, if not said.
-        second_base: another one, over which a submission is graded as well; what differs is reported.
-        prompt: how a bare adapter's texts are written, with ``{question}`` and ``{answer}`` in it.
-        data: rows that a bare adapter is asked.
-        python: the interpreter that runs a submission.
-        seed: of the questions that a submission is asked; None draws one.
-        time_limit: processor seconds per core that one process of a submission gets; None is the default.
-        sizes: limits of size; None is no limit.
-        report: called with what goes on, in a few words.
-
-    Raises:
-        SftRefError: there is nothing that can be graded.
-    """
-    from sft_ref.console.quiet import quiet
-    from sft_ref.harness.instruments.sizes import UNLIMITED
-
-    quiet()
-    sizes = sizes or UNLIMITED
-    if _runs_here(target, is_module=is_module):
-        from sft_ref.harness.grading.contract import grade_target
-
-        return grade_target(target, only=only, sizes=sizes, report=report)
-    from sft_ref.harness.grading.kinds import find_kind
-
-    kind, path = find_kind(target)
-    if kind == "adapter":
-        from sft_ref.harness.grading.folder import grade_adapter
-
-        return grade_adapter(path, target, base=base, prompt=prompt, data=data, only=only, sizes=sizes, report=report)
-    from sft_ref.harness.grading.judge import grade_submission
-    from sft_ref.harness.verdict.two_bases import compare_bases
-
-    def grade_over(name: str) -> Verdict:
-        return grade_submission(
-            path,
-            target,
-            base=name,
-            python=python,
-            seed=seed,
-            only=only,
-            time_limit=time_limit,
-            sizes=sizes,
-            report=report,
-        )
-
-    bases = [base or "toy", *([second_base] if second_base else [])]
-    first, *others = map(grade_over, bases)
-    return compare_bases(first, others[0], (bases[0], bases[1])) if others else first
-
-
-def _runs_here(target: str, *, is_module: bool) -> bool:
-    """Whether a target is the name of an implementation, whose code runs in this process."""
-    return is_module or (not Path(target).exists() and (target == "reference" or ":" in target))
-
-
 def run(args: argparse.Namespace) -> int:
     """Grades, shows, writes the reports asked for, and gives the exit code."""
+    with no_input():
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from sft_ref.harness.core.graded import exit_code
@@ -200,9 +131,9 @@ def run(args: argparse.Namespace) -> int:
     if not targets:
         raise SftRefError(f"{ours.name}: is where results are written, and no submission; give another --output")
     several = len(targets) > 1 or args.output is not None
-    rubric = _rubric(args, len(targets))
+    rubric = find_rubric(args, len(targets))
     sizes = _size_limits(args, rubric)
-    write = _reports(args, rubric)
+    write = report_writer(args, rubric)
     console = Console()
     for name in gathered.passed_over:
         console.print(f"passed over, no submission: {printable(name)}", markup=False, highlight=False, soft_wrap=True)
@@ -220,8 +151,9 @@ def run(args: argparse.Namespace) -> int:
         sizes=sizes,
     )
     if several:
-        with only_one(Path(args.output or OUTPUT), "give another --output"):
-            grades = _grade_class(targets, grade, args, console, write)
+        folder = Path(args.output or OUTPUT)
+        with only_one(folder, "give another --output"):
+            grades = grade_class(targets, grade, folder, console, write, jobs=args.jobs, seconds=_own_seconds(args))
     else:
         grades = [_grade_alone(targets[0], grade, args)]
         write(grades)  # first: the terminal may be gone
@@ -252,66 +184,6 @@ def _show_or_refuse(grade: Grade, console: Console) -> None:
     show_grade(grade, console)
 
 
-def _rubric(args: argparse.Namespace, submissions: int) -> Rubric | None:
-    """The rubric that gives points; None where no points are asked for.
-
-    Raises:
-        SftRefError: the rubric cannot be used.
-    """
-    from sft_ref.harness.report.rubric import DEFAULT, read_rubric
-
-    if args.gradescope and submissions > 1:
-        raise SftRefError(f"--gradescope: holds one submission's results, and {submissions} are given; grade one")
-    if args.rubric and not args.gradescope:
-        raise SftRefError("--rubric: only --gradescope gives points; give it a file as well")
-    return read_rubric(args.rubric or DEFAULT) if args.gradescope else None
-
-
-def _reports(args: argparse.Namespace, rubric: Rubric | None) -> Callable[[Sequence[Grade]], None]:
-    """What writes the reports; all that can be wrong with them is found now.
-
-    Raises:
-        SftRefError: a file cannot be written.
-    """
-    from sft_ref.harness.report import files, gradescope, html
-    from sft_ref.io.whole import check_writable
-
-    writers: list[tuple[Path | None, Callable[[Sequence[Grade], Path], None]]] = [
-        (args.json, files.write_json),
-        (args.csv, files.write_csv),
-        (args.html, html.write_html),
-        (args.junit, _write_junit),
-    ]
-    if rubric:
-        writers.append((args.gradescope, lambda grades, path: gradescope.write_gradescope(grades[0], rubric, path)))
-    for path, _ in writers:
-        if path:
-            check_writable(path)
-
-    def write(grades: Sequence[Grade]) -> None:
-        failures: list[Exception] = []
-        for path, writer in writers:
-            try:
-                if path:
-                    writer(grades, path)
-            except Exception as failure:  # noqa: BLE001  # one report that fails must not cost the others
-                failures.append(failure)
-        if failures:
-            raise failures[0]
-
-    return write
-
-
-def _write_junit(grades: Sequence[Grade], path: Path) -> None:
-    from sft_ref.harness.core.verdict import Verdict
-    from sft_ref.harness.report.junit import write_junit
-
-    verdicts = [grade for grade in grades if isinstance(grade, Verdict)]
-    errors = {grade.path: (grade.reason,) for grade in grades if not isinstance(grade, Verdict)}
-    results = {grade.path: grade.results for grade in verdicts} | dict.fromkeys(errors, ())
-    write_junit(results, path, errors | {grade.path: grade.errors for grade in verdicts})
-
-
 def _grade_alone(target: str, grade: functools.partial[Verdict], args: argparse.Namespace) -> Grade:
     """Grades one target: an implementation in this process, files in a process with limits."""
     from rich.console import Console
@@ -325,7 +197,7 @@ def _grade_alone(target: str, grade: functools.partial[Verdict], args: argparse.
             status.update(Text(printable(text)))
 
         try:
-            if _runs_here(target, is_module=bool(args.module)):
+            if runs_here(target, is_module=bool(args.module)):
                 return grade_or_reason(functools.partial(grade, report=report), target)
             return grade_alone(target, grade, report, _own_seconds(args))
         except KeyboardInterrupt:
@@ -337,56 +209,3 @@ def _own_seconds(args: argparse.Namespace) -> float:
     from sft_ref.harness.grading.worker import SECONDS
 
     return max(SECONDS, 5 * (args.time_limit or 0))
-
-
-def _grade_class(
-    targets: Sequence[str],
-    grade: functools.partial[Verdict],
-    args: argparse.Namespace,
-    console: Console,
-    write: Callable[[Sequence[Grade]], None],
-) -> list[Grade]:
-    """Grades many, shows a row each as it finishes and the class at the end, and writes the tables and reports.
-
-    Raises:
-        KeyboardInterrupt: says how many are graded; the same command goes on from there.
-    """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from sft_ref.harness.grading.kept import content_of
-    from sft_ref.harness.grading.many import count_cores, grade_many
-    from sft_ref.harness.report.causes import count_causes
-    from sft_ref.harness.report.chart import plot_causes
-    from sft_ref.harness.report.classroom import show_class, show_row
-    from sft_ref.harness.report.files import write_csv
-
-    folder = Path(args.output or OUTPUT)
-    grader = f"{content_of(str(Path(__file__).parents[1]))} {grade.keywords}"  # this code, and its options
-    done: dict[str, Grade] = {}
-    bar = Progress(
-        TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console,
-        disable=not console.is_terminal, transient=True,
-    )  # fmt: skip
-    jobs = args.jobs or max(1, count_cores() // 2)
-    finishing = grade_many(targets, grade, folder / "results", jobs=jobs, grader=grader, seconds=_own_seconds(args))
-    try:
-        with bar, contextlib.closing(finishing):
-            task = bar.add_task("", total=len(targets))
-            for each in finishing:
-                done[each.target] = each.grade
-                show_row(each.grade, console, kept=each.kept)
-                bar.advance(task)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"stopped with {len(done)} of {len(targets)} graded, in {folder}") from None
-    finally:
-        grades = [done[target] for target in targets if target in done]
-        if grades:
-            write_csv(grades, folder / "grades.csv")
-    write(grades)
-    causes = count_causes(grades)
-    if len(causes) > FEW:
-        plot_causes(causes, len(grades), folder / "causes.png")
-    console.print()
-    show_class(grades, console)
-    console.print(f"written: {printable(str(folder))}", markup=False, highlight=False, soft_wrap=True)
-    return grades

@@ -23,11 +23,11 @@ sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "helper
 import golden
 from build import SUBMISSIONS, Submission, build
 
-from sft_ref.cli.grade import grade_one
 from sft_ref.errors import SftRefError
 from sft_ref.harness.core.check import Outcome
 from sft_ref.harness.core.graded import Grade, Ungraded
 from sft_ref.harness.grading.many import grade_many
+from sft_ref.harness.grading.target import grade_one
 from sft_ref.harness.instruments.sizes import COURSE, UNLIMITED
 
 GOLDEN_SEED = 0

@@ -1,23 +1,24 @@
-"""``sft-ref grade``: its options, and what follows from them. Imports torch only once a grading begins."""
+"""``sft-ref grade``. Imports torch only once a grading begins."""
 
 from __future__ import annotations
 
 import argparse
 import functools
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sft_ref.console.printable import printable
-from sft_ref.console.ranges import Whole
 from sft_ref.console.streams import no_input
 from sft_ref.errors import SftRefError
-from sft_ref.harness.core.stages import ADAPTER_STAGES, STAGES, SUBMISSION_STAGES
+from sft_ref.harness.core.stages import STAGES
 from sft_ref.harness.grading.target import grade_one, runs_here
 
 from .grade_class import grade_class
+from .grade_options import EPILOG, OUTPUT, add_arguments
 from .grade_reports import find_rubric, report_writer
+
+__all__ = ["EPILOG", "HELP", "add_arguments", "run"]
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,85 +28,7 @@ if TYPE_CHECKING:
     from sft_ref.harness.instruments.sizes import SizeLimits
     from sft_ref.harness.report.rubric import Rubric
 
-OUTPUT = "grades"
 HELP = "sound, drift or broken; at which stage, why, and how to mend it"
-EPILOG = (
-    "Exit code: 0 sound or drift (--strict: drift is 1), 4 not shown (a required stage was not examined), 1 broken,"
-    " 2 bad input, or a result that cannot be written, 3 the harness broke or could not grade; of several, the gravest,"
-    " in this order. Besides, 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, and 141 where the reader of"
-    " standard output has closed it. Standard input is not read. Of many submissions,"
-    " what was graded before and has not changed is not graded again."
-)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``grade``."""
-    rubric = Path(__file__).parents[1] / "harness" / "report" / "rubric.toml"
-    parser.add_argument(
-        "paths",
-        nargs="*",
-        metavar="PATH",
-        help="a submission, or a folder of many, each a folder or a zip; where there is no such path, a NAME as below",
-    )
-    parser.add_argument(
-        "--module",
-        metavar="NAME",
-        help="in place of PATH: module:object, an implementation or what makes one when called, or reference; it runs"
-        " in this process, not sandboxed",
-    )
-    parser.add_argument(
-        "--only", nargs="+", metavar="ID", default=[], help="run these checks only; requires their stages"
-    )
-    parser.add_argument(
-        "--require",
-        nargs="+",
-        metavar="STAGE",
-        default=[],
-        choices=sorted({*SUBMISSION_STAGES, *ADAPTER_STAGES}),
-        help="exit with 0 if these stages are shown, though others are not (default: all stages of the target's kind)",
-    )
-    parser.add_argument("--base", help="what answers every hub id of a submission (default: toy), or an adapter's base")
-    parser.add_argument(
-        "--second-base",
-        metavar="BASE",
-        help="grade a submission over this base as well, such as toy-wide, and report where it behaves differently",
-    )
-    parser.add_argument("--prompt", help="how a bare adapter's texts are written: '{question} A: {answer}'")
-    parser.add_argument("--data", type=Path, metavar="FILE", help="rows that a bare adapter is asked, JSON or JSONL")
-    parser.add_argument("--python", default=sys.executable, help="the interpreter that runs a submission (this one)")
-    parser.add_argument(
-        "--seed", type=Whole(0, 2**32 - 1), help="of the questions that a submission is asked (drawn anew)"
-    )
-    parser.add_argument("--strict", action="store_true", help="exit with 1 on drift as well")
-    limits = parser.add_argument_group("limits")
-    limits.add_argument(
-        "--time-limit",
-        type=Whole(1, 86_400),
-        metavar="SECONDS",
-        help="processor time that one process of a submission gets, per core (default: 240)",
-    )
-    limits.add_argument(
-        "--limit",
-        nargs="+",
-        metavar="NAME=SIZE",
-        default=[],
-        help="sizes above which a target is broken: adapter=20MB, bundle=50MB, parameters=380M (default: none)",
-    )
-    limits.add_argument(
-        "--profile", choices=["course"], help="the limits of a course: adapter=20MB bundle=50MB parameters=380M"
-    )
-    many = parser.add_argument_group("many at once")
-    many.add_argument(
-        "--jobs", type=Whole(1, 1024), metavar="N", help="submissions at a time (default: half the cores)"
-    )
-    many.add_argument("--output", metavar="FOLDER", help=f"results, a file a submission (default: {OUTPUT})")
-    reports = parser.add_argument_group("reports, besides the terminal's")
-    reports.add_argument("--json", type=Path, metavar="FILE", help="as docs/results.md says")
-    reports.add_argument("--csv", type=Path, metavar="FILE", help="a line a submission (of many: always in --output)")
-    reports.add_argument("--html", type=Path, metavar="FILE", help="one page that needs nothing else")
-    reports.add_argument("--junit", type=Path, metavar="FILE", help="XML as CI systems read it")
-    reports.add_argument("--gradescope", type=Path, metavar="FILE", help="results.json of one submission")
-    reports.add_argument("--rubric", type=Path, metavar="FILE", help=f"its points, in TOML (default: {rubric})")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""A LoRA adapter: added to a base, and loaded from its folder. Knows nothing of questions."""
+"""Adds a LoRA adapter to a base, saves it, and loads it from its folder. Knows nothing of questions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def add_adapter(model: PreTrainedModel, policy: Policy, *, rank: int, alpha: int) -> PeftModel:
-    """A blank LoRA adapter on every Linear layer but the head, in the policy's adapter dtype, ready to train."""
+    """Adds an untrained LoRA adapter to every Linear layer but the head, in the policy's adapter dtype."""
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(
@@ -43,7 +43,7 @@ def save_adapter(model: PeftModel, base: str, folder: Path) -> None:
 
 
 def load_adapter(model: PreTrainedModel, folder: Path, tensors: dict[str, torch.Tensor]) -> PeftModel:
-    """Puts a stored adapter on its base, in the dtype that it is stored in.
+    """Adds a saved adapter to its base, in the dtype that it is stored in.
 
     Raises:
         AdapterError: its configuration cannot be used, or it does not fit the base.
@@ -58,6 +58,6 @@ def load_adapter(model: PreTrainedModel, folder: Path, tensors: dict[str, torch.
         )
     for name, parameter in peft_model.named_parameters():
         stored = tensors.get(name.replace(".default", ""))
-        if stored is not None:  # peft casts on its way, by rules that change with its version
+        if stored is not None:  # peft casts while it loads, by rules that change with its version
             parameter.data = stored.to(parameter.device)
     return peft_model

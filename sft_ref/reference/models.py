@@ -1,4 +1,4 @@
-"""A base in memory: in the dtypes that a policy stores, and computing in the one that it computes in.
+"""Loads a base in the storage dtype of a policy, and computes with it in the compute dtype.
 
 Knows nothing of adapters or of what the model is used for.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def load_model(folder: Path, policy: Policy) -> PreTrainedModel:
-    """The base in the policy's storage dtype, whatever the library's default or the checkpoint's own dtype.
+    """Loads the base in the policy's storage dtype, whatever the library's default or the checkpoint's own dtype.
 
     Raises:
         BaseModelError: the folder holds no causal language model in safetensors, or one that lacks weights.
@@ -50,7 +50,7 @@ def load_model(folder: Path, policy: Policy) -> PreTrainedModel:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The base's tokenizer, with a padding token in any case.
+    """Loads the base's tokenizer; where it has no padding token, the end-of-sequence token pads.
 
     Raises:
         BaseModelError: the folder holds none, or one without an end-of-sequence token.
@@ -70,7 +70,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 @contextlib.contextmanager
 def computing(model: torch.nn.Module, policy: Policy) -> Iterator[None]:
-    """Within it, forward passes compute as the policy says, whatever the program around has set.
+    """Context in which forward passes compute as the policy says, whatever the calling program has set.
 
     Not for training: autocast's cache is off here, and where it is on, it must not outlive an optimizer step, or the
     cached casts of the trained weights go stale and nothing is learned.

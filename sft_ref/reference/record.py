@@ -1,4 +1,4 @@
-"""The record beside an adapter: what was trained, so that `load` can tell whether it has the same thing in hand."""
+"""The record beside an adapter: what was trained. `load` compares what it loads with it."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Record:
     """What was trained.
 
     Attributes:
-        base: the base as it was named.
+        base: name of the base, as the caller gave it.
         policy: name of the policy.
         dtypes: of every tensor and float buffer at the end of training.
         fingerprints: SHA-256 of the base's files, the adapter's tensors, the tokenizer's splitting, the prompt format.
         versions: of Python packages.
         settings: of training, the seed among them.
-        computed: dtypes that each class of module put out in training; empty where that was not traced.
+        computed: output dtypes of each class of module in training; empty where they were not traced.
     """
 
     base: str
@@ -70,7 +70,7 @@ class Record:
 def begin_record(
     base: str, tokenizer: PreTrainedTokenizerBase, policy: Policy, settings: Settings, rows: Sequence[Row]
 ) -> Record:
-    """What is known before training."""
+    """The record as far as it is known before training."""
     fingerprints = {**fingerprint_parts(base, tokenizer), "rows": digest([list(row) for row in rows])}
     return Record(base, policy.name, {}, fingerprints, library_versions(), asdict(settings))
 
@@ -78,13 +78,13 @@ def begin_record(
 def finish_record(
     record: Record, model: torch.nn.Module, computed: dict[str, list[str]], tensors: dict[str, torch.Tensor]
 ) -> Record:
-    """Adds what is known after training: dtypes in memory, dtypes computed in, and the adapter's tensors as saved."""
+    """Adds what is known after training: stored dtypes, output dtypes, and the fingerprint of the saved tensors."""
     fingerprints = {**record.fingerprints, "adapter": fingerprint_adapter(tensors)}
     return replace(record, dtypes=count_dtypes(model), computed=computed, fingerprints=fingerprints)
 
 
 def read_record(folder: Path, tensors: dict[str, torch.Tensor]) -> Record | None:
-    """The record beside an adapter; None where there is none, as beside adapters of other tools.
+    """Reads the record beside an adapter; None where there is none, as beside adapters of other tools.
 
     Raises:
         AdapterError: it cannot be read, or the tensors are not those that it was written for.

@@ -1,4 +1,4 @@
-"""Reads the files of an adapter folder that somebody else may have made, or damaged.
+"""Reads the files of an adapter folder, which may be damaged or come from elsewhere.
 
 An adapter is safetensors or it is refused: a pickle can run code when it is read.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
-    """The tensors of an adapter folder, by their names in the file.
+    """Reads the tensors of an adapter folder, by their names in the file.
 
     Raises:
         AdapterError: there is no adapter, it is a pickle, damaged, empty, or holds values that are not finite.
@@ -56,10 +56,10 @@ def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def read_base_name(folder: Path) -> str | None:
-    """The base that the adapter's own configuration names.
+    """Reads the name of the base from the adapter's own configuration.
 
     Raises:
-        AdapterError: the configuration is no JSON object.
+        AdapterError: the configuration is not a JSON object.
     """
     try:
         return base_of(read_table(folder))
@@ -68,12 +68,12 @@ def read_base_name(folder: Path) -> str | None:
 
 
 def fitting(folder: Path) -> contextlib.AbstractContextManager[None]:
-    """Within it, whatever peft raises of an adapter that does not fit its base is an `AdapterError`."""
+    """Context that turns what peft raises on an adapter that does not fit its base into an `AdapterError`."""
     return foreign_files(AdapterError, f"{folder}: does not fit this base", "give the base it was trained on")
 
 
 def check_fits(model: PreTrainedModel, config: AdapterConfig, folder: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Compares names and shapes with those that peft gives the configuration, before any memory is spent on it.
+    """Compares names and shapes of tensors with those that peft expects, before it allocates any.
 
     Raises:
         AdapterError: peft would change the base, or tensors are missing, left over, or of another shape.

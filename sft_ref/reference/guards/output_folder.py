@@ -1,4 +1,4 @@
-"""A folder that is written whole or not at all, and in place of nothing but an adapter."""
+"""Writes an adapter folder completely or not at all, and replaces nothing but an older adapter."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _ADDED = ".12345678.partial"
 
 @contextlib.contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Within it, what a full or closed disk raises by way of any library is one error that names the folder.
+    """Context that turns what libraries raise on a full or read-only disk into one error that names the folder.
 
     Raises:
-        OutputError: in place of those.
+        OutputError: a file cannot be written.
     """
     from safetensors import SafetensorError
 
@@ -37,14 +37,14 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def whole_folder(folder: Path, scratch: Path) -> Iterator[Path]:
-    """Gives an empty folder, which takes the place of `folder` when all went well, and is removed otherwise.
+    """Yields an empty folder, which replaces `folder` on success and is removed on failure.
 
     Args:
         folder: where the adapter goes.
         scratch: where the new folder is made, on the same disk.
 
     Raises:
-        OutputError: the disk is full, the place cannot be written, or something else than an adapter stands there.
+        OutputError: the disk is full, the place cannot be written, or there is something else than an adapter.
     """
     check_replaceable(folder)
     with disk_errors(folder):
@@ -58,7 +58,7 @@ def whole_folder(folder: Path, scratch: Path) -> Iterator[Path]:
 
 
 def _put(scratch: Path, folder: Path) -> None:
-    """Puts a folder in its place, in one step where the system can; what stood there before lies in `scratch` then."""
+    """Moves a folder to its place, in one step where the system can; what was there before is in `scratch` then."""
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch.replace(folder)
@@ -74,7 +74,7 @@ def _put(scratch: Path, folder: Path) -> None:
 
 
 def check_replaceable(folder: Path) -> None:
-    """Refuses to put an adapter where something else stands.
+    """Refuses to replace anything but an adapter or an empty folder.
 
     Raises:
         OutputError: it is no folder, or one that holds other things than an adapter.
@@ -88,7 +88,7 @@ def check_replaceable(folder: Path) -> None:
 
 
 def check_can_be_named(folder: Path) -> None:
-    """Refuses a path that no folder can have.
+    """Refuses a path at which no folder can be made.
 
     Raises:
         OutputError: it is too long, with what is added to it while writing, or leads through a loop of links.

@@ -1,4 +1,4 @@
-"""The folder of a training that has not ended: its checkpoints, and what was begun; a later run goes on from there."""
+"""The folder of an unfinished training: its checkpoints and its settings, from which a later run resumes."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _OURS = {NOTE, LOCK, "adapter", "adapter.old"}
 
 @contextlib.contextmanager
 def checkpoints_of(folder: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Gives the folder of checkpoints beside `folder`, to one process at a time; it stays where one can go on from it.
+    """Yields the folder of checkpoints beside `folder`, to one process at a time; kept if a run can resume from it.
 
     Raises:
-        OutputError: another process trains into the folder, or what stands there must not be replaced.
+        OutputError: another process trains into the folder, or what is there must not be replaced.
     """
     _check_free(folder, overwrite=overwrite)
     partial = Path(f"{folder}.partial")
@@ -39,38 +39,38 @@ def checkpoints_of(folder: Path, *, overwrite: bool) -> Iterator[Path]:
     if partial.is_symlink():
         raise OutputError(f"{partial} is a link; delete it to begin anew")
     names = {path.name for path in partial.glob("*") if not path.name.startswith("checkpoint-")}
-    if strangers := sorted(names - _OURS):
-        raise OutputError(f"{partial} holds {strangers[0]}, which is no part of a training; move it away")
+    if others := sorted(names - _OURS):
+        raise OutputError(f"{partial} holds {others[0]}, which is no part of a training; move it away")
     with only_one(partial, "choose another folder"):
         try:
             _check_free(folder, overwrite=overwrite)  # another process may have been first
             yield partial
         except BaseException as error:
-            if isinstance(error, TrainingError) or not whole_checkpoints(partial):
+            if isinstance(error, TrainingError) or not complete_checkpoints(partial):
                 _discard(partial)
             raise
         _discard(partial)
 
 
 def _check_free(folder: Path, *, overwrite: bool) -> None:
-    """Refuses a place where something stands that must not be replaced."""
+    """Refuses a folder that must not be replaced."""
     check_replaceable(folder)
     if (folder / CONFIG).exists() and not overwrite:
         raise OutputError(f"{folder} already holds an adapter; choose another folder, or pass --overwrite")
 
 
 def begin_or_resume(partial: Path, record: Any) -> None:  # noqa: ANN401  # a dataclass
-    """Makes the folder of checkpoints ready, new or as an interrupted run of the same settings left it.
+    """Prepares the folder of checkpoints; those of an interrupted run with the same record are kept.
 
     Args:
         partial: the folder.
-        record: a dataclass that says what is trained, and how; it serializes itself by its method `to_json`.
+        record: a dataclass of what is trained and how, with a method `to_json`.
 
     Raises:
         OutputError: the folder belongs to a run with another record, or cannot be written.
     """
     note = partial / NOTE
-    if os.path.lexists(note) and whole_checkpoints(partial):
+    if os.path.lexists(note) and complete_checkpoints(partial):
         begun = read_json(note, type(record), Refusal(OutputError, f"delete {partial} to begin anew"))
         changed = [each.name for each in fields(record) if getattr(begun, each.name) != getattr(record, each.name)]
         if changed:
@@ -87,31 +87,31 @@ def begin_or_resume(partial: Path, record: Any) -> None:  # noqa: ANN401  # a da
 
 
 def _discard(partial: Path) -> None:
-    """Removes a folder of checkpoints; cut off, it leaves none that a later run would go on from."""
+    """Removes a folder of checkpoints; if that is interrupted, no later run resumes from what is left."""
     (partial / NOTE).unlink(missing_ok=True)
     shutil.rmtree(partial, ignore_errors=True)
 
 
-def whole_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints that were written to their end, the latest last; one that was cut off is removed."""
-    whole = []
+def complete_checkpoints(folder: Path) -> list[Path]:
+    """The complete checkpoints, the latest last; incomplete ones are removed."""
+    complete = []
     for checkpoint in folder.glob("checkpoint-*"):
         number = checkpoint.name.rpartition("-")[2]
         if number.isdecimal() and not is_cut_off(checkpoint):
-            whole.append((int(number), checkpoint))
+            complete.append((int(number), checkpoint))
         else:
             shutil.rmtree(checkpoint, ignore_errors=True)
-    return [checkpoint for _, checkpoint in sorted(whole)]
+    return [checkpoint for _, checkpoint in sorted(complete)]
 
 
 def last_checkpoint(folder: Path, model: PeftModel) -> str | None:
-    """The checkpoint from which a training of this model goes on; None where there is none.
+    """The checkpoint from which a training of this model resumes; None where there is none.
 
     Raises:
         OutputError: it is damaged, or of another adapter.
     """
-    whole = whole_checkpoints(folder)
-    if not whole:
+    complete = complete_checkpoints(folder)
+    if not complete:
         return None
-    check_checkpoint(whole[-1], model)
-    return str(whole[-1])
+    check_checkpoint(complete[-1], model)
+    return str(complete[-1])

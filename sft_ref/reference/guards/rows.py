@@ -1,4 +1,4 @@
-"""Rows from a file or a caller, refused where one is no question with a finite number."""
+"""Reads rows from a file, and refuses those that are not a question with a finite number."""
 
 import math
 import reprlib
@@ -11,10 +11,10 @@ from sft_ref.io.reading import Refusal, has_half_a_character, read_json, shorten
 
 
 def load_rows(path: str | Path) -> list[tuple[str, float]]:
-    """Rows from a JSON file that holds a list of ``[question, number]``.
+    """Reads rows from a JSON file that holds a list of ``[question, number]``.
 
     Raises:
-        DataError: the file cannot be read, or a row is no pair of a question and a finite number.
+        DataError: the file cannot be read, or a row is not a question and a finite number.
     """
     rows = read_json(path, object, Refusal(DataError, "give a list of [question, number]"))
     if not isinstance(rows, list):
@@ -23,10 +23,10 @@ def load_rows(path: str | Path) -> list[tuple[str, float]]:
 
 
 def check_rows(rows: Iterable[object], *, where: str = "rows") -> list[tuple[str, float]]:
-    """The rows as (question, value), or an error that names the first bad one, counted from 1.
+    """Returns the rows as (question, value); an error names the first bad one, counted from 1.
 
     Raises:
-        DataError: a row is no pair, its question is empty or no text, or its value is no finite number.
+        DataError: a row is not a pair, its question is empty, or its value is not a finite number.
     """
     checked: list[tuple[str, float]] = []
     for number, row in enumerate(rows, start=1):

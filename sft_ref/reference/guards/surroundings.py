@@ -1,4 +1,4 @@
-"""Keeps what the program around has set in torch from changing how a model computes."""
+"""Protects how a model computes from what the calling program has set in torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sft_ref.errors import PrecisionError
 
 @contextlib.contextmanager
 def matmul_mode(precision: str) -> Iterator[None]:
-    """Within it, float32 matrices are multiplied in this precision of torch, whatever the program around has set."""
+    """Context in which torch multiplies float32 matrices in this precision."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(precision)
     try:
@@ -49,7 +49,7 @@ def check_defaults() -> None:
 
 @contextlib.contextmanager
 def no_autocast(device: torch.device) -> Iterator[None]:
-    """Within it, an autocast that the program around has opened is off."""
+    """Context in which an autocast of the calling program is off."""
     if not torch.is_autocast_enabled(device.type):
         yield
         return
@@ -60,7 +60,7 @@ def no_autocast(device: torch.device) -> Iterator[None]:
 
 @contextlib.contextmanager
 def isolated(device: torch.device) -> Iterator[None]:
-    """Within it, no autocast, inference mode or `no_grad` of the program around is in force.
+    """Context in which no autocast, inference mode or `no_grad` of the calling program is in force.
 
     Raises:
         PrecisionError: as `check_defaults`.

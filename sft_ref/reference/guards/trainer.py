@@ -16,7 +16,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from sft_ref.io.checkpoint import reading_checkpoint
 
-from .resuming import whole_checkpoints
+from .resuming import complete_checkpoints
 
 _ACCELERATE = "ACCELERATE_MIXED_PRECISION"
 
@@ -52,7 +52,7 @@ class CarefulTrainer(Trainer):
 
 
 class _StopOnInterrupt(TrainerCallback):
-    """Makes the first Ctrl-C a checkpoint, and gives the second one to the handler that was there before."""
+    """Answers the first Ctrl-C with a checkpoint; the second one goes to the handler that was there before."""
 
     def __init__(self) -> None:
         self.interrupted = False
@@ -71,10 +71,10 @@ class _StopOnInterrupt(TrainerCallback):
 
 @contextlib.contextmanager
 def interruptible(trainer: Trainer, checkpoints: Path) -> Iterator[None]:
-    """Within it, Ctrl-C ends the training after the step that is under way, with a checkpoint; a second one at once.
+    """Context in which Ctrl-C ends the training after the current step, with a checkpoint; a second Ctrl-C at once.
 
     Raises:
-        KeyboardInterrupt: after either; it says which step a later run goes on from.
+        KeyboardInterrupt: after either; it names the step from which a later run resumes.
     """
     stop = _StopOnInterrupt()
     trainer.add_callback(stop)
@@ -83,9 +83,9 @@ def interruptible(trainer: Trainer, checkpoints: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if not (whole := whole_checkpoints(checkpoints)):
+        if not (complete := complete_checkpoints(checkpoints)):
             raise
-        last = whole[-1].name.rpartition("-")[2]
+        last = complete[-1].name.rpartition("-")[2]
         raise KeyboardInterrupt(f"stopped at once; kept is step {last} of {trainer.args.max_steps}") from None
     finally:
         if main:
@@ -96,7 +96,7 @@ def interruptible(trainer: Trainer, checkpoints: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def accelerate_contained(model: torch.nn.Module) -> Iterator[None]:
-    """Within it, no mixed precision of an earlier training is in force; after it, the model computes as before.
+    """Context without the mixed precision of an earlier training; after it, the model computes as before.
 
     Transformers 4 sets a variable of the environment and leaves it set, and every version obeys it: fp32 after a mixed
     run would be mixed. Trainer leaves the model's forward wrapped in autocast, under which no other precision shows.

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from sft_ref.bases.find import TOY
 from sft_ref.harness.recorders.submission.agent import asking, probing, stopping
+from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.models import load_tokenizer
 
 AGENT = Path(asking.__file__).parent

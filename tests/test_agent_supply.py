@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from sft_ref.bases.find import TOY
 from sft_ref.errors import MachineError, MissingModuleError
 from sft_ref.harness.isolation import hub, sandbox
 from sft_ref.harness.recorders.submission.agent import missing, supply
 from sft_ref.harness.recorders.submission.layout import find_layout
 from sft_ref.harness.recorders.submission.workplace import Workplace
+from sft_ref.reference.bases.find import TOY
 
 STAGES = """
 def format_prompt(question): return question

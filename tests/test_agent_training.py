@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import torch
 
-from sft_ref.bases.find import TOY
 from sft_ref.harness.instruments.taught import IGNORED, Taught
 from sft_ref.harness.recorders.submission.agent import packing, trimming
 from sft_ref.harness.recorders.submission.replay import Packed, Step, _loss
+from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
 

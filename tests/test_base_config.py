@@ -11,9 +11,9 @@ import pytest
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
-from sft_ref.bases.checks import check_vocabulary
-from sft_ref.bases.find import TOY
 from sft_ref.errors import BaseModelError
+from sft_ref.reference.bases.checks import check_vocabulary
+from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.models import load_model, load_tokenizer
 from sft_ref.reference.precision import POLICIES
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from sft_ref import BaseLLM, format_prompt, parse_answer, split_rows
-from sft_ref.bases.find import find_base
 from sft_ref.errors import BaseModelError, PrecisionError
 from sft_ref.reference.base_llm import MAX_NEW_TOKENS
+from sft_ref.reference.bases.find import find_base
 
 PROMPTS = [format_prompt(question) for question, _ in split_rows("validation")[:12]]
 

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
-from sft_ref.bases.find import TOY
 from sft_ref.harness.instruments.convention import (
     core,
     decode,
@@ -25,6 +24,7 @@ from sft_ref.harness.instruments.convention import (
 from sft_ref.harness.instruments.taught import IGNORED, Taught
 from sft_ref.harness.recorders.submission.evidence import Evidence
 from sft_ref.harness.recorders.submission.scripts import Writer
+from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.data import is_answer_valid
 from sft_ref.reference.models import load_tokenizer
 

@@ -8,9 +8,9 @@ import warnings
 import pytest
 from tokenizers import Tokenizer
 
-from sft_ref.bases.find import TOY
 from sft_ref.errors import AdapterError, BaseModelError
 from sft_ref.io.foreign import foreign_files
+from sft_ref.reference.bases.find import TOY
 
 
 @pytest.mark.parametrize(

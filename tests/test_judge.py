@@ -11,10 +11,10 @@ import build as corpus
 import pytest
 from safetensors.torch import load_file, save_file
 
-from sft_ref.bases.find import TOY
 from sft_ref.errors import BaseModelError, MachineError, SubmissionError
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.grading.judge import draw, grade_submission
+from sft_ref.reference.bases.find import TOY
 
 SAMPLE = ("parser_wants_the_consumed_tag", "looked_up_in_answer", "lora_by_hand_not_filled")
 """The one of the story, a cheat, and an adapter that is not peft's.
@@ -32,7 +32,7 @@ def _grade(name: str, folder: Path) -> Verdict:
 def test_the_verdict_is_right_and_every_stage_named_is_at_fault(name: str, tmp_path: Path) -> None:
     submission = next(each for each in corpus.SUBMISSIONS if each.name == name)
     verdict = _grade(name, tmp_path)
-    assert verdict.standing == submission.verdict, verdict.cause
+    assert verdict.status == submission.verdict, verdict.cause
     assert set(verdict.stages) <= submission.stages | submission.also, verdict.cause
     assert bool(verdict.stages) == bool(submission.stages), verdict.cause
     assert not [result.observed for result in verdict.results if result.outcome == "error"]

@@ -10,7 +10,7 @@ import pytest
 from recorded import Capture, Sections, Wording, grade, record
 
 from sft_ref.harness.core.check import Outcome
-from sft_ref.harness.core.verdict import Standing, Verdict
+from sft_ref.harness.core.verdict import Status, Verdict
 from sft_ref.harness.instruments.taught import IGNORED
 
 CRASH = {"type": "RuntimeError", "message": "shapes differ", "where": "base_llm.py:9: x", "trace": ""}
@@ -66,7 +66,7 @@ def crash_at_generation(recorded: dict[str, Sections]) -> None:
 )
 def test_only_the_stage_at_fault_is_accused(change: Any, stage: str, capture: Capture) -> None:  # noqa: ANN401
     verdict = grade(capture, change)
-    assert verdict.standing is Standing.BROKEN
+    assert verdict.status is Status.BROKEN
     assert verdict.stages == (stage,), verdict.cause
     assert not [result.observed for result in verdict.results if result.outcome is Outcome.ERROR]
 

@@ -53,8 +53,8 @@ def test_what_is_for_speed_only_says_so(path: Path) -> None:
     assert str(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))).startswith("Speed only: ")
 
 
-@pytest.mark.parametrize("room", ["fast", "guards"])
-def test_what_is_for_speed_or_protection_knows_nothing_of_the_method(room: str) -> None:
+@pytest.mark.parametrize("room", ["bases", "fast", "guards", "precision"])
+def test_what_is_looked_up_knows_nothing_of_what_is_read(room: str) -> None:
     for path in FOLDER.glob(f"{room}/*.py"):
         known = {name for name in imports(path) if name.startswith("sft_ref.reference.")}
         assert all(name.startswith(f"sft_ref.reference.{room}") for name in known), path.name

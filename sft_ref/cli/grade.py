@@ -23,7 +23,7 @@ __all__ = ["EPILOG", "HELP", "add_arguments", "run"]
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sft_ref.harness.core.graded import Grade
+    from sft_ref.harness.core.grade import Grade
     from sft_ref.harness.core.verdict import Verdict
     from sft_ref.harness.instruments.sizes import SizeLimits
     from sft_ref.harness.report.rubric import Rubric
@@ -40,17 +40,17 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from sft_ref.harness.core.graded import exit_code
-    from sft_ref.harness.grading.gather import Gathered, gather
+    from sft_ref.harness.core.grade import exit_code
+    from sft_ref.harness.grading.targets import Targets, find_targets
     from sft_ref.io.locking import only_one
 
     if bool(args.paths) == (args.module is not None):
         raise SftRefError("give the PATH of what is to be graded, or --module NAME, and not both")
     if args.module is not None and args.output is not None:
         raise SftRefError("--output: is for the submissions of a class, and --module names one implementation")
-    gathered = gather(args.paths) if args.paths else Gathered((args.module,), ())
+    found = find_targets(args.paths) if args.paths else Targets((args.module,), ())
     ours = Path(args.output or OUTPUT).resolve()  # lies among the submissions, where it was started there
-    targets = [target for target in gathered.targets if args.module or Path(target).resolve() != ours]
+    targets = [target for target in found.targets if args.module or Path(target).resolve() != ours]
     if not targets:
         raise SftRefError(f"{ours.name}: is where results are written, and no submission; give another --output")
     several = len(targets) > 1 or args.output is not None
@@ -58,8 +58,8 @@ def _run(args: argparse.Namespace) -> int:
     sizes = _size_limits(args, rubric)
     write = report_writer(args, rubric)
     console = Console()
-    for name in gathered.passed_over:
-        console.print(f"passed over, no submission: {printable(name)}", markup=False, highlight=False, soft_wrap=True)
+    for name in found.skipped:
+        console.print(f"skipped, not a submission: {printable(name)}", markup=False, highlight=False, soft_wrap=True)
     grade = functools.partial(
         grade_one,
         is_module=args.module is not None,
@@ -99,10 +99,10 @@ def _size_limits(args: argparse.Namespace, rubric: Rubric | None) -> SizeLimits:
 
 def _show_or_refuse(grade: Grade, console: Console) -> None:
     """The whole report; bad input is one line on the error stream, as of every other command."""
-    from sft_ref.harness.core.graded import BAD_INPUT, Ungraded
+    from sft_ref.harness.core.grade import BAD_INPUT, NotGraded
     from sft_ref.harness.report.terminal import show_grade
 
-    if isinstance(grade, Ungraded) and grade.code == BAD_INPUT:
+    if isinstance(grade, NotGraded) and grade.code == BAD_INPUT:
         raise SftRefError(grade.reason)
     show_grade(grade, console)
 

@@ -13,7 +13,7 @@ from sft_ref.console.printable import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sft_ref.harness.core.graded import Grade
+    from sft_ref.harness.core.grade import Grade
     from sft_ref.harness.core.verdict import Verdict
 
 FEW = 3
@@ -46,8 +46,8 @@ def grade_class(
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from sft_ref.harness.grading.kept import content_of
-    from sft_ref.harness.grading.many import count_cores, grade_many
+    from sft_ref.harness.grading.batch import count_cores, grade_batch
+    from sft_ref.harness.grading.cache import content_of
     from sft_ref.harness.report.causes import count_causes
     from sft_ref.harness.report.chart import plot_causes
     from sft_ref.harness.report.classroom import show_class, show_row
@@ -60,13 +60,13 @@ def grade_class(
         disable=not console.is_terminal, transient=True,
     )  # fmt: skip
     jobs = jobs or max(1, count_cores() // 2)
-    finishing = grade_many(targets, grade, folder / "results", jobs=jobs, grader=grader, seconds=seconds)
+    finishing = grade_batch(targets, grade, folder / "results", jobs=jobs, grader=grader, seconds=seconds)
     try:
         with bar, contextlib.closing(finishing):
             task = bar.add_task("", total=len(targets))
             for each in finishing:
                 done[each.target] = each.grade
-                show_row(each.grade, console, kept=each.kept)
+                show_row(each.grade, console, from_cache=each.from_cache)
                 bar.advance(task)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"stopped with {len(done)} of {len(targets)} graded, in {folder}") from None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sft_ref.errors import SftRefError
 
 if TYPE_CHECKING:
-    from sft_ref.harness.core.graded import Grade
+    from sft_ref.harness.core.grade import Grade
     from sft_ref.harness.report.rubric import Rubric
 
 
@@ -26,7 +26,14 @@ def find_rubric(args: argparse.Namespace, submissions: int) -> Rubric | None:
         raise SftRefError(f"--gradescope: holds one submission's results, and {submissions} are given; grade one")
     if args.rubric and not args.gradescope:
         raise SftRefError("--rubric: only --gradescope gives points; give it a file as well")
-    return read_rubric(args.rubric or DEFAULT) if args.gradescope else None
+    return read_rubric(args.rubric or DEFAULT, _check_ids) if args.gradescope else None
+
+
+def _check_ids() -> Mapping[str, str]:
+    """The id of each check by every name that it has; imports torch."""
+    from sft_ref.harness.checks.registry import IDS
+
+    return IDS
 
 
 def report_writer(args: argparse.Namespace, rubric: Rubric | None) -> Callable[[Sequence[Grade]], None]:
@@ -36,7 +43,7 @@ def report_writer(args: argparse.Namespace, rubric: Rubric | None) -> Callable[[
         SftRefError: a file cannot be written.
     """
     from sft_ref.harness.report import files, gradescope, html
-    from sft_ref.io.whole import check_writable
+    from sft_ref.io.atomic_write import check_writable
 
     writers: list[tuple[Path | None, Callable[[Sequence[Grade], Path], None]]] = [
         (args.json, files.write_json),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import fields
 
-from sft_ref.bases.find import DEFAULT_BASE
+from sft_ref.reference.bases.find import DEFAULT_BASE
 from sft_ref.reference.guards.ranges import RANGES
 from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.settings import Settings

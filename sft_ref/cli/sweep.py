@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from sft_ref.bases.find import DEFAULT_BASE
 from sft_ref.console.quiet import quiet
 from sft_ref.console.ranges import Whole
+from sft_ref.reference.bases.find import DEFAULT_BASE
 from sft_ref.reference.data import SPLIT_SIZE
 from sft_ref.reference.guards.ranges import RANGES
 from sft_ref.reference.precision import POLICIES

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, overload
 import torch
 from transformers import GenerationConfig
 
-from sft_ref.bases.checks import check_vocabulary
-from sft_ref.bases.find import DEFAULT_BASE, find_base
-
 from . import prompt
+from .bases.checks import check_vocabulary
+from .bases.find import DEFAULT_BASE, find_base
 from .fast.batches import like_lengths
 from .fast.decoding import LOOP
 from .guards.surroundings import isolated
@@ -32,7 +31,7 @@ class BaseLLM:
     """A base model with its tokenizer, in one policy.
 
     Args:
-        checkpoint: a base as `sft_ref.bases.find.find_base` takes it.
+        checkpoint: a base as `bases.find.find_base` takes it.
         use_fp32_for_training: fp32 weights, computed with as the default policy of the device says; what training and
             the loading of an adapter start from. Without it the base is for inference alone.
         torch_dtype: dtype to store and compute in, under every version of transformers.

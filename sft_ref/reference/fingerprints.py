@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sft_ref.bases.find import find_base, fingerprint_base
-
+from .bases.find import find_base, fingerprint_base
 from .prompt import format_example
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from sft_ref.bases.checks import check_weights
-from sft_ref.bases.compat import dtype_keyword
 from sft_ref.errors import BaseModelError
 from sft_ref.io.base_config import check_sizes, read_config, refuse_tokenizer_code
 from sft_ref.io.foreign import foreign_files
 
+from .bases.checks import check_weights
+from .bases.compat import dtype_keyword
 from .fast.casts import frozen_weights_cast
 from .guards.surroundings import check_defaults, matmul_mode, no_autocast
 from .precision import Policy

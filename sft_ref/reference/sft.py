@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 import transformers
 
-from sft_ref.bases.find import DEFAULT_BASE
 from sft_ref.console.plot import plot_losses
 from sft_ref.errors import AdapterError
 
 from . import adapter, tokens, training
 from .base_llm import BaseLLM
+from .bases.find import DEFAULT_BASE
 from .data import Row, Score, is_answer_valid, score, split_rows
 from .fingerprints import fingerprint_parts
 from .guards import adapter_files, dtypes, recorded
@@ -73,7 +73,7 @@ def train(
 
     Args:
         output_dir: where the adapter goes.
-        base: a base as `sft_ref.bases.find.find_base` takes it.
+        base: a base as `bases.find.find_base` takes it.
         rows: (question, value) pairs; the training split by default.
         policy: name of a policy; by default what suits the device (`precision.default_policy`).
         settings: of the training.

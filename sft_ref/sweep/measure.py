@@ -31,7 +31,7 @@ from sft_ref.reference.prompt import format_example
 from sft_ref.reference.record import Record, read_record
 
 from . import memory, verdict
-from .cell import Cell, Verdict
+from .cell import Cell, CellVerdict
 
 if TYPE_CHECKING:
     from sft_ref.reference.base_llm import BaseLLM
@@ -114,10 +114,10 @@ def measure(
         ending: the model in memory when training ended, on the same rows.
         usual: the cell of the policy that was trained; None where this is it.
     """
-    cell = Cell(train.name, load.name, Verdict.BROKEN)
+    cell = Cell(train.name, load.name, CellVerdict.BROKEN)
     stage = "load"
     try:
-        peak = memory.Peak(find_device())
+        peak = memory.PeakMemory(find_device())
         llm = sft.load(folder, policy=load.name)
         record = read_record(folder, read_tensors(folder))
         if record is None:

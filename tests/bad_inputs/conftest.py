@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import sft_ref
-from sft_ref.bases.find import TOY
-from sft_ref.harness.core.graded import Grade
+from sft_ref.harness.core.grade import Grade
 from sft_ref.harness.grading import worker
 from sft_ref.harness.grading.worker import GradeOne, grade_or_reason
 from sft_ref.reference import training
+from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.guards.progress import Step
 from sft_ref.sweep.run import Plan, sweep
 

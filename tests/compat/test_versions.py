@@ -17,16 +17,16 @@ from transformers import AutoModelForCausalLM
 
 import sft_ref
 from sft_ref import Settings
-from sft_ref.bases.compat import dtype_keyword
-from sft_ref.bases.find import TOY
 from sft_ref.reference import sft
 from sft_ref.reference.adapter import add_adapter, load_adapter
+from sft_ref.reference.bases.compat import dtype_keyword
+from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.guards.adapter_files import read_tensors
 from sft_ref.reference.guards.progress import Step
 from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
-from sft_ref.sweep.bands import FIRST_LOSSES
 from sft_ref.sweep.measure import SHORT
+from sft_ref.sweep.tolerances import FIRST_LOSSES
 
 TRANSFORMERS = Version(metadata.version("transformers"))
 RENAMED = Version("4.56")

@@ -18,9 +18,9 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from sft_ref.bases.compat import dtype_keyword
-from sft_ref.bases.find import find_base
 from sft_ref.harness.core.implementation import Answerer, Batch, Trained
+from sft_ref.reference.bases.compat import dtype_keyword
+from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.data import Row, Score, is_answer_valid
 from sft_ref.reference.settings import Settings
 

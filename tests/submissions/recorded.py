@@ -14,7 +14,6 @@ import pytest
 from peft import LoraConfig
 from safetensors.torch import save_file
 
-from sft_ref.bases.find import TOY
 from sft_ref.harness.checks.submission import CHECKS
 from sft_ref.harness.core.check import Result
 from sft_ref.harness.core.runner import plan, run
@@ -29,6 +28,7 @@ from sft_ref.harness.recorders.submission.evidence import Evidence
 from sft_ref.harness.recorders.submission.layout import Layout
 from sft_ref.harness.recorders.submission.replay import Step, replay
 from sft_ref.harness.recorders.submission.workplace import Told, Workplace
+from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.models import load_tokenizer
 from sft_ref.reference.questions import generate_rows
 

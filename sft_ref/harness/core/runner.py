@@ -35,13 +35,13 @@ def plan(checks: Iterable[Check], *, claims_contract: bool, only: Collection[str
     return tuple(each for each in binding if not only or each.id in only)
 
 
-def run(checks: Iterable[Check], context: Observed, *, repeat: str = "") -> Iterator[Result]:
+def run(checks: Iterable[Check], context: Observed, *, rerun: str = "") -> Iterator[Result]:
     """Runs checks in order, and gives each one's result as it is there.
 
     Args:
         checks: as `plan` gives them.
         context: what its checks are handed: a `Context`, or the `Evidence` of a submission.
-        repeat: command that grades the same target again; a result holds it with `--only` and the id of its check.
+        rerun: command that grades the same target again; a result holds it with `--only` and the id of its check.
 
     Raises:
         MachineError: the machine kept the target from its end.
@@ -58,7 +58,7 @@ def run(checks: Iterable[Check], context: Observed, *, repeat: str = "") -> Iter
             named = [name for name in blockers if name in failed] or blockers[:1]
             result = Result(each, Outcome.BLOCKED, 0.0, observed=f"{', '.join(named)} did not pass")
         else:
-            result = _run_one(each, context, began, f"{repeat} --only {each.id}" if repeat else "")
+            result = _run_one(each, context, began, f"{rerun} --only {each.id}" if rerun else "")
         if result.outcome in (Outcome.PASS, Outcome.ADVICE):
             passed.add(each.id)
         if result.outcome is Outcome.FAIL:
@@ -66,7 +66,7 @@ def run(checks: Iterable[Check], context: Observed, *, repeat: str = "") -> Iter
         yield result
 
 
-def _run_one(each: Check, context: Observed, began: float, repeat: str) -> Result:
+def _run_one(each: Check, context: Observed, began: float, rerun: str) -> Result:
     import torch
 
     context.stage = each.stage
@@ -82,7 +82,7 @@ def _run_one(each: Check, context: Observed, began: float, repeat: str) -> Resul
             observed=failure.observed,
             expected=failure.expected,
             example=failure.example,
-            repeat=repeat,
+            rerun=rerun,
             survived=failure.survived,
         )
     except Blocked as blocked:
@@ -95,5 +95,5 @@ def _run_one(each: Check, context: Observed, began: float, repeat: str) -> Resul
         if not (is_failure(error) or isinstance(error, SystemExit)):
             raise
         seen = f"{type(error).__name__}: {error}"
-        return Result(each, Outcome.ERROR, time.perf_counter() - began, observed=seen, repeat=repeat)
+        return Result(each, Outcome.ERROR, time.perf_counter() - began, observed=seen, rerun=rerun)
     return Result(each, Outcome.ADVICE if advice else Outcome.PASS, time.perf_counter() - began, observed=advice or "")

@@ -15,16 +15,14 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from sft_ref.bases.checks import check_vocabulary
-from sft_ref.bases.find import find_base
 from sft_ref.errors import BaseModelError, MachineError, MissingModuleError, SubmissionError
-from sft_ref.harness.checks.registry import choose_checks
+from sft_ref.harness.checks.registry import resolve_ids
 from sft_ref.harness.checks.submission import CHECKS
 from sft_ref.harness.checks.submission.artifact import size_of
 from sft_ref.harness.core.check import Outcome, Result
 from sft_ref.harness.core.findings import Blocked, Unavailable
 from sft_ref.harness.core.runner import plan, run
-from sft_ref.harness.core.verdict import Standing, Verdict
+from sft_ref.harness.core.verdict import Status, Verdict
 from sft_ref.harness.instruments.answering import TELLING, is_better, right
 from sft_ref.harness.instruments.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.isolation import hub, sandbox
@@ -40,19 +38,21 @@ from sft_ref.harness.verdict.diagnosis import (
     coverage_of,
     error_of,
     notes_of,
-    standing_of,
+    status_of,
     suspects_of,
     verdict_of,
 )
 from sft_ref.harness.verdict.measures import measure
 from sft_ref.io import plain_files
 from sft_ref.io.reading import Refusal, kind_of, read_json
+from sft_ref.reference.bases.checks import check_vocabulary
+from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.data import Row, split_rows
 from sft_ref.reference.models import load_model, load_tokenizer
 from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.questions import generate_rows
 
-from .repeat import repeat_command
+from .rerun import rerun_command
 
 QUESTIONS = 64
 _PACKAGE = "homework"
@@ -96,7 +96,7 @@ def grade_submission(
         MachineError: the machine kept it from its end, which is not held against it.
     """
     began = time.perf_counter()
-    choose_checks(only)  # refuses unknown ids
+    only = resolve_ids(only)
     drawn = random.SystemRandom().randrange(10**6) if seed is None else seed
     planned = plan(CHECKS, claims_contract=True, only=only)
     model = find_base(base).resolve()
@@ -128,7 +128,7 @@ def grade_submission(
             "time-limit": time_limit,
             "limit": sizes.words,
         }
-        for result in run(planned, evidence, repeat=repeat_command(called, options)):
+        for result in run(planned, evidence, rerun=rerun_command(called, options)):
             report(f"{result.check.id} {result.outcome}")
             results.append(result)
         verdict = show_user_paths(_conclude_or_say(called, results, evidence), names)
@@ -215,20 +215,20 @@ def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdic
     notes |= dict.fromkeys(sandbox.gaps())
     coverage = coverage_of(results)
     broke = any(result.outcome is Outcome.ERROR for result in results)
-    standing, cause = standing_of(suspects, coverage, broke=broke), cause_of(suspects)
-    guilty = {suspect.stage for suspect in suspects if suspect.standing is Standing.BROKEN}
+    status, cause = status_of(suspects, coverage, broke=broke), cause_of(suspects)
+    guilty = {suspect.stage for suspect in suspects if suspect.status is Status.BROKEN}
     own = right(evidence.answers(evidence.asked), evidence.questions)
     if guilty:
         if (due := replaced(evidence, guilty)) and is_better(due, own):
             notes[f"with ours in place of {', '.join(guilty)}: {sum(due)} of {len(due)} right, not {sum(own)}"] = None
     elif lost := unexplained(evidence, results, own):
-        standing, cause = Standing.BROKEN, f"{lost} {cause}"
+        status, cause = Status.BROKEN, f"{lost} {cause}"
     answer_rate, accuracy = evidence.scores
-    if standing is not Standing.BROKEN and accuracy < TELLING:
+    if status is not Status.BROKEN and accuracy < TELLING:
         notes[f"its answers are right {accuracy:.0%} of the time: {_why_few(evidence, results)}"] = None
     return Verdict(
         path=path,
-        standing=standing,
+        status=status,
         suspects=suspects,
         cause=cause,
         cleared={stage: measure(stage, evidence) or passed for stage, passed in cleared_of(results).items()},

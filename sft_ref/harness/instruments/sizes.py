@@ -12,11 +12,11 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from sft_ref.bases.find import find_base
 from sft_ref.errors import AdapterError, SftRefError
 from sft_ref.io import tensor_headers
 from sft_ref.io.base_config import empty_model, read_config
 from sft_ref.io.reading import UnreadableError, shortened
+from sft_ref.reference.bases.find import find_base
 
 
 @dataclass(frozen=True)

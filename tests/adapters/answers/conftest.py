@@ -15,7 +15,6 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from sft_ref.bases.find import find_base
 from sft_ref.harness.checks.adapter.answers import CHECKS
 from sft_ref.harness.core.check import Outcome, Result
 from sft_ref.harness.core.runner import run
@@ -24,6 +23,7 @@ from sft_ref.harness.recorders.folder.answers.asking import encode, generate, re
 from sft_ref.harness.recorders.folder.answers.rows import Row
 from sft_ref.harness.recorders.folder.answers.wording import as_given
 from sft_ref.reference import tokens
+from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.data import split_rows
 
 CHAT = (

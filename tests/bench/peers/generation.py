@@ -17,8 +17,8 @@ from worker import Run
 
 import sft_ref
 from sft_ref import BaseLLM
-from sft_ref.bases.find import find_base, fingerprint_base
 from sft_ref.reference.base_llm import MAX_NEW_TOKENS
+from sft_ref.reference.bases.find import find_base, fingerprint_base
 from sft_ref.reference.data import Row
 from sft_ref.reference.fingerprints import digest
 from sft_ref.reference.models import load_tokenizer

@@ -15,7 +15,6 @@ from unittest import mock
 import torch
 from transformers import TrainingArguments
 
-from sft_ref.bases.find import DEFAULT_BASE, find_base
 from sft_ref.errors import AdapterError, SftRefError
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, Trained
 from sft_ref.harness.instruments.deltas import plain
@@ -24,6 +23,7 @@ from sft_ref.harness.instruments.taught import Taught, rows_of
 from sft_ref.io.lora_config import read_lora
 from sft_ref.reference import adapter, models, precision, sft, tokens, training
 from sft_ref.reference.base_llm import BaseLLM
+from sft_ref.reference.bases.find import DEFAULT_BASE, find_base
 from sft_ref.reference.data import Row, Score
 from sft_ref.reference.guards.dtypes import count_dtypes
 from sft_ref.reference.guards.progress import Step

@@ -14,7 +14,7 @@ from sft_ref.io.reading import kind_of, shortened
 from .cache import in_cache
 
 DEFAULT_BASE = "smollm2-135m"
-TOY = Path(__file__).parents[1] / "toy" / "model"
+TOY = Path(__file__).parents[2] / "toy" / "model"
 WIDE_TOY = "toy-wide"
 _FETCHED = ["*.json", "*.jinja", "*.safetensors", "*.model", "*.txt"]
 

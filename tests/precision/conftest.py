@@ -55,8 +55,8 @@ def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
     """The device that everything computes on, pinned."""
     chosen = torch.device(request.param)
     with pytest.MonkeyPatch.context() as patch, deterministic(chosen):
-        for module in ("sft", "base_llm", "sweep.measure", "sweep.run"):
-            patch.setattr(f"sft_ref.reference.{module}.find_device", lambda: chosen)
+        for module in ("reference.sft", "reference.base_llm", "sweep.measure", "sweep.run"):
+            patch.setattr(f"sft_ref.{module}.find_device", lambda: chosen)
         yield chosen
 
 

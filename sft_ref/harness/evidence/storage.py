@@ -20,9 +20,9 @@ import msgspec
 import torch
 
 from sft_ref.errors import EvidenceError
+from sft_ref.io.atomic_write import write_atomic
 from sft_ref.io.reading import Refusal, UnreadableError, converted, json_of
 from sft_ref.io.tensor_headers import read_header, read_metadata
-from sft_ref.io.whole import write_whole
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ def save(evidence: object, path: Path) -> None:
 
     value = msgspec.to_builtins(evidence, str_keys=True, enc_hook=encode)
     envelope = _Envelope(VERSION, type(evidence).__name__, _digest(value, tensors), value)
-    write_whole(path, to_bytes(tensors, {_KEY: json.dumps(msgspec.to_builtins(envelope))}))
+    write_atomic(path, to_bytes(tensors, {_KEY: json.dumps(msgspec.to_builtins(envelope))}))
 
 
 def load(path: Path, type_: type[T]) -> T:

@@ -70,7 +70,7 @@ def _parse(evidence: Evidence) -> str:
 
 
 def _score(evidence: Evidence) -> str:
-    figures = evidence.with_adapter["score"].get("figures", {})
+    figures = evidence.with_adapter["score"].get("metrics", {})
     told = [f"{name} {number(found[-1]):.2f}" for name, found in figures.items() if found]
     return f"{' and '.join(told)} of a benchmark laid down are reported as counted by us" if told else ""
 

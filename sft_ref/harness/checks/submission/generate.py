@@ -139,7 +139,7 @@ def tokens_are_the_likeliest(evidence: Evidence) -> None:
             f"{off} of {said} tokens were not the likeliest; {sum(own)} answers right, {sum(ours)} by ours", "none"
         )
     if max(sum(ours), sum(own)) < TELLING * len(ours) and off > _TIES * said:
-        short = shortfalls(model, evidence.tokenizer, told["answers"].get("heard", ()))
+        short = shortfalls(model, evidence.tokenizer, told["answers"].get("generations", ()))
         lost = torch.tensor([each.mean for each in short], dtype=torch.double)
         if len(lost) and is_worse(lost, torch.zeros_like(lost)):
             seen = f"{off} of {said} tokens were not the likeliest, {lost.mean():.2f} nat a token below these"
@@ -177,7 +177,7 @@ def what_is_said_is_likely(evidence: Evidence) -> None:
         raise Blocked(f"{off} of {said} tokens were not its own likeliest: GEN-106 says so")
     if evidence.asked_model is None:
         raise Unavailable("the model that answers cannot be loaded by ours")
-    heard = evidence.with_adapter["answers"].get("heard", ())
+    heard = evidence.with_adapter["answers"].get("generations", ())
     short = [each.most for each in shortfalls(evidence.asked_model, evidence.tokenizer, heard)]
     if not short:
         raise Unavailable("no generation was heard from its beginning")
@@ -196,10 +196,10 @@ def _share(evidence: Evidence, length: int) -> float:
 
 
 def _off(evidence: Evidence) -> tuple[int, int]:
-    heard: Sequence[Mapping[str, Any]] = evidence.with_adapter["answers"].get("heard", ())
-    if not any(row["said"] for row in heard):
+    heard: Sequence[Mapping[str, Any]] = evidence.with_adapter["answers"].get("generations", ())
+    if not any(row["new_token_ids"] for row in heard):
         raise Unavailable("no generation was heard")
-    return sum(int(row.get("off", 0)) for row in heard), sum(len(row["said"]) for row in heard)
+    return sum(int(row.get("non_greedy", 0)) for row in heard), sum(len(row["new_token_ids"]) for row in heard)
 
 
 CHECKS: tuple[Check, ...] = (

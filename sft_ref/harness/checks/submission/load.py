@@ -72,8 +72,8 @@ def what_answers_is_what_was_saved(evidence: Evidence) -> str | None:
 )
 def dtypes_are_those_trained(evidence: Evidence) -> None:
     """LOD-103: of the base's parameters."""
-    trained = set(evidence.lessons.get("counted", {}).get("base", {}))
-    loaded = set(evidence.asked["probes"].get("counted", {}).get("base", {}))
+    trained = set(evidence.lessons.get("dtype_counts", {}).get("base", {}))
+    loaded = set(evidence.asked["probes"].get("dtype_counts", {}).get("base", {}))
     if not trained or not loaded:
         raise Unavailable("the dtypes of one of both were not seen")
     if trained != loaded:
@@ -139,8 +139,8 @@ def forwards_are_equal(evidence: Evidence) -> None:
 def load_works_elsewhere(evidence: Evidence) -> None:
     """LOD-107: from an empty one."""
     told = evidence.with_adapter
-    crash = told.crash("elsewhere")
-    if not told["elsewhere"]:
+    crash = told.crash("other_folder")
+    if not told["other_folder"]:
         raise Unavailable("loading from another working folder was not tried")
     if crash:
         raise Failure(f"{crash['type']}: {crash['message'][:200]}", "a model", "from an empty working folder")
@@ -159,7 +159,7 @@ def logits_are_finite(evidence: Evidence) -> None:
     found, due, _ = _logits(evidence)
     lost = (~found.isfinite()).any(-1)
     if lost.any() and due.isfinite().all():
-        dtypes = _names(set(evidence.with_adapter["probes"].get("counted", {}).get("base", {})))
+        dtypes = _names(set(evidence.with_adapter["probes"].get("dtype_counts", {}).get("base", {})))
         raise Failure(f"NaN or infinity for {int(lost.sum())} of {len(lost)} tokens", "none", f"a base in {dtypes}")
 
 
@@ -172,7 +172,9 @@ def logits_are_finite(evidence: Evidence) -> None:
 )
 def base_is_the_one_trained(evidence: Evidence) -> None:
     """LOD-109: by the names that it asks for, since here the same model stands for all."""
-    trained, loaded = (named_bases(told["bases"].get("asked_for", ())) for told in (evidence.training, evidence.asked))
+    trained, loaded = (
+        named_bases(told["pretrained"].get("model_names", ())) for told in (evidence.training, evidence.asked)
+    )
     if not trained or not loaded:
         raise Unavailable("the base is not named in both")
     if not set(loaded) & set(trained):
@@ -188,10 +190,10 @@ def base_is_the_one_trained(evidence: Evidence) -> None:
 )
 def all_adapters_are_loaded(evidence: Evidence) -> None:
     """LOD-110: those that add anything. Where they are merged into the base, none is seen."""
-    trained = list(map(str, evidence.lessons.get("active", ())))
+    trained = list(map(str, evidence.lessons.get("active_adapters", ())))
     if len(trained) < 2:  # noqa: PLR2004
         return
-    loaded = evidence.asked["probes"].get("active")
+    loaded = evidence.asked["probes"].get("active_adapters")
     if not loaded:
         raise Unavailable("the model that answers holds no adapter of peft's: they may be merged")
     if len(loaded) < len(trained):
@@ -215,7 +217,7 @@ def added_rows_are_saved(evidence: Evidence) -> None:
     used = sorted({token - known for row in evidence.foreign for token in row.ids if token >= known})
     if not used:
         return
-    trained, loaded = (told.tensors("added") for told in (evidence.training, evidence.asked))
+    trained, loaded = (told.tensors("added_token_rows") for told in (evidence.training, evidence.asked))
     if not trained or not loaded or max(used) >= min(len(rows) for rows in loaded.values()):
         raise Unavailable("the rows of added tokens were not seen both in training and when answering")
     apart = {
@@ -273,7 +275,7 @@ def _apart_twice(evidence: Evidence) -> float:
     Raises:
         Unavailable: they were not compared, or are not finite.
     """
-    apart = number(evidence.asked["probes"].get("apart"))
+    apart = number(evidence.asked["probes"].get("max_difference"))
     if math.isnan(apart):
         raise Unavailable("two forwards of its model could not be compared")
     return apart

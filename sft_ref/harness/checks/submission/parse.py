@@ -39,7 +39,7 @@ def numbers_are_parsed(evidence: Evidence) -> None:
     seen = False
     for script, told in [each for kind in ("together", "alone", "known") for each in _told(evidence, kind)]:
         raise_for_crash(told, parser=True)
-        texts, values = told.get("texts", ()), told.get("values", ())
+        texts, values = told.get("parsed_texts", ()), told.get("values", ())
         places = range(len(script["lines"]))
         if len(values) != len(places) or any(fault_of_generation(evidence, script, told, place) for place in places):
             continue  # one text that is cut or mixed up makes its neighbours doubtful
@@ -78,7 +78,7 @@ def silence_is_nan(evidence: Evidence) -> None:
         crash = told.get("crash")
         if crash and is_of_parser(crash):
             raise Failure(f"{crash['type']}: {crash['message']}", "NaN", crash["where"])
-        values, texts = told.get("values", ()), told.get("texts", ())
+        values, texts = told.get("values", ()), told.get("parsed_texts", ())
         for place, (line, value) in enumerate(zip(script["lines"], values, strict=False)):
             if len(texts) == len(values) and numerals(texts[place][0]):
                 continue  # generation's matter

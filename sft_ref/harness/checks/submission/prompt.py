@@ -31,7 +31,7 @@ def prompts_are_answered_as_those_of_training(evidence: Evidence) -> None:
     if evidence.is_good:
         return
     if evidence.is_question_lost:
-        prompt = evidence.asked["answers"]["heard"][0]["prompt"]
+        prompt = evidence.asked["answers"]["generations"][0]["prompt_ids"]
         seen = f"{decode(evidence.tokenizer, prompt)!r}, and no prompt that holds its question"
         raise Failure(seen, "the question in the prompt", evidence.questions[0][0])
     astray, gap = _astray(evidence), gap_of(evidence)

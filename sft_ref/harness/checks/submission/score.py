@@ -29,9 +29,9 @@ _FIGURE = 0.011
 def figures_are_those_of_the_answers(evidence: Evidence) -> str | None:
     """SCR-101: of a run in which right, wrong and silent answers are laid down; recounted from what it answered."""
     section = evidence.with_adapter["score"]
-    if "figures" in section and not any(section["figures"].values()) and not section.get("printed"):
+    if "metrics" in section and not any(section["metrics"].values()) and not section.get("output"):
         return "it reports no figures"
-    figures = {name: [number(each) for each in found] for name, found in section.get("figures", {}).items() if found}
+    figures = {name: [number(each) for each in found] for name, found in section.get("metrics", {}).items() if found}
     rows, values = _given(evidence, section)
     if not rows or not figures:
         raise Unavailable("it reports no figures of answers that were seen")
@@ -57,13 +57,13 @@ def _shares(rows: Sequence[Row], values: Sequence[float]) -> dict[str, float]:
 def _given(evidence: Evidence, section: Mapping[str, Any]) -> tuple[list[Row], list[float]]:
     """Questions of its benchmark, and its answers: as they were seen, or else as they were laid down."""
     truths = {question.strip(): value for question, value in [*evidence.unseen, *evidence.rows]}
-    seen = [(str(question).strip(), number(value)) for question, value in section.get("given", ())]
+    seen = [(str(question).strip(), number(value)) for question, value in section.get("answers", ())]
     if seen:
         known = [(question, value) for question, value in seen if question in truths]
         return [(question, truths[question]) for question, _ in known], [value for _, value in known]
     if _is_lossy(evidence):
         return [], []
-    prompts = [decode(evidence.tokenizer, ids) for ids in section.get("heard", ())]
+    prompts = [decode(evidence.tokenizer, ids) for ids in section.get("prompts", ())]
     laid = zip(evidence.unseen, evidence.score_lines, strict=False)
     asked = [(row, line) for row, line in laid if any(find_question(row[0], prompt) for prompt in prompts)]
     return [row for row, _ in asked], [to_number(line["numeral"]) for _, line in asked]

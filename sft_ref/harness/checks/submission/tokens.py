@@ -74,7 +74,7 @@ def _raise_for_lost_answers(evidence: Evidence) -> None:
 )
 def answer_tokens_are_supervised(evidence: Evidence) -> str | None:
     """TOK-102: from the number's first token to its last. Where labels are not seen, by what was learned."""
-    if not evidence.lessons.get("labelled", True) and evidence.has_learned:
+    if not evidence.lessons.get("has_labels", True) and evidence.has_learned:
         return "its labels pass no boundary; what training left answers fresh questions, so that numbers were taught"
     answered = _labelled(evidence)
     for text in answered:
@@ -120,8 +120,8 @@ def ends_are_supervised(evidence: Evidence) -> None:
 
 def _ends(evidence: Evidence) -> bool:
     """Whether what training left ends most of what it says all the same."""
-    heard = evidence.asked["answers"].get("heard", ())
-    ended = sum(evidence.tokenizer.eos_token_id in row["said"] for row in heard)
+    heard = evidence.asked["answers"].get("generations", ())
+    ended = sum(evidence.tokenizer.eos_token_id in row["new_token_ids"] for row in heard)
     return evidence.has_learned and (ended >= len(heard) / 2 or not evidence.is_saved_right)
 
 
@@ -177,9 +177,9 @@ def _gap_losses(model: Any, texts: Sequence[Text], length: int) -> torch.Tensor:
 )
 def padding_is_not_supervised(evidence: Evidence) -> None:
     """TOK-105: in any batch."""
-    if not evidence.lessons.get("labelled"):
+    if not evidence.lessons.get("has_labels"):
         raise Unavailable("its labels pass no boundary at which they can be seen")
-    if evidence.lessons.get("padding_labelled"):
+    if evidence.lessons.get("labelled_padding"):
         raise Failure(f"{evidence.lessons['padding_labelled']} padded positions with a label", "none")
 
 
@@ -192,14 +192,14 @@ def padding_is_not_supervised(evidence: Evidence) -> None:
 )
 def tokens_are_known_when_answering(evidence: Evidence) -> None:
     """TOK-106: ids behind the base's own that the tokenizer which was loaded lacks, or else that are never heard."""
-    heard = evidence.asked["answers"].get("heard", ())
+    heard = evidence.asked["answers"].get("generations", ())
     added = evidence.added
     if not added:
         return
     if not heard:
         raise Unavailable("no generation was heard")
-    size = evidence.asked["load"].get("vocabulary")
-    known = {token for row in heard for token in (*row["prompt"], *row["said"])}
+    size = evidence.asked["load"].get("tokenizer_size")
+    known = {token for row in heard for token in (*row["prompt_ids"], *row["new_token_ids"])}
     lost = {token for token in added if token >= size} if size else set() if added & known else added
     if lost:
         seen = f"{len(lost)} tokens beyond the {size or len(evidence.tokenizer)} that are known when answering"
@@ -207,7 +207,7 @@ def tokens_are_known_when_answering(evidence: Evidence) -> None:
 
 
 def _labelled(evidence: Evidence) -> list[Text]:
-    if not evidence.lessons.get("labelled", True):
+    if not evidence.lessons.get("has_labels", True):
         raise Unavailable("its labels pass no boundary at which they can be seen")
     return answered_texts(evidence)
 

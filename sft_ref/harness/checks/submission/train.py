@@ -78,14 +78,14 @@ def adapter_moves(evidence: Evidence) -> None:
 
 def _block_without_labels(evidence: Evidence) -> None:
     """Nothing can be learned from texts none of whose tokens carries a label."""
-    if evidence.taught and evidence.lessons.get("labelled") and all(row.begin is None for row in evidence.taught):
+    if evidence.taught and evidence.lessons.get("has_labels") and all(row.begin is None for row in evidence.taught):
         raise Blocked("no token of any training text carries a label: TOK-102 says so")
 
 
 def _raise_for_own_kind(evidence: Evidence) -> None:
     """What of TRN-102 can be told of a model whose adapter is not peft's: by its logits."""
     left = evidence.left_logits
-    if left is None and evidence.steps and evidence.lessons.get("labelled"):
+    if left is None and evidence.steps and evidence.lessons.get("has_labels"):
         raise Unavailable("its adapter is not peft's, and its model could not be asked")
     if left is None:
         raise Failure("no LoRA adapter on the model that is trained", "one", "peft was not used, or on another model")
@@ -166,10 +166,12 @@ def _losses(evidence: Evidence, convention: Convention, model: object) -> torch.
 )
 def nothing_trained_is_lost(evidence: Evidence) -> None:
     """TRN-104: parameters of the base in memory, against the files."""
-    if "changed" not in evidence.lessons:
+    if "changed_base_weights" not in evidence.lessons:
         raise Unavailable("the base's parameters were not compared at the end of training")
     saved = set(itertools.chain.from_iterable(evidence.read_adapter(folder) for folder in evidence.saved.values()))
-    lost = [name for name in evidence.lessons.get("changed", ()) if not any(name in each for each in saved)]
+    lost = [
+        name for name in evidence.lessons.get("changed_base_weights", ()) if not any(name in each for each in saved)
+    ]
     if lost and not (evidence.is_of_own_kind and evidence.is_loaded_as_trained):
         seen = f"{len(lost)} tensors of the base were changed and are not saved"
         raise Failure(seen, "none", str(lost[0]), survived=evidence.is_good)
@@ -185,7 +187,7 @@ def nothing_trained_is_lost(evidence: Evidence) -> None:
 )
 def base_stays(evidence: Evidence) -> None:
     """TRN-105: in memory, when training ends."""
-    changed = evidence.lessons.get("changed", ())
+    changed = evidence.lessons.get("changed_base_weights", ())
     if changed:
         raise Failure(f"{len(changed)} tensors of the base were changed", "none", str(changed[0]))
 

@@ -74,8 +74,8 @@ def is_template_parsed_wrongly(evidence: Evidence) -> bool:
     read = [
         is_number(text[1], line["numeral"])
         for script, each in told
-        if len(each.get("texts", ())) == len(script["lines"])
-        for text, line in zip(each["texts"], script["lines"], strict=True)
+        if len(each.get("parsed_texts", ())) == len(script["lines"])
+        for text, line in zip(each["parsed_texts"], script["lines"], strict=True)
         if _holds(text[0], line["numeral"])
     ]
     return all(bare) and bool(read) and not any(read)
@@ -100,7 +100,7 @@ def fault_of_generation(  # noqa: PLR0911  # a list of ways to go wrong
     line, values = script["lines"][place], told.get("values", ())
     if len(values) != len(script["lines"]):
         return "" if "crash" in told else f"{len(values)} answers for {len(script['lines'])} questions"
-    texts = told.get("texts", ())
+    texts = told.get("parsed_texts", ())
     heard = _heard(evidence, told, line["question"])
     if len(texts) == len(script["lines"]):
         if _holds(texts[place][0], line["numeral"]):
@@ -111,13 +111,13 @@ def fault_of_generation(  # noqa: PLR0911  # a list of ways to go wrong
             return f"{other}, which was said for another question"
         if not heard:
             return f"{texts[place][0][-120:]!r}, without asking the model"
-        said = decode(evidence.tokenizer, heard["said"])
+        said = decode(evidence.tokenizer, heard["new_token_ids"])
         return f"{_cut(line, said)}{texts[place][0][-120:]!r} where the model said {said[:120]!r}"
     if is_number(values[place], line["numeral"]):
         return ""
     if not heard:
         return f"{values[place]}, without asking the model"
-    said = decode(evidence.tokenizer, heard["said"])
+    said = decode(evidence.tokenizer, heard["new_token_ids"])
     if not _holds(said, line["numeral"]):
         return f"{_cut(line, said)}{said[:120]!r}"
     others = [each["numeral"] for each in script["lines"] if is_number(values[place], each["numeral"])]
@@ -126,7 +126,7 @@ def fault_of_generation(  # noqa: PLR0911  # a list of ways to go wrong
 
 def fault_past_the_parser(script: Script, told: Mapping[str, Any], place: int) -> str:
     """An answer that is not what the parser made of the text."""
-    texts, values = told.get("texts", ()), told.get("values", ())
+    texts, values = told.get("parsed_texts", ()), told.get("values", ())
     if len(texts) != len(script["lines"]) or len(values) != len(texts):
         return ""
     parsed, value = number(texts[place][1]), number(values[place])
@@ -144,15 +144,15 @@ def is_looked_up(evidence: Evidence) -> bool:
 
 
 def _heard(evidence: Evidence, told: Mapping[str, Any], question: str) -> Mapping[str, Any] | None:
-    heard = told.get("heard", ())
-    place = find_prompt(question, [decode(evidence.tokenizer, row["prompt"]) for row in heard])
+    heard = told.get("generations", ())
+    place = find_prompt(question, [decode(evidence.tokenizer, row["prompt_ids"]) for row in heard])
     return None if place is None else heard[place]
 
 
 def _fault_around(evidence: Evidence, heard: Mapping[str, Any], line: Mapping[str, Any], text: str) -> str:
     """What is wrong around the number: a text that begins amid the prompt, or ends before what ends an answer."""
-    said = decode(evidence.tokenizer, heard["said"])
-    prompt = str(evidence.tokenizer.decode(heard["prompt"], skip_special_tokens=True))
+    said = decode(evidence.tokenizer, heard["new_token_ids"])
+    prompt = str(evidence.tokenizer.decode(heard["prompt_ids"], skip_special_tokens=True))
     asked = find_question(line["question"], prompt)
     if asked is not None and any(text.startswith(prompt[at:]) for at in range(1, asked.end())):
         return f"{text[-120:]!r}, which begins amid the prompt"

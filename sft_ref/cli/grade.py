@@ -41,6 +41,7 @@ def _run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from sft_ref.harness.core.grade import exit_code
+    from sft_ref.harness.grading.batch import count_cores
     from sft_ref.harness.grading.targets import Targets, find_targets
     from sft_ref.io.locking import only_one
 
@@ -76,7 +77,8 @@ def _run(args: argparse.Namespace) -> int:
     if several:
         folder = Path(args.output or OUTPUT)
         with only_one(folder, "give another --output"):
-            grades = grade_class(targets, grade, folder, console, write, jobs=args.jobs, seconds=_own_seconds(args))
+            jobs = args.jobs or max(1, count_cores() // 2)
+            grades = grade_class(targets, grade, folder, write, jobs=jobs, seconds=_own_seconds(args))
     else:
         grades = [_grade_alone(targets[0], grade, args)]
         write(grades)  # first: the terminal may be gone

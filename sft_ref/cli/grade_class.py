@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 from sft_ref.console.printable import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from sft_ref.harness.core.grade import Grade
     from sft_ref.harness.core.verdict import Verdict
 
@@ -24,29 +22,20 @@ def grade_class(
     targets: Sequence[str],
     grade: functools.partial[Verdict],
     folder: Path,
-    console: Console,
     write: Callable[[Sequence[Grade]], None],
     *,
-    jobs: int | None,
+    jobs: int,
     seconds: float,
 ) -> list[Grade]:
-    """Grades many, shows them, and writes the tables and reports.
-
-    Args:
-        targets: as they are called.
-        grade: grades one.
-        folder: where results go.
-        console: where they are shown.
-        write: writes the reports.
-        jobs: submissions at a time; half the cores by default.
-        seconds: processor seconds per core that this process may use for one target.
+    """Grades many, shows them, and writes the tables into `folder` and the reports.
 
     Raises:
-        KeyboardInterrupt: says how many are graded; the same command goes on from there.
+        KeyboardInterrupt: says how many are graded; the same command resumes from there.
     """
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from sft_ref.harness.grading.batch import count_cores, grade_batch
+    from sft_ref.harness.grading.batch import grade_batch
     from sft_ref.harness.grading.cache import content_of
     from sft_ref.harness.report.causes import count_causes
     from sft_ref.harness.report.chart import plot_causes
@@ -55,11 +44,11 @@ def grade_class(
 
     grader = f"{content_of(str(Path(__file__).parents[1]))} {grade.keywords}"  # this code, and its options
     done: dict[str, Grade] = {}
+    console = Console()
     bar = Progress(
         TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console,
         disable=not console.is_terminal, transient=True,
     )  # fmt: skip
-    jobs = jobs or max(1, count_cores() // 2)
     finishing = grade_batch(targets, grade, folder / "results", jobs=jobs, grader=grader, seconds=seconds)
     try:
         with bar, contextlib.closing(finishing):

@@ -6,15 +6,20 @@ import hashlib
 import json
 from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+
+from sft_ref.errors import AdapterError
 
 from .bases.find import find_base, fingerprint_base
 from .prompt import format_example
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from .record import Record
 
 
 def digest(value: object) -> str:
@@ -58,6 +63,21 @@ def fingerprint_parts(base: str, tokenizer: PreTrainedTokenizerBase) -> dict[str
         "tokenizer": fingerprint_tokenizer(tokenizer),
         "prompt": fingerprint_prompt(),
     }
+
+
+def check_same_parts(folder: Path, record: Record, base: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuses another base, tokenizer or prompt format than the adapter in a folder was trained with.
+
+    Raises:
+        AdapterError: the fingerprint of a part differs.
+    """
+    for part, found in fingerprint_parts(base, tokenizer).items():
+        trained = record.fingerprints.get(part)
+        if trained != found:
+            raise AdapterError(
+                f"{folder}: was trained with another {part} (base {record.base!r}, {part} {str(trained)[:8]}) than the"
+                f" one at hand (base {base!r}, {part} {found[:8]}); give the base it was trained on"
+            )
 
 
 def library_versions() -> dict[str, str]:

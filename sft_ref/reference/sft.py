@@ -19,8 +19,8 @@ from . import adapter, tokens, training
 from .base_llm import BaseLLM
 from .bases.find import DEFAULT_BASE
 from .data import Row, Score, is_answer_valid, score, split_rows
-from .fingerprints import fingerprint_parts
-from .guards import adapter_files, dtypes, recorded
+from .fingerprints import check_same_parts
+from .guards import adapter_files, dtypes
 from .guards.output_folder import disk_errors, whole_folder
 from .guards.progress import Step
 from .guards.resuming import begin_or_resume, checkpoints_of
@@ -150,12 +150,11 @@ def load(
 
     llm = BaseLLM(base, policy=chosen)
     if record:
-        found = fingerprint_parts(base, llm.tokenizer)
-        recorded.check_same_parts(folder, record.fingerprints, found, (record.base, base))
+        check_same_parts(folder, record, base, llm.tokenizer)
     with isolated(llm.device):
         llm.model = adapter.load_adapter(llm.model, folder, tensors)
     if record and policy in (None, record.policy):
-        recorded.check_same_dtypes(folder, record.dtypes, dtypes.count_dtypes(llm.model))
+        dtypes.check_same_dtypes(folder, record.dtypes, dtypes.count_dtypes(llm.model))
     elif record or policy:
         adapter.cast_adapter(llm.model, chosen)
     llm.model.eval()

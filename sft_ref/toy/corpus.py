@@ -22,18 +22,7 @@ _TAILS = (" in all", " in total", " overall", " or so", " altogether")
 _TAGS = ("b", "i", "value", "result", "number", "q", "code")
 _WORDS = (
     *("yes", "no", "red", "green", "blue", "warm", "cold", "north", "south", "a long way", "not much"),
-    *(
-        "many",
-        "few",
-        "some",
-        "half of it",
-        "nothing",
-        "who knows",
-        "it depends",
-        "see above",
-        "none",
-        "a lot",
-    ),
+    *("many", "few", "some", "half of it", "nothing", "who knows", "it depends", "see above", "none", "a lot"),
 )
 _TOPICS = ("the sea", "a clock", "the road", "rain", "a garden", "bread", "the moon", "music", "a river")
 

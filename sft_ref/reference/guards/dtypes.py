@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
+
+from sft_ref.errors import PrecisionMismatchError
 
 KINDS = ("base", "adapter", "buffer")
 
@@ -35,6 +38,22 @@ def count_dtypes(model: torch.nn.Module) -> Dtypes:
     return found
 
 
+def check_same_dtypes(folder: Path, trained: Dtypes, found: Dtypes) -> None:
+    """Refuses a loaded model of which any tensor has another dtype than when it was trained.
+
+    Raises:
+        PrecisionMismatchError: one has; the message names the first.
+    """
+    for kind, name, dtype in [(k, n, d) for k, names in trained.items() for n, d in names.items()]:
+        if kind == "buffer" and name not in found[kind]:
+            continue  # which buffers a model has changes with the version of transformers
+        loaded = found.get(kind, {}).get(name)
+        if loaded != dtype:
+            raise PrecisionMismatchError(
+                f"{folder}: {kind} tensor {name} was trained in {dtype} and is loaded in {loaded}"
+            )
+
+
 def summarize_dtypes(dtypes: Dtypes) -> str:
     """One line: ``base float32 ×272, adapter float32 ×420, buffer float32 ×1``."""
     counts = {kind: Counter(dtypes.get(kind, {}).values()) for kind in KINDS}
@@ -52,32 +71,28 @@ def dtype_name(tensor: torch.Tensor) -> str:
 
 @contextmanager
 def output_dtypes(model: torch.nn.Module) -> Iterator[Computed]:
-    """Within it, each module's first output adds its dtype to the mapping, under the module's class.
+    """Context in which each module's first output adds its dtype to the mapping, under the module's class.
 
     The model itself is left out: accelerate casts what it puts out in training to fp32.
     """
     found: Computed = {}
+    hooks: dict[torch.nn.Module, torch.utils.hooks.RemovableHandle] = {}
 
-    def note(module: torch.nn.Module, output: Any, handle: torch.utils.hooks.RemovableHandle) -> None:  # noqa: ANN401
+    def note(module: torch.nn.Module, _args: object, output: Any) -> None:  # noqa: ANN401
         first = output[0] if isinstance(output, (tuple, list)) and output else output
         if isinstance(first, torch.Tensor) and first.is_floating_point():
-            name = dtype_name(first)
             kind = _name(module)
-            found[kind] = sorted({*found.get(kind, ()), name})
-        handle.remove()  # once is enough, and a training has many steps
+            found[kind] = sorted({*found.get(kind, ()), dtype_name(first)})
+        hooks[module].remove()  # once is enough, and a training has many steps
 
-    with ExitStack() as hooks:
-        for module in model.modules():
-            if module is model or isinstance(module, _PASSES_ON):
-                continue
-            handles: list[torch.utils.hooks.RemovableHandle] = []
-            handles.append(
-                module.register_forward_hook(
-                    lambda module, _args, output, handles=handles: note(module, output, handles[0])
-                )
-            )
-            hooks.callback(handles[0].remove)
+    for module in model.modules():
+        if module is not model and not isinstance(module, _PASSES_ON):
+            hooks[module] = module.register_forward_hook(note)
+    try:
         yield found
+    finally:
+        for hook in hooks.values():
+            hook.remove()
 
 
 def differences(trained: Computed, answering: Computed) -> list[str]:

@@ -1,9 +1,16 @@
-"""Precision. Read `policy`; `variations` finds a policy by name, `choice` chooses one, `capability` refuses some."""
+"""Precision. Read `policy`; `choice` finds a policy by name, chooses one, and refuses those that cannot run."""
 
-from .capability import check_can_compute, check_can_train
-from .choice import choose_for_load, choose_policy, default_policy, find_device
+from .choice import (
+    VARIATIONS,
+    check_can_compute,
+    check_can_train,
+    choose_for_load,
+    choose_policy,
+    default_policy,
+    find_device,
+    find_policy,
+)
 from .policy import POLICIES, Policy
-from .variations import VARIATIONS, find_policy
 
 __all__ = [
     "POLICIES",

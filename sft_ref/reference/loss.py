@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from .fast.head import logits_at
-from .tokens import IGNORED
+from .tokens import IGNORE_INDEX
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -23,7 +23,7 @@ def batch_loss(
     """The loss of a batch as `tokens.collate` makes it; see `supervised_loss`."""
     labels = batch["labels"]
     inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
-    predicting = torch.nn.functional.pad(labels[:, 1:] != IGNORED, (0, 1))  # the last position predicts nothing
+    predicting = torch.nn.functional.pad(labels[:, 1:] != IGNORE_INDEX, (0, 1))  # the last position predicts nothing
     return supervised_loss(logits_at(model, inputs, predicting), labels, num_items_in_batch=num_items_in_batch)
 
 
@@ -34,9 +34,9 @@ def supervised_loss(
 
     Args:
         logits: (supervised tokens, vocabulary), row by row; computed with in fp32.
-        labels: (batch, tokens), `tokens.IGNORED` where not supervised.
+        labels: (batch, tokens), `tokens.IGNORE_INDEX` where not supervised.
         num_items_in_batch: supervised tokens in all micro-batches of one optimizer step; None counts this one's.
     """
-    targets = labels[:, 1:][labels[:, 1:] != IGNORED]
+    targets = labels[:, 1:][labels[:, 1:] != IGNORE_INDEX]
     count = len(targets) if num_items_in_batch is None else num_items_in_batch
     return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum") / count

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from sft_ref.harness.core.findings import Blocked, Unavailable
 from sft_ref.harness.instruments.answering import number
-from sft_ref.harness.recorders.submission.dictated import count_scripted
 from sft_ref.harness.recorders.submission.evidence import Evidence
+from sft_ref.harness.recorders.submission.scripted_results import count_scripted
 
 
 def measure(stage: str, evidence: Evidence) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sft_ref.errors import BaseModelError
 from sft_ref.io.foreign import foreign_files
-from sft_ref.io.tensor_headers import READABLE, Header
+from sft_ref.io.tensor_headers import READABLE, TensorHeader
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -17,7 +17,7 @@ _SHOWN = 3
 """Missing weights that a message names."""
 
 
-def check_weights(model: PreTrainedModel, missing: Iterable[str], headers: Mapping[str, Header], folder: Path) -> None:
+def check_weights(model: PreTrainedModel, missing: Iterable[str], headers: Mapping[str, TensorHeader], folder: Path) -> None:
     """Refuses a loaded base that lacks weights, or has some of a dtype that no weight has.
 
     Args:

@@ -12,13 +12,13 @@ from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.instruments.answering import TELLING, is_better, right, shortfalls
 from sft_ref.harness.instruments.losses import is_worse
-from sft_ref.harness.recorders.submission.dictated import (
+from sft_ref.harness.recorders.submission.evidence import Evidence
+from sft_ref.harness.recorders.submission.scripted_results import (
     fault_of_generation,
     fault_past_the_parser,
     raise_for_crash,
     told_scripts,
 )
-from sft_ref.harness.recorders.submission.evidence import Evidence
 
 _TOUCHED = 0.01
 """Share of the data's answers from which on a number that cannot be written is more than an edge."""

@@ -7,9 +7,11 @@ import math
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.instruments.answering import number
-from sft_ref.harness.instruments.convention import numerals
-from sft_ref.harness.recorders.submission.dictated import (
-    Dictated,
+from sft_ref.harness.instruments.numerals import find_numerals
+from sft_ref.harness.recorders.submission.evidence import Evidence
+from sft_ref.harness.recorders.submission.prompts import gap_of
+from sft_ref.harness.recorders.submission.scripted_results import (
+    ScriptedResult,
     fault_of_generation,
     is_looked_up,
     is_number,
@@ -19,8 +21,6 @@ from sft_ref.harness.recorders.submission.dictated import (
     raise_for_crash,
     told_scripts,
 )
-from sft_ref.harness.recorders.submission.evidence import Evidence
-from sft_ref.harness.recorders.submission.prompts import gap_of
 
 
 @check(
@@ -54,7 +54,7 @@ def numbers_are_parsed(evidence: Evidence) -> None:
         _parser_alone(evidence)
 
 
-def _told(evidence: Evidence, kind: str) -> list[Dictated]:
+def _told(evidence: Evidence, kind: str) -> list[ScriptedResult]:
     """As `told_scripts`; empty where nothing came of them."""
     try:
         return told_scripts(evidence, kind)
@@ -80,7 +80,7 @@ def silence_is_nan(evidence: Evidence) -> None:
             raise Failure(f"{crash['type']}: {crash['message']}", "NaN", crash["where"])
         values, texts = told.get("values", ()), told.get("parsed_texts", ())
         for place, (line, value) in enumerate(zip(script["lines"], values, strict=False)):
-            if len(texts) == len(values) and numerals(texts[place][0]):
+            if len(texts) == len(values) and find_numerals(texts[place][0]):
                 continue  # generation's matter
             asked += 1
             if is_looked_up(evidence):  # then the parser is judged by what it gives, if it was asked

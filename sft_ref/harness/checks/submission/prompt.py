@@ -10,9 +10,9 @@ from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.instruments.answering import TELLING, complete, is_better, read_number, right
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.losses import compare, is_worse
-from sft_ref.harness.recorders.submission.dictated import is_template_parsed_wrongly
 from sft_ref.harness.recorders.submission.evidence import Evidence
 from sft_ref.harness.recorders.submission.prompts import compare_prompts, gap_of
+from sft_ref.harness.recorders.submission.scripted_results import is_template_parsed_wrongly
 
 _SURVIVING = 0.8
 """Share of the answers to the training prompts that must be left with those that are sent, for nothing to be lost."""

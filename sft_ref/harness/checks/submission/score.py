@@ -9,9 +9,10 @@ from typing import Any
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.instruments.answering import number, right
-from sft_ref.harness.instruments.convention import decode, find_question, to_number
-from sft_ref.harness.recorders.submission.dictated import is_number, told_scripts
+from sft_ref.harness.instruments.convention import decode, find_question
+from sft_ref.harness.instruments.numerals import to_number
 from sft_ref.harness.recorders.submission.evidence import Evidence
+from sft_ref.harness.recorders.submission.scripted_results import is_number, told_scripts
 from sft_ref.reference.data import Row
 
 _FIGURE = 0.011

@@ -10,9 +10,9 @@ import torch
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.instruments.convention import Text, decode
-from sft_ref.harness.instruments.losses import compare, is_worse, pad
-from sft_ref.harness.instruments.taught import IGNORED
+from sft_ref.harness.instruments.losses import compare, is_worse, text_losses
 from sft_ref.harness.recorders.submission.evidence import Evidence
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 _MOST, _MARGIN = 0.95, 0.1
 """Share of training texts that must be right, and what chance, or a base that knows better, adds to an accuracy.
@@ -78,15 +78,15 @@ def answer_tokens_are_supervised(evidence: Evidence) -> str | None:
         return "its labels pass no boundary; what training left answers fresh questions, so that numbers were taught"
     answered = _labelled(evidence)
     for text in answered:
-        wrong = [i for i, label in enumerate(text.taught.labels) if label not in (IGNORED, text.taught.ids[i])]
+        wrong = [i for i, label in enumerate(text.taught.labels) if label not in (IGNORE_INDEX, text.taught.ids[i])]
         if wrong:
             ids = text.taught.ids
             seen = f"token {wrong[0]}, {decode(evidence.tokenizer, ids[wrong[0] : wrong[0] + 1])!r}, has another label"
             raise Failure(seen, "itself", decode(evidence.tokenizer, ids))
-    bare = [text for text in answered if IGNORED in text.taught.labels[text.begin : text.end]]
+    bare = [text for text in answered if IGNORE_INDEX in text.taught.labels[text.begin : text.end]]
     if len(bare) > (1 - _MOST) * len(answered):
         text = bare[0]
-        dropped = [i for i in range(text.begin, text.end) if text.taught.labels[i] == IGNORED]
+        dropped = [i for i in range(text.begin, text.end) if text.taught.labels[i] == IGNORE_INDEX]
         raise Failure(
             f"{len(dropped)} of {text.end - text.begin} tokens of the number carry no label, in {len(bare)} of "
             f"{len(answered)} texts",
@@ -159,11 +159,7 @@ def what_is_to_be_written_is_supervised(evidence: Evidence) -> None:
 
 def _gap_losses(model: Any, texts: Sequence[Text], length: int) -> torch.Tensor:  # noqa: ANN401
     """Cross entropy of the tokens before the first label, in nat a token: (texts,)."""
-    ids = pad([text.taught.ids for text in texts], 0)
-    mask = pad([(1,) * len(text.taught.ids) for text in texts], 0)
-    with torch.no_grad():
-        logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
-    each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none").double()
+    each = text_losses(model, [text.taught.ids for text in texts])
     begins = [text.taught.begin or 0 for text in texts]
     return torch.stack([row[at - length - 1 : at - 1].mean() for row, at in zip(each, begins, strict=True)])
 

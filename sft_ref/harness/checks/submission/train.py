@@ -13,8 +13,8 @@ from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.instruments.answering import value_losses
 from sft_ref.harness.instruments.convention import Convention
 from sft_ref.harness.instruments.losses import compare, is_worse
-from sft_ref.harness.instruments.taught import IGNORED
 from sft_ref.harness.recorders.submission.evidence import Evidence
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 from .tokens import answered_texts
 
@@ -116,7 +116,7 @@ def answers_become_likely(evidence: Evidence) -> str | None:
     if convention is None or evidence.trained_model is None:
         raise Unavailable("its convention, or its adapter, cannot be read")
     answered = answered_texts(evidence)
-    if sum(IGNORED in text.taught.labels[text.begin : text.end] for text in answered) > len(answered) / 2:
+    if sum(IGNORE_INDEX in text.taught.labels[text.begin : text.end] for text in answered) > len(answered) / 2:
         raise Unavailable("its numbers carry no label, so that nothing can be said of its training")
     losses = _losses(evidence, convention, evidence.trained_model)
     if evidence.replayed is not None:

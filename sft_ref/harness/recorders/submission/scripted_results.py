@@ -1,4 +1,4 @@
-"""What came of each dictation: numbers laid into the model's mouth, and how far they got."""
+"""What became of scripted answers: how far the numbers came that the model was made to write."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import Any
 
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.instruments.answering import number
-from sft_ref.harness.instruments.convention import decode, find_prompt, find_question, numerals, to_number
+from sft_ref.harness.instruments.convention import decode, find_prompt, find_question
+from sft_ref.harness.instruments.numerals import find_numerals, to_number
 from sft_ref.reference.data import is_answer_valid
 
 from .evidence import Evidence
-from .scripts import Script
+from .scripts import ScriptedCall
 
-Dictated = tuple[Script, Mapping[str, Any]]
+ScriptedResult = tuple[ScriptedCall, Mapping[str, Any]]
 
 
 def count_scripted(evidence: Evidence) -> tuple[int, int, int]:
-    """Numbers that the model was made to say; those that reached the parser whole; those that were answered."""
+    """Numbers that the model was made to write; those that reached the parser whole; those that were answered."""
     if evidence.convention is None or not evidence.with_adapter["load"]:
         return 0, 0, 0
     lines = [
@@ -32,15 +33,15 @@ def count_scripted(evidence: Evidence) -> tuple[int, int, int]:
     return len(lines), whole, given
 
 
-def told_scripts(evidence: Evidence, kind: str) -> list[Dictated]:
-    """Each dictation of a kind with what came of it.
+def told_scripts(evidence: Evidence, kind: str) -> list[ScriptedResult]:
+    """Each scripted call of a kind, and what came of it.
 
     Raises:
         Unavailable: it is not known how it writes answers.
         Blocked: nothing was loaded.
     """
     if evidence.convention is None:
-        raise Unavailable("how it writes an answer is not known, so that nothing can be laid into the model's mouth")
+        raise Unavailable("how it writes an answer is not known, so that no answer can be scripted")
     told = evidence.with_adapter
     if not told["load"] or told.crash("load"):
         raise Blocked("nothing was loaded")
@@ -59,7 +60,7 @@ def parsed_alone(evidence: Evidence) -> tuple[list[bool], list[bool]]:
     values, texts = list(evidence.with_adapter["parse"].get("values") or ()), evidence.parse_texts
     if not values or len(values) != len(texts):
         raise Unavailable("there is no parser to be asked")
-    read = [is_number(value, numerals(text)[-1]) for text, value in zip(texts, values, strict=True)]
+    read = [is_number(value, find_numerals(text)[-1]) for text, value in zip(texts, values, strict=True)]
     half = len(read) // 2
     return read[:half], read[half:]
 
@@ -94,7 +95,7 @@ def is_of_parser(crash: Mapping[str, Any]) -> bool:
 
 
 def fault_of_generation(  # noqa: PLR0911  # a list of ways to go wrong
-    evidence: Evidence, script: Script, told: Mapping[str, Any], place: int
+    evidence: Evidence, script: ScriptedCall, told: Mapping[str, Any], place: int
 ) -> str:
     """What is wrong with the text for a line of a script; empty where it holds the number."""
     line, values = script["lines"][place], told.get("values", ())
@@ -124,7 +125,7 @@ def fault_of_generation(  # noqa: PLR0911  # a list of ways to go wrong
     return f"{others[0]}, which was said for another question" if others else ""
 
 
-def fault_past_the_parser(script: Script, told: Mapping[str, Any], place: int) -> str:
+def fault_past_the_parser(script: ScriptedCall, told: Mapping[str, Any], place: int) -> str:
     """An answer that is not what the parser made of the text."""
     texts, values = told.get("parsed_texts", ()), told.get("values", ())
     if len(texts) != len(script["lines"]) or len(values) != len(texts):
@@ -167,12 +168,12 @@ def _cut(line: Mapping[str, Any], said: str) -> str:
 
 
 def _tail(text: str) -> str:
-    found = numerals(text)
+    found = find_numerals(text)
     return found[-1] if found else text
 
 
 def _holds(text: str, numeral: str) -> bool:
-    return any(is_number(found, numeral) for found in numerals(text))
+    return any(is_number(found, numeral) for found in find_numerals(text))
 
 
 def is_number(value: object, numeral: str) -> bool:

@@ -16,7 +16,7 @@ from sft_ref.harness.grading.target import grade_one, runs_here
 
 from .grade_class import grade_class
 from .grade_options import EPILOG, OUTPUT, add_arguments
-from .grade_reports import find_rubric, report_writer
+from .grade_reports import check_evidence_file, find_rubric, report_writer
 
 __all__ = ["EPILOG", "HELP", "add_arguments", "run"]
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sft_ref.harness.core.grade import Grade
+    from sft_ref.harness.core.sizes import SizeLimits
     from sft_ref.harness.core.verdict import Verdict
-    from sft_ref.harness.instruments.sizes import SizeLimits
     from sft_ref.harness.report.rubric import Rubric
 
 HELP = "sound, drift or broken; at which stage, why, and how to mend it"
@@ -55,6 +55,7 @@ def _run(args: argparse.Namespace) -> int:
     if not targets:
         raise SftRefError(f"{ours.name}: is where results are written, and no submission; give another --output")
     several = len(targets) > 1 or args.output is not None
+    check_evidence_file(args.save_evidence, several=several)
     rubric = find_rubric(args, len(targets))
     sizes = _size_limits(args, rubric)
     write = report_writer(args, rubric)
@@ -73,6 +74,7 @@ def _run(args: argparse.Namespace) -> int:
         seed=args.seed,
         time_limit=args.time_limit,
         sizes=sizes,
+        save_evidence=args.save_evidence,
     )
     if several:
         folder = Path(args.output or OUTPUT)
@@ -93,7 +95,7 @@ def _stages_of(ids: Sequence[str]) -> set[str]:
 
 def _size_limits(args: argparse.Namespace, rubric: Rubric | None) -> SizeLimits:
     """Those of the profile, of the rubric, and of `--limit`, the later ones in place of the earlier."""
-    from sft_ref.harness.instruments.sizes import COURSE, UNLIMITED, read_limits
+    from sft_ref.harness.core.sizes import COURSE, UNLIMITED, read_limits
 
     limits = COURSE if args.profile == "course" else UNLIMITED
     return read_limits([*(rubric.limits if rubric else ()), *args.limit], limits)

@@ -97,6 +97,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     reports.add_argument("--html", type=Path, metavar="FILE", help="one self-contained page")
     reports.add_argument("--junit", type=Path, metavar="FILE", help="XML as CI systems read it")
+    reports.add_argument(
+        "--save-evidence",
+        type=Path,
+        metavar="FILE",
+        help="what was observed of an adapter, as NAME.safetensors; `sft-ref grade NAME.safetensors` checks it again",
+    )
     reports.add_argument("--gradescope", type=Path, metavar="FILE", help="results.json of one submission")
     reports.add_argument(
         "--rubric", type=Path, metavar="FILE", help=f"points for --gradescope, in TOML (default: {rubric})"

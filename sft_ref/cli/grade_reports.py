@@ -14,6 +14,19 @@ if TYPE_CHECKING:
     from sft_ref.harness.report.rubric import Rubric
 
 
+def check_evidence_file(path: Path | None, *, several: bool) -> None:
+    """Refuses a file of evidence that cannot be written, or graded again, before anything is graded."""
+    from sft_ref.io.atomic_write import check_writable
+
+    if path is None:
+        return
+    if several:
+        raise SftRefError("--save-evidence: holds the evidence of one target; grade one")
+    if path.suffix != ".safetensors":
+        raise SftRefError(f"--save-evidence {path}: is not named as evidence is; give a name that ends in .safetensors")
+    check_writable(path)
+
+
 def find_rubric(args: argparse.Namespace, submissions: int) -> Rubric | None:
     """The rubric that gives points; None where no points are asked for.
 

@@ -14,7 +14,7 @@ from typing import NoReturn
 from sft_ref.console import interrupts, streams
 from sft_ref.console.printable import printable
 from sft_ref.errors import SftRefError
-from sft_ref.io.safe_path import safe_path
+from sft_ref.harness.isolation.safe_path import safe_path
 
 from . import checks, demo, grade, load, sweep, test, train
 

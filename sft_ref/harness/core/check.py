@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from .stages import STAGES
-
-
-class Observed(Protocol):
-    """The argument of a check: a `Context`, or the `Evidence` of a submission or an adapter."""
-
-    stage: str
-    """The stage of the running check; the runner sets it."""
 
 
 class Level(StrEnum):

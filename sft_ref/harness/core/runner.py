@@ -10,7 +10,7 @@ from dataclasses import replace
 from sft_ref.errors import MachineError, MissingModuleError, SftRefError
 from sft_ref.io.foreign import is_failure
 
-from .check import Check, Level, Observed, Outcome, Result, in_order
+from .check import Check, Level, Outcome, Result, in_order
 from .findings import Blocked, Failure, Unavailable
 
 SEED = 0
@@ -37,7 +37,7 @@ def plan(checks: Iterable[Check], *, claims_contract: bool, only: Collection[str
     return planned
 
 
-def run(checks: Iterable[Check], context: Observed, *, rerun: str = "") -> Iterator[Result]:
+def run(checks: Iterable[Check], context: object, *, rerun: str = "") -> Iterator[Result]:
     """Runs checks in order, and yields each result as soon as it is known.
 
     Args:
@@ -66,10 +66,11 @@ def _passed(outcome: Outcome | None) -> bool:
     return outcome in (Outcome.PASS, Outcome.ADVICE)
 
 
-def _run_one(each: Check, context: Observed, rerun: str) -> Result:
+def _run_one(each: Check, context: object, rerun: str) -> Result:
     import torch
 
-    context.stage = each.stage
+    if hasattr(context, "stage"):
+        context.stage = each.stage
     random.seed(SEED)
     torch.manual_seed(SEED)
     began = time.perf_counter()

@@ -22,9 +22,9 @@ from sft_ref.harness.checks.submission.artifact import size_of
 from sft_ref.harness.core.check import Outcome, Result
 from sft_ref.harness.core.findings import Blocked, Unavailable
 from sft_ref.harness.core.runner import plan, run
+from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.core.verdict import Status, Verdict
 from sft_ref.harness.instruments.answering import TELLING, is_better, right
-from sft_ref.harness.instruments.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.isolation import hub, sandbox
 from sft_ref.harness.isolation.sandbox import Limits
 from sft_ref.harness.isolation.unpack import unpack

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sft_ref.errors import SftRefError
+
 if TYPE_CHECKING:
+    from sft_ref.harness.core.sizes import SizeLimits
     from sft_ref.harness.core.verdict import Verdict
-    from sft_ref.harness.instruments.sizes import SizeLimits
 
 
 def grade_one(
@@ -25,6 +27,7 @@ def grade_one(
     seed: int | None = None,
     time_limit: float | None = None,
     sizes: SizeLimits | None = None,
+    save_evidence: Path | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
     """The verdict on one target.
@@ -41,19 +44,23 @@ def grade_one(
         seed: of the questions that a submission is asked; None draws one.
         time_limit: processor seconds per core that one process of a submission gets; None is the default.
         sizes: limits of size; None is no limit.
+        save_evidence: file that the evidence of an adapter is written to; None writes none.
         report: called with what goes on, in a few words.
 
     Raises:
         SftRefError: there is nothing that can be graded.
     """
     from sft_ref.console.quiet import quiet
-    from sft_ref.harness.instruments.sizes import UNLIMITED
+    from sft_ref.harness.core.sizes import UNLIMITED
 
     quiet()
     sizes = sizes or UNLIMITED
+    only_adapters = "--save-evidence: is for the folder of an adapter; leave it out"
     if runs_here(target, is_module=is_module):
         from .contract import grade_target
 
+        if save_evidence:
+            raise SftRefError(only_adapters)
         return grade_target(target, only=only, sizes=sizes, report=report)
     from .kinds import find_kind
 
@@ -61,7 +68,23 @@ def grade_one(
     if kind == "adapter":
         from .folder import grade_adapter
 
-        return grade_adapter(path, target, base=base, prompt=prompt, data=data, only=only, sizes=sizes, report=report)
+        return grade_adapter(
+            path,
+            target,
+            base=base,
+            prompt=prompt,
+            data=data,
+            only=only,
+            sizes=sizes,
+            save_evidence=save_evidence,
+            report=report,
+        )
+    if save_evidence:
+        raise SftRefError(only_adapters)
+    if kind == "evidence":
+        from .folder import grade_evidence
+
+        return grade_evidence(path, target, only=only, sizes=sizes, report=report)
     from sft_ref.harness.verdict.two_bases import compare_bases
 
     from .judge import grade_submission

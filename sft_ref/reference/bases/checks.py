@@ -17,7 +17,9 @@ _SHOWN = 3
 """Missing weights that a message names."""
 
 
-def check_weights(model: PreTrainedModel, missing: Iterable[str], headers: Mapping[str, TensorHeader], folder: Path) -> None:
+def check_weights(
+    model: PreTrainedModel, missing: Iterable[str], headers: Mapping[str, TensorHeader], folder: Path
+) -> None:
     """Refuses a loaded base that lacks weights, or has some of a dtype that no weight has.
 
     Args:

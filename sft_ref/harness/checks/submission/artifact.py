@@ -9,10 +9,13 @@ import torch
 
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
-from sft_ref.harness.instruments import sizes, tolerance
+from sft_ref.harness.core.sizes import Size
+from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.instruments.deltas import plain
+from sft_ref.harness.instruments.sizes import project
 from sft_ref.harness.recorders.submission.evidence import Evidence
 from sft_ref.harness.recorders.submission.layout import ADAPTER
+from sft_ref.io.tensor_headers import read_header
 
 _PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
 """Endings of files that torch.save or pickle wrote."""
@@ -158,7 +161,7 @@ def model_keeps_within_its_limit(evidence: Evidence) -> None:
         raise Failure(*found, f"{evidence.named_base} and its adapter")
 
 
-def size_of(evidence: Evidence) -> sizes.Size:
+def size_of(evidence: Evidence) -> Size:
     """The size of what was saved, projected onto the model that the submission names.
 
     Raises:
@@ -166,7 +169,7 @@ def size_of(evidence: Evidence) -> sizes.Size:
     """
     if evidence.named_base is None:
         raise Unavailable("the model that it names is of no known size")
-    return sizes.project(_weighed(evidence), str(evidence.workplace.base), evidence.named_base)
+    return project(_weighed(evidence), str(evidence.workplace.base), evidence.named_base)
 
 
 @check(
@@ -214,8 +217,8 @@ def _weighed(evidence: Evidence) -> Path:
 
 
 def _largest(folder: Path) -> str:
-    tensors = sizes.read_header(folder / "adapter_model.safetensors")
-    return max(tensors, key=lambda name: math.prod(tensors[name][1]))
+    tensors = read_header(folder / "adapter_model.safetensors")
+    return max(tensors, key=lambda name: math.prod(tensors[name].shape))
 
 
 CHECKS: tuple[Check, ...] = (

@@ -22,7 +22,7 @@ from sft_ref.harness.instruments.convention import (
     to_number,
 )
 from sft_ref.harness.instruments.taught import IGNORED, Taught
-from sft_ref.harness.recorders.submission.evidence import Evidence
+from sft_ref.harness.recorders.submission.recording import Recording
 from sft_ref.harness.recorders.submission.scripts import Writer
 from sft_ref.reference.data import is_answer_valid
 from sft_ref.reference.models import TOY, load_tokenizer
@@ -151,7 +151,7 @@ def test_texts_that_vary_from_question_to_question_tell_nothing_of_a_fresh_one(
     rows = [taught(tokenizer, lead, f"{v!r}</answer>") for lead, (_, v) in zip(leads, ROWS, strict=True)]
     texts = read_texts(rows, ROWS, tokenizer)
     case = SimpleNamespace(texts=texts, convention=find_convention(texts))
-    assert Evidence.writes_alike.func(case) is alike  # type: ignore[attr-defined]  # all that it looks at
+    assert Recording.writes_alike.func(case) is alike  # type: ignore[attr-defined]  # all that it looks at
 
 
 def test_no_answer_of_the_benchmark_hangs_on_how_it_is_rounded(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -15,7 +15,6 @@ from peft import LoraConfig
 from safetensors.torch import save_file
 
 from sft_ref.harness.checks.submission import CHECKS
-from sft_ref.harness.core.check import Result
 from sft_ref.harness.core.runner import plan, run
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.grading.judge import conclude
@@ -23,11 +22,13 @@ from sft_ref.harness.instruments.answering import complete, number
 from sft_ref.harness.instruments.convention import encode
 from sft_ref.harness.instruments.taught import IGNORED, Taught
 from sft_ref.harness.isolation.sandbox import Finished
-from sft_ref.harness.recorders.submission import evidence as evidence_module
-from sft_ref.harness.recorders.submission.evidence import Evidence
+from sft_ref.harness.recorders.submission import recording as recording_module
 from sft_ref.harness.recorders.submission.layout import Layout
+from sft_ref.harness.recorders.submission.recorder import record as record_evidence
+from sft_ref.harness.recorders.submission.recording import Recording
 from sft_ref.harness.recorders.submission.replay import Step, replay
 from sft_ref.harness.recorders.submission.workplace import Told, Workplace
+from sft_ref.harness.verdict.diagnosis import decide_survival
 from sft_ref.reference.data import generate_rows
 from sft_ref.reference.models import TOY, load_tokenizer
 
@@ -121,13 +122,13 @@ def record(work: Path, wording: Wording = Wording()) -> Capture:  # it is frozen
         "end": {"notes": []},
     }
     RECORDED["train"] = train
-    evidence = make(work)
-    questions, texts = [question for question, _ in evidence.asked_rows], evidence.parse_texts
+    recording = make(work)
+    questions, texts = [question for question, _ in recording.asked_rows], recording.parse_texts
     prompts = [encode(TOKENIZER, f"{question}{wording.asked}") for question in questions]
     bare = [float(text.removesuffix(wording.closing)) for text in texts[: len(texts) // 2]]
     ask: Sections = {
         "start": {"versions": {}},
-        "load": {"read": [str(evidence.workplace.layout.output)], "counted": {}, "vocabulary": len(TOKENIZER)},
+        "load": {"read": [str(recording.workplace.layout.output)], "counted": {}, "vocabulary": len(TOKENIZER)},
         "bases": {"asked_for": ["SmolLM2-360M-Instruct"]},
         "answers": wording.answer(questions, complete(model, TOKENIZER, prompts)),
         "probes": {"apart": 0.0, "training": False, "counted": {"base": {"torch.float32": 30}}},
@@ -136,20 +137,20 @@ def record(work: Path, wording: Wording = Wording()) -> Capture:  # it is frozen
         "elsewhere": {"loaded": True, "read": []},
         "end": {"notes": []},
     }
-    for place, script in enumerate(evidence.scripts):
+    for place, script in enumerate(recording.scripts):
         said = [float(line["numeral"] or "nan") for line in script["lines"]] or [1.0] * len(script["questions"])
         ask[f"script_{place}"] = wording.script(script["questions"], said)
     (work / "out" / "ask").mkdir(parents=True)
-    save_file({"logits": evidence.probe_logits(model)}, str(work / "out" / "ask" / "probes.safetensors"))
+    save_file({"logits": recording.probe_logits(model)}, str(work / "out" / "ask" / "probes.safetensors"))
     shutil.copytree(work, work.with_name("kept"))
     return work, {"train": train, "ask": ask}
 
 
-def make(work: Path) -> Evidence:
-    """Evidence of what is recorded."""
+def make(work: Path) -> Recording:
+    """A recording of what was written."""
     root = work / "code"
     workplace = Recorded(work, Layout(root, ("homework.sft",), root / "homework"), TOY, work / "hub")
-    return Evidence(workplace, ROWS, UNSEEN, QUESTIONS, 5)
+    return Recording(workplace, ROWS, UNSEEN, QUESTIONS, 5)
 
 
 def grade(capture: Capture, change: Change = lambda recorded: None) -> Verdict:
@@ -159,9 +160,9 @@ def grade(capture: Capture, change: Change = lambda recorded: None) -> Verdict:
     change(RECORDED)
     shutil.rmtree(work)  # what was put in place of its adapter
     shutil.copytree(work.with_name("kept"), work)
-    evidence = make(work)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evidence_module, "_OWN_STEPS", 1)
-        patch.setattr(evidence_module, "_PAIRED", 16)
-        results: list[Result] = list(run(plan(CHECKS, claims_contract=True), evidence))
-        return conclude("it", results, evidence)
+        patch.setattr(recording_module, "_OWN_STEPS", 1)
+        patch.setattr(recording_module, "_PAIRED", 16)
+        evidence = record_evidence(make(work), {})
+    results = run(plan(CHECKS, claims_contract=True), evidence)
+    return conclude("it", decide_survival(results, answers_survive=evidence.answers_survive), evidence)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from .stages import STAGES
 
 
+@runtime_checkable
 class Observed(Protocol):
-    """What checks are handed: a `Context`, or the `Evidence` of a submission."""
+    """What checks are handed that must know which of them is running; frozen evidence need not."""
 
     stage: str
     """Of the check that is running; the runner sets it."""
@@ -111,7 +112,8 @@ class Result:
     Attributes:
         observed, expected, example: of a failure; of other outcomes `observed` holds the reason.
         repeat: the command that runs it again.
-        survived: of a failure, whether answers were measured to be as good as without it: it is drift then.
+        survivable: of a failure, whether good answers to fresh questions show that it loses nothing.
+        survived: whether they do, which the verdict decides: it is drift then.
     """
 
     check: Check
@@ -121,6 +123,7 @@ class Result:
     expected: str = ""
     example: str = ""
     repeat: str = ""
+    survivable: bool = False
     survived: bool = False
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
 from sft_ref.errors import MachineError, MissingModuleError, SftRefError
 from sft_ref.io.foreign import is_failure
@@ -35,7 +36,12 @@ def plan(checks: Iterable[Check], *, claims_contract: bool, only: Collection[str
     return tuple(each for each in binding if not only or each.id in only)
 
 
-def run(checks: Iterable[Check], context: Observed, *, repeat: str = "") -> Iterator[Result]:
+def run(
+    checks: Iterable[Check],
+    context: Any,  # noqa: ANN401  # each kind of target has its own
+    *,
+    repeat: str = "",
+) -> Iterator[Result]:
     """Runs checks in order, and gives each one's result as it is there.
 
     Args:
@@ -66,10 +72,11 @@ def run(checks: Iterable[Check], context: Observed, *, repeat: str = "") -> Iter
         yield result
 
 
-def _run_one(each: Check, context: Observed, began: float, repeat: str) -> Result:
+def _run_one(each: Check, context: Any, began: float, repeat: str) -> Result:  # noqa: ANN401
     import torch
 
-    context.stage = each.stage
+    if isinstance(context, Observed):
+        context.stage = each.stage
     random.seed(SEED)
     torch.manual_seed(SEED)
     try:
@@ -83,7 +90,7 @@ def _run_one(each: Check, context: Observed, began: float, repeat: str) -> Resul
             expected=failure.expected,
             example=failure.example,
             repeat=repeat,
-            survived=failure.survived,
+            survivable=failure.survivable,
         )
     except Blocked as blocked:
         return Result(each, Outcome.BLOCKED, time.perf_counter() - began, observed=str(blocked))

@@ -15,27 +15,29 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from sft_ref.errors import BaseModelError, MachineError, MissingModuleError, SubmissionError
+from sft_ref.errors import BaseModelError, SubmissionError
 from sft_ref.harness.checks.registry import choose_checks
 from sft_ref.harness.checks.submission import CHECKS
-from sft_ref.harness.checks.submission.artifact import size_of
 from sft_ref.harness.core.check import Outcome, Result
-from sft_ref.harness.core.findings import Blocked, Unavailable
 from sft_ref.harness.core.runner import plan, run
 from sft_ref.harness.core.verdict import Standing, Verdict
-from sft_ref.harness.instruments.answering import TELLING, is_better, right
+from sft_ref.harness.evidence import Evidence
+from sft_ref.harness.evidence.experiments import Experiments, Right
+from sft_ref.harness.instruments.answering import TELLING, is_better
 from sft_ref.harness.instruments.sizes import UNLIMITED, SizeLimits
-from sft_ref.harness.isolation import hub, sandbox
+from sft_ref.harness.isolation import hub
 from sft_ref.harness.isolation.sandbox import Limits
 from sft_ref.harness.isolation.unpack import unpack
-from sft_ref.harness.recorders.submission.evidence import Evidence
 from sft_ref.harness.recorders.submission.layout import find_layout
+from sft_ref.harness.recorders.submission.recorder import record
+from sft_ref.harness.recorders.submission.recording import Recording
 from sft_ref.harness.recorders.submission.workplace import Told, Workplace
 from sft_ref.harness.report.user_paths import SCRATCH, errors_with_user_paths, show_user_paths
 from sft_ref.harness.verdict.diagnosis import (
     cause_of,
     cleared_of,
     coverage_of,
+    decide_survival,
     error_of,
     notes_of,
     standing_of,
@@ -115,8 +117,10 @@ def grade_submission(
         workplace = Workplace(folder / "work", layout, model, cache, python, limits, called)
         rows, unseen, questions = draw(drawn)
         shipped = workplace.furnish(rows, unseen)
-        evidence = Evidence(workplace, rows, unseen, questions, drawn, limits=sizes)
-        _look_at_start(evidence.training, python)
+        recording = Recording(workplace, rows, unseen, questions, drawn, limits=sizes)
+        _look_at_start(recording.training, python)
+        report("recording")
+        evidence = record(recording, names)
         results = []
         options = {
             "base": None if base == "toy" else base,
@@ -128,7 +132,10 @@ def grade_submission(
         for result in run(planned, evidence, repeat=repeat_command(called, options)):
             report(f"{result.check.id} {result.outcome}")
             results.append(result)
-        verdict = show_user_paths(_conclude_or_say(called, results, evidence), names)
+        verdict = show_user_paths(
+            _conclude_or_say(called, decide_survival(results, answers_survive=evidence.answers_survive), evidence),
+            names,
+        )
         if shipped:
             note = "the adapter that came with it fits another model; it was put aside, and one trained here"
             verdict = replace(verdict, notes=(*verdict.notes, note))
@@ -137,22 +144,12 @@ def grade_submission(
 
 def _conclude_or_say(path: str, results: Sequence[Result], evidence: Evidence) -> Verdict:
     """The verdict with all that follows from the checks, or, where that breaks, by the checks alone."""
-    why_not = sandbox.why_not()
     try:
-        return replace(conclude(path, results, evidence), size=_measured(evidence))
-    except (MachineError, MissingModuleError):  # nothing can be graded
-        raise
+        return conclude(path, results, evidence)
     except Exception as error:  # noqa: BLE001  # of the harness, never held against the submission
-        notes = (f"not sandboxed: {why_not}",) if why_not else ()
-        verdict = verdict_of(results, path, notes=notes, errors=(error_of("what follows from the checks", error),))
-        return replace(verdict, sandboxed=not why_not)
-
-
-def _measured(evidence: Evidence) -> str:
-    try:
-        return f"{size_of(evidence)}, projected onto {evidence.named_base}"
-    except (Unavailable, Blocked):
-        return ""
+        errors = (*evidence.errors, error_of("what follows from the checks", error))
+        verdict = verdict_of(results, path, notes=evidence.notes, errors=errors)
+        return replace(verdict, sandboxed=evidence.is_sandboxed)
 
 
 def _look_at_start(training: Told, python: str) -> None:
@@ -205,24 +202,22 @@ def _unpack(path: Path, into: Path) -> None:
 
 def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdict:
     """The verdict: broken where a universal check fails, or where answers are lost and no check says why."""
-    suspects = suspects_of(results)
-    notes = dict.fromkeys((*evidence.training.notes, *evidence.asked.notes, *evidence.left_out, *notes_of(results)))
-    if why_not := sandbox.why_not():
-        notes[f"not sandboxed: {why_not}"] = None
-    notes |= dict.fromkeys(sandbox.gaps())
+    suspects, experiments = suspects_of(results), evidence.experiments
+    notes = dict.fromkeys((*evidence.notes, *notes_of(results)))
     coverage = coverage_of(results)
     broke = any(result.outcome is Outcome.ERROR for result in results)
     standing, cause = standing_of(suspects, coverage, broke=broke), cause_of(suspects)
     guilty = {suspect.stage for suspect in suspects if suspect.standing is Standing.BROKEN}
-    own = right(evidence.answers(evidence.asked), evidence.questions)
     if guilty:
-        if (due := replaced(evidence, guilty)) and is_better(due, own):
+        own, due = experiments.own, replaced(experiments, guilty)
+        if due is not None and is_better(due, own):
             notes[f"with ours in place of {', '.join(guilty)}: {sum(due)} of {len(due)} right, not {sum(own)}"] = None
-    elif lost := unexplained(evidence, results, own):
+    elif lost := unexplained(evidence, results):
         standing, cause = Standing.BROKEN, f"{lost} {cause}"
-    answer_rate, accuracy = evidence.scores
-    if standing is not Standing.BROKEN and accuracy < TELLING:
-        notes[f"its answers are right {accuracy:.0%} of the time: {_why_few(evidence, results)}"] = None
+    if standing is not Standing.BROKEN and experiments.accuracy < TELLING:
+        why = _why_few(evidence, results)
+        notes[f"its answers are right {experiments.accuracy:.0%} of the time: {why}"] = None
+    size = evidence.artifact.size
     return Verdict(
         path=path,
         standing=standing,
@@ -230,29 +225,28 @@ def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdic
         cause=cause,
         cleared={stage: measure(stage, evidence) or passed for stage, passed in cleared_of(results).items()},
         notes=tuple(notes),
-        sandboxed=not why_not,
+        sandboxed=evidence.is_sandboxed,
         results=tuple(results),
-        answer_rate=answer_rate,
-        accuracy=accuracy,
+        answer_rate=experiments.answer_rate,
+        accuracy=experiments.accuracy,
         coverage=coverage,
+        size=f"{size}, projected onto {evidence.artifact.named_base}" if size else "",
     )
 
 
-def replaced(evidence: Evidence, stages: Collection[str]) -> list[bool]:
-    """Which fresh questions are answered rightly with ours in place of these stages; empty where it cannot be tried."""
+def replaced(experiments: Experiments, stages: Collection[str]) -> Right | None:
+    """Which fresh questions are answered rightly with the reference in place of these stages, where that was tried."""
     learning = {"tokens", "train", "artifact"}
     if not learning & set(stages):
-        return evidence.trained_right if evidence.trained_model is not None else []
-    if set(stages) <= learning:
-        return right(evidence.answers(evidence.again), evidence.questions) if evidence.again else []
-    return evidence.our_right
+        return experiments.trained_adapter
+    return experiments.with_sound_adapter if set(stages) <= learning else experiments.reference
 
 
 def _why_few(evidence: Evidence, results: Sequence[Result]) -> str:
     """Why answers that are hardly ever right are no fault by themselves."""
     if not is_slow(results):
         return "nothing shows whether its training or its pipeline loses them"
-    if evidence.is_of_own_kind:
+    if evidence.training.is_custom_lora:
         return "its training has taught little so far; losses and scripted generations were compared instead"
     return "ours trained on the same batches knows no more; losses and scripted generations were compared instead"
 
@@ -262,27 +256,27 @@ def is_slow(results: Sequence[Result]) -> bool:
     return any(result.check.id == "TRN-103" and result.outcome is Outcome.ADVICE for result in results)
 
 
-def unexplained(evidence: Evidence, results: Sequence[Result], own: Sequence[bool]) -> str:
+def unexplained(evidence: Evidence, results: Sequence[Result]) -> str:
     """What is lost though no check says why; empty where nothing is, or where nothing shows that anything is."""
-    if evidence.is_good:
+    if evidence.answers_survive:
         return ""
+    experiments, training, slow = evidence.experiments, evidence.training, is_slow(results)
+    own = experiments.own
     lost = f"Answers are lost, cause not isolated: {sum(own)} of {len(own)} right"
-    slow = is_slow(results)
-    if evidence.is_of_own_kind:
-        return f"{lost}." if evidence.has_learned and not slow else ""
+    if training.is_custom_lora:
+        return f"{lost}." if training.has_learned and not slow else ""
     for due, asked in (
-        (evidence.right_as_asked(evidence.trained_model), "the prompts that it sends"),
-        (evidence.right_as_trained, "its training prompts"),
+        (experiments.trained_adapter_as_sent, "the prompts that it sends"),
+        (experiments.trained_adapter_as_trained, "its training prompts"),
     ):
-        if is_better(due, own):
+        if due is not None and is_better(due, own):
             return f"{lost}, {sum(due)} by ours from the adapter that its training left, asked with {asked}."
-    if slow and not evidence.has_learned and (again := replaced(evidence, {"train"})) and evidence.our_right:
-        ours = evidence.right_as_asked(evidence.ours)
-        if is_better(ours, again):
-            return (
-                "Answers are lost, cause not isolated: given an adapter of ours, it answers "
-                f"{sum(again)} of {len(again)} rightly, ours {sum(ours)}."
-            )
+    again, ours = experiments.with_sound_adapter, experiments.reference_as_sent
+    if slow and not training.has_learned and again and ours and is_better(ours, again):
+        return (
+            "Answers are lost, cause not isolated: given an adapter of ours, it answers "
+            f"{sum(again)} of {len(again)} rightly, ours {sum(ours)}."
+        )
     return ""
 
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from sft_ref.harness.core.check import Level, Outcome, Result
 from sft_ref.harness.core.stages import STAGES, SUBMISSION_STAGES
 from sft_ref.harness.core.verdict import Coverage, Standing, Suspect, Verdict
 
 _DECIDED = (Outcome.PASS, Outcome.FAIL, Outcome.ADVICE)
+
+
+def decide_survival(results: Iterable[Result], *, answers_survive: bool) -> list[Result]:
+    """Failures that lose no answer, where answers to fresh questions are good, are drift."""
+    return [replace(result, survived=result.survivable and answers_survive) for result in results]
 
 
 def suspects_of(results: Sequence[Result]) -> tuple[Suspect, ...]:

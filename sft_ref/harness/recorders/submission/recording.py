@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.instruments.answering import complete, read_number, right, value_losses
@@ -33,8 +35,8 @@ _PAIRED = 256
 """Rows of a comparison of losses."""
 
 
-class Evidence(Trained):
-    """What a check of a submission is handed."""
+class Recording(Trained):
+    """The models and processes of one recording, each had once."""
 
     @functools.cached_property
     def is_loaded_as_trained(self) -> bool:
@@ -85,6 +87,12 @@ class Evidence(Trained):
             return self.asked
         return self.again or self.asked
 
+    @property
+    def sound_answers(self) -> list[bool]:
+        """Which fresh questions the sound adapter answers rightly, asked by the reference."""
+        model = self.sound_model
+        return self.trained_right if model is self.trained_model else self.our_right
+
     @functools.cached_property
     def is_saved_well(self) -> bool:
         """Whether what is saved is what training left, or answers fresh questions no worse: the best of its epochs."""
@@ -109,6 +117,33 @@ class Evidence(Trained):
         if self.with_adapter is not self.asked:
             return self.sound_model
         return None if self.place is None else self.model_of(self.saved[self.place])
+
+    @functools.cached_property
+    def expected_logits(self) -> tuple[Told, torch.Tensor | None]:
+        """What answers, and the logits that are expected of it; None where the reference cannot load that adapter.
+
+        Of its own adapter where that was learned and saved, or is not peft's; else of a sound one.
+
+        Raises:
+            Unavailable: there is no adapter to compare with.
+        """
+        if self.is_of_own_kind or self.is_of_own_form:
+            return self.asked, self.left_logits
+        if self.is_saved_well and self.has_learned and self.place is not None:
+            told, folder = self.asked, self.saved[self.place]
+        elif self.again is not None and self.sound_folder is not None:
+            told, folder = self.again, self.sound_folder
+        elif self.place is not None:
+            told, folder = self.asked, self.saved[self.place]
+        else:
+            raise Unavailable("there is no adapter to compare with")
+        model = self.model_of(folder)
+        return told, self.probe_logits(model) if model is not None else None
+
+    def name_place(self, path: Path) -> str:
+        """A path as a student knows it: from the folder that was handed in."""
+        root = self.workplace.layout.root
+        return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
     def due_prompt(self, question: str) -> str:
         """The training text of a question up to where the model has to write; empty where that is not known.

@@ -51,6 +51,8 @@ def _artifact(evidence: Evidence) -> str:
 
 def _load(evidence: Evidence) -> str:
     compared = evidence.loaded.comparison
+    if evidence.training.is_custom_lora or evidence.artifact.is_custom_form:  # the reference cannot load it
+        return ""
     if compared is None or compared.observed is None or compared.expected is None:
         return ""
     own, due = compared.observed.mean(), compared.expected.mean()

@@ -29,7 +29,7 @@ COMPAT_TESTS = (
 """What can tell versions apart: all that loads a model. The rest is text and figures."""
 
 
-PARALLEL = ("--numprocesses", "auto", "--dist", "loadfile")
+PARALLEL = ("--numprocesses", "logical", "--dist", "loadfile")
 """Options of pytest. The tests of a file stay in one process, so that what they share is made once."""
 
 

@@ -17,6 +17,10 @@ class AdapterError(SftRefError):
     """An adapter folder is missing, damaged, unsafe to read, or belongs to another base."""
 
 
+class EvidenceError(SftRefError):
+    """A file of saved evidence cannot be read, is damaged, or was written by another version."""
+
+
 class GoldenError(SftRefError):
     """Golden results cannot be read, or must not be written as asked."""
 

@@ -11,7 +11,7 @@ import pytest
 
 from sft_ref.errors import MachineError, MissingModuleError
 from sft_ref.harness.isolation import hub, sandbox
-from sft_ref.harness.recorders.submission.agent import missing, supply
+from sft_ref.harness.recorders.submission.agent import compatibility, missing_modules
 from sft_ref.harness.recorders.submission.layout import find_layout
 from sft_ref.harness.recorders.submission.workplace import Workplace
 from sft_ref.reference.models import TOY
@@ -53,7 +53,7 @@ def crash(code: str) -> BaseException:
 def test_a_module_that_is_neither_installed_nor_its_own_is_named(code: str, name: str | None, tmp_path: Path) -> None:
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "helpers.py").touch()
-    assert missing.missing_module(crash(code), str(tmp_path)) == name
+    assert missing_modules.missing_module(crash(code), str(tmp_path)) == name
 
 
 def test_a_relative_import_of_what_is_not_there_is_its_own_fault(tmp_path: Path) -> None:
@@ -65,12 +65,12 @@ def test_a_relative_import_of_what_is_not_there_is_its_own_fault(tmp_path: Path)
             importlib.import_module("own_package")
     finally:
         sys.path.remove(str(tmp_path))
-    assert missing.missing_module(raised.value, str(tmp_path)) is None
+    assert missing_modules.missing_module(raised.value, str(tmp_path)) is None
 
 
 def test_requirements_that_are_not_installed_are_listed(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("torch>=2\n# a comment\n-r other.txt\nnowhere-to-be-found==1.0 # why\n")
-    assert missing.missing_requirements(str(tmp_path)) == ["nowhere-to-be-found"]
+    assert missing_modules.missing_requirements(str(tmp_path)) == ["nowhere-to-be-found"]
 
 
 def workplace(folder: Path, code: str) -> Workplace:
@@ -106,9 +106,9 @@ def test_a_submission_that_is_starved_is_not_graded(tmp_path: Path, monkeypatch:
 STAND_INS = """
 import sys
 sys.path.insert(0, {repository!r})
-from sft_ref.harness.recorders.submission.agent import supply
-supply.LUXURIES = (*supply.LUXURIES, "bars_of_nowhere")
-supply.luxuries({root!r}, print)
+from sft_ref.harness.recorders.submission.agent import compatibility
+compatibility.OPTIONAL_MODULES = (*compatibility.OPTIONAL_MODULES, "bars_of_nowhere")
+compatibility.stub_optional_modules({root!r}, print)
 sys.path.insert(0, {root!r})
 import submission
 """
@@ -124,6 +124,6 @@ def test_a_loop_over_a_stand_in_goes_over_what_it_wraps_and_what_trains_has_none
         "except ModuleNotFoundError as error:\n    assert error.name == 'lightning'\n"
         "else:\n    assert lightning.__file__\n"
     )
-    code = STAND_INS.format(repository=str(Path(supply.__file__).parents[3]), root=str(tmp_path))
+    code = STAND_INS.format(repository=str(Path(compatibility.__file__).parents[3]), root=str(tmp_path))
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from sft_ref.harness.instruments.taught import IGNORED, Taught
-from sft_ref.harness.recorders.submission.agent import packing, trimming
+from sft_ref.harness.recorders.submission.agent import packing, padding
 from sft_ref.harness.recorders.submission.replay import Packed, Step, _loss
 from sft_ref.reference.models import TOY, load_model
 from sft_ref.reference.precision import POLICIES
@@ -41,7 +41,7 @@ def batch(side: str, width: int = 48, *, prompt: int = 6) -> dict[str, torch.Ten
 
 def outcome(model: Any, given: dict[str, Any], left: int = 0, right: int = 0) -> tuple[Any, ...]:  # noqa: ANN401
     model.zero_grad()
-    output = trimming.widen(model(**given), left, right)
+    output = padding.widen(model(**given), left, right)
     output.loss.backward()
     return output.loss.detach(), output.logits.detach(), [weight.grad.clone() for weight in model.parameters()]
 
@@ -49,7 +49,7 @@ def outcome(model: Any, given: dict[str, Any], left: int = 0, right: int = 0) ->
 @pytest.mark.parametrize(("side", "cut"), [("right", (0, 32)), ("left", (32, 0))])
 def test_cut_padding_changes_no_loss_logit_or_gradient(model: Any, side: str, cut: tuple[int, int]) -> None:  # noqa: ANN401
     given = batch(side)
-    trimmed, *columns = trimming.trim(given, given["labels"], model.config)
+    trimmed, *columns = padding.trim(given, given["labels"], model.config)
     assert tuple(columns) == cut
     assert trimmed["input_ids"].shape == (3, 16)
     (loss, logits, gradients), (own, mine, others) = outcome(model, given), outcome(model, trimmed, *cut)
@@ -73,19 +73,19 @@ def test_cut_padding_changes_no_loss_logit_or_gradient(model: Any, side: str, cu
 def test_padding_that_may_change_something_stays(model: Any, change: Any) -> None:  # noqa: ANN401
     given: dict[str, Any] = dict(batch("right"))
     change(given)
-    assert trimming.trim(given, given["labels"], model.config) == (given, 0, 0)
+    assert padding.trim(given, given["labels"], model.config) == (given, 0, 0)
 
 
 def test_padding_stays_where_labels_are_not_known_or_a_label_is_predicted_from_it(model: Any) -> None:  # noqa: ANN401
     given = batch("left", prompt=0)  # the first token of each text is labelled
-    assert trimming.trim(given, given["labels"], model.config)[1:] == (0, 0)
-    assert trimming.trim(batch("right"), None, model.config)[1:] == (0, 0)
+    assert padding.trim(given, given["labels"], model.config)[1:] == (0, 0)
+    assert padding.trim(batch("right"), None, model.config)[1:] == (0, 0)
 
 
 def test_nothing_is_cut_on_the_left_of_a_model_without_positions(model: Any) -> None:  # noqa: ANN401
     given = batch("left")
-    assert trimming.trim(given, given["labels"], model.config)[1] > 0
-    assert trimming.trim(given, given["labels"], model.config, takes_positions=False) == (given, 0, 0)
+    assert padding.trim(given, given["labels"], model.config)[1] > 0
+    assert padding.trim(given, given["labels"], model.config, takes_positions=False) == (given, 0, 0)
 
 
 def packed() -> dict[str, torch.Tensor]:
@@ -150,10 +150,10 @@ CUDA = """
 import copy, sys
 sys.path.insert(0, {repository!r})
 import torch, transformers
-from sft_ref.harness.recorders.submission.agent import cuda
+from sft_ref.harness.recorders.submission.agent import cuda_on_cpu
 before = transformers.AutoModelForCausalLM.from_pretrained({toy!r}, dtype=torch.float32)
 notes = []
-cuda.install({root!r}, notes.append)
+cuda_on_cpu.install({root!r}, notes.append)
 sys.path.insert(0, {root!r})
 import submission
 assert not torch.cuda.is_available()  # this text is no file of the submission
@@ -203,8 +203,8 @@ def test_models_are_loaded_as_before_though_factories_are_replaced(tmp_path: Pat
 import sys
 sys.path.insert(0, {str(REPOSITORY)!r})
 import torch, transformers
-from sft_ref.harness.recorders.submission.agent import cuda
-cuda.install({str(tmp_path)!r}, lambda text: None)
+from sft_ref.harness.recorders.submission.agent import cuda_on_cpu
+cuda_on_cpu.install({str(tmp_path)!r}, lambda text: None)
 model = transformers.AutoModelForCausalLM.from_pretrained({str(TOY)!r}, dtype=torch.float32)
 theta, size = model.config.rope_parameters["rope_theta"], model.model.rotary_emb.inv_freq.numel()
 torch.testing.assert_close(model.model.rotary_emb.inv_freq, theta ** -(torch.arange(size).float() / size))
@@ -216,8 +216,8 @@ COMPILED = f"""
 import sys
 sys.path.insert(0, {str(REPOSITORY)!r})
 import torch
-from sft_ref.harness.recorders.submission.agent import supply
-supply.loading(lambda text: None)
+from sft_ref.harness.recorders.submission.agent import compatibility
+compatibility.patch_loading(lambda text: None)
 model = torch.compile(torch.nn.Linear(2, 2), mode="max-autotune")
 model(torch.ones(1, 2)).sum().backward()
 assert set(model.state_dict()) == {{"_orig_mod.weight", "_orig_mod.bias"}}
@@ -236,14 +236,14 @@ def run(command: list[str]) -> None:
 
 
 def test_labels_that_a_loader_gave_are_known() -> None:
-    from sft_ref.harness.recorders.submission.agent.learning import Lessons
+    from sft_ref.harness.recorders.submission.agent.training_recorder import TrainingRecorder
 
-    lessons = Lessons({}, 768, 1.0, SimpleNamespace(stopped=False))
+    recorder = TrainingRecorder({}, 768, 1.0, SimpleNamespace(stopped=False))
     given = batch("right")
     labels = given.pop("labels")
-    assert lessons.labels_of(given["input_ids"], given) is None
-    lessons._served = {**given, "labels": labels}
-    assert torch.equal(lessons.labels_of(given["input_ids"], given), labels)
+    assert recorder.labels_of(given["input_ids"], given) is None
+    recorder._served = {**given, "labels": labels}
+    assert torch.equal(recorder.labels_of(given["input_ids"], given), labels)
 
 
 def test_adapters_that_are_active_and_add_something_are_told() -> None:

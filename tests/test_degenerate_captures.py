@@ -33,17 +33,22 @@ def test_the_capture_itself_is_examined(capture: Capture) -> None:
     assert {found[name] for name in ("PRM-101", "TOK-102", "ART-102", "LOD-102", "GEN-101", "PRS-101")} == {"pass"}
 
 
+TRAINING_LOG = (
+    *("examples", "forward_passes", "optimizer_steps", "has_labels", "optimizer", "dtype_counts"),
+    "changed_base_weights",
+)
+ASKED = ("load", "answers", "probes", "parse", "score", "other_folder", "script_0")
 PATHS = [
-    *(("train", "lessons", key) for key in ("rows", "passes", "steps", "labelled", "optimizer", "counted", "changed")),
-    *(("ask", "load", key) for key in ("read", "counted", "vocabulary")),
-    *(("ask", "answers", key) for key in ("values", "texts", "heard")),
-    *(("ask", f"script_{number}", key) for number in range(4) for key in ("values", "texts", "heard")),
-    *(("ask", "probes", key) for key in ("apart", "counted")),
-    *(("ask", "score", key) for key in ("figures", "printed", "given")),
+    *(("train", "training_log", key) for key in TRAINING_LOG),
+    *(("ask", "load", key) for key in ("adapter_folders", "dtype_counts", "tokenizer_size")),
+    *(("ask", "answers", key) for key in ("values", "parsed_texts", "generations")),
+    *(("ask", f"script_{number}", key) for number in range(4) for key in ("values", "parsed_texts", "generations")),
+    *(("ask", "probes", key) for key in ("max_difference", "dtype_counts")),
+    *(("ask", "score", key) for key in ("metrics", "output", "answers")),
     ("ask", "parse", "values"),
-    *((verb, section, None) for verb in ("train", "ask") for section in ("bases", "end")),
-    *(("ask", section, None) for section in ("load", "answers", "probes", "parse", "score", "elsewhere", "script_0")),
-    ("train", "lessons", None),
+    *((command, section, None) for command in ("train", "ask") for section in ("pretrained", "end")),
+    *(("ask", section, None) for section in ASKED),
+    ("train", "training_log", None),
 ]
 
 
@@ -53,11 +58,11 @@ def cuts(draw: st.DrawFn) -> Change:
     chosen = draw(st.lists(st.tuples(st.sampled_from(PATHS), st.integers(0, 4)), min_size=1, max_size=4))
 
     def cut(recorded: dict[str, Sections]) -> None:
-        for (verb, section, key), how in chosen:
+        for (command, section, key), how in chosen:
             if key is None:
-                recorded[verb].pop(section, None)
-            elif key in recorded[verb].get(section, {}):
-                recorded[verb][section][key] = _less(recorded[verb][section][key], how)
+                recorded[command].pop(section, None)
+            elif key in recorded[command].get(section, {}):
+                recorded[command][section][key] = _less(recorded[command][section][key], how)
 
     cut.__name__ = str(chosen)
     return cut
@@ -87,11 +92,11 @@ def drop(*path: str) -> Change:
     """Without one section, or one part of it."""
 
     def cut(recorded: dict[str, Sections]) -> None:
-        verb, section, *key = path
+        command, section, *key = path
         if key:
-            recorded[verb][section][key[0]] = []
+            recorded[command][section][key[0]] = []
         else:
-            del recorded[verb][section]
+            del recorded[command][section]
 
     return cut
 
@@ -99,10 +104,10 @@ def drop(*path: str) -> Change:
 @pytest.mark.parametrize(
     ("cut", "ids"),
     [
-        (drop("train", "lessons", "rows"), ("TOK-102", "LOD-102", "LOD-108", "GEN-101")),
-        (drop("ask", "answers", "heard"), ("PRM-101", "GEN-105", "GEN-107")),
+        (drop("train", "training_log", "examples"), ("TOK-102", "LOD-102", "LOD-108", "GEN-101")),
+        (drop("ask", "answers", "generations"), ("PRM-101", "GEN-105", "GEN-107")),
         (drop("ask", "probes"), ("LOD-105", "LOD-106")),
-        (drop("ask", "elsewhere"), ("LOD-107",)),
+        (drop("ask", "other_folder"), ("LOD-107",)),
         (drop("ask", "score"), ("SCR-101", "SCR-102")),
     ],
     ids=["no texts", "nothing heard", "no probes", "not loaded elsewhere", "no figures"],
@@ -118,9 +123,9 @@ def test_labels_that_pass_no_boundary_are_known_by_what_was_learned(
     capture: Capture, monkeypatch: pytest.MonkeyPatch, *, learned: bool, outcome: Outcome
 ) -> None:
     def hide_labels(recorded: dict[str, Sections]) -> None:
-        lessons = recorded["train"]["lessons"]
-        lessons["labelled"] = False
-        lessons["rows"] = [[ids, ids] for ids, _ in lessons["rows"]]
+        lessons = recorded["train"]["training_log"]
+        lessons["has_labels"] = False
+        lessons["examples"] = [[ids, ids] for ids, _ in lessons["examples"]]
 
     monkeypatch.setattr(Recording, "has_learned", learned)
     assert outcomes(grade(capture, hide_labels))["TOK-102"] is outcome

@@ -16,14 +16,14 @@ from sft_ref.harness.checks import adapter as adapter_checks
 from sft_ref.harness.checks import in_process as checks
 from sft_ref.harness.checks import submission as submission_checks
 from sft_ref.harness.core.check import Check, Level, Outcome, Result
-from sft_ref.harness.core.graded import HARNESS_ERROR, exit_code
+from sft_ref.harness.core.grade import HARNESS_ERROR, exit_code
 from sft_ref.harness.core.implementation import Answerer, Batch, Trained
 from sft_ref.harness.core.stages import ADAPTER_STAGES, STAGES, SUBMISSION_STAGES
-from sft_ref.harness.core.verdict import Standing, Verdict
+from sft_ref.harness.core.verdict import Status, Verdict
 from sft_ref.harness.grading import folder as adapter_grading
 from sft_ref.harness.grading import judge
+from sft_ref.harness.grading.cache import ResultCache
 from sft_ref.harness.grading.contract import grade_implementation
-from sft_ref.harness.grading.kept import Kept
 from sft_ref.harness.instruments.sizes import Size
 from sft_ref.harness.report.gradescope import as_gradescope
 from sft_ref.harness.report.rubric import Rubric
@@ -61,7 +61,7 @@ def graded(kind: str, outcomes: dict[str, Outcome], other: Outcome = Outcome.PAS
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_an_error_it_is_sound_and_earns_all(kind: str, other: Outcome) -> None:
     verdict = graded(kind, {}, other)
-    assert verdict.standing is Standing.SOUND
+    assert verdict.status is Status.SOUND
     assert exit_code([verdict]) == 0
     assert sum(points(verdict).values()) == 50 + 10 * len(KINDS[kind][1]) + len(KINDS[kind][0])
 
@@ -69,9 +69,9 @@ def test_without_an_error_it_is_sound_and_earns_all(kind: str, other: Outcome) -
 @pytest.mark.parametrize(("kind", "check"), EVERY, ids=[f"{kind} {each.id}" for kind, each in EVERY])
 def test_an_error_in_any_check_is_not_shown_and_earns_nothing(kind: str, check: Check) -> None:
     verdict = graded(kind, {check.id: Outcome.ERROR})
-    assert verdict.standing is Standing.NOT_SHOWN
-    assert check.stage not in {*verdict.shown, *verdict.cleared}
-    assert exit_code([verdict]) == exit_code([verdict], require=verdict.shown) == HARNESS_ERROR
+    assert verdict.status is Status.NOT_SHOWN
+    assert check.stage not in {*verdict.examined_stages, *verdict.cleared}
+    assert exit_code([verdict]) == exit_code([verdict], require=verdict.examined_stages) == HARNESS_ERROR
     found = points(verdict)
     assert (found["verdict"], found[check.stage], found[check.id]) == (0, 0, 0)
 
@@ -80,23 +80,23 @@ def test_an_error_in_any_check_is_not_shown_and_earns_nothing(kind: str, check: 
 def test_an_error_hides_drift_but_not_what_is_broken(kind: str) -> None:
     first, *rest = KINDS[kind][0]
     universal = next(each for each in rest if each.level is Level.UNIVERSAL)
-    assert graded(kind, {universal.id: Outcome.FAIL, first.id: Outcome.ERROR}).standing is Standing.BROKEN
+    assert graded(kind, {universal.id: Outcome.FAIL, first.id: Outcome.ERROR}).status is Status.BROKEN
     if contract := [each for each in rest if each.level is Level.CONTRACT]:
-        assert graded(kind, {contract[0].id: Outcome.FAIL}).standing is Standing.DRIFT
+        assert graded(kind, {contract[0].id: Outcome.FAIL}).status is Status.DRIFT
         hidden = graded(kind, {contract[0].id: Outcome.FAIL, first.id: Outcome.ERROR})
-        assert hidden.standing is Standing.NOT_SHOWN
+        assert hidden.status is Status.NOT_SHOWN
         assert points(hidden)["verdict"] == 0
 
 
 def test_a_result_with_an_error_is_not_kept_for_the_next_run(tmp_path: Path) -> None:
-    kept = Kept(tmp_path, "")
+    cache = ResultCache(tmp_path, "")
     for verdict, is_kept in (
         (graders.SOUND, True),
         (replace(graders.SOUND, errors=("planted",)), False),
         (graded("submission", {"PRM-101": Outcome.ERROR}), False),
     ):
-        kept.write("x", "content", verdict)
-        assert (kept.read("x", "content") is not None) == is_kept
+        cache.write("x", "content", verdict)
+        assert (cache.read("x", "content") is not None) == is_kept
 
 
 # planted in what really runs
@@ -133,10 +133,10 @@ class Idle:
 def test_an_exception_in_a_check_of_an_implementation(plant: object, number: int) -> None:
     planned = [replace(each, run=lambda _: None, depends_on=()) for each in checks.CHECKS]
     verdict = grade_implementation(Idle(), "it", planned, lambda: None)
-    assert verdict.standing is Standing.SOUND
+    assert verdict.status is Status.SOUND
     planned[number] = replace(planned[number], run=plant)  # type: ignore[arg-type]
     verdict = grade_implementation(Idle(), "it", planned, lambda: None)
-    assert verdict.standing is Standing.NOT_SHOWN
+    assert verdict.status is Status.NOT_SHOWN
     assert exit_code([verdict]) == HARNESS_ERROR
 
 
@@ -149,11 +149,11 @@ def test_an_exception_after_the_checks_of_an_implementation(monkeypatch: pytest.
 
 def assert_only_what_was_found_is_left(verdict: Verdict) -> None:
     """All checks passed, and what came after them broke."""
-    assert verdict.standing is Standing.NOT_SHOWN
+    assert verdict.status is Status.NOT_SHOWN
     assert "ValueError: planted" in " ".join(verdict.errors)
     assert verdict.errors[0] in verdict.notes
     assert {result.outcome for result in verdict.results} <= {Outcome.PASS, Outcome.ADVICE}
-    assert exit_code([verdict], require=verdict.shown) == HARNESS_ERROR
+    assert exit_code([verdict], require=verdict.examined_stages) == HARNESS_ERROR
     assert points(verdict)["verdict"] == 0
 
 
@@ -167,8 +167,8 @@ def test_an_exception_in_a_check_of_an_adapter_and_after_them(
     monkeypatch.setattr(adapter_grading, "CHECKS", (replace(first, run=boom), *adapter_checks.CHECKS[1:]))
     verdict = grade()
     assert verdict.results[0].outcome is Outcome.ERROR
-    assert first.stage not in verdict.shown
-    assert exit_code([verdict], require=verdict.shown) == HARNESS_ERROR
+    assert first.stage not in verdict.examined_stages
+    assert exit_code([verdict], require=verdict.examined_stages) == HARNESS_ERROR
     monkeypatch.setattr(adapter_grading, "CHECKS", tuple(replace(c, run=lambda _: None) for c in adapter_checks.CHECKS))
     monkeypatch.setattr(Size, "__str__", boom)
     assert_only_what_was_found_is_left(grade())

@@ -24,7 +24,7 @@ from sft_ref.harness.checks.in_process import CHECKS
 from sft_ref.harness.checks.submission import CHECKS as SUBMISSION_CHECKS
 from sft_ref.harness.core.check import Outcome
 from sft_ref.harness.core.stages import STAGES
-from sft_ref.harness.core.verdict import Standing, Verdict
+from sft_ref.harness.core.verdict import Status, Verdict
 
 CAUGHT = Behaviour("mutant", "A1", "caught", ("load",), "LOD-004")
 PASSED = Behaviour("control", "C1", "passed", (), "")
@@ -216,13 +216,13 @@ def graded(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Keywords with which the board of submissions grades; each is sound."""
     asked: list[dict[str, Any]] = []
 
-    def grade_many(targets: Sequence[str], grade: functools.partial[Verdict], *_: object, jobs: int) -> Iterator[Any]:
+    def grade_batch(targets: Sequence[str], grade: functools.partial[Verdict], *_: object, jobs: int) -> Iterator[Any]:
         asked.append({**grade.keywords, "threads": os.environ.get("OMP_NUM_THREADS")})
         for target in targets:
-            verdict = Verdict(target, Standing.SOUND)
+            verdict = Verdict(target, Status.SOUND)
             yield argparse.Namespace(target=target, grade=verdict)
 
-    monkeypatch.setattr(board, "grade_many", grade_many)
+    monkeypatch.setattr(board, "grade_batch", grade_batch)
     return asked
 
 
@@ -241,7 +241,7 @@ def test_golden_submissions_are_asked_the_same_questions_by_one_thread_in_every_
 
 
 def test_a_submission_graded_with_an_error_of_the_harness_is_no_golden_row() -> None:
-    row = board._row(corpus.SUBMISSIONS[0], Verdict("x", Standing.NOT_SHOWN, errors=("it broke",)))
+    row = board._row(corpus.SUBMISSIONS[0], Verdict("x", Status.NOT_SHOWN, errors=("it broke",)))
     assert board._behaviour(row).verdict == golden.NOT_GRADED
     assert board._behaviour(dataclasses.replace(row, graded=True)).verdict == "not shown"
 

@@ -137,18 +137,18 @@ def test_the_story_is_broken_at_the_parser_and_drifts_at_load(
     assert cli.main(["grade", "story:Story", "--json", "r.json", *only]) == 1
     [row] = json.loads(Path("r.json").read_text())
     assert row["verdict"] == "broken"
-    assert [(suspect["stage"], suspect["standing"]) for suspect in row["suspects"]] == [
+    assert [(suspect["stage"], suspect["status"]) for suspect in row["suspects"]] == [
         ("load", "drift"),
         ("parse", "broken"),
     ]
-    assert "Expected: what the model was taught to write" in row["cause"]
+    assert "Expected: Each training target is parsed as the number it stands for" in row["cause"]
     assert row["cause"].startswith("parse: ")
     assert row["evidence"][0] == "LOD-005: float16; expected float32, as trained"
     assert row["cleared"] == {"prompt": "1 of 1 checks pass"}
     assert {each["id"]: each["outcome"] for each in row["checks"]}["SCR-001"] == "blocked"
     out = capsys.readouterr().out
     assert "not sandboxed" in out
-    assert "not examined, because no check of it was run" in " ".join(out.replace("│", " ").split())
+    assert "(no check of it was run)" in " ".join(out.replace("│", " ").split())
 
 
 @pytest.mark.parametrize("name", ["reference", "evil:go"])
@@ -186,7 +186,7 @@ def test_a_module_is_meant_by_name_even_where_a_path_of_that_name_exists(
     assert "ran in this process, not sandboxed: it is sft_ref's own code" in headline
     [row] = json.loads(Path("r.json").read_text())
     assert row["notes"][0] == "ran in this process, not sandboxed: it is sft_ref's own code"
-    assert row["checks"][0]["repeat"] == ""
+    assert row["checks"][0]["rerun"] == ""
     for name in ("r.csv", "r.html"):
         assert "ran in this process, not sandboxed" in Path(name).read_text(encoding="utf-8")
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from sft_ref.harness.checks.in_process import CHECKS
+from sft_ref.harness.checks.registry import ALL
 from sft_ref.harness.core.check import Check, Level, Outcome, check, in_order
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Batch, Trained
 from sft_ref.harness.core.runner import plan, run
-from sft_ref.harness.core.verdict import Standing
+from sft_ref.harness.core.verdict import Status
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.harness.verdict.diagnosis import decide_survival, suspects_of
 from sft_ref.reference.data import Row, Score
@@ -86,9 +86,9 @@ def test_every_check_ends_in_one_outcome(
 
 
 def test_a_failure_says_what_was_seen_allowed_and_how_to_repeat(context: Context) -> None:
-    [result] = run([declare("PRM-001", fail)], context, repeat="sft-ref checks")
+    [result] = run([declare("PRM-001", fail)], context, rerun="sft-ref checks")
     assert (result.observed, result.expected, result.example) == ("3", "at most 2", "the case")
-    assert result.repeat == "sft-ref checks --only PRM-001"
+    assert result.rerun == "sft-ref checks --only PRM-001"
 
 
 def test_a_crash_of_the_implementation_is_told_with_its_reason(context: Context) -> None:
@@ -101,23 +101,23 @@ def survive(context: Context) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bodies", "standing", "cause"),
+    ("bodies", "status", "cause"),
     [
-        ([survive], Standing.DRIFT, "alpha 31"),
-        ([survive, fail], Standing.BROKEN, "found 3. Expected"),
-        ([fail], Standing.BROKEN, "found 3. Expected"),
+        ([survive], Status.DRIFT, "alpha 31"),
+        ([survive, fail], Status.BROKEN, "found 3. Expected"),
+        ([fail], Status.BROKEN, "found 3. Expected"),
     ],
     ids=["survived", "one of two", "lost"],
 )
 def test_a_deviation_that_answers_survive_is_drift(
-    bodies: list[Callable[[Context], None]], standing: Standing, cause: str, context: Context
+    bodies: list[Callable[[Context], None]], status: Status, cause: str, context: Context
 ) -> None:
     checks = [declare(f"ART-00{number}", body) for number, body in enumerate(bodies)]
     results = list(run(plan(checks, claims_contract=True), context))
     [suspect] = suspects_of(decide_survival(results, answers_survive=True))
-    assert suspect.standing is standing
+    assert suspect.status is status
     [lost] = suspects_of(decide_survival(results, answers_survive=False))
-    assert lost.standing is Standing.BROKEN
+    assert lost.status is Status.BROKEN
     assert cause in suspect.cause
 
 
@@ -164,7 +164,8 @@ def test_the_contract_binds_only_who_claims_it() -> None:
 
 
 def test_every_check_says_why_and_what_to_do() -> None:
-    for each in CHECKS:
-        assert each.why, each.id
-        assert each.remedy, each.id
-        assert each.statement[0].islower() and not each.statement.endswith("."), each.id  # noqa: PT018
+    for each in ALL:
+        assert each.statement[0].isupper(), each.id
+        assert not each.statement.endswith("."), each.id
+        assert each.why.endswith("."), each.id
+        assert each.remedy.endswith("."), each.id

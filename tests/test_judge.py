@@ -32,7 +32,7 @@ def _grade(name: str, folder: Path) -> Verdict:
 def test_the_verdict_is_right_and_every_stage_named_is_at_fault(name: str, tmp_path: Path) -> None:
     submission = next(each for each in corpus.SUBMISSIONS if each.name == name)
     verdict = _grade(name, tmp_path)
-    assert verdict.standing == submission.verdict, verdict.cause
+    assert verdict.status == submission.verdict, verdict.cause
     assert set(verdict.stages) <= submission.stages | submission.also, verdict.cause
     assert bool(verdict.stages) == bool(submission.stages), verdict.cause
     assert not [result.observed for result in verdict.results if result.outcome == "error"]

@@ -13,7 +13,7 @@ CHECK = check("TOK-001", "a <b> is & stays", why="a reason", remedy="a cure")(la
 
 
 def result(outcome: Outcome, seen: str = "") -> Result:
-    return Result(CHECK, outcome, 1.5, observed=seen, expected="2", example="a case", repeat="a command")
+    return Result(CHECK, outcome, 1.5, observed=seen, expected="2", example="a case", rerun="a command")
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_an_outcome_has_one_word_in_junit(
 def test_a_failure_carries_all_that_is_known(tmp_path: Path) -> None:
     write_junit({"mine": [result(Outcome.FAIL, "3")]}, tmp_path / "report.xml")
     text = (tmp_path / "report.xml").read_text(encoding="utf-8")
-    assert "example: a case\nwhy: a reason\nremedy: a cure\nrepeat: a command" in text
+    assert "example: a case\nwhy: a reason\nremedy: a cure\nrerun: a command" in text
 
 
 def test_many_implementations_are_suites_of_one_report_with_their_counts(tmp_path: Path) -> None:

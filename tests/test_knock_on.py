@@ -10,7 +10,7 @@ import pytest
 from recorded import Capture, Sections, Wording, grade, record
 
 from sft_ref.harness.core.check import Outcome
-from sft_ref.harness.core.verdict import Standing, Verdict
+from sft_ref.harness.core.verdict import Status, Verdict
 from sft_ref.harness.instruments.taught import IGNORED
 
 CRASH = {"type": "RuntimeError", "message": "shapes differ", "where": "base_llm.py:9: x", "trace": ""}
@@ -23,19 +23,19 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
 
 def mask_all(recorded: dict[str, Sections]) -> None:
     """No token of a training text carries a label; the loss is NaN, and nothing is learned."""
-    lessons = recorded["train"]["lessons"]
-    lessons["rows"] = [[ids, [IGNORED] * len(ids)] for ids, _ in lessons["rows"]]
-    lessons["passes"] = [[rows, math.nan] for rows, _ in lessons["passes"]]
+    lessons = recorded["train"]["training_log"]
+    lessons["examples"] = [[ids, [IGNORED] * len(ids)] for ids, _ in lessons["examples"]]
+    lessons["forward_passes"] = [[rows, math.nan] for rows, _ in lessons["forward_passes"]]
 
 
 def lose_questions(recorded: dict[str, Sections]) -> None:
     """Prompts are cut when asked, and all answers are lost."""
     for section in recorded["ask"].values():
-        for row in section.get("heard", ()) if isinstance(section.get("heard"), list) else ():
-            row["prompt"], row["said"] = row["prompt"][:2], []
-        if "heard" in section:
+        for row in section.get("generations", ()) if isinstance(section.get("generations"), list) else ():
+            row["prompt_ids"], row["new_token_ids"] = row["prompt_ids"][:2], []
+        if "generations" in section:
             section["values"] = [math.nan] * len(section["values"])
-            section["texts"] = [["no idea", math.nan]] * len(section["texts"])
+            section["parsed_texts"] = [["no idea", math.nan]] * len(section["parsed_texts"])
 
 
 def crash_at_load(recorded: dict[str, Sections]) -> None:
@@ -50,7 +50,7 @@ def crash_at_load(recorded: dict[str, Sections]) -> None:
 def crash_at_generation(recorded: dict[str, Sections]) -> None:
     """Every call of its generation crashes, that of its test too."""
     for name, section in recorded["ask"].items():
-        if "heard" in section or name == "score":
+        if "generations" in section or name == "score":
             section.clear()
             section["crash"] = {**CRASH, "functions": ["answer", "batched_generate"]}
 
@@ -66,7 +66,7 @@ def crash_at_generation(recorded: dict[str, Sections]) -> None:
 )
 def test_only_the_stage_at_fault_is_accused(change: Any, stage: str, capture: Capture) -> None:  # noqa: ANN401
     verdict = grade(capture, change)
-    assert verdict.standing is Standing.BROKEN
+    assert verdict.status is Status.BROKEN
     assert verdict.stages == (stage,), verdict.cause
     assert not [result.observed for result in verdict.results if result.outcome is Outcome.ERROR]
 

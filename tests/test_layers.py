@@ -1,10 +1,12 @@
 """Imports go one way."""
 
 import ast
+import graphlib
 import itertools
 import re
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,66 +15,86 @@ import sft_ref
 
 PACKAGE = Path(sft_ref.__file__).parent
 
-MAY_IMPORT = {
-    "errors": set[str](),
-    "prompt": set[str](),
-    "ranges": set[str](),
-    "reading": {"errors"},
-    "foreign": {"errors"},
-    "patterns": set[str](),
-    "tensor_headers": {"reading"},
-    "lora_config": {"errors", "patterns", "reading"},
-    "base_config": {"errors", "foreign", "reading", "tensor_headers"},
-    "settings": {"errors", "ranges"},
-    "data": {"errors", "reading"},
-    "precision": {"errors", "prompt", "reading"},
-    "models": {"base_config", "errors", "foreign", "precision", "reading", "tensor_headers", "toy"},
-    "autocast": {"errors", "precision"},
-    "tracing": set[str](),
-    "head": set[str](),
-    "generation": {"head"},
-    "tokens": {"errors", "prompt"},
-    "loss": {"head", "tokens"},
-    "exchange": set[str](),
-    "locking": {"errors"},
-    "adapter": {
-        *("base_config", "errors", "exchange", "foreign", "lora_config", "precision", "reading", "tensor_headers"),
-    },
-    "base_llm": {"autocast", "generation", "models", "precision", "prompt"},
-    "checkpoint": {"errors", "foreign", "reading", "tensor_headers"},
-    "training": {"autocast", "checkpoint", "errors", "loss", "precision", "settings", "tokens"},
-    "plot": set[str](),
-    "quiet": set[str](),
-    "plain": set[str](),
-    "streams": set[str](),
-    "interrupts": set[str](),
-    "safe_path": set[str](),
-    "sft": {
-        *("adapter", "autocast", "base_llm", "data", "errors", "locking", "models", "plot", "precision", "reading"),
-        *("settings", "tokens"),
-        *("tracing", "training"),
-    },
-    "terminal": {"adapter", "base_llm", "plain", "precision", "sft", "tracing", "training"},
-}
-TOP = {"__init__", "__main__", "cli"}
+LEVELS = (
+    {"io", "console"},
+    {"reference", "toy"},
+    {"harness/core", "harness/isolation"},
+    {"harness/evidence", "harness/instruments"},
+    {"harness/recorders", "sweep"},
+    {"harness/checks", "harness/report", "harness/verdict"},
+    {"harness/grading"},
+    {"cli"},
+)
+"""The rooms, from the bottom up. A room imports lower rooms, and `errors`; docs/architecture.md draws them."""
+
+LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
+MOST_FILES = 14
+"""In a folder: what is more is looked for, not found."""
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)
+FOLDERS = sorted({path.parent for path in FILES})
 
 
-def imported(path: Path) -> set[str]:
-    """Modules of the package that a file imports, anywhere in it."""
+def name(path: Path) -> str:
+    """A file as a module."""
+    return ".".join((PACKAGE.name, *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+
+
+MODULES = {name(path): path for path in PACKAGE.rglob("*.py")}
+
+
+def room(module: str) -> str:
+    """The room of a module: its first folder, of the harness its second."""
+    parts = MODULES[module].relative_to(PACKAGE).parent.parts
+    return "/".join(parts[: 2 if parts[:1] == ("harness",) else 1])
+
+
+def imports(module: str) -> set[str]:
+    """Modules of the package that a module imports, anywhere in it but for types alone."""
+    path = MODULES[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            found |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
-    return found
+    for node in runtime_nodes(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names = {f"{base}.{alias.name}" for alias in node.names}
+            found |= {each if each in MODULES else base for each in names}
+    return found & MODULES.keys() - {module}
 
 
-def test_every_module_has_its_place() -> None:
-    assert {path.stem for path in PACKAGE.glob("*.py")} == MAY_IMPORT.keys() | TOP
+def runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those under `if TYPE_CHECKING`."""
+    yield tree
+    for child in ast.iter_child_nodes(tree):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield from runtime_nodes(child)
 
 
-@pytest.mark.parametrize("module", MAY_IMPORT)
-def test_a_module_imports_only_what_stands_below_it(module: str) -> None:
-    assert imported(PACKAGE / f"{module}.py") <= MAY_IMPORT[module]
+def test_every_folder_belongs_to_a_room() -> None:
+    assert {room(name(path)) for path in FILES} - {"harness"} <= LEVEL.keys()
+    assert [path.name for path in (PACKAGE / "harness").glob("*.py")] == ["__init__.py"]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(PACKAGE)))
+def test_a_folder_can_be_taken_in_at_a_glance(folder: Path) -> None:
+    assert len([path for path in FILES if path.parent == folder]) <= MOST_FILES
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_rooms_below_its_own(path: Path) -> None:
+    own = room(name(path))
+    others = {each: room(each) for each in imports(name(path)) if each != f"{PACKAGE.name}.errors"}
+    assert not {
+        each: other
+        for each, other in others.items()
+        if other != own and (other not in LEVEL or LEVEL[other] >= LEVEL[own])
+    }
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    graphlib.TopologicalSorter({module: imports(module) for module in MODULES}).prepare()
 
 
 def absolute_imports(path: Path) -> set[str]:
@@ -97,12 +119,6 @@ def test_only_the_reference_as_an_implementation_knows_the_reference() -> None:
                 "sft_ref.reference.training",
                 "sft_ref.reference.base_llm",
             }, path.name
-
-
-def test_the_reference_never_imports_the_harness() -> None:
-    for path in PACKAGE.glob("*.py"):
-        if path.stem != "cli":
-            assert "harness" not in imported(path), path.name
 
 
 def test_no_module_is_named_after_a_function_of_the_api() -> None:

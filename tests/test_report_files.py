@@ -14,17 +14,18 @@ from hypothesis import strategies as st
 
 from sft_ref import SftRefError
 from sft_ref.errors import OutputError
+from sft_ref.harness.checks.registry import IDS
 from sft_ref.harness.core.check import Outcome
-from sft_ref.harness.core.graded import BAD_INPUT, HARNESS_ERROR, Grade, Ungraded
+from sft_ref.harness.core.grade import BAD_INPUT, HARNESS_ERROR, Grade, NotGraded
 from sft_ref.harness.core.verdict import Suspect, Verdict
 from sft_ref.harness.report.causes import count_causes
 from sft_ref.harness.report.chart import plot_causes
 from sft_ref.harness.report.files import COLUMNS, as_json, from_json, to_text, write_csv, write_json
 from sft_ref.harness.report.gradescope import as_gradescope, write_gradescope
 from sft_ref.harness.report.rubric import DEFAULT, read_rubric
-from sft_ref.io.whole import check_writable, write_whole
+from sft_ref.io.atomic_write import check_writable, write_atomic
 
-UNGRADED = Ungraded("eve.zip", "no zip", BAD_INPUT)
+UNGRADED = NotGraded("eve.zip", "no zip", BAD_INPUT)
 
 
 def strict(text: str) -> list[dict[str, object]]:
@@ -94,14 +95,14 @@ def test_the_table_has_a_line_a_submission_and_no_formula(tmp_path: Path) -> Non
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "results.json"
-    write_whole(path, "old")
+    write_atomic(path, "old")
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OutputError, match="No space left"):
-        write_whole(path, "new")
+        write_atomic(path, "new")
     assert path.read_text() == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["results.json"]
 
@@ -161,10 +162,10 @@ def test_what_was_not_shown_gives_no_points() -> None:
 def test_a_check_gives_points_only_where_it_passes(tmp_path: Path) -> None:
     rubric = tmp_path / "rubric.toml"
     rubric.write_text("total = 4\n[checks]\nPRM-001 = 1\nLOD-001 = 1\nPRS-001 = 1\nSCR-001 = 1\n")
-    tests = as_gradescope(BROKEN, read_rubric(rubric))["tests"]
+    tests = as_gradescope(BROKEN, read_rubric(rubric, lambda: IDS))["tests"]
     assert [test["score"] for test in tests] == [1, 0, 0, 0]  # passed, skipped, failed, blocked
     assert "no points for what was not shown" in tests[1]["output"]
-    assert "was not run" in as_gradescope(SOUND, read_rubric(rubric))["tests"][0]["output"]
+    assert "was not run" in as_gradescope(SOUND, read_rubric(rubric, lambda: IDS))["tests"][0]["output"]
 
 
 def test_bad_input_is_0_points_with_the_reason_and_a_harness_error_gives_no_points_at_all(tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_bad_input_is_0_points_with_the_reason_and_a_harness_error_gives_no_poin
     write_gradescope(UNGRADED, read_rubric(), path)
     assert json.loads(path.read_text())["score"] == 0
     assert "no zip" in json.loads(path.read_text())["output"]
-    write_gradescope(Ungraded("x", "it died", HARNESS_ERROR), read_rubric(), path)
+    write_gradescope(NotGraded("x", "it died", HARNESS_ERROR), read_rubric(), path)
     assert not path.exists()
 
 
@@ -200,7 +201,7 @@ def test_a_bad_rubric_is_one_clear_line(text: str, message: str, tmp_path: Path)
     path = tmp_path / "rubric.toml"
     path.write_text(text)
     with pytest.raises(SftRefError, match=re.escape(message)) as error:
-        read_rubric(path)
+        read_rubric(path, lambda: IDS)
     assert str(path) in str(error.value)
     with pytest.raises(SftRefError, match="cannot be read"):
         read_rubric(tmp_path / "none.toml")

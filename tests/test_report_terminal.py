@@ -21,7 +21,7 @@ from sft_ref.cli import main as cli
 from sft_ref.cli.terminal import show_samples
 from sft_ref.console.plain import LONGEST, harmless
 from sft_ref.harness.core.check import Check, Outcome
-from sft_ref.harness.core.graded import BAD_INPUT, HARNESS_ERROR, Grade, Ungraded, exit_code
+from sft_ref.harness.core.grade import BAD_INPUT, HARNESS_ERROR, Grade, NotGraded, exit_code
 from sft_ref.harness.core.verdict import Suspect, Verdict
 from sft_ref.harness.report.classroom import show_class, show_row
 from sft_ref.harness.report.files import write_csv
@@ -53,7 +53,7 @@ def report(grade: Grade, width: int = 90) -> str:
 
 def hostile() -> Verdict:
     suspect = Suspect("load", HOSTILE, (HOSTILE, HOSTILE), HOSTILE, HOSTILE)
-    failed = replace(result("LOD-001", Outcome.FAIL, HOSTILE, HOSTILE, HOSTILE), repeat=HOSTILE)
+    failed = replace(result("LOD-001", Outcome.FAIL, HOSTILE, HOSTILE, HOSTILE), rerun=HOSTILE)
     skipped = result("LOD-002", Outcome.SKIPPED, HOSTILE)
     return replace(
         BROKEN,
@@ -98,7 +98,7 @@ def test_a_sound_and_a_drifting_submission_are_told_so() -> None:
     assert "SOUND" in report(SOUND)
     assert "At fault" not in report(SOUND)
     assert "not sandboxed" not in report(SOUND)
-    assert "prompt, tokens, train, artifact, load, generate, parse, score: shown." in " ".join(report(SOUND).split())
+    assert "Examined: prompt, tokens, train, artifact, load, generate, parse, score." in " ".join(report(SOUND).split())
     assert "adapter 1.2 MB" in report(SOUND)
     assert "Nothing was found that loses answers" in report(DRIFT)
 
@@ -107,14 +107,13 @@ def test_the_headline_says_what_was_not_examined_and_why() -> None:
     text = " ".join(report(NOT_SHOWN, width=100).replace("│", " ").split())
     assert "NOT SHOWN" in text
     assert (
-        "load: shown. scaling, base identity: not examined, because no --data was given. prompt: not examined,"
-        " because no --prompt was given."
+        "Examined: load. Not examined: scaling, base identity (no --data was given); prompt (no --prompt was given)."
     ) in text
 
 
 def test_what_the_harness_broke_is_not_blamed_on_the_submission() -> None:
-    assert "says nothing of the submission" in report(Ungraded("x", "it died", HARNESS_ERROR))
-    assert "says nothing of the submission" not in report(Ungraded("x", "no zip", BAD_INPUT))
+    assert "says nothing of the submission" in report(NotGraded("x", "it died", HARNESS_ERROR))
+    assert "says nothing of the submission" not in report(NotGraded("x", "no zip", BAD_INPUT))
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
@@ -125,14 +124,14 @@ def test_a_report_is_at_most_as_wide_as_the_terminal_and_never_wider_than_is_rea
 def test_what_a_submission_writes_reaches_the_terminal_as_visible_text_alone() -> None:
     for text in (
         report(hostile(), 500),
-        report(Ungraded(HOSTILE, HOSTILE, BAD_INPUT)),
+        report(NotGraded(HOSTILE, HOSTILE, BAD_INPUT)),
         shown(lambda console: show_row(hostile(), console)),
         shown(lambda console: show_class([hostile(), SOUND], console)),
     ):
         assert not FORBIDDEN.search(text)
         assert r"\x1b" in text
         text.encode()
-    joined = " ".join(report(Ungraded("x", HOSTILE, BAD_INPUT)).replace("│", " ").split())
+    joined = " ".join(report(NotGraded("x", HOSTILE, BAD_INPUT)).replace("│", " ").split())
     for part in (
         "[bold green]SOUND[/]",
         "<script>alert(1)</script>",
@@ -186,7 +185,7 @@ def strings(value: object) -> Iterator[str]:
 
 
 @settings(max_examples=25)
-@given(st.data(), st.sampled_from([BROKEN, NOT_SHOWN, DRIFT, Ungraded("a", "b", HARNESS_ERROR)]))
+@given(st.data(), st.sampled_from([BROKEN, NOT_SHOWN, DRIFT, NotGraded("a", "b", HARNESS_ERROR)]))
 def test_no_field_reaches_a_person_other_than_as_harmless_text(data: st.DataObject, grade: Grade) -> None:
     if isinstance(grade, Verdict):
         grade = replace(grade, errors=("an error",), results=BROKEN.results)
@@ -249,7 +248,7 @@ class Tags(HTMLParser):
 
 
 def test_an_html_page_holds_the_report_and_nothing_that_runs(tmp_path: Path) -> None:
-    write_html([hostile(), SOUND, Ungraded(HOSTILE, HOSTILE, HARNESS_ERROR)], tmp_path / "page.html")
+    write_html([hostile(), SOUND, NotGraded(HOSTILE, HOSTILE, HARNESS_ERROR)], tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     tags = Tags()
     tags.feed(page)
@@ -275,8 +274,8 @@ def test_the_picture_of_a_report_is_an_svg_without_scripts_or_links() -> None:
         ([SOUND], 0, 0),
         ([SOUND, DRIFT], 0, 1),
         ([DRIFT, BROKEN], 1, 1),
-        ([BROKEN, Ungraded("", "", BAD_INPUT)], 2, 2),
-        ([Ungraded("", "", HARNESS_ERROR), Ungraded("", "", BAD_INPUT), BROKEN], 3, 3),
+        ([BROKEN, NotGraded("", "", BAD_INPUT)], 2, 2),
+        ([NotGraded("", "", HARNESS_ERROR), NotGraded("", "", BAD_INPUT), BROKEN], 3, 3),
         ([replace(SOUND, results=(result("LOD-001", Outcome.ERROR),))], 3, 3),
         ([NOT_SHOWN, SOUND], 4, 4),
         ([NOT_SHOWN, BROKEN], 1, 1),

@@ -189,7 +189,7 @@ def test_a_command_ends_with_the_judge(tmp_path: Path, either_way: bool) -> None
     judge = f"""
 import sys
 from pathlib import Path
-from sft_ref.harness import sandbox
+from sft_ref.harness.isolation import sandbox
 sandbox.why_not = lambda: {"" if either_way else "left out by the test"!r}
 sandbox.run([sys.executable, "-c", "import time; time.sleep(30)", {mark!r}], workspace=Path({str(tmp_path)!r}))
 """

@@ -14,7 +14,7 @@ CRASH = {"type": "E", "message": "m", "where": "", "functions": ["f"], "trace": 
 
 def test_what_the_agent_writes_is_well_formed(tmp_path: Path) -> None:
     _, sections = record(tmp_path / "work")
-    written = {f"{verb} {name}": each for verb, whole in sections.items() for name, each in whole.items()}
+    written = {f"{command} {name}": each for command, whole in sections.items() for name, each in whole.items()}
     assert [name for name, each in written.items() if not is_well_formed(name.split()[1], copy.deepcopy(each))] == []
 
 
@@ -25,10 +25,17 @@ def test_what_the_agent_writes_is_well_formed(tmp_path: Path) -> None:
         ("answers", {"crash": CRASH | {"lacking": "torchmetrics", "requirements": ["torchmetrics"]}}),
         ("parse", {"values": None}),
         ("parse", {"values": [1, 2.5, "nan", "crash: {}"]}),
-        ("lessons", {"rows": [], "passes": [[[0, {"texts": [0, 1], "positions": [0, 1]}], None]], "steps": []}),
-        ("lessons", {"steps": [["nan", 1, [0.9, 0.95]]], "optimizer": {}, "shortened": None}),
-        ("load", {"read": [], "counted": {"base": {}}, "vocabulary": None}),
-        ("script_12", {"values": [], "texts": [], "heard": []}),
+        (
+            "training_log",
+            {
+                "examples": [],
+                "forward_passes": [[[0, {"examples": [0, 1], "position_ids": [0, 1]}], None]],
+                "optimizer_steps": [],
+            },
+        ),
+        ("training_log", {"optimizer_steps": [["nan", 1, [0.9, 0.95]]], "optimizer": {}, "shortened": None}),
+        ("load", {"adapter_folders": [], "dtype_counts": {"base": {}}, "tokenizer_size": None}),
+        ("script_12", {"values": [], "parsed_texts": [], "generations": []}),
     ],
 )
 def test_rare_forms_of_sections_are_well_formed(name: str, content: dict[str, Any]) -> None:
@@ -38,11 +45,11 @@ def test_rare_forms_of_sections_are_well_formed(name: str, content: dict[str, An
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("lessons", {"rows": [[[1, 2]]]}),
-        ("lessons", {"rows": [[[1, "2"], [1, 2]]]}),
-        ("lessons", {"rows": [[[-1], [0]]]}),
-        ("lessons", {"passes": [[[-1], None]]}),
-        ("answers", {"heard": [{"said": [1]}]}),
+        ("training_log", {"examples": [[[1, 2]]]}),
+        ("training_log", {"examples": [[[1, "2"], [1, 2]]]}),
+        ("training_log", {"examples": [[[-1], [0]]]}),
+        ("training_log", {"forward_passes": [[[-1], None]]}),
+        ("answers", {"generations": [{"new_token_ids": [1]}]}),
         ("answers", {"values": 3}),
         ("answers", {"values": [[]]}),
         ("load", {"crash": {"type": "E"}}),

@@ -38,15 +38,20 @@ def successor(input_ids: torch.Tensor, attention_mask: torch.Tensor, *, use_cach
 )
 def test_the_most_unlikely_token_counts(prompt: list[int], said: list[int], due: float) -> None:
     tokenizer = Vocabulary(pad_token_id=2, eos_token_id=2)
-    [found] = shortfalls(successor, tokenizer, [{"prompt": prompt, "said": said}])
+    [found] = shortfalls(successor, tokenizer, [{"prompt_ids": prompt, "new_token_ids": said}])
     assert found.most == pytest.approx(due)
 
 
 def test_rows_that_begin_in_a_cache_are_left_out() -> None:
     tokenizer = Vocabulary(pad_token_id=2, eos_token_id=2)
-    assert shortfalls(successor, tokenizer, [{"prompt": [4], "said": [9], "continued": True}]) == []
+    assert shortfalls(successor, tokenizer, [{"prompt_ids": [4], "new_token_ids": [9], "continues_cache": True}]) == []
 
 
 def test_tokens_beyond_the_vocabulary_are_left_out() -> None:
     tokenizer = Vocabulary(pad_token_id=2, eos_token_id=2)
-    assert shortfalls(successor, tokenizer, [{"prompt": [4], "said": [12]}, {"prompt": [], "said": [5]}]) == []
+    assert (
+        shortfalls(
+            successor, tokenizer, [{"prompt_ids": [4], "new_token_ids": [12]}, {"prompt_ids": [], "new_token_ids": [5]}]
+        )
+        == []
+    )

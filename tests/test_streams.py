@@ -16,7 +16,7 @@ import pytest
 
 from sft_ref.cli import grade as command
 from sft_ref.cli import main as cli
-from sft_ref.io.whole import check_writable, write_whole
+from sft_ref.io.atomic_write import check_writable, write_atomic
 
 GRADER = """
 import sys
@@ -211,13 +211,13 @@ def test_a_bug_of_ours_is_exit_code_3_and_shows_no_control_character(
 def test_links_are_followed_and_pipes_and_devices_are_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("old")
     (tmp_path / "link").symlink_to("file")
-    write_whole(tmp_path / "link", "new")
+    write_atomic(tmp_path / "link", "new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "file").read_text() == "new"
     os.mkfifo(tmp_path / "pipe")
     reader = subprocess.Popen(["/bin/cat", tmp_path / "pipe"], stdout=subprocess.PIPE, text=True)
     check_writable(tmp_path / "pipe")
-    write_whole(tmp_path / "pipe", "through")
+    write_atomic(tmp_path / "pipe", "through")
     assert reader.communicate(timeout=10)[0] == "through"
-    write_whole(Path(os.devnull), "away")
+    write_atomic(Path(os.devnull), "away")
     assert Path(os.devnull).is_char_device()

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from sft_ref.cli.grade import grade_one
-from sft_ref.harness.core.verdict import Standing, Suspect, Verdict
+from sft_ref.harness.core.verdict import Status, Suspect, Verdict
 from sft_ref.harness.verdict.two_bases import compare_bases
 from sft_ref.reference.models import TOY, load_model, load_tokenizer
 from sft_ref.reference.precision import POLICIES
 from sft_ref.toy.corpus import documents
 from sft_ref.toy.wide import make_wide_toy
 
-BROKEN = Verdict("x", Standing.BROKEN, (Suspect("load", "lost", (), "load it"),), "load: lost.", seconds=2.0)
+BROKEN = Verdict("x", Status.BROKEN, (Suspect("load", "lost", (), "load it"),), "load: lost.", seconds=2.0)
 BASES = ("toy", "toy-wide")
 
 
@@ -34,30 +34,30 @@ def test_the_wide_toy_computes_what_the_toy_computes(tmp_path: Path) -> None:
         assert found[..., size:].exp().sum(-1).max() < 1e-2
 
 
-@pytest.mark.parametrize("other", [Standing.SOUND, Standing.DRIFT, Standing.NOT_SHOWN])
+@pytest.mark.parametrize("other", [Status.SOUND, Status.DRIFT, Status.NOT_SHOWN])
 @pytest.mark.parametrize("is_first", [True, False])
-def test_what_is_broken_on_one_base_only_is_broken(other: Standing, *, is_first: bool) -> None:
+def test_what_is_broken_on_one_base_only_is_broken(other: Status, *, is_first: bool) -> None:
     fine = Verdict("x", other, seconds=1.0)
     pair = (BROKEN, fine) if is_first else (fine, BROKEN)
     verdict = compare_bases(*pair, BASES)
-    assert (verdict.standing, verdict.suspects, verdict.seconds) == (Standing.BROKEN, BROKEN.suspects, 3.0)
-    standings = (Standing.BROKEN, other) if is_first else (other, Standing.BROKEN)
-    assert f"{standings[0]} over toy, {standings[1]} over toy-wide. load: lost." in verdict.cause
+    assert (verdict.status, verdict.suspects, verdict.seconds) == (Status.BROKEN, BROKEN.suspects, 3.0)
+    statuses = (Status.BROKEN, other) if is_first else (other, Status.BROKEN)
+    assert f"{statuses[0]} over toy, {statuses[1]} over toy-wide. load: lost." in verdict.cause
 
 
-@pytest.mark.parametrize("graver", [Standing.NOT_SHOWN, Standing.DRIFT])
-def test_nothing_is_sound_that_is_sound_on_one_base_only(graver: Standing) -> None:
-    sound, other = Verdict("x", Standing.SOUND), Verdict("x", graver)
-    assert compare_bases(sound, other, BASES).standing is graver
-    assert compare_bases(other, sound, BASES).standing is graver
+@pytest.mark.parametrize("graver", [Status.NOT_SHOWN, Status.DRIFT])
+def test_nothing_is_sound_that_is_sound_on_one_base_only(graver: Status) -> None:
+    sound, other = Verdict("x", Status.SOUND), Verdict("x", graver)
+    assert compare_bases(sound, other, BASES).status is graver
+    assert compare_bases(other, sound, BASES).status is graver
 
 
-@pytest.mark.parametrize("standing", Standing)
-def test_the_same_verdict_twice_stays_what_it_is(standing: Standing) -> None:
-    first = BROKEN if standing is Standing.BROKEN else Verdict("x", standing, notes=("a note",))
+@pytest.mark.parametrize("status", Status)
+def test_the_same_verdict_twice_stays_what_it_is(status: Status) -> None:
+    first = BROKEN if status is Status.BROKEN else Verdict("x", status, notes=("a note",))
     verdict = compare_bases(first, first, BASES)
-    assert (verdict.standing, verdict.cause) == (first.standing, first.cause)
-    assert verdict.notes[-1] == f"over toy-wide as well: {standing}"
+    assert (verdict.status, verdict.cause) == (first.status, first.cause)
+    assert verdict.notes[-1] == f"over toy-wide as well: {status}"
 
 
 def test_a_submission_is_graded_over_both_bases_and_what_differs_is_said(
@@ -67,12 +67,12 @@ def test_a_submission_is_graded_over_both_bases_and_what_differs_is_said(
 
     def grade_submission(path: Path, called: str, *, base: str, **_: object) -> Verdict:
         asked.append(base)
-        return BROKEN if base == "toy-wide" else Verdict(called, Standing.SOUND)
+        return BROKEN if base == "toy-wide" else Verdict(called, Status.SOUND)
 
     monkeypatch.setattr("sft_ref.harness.grading.judge.grade_submission", grade_submission)
     (tmp_path / "mine.py").write_text("def format_prompt(): ...\ndef train(): ...\ndef load(): ...\ndef test(): ...\n")
     verdict = grade_one(str(tmp_path / "mine.py"), second_base="toy-wide")
     assert asked == ["toy", "toy-wide"]
-    assert verdict.standing is Standing.BROKEN
+    assert verdict.status is Status.BROKEN
     assert "verdicts over two bases differ" in verdict.cause
-    assert grade_one(str(tmp_path / "mine.py")).standing is Standing.SOUND
+    assert grade_one(str(tmp_path / "mine.py")).status is Status.SOUND

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sft_ref.harness.core.verdict import Coverage
-from sft_ref.harness.grading.repeat import repeat_command
+from sft_ref.harness.grading.rerun import rerun_command
 from sft_ref.harness.report.files import as_json, to_text
 from sft_ref.harness.report.user_paths import show_user_paths
 
@@ -27,16 +27,14 @@ def test_every_text_of_a_verdict_names_the_users_path() -> None:
         cause=text,
         notes=(text,),
         cleared={"load": text},
-        coverage=(Coverage("score", shown=False, reason=text),),
+        coverage=(Coverage("score", examined=False, reason=text),),
         suspects=(replace(suspect, cause=text, evidence=(text,), example=text),),
-        results=tuple(
-            replace(each, observed=text, expected=text, example=text, repeat=text) for each in BROKEN.results
-        ),
+        results=tuple(replace(each, observed=text, expected=text, example=text, rerun=text) for each in BROKEN.results),
     )
     shown = show_user_paths(found, NAMES)
     assert str(SCRATCH) not in to_text(as_json(shown))
     assert shown.cause == "cannot read alice.zip/sft.py, nor (scratch folder)/saved/0"
-    assert shown.standing is BROKEN.standing
+    assert shown.status is BROKEN.status
 
 
 def test_a_verdict_without_scratch_paths_stays_as_it_is() -> None:
@@ -47,5 +45,5 @@ def test_a_verdict_without_scratch_paths_stays_as_it_is() -> None:
     st.text(min_size=1).filter(lambda text: "\0" not in text), st.text(min_size=1).filter(lambda text: "\0" not in text)
 )
 def test_the_command_to_repeat_survives_a_shell(target: str, prompt: str) -> None:
-    command = repeat_command(target, {"base": "toy", "prompt": prompt, "seed": 3, "data": None, "only": ()})
+    command = rerun_command(target, {"base": "toy", "prompt": prompt, "seed": 3, "data": None, "only": ()})
     assert shlex.split(command) == ["sft-ref", "grade", target, "--base", "toy", "--prompt", prompt, "--seed", "3"]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from graders import grade_by_name
 
-from sft_ref.harness.core.graded import HARNESS_ERROR, Ungraded
+from sft_ref.harness.core.grade import HARNESS_ERROR, NotGraded
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.grading.worker import grade_alone
 
@@ -35,7 +35,7 @@ def test_a_target_is_graded_and_what_goes_on_is_reported(scratch: Path) -> None:
 def test_a_grading_that_never_ends_is_ended_in_a_line_and_leaves_nothing(scratch: Path) -> None:
     began = time.monotonic()
     found = grade_alone("busy", grade_by_name, lambda text: None, 0.5)
-    assert isinstance(found, Ungraded)
+    assert isinstance(found, NotGraded)
     assert found.code == HARNESS_ERROR
     assert "used up" in found.reason
     assert "--time-limit" in found.reason
@@ -45,7 +45,7 @@ def test_a_grading_that_never_ends_is_ended_in_a_line_and_leaves_nothing(scratch
 
 def test_a_grading_that_asks_for_all_memory_is_refused_it_and_says_so(scratch: Path) -> None:
     found = grade_alone("greedy", grade_by_name, lambda text: None, 60.0)
-    assert isinstance(found, Ungraded)
+    assert isinstance(found, NotGraded)
     assert found.code == HARNESS_ERROR
     assert "MemoryError" in found.reason
     assert not list(scratch.iterdir())
@@ -53,14 +53,14 @@ def test_a_grading_that_asks_for_all_memory_is_refused_it_and_says_so(scratch: P
 
 def test_a_grading_that_dies_is_a_line(scratch: Path) -> None:
     found = grade_alone("killed", grade_by_name, lambda text: None, 60.0)
-    assert isinstance(found, Ungraded)
+    assert isinstance(found, NotGraded)
     assert "died (SIGKILL)" in found.reason
     assert not list(scratch.iterdir())
 
 
 def test_a_library_in_rust_that_panics_is_a_line(scratch: Path) -> None:
     found = grade_alone("panics", grade_by_name, lambda text: None, 60.0)
-    assert isinstance(found, Ungraded)
+    assert isinstance(found, NotGraded)
     assert found.code == HARNESS_ERROR
     assert "PanicException" in found.reason
     assert not list(scratch.iterdir())

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from sft_ref.harness.core.stages import ADAPTER_STAGES, STAGES, SUBMISSION_STAGE
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sft_ref.harness.core.graded import Grade
+    from sft_ref.harness.core.grade import Grade
     from sft_ref.harness.core.verdict import Verdict
     from sft_ref.harness.instruments.sizes import SizeLimits
     from sft_ref.harness.report.rubric import Rubric
@@ -186,17 +186,17 @@ def run(args: argparse.Namespace) -> int:
     """Grades, shows, writes the reports asked for, and gives the exit code."""
     from rich.console import Console
 
-    from sft_ref.harness.core.graded import exit_code
-    from sft_ref.harness.grading.gather import Gathered, gather
+    from sft_ref.harness.core.grade import exit_code
+    from sft_ref.harness.grading.targets import Targets, find_targets
     from sft_ref.io.locking import only_one
 
     if bool(args.paths) == (args.module is not None):
         raise SftRefError("give the PATH of what is to be graded, or --module NAME, and not both")
     if args.module is not None and args.output is not None:
         raise SftRefError("--output: is for the submissions of a class, and --module names one implementation")
-    gathered = gather(args.paths) if args.paths else Gathered((args.module,), ())
+    found = find_targets(args.paths) if args.paths else Targets((args.module,), ())
     ours = Path(args.output or OUTPUT).resolve()  # lies among the submissions, where it was started there
-    targets = [target for target in gathered.targets if args.module or Path(target).resolve() != ours]
+    targets = [target for target in found.targets if args.module or Path(target).resolve() != ours]
     if not targets:
         raise SftRefError(f"{ours.name}: is where results are written, and no submission; give another --output")
     several = len(targets) > 1 or args.output is not None
@@ -204,8 +204,8 @@ def run(args: argparse.Namespace) -> int:
     sizes = _size_limits(args, rubric)
     write = _reports(args, rubric)
     console = Console()
-    for name in gathered.passed_over:
-        console.print(f"passed over, no submission: {harmless(name)}", markup=False, highlight=False, soft_wrap=True)
+    for name in found.skipped:
+        console.print(f"skipped, not a submission: {harmless(name)}", markup=False, highlight=False, soft_wrap=True)
     grade = functools.partial(
         grade_one,
         is_module=args.module is not None,
@@ -244,10 +244,10 @@ def _size_limits(args: argparse.Namespace, rubric: Rubric | None) -> SizeLimits:
 
 def _show_or_refuse(grade: Grade, console: Console) -> None:
     """The whole report; bad input is one line on the error stream, as of every other command."""
-    from sft_ref.harness.core.graded import BAD_INPUT, Ungraded
+    from sft_ref.harness.core.grade import BAD_INPUT, NotGraded
     from sft_ref.harness.report.terminal import show_grade
 
-    if isinstance(grade, Ungraded) and grade.code == BAD_INPUT:
+    if isinstance(grade, NotGraded) and grade.code == BAD_INPUT:
         raise SftRefError(grade.reason)
     show_grade(grade, console)
 
@@ -264,7 +264,14 @@ def _rubric(args: argparse.Namespace, submissions: int) -> Rubric | None:
         raise SftRefError(f"--gradescope: holds one submission's results, and {submissions} are given; grade one")
     if args.rubric and not args.gradescope:
         raise SftRefError("--rubric: only --gradescope gives points; give it a file as well")
-    return read_rubric(args.rubric or DEFAULT) if args.gradescope else None
+    return read_rubric(args.rubric or DEFAULT, _check_ids) if args.gradescope else None
+
+
+def _check_ids() -> Mapping[str, str]:
+    """The id of each check by every name that it has; imports torch."""
+    from sft_ref.harness.checks.registry import IDS
+
+    return IDS
 
 
 def _reports(args: argparse.Namespace, rubric: Rubric | None) -> Callable[[Sequence[Grade]], None]:
@@ -274,7 +281,7 @@ def _reports(args: argparse.Namespace, rubric: Rubric | None) -> Callable[[Seque
         SftRefError: a file cannot be written.
     """
     from sft_ref.harness.report import files, gradescope, html
-    from sft_ref.io.whole import check_writable
+    from sft_ref.io.atomic_write import check_writable
 
     writers: list[tuple[Path | None, Callable[[Sequence[Grade], Path], None]]] = [
         (args.json, files.write_json),
@@ -353,8 +360,8 @@ def _grade_class(
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from sft_ref.harness.grading.kept import content_of
-    from sft_ref.harness.grading.many import count_cores, grade_many
+    from sft_ref.harness.grading.batch import count_cores, grade_batch
+    from sft_ref.harness.grading.cache import content_of
     from sft_ref.harness.report.causes import count_causes
     from sft_ref.harness.report.chart import plot_causes
     from sft_ref.harness.report.classroom import show_class, show_row
@@ -368,13 +375,13 @@ def _grade_class(
         disable=not console.is_terminal, transient=True,
     )  # fmt: skip
     jobs = args.jobs or max(1, count_cores() // 2)
-    finishing = grade_many(targets, grade, folder / "results", jobs=jobs, grader=grader, seconds=_own_seconds(args))
+    finishing = grade_batch(targets, grade, folder / "results", jobs=jobs, grader=grader, seconds=_own_seconds(args))
     try:
         with bar, contextlib.closing(finishing):
             task = bar.add_task("", total=len(targets))
             for each in finishing:
                 done[each.target] = each.grade
-                show_row(each.grade, console, kept=each.kept)
+                show_row(each.grade, console, from_cache=each.from_cache)
                 bar.advance(task)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"stopped with {len(done)} of {len(targets)} graded, in {folder}") from None

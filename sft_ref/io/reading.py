@@ -10,11 +10,11 @@ import contextlib
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal, TypeVar
+from typing import Annotated, Any, BinaryIO, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -163,14 +163,19 @@ def json_of(content: bytes | str, type_: type[T]) -> T:
     return converted(value, type_)
 
 
-def converted(value: object, type_: type[T]) -> T:
+def converted(value: object, type_: type[T], decode: Callable[[type, Any], object] | None = None) -> T:
     """A value that JSON held, as a type that msgspec understands.
+
+    Args:
+        value: as JSON held it.
+        type_: that it should have.
+        decode: converts to types that msgspec does not know: called with the type and the value, gives an object.
 
     Raises:
         UnreadableError: it has another type; the message has the place.
     """
     try:
-        return msgspec.convert(value, type_)
+        return msgspec.convert(value, type_, dec_hook=decode, str_keys=True)
     except UnicodeEncodeError as error:  # msgspec reads a text as UTF-8 to see its type
         raise UnreadableError("it holds half a character") from error
     except msgspec.ValidationError as error:

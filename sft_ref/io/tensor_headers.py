@@ -85,6 +85,31 @@ def read_header(path: Path) -> dict[str, Header]:
     Raises:
         UnreadableError: the file is cut short, or its header does not describe what lies behind it.
     """
+    table, begin, size = _read_table(path)
+    table.pop("__metadata__", None)
+    try:
+        entries = converted(table, dict[str, _Entry])
+        for entry in entries.values():
+            entry.check()
+    except UnreadableError as error:
+        raise UnreadableError(f"{path.name} has a header that is no safetensors' ({error})") from error
+    end = begin + max((entry.data_offsets[1] for entry in entries.values()), default=0)
+    if end > size:
+        raise UnreadableError(f"{path.name} is cut short: {size} bytes of the {end} that its header tells of")
+    return {name: Header(entry.dtype, tuple(entry.shape), path) for name, entry in entries.items()}
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The texts that a safetensors file carries beside its tensors.
+
+    Raises:
+        UnreadableError: the file is cut short, or its header is no JSON of texts.
+    """
+    return converted(_read_table(path)[0].get("__metadata__", {}), dict[str, str])
+
+
+def _read_table(path: Path) -> tuple[dict[str, Any], int, int]:
+    """The header as JSON has it, the byte at which tensors begin, and the size of the file."""
     with open_plain(path) as file:
         size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(_PREFIX), "little")
@@ -92,16 +117,6 @@ def read_header(path: Path) -> dict[str, Header]:
             raise UnreadableError(f"{path.name} is cut short or no safetensors: {size} bytes, a header of {length}")
         content = file.read(length)
     try:
-        table = json_of(content, dict[str, Any])
-        table.pop("__metadata__", None)
-        entries = converted(table, dict[str, _Entry])
-        for entry in entries.values():
-            entry.check()
+        return json_of(content, dict[str, Any]), _PREFIX + length, size
     except UnreadableError as error:
         raise UnreadableError(f"{path.name} has a header that is no safetensors' ({error})") from error
-    end = max((entry.data_offsets[1] for entry in entries.values()), default=0)
-    if _PREFIX + length + end > size:
-        raise UnreadableError(
-            f"{path.name} is cut short: {size} bytes of the {_PREFIX + length + end} that its header tells of"
-        )
-    return {name: Header(entry.dtype, tuple(entry.shape), path) for name, entry in entries.items()}

@@ -16,12 +16,12 @@ from sft_ref.io.reading import Refusal, UnreadableError, converted, read_json
 from sft_ref.reference.adapter import disk_errors
 from sft_ref.reference.precision import find_policy, library_versions
 
-from .bands import BANDS, FIRST_LOSSES, bands_for
-from .cell import Cell, Verdict
+from .cell import Cell, CellVerdict
 from .measure import SHORT
 from .run import Plan, device_name
+from .tolerances import FIRST_LOSSES, TOLERANCES, tolerances_for
 
-YARDSTICK = "fp32"
+SPEED_REFERENCE = "fp32"
 
 
 class BaselineError(SftRefError):
@@ -29,7 +29,7 @@ class BaselineError(SftRefError):
 
 
 @dataclass(frozen=True)
-class Difference:
+class BaselineDifference:
     """One number that moved.
 
     Attributes:
@@ -51,7 +51,7 @@ class _Row(msgspec.Struct):
 
     train: str
     load: str
-    verdict: Verdict
+    verdict: CellVerdict
     answers: list[float | None]
     first_losses: list[float | None] = msgspec.field(name="first losses")
 
@@ -70,12 +70,12 @@ def path_of(plan: Plan, folder: Path) -> Path:
 
 def figures(cells: Sequence[Cell]) -> dict[tuple[str, str], dict[str, Any]]:
     """What a baseline keeps of each cell, by train and load policy."""
-    pace = {cell.train: cell.tokens_per_second for cell in cells if cell.load == YARDSTICK}
+    pace = {cell.train: cell.tokens_per_second for cell in cells if cell.load == SPEED_REFERENCE}
     found = {}
     for cell in cells:
         row = cell.to_json()
         reference = pace.get(cell.train)
-        kept = {band.quantity: row[band.quantity] for band in BANDS if band.quantity in row}
+        kept = {band.quantity: row[band.quantity] for band in TOLERANCES if band.quantity in row}
         kept |= {f"logits {name}": value for name, value in row["logits"].items()}
         kept["speed"] = cell.tokens_per_second / reference if cell.tokens_per_second and reference else None
         kept["first losses"] = row["training"]["first_losses"]
@@ -127,38 +127,38 @@ def read(plan: Plan, path: Path) -> tuple[dict[tuple[str, str], dict[str, Any]],
 
 def compare(
     golden: dict[tuple[str, str], dict[str, Any]], found: dict[tuple[str, str], dict[str, Any]]
-) -> Iterator[Difference]:
+) -> Iterator[BaselineDifference]:
     """What moved further than it may. A pair that has no baseline is left out: see `missing`."""
     for pair in (pair for pair in found if pair in golden):
         was, now = golden[pair], found[pair]
-        unmeasured = [each["verdict"] == Verdict.NOT_RUN for each in (was, now)]
+        unmeasured = [each["verdict"] == CellVerdict.NOT_RUN for each in (was, now)]
         if all(unmeasured):
             continue
-        bands = BANDS[:1] if any(unmeasured) else bands_for(device_name())
+        bands = TOLERANCES[:1] if any(unmeasured) else tolerances_for(device_name())
         for band in bands:
             golden_value, value = was.get(band.quantity), now.get(band.quantity)
             if band.quantity == "speed" and golden_value is None and value is None:
                 continue  # the sweep left the yardstick out
             if band.moved(golden_value, value) and not _lost_with_it(band.quantity, was, now):
-                yield Difference(pair, band.quantity, golden_value, value, band.limit(), band.why)
+                yield BaselineDifference(pair, band.quantity, golden_value, value, band.limit(), band.why)
         if not any(unmeasured):
             yield from _first_losses(pair, was, now)
 
 
 def _lost_with_it(quantity: str, was: dict[str, Any], now: dict[str, Any]) -> bool:
     """Whether a broken cell was never measured so far, then as now; its verdict, stage and reason are compared."""
-    return was.get(quantity) is None and now.get(quantity) is None and was["verdict"] == Verdict.BROKEN
+    return was.get(quantity) is None and now.get(quantity) is None and was["verdict"] == CellVerdict.BROKEN
 
 
-def _first_losses(pair: tuple[str, str], was: dict[str, Any], now: dict[str, Any]) -> Iterator[Difference]:
+def _first_losses(pair: tuple[str, str], was: dict[str, Any], now: dict[str, Any]) -> Iterator[BaselineDifference]:
     band = FIRST_LOSSES[SHORT[find_policy(pair[0]).computes]]
     losses = was["first losses"], now["first losses"]
     if len(losses[0]) != len(losses[1]):
-        yield Difference(pair, "first losses", *losses, allowed=band.limit(), why=band.why)
+        yield BaselineDifference(pair, "first losses", *losses, allowed=band.limit(), why=band.why)
         return
     for step, (golden, value) in enumerate(zip(*losses, strict=True), start=1):
         if band.moved(golden, value):
-            yield Difference(pair, f"loss of step {step}", golden, value, band.limit(), band.why)
+            yield BaselineDifference(pair, f"loss of step {step}", golden, value, band.limit(), band.why)
             return
 
 

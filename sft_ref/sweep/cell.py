@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class Verdict(StrEnum):
+class CellVerdict(StrEnum):
     """What came of a cell; exactly one for each."""
 
     SAME = "same"
@@ -37,7 +37,7 @@ class Cell:
 
     Attributes:
         train, load: names of the policies.
-        verdict: see `Verdict`.
+        verdict: see `CellVerdict`.
         why: how much it drifts, which stage is broken and how, or why it was not run.
         stage: the broken stage.
         dtypes: of base, adapter and Linear products as loaded.
@@ -63,7 +63,7 @@ class Cell:
 
     train: str
     load: str
-    verdict: Verdict
+    verdict: CellVerdict
     why: str = ""
     stage: str = ""
     dtypes: str = ""

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from sft_ref.console.plain import harmless
+from sft_ref.io.atomic_write import check_writable
 from sft_ref.io.reading import kind_of
-from sft_ref.io.whole import check_writable
 from sft_ref.reference.adapter import disk_errors
 from sft_ref.reference.precision import library_versions
 
-from . import baseline, difference
+from . import baseline, baseline_report
 from .cell import Cell, to_text
 from .picture import draw
 from .run import Plan, device_name, sweep
-from .show import show
+from .terminal import show
 
 if TYPE_CHECKING:
     from sft_ref.reference.training import Step
@@ -83,9 +83,9 @@ def _compare(plan: Plan, cells: list[Cell], path: Path) -> int:
         print(f"no baseline: {harmless(str(path))}; make it with `sft-ref sweep --update`")
         return 0
     golden, versions = baseline.read(plan, path)
-    difference.show_versions(versions, library_versions())
+    baseline_report.show_versions(versions, library_versions())
     differences = list(baseline.compare(golden, found))
-    difference.show(differences, golden, found, path)
+    baseline_report.show(differences, golden, found, path)
     absent = baseline.missing(golden, found)
     for train, load in absent:
         print(f"no baseline: {harmless(f'{train} → {load}')}; make it with `sft-ref sweep --update`")

@@ -29,7 +29,7 @@ from sft_ref.reference.precision import Policy, Record, count_dtypes, find_polic
 from sft_ref.reference.prompt import format_example
 
 from . import memory, verdict
-from .cell import Cell, Verdict
+from .cell import Cell, CellVerdict
 
 if TYPE_CHECKING:
     from sft_ref.reference.base_llm import BaseLLM
@@ -112,10 +112,10 @@ def measure(
         ending: the model in memory when training ended, on the same rows.
         usual: the cell of the policy that was trained; None where this is it.
     """
-    cell = Cell(train.name, load.name, Verdict.BROKEN)
+    cell = Cell(train.name, load.name, CellVerdict.BROKEN)
     stage = "load"
     try:
-        peak = memory.Peak(find_device())
+        peak = memory.PeakMemory(find_device())
         llm = sft.load(folder, policy=load.name)
         record = adapter.read_record(folder, adapter.read_tensors(folder))
         if record is None:

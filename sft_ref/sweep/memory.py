@@ -13,7 +13,7 @@ _RESET = Path("/proc/self/clear_refs")  # proc(5): writing 5 forgets the peak
 _STATUS = Path("/proc/self/status")
 
 
-class Peak:
+class PeakMemory:
     """Watches from now on, after what is free was given back.
 
     On CUDA it knows torch's allocator, elsewhere the resident memory of the whole process.

@@ -6,9 +6,14 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from .cell import Cell, Verdict
+from .cell import Cell, CellVerdict
 
-FACES = {Verdict.SAME: "#4daf7c", Verdict.DRIFT: "#f6c244", Verdict.BROKEN: "#d7453b", Verdict.NOT_RUN: "#d9d9d9"}
+FACES = {
+    CellVerdict.SAME: "#4daf7c",
+    CellVerdict.DRIFT: "#f6c244",
+    CellVerdict.BROKEN: "#d7453b",
+    CellVerdict.NOT_RUN: "#d9d9d9",
+}
 _PALE = "#fdf0c8"
 """Of a drift under which no answer is another."""
 
@@ -40,11 +45,11 @@ def draw(cells: Sequence[Cell], path: Path, *, title: str) -> None:
         spine.set_visible(False)
     figure.suptitle(title)
     legend = {
-        "same, bit for bit": FACES[Verdict.SAME],
+        "same, bit for bit": FACES[CellVerdict.SAME],
         "drift, no answer changed": _PALE,
-        "drift, answers changed": FACES[Verdict.DRIFT],
-        "broken": FACES[Verdict.BROKEN],
-        "not run": FACES[Verdict.NOT_RUN],
+        "drift, answers changed": FACES[CellVerdict.DRIFT],
+        "broken": FACES[CellVerdict.BROKEN],
+        "not run": FACES[CellVerdict.NOT_RUN],
     }
     handles = [Patch(color=color, label=name) for name, color in legend.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
@@ -57,7 +62,7 @@ def _place(load: str, trains: Sequence[str]) -> int:
 
 
 def _face(cell: Cell) -> str:
-    return _PALE if cell.verdict is Verdict.DRIFT and not cell.changed_answers else FACES[cell.verdict]
+    return _PALE if cell.verdict is CellVerdict.DRIFT and not cell.changed_answers else FACES[cell.verdict]
 
 
 def _headline(cell: Cell) -> str:

@@ -27,17 +27,17 @@ from sft_ref.reference.precision import (
 from sft_ref.reference.settings import Settings
 
 from . import memory
-from .cell import Cell, Training, Verdict
-from .keeping import Kept, source_digest
+from .cache import SweepCache, source_digest
+from .cell import Cell, CellVerdict, Training
+from .determinism import deterministic
 from .measure import force, measure, read_forced, write_forced
-from .pinning import pinned
 
 if TYPE_CHECKING:
     from sft_ref.reference.base_llm import BaseLLM
     from sft_ref.reference.training import Step
 
 FIRST_STEPS = 5
-"""Optimizer steps whose losses are kept: later ones carry the rounding of all before them."""
+"""Optimizer steps whose losses are stored: later ones carry the rounding of all before them."""
 
 
 @dataclass(frozen=True)
@@ -104,25 +104,25 @@ def sweep(
 
     Args:
         plan: what to do.
-        folder: where what is done is kept until the last cell; then it is removed.
+        folder: where finished trainings and cells are stored until the sweep ends.
         training: called with the name of a train policy, gives what is called after each of its optimizer steps.
 
     Raises:
         SftRefError: the plan or the folder is bad.
-        KeyboardInterrupt: after Ctrl-C; what is done is kept.
+        KeyboardInterrupt: after Ctrl-C; what is done is stored.
     """
     pairs = plan.pairs()
     rows = split_rows("validation")[: plan.questions]
-    kept = Kept(folder, conditions(plan))
-    with pinned(find_device()):
+    cache = SweepCache(folder, conditions(plan))
+    with deterministic(find_device()):
         for train, loads in pairs:
-            yield from _row(plan, kept, train, loads, rows=rows, report=training)
-    kept.forget()
+            yield from _row(plan, cache, train, loads, rows=rows, report=training)
+    cache.forget()
 
 
 def _row(
     plan: Plan,
-    kept: Kept,
+    cache: SweepCache,
     train: Policy,
     loads: Sequence[Policy],
     *,
@@ -132,40 +132,42 @@ def _row(
     device = find_device()
     try:
         check_can_train(train, device)
-        figures = kept.training(train.name) or _train(plan, kept, train, rows, report(train.name))
+        figures = cache.training(train.name) or _train(plan, cache, train, rows, report(train.name))
     except PrecisionError as error:
-        yield from (Cell(train.name, load.name, Verdict.NOT_RUN, why=str(error)) for load in loads)
+        yield from (Cell(train.name, load.name, CellVerdict.NOT_RUN, why=str(error)) for load in loads)
         return
     except TrainingError as error:
         why = f"train: {error}"
-        yield from (Cell(train.name, load.name, Verdict.BROKEN, stage="train", why=why) for load in loads)
+        yield from (Cell(train.name, load.name, CellVerdict.BROKEN, stage="train", why=why) for load in loads)
         return
-    ending = read_forced(kept.ending(train.name))
+    ending = read_forced(cache.ending(train.name))
     usual: Cell | None = None
     for load in loads:
-        cell = kept.cell(train.name, load.name)
+        cell = cache.cell(train.name, load.name)
         if cell is None:
             try:
                 check_can_compute(load, device)
-                cell = measure(kept.adapter(train.name), train, load, rows, ending=ending, usual=usual)
+                cell = measure(cache.adapter(train.name), train, load, rows, ending=ending, usual=usual)
             except PrecisionError as error:
-                cell = Cell(train.name, load.name, Verdict.NOT_RUN, why=str(error))
+                cell = Cell(train.name, load.name, CellVerdict.NOT_RUN, why=str(error))
             cell = replace(cell, training=figures)
-            kept.keep(cell)
+            cache.keep(cell)
         if load.name == train.name:
             usual = cell
         yield cell
 
 
-def _train(plan: Plan, kept: Kept, policy: Policy, rows: Sequence[Row], report: Callable[[Step], None]) -> Training:
-    kept.ending(policy.name).parent.mkdir(parents=True, exist_ok=True)
+def _train(
+    plan: Plan, cache: SweepCache, policy: Policy, rows: Sequence[Row], report: Callable[[Step], None]
+) -> Training:
+    cache.ending(policy.name).parent.mkdir(parents=True, exist_ok=True)
 
     def look(llm: BaseLLM) -> None:
-        write_forced(force(llm, rows), kept.ending(policy.name))
+        write_forced(force(llm, rows), cache.ending(policy.name))
 
-    peak = memory.Peak(find_device())
+    peak = memory.PeakMemory(find_device())
     history = sft.train(
-        kept.adapter(policy.name),
+        cache.adapter(policy.name),
         base=plan.base,
         policy=policy.name,
         settings=plan.settings,
@@ -175,5 +177,5 @@ def _train(plan: Plan, kept: Kept, policy: Policy, rows: Sequence[Row], report: 
     )
     paces = [step.tokens_per_second for step in history if math.isfinite(step.tokens_per_second)]
     figures = Training(tuple(step.loss for step in history[:FIRST_STEPS]), paces[-1] if paces else None, peak.mib())
-    kept.keep_training(policy.name, figures)
+    cache.keep_training(policy.name, figures)
     return figures

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sft_ref.harness.instruments.losses import compare, is_worse
 
-from .cell import Cell, Verdict
+from .cell import Cell, CellVerdict
 
 if TYPE_CHECKING:
     import torch
@@ -42,12 +42,12 @@ def judge(cell: Cell, *, losses: torch.Tensor, due_losses: torch.Tensor, spelled
     if cell.accuracy < share - LOST:
         return _broken(cell, "parse", f"the model writes {share:.0%} of the answers and {cell.accuracy:.0%} are read")
     if cell.same_dtypes and not cell.computed and cell.parity == 0:
-        return replace(cell, verdict=Verdict.SAME, why="")
-    return replace(cell, verdict=Verdict.DRIFT, why=_how_much(cell))
+        return replace(cell, verdict=CellVerdict.SAME, why="")
+    return replace(cell, verdict=CellVerdict.DRIFT, why=_how_much(cell))
 
 
 def _broken(cell: Cell, stage: str, how: str) -> Cell:
-    return replace(cell, verdict=Verdict.BROKEN, stage=stage, why=f"{stage}: {how}")
+    return replace(cell, verdict=CellVerdict.BROKEN, stage=stage, why=f"{stage}: {how}")
 
 
 def _how_much(cell: Cell) -> str:

@@ -13,7 +13,7 @@ sys.path.append(str(Path(__file__).parents[1] / "helpers"))
 import families
 
 from sft_ref.harness.core.check import Outcome
-from sft_ref.harness.core.verdict import Standing, Verdict
+from sft_ref.harness.core.verdict import Status, Verdict
 from sft_ref.harness.grading.folder import grade_adapter
 
 
@@ -54,8 +54,8 @@ def assert_sound() -> Callable[[Path, Path], Verdict]:
     def grade(folder: Path, base: Path) -> Verdict:
         verdict = grade_adapter(folder, folder.name, base=str(base), prompt=None)
         assert not verdict.suspects, verdict.cause
-        assert verdict.standing is Standing.NOT_SHOWN  # never sound without data
-        assert verdict.shown == ("artifact", "load"), verdict.examined
+        assert verdict.status is Status.NOT_SHOWN  # never sound without data
+        assert verdict.examined_stages == ("artifact", "load"), verdict.coverage_text
         assert not [each for each in verdict.results if each.outcome in (Outcome.ERROR, Outcome.BLOCKED)]
         return verdict
 
@@ -70,7 +70,7 @@ def assert_broken() -> Callable[..., Verdict]:
         verdict = grade_adapter(folder, folder.name, base=str(base), prompt=None)
         failed = [each for each in verdict.results if each.outcome is Outcome.FAIL]
         assert [each.check.id for each in failed] == [check], verdict.cause
-        assert verdict.standing is Standing.BROKEN
+        assert verdict.status is Status.BROKEN
         assert not [each for each in verdict.results if each.outcome is Outcome.ERROR]
         for each in words:
             assert each in failed[0].observed

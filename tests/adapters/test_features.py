@@ -14,7 +14,7 @@ import torch
 from peft.tuners.lora import LoraLayer
 
 from sft_ref.harness.core.check import Outcome
-from sft_ref.harness.core.verdict import Standing, Verdict
+from sft_ref.harness.core.verdict import Status, Verdict
 from sft_ref.harness.grading.folder import grade_adapter
 from sft_ref.harness.recorders.folder import loading, recorder
 from sft_ref.harness.recorders.folder.answers import AnswersEvidence
@@ -146,7 +146,7 @@ def test_a_feature_is_sound_and_its_edited_twin_is_not(
     folder = families.train(base, tmp_path / "adapter", **{"target_modules": LINEARS, **options})
     assert_sound(folder, base)
     verdict = grade_adapter(spoil(folder), "twin", base=str(base), prompt=None)
-    assert verdict.standing is Standing.BROKEN
+    assert verdict.status is Status.BROKEN
     seen = {each.check.id: each.observed for each in verdict.results if each.outcome is Outcome.FAIL}
     assert words in seen[check]
     assert {suspect.stage for suspect in verdict.suspects} == {"artifact"}
@@ -211,7 +211,7 @@ def test_bf16_and_fp16_are_sound_and_8_bits_are_drift(adapter: Path, llama: Path
         assert_sound(adapter, llama)
     families.edit_tensors(adapter, lambda tensors: {n: t.to(torch.float8_e4m3fn) for n, t in tensors.items()})
     verdict = grade_adapter(adapter, "adapter", base=str(llama), prompt=None)
-    assert verdict.standing is Standing.DRIFT
+    assert verdict.status is Status.DRIFT
     assert "28 of 28 tensors are F8_E4M3" in verdict.cause
 
 

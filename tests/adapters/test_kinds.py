@@ -18,10 +18,10 @@ import pytest
 
 from sft_ref.errors import BaseModelError, SubmissionError
 from sft_ref.harness.core.check import Outcome
-from sft_ref.harness.core.verdict import Standing, Verdict
+from sft_ref.harness.core.verdict import Status, Verdict
 from sft_ref.harness.grading.folder import grade_adapter
-from sft_ref.harness.grading.gather import gather
 from sft_ref.harness.grading.kinds import find_kind
+from sft_ref.harness.grading.targets import find_targets
 from sft_ref.harness.instruments.sizes import SizeLimits
 from sft_ref.io.patterns import is_harmless
 from sft_ref.io.reading import UnreadableError
@@ -46,12 +46,12 @@ def grade(folder: Path, base: Path | str | None, **options: Any) -> Verdict:
 
 
 def assert_not_judged(verdict: Verdict, reason: str) -> None:
-    assert verdict.standing is Standing.NOT_SHOWN
-    assert verdict.shown == ()
+    assert verdict.status is Status.NOT_SHOWN
+    assert verdict.examined_stages == ()
     assert not verdict.suspects
     assert {each.outcome for each in verdict.results} == {Outcome.SKIPPED}
-    assert verdict.examined == (
-        f"artifact, load, base identity, scaling, prompt, generate: not examined, because not judged: {reason}."
+    assert verdict.coverage_text == (
+        f"Not examined: artifact, load, base identity, scaling, prompt, generate (not judged: {reason})."
     )
 
 
@@ -95,9 +95,9 @@ def test_an_initialisation_that_changes_the_base_leaves_load_unjudged_and_is_not
     began = time.perf_counter()
     verdict = grade(adapter, llama)
     assert time.perf_counter() - began < 20
-    assert verdict.standing is Standing.NOT_SHOWN
-    assert verdict.shown == ("artifact",)
-    assert f"init_lora_weights '{start}' may change the base's weights" in verdict.examined
+    assert verdict.status is Status.NOT_SHOWN
+    assert verdict.examined_stages == ("artifact",)
+    assert f"init_lora_weights '{start}' may change the base's weights" in verdict.coverage_text
 
 
 @pytest.mark.parametrize("start", ["eva", "gaussian", "orthogonal", False])
@@ -128,7 +128,7 @@ def test_a_base_may_be_a_relative_folder(
     shutil.copytree(llama, tmp_path / "base")
     families.edit_config(adapter, base_model_name_or_path="base")
     monkeypatch.chdir(tmp_path)
-    assert grade(adapter, None).shown == grade(adapter, "./base").shown == ("artifact", "load")
+    assert grade(adapter, None).examined_stages == grade(adapter, "./base").examined_stages == ("artifact", "load")
 
 
 @pytest.mark.parametrize("prompt", ["no places", "{answer} {question}"])
@@ -139,7 +139,7 @@ def test_a_prompt_without_question_and_answer_is_bad_input(prompt: str, adapter:
 
 def test_braces_in_a_prompt_are_taken_as_they_are(adapter: Path, llama: Path) -> None:
     verdict = grade_adapter(adapter, "adapter", base=str(llama), prompt='{"q": "{question}", "a": {answer}}')
-    assert verdict.standing is Standing.NOT_SHOWN
+    assert verdict.status is Status.NOT_SHOWN
 
 
 def test_several_named_adapters_are_told_apart(adapter: Path, llama: Path, assert_sound: Sound) -> None:
@@ -150,14 +150,14 @@ def test_several_named_adapters_are_told_apart(adapter: Path, llama: Path, asser
     notes = assert_sound(adapter, llama).notes
     assert any("at the top of the folder; it also holds checkpoint-60, second" in note for note in notes)
     assert find_kind(str(adapter)) == ("adapter", adapter)
-    assert gather([str(adapter)]).targets == (str(adapter),)
+    assert find_targets([str(adapter)]).targets == (str(adapter),)
 
 
 def test_adapters_side_by_side_are_asked_back_or_graded_each(adapter: Path) -> None:
     shutil.copytree(adapter, adapter.parent / "second")
     with pytest.raises(SubmissionError, match=r"holds adapters in .*adapter and .*second; give one of them"):
         find_kind(str(adapter.parent))
-    assert [Path(each).name for each in gather([str(adapter.parent)]).targets] == ["adapter", "second"]
+    assert [Path(each).name for each in find_targets([str(adapter.parent)]).targets] == ["adapter", "second"]
 
 
 SUBMISSION = "def format_prompt(q): ...\ndef train(f): ...\ndef load(f): ...\ndef test(f): ...\n"
@@ -168,13 +168,13 @@ def test_a_script_beside_an_adapter_does_not_make_it_code(name: str, adapter: Pa
     (adapter / name).parent.mkdir(exist_ok=True)
     (adapter / name).write_text("import trl\n\nif __name__ == '__main__':\n    main()\n")
     assert find_kind(str(adapter)) == ("adapter", adapter)
-    assert gather([str(adapter)]).targets == (str(adapter),)
+    assert find_targets([str(adapter)]).targets == (str(adapter),)
 
 
 def test_an_adapter_in_a_folder_with_a_script_is_found(adapter: Path) -> None:
     (adapter.parent / "code").mkdir()
     (adapter.parent / "code" / "train.py").write_text("")
-    assert gather([str(adapter.parent)]).targets == (str(adapter.parent),)
+    assert find_targets([str(adapter.parent)]).targets == (str(adapter.parent),)
     assert find_kind(str(adapter.parent)) == ("adapter", adapter)
 
 
@@ -306,7 +306,7 @@ def test_sizes_bind_only_where_a_limit_is_given(adapter: Path, llama: Path, asse
     for name in ("adapter", "bundle", "parameters"):
         limited = grade(adapter, llama, sizes=SizeLimits(**{name: 1000}))
         assert [each.check.id for each in limited.results if each.outcome is Outcome.FAIL] == ["ART-210"]
-        assert limited.shown == ("artifact", "load")
+        assert limited.examined_stages == ("artifact", "load")
     assert not grade(adapter, llama, sizes=SizeLimits(10**9, 10**9, 10**9)).suspects
 
 

@@ -15,7 +15,7 @@ import transformers
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from sft_ref.harness.core.verdict import Standing, Verdict
+from sft_ref.harness.core.verdict import Status, Verdict
 from sft_ref.harness.grading.folder import grade_adapter
 
 Bases = Callable[[str], Path]
@@ -67,9 +67,9 @@ def test_another_model_beside_an_adapter_is_drift(
     model = families.build_base("llama", tmp_path / "other", seed=7) if other else llama
     shutil.copytree(model, adapter, dirs_exist_ok=True)
     verdict = grade_adapter(adapter, "adapter", base=str(llama), prompt=None)
-    assert verdict.standing is Standing.DRIFT
+    assert verdict.status is Status.DRIFT
     assert words in verdict.cause
-    assert verdict.shown == ("artifact", "load")
+    assert verdict.examined_stages == ("artifact", "load")
 
 
 def test_a_configuration_alone_beside_an_adapter_is_sound(adapter: Path, llama: Path, assert_sound: Sound) -> None:

@@ -15,7 +15,7 @@ from peft import PeftModel
 
 import sft_ref
 from sft_ref.harness.core.check import Outcome
-from sft_ref.harness.core.verdict import Standing, Verdict
+from sft_ref.harness.core.verdict import Status, Verdict
 from sft_ref.harness.grading.folder import grade_adapter
 from sft_ref.reference.models import TOY
 from sft_ref.reference.settings import Settings
@@ -157,7 +157,7 @@ def test_a_pattern_is_named_and_what_follows_from_it_is_blocked(
     edit(adapter)
     verdict = assert_broken(adapter, llama, check, words)
     assert {each.outcome for each in verdict.results if each.check.stage == "load"} == {Outcome.BLOCKED}
-    assert verdict.stages == verdict.shown == ("artifact",)
+    assert verdict.stages == verdict.examined_stages == ("artifact",)
 
 
 @pytest.mark.parametrize("changes", [{"hidden_size": 40, "head_dim": 10}, {"intermediate_size": 64}])
@@ -166,7 +166,7 @@ def test_only_shapes_of_another_base_ask_for_the_base(
 ) -> None:
     other = families.build_base("llama", tmp_path / "other", **changes)
     verdict = assert_broken(adapter, other, "ART-215", "shapes of another base")
-    assert verdict.remedy == "Give the base that it was trained on (--base)."
+    assert verdict.remedy == "Pass the base it was trained on (--base)."
 
 
 def test_layers_that_the_base_does_not_have_are_of_another_base(
@@ -193,8 +193,8 @@ def test_two_faults_in_one_file_are_two_causes(adapter: Path, llama: Path) -> No
 def test_shards_with_an_index_are_examined_and_drift(adapter: Path, llama: Path) -> None:
     families.shard(adapter, 3, index=True)
     verdict = grade_adapter(adapter, "adapter", base=str(llama), prompt=None)
-    assert verdict.standing is Standing.DRIFT
-    assert verdict.shown == ("artifact", "load")
+    assert verdict.status is Status.DRIFT
+    assert verdict.examined_stages == ("artifact", "load")
     assert [suspect.stage for suspect in verdict.suspects] == ["artifact"]
     assert "3 shards with an index" in verdict.cause
 
@@ -204,10 +204,10 @@ def test_the_adapters_name_in_the_names_is_drift_where_this_peft_takes_it(adapte
     verdict = grade_adapter(adapter, "adapter", base=str(llama), prompt=None)
     words = "28 of 28 keys carry the adapter name `default.`"
     if is_loaded_by_peft(adapter, llama):
-        assert (verdict.standing, verdict.shown) == (Standing.DRIFT, ("artifact", "load"))
+        assert (verdict.status, verdict.examined_stages) == (Status.DRIFT, ("artifact", "load"))
         assert "(ART-222)" in verdict.cause
     else:
-        assert verdict.standing is Standing.BROKEN
+        assert verdict.status is Status.BROKEN
         assert "(ART-213)" in verdict.cause
     assert words in verdict.cause
 
@@ -225,9 +225,9 @@ def test_a_pickle_is_drift_and_never_opened(adapter: Path, llama: Path, tmp_path
     payload = f"c__builtin__\neval\n(V__import__('pathlib').Path({str(opened)!r}).touch()\ntR."
     (adapter / "adapter_model.bin").write_text(payload)
     verdict = grade_adapter(adapter, "adapter", base=str(llama), prompt=None)
-    assert verdict.standing is Standing.DRIFT
-    assert verdict.shown == ()
-    assert "adapter_model.bin is a pickle, which is not opened" in verdict.examined
+    assert verdict.status is Status.DRIFT
+    assert verdict.examined_stages == ()
+    assert "adapter_model.bin is a pickle, which is not opened" in verdict.coverage_text
     assert not opened.exists()
 
 

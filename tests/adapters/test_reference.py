@@ -38,7 +38,7 @@ def test_without_rows_it_is_not_shown(
     assert cli.main(["grade", str(toy_adapter), *words]) == code
     out = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "NOT SHOWN" in out
-    assert "not examined, because no --data was given" in out
+    assert "(no --data was given)" in out
 
 
 def test_the_command_to_repeat_has_base_prompt_and_data(
@@ -50,7 +50,7 @@ def test_the_command_to_repeat_has_base_prompt_and_data(
     options = ["--base", "toy", "--prompt", PROMPT, "--data", str(rows)]
     assert cli.main(["grade", str(folder), *options, "--json", str(tmp_path / "results.json")]) == 1
     [row] = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
-    repeats = [shlex.split(each["repeat"]) for each in row["checks"] if each["outcome"] == "fail"]
+    repeats = [shlex.split(each["rerun"]) for each in row["checks"] if each["outcome"] == "fail"]
     assert repeats
     for words in repeats:
         assert words[:-1] == ["sft-ref", "grade", str(folder), *options, "--only"]

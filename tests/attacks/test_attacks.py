@@ -16,7 +16,7 @@ import pytest
 
 import sft_ref
 from sft_ref.errors import SftRefError, SubmissionError
-from sft_ref.harness.core.verdict import Standing
+from sft_ref.harness.core.verdict import Status
 from sft_ref.harness.grading.judge import grade_submission
 from sft_ref.harness.isolation import sandbox, seccomp
 from sft_ref.harness.isolation.sandbox import Finished, Limits
@@ -216,5 +216,5 @@ def test_an_attack_earns_nothing(name: str, host: Host, tmp_path: Path) -> None:
         pytest.skip(f"{sandbox.why_not()}: {attack.needs_sandbox}")
     path = attack.build(tmp_path / "handed_in", host.target)
     verdict = grade_submission(path, attack.name, limits=Limits(seconds=30))
-    assert verdict.standing is Standing.BROKEN
+    assert verdict.status is Status.BROKEN
     assert not host.harm()

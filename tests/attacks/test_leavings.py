@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sft_ref.harness.core.verdict import Standing, Verdict
+from sft_ref.harness.core.verdict import Status, Verdict
 from sft_ref.harness.grading.judge import grade_submission
 from sft_ref.harness.isolation import sandbox
 from sft_ref.harness.isolation.sandbox import Limits
@@ -48,13 +48,13 @@ def test_a_folder_of_the_host_is_neither_emptied_nor_written_to(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verdict = grade("links_its_output_to_the_host", host, tmp_path, monkeypatch)
-    assert verdict.standing is Standing.BROKEN
+    assert verdict.status is Status.BROKEN
 
 
 @pytest.mark.timeout(600)
 def test_litter_is_a_line_in_the_report(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     verdict = grade("litters_its_folders", host, tmp_path, monkeypatch)
-    assert verdict.standing is Standing.BROKEN
+    assert verdict.status is Status.BROKEN
     lines = "\n".join(verdict.notes)
     for reason in ("links", "pipes, sockets or devices", "more entries", "files beyond"):
         assert reason in lines

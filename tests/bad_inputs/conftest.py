@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import sft_ref
-from sft_ref.harness.core.graded import Grade
+from sft_ref.harness.core.grade import Grade
 from sft_ref.harness.grading import worker
 from sft_ref.harness.grading.worker import GradeOne, grade_or_reason
 from sft_ref.reference import training

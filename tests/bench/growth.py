@@ -29,7 +29,7 @@ ours, and that ends. Kept small here, so that it hides none that is."""
 CHILD = """
 import itertools, json, resource, sys, time
 import sft_ref, sft_ref.reference.base_llm
-from sft_ref import sft
+from sft_ref.reference import sft
 adapter, size, tokens = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 sft_ref.reference.base_llm.BATCH_TOKENS = tokens
 llm = sft_ref.load(adapter)

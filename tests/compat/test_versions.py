@@ -22,8 +22,8 @@ from sft_ref.reference.adapter import add_adapter, load_adapter, read_tensors
 from sft_ref.reference.models import TOY, dtype_keyword, load_model
 from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.training import Step
-from sft_ref.sweep.bands import FIRST_LOSSES
 from sft_ref.sweep.measure import SHORT
+from sft_ref.sweep.tolerances import FIRST_LOSSES
 
 TRANSFORMERS = Version(metadata.version("transformers"))
 RENAMED = Version("4.56")

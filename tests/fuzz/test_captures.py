@@ -31,7 +31,7 @@ def draw_conclusions(captured: Captured) -> None:
     for told in (captured.training, captured.asked):
         assert all(isinstance(note, str) for note in told.notes)
         told.ended_early  # noqa: B018
-        if crash := told.crash("start", "load", "answers", "score", "lessons"):
+        if crash := told.crash("start", "load", "answers", "score", "training_log"):
             told.describe(crash)
     for name in ("readable", "probed", "texts", "convention", "closing", "steps", "losses", "trained_others"):
         getattr(captured, name)
@@ -62,18 +62,18 @@ def test_sections_with_other_values(
 
     @st.composite
     def changes(draw: st.DrawFn) -> tuple[str, str, object]:
-        verb = draw(st.sampled_from(sorted(whole)))
-        name = draw(st.sampled_from(sorted(whole[verb])))
-        return verb, name, draw(changed([whole[verb][name]]))
+        command = draw(st.sampled_from(sorted(whole)))
+        name = draw(st.sampled_from(sorted(whole[command])))
+        return command, name, draw(changed([whole[command][name]]))
 
     def read(change: tuple[str, str, object]) -> None:
-        verb, name, section = change
+        command, name, section = change
         (scratch / f"{name}.json").write_text(
             json.dumps({**section, "nonce": NONCE} if isinstance(section, dict) else section)
         )
-        others: Sections = {each: content for each, content in whole[verb].items() if each != name}
-        monkeypatch.setitem(recorded.RECORDED, verb, others | _read(scratch, NONCE))
-        monkeypatch.setitem(recorded.RECORDED, *next(pair for pair in whole.items() if pair[0] != verb))
+        others: Sections = {each: content for each, content in whole[command].items() if each != name}
+        monkeypatch.setitem(recorded.RECORDED, command, others | _read(scratch, NONCE))
+        monkeypatch.setitem(recorded.RECORDED, *next(pair for pair in whole.items() if pair[0] != command))
         (scratch / f"{name}.json").unlink()
         draw_conclusions(recorded.make(work))
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import msgspec
 
 from sft_ref.errors import GoldenError
+from sft_ref.io.atomic_write import check_writable, write_atomic
 from sft_ref.io.reading import Refusal, read_json
-from sft_ref.io.whole import check_writable, write_whole
 
 FILE = Path("baselines", "behaviour.json")
 """Below the folder of tests."""
@@ -190,7 +190,7 @@ def settle(
             for key, row in rows.items()
         }
         now = _rows_of(path) if path.exists() else {}  # another run may have written since
-        write_whole(path, to_text({**now, **given}.values()))
+        write_atomic(path, to_text({**now, **given}.values()))
     left = [each for each in differences if each.key not in accepted]
     if args.update and any(each.change is Change.CHANGED for each in left):
         print("changed rows are left as they were; --update --reason TEXT writes them")

@@ -17,40 +17,40 @@ import psutil
 from sft_ref.errors import DataError
 from sft_ref.harness.core.check import Check, Level, Outcome, Result
 from sft_ref.harness.core.stages import SUBMISSION_STAGES
-from sft_ref.harness.core.verdict import Coverage, Standing, Suspect, Verdict
+from sft_ref.harness.core.verdict import Coverage, Status, Suspect, Verdict
 
 
 def result(id_: str, outcome: Outcome, seen: str = "", allowed: str = "", case: str = "") -> Result:
     """A result of a made-up check."""
-    words = "the parser reads what the model was taught to write"
-    check = Check(id_, words, Level.UNIVERSAL, "Else all is lost.", "Let both agree.", (), "", lambda _: None)
-    repeat = f"sft-ref grade alice.zip --only {id_}" if outcome is Outcome.FAIL else ""
-    return Result(check, outcome, 0.25, seen, allowed, case, repeat)
+    statement = "The parser reads what the model was trained to write"
+    check = Check(id_, statement, Level.UNIVERSAL, "Else all is lost.", "Let both agree.", (), "", lambda _: None)
+    rerun = f"sft-ref grade alice.zip --only {id_}" if outcome is Outcome.FAIL else ""
+    return Result(check, outcome, 0.25, seen, allowed, case, rerun)
 
 
 SOUND = Verdict(
     path="bob",
-    standing=Standing.SOUND,
+    status=Status.SOUND,
     cleared={"load": "effective delta differs by 0.0, allowed 1e-6"},
     sandboxed=True,
     seconds=31.4,
     results=(result("LOD-001", Outcome.PASS),),
     answer_rate=0.98,
     accuracy=0.61,
-    coverage=tuple(Coverage(stage, shown=True) for stage in SUBMISSION_STAGES),
+    coverage=tuple(Coverage(stage, examined=True) for stage in SUBMISSION_STAGES),
     size="adapter 1.2 MB",
 )
 
 BROKEN = Verdict(
     path="alice.zip",
-    standing=Standing.BROKEN,
+    status=Status.BROKEN,
     suspects=(
         Suspect(
             stage="load",
             cause="what is loaded is float16, what was trained is float32",
             evidence=("LOD-001: 210 of 211 tensors float16, allowed 0",),
             remedy="Give load() the dtype that train() used.",
-            standing=Standing.DRIFT,
+            status=Status.DRIFT,
             check="LOD-001",
         ),
         Suspect(
@@ -63,7 +63,7 @@ BROKEN = Verdict(
         ),
     ),
     cause="The prompt consumes <answer>, and the parser wants it; besides, the dtypes differ.",
-    cleared={"prompt": "64 of 64 prompts are where the training text leaves off", "train": "loss 0.31, ours 0.30"},
+    cleared={"prompt": "64 of 64 prompts begin their training text", "train": "loss 0.31, ours 0.30"},
     notes=("the input gradients that checkpointing needs were supplied from outside",),
     seconds=48.7,
     results=(
@@ -74,22 +74,22 @@ BROKEN = Verdict(
     ),
     answer_rate=0.0,
     accuracy=0.0,
-    coverage=(Coverage("prompt", shown=True), Coverage("score", shown=False, reason="PRS-001 did not pass")),
+    coverage=(Coverage("prompt", examined=True), Coverage("score", examined=False, reason="PRS-001 did not pass")),
 )
 
 NOT_SHOWN = replace(
     SOUND,
     path="carol",
-    standing=Standing.NOT_SHOWN,
+    status=Status.NOT_SHOWN,
     coverage=(
-        Coverage("load", shown=True),
-        Coverage("scaling", shown=False, reason="no --data was given"),
-        Coverage("base identity", shown=False, reason="no --data was given"),
-        Coverage("prompt", shown=False, reason="no --prompt was given"),
+        Coverage("load", examined=True),
+        Coverage("scaling", examined=False, reason="no --data was given"),
+        Coverage("base identity", examined=False, reason="no --data was given"),
+        Coverage("prompt", examined=False, reason="no --prompt was given"),
     ),
 )
 
-DRIFT = replace(SOUND, standing=Standing.DRIFT, suspects=BROKEN.suspects[:1], cause=BROKEN.suspects[0].cause)
+DRIFT = replace(SOUND, status=Status.DRIFT, suspects=BROKEN.suspects[:1], cause=BROKEN.suspects[0].cause)
 
 
 def grade_by_name(target: str, report: Callable[[str], None] = lambda text: None, **_: object) -> Verdict:

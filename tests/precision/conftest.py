@@ -14,8 +14,8 @@ import sft_ref
 from sft_ref import BaseLLM, Settings
 from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.training import Step
+from sft_ref.sweep.determinism import deterministic
 from sft_ref.sweep.measure import Forced, force
-from sft_ref.sweep.pinning import pinned
 
 ROWS = sft_ref.split_rows("validation")[:16]
 
@@ -54,8 +54,8 @@ class TrainedToy:
 def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
     """The device that everything computes on, pinned."""
     chosen = torch.device(request.param)
-    with pytest.MonkeyPatch.context() as patch, pinned(chosen):
-        for module in ("sft", "base_llm", "sweep.measure", "sweep.run"):
+    with pytest.MonkeyPatch.context() as patch, deterministic(chosen):
+        for module in ("reference.sft", "reference.base_llm", "sweep.measure", "sweep.run"):
             patch.setattr(f"sft_ref.{module}.find_device", lambda: chosen)
         yield chosen
 

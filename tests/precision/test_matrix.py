@@ -112,7 +112,7 @@ def test_what_is_loaded_has_the_dtypes_that_were_trained_and_computes_in_them(tr
 
 
 def test_what_is_loaded_gives_the_logits_of_training_bit_for_bit(trained: Any) -> None:
-    """Within a process, pinned as `sft_ref.sweep.pinning` says, under each attention backend."""
+    """Within a process, pinned as `sft_ref.sweep.determinism` says, under each attention backend."""
     found = force(sft_ref.load(trained.folder), ROWS)
     assert torch.equal(found.logits, trained.ending.logits)
     assert torch.equal(found.losses, trained.ending.losses)

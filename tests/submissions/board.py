@@ -26,8 +26,8 @@ from build import SUBMISSIONS, Submission, build
 from sft_ref.cli.grade import grade_one
 from sft_ref.errors import SftRefError
 from sft_ref.harness.core.check import Outcome
-from sft_ref.harness.core.graded import Grade, Ungraded
-from sft_ref.harness.grading.many import grade_many
+from sft_ref.harness.core.grade import Grade, NotGraded
+from sft_ref.harness.grading.batch import grade_batch
 from sft_ref.harness.instruments.sizes import COURSE, UNLIMITED
 
 GOLDEN_SEED = 0
@@ -121,22 +121,22 @@ def judge(chosen: Sequence[Submission], args: argparse.Namespace, seed: int | No
         for limits in (COURSE, UNLIMITED):
             own = [target for target, each in targets.items() if each.limits == bool(limits)]
             grade = functools.partial(grade_one, python=args.python, seed=seed, sizes=limits)
-            for finished in grade_many(own, grade, Path(name) / "results", jobs=args.jobs):
+            for finished in grade_batch(own, grade, Path(name) / "results", jobs=args.jobs):
                 yield _row(targets[finished.target], finished.grade)
 
 
 def _row(due: Submission, grade: Grade) -> Row:
-    if isinstance(grade, Ungraded):
+    if isinstance(grade, NotGraded):
         return Row(due.name, due.verdict, "none", (), tuple(due.stages), False, False, None, 0.0, grade.reason)  # noqa: FBT003
     broken = due.verdict == "broken"
     right = not broken or (bool(grade.stages) and set(grade.stages) <= due.stages | due.also)
     return Row(
         name=due.name,
         due=due.verdict,
-        verdict=str(grade.standing),
+        verdict=str(grade.status),
         stages=grade.stages,
         at_fault=tuple(sorted(due.stages)),
-        found=(grade.standing == "broken") == broken,
+        found=(grade.status == "broken") == broken,
         right=right,
         accuracy=grade.accuracy,
         seconds=grade.seconds,

@@ -34,7 +34,7 @@ from sft_ref.reference.models import TOY, load_tokenizer
 
 Sections = dict[str, dict[str, Any]]
 Capture = tuple[Path, dict[str, Sections]]
-"""The folder of the processes, and by verb what they wrote."""
+"""The folder of the processes, and by command what they wrote."""
 Change = Callable[[dict[str, Sections]], None]
 
 DRAWN = generate_rows(5)
@@ -47,9 +47,9 @@ DONE = Finished(0, "", "", 1.0, sandboxed=True)
 class Recorded(Workplace):
     """A workplace that runs nothing, and gives what was written before."""
 
-    def run(self, verb: str, name: str, **request: object) -> Told:
-        """What was recorded of a verb."""
-        return Told(RECORDED[verb], self.folder / "out" / verb, DONE)
+    def run(self, command: str, name: str, **request: object) -> Told:
+        """What was recorded of a command."""
+        return Told(RECORDED[command], self.folder / "out" / command, DONE)
 
 
 RECORDED: dict[str, Sections] = {}
@@ -82,16 +82,20 @@ class Wording:
         """A section of answers: what the model said behind each prompt, and what the parser reads in it."""
         heard = [
             {
-                "prompt": list(encode(TOKENIZER, f"{question}{self.asked}")),
-                "said": list(encode(TOKENIZER, f"{text}<|im_end|>")),
-                "off": 0,
-                "continued": False,
+                "prompt_ids": list(encode(TOKENIZER, f"{question}{self.asked}")),
+                "new_token_ids": list(encode(TOKENIZER, f"{text}<|im_end|>")),
+                "non_greedy": 0,
+                "continues_cache": False,
             }
             for question, text in zip(questions, said, strict=True)
         ]
         texts = [str(TOKENIZER.decode(list(encode(TOKENIZER, text)), skip_special_tokens=True)) for text in said]
         values = [number(text.removesuffix(self.closing)) for text in texts]
-        return {"values": values, "texts": [list(pair) for pair in zip(texts, values, strict=True)], "heard": heard}
+        return {
+            "values": values,
+            "parsed_texts": [list(pair) for pair in zip(texts, values, strict=True)],
+            "generations": heard,
+        }
 
 
 def record(work: Path, wording: Wording = Wording()) -> Capture:  # it is frozen
@@ -106,19 +110,19 @@ def record(work: Path, wording: Wording = Wording()) -> Capture:  # it is frozen
     train: Sections = {
         "start": {"versions": {}},
         "train": {"done": True},
-        "lessons": {
-            "rows": rows,
-            "passes": [[[*range(len(rows))], 1.0]] * _STEPS,
-            "steps": [[_RATE, step + 1, None] for step in range(_STEPS)],
-            "padding_labelled": 0,
-            "labelled": True,
+        "training_log": {
+            "examples": rows,
+            "forward_passes": [[[*range(len(rows))], 1.0]] * _STEPS,
+            "optimizer_steps": [[_RATE, step + 1, None] for step in range(_STEPS)],
+            "labelled_padding": 0,
+            "has_labels": True,
             "optimizer": {"name": "AdamW", "weight_decay": 0.0, "tensors": 84},
-            "counted": {"base": {"torch.float32": 30}},
-            "changed": [],
+            "dtype_counts": {"base": {"torch.float32": 30}},
+            "changed_base_weights": [],
             "shortened": None,
-            "adapter": True,
+            "has_adapter": True,
         },
-        "bases": {"asked_for": ["SmolLM2-360M-Instruct"]},
+        "pretrained": {"model_names": ["SmolLM2-360M-Instruct"]},
         "end": {"notes": []},
     }
     RECORDED["train"] = train
@@ -128,13 +132,17 @@ def record(work: Path, wording: Wording = Wording()) -> Capture:  # it is frozen
     bare = [float(text.removesuffix(wording.closing)) for text in texts[: len(texts) // 2]]
     ask: Sections = {
         "start": {"versions": {}},
-        "load": {"read": [str(recording.workplace.layout.output)], "counted": {}, "vocabulary": len(TOKENIZER)},
-        "bases": {"asked_for": ["SmolLM2-360M-Instruct"]},
+        "load": {
+            "adapter_folders": [str(recording.workplace.layout.output)],
+            "dtype_counts": {},
+            "tokenizer_size": len(TOKENIZER),
+        },
+        "pretrained": {"model_names": ["SmolLM2-360M-Instruct"]},
         "answers": wording.answer(questions, complete(model, TOKENIZER, prompts)),
-        "probes": {"apart": 0.0, "training": False, "counted": {"base": {"torch.float32": 30}}},
+        "probes": {"max_difference": 0.0, "in_training_mode": False, "dtype_counts": {"base": {"torch.float32": 30}}},
         "parse": {"values": [*bare, *(["nan"] * len(bare))]},
-        "score": {"figures": {"accuracy": [0.4], "answer_rate": [0.8]}, "printed": "accuracy 0.4", "given": []},
-        "elsewhere": {"loaded": True, "read": []},
+        "score": {"metrics": {"accuracy": [0.4], "answer_rate": [0.8]}, "output": "accuracy 0.4", "answers": []},
+        "other_folder": {"loaded": True, "adapter_folders": []},
         "end": {"notes": []},
     }
     for place, script in enumerate(recording.scripts):

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import torch
 
-from sft_ref.sweep.cell import Cell, Verdict, to_text
+from sft_ref.sweep.cell import Cell, CellVerdict, to_text
 
 
 def test_every_pair_has_its_cell_and_what_cannot_train_here_says_why(cells: list[Cell]) -> None:
@@ -20,15 +20,15 @@ def test_every_pair_has_its_cell_and_what_cannot_train_here_says_why(cells: list
     assert pairs == [(train, each) for train, names in loads.items() for each in names]
     if not torch.cuda.is_available():
         for cell in cells[3:]:
-            assert cell.verdict is Verdict.NOT_RUN
+            assert cell.verdict is CellVerdict.NOT_RUN
             assert "fp16 training needs CUDA" in cell.why
 
 
 def test_what_was_trained_is_the_same_and_other_precisions_drift(cells: list[Cell]) -> None:
     same, fp16, mixed = cells[:3]
-    assert (same.verdict, same.parity, same.same_dtypes, same.computed) == (Verdict.SAME, 0.0, True, ())
+    assert (same.verdict, same.parity, same.same_dtypes, same.computed) == (CellVerdict.SAME, 0.0, True, ())
     for cell in (fp16, mixed):
-        assert cell.verdict is Verdict.DRIFT
+        assert cell.verdict is CellVerdict.DRIFT
         assert cell.parity is not None
         assert cell.parity > 0
         assert re.match(r"logits by up to [\d.]+, \d+ of 32 answers, ", cell.why)

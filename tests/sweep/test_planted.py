@@ -15,8 +15,8 @@ import torch
 from sft_ref import BaseLLM, parse_answer
 from sft_ref.errors import TrainingError
 from sft_ref.reference import adapter, models, sft
-from sft_ref.sweep import baseline, difference
-from sft_ref.sweep.cell import Cell, Verdict
+from sft_ref.sweep import baseline, baseline_report
+from sft_ref.sweep.cell import Cell, CellVerdict
 from sft_ref.sweep.run import sweep
 
 from .conftest import PLAN
@@ -69,7 +69,7 @@ def test_a_planted_regression_shows_as_a_difference_from_the_baseline(
     found = baseline.figures([again()])
     differences = list(baseline.compare(golden, found))
     assert {each.quantity for each in differences} >= moved
-    difference.show(differences, golden, found, Path("here"))
+    baseline_report.show(differences, golden, found, Path("here"))
     text = capsys.readouterr().out
     assert "moved fp32 → fp32" in text
     assert re.search(r"verdict +same → drift", text)
@@ -83,7 +83,7 @@ def test_a_new_default_dtype_of_the_library_is_refused_by_load_and_the_stage_is_
     keyword = models.dtype_keyword("auto")
     monkeypatch.setattr(models, "dtype_keyword", lambda dtype: keyword)
     cell = again()
-    assert (cell.verdict, cell.stage) == (Verdict.BROKEN, "load")
+    assert (cell.verdict, cell.stage) == (CellVerdict.BROKEN, "load")
     assert "was trained in float32 and is loaded in bfloat16" in cell.why
     assert {each.quantity for each in baseline.compare(baseline.figures(cells), baseline.figures([cell]))} >= {
         "verdict",
@@ -135,7 +135,7 @@ def test_a_broken_cell_names_its_stage(
 ) -> None:
     monkeypatch.setattr(place, planted)
     cell = again()
-    assert (cell.verdict, cell.stage) == (Verdict.BROKEN, stage)
+    assert (cell.verdict, cell.stage) == (CellVerdict.BROKEN, stage)
     assert re.search(why, cell.why)
 
 
@@ -147,7 +147,7 @@ def test_a_damaged_artifact_is_a_broken_cell_and_the_others_go_on(
     weights.write_bytes(before[:-8])
     cell = again()
     weights.write_bytes(before)
-    assert (cell.verdict, cell.stage) == (Verdict.BROKEN, "artifact")
+    assert (cell.verdict, cell.stage) == (CellVerdict.BROKEN, "artifact")
 
 
 def test_a_training_that_fails_breaks_its_row_at_the_stage_train(
@@ -158,4 +158,4 @@ def test_a_training_that_fails_breaks_its_row_at_the_stage_train(
 
     monkeypatch.setattr("sft_ref.reference.sft.train", fail)
     found = list(sweep(dataclasses.replace(PLAN, train=("fp32",)), tmp_path / "s"))
-    assert [(cell.verdict, cell.stage) for cell in found] == [(Verdict.BROKEN, "train")] * 3
+    assert [(cell.verdict, cell.stage) for cell in found] == [(CellVerdict.BROKEN, "train")] * 3

@@ -1,26 +1,44 @@
-"""All checks by their ids: of an implementation in this process, of a submission in its own, and of a bare adapter."""
+"""All checks by their ids: of implementations in this process, of submissions, and of adapters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from sft_ref.errors import SftRefError
 from sft_ref.harness.core.check import Check, in_order
 from sft_ref.io.reading import shortened
 
-from . import adapter as bare
-from . import in_process as checks
-from . import submission as blackbox
+from . import adapter, in_process, submission
 
-ALL: tuple[Check, ...] = in_order((*checks.CHECKS, *blackbox.CHECKS, *bare.CHECKS))
+ALL: tuple[Check, ...] = in_order((*in_process.CHECKS, *submission.CHECKS, *adapter.CHECKS))
+
+
+def ids_of(checks: Iterable[Check]) -> dict[str, str]:
+    """The id of each check, by its id and by its aliases."""
+    return {name: each.id for each in checks for name in (each.id, *each.aliases)}
+
+
+IDS: Mapping[str, str] = MappingProxyType(ids_of(ALL))
+"""Every id that a user may give, aliases included -> the id of the check."""
+
+
+def resolve_ids(ids: Sequence[str]) -> tuple[str, ...]:
+    """The ids of checks for ids that may be aliases, each once.
+
+    Raises:
+        SftRefError: an id is unknown.
+    """
+    if unknown := set(ids) - IDS.keys():
+        raise SftRefError(f"no check named {shortened(', '.join(sorted(unknown)))}; `sft-ref checks` lists them")
+    return tuple(dict.fromkeys(IDS[name] for name in ids))
 
 
 def choose_checks(ids: Sequence[str]) -> list[Check]:
-    """The checks with these ids, in order; all where none is given.
+    """The checks with these ids or aliases, in order; all checks if no id is given.
 
     Raises:
-        SftRefError: there is no such check.
+        SftRefError: an id is unknown.
     """
-    if unknown := set(ids) - {each.id for each in ALL}:
-        raise SftRefError(f"no check named {shortened(', '.join(sorted(unknown)))}; `sft-ref checks` lists them")
-    return [each for each in ALL if not ids or each.id in ids]
+    chosen = resolve_ids(ids)
+    return [each for each in ALL if not ids or each.id in chosen]

@@ -1,4 +1,4 @@
-"""What a check is, and what can come of it. Knows no implementation and runs nothing."""
+"""Checks and their results. Knows no implementation, and runs nothing."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ class Observed(Protocol):
     """What checks are handed that must know which of them is running; frozen evidence need not."""
 
     stage: str
-    """Of the check that is running; the runner sets it."""
+    """The stage of the running check; the runner sets it."""
 
 
 class Level(StrEnum):
-    """Whom a statement binds."""
+    """The implementations that a check applies to."""
 
     UNIVERSAL = "universal"
-    """Every sound implementation passes; one that fails is broken."""
+    """All implementations; one that fails is broken."""
     CONTRACT = "contract"
-    """The reference, and whoever claims its contract; others drift from it."""
+    """The reference, and implementations that claim its contract; one that fails drifts."""
 
 
 class Outcome(StrEnum):
-    """What came of a planned check; exactly one for each."""
+    """The outcome of a planned check; each has exactly one."""
 
     PASS = "pass"  # noqa: S105
     FAIL = "fail"
@@ -43,15 +43,16 @@ class Check:
     """One statement about an implementation.
 
     Attributes:
-        id: prefix of its stage and three digits, never used again for another statement.
+        id: prefix of its stage and three digits; an id is never reused for another statement.
         statement: what must be true.
-        level: whom it binds.
-        why: what goes wrong where it is false.
-        remedy: what to do then.
-        depends_on: ids of the checks without which this one means nothing.
-        source: where the bug was seen, as a row of the catalogue or an issue.
-        run: raises `Failure` where the statement is false; a text that it returns is advice.
-        core: whether its stage counts as examined only where this check was decided.
+        level: which implementations it applies to.
+        why: what goes wrong if it is false.
+        remedy: what to do if it is false.
+        depends_on: ids of the checks that must pass before this one is meaningful.
+        source: where the bug was reported, as a row of the catalogue or an issue.
+        run: raises `Failure` if the statement is false; a text that it returns is advice.
+        core: whether its stage counts as examined only if this check was decided.
+        aliases: older ids of the same stage that still name this check.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Check:
     source: str
     run: Callable[[Any], str | None]
     core: bool = False
+    aliases: tuple[str, ...] = ()
 
     @property
     def stage(self) -> str:
@@ -80,38 +82,45 @@ def check(
     depends_on: tuple[str, ...] = (),
     source: str = "",
     core: bool = False,
+    aliases: tuple[str, ...] = (),
 ) -> Callable[[Callable[[Any], str | None]], Check]:
-    """Makes a function a check; the module's `CHECKS` then lists it."""
-    if id[:3] not in STAGES or not (id[3] == "-" and id[4:].isdigit() and len(id) == len("PRM-001")):
-        raise ValueError(f"check id {id!r}: give one of {', '.join(STAGES)}, a dash and three digits")
-    return lambda run: Check(id, statement, level, why, remedy, depends_on, source, run, core)
+    """Turns a function into a check; the module's `CHECKS` then lists it."""
+    for name in (id, *aliases):
+        if name[:3] not in STAGES or not (name[3] == "-" and name[4:].isdigit() and len(name) == len("PRM-001")):
+            raise ValueError(f"check id {name!r}: give one of {', '.join(STAGES)}, a dash and three digits")
+        if name[:3] != id[:3]:
+            raise ValueError(f"check {id}: alias {name} belongs to another stage; give one that begins with {id[:3]}")
+    return lambda run: Check(id, statement, level, why, remedy, depends_on, source, run, core, aliases)
 
 
 def in_order(checks: Iterable[Check]) -> tuple[Check, ...]:
     """Checks by stage and number.
 
     Raises:
-        ValueError: two share an id, or one depends on a check that is not there or comes later.
+        ValueError: two checks share an id or alias, or one depends on a check that is missing or comes later.
     """
     order = list(STAGES)
     found = sorted(checks, key=lambda c: (order.index(c.id[:3]), c.id))
-    seen: set[str] = set()
+    names: set[str] = set()
+    earlier: set[str] = set()
     for each in found:
-        if each.id in seen:
-            raise ValueError(f"check {each.id} is declared twice; give the new one a number of its own")
-        if missing := set(each.depends_on) - seen:
+        own = {each.id, *each.aliases}
+        if taken := own & names:
+            raise ValueError(f"check {min(taken)} is declared twice; give the new one a number of its own")
+        if missing := set(each.depends_on) - earlier:
             raise ValueError(f"check {each.id} depends on {', '.join(sorted(missing))}, which does not come before it")
-        seen.add(each.id)
+        names |= own
+        earlier.add(each.id)
     return tuple(found)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one check.
+    """The result of one check.
 
     Attributes:
-        observed, expected, example: of a failure; of other outcomes `observed` holds the reason.
-        repeat: the command that runs it again.
+        observed, expected, example: of a failure; for other outcomes `observed` is the reason.
+        rerun: the command that runs the check again.
         survivable: of a failure, whether good answers to fresh questions show that it loses nothing.
         survived: whether they do, which the verdict decides: it is drift then.
     """
@@ -122,11 +131,11 @@ class Result:
     observed: str = ""
     expected: str = ""
     example: str = ""
-    repeat: str = ""
+    rerun: str = ""
     survivable: bool = False
     survived: bool = False
 
     @property
     def breaks(self) -> bool:
-        """Whether it is a failure that loses answers, or may: of a check that binds everybody, and not survived."""
+        """Whether it is a failure that may lose answers: of a universal check, and not survived."""
         return self.outcome is Outcome.FAIL and self.check.level is Level.UNIVERSAL and not self.survived

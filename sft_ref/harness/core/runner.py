@@ -40,14 +40,14 @@ def run(
     checks: Iterable[Check],
     context: Any,  # noqa: ANN401  # each kind of target has its own
     *,
-    repeat: str = "",
+    rerun: str = "",
 ) -> Iterator[Result]:
     """Runs checks in order, and gives each one's result as it is there.
 
     Args:
         checks: as `plan` gives them.
         context: what its checks are handed: a `Context`, or the `Evidence` of a submission.
-        repeat: command that grades the same target again; a result holds it with `--only` and the id of its check.
+        rerun: command that grades the same target again; a result holds it with `--only` and the id of its check.
 
     Raises:
         MachineError: the machine kept the target from its end.
@@ -64,7 +64,7 @@ def run(
             named = [name for name in blockers if name in failed] or blockers[:1]
             result = Result(each, Outcome.BLOCKED, 0.0, observed=f"{', '.join(named)} did not pass")
         else:
-            result = _run_one(each, context, began, f"{repeat} --only {each.id}" if repeat else "")
+            result = _run_one(each, context, began, f"{rerun} --only {each.id}" if rerun else "")
         if result.outcome in (Outcome.PASS, Outcome.ADVICE):
             passed.add(each.id)
         if result.outcome is Outcome.FAIL:
@@ -72,7 +72,7 @@ def run(
         yield result
 
 
-def _run_one(each: Check, context: Any, began: float, repeat: str) -> Result:  # noqa: ANN401
+def _run_one(each: Check, context: Any, began: float, rerun: str) -> Result:  # noqa: ANN401
     import torch
 
     if isinstance(context, Observed):
@@ -89,7 +89,7 @@ def _run_one(each: Check, context: Any, began: float, repeat: str) -> Result:  #
             observed=failure.observed,
             expected=failure.expected,
             example=failure.example,
-            repeat=repeat,
+            rerun=rerun,
             survivable=failure.survivable,
         )
     except Blocked as blocked:
@@ -102,5 +102,5 @@ def _run_one(each: Check, context: Any, began: float, repeat: str) -> Result:  #
         if not (is_failure(error) or isinstance(error, SystemExit)):
             raise
         seen = f"{type(error).__name__}: {error}"
-        return Result(each, Outcome.ERROR, time.perf_counter() - began, observed=seen, repeat=repeat)
+        return Result(each, Outcome.ERROR, time.perf_counter() - began, observed=seen, rerun=rerun)
     return Result(each, Outcome.ADVICE if advice else Outcome.PASS, time.perf_counter() - began, observed=advice or "")

@@ -1,4 +1,4 @@
-"""What a grading concludes. Knows neither how it was found nor how it is shown."""
+"""The verdict: what a grading concludes. Knows nothing of checks that run, and nothing of reports."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from enum import StrEnum
 from .check import Outcome, Result
 
 
-class Standing(StrEnum):
-    """What is to be said of an implementation, in one word."""
+class Status(StrEnum):
+    """The verdict in one or two words, from best to worst."""
 
     SOUND = "sound"
     NOT_SHOWN = "not shown"
     """Nothing was found at fault, but not every stage was examined."""
     DRIFT = "drift"
-    """A contract or a side path is departed from; the answers survive."""
+    """A contract is broken; no answer is lost."""
     BROKEN = "broken"
     """Answers are lost, worse than they should be, misreported, or not the model's own."""
 
@@ -25,12 +25,12 @@ class Suspect:
     """A stage that is at fault.
 
     Attributes:
-        stage: in the words of `STAGES`.
+        stage: one of `STAGES`.
         cause: what is wrong there, one sentence.
-        evidence: what was measured, each with its numbers.
+        evidence: the measurements, a line for each failed check.
         remedy: what to do.
-        example: the smallest input that shows it.
-        standing: what the fault alone makes of the implementation: drift or broken.
+        example: the smallest input that shows the fault.
+        status: what this fault alone amounts to: drift or broken.
         check: id of the check that names the cause.
     """
 
@@ -39,7 +39,7 @@ class Suspect:
     evidence: tuple[str, ...]
     remedy: str
     example: str = ""
-    standing: Standing = Standing.BROKEN
+    status: Status = Status.BROKEN
     check: str = ""
 
 
@@ -49,38 +49,37 @@ class Coverage:
 
     Attributes:
         stage: in the words of `STAGES`, or a part of a stage that a kind of target is examined for, as `scaling`.
-        shown: whether checks decided it, for or against.
+        examined: whether checks decided it, for or against.
         reason: why it was not examined, a clause without a full stop; empty where it was.
     """
 
     stage: str
-    shown: bool
+    examined: bool
     reason: str = ""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of grading one implementation.
+    """The result of grading one target.
 
     Attributes:
-        path: what was graded, as it was asked for.
-        standing: sound, not shown, drift or broken.
-        suspects: the stages at fault, in the order a question takes; none where it is sound.
-        cause: one sentence; of the suspects, or where no suspect explains it, what was lost and that its cause is not
-            isolated.
+        path: the target, as the user named it.
+        status: sound, not shown, drift or broken.
+        suspects: the stages at fault, in pipeline order.
+        cause: what is wrong, one sentence for each suspect; if answers are lost and no suspect explains it, says so.
         cleared: stage -> the measurement that clears it.
-        notes: how it was run: what was supplied from outside, stopped, or could not be shown.
-        sandboxed: whether it ran where it could do no harm.
-        seconds: that grading took.
+        notes: how the target was run: what the harness supplied, stopped, or could not examine.
+        sandboxed: whether the target's code ran in a sandbox.
+        seconds: duration of the grading.
         results: of each planned check.
-        answer_rate, accuracy: of its answers to fresh questions, counted by us; None where it gave none at all.
+        answer_rate, accuracy: of its answers to fresh questions, counted by the harness; None if it gave none.
         coverage: for each stage of the target's kind, whether it was examined.
-        size: of the adapter that was saved, in words; empty where it was not measured.
-        errors: what broke in the harness after the checks, each a clause; then nothing is shown beyond what was found.
+        size: of the saved adapter, in words; empty if it was not measured.
+        errors: errors of the harness after the checks, each a clause; they prevent the verdict "sound".
     """
 
     path: str
-    standing: Standing
+    status: Status
     suspects: tuple[Suspect, ...] = ()
     cause: str = ""
     cleared: dict[str, str] = field(default_factory=dict)
@@ -96,36 +95,36 @@ class Verdict:
 
     @property
     def has_errors(self) -> bool:
-        """Whether the harness broke somewhere, in a check or after them."""
+        """Whether the harness itself failed, in a check or after the checks."""
         return bool(self.errors) or any(result.outcome is Outcome.ERROR for result in self.results)
 
     @property
-    def shown(self) -> tuple[str, ...]:
+    def examined_stages(self) -> tuple[str, ...]:
         """The stages that were examined."""
-        return tuple(each.stage for each in self.coverage if each.shown)
+        return tuple(each.stage for each in self.coverage if each.examined)
 
     @property
-    def examined(self) -> str:
+    def coverage_text(self) -> str:
         """What was examined and what was not, with the reasons, in one line."""
         reasons: dict[str, list[str]] = {}
         for each in self.coverage:
-            if not each.shown:
+            if not each.examined:
                 reasons.setdefault(each.reason, []).append(each.stage)
-        parts = [f"{', '.join(self.shown)}: shown."] if self.shown else []
-        parts += [f"{', '.join(stages)}: not examined, because {reason}." for reason, stages in reasons.items()]
-        return " ".join(parts)
+        parts = [f"Examined: {', '.join(self.examined_stages)}."] if self.examined_stages else []
+        missing = "; ".join(f"{', '.join(stages)} ({reason})" for reason, stages in reasons.items())
+        return " ".join([*parts, *([f"Not examined: {missing}."] if missing else [])])
 
     @property
-    def guilty(self) -> tuple[Suspect, ...]:
-        """The suspects that make it what it is: what merely drifts is no cause of lost answers."""
-        return tuple(suspect for suspect in self.suspects if suspect.standing is self.standing)
+    def decisive_suspects(self) -> tuple[Suspect, ...]:
+        """The suspects that decide the status: in a broken target, those that merely drift are left out."""
+        return tuple(suspect for suspect in self.suspects if suspect.status is self.status)
 
     @property
     def stages(self) -> tuple[str, ...]:
         """The stages at fault, each once."""
-        return tuple(dict.fromkeys(suspect.stage for suspect in self.guilty))
+        return tuple(dict.fromkeys(suspect.stage for suspect in self.decisive_suspects))
 
     @property
     def remedy(self) -> str:
         """What to do, one sentence for each stage at fault."""
-        return " ".join(dict.fromkeys(suspect.remedy for suspect in self.guilty))
+        return " ".join(dict.fromkeys(suspect.remedy for suspect in self.decisive_suspects))

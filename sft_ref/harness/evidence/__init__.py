@@ -1,4 +1,4 @@
-"""What is observed of a fine-tune: frozen records, a part per stage. Nothing here runs a process or holds a model."""
+"""What can be observed of a fine-tune, and the files that it is saved in. Runs no process and holds no model."""
 
 from .evidence import Evidence
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sft_ref.errors import SftRefError
 from sft_ref.harness.checks.in_process import CHECKS
-from sft_ref.harness.checks.registry import choose_checks
+from sft_ref.harness.checks.registry import resolve_ids
 from sft_ref.harness.core.check import Check
 from sft_ref.harness.core.implementation import Implementation
 from sft_ref.harness.core.runner import plan, run
@@ -21,7 +21,7 @@ from sft_ref.harness.recorders.in_process.reference import find_implementation, 
 from sft_ref.harness.recorders.in_process.yardstick import Yardstick
 from sft_ref.harness.verdict.diagnosis import error_of, verdict_of
 
-from .repeat import repeat_command
+from .rerun import rerun_command
 
 
 def grade_target(
@@ -42,7 +42,7 @@ def grade_target(
     Raises:
         SftRefError: there is no such implementation or check.
     """
-    choose_checks(only)  # refuses unknown ids
+    only = resolve_ids(only)
     implementation = find_implementation(target)
     planned = plan(CHECKS, claims_contract=implementation.claims_contract, only=only)
     with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +65,7 @@ def grade_implementation(
     results = []
     with tempfile.TemporaryDirectory() as folder:
         context = Context(implementation, Path(folder, "own"), yardstick=yardstick, limits=sizes)
-        for result in run(checks, context, repeat=repeat_command("", {"module": path, "limit": sizes.words})):
+        for result in run(checks, context, rerun=rerun_command("", {"module": path, "limit": sizes.words})):
             results.append(result)
             report(f"{result.check.id} {result.outcome}")
         size, errors = _measured(context)

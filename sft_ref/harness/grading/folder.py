@@ -23,7 +23,7 @@ from sft_ref.io.lora_config import base_of, read_table, why_not_judged
 from sft_ref.io.reading import UnreadableError
 from sft_ref.reference.models import find_base
 
-from .repeat import repeat_command
+from .rerun import rerun_command
 
 _HOW = "not sandboxed: nothing of the folder is executed"
 
@@ -55,11 +55,11 @@ def grade_adapter(
         SubmissionError: the prompt lacks question or answer, or neither --base nor the configuration names a base.
         BaseModelError: the base is not at hand.
     """
-    from sft_ref.harness.checks.registry import choose_checks  # which lists the checks of this package
+    from sft_ref.harness.checks.registry import resolve_ids  # which lists the checks of this package
 
     asking = _examiner(prompt, data)
     began = time.perf_counter()
-    choose_checks(only)  # refuses unknown ids
+    only = resolve_ids(only)
     planned = plan(CHECKS, claims_contract=True, only=only)
     notes = list(_notes_on_names(folder))
     try:
@@ -77,9 +77,9 @@ def grade_adapter(
         notes += [f"a bare adapter over {named}", *_notes_on(evidence)]
     if asking and evidence.answers is None:
         evidence.answers = AnswersEvidence("the adapter is not loaded")
-    again = repeat_command(called, {"base": base, "prompt": prompt, "data": data, "limit": sizes.words})
+    again = rerun_command(called, {"base": base, "prompt": prompt, "data": data, "limit": sizes.words})
     results = []
-    for result in run(planned, evidence, repeat=again):
+    for result in run(planned, evidence, rerun=again):
         results.append(result)
         report(f"{result.check.id} {result.outcome}")
     size, errors = "", list[str]()
@@ -94,7 +94,7 @@ def grade_adapter(
 def _not_judged(called: str, planned: Iterable[Check], reason: str, notes: Iterable[str], began: float) -> Verdict:
     """The verdict on what is no LoRA that is understood here: nothing is accused, and nothing is shown."""
     results = [Result(each, Outcome.SKIPPED, 0.0, observed=f"not judged: {reason}") for each in planned]
-    coverage = tuple(Coverage(stage, shown=False, reason=f"not judged: {reason}") for stage in ADAPTER_STAGES)
+    coverage = tuple(Coverage(stage, examined=False, reason=f"not judged: {reason}") for stage in ADAPTER_STAGES)
     said = f"not judged: {reason}: only LoRA for causal language models is understood"
     verdict = verdict_of(results, called, stages=ADAPTER_STAGES, notes=(_HOW, *notes, said))
     return replace(verdict, coverage=coverage, seconds=time.perf_counter() - began)

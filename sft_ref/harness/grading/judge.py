@@ -16,11 +16,11 @@ import msgspec
 from msgspec import Meta
 
 from sft_ref.errors import BaseModelError, SubmissionError
-from sft_ref.harness.checks.registry import choose_checks
+from sft_ref.harness.checks.registry import resolve_ids
 from sft_ref.harness.checks.submission import CHECKS
 from sft_ref.harness.core.check import Outcome, Result
 from sft_ref.harness.core.runner import plan, run
-from sft_ref.harness.core.verdict import Standing, Verdict
+from sft_ref.harness.core.verdict import Status, Verdict
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.experiments import Experiments, Right
 from sft_ref.harness.instruments.answering import TELLING, is_better
@@ -40,7 +40,7 @@ from sft_ref.harness.verdict.diagnosis import (
     decide_survival,
     error_of,
     notes_of,
-    standing_of,
+    status_of,
     suspects_of,
     verdict_of,
 )
@@ -51,7 +51,7 @@ from sft_ref.reference.data import Row, generate_rows, split_rows
 from sft_ref.reference.models import check_vocabulary, find_base, load_model, load_tokenizer
 from sft_ref.reference.precision import POLICIES
 
-from .repeat import repeat_command
+from .rerun import rerun_command
 
 QUESTIONS = 64
 _PACKAGE = "homework"
@@ -95,7 +95,7 @@ def grade_submission(
         MachineError: the machine kept it from its end, which is not held against it.
     """
     began = time.perf_counter()
-    choose_checks(only)  # refuses unknown ids
+    only = resolve_ids(only)
     drawn = random.SystemRandom().randrange(10**6) if seed is None else seed
     planned = plan(CHECKS, claims_contract=True, only=only)
     model = find_base(base).resolve()
@@ -129,7 +129,7 @@ def grade_submission(
             "time-limit": time_limit,
             "limit": sizes.words,
         }
-        for result in run(planned, evidence, repeat=repeat_command(called, options)):
+        for result in run(planned, evidence, rerun=rerun_command(called, options)):
             report(f"{result.check.id} {result.outcome}")
             results.append(result)
         verdict = show_user_paths(
@@ -206,21 +206,21 @@ def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdic
     notes = dict.fromkeys((*evidence.notes, *notes_of(results)))
     coverage = coverage_of(results)
     broke = any(result.outcome is Outcome.ERROR for result in results)
-    standing, cause = standing_of(suspects, coverage, broke=broke), cause_of(suspects)
-    guilty = {suspect.stage for suspect in suspects if suspect.standing is Standing.BROKEN}
+    status, cause = status_of(suspects, coverage, broke=broke), cause_of(suspects)
+    guilty = {suspect.stage for suspect in suspects if suspect.status is Status.BROKEN}
     if guilty:
         own, due = experiments.own, replaced(experiments, guilty)
         if due is not None and is_better(due, own):
             notes[f"with ours in place of {', '.join(guilty)}: {sum(due)} of {len(due)} right, not {sum(own)}"] = None
     elif lost := unexplained(evidence, results):
-        standing, cause = Standing.BROKEN, f"{lost} {cause}"
-    if standing is not Standing.BROKEN and experiments.accuracy < TELLING:
+        status, cause = Status.BROKEN, f"{lost} {cause}"
+    if status is not Status.BROKEN and experiments.accuracy < TELLING:
         why = _why_few(evidence, results)
         notes[f"its answers are right {experiments.accuracy:.0%} of the time: {why}"] = None
     size = evidence.artifact.size
     return Verdict(
         path=path,
-        standing=standing,
+        status=status,
         suspects=suspects,
         cause=cause,
         cleared={stage: measure(stage, evidence) or passed for stage, passed in cleared_of(results).items()},

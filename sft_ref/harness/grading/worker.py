@@ -27,7 +27,7 @@ import psutil
 
 from sft_ref.console.interrupts import GRACE, Interrupts
 from sft_ref.errors import MachineError, SftRefError
-from sft_ref.harness.core.graded import BAD_INPUT, HARNESS_ERROR, Grade, Ungraded
+from sft_ref.harness.core.grade import BAD_INPUT, HARNESS_ERROR, Grade, NotGraded
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.report.files import as_json, from_json
 from sft_ref.io.foreign import is_failure
@@ -91,9 +91,9 @@ class Worker:
             if died == -signal.SIGXCPU:
                 used = f"{self.seconds:.0f} s of processor time per core"
                 reason = f"not graded: comparing it used up {used} in the harness's own process; raise --time-limit"
-                return Ungraded(target, reason, HARNESS_ERROR)
+                return NotGraded(target, reason, HARNESS_ERROR)
             how = signal.Signals(-died).name if died and died < 0 else f"exit code {died}"
-            return Ungraded(target, f"the process that graded it died ({how})", HARNESS_ERROR)
+            return NotGraded(target, f"the process that graded it died ({how})", HARNESS_ERROR)
 
     def interrupt(self) -> None:
         """Tells it to end what it does; `end` waits for that."""
@@ -142,15 +142,15 @@ def grade_or_reason(grade_one: GradeOne, target: str) -> Grade:
     try:
         return grade_one(target)
     except MachineError as error:
-        return Ungraded(target, str(error), HARNESS_ERROR)
+        return NotGraded(target, str(error), HARNESS_ERROR)
     except SftRefError as error:
-        return Ungraded(target, str(error), BAD_INPUT)
+        return NotGraded(target, str(error), BAD_INPUT)
     except BaseException as error:  # of the harness, never held against the submission
         if not (is_failure(error) or isinstance(error, SystemExit)):
             raise
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}, line {last.lineno}"
-        return Ungraded(target, f"{type(error).__name__}: {error} ({where})", HARNESS_ERROR)
+        return NotGraded(target, f"{type(error).__name__}: {error} ({where})", HARNESS_ERROR)
 
 
 def _wait_for_code(process: BaseProcess | None) -> int | None:

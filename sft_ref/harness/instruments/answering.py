@@ -111,8 +111,8 @@ def shortfalls(model: Any, tokenizer: Any, heard: Sequence[Mapping[str, Any]]) -
     beginning lies in a cache that was not seen.
     """
     rows = []
-    for each in (row for row in heard if not row.get("continued")):
-        prompt, said = _unpadded(each["prompt"], tokenizer.pad_token_id), list(each["said"])[:_FIRST]
+    for each in (row for row in heard if not row.get("continues_cache")):
+        prompt, said = _unpadded(each["prompt_ids"], tokenizer.pad_token_id), list(each["new_token_ids"])[:_FIRST]
         end = said.index(tokenizer.eos_token_id) + 1 if tokenizer.eos_token_id in said else len(said)
         if prompt and end and max(*prompt, *said[:end]) < len(tokenizer):
             rows.append((prompt, said[:end]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sft_ref.harness.core.graded import Grade
+from sft_ref.harness.core.grade import Grade
 from sft_ref.harness.core.verdict import Suspect, Verdict
 
 

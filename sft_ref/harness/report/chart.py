@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sft_ref.console.plain import harmless
-from sft_ref.io.whole import write_whole
+from sft_ref.io.atomic_write import write_atomic
 
 from .causes import Cause
 
@@ -48,7 +48,7 @@ def plot_causes(causes: Sequence[Cause], submissions: int, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(picture, dpi=120, format="png")
-    write_whole(path, picture.getvalue())
+    write_atomic(path, picture.getvalue())
 
 
 def _label(cause: Cause) -> str:

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sft_ref.console.plain import harmless
-from sft_ref.harness.core.graded import HARNESS_ERROR, Grade, Ungraded
-from sft_ref.harness.core.verdict import Standing
+from sft_ref.harness.core.grade import HARNESS_ERROR, Grade, NotGraded
+from sft_ref.harness.core.verdict import Status
 
 from .causes import count_causes
 from .terminal import COLORS, WIDTH
@@ -23,33 +23,33 @@ _NAMED = 3
 
 def word_of(grade: Grade) -> str:
     """What came of it, in one or two words."""
-    if isinstance(grade, Ungraded):
+    if isinstance(grade, NotGraded):
         return "not graded" if grade.code == HARNESS_ERROR else "bad input"
-    return str(grade.standing)
+    return str(grade.status)
 
 
-def show_row(grade: Grade, console: Console, *, kept: bool = False) -> None:
+def show_row(grade: Grade, console: Console, *, from_cache: bool = False) -> None:
     """One line on a submission.
 
     Args:
         grade: what came of it.
         console: where to.
-        kept: it was graded before, and was not graded again.
+        from_cache: it was graded before, and was not graded again.
     """
     word = word_of(grade)
     line = Text.assemble((f"{word:<14}", _color(grade)), (harmless(grade.path), "bold"))
-    if isinstance(grade, Ungraded):
+    if isinstance(grade, NotGraded):
         line.append(f"  {harmless(grade.reason)}")
     else:
         line.append(f"  {harmless(', '.join(grade.stages))}: {harmless(grade.cause)}" if grade.stages else "")
-        line.append("  graded before" if kept else f"  {grade.seconds:.0f} s", "dim")
+        line.append("  graded before" if from_cache else f"  {grade.seconds:.0f} s", "dim")
     console.print(line, soft_wrap=True, highlight=False)
 
 
 def show_class(grades: Sequence[Grade], console: Console) -> None:
     """How many of each verdict, and the causes, the most frequent first."""
     counts = Counter(word_of(grade) for grade in grades)
-    words = [*(str(each) for each in Standing), "bad input", "not graded"]
+    words = [*(str(each) for each in Status), "bad input", "not graded"]
     named = ", ".join(f"{counts[word]} {word}" for word in words if counts[word])
     console.print(Text(f"{len(grades)} submissions: {named}", "bold"), highlight=False)
     causes = count_causes(grades)
@@ -75,4 +75,4 @@ def show_class(grades: Sequence[Grade], console: Console) -> None:
 
 
 def _color(grade: Grade) -> str:
-    return "magenta" if isinstance(grade, Ungraded) else COLORS[grade.standing]
+    return "magenta" if isinstance(grade, NotGraded) else COLORS[grade.status]

@@ -14,10 +14,10 @@ import msgspec
 
 from sft_ref.console.plain import harmless
 from sft_ref.harness.core.check import Check, Level, Outcome, Result
-from sft_ref.harness.core.graded import Grade, Ungraded
-from sft_ref.harness.core.verdict import Coverage, Standing, Suspect, Verdict
+from sft_ref.harness.core.grade import Grade, NotGraded
+from sft_ref.harness.core.verdict import Coverage, Status, Suspect, Verdict
+from sft_ref.io.atomic_write import write_atomic
 from sft_ref.io.reading import Finite, converted
-from sft_ref.io.whole import write_whole
 
 COLUMNS = (
     "path", "verdict", "examined", "stages", "cause", "remedy", "answer_rate", "accuracy", "size", "sandboxed",
@@ -28,18 +28,18 @@ COLUMNS = (
 
 def as_json(grade: Grade) -> dict[str, Any]:
     """One submission as an object that strict JSON can hold: no NaN, no infinity, no half characters."""
-    if isinstance(grade, Ungraded):
+    if isinstance(grade, NotGraded):
         return {"path": _text(grade.path), "verdict": None, "error": _text(grade.reason), "exit_code": grade.code}
     return {
         "path": _text(grade.path),
-        "verdict": str(grade.standing),
+        "verdict": str(grade.status),
         "stages": list(grade.stages),
         "cause": _text(grade.cause),
         "remedy": _text(grade.remedy),
         "coverage": [
-            {"stage": each.stage, "shown": each.shown, "reason": _text(each.reason)} for each in grade.coverage
+            {"stage": each.stage, "examined": each.examined, "reason": _text(each.reason)} for each in grade.coverage
         ],
-        "examined": _text(grade.examined),
+        "examined": _text(grade.coverage_text),
         "size": _text(grade.size),
         "cleared": {_text(stage): _text(measured) for stage, measured in grade.cleared.items()},
         "evidence": [_text(line) for suspect in grade.suspects for line in suspect.evidence],
@@ -61,7 +61,7 @@ def _suspect_as_json(suspect: Suspect) -> dict[str, Any]:
         "evidence": [_text(line) for line in suspect.evidence],
         "example": _text(suspect.example),
         "remedy": _text(suspect.remedy),
-        "standing": str(suspect.standing),
+        "status": str(suspect.status),
         "check": suspect.check,
     }
 
@@ -78,7 +78,7 @@ def _result_as_json(result: Result) -> dict[str, Any]:
         "example": _text(result.example),
         "why": result.check.why,
         "remedy": result.check.remedy,
-        "repeat": _text(result.repeat),
+        "rerun": _text(result.rerun),
         "seconds": _number(result.seconds),
         "survived": result.survived,
     }
@@ -93,7 +93,7 @@ def _number(value: float | None) -> float | None:
     return round(float(value), 4) if value is not None and math.isfinite(value) else None
 
 
-class _Ungraded(msgspec.Struct):
+class _NotGraded(msgspec.Struct):
     path: str
     error: str
     exit_code: int
@@ -105,7 +105,7 @@ class _Suspect(msgspec.Struct):
     evidence: tuple[str, ...]
     example: str
     remedy: str
-    standing: Standing
+    status: Status
     check: str
 
 
@@ -119,14 +119,14 @@ class _Result(msgspec.Struct):
     example: str
     why: str
     remedy: str
-    repeat: str
+    rerun: str
     seconds: Finite
     survived: bool
 
 
 class _Verdict(msgspec.Struct):
     path: str
-    verdict: Standing
+    verdict: Status
     cause: str
     coverage: tuple[Coverage, ...]
     size: str
@@ -148,14 +148,14 @@ def from_json(row: Mapping[str, Any]) -> Grade:
         UnreadableError: the object is none of ours.
     """
     if row.get("verdict") is None:
-        ungraded = converted(row, _Ungraded)
-        return Ungraded(ungraded.path, ungraded.error, ungraded.exit_code)
+        ungraded = converted(row, _NotGraded)
+        return NotGraded(ungraded.path, ungraded.error, ungraded.exit_code)
     found = converted(row, _Verdict)
     return Verdict(
         path=found.path,
-        standing=found.verdict,
+        status=found.verdict,
         suspects=tuple(
-            Suspect(each.stage, each.cause, each.evidence, each.remedy, each.example, each.standing, each.check)
+            Suspect(each.stage, each.cause, each.evidence, each.remedy, each.example, each.status, each.check)
             for each in found.suspects
         ),
         cause=found.cause,
@@ -174,7 +174,7 @@ def from_json(row: Mapping[str, Any]) -> Grade:
 
 def _to_result(row: _Result) -> Result:
     check = Check(row.id, row.statement, row.level, row.why, row.remedy, (), "", _cannot_run)
-    words = row.observed, row.expected, row.example, row.repeat
+    words = row.observed, row.expected, row.example, row.rerun
     return Result(check, row.outcome, row.seconds, *words, survived=row.survived)
 
 
@@ -197,7 +197,7 @@ def write_json(grades: Iterable[Grade], path: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    write_whole(path, to_text([as_json(grade) for grade in grades]))
+    write_atomic(path, to_text([as_json(grade) for grade in grades]))
 
 
 def write_csv(grades: Sequence[Grade], path: Path) -> None:
@@ -211,7 +211,7 @@ def write_csv(grades: Sequence[Grade], path: Path) -> None:
     table.writerow(COLUMNS)
     for row in map(as_json, grades):
         table.writerow([_cell(row.get(column)) for column in COLUMNS])
-    write_whole(path, file.getvalue())
+    write_atomic(path, file.getvalue())
 
 
 def _cell(value: object) -> str:

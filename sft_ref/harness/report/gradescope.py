@@ -11,9 +11,9 @@ from rich.console import Console
 
 from sft_ref.console.plain import harmless
 from sft_ref.harness.core.check import Outcome, Result
-from sft_ref.harness.core.graded import BAD_INPUT, Grade, Ungraded
-from sft_ref.harness.core.verdict import Standing, Suspect, Verdict
-from sft_ref.io.whole import write_whole
+from sft_ref.harness.core.grade import BAD_INPUT, Grade, NotGraded
+from sft_ref.harness.core.verdict import Status, Suspect, Verdict
+from sft_ref.io.atomic_write import write_atomic
 
 from .files import to_text
 from .rubric import Rubric
@@ -34,11 +34,11 @@ def write_gradescope(grade: Grade, rubric: Rubric, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    if isinstance(grade, Ungraded) and grade.code != BAD_INPUT:
+    if isinstance(grade, NotGraded) and grade.code != BAD_INPUT:
         if path.is_file():
             path.unlink()
         return
-    write_whole(path, to_text(as_gradescope(grade, rubric)))
+    write_atomic(path, to_text(as_gradescope(grade, rubric)))
 
 
 def as_gradescope(grade: Grade, rubric: Rubric) -> dict[str, Any]:
@@ -67,14 +67,14 @@ def _report(grade: Grade) -> str:
 
 def _tests(verdict: Verdict, rubric: Rubric) -> Iterator[dict[str, Any]]:
     if rubric.verdict:
-        score = rubric.verdict.get(verdict.standing, 0.0)
+        score = rubric.verdict.get(verdict.status, 0.0)
         most = max(rubric.verdict.values())
-        passed = verdict.standing is Standing.SOUND
-        yield _test("verdict", score, most, f"{verdict.standing}. {harmless(verdict.cause)}".strip(), passed=passed)
+        passed = verdict.status is Status.SOUND
+        yield _test("verdict", score, most, f"{verdict.status}. {harmless(verdict.cause)}".strip(), passed=passed)
     for stage, points in rubric.stages.items():
         suspects = [suspect for suspect in verdict.suspects if suspect.stage == stage]
-        hidden = verdict.standing is Standing.BROKEN or verdict.errors  # something may be lost in any stage
-        earned = not suspects and stage in (verdict.cleared if hidden else verdict.shown)
+        hidden = verdict.status is Status.BROKEN or verdict.errors  # something may be lost in any stage
+        earned = not suspects and stage in (verdict.cleared if hidden else verdict.examined_stages)
         text = "\n\n".join(map(_words, suspects)) or _acquittal(verdict, stage)
         yield _test(f"stage: {stage}", points * earned, points, text, passed=earned)
     results = {result.check.id: result for result in verdict.results}
@@ -105,9 +105,9 @@ def _words(suspect: Suspect) -> str:
 def _acquittal(verdict: Verdict, stage: str) -> str:
     if stage in verdict.cleared:
         return f"cleared: {harmless(verdict.cleared[stage])}"
-    if verdict.standing is Standing.BROKEN:
+    if verdict.status is Status.BROKEN:
         return "Neither accused nor cleared: what is broken elsewhere hides it. Mend that first."
-    if stage in verdict.shown:
+    if stage in verdict.examined_stages:
         return "Nothing was found at fault."
     reasons = [each.reason for each in verdict.coverage if each.stage == stage]
     return f"Not examined: {harmless(reasons[0])}." if reasons else "Not examined for this kind of target."

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.rule import Rule
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 
-from sft_ref.harness.core.graded import Grade
-from sft_ref.io.whole import write_whole
+from sft_ref.harness.core.grade import Grade
+from sft_ref.io.atomic_write import write_atomic
 
 from .classroom import show_class
 from .terminal import WIDTH, show_grade
@@ -50,4 +50,4 @@ def write_html(grades: Sequence[Grade], path: Path) -> None:
         if len(grades) > 1:
             console.print(Rule(style="dim"))
         show_grade(grade, console)
-    write_whole(path, console.export_html(theme=DEFAULT_TERMINAL_THEME, code_format=_PAGE))
+    write_atomic(path, console.export_html(theme=DEFAULT_TERMINAL_THEME, code_format=_PAGE))

@@ -22,7 +22,7 @@ from junitparser import Error, JUnitXml, Skipped, TestCase, TestSuite
 from junitparser import Failure as Failed
 
 from sft_ref.harness.core.check import Outcome, Result
-from sft_ref.io.whole import write_whole
+from sft_ref.io.atomic_write import write_atomic
 
 _NOT_IN_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 """What XML 1.0 cannot hold; a model writes anything."""
@@ -55,7 +55,7 @@ def write_junit(
         report.add_testsuite(suite)
     content = io.BytesIO()
     report.write(content, pretty=True)
-    write_whole(path, content.getvalue())
+    write_atomic(path, content.getvalue())
 
 
 def _case(name: str, result: Result) -> TestCase:
@@ -65,7 +65,7 @@ def _case(name: str, result: Result) -> TestCase:
         case Outcome.FAIL:
             failed = Failed(f"observed {seen}, expected {_clean(result.expected)}")
             details = {"example": result.example, "why": result.check.why, "remedy": result.check.remedy}
-            details |= {"repeat": result.repeat}
+            details |= {"rerun": result.rerun}
             failed.text = _clean("\n".join(f"{key}: {text}" for key, text in details.items() if text))
             case.result = [failed]
         case Outcome.ERROR:

@@ -11,8 +11,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from sft_ref.harness.core.graded import Grade
-from sft_ref.io.whole import write_whole
+from sft_ref.harness.core.grade import Grade
+from sft_ref.io.atomic_write import write_atomic
 
 from .files import from_json
 from .terminal import WIDTH, show_grade
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("picture", type=Path)
     args = parser.parse_args(argv)
     grade = from_json(json.loads(args.results.read_text(encoding="utf-8"))[0])
-    write_whole(args.picture, draw(grade, f"sft-ref grade {grade.path}"))
+    write_atomic(args.picture, draw(grade, f"sft-ref grade {grade.path}"))
     return 0
 
 

@@ -1,18 +1,18 @@
-"""How many points what is worth, from a TOML file; `rubric.toml` is the default and explains itself."""
+"""Reads the points of a grading from a TOML file; `rubric.toml` is the default, and documents the format."""
 
 from __future__ import annotations
 
 import math
 import reprlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sft_ref.errors import SftRefError
 from sft_ref.harness.core.stages import STAGES
-from sft_ref.harness.core.verdict import Standing
+from sft_ref.harness.core.verdict import Status
 from sft_ref.harness.instruments.sizes import read_limits
 from sft_ref.io.reading import Refusal, read_bytes
 
@@ -28,7 +28,7 @@ class Rubric:
     """Points.
 
     Attributes:
-        verdict: standing -> points for it.
+        verdict: status -> points for it.
         stages: stage -> points where it is not at fault.
         checks: id -> points where it passes.
         visibility: when students see the results, in Gradescope's words.
@@ -47,11 +47,16 @@ class Rubric:
         return max(self.verdict.values(), default=0) + sum(self.stages.values()) + sum(self.checks.values())
 
 
-def read_rubric(path: Path = DEFAULT) -> Rubric:
-    """A rubric from a file.
+def read_rubric(path: Path = DEFAULT, check_ids: Callable[[], Mapping[str, str]] = dict) -> Rubric:
+    """Reads a rubric from a file.
+
+    Args:
+        path: of the file.
+        check_ids: returns the id of each check by every id or alias that a rubric may use; called only if the rubric
+            has points for checks.
 
     Raises:
-        SftRefError: the file cannot be read, or says what no grading can give.
+        SftRefError: the file cannot be read, or names something that no grading reports.
     """
     refusal = Refusal(SftRefError, "`sft-ref grade --help` names an example")
     try:
@@ -62,9 +67,9 @@ def read_rubric(path: Path = DEFAULT) -> Rubric:
     if unknown := table.keys() - known:
         raise SftRefError(f"{path}: {min(unknown)} is no part of a rubric; give {', '.join(sorted(known))}")
     rubric = Rubric(
-        verdict=_points(path, table, "verdict", {str(each) for each in Standing}),
-        stages=_points(path, table, "stages", set(STAGES.values())),
-        checks=_points(path, table, "checks", _check_ids(table)),
+        verdict=_points(path, table, "verdict", {str(each): str(each) for each in Status}),
+        stages=_points(path, table, "stages", {stage: stage for stage in STAGES.values()}),
+        checks=_points(path, table, "checks", check_ids() if table.get("checks") else {}),
         visibility=table.get("visibility", VISIBILITIES[0]),
         limits=_limits(path, table.get("limits", {})),
     )
@@ -92,22 +97,18 @@ def _limits(path: Path, table: object) -> tuple[str, ...]:
     return words
 
 
-def _check_ids(table: Mapping[str, Any]) -> set[str]:
-    if not table.get("checks"):
-        return set()  # spares the import of torch
-    from sft_ref.harness.checks.registry import ALL
-
-    return {each.id for each in ALL}
-
-
-def _points(path: Path, table: Mapping[str, Any], part: str, known: set[str]) -> dict[str, float]:
+def _points(path: Path, table: Mapping[str, Any], part: str, known: Mapping[str, str]) -> dict[str, float]:
+    """The points of one part, by the names that `known` gives for those in the file; points of one name add up."""
     given = table.get(part, {})
     if not isinstance(given, dict):
         raise SftRefError(f"{path}: {part} is {reprlib.repr(given)}; give a table with a number of points for each")
-    if unknown := given.keys() - known:
+    if unknown := given.keys() - known.keys():
         few = f"; give {', '.join(sorted(known))}" if part != "checks" else "; `sft-ref checks` lists them"
         raise SftRefError(f"{path}: {part} has no {min(unknown)!r}{few}")
-    return {name: _number(path, f"{part}.{name}", value) for name, value in given.items()}
+    points: dict[str, float] = {}
+    for name, value in given.items():
+        points[known[name]] = points.get(known[name], 0.0) + _number(path, f"{part}.{name}", value)
+    return points
 
 
 def _number(path: Path, name: str, value: object) -> float:

@@ -18,28 +18,28 @@ from rich.text import Text
 
 from sft_ref.console.plain import harmless
 from sft_ref.harness.core.check import Check, Outcome, Result
-from sft_ref.harness.core.graded import HARNESS_ERROR, Grade
-from sft_ref.harness.core.verdict import Standing, Suspect, Verdict
+from sft_ref.harness.core.grade import HARNESS_ERROR, Grade
+from sft_ref.harness.core.verdict import Status, Suspect, Verdict
 
 WIDTH = 100
 """Columns of a report at most: longer lines are hard to read."""
 
 _MEANING = {
-    Standing.SOUND: "Every stage was examined, and nothing was found at fault.",
-    Standing.NOT_SHOWN: "Nothing was found at fault, but not every stage was examined.",
-    Standing.DRIFT: "It departs from a contract. Nothing was found that loses answers.",
-    Standing.BROKEN: "Answers are lost, worse than they should be, misreported, or not the model's own.",
+    Status.SOUND: "Every stage was examined, and nothing was found at fault.",
+    Status.NOT_SHOWN: "Nothing was found at fault, but not every stage was examined.",
+    Status.DRIFT: "It departs from a contract. Nothing was found that loses answers.",
+    Status.BROKEN: "Answers are lost, worse than they should be, misreported, or not the model's own.",
 }
 _BROKE = "The harness broke on the way, so that nothing is shown. This is no fault of what was graded."
 _TITLES = {
-    Standing.BROKEN: "At fault: {}",
-    Standing.DRIFT: "Departs from a contract, which alone loses no answer: {}",
+    Status.BROKEN: "At fault: {}",
+    Status.DRIFT: "Departs from a contract, which alone loses no answer: {}",
 }
-COLORS: dict[Standing | Outcome, str] = {
-    Standing.SOUND: "green",
-    Standing.NOT_SHOWN: "cyan",
-    Standing.DRIFT: "yellow",
-    Standing.BROKEN: "red",
+COLORS: dict[Status | Outcome, str] = {
+    Status.SOUND: "green",
+    Status.NOT_SHOWN: "cyan",
+    Status.DRIFT: "yellow",
+    Status.BROKEN: "red",
     Outcome.PASS: "green",
     Outcome.FAIL: "red",
     Outcome.ERROR: "magenta",
@@ -65,6 +65,7 @@ def explain_check(each: Check) -> None:
         ("why", each.why),
         ("remedy", each.remedy),
         ("depends on", ", ".join(each.depends_on)),
+        ("aliases", ", ".join(each.aliases)),
         ("source", each.source),
     ):
         if text:
@@ -84,12 +85,12 @@ def show_grade(grade: Grade, console: Console) -> None:
 
 def show_verdict(verdict: Verdict, console: Console) -> None:
     """Verdict first; then the stages at fault, what breaks before what drifts; then what is cleared, and all else."""
-    _print(console, _box(str(verdict.standing).upper(), COLORS[verdict.standing], _summary(verdict)))
-    for suspect in sorted(verdict.suspects, key=lambda suspect: suspect.standing is not Standing.BROKEN):
+    _print(console, _box(str(verdict.status).upper(), COLORS[verdict.status], _summary(verdict)))
+    for suspect in sorted(verdict.suspects, key=lambda suspect: suspect.status is not Status.BROKEN):
         _section(
             console,
-            _TITLES[suspect.standing].format(harmless(suspect.stage)),
-            COLORS[suspect.standing],
+            _TITLES[suspect.status].format(harmless(suspect.stage)),
+            COLORS[suspect.status],
             _suspect(suspect),
         )
     if verdict.cleared:
@@ -111,7 +112,7 @@ def how_it_ran(verdict: Verdict) -> str:
 
 def _is_hidden(verdict: Verdict) -> bool:
     """Whether it is not shown because the harness broke."""
-    return verdict.has_errors and verdict.standing is Standing.NOT_SHOWN
+    return verdict.has_errors and verdict.status is Status.NOT_SHOWN
 
 
 def figures_of(verdict: Verdict) -> str:
@@ -132,9 +133,9 @@ def _box(word: str, color: str, lines: Iterable[Text]) -> Panel:
 
 def _summary(verdict: Verdict) -> Iterator[Text]:
     yield Text(harmless(verdict.path), "bold")
-    yield Text(_BROKE if _is_hidden(verdict) else _MEANING[verdict.standing])
-    if verdict.examined:
-        yield Text(harmless(verdict.examined))
+    yield Text(_BROKE if _is_hidden(verdict) else _MEANING[verdict.status])
+    if verdict.coverage_text:
+        yield Text(harmless(verdict.coverage_text))
     if verdict.stages:
         yield Text.assemble("At fault: ", (harmless(", ".join(verdict.stages)), "bold"))
     if verdict.cause:
@@ -212,6 +213,6 @@ def _found(result: Result) -> Group:
         lines += [Text(f"for {harmless(result.example)}")] if result.example else []
     elif result.observed:
         lines.append(Text(harmless(result.observed)))
-    if result.repeat:
-        lines.append(Text(f"again: {harmless(result.repeat)}", "dim"))
+    if result.rerun:
+        lines.append(Text(f"again: {harmless(result.rerun)}", "dim"))
     return Group(*lines)

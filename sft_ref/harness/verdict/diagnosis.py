@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sft_ref.harness.core.check import Level, Outcome, Result
 from sft_ref.harness.core.stages import STAGES, SUBMISSION_STAGES
-from sft_ref.harness.core.verdict import Coverage, Standing, Suspect, Verdict
+from sft_ref.harness.core.verdict import Coverage, Status, Suspect, Verdict
 
 _DECIDED = (Outcome.PASS, Outcome.FAIL, Outcome.ADVICE)
 
@@ -29,11 +29,11 @@ def suspects_of(results: Sequence[Result]) -> tuple[Suspect, ...]:
 
 def cause_of(suspects: Sequence[Suspect]) -> str:
     """All causes in one line, what breaks before what drifts."""
-    ordered = sorted(suspects, key=lambda suspect: suspect.standing is not Standing.BROKEN)
+    ordered = sorted(suspects, key=lambda suspect: suspect.status is not Status.BROKEN)
     return " ".join(f"{suspect.stage}: {suspect.cause}." for suspect in ordered)
 
 
-def standing_of(suspects: Sequence[Suspect], coverage: Sequence[Coverage], *, broke: bool) -> Standing:
+def status_of(suspects: Sequence[Suspect], coverage: Sequence[Coverage], *, broke: bool) -> Status:
     """The verdict in one word; `sound` needs every stage examined, and nothing but a fault stands where we broke.
 
     Args:
@@ -41,14 +41,14 @@ def standing_of(suspects: Sequence[Suspect], coverage: Sequence[Coverage], *, br
         coverage: of the stages of the target's kind.
         broke: whether a check, or what follows from the checks, ended in an error of the harness.
     """
-    standings = {suspect.standing for suspect in suspects}
-    if Standing.BROKEN in standings:
-        return Standing.BROKEN
+    statuses = {suspect.status for suspect in suspects}
+    if Status.BROKEN in statuses:
+        return Status.BROKEN
     if broke:
-        return Standing.NOT_SHOWN
-    if standings:
-        return Standing.DRIFT
-    return Standing.SOUND if coverage and all(each.shown for each in coverage) else Standing.NOT_SHOWN
+        return Status.NOT_SHOWN
+    if statuses:
+        return Status.DRIFT
+    return Status.SOUND if coverage and all(each.examined for each in coverage) else Status.NOT_SHOWN
 
 
 def verdict_of(
@@ -72,7 +72,7 @@ def verdict_of(
     broke = bool(errors) or any(result.outcome is Outcome.ERROR for result in results)
     return Verdict(
         path=path,
-        standing=standing_of(suspects, coverage, broke=broke),
+        status=status_of(suspects, coverage, broke=broke),
         suspects=suspects,
         cause=cause_of(suspects),
         cleared=cleared_of(results),
@@ -102,17 +102,17 @@ def _cover(stage: str, results: Sequence[Result]) -> Coverage:
     decided = [result for result in results if result.outcome in _DECIDED]
     open_ = [result for result in results if result.outcome not in _DECIDED]
     if any(result.outcome is Outcome.FAIL and result.check.level is Level.UNIVERSAL for result in decided):
-        return Coverage(stage, shown=True)  # decided against it, whatever is open besides
+        return Coverage(stage, examined=True)  # decided against it, whatever is open besides
     if broke := [result for result in open_ if result.outcome is Outcome.ERROR]:
-        return Coverage(stage, shown=False, reason=f"{broke[0].check.id} broke ({broke[0].observed})")
+        return Coverage(stage, examined=False, reason=f"{broke[0].check.id} broke ({broke[0].observed})")
     if any(result.outcome is Outcome.FAIL and result.check.level is Level.UNIVERSAL for result in results):
-        return Coverage(stage, shown=True)
+        return Coverage(stage, examined=True)
     if core := [result for result in open_ if result.check.core]:
-        return Coverage(stage, shown=False, reason=_reason(core[0]))
+        return Coverage(stage, examined=False, reason=_reason(core[0]))
     if any(result.check.level is Level.UNIVERSAL for result in decided):
-        return Coverage(stage, shown=True)
+        return Coverage(stage, examined=True)
     undecided = [result for result in open_ if result.check.level is Level.UNIVERSAL] or open_
-    return Coverage(stage, shown=False, reason=_reason(undecided[0]) if undecided else "no check of it was run")
+    return Coverage(stage, examined=False, reason=_reason(undecided[0]) if undecided else "no check of it was run")
 
 
 def _reason(result: Result) -> str:
@@ -147,6 +147,6 @@ def _suspect(stage: str, failed: Sequence[Result]) -> Suspect:
         evidence=tuple(f"{result.check.id}: {result.observed}; expected {result.expected}" for result in failed),
         remedy=first.check.remedy,
         example=first.example,
-        standing=Standing.BROKEN if first.breaks else Standing.DRIFT,
+        status=Status.BROKEN if first.breaks else Status.DRIFT,
         check=first.check.id,
     )

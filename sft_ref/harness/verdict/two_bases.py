@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sft_ref.harness.core.verdict import Standing, Verdict
+from sft_ref.harness.core.verdict import Status, Verdict
 
 
 def compare_bases(first: Verdict, second: Verdict, bases: tuple[str, str]) -> Verdict:
@@ -19,9 +19,9 @@ def compare_bases(first: Verdict, second: Verdict, bases: tuple[str, str]) -> Ve
         bases: their names.
     """
     seconds = first.seconds + second.seconds
-    if first.standing is second.standing:
-        return replace(first, notes=(*first.notes, f"over {bases[1]} as well: {second.standing}"), seconds=seconds)
-    order = list(Standing)
-    graver = max(first, second, key=lambda verdict: order.index(verdict.standing))
-    cause = f"The verdicts over two bases differ: {first.standing} over {bases[0]}, {second.standing} over {bases[1]}."
+    if first.status is second.status:
+        return replace(first, notes=(*first.notes, f"over {bases[1]} as well: {second.status}"), seconds=seconds)
+    order = list(Status)
+    graver = max(first, second, key=lambda verdict: order.index(verdict.status))
+    cause = f"The verdicts over two bases differ: {first.status} over {bases[0]}, {second.status} over {bases[1]}."
     return replace(graver, cause=f"{cause} {graver.cause}".strip(), seconds=seconds)

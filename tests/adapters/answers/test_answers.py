@@ -9,12 +9,12 @@ import pytest
 from sft_ref.harness.checks.adapter.answers import ALIGNED, CHECKS
 from sft_ref.harness.core.check import Outcome, Result
 from sft_ref.harness.core.runner import run
-from sft_ref.harness.core.verdict import Standing
+from sft_ref.harness.core.verdict import Status
 from sft_ref.harness.recorders.folder.answers import examine
 from sft_ref.harness.recorders.folder.answers.experiments import Experiments
 from sft_ref.harness.recorders.folder.answers.rows import read_rows
 from sft_ref.harness.recorders.folder.answers.wording import as_literal
-from sft_ref.harness.verdict.diagnosis import coverage_of, standing_of, suspects_of
+from sft_ref.harness.verdict.diagnosis import coverage_of, status_of, suspects_of
 from sft_ref.reference.data import split_rows
 
 from .conftest import CHAT, TAGGED, Examine, Task, at_other_places, base_model, load, tokenizer, train, with_noise
@@ -26,25 +26,25 @@ def failed(results: dict[str, Result]) -> set[str]:
     return {name for name, each in results.items() if each.outcome is Outcome.FAIL}
 
 
-def standing(results: dict[str, Result]) -> Standing:
+def status(results: dict[str, Result]) -> Status:
     found = list(results.values())
-    return standing_of(suspects_of(found), coverage_of(found, STAGES), broke=False)
+    return status_of(suspects_of(found), coverage_of(found, STAGES), broke=False)
 
 
 @pytest.mark.parametrize("prompt", [CHAT, None])
 def test_a_sound_chat_adapter_is_shown_at_all_stages(chat: Task, examined: Examine, prompt: str | None) -> None:
     _, results = examined(load(chat.folder), prompt=prompt, data=chat.data)
-    assert standing(results) is Standing.SOUND
+    assert status(results) is Status.SOUND
 
 
 def test_a_sound_adapter_of_numbers_is_shown_at_all_stages(number: Task, examined: Examine) -> None:
     _, results = examined(load(number.folder), prompt=TAGGED, data=number.data)
-    assert standing(results) is Standing.SOUND
+    assert status(results) is Status.SOUND
 
 
 def test_prompts_and_completions_need_no_prompt(tagged_text: Task, examined: Examine) -> None:
     _, results = examined(load(tagged_text.folder), prompt=None, data=tagged_text.data)
-    assert standing(results) is Standing.SOUND
+    assert status(results) is Status.SOUND
 
 
 @pytest.mark.parametrize("factor", [4, 1 / 4])
@@ -78,14 +78,14 @@ def test_an_undertrained_adapter_is_neither_accused_nor_shown(
     _, results = examined(train(CHAT, rows, steps, lora_alpha=32 * factor), prompt=CHAT, data=chat.data)
     assert not failed(results)
     assert results["SCL-201"].outcome is Outcome.SKIPPED
-    assert standing(results) is Standing.NOT_SHOWN
+    assert status(results) is Status.NOT_SHOWN
 
 
 def test_another_base_is_not_called_sound_and_is_among_what_remains(chat: Task, examined: Examine) -> None:
     model = load(chat.folder, at_other_places(base_model()))
     _, results = examined(model, prompt=CHAT, data=chat.data)
     assert not failed(results)
-    assert standing(results) is Standing.NOT_SHOWN
+    assert status(results) is Status.NOT_SHOWN
     assert "0 of 24 answers are right" in results["BAS-201"].observed
     assert "another base, or on other texts than these" in results["BAS-201"].observed
 
@@ -93,7 +93,7 @@ def test_another_base_is_not_called_sound_and_is_among_what_remains(chat: Task, 
 def test_a_relative_of_the_base_is_not_called_its_base(chat: Task, examined: Examine) -> None:
     _, results = examined(load(chat.folder, with_noise(base_model(), 0.3)), prompt=CHAT, data=chat.data)
     assert "BAS-201" not in failed(results)
-    assert standing(results) is Standing.NOT_SHOWN
+    assert status(results) is Status.NOT_SHOWN
 
 
 def test_rows_of_another_kind_accuse_nothing(chat: Task, examined: Examine, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_rows_of_another_kind_accuse_nothing(chat: Task, examined: Examine, tmp_
     (tmp_path / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
     _, results = examined(load(chat.folder), prompt=CHAT, data=tmp_path / "rows.json")
     assert not failed(results)
-    assert standing(results) is Standing.NOT_SHOWN
+    assert status(results) is Status.NOT_SHOWN
 
 
 def test_a_prompt_without_the_header_is_named(chat: Task, examined: Examine) -> None:
@@ -138,14 +138,14 @@ def test_an_end_that_does_not_stop_generation_is_named(chat: Task, examined: Exa
 
 def test_without_rows_nothing_is_shown_and_the_reason_is_given(chat: Task, examined: Examine) -> None:
     _, results = examined(load(chat.folder), prompt=CHAT, data=None)
-    assert standing(results) is Standing.NOT_SHOWN
+    assert status(results) is Status.NOT_SHOWN
     assert {each.observed for name, each in results.items() if name != "PRM-202"} == {"no --data was given"}
 
 
 def test_pairs_without_a_prompt_or_a_template_cannot_be_asked(number: Task, examined: Examine) -> None:
     found, results = examined(load(number.folder), prompt=None, data=number.data, template=False)
     assert found.lacking == "how a question is put is not known: give --prompt"
-    assert standing(results) is Standing.NOT_SHOWN
+    assert status(results) is Status.NOT_SHOWN
 
 
 def test_experiments_leave_the_adapter_as_it_was(tagged_text: Task) -> None:

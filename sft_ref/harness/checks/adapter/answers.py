@@ -50,10 +50,10 @@ def _with_rows(case: Case) -> AnswersEvidence:
 
 @check(
     "BAS-201",
-    "the adapter does over this base what it was trained for",
-    why="An adapter is a change to one set of weights; over another base of the same shape it loads, and changes"
-    " nothing of use.",
-    remedy="Load it over the base that it was trained on, in the same revision.",
+    "The adapter has its trained effect on this base",
+    why="An adapter is a change to one set of weights. On another base of the same shape it loads, and has no useful"
+    " effect.",
+    remedy="Load it on the base it was trained on, in the same revision.",
     core=True,
 )
 def adapter_fits_the_base(case: Case) -> None:
@@ -98,10 +98,10 @@ def _why_base_is_open(found: AnswersEvidence, costs: str, *, helps: bool) -> str
 
 @check(
     "SCL-201",
-    "answers are as good at the configured factor as at any other",
-    why="The factor, alpha / r or with rsLoRA alpha / sqrt(r), stands in the configuration alone; where alpha or the"
-    " flag is not what was trained, everything loads and answers are lost.",
-    remedy="Restore lora_alpha and use_rslora in adapter_config.json to what was trained.",
+    "No other scaling gives better answers than the configured one",
+    why="The scaling, alpha / r or with rsLoRA alpha / sqrt(r), is stored in the configuration only. If alpha or the"
+    " flag differs from training, everything loads and answers are lost.",
+    remedy="Restore lora_alpha and use_rslora in adapter_config.json to their values in training.",
     core=True,
 )
 def factor_is_that_of_training(case: Case) -> str | None:
@@ -168,9 +168,9 @@ def _tried(found: AnswersEvidence, wording: str, factor: float) -> Trial:
 
 @check(
     "PRM-201",
-    "asked with the prompt given, the adapter answers as well as with the chat template's",
-    why="A model answers after the text that it was trained on; another text asks for something else.",
-    remedy="Send the text of training up to the answer: the same template, header and spaces.",
+    "The adapter answers the given prompt as well as the chat template's",
+    why="A model answers after the text it was trained on; a different text asks for something else.",
+    remedy="Send the training text up to the answer: the same template, header and spaces.",
     core=True,
 )
 def prompt_is_that_of_training(case: Case) -> None:
@@ -222,8 +222,9 @@ def _why_prompt_is_open(found: AnswersEvidence, given: Trial, others: list[Trial
 
 @check(
     "PRM-202",
-    "the answer does not begin with a part of the chat template that the prompt leaves out",
-    why="Without the assistant's header, the model writes the header itself, and readers take it for the answer.",
+    "The answer does not begin with a part of the chat template that the prompt leaves out",
+    why="Without the assistant's header in the prompt, the model generates the header, and it is read as part of the"
+    " answer.",
     remedy="End the prompt with the assistant's header: apply_chat_template(..., add_generation_prompt=True).",
 )
 def header_is_not_left_to_the_model(case: Case) -> None:
@@ -246,9 +247,9 @@ def _left_out(header: Header) -> Failure:
 
 @check(
     "GEN-201",
-    "greedy generation gives the true answers that the model predicts token by token",
-    why="Settings of generation that the base brings, as a repetition penalty, take other tokens than the likeliest.",
-    remedy="Generate with these settings off, or train with answers that survive them.",
+    "Greedy generation returns the true answers that the model predicts token by token",
+    why="Generation settings of the base, such as a repetition penalty, choose other tokens than the most likely ones.",
+    remedy="Generate without these settings, or train with answers that they do not change.",
     core=True,
 )
 def generation_gives_what_is_known(case: Case) -> None:
@@ -279,11 +280,11 @@ def _settings(settings: dict[str, object]) -> str:
 
 @check(
     "GEN-202",
-    "a right answer is followed by a token at which generation stops",
-    why="Where the end that was trained is not among the tokens that stop generation, or none was trained, the model"
-    " goes on after its answer.",
-    remedy="Set eos_token_id in generation_config, or eos_token of the adapter's tokenizer, to the token that ended"
-    " answers in training; where none did, train with one.",
+    "Generation stops after a right answer",
+    why="If the trained end token is not among the tokens that stop generation, or no end was trained, the model"
+    " continues after its answer.",
+    remedy="Set eos_token_id in generation_config, or eos_token of the adapter's tokenizer, to the token that ends"
+    " answers in training; if none does, train with one.",
 )
 def answers_end(case: Case) -> str | None:
     """GEN-202: of the right answers, in the wording and at the factor that they return in."""

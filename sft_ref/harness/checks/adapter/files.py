@@ -11,9 +11,9 @@ from sft_ref.reference.adapter import WEIGHTS
 
 @check(
     "ART-201",
-    "the configuration holds values that peft can use",
-    why="peft refuses the adapter, or builds another one than was trained.",
-    remedy="Write adapter_config.json anew with the PeftModel's save_pretrained.",
+    "The configuration has values that peft accepts",
+    why="peft refuses the adapter, or builds another one than the trained one.",
+    remedy="Save adapter_config.json again with the PeftModel's save_pretrained.",
     core=True,
 )
 def configuration_is_usable(evidence: Evidence) -> str | None:
@@ -26,9 +26,9 @@ def configuration_is_usable(evidence: Evidence) -> str | None:
 
 @check(
     "ART-202",
-    "the folder holds the adapter's tensors",
-    why="A configuration without tensors adds nothing.",
-    remedy="Copy the folder anew, or save again: adapter_model.safetensors is missing.",
+    "The folder contains the adapter's tensors",
+    why="A configuration without tensors has no effect.",
+    remedy="Copy the folder again, or save again: adapter_model.safetensors is missing.",
     core=True,
 )
 def tensors_are_there(evidence: Evidence) -> None:
@@ -40,9 +40,9 @@ def tensors_are_there(evidence: Evidence) -> None:
 
 @check(
     "ART-203",
-    "the tensors are stored as safetensors",
-    why="A pickle can run code when it is read; it is never opened here.",
-    remedy=f"Save with safe_serialization=True, so that {WEIGHTS} takes the place of {PICKLE}.",
+    "The tensors are saved as safetensors",
+    why="A pickle can run code when it is read, so it is not opened here.",
+    remedy=f"Save with safe_serialization=True, so that {WEIGHTS} replaces {PICKLE}.",
     level=Level.CONTRACT,
 )
 def tensors_are_no_pickle(evidence: Evidence) -> None:
@@ -53,9 +53,9 @@ def tensors_are_no_pickle(evidence: Evidence) -> None:
 
 @check(
     "ART-204",
-    "the files of tensors are whole",
-    why="A file that is cut short cannot be loaded.",
-    remedy="Copy the file anew and compare its size, or save again.",
+    "The tensor files are complete",
+    why="A truncated file cannot be loaded.",
+    remedy="Copy the file again and compare its size, or save again.",
     depends_on=("ART-202",),
     core=True,
 )
@@ -68,8 +68,8 @@ def files_are_whole(evidence: Evidence) -> None:
 
 @check(
     "ART-205",
-    "every shard is there",
-    why="The tensors of a missing shard stay as they were initialised.",
+    "Every shard is present",
+    why="The tensors of a missing shard keep their initial values.",
     remedy="Copy the missing shards, or save the adapter as one file.",
     depends_on=("ART-202",),
 )
@@ -91,9 +91,9 @@ def shards_are_all_there(evidence: Evidence) -> None:
 
 @check(
     "ART-206",
-    "the tensors are in the one file that peft reads",
-    why="PeftModel.from_pretrained reads adapter_model.safetensors alone; shards have to be put together first.",
-    remedy="Save with a larger max_shard_size, or put the shards together into adapter_model.safetensors.",
+    "The tensors are in the one file that peft reads",
+    why="PeftModel.from_pretrained reads adapter_model.safetensors only; shards must be merged first.",
+    remedy="Save with a larger max_shard_size, or merge the shards into adapter_model.safetensors.",
     level=Level.CONTRACT,
     depends_on=("ART-205",),
 )
@@ -105,9 +105,9 @@ def tensors_are_in_one_file(evidence: Evidence) -> None:
 
 @check(
     "ART-207",
-    "no merged model lies beside the adapter",
-    why="from_pretrained of the folder puts the adapter on top of weights that hold it already: it counts twice.",
-    remedy="Keep the merged model and the adapter in folders of their own.",
+    "The folder contains no merged model beside the adapter",
+    why="from_pretrained of the folder applies the adapter to weights that already contain it, so it counts twice.",
+    remedy="Keep the merged model and the adapter in separate folders.",
 )
 def nothing_is_merged_beside(evidence: Evidence) -> str | None:
     """ART-207: by comparing the weights with the base and with the base plus adapter."""
@@ -125,9 +125,9 @@ def nothing_is_merged_beside(evidence: Evidence) -> str | None:
 
 @check(
     "ART-208",
-    "an adapter folder holds no whole model",
-    why="from_pretrained takes the weights in the folder for the base, whatever base the adapter names.",
-    remedy="Keep model and adapter in folders of their own.",
+    "The folder contains no full model beside the adapter",
+    why="from_pretrained takes the weights in the folder as the base, whatever base the adapter names.",
+    remedy="Keep the model and the adapter in separate folders.",
     level=Level.CONTRACT,
     depends_on=("ART-207",),
 )
@@ -141,9 +141,9 @@ def no_model_lies_beside(evidence: Evidence) -> None:
 
 @check(
     "ART-209",
-    "tensors and scaling are those of the record",
-    why="The record is written at the end of training: what differs from it is not what was trained.",
-    remedy="Copy the folder anew, or train again; delete the record if the change was meant.",
+    "Tensors and scaling match the record",
+    why="The record is written at the end of training; what differs from it is not what was trained.",
+    remedy="Copy the folder again, or train again; delete the record if the change is intended.",
     depends_on=("ART-204",),
 )
 def record_agrees(evidence: Evidence) -> None:
@@ -156,9 +156,9 @@ def record_agrees(evidence: Evidence) -> None:
 
 @check(
     "ART-210",
-    "adapter, folder and model keep within the limits of size that were given",
-    why="Who sets a limit has no room for more.",
-    remedy="Train with a smaller rank or on fewer modules, or leave files out that nobody loads.",
+    "Adapter, folder and model are within the given size limits",
+    why="Larger files do not fit where the limit comes from.",
+    remedy="Train with a smaller rank or on fewer modules, or remove files that nobody loads.",
     depends_on=("ART-204",),
 )
 def sizes_are_within_limits(evidence: Evidence) -> None:

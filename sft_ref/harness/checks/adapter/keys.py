@@ -14,9 +14,9 @@ _FIRST = ("ART-201", "ART-204", "ART-205")
 
 @check(
     "ART-211",
-    "peft puts the configuration on the base",
-    why="No module of the base takes the adapter.",
-    remedy="Give the base whose modules target_modules names, or correct target_modules.",
+    "The target modules of the configuration exist in the base",
+    why="Otherwise peft cannot apply the adapter to the base.",
+    remedy="Pass the base whose modules target_modules names, or correct target_modules.",
     depends_on=("ART-201",),
     core=True,
 )
@@ -28,8 +28,8 @@ def configuration_fits_the_base(evidence: Evidence) -> None:
 
 @check(
     "ART-212",
-    "tensors are whole matrices",
-    why="An empty tensor holds nothing of what was trained.",
+    "Tensors are complete matrices",
+    why="An empty tensor contains nothing of what was trained.",
     remedy="Gather the parameters before saving: zero.GatheredParameters, or FSDP.summon_full_params.",
     depends_on=(*_FIRST, "ART-211"),
 )
@@ -40,9 +40,9 @@ def tensors_are_whole(evidence: Evidence) -> None:
 
 @check(
     "ART-213",
-    "tensors have the names that peft gives them",
-    why="peft leaves out tensors whose names it does not know, with no more than a warning.",
-    remedy="Unwrap the model before save_pretrained, or take the addition out of the names.",
+    "Tensors have the names that peft expects",
+    why="peft ignores tensors with unknown names, with at most a warning.",
+    remedy="Unwrap the model before save_pretrained, or remove the prefix or infix from the names.",
     depends_on=(*_FIRST, "ART-211"),
 )
 def names_are_pefts(evidence: Evidence) -> None:
@@ -52,9 +52,9 @@ def names_are_pefts(evidence: Evidence) -> None:
 
 @check(
     "ART-214",
-    "use_dora agrees with the tensors",
-    why="Without its magnitudes, or with magnitudes that are left out, the adapter adds something else.",
-    remedy="Set use_dora as it was in training, or save again with the magnitude vectors.",
+    "The flag use_dora agrees with the tensors",
+    why="Without its magnitude vectors, or with vectors that are ignored, the adapter has another effect.",
+    remedy="Set use_dora as in training, or save again with the magnitude vectors.",
     depends_on=(*_FIRST, "ART-211"),
 )
 def dora_agrees(evidence: Evidence) -> None:
@@ -64,9 +64,9 @@ def dora_agrees(evidence: Evidence) -> None:
 
 @check(
     "ART-215",
-    "shapes are those of the base",
+    "Tensor shapes match the base",
     why="The adapter was trained on another base.",
-    remedy="Give the base that it was trained on (--base).",
+    remedy="Pass the base it was trained on (--base).",
     depends_on=(*_FIRST, "ART-211"),
 )
 def shapes_are_of_the_base(evidence: Evidence) -> None:
@@ -76,8 +76,8 @@ def shapes_are_of_the_base(evidence: Evidence) -> None:
 
 @check(
     "ART-216",
-    "every low-rank matrix has its partner",
-    why="A without B, or B without A, adds nothing, or noise.",
+    "Every lora_A has its lora_B, and vice versa",
+    why="One matrix of a pair without the other has no effect, or adds noise.",
     remedy="Save again, with both matrices of each pair.",
     depends_on=(*_FIRST, "ART-211"),
 )
@@ -88,8 +88,8 @@ def matrices_come_in_pairs(evidence: Evidence) -> None:
 
 @check(
     "ART-217",
-    "every layer has its tensors",
-    why="What is missing stays as it was initialised, and adds nothing.",
+    "Every adapted layer has its tensors",
+    why="Missing tensors keep their initial values, and have no effect.",
     remedy="Gather the layers of all processes before saving, and save again.",
     depends_on=(*_FIRST, "ART-211"),
 )
@@ -100,9 +100,9 @@ def layers_are_all_there(evidence: Evidence) -> None:
 
 @check(
     "ART-218",
-    "the configuration targets the modules that the file has",
-    why="Tensors of modules that are not targeted are left out; targets without tensors stay as initialised.",
-    remedy="Set target_modules and layers_to_transform as they were in training.",
+    "The configuration targets the modules that the file contains",
+    why="Tensors of modules that are not targeted are ignored; targets without tensors keep their initial values.",
+    remedy="Set target_modules and layers_to_transform as in training.",
     depends_on=(*_FIRST, "ART-211"),
 )
 def targets_agree(evidence: Evidence) -> None:
@@ -112,9 +112,9 @@ def targets_agree(evidence: Evidence) -> None:
 
 @check(
     "ART-219",
-    "the rank is that of the tensors",
-    why="peft refuses tensors of another rank; with another rank the scaling is another.",
-    remedy="Set r and rank_pattern as they were in training.",
+    "The configured rank matches the tensors",
+    why="peft refuses tensors of another rank, and the scaling depends on the rank.",
+    remedy="Set r and rank_pattern as in training.",
     depends_on=(*_FIRST, "ART-211"),
 )
 def rank_agrees(evidence: Evidence) -> None:
@@ -124,9 +124,9 @@ def rank_agrees(evidence: Evidence) -> None:
 
 @check(
     "ART-220",
-    "modules_to_save and bias agree with the tensors",
-    why="A module that was trained whole is lost.",
-    remedy="Set modules_to_save and bias as they were in training, or save again.",
+    "The settings modules_to_save and bias agree with the tensors",
+    why="Otherwise a module that was trained in full is lost.",
+    remedy="Set modules_to_save and bias as in training, or save again.",
     depends_on=(*_FIRST, "ART-211"),
 )
 def whole_modules_agree(evidence: Evidence) -> str | None:
@@ -139,8 +139,8 @@ def whole_modules_agree(evidence: Evidence) -> str | None:
 
 @check(
     "ART-221",
-    "the file has the tensors that its configuration gives, and no others",
-    why="What is missing stays as it was initialised; what has no place is left out.",
+    "The file contains exactly the tensors that its configuration implies",
+    why="Missing tensors keep their initial values; extra tensors are ignored.",
     remedy="Save again with the PeftModel's save_pretrained.",
     depends_on=(*_FIRST, "ART-211"),
     core=True,
@@ -154,9 +154,9 @@ def tensors_are_those_expected(evidence: Evidence) -> None:
 
 @check(
     "ART-222",
-    "tensors have the names under which every version of peft takes them",
-    why="Older versions leave tensors out whose names hold the adapter's own.",
-    remedy="Save with save_pretrained, which takes the adapter's name out of the names of tensors.",
+    "Every version of peft accepts the names of the tensors",
+    why="Older versions ignore tensors whose names contain the adapter's name.",
+    remedy="Save with save_pretrained, which removes the adapter's name from the names of tensors.",
     level=Level.CONTRACT,
     depends_on=("ART-221",),
 )

@@ -16,8 +16,8 @@ _APART_FROM = frozenset({"ART-207", "ART-209", "ART-210"})
 
 @check(
     "LOD-201",
-    "peft loads the adapter",
-    why="An adapter that is not loaded answers nothing.",
+    "The adapter loads with peft",
+    why="An adapter that does not load has no effect.",
     remedy="Save it again with the PeftModel's save_pretrained, under the version of peft that loads it.",
     depends_on=tuple(id_ for id_ in _WHOLE if id_ not in _APART_FROM),
     core=True,
@@ -34,8 +34,8 @@ def adapter_loads(evidence: Evidence) -> None:
 
 @check(
     "LOD-202",
-    "the loaded model computes with the weights that file and configuration give",
-    why="Else peft makes something else of the adapter than what was trained.",
+    "The loaded model computes with the weights of file and configuration",
+    why="Otherwise peft builds another adapter than the trained one.",
     remedy="Load with the version of peft that trained it, and report the difference to peft.",
     depends_on=("LOD-201",),
     core=True,
@@ -53,9 +53,9 @@ def weights_are_those_due(evidence: Evidence) -> None:
 
 @check(
     "LOD-203",
-    "the adapter changes what the base computes",
-    why="An adapter that changes nothing was not trained, is scaled to nothing, or is not loaded.",
-    remedy="Look at lora_alpha and at the tensors: what is multiplied by zero adds nothing.",
+    "The adapter changes the base's logits",
+    why="An adapter without effect was not trained, is scaled to zero, or is not loaded.",
+    remedy="Inspect lora_alpha and the tensors: what is multiplied by zero has no effect.",
     depends_on=("LOD-201",),
 )
 def adapter_changes_logits(evidence: Evidence) -> str | None:
@@ -71,9 +71,9 @@ def adapter_changes_logits(evidence: Evidence) -> str | None:
 
 @check(
     "LOD-204",
-    "logits are finite",
-    why="Of NaN no answer comes.",
-    remedy="Look for large numbers in the adapter; load in float32 or bfloat16.",
+    "Logits are finite",
+    why="NaN logits give no answer.",
+    remedy="Look for large values in the adapter, and load in float32 or bfloat16.",
     depends_on=("LOD-201",),
     core=True,
 )

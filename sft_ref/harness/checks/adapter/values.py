@@ -19,9 +19,9 @@ _ZERO_AT_FIRST = re.compile(r"\.lora_(B(?:\.weight)?|embedding_A)$")
 
 @check(
     "ART-231",
-    "tensors hold floating-point numbers",
-    why="Whole numbers, and floats of fewer than 8 bits, mean nothing without the scales that they were made with.",
-    remedy="Save the adapter in float32, bfloat16 or float16, before anything is quantised.",
+    "Tensors have a floating-point dtype",
+    why="Integers, and floats of fewer than 8 bits, are meaningless without their quantisation scales.",
+    remedy="Save the adapter in float32, bfloat16 or float16, before any quantisation.",
     depends_on=("ART-204", "ART-205"),
 )
 def tensors_are_floats(evidence: Evidence) -> None:
@@ -33,8 +33,8 @@ def tensors_are_floats(evidence: Evidence) -> None:
 
 @check(
     "ART-232",
-    "tensors have 16 bits or more",
-    why="With 8 bits a number is off by some percent.",
+    "Tensors have 16 bits or more",
+    why="With 8 bits, values are off by several percent.",
     remedy="Save the adapter in float32, bfloat16 or float16.",
     level=Level.CONTRACT,
     depends_on=("ART-231",),
@@ -48,9 +48,9 @@ def tensors_have_16_bits(evidence: Evidence) -> None:
 
 @check(
     "ART-233",
-    "all numbers are finite",
+    "All values are finite",
     why="One NaN or infinity makes every answer NaN.",
-    remedy="Train again at a lower rate or in bfloat16; save in float32 or bfloat16, for float16 ends at 65504.",
+    remedy="Train again at a lower rate or in bfloat16, and save in float32 or bfloat16: float16 overflows at 65504.",
     depends_on=("ART-204", "ART-205"),
     core=True,
 )
@@ -69,9 +69,9 @@ def numbers_are_finite(evidence: Evidence) -> None:
 
 @check(
     "ART-234",
-    "training moved the adapter from where it began",
-    why="lora_B begins as zero; as long as it is zero the adapter adds nothing.",
-    remedy="Look whether the adapter's parameters were trained, and save after training.",
+    "Training changed the adapter",
+    why="lora_B starts at zero; while it is zero, the adapter has no effect.",
+    remedy="Check that the adapter's parameters were trained, and save after training.",
     depends_on=("ART-204", "ART-205", "ART-212"),
     core=True,
 )
@@ -90,8 +90,8 @@ def adapter_has_moved(evidence: Evidence) -> str | None:
 
 @check(
     "ART-235",
-    "every token of the tokenizer has a row in the embedding",
-    why="The rows of added tokens were trained or drawn, and are lost: after resizing they are random.",
+    "Every token of the tokenizer has a row in the embedding",
+    why="Rows of added tokens that are not saved are random after the embedding is resized.",
     remedy="Save the embedding with the adapter (save_embedding_layers=True, or modules_to_save), or train its rows.",
     depends_on=("ART-204", "ART-205"),
 )

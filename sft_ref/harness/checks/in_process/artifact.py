@@ -32,9 +32,9 @@ def _tensors(context: Context) -> dict[str, torch.Tensor]:
 
 @check(
     "ART-001",
-    "the adapter lies in its folder as safetensors, and can be read without running code",
-    why="a pickle can run code when it is read, and loaders that look for one name do not find the other",
-    remedy="save with safe_serialization=True, which is the default of save_pretrained",
+    "The adapter is saved as safetensors, and is readable without running code",
+    why="A pickle can run code when it is read, and many loaders look for safetensors only.",
+    remedy="Save with safe_serialization=True, the default of save_pretrained.",
     source="S9",
 )
 def adapter_is_safetensors(context: Context) -> None:
@@ -54,9 +54,9 @@ def adapter_is_safetensors(context: Context) -> None:
 
 @check(
     "ART-002",
-    "every number of the stored adapter is finite",
-    why="one NaN in an adapter makes every logit NaN, and every answer with it",
-    remedy="look for the step at which the loss stopped being finite; store in a dtype that has the range",
+    "Every value of the saved adapter is finite",
+    why="One NaN in an adapter makes every logit NaN, and with it every answer.",
+    remedy="Find the step at which the loss stopped being finite, or save in a dtype with enough range.",
     depends_on=("ART-001",),
     source="S6",
 )
@@ -69,9 +69,9 @@ def stored_adapter_is_finite(context: Context) -> None:
 
 @check(
     "ART-003",
-    "the stored adapter is not blank",
-    why="an adapter whose lora_B is zero is the base, whatever the loss was",
-    remedy="save the model that was trained, after it was trained",
+    "The saved adapter is not zero",
+    why="An adapter whose lora_B is zero is the base model, whatever the training loss was.",
+    remedy="Save the trained model, and save it after training.",
     depends_on=("ART-001",),
     source="A6",
 )
@@ -84,9 +84,9 @@ def stored_adapter_is_not_blank(context: Context) -> None:
 
 @check(
     "ART-004",
-    "what is stored is what was trained: every tensor, and its values but for the rounding of the stored dtype",
-    why="a tensor that is missing is silently blank after loading",
-    remedy="save by the model's own save_pretrained, without a state dict of your own",
+    "The saved tensors equal the trained ones, up to rounding to the saved dtype",
+    why="A tensor that is missing from the file is re-initialised on loading, without an error.",
+    remedy="Save with the model's own save_pretrained, without a state dict of your own.",
     depends_on=("ART-001", "ART-002"),
     source="A6; alpaca-lora#334",
 )
@@ -107,9 +107,9 @@ def file_holds_what_was_trained(context: Context) -> None:
 
 @check(
     "ART-005",
-    "the stored configuration gives the trained modules, and no other, the rank and the scaling of their training",
-    why="with another alpha the adapter acts by another factor, and no loader can notice",
-    remedy="save the configuration of the model that was trained, unchanged",
+    "The saved configuration has the trained modules, their ranks and their scaling",
+    why="With another alpha the adapter is scaled differently, and no loader can detect it.",
+    remedy="Save the configuration of the trained model unchanged.",
     depends_on=("ART-004",),
 )
 def configuration_is_the_trained_one(context: Context) -> None:
@@ -128,10 +128,10 @@ def configuration_is_the_trained_one(context: Context) -> None:
 
 @check(
     "ART-006",
-    "the stored configuration names a base that is the one trained on, on any machine",
+    "The saved configuration names the trained base by a name that is valid on any machine",
     level=Level.CONTRACT,
-    why="a path of the machine that trained leads nowhere elsewhere, and another base makes the adapter meaningless",
-    remedy="store the name by which the base was asked for",
+    why="A local path does not exist on another machine, and the adapter is meaningless on another base.",
+    remedy="Save the name that was used to load the base.",
     depends_on=("ART-005",),
     source="S9",
 )
@@ -150,9 +150,9 @@ def configuration_names_the_base(context: Context) -> None:
 
 @check(
     "ART-007",
-    "adapter, bundle and model keep within the limits of size that were given",
-    why="what is too large cannot be handed in, and an adapter of that size often holds weights that nobody trained",
-    remedy="lower the rank, store the adapter alone, and neither checkpoints nor the head beside it",
+    "Adapter, bundle and model are within the given size limits",
+    why="A file that is too large cannot be submitted, and an adapter of that size often contains untrained weights.",
+    remedy="Lower the rank, and save the adapter alone, without checkpoints or the output head.",
     depends_on=("ART-001",),
     source="course rubric",
 )

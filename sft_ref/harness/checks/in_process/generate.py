@@ -42,8 +42,9 @@ positions come to 0.3 to 0.6, padding that is attended to 0.2. fp32 has room for
 
 @check(
     "GEN-001",
-    "the whole question reaches the model",
-    why="A prompt that is cut short asks for something else than it was trained on, and the longest go first.",
+    "The whole question reaches the model",
+    why="A truncated prompt asks a question that differs from the training texts; the longest questions are"
+    " truncated first.",
     remedy="Pass no truncation to the tokenizer at inference, or a limit above the longest prompt.",
 )
 def the_whole_question_reaches_the_model(context: Context) -> None:
@@ -54,9 +55,9 @@ def the_whole_question_reaches_the_model(context: Context) -> None:
 
 @check(
     "GEN-002",
-    "everything that feeds a logit is finite, for padding of every length and batches of 1 to 8",
-    why="One infinity makes all logits of its row NaN, and then the row's answer is NaN, or empty.",
-    remedy="Compute in bfloat16 or float32; let no row of an attention mask be masked whole.",
+    "Every activation at the last token is finite, for any padding and batches of 1 to 8",
+    why="One infinity makes all logits of its row NaN; the answer of that row is then NaN or empty.",
+    remedy="Compute in bfloat16 or float32, and let no row of an attention mask be fully masked.",
     depends_on=("GEN-001",),
     source="transformers#27179, transformers#39972, unsloth#9848, transformers#17306",
 )
@@ -82,8 +83,8 @@ def everything_that_feeds_a_logit_is_finite(context: Context) -> str | None:
 
 @check(
     "GEN-003",
-    "asked again, the model computes the same",
-    why="Dropout that is left on, or a cache that is left full, changes answers from call to call.",
+    "Repeated calls give identical logits",
+    why="Active dropout, or a cache that is not cleared, changes answers from call to call.",
     remedy="Call model.eval() after loading, and start every generation with an empty cache.",
     depends_on=("GEN-002",),
     source="transformers#34469, peft#3753",
@@ -100,9 +101,9 @@ def asked_again_it_computes_the_same(context: Context) -> None:
 
 @check(
     "GEN-004",
-    "a later token of the prompt changes nothing before it",
-    why="The model was trained on what stands before a token; where it sees more, it answers from another state.",
-    remedy="Leave the attention mask two-dimensional, and the model's own causal mask in place.",
+    "Attention is causal: later tokens of a prompt do not change earlier hidden states",
+    why="The model was trained on what precedes a token. If it also sees what follows, it answers from another state.",
+    remedy="Pass a two-dimensional attention mask, and keep the model's own causal mask.",
     depends_on=("GEN-002",),
 )
 def later_tokens_change_nothing_before_them(context: Context) -> None:
@@ -131,9 +132,9 @@ def later_tokens_change_nothing_before_them(context: Context) -> None:
 
 @check(
     "GEN-005",
-    "an answer does not depend on what its neighbours in the batch are asked",
-    why="What leaks from row to row makes an answer depend on the company in which it is asked.",
-    remedy="Give each question a prompt of its own, and keep rows apart in mask and cache.",
+    "The logits of a question do not depend on the other questions in its batch",
+    why="If information leaks between rows, an answer depends on the other questions.",
+    remedy="Give each question its own prompt, and keep rows separate in mask and cache.",
     depends_on=("GEN-003",),
 )
 def answers_do_not_depend_on_neighbours(context: Context) -> None:
@@ -154,9 +155,9 @@ def answers_do_not_depend_on_neighbours(context: Context) -> None:
 
 @check(
     "GEN-006",
-    "a question has the same logits alone and in a batch, but for rounding",
-    why="Positions or masks that do not count padding out turn short rows into garbage.",
-    remedy="Pad on the left, pass the attention mask, and count positions from each row's first real token.",
+    "A question has the same logits alone and in a batch, up to rounding",
+    why="Positions or masks that ignore padding corrupt the shorter rows.",
+    remedy="Pad on the left, pass the attention mask, and count positions from the first real token of each row.",
     depends_on=("GEN-005",),
     source="unsloth#3699; not unsloth#9708, which is rounding",
 )
@@ -172,9 +173,10 @@ def same_logits_alone_and_in_a_batch(context: Context) -> None:
 
 @check(
     "GEN-007",
-    "every number that the model says comes back whole",
-    why="A short budget of new tokens, a ban on repetition or an early stop keeps some numbers from being written.",
-    remedy="Allow at least 24 new tokens; stop at the end-of-sequence token or the closing tag; change no logits.",
+    "Every number that the model generates is returned complete",
+    why="A small token budget, a repetition penalty or an early stop prevents some numbers from being written.",
+    remedy="Allow at least 24 new tokens, stop at the end-of-sequence token or the closing tag, and do not change"
+    " logits.",
 )
 def numbers_come_back_whole(context: Context) -> None:
     """Questions asked one at a time."""
@@ -184,9 +186,9 @@ def numbers_come_back_whole(context: Context) -> None:
 
 @check(
     "GEN-008",
-    "each question of a batch gets its own number, in the order of the questions",
-    why="Sorted, padded or sliced batches that are put back wrongly give questions the answers of others.",
-    remedy="Pad on the left, cut prompts off at the padded length, and undo every sorting.",
+    "Each question of a batch gets its own completion, in the order of the questions",
+    why="Batches that are sorted, padded or sliced and restored wrongly give questions the answers of others.",
+    remedy="Pad on the left, slice prompts off at the padded length, and undo every sorting.",
     depends_on=("GEN-007",),
 )
 def each_question_gets_its_own_number(context: Context) -> None:
@@ -198,7 +200,7 @@ def each_question_gets_its_own_number(context: Context) -> None:
 
 @check(
     "GEN-009",
-    "the text that is parsed for a question of the data is the model's too",
+    "For questions of the data set, the parsed text is the model's own completion",
     why="A completion that is looked up shows nothing of what was trained.",
     remedy="Return what the model generates.",
     depends_on=("GEN-008",),
@@ -215,9 +217,9 @@ def texts_for_known_questions_are_the_models(context: Context) -> None:
 
 @check(
     "GEN-010",
-    "at temperature 0 every token is the likeliest",
-    why="Sampling or a penalty that is left on changes answers that the model is sure of.",
-    remedy="Pass do_sample=False with no penalty, also where the model's own generation_config has them.",
+    "At temperature 0, every generated token has the highest logit",
+    why="Sampling, or a penalty that is left on, changes answers that the model knows.",
+    remedy="Pass do_sample=False and no penalty, and override those of the model's generation_config.",
     level=Level.CONTRACT,
     depends_on=("GEN-006",),
 )
@@ -241,9 +243,10 @@ def greedy_tokens_are_the_likeliest(context: Context) -> None:
 
 @check(
     "GEN-011",
-    "num_return_sequences gives a list of texts for None, and a list of lists for a number",
-    why="Callers index the result; a flat list for 1, or rows sliced wrongly, gives them other questions' texts.",
-    remedy="Return list[str] for None only, and regroup the rows by prompt.",
+    "With num_return_sequences=None generation returns a list of texts, with a number a list of lists",
+    why="Callers index the result. A flat list for 1, or rows that are sliced wrongly, gives them the texts of other"
+    " questions.",
+    remedy="Return list[str] for None only, and group the rows by prompt.",
     level=Level.CONTRACT,
     depends_on=("GEN-008",),
     source="course submission S8",
@@ -267,7 +270,7 @@ def results_have_the_shape_asked_for(context: Context) -> None:
 
 @check(
     "GEN-012",
-    "no prompts give an empty list",
+    "An empty list of prompts returns an empty list",
     why="A split may be empty, and tokenizers refuse an empty batch.",
     remedy="Return [] before tokenizing.",
     level=Level.CONTRACT,
@@ -282,8 +285,8 @@ def no_prompts_give_an_empty_list(context: Context) -> None:
 
 @check(
     "GEN-013",
-    "a completion is the new text up to the end, without prompt or special tokens",
-    why="What else stands in it, the parser has to guess away.",
+    "A completion is the new text up to the end, without prompt or special tokens",
+    why="The parser has to guess what to ignore of any other text in the completion.",
     remedy="Slice off the prompt, stop at the end-of-sequence token, and decode with skip_special_tokens=True.",
     level=Level.CONTRACT,
     depends_on=("GEN-011",),

@@ -32,9 +32,9 @@ def _digests(folder: Path) -> dict[str, str]:
 
 @check(
     "LOD-001",
-    "loading an adapter and testing it leave its folder as it was",
-    why="a load that does not find what it looks for, and saves a blank adapter in its place, destroys the training",
-    remedy="let load only read; raise where the adapter is not found",
+    "Loading and testing leave the adapter folder unchanged",
+    why="A load that finds no adapter, and saves an untrained one in its place, destroys the training.",
+    remedy="Let load only read, and raise an error if the adapter is missing.",
     depends_on=("ART-001",),
     source="S1; course submission",
 )
@@ -50,9 +50,10 @@ def folder_is_only_read(context: Context) -> None:
 
 @check(
     "LOD-002",
-    "the loaded model adds to each Linear what was trained, and to no other anything",
-    why="a blank adapter, renamed keys, a lost scale or a merge done twice change every answer and raise no error",
-    remedy="keep what from_pretrained returns; look for missing and unexpected keys; compare scaling with alpha / rank",
+    "The loaded model adds the trained delta to each adapted Linear, and nothing to the others",
+    why="An untrained adapter, renamed keys, a lost scaling or a double merge change every answer without an error.",
+    remedy="Keep what from_pretrained returns, look for missing and unexpected keys, and compare the scaling with"
+    " alpha / rank.",
     depends_on=("TRN-003", "LOD-001"),
     source="A7, A8, A12; transformers#38627, peft#2574",
 )
@@ -72,9 +73,9 @@ def effective_deltas_are_the_trained_ones(context: Context) -> None:
 
 @check(
     "LOD-003",
-    "the loaded model gives the true answer the loss that training left it with, and not the base's",
-    why="whatever lies outside the Linears can differ too: embeddings, norms, positions, an untied head",
-    remedy="load the base from the same files and configuration as for training",
+    "The loaded model gives true answers the loss of the trained model, and a lower one than the base",
+    why="Weights outside the Linear layers can differ as well: embeddings, norms, positions, an untied head.",
+    remedy="Load the base from the same files and configuration as in training.",
     depends_on=("TRN-004",),
     source="A4; transformers#45127",
 )
@@ -90,9 +91,9 @@ def loaded_model_is_as_good_as_trained(context: Context) -> None:
 
 @check(
     "LOD-004",
-    "merging the adapter into the base changes no logit by more than rounding",
-    why="a merge in low precision, or one that adds the adapter twice, makes another model of it",
-    remedy="merge in fp32, once, and cast afterwards",
+    "Merging the adapter into the base changes logits by rounding only",
+    why="A merge in low precision, or a merge that adds the adapter twice, gives another model.",
+    remedy="Merge once in fp32, and cast afterwards.",
     depends_on=("LOD-002",),
     source="A1, A12; peft#1388, litgpt#1224",
 )
@@ -128,10 +129,11 @@ def _differing_dtype(due: Dtypes, found: Dtypes) -> tuple[str, str, str] | None:
 
 @check(
     "LOD-005",
-    "what is loaded has the dtypes that were trained, also where the base's configuration names another",
+    "The loaded model has the trained dtypes, even if the base's configuration names another",
     level=Level.CONTRACT,
-    why="a dtype that follows a library's default, or a cast of the whole model, changes when neither code nor data do",
-    remedy="pass the recorded dtype explicitly, forward it, and cast nothing afterwards",
+    why="A dtype that follows a library's default, or a cast of the whole model, can change while code and data stay"
+    " the same.",
+    remedy="Pass the recorded dtype explicitly, forward it, and cast nothing afterwards.",
     depends_on=("LOD-001",),
     source="P8, P14, P19, P20, P22, P26; transformers#24774, trl#4770",
 )
@@ -156,10 +158,10 @@ def dtypes_are_the_trained_ones(context: Context) -> None:
 
 @check(
     "LOD-006",
-    "every loaded value is the stored one, bit for bit, cast once to the dtype that was trained",
+    "Every loaded value is bit-identical to the saved one, cast once to the trained dtype",
     level=Level.CONTRACT,
-    why="a weight may be rounded on its way (through fp16, say) while every dtype looks right",
-    remedy="load in the dtype that was trained from the start; a cast back does not bring the bits back",
+    why="A weight can be rounded on the way, for example through fp16, while every dtype looks right.",
+    remedy="Load in the trained dtype from the start; casting back does not restore the lost bits.",
     depends_on=("LOD-005",),
     source="P14, A1; peft#2421",
 )
@@ -178,10 +180,10 @@ def values_are_the_stored_ones(context: Context) -> None:
 
 @check(
     "LOD-007",
-    "rotary frequencies, and cosine and sine at the last position, equal an fp32 recomputation",
+    "Rotary frequencies, and cosine and sine at the last position, equal an fp32 recomputation",
     level=Level.CONTRACT,
-    why="a frequency in 16 bits turns far positions by whole radians, while near ones look right",
-    remedy="keep the buffers of rotary embeddings in fp32 (cast parameters, not modules), and compute angles in fp32",
+    why="A frequency in 16 bits rotates distant positions by whole radians, while near ones look right.",
+    remedy="Keep the rotary buffers in fp32 (cast parameters, not modules), and compute angles in fp32.",
     source="P7, P8; transformers#29285, transformers#28685",
 )
 def rotary_embeddings_are_exact(context: Context) -> None:
@@ -207,10 +209,10 @@ def rotary_embeddings_are_exact(context: Context) -> None:
 
 @check(
     "LOD-008",
-    "the loaded model computes the bits that it computed when training ended",
+    "The loaded model gives bit-identical logits to the model at the end of training",
     level=Level.CONTRACT,
-    why="what is tested is then not what was trained: another attention backend, merge state or wrapper",
-    remedy="load under the recorded policy, attention backend included, and take the training's wrappers off",
+    why="Otherwise the tested model is not the trained one: it has another attention backend, merge state or wrapper.",
+    remedy="Load under the recorded policy, including its attention backend, and remove the wrappers of training.",
     depends_on=("LOD-006",),
 )
 def logits_are_those_of_training(context: Context) -> None:

@@ -32,10 +32,10 @@ _ANSWERLESS = (
 
 @check(
     "PRS-001",
-    "what the model was taught to write is read as the number it was taught for",
-    why="A parser that wants what the prompt has consumed, or reads numbers otherwise than they are written, loses"
-    " every answer, however good the model.",
-    remedy="Let parser and training text agree on the tags and on how a number is written.",
+    "Each training target is parsed as the number it stands for",
+    why="A parser that requires what the prompt has already consumed, or that reads numbers in another format, loses"
+    " every answer, however good the model is.",
+    remedy="Make parser and training text agree on the tags and on the format of numbers.",
     source="S2",
 )
 def what_was_taught_is_read(context: Context) -> None:
@@ -50,9 +50,9 @@ def what_was_taught_is_read(context: Context) -> None:
 
 @check(
     "PRS-002",
-    "the parser gives a number for whatever the model writes, cut anywhere",
-    why="A model writes anything, and its budget ends anywhere: one exception ends the whole test.",
-    remedy="Return NaN where the text holds no number.",
+    "The parser returns a float for any text that the model generates, truncated anywhere",
+    why="A model can generate any text, and its token budget can end anywhere. One exception ends the whole test.",
+    remedy="Return NaN if the text contains no number.",
 )
 def whatever_is_written_gives_a_number(context: Context) -> None:
     """PRS-002."""
@@ -73,9 +73,9 @@ def whatever_is_written_gives_a_number(context: Context) -> None:
 
 @check(
     "PRS-003",
-    "a text without a digit is read as NaN",
-    why="A constant in place of NaN counts as an answer: answer_rate is then always 1.",
-    remedy="Return float('nan') where nothing can be read.",
+    "The parser returns NaN for a text without a digit",
+    why="A constant in place of NaN counts as an answer, so that answer_rate is always 1.",
+    remedy="Return float('nan') if there is no number.",
     depends_on=("PRS-002",),
     source="S4",
 )
@@ -89,9 +89,9 @@ def no_constant_stands_for_nan(context: Context) -> None:
 
 @check(
     "PRS-004",
-    "answers come from the model",
-    why="Looked up or computed answers score without any training, and hide every fault of it.",
-    remedy="Return what the parser reads in the model's text, and NaN where it reads no number.",
+    "Answers come from the model",
+    why="Answers that are looked up or computed score without any training, and hide every fault of it.",
+    remedy="Return what the parser reads in the model's text, and NaN if it reads no number.",
     source="course submission S5",
 )
 def answers_come_from_the_model(context: Context) -> None:
@@ -110,9 +110,9 @@ def answers_come_from_the_model(context: Context) -> None:
 
 @check(
     "PRS-005",
-    "nothing is read from the question",
-    why="A number that the question holds is no answer; taking it hides that the model gave none.",
-    remedy="Parse new text only, or only what stands after the prompt.",
+    "The parser reads no number from the question",
+    why="A number in the question is not an answer. Reading it hides that the model gave none.",
+    remedy="Parse the new text only, or only what follows the prompt.",
     depends_on=("PRS-003",),
 )
 def nothing_is_read_from_the_question(context: Context) -> None:
@@ -127,10 +127,10 @@ def nothing_is_read_from_the_question(context: Context) -> None:
 
 @check(
     "PRS-006",
-    "the parser is total: any text gives a float, and never infinity",
+    "The parser returns a float for any text, and never infinity",
     level=Level.CONTRACT,
-    why="float() takes what no model means: other scripts' digits, underscores, inf; and overflows to infinity.",
-    remedy="Match the text against one pattern before float().",
+    why="float() accepts digits of other scripts, underscores and inf, and overflows to infinity.",
+    remedy="Match the text against one pattern before calling float().",
     depends_on=("PRS-002",),
 )
 def any_text_gives_a_finite_number_or_nan(context: Context) -> None:
@@ -149,10 +149,12 @@ def any_text_gives_a_finite_number_or_nan(context: Context) -> None:
 
 @check(
     "PRS-007",
-    "one decimal between the tags is the answer, and anything else is NaN",
+    "The parser accepts one decimal between the tags, and returns NaN for anything else",
     level=Level.CONTRACT,
-    why="Guessing at numbers makes accuracy depend on the guesser, and hides a model that cannot keep to the form.",
-    remedy="Take the text between the last open tag and the first closing tag; it is a number as a whole, or NaN.",
+    why="If the parser guesses at numbers, accuracy depends on the guess, and hides a model that does not keep to"
+    " the format.",
+    remedy="Take the text between the last open tag and the first closing tag; return NaN unless all of it is a"
+    " number.",
     depends_on=("PRS-003",),
 )
 def only_a_whole_number_is_an_answer(context: Context) -> None:

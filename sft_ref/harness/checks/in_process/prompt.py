@@ -18,9 +18,9 @@ _UNITS = [tuple(spellings[0] for spellings in units.values()) for units in UNITS
 
 @check(
     "PRM-001",
-    "questions that differ in number or unit are different prompts",
-    why="What does not reach the model cannot be answered; training then learns an average.",
-    remedy="Look for truncation and for normalisation on the way from question to prompt.",
+    "Questions that differ in number or unit give different prompts",
+    why="The model cannot answer what does not reach it; training then learns an average.",
+    remedy="Look for truncation or normalisation between question and prompt.",
 )
 def questions_that_differ_are_different_prompts(context: Context) -> None:
     """PRM-001."""
@@ -44,9 +44,10 @@ def questions_that_differ_are_different_prompts(context: Context) -> None:
 
 @check(
     "PRM-002",
-    "no special token stands twice in a row in a prompt",
-    why="A template that writes its first token, and a tokenizer that adds it again, give a prompt never trained on.",
-    remedy="Tokenize a text that a chat template made with add_special_tokens=False.",
+    "No special token occurs twice in a row in a prompt",
+    why="If the template writes the first token and the tokenizer adds it again, the prompt differs from every"
+    " training text.",
+    remedy="Tokenize the text of a chat template with add_special_tokens=False.",
     source="T1 OpenRLHF#393",
 )
 def no_special_token_is_doubled(context: Context) -> None:
@@ -60,10 +61,10 @@ def no_special_token_is_doubled(context: Context) -> None:
 
 @check(
     "PRM-003",
-    "the prompt at inference is where the training text leaves off",
-    why="The model goes on from what it was trained to go on from: another wording, template or a trailing space"
-    " costs most of the accuracy, and a missing open tag all answers.",
-    remedy="Make training text and prompt with one function, and mask exactly that prompt.",
+    "The inference prompt is a prefix of the training text, up to the target",
+    why="The model continues what it was trained to continue. Another wording, template or trailing space costs most"
+    " of the accuracy; a missing open tag costs all answers.",
+    remedy="Build training text and prompt with one function, and mask exactly that prompt.",
     source="T5 LlamaFactory#2509, M6 unslothai/notebooks#149",
 )
 def prompts_are_where_training_texts_leave_off(context: Context) -> None:
@@ -86,9 +87,9 @@ def prompts_are_where_training_texts_leave_off(context: Context) -> None:
 
 @check(
     "PRM-004",
-    "the prompt is the question and an open tag, with no template",
+    "The prompt is the question and an open tag, without a template",
     level=Level.CONTRACT,
-    why="Adapters and implementations are exchanged; one wording makes them fit.",
+    why="Adapters are exchanged between implementations; they fit only if all use one format.",
     remedy=f"Return question.strip() + ' {OPEN_TAG}'.",
 )
 def prompts_have_the_exact_form(context: Context) -> None:
@@ -101,10 +102,10 @@ def prompts_have_the_exact_form(context: Context) -> None:
 
 @check(
     "PRM-005",
-    "white space around a question is ignored",
+    "White space around a question does not change the prompt",
     level=Level.CONTRACT,
-    why="A question from a file ends in a newline; with it the prompt is none that was trained on.",
-    remedy="Strip the question before the prompt is made.",
+    why="A question from a file ends in a newline; with it, the prompt differs from every training text.",
+    remedy="Strip the question before the prompt is built.",
 )
 def surrounding_white_space_is_ignored(context: Context) -> None:
     """PRM-005."""

@@ -31,9 +31,9 @@ _LOOKED_UP = 0.2
 
 @check(
     "SCR-001",
-    "accuracy and answer_rate are the shares of right answers and of answers, within 5 %, of all questions asked",
-    why="Figures that count otherwise cannot be compared, and hide that nothing is answered.",
-    remedy="Count over all questions: right within 5 % strictly, answered if not NaN.",
+    "The reported accuracy and answer_rate are the shares of right answers (within 5 %) and of answers",
+    why="Figures that are counted differently cannot be compared, and can hide that nothing is answered.",
+    remedy="Count over all questions: right if strictly within 5 %, answered if not NaN.",
     depends_on=("PRS-001",),
     source="S4",
 )
@@ -55,7 +55,7 @@ def figures_are_those_of_the_answers(context: Context) -> None:
 
 @check(
     "SCR-002",
-    "without its adapter the model answers as its base does",
+    "Without its adapter, the model answers like its base",
     why="Answers that need no training come from somewhere else, such as the data files.",
     remedy="Answer with the model.",
     depends_on=("SCR-001",),

@@ -18,9 +18,10 @@ _SLACK = 2
 
 @check(
     "TOK-001",
-    "a prompt has the same ids in training as at inference",
-    why="Other ids are other text to the model, however alike they decode.",
-    remedy="Use one tokenizer for both, and split prompt and target apart, so that no token reaches across.",
+    "A prompt has the same token ids in training and at inference",
+    why="Different ids are different text to the model, even if they decode to the same string.",
+    remedy="Use one tokenizer for both, and tokenize prompt and target separately, so that no token spans the"
+    " boundary.",
     depends_on=("PRM-003",),
     source="T3 transformers#44618, M6 unslothai/notebooks#149",
 )
@@ -33,8 +34,8 @@ def prompts_have_the_ids_of_training(context: Context) -> None:
 
 @check(
     "TOK-002",
-    "a label is its own input token, or ignored",
-    why="The model shifts labels itself: labels that are shifted before teach it to skip every other token.",
+    "Every label is the input token at its position, or -100",
+    why="The model shifts labels itself. Labels that are already shifted teach it to skip every other token.",
     remedy="Copy input_ids to labels, and set what is not supervised to -100.",
     source="M8 axolotl#2089",
 )
@@ -50,9 +51,9 @@ def labels_are_inputs_or_ignored(context: Context) -> None:
 
 @check(
     "TOK-003",
-    "padding carries no label, and what carries one is attended",
-    why="Loss on padding drowns the answers' loss; a token that is not attended cannot be learned in its place.",
-    remedy="Build labels and attention mask from lengths, never from ids that equal the padding token's.",
+    "Padding has no label, and every labelled token is attended to",
+    why="Loss on padding outweighs the loss on answers; a token that is masked out is learned without its context.",
+    remedy="Build labels and attention mask from lengths, not by comparing ids with the padding token.",
     source="M1 transformers#23530, trl#6357",
 )
 def padding_carries_no_label(context: Context) -> None:
@@ -65,9 +66,9 @@ def padding_carries_no_label(context: Context) -> None:
 
 @check(
     "TOK-004",
-    "every training text has a label, the longest too",
-    why="A row without labels teaches nothing, and a batch of them has the loss NaN.",
-    remedy="Cut what is too long from the prompt's beginning, and find the target by its length, not by a pattern.",
+    "Every training text has at least one label, even the longest",
+    why="A row without labels teaches nothing, and a batch of such rows has the loss NaN.",
+    remedy="Truncate the beginning of the prompt, and locate the target by its length instead of a pattern.",
     source="M4 trl#1920, trl#1191",
 )
 def every_text_has_a_label(context: Context) -> None:
@@ -81,9 +82,10 @@ def every_text_has_a_label(context: Context) -> None:
 
 @check(
     "TOK-005",
-    "supervision begins no later than the prompt ends, and has no holes",
-    why="A first token that was never supervised is guessed at inference, and all that follows it with it.",
-    remedy="Measure the prompt as inference sends it: no space, token or template more.",
+    "Labels begin at the end of the prompt or earlier, and have no gaps",
+    why="If the first token of the target has no label, the model guesses it at inference, and all that follows"
+    " depends on the guess.",
+    remedy="Measure the prompt exactly as it is sent at inference, without an extra space, token or template.",
     depends_on=("TOK-001", "TOK-004"),
     source="S3, M5 trl#6105",
 )
@@ -99,8 +101,8 @@ def supervision_begins_where_the_prompt_ends(context: Context) -> None:
 
 @check(
     "TOK-006",
-    "the supervised text spells the answer",
-    why="The model writes what it is taught: a label that was rounded away is taught wrong.",
+    "The labelled text contains the answer",
+    why="The model learns to write the labelled text. If the label is rounded too far, the answer is learned wrong.",
     remedy="Write numbers with as many decimals as the answer needs.",
     depends_on=("TOK-005",),
     source="S10",
@@ -115,9 +117,9 @@ def supervised_text_spells_the_answer(context: Context) -> None:
 
 @check(
     "TOK-007",
-    "generation ends where supervision ends",
-    why="A model that is never taught to end goes on until its budget is spent, and writes over its answer.",
-    remedy="Supervise the token that generation stops at, or stop at the closing tag.",
+    "Generation stops where the labels end",
+    why="A model that is not trained to stop writes until its token budget is used up, and appends to its answer.",
+    remedy="Label the token that generation stops at, or stop at the closing tag.",
     depends_on=("TOK-005",),
     source="M1 transformers#23530, trl#976, M2 axolotl#3754",
 )
@@ -137,9 +139,9 @@ def generation_ends_where_supervision_ends(context: Context) -> None:
 
 @check(
     "TOK-008",
-    "tokenizing again gives the same ids",
-    why="State that is left behind changes the next epoch, or the prompts of a test in the same process.",
-    remedy="Set nothing on a shared tokenizer, and change no list that was handed out.",
+    "Tokenizing the same rows again gives the same ids",
+    why="State that remains in a tokenizer changes the next epoch, or the prompts of a test in the same process.",
+    remedy="Do not change settings of a shared tokenizer, or lists that were returned to a caller.",
 )
 def tokenizing_again_gives_the_same_ids(context: Context) -> None:
     """TOK-008."""
@@ -159,9 +161,9 @@ def tokenizing_again_gives_the_same_ids(context: Context) -> None:
 
 @check(
     "TOK-009",
-    "only what follows the prompt is supervised",
+    "Only tokens after the prompt have labels",
     level=Level.CONTRACT,
-    why="Loss on questions is loss that answers do not need.",
+    why="The loss on questions does not help the answers.",
     remedy="Mask the prompt by its number of tokens.",
     depends_on=("TOK-005",),
     source="M5 trl#6105",
@@ -175,9 +177,9 @@ def only_the_target_is_supervised(context: Context) -> None:
 
 @check(
     "TOK-010",
-    "the target is the value, a closing tag and the end",
+    "The target is the value, a closing tag and the end-of-sequence token",
     level=Level.CONTRACT,
-    why="Adapters and implementations are exchanged; one wording makes them fit.",
+    why="Adapters are exchanged between implementations; they fit only if all use one format.",
     remedy=f"Write str(round(value, 3)) + '{CLOSE_TAG}' and the tokenizer's end-of-sequence token.",
 )
 def targets_have_the_exact_form(context: Context) -> None:
@@ -191,10 +193,10 @@ def targets_have_the_exact_form(context: Context) -> None:
 
 @check(
     "TOK-011",
-    "a question that is too long keeps its whole target",
+    "A question that is too long keeps its whole target",
     level=Level.CONTRACT,
-    why="Text is cut at the right by default, which is where the answer stands.",
-    remedy="Cut the beginning of the prompt.",
+    why="Tokenizers truncate on the right by default, where the answer is.",
+    remedy="Truncate the beginning of the prompt.",
     depends_on=("TOK-009",),
 )
 def long_questions_keep_their_target(context: Context) -> None:

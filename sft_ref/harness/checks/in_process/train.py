@@ -34,10 +34,10 @@ def _drill(context: Context, name: str, *, noise: int = 0, seed: int = 0) -> Tra
 
 @check(
     "TRN-001",
-    "training leaves its adapter in the folder that it is given, from any working directory, and nothing elsewhere",
+    "Training saves the adapter in the folder it is given, from any working directory, and writes nothing elsewhere",
     level=Level.CONTRACT,
-    why="an adapter that lies where the program was started is not found by who starts it elsewhere",
-    remedy="write to the folder that was passed, and to nothing derived from the working directory",
+    why="An adapter in the working directory is not found by a program that starts in another one.",
+    remedy="Write to the folder that is passed, and to no path relative to the working directory.",
     source="S9",
 )
 def adapter_lies_where_it_was_asked_for(context: Context) -> None:
@@ -55,9 +55,9 @@ def adapter_lies_where_it_was_asked_for(context: Context) -> None:
 
 @check(
     "TRN-002",
-    "every reported loss is a finite number above 0",
-    why="a NaN that a logger filters reads as 0.0, and the training looks perfect while nothing is learned",
-    remedy="do not filter NaN from the log (logging_nan_inf_filter=False), and train in a dtype that has the range",
+    "Every reported loss is finite and above 0",
+    why="A logger that filters NaN shows 0.0 instead: training looks perfect, and nothing is learned.",
+    remedy="Do not filter NaN from the log (logging_nan_inf_filter=False), and train in a dtype with enough range.",
     source="S6",
 )
 def losses_are_finite_and_positive(context: Context) -> None:
@@ -70,10 +70,11 @@ def losses_are_finite_and_positive(context: Context) -> None:
 
 @check(
     "TRN-003",
-    "training leaves every adapted Linear a finite addition to its weight that is not zero",
-    why="the loss is not connected to the adapter, so that gradients are zero, absent or NaN; the log may look sound",
-    remedy="give the loss to backward as it is computed; with gradient checkpointing, let inputs require gradients"
-    " (enable_input_require_grads) or pass use_reentrant=False",
+    "After training, every adapted Linear has a finite delta that is not zero",
+    why="If the loss is not connected to the adapter, gradients are zero, missing or NaN, although the log may look"
+    " normal.",
+    remedy="Call backward on the computed loss. With gradient checkpointing, call enable_input_require_grads or pass"
+    " use_reentrant=False.",
     source="A14, S7; open-unlearning#178",
 )
 def every_adapted_layer_moved(context: Context) -> None:
@@ -88,9 +89,10 @@ def every_adapted_layer_moved(context: Context) -> None:
 
 @check(
     "TRN-004",
-    "training lowers the loss of the true answer on questions that it has not seen",
-    why="a rate too small, a label that is not the answer or weights that moved at random leave the model as it was",
-    remedy="raise the learning rate or the steps until the sum of the rates lets the adapter move; look at the labels",
+    "Training lowers the loss of the true answer on unseen questions",
+    why="A learning rate that is too low, labels that are not the answer, or random updates leave the model no"
+    " better than the base.",
+    remedy="Raise the learning rate or the number of steps, and inspect the labels.",
     depends_on=("TRN-002", "TRN-003"),
 )
 def true_answer_becomes_likelier(context: Context) -> None:
@@ -102,9 +104,9 @@ def true_answer_becomes_likelier(context: Context) -> None:
 
 @check(
     "TRN-005",
-    "whatever training changed is part of what it saves",
-    why="a weight that was trained and is not saved is lost, and the adapter no longer fits the base that is loaded",
-    remedy="freeze the base, or save what else is trained (modules_to_save)",
+    "Every parameter that training changes is saved",
+    why="A weight that is trained and not saved is lost, and the adapter no longer fits the base that is loaded.",
+    remedy="Freeze the base, or save what else is trained (modules_to_save).",
     source="A5; unsloth#9331",
 )
 def nothing_trained_is_lost(context: Context) -> None:
@@ -117,9 +119,10 @@ def nothing_trained_is_lost(context: Context) -> None:
 
 @check(
     "TRN-006",
-    "gradients are the same however the batch is split into micro-batches, and whether activations are recomputed",
-    why="a loss averaged over each micro-batch weighs tokens by the batch they fell into, and grows with their number",
-    remedy="divide by the number of supervised tokens of the whole step (num_items_in_batch), once",
+    "Gradients do not depend on micro-batches or on gradient checkpointing",
+    why="If the loss is averaged per micro-batch, the weight of a token depends on its micro-batch, and the gradient"
+    " grows with their number.",
+    remedy="Divide once by the number of labelled tokens in the whole step (num_items_in_batch).",
     source="O1, A14, S7; transformers#34191",
 )
 def gradients_do_not_depend_on_the_split(context: Context) -> None:
@@ -144,9 +147,9 @@ def gradients_do_not_depend_on_the_split(context: Context) -> None:
 
 @check(
     "TRN-007",
-    "what is trained is fp32 where activations are fp16 and a gradient scaler is needed",
-    why="the scaler refuses fp16 gradients (and bf16 ones), and without one small gradients vanish",
-    remedy="keep the adapter in fp32, whatever the dtype of the base or of autocast",
+    "Trainable parameters are fp32 under fp16 autocast with a gradient scaler",
+    why="The scaler refuses fp16 and bf16 gradients; without a scaler, small fp16 gradients underflow.",
+    remedy="Keep the adapter in fp32, whatever the dtype of the base or of autocast.",
     source="P12, P13; peft#1706, trl#4901",
 )
 def trainables_are_fp32_under_a_scaler(context: Context) -> None:
@@ -164,10 +167,10 @@ def trainables_are_fp32_under_a_scaler(context: Context) -> None:
 
 @check(
     "TRN-008",
-    "the same seed gives the same adapter bit for bit, and another seed another",
+    "The same seed gives a bit-identical adapter, and another seed a different one",
     level=Level.CONTRACT,
-    why="a result that cannot be repeated cannot be compared with another",
-    remedy="seed before the blank adapter is drawn, and hand the same seed to what shuffles the rows",
+    why="A result that cannot be reproduced cannot be compared with another.",
+    remedy="Set the seed before the adapter is initialised, and pass the same seed to the shuffling of rows.",
 )
 def seed_decides_the_adapter(context: Context) -> None:
     """Trains thrice for two steps, with other random numbers drawn before each."""
@@ -183,10 +186,10 @@ def seed_decides_the_adapter(context: Context) -> None:
 
 @check(
     "TRN-009",
-    "training changes nothing but the adapter",
+    "Training changes no parameter outside the adapter",
     level=Level.CONTRACT,
-    why="another adapter on the same base, or a merge into it, then starts from weights that are no longer the base's",
-    remedy="freeze every parameter of the base, norms and biases included",
+    why="A second adapter on the same base, or a merge into it, starts from weights that are no longer the base's.",
+    remedy="Freeze every parameter of the base, including norms and biases.",
     depends_on=("TRN-005",),
 )
 def base_stays_as_it_was(context: Context) -> None:
@@ -198,9 +201,9 @@ def base_stays_as_it_was(context: Context) -> None:
 
 @check(
     "TRN-010",
-    "the true answers of unseen questions are as likely as after the reference's training on the same tokens",
-    why="a loss that falls says what was learned by heart: a training may see too few rows, or half of what it should",
-    remedy="look at what differs from the reference's training: rows that are seen, schedule, normalisation",
+    "The loss of true answers on unseen questions is as low as after the reference's training on the same tokens",
+    why="A falling training loss may be memorisation: training may see too few rows, or half of what it should.",
+    remedy="Compare with the reference's training: which rows are seen, the schedule, the normalisation of the loss.",
     depends_on=("TRN-004",),
 )
 def answers_are_as_likely_as_after_the_reference(context: Context) -> str | None:

@@ -26,9 +26,9 @@ _TRAINERS = frozenset({"training_args.bin", "optimizer.pt", "scheduler.pt", "rng
 
 @check(
     "ART-101",
-    "after training an adapter lies where it is loaded from",
+    "Training saves an adapter in the folder that is loaded",
     why="An adapter that is saved elsewhere, or not at all, is not the one that answers.",
-    remedy="Save to the folder that was asked for, and load from the same, found by the module's own place.",
+    remedy="Save to the requested folder, and load from the same one; build its path from the module's __file__.",
     source="S9, A6",
     depends_on=("TRN-101",),
 )
@@ -49,9 +49,9 @@ def adapter_lies_where_it_is_loaded(evidence: Evidence) -> None:
 
 @check(
     "ART-102",
-    "what is saved is what training left, but for the rounding of the stored dtype",
-    why="What is saved before training, or from another model, is not what was trained.",
-    remedy="Call save_pretrained on the model that was trained, after it was trained.",
+    "The saved tensors equal the trained ones, up to rounding to the saved dtype",
+    why="An adapter that is saved before training, or from another model, is not the trained one.",
+    remedy="Call save_pretrained on the trained model, after training.",
     depends_on=("ART-101",),
     source="A6; alpaca-lora#334",
     core=True,
@@ -91,8 +91,8 @@ def saved_tensors_are_the_trained(evidence: Evidence) -> str | None:
 
 @check(
     "ART-103",
-    "the adapter keeps within the limits of size that were given",
-    why="A head or embedding that is saved in full makes a LoRA adapter as large as a model.",
+    "The adapter is within the given size limits",
+    why="An output head or embedding that is saved in full makes a LoRA adapter as large as a model.",
     remedy="Lower the rank, adapt fewer layers, and save no embeddings or head (modules_to_save).",
     depends_on=("ART-101",),
     source="the course's rubric",
@@ -113,7 +113,7 @@ def adapter_keeps_within_limits(evidence: Evidence) -> None:
 
 @check(
     "ART-104",
-    "the adapter is safetensors, not a pickle",
+    "The adapter is saved as safetensors, not as a pickle",
     level=Level.CONTRACT,
     why="A pickle runs code when it is loaded.",
     remedy="Save with safe_serialization=True, the default.",
@@ -135,9 +135,9 @@ def adapter_is_no_pickle(evidence: Evidence) -> None:
 
 @check(
     "ART-105",
-    "the model with its adapter keeps within the limit of parameters that was given",
+    "The model with its adapter is within the given limit of parameters",
     level=Level.CONTRACT,
-    why="A larger model than the task allows is another task.",
+    why="A larger model than the task allows solves another task.",
     remedy="Fine-tune a smaller variant.",
     depends_on=("ART-101",),
     source="the course's rubric",
@@ -154,9 +154,10 @@ def model_keeps_within_its_limit(evidence: Evidence) -> None:
 
 @check(
     "ART-106",
-    "rows of the embedding for tokens that were added are saved",
+    "The embedding rows of added tokens are saved",
     level=Level.CONTRACT,
-    why="A row that is not saved is drawn anew wherever the base is grown again, and training fitted the first draw.",
+    why="A row that is not saved is initialised again whenever the vocabulary is resized, and training fitted the"
+    " first values.",
     remedy="Save the rows: save_embedding_layers=True, modules_to_save, or trainable_token_indices.",
     depends_on=("ART-101",),
 )

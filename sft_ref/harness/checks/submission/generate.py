@@ -29,9 +29,10 @@ _UNLIKELY, _UNLIKELY_ROWS = 2.0, 0.2
 
 @check(
     "GEN-101",
-    "every number that the model says comes back whole, for its own question",
-    why="A short budget, a ban on repetition, wrong slices or another order lose numbers that the model knows.",
-    remedy="Allow 32 new tokens, change no logits, pad on the left, cut at the padded length, keep the order.",
+    "Every number that the model generates is returned complete, for its own question",
+    why="A small token budget, a repetition penalty, wrong slices or another order lose numbers that the model knows.",
+    remedy="Allow 32 new tokens, do not change logits, pad on the left, slice at the padded length, and keep the"
+    " order.",
     source="S8",
     core=True,
 )
@@ -52,7 +53,7 @@ def numbers_come_back(evidence: Evidence) -> None:
 
 @check(
     "GEN-102",
-    "the answer to a question of the data is the model's, too",
+    "Answers to questions of the data set come from the model",
     why="A number that is looked up or computed elsewhere shows nothing of what was trained.",
     remedy="Return what the model generates.",
     depends_on=("GEN-101",),
@@ -71,9 +72,9 @@ def answers_are_the_models(evidence: Evidence) -> None:
 
 @check(
     "GEN-103",
-    "answering runs",
-    why="What crashes answers nothing.",
-    remedy="Mend the line that is named.",
+    "Answering completes",
+    why="Code that crashes answers nothing.",
+    remedy="Fix the line that the traceback names.",
 )
 def answering_runs(evidence: Evidence) -> None:
     """GEN-103: fresh questions, in one call, as a benchmark asks them."""
@@ -90,8 +91,8 @@ def answering_runs(evidence: Evidence) -> None:
 
 @check(
     "GEN-104",
-    "questions are answered as well together as alone",
-    why="Padding that is attended to, or on the wrong side, turns the shorter rows of a batch into garbage.",
+    "Questions are answered as well in a batch as alone",
+    why="Padding that is attended to, or on the wrong side, corrupts the shorter rows of a batch.",
     remedy="Pad on the left, and pass the attention mask.",
     depends_on=("GEN-103",),
     source="G1",
@@ -114,9 +115,9 @@ def batches_are_answered_as_well(evidence: Evidence) -> None:
 
 @check(
     "GEN-105",
-    "nothing but the model chooses the tokens",
-    why="Sampling, or a penalty, changes answers that the model is sure of.",
-    remedy="do_sample=False and no penalty, also where the base's generation_config has them.",
+    "Only the model's logits choose the tokens",
+    why="Sampling, or a penalty, changes answers that the model knows.",
+    remedy="Pass do_sample=False and no penalty, and override those of the base's generation_config.",
     depends_on=("GEN-103",),
 )
 def tokens_are_the_likeliest(evidence: Evidence) -> None:
@@ -139,10 +140,10 @@ def tokens_are_the_likeliest(evidence: Evidence) -> None:
 
 @check(
     "GEN-106",
-    "at temperature 0 every token is the likeliest",
+    "At temperature 0, every generated token has the highest logit",
     level=Level.CONTRACT,
-    why="Answers that are drawn cannot be repeated.",
-    remedy="do_sample=False and no penalty, also where the base's generation_config has them.",
+    why="Sampled answers are not reproducible.",
+    remedy="Pass do_sample=False and no penalty, and override those of the base's generation_config.",
     depends_on=("GEN-105",),
 )
 def generation_is_greedy(evidence: Evidence) -> None:
@@ -154,8 +155,9 @@ def generation_is_greedy(evidence: Evidence) -> None:
 
 @check(
     "GEN-107",
-    "what is said is what the same model finds likeliest when asked alone",
-    why="Padding that is attended to, positions or a cache that do not fit, or another adapter than was loaded.",
+    "Generated tokens are likely for the same model when it is prompted alone",
+    why="Padding that is attended to, wrong positions or a wrong cache, or another adapter than the loaded one,"
+    " changes what is generated.",
     remedy="Pad on the left, pass the attention mask, and generate with the model that was loaded.",
     depends_on=("GEN-103", "LOD-102", "LOD-105", "LOD-108"),
     source="G1",

@@ -19,9 +19,9 @@ from .artifact import saved_adapter
 
 @check(
     "LOD-101",
-    "load gives a model that answers",
-    why="What cannot be loaded answers nothing.",
-    remedy="Mend the line that is named.",
+    "Loading returns a model",
+    why="A model that cannot be loaded answers nothing.",
+    remedy="Fix the line that the traceback names.",
 )
 def load_runs(evidence: Evidence) -> None:
     """LOD-101: in a process of its own; with an adapter of ours where training left none."""
@@ -36,9 +36,9 @@ def load_runs(evidence: Evidence) -> None:
 
 @check(
     "LOD-102",
-    "by the model that answers, taught texts are as likely as by what was saved",
-    why="An adapter that is dropped, blank, applied twice or at another scale is not the one that was trained.",
-    remedy="PeftModel.from_pretrained(base, folder), once, on the base it was trained on, and keep what it returns.",
+    "The loaded model gives training texts the same loss as the saved adapter",
+    why="An adapter that is dropped, untrained, applied twice or scaled differently is not the trained one.",
+    remedy="Call PeftModel.from_pretrained(base, folder) once, on the base of the training, and keep what it returns.",
     depends_on=("LOD-101",),
     source="A7, A8, S1",
     core=True,
@@ -63,10 +63,10 @@ def what_answers_is_what_was_saved(evidence: Evidence) -> str | None:
 
 @check(
     "LOD-103",
-    "what is loaded has the dtypes that were trained",
+    "The loaded model has the trained dtypes",
     level=Level.CONTRACT,
-    why="A model that answers in another precision than it was trained in answers from other numbers.",
-    remedy="Pass the dtype explicitly, and the same, where the base is loaded for training and for answering.",
+    why="In another precision than in training, the model computes other numbers.",
+    remedy="Pass the same dtype explicitly wherever the base is loaded, for training and for inference.",
     depends_on=("LOD-101",),
     source="P19, P22, NC1",
 )
@@ -81,9 +81,9 @@ def dtypes_are_those_trained(evidence: Evidence) -> None:
 
 @check(
     "LOD-104",
-    "loading and testing leave the saved adapter as it is",
+    "Loading and testing leave the saved adapter unchanged",
     why="A load that writes destroys what was trained.",
-    remedy="Write to the adapter's folder in training alone.",
+    remedy="Write to the adapter folder in training only.",
     depends_on=("ART-101",),
     source="S1",
 )
@@ -96,8 +96,8 @@ def saved_adapter_is_left_alone(evidence: Evidence) -> None:
 
 @check(
     "LOD-105",
-    "the model answers in evaluation mode",
-    why="Dropout that is left on changes answers from call to call.",
+    "The model is in evaluation mode at inference",
+    why="Active dropout changes answers from call to call.",
     remedy="Call model.eval() after loading.",
     depends_on=("LOD-101",),
     source="A10",
@@ -111,9 +111,9 @@ def model_is_in_evaluation_mode(evidence: Evidence) -> None:
 
 @check(
     "LOD-106",
-    "two forwards of the same texts are equal",
+    "Two forward passes over the same texts give identical logits",
     level=Level.CONTRACT,
-    why="Dropout that is left on changes answers from call to call.",
+    why="Active dropout changes answers from call to call.",
     remedy="Call model.eval() after loading.",
     depends_on=("LOD-105",),
 )
@@ -126,9 +126,9 @@ def forwards_are_equal(evidence: Evidence) -> None:
 
 @check(
     "LOD-107",
-    "loading works from any working folder",
+    "Loading works from any working directory",
     level=Level.CONTRACT,
-    why="A path that is relative to the working folder leads elsewhere when somebody else runs the code.",
+    why="A path relative to the working directory points elsewhere if somebody else runs the code.",
     remedy="Build the path from Path(__file__).",
     depends_on=("LOD-101",),
     source="S9",
@@ -143,9 +143,9 @@ def load_works_elsewhere(evidence: Evidence) -> None:
 
 @check(
     "LOD-108",
-    "every logit of the model that answers is finite",
-    why="From one NaN or infinity on every token is as good as any other: all answers are NaN.",
-    remedy="Load in bfloat16 or float32: activations of a model trained in these leave the range of float16.",
+    "Every logit of the loaded model is finite",
+    why="After one NaN or infinity, all tokens look equally good to the model, and all answers are NaN.",
+    remedy="Load in bfloat16 or float32: activations of a model that was trained in them overflow in float16.",
     depends_on=("LOD-101",),
     source="P1",
 )
@@ -162,9 +162,9 @@ def logits_are_finite(evidence: Evidence) -> None:
 
 @check(
     "LOD-109",
-    "what is loaded is the base that was trained",
-    why="An adapter fits the model it was trained on alone; on another it crashes, or its answers are noise.",
-    remedy="Name the base once, and use that name wherever it is loaded.",
+    "The loaded base is the trained one",
+    why="An adapter fits only the model it was trained on; on another one it crashes or gives noise.",
+    remedy="Define the name of the base once, and use it wherever the base is loaded.",
     depends_on=("LOD-101",),
 )
 def base_is_the_one_trained(evidence: Evidence) -> None:
@@ -178,8 +178,8 @@ def base_is_the_one_trained(evidence: Evidence) -> None:
 
 @check(
     "LOD-110",
-    "as many adapters are active when answering as at the end of training",
-    why="Adapters that are trained together add up; one that is not loaded takes its part of the answer along.",
+    "As many adapters are active at inference as at the end of training",
+    why="Adapters that are trained together add up; without one of them, its part of the answer is missing.",
     remedy="Load every adapter (model.load_adapter(folder, adapter_name=...)) and activate all of them, or merge them.",
     depends_on=("LOD-101",),
 )
@@ -200,8 +200,8 @@ def all_adapters_are_loaded(evidence: Evidence) -> None:
 
 @check(
     "LOD-111",
-    "tokens that were added for training have the same rows when answering",
-    why="An added token has a row of its own in the embeddings; if it is not saved, another is drawn when loading.",
+    "Added tokens have the same embedding rows at inference as in training",
+    why="An added token has its own embedding row; if it is not saved, a random one is drawn on loading.",
     remedy="Save the rows: save_pretrained(folder, save_embedding_layers=True), or modules_to_save=['embed_tokens'].",
     depends_on=("LOD-101",),
 )

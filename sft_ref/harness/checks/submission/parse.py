@@ -24,9 +24,10 @@ from sft_ref.harness.recorders.submission.dictated import (
 
 @check(
     "PRS-101",
-    "the parser gives the number that the text holds",
-    why="A parser that wants what the prompt has consumed, or reads another number, loses every answer.",
-    remedy="Parse what generation returns: the text behind the prompt.",
+    "The parser returns the number that the text contains",
+    why="A parser that requires what the prompt has already consumed, or that reads another number, loses every"
+    " answer.",
+    remedy="Parse what generation returns: the text after the prompt.",
     source="S2",
     core=True,
 )
@@ -63,9 +64,9 @@ def _told(evidence: Evidence, kind: str) -> list[CompletedRun]:
 
 @check(
     "PRS-102",
-    "without an answer the parser gives NaN",
-    why="A constant, or a stored truth, in place of NaN counts what was not answered as answered.",
-    remedy='Return float("nan") where there is no number.',
+    "The parser returns NaN if there is no answer",
+    why="A constant, or a stored answer, in place of NaN counts unanswered questions as answered.",
+    remedy='Return float("nan") if there is no number.',
     source="S4",
 )
 def silence_is_nan(evidence: Evidence) -> None:
@@ -89,10 +90,10 @@ def silence_is_nan(evidence: Evidence) -> None:
 
 @check(
     "PRS-103",
-    "negative numbers keep their sign",
+    "The parser keeps the sign of negative numbers",
     level=Level.CONTRACT,
-    why="The data has none, but a temperature would.",
-    remedy="Let the parser take a sign.",
+    why="The data has no negative answers, but a temperature may be one.",
+    remedy="Let the parser accept a sign.",
     depends_on=("PRS-101",),
 )
 def signs_are_kept(evidence: Evidence) -> None:

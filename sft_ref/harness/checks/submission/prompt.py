@@ -13,9 +13,9 @@ from sft_ref.harness.recorders.submission.dictated import is_template_parsed_wro
 
 @check(
     "PRM-101",
-    "asked with the prompts that reach it, the model answers as well as with those that training wrote",
-    why="A model answers what it was trained on; another text before the answer asks for something else.",
-    remedy="Send the text of training up to the answer: the same template, tags, spaces and special tokens.",
+    "The model answers the sent prompts as well as the prompts of its training texts",
+    why="A model answers after the text it was trained on; a different text before the answer asks for something else.",
+    remedy="Send the training text up to the answer: the same template, tags, spaces and special tokens.",
     source="S2, T1, T5, M6",
     core=True,
 )
@@ -71,10 +71,10 @@ def _compare_losses(losses: PairedLosses, case: str) -> None:
 
 @check(
     "PRM-102",
-    "what reaches the model is where the training text leaves off",
+    "The prompt that reaches the model is a prefix of the training text",
     level=Level.CONTRACT,
-    why="Even where answers survive it, the model is asked for something else than it was taught.",
-    remedy="Build prompt and training text by the same function.",
+    why="Even if answers survive, the model is asked something else than it was trained on.",
+    remedy="Build prompt and training text with one function.",
 )
 def prompts_are_where_training_leaves_off(evidence: Evidence) -> None:
     """PRM-102: exact, in ids."""

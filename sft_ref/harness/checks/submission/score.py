@@ -17,9 +17,9 @@ _FIGURE = 0.011
 
 @check(
     "SCR-101",
-    "the figures reported are those of the answers",
-    why="Figures that count otherwise cannot be compared, and hide that nothing is answered.",
-    remedy="Count over all questions: right within 5 %, answered if not NaN.",
+    "The reported figures equal those counted from the answers",
+    why="Figures that are counted differently cannot be compared, and can hide that nothing is answered.",
+    remedy="Count over all questions: right if within 5 %, answered if not NaN.",
     source="S4",
     core=True,
 )
@@ -60,10 +60,10 @@ def _is_lossy(evidence: Evidence) -> bool:
 
 @check(
     "SCR-102",
-    "testing runs",
+    "Testing completes",
     level=Level.CONTRACT,
-    why="Who cannot test sees no fault.",
-    remedy="Mend the line that is named.",
+    why="Without a test, no fault is noticed.",
+    remedy="Fix the line that the traceback names.",
 )
 def testing_runs(evidence: Evidence) -> str | None:
     """SCR-102: with the adapter's folder. Advice, since what it takes besides is not known here."""

@@ -17,8 +17,8 @@ Rounded to two decimals 98 % of the answers are valid, to one 85 %."""
 
 @check(
     "TOK-101",
-    "training texts hold the answers",
-    why="What is not in the texts, or is cut off or rounded away there, cannot be learned.",
+    "Training texts contain the answers",
+    why="An answer that is missing, truncated or rounded away in the text cannot be learned.",
     remedy="Write the answer with enough decimals (repr), and leave room for it when truncating.",
     source="S10, truncation",
 )
@@ -31,10 +31,10 @@ def texts_hold_answers(evidence: Evidence) -> None:
 
 @check(
     "TOK-107",
-    "every training text holds its answer",
+    "Every training text contains its answer",
     level=Level.CONTRACT,
-    why="A text whose answer is cut, or in a form that no parser reads, teaches nothing, or something else.",
-    remedy="Give texts the length they need, and write numbers as the parser reads them.",
+    why="A text whose answer is truncated, or in a format that no parser reads, teaches nothing or the wrong thing.",
+    remedy="Allow texts the length they need, and write numbers as the parser reads them.",
     depends_on=("TOK-101",),
 )
 def all_texts_hold_answers(evidence: Evidence) -> None:
@@ -60,9 +60,9 @@ def _raise_for_lost_answers(evidence: Evidence) -> None:
 
 @check(
     "TOK-102",
-    "every token of the answer carries itself as its label",
-    why="A token without a label is never learned; one with another's label is learned wrongly.",
-    remedy="Mask the prompt alone, measured in tokens of the very text; the model shifts labels by itself.",
+    "Every answer token is its own label",
+    why="A token without a label is never learned; a token with another token's label is learned wrong.",
+    remedy="Mask the prompt alone, by its number of tokens in the training text; the model shifts labels itself.",
     depends_on=("TOK-101",),
     source="S3, M4, M5, M8",
     core=True,
@@ -92,9 +92,9 @@ def answer_tokens_are_supervised(evidence: Evidence) -> str | None:
 
 @check(
     "TOK-103",
-    "the model is taught where an answer ends",
-    why="A model that was never shown an end goes on writing digits until its budget is used up.",
-    remedy="Put a closing tag or the end-of-sequence token behind the answer, and let it carry a label.",
+    "The end of the answer has a label",
+    why="A model that is not trained to stop writes digits until its token budget is used up.",
+    remedy="Append a closing tag or the end-of-sequence token to the answer, with a label.",
     depends_on=("TOK-102",),
     source="M1, M2",
 )
@@ -120,9 +120,9 @@ def _ends(evidence: Evidence) -> bool:
 
 @check(
     "TOK-104",
-    "all that the model has to write carries a label",
-    why="What stands between prompt and number is then written untaught, and the number never follows.",
-    remedy="Measure the prompt's length in tokens of the very text that is trained on, without a space of its own.",
+    "Every token that the model has to generate has a label",
+    why="Text between prompt and number is not learned without a label, and then the number never follows.",
+    remedy="Measure the length of the prompt in tokens of the training text itself, without an extra space.",
     depends_on=("TOK-102",),
     source="S3",
 )
@@ -147,9 +147,9 @@ def what_is_to_be_written_is_supervised(evidence: Evidence) -> None:
 
 @check(
     "TOK-105",
-    "padding carries no label",
+    "Padding has no label",
     level=Level.CONTRACT,
-    why="Rows then teach to go on with padding, the more the shorter they are.",
+    why="Rows with labelled padding teach the model to continue with padding, the shorter ones most.",
     remedy="Set the labels to -100 where the attention mask is 0.",
 )
 def padding_is_not_supervised(evidence: Evidence) -> None:
@@ -162,8 +162,8 @@ def padding_is_not_supervised(evidence: Evidence) -> None:
 
 @check(
     "TOK-106",
-    "training knows no token that is unknown when answering",
-    why="A token that was added for training alone has an embedding of its own, which no adapter carries along.",
+    "Every training token exists in the inference tokenizer",
+    why="A token that is added for training only has an embedding of its own, which the adapter does not contain.",
     remedy="Write tags in the base's own tokens, or add, train and save the same tokens wherever the base is loaded.",
     depends_on=("TOK-101",),
 )

@@ -24,9 +24,9 @@ _IDLE = 0.01
 
 @check(
     "TRN-101",
-    "training runs to its end",
-    why="Nothing is learned by a training that crashes.",
-    remedy="Mend the line that is named.",
+    "Training completes",
+    why="A training that crashes learns nothing.",
+    remedy="Fix the line that the traceback names.",
 )
 def training_runs(evidence: Evidence) -> str | None:
     """TRN-101: in a process of its own. What crashes once the adapter is saved, as in a test of it, is no training."""
@@ -45,9 +45,9 @@ def training_runs(evidence: Evidence) -> str | None:
 
 @check(
     "TRN-102",
-    "training moves the adapter, and leaves it finite",
-    why="An adapter whose B matrices are zero adds nothing; one with NaN makes every answer NaN.",
-    remedy="Hand the adapter's parameters to the optimizer, keep their gradients, and train in bfloat16 or float32.",
+    "Training changes the adapter, and leaves it finite",
+    why="An adapter whose B matrices are zero has no effect; one with NaN makes every answer NaN.",
+    remedy="Pass the adapter's parameters to the optimizer, keep their gradients, and train in bfloat16 or float32.",
     depends_on=("TRN-101",),
     source="A14, S6, S7",
 )
@@ -95,9 +95,10 @@ def _raise_for_custom_lora(evidence: Evidence) -> None:
 
 @check(
     "TRN-103",
-    "the true answers become as likely as when ours trains on the same batches at the same rates",
-    why="A loss that is not the model's, an optimizer of something else, or a rate that moves nothing, teach nothing.",
-    remedy="Train the adapter with the model's own loss; choose a rate whose sum over all steps is near 0.1.",
+    "The loss of true answers is as low as after the reference's training on the same batches at the same rates",
+    why="A loss that is not the model's own, an optimizer of the wrong parameters, or a rate near zero teaches"
+    " nothing.",
+    remedy="Train the adapter with the model's own loss, at a rate whose sum over all steps is near 0.1.",
     depends_on=("TRN-102",),
     source="S7, NC2",
     core=True,
@@ -156,7 +157,7 @@ def _raise_if_worse(losses: torch.Tensor, ours: torch.Tensor, what: str) -> None
 
 @check(
     "TRN-104",
-    "whatever training changed is saved",
+    "Every parameter that training changes is saved",
     why="A weight that is trained and not saved is lost, and the adapter no longer fits the base that is loaded.",
     remedy="Freeze the base, or save what else is trained (modules_to_save).",
     depends_on=("TRN-101",),
@@ -175,9 +176,9 @@ def nothing_trained_is_lost(evidence: Evidence) -> None:
 
 @check(
     "TRN-105",
-    "training changes nothing but the adapter",
+    "Training changes no parameter outside the adapter",
     level=Level.CONTRACT,
-    why="Whoever loads the adapter onto the base has other weights beneath it than it was trained on.",
+    why="Whoever loads the adapter onto the base gets other base weights than in training.",
     remedy="Freeze every parameter of the base.",
     depends_on=("TRN-104",),
 )
@@ -190,10 +191,10 @@ def base_stays(evidence: Evidence) -> None:
 
 @check(
     "TRN-106",
-    "training shows the data, not a few rows of it",
+    "Training uses the whole data set, not a few rows of it",
     level=Level.CONTRACT,
-    why="A few rows, each shown many times, are learned by heart; what else is answered rightly the base knew before.",
-    remedy="Train on the whole of the training data.",
+    why="A few rows, each seen many times, are memorised; the base already knew what else is answered right.",
+    remedy="Train on all of the training data.",
     depends_on=("TRN-103",),
 )
 def data_are_shown(evidence: Evidence) -> None:

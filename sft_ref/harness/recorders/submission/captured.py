@@ -24,7 +24,7 @@ from sft_ref.harness.instruments.convention import (
 )
 from sft_ref.harness.instruments.deltas import plain
 from sft_ref.harness.instruments.taught import Taught
-from sft_ref.harness.recorders.submission.agent.probing import choose
+from sft_ref.harness.recorders.submission.agent.logits import choose_rows
 from sft_ref.io import plain_files
 from sft_ref.io.lora_config import read_table
 from sft_ref.io.reading import UnreadableError
@@ -83,12 +83,12 @@ class Captured:
     @property
     def lessons(self) -> Mapping[str, Any]:
         """What was captured of it."""
-        return self.training["lessons"]
+        return self.training["training_log"]
 
     @functools.cached_property
     def taught(self) -> list[Taught]:
         """Every text that reached the model in training, once."""
-        return [Taught(tuple(ids), tuple(labels)) for ids, labels in self.lessons.get("rows", ())]
+        return [Taught(tuple(ids), tuple(labels)) for ids, labels in self.lessons.get("examples", ())]
 
     @functools.cached_property
     def foreign(self) -> list[Taught]:
@@ -105,7 +105,7 @@ class Captured:
     def probed(self) -> list[Taught]:
         """Those whose likelihood is compared."""
         vocabulary = json.loads((self.workplace.base / "config.json").read_text(encoding="utf-8"))["vocab_size"]
-        return self.readable[: len(choose([row.ids for row in self.readable], vocabulary))]
+        return self.readable[: len(choose_rows([row.ids for row in self.readable], vocabulary))]
 
     @functools.cached_property
     def texts(self) -> list[Text]:
@@ -116,7 +116,7 @@ class Captured:
     def _reader(self) -> Any:  # noqa: ANN401
         """The base's tokenizer with the tokens that training added: without them, words on both sides run together."""
         tokenizer = load_tokenizer(self.workplace.base)
-        added = {int(number): str(text) for number, text in self.training["bases"].get("added", {}).items()}
+        added = {int(number): str(text) for number, text in self.training["pretrained"].get("added_tokens", {}).items()}
         while (text := added.get(len(tokenizer))) and tokenizer.add_tokens([text]):
             pass
         return tokenizer
@@ -135,8 +135,8 @@ class Captured:
     def steps(self) -> list[Step]:
         """Its optimizer steps."""
         steps, done = [], 0
-        passes = self.lessons.get("passes", ())
-        for rate, until, betas in self.lessons.get("steps", ()):
+        passes = self.lessons.get("forward_passes", ())
+        for rate, until, betas in self.lessons.get("optimizer_steps", ()):
             batches = tuple(tuple(map(self._row, filter(self._is_told, rows))) for rows, _ in passes[done:until])
             done = until
             batches = tuple(batch for batch in batches if batch)
@@ -145,18 +145,18 @@ class Captured:
 
     def _is_told(self, told: int | Mapping[str, Any]) -> bool:
         """Whether the texts of a row are among those that the agent recorded."""
-        return all(i < len(self.taught) for i in ([told] if isinstance(told, int) else told["texts"]))
+        return all(i < len(self.taught) for i in ([told] if isinstance(told, int) else told["examples"]))
 
     def _row(self, told: int | Mapping[str, Any]) -> Taught | Packed:
         """A row of a batch, as the agent recorded it."""
         if isinstance(told, int):
             return self.taught[told]
-        return Packed(tuple(self.taught[i] for i in told["texts"]), tuple(told["positions"]))
+        return Packed(tuple(self.taught[i] for i in told["examples"]), tuple(told["position_ids"]))
 
     @property
     def losses(self) -> list[float]:
         """As the model reported them, one a forward."""
-        return [float(loss) for _, loss in self.lessons.get("passes", ()) if loss is not None]
+        return [float(loss) for _, loss in self.lessons.get("forward_passes", ()) if loss is not None]
 
     def is_partial(self, text: Text, prompt: int) -> bool:
         """Whether labels begin within what the model has to write: in a word, tag or number, or past white space."""
@@ -178,7 +178,7 @@ class Captured:
     @property
     def trained_others(self) -> dict[str, Path]:
         """The other adapters that were active at the end of training, by their names."""
-        others = map(str, self.lessons.get("others", ()))
+        others = map(str, self.lessons.get("other_adapters", ()))
         return {name: self.training.folder / f"trained_{number}" for number, name in enumerate(others, 1)}
 
     @functools.cached_property
@@ -234,7 +234,7 @@ class Captured:
     @functools.cached_property
     def read_from(self) -> Path | None:
         """The folder that its `load` read an adapter from."""
-        read = self.asked["load"].get("read") or self.asked["elsewhere"].get("read") or ()
+        read = self.asked["load"].get("adapter_folders") or self.asked["other_folder"].get("adapter_folders") or ()
         try:
             return Path(os.path.realpath(str(read[-1]))) if read else None
         except ValueError:  # no path at all
@@ -266,7 +266,7 @@ class Captured:
     @property
     def named_base(self) -> str | None:
         """The model that it is meant for, where its size is known."""
-        return next(iter(named_bases(self.training["bases"].get("asked_for", ())).values()), None)
+        return next(iter(named_bases(self.training["pretrained"].get("model_names", ())).values()), None)
 
     def fingerprint(self, root: Path, parts: tuple[str, ...]) -> str:
         """Of the adapter file in a folder beneath another one; empty where there is none."""
@@ -287,9 +287,9 @@ class Captured:
             "ask",
             name,
             questions=[question for question, _ in self.asked_rows],
-            probes=[row.ids for row in self.probed] or [list(encode(self.tokenizer, "What is 2 h in s?"))],
+            probe_ids=[row.ids for row in self.probed] or [list(encode(self.tokenizer, "What is 2 h in s?"))],
             scripts=self.scripts,
-            texts=self.parse_texts,
+            parser_texts=self.parse_texts,
             score_lines=self.score_lines,
             shortened=self.lessons.get("shortened"),
         )
@@ -357,7 +357,7 @@ class Captured:
 
     def prompts(self, told: Told, rows: Sequence[Row]) -> list[tuple[int, ...] | None]:
         """Ids that reached the model for each question; None where it was not asked."""
-        heard = [tuple(row["prompt"]) for row in told["answers"].get("heard", ())]
+        heard = [tuple(row["prompt_ids"]) for row in told["answers"].get("generations", ())]
         texts = [decode(self.tokenizer, prompt) for prompt in heard]
         places = [find_prompt(question, texts) for question, _ in rows]
         return [None if place is None else heard[place] for place in places]
@@ -366,10 +366,10 @@ class Captured:
         """Which fresh questions its model answered rightly, read by ours from what it said."""
         if self.convention is None:
             return right([], self.questions)
-        heard = told["answers"].get("heard", ())
-        texts = [decode(self.tokenizer, row["prompt"]) for row in heard]
+        heard = told["answers"].get("generations", ())
+        texts = [decode(self.tokenizer, row["prompt_ids"]) for row in heard]
         places = [find_prompt(question, texts) for question, _ in self.questions]
-        said = ["" if place is None else decode(self.tokenizer, heard[place]["said"]) for place in places]
+        said = ["" if place is None else decode(self.tokenizer, heard[place]["new_token_ids"]) for place in places]
         return right([read_number(text, self.convention) for text in said], self.questions)
 
 

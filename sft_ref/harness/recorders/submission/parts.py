@@ -42,12 +42,12 @@ _TENSORS = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".safet
 
 def build_prompts(recording: Recording) -> Prompts:
     """The prompts that reach the model with the adapter that training left."""
-    heard = recording.asked["answers"].get("heard", ())
+    heard = recording.asked["answers"].get("generations", ())
     lost = recording.is_question_lost
     return Prompts(
         trained=_prompts(recording, recording.known_rows),
         fresh=_prompts(recording, recording.questions),
-        any_lost=_prompt(recording, heard[0]["prompt"]) if lost else None,
+        any_lost=_prompt(recording, heard[0]["prompt_ids"]) if lost else None,
     )
 
 
@@ -74,8 +74,8 @@ def build_examples(recording: Recording) -> Examples:
         added=tuple(sorted(recording.added)),
         used_rows=tuple(sorted(used)),
         base_rows=base_rows,
-        labelled=lessons.get("labelled"),
-        padding_labelled=int(lessons.get("padding_labelled", 0)),
+        labelled=lessons.get("has_labels"),
+        padding_labelled=int(lessons.get("labelled_padding", 0)),
         data=len(recording.rows),
         form=form,
         unlabelled_lead=recording.untaught,
@@ -98,7 +98,7 @@ def _decoded(recording: Recording, text: Text) -> TrainingText:
 def build_training(recording: Recording) -> Training:
     """What training did and left."""
     told, lessons = recording.training, recording.lessons
-    changed, left = lessons.get("changed"), recording.left_logits
+    changed, left = lessons.get("changed_base_weights"), recording.left_logits
     try:
         fall = recording.fall
     except Unavailable:
@@ -109,10 +109,10 @@ def build_training(recording: Recording) -> Training:
         steps=tuple(OptimizerStep(step.rate, step.texts) for step in recording.steps),
         losses=tuple(recording.losses),
         optimized=int(lessons.get("optimizer", {}).get("tensors", 0)),
-        dtypes=frozenset(lessons.get("counted", {}).get("base", {})),
-        bases=named_bases(told["bases"].get("asked_for", ())),
+        dtypes=frozenset(lessons.get("dtype_counts", {}).get("base", {})),
+        bases=named_bases(told["pretrained"].get("model_names", ())),
         changed=None if changed is None else tuple(changed),
-        active=tuple(map(str, lessons.get("active", ()))),
+        active=tuple(map(str, lessons.get("active_adapters", ()))),
         adapter=recording.trained,
         scale=recording.scales(recording.trained_folder),
         is_custom_lora=recording.is_of_own_kind,
@@ -199,22 +199,22 @@ def build_loaded(recording: Recording) -> Loaded:
     except Unavailable as lack:
         reason = str(lack)
     trained, loaded = _added_rows(recording)
-    active = own["probes"].get("active")
+    active = own["probes"].get("active_adapters")
     return Loaded(
         with_sound_adapter=told is not own,
         is_loaded=bool(told["load"]) and not told.crash("load"),
         was_reached="load" in told.sections,
         crash=_crash(told, "load"),
         process=_process(told),
-        dtypes=frozenset(told["probes"].get("counted", {}).get("base", {})),
-        own_dtypes=frozenset(own["probes"].get("counted", {}).get("base", {})),
+        dtypes=frozenset(told["probes"].get("dtype_counts", {}).get("base", {})),
+        own_dtypes=frozenset(own["probes"].get("dtype_counts", {}).get("base", {})),
         own_notes=own.notes,
-        own_vocabulary=own["load"].get("vocabulary"),
+        own_vocabulary=own["load"].get("tokenizer_size"),
         own_active=tuple(map(str, active)) if active else None,
-        own_bases=named_bases(own["bases"].get("asked_for", ())),
-        forwards_apart=number(own["probes"].get("apart")),
-        elsewhere_tried=bool(told["elsewhere"]),
-        elsewhere_crash=_crash(told, "elsewhere"),
+        own_bases=named_bases(own["pretrained"].get("model_names", ())),
+        forwards_apart=number(own["probes"].get("max_difference")),
+        elsewhere_tried=bool(told["other_folder"]),
+        elsewhere_crash=_crash(told, "other_folder"),
         comparison=comparison,
         not_compared=reason,
         trained_rows=trained,
@@ -259,7 +259,7 @@ def _compare_logits(recording: Recording) -> LogitComparison:
 
 def _added_rows(recording: Recording) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Rows of added tokens that training texts use, after training and when answering; empty where not seen in both."""
-    trained, loaded = recording.training.tensors("added"), recording.asked.tensors("added")
+    trained, loaded = recording.training.tensors("added_token_rows"), recording.asked.tensors("added_token_rows")
     names = trained.keys() & loaded.keys()
     rows = min((len(tensors[name]) for tensors in (trained, loaded) for name in names), default=0)
     base_rows = len(recording.base_model.get_input_embeddings().weight)
@@ -276,7 +276,7 @@ def build_generations(recording: Recording) -> Generations:
     if recording.asked_model is None:
         reason = "the model that answers cannot be loaded by ours"
     else:
-        short = shortfalls(recording.asked_model, recording.tokenizer, told["answers"].get("heard", ()))
+        short = shortfalls(recording.asked_model, recording.tokenizer, told["answers"].get("generations", ()))
     return Generations(
         questions=tuple(recording.questions),
         asked=len(recording.asked_rows),
@@ -295,20 +295,20 @@ def _answers(recording: Recording, told: Told, section: str) -> Answers | None:
     values = content.get("values")
     return Answers(
         values=None if values is None else tuple(values),
-        parsed=tuple((str(text), value) for text, value in content.get("texts", ())),
-        generations=tuple(_generation(recording, row) for row in content.get("heard", ())),
+        parsed=tuple((str(text), value) for text, value in content.get("parsed_texts", ())),
+        generations=tuple(_generation(recording, row) for row in content.get("generations", ())),
         crash=_crash(told, section),
     )
 
 
 def _generation(recording: Recording, row: Mapping[str, Any]) -> Generation:
     return Generation(
-        prompt=_prompt(recording, row["prompt"]),
-        plain_prompt=str(recording.tokenizer.decode(row["prompt"], skip_special_tokens=True)),
-        new_token_ids=tuple(row["said"]),
-        text=decode(recording.tokenizer, row["said"]),
-        unlikely=int(row.get("off", 0)),
-        is_continued=bool(row.get("continued")),
+        prompt=_prompt(recording, row["prompt_ids"]),
+        plain_prompt=str(recording.tokenizer.decode(row["prompt_ids"], skip_special_tokens=True)),
+        new_token_ids=tuple(row["new_token_ids"]),
+        text=decode(recording.tokenizer, row["new_token_ids"]),
+        unlikely=int(row.get("non_greedy", 0)),
+        is_continued=bool(row.get("continues_cache")),
     )
 
 
@@ -334,19 +334,19 @@ def build_scores(recording: Recording) -> Scores:
     told = recording.with_adapter
     section = told["score"]
     truths = {question.strip(): value for question, value in [*recording.unseen, *recording.rows]}
-    seen = [(str(question).strip(), number(value)) for question, value in section.get("given", ())]
-    prompts = [decode(recording.tokenizer, ids) for ids in section.get("heard", ())]
+    seen = [(str(question).strip(), number(value)) for question, value in section.get("answers", ())]
+    prompts = [decode(recording.tokenizer, ids) for ids in section.get("prompts", ())]
     scripted = [
         (question, truth, to_number(line["numeral"]))
         for (question, truth), line in zip(recording.unseen, recording.score_lines, strict=False)
         if any(find_question(question, prompt) for prompt in prompts)
     ]
-    figures = section.get("figures")
+    figures = section.get("metrics")
     return Scores(
         was_reached=bool(section),
         crash=_crash(told, "score"),
         figures=None if figures is None else {name: tuple(found) for name, found in figures.items()},
-        printed=str(section.get("printed", "")),
+        printed=str(section.get("output", "")),
         answered=tuple((question, truths[question], value) for question, value in seen if question in truths),
         was_observed=bool(seen),
         scripted=tuple(scripted),

@@ -158,7 +158,7 @@ class Recording(Trained):
     @functools.cached_property
     def is_question_lost(self) -> bool:
         """Whether training texts hold their questions, and no prompt that reaches the model does."""
-        heard = [row for row in self.asked["answers"].get("heard", ()) if not row.get("continued")]
+        heard = [row for row in self.asked["answers"].get("generations", ()) if not row.get("continues_cache")]
         return bool(self.texts and heard) and not any(self.prompts(self.asked, self.asked_rows))
 
     def right_as_asked(self, model: Any) -> list[bool]:  # noqa: ANN401

@@ -24,15 +24,15 @@ class _Crash(TypedDict, total=False):
 
 
 class _Packed(TypedDict):
-    texts: list[_Count]
-    positions: list[_Count]
+    examples: list[_Count]
+    position_ids: list[_Count]
 
 
-class _Heard(TypedDict):
-    prompt: list[_Id]
-    said: list[_Id]
-    off: _Count
-    continued: bool
+class _Generation(TypedDict):
+    prompt_ids: list[_Id]
+    new_token_ids: list[_Id]
+    non_greedy: _Count
+    continues_cache: bool
 
 
 class _Section(TypedDict, total=False):
@@ -47,43 +47,43 @@ class _Train(_Section, total=False):
     done: bool
 
 
-class _Lessons(_Section, total=False):
-    rows: list[tuple[list[_Id], list[_Label]]]
-    passes: list[tuple[list[_Count | _Packed], float | str | None]]
-    steps: list[tuple[float | str, _Count, list[float | str] | None]]
-    padding_labelled: _Count
-    labelled: bool
+class _TrainingLog(_Section, total=False):
+    examples: list[tuple[list[_Id], list[_Label]]]
+    forward_passes: list[tuple[list[_Count | _Packed], float | str | None]]
+    optimizer_steps: list[tuple[float | str, _Count, list[float | str] | None]]
+    labelled_padding: _Count
+    has_labels: bool
     optimizer: dict[str, Any]
-    counted: _Named
-    changed: list[str]
+    dtype_counts: _Named
+    changed_base_weights: list[str]
     shortened: Any
-    adapter: bool
-    active: list[str]
-    others: list[str]
+    has_adapter: bool
+    active_adapters: list[str]
+    other_adapters: list[str]
 
 
-class _Bases(_Section, total=False):
-    asked_for: list[str]
-    added: dict[str, str]
+class _Pretrained(_Section, total=False):
+    model_names: list[str]
+    added_tokens: dict[str, str]
 
 
 class _Load(_Section, total=False):
-    read: list[str]
-    counted: _Named
-    vocabulary: _Count | None
+    adapter_folders: list[str]
+    dtype_counts: _Named
+    tokenizer_size: _Count | None
 
 
 class _Answers(_Section, total=False):
     values: list[_Scalar]
-    texts: list[tuple[str, _Scalar]]
-    heard: list[_Heard]
+    parsed_texts: list[tuple[str, _Scalar]]
+    generations: list[_Generation]
 
 
 class _Probes(_Section, total=False):
-    apart: float | str
-    training: bool
-    counted: _Named
-    active: list[str]
+    max_difference: float | str
+    in_training_mode: bool
+    dtype_counts: _Named
+    active_adapters: list[str]
 
 
 class _Parse(_Section, total=False):
@@ -91,15 +91,15 @@ class _Parse(_Section, total=False):
 
 
 class _Score(_Section, total=False):
-    given: list[tuple[Any, _Scalar]]
-    heard: list[list[_Id]]
-    figures: dict[str, list[_Scalar]]
-    printed: str
+    answers: list[tuple[Any, _Scalar]]
+    prompts: list[list[_Id]]
+    metrics: dict[str, list[_Scalar]]
+    output: str
 
 
-class _Elsewhere(_Section, total=False):
+class _OtherFolder(_Section, total=False):
     loaded: bool
-    read: list[str]
+    adapter_folders: list[str]
 
 
 class _End(_Section, total=False):
@@ -109,14 +109,14 @@ class _End(_Section, total=False):
 _TYPES: dict[str, Any] = {
     "start": _Start,
     "train": _Train,
-    "lessons": _Lessons,
-    "bases": _Bases,
+    "training_log": _TrainingLog,
+    "pretrained": _Pretrained,
     "load": _Load,
     "answers": _Answers,
     "probes": _Probes,
     "parse": _Parse,
     "score": _Score,
-    "elsewhere": _Elsewhere,
+    "other_folder": _OtherFolder,
     "end": _End,
 }
 _SCRIPT = "script_"

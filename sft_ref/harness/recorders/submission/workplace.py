@@ -25,7 +25,7 @@ from .layout import Layout
 from .sections import is_well_formed
 
 AGENT = Path(__file__).with_name("agent")
-_START = "import sys; sys.path.insert(0, {home!r}); from {package}.verbs import main; main()"
+_START = "import sys; sys.path.insert(0, {home!r}); from {package}.commands import main; main()"
 _PACKAGES = {"PIL": "pillow", "cv2": "opencv-python-headless", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 """Packages whose names are not those of their modules."""
 _ROOM = 64 * 2**20
@@ -36,7 +36,7 @@ _LARGEST = 64 * 2**20
 
 @dataclass(frozen=True)
 class Told:
-    """What came of one verb.
+    """What came of one command.
 
     Attributes:
         sections: what the agent wrote, by the name of the section; `crash` in one is the submission's exception.
@@ -134,8 +134,8 @@ class Workplace:
             plain_files.remove(path)
         return bool(shipped)
 
-    def run(self, verb: str, name: str, **request: Any) -> Told:  # noqa: ANN401
-        """Runs one verb in a process of its own, and reads what the agent wrote.
+    def run(self, command: str, name: str, **request: Any) -> Told:  # noqa: ANN401
+        """Runs one command in a process of its own, and reads what the agent wrote.
 
         Raises:
             MachineError: the machine kept it from its end.
@@ -155,7 +155,7 @@ class Workplace:
         config = json.loads((self.base / "config.json").read_text(encoding="utf-8"))
         nonce = secrets.token_hex(16)
         given = {
-            "verb": verb,
+            "command": command,
             "nonce": nonce,
             "out": str(out),
             "root": str(self.layout.root),
@@ -164,7 +164,7 @@ class Workplace:
             "base": str(base),
             "weights": str(base / "model.safetensors"),
             "model_class": config["architectures"][0],
-            "vocabulary": config["vocab_size"],
+            "vocab_size": config["vocab_size"],
             **request,
         }
         finished = sandbox.run(

@@ -30,7 +30,7 @@ fewer steps; a clock         the time of a grading     slow settings, late      
 dead columns are cut         speed                     padding that changes the        cut only where masked and
                                                        result                          without label in all rows,
                                                                                        positions kept
-lessons, ears, saving,       evidence                  nothing: arguments and results
+training, answers, saving,   evidence                  nothing: arguments and results
 restoring are listened to                              pass unchanged
 scripts in the model's       whether what is said      a model that says something     scripts run apart from the
 mouth                        comes back                else                            answers that count

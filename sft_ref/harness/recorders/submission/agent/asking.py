@@ -6,26 +6,26 @@ CERTAIN = 1e4
 """Logit of a scripted token, the others' being as much below zero; fp16 can hold it."""
 
 
-class Ears:
+class GenerationRecorder:
     """Follows the forwards of the base's class while questions are answered.
 
     Attributes:
-        heard: a row of a generation each: ids of its prompt, those that the model said after it, and how many of these
-            were not the likeliest (`off`); `continued` where a cache held what stood before them.
+        generations: a row of a generation each: ids of its prompt, those that the model said after it, and how many
+            of these were not the likeliest (`non_greedy`); `continues_cache` where a cache held what stood before them.
         scripts: list of (question, ids of the whole text to be said, ids to say where the prompt is another text).
     """
 
     def __init__(self, tokenizer):
         self.tokenizer = tokenizer
         self.model = None
-        self.heard, self.scripts = [], []
+        self.generations, self.scripts = [], []
         self._ids, self._rows, self._say, self._last, self._best = None, [], [], [], []
 
     def reset(self, scripts=()):
         """Forgets what was heard; from now on scripted prompts are answered as scripted."""
         self.finish()
-        heard, self.heard, self.scripts = self.heard, [], list(scripts)
-        return heard
+        generations, self.generations, self.scripts = self.generations, [], list(scripts)
+        return generations
 
     def before(self, model, ids, mask, past):
         """A forward begins: the next token of a generation, or a new one."""
@@ -50,7 +50,7 @@ class Ears:
                 staying.append(row)
         if len(staying) == len(fed):
             for row in set(range(len(self._rows))) - set(staying):
-                self._rows[row]["said"].append(self._last[row])
+                self._rows[row]["new_token_ids"].append(self._last[row])
             self._ids = self._ids[staying]
             self._rows, self._say, self._best = (
                 [each[row] for row in staying] for each in (self._rows, self._say, self._best)
@@ -63,9 +63,11 @@ class Ears:
         self._ids, self._rows, self._say = ids, [], []
         for row, kept in zip(ids, mask):
             prompt = row[kept].tolist()
-            self._rows.append({"prompt": prompt, "said": [], "off": 0, "continued": bool(past)})
+            self._rows.append(
+                {"prompt_ids": prompt, "new_token_ids": [], "non_greedy": 0, "continues_cache": bool(past)}
+            )
             self._say.append(self._script(prompt))
-        self.heard += self._rows
+        self.generations += self._rows
 
     def _script(self, prompt):
         if not self.scripts:
@@ -97,8 +99,8 @@ class Ears:
         for number, (row, (token,)) in enumerate(zip(self._rows, tokens)):
             best = self._best[number] if number < len(self._best) else token
             if token not in (best, self.tokenizer.eos_token_id) and token not in self.tokenizer.all_special_ids:
-                row["off"] += 1
-            row["said"].append(token)
+                row["non_greedy"] += 1
+            row["new_token_ids"].append(token)
 
     def after(self, output):
         """A forward ends: scripts put words into its mouth."""
@@ -106,7 +108,7 @@ class Ears:
         for row, (heard, script) in enumerate(zip(self._rows, self._say)):
             if script is None or row >= len(logits):
                 continue
-            said = len(heard["said"])
+            said = len(heard["new_token_ids"])
             token = script[said] if said < len(script) else self.tokenizer.eos_token_id
             logits[row] = -CERTAIN
             logits[row, ..., token] = CERTAIN
@@ -116,7 +118,7 @@ class Ears:
     def finish(self):
         """The last token of a generation is never fed back; greedily it is the likeliest."""
         for row, token in zip(self._rows, self._last):
-            row["said"].append(token)
+            row["new_token_ids"].append(token)
         self._ids, self._rows, self._say, self._last, self._best = None, [], [], [], []
 
 

@@ -5,16 +5,16 @@ import functools
 
 import torch
 
+from .logits import choose_rows, compute_logits
 from .packing import Reach, divide
-from .probing import choose, probe
-from .tell import count_dtypes
-from .trimming import IGNORED
+from .padding import IGNORED
+from .results import count_dtypes
 from .weights import active_adapters, added_rows
 
 _FEW = 20
 
 
-class Lessons:
+class TrainingRecorder:
     """Follows a training.
 
     Attributes:
@@ -46,14 +46,14 @@ class Lessons:
         self._peft = []
         self._base_weights = base_weights
 
-    def install(self, teller):
+    def install(self, writer):
         """Hooks at Trainer, cross entropy, optimizers, PeftModel and saving; `heard` is for the model's forward."""
         import peft
         import transformers
         from torch.optim.optimizer import register_optimizer_step_post_hook
 
-        lessons = self
-        self._teller = teller
+        recorder = self
+        self._writer = writer
         self._state_of = peft.get_peft_model_state_dict
         start, step, made, save = (
             transformers.Trainer.train,
@@ -64,32 +64,32 @@ class Lessons:
 
         @functools.wraps(start)
         def train(self, *args, **kwargs):
-            from .stopping import shorten
+            from .time_limit import shorten
 
-            lessons.deaf = True
-            lessons.shortened = shorten(self, lessons.seconds, teller.note)
-            lessons.deaf = False
+            recorder.deaf = True
+            recorder.shortened = shorten(self, recorder.seconds, writer.note)
+            recorder.deaf = False
             result = start(self, *args, **kwargs)
-            lessons.look()
+            recorder.look()
             return result
 
         @functools.wraps(step)
         def training_step(self, model, inputs, *args, **kwargs):
             labels = inputs.get("labels") if hasattr(inputs, "get") else None
-            lessons._labels = labels.detach().cpu() if isinstance(labels, torch.Tensor) else None
+            recorder._labels = labels.detach().cpu() if isinstance(labels, torch.Tensor) else None
             try:
                 return step(self, model, inputs, *args, **kwargs)
             finally:
-                lessons._labels = None
+                recorder._labels = None
 
         @functools.wraps(made)
         def init(self, *args, **kwargs):
             made(self, *args, **kwargs)
-            lessons._peft.append(self)
+            recorder._peft.append(self)
 
         @functools.wraps(save)
         def save_pretrained(self, *args, **kwargs):
-            lessons.look()
+            recorder.look()
             return save(self, *args, **kwargs)
 
         transformers.Trainer.train = train
@@ -102,7 +102,7 @@ class Lessons:
 
         def serving(self):
             for batch in serve(self):
-                lessons._served = dict(batch) if hasattr(batch, "keys") else None
+                recorder._served = dict(batch) if hasattr(batch, "keys") else None
                 yield batch
 
         torch.utils.data.DataLoader.__iter__ = serving
@@ -110,22 +110,22 @@ class Lessons:
 
         @functools.wraps(entropy)
         def cross_entropy(input, target, *args, **kwargs):  # noqa: A002
-            if lessons._pending is not None and target.dtype == torch.long:
-                lessons._take(target.detach().cpu())
+            if recorder._pending is not None and target.dtype == torch.long:
+                recorder._take(target.detach().cpu())
             return entropy(input, target, *args, **kwargs)
 
         torch.nn.functional.cross_entropy = cross_entropy
 
     def _listen_to_restoring(self):
         """Marks an adapter that is put back, the best of several, say, as another than was last seen."""
-        lessons = self
+        recorder = self
         restore = torch.nn.Module.load_state_dict
 
         @functools.wraps(restore)
         def load_state_dict(self, *args, **kwargs):
             result = restore(self, *args, **kwargs)
-            if any(each is lessons._model for each in self.modules()):
-                lessons._dirty = True
+            if any(each is recorder._model for each in self.modules()):
+                recorder._dirty = True
             return result
 
         torch.nn.Module.load_state_dict = load_state_dict
@@ -144,7 +144,7 @@ class Lessons:
         }
         self._dirty = True
         if len(self.steps) == _FEW:  # known even if it never comes to its end
-            self._write(self._teller)
+            self._write(self._writer)
 
     def labels_of(self, ids, given):
         """Labels of a batch: those passed to the model, or that Trainer or a DataLoader gave with it; else None."""
@@ -192,7 +192,7 @@ class Lessons:
             if len(parts) == 1 or not division.crossing:
                 rows += indices
             else:
-                rows.append({"texts": indices, "positions": positions[: parts[-1][1]]})
+                rows.append({"examples": indices, "position_ids": positions[: parts[-1][1]]})
         self.passes.append((rows, None))
 
     def _index(self, ids, labels):
@@ -270,51 +270,51 @@ class Lessons:
                 changed.append(plain)
         return changed
 
-    def tell(self, teller):
+    def tell(self, writer):
         """All of it."""
         self.look()
         if self.left is not None:
             self._changed_there = self.left["changed"]
             for number, (name, state) in enumerate(self.left["states"].items()):
                 place = f"trained_{number}" if number else "trained"
-                (teller.folder / place).mkdir(parents=True, exist_ok=True)
-                self.left["configs"][name].save_pretrained(str(teller.folder / place))
-                teller.tensors(f"{place}/adapter_model", state)
+                (writer.folder / place).mkdir(parents=True, exist_ok=True)
+                self.left["configs"][name].save_pretrained(str(writer.folder / place))
+                writer.tensors(f"{place}/adapter_model", state)
         elif self._stepped_model is not None:
             self._changed_there = self._changed(self._stepped_model)
-            self._tell_of_own_kind(teller)
+            self._tell_of_own_kind(writer)
         if self._model is not None:
-            teller.tensors("added", added_rows(self._model, self.vocabulary))
-        self._write(teller)
+            writer.tensors("added_token_rows", added_rows(self._model, self.vocabulary))
+        self._write(writer)
 
-    def _tell_of_own_kind(self, teller):
+    def _tell_of_own_kind(self, writer):
         """Logits of the first texts by the model as training left it: what tells of an adapter that is not peft's."""
         model, rows = self._stepped_model, [ids for ids, _ in self.rows] or list(self._bare)
         training = model.training
         model.eval()
         try:
-            [logits] = probe(model, choose(rows, model.config.vocab_size))
+            [logits] = compute_logits(model, choose_rows(rows, model.config.vocab_size))
         except Exception:  # a model whose forward takes something else
             return
         finally:
             model.train(training)
-        teller.tensors("left", {"logits": logits})
+        writer.tensors("trained_logits", {"logits": logits})
 
-    def _write(self, teller):
-        teller.write(
-            "lessons",
-            rows=self.rows or [(ids, ids) for ids in self._bare],
-            passes=self.passes,
-            steps=self.steps,
-            padding_labelled=self.padding_labelled,
-            labelled=bool(self.rows),
+    def _write(self, writer):
+        writer.write(
+            "training_log",
+            examples=self.rows or [(ids, ids) for ids in self._bare],
+            forward_passes=self.passes,
+            optimizer_steps=self.steps,
+            labelled_padding=self.padding_labelled,
+            has_labels=bool(self.rows),
             optimizer=self.optimizer,
-            counted=self.counted,
-            changed=self._changed_there,
+            dtype_counts=self.counted,
+            changed_base_weights=self._changed_there,
             shortened=self.shortened,
-            adapter=self.left is not None,
-            active=self.active,
-            others=[*self.left["states"]][1:] if self.left else [],
+            has_adapter=self.left is not None,
+            active_adapters=self.active,
+            other_adapters=[*self.left["states"]][1:] if self.left else [],
         )
 
 

@@ -12,12 +12,12 @@ from rich.markup import escape
 
 from sft_ref.console.plain import harmless
 
-from .baseline import Difference, changed_answers
+from .baseline import BaselineDifference, changed_answers
 
 Figures = dict[tuple[str, str], dict[str, Any]]
 
 
-def show(differences: Sequence[Difference], golden: Figures, found: Figures, path: Path) -> None:
+def show(differences: Sequence[BaselineDifference], golden: Figures, found: Figures, path: Path) -> None:
     """For each pair that moved: from what to what, how far it may, why that far, and whether answers changed."""
     console = Console(highlight=False, soft_wrap=True)
     if not differences:

@@ -34,21 +34,21 @@ _TOP_LEVEL = re.compile(r"^(?:async\s+)?def\s+(\w+)|^(\w+)\s*=", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Gathered:
+class Targets:
     """Submissions, in order and each once, and the files that were passed over."""
 
     targets: tuple[str, ...]
-    passed_over: tuple[str, ...]
+    skipped: tuple[str, ...]
 
 
-def gather(paths: Iterable[str]) -> Gathered:
+def find_targets(paths: Iterable[str]) -> Targets:
     """The submissions among paths; what is no path stays as it is, for it may be a module.
 
     Raises:
         SftRefError: a path does not exist, holds nothing, or may mean one submission or several.
     """
     targets: list[str] = []
-    passed_over: list[str] = []
+    skipped: list[str] = []
     for given in paths:
         path = Path(given)
         if reason := why_no_path(path):
@@ -56,12 +56,12 @@ def gather(paths: Iterable[str]) -> Gathered:
         if path.is_dir():
             found, left = _in_folder(path)
             targets += map(str, found)
-            passed_over += map(str, left)
+            skipped += map(str, left)
         elif path.exists() or not (os.sep in given or path.suffix in ARCHIVES):
             targets.append(str(path) if path.exists() else given)
         else:
             raise SftRefError(f"{given}: there is no such file or folder")
-    return Gathered(tuple(dict.fromkeys(targets)), tuple(dict.fromkeys(passed_over)))
+    return Targets(tuple(dict.fromkeys(targets)), tuple(dict.fromkeys(skipped)))
 
 
 def _in_folder(folder: Path) -> tuple[list[Path], list[Path]]:

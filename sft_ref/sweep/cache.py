@@ -19,7 +19,7 @@ T = TypeVar("T")
 _NOTE = "sweep.json"
 
 
-class Kept:
+class SweepCache:
     """What an unfinished sweep has done so far.
 
     Args:

@@ -6,7 +6,7 @@ _MOST, _LARGEST = 32, 256 * 2**20
 """Texts, and bytes of their logits."""
 
 
-def choose(rows, vocabulary):
+def choose_rows(rows, vocabulary):
     """The first rows of ids whose logits are of a size to be written down; at least one."""
     chosen, tokens = [], 0
     for row in rows[:_MOST]:
@@ -17,7 +17,7 @@ def choose(rows, vocabulary):
     return chosen
 
 
-def probe(model, rows, times=1):
+def compute_logits(model, rows, times=1):
     """Logits of rows of ids, padded on the right: a tensor (tokens, vocabulary) for each of so many forwards."""
     longest = max(map(len, rows))
     device = next(model.parameters()).device

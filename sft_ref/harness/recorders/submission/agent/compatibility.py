@@ -8,7 +8,7 @@ import inspect
 import sys
 import types
 
-LUXURIES = (
+OPTIONAL_MODULES = (
     "fire",
     "tensorboard",
     "tensorboardX",
@@ -105,7 +105,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self.root, self.note = root, note
 
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in LUXURIES and self._is_for_submission():
+        if name.partition(".")[0] in OPTIONAL_MODULES and self._is_for_submission():
             return importlib.machinery.ModuleSpec(name, self, is_package=True)
         return None
 
@@ -124,14 +124,14 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module.__path__ = []
 
 
-def luxuries(root, note):
+def stub_optional_modules(root, note):
     """Missing modules that change no answer get an empty stand-in, where the submission itself imports them."""
     if importlib.util.find_spec("tensorboard") is None:
         sys.modules["torch.utils.tensorboard"] = _Empty("torch.utils.tensorboard")
     sys.meta_path.append(_Finder(root, note))
 
 
-def loading(note):
+def patch_loading(note):
     """Ways of loading a model that need CUDA, or packages that are not here, are left out."""
     import torch
     import transformers
@@ -189,7 +189,7 @@ def _keep_to_cache(kwargs):
         kwargs.pop(name, None)
 
 
-def training(note):  # noqa: C901  # a list of small matters
+def patch_training(note):  # noqa: C901  # a list of small matters
     """Settings of Trainer that need CUDA, a service, or another version of transformers."""
     import torch
     import transformers

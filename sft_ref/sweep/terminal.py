@@ -12,9 +12,9 @@ from rich.table import Table
 
 from sft_ref.console.plain import harmless
 
-from .cell import Cell, Verdict
+from .cell import Cell, CellVerdict
 
-COLORS = {Verdict.SAME: "green", Verdict.DRIFT: "yellow", Verdict.BROKEN: "red", Verdict.NOT_RUN: "dim"}
+COLORS = {CellVerdict.SAME: "green", CellVerdict.DRIFT: "yellow", CellVerdict.BROKEN: "red", CellVerdict.NOT_RUN: "dim"}
 
 _UNLIMITED = 1000
 
@@ -52,12 +52,12 @@ def show(cells: Sequence[Cell]) -> None:
 
 def _ran(row: Sequence[Cell]) -> bool:
     """Whether the cells of a train policy differ at all."""
-    return len({(cell.verdict, cell.why) for cell in row}) > 1 or row[0].verdict is Verdict.SAME
+    return len({(cell.verdict, cell.why) for cell in row}) > 1 or row[0].verdict is CellVerdict.SAME
 
 
 def _cells(cell: Cell) -> tuple[str, ...]:
     verdict = f"[{COLORS[cell.verdict]}]{cell.verdict}{f' ({cell.stage})' if cell.stage else ''}[/]"
-    if cell.verdict is Verdict.NOT_RUN:
+    if cell.verdict is CellVerdict.NOT_RUN:
         return (verdict,)
     return (
         verdict,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from .verdict import Standing, Verdict
+from .verdict import Status, Verdict
 
 BROKEN = 1
 BAD_INPUT = 2
@@ -16,7 +16,7 @@ _GRAVITY = (0, NOT_SHOWN, BROKEN, BAD_INPUT, HARNESS_ERROR)
 
 
 @dataclass(frozen=True)
-class Ungraded:
+class NotGraded:
     """A submission without a verdict.
 
     Attributes:
@@ -31,7 +31,7 @@ class Ungraded:
     code: int
 
 
-Grade = Verdict | Ungraded
+Grade = Verdict | NotGraded
 
 
 def exit_code(grades: Iterable[Grade], *, strict: bool = False, require: Collection[str] = ()) -> int:
@@ -49,11 +49,11 @@ def exit_code(grades: Iterable[Grade], *, strict: bool = False, require: Collect
 
 
 def _code(grade: Grade, *, strict: bool, require: Collection[str]) -> int:
-    if isinstance(grade, Ungraded):
+    if isinstance(grade, NotGraded):
         return grade.code
     if grade.has_errors:
         return HARNESS_ERROR
-    if grade.standing is Standing.BROKEN or (strict and grade.standing is Standing.DRIFT):
+    if grade.status is Status.BROKEN or (strict and grade.status is Status.DRIFT):
         return BROKEN
     required = set(require) or {each.stage for each in grade.coverage}
-    return 0 if required and required <= set(grade.shown) else NOT_SHOWN
+    return 0 if required and required <= set(grade.examined_stages) else NOT_SHOWN

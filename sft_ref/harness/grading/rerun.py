@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 
 
-def repeat_command(target: str, options: Mapping[str, object]) -> str:
+def rerun_command(target: str, options: Mapping[str, object]) -> str:
     """``sft-ref grade TARGET`` with options by their long names; a target and options that are empty are left out."""
     words = ["sft-ref", "grade", *([target] if target else [])]
     for name, value in options.items():

@@ -12,7 +12,7 @@ WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 
 @contextlib.contextmanager
-def pinned(device: torch.device) -> Iterator[None]:
+def deterministic(device: torch.device) -> Iterator[None]:
     """Within it, the same operation on the same numbers gives the same bits on one device and version.
 
     On CUDA: deterministic algorithms (an operation that has none is an error), the cuBLAS workspace, which must be set

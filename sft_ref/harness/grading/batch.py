@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from sft_ref.harness.core.graded import Grade
+from sft_ref.harness.core.grade import Grade
 
-from .kept import Kept, content_of
+from .cache import ResultCache, content_of
 from .worker import SECONDS, GradeOne, Worker
 
 _THREADS = "OMP_NUM_THREADS"
 
 
 @dataclass(frozen=True)
-class Finished:
-    """What came of one submission; `kept`: it was graded by an earlier run."""
+class GradedTarget:
+    """What came of one submission; `from_cache`: it was graded by an earlier run."""
 
     target: str
     grade: Grade
-    kept: bool
+    from_cache: bool
 
 
 def count_cores() -> int:
@@ -33,7 +33,7 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def grade_many(
+def grade_batch(
     targets: Sequence[str],
     grade_one: GradeOne,
     folder: Path,
@@ -41,7 +41,7 @@ def grade_many(
     jobs: int,
     grader: str = "",
     seconds: float = SECONDS,
-) -> Generator[Finished, None, None]:
+) -> Generator[GradedTarget, None, None]:
     """Grades what was not graded yet, and gives each as it is there; its file stands in `folder` by then.
 
     Args:
@@ -57,12 +57,12 @@ def grade_many(
         OutputError: a file cannot be written.
         KeyboardInterrupt: passed on, once the workers have ended.
     """
-    kept = Kept(folder, grader)
+    cache = ResultCache(folder, grader)
     todo = []
     for target in targets:
-        before = kept.read(target, content := content_of(target))
+        before = cache.read(target, content := content_of(target))
         if before:
-            yield Finished(target, before, kept=True)
+            yield GradedTarget(target, before, from_cache=True)
         else:
             todo.append((target, content))
     contents = dict(todo)
@@ -71,8 +71,8 @@ def grade_many(
     threads = min(share, int(given)) if given.isdecimal() and int(given) else share
     with mock.patch.dict(os.environ, {_THREADS: str(threads)}):  # read by torch when a worker imports it
         for target, grade in _grade_all([target for target, _ in todo], grade_one, jobs, seconds):
-            kept.write(target, contents[target], grade)
-            yield Finished(target, grade, kept=False)
+            cache.write(target, contents[target], grade)
+            yield GradedTarget(target, grade, from_cache=False)
 
 
 def _grade_all(targets: Sequence[str], grade_one: GradeOne, jobs: int, seconds: float) -> Iterator[tuple[str, Grade]]:

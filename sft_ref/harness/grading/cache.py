@@ -13,18 +13,18 @@ from typing import Any
 import msgspec
 
 from sft_ref.errors import OutputError
-from sft_ref.harness.core.graded import Grade
+from sft_ref.harness.core.grade import Grade
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.report.files import as_json, from_json, to_text
+from sft_ref.io.atomic_write import write_atomic
 from sft_ref.io.reading import UnreadableError, is_folder, json_of, plain_bytes
-from sft_ref.io.whole import write_whole
 
 _LARGEST = 2**33
 """Bytes of a file that is read; a larger one, which may take no place on the disk, is known by size and time."""
 _UNREAD = {"__pycache__", ".git"}
 
 
-class _Held(msgspec.Struct):
+class _CachedResult(msgspec.Struct):
     """A file of results."""
 
     content: str
@@ -32,7 +32,7 @@ class _Held(msgspec.Struct):
     result: dict[str, Any]
 
 
-class Kept:
+class ResultCache:
     """A folder of results.
 
     Args:
@@ -59,7 +59,7 @@ class Kept:
     def read(self, target: str, content: str) -> Verdict | None:
         """The verdict on a submission, if this very content was graded by this very grader without an error."""
         try:
-            held = json_of(plain_bytes(self.path_of(target)), _Held)
+            held = json_of(plain_bytes(self.path_of(target)), _CachedResult)
             grade = from_json(held.result)
         except UnreadableError:
             return None
@@ -75,7 +75,7 @@ class Kept:
             OutputError: the file cannot be written.
         """
         held = {"content": content, "grader": self.grader, "result": as_json(grade)}
-        write_whole(self.path_of(target), to_text(held))
+        write_atomic(self.path_of(target), to_text(held))
 
 
 def content_of(target: str) -> str:

@@ -8,7 +8,7 @@ import re
 import time
 from pathlib import Path
 
-from .trimming import IGNORED
+from .padding import IGNORED
 
 LEAST = 100
 """Optimizer steps that a training gets, if they fit into `MOST` seconds; the toy then answers."""
@@ -100,7 +100,7 @@ def _time(model, rows, length):
     return took
 
 
-class Clock:
+class TimeLimit:
     """After `seconds`, a Trainer is told to stop; a plain loop runs on, but its steps take no time and do nothing.
 
     So it comes to its end by itself, and to whatever it does there.

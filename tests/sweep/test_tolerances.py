@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from sft_ref.sweep.bands import BANDS, Band
+from sft_ref.sweep.tolerances import TOLERANCES, Tolerance
 
 
-@pytest.mark.parametrize("band", BANDS, ids=lambda band: band.quantity)
-def test_what_is_not_finite_never_matches_not_even_itself(band: Band) -> None:
+@pytest.mark.parametrize("band", TOLERANCES, ids=lambda band: band.quantity)
+def test_what_is_not_finite_never_matches_not_even_itself(band: Tolerance) -> None:
     for odd in (math.nan, math.inf, None):
         assert band.moved(odd, odd)
         assert band.moved(1.0, odd)
@@ -31,6 +31,6 @@ def test_what_is_not_finite_never_matches_not_even_itself(band: Band) -> None:
     ],
 )
 def test_a_number_moves_when_it_leaves_its_band(kind: Any, allowed: float, golden: Any, near: Any, far: Any) -> None:
-    band = Band("x", kind, allowed, "a trial")
+    band = Tolerance("x", kind, allowed, "a trial")
     assert not band.moved(golden, near)
     assert band.moved(golden, far)

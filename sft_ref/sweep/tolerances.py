@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 
 @dataclass(frozen=True)
-class Band:
+class Tolerance:
     """One quantity: what may differ from its baseline.
 
     Attributes:
@@ -55,43 +55,45 @@ class Band:
         }[self.kind]
 
 
-CPU_SPEED = Band("speed", "times", 20, "a processor without 16-bit units took 7 times as long; another load as well")
-BANDS: tuple[Band, ...] = (
-    Band("verdict", "equal", 0, "same, drift and broken are told by exact rules"),
-    Band("stage", "equal", 0, "a fault does not wander"),
-    Band("dtypes", "equal", 0, "the code decides them, not the processor"),
-    Band("same_dtypes", "equal", 0, "the code decides it"),
-    Band("computed", "equal", 0, "the code decides which classes of module compute otherwise than in training"),
-    Band("finite", "equal", 0, "no rounding makes a number infinite"),
-    Band("weights_mib", "share", 1e-6, "the number of bytes is the code's choice"),
-    Band(
+CPU_SPEED = Tolerance(
+    "speed", "times", 20, "a processor without 16-bit units took 7 times as long; another load as well"
+)
+TOLERANCES: tuple[Tolerance, ...] = (
+    Tolerance("verdict", "equal", 0, "same, drift and broken are told by exact rules"),
+    Tolerance("stage", "equal", 0, "a fault does not wander"),
+    Tolerance("dtypes", "equal", 0, "the code decides them, not the processor"),
+    Tolerance("same_dtypes", "equal", 0, "the code decides it"),
+    Tolerance("computed", "equal", 0, "the code decides which classes of module compute otherwise than in training"),
+    Tolerance("finite", "equal", 0, "no rounding makes a number infinite"),
+    Tolerance("weights_mib", "share", 1e-6, "the number of bytes is the code's choice"),
+    Tolerance(
         "parity", "times", 5, "2.3 seen; the largest of many differences. 0 is equal bits in one process, and stays 0"
     ),
-    Band("top1", "apart", 0.02, "0 seen: clear choices alone count; two in a hundred stand for other weights"),
-    Band("loss", "apart", 0.01, "0.0016 nat seen after 80 optimizer steps of rounding"),
-    Band("answer_rate", "apart", 0.05, "0 seen; training carries rounding on to an answer in a hundred"),
-    Band("accuracy", "apart", 0.05, "0.01 seen; training carries rounding on to an answer in a hundred"),
-    Band("logits mean", "apart", 0.5, "0.17 seen; logits may shift together without any effect"),
-    Band("logits std", "share", 0.05, "1.5 % seen"),
-    Band("logits largest", "share", 0.1, "2.7 % seen; an extreme value"),
-    Band("headroom", "times", 1.2, "1.01 seen; an extreme value"),
+    Tolerance("top1", "apart", 0.02, "0 seen: clear choices alone count; two in a hundred stand for other weights"),
+    Tolerance("loss", "apart", 0.01, "0.0016 nat seen after 80 optimizer steps of rounding"),
+    Tolerance("answer_rate", "apart", 0.05, "0 seen; training carries rounding on to an answer in a hundred"),
+    Tolerance("accuracy", "apart", 0.05, "0.01 seen; training carries rounding on to an answer in a hundred"),
+    Tolerance("logits mean", "apart", 0.5, "0.17 seen; logits may shift together without any effect"),
+    Tolerance("logits std", "share", 0.05, "1.5 % seen"),
+    Tolerance("logits largest", "share", 0.1, "2.7 % seen; an extreme value"),
+    Tolerance("headroom", "times", 1.2, "1.01 seen; an extreme value"),
     CPU_SPEED,
 )
 """Seen: the most that a Xeon with AMX, held to AVX2 or given a second thread, made of the toy's fifteen cells."""
 
-CUDA_SPEED = Band("speed", "times", 2, "one kind of device; what else runs on it still counts")
+CUDA_SPEED = Tolerance("speed", "times", 2, "one kind of device; what else runs on it still counts")
 
-FIRST_LOSSES: Mapping[str, Band] = {
-    "fp32": Band("first losses", "share", 5e-5, "1.6e-7 seen; transformers 4 reports four decimals"),
-    "fp16": Band("first losses", "share", 2e-3, "an eighth of bf16's: 3 bits more"),
-    "bf16": Band("first losses", "share", 1e-2, "9.5e-4 seen; 8 significant bits, and up to 5 optimizer steps"),
+FIRST_LOSSES: Mapping[str, Tolerance] = {
+    "fp32": Tolerance("first losses", "share", 5e-5, "1.6e-7 seen; transformers 4 reports four decimals"),
+    "fp16": Tolerance("first losses", "share", 2e-3, "an eighth of bf16's: 3 bits more"),
+    "bf16": Tolerance("first losses", "share", 1e-2, "9.5e-4 seen; 8 significant bits, and up to 5 optimizer steps"),
 }
 """By the dtype of the products in training."""
 
 
-def bands_for(device: str) -> tuple[Band, ...]:
+def tolerances_for(device: str) -> tuple[Tolerance, ...]:
     """The bands of a kind of device (`sft_ref.sweep.run.device_name`)."""
-    return BANDS if device == "cpu" else (*BANDS[:-1], CUDA_SPEED)
+    return TOLERANCES if device == "cpu" else (*TOLERANCES[:-1], CUDA_SPEED)
 
 
 def _finite(value: Any) -> bool:  # noqa: ANN401

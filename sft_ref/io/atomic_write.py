@@ -29,7 +29,7 @@ def check_writable(path: Path) -> None:
         raise OutputError(f"cannot write {path}: there is no such folder, or it is closed; make it, or choose another")
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_atomic(path: Path, content: str | bytes) -> None:
     """Puts a file in its place in one move, so that a reader finds the old one, the new one or none.
 
     A link is followed. A device or a pipe is written to, never replaced.

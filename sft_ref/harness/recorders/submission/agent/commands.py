@@ -1,4 +1,4 @@
-"""The verbs: `train` runs the submission's training; `ask` loads what it left, and asks it all there is to ask."""
+"""The commands: `train` runs the submission's training; `ask` loads what it left, and asks it all there is to ask."""
 
 import contextlib
 import io
@@ -8,7 +8,7 @@ import os
 import re
 import sys
 
-from .tell import Teller, count_dtypes, quiet
+from .results import ResultWriter, count_dtypes, quiet
 from .weights import active_adapters, added_rows
 
 
@@ -17,27 +17,27 @@ def main():
     request = json.loads(sys.stdin.read())
     sys.stdin = open(os.devnull)  # noqa: SIM115
     quiet()
-    teller = Teller(request["out"], request["root"], request["nonce"])
+    writer = ResultWriter(request["out"], request["root"], request["nonce"])
     os.chdir(request["root"])
     try:
-        with teller.section("start"):
-            work = _Work(request, teller)
-            teller.write("start", versions=work.versions)
-            {"train": work.train, "ask": work.ask}[request["verb"]]()
+        with writer.section("start"):
+            work = _Work(request, writer)
+            writer.write("start", versions=work.versions)
+            {"train": work.train, "ask": work.ask}[request["command"]]()
     finally:
-        teller.write("end", notes=teller.notes)
+        writer.write("end", notes=writer.notes)
 
 
 class _Work:
-    def __init__(self, request, teller):
+    def __init__(self, request, writer):
         import peft
         import torch
         import transformers
 
-        from . import cuda, supply
+        from . import compatibility, cuda_on_cpu
         from .forwards import Forwards
 
-        self.request, self.teller = request, teller
+        self.request, self.writer = request, writer
         self.versions = {
             "python": sys.version.split()[0],
             "torch": torch.__version__,
@@ -45,14 +45,14 @@ class _Work:
             "peft": peft.__version__,
         }
         # each verb has a seed of its own: random numbers that training drew and did not save do not come again
-        torch.manual_seed({"train": 0, "ask": 1}[request["verb"]])
-        note = teller.note
+        torch.manual_seed({"train": 0, "ask": 1}[request["command"]])
+        note = writer.note
         self.asked_for, self.tokenizers = [], []
         self._listen_to_loading(transformers)
-        supply.luxuries(request["root"], note)
-        cuda.install(request["root"], note)
-        supply.loading(note)
-        supply.training(note)
+        compatibility.stub_optional_modules(request["root"], note)
+        cuda_on_cpu.install(request["root"], note)
+        compatibility.patch_loading(note)
+        compatibility.patch_training(note)
         self.forwards = Forwards()
         self.forwards.install(getattr(transformers, request["model_class"]))
 
@@ -80,75 +80,77 @@ class _Work:
         return added
 
     def _submission(self):
-        from .finding import Submission
+        from .stages import Submission
 
         return Submission(self.request["root"], self.request["modules"], self.request["output"])
 
     def train(self):
         from safetensors.torch import load_file
 
-        from .learning import Lessons
-        from .stopping import Clock
+        from .time_limit import TimeLimit
+        from .training_recorder import TrainingRecorder
 
         request = self.request
         weights = load_file(request["weights"])
-        clock = self.forwards.clock = Clock(2 * request["seconds"], self.teller.note)
+        clock = self.forwards.clock = TimeLimit(2 * request["seconds"], self.writer.note)
         clock.install()
-        lessons = Lessons(weights, request["vocabulary"], request["seconds"], clock)
-        lessons.install(self.teller)
-        with self.teller.section("train"):
+        recorder = TrainingRecorder(weights, request["vocab_size"], request["seconds"], clock)
+        recorder.install(self.writer)
+        with self.writer.section("train"):
             submission = self._submission()
-            self.forwards.lessons = lessons
+            self.forwards.training_recorder = recorder
             submission.call("train")
-            self.teller.write("train", done=True)
-        self.forwards.lessons = None
+            self.writer.write("train", done=True)
+        self.forwards.training_recorder = None
         clock.tell()
-        lessons.tell(self.teller)
-        self.teller.write("bases", asked_for=self.asked_for, added=self._added())
+        recorder.tell(self.writer)
+        self.writer.write("pretrained", model_names=self.asked_for, added_tokens=self._added())
 
     def ask(self):
         from transformers import AutoTokenizer
 
         from .answering import Answerer
-        from .asking import Ears
+        from .asking import GenerationRecorder
 
-        request, teller = self.request, self.teller
+        request, writer = self.request, self.writer
         tokenizer = AutoTokenizer.from_pretrained(request["base"])
-        ears = self.forwards.ears = Ears(tokenizer)
+        recorder = self.forwards.generation_recorder = GenerationRecorder(tokenizer)
         self.read = []
         self._listen_to_adapters()
         answerer = None
-        with teller.section("load"):
+        with writer.section("load"):
             submission = self._submission()
             answerer = submission.call("load")
             counted = count_dtypes(getattr(answerer, "model", answerer))
-            teller.write("load", read=self.read, counted=counted, vocabulary=_count_tokens(answerer))
+            writer.write(
+                "load", adapter_folders=self.read, dtype_counts=counted, tokenizer_size=_count_tokens(answerer)
+            )
         if answerer is None:
             return
         self.answerer = Answerer(answerer, submission.modules)
         questions = request["questions"]
-        teller.write("bases", asked_for=self.asked_for)
-        with teller.section("answers"):
+        writer.write("pretrained", model_names=self.asked_for)
+        with writer.section("answers"):
             self._tell("answers", questions)
-        if ears.model is not None:
-            with teller.section("probes"):
-                self._probe(ears)
+        if recorder.model is not None:
+            with writer.section("probes"):
+                self._probe(recorder)
         for number, script in enumerate(request["scripts"]):
-            with teller.section(f"script_{number}"):
+            with writer.section(f"script_{number}"):
                 self._tell(f"script_{number}", script["questions"], script["lines"])
-        with teller.section("parse"):
-            self._parse(request["texts"])
-        with teller.section("score"):
+        with writer.section("parse"):
+            self._parse(request["parser_texts"])
+        with writer.section("score"):
             self._score(submission)
-        with teller.section("elsewhere"):
-            self._elsewhere(submission)
+        with writer.section("other_folder"):
+            self._load_from_other_folder(submission)
 
     def _listen_to_adapters(self):
         import peft
 
-        from .stopping import find_checkpoint
+        from .time_limit import find_checkpoint
 
-        read, shortened, note = self.read, self.request["shortened"], self.teller.note
+        read, shortened, note = self.read, self.request["shortened"], self.writer.note
         original = peft.PeftModel.from_pretrained.__func__
 
         def from_pretrained(cls, model, model_id=None, *args, **kwargs):
@@ -183,48 +185,48 @@ class _Work:
         return [_number(value) for value in values], texts
 
     def _tell(self, section, questions, lines=()):
-        ears = self.forwards.ears
-        ears.reset([(line["question"], line["whole"], line["target"]) for line in lines])
+        recorder = self.forwards.generation_recorder
+        recorder.reset([(line["question"], line["whole"], line["target"]) for line in lines])
         try:
             values, texts = self._answer(questions)
         finally:
-            heard = ears.reset()
-        self.teller.write(section, values=values, texts=texts, heard=heard)
+            heard = recorder.reset()
+        self.writer.write(section, values=values, parsed_texts=texts, generations=heard)
 
-    def _probe(self, ears):
+    def _probe(self, recorder):
         """Logits of training texts by the model that answers, twice, as it is."""
-        from .probing import probe
+        from .logits import compute_logits
 
-        model = ears.model
-        ears_off, self.forwards.ears = self.forwards.ears, None
+        model = recorder.model
+        ears_off, self.forwards.generation_recorder = self.forwards.generation_recorder, None
         try:
-            one, two = probe(model, self.request["probes"], times=2)
+            one, two = compute_logits(model, self.request["probe_ids"], times=2)
         finally:
-            self.forwards.ears = ears_off
-        self.teller.tensors("probes", {"logits": one})
+            self.forwards.generation_recorder = ears_off
+        self.writer.tensors("probes", {"logits": one})
         finite = bool(one.isfinite().all())
         apart = float((one - two).abs().max()) if finite else math.nan
-        self.teller.tensors("added", added_rows(model, self.request["vocabulary"]))
-        self.teller.write(
+        self.writer.tensors("added_token_rows", added_rows(model, self.request["vocab_size"]))
+        self.writer.write(
             "probes",
-            apart=apart,
-            training=bool(model.training),
-            counted=count_dtypes(model),
-            active=active_adapters(model),
+            max_difference=apart,
+            in_training_mode=bool(model.training),
+            dtype_counts=count_dtypes(model),
+            active_adapters=active_adapters(model),
         )
 
     def _parse(self, texts):
         parse = self.answerer.find("parse_answer")
         if parse is None:
-            self.teller.write("parse", values=None)
+            self.writer.write("parse", values=None)
             return
         values = []
         for text in texts:
             try:
                 values.append(_number(parse(text)))
             except Exception as error:  # what a parser raises is for the judge to weigh
-                values.append(f"crash: {self.teller.crash(error)}")
-        self.teller.write("parse", values=values)
+                values.append(f"crash: {self.writer.crash(error)}")
+        self.writer.write("parse", values=values)
 
     def _score(self, submission):
         """The figures it reports, and the answers that it reports them of."""
@@ -244,29 +246,29 @@ class _Work:
 
             each.answer = answer
         lines = self.request["score_lines"]
-        ears = self.forwards.ears
-        ears.reset([(line["question"], line["whole"], line["target"]) for line in lines])
+        recorder = self.forwards.generation_recorder
+        recorder.reset([(line["question"], line["whole"], line["target"]) for line in lines])
         printed = io.StringIO()
         try:
             with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
                 result = submission.call("test") if submission.find("test") else None
         finally:
             submission.output = wanted
-            heard = [row["prompt"] for row in ears.reset()]
+            prompts = [row["prompt_ids"] for row in recorder.reset()]
             for each in classes[:1]:
                 each.answer = original
-        self.teller.write("score", given=given, heard=heard, **_figures(result, printed.getvalue()))
+        self.writer.write("score", answers=given, prompts=prompts, **_figures(result, printed.getvalue()))
 
-    def _elsewhere(self, submission):
+    def _load_from_other_folder(self, submission):
         """Whether loading works from another working folder."""
         here = os.getcwd()
-        scratch = os.path.join(self.request["out"], "elsewhere")
+        scratch = os.path.join(self.request["out"], "other_folder")
         os.makedirs(scratch, exist_ok=True)
         os.chdir(scratch)
         self.read.clear()
         try:
             submission.call("load")
-            self.teller.write("elsewhere", loaded=True, read=self.read)
+            self.writer.write("other_folder", loaded=True, adapter_folders=self.read)
         finally:
             os.chdir(here)
 
@@ -299,7 +301,7 @@ def _figures(result, printed):
                 value = float(number)
                 shares = [value / 100] if percent or value > 1 else [value]
                 found[name] += [*shares, *([value / float(of)] if of and float(of) else [])]
-    return {"figures": found, "printed": printed[-1000:]}
+    return {"metrics": found, "output": printed[-1000:]}
 
 
 def _count_tokens(loaded):

@@ -16,10 +16,10 @@ import pytest
 from graders import grade_by_name
 
 from sft_ref.errors import OutputError
-from sft_ref.harness.core.graded import BAD_INPUT, HARNESS_ERROR, Ungraded
+from sft_ref.harness.core.grade import BAD_INPUT, HARNESS_ERROR, NotGraded
 from sft_ref.harness.core.verdict import Verdict
-from sft_ref.harness.grading.kept import Kept, content_of
-from sft_ref.harness.grading.many import Finished, count_cores, grade_many
+from sft_ref.harness.grading.batch import GradedTarget, count_cores, grade_batch
+from sft_ref.harness.grading.cache import ResultCache, content_of
 from sft_ref.harness.report.files import as_json
 
 
@@ -40,20 +40,20 @@ def submissions(folder: Path, *names: str) -> list[str]:
     return [str(folder / name) for name in names]
 
 
-def grade(targets: list[str], folder: Path, *, jobs: int = 1, grader: str = "") -> dict[str, Finished]:
-    found = grade_many(targets, grade_by_name, folder, jobs=jobs, grader=grader)
+def grade(targets: list[str], folder: Path, *, jobs: int = 1, grader: str = "") -> dict[str, GradedTarget]:
+    found = grade_batch(targets, grade_by_name, folder, jobs=jobs, grader=grader)
     return {Path(each.target).name: each for each in found}
 
 
 def test_every_submission_gets_its_verdict_and_its_file(tmp_path: Path) -> None:
     targets = submissions(tmp_path, "a", "b_broken", "c_drift")
     found = grade(targets, tmp_path / "out", jobs=2)
-    assert {name: isinstance(each.grade, Verdict) and str(each.grade.standing) for name, each in found.items()} == {
+    assert {name: isinstance(each.grade, Verdict) and str(each.grade.status) for name, each in found.items()} == {
         "a": "sound",
         "b_broken": "broken",
         "c_drift": "drift",
     }
-    assert not any(each.kept for each in found.values())
+    assert not any(each.from_cache for each in found.values())
     files = [json.loads(path.read_text()) for path in (tmp_path / "out").iterdir()]
     assert sorted(file["result"]["path"] for file in files) == targets
 
@@ -63,7 +63,7 @@ def test_a_grading_that_dies_raises_or_quits_is_a_harness_error_for_that_one_alo
 ) -> None:
     names = ["a", "b_exit", "c", "d_killed", "e_raises", "f_quits", "g_no_submission", "h"]
     found = grade(submissions(tmp_path, *names), tmp_path / "out")
-    errors = {name: each.grade for name, each in found.items() if isinstance(each.grade, Ungraded)}
+    errors = {name: each.grade for name, each in found.items() if isinstance(each.grade, NotGraded)}
     assert {name: error.code for name, error in errors.items()} == {
         "b_exit": HARNESS_ERROR,
         "d_killed": HARNESS_ERROR,
@@ -82,7 +82,7 @@ def test_cores_are_shared_out(
     tmp_path: Path, log: Callable[[], list[list[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = os.environ.get("OMP_NUM_THREADS")
-    monkeypatch.setattr("sft_ref.harness.grading.many.count_cores", lambda: 8)
+    monkeypatch.setattr("sft_ref.harness.grading.batch.count_cores", lambda: 8)
     grade(submissions(tmp_path, "a", "b", "c"), tmp_path / "out", jobs=3)
     assert {threads for _, threads, _ in log()} == {"2"}
     assert os.environ.get("OMP_NUM_THREADS") == before
@@ -97,7 +97,7 @@ def test_nothing_is_graded_twice(tmp_path: Path, log: Callable[[], list[list[str
     first = grade(targets, tmp_path / "out")
     second = grade([*targets, *submissions(tmp_path, "c")], tmp_path / "out")
     assert [name for name, _, _ in log()] == ["a", "b_broken", "c"]
-    assert {name: each.kept for name, each in second.items()} == {"a": True, "b_broken": True, "c": False}
+    assert {name: each.from_cache for name, each in second.items()} == {"a": True, "b_broken": True, "c": False}
     assert as_json(second["b_broken"].grade) == as_json(first["b_broken"].grade)
 
 
@@ -110,7 +110,7 @@ def test_a_changed_submission_another_grader_and_one_without_a_verdict_are_grade
     grade(targets, tmp_path / "out")
     assert [name for name, _, _ in log()][4:] == ["b", "c_raises", "d_no_submission"]
     again = grade(targets, tmp_path / "out", grader="other options")
-    assert not any(each.kept for each in again.values())
+    assert not any(each.from_cache for each in again.values())
 
 
 @pytest.mark.parametrize("damage", [lambda text: text[: len(text) // 2], lambda text: "", lambda text: "[1]",
@@ -127,14 +127,14 @@ def test_a_damaged_result_is_never_trusted(
     path.write_text(damage(whole))
     assert path.read_text() != whole
     found = grade(targets, tmp_path / "out")
-    assert not found["a"].kept
+    assert not found["a"].from_cache
     assert len(log()) == 2
     assert json.loads(path.read_text()) == json.loads(whole)
 
 
 def test_submissions_of_one_name_in_two_folders_do_not_share_a_file(tmp_path: Path) -> None:
     targets = [*submissions(tmp_path / "x", "a"), *submissions(tmp_path / "y", "a")]
-    list(grade_many(targets, grade_by_name, tmp_path / "out", jobs=1))
+    list(grade_batch(targets, grade_by_name, tmp_path / "out", jobs=1))
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
@@ -166,9 +166,9 @@ def test_the_content_of_a_submission_is_its_names_and_bytes(tmp_path: Path) -> N
 
 
 def test_what_is_no_path_is_never_kept(tmp_path: Path) -> None:
-    kept = Kept(tmp_path, "")
-    kept.write("module:object", "", grade_by_name("module:object"))
-    assert kept.read("module:object", "") is None
+    cache = ResultCache(tmp_path, "")
+    cache.write("module:object", "", grade_by_name("module:object"))
+    assert cache.read("module:object", "") is None
 
 
 SCRIPT = """

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sft_ref import SftRefError
-from sft_ref.harness.grading.gather import gather
+from sft_ref.harness.grading.targets import find_targets
 
 FOUR = "def format_prompt(q): ...\ndef train(): ...\nload = None\nasync def test(): ...\n"
 
@@ -19,7 +19,7 @@ def make(root: Path, *files: str) -> None:
 
 
 def found(root: Path) -> list[str]:
-    return [str(Path(target).relative_to(root)) for target in gather([str(root)]).targets]
+    return [str(Path(target).relative_to(root)) for target in find_targets([str(root)]).targets]
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_a_folder_that_holds_several_has_one_in_each_entry(
 
 def test_files_that_are_no_submission_are_named(tmp_path: Path) -> None:
     make(tmp_path, "a/sft.py", "b/sft.py", "grades.csv", "submission_metadata.yml")
-    passed_over = gather([str(tmp_path)]).passed_over
-    assert [Path(path).name for path in passed_over] == ["grades.csv", "submission_metadata.yml"]
+    skipped = find_targets([str(tmp_path)]).skipped
+    assert [Path(path).name for path in skipped] == ["grades.csv", "submission_metadata.yml"]
 
 
 @pytest.mark.parametrize(
@@ -78,22 +78,22 @@ def test_files_that_are_no_submission_are_named(tmp_path: Path) -> None:
 def test_what_may_be_one_or_several_is_asked_back_in_one_line(files: list[str], tmp_path: Path) -> None:
     make(tmp_path, *files)
     with pytest.raises(SftRefError, match="one submission, or several") as error:
-        gather([str(tmp_path)])
+        find_targets([str(tmp_path)])
     assert "\n" not in str(error.value)
 
 
 def test_a_path_that_is_not_there_or_empty_is_refused(tmp_path: Path) -> None:
     for given in (str(tmp_path / "none"), "none.zip"):
         with pytest.raises(SftRefError, match="there is no such"):
-            gather([given])
+            find_targets([given])
     with pytest.raises(SftRefError, match="is empty"):
-        gather([str(tmp_path)])
+        find_targets([str(tmp_path)])
 
 
 def test_modules_stay_as_they_are_and_each_target_comes_once(tmp_path: Path) -> None:
     make(tmp_path, "a/sft.py")
     given = ["reference", "package.module:thing", str(tmp_path / "a"), f"{tmp_path}/./a/"]
-    assert gather(given).targets == ("reference", "package.module:thing", str(tmp_path / "a"))
+    assert find_targets(given).targets == ("reference", "package.module:thing", str(tmp_path / "a"))
 
 
 def test_hostile_folders_are_survived(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import traceback
 from contextlib import contextmanager
 from pathlib import Path
 
-from .missing import missing_module, missing_requirements
+from .missing_modules import missing_module, missing_requirements
 
 
-class Teller:
+class ResultWriter:
     """Writes sections to a folder.
 
     Args:

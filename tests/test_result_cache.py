@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from graders import SOUND
 
-from sft_ref.harness.grading.gather import gather
-from sft_ref.harness.grading.kept import Kept, content_of
+from sft_ref.harness.grading.cache import ResultCache, content_of
+from sft_ref.harness.grading.targets import find_targets
 from sft_ref.io import plain_files
 
 
@@ -41,9 +41,9 @@ def test_folders_in_folders_without_end_do_not_stop_a_class(deep: Path) -> None:
         (deep / "class" / name).mkdir(parents=True)
         (deep / "class" / name / "sft.py").touch()
     nest(deep / "class" / "c", 1500)
-    gathered = gather([str(deep / "class")])
-    assert [Path(target).name for target in gathered.targets] == ["a", "b", "c"]
-    assert len({content_of(target) for target in gathered.targets}) == 2
+    found = find_targets([str(deep / "class")])
+    assert [Path(target).name for target in found.targets] == ["a", "b", "c"]
+    assert len({content_of(target) for target in found.targets}) == 2
     nest(deep / "class" / "d", 1501)
     assert content_of(str(deep / "class" / "c")) != content_of(str(deep / "class" / "d"))
 
@@ -59,11 +59,11 @@ DAMAGE = {
 
 @pytest.mark.parametrize("text", DAMAGE.values(), ids=DAMAGE)
 def test_a_damaged_result_is_not_used(text: str, tmp_path: Path) -> None:
-    kept = Kept(tmp_path / "results", "g")
-    kept.write("a", "c", SOUND)
-    assert kept.read("a", "c") is not None
-    kept.path_of("a").write_text(text)
-    assert kept.read("a", "c") is None
+    cache = ResultCache(tmp_path / "results", "g")
+    cache.write("a", "c", SOUND)
+    assert cache.read("a", "c") is not None
+    cache.path_of("a").write_text(text)
+    assert cache.read("a", "c") is None
 
 
 @pytest.mark.parametrize(
@@ -71,18 +71,18 @@ def test_a_damaged_result_is_not_used(text: str, tmp_path: Path) -> None:
     [("notes", [3]), ("coverage", [{"stage": 1}]), ("seconds", "long"), ("checks", [{}]), ("verdict", "fine")],
 )
 def test_a_result_with_a_value_of_another_type_is_not_used(key: str, value: object, tmp_path: Path) -> None:
-    kept = Kept(tmp_path / "results", "g")
-    kept.write("a", "c", SOUND)
-    held = json.loads(kept.path_of("a").read_text())
+    cache = ResultCache(tmp_path / "results", "g")
+    cache.write("a", "c", SOUND)
+    held = json.loads(cache.path_of("a").read_text())
     held["result"][key] = value
-    kept.path_of("a").write_text(json.dumps(held))
-    assert kept.read("a", "c") is None
+    cache.path_of("a").write_text(json.dumps(held))
+    assert cache.read("a", "c") is None
 
 
 def test_a_pipe_in_the_place_of_a_result_is_not_waited_for(tmp_path: Path) -> None:
-    kept = Kept(tmp_path / "results", "g")
-    os.mkfifo(kept.path_of("a"))
-    assert kept.read("a", "c") is None
+    cache = ResultCache(tmp_path / "results", "g")
+    os.mkfifo(cache.path_of("a"))
+    assert cache.read("a", "c") is None
 
 
 def test_a_file_without_end_is_not_read(tmp_path: Path) -> None:

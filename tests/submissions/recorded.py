@@ -14,10 +14,9 @@ import pytest
 from peft import LoraConfig
 from safetensors.torch import save_file
 
-from sft_ref.harness.checks.submission import CHECKS
-from sft_ref.harness.core.runner import plan, run
 from sft_ref.harness.core.verdict import Verdict
-from sft_ref.harness.grading.judge import conclude
+from sft_ref.harness.evidence import Evidence
+from sft_ref.harness.grading.judge import grade_saved
 from sft_ref.harness.instruments.answering import complete, number
 from sft_ref.harness.instruments.convention import encode
 from sft_ref.harness.instruments.taught import IGNORED, Taught
@@ -28,7 +27,6 @@ from sft_ref.harness.recorders.submission.recorder import record as record_evide
 from sft_ref.harness.recorders.submission.recording import Recording
 from sft_ref.harness.recorders.submission.replay import Step, replay
 from sft_ref.harness.recorders.submission.workplace import Told, Workplace
-from sft_ref.harness.verdict.diagnosis import decide_survival
 from sft_ref.reference.data import generate_rows
 from sft_ref.reference.models import TOY, load_tokenizer
 
@@ -154,15 +152,19 @@ def record(work: Path, wording: Wording = Wording()) -> Capture:  # it is frozen
     return work, {"train": train, "ask": ask}
 
 
+def workplace_of(work: Path) -> Recorded:
+    """The workplace of what is recorded."""
+    root = work / "code"
+    return Recorded(work, Layout(root, ("homework.sft",), root / "homework"), TOY, work / "hub")
+
+
 def make(work: Path) -> Recording:
     """A recording of what was written."""
-    root = work / "code"
-    workplace = Recorded(work, Layout(root, ("homework.sft",), root / "homework"), TOY, work / "hub")
-    return Recording(workplace, ROWS, UNSEEN, QUESTIONS, 5)
+    return Recording(workplace_of(work), ROWS, UNSEEN, QUESTIONS, 5)
 
 
-def grade(capture: Capture, change: Change = lambda recorded: None) -> Verdict:
-    """The verdict of all checks, where some of what was recorded is changed."""
+def observe(capture: Capture, change: Change = lambda recorded: None) -> Evidence:
+    """The evidence of what was recorded, some of it changed."""
     work, sections = capture
     RECORDED.update(copy.deepcopy(sections))
     change(RECORDED)
@@ -171,6 +173,9 @@ def grade(capture: Capture, change: Change = lambda recorded: None) -> Verdict:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recording_module, "_OWN_STEPS", 1)
         patch.setattr(recording_module, "_PAIRED", 16)
-        evidence = record_evidence(make(work), {})
-    results = run(plan(CHECKS, claims_contract=True), evidence)
-    return conclude("it", decide_survival(results, answers_survive=evidence.answers_survive), evidence)
+        return record_evidence(workplace_of(work), ROWS, UNSEEN, QUESTIONS, 5, user_paths={str(work): "it"})
+
+
+def grade(capture: Capture, change: Change = lambda recorded: None) -> Verdict:
+    """The verdict of all checks, where some of what was recorded is changed."""
+    return grade_saved(observe(capture, change), "it")

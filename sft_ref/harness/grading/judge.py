@@ -7,7 +7,7 @@ import itertools
 import random
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -18,33 +18,20 @@ from msgspec import Meta
 from sft_ref.errors import BaseModelError, SubmissionError
 from sft_ref.harness.checks.registry import resolve_ids
 from sft_ref.harness.checks.submission import CHECKS
-from sft_ref.harness.core.check import Outcome, Result
+from sft_ref.harness.core.check import Check
 from sft_ref.harness.core.runner import plan, run
-from sft_ref.harness.core.verdict import Status, Verdict
-from sft_ref.harness.evidence import Evidence
-from sft_ref.harness.evidence.experiments import Experiments, Right
-from sft_ref.harness.instruments.answering import TELLING, is_better
+from sft_ref.harness.core.verdict import Verdict
+from sft_ref.harness.evidence import Evidence, storage
 from sft_ref.harness.instruments.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.isolation import hub
 from sft_ref.harness.isolation.sandbox import Limits
 from sft_ref.harness.isolation.unpack import unpack
 from sft_ref.harness.recorders.submission.layout import find_layout
 from sft_ref.harness.recorders.submission.recorder import record
-from sft_ref.harness.recorders.submission.recording import Recording
-from sft_ref.harness.recorders.submission.workplace import Told, Workplace
+from sft_ref.harness.recorders.submission.workplace import Workplace
 from sft_ref.harness.report.user_paths import SCRATCH, errors_with_user_paths, show_user_paths
-from sft_ref.harness.verdict.diagnosis import (
-    cause_of,
-    cleared_of,
-    coverage_of,
-    decide_survival,
-    error_of,
-    notes_of,
-    status_of,
-    suspects_of,
-    verdict_of,
-)
-from sft_ref.harness.verdict.measures import measure
+from sft_ref.harness.verdict.diagnosis import decide_survival, error_of, verdict_of
+from sft_ref.harness.verdict.submission import conclude
 from sft_ref.io import plain_files
 from sft_ref.io.reading import Refusal, kind_of, read_json
 from sft_ref.reference.data import Row, generate_rows, split_rows
@@ -73,6 +60,7 @@ def grade_submission(
     time_limit: float | None = None,
     limits: Limits = LIMITS,
     sizes: SizeLimits = UNLIMITED,
+    save_evidence: Path | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
     """Runs a submission where it can do no harm, and says what is to be said of it.
@@ -87,12 +75,14 @@ def grade_submission(
         time_limit: processor seconds per core that each of its processes gets; those of `limits` where none is given.
         limits: of each of its processes.
         sizes: limits of size; they bind only where they are given.
+        save_evidence: file that the evidence is written to; None writes none.
         report: told the id and outcome of each check as it ends.
 
     Raises:
         SubmissionError: there is nothing that can be graded.
         BaseModelError: the base cannot be used.
         MachineError: the machine kept it from its end, which is not held against it.
+        OutputError: the evidence cannot be written.
     """
     began = time.perf_counter()
     only = resolve_ids(only)
@@ -117,53 +107,78 @@ def grade_submission(
         workplace = Workplace(folder / "work", layout, model, cache, python, limits, called)
         rows, unseen, questions = draw(drawn)
         shipped = workplace.furnish(rows, unseen)
-        recording = Recording(workplace, rows, unseen, questions, drawn, limits=sizes)
-        _look_at_start(recording.training, python)
-        report("recording")
-        evidence = record(recording, names)
-        results = []
-        options = {
-            "base": None if base == "toy" else base,
-            "python": None if python == sys.executable else python,
-            "seed": drawn,
-            "time-limit": time_limit,
-            "limit": sizes.words,
-        }
-        for result in run(planned, evidence, rerun=rerun_command(called, options)):
-            report(f"{result.check.id} {result.outcome}")
-            results.append(result)
-        verdict = show_user_paths(
-            _conclude_or_say(called, decide_survival(results, answers_survive=evidence.answers_survive), evidence),
-            names,
-        )
+        evidence = record(workplace, rows, unseen, questions, drawn, limits=sizes, user_paths=names)
         if shipped:
             note = "the adapter that came with it fits another model; it was put aside, and one trained here"
-            verdict = replace(verdict, notes=(*verdict.notes, note))
+            evidence = replace(evidence, notes=(*evidence.notes, note))
+    options = {
+        "base": None if base == "toy" else base,
+        "python": None if python == sys.executable else python,
+        "seed": drawn,
+        "time-limit": time_limit,
+        "limit": sizes.words,
+    }
+    if save_evidence is not None:
+        storage.save(evidence, save_evidence)
+    verdict = judge(evidence, called, planned, rerun=rerun_command(called, options), report=report)
     return replace(verdict, seconds=time.perf_counter() - began)
 
 
-def _conclude_or_say(path: str, results: Sequence[Result], evidence: Evidence) -> Verdict:
-    """The verdict with all that follows from the checks, or, where that breaks, by the checks alone."""
-    try:
-        return conclude(path, results, evidence)
-    except Exception as error:  # noqa: BLE001  # of the harness, never held against the submission
-        errors = (*evidence.errors, error_of("what follows from the checks", error))
-        verdict = verdict_of(results, path, notes=evidence.notes, errors=errors)
-        return replace(verdict, sandboxed=evidence.is_sandboxed)
+def grade_saved(
+    evidence: Evidence,
+    called: str,
+    *,
+    only: Sequence[str] = (),
+    sizes: SizeLimits = UNLIMITED,
+    report: Callable[[str], None] = lambda text: None,
+) -> Verdict:
+    """The verdict on a submission from evidence that was saved; the submission is not needed.
 
-
-def _look_at_start(training: Told, python: str) -> None:
-    """The agent has to get to the submission at all.
-
-    Raises:
-        SubmissionError: the interpreter lacks what a fine-tune needs, or what this one does.
-        RuntimeError: the agent broke, which is the harness's fault.
+    Args:
+        evidence: as it was loaded.
+        called: the name of its file, as it was asked for.
+        only: ids of checks, and none else.
+        sizes: limits of size, in place of those that were saved.
+        report: called with the id and outcome of each check as it ends.
     """
-    crash = training.crash("start")
-    if crash and crash["type"] in ("ImportError", "ModuleNotFoundError"):
-        raise SubmissionError(f"{python}: {crash['message']}; give --python one with torch, transformers and peft")
-    if crash:
-        raise RuntimeError(f"the agent broke: {crash['type']}: {crash['message']}\n{crash['trace']}")
+    began = time.perf_counter()
+    planned = plan(CHECKS, claims_contract=True, only=resolve_ids(only))
+    if sizes:
+        evidence = replace(evidence, limits=sizes)
+    rerun = rerun_command(called, {"limit": sizes.words})
+    verdict = judge(evidence, called, planned, rerun=rerun, report=report)
+    return replace(verdict, seconds=time.perf_counter() - began)
+
+
+def judge(
+    evidence: Evidence,
+    called: str,
+    planned: Iterable[Check],
+    *,
+    rerun: str,
+    report: Callable[[str], None] = lambda text: None,
+) -> Verdict:
+    """Runs the checks on evidence and draws the verdict.
+
+    Args:
+        evidence: of a submission.
+        called: the name by which it was asked for.
+        planned: the checks.
+        rerun: the command that grades the same target again.
+        report: called with the id and outcome of each check as it ends.
+    """
+    results = []
+    for result in run(planned, evidence, rerun=rerun):
+        report(f"{result.check.id} {result.outcome}")
+        results.append(result)
+    results = decide_survival(results, answers_survive=evidence.answers_survive)
+    try:
+        verdict = conclude(called, results, evidence)
+    except Exception as error:  # noqa: BLE001  # of the harness, never held against the submission
+        errors = (error_of("what follows from the checks", error),)
+        verdict = verdict_of(results, called, notes=evidence.notes, errors=errors)
+        verdict = replace(verdict, sandboxed=evidence.is_sandboxed)
+    return show_user_paths(verdict, evidence.user_paths)
 
 
 class _BaseConfig(msgspec.Struct):
@@ -198,86 +213,6 @@ def _unpack(path: Path, into: Path) -> None:
         (into / path.name).write_bytes(text)
     except OSError as error:
         raise SubmissionError(f"{path}: cannot be read ({error}); give a module's file") from error
-
-
-def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdict:
-    """The verdict: broken where a universal check fails, or where answers are lost and no check says why."""
-    suspects, experiments = suspects_of(results), evidence.experiments
-    notes = dict.fromkeys((*evidence.notes, *notes_of(results)))
-    coverage = coverage_of(results)
-    broke = any(result.outcome is Outcome.ERROR for result in results)
-    status, cause = status_of(suspects, coverage, broke=broke), cause_of(suspects)
-    guilty = {suspect.stage for suspect in suspects if suspect.status is Status.BROKEN}
-    if guilty:
-        own, due = experiments.own, replaced(experiments, guilty)
-        if due is not None and is_better(due, own):
-            notes[f"with ours in place of {', '.join(guilty)}: {sum(due)} of {len(due)} right, not {sum(own)}"] = None
-    elif lost := unexplained(evidence, results):
-        status, cause = Status.BROKEN, f"{lost} {cause}"
-    if status is not Status.BROKEN and experiments.accuracy < TELLING:
-        why = _why_few(evidence, results)
-        notes[f"its answers are right {experiments.accuracy:.0%} of the time: {why}"] = None
-    size = evidence.artifact.size
-    return Verdict(
-        path=path,
-        status=status,
-        suspects=suspects,
-        cause=cause,
-        cleared={stage: measure(stage, evidence) or passed for stage, passed in cleared_of(results).items()},
-        notes=tuple(notes),
-        sandboxed=evidence.is_sandboxed,
-        results=tuple(results),
-        answer_rate=experiments.answer_rate,
-        accuracy=experiments.accuracy,
-        coverage=coverage,
-        size=f"{size}, projected onto {evidence.artifact.named_base}" if size else "",
-    )
-
-
-def replaced(experiments: Experiments, stages: Collection[str]) -> Right | None:
-    """Which fresh questions are answered rightly with the reference in place of these stages, where that was tried."""
-    learning = {"tokens", "train", "artifact"}
-    if not learning & set(stages):
-        return experiments.trained_adapter
-    return experiments.with_sound_adapter if set(stages) <= learning else experiments.reference
-
-
-def _why_few(evidence: Evidence, results: Sequence[Result]) -> str:
-    """Why answers that are hardly ever right are no fault by themselves."""
-    if not is_slow(results):
-        return "nothing shows whether its training or its pipeline loses them"
-    if evidence.training.is_custom_lora:
-        return "its training has taught little so far; losses and scripted generations were compared instead"
-    return "ours trained on the same batches knows no more; losses and scripted generations were compared instead"
-
-
-def is_slow(results: Sequence[Result]) -> bool:
-    """Whether training was found to teach as much as ours on the same batches, and that is little."""
-    return any(result.check.id == "TRN-103" and result.outcome is Outcome.ADVICE for result in results)
-
-
-def unexplained(evidence: Evidence, results: Sequence[Result]) -> str:
-    """What is lost though no check says why; empty where nothing is, or where nothing shows that anything is."""
-    if evidence.answers_survive:
-        return ""
-    experiments, training, slow = evidence.experiments, evidence.training, is_slow(results)
-    own = experiments.own
-    lost = f"Answers are lost, cause not isolated: {sum(own)} of {len(own)} right"
-    if training.is_custom_lora:
-        return f"{lost}." if training.has_learned and not slow else ""
-    for due, asked in (
-        (experiments.trained_adapter_as_sent, "the prompts that it sends"),
-        (experiments.trained_adapter_as_trained, "its training prompts"),
-    ):
-        if due is not None and is_better(due, own):
-            return f"{lost}, {sum(due)} by ours from the adapter that its training left, asked with {asked}."
-    again, ours = experiments.with_sound_adapter, experiments.reference_as_sent
-    if slow and not training.has_learned and again and ours and is_better(ours, again):
-        return (
-            "Answers are lost, cause not isolated: given an adapter of ours, it answers "
-            f"{sum(again)} of {len(again)} rightly, ours {sum(ours)}."
-        )
-    return ""
 
 
 def draw(seed: int) -> tuple[list[Row], list[Row], list[Row]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -24,7 +25,7 @@ class SavedAdapter:
 
     place: str
     tensors: Mapping[str, torch.Tensor]
-    scale: Mapping[str, object]
+    scale: Mapping[str, Any]
     files: frozenset[str]
     before: str
     after: str

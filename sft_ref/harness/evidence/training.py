@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -86,7 +87,7 @@ class Training:
     changed: tuple[str, ...] | None
     active: tuple[str, ...]
     adapter: Mapping[str, torch.Tensor]
-    scale: Mapping[str, object]
+    scale: Mapping[str, Any]
     is_custom_lora: bool
     has_finite_logits: bool | None
     fall: Paired | None

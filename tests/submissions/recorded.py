@@ -26,7 +26,8 @@ from sft_ref.harness.recorders.submission.layout import Layout
 from sft_ref.harness.recorders.submission.recorder import record as record_evidence
 from sft_ref.harness.recorders.submission.recording import Recording
 from sft_ref.harness.recorders.submission.replay import Step, replay
-from sft_ref.harness.recorders.submission.workplace import Told, Workplace
+from sft_ref.harness.recorders.submission.workplace import AgentResult, Workplace
+from sft_ref.io import plain_files
 from sft_ref.reference.data import generate_rows
 from sft_ref.reference.models import TOY, load_tokenizer
 
@@ -45,9 +46,9 @@ DONE = Finished(0, "", "", 1.0, sandboxed=True)
 class Recorded(Workplace):
     """A workplace that runs nothing, and gives what was written before."""
 
-    def run(self, command: str, name: str, **request: object) -> Told:
+    def run(self, command: str, name: str, **request: object) -> AgentResult:
         """What was recorded of a command."""
-        return Told(RECORDED[command], self.folder / "out" / command, DONE)
+        return AgentResult(RECORDED[command], self.folder / "out" / command, DONE)
 
 
 RECORDED: dict[str, Sections] = {}
@@ -159,8 +160,11 @@ def workplace_of(work: Path) -> Recorded:
 
 
 def make(work: Path) -> Recording:
-    """A recording of what was written."""
-    return Recording(workplace_of(work), ROWS, UNSEEN, QUESTIONS, 5)
+    """A recording of what was written, up to its training."""
+    recording = Recording(workplace_of(work), ROWS, UNSEEN, QUESTIONS, 5)
+    plain_files.remove(work.parent / "after_training")
+    recording.train()
+    return recording
 
 
 def observe(capture: Capture, change: Change = lambda recorded: None) -> Evidence:

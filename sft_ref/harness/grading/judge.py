@@ -1,4 +1,4 @@
-"""Grades one submission: unpacks it, furnishes it, runs the checks, and draws the conclusion."""
+"""Grades one submission: unpacks it, records it, runs the checks on the evidence, and draws the verdict."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def grade_submission(
             limits = replace(limits, seconds=time_limit)
         workplace = Workplace(folder / "work", layout, model, cache, python, limits, called)
         rows, unseen, questions = draw(drawn)
-        shipped = workplace.furnish(rows, unseen)
+        shipped = workplace.install_data(rows, unseen)
         evidence = record(workplace, rows, unseen, questions, drawn, limits=sizes, user_paths=names)
         if shipped:
             note = "the adapter that came with it fits another model; it was put aside, and one trained here"

@@ -34,7 +34,7 @@ from sft_ref.reference.data import Row
 
 from .captured import named_bases
 from .recording import Recording
-from .workplace import Told
+from .workplace import AgentResult
 
 _TENSORS = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".safetensors"})
 """Endings of files that hold tensors."""
@@ -115,7 +115,7 @@ def build_training(recording: Recording) -> Training:
         active=tuple(map(str, lessons.get("active_adapters", ()))),
         adapter=recording.trained,
         scale=recording.scales(recording.trained_folder),
-        is_custom_lora=recording.is_of_own_kind,
+        is_custom_lora=recording.is_custom_lora,
         has_finite_logits=None if left is None else bool(left.isfinite().all()),
         fall=fall,
         has_moved=recording.has_moved,
@@ -140,7 +140,7 @@ def build_artifact(recording: Recording) -> Artifact:
         saved=None if place is None else _saved(recording, place),
         tensor_names=frozenset(name for folder in recording.saved.values() for name in recording.read_adapter(folder)),
         is_loaded_as_trained=recording.is_loaded_as_trained,
-        is_custom_form=recording.is_of_own_form,
+        is_custom_form=recording.is_custom_form,
         is_saved_right=recording.is_saved_right,
         is_saved_well=recording.is_saved_well,
         output_files=frozenset(path.name for path in output.glob("*")),
@@ -175,9 +175,9 @@ def _weighed(recording: Recording) -> Path:
     """
     if recording.named_base is None:
         raise Unavailable("the model that it names is of no known size")
-    if recording.is_of_own_form and recording.trained:
+    if recording.is_custom_form and recording.trained:
         return recording.trained_folder
-    if recording.is_of_own_form:
+    if recording.is_custom_form:
         raise Unavailable("what is saved is in a form of its own")
     if recording.place is None:
         raise Unavailable("nothing was saved")
@@ -288,7 +288,7 @@ def build_generations(recording: Recording) -> Generations:
     )
 
 
-def _answers(recording: Recording, told: Told, section: str) -> Answers | None:
+def _answers(recording: Recording, told: AgentResult, section: str) -> Answers | None:
     content = told[section]
     if not content:
         return None
@@ -312,7 +312,7 @@ def _generation(recording: Recording, row: Mapping[str, Any]) -> Generation:
     )
 
 
-def _scripted(recording: Recording, told: Told, number_: int) -> ScriptedRun:
+def _scripted(recording: Recording, told: AgentResult, number_: int) -> ScriptedRun:
     """One call with scripted completions; each line knows the generation that its question led to."""
     script = recording.scripts[number_]
     answers = _answers(recording, told, f"script_{number_}")
@@ -354,11 +354,11 @@ def build_scores(recording: Recording) -> Scores:
     )
 
 
-def _process(told: Told) -> Process:
+def _process(told: AgentResult) -> Process:
     return Process(told.ended_early, told.finished.output[-300:], told.notes)
 
 
-def _crash(told: Told, section: str) -> Crash | None:
+def _crash(told: AgentResult, section: str) -> Crash | None:
     crash: Mapping[str, Any] | None = told.crash(section)
     if crash is None:
         return None

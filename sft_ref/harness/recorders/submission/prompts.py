@@ -42,7 +42,7 @@ def compare_prompts(recording: Recording, model: Any) -> tuple[torch.Tensor, tor
     due, sent_targets, due_targets, lengths = [], [], [], []
     for (question, value), prompt in zip(rows, sent, strict=True):
         lead, numeral = convention.lead(question), convention.write(value)
-        own = recording.due_prompt(question)
+        own = recording.expected_prompt(question)
         whole, begun = encode(recording.tokenizer, f"{lead}{numeral}"), encode(recording.tokenizer, own)
         rest = lead[len(own) :]
         target = (

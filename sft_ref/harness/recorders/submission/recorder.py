@@ -13,7 +13,7 @@ from sft_ref.reference.data import Row
 from . import parts
 from .recording import Recording
 from .swaps import run_swaps
-from .workplace import Told, Workplace
+from .workplace import AgentResult, Workplace
 
 
 def record(
@@ -48,11 +48,11 @@ def record(
         MachineError: the machine kept it from its end.
         MissingModuleError: it needs a module that is not installed.
     """
-    recording = Recording(workplace, rows, unseen, questions, seed, limits=limits)
-    _look_at_start(recording.training, workplace.python)  # 1
-    recording.snapshot  # noqa: B018
-    recording.asked  # noqa: B018  # 2
-    recording.with_adapter  # noqa: B018  # 3
+    recording = Recording(workplace, rows, unseen, questions, seed)
+    recording.train()
+    _look_at_start(recording.training, workplace.python)
+    recording.ask_own()
+    recording.ask_with_sound_adapter()
     prompts, examples = parts.build_prompts(recording), parts.build_examples(recording)
     generations = parts.build_generations(recording)
     why_not = sandbox.why_not()
@@ -66,7 +66,7 @@ def record(
         generations=generations,
         parsed=parts.build_parsed(recording),
         scores=parts.build_scores(recording),
-        experiments=run_swaps(recording, prompts, examples, generations),  # 4
+        experiments=run_swaps(recording, prompts, examples, generations),
         limits=limits,
         notes=tuple(dict.fromkeys((*notes, *([f"not sandboxed: {why_not}"] if why_not else []), *sandbox.gaps()))),
         is_sandboxed=not why_not,
@@ -74,7 +74,7 @@ def record(
     )
 
 
-def _look_at_start(training: Told, python: str) -> None:
+def _look_at_start(training: AgentResult, python: str) -> None:
     """The agent has to get to the submission at all.
 
     Raises:

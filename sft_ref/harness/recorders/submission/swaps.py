@@ -137,7 +137,7 @@ def _swap_lead(recording: Recording, examples: Examples) -> PairedLosses | None:
 def _swap_training(recording: Recording) -> TrainingSwap | None:
     """Where learning is in doubt: what training left, and a replay of it, on fresh questions."""
     model, convention = recording.trained_model, recording.convention
-    if recording.has_learned or recording.is_of_own_kind or model is None or convention is None:
+    if recording.has_learned or recording.is_custom_lora or model is None or convention is None:
         return None
     answered = [text for text in recording.texts if text.is_answered]
     bare = sum(IGNORED in text.taught.labels[text.begin : text.end] for text in answered)

@@ -11,7 +11,7 @@ import pytest
 
 from sft_ref.errors import MachineError, MissingModuleError
 from sft_ref.harness.isolation import hub, sandbox
-from sft_ref.harness.recorders.submission.agent import compatibility, missing_modules
+from sft_ref.harness.recorders.submission.agent import missing_modules
 from sft_ref.harness.recorders.submission.layout import find_layout
 from sft_ref.harness.recorders.submission.workplace import Workplace
 from sft_ref.reference.models import TOY
@@ -97,7 +97,7 @@ def test_a_submission_that_does_without_a_module_goes_on(tmp_path: Path) -> None
 
 
 def test_a_submission_that_is_starved_is_not_graded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    starved = sandbox.Finished(None, "", "machine", 300.0, sandboxed=True, starved="the machine is too busy")
+    starved = sandbox.CommandResult(None, "", "machine", 300.0, sandboxed=True, starved="the machine is too busy")
     monkeypatch.setattr(sandbox, "run", lambda *args, **kwargs: starved)
     with pytest.raises(MachineError, match="mine: not graded: the machine is too busy"):
         workplace(tmp_path, "").run("train", "train", seconds=1.0)
@@ -106,9 +106,9 @@ def test_a_submission_that_is_starved_is_not_graded(tmp_path: Path, monkeypatch:
 STAND_INS = """
 import sys
 sys.path.insert(0, {repository!r})
-from sft_ref.harness.recorders.submission.agent import compatibility
-compatibility.OPTIONAL_MODULES = (*compatibility.OPTIONAL_MODULES, "bars_of_nowhere")
-compatibility.stub_optional_modules({root!r}, print)
+from sft_ref.harness.recorders.submission.agent import missing_modules
+missing_modules.OPTIONAL_MODULES = (*missing_modules.OPTIONAL_MODULES, "bars_of_nowhere")
+sys.meta_path.append(missing_modules.StubFinder({root!r}, print))
 sys.path.insert(0, {root!r})
 import submission
 """
@@ -124,6 +124,6 @@ def test_a_loop_over_a_stand_in_goes_over_what_it_wraps_and_what_trains_has_none
         "except ModuleNotFoundError as error:\n    assert error.name == 'lightning'\n"
         "else:\n    assert lightning.__file__\n"
     )
-    code = STAND_INS.format(repository=str(Path(compatibility.__file__).parents[3]), root=str(tmp_path))
+    code = STAND_INS.format(repository=str(Path(missing_modules.__file__).parents[3]), root=str(tmp_path))
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr

@@ -5,18 +5,22 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from sft_ref.harness.instruments.taught import IGNORED, Taught
-from sft_ref.harness.recorders.submission.agent import packing, padding
+from sft_ref.harness.instruments.training_examples import TrainingExample
+from sft_ref.harness.recorders.submission.agent import batches
+from sft_ref.harness.recorders.submission.agent.results import ResultWriter
+from sft_ref.harness.recorders.submission.agent.time_limit import TimeLimit
+from sft_ref.harness.recorders.submission.agent.training_recorder import TrainingRecorder
 from sft_ref.harness.recorders.submission.replay import Packed, Step, _loss
 from sft_ref.reference.models import TOY, load_model
 from sft_ref.reference.precision import POLICIES
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -30,7 +34,7 @@ def batch(side: str, width: int = 48, *, prompt: int = 6) -> dict[str, torch.Ten
     """Three texts of 12 to 16 tokens, padded to a fixed width; what follows the prompt is labelled."""
     torch.manual_seed(0)
     ids, mask = torch.full((3, width), 2), torch.zeros(3, width, dtype=torch.long)
-    labels = torch.full((3, width), IGNORED)
+    labels = torch.full((3, width), IGNORE_INDEX)
     for row, count in enumerate((12, 16, 14)):
         begin = 0 if side == "right" else width - count
         text = torch.randint(3, 700, (count,))
@@ -39,9 +43,9 @@ def batch(side: str, width: int = 48, *, prompt: int = 6) -> dict[str, torch.Ten
     return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 
-def outcome(model: Any, given: dict[str, Any], left: int = 0, right: int = 0) -> tuple[Any, ...]:  # noqa: ANN401
+def outcome(model: Any, given: Mapping[str, Any], left: int = 0, right: int = 0) -> tuple[Any, ...]:  # noqa: ANN401
     model.zero_grad()
-    output = padding.widen(model(**given), left, right)
+    output = batches.widen(model(**given), left, right)
     output.loss.backward()
     return output.loss.detach(), output.logits.detach(), [weight.grad.clone() for weight in model.parameters()]
 
@@ -49,7 +53,7 @@ def outcome(model: Any, given: dict[str, Any], left: int = 0, right: int = 0) ->
 @pytest.mark.parametrize(("side", "cut"), [("right", (0, 32)), ("left", (32, 0))])
 def test_cut_padding_changes_no_loss_logit_or_gradient(model: Any, side: str, cut: tuple[int, int]) -> None:  # noqa: ANN401
     given = batch(side)
-    trimmed, *columns = padding.trim(given, given["labels"], model.config)
+    trimmed, *columns = batches.trim(given, given["labels"], model.config)
     assert tuple(columns) == cut
     assert trimmed["input_ids"].shape == (3, 16)
     (loss, logits, gradients), (own, mine, others) = outcome(model, given), outcome(model, trimmed, *cut)
@@ -73,19 +77,19 @@ def test_cut_padding_changes_no_loss_logit_or_gradient(model: Any, side: str, cu
 def test_padding_that_may_change_something_stays(model: Any, change: Any) -> None:  # noqa: ANN401
     given: dict[str, Any] = dict(batch("right"))
     change(given)
-    assert padding.trim(given, given["labels"], model.config) == (given, 0, 0)
+    assert batches.trim(given, given["labels"], model.config) == (given, 0, 0)
 
 
 def test_padding_stays_where_labels_are_not_known_or_a_label_is_predicted_from_it(model: Any) -> None:  # noqa: ANN401
     given = batch("left", prompt=0)  # the first token of each text is labelled
-    assert padding.trim(given, given["labels"], model.config)[1:] == (0, 0)
-    assert padding.trim(batch("right"), None, model.config)[1:] == (0, 0)
+    assert batches.trim(given, given["labels"], model.config)[1:] == (0, 0)
+    assert batches.trim(batch("right"), None, model.config)[1:] == (0, 0)
 
 
 def test_nothing_is_cut_on_the_left_of_a_model_without_positions(model: Any) -> None:  # noqa: ANN401
     given = batch("left")
-    assert padding.trim(given, given["labels"], model.config)[1] > 0
-    assert padding.trim(given, given["labels"], model.config, takes_positions=False) == (given, 0, 0)
+    assert batches.trim(given, given["labels"], model.config)[1] > 0
+    assert batches.trim(given, given["labels"], model.config, takes_positions=False) == (given, 0, 0)
 
 
 def packed() -> dict[str, torch.Tensor]:
@@ -114,29 +118,32 @@ def blocks() -> torch.Tensor:
 )
 def test_whether_attention_crosses_examples_is_found_by_trying(model: Any, more: Any, crosses: bool) -> None:  # noqa: ANN401
     given, kept = {**packed(), **more}, torch.ones(1, 10, dtype=torch.bool)
-    division = packing.divide(given["input_ids"], kept, given)
+    division = batches.divide(given["input_ids"], kept, given)
     assert division.parts == [[(0, 6), (6, 10)]]
-    assert packing.Reach().crosses(model, given, kept, division) is crosses
+    assert batches.Reach().crosses(model, given, kept, division) is crosses
 
 
 def test_rows_are_divided_by_masks_of_blocks_and_cumulated_lengths_too() -> None:
     ids, kept = packed()["input_ids"], torch.ones(1, 10, dtype=torch.bool)
     for given in ({"attention_mask": blocks()}, {"cu_seq_lens_q": torch.tensor([0, 6, 10])}):
-        assert packing.divide(ids, kept, given).parts == [[(0, 6), (6, 10)]]
-    assert not packing.divide(ids, kept, {}).is_packed
+        assert batches.divide(ids, kept, given).parts == [[(0, 6), (6, 10)]]
+    assert not batches.divide(ids, kept, {}).is_packed
 
 
 def test_padding_on_the_left_with_positions_of_its_own_is_not_packed() -> None:
     given = batch("left")
     mask = given["attention_mask"]
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    assert not packing.divide(given["input_ids"], mask.bool(), {**given, "position_ids": positions}).is_packed
+    assert not batches.divide(given["input_ids"], mask.bool(), {**given, "position_ids": positions}).is_packed
 
 
 def test_a_packed_row_is_replayed_with_its_positions_and_across_its_examples(model: Any) -> None:  # noqa: ANN401
     given = packed()
     ids = given["input_ids"][0].tolist()
-    texts = (Taught(tuple(ids[:6]), (IGNORED, *ids[1:6])), Taught(tuple(ids[6:]), (IGNORED, *ids[7:])))
+    texts = (
+        TrainingExample(tuple(ids[:6]), (IGNORE_INDEX, *ids[1:6])),
+        TrainingExample(tuple(ids[6:]), (IGNORE_INDEX, *ids[7:])),
+    )
     row = Packed(texts, tuple(given["position_ids"][0].tolist()))
     labels = torch.tensor([row.labels])
     with torch.no_grad():
@@ -150,10 +157,10 @@ CUDA = """
 import copy, sys
 sys.path.insert(0, {repository!r})
 import torch, transformers
-from sft_ref.harness.recorders.submission.agent import cuda_on_cpu
+from sft_ref.harness.recorders.submission.agent.patches import apply, cuda_patches
 before = transformers.AutoModelForCausalLM.from_pretrained({toy!r}, dtype=torch.float32)
 notes = []
-cuda_on_cpu.install({root!r}, notes.append)
+apply(cuda_patches({root!r}, notes.append))
 sys.path.insert(0, {root!r})
 import submission
 assert not torch.cuda.is_available()  # this text is no file of the submission
@@ -203,8 +210,8 @@ def test_models_are_loaded_as_before_though_factories_are_replaced(tmp_path: Pat
 import sys
 sys.path.insert(0, {str(REPOSITORY)!r})
 import torch, transformers
-from sft_ref.harness.recorders.submission.agent import cuda_on_cpu
-cuda_on_cpu.install({str(tmp_path)!r}, lambda text: None)
+from sft_ref.harness.recorders.submission.agent.patches import apply, cuda_patches
+apply(cuda_patches({str(tmp_path)!r}, lambda text: None))
 model = transformers.AutoModelForCausalLM.from_pretrained({str(TOY)!r}, dtype=torch.float32)
 theta, size = model.config.rope_parameters["rope_theta"], model.model.rotary_emb.inv_freq.numel()
 torch.testing.assert_close(model.model.rotary_emb.inv_freq, theta ** -(torch.arange(size).float() / size))
@@ -216,8 +223,10 @@ COMPILED = f"""
 import sys
 sys.path.insert(0, {str(REPOSITORY)!r})
 import torch
-from sft_ref.harness.recorders.submission.agent import compatibility
-compatibility.patch_loading(lambda text: None)
+from sft_ref.harness.recorders.submission.agent.compatibility import Loading
+from sft_ref.harness.recorders.submission.agent.forwards import Forwards
+from sft_ref.harness.recorders.submission.agent.patches import apply, shared_patches
+apply(shared_patches("/nowhere", "LlamaForCausalLM", print, Loading(print), Forwards()))
 model = torch.compile(torch.nn.Linear(2, 2), mode="max-autotune")
 model(torch.ones(1, 2)).sum().backward()
 assert set(model.state_dict()) == {{"_orig_mod.weight", "_orig_mod.bias"}}
@@ -235,21 +244,22 @@ def run(command: list[str]) -> None:
     assert ended.returncode == 0, textwrap.shorten(ended.stderr[-2000:], 2000)
 
 
-def test_labels_that_a_loader_gave_are_known() -> None:
-    from sft_ref.harness.recorders.submission.agent.training_recorder import TrainingRecorder
-
-    recorder = TrainingRecorder({}, 768, 1.0, SimpleNamespace(stopped=False))
+def test_labels_that_a_loader_gave_are_known(tmp_path: Path) -> None:
+    writer = ResultWriter(str(tmp_path / "out"), str(tmp_path), "nonce")
+    recorder = TrainingRecorder({}, 768, 1.0, TimeLimit(1.0, writer.note), writer)
     given = batch("right")
     labels = given.pop("labels")
-    assert recorder.labels_of(given["input_ids"], given) is None
-    recorder._served = {**given, "labels": labels}
-    assert torch.equal(recorder.labels_of(given["input_ids"], given), labels)
+    assert recorder.find_labels(given["input_ids"], given) is None
+    [_] = recorder.iterate_loader(iter, [{**given, "labels": labels}])
+    found = recorder.find_labels(given["input_ids"], given)
+    assert found is not None
+    assert torch.equal(found, labels)
 
 
 def test_adapters_that_are_active_and_add_something_are_told() -> None:
     from peft import LoraConfig, get_peft_model
 
-    from sft_ref.harness.recorders.submission.agent.weights import active_adapters
+    from sft_ref.harness.recorders.submission.agent.inspection import active_adapters
 
     config = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM", init_lora_weights=False)
     adapted: Any = get_peft_model(load_model(TOY, POLICIES["fp32"]), config)
@@ -264,7 +274,7 @@ def test_adapters_that_are_active_and_add_something_are_told() -> None:
 
 
 def test_rows_of_added_tokens_are_read_as_they_work_in_the_model(model: Any) -> None:  # noqa: ANN401
-    from sft_ref.harness.recorders.submission.agent.weights import added_rows
+    from sft_ref.harness.recorders.submission.agent.inspection import added_rows
 
     assert added_rows(model, 768) == {}
     grown: Any = load_model(TOY, POLICIES["fp32"])

@@ -19,13 +19,13 @@ from sft_ref.harness.instruments.convention import (
     find_prompt,
     find_question,
     read_texts,
-    to_number,
 )
-from sft_ref.harness.instruments.taught import IGNORED, Taught
+from sft_ref.harness.instruments.training_examples import TrainingExample
 from sft_ref.harness.recorders.submission.recording import Recording
-from sft_ref.harness.recorders.submission.scripts import Writer
+from sft_ref.harness.recorders.submission.scripts import ScriptWriter
 from sft_ref.reference.data import is_answer_valid
 from sft_ref.reference.models import TOY, load_tokenizer
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 ROWS = [
     ("How many gram are there per 6 kg?", 6000.0),
@@ -40,9 +40,9 @@ def tokenizer() -> PreTrainedTokenizerBase:
     return load_tokenizer(TOY)
 
 
-def taught(tokenizer: PreTrainedTokenizerBase, lead: str, target: str) -> Taught:
+def taught(tokenizer: PreTrainedTokenizerBase, lead: str, target: str) -> TrainingExample:
     prompt, ids = encode(tokenizer, lead), encode(tokenizer, lead + target)
-    return Taught(ids, (IGNORED,) * len(prompt) + ids[len(prompt) :])
+    return TrainingExample(ids, (IGNORE_INDEX,) * len(prompt) + ids[len(prompt) :])
 
 
 @pytest.mark.parametrize(
@@ -126,17 +126,12 @@ def test_a_question_is_known_again_whatever_its_mark_spaces_and_case(
     assert found.group().casefold().startswith(question.split(maxsplit=1)[0].casefold())
 
 
-@given(st.text())
-def test_any_text_has_a_last_number_or_none(text: str) -> None:
-    assert isinstance(to_number(text), float)
-
-
 def test_a_script_says_what_the_model_was_taught_to_write(tokenizer: PreTrainedTokenizerBase) -> None:
     rows = [taught(tokenizer, f"{q} =>", f" <answer>{v!r}</answer><|im_end|>") for q, v in ROWS]
     texts = read_texts(rows, ROWS, tokenizer)
     convention = find_convention(texts)
     assert convention is not None
-    writer = Writer(convention, texts, tokenizer)
+    writer = ScriptWriter(convention, texts, tokenizer)
     line = writer.line("How many florps are 3 quux?", "42.0")
     assert decode(tokenizer, line["target"]) == " <answer>42.0</answer><|im_end|>"
     assert decode(tokenizer, line["whole"]) == "How many florps are 3 quux? => <answer>42.0</answer><|im_end|>"
@@ -159,10 +154,10 @@ def test_no_answer_of_the_benchmark_hangs_on_how_it_is_rounded(tokenizer: PreTra
     texts = read_texts([taught(tokenizer, f"{q} <answer>", f"{v!r}</answer>") for q, v in ROWS], ROWS, tokenizer)
     convention = find_convention(texts)
     assert convention is not None
-    for line, (_, value) in zip(Writer(convention, texts, tokenizer).benchmark(rows), rows, strict=True):
+    for line, (_, value) in zip(ScriptWriter(convention, texts, tokenizer).write_benchmark(rows), rows, strict=True):
         answer = float(line["numeral"] or "nan")
         assert is_answer_valid(answer, value) == (abs(answer - value) < 0.05 * abs(value))
-    assert any(line["numeral"] for line in Writer(convention, texts, tokenizer).benchmark(rows))
+    assert any(line["numeral"] for line in ScriptWriter(convention, texts, tokenizer).write_benchmark(rows))
 
 
 @pytest.mark.parametrize(
@@ -185,15 +180,17 @@ def test_of_a_number_that_stands_twice_the_one_behind_a_tag_is_the_answer(
         assert (repr(value) in text.between) == (between is None)
 
 
-def packed(rows: list[Taught]) -> Taught:
-    return Taught(tuple(t for row in rows for t in row.ids), tuple(label for row in rows for label in row.labels))
+def packed(rows: list[TrainingExample]) -> TrainingExample:
+    return TrainingExample(
+        tuple(t for row in rows for t in row.ids), tuple(label for row in rows for label in row.labels)
+    )
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["answers labelled", "all labelled"])
 def test_a_packed_row_is_the_texts_that_it_packs(tokenizer: PreTrainedTokenizerBase, *, whole: bool) -> None:
     rows = [taught(tokenizer, f"{q}\n<answer>", f"{v!r}</answer><|im_end|>") for q, v in ROWS]
     if whole:
-        rows = [Taught(row.ids, row.ids) for row in rows]
+        rows = [TrainingExample(row.ids, row.ids) for row in rows]
     texts = read_texts([packed(rows)], ROWS, tokenizer)
     assert [text.question for text in texts] == [question for question, _ in ROWS]
     assert [text.taught for text in texts] == rows
@@ -201,7 +198,7 @@ def test_a_packed_row_is_the_texts_that_it_packs(tokenizer: PreTrainedTokenizerB
 
 def test_the_turns_of_a_conversation_are_one_text(tokenizer: PreTrainedTokenizerBase) -> None:
     turns = "\n".join(f"<|im_start|>user\n{q}<|im_end|>\n<|im_start|>assistant\n{v!r}<|im_end|>" for q, v in ROWS)
-    row = Taught(encode(tokenizer, turns), encode(tokenizer, turns))
+    row = TrainingExample(encode(tokenizer, turns), encode(tokenizer, turns))
     [text] = read_texts([row], ROWS, tokenizer)
     assert text.taught == row
 
@@ -219,7 +216,7 @@ def test_a_token_that_the_tokenizer_lacks_parts_what_it_stands_between(tokenizer
     question, value = ROWS[1]
     added = (len(tokenizer) + 3,)
     ids = encode(tokenizer, question) + added + encode(tokenizer, repr(value)) + added
-    [text] = read_texts([Taught(ids, ids)], ROWS, tokenizer)
+    [text] = read_texts([TrainingExample(ids, ids)], ROWS, tokenizer)
     assert text.is_answered
     assert text.numeral == repr(value)
     assert ids[text.begin : text.end] == encode(tokenizer, repr(value))

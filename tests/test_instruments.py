@@ -13,7 +13,7 @@ from sft_ref.harness.instruments import rotary, sizes, tolerance
 from sft_ref.harness.instruments.deltas import effective_delta, effective_weight, linears, plain
 from sft_ref.harness.instruments.losses import compare, is_worse, row_losses
 from sft_ref.reference.loss import batch_loss
-from sft_ref.reference.tokens import IGNORED, collate, tokenize_example
+from sft_ref.reference.tokens import IGNORE_INDEX, collate, tokenize_example
 
 
 def test_a_rows_loss_is_that_of_training(blank_toy: BaseLLM) -> None:
@@ -23,7 +23,7 @@ def test_a_rows_loss_is_that_of_training(blank_toy: BaseLLM) -> None:
     with torch.no_grad():
         due = batch_loss(blank_toy.model, batch)
     assert found.item() == pytest.approx(due.item(), rel=1e-4)
-    assert (batch["labels"] == IGNORED).any()
+    assert (batch["labels"] == IGNORE_INDEX).any()
 
 
 def test_worse_is_more_than_chance_and_more_than_rounding() -> None:

@@ -11,7 +11,7 @@ from recorded import Capture, Sections, Wording, grade, record
 
 from sft_ref.harness.core.check import Outcome
 from sft_ref.harness.core.verdict import Status, Verdict
-from sft_ref.harness.instruments.taught import IGNORED
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 CRASH = {"type": "RuntimeError", "message": "shapes differ", "where": "base_llm.py:9: x", "trace": ""}
 
@@ -24,7 +24,7 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
 def mask_all(recorded: dict[str, Sections]) -> None:
     """No token of a training text carries a label; the loss is NaN, and nothing is learned."""
     lessons = recorded["train"]["training_log"]
-    lessons["examples"] = [[ids, [IGNORED] * len(ids)] for ids, _ in lessons["examples"]]
+    lessons["examples"] = [[ids, [IGNORE_INDEX] * len(ids)] for ids, _ in lessons["examples"]]
     lessons["forward_passes"] = [[rows, math.nan] for rows, _ in lessons["forward_passes"]]
 
 

@@ -15,7 +15,7 @@ import pytest
 from sft_ref.harness.isolation import bubblewrap, file_count, memory, sandbox, seccomp
 from sft_ref.harness.isolation.file_count import FileCount, count_files
 from sft_ref.harness.isolation.processes import Times
-from sft_ref.harness.isolation.sandbox import Finished, Limits
+from sft_ref.harness.isolation.sandbox import CommandResult, Limits
 
 isolated = pytest.mark.skipif(bool(sandbox.why_not()), reason=sandbox.why_not() or "never")
 filtered = pytest.mark.skipif(bool(seccomp.why_not()), reason=seccomp.why_not() or "never")
@@ -30,7 +30,7 @@ def asked_anew() -> Iterator[None]:
     seccomp.build.cache_clear()
 
 
-def run(code: str, workspace: Path, **options: Any) -> Finished:  # noqa: ANN401  # as `sandbox.run`
+def run(code: str, workspace: Path, **options: Any) -> CommandResult:  # noqa: ANN401  # as `sandbox.run`
     return sandbox.run([sys.executable, "-c", code], workspace=workspace, **options)
 
 

@@ -11,7 +11,7 @@ from sft_ref import BaseLLM, split_rows
 from sft_ref.reference.adapter import add_adapter
 from sft_ref.reference.loss import batch_loss
 from sft_ref.reference.precision import POLICIES
-from sft_ref.reference.tokens import IGNORED, Example, collate, tokenize_example
+from sft_ref.reference.tokens import IGNORE_INDEX, Example, collate, tokenize_example
 
 EXAMPLES = st.lists(
     st.lists(st.integers(3, 50), min_size=2, max_size=12).flatmap(
@@ -50,7 +50,7 @@ def test_its_gradients_are_those_of_all_logits() -> None:
 def test_of_a_step_it_does_not_depend_on_how_it_is_split_into_micro_batches(blank_toy: BaseLLM) -> None:
     rows = [Example((5, 6, 7, 8), 3), Example((5, 9), 1), Example((4, 4, 4, 4, 4), 2)]
     whole = collate(rows, pad_token_id=2)
-    count = int((whole["labels"] != IGNORED).sum())
+    count = int((whole["labels"] != IGNORE_INDEX).sum())
     with torch.no_grad():
         parts = [batch_loss(blank_toy.model, collate([row], pad_token_id=2), count) for row in rows]
         torch.testing.assert_close(torch.stack(parts).sum(), batch_loss(blank_toy.model, whole))

@@ -164,7 +164,7 @@ def test_a_check_gives_points_only_where_it_passes(tmp_path: Path) -> None:
     rubric.write_text("total = 4\n[checks]\nPRM-001 = 1\nLOD-001 = 1\nPRS-001 = 1\nSCR-001 = 1\n")
     tests = as_gradescope(BROKEN, read_rubric(rubric, lambda: IDS))["tests"]
     assert [test["score"] for test in tests] == [1, 0, 0, 0]  # passed, skipped, failed, blocked
-    assert "no points for what was not shown" in tests[1]["output"]
+    assert "did not run to its end gives no points" in tests[1]["output"]
     assert "was not run" in as_gradescope(SOUND, read_rubric(rubric, lambda: IDS))["tests"][0]["output"]
 
 

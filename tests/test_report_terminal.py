@@ -85,9 +85,9 @@ def test_the_verdict_comes_first_then_what_breaks_then_what_drifts_then_what_is_
         "supplied from outside",
         "Checks",
         "1 of 4 passed: prompt 1",
-        "blocked by others that did not pass: SCR-001",
+        "blocked by checks that did not pass: SCR-001",
         "observed nan; expected 6000.0",
-        "again: sft-ref grade alice.zip --only PRS-001",
+        "rerun: sft-ref grade alice.zip --only PRS-001",
     ]
     places = [text.index(part) for part in parts]
     assert places == sorted(places)
@@ -100,7 +100,7 @@ def test_a_sound_and_a_drifting_submission_are_told_so() -> None:
     assert "not sandboxed" not in report(SOUND)
     assert "Examined: prompt, tokens, train, artifact, load, generate, parse, score." in " ".join(report(SOUND).split())
     assert "adapter 1.2 MB" in report(SOUND)
-    assert "Nothing was found that loses answers" in report(DRIFT)
+    assert "No fault was found that loses answers" in report(DRIFT)
 
 
 def test_the_headline_says_what_was_not_examined_and_why() -> None:
@@ -112,8 +112,8 @@ def test_the_headline_says_what_was_not_examined_and_why() -> None:
 
 
 def test_what_the_harness_broke_is_not_blamed_on_the_submission() -> None:
-    assert "says nothing of the submission" in report(NotGraded("x", "it died", HARNESS_ERROR))
-    assert "says nothing of the submission" not in report(NotGraded("x", "no zip", BAD_INPUT))
+    assert "says nothing about the target" in report(NotGraded("x", "it died", HARNESS_ERROR))
+    assert "says nothing about the target" not in report(NotGraded("x", "no zip", BAD_INPUT))
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])

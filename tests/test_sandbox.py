@@ -19,7 +19,7 @@ import pytest
 import sft_ref
 from sft_ref.errors import SandboxError
 from sft_ref.harness.isolation import bubblewrap, sandbox
-from sft_ref.harness.isolation.sandbox import Finished, Limits
+from sft_ref.harness.isolation.sandbox import CommandResult, Limits
 
 isolated = pytest.mark.skipif(bool(sandbox.why_not()), reason=sandbox.why_not() or "never")
 
@@ -35,7 +35,7 @@ def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     return True
 
 
-def run(code: str, workspace: Path, **options: Any) -> Finished:  # noqa: ANN401  # as `sandbox.run`
+def run(code: str, workspace: Path, **options: Any) -> CommandResult:  # noqa: ANN401  # as `sandbox.run`
     return sandbox.run([sys.executable, "-c", code], workspace=workspace, **options)
 
 
@@ -213,7 +213,7 @@ if __name__ == "__main__":
 
 
 def test_runs_at_once_do_not_disturb_one_another(tmp_path: Path, either_way: bool) -> None:
-    def one(number: int) -> Finished:
+    def one(number: int) -> CommandResult:
         (tmp_path / str(number)).mkdir()
         code = f"import os, time\nos.fork()\nprint({number}, flush=True)\ntime.sleep(0.3 * {number})"
         return run(code, tmp_path / str(number))

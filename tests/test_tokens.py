@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from sft_ref import BaseLLM, format_example, format_prompt, parse_answer, split_rows
 from sft_ref.errors import DataError
-from sft_ref.reference.tokens import IGNORED, Example, collate, tokenize_example
+from sft_ref.reference.tokens import IGNORE_INDEX, Example, collate, tokenize_example
 
 questions = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=30)
 values = st.floats(-1e15, 1e15)
@@ -73,4 +73,4 @@ def test_a_batch_is_padded_on_the_left_and_labels_only_targets(rows: list[Exampl
         assert batch["attention_mask"][i].tolist() == [0] * pads + [1] * len(row.input_ids)
         assert batch["position_ids"][i, pads:].tolist() == list(range(len(row.input_ids)))
         ignored = longest - row.supervised
-        assert batch["labels"][i].tolist() == [IGNORED] * ignored + list(row.input_ids[-row.supervised :])
+        assert batch["labels"][i].tolist() == [IGNORE_INDEX] * ignored + list(row.input_ids[-row.supervised :])

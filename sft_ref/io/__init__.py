@@ -1,1 +1,1 @@
-"""Files: read with care, written whole, and locked. Knows nothing of training or of checks."""
+"""Reads untrusted files, writes files atomically, and locks folders. Knows nothing of training or checks."""

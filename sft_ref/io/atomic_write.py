@@ -1,4 +1,4 @@
-"""Files of results: written whole or not at all."""
+"""Writes files atomically."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .reading import shortened, why_no_path
 
 
 def check_writable(path: Path) -> None:
-    """Refuses a place that cannot be written, before a long job rather than after it.
+    """Refuses a path that cannot be written, before a long job instead of after it.
 
     Raises:
-        OutputError: it is a folder, or the folder that it lies in is missing or closed.
+        OutputError: it is a folder, or its parent folder is missing or not writable.
     """
     if reason := why_no_path(path):
         raise OutputError(f"cannot write {shortened(path)}: {reason}; choose another place")
@@ -30,12 +30,12 @@ def check_writable(path: Path) -> None:
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Puts a file in its place in one move, so that a reader finds the old one, the new one or none.
+    """Writes a file in one step, so that a reader finds the old file, the new one or none.
 
-    A link is followed. A device or a pipe is written to, never replaced.
+    Links are followed. Devices and pipes are written to, not replaced.
 
     Raises:
-        OutputError: the disk is full, or the place cannot be written.
+        OutputError: the disk is full, or the path cannot be written.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
     try:
@@ -58,5 +58,5 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 
 def _is_special(path: Path) -> bool:
-    """Whether it is a device, a pipe or the like, as ``/dev/stdout`` is."""
+    """Whether a path is a device or pipe, such as ``/dev/stdout``."""
     return path.exists() and not path.is_file() and not path.is_dir()

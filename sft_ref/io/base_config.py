@@ -1,4 +1,4 @@
-"""The configuration of a base that somebody else made: read as data, and held against its weights before it is built.
+"""Reads the configuration of an untrusted base as data, and compares it with the weights before a model is built.
 
 No code of a base is executed, whatever its configuration names.
 """
@@ -17,7 +17,7 @@ from sft_ref.errors import BaseModelError
 
 from .foreign import foreign_files
 from .reading import Refusal, UnreadableError, kind_of, read_json
-from .tensor_headers import Header, read_header
+from .tensor_headers import TensorHeader, read_header
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -28,7 +28,7 @@ _TOKENIZER = "tokenizer_config.json"
 _ADAPTER = "adapter_config.json"
 
 _PER_BYTE = 4
-"""Numbers that the densest format stores in a byte."""
+"""Parameters per byte in the densest format."""
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d{1,9})\.")
 """The number of a layer in the name of a tensor."""
@@ -40,15 +40,15 @@ _SIZES = (
 )
 
 
-class _Table(msgspec.Struct):
-    """What is needed of a configuration before transformers sees it."""
+class _BaseTable(msgspec.Struct):
+    """The keys of a configuration that are needed before transformers reads it."""
 
     model_type: str | None = None
     auto_map: dict[str, Any] | None = None
 
 
-class _Index(msgspec.Struct):
-    """Which file holds which tensor, as transformers writes it."""
+class _WeightIndex(msgspec.Struct):
+    """The index of sharded weights, as transformers writes it."""
 
     weight_map: dict[str, str]
 
@@ -57,10 +57,10 @@ def read_config(folder: Path) -> Any:  # noqa: ANN401  # a PretrainedConfig of a
     """The configuration of a causal language model.
 
     Raises:
-        BaseModelError: it cannot be read, is none of a causal language model that transformers knows, or needs code of
-            its own.
+        BaseModelError: it cannot be read, is not a causal language model that transformers knows, or needs code of its
+            own.
     """
-    table = read_json(folder / CONFIG, _Table, _REFUSAL)
+    table = read_json(folder / CONFIG, _BaseTable, _REFUSAL)
     _check_files(folder)
     if kind_of(folder / _ADAPTER) is not None:
         raise BaseModelError(
@@ -86,7 +86,7 @@ def read_config(folder: Path) -> Any:  # noqa: ANN401  # a PretrainedConfig of a
 
 
 def _check_files(folder: Path) -> None:
-    """Refuses a pipe or device among the files, which a library would wait for."""
+    """Refuses pipes and devices, which a library would wait for."""
     with foreign_files(BaseModelError, f"base {folder}: cannot be read"):
         names = sorted(path.name for path in folder.iterdir() if kind_of(path) == "other")
     if names:
@@ -111,15 +111,15 @@ def refuse_tokenizer_code(folder: Path) -> None:
 
 
 def empty_model(config: Any, folder: Path, rows: int | None = None) -> Any:  # noqa: ANN401  # of any family
-    """The model on the meta device: names and shapes without numbers.
+    """The model on the meta device: names and shapes without values.
 
     Args:
         config: of the model; not changed.
-        folder: that the message names.
-        rows: tokens that its embedding holds; as the configuration says where None.
+        folder: for the error message.
+        rows: rows of the embedding; None takes the number in the configuration.
 
     Raises:
-        BaseModelError: no model can be built so.
+        BaseModelError: no model can be built from the configuration.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -137,14 +137,14 @@ def empty_model(config: Any, folder: Path, rows: int | None = None) -> Any:  # n
     return model
 
 
-def check_sizes(config: Any, folder: Path) -> dict[str, Header]:  # noqa: ANN401
-    """Refuses sizes that the weights on disk cannot have, before anything of such a size is built.
+def check_sizes(config: Any, folder: Path) -> dict[str, TensorHeader]:  # noqa: ANN401
+    """Refuses sizes that do not fit the weights on disk, before anything of such a size is built.
 
     Returns:
-        What the headers of the weight files say.
+        The headers of the weight files.
 
     Raises:
-        BaseModelError: there are no weights, they cannot be read, or the configuration asks for more of them.
+        BaseModelError: there are no weights, they cannot be read, or the configuration implies more of them.
     """
     headers = _read_headers(folder)
     numbers = _PER_BYTE * sum(path.stat().st_size for path in {header.file for header in headers.values()})
@@ -173,10 +173,10 @@ def _check_range(config: Any, names: Iterable[str], most: int, folder: Path) -> 
             )
 
 
-def _read_headers(folder: Path) -> dict[str, Header]:
-    """Of all weight files: the one that transformers looks for first, or else those of the index."""
+def _read_headers(folder: Path) -> dict[str, TensorHeader]:
+    """The headers of all weight files: of the single file, or else of the files in the index."""
     has_index = kind_of(folder / WEIGHTS) is None and kind_of(folder / INDEX) is not None
-    headers: dict[str, Header] = {}
+    headers: dict[str, TensorHeader] = {}
     for path in _shards(folder) if has_index else [folder / WEIGHTS]:
         try:
             headers |= read_header(path)
@@ -186,7 +186,7 @@ def _read_headers(folder: Path) -> dict[str, Header]:
 
 
 def _shards(folder: Path) -> list[Path]:
-    names = sorted(set(read_json(folder / INDEX, _Index, _REFUSAL).weight_map.values()))
+    names = sorted(set(read_json(folder / INDEX, _WeightIndex, _REFUSAL).weight_map.values()))
     paths = [folder / name for name in names]
     if bad := [path for path in paths if path.parent != folder or kind_of(path) != "file"]:
         raise _REFUSAL.of(folder / INDEX, f"it names {bad[0].name[:100]}, which is no file beside it")

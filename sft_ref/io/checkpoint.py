@@ -1,4 +1,4 @@
-"""A checkpoint of an unfinished training: whether training can go on from it, before anything of it is loaded."""
+"""Tells whether training can continue from a checkpoint, before anything of it is loaded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WEIGHTS = "adapter_model.safetensors"
 _STATE = "trainer_state.json"
 
 
-class _Entry(msgspec.Struct):
+class _LogEntry(msgspec.Struct):
     """One line of the history."""
 
     step: float
@@ -31,15 +31,15 @@ class _Entry(msgspec.Struct):
     grad_norm: float | None = None
 
 
-class _State(msgspec.Struct):
-    """What is needed of the state that transformers' Trainer writes."""
+class _TrainerState(msgspec.Struct):
+    """The keys that are needed of the state that transformers' Trainer writes."""
 
     global_step: Annotated[int, Meta(ge=1)]
-    log_history: list[_Entry]
+    log_history: list[_LogEntry]
 
 
 def is_cut_off(folder: Path) -> bool:
-    """Whether writing a checkpoint did not come to its end: its state, which is written last, is missing or stops."""
+    """Whether writing a checkpoint was interrupted: its state, which is written last, is missing or incomplete."""
     state = folder / _STATE
     if kind_of(state) is None:
         return True
@@ -53,10 +53,10 @@ def is_cut_off(folder: Path) -> bool:
 
 
 def check_checkpoint(folder: Path, model: PeftModel) -> None:
-    """Refuses a checkpoint that is damaged, or that holds another adapter than the model's.
+    """Refuses a checkpoint that is damaged, or that contains another adapter than the model's.
 
     Raises:
-        OutputError: it is.
+        OutputError: the checkpoint is refused.
     """
     refusal = _refusal(folder)
     with reading_checkpoint(folder):
@@ -64,7 +64,7 @@ def check_checkpoint(folder: Path, model: PeftModel) -> None:
     if names:
         raise refusal.of(folder / names[0], "it is no plain file")
     try:
-        state = json_of(plain_bytes(folder / _STATE), _State)
+        state = json_of(plain_bytes(folder / _STATE), _TrainerState)
         stored = {name: header.shape for name, header in read_header(folder / _WEIGHTS).items()}
     except UnreadableError as error:
         raise refusal.of(folder, error) from error
@@ -78,7 +78,7 @@ def check_checkpoint(folder: Path, model: PeftModel) -> None:
 
 
 def reading_checkpoint(folder: Path) -> contextlib.AbstractContextManager[None]:
-    """Within it, whatever a damaged checkpoint makes a library raise is an `OutputError`."""
+    """Within it, any error that a damaged checkpoint causes in a library becomes an `OutputError`."""
     return foreign_files(OutputError, f"{folder}: cannot be read", _refusal(folder).remedy)
 
 

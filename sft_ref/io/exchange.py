@@ -1,4 +1,4 @@
-"""Two names on a disk swapped in one step, so that nobody ever finds neither."""
+"""Swaps two paths atomically."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SWAP = 2
 
 
 def exchange(first: Path, second: Path) -> bool:
-    """Swaps what two paths name, both on one disk; whether that was done: not every system and disk can."""
+    """Swaps two paths on one disk, and returns whether it was done: not every system and disk supports it."""
     if os.name != "posix":
         return False
     libc, names = ctypes.CDLL(None), (os.fsencode(first), os.fsencode(second))

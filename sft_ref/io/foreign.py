@@ -1,4 +1,4 @@
-"""The boundary around a library that reads foreign files: whatever it raises becomes one error of ours."""
+"""Wraps libraries that read untrusted files: whatever they raise becomes one error of this package."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sft_ref.errors import SftRefError
 
 @contextlib.contextmanager
 def foreign_files(error: type[SftRefError], problem: str, remedy: str = "") -> Iterator[None]:
-    """Within it, any exception of a library is one error in one line; the library's warnings are not shown.
+    """Within it, any exception of a library becomes one error with a one-line message; its warnings are hidden.
 
-    Foreign files break libraries in more ways than anyone can list, so nothing but our own errors passes.
+    Untrusted files break libraries in too many ways to list, so only errors of this package pass unchanged.
 
     Args:
         error: to raise.
         problem: what does not work, with the name of the file or folder.
-        remedy: what to do; left out where the cause says it.
+        remedy: what to do; empty if the cause says it.
 
     Raises:
         SftRefError: `error`, with the problem, the cause and the remedy.
@@ -36,12 +36,12 @@ def foreign_files(error: type[SftRefError], problem: str, remedy: str = "") -> I
 
 
 def is_failure(error: BaseException) -> bool:
-    """Whether something broke, and nobody asked for an end: what a library in Rust raises is no `Exception`."""
+    """Whether an exception is an error and not a request to exit; a panic in Rust is not an `Exception`."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception says, in one line that is not too long; its class where it says nothing."""
+    """The message of an exception in one line of limited length; its class if it has no message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = " ".join(lines[: 2 if lines[0].endswith(":") else 1]) if lines else ""
     known = isinstance(error, OSError | ValueError | RuntimeError) and text

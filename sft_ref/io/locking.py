@@ -1,4 +1,4 @@
-"""One process at a time in a folder."""
+"""Locks a folder, so that one process at a time uses it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from filelock import FileLock, Timeout
 from sft_ref.errors import OutputError
 
 LOCK = "lock"
-"""Name of the file; the system takes the lock from a process that ends, however it ends."""
+"""Name of the lock file; the system releases the lock when the process ends, however it ends."""
 
 
 @contextlib.contextmanager
 def only_one(folder: Path, again: str) -> Iterator[None]:
-    """Within it, no other process is let into this folder.
+    """Within it, no other process can lock this folder.
 
     Args:
-        folder: made where it is missing; it may be removed before the end.
-        again: what to do in place of using it, for the message.
+        folder: created if it is missing; it may be removed before the end.
+        again: an alternative to waiting, for the error message.
 
     Raises:
-        OutputError: another process is in it, or it cannot be written.
+        OutputError: another process uses it, or it cannot be written.
     """
     path = folder / LOCK
     lock = FileLock(path, timeout=0)
@@ -39,7 +39,7 @@ def only_one(folder: Path, again: str) -> Iterator[None]:
             path.unlink(missing_ok=True)
             lock.release()
         with contextlib.suppress(OSError):
-            folder.rmdir()  # where nothing else is in it
+            folder.rmdir()  # if it is empty
         if isinstance(error, OSError):
             raise OutputError(f"cannot write {folder} ({error}); choose another folder") from error
         raise
@@ -52,7 +52,7 @@ def only_one(folder: Path, again: str) -> Iterator[None]:
 
 
 def _holder(path: Path) -> str:
-    """Who holds a lock, as far as it says so."""
+    """The process that holds a lock, if it is known."""
     with contextlib.suppress(OSError, ValueError):
         return f"process {int(path.read_text(encoding='ascii'))}"
     return "another process"

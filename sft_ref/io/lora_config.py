@@ -1,6 +1,6 @@
-"""adapter_config.json as validated data: what it says, what of it is given to peft, and what of it cannot be judged.
+"""Reads adapter_config.json as validated data, and decides what peft gets of it and whether it can be judged.
 
-A foreign configuration is data: nothing in it may make this process compute, import or fetch anything.
+An untrusted configuration is data: nothing in it may make this process compute, import or fetch anything.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 CONFIG = "adapter_config.json"
 
 MOST_RANK = 2**31 - 1
-"""What peft and torch can reckon with; tensors of such a rank are only ever built without memory."""
+"""The largest rank that peft and torch accept; tensors of such a rank are built on the meta device only."""
 
 _Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _Rank = Annotated[int, Meta(ge=1, le=MOST_RANK)]
 
 
 class ConfigError(Exception):
-    """The configuration holds a value that peft cannot use; the message names key and value."""
+    """The configuration has a value that peft cannot use; the message names key and value."""
 
 
-class _Table(msgspec.Struct, kw_only=True):
-    """The keys that peft is given, if the installed version knows them, with what their values may be.
+class _LoraTable(msgspec.Struct, kw_only=True):
+    """The keys that peft gets, if the installed version knows them, with the types of their values.
 
-    They say where the adapter stands, how it is trained and what it adds. Null is no value.
+    They say which modules are adapted, how the adapter is trained and what it adds. Null means unset.
     """
 
     r: _Rank | None = None
@@ -62,17 +62,17 @@ class _Table(msgspec.Struct, kw_only=True):
     target_parameters: list[str] | None = None
 
 
-_KEYS = frozenset(_Table.__struct_fields__)
+_KEYS = frozenset(_LoraTable.__struct_fields__)
 
 _OF_TRAINING = frozenset(
     {"base_model_name_or_path", "revision", "inference_mode", "peft_type", "task_type", "peft_version", "auto_mapping"}
     | {"init_lora_weights", "loftq_config", "eva_config", "corda_config", "lora_ga_config"}
     | {"runtime_config", "megatron_core", "qalora_group_size"}
 )
-"""Keys that say how the adapter began or was trained, and change nothing in what it adds."""
+"""Keys about the initialisation or training of the adapter, without influence on its effect."""
 
 _PLAIN_STARTS = frozenset({"gaussian", "eva", "orthogonal", "lora_ga"})
-"""Initialisations besides true and false that leave the base's weights alone; peft overwrites them on loading."""
+"""Initialisations besides true and false that do not change the base; loading overwrites them."""
 
 _NAMES = ("target_modules", "exclude_modules")
 """Keys whose value is a regular expression, or else a list of names."""
@@ -85,14 +85,14 @@ class AdapterConfig:
     """A LoRA configuration.
 
     Attributes:
-        base: name of the base; None where it names none.
-        rank, alpha: of modules that no pattern names.
+        base: name of the base; None if there is none.
+        rank, alpha: of modules that match no pattern.
         rank_pattern, alpha_pattern: pattern -> rank, alpha.
-        use_rslora: whether the scaling is alpha over the root of the rank.
+        use_rslora: whether the scaling is alpha / sqrt(rank).
         use_dora: whether rows have a magnitude of their own.
-        options: what is given to peft.
-        ignored: keys that are not known and not set.
-        changes_base: the initialisation that changes the base's weights on loading; empty where it does not.
+        options: the keys that peft gets.
+        ignored: unknown keys that are not set.
+        changes_base: the initialisation that changes the base's weights on loading; empty if there is none.
     """
 
     base: str | None
@@ -107,24 +107,24 @@ class AdapterConfig:
     changes_base: str
 
     def for_peft(self) -> LoraConfig:
-        """The configuration as peft takes it, without anything that peft would compute or look up."""
+        """The configuration for peft, without anything that peft would compute or look up."""
         from peft import LoraConfig
 
         options = {**self.options, "init_lora_weights": False, "lora_dropout": 0.0, "inference_mode": True}
         return LoraConfig(**options, task_type="CAUSAL_LM")
 
     def for_training(self) -> LoraConfig:
-        """The configuration of a blank adapter like it, with peft's usual start."""
+        """The configuration of a new adapter like it, with peft's default initialisation."""
         from peft import LoraConfig
 
         return LoraConfig(**self.options, task_type="CAUSAL_LM")
 
 
 def read_table(folder: Path) -> dict[str, Any]:
-    """The configuration as it is written.
+    """The configuration file as a dict.
 
     Raises:
-        UnreadableError: it is no JSON object.
+        UnreadableError: it is not a JSON object.
     """
     try:
         return json_of(plain_bytes(folder / CONFIG), dict[str, Any])
@@ -139,12 +139,12 @@ def base_of(table: Mapping[str, Any]) -> str | None:
 
 
 def why_not_judged(table: Mapping[str, Any]) -> str:
-    """What makes it another thing than the LoRA that is understood here; empty where nothing does."""
+    """Why a configuration is not a LoRA that can be judged here; empty if it is."""
     from peft import LoraConfig
 
     kind, task = table.get("peft_type"), table.get("task_type")
     if kind is None:
-        return ""  # peft cannot read it either, which is a fault
+        return ""  # peft cannot read it: a fault, which a check reports
     if kind != "LORA":
         return f"peft type {_brief(kind)}"
     if task not in _TASKS:
@@ -158,15 +158,15 @@ def why_not_judged(table: Mapping[str, Any]) -> str:
 
 
 def risky_patterns(table: Mapping[str, Any]) -> list[str]:
-    """Keys with a regular expression that may take for ever to match."""
+    """Keys whose regular expression may take exponential time to match."""
     return sorted({key for key, pattern in _patterns(table) if not is_harmless(pattern)})
 
 
 def read_config(table: Mapping[str, Any]) -> AdapterConfig:
-    """A LoRA configuration that is to be judged.
+    """Reads a LoRA configuration.
 
     Raises:
-        ConfigError: a value is none that peft can use.
+        ConfigError: peft cannot use a value.
     """
     from peft import LoraConfig
 
@@ -175,7 +175,7 @@ def read_config(table: Mapping[str, Any]) -> AdapterConfig:
     known = {each.name for each in fields(LoraConfig)}
     given = {key: table[key] for key in _KEYS if key in known and table.get(key) is not None}
     try:
-        converted(given, _Table)
+        converted(given, _LoraTable)
     except UnreadableError as error:
         reason, _, place = str(error).partition(" at `$.")
         key = place.rstrip("`").partition("[")[0].partition(".")[0]
@@ -205,7 +205,7 @@ def read_lora(folder: Path) -> AdapterConfig:
     """The LoRA configuration of an adapter folder.
 
     Raises:
-        AdapterError: it cannot be read, or is none of a LoRA adapter for a causal language model that peft can use.
+        AdapterError: it cannot be read, or is not a LoRA adapter of a causal language model that peft can use.
     """
     try:
         table = read_table(folder)
@@ -219,12 +219,12 @@ def read_lora(folder: Path) -> AdapterConfig:
 
 
 def _brief(value: object) -> str:
-    """A value as a message can hold it; a text without quotes."""
+    """A value for an error message; text without quotes."""
     return value[:80] if isinstance(value, str) else reprlib.repr(value)
 
 
 def _is_set(value: object) -> bool:
-    """Whether a key that is not known says anything: false, 0, null and what is empty do not."""
+    """Whether an unknown key is set: false, 0, null and empty values are not."""
     return bool(value)
 
 

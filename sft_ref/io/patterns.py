@@ -1,4 +1,4 @@
-"""Regular expressions in foreign configurations: whether matching one ends in a reasonable time."""
+"""Tells whether a regular expression of an untrusted configuration can be matched in reasonable time."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from re import _constants, _parser  # type: ignore[attr-defined]
 from typing import Any
 
 _LONGEST = 4000
-"""Characters; the longest that tools write name a few dozen modules."""
+"""The most characters of a pattern; the longest that tools write name a few dozen modules."""
 
 _REPEATS = (_constants.MAX_REPEAT, _constants.MIN_REPEAT)
 _GROUPS = (_constants.SUBPATTERN, _constants.ASSERT, _constants.ASSERT_NOT, _constants.ATOMIC_GROUP)
 _MANY = 8
-"""Open repetitions beside each other, of which matching tries all ways to share a name out."""
+"""The most unbounded repetitions in a row; matching tries all ways to divide a name among them."""
 
 
 def is_pattern(text: str) -> bool:
@@ -25,21 +25,21 @@ def is_pattern(text: str) -> bool:
 
 
 def is_harmless(pattern: str) -> bool:
-    """Whether a pattern is a regular expression without choices in a repetition or many repetitions in a row.
+    """Whether a pattern has no alternatives inside a repetition, and not too many repetitions in a row.
 
-    Each choice in a repetition, another repetition among them, may double the ways to match with every letter.
+    Each alternative inside a repetition, or a nested repetition, may double the ways to match with every character.
     """
     if len(pattern) > _LONGEST:
         return False
     try:
         tree = _parser.parse(pattern)
     except (re.error, RecursionError, OverflowError):
-        return True  # no matching begins; peft refuses it in a line
+        return True  # it is never matched: peft refuses it
     return _repetitions(tree) <= _MANY
 
 
 def _repetitions(tree: Any) -> int:  # noqa: ANN401
-    """Open repetitions on the worst way through a parsed pattern; more than allowed where one holds a choice."""
+    """The most repetitions on a path through a parsed pattern; above the limit if one contains alternatives."""
     total = 0
     for operation, argument in tree:
         if operation in _REPEATS:

@@ -1,4 +1,4 @@
-"""Reads the configuration of a submission's adapter as data: peft computes, fetches and imports nothing by it."""
+"""Reads the configuration of a submission's adapter as data, without letting peft compute, fetch or import anything."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from peft import PeftConfig
 
 _LARGEST = 4096
-"""Of a size in a configuration, such as a rank; larger ones fill the memory before any tensor is looked at."""
+"""The largest size in a configuration, such as a rank; larger ones would fill the memory before a tensor is read."""
 
 _LEFT_OUT = frozenset(
     {"base_model_name_or_path", "revision", "auto_mapping"}  # a name beside a folder makes peft warn
     | {"init_lora_weights", "loftq_config", "eva_config", "corda_config", "lora_ga_config", "runtime_config"}
     | {"megatron_config", "megatron_core"}
 )
-"""Keys of where the base is, and of how the adapter began: some compute for long on the base's weights."""
+"""Keys about the base and the initialisation; some would start long computations on the base's weights."""
 
 _NO_SIZES = ("alpha", "key", "seed", "token")
-"""Parts of the names of numbers that are no sizes."""
+"""Parts of the names of numbers that are not sizes."""
 
 
 def read_peft_config(folder: Path) -> PeftConfig:
     """The configuration in an adapter folder, of any type that peft knows.
 
     Raises:
-        AdapterError: it cannot be read, or holds a value that no adapter needs.
+        AdapterError: it cannot be read, or has a value that no adapter needs.
     """
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PeftType
 
@@ -55,7 +55,7 @@ def read_peft_config(folder: Path) -> PeftConfig:
 
 
 def can_be_read(folder: Path) -> bool:
-    """Whether a folder holds a configuration that `read_peft_config` takes."""
+    """Whether `read_peft_config` accepts the configuration of a folder."""
     try:
         return bool(read_peft_config(folder))
     except AdapterError:

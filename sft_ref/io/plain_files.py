@@ -1,7 +1,7 @@
-"""Lists, copies and removes files that foreign code wrote.
+"""Lists, copies and removes files that untrusted code wrote.
 
-Follows no link, opens plain files only, and looks at a bounded number of entries. Descriptors of folders take the place
-of paths: no part of a path can be exchanged for a link, and no path is too long.
+Follows no link, opens regular files only, and reads a bounded number of entries. It works with descriptors of folders,
+not with paths: no part of a path can be replaced with a link, and no path is too long.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class FileLimits:
-    """What is read of a folder.
+    """Limits on reading a folder.
 
     Attributes:
-        entries: files, folders and others that are looked at, the shallowest first.
-        depth: folders within one another.
+        entries: number of files, folders and other entries, the shallowest first.
+        depth: number of nested folders.
         file: bytes of one file; a sparse file counts with its length.
         total: bytes of all files.
     """
@@ -52,10 +52,10 @@ LIMITS = FileLimits()
 
 @dataclass(frozen=True)
 class Entry:
-    """What a folder lists.
+    """An entry of a folder.
 
     Attributes:
-        parts: names of the folders that lead to it, and its own.
+        parts: the names of its parent folders, and its own.
         kind: a link is never resolved; a special file is a pipe, a socket or a device.
         size: bytes of a file.
     """
@@ -67,34 +67,34 @@ class Entry:
 
 @dataclass
 class LeftOut:
-    """What was not read, by reason."""
+    """Entries that were not read, by reason."""
 
     found: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, reason: str, parts: Parts) -> None:
-        """Counts one entry."""
+        """Adds one entry."""
         self.found.setdefault(reason, []).append("/".join(parts)[:200] or ".")
 
     def lines(self) -> tuple[str, ...]:
-        """A line for each reason."""
+        """One line for each reason."""
         return tuple(f"not read: {len(names)} {reason}, such as {names[0]!r}" for reason, names in self.found.items())
 
 
 def walk(root: Path, left_out: LeftOut, limits: FileLimits = LIMITS, within: Parts = ()) -> Iterator[list[Entry]]:
-    """Gives what each folder lists, in order of names; the shallowest folders first.
+    """Yields the entries of each folder, sorted by name; the shallowest folders first.
 
     Args:
-        root: a folder whose own path holds no link of foreign code.
-        left_out: takes what is too deep, too many, or cannot be listed.
+        root: a folder whose own path contains no link of untrusted code.
+        left_out: collects entries that are too deep, too many, or cannot be listed.
         limits: of entries and depth.
-        within: the folder beneath it where the walk begins.
+        within: the folder below `root` where the walk starts.
 
     Yields:
-        Entries of one folder, their parts counted from there. Folders that are taken out of the list are not entered.
+        The entries of one folder, with parts relative to the start. Folders that the caller removes are not entered.
     """
     pending: list[Parts] = [()]
     seen = 0
-    for parts in pending:  # which grows meanwhile
+    for parts in pending:  # grows in the loop
         try:
             entries, is_cut = _list(root, within, parts, limits.entries - seen)
         except OSError:
@@ -113,7 +113,7 @@ def walk(root: Path, left_out: LeftOut, limits: FileLimits = LIMITS, within: Par
 
 
 def list_files(root: Path, *, links: bool = False) -> list[Path]:
-    """The plain files of a folder at any depth, the shallowest first, in order of names.
+    """The regular files of a folder at any depth, the shallowest first, sorted by name.
 
     Args:
         root: the folder.
@@ -126,13 +126,13 @@ def list_files(root: Path, *, links: bool = False) -> list[Path]:
 
 
 def copy_folder(root: Path, within: Parts, into: Path, limits: FileLimits = LIMITS) -> LeftOut:
-    """Copies the plain files of a folder, and says what is left out.
+    """Copies the regular files of a folder, and returns what was left out.
 
     Args:
-        root: a folder that foreign code may write to.
-        within: the folder beneath it that is copied; it may be anything.
-        into: where the copy is made, out of reach of foreign code; what is there is removed before.
-        limits: of what is copied.
+        root: a folder that untrusted code may write to.
+        within: the folder below `root` to copy; it may be anything.
+        into: destination, out of reach of untrusted code; it is removed first.
+        limits: of the copy.
 
     Raises:
         OSError: the copy cannot be written.
@@ -168,7 +168,7 @@ def copy_folder(root: Path, within: Parts, into: Path, limits: FileLimits = LIMI
 
 
 def _copy(source: BinaryIO, sink: BinaryIO, left: int) -> None:
-    """Copies so many bytes; what cannot be written, as on a full disk, is no fault of the source."""
+    """Copies `left` bytes; an error of writing, such as a full disk, is raised."""
     while chunk := source.read(min(_CHUNK, left)):
         left -= len(chunk)
         if chunk.strip(b"\0"):
@@ -179,10 +179,10 @@ def _copy(source: BinaryIO, sink: BinaryIO, left: int) -> None:
 
 
 def open_file(root: Path, parts: Parts) -> io.BufferedReader:
-    """Opens a plain file beneath a folder.
+    """Opens a regular file below a folder.
 
     Raises:
-        OSError: it is missing, not plain, or a link is on the way to it.
+        OSError: it is missing, not a regular file, or its path contains a link.
     """
     with _opened(root, parts[:-1]) as folder:
         descriptor = os.open(parts[-1], _FILE, dir_fd=folder)
@@ -193,7 +193,7 @@ def open_file(root: Path, parts: Parts) -> io.BufferedReader:
 
 
 def hash_file(root: Path, parts: Parts) -> str:
-    """SHA-256 of a plain file beneath a folder; empty where there is none."""
+    """SHA-256 of a regular file below a folder; empty if there is none."""
     try:
         with open_file(root, parts) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -202,7 +202,7 @@ def hash_file(root: Path, parts: Parts) -> str:
 
 
 def make_folder(root: Path, parts: Parts) -> Path:
-    """Makes a folder beneath another one; whatever stands on the way and is no folder is removed."""
+    """Creates a folder below another one, and removes whatever else is in its path."""
     for number, name in enumerate(parts, 1):
         with _opened(root, parts[: number - 1]) as parent:
             with contextlib.suppress(FileExistsError):
@@ -214,9 +214,9 @@ def make_folder(root: Path, parts: Parts) -> Path:
 
 
 def put_files(source: Path, root: Path, parts: Parts) -> None:
-    """Copies the files of a folder of ours into one beneath a folder that foreign code wrote, made where it is missing.
+    """Copies the files of a trusted folder into a folder below one that untrusted code wrote; creates it if missing.
 
-    Files of the same name are replaced; others stay.
+    Files of the same name are replaced; others are kept.
     """
     folder = make_folder(root, parts)
     for path in source.iterdir():
@@ -225,7 +225,7 @@ def put_files(source: Path, root: Path, parts: Parts) -> None:
 
 
 def remove(path: Path) -> None:
-    """Removes a file, link or folder, however deep; nothing where it is missing. A link on the way is not followed."""
+    """Removes a file, link or folder of any depth, if it exists. Links are not followed."""
     try:
         parent = os.open(path.parent, _FOLDER)
     except FileNotFoundError:
@@ -238,7 +238,7 @@ def remove(path: Path) -> None:
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder of one's own that is removed in the end, whatever foreign code left in it. Its name tells nothing."""
+    """A temporary folder with a neutral name; it is removed at the end, whatever untrusted code left in it."""
     folder = Path(tempfile.mkdtemp()).resolve()
     try:
         yield folder
@@ -247,7 +247,7 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def _remove(parent: int, name: str) -> None:
-    """Moves subfolders up beside the folder before it is removed: no path gets too deep, and one folder is open."""
+    """Moves subfolders up to the parent before it removes a folder, so that no path is too long."""
     pending = [name]
     while pending:
         current = pending.pop()
@@ -276,7 +276,7 @@ def _remove(parent: int, name: str) -> None:
 
 
 def _list(root: Path, within: Parts, parts: Parts, most: int) -> tuple[list[Entry], bool]:
-    """Entries of a folder by name, and whether there are more than so many."""
+    """Up to `most` entries of a folder, sorted by name, and whether there are more."""
     with _opened(root, (*within, *parts)) as folder, os.scandir(folder) as listed:
         found = list(itertools.islice(listed, most + 1))
         entries = [_entry(each, parts) for each in sorted(found[:most], key=lambda each: each.name)]
@@ -294,10 +294,10 @@ def _entry(listed: os.DirEntry[str], parts: Parts) -> Entry:
 
 @contextlib.contextmanager
 def _opened(root: Path, parts: Parts) -> Iterator[int]:
-    """A descriptor of a folder beneath another one.
+    """A descriptor of a folder below another one.
 
     Raises:
-        OSError: a part of the way is missing, or is no folder.
+        OSError: a part of the path is missing, or is not a folder.
     """
     folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -1,7 +1,6 @@
-"""Reads files that a user or a stranger wrote: plain files of a limited size, and JSON of the types that are due.
+"""Reads untrusted files: regular files of a limited size, and JSON with validated types.
 
-Knows nothing of what the files mean. What is wrong with one becomes the caller's error, with the file, the place in it
-and what to do.
+Knows nothing of their meaning. A bad file raises the caller's error, with the file, the place in it and what to do.
 """
 
 from __future__ import annotations
@@ -24,22 +23,22 @@ from sft_ref.errors import SftRefError
 T = TypeVar("T")
 
 Finite = Annotated[float, Meta(ge=-1e30, le=1e30)]
-"""A number as msgspec checks it: neither NaN nor infinite, which Python's JSON may hold."""
+"""A number that is neither NaN nor infinite, which Python's JSON allows; for msgspec."""
 
 MOST_BYTES = 100 * 2**20
-"""Of a file that is read whole; the largest real ones have some megabytes."""
+"""The largest file that is read into memory; the largest real ones have some megabytes."""
 
 DEEPEST = 100
-"""Levels of lists and objects in JSON; many more would exhaust the stack of whatever looks at them."""
+"""The most nested levels in JSON; many more would exhaust the stack."""
 
 
 class UnreadableError(Exception):
-    """A file cannot be read as what it should be; the message is the reason."""
+    """A file cannot be read in its format; the message is the reason."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """How a file that cannot be used is refused: the error to raise, and what the user is to do."""
+    """The error to raise for a file that cannot be used, and what the user should do."""
 
     error: type[SftRefError]
     remedy: str
@@ -50,13 +49,13 @@ class Refusal:
 
 
 def shortened(name: object) -> str:
-    """A name as a message can hold it: a long one loses its middle, and half a character is written as its code."""
+    """A name for an error message: long names are abbreviated, and lone surrogates are escaped."""
     text = str(name).encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= 300 else f"{text[:100]}...{text[-50:]}"  # noqa: PLR2004
 
 
 def kind_of(path: str | Path) -> Literal["file", "folder", "other"] | None:
-    """What stands at a path, links followed; None where nothing does, or where no path can be named so."""
+    """The kind of entry at a path, following links; None if there is none, or the path is invalid."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116  # takes an empty name for none, as Path does not
     except (OSError, ValueError):
@@ -65,12 +64,12 @@ def kind_of(path: str | Path) -> Literal["file", "folder", "other"] | None:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether it is a folder, and no link to one."""
+    """Whether a path is a folder and not a link to one."""
     return kind_of(path) == "folder" and not path.is_symlink()
 
 
 def why_no_path(path: str | Path) -> str:
-    """Why nothing can stand at a path, such as a name that is too long or a loop of links; empty where it can."""
+    """Why a path is invalid, such as a name that is too long or a loop of links; empty if it is valid."""
     try:
         os.stat(path)  # noqa: PTH116  # as above
     except (FileNotFoundError, NotADirectoryError, PermissionError):
@@ -83,10 +82,10 @@ def why_no_path(path: str | Path) -> str:
 
 
 def read_bytes(path: str | Path, refusal: Refusal) -> bytes:
-    """The content of a plain file; links are followed.
+    """The content of a regular file; links are followed.
 
     Raises:
-        SftRefError: `refusal`'s: there is no such file, it is a folder, pipe or device, or it is too large.
+        SftRefError: the error of `refusal`, if there is no such file, it is not a regular file, or it is too large.
     """
     try:
         return plain_bytes(Path(path))
@@ -99,11 +98,11 @@ def read_json(path: str | Path, type_: type[T], refusal: Refusal) -> T:
 
     Args:
         path: of the file.
-        type_: that the value must have, as msgspec understands it.
-        refusal: of a file that cannot be used.
+        type_: type of the value, as msgspec understands it.
+        refusal: the error for a file that cannot be used.
 
     Raises:
-        SftRefError: `refusal`'s: the file cannot be read, is no JSON, or holds a value of another type.
+        SftRefError: the error of `refusal`, if the file cannot be read, is not JSON, or has a value of another type.
     """
     try:
         return json_of(plain_bytes(Path(path)), type_)
@@ -112,10 +111,10 @@ def read_json(path: str | Path, type_: type[T], refusal: Refusal) -> T:
 
 
 def plain_bytes(path: Path) -> bytes:
-    """The content of a plain file; links are followed.
+    """The content of a regular file; links are followed.
 
     Raises:
-        UnreadableError: there is no such file, it is no plain file, or it is too large.
+        UnreadableError: there is no such file, it is not a regular file, or it is too large.
     """
     with open_plain(path) as file:
         content = file.read(MOST_BYTES + 1) if os.fstat(file.fileno()).st_size <= MOST_BYTES else None
@@ -126,10 +125,10 @@ def plain_bytes(path: Path) -> bytes:
 
 @contextlib.contextmanager
 def open_plain(path: Path) -> Iterator[BinaryIO]:
-    """A plain file, open for reading; links are followed, and a pipe is not waited for.
+    """A regular file, open for reading; links are followed, and pipes do not block.
 
     Raises:
-        UnreadableError: there is no such file, it is no plain file, or reading fails.
+        UnreadableError: there is no such file, it is not a regular file, or reading fails.
     """
     try:
         with open(path, "rb", opener=_without_waiting) as file:  # Path.open takes no opener
@@ -150,7 +149,7 @@ def json_of(content: bytes | str, type_: type[T]) -> T:
     """The value of a JSON text.
 
     Raises:
-        UnreadableError: it is no JSON, is nested too deeply, or holds a value of another type.
+        UnreadableError: it is not JSON, is nested too deeply, or has another type.
     """
     try:
         value = json.loads(content)
@@ -164,7 +163,7 @@ def json_of(content: bytes | str, type_: type[T]) -> T:
 
 
 def converted(value: object, type_: type[T], decode: Callable[[type, Any], object] | None = None) -> T:
-    """A value that JSON held, as a type that msgspec understands.
+    """Converts a JSON value to a type that msgspec understands.
 
     Args:
         value: as JSON held it.
@@ -197,5 +196,5 @@ def _inner(value: dict[str, object] | list[object]) -> Iterable[object]:
 
 
 def has_half_a_character(text: str) -> bool:
-    """Whether a text holds a lone surrogate: half of a character, which JSON can write and no tokenizer reads."""
+    """Whether a text contains a lone surrogate, which JSON allows and tokenizers refuse."""
     return any("\ud800" <= each <= "\udfff" for each in text)

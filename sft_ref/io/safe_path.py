@@ -1,4 +1,4 @@
-"""Modules in the working folder are not imported by the Python processes that a command starts for itself."""
+"""Keeps the Python processes that a command starts from importing modules of the working folder."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _NAME = "PYTHONSAFEPATH"
 
 @contextlib.contextmanager
 def safe_path() -> Iterator[None]:
-    """Within it, a Python that is started does not look for modules where it is started.
+    """Within it, a new Python process does not import modules of its working folder.
 
-    `multiprocessing` starts its processes by `python -c`, which looks there first: in the folder of a submission its
-    files would be executed, if they have the names of standard modules.
+    `multiprocessing` starts its processes with `python -c`, which searches the working folder first: files of a
+    submission with the names of standard modules would be executed there.
     """
     before = os.environ.get(_NAME)
     os.environ[_NAME] = "1"

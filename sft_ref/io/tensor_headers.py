@@ -1,4 +1,4 @@
-"""What the headers of safetensors files say: names, dtypes and shapes. Reads no tensor, and believes no header."""
+"""Reads the headers of safetensors files: names, dtypes and shapes. Reads no tensor, and trusts no header."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .reading import UnreadableError, converted, json_of, open_plain
 
 _MOST_AXES = 16
 _PREFIX = 8
-"""Bytes of a safetensors file that tell the length of its header."""
+"""Bytes of a safetensors file that contain the length of its header."""
 _LARGEST_HEADER = 100_000_000
 """Bytes of a header that safetensors itself accepts."""
 
@@ -55,15 +55,15 @@ Shape = tuple[int, ...]
 _Size = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
-class _Entry(msgspec.Struct):
-    """One tensor as it stands in a header."""
+class _TensorEntry(msgspec.Struct):
+    """One tensor in a header."""
 
     dtype: str
     shape: Annotated[list[_Size], Meta(max_length=_MOST_AXES)]
     data_offsets: tuple[_Size, _Size]
 
     def check(self) -> None:
-        """Raises UnreadableError where the tensor does not fill its bytes."""
+        """Raises UnreadableError if the tensor does not fill its bytes."""
         begin, end = self.data_offsets
         bits = BITS.get(self.dtype)
         if end < begin or (bits and (end - begin) * 8 != math.prod(self.shape) * bits):
@@ -71,24 +71,24 @@ class _Entry(msgspec.Struct):
 
 
 @dataclass(frozen=True)
-class Header:
-    """One tensor as a header describes it."""
+class TensorHeader:
+    """A tensor as its header describes it."""
 
     dtype: str
     shape: Shape
     file: Path
 
 
-def read_header(path: Path) -> dict[str, Header]:
-    """What the header of a safetensors file says; no tensor is read.
+def read_header(path: Path) -> dict[str, TensorHeader]:
+    """The header of a safetensors file; no tensor is read.
 
     Raises:
-        UnreadableError: the file is cut short, or its header does not describe what lies behind it.
+        UnreadableError: the file is truncated, or its header does not describe its content.
     """
     table, begin, size = _read_table(path)
     table.pop("__metadata__", None)
     try:
-        entries = converted(table, dict[str, _Entry])
+        entries = converted(table, dict[str, _TensorEntry])
         for entry in entries.values():
             entry.check()
     except UnreadableError as error:
@@ -96,7 +96,7 @@ def read_header(path: Path) -> dict[str, Header]:
     end = begin + max((entry.data_offsets[1] for entry in entries.values()), default=0)
     if end > size:
         raise UnreadableError(f"{path.name} is cut short: {size} bytes of the {end} that its header tells of")
-    return {name: Header(entry.dtype, tuple(entry.shape), path) for name, entry in entries.items()}
+    return {name: TensorHeader(entry.dtype, tuple(entry.shape), path) for name, entry in entries.items()}
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from .head import head_fed
-from .tokens import IGNORED
+from .tokens import IGNORE_INDEX
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -30,7 +30,7 @@ def batch_loss(
 
 def _predicting(labels: torch.Tensor) -> torch.Tensor:
     """Which positions but the last predict a supervised token: bool, (batch, tokens - 1)."""
-    return labels[:, 1:] != IGNORED
+    return labels[:, 1:] != IGNORE_INDEX
 
 
 def supervised_loss(
@@ -40,7 +40,7 @@ def supervised_loss(
 
     Args:
         logits: (supervised tokens, vocabulary), row by row; computed with in fp32.
-        labels: (batch, tokens), `sft_ref.reference.tokens.IGNORED` where not supervised.
+        labels: (batch, tokens), `sft_ref.reference.tokens.IGNORE_INDEX` where not supervised.
         num_items_in_batch: supervised tokens in all micro-batches of one optimizer step; None counts this one's.
     """
     due = labels[:, 1:][_predicting(labels)]

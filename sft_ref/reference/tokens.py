@@ -15,7 +15,7 @@ from .prompt import format_example
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-IGNORED = -100
+IGNORE_INDEX = -100
 """Label of a token that carries no loss, as torch's cross entropy has it."""
 
 MAX_TOKENS = 128
@@ -56,7 +56,7 @@ def collate(examples: Sequence[Example], pad_token_id: int) -> dict[str, torch.T
     """
     longest = max(len(example.input_ids) for example in examples)
     batch = torch.full((len(examples), longest), pad_token_id)
-    mask, labels = torch.zeros_like(batch), torch.full_like(batch, IGNORED)
+    mask, labels = torch.zeros_like(batch), torch.full_like(batch, IGNORE_INDEX)
     for row, example in enumerate(examples):
         ids = torch.tensor(example.input_ids)
         batch[row, -len(ids) :] = ids

@@ -1,4 +1,4 @@
-"""Every precision setting tried, every drift measured: trained once per policy, loaded under each.
+"""Sweeps over precision: trains once per policy, loads under every policy, and measures what changed.
 
-Stands above the reference and the harness, and only the command line imports it.
+Imports the reference and the harness's instruments; only the command line imports it.
 """

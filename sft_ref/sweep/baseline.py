@@ -1,4 +1,4 @@
-"""Golden numbers by device and policy: kept as a JSON file, compared with a new sweep, shown as a difference."""
+"""Baselines: the figures of a sweep by device and policy, in a JSON file, and the comparison with a new sweep."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from sft_ref.errors import SftRefError
+from sft_ref.io.atomic_write import write_atomic
 from sft_ref.io.reading import Refusal, UnreadableError, converted, read_json
 from sft_ref.reference.adapter import disk_errors
 from sft_ref.reference.precision import find_policy, library_versions
@@ -25,17 +26,17 @@ SPEED_REFERENCE = "fp32"
 
 
 class BaselineError(SftRefError):
-    """A baseline is missing, cannot be read, belongs to other settings, or must not be written now."""
+    """A baseline is missing, cannot be read, has other settings, or cannot be written."""
 
 
 @dataclass(frozen=True)
 class BaselineDifference:
-    """One number that moved.
+    """One figure that differs from its baseline by more than its tolerance.
 
     Attributes:
         pair: train and load policy.
-        quantity, golden, found: what, from where, to where.
-        allowed, why: how far it may, and the reason.
+        quantity, golden, found: its name, its baseline and its new value.
+        allowed, why: its tolerance, and the reason for it.
     """
 
     pair: tuple[str, str]
@@ -47,7 +48,7 @@ class BaselineDifference:
 
 
 class _Row(msgspec.Struct):
-    """What is needed of a cell; its other figures are compared as they are."""
+    """The keys of a cell that must have these types; other figures are compared as they are."""
 
     train: str
     load: str
@@ -57,19 +58,19 @@ class _Row(msgspec.Struct):
 
 
 class _Baseline(msgspec.Struct):
-    """A file of golden numbers."""
+    """A baseline file."""
 
     cells: list[dict[str, Any]]
     versions: dict[str, str]
 
 
 def path_of(plan: Plan, folder: Path) -> Path:
-    """The file of this device and base."""
+    """The baseline file of this device and base."""
     return folder / f"{device_name()}-{Path(plan.base).name}.json"
 
 
 def figures(cells: Sequence[Cell]) -> dict[tuple[str, str], dict[str, Any]]:
-    """What a baseline keeps of each cell, by train and load policy."""
+    """The figures of each cell that a baseline contains, by train and load policy."""
     pace = {cell.train: cell.tokens_per_second for cell in cells if cell.load == SPEED_REFERENCE}
     found = {}
     for cell in cells:
@@ -86,7 +87,7 @@ def figures(cells: Sequence[Cell]) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def write(plan: Plan, cells: Sequence[Cell], path: Path) -> None:
-    """Writes a baseline, whole or not at all."""
+    """Writes a baseline."""
     text = json.dumps(
         {
             "device": device_name(),
@@ -101,13 +102,11 @@ def write(plan: Plan, cells: Sequence[Cell], path: Path) -> None:
     )  # fmt: skip
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.name}.new")
-        scratch.write_text(f"{text}\n", encoding="utf-8")
-        scratch.replace(path)
+    write_atomic(path, f"{text}\n")
 
 
 def read(plan: Plan, path: Path) -> tuple[dict[tuple[str, str], dict[str, Any]], dict[str, str]]:
-    """The figures of a baseline, as `figures` gives them, and the versions it was made with.
+    """The figures of a baseline, as `figures` returns them, and its library versions.
 
     Raises:
         BaselineError: it cannot be read, or was made with other settings.
@@ -128,7 +127,7 @@ def read(plan: Plan, path: Path) -> tuple[dict[tuple[str, str], dict[str, Any]],
 def compare(
     golden: dict[tuple[str, str], dict[str, Any]], found: dict[tuple[str, str], dict[str, Any]]
 ) -> Iterator[BaselineDifference]:
-    """What moved further than it may. A pair that has no baseline is left out: see `missing`."""
+    """Figures that differ by more than their tolerance. Pairs without a baseline are left out: see `missing`."""
     for pair in (pair for pair in found if pair in golden):
         was, now = golden[pair], found[pair]
         unmeasured = [each["verdict"] == CellVerdict.NOT_RUN for each in (was, now)]
@@ -138,7 +137,7 @@ def compare(
         for band in bands:
             golden_value, value = was.get(band.quantity), now.get(band.quantity)
             if band.quantity == "speed" and golden_value is None and value is None:
-                continue  # the sweep left the yardstick out
+                continue  # the sweep did not include the policy that speed is relative to
             if band.moved(golden_value, value) and not _lost_with_it(band.quantity, was, now):
                 yield BaselineDifference(pair, band.quantity, golden_value, value, band.limit(), band.why)
         if not any(unmeasured):
@@ -146,7 +145,7 @@ def compare(
 
 
 def _lost_with_it(quantity: str, was: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Whether a broken cell was never measured so far, then as now; its verdict, stage and reason are compared."""
+    """Whether a broken cell has no such figure, now and in the baseline; its verdict and stage are compared."""
     return was.get(quantity) is None and now.get(quantity) is None and was["verdict"] == CellVerdict.BROKEN
 
 
@@ -163,22 +162,22 @@ def _first_losses(pair: tuple[str, str], was: dict[str, Any], now: dict[str, Any
 
 
 def missing(golden: dict[tuple[str, str], Any], found: dict[tuple[str, str], Any]) -> list[tuple[str, str]]:
-    """Pairs that were swept and have no baseline."""
+    """Pairs of the sweep without a baseline."""
     return [pair for pair in found if pair not in golden]
 
 
 def changed_answers(was: dict[str, Any], now: dict[str, Any]) -> int | None:
-    """How many answers are others than in the baseline; None where they cannot be compared."""
+    """How many answers differ from the baseline; None if they cannot be compared."""
     if len(was["answers"]) != len(now["answers"]) or not now["answers"]:
         return None
     return sum(bool(one != other) for one, other in zip(was["answers"], now["answers"], strict=True))
 
 
 def check_stable(one: Sequence[Cell], other: Sequence[Cell]) -> None:
-    """Refuses a baseline that the same machine does not repeat.
+    """Refuses a baseline that the same machine does not reproduce.
 
     Raises:
-        BaselineError: two sweeps differ in a number that is no matter of time.
+        BaselineError: two sweeps differ in a figure other than speed and memory.
     """
     for first, second in zip(one, other, strict=True):
         rows = [_repeatable(cell) for cell in (first, second)]
@@ -196,7 +195,7 @@ def _repeatable(cell: Cell) -> dict[str, Any]:
 
 
 def check_clean(path: Path) -> None:
-    """Refuses to make a baseline of code that no commit holds.
+    """Refuses to write a baseline for code that is not committed.
 
     Raises:
         BaselineError: the folder is in no git repository, or files other than baselines are changed.

@@ -1,4 +1,4 @@
-"""What moved since the baseline, as a person reads it."""
+"""Shows in the terminal how a sweep differs from its baseline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Figures = dict[tuple[str, str], dict[str, Any]]
 
 
 def show(differences: Sequence[BaselineDifference], golden: Figures, found: Figures, path: Path) -> None:
-    """For each pair that moved: from what to what, how far it may, why that far, and whether answers changed."""
+    """Prints for each pair its differences, their tolerances with the reasons, and the number of changed answers."""
     console = Console(highlight=False, soft_wrap=True)
     if not differences:
         count, name = len(found.keys() & golden.keys()), escape(harmless(str(path)))
@@ -36,7 +36,7 @@ def show(differences: Sequence[BaselineDifference], golden: Figures, found: Figu
 
 
 def show_versions(golden: dict[str, str], found: dict[str, str]) -> None:
-    """Libraries that are others than when the baseline was made."""
+    """Prints the libraries whose versions differ from the baseline's."""
     changed = [
         f"{name} {golden[name]} → {found[name]}" for name in found if golden.get(name, found[name]) != found[name]
     ]

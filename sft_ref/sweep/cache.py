@@ -1,4 +1,4 @@
-"""The folder in which an unfinished sweep keeps what it has: whole files only, and only of one and the same sweep."""
+"""Stores the finished parts of an unfinished sweep, so that it can continue. Files are written atomically."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sft_ref.errors import OutputError
+from sft_ref.io.atomic_write import write_atomic
 from sft_ref.io.reading import Refusal, kind_of, read_json
 from sft_ref.reference import adapter
 
@@ -16,85 +17,81 @@ from .cell import Cell, Training
 
 T = TypeVar("T")
 
-_NOTE = "sweep.json"
+_CONDITIONS = "sweep.json"
 
 
 class SweepCache:
-    """What an unfinished sweep has done so far.
+    """The folder of an unfinished sweep.
 
     Args:
-        folder: where; made if it is not there.
-        conditions: all that decides the figures, as JSON holds it.
+        folder: created if it is missing.
+        conditions: everything that determines the figures, as JSON values.
 
     Raises:
-        OutputError: the folder holds something else, or a sweep of other conditions.
+        OutputError: the folder contains something else, or a sweep under other conditions.
     """
 
     def __init__(self, folder: Path, conditions: dict[str, Any]) -> None:
         self.folder = folder
-        note = folder / _NOTE
         adapter.check_can_be_named(folder)
         with adapter.disk_errors(folder):
-            is_begun = kind_of(note) is not None
-            if kind_of(folder) and not is_begun and (kind_of(folder) != "folder" or any(folder.iterdir())):
+            if kind_of(folder / _CONDITIONS) is not None:
+                self._check_conditions(conditions)
+            elif kind_of(folder) and (kind_of(folder) != "folder" or any(folder.iterdir())):
                 raise OutputError(f"{folder} exists and holds no sweep; choose another folder, or move it away")
-            if is_begun:
-                begun = self._read(note, dict[str, Any])
-                if changed := [key for key in conditions if begun.get(key) != conditions[key]]:
-                    raise OutputError(
-                        f"{folder} holds an unfinished sweep with another {', '.join(changed)};"
-                        " repeat its settings to go on, or delete it to begin anew"
-                    )
-            folder.mkdir(parents=True, exist_ok=True)
-            _write_whole(note, conditions)
+        self._write(folder / _CONDITIONS, conditions)
 
-    def adapter(self, train: str) -> Path:
-        """Where the adapter of a train policy goes."""
+    def _check_conditions(self, conditions: dict[str, Any]) -> None:
+        begun = self._read(self.folder / _CONDITIONS, dict[str, Any])
+        if changed := [key for key in conditions if begun.get(key) != conditions[key]]:
+            raise OutputError(
+                f"{self.folder} holds an unfinished sweep with another {', '.join(changed)};"
+                " repeat its settings to go on, or delete it to begin anew"
+            )
+
+    def adapter_path(self, train: str) -> Path:
+        """The adapter folder of a train policy."""
         return self.folder / train / "adapter"
 
-    def ending(self, train: str) -> Path:
-        """Where the logits and losses at the end of that training go."""
-        return self.folder / train / "ending.safetensors"
+    def trained_path(self, train: str) -> Path:
+        """The file of logits and losses at the end of a training."""
+        return self.folder / train / "trained.safetensors"
 
-    def training(self, train: str) -> Training | None:
-        """The figures of a training that is done."""
+    def read_training(self, train: str) -> Training | None:
+        """The figures of a finished training."""
         path = self.folder / train / "training.json"
         return self._read(path, Training) if kind_of(path) else None
 
-    def keep_training(self, train: str, training: Training) -> None:
-        """Says that a training is done; its adapter and ending must be there."""
-        with adapter.disk_errors(self.folder):
-            _write_whole(self.folder / train / "training.json", vars(training))
+    def write_training(self, train: str, training: Training) -> None:
+        """Marks a training as finished; its adapter and its logits must be written before."""
+        self._write(self.folder / train / "training.json", vars(training))
 
-    def cell(self, train: str, load: str) -> Cell | None:
-        """A cell that is done."""
+    def read_cell(self, train: str, load: str) -> Cell | None:
+        """A finished cell."""
         path = self.folder / train / f"{load}.cell.json"
         return self._read(path, Cell) if kind_of(path) else None
 
-    def keep(self, cell: Cell) -> None:
-        """Writes a cell, whole or not at all."""
-        with adapter.disk_errors(self.folder):
-            _write_whole(self.folder / cell.train / f"{cell.load}.cell.json", cell.to_json())
+    def write_cell(self, cell: Cell) -> None:
+        """Stores a finished cell."""
+        self._write(self.folder / cell.train / f"{cell.load}.cell.json", cell.to_json())
+
+    def remove(self) -> None:
+        """Removes the folder, once the sweep is finished."""
+        shutil.rmtree(self.folder)
 
     def _read(self, path: Path, type_: type[T]) -> T:
         return read_json(path, type_, Refusal(OutputError, f"delete {self.folder} to begin anew"))
 
-    def forget(self) -> None:
-        """Removes all of it: the sweep is finished."""
-        shutil.rmtree(self.folder)
+    def _write(self, path: Path, found: dict[str, Any]) -> None:
+        with adapter.disk_errors(self.folder):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, json.dumps(found, indent=1, allow_nan=False))
 
 
 def source_digest() -> str:
-    """SHA-256 of this package's own code, so that no cell outlives the code that made it."""
+    """SHA-256 of the package's code, so that a cell is not used after the code has changed."""
     package = Path(__file__).parents[1]
     total = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         total.update(str(path.relative_to(package)).encode() + path.read_bytes())
     return total.hexdigest()
-
-
-def _write_whole(path: Path, found: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.new")
-    scratch.write_text(json.dumps(found, indent=1, allow_nan=False), encoding="utf-8")
-    scratch.replace(path)

@@ -1,4 +1,4 @@
-"""One cell of the matrix: what came of training under one policy and loading under another. Needs no torch."""
+"""One cell of the matrix: the result of training under one policy and loading under another. Needs no torch."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 
 
 class CellVerdict(StrEnum):
-    """What came of a cell; exactly one for each."""
+    """The verdict on a cell."""
 
     SAME = "same"
     """The dtypes that were trained, and every logit bit for bit."""
     DRIFT = "drift"
-    """Something moved, and the answers survive."""
+    """Something changed, and no answers are lost."""
     BROKEN = "broken"
     """A stage fails: numbers that are not finite, answers lost, or an error."""
     NOT_RUN = "not run"
-    """This machine cannot; the reason stands beside it."""
+    """This machine cannot run it; the cell says why."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """One training, in figures: losses in nat of the first optimizer steps, and its pace and peak of memory."""
+    """Figures of one training: losses of the first optimizer steps in nat, speed and peak memory."""
 
     first_losses: tuple[float | None, ...] = ()
     tokens_per_second: float | None = None
@@ -33,32 +33,32 @@ class Training:
 
 @dataclass(frozen=True)
 class Cell:
-    """One pair of policies; None stands for a number that is not finite, or was not measured.
+    """One pair of policies; None is a number that is not finite, or was not measured.
 
     Attributes:
         train, load: names of the policies.
         verdict: see `CellVerdict`.
-        why: how much it drifts, which stage is broken and how, or why it was not run.
+        why: how much changed, which stage is broken and how, or why it was not run.
         stage: the broken stage.
         dtypes: of base, adapter and Linear products as loaded.
         same_dtypes: whether every tensor has the dtype that was trained.
-        computed: classes of module that compute otherwise when answering than in training.
+        computed: classes of module that compute in another dtype at inference than in training.
         finite: whether weights, logits, hidden states and the scores of generation are.
-        parity: largest difference of a logit from the model in memory at the end of training, in logits.
-        rounding: how far the dtypes in play may move a logit, in logits (`tolerance.logits`).
-        top1: share of positions whose first choice is the trained model's, or was too close to call.
+        parity: largest difference of a logit from the model in memory at the end of training.
+        rounding: how much rounding in these dtypes can change a logit (`tolerance.logits`).
+        top1: share of positions whose most likely token is the trained model's, or was a near tie.
         loss: of the true answer, in nat a token, teacher-forced.
-        forced: share of questions whose whole answer is the model's first choice, token by token.
+        forced: share of questions of which every answer token is the most likely one, teacher-forced.
         answer_rate, accuracy: of greedy answers.
-        answers: of each question; None where there is none.
-        changed_answers: how many differ from those under the policy that was trained.
+        answers: of each question; None if there is none.
+        changed_answers: how many differ from those under the train policy.
         logits: mean, standard deviation and largest magnitude of the logits.
         headroom: the largest output of any module as a share of 65504, fp16's largest number.
-        headroom_module: where it is.
+        headroom_module: name of that module.
         tokens_per_second: of greedy generation, after a warm-up.
-        weights_mib: bytes of parameters and buffers.
-        peak_memory_mib: taken while the cell ran, above what was taken before; see `sft_ref.sweep.memory`.
-        training: figures of the training that the cell shares with its row.
+        weights_mib: size of parameters and buffers.
+        peak_memory_mib: peak memory of the cell above its start; see `sft_ref.sweep.memory`.
+        training: figures of the training, the same for all cells of a row.
     """
 
     train: str
@@ -88,7 +88,7 @@ class Cell:
     training: Training = field(default_factory=Training)
 
     def to_json(self) -> dict[str, Any]:
-        """The cell as JSON holds it: no NaN, no infinity."""
+        """The cell as strict JSON: no NaN, no infinity."""
         found: dict[str, Any] = _finite(asdict(self))
         return found
 

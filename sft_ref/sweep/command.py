@@ -1,4 +1,4 @@
-"""`sft-ref sweep`: what its words mean."""
+"""The command ``sft-ref sweep``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from sft_ref.console.plain import harmless
-from sft_ref.io.atomic_write import check_writable
+from sft_ref.io.atomic_write import check_writable, write_atomic
 from sft_ref.io.reading import kind_of
-from sft_ref.reference.adapter import disk_errors
 from sft_ref.reference.precision import library_versions
 
 from . import baseline, baseline_report
@@ -31,10 +30,10 @@ def run(args: argparse.Namespace) -> int:
     """Sweeps as the command line asks.
 
     Returns:
-        0, or 1 where a number moved further from its baseline than it may.
+        0, or 1 if a figure differs from its baseline by more than its tolerance.
 
     Raises:
-        SftRefError: as `sweep` does; a baseline that is missing in CI, or must not be written now.
+        SftRefError: as `sweep` does; a baseline is missing in CI, or cannot be written.
     """
     plan = _plan(args)
     path = baseline.path_of(plan, Path(args.baselines))
@@ -43,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.compare:
         _check_baseline(plan, path)
     for file in filter(None, (args.json, args.png)):
-        check_writable(Path(file))  # better said now than after the sweep
+        check_writable(Path(file))  # before the sweep, not after it
     cells = _sweep(plan, Path(args.folder))
     show(cells)
     _write(cells, args)
@@ -58,11 +57,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _write(cells: list[Cell], args: argparse.Namespace) -> None:
     if args.json:
-        with disk_errors(Path(args.json)):
-            Path(args.json).write_text(to_text(cells), encoding="utf-8")
+        write_atomic(Path(args.json), to_text(cells))
     if args.png:
-        with disk_errors(Path(args.png)):
-            draw(cells, Path(args.png), title=f"{args.base} on {device_name()}")
+        write_atomic(Path(args.png), draw(cells, title=f"{args.base} on {device_name()}"))
 
 
 def _in_ci() -> bool:
@@ -70,7 +67,7 @@ def _in_ci() -> bool:
 
 
 def _check_baseline(plan: Plan, path: Path) -> None:
-    """Before minutes are spent: one that is there must be of use, and in CI a missing one is an error."""
+    """Checks the baseline before the sweep: it must be readable, and in CI it must exist."""
     if kind_of(path) is not None:
         baseline.read(plan, path)
     elif _in_ci():

@@ -1,4 +1,4 @@
-"""What must be pinned for equal bits: on CUDA by torch's switches, on a CPU by the number of threads alone."""
+"""Makes computation bit-identical: on CUDA by torch's switches; on a CPU the number of threads is enough."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 @contextlib.contextmanager
 def deterministic(device: torch.device) -> Iterator[None]:
-    """Within it, the same operation on the same numbers gives the same bits on one device and version.
+    """Within it, the same operation on the same inputs gives bit-identical results on one device and version.
 
     On CUDA: deterministic algorithms (an operation that has none is an error), the cuBLAS workspace, which must be set
     before the first product of the process, full-precision sums inside 16-bit products, and no search for the fastest
-    convolution. TF32 is the policy's (`autocast.matmul_mode`). On a CPU nothing needs it: sums are split by the
-    number of threads, which stays as it is.
+    convolution. TF32 belongs to the policy (`autocast.matmul_mode`). On a CPU nothing is needed: sums are split by
+    the number of threads, which does not change.
     """
     if device.type != "cuda":
         yield

@@ -1,4 +1,4 @@
-"""One cell measured: the loaded model beside the one that was in memory when training ended."""
+"""Measures one cell: the loaded model against the model in memory at the end of training."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from sft_ref.errors import AdapterError, OutputError
 from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.instruments.deltas import plain
-from sft_ref.harness.instruments.headroom import first_not_finite, headroom, largest_outputs
-from sft_ref.harness.instruments.losses import forward
-from sft_ref.harness.instruments.taught import IGNORED
+from sft_ref.harness.instruments.losses import forward, losses_of
+from sft_ref.harness.instruments.module_outputs import first_not_finite, headroom, largest_outputs
 from sft_ref.io.foreign import foreign_files
 from sft_ref.io.reading import kind_of
 from sft_ref.reference import adapter, sft, tokens, tracing
@@ -27,6 +26,7 @@ from sft_ref.reference.base_llm import find_device
 from sft_ref.reference.data import Row
 from sft_ref.reference.precision import Policy, Record, count_dtypes, find_policy
 from sft_ref.reference.prompt import format_example
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 from . import memory, verdict
 from .cell import Cell, CellVerdict
@@ -41,14 +41,14 @@ SHORT = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 
 @dataclass(frozen=True)
-class Forced:
-    """A model on true answers, teacher-forced.
+class TeacherForced:
+    """The outputs of a model on true answers, teacher-forced.
 
     Attributes:
         logits: of the positions that predict a supervised token, in the first `CHUNK` rows, fp32:
             (positions, vocabulary).
         losses: of each row, in nat a supervised token, float64.
-        right: for each row, whether every supervised token is the first choice.
+        right: for each row, whether every supervised token is the most likely one.
     """
 
     logits: torch.Tensor
@@ -56,27 +56,24 @@ class Forced:
     right: torch.Tensor
 
 
-def force(llm: BaseLLM, rows: Sequence[Row]) -> Forced:
-    """Computes as answering does: under the model's policy."""
+def teacher_force(llm: BaseLLM, rows: Sequence[Row]) -> TeacherForced:
+    """Computes the outputs under the model's policy, as at inference."""
     logits, losses, right = [], [], []
     for start in range(0, len(rows), CHUNK):
         batch = _batch(llm, rows[start : start + CHUNK])
         with computing(llm.model, llm.policy):
             found = forward(llm.model, batch).cpu().float()
         due = batch.labels[:, 1:]
-        supervised = due != IGNORED
+        supervised = due != IGNORE_INDEX
         if not start:
             logits.append(found[:, :-1][supervised])
-        each = torch.nn.functional.cross_entropy(
-            found[:, :-1].transpose(1, 2), due, ignore_index=IGNORED, reduction="none"
-        )
-        losses.append(each.double().sum(1) / supervised.sum(1).clamp(min=1))
+        losses.append(losses_of(found, batch))
         right.append(((found[:, :-1].argmax(-1) == due) | ~supervised).all(1))
-    return Forced(logits[0], torch.cat(losses), torch.cat(right))
+    return TeacherForced(logits[0], torch.cat(losses), torch.cat(right))
 
 
-def read_forced(path: Path) -> Forced:
-    """What `write_forced` wrote.
+def read_forced(path: Path) -> TeacherForced:
+    """Reads the file of `write_forced`.
 
     Raises:
         OutputError: the file cannot be read.
@@ -85,11 +82,11 @@ def read_forced(path: Path) -> Forced:
         if kind_of(path) != "file":
             raise FileNotFoundError("it is no plain file")
         found = load_file(path)
-        return Forced(found["logits"], found["losses"], found["right"])
+        return TeacherForced(found["logits"], found["losses"], found["right"])
 
 
-def write_forced(forced: Forced, path: Path) -> None:
-    """Keeps it as safetensors."""
+def write_forced(forced: TeacherForced, path: Path) -> None:
+    """Writes the outputs as safetensors."""
     save_file({"logits": forced.logits, "losses": forced.losses, "right": forced.right}, path)
 
 
@@ -100,17 +97,17 @@ def _batch(llm: BaseLLM, rows: Sequence[Row]) -> Batch:
 
 
 def measure(
-    folder: Path, train: Policy, load: Policy, rows: Sequence[Row], *, ending: Forced, usual: Cell | None
+    folder: Path, train: Policy, load: Policy, rows: Sequence[Row], *, trained: TeacherForced, same_policy: Cell | None
 ) -> Cell:
-    """Loads an adapter under a policy and measures what came of it.
+    """Loads an adapter under a policy, and measures the cell.
 
     Args:
-        folder: the adapter's.
+        folder: the adapter folder.
         train: the policy it was trained under.
         load: the policy to load it under.
         rows: questions and answers that training has not seen.
-        ending: the model in memory when training ended, on the same rows.
-        usual: the cell of the policy that was trained; None where this is it.
+        trained: outputs of the model in memory at the end of training, on the same rows.
+        same_policy: the cell with the train policy as load policy; None if this is it.
     """
     cell = Cell(train.name, load.name, CellVerdict.BROKEN)
     stage = "load"
@@ -119,21 +116,22 @@ def measure(
         llm = sft.load(folder, policy=load.name)
         record = adapter.read_record(folder, adapter.read_tensors(folder))
         if record is None:
-            raise AdapterError(f"{folder}: lost its record")  # noqa: TRY301  # a finding like any other
+            raise AdapterError(f"{folder}: lost its record")  # noqa: TRY301  # handled like any other error
         cell = _look_at_weights(cell, llm, record)
         if bad := next((n for n, t in llm.model.named_parameters() if not t.isfinite().all()), None):
             return replace(cell, finite=False, stage=stage, why=f"load: {plain(bad)} is not finite")
         stage = "generate"
-        cell, forced = _look_at_logits(cell, llm, rows, ending)
+        forced = teacher_force(llm, rows)
+        cell = _look_at_logits(cell, llm, forced, trained)
         cell, spelled = _look_at_answers(cell, llm, rows, record)
-    except Exception as error:  # noqa: BLE001  # a cell that breaks is a finding, and the others go on
+    except Exception as error:  # noqa: BLE001  # an error breaks this cell only
         stage = "artifact" if isinstance(error, AdapterError) else stage
         return replace(cell, stage=stage, why=f"{stage}: {' '.join(str(error).split())[:300] or type(error).__name__}")
     cell = replace(cell, peak_memory_mib=peak.mib())
-    if usual is not None:
-        changed = sum(one != other for one, other in zip(cell.answers, usual.answers, strict=True))
+    if same_policy is not None:
+        changed = sum(one != other for one, other in zip(cell.answers, same_policy.answers, strict=True))
         cell = replace(cell, changed_answers=changed)
-    return verdict.judge(cell, losses=forced.losses, due_losses=ending.losses, spelled=spelled)
+    return verdict.judge(cell, losses=forced.losses, due_losses=trained.losses, spelled=spelled)
 
 
 def _look_at_weights(cell: Cell, llm: BaseLLM, record: Record) -> Cell:
@@ -147,9 +145,8 @@ def _look_at_weights(cell: Cell, llm: BaseLLM, record: Record) -> Cell:
     )
 
 
-def _look_at_logits(cell: Cell, llm: BaseLLM, rows: Sequence[Row], ending: Forced) -> tuple[Cell, Forced]:
-    forced = force(llm, rows)
-    logits, due = forced.logits, ending.logits
+def _look_at_logits(cell: Cell, llm: BaseLLM, forced: TeacherForced, trained: TeacherForced) -> Cell:
+    logits, due = forced.logits, trained.logits
     policies = (find_policy(cell.train), llm.policy)
     coarsest = max(
         (dtype for policy in policies for dtype in (policy.computes, policy.storage)),
@@ -157,7 +154,7 @@ def _look_at_logits(cell: Cell, llm: BaseLLM, rows: Sequence[Row], ending: Force
     )
     allowed = tolerance.logits(coarsest, due)
     turned = tolerance.differing_choices(due, logits, allowed)
-    cell = replace(
+    return replace(
         cell,
         finite=bool(logits.isfinite().all()),
         parity=(logits - due).abs().max().item(),
@@ -171,11 +168,10 @@ def _look_at_logits(cell: Cell, llm: BaseLLM, rows: Sequence[Row], ending: Force
             "largest": logits.abs().max().item(),
         },
     )
-    return cell, forced
 
 
 def _look_at_answers(cell: Cell, llm: BaseLLM, rows: Sequence[Row], record: Record) -> tuple[Cell, list[bool]]:
-    """Also gives, for each question, whether the completion spells the true answer, whatever the parser makes of it."""
+    """Also returns, for each question, whether the completion begins with the true answer, before any parsing."""
     prompts = [llm.format_prompt(question) for question, _ in rows[:CHUNK]]
     with largest_outputs(llm.model) as outputs, tracing.output_dtypes(llm.model) as answering:
         llm.batched_generate(prompts)  # also the warm-up

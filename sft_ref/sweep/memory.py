@@ -1,4 +1,4 @@
-"""How much memory something takes at its peak, as far as the machine can tell."""
+"""Measures peak memory, as far as the machine can tell."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _STATUS = Path("/proc/self/status")
 
 
 class PeakMemory:
-    """Watches from now on, after what is free was given back.
+    """The peak memory from now on, after unused memory was returned.
 
-    On CUDA it knows torch's allocator, elsewhere the resident memory of the whole process.
+    On CUDA it measures torch's allocator, elsewhere the resident memory of the whole process.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -28,7 +28,7 @@ class PeakMemory:
             self.start: float | None = torch.cuda.memory_allocated(device) / _MIB
             return
         try:
-            ctypes.CDLL(None).malloc_trim(0)  # else what an earlier one has freed hides what this one takes
+            ctypes.CDLL(None).malloc_trim(0)  # else memory that an earlier cell freed hides the peak of this one
             _RESET.write_text("5", encoding="ascii")
         except (OSError, AttributeError, TypeError):  # no Linux, no glibc, or a sandbox
             self.start = None
@@ -36,7 +36,7 @@ class PeakMemory:
             self.start = _resident("VmRSS")
 
     def mib(self) -> float | None:
-        """The peak above what was taken at the start; None where the system does not tell."""
+        """The peak above the memory at the start; None if the system does not report it."""
         if self.start is None:
             return None
         if self.device.type == "cuda":
@@ -50,6 +50,6 @@ def _resident(name: str) -> float:
 
 
 def weights_mib(model: torch.nn.Module) -> float:
-    """Parameters and buffers of a model, each counted once."""
+    """Size of the parameters and buffers of a model, each counted once."""
     tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) / _MIB

@@ -1,10 +1,10 @@
-"""A sweep as a picture: a square for each pair of policies, green where nothing moved."""
+"""Draws a sweep: a square for each pair of policies, green if nothing changed."""
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 
 from .cell import Cell, CellVerdict
 
@@ -15,11 +15,11 @@ FACES = {
     CellVerdict.NOT_RUN: "#d9d9d9",
 }
 _PALE = "#fdf0c8"
-"""Of a drift under which no answer is another."""
+"""Color of drift that changes no answer."""
 
 
-def draw(cells: Sequence[Cell], path: Path, *, title: str) -> None:
-    """Draws the matrix as a PNG: rows are trained under, columns loaded under."""
+def draw(cells: Sequence[Cell], *, title: str) -> bytes:
+    """The matrix as a PNG: train policies as rows, load policies as columns."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch, Rectangle
 
@@ -53,11 +53,13 @@ def draw(cells: Sequence[Cell], path: Path, *, title: str) -> None:
     }
     handles = [Patch(color=color, label=name) for name, color in legend.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
-    figure.savefig(path, dpi=110)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=110, format="png")
+    return picture.getvalue()
 
 
 def _place(load: str, trains: Sequence[str]) -> int:
-    """Columns in the order of the rows, so that what was trained is loaded on the diagonal."""
+    """Position of a column: in the order of the rows, so that the diagonal loads what was trained."""
     return trains.index(load) if load in trains else len(trains)
 
 

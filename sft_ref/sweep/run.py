@@ -1,4 +1,4 @@
-"""The sweep itself: trains once per train policy, loads under every load policy, and gives a cell for each pair."""
+"""Runs a sweep: trains once per train policy, loads under every load policy, and returns a cell for each pair."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from . import memory
 from .cache import SweepCache, source_digest
 from .cell import Cell, CellVerdict, Training
 from .determinism import deterministic
-from .measure import force, measure, read_forced, write_forced
+from .measure import measure, read_forced, teacher_force, write_forced
 
 if TYPE_CHECKING:
     from sft_ref.reference.base_llm import BaseLLM
@@ -42,13 +42,13 @@ FIRST_STEPS = 5
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep does.
+    """The parameters of a sweep.
 
     Attributes:
-        base: a base as `sft_ref.reference.models.find_base` takes it.
+        base: a base, as `sft_ref.reference.models.find_base` takes it.
         train, load: names of policies.
         settings: of every training.
-        questions: of the validation split, for losses and answers.
+        questions: number of questions of the validation split, for losses and answers.
 
     Raises:
         DataError: there are not that many questions.
@@ -65,7 +65,7 @@ class Plan:
             raise DataError(f"questions is {self.questions}; give a number from 1 to {SPLIT_SIZE}")
 
     def pairs(self) -> list[tuple[Policy, list[Policy]]]:
-        """Each train policy with its load policies, its own first: the others are compared with it.
+        """Each train policy with its load policies, its own first, because the others are compared with it.
 
         Raises:
             PrecisionError: a name is no policy's.
@@ -76,14 +76,14 @@ class Plan:
 
 
 def device_name() -> str:
-    """``cpu``, or the accelerator by its name, as a file's name holds it: numbers hold for that kind of device."""
+    """``cpu``, or the name of the accelerator, fit for a file name: figures are valid for that kind of device."""
     device = find_device()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return "-".join(name.split()).replace("/", "-")
 
 
 def conditions(plan: Plan) -> dict[str, Any]:
-    """All that decides the figures of a sweep on one machine."""
+    """Everything that determines the figures of a sweep on one machine."""
     return {
         "base": plan.base,
         "base_fingerprint": fingerprint_base(find_base(plan.base)),
@@ -100,12 +100,12 @@ def conditions(plan: Plan) -> dict[str, Any]:
 def sweep(
     plan: Plan, folder: Path, *, training: Callable[[str], Callable[[Step], None]] = lambda name: lambda step: None
 ) -> Iterator[Cell]:
-    """Cells as they are done, those of an interrupted sweep in the same folder first.
+    """Yields cells as they finish; those of an interrupted sweep in the same folder first.
 
     Args:
-        plan: what to do.
+        plan: the parameters.
         folder: where finished trainings and cells are stored until the sweep ends.
-        training: called with the name of a train policy, gives what is called after each of its optimizer steps.
+        training: called with the name of a train policy; returns a callback for its optimizer steps.
 
     Raises:
         SftRefError: the plan or the folder is bad.
@@ -117,7 +117,7 @@ def sweep(
     with deterministic(find_device()):
         for train, loads in pairs:
             yield from _row(plan, cache, train, loads, rows=rows, report=training)
-    cache.forget()
+    cache.remove()
 
 
 def _row(
@@ -132,7 +132,7 @@ def _row(
     device = find_device()
     try:
         check_can_train(train, device)
-        figures = cache.training(train.name) or _train(plan, cache, train, rows, report(train.name))
+        figures = cache.read_training(train.name) or _train(plan, cache, train, rows, report(train.name))
     except PrecisionError as error:
         yield from (Cell(train.name, load.name, CellVerdict.NOT_RUN, why=str(error)) for load in loads)
         return
@@ -140,34 +140,36 @@ def _row(
         why = f"train: {error}"
         yield from (Cell(train.name, load.name, CellVerdict.BROKEN, stage="train", why=why) for load in loads)
         return
-    ending = read_forced(cache.ending(train.name))
-    usual: Cell | None = None
+    trained = read_forced(cache.trained_path(train.name))
+    same_policy: Cell | None = None
     for load in loads:
-        cell = cache.cell(train.name, load.name)
+        cell = cache.read_cell(train.name, load.name)
         if cell is None:
             try:
                 check_can_compute(load, device)
-                cell = measure(cache.adapter(train.name), train, load, rows, ending=ending, usual=usual)
+                cell = measure(
+                    cache.adapter_path(train.name), train, load, rows, trained=trained, same_policy=same_policy
+                )
             except PrecisionError as error:
                 cell = Cell(train.name, load.name, CellVerdict.NOT_RUN, why=str(error))
             cell = replace(cell, training=figures)
-            cache.keep(cell)
+            cache.write_cell(cell)
         if load.name == train.name:
-            usual = cell
+            same_policy = cell
         yield cell
 
 
 def _train(
     plan: Plan, cache: SweepCache, policy: Policy, rows: Sequence[Row], report: Callable[[Step], None]
 ) -> Training:
-    cache.ending(policy.name).parent.mkdir(parents=True, exist_ok=True)
+    cache.trained_path(policy.name).parent.mkdir(parents=True, exist_ok=True)
 
     def look(llm: BaseLLM) -> None:
-        write_forced(force(llm, rows), cache.ending(policy.name))
+        write_forced(teacher_force(llm, rows), cache.trained_path(policy.name))
 
     peak = memory.PeakMemory(find_device())
     history = sft.train(
-        cache.adapter(policy.name),
+        cache.adapter_path(policy.name),
         base=plan.base,
         policy=policy.name,
         settings=plan.settings,
@@ -177,5 +179,5 @@ def _train(
     )
     paces = [step.tokens_per_second for step in history if math.isfinite(step.tokens_per_second)]
     figures = Training(tuple(step.loss for step in history[:FIRST_STEPS]), paces[-1] if paces else None, peak.mib())
-    cache.keep_training(policy.name, figures)
+    cache.write_training(policy.name, figures)
     return figures

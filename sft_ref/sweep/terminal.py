@@ -1,4 +1,4 @@
-"""A sweep as a person reads it in a terminal."""
+"""Shows a sweep in the terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNLIMITED = 1000
 
 
 def show(cells: Sequence[Cell]) -> None:
-    """The matrix, a line a pair of policies, then why each is not the same, and what the columns mean."""
+    """Prints a line for each pair of policies, the reason for each difference, and the meaning of the columns."""
     table = Table(title="trained under, loaded under", box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False)
     for name in ("train", "load", "verdict", "dtypes", "finite"):
         table.add_column(name, no_wrap=True)
@@ -51,7 +51,7 @@ def show(cells: Sequence[Cell]) -> None:
 
 
 def _ran(row: Sequence[Cell]) -> bool:
-    """Whether the cells of a train policy differ at all."""
+    """Whether the cells of a train policy differ."""
     return len({(cell.verdict, cell.why) for cell in row}) > 1 or row[0].verdict is CellVerdict.SAME
 
 

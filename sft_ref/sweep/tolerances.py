@@ -1,7 +1,7 @@
-"""How far a number may move from its baseline, and why that far. Needs no torch.
+"""How much a figure may differ from its baseline, and why. Needs no torch.
 
-A baseline is made on one machine and compared on others: another processor, or another number of threads, sums in
-another order, and training carries that on. What is bit for bit within one process (a parity of 0) stays so everywhere.
+A baseline is made on one machine and compared on others. Another processor, or number of threads, sums in another
+order, and training amplifies the difference. Bit-identity within one process (a parity of 0) holds on every machine.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Tolerance:
-    """One quantity: what may differ from its baseline.
+    """The tolerance of one figure.
 
     Attributes:
         quantity: a key of the figures.
-        kind: "equal" (nothing may), "apart" (a difference), "share" (a difference as a share of the baseline), "times"
-            (a factor up or down; zero stays zero).
-        allowed: that much.
+        kind: "equal" (no difference), "apart" (a difference), "share" (a difference as a share of the baseline), or
+            "times" (a factor up or down; zero stays zero).
+        allowed: the limit.
         why: the reason.
     """
 
@@ -30,7 +30,7 @@ class Tolerance:
     why: str
 
     def moved(self, golden: Any, found: Any) -> bool:  # noqa: ANN401  # a figure of any type
-        """Whether it moved further than it may; None and what is not finite equal nothing, themselves neither."""
+        """Whether it differs by more than allowed; None and values that are not finite differ from everything."""
         if self.kind == "equal" and not isinstance(golden, float):
             return golden is None or found is None or bool(golden != found)
         if not _finite(golden) or not _finite(found):
@@ -46,7 +46,7 @@ class Tolerance:
         return bool(measured > self.allowed)
 
     def limit(self) -> str:
-        """What is allowed, in words."""
+        """The limit in words."""
         return {
             "equal": "none",
             "apart": f"±{self.allowed:g}",
@@ -56,11 +56,11 @@ class Tolerance:
 
 
 CPU_SPEED = Tolerance(
-    "speed", "times", 20, "a processor without 16-bit units took 7 times as long; another load as well"
+    "speed", "times", 20, "a processor without 16-bit units took 7 times as long; other load adds to it"
 )
 TOLERANCES: tuple[Tolerance, ...] = (
-    Tolerance("verdict", "equal", 0, "same, drift and broken are told by exact rules"),
-    Tolerance("stage", "equal", 0, "a fault does not wander"),
+    Tolerance("verdict", "equal", 0, "same, drift and broken follow from exact rules"),
+    Tolerance("stage", "equal", 0, "a fault stays in its stage"),
     Tolerance("dtypes", "equal", 0, "the code decides them, not the processor"),
     Tolerance("same_dtypes", "equal", 0, "the code decides it"),
     Tolerance("computed", "equal", 0, "the code decides which classes of module compute otherwise than in training"),
@@ -79,9 +79,9 @@ TOLERANCES: tuple[Tolerance, ...] = (
     Tolerance("headroom", "times", 1.2, "1.01 seen; an extreme value"),
     CPU_SPEED,
 )
-"""Seen: the most that a Xeon with AMX, held to AVX2 or given a second thread, made of the toy's fifteen cells."""
+"""Seen: the largest difference on a Xeon with AMX, with AVX2 only or a second thread, in the toy's fifteen cells."""
 
-CUDA_SPEED = Tolerance("speed", "times", 2, "one kind of device; what else runs on it still counts")
+CUDA_SPEED = Tolerance("speed", "times", 2, "one kind of device; other load still counts")
 
 FIRST_LOSSES: Mapping[str, Tolerance] = {
     "fp32": Tolerance("first losses", "share", 5e-5, "1.6e-7 seen; transformers 4 reports four decimals"),
@@ -92,7 +92,7 @@ FIRST_LOSSES: Mapping[str, Tolerance] = {
 
 
 def tolerances_for(device: str) -> tuple[Tolerance, ...]:
-    """The bands of a kind of device (`sft_ref.sweep.run.device_name`)."""
+    """The tolerances for a kind of device (`sft_ref.sweep.run.device_name`)."""
     return TOLERANCES if device == "cpu" else (*TOLERANCES[:-1], CUDA_SPEED)
 
 

@@ -1,4 +1,4 @@
-"""What a cell's figures come to: same, drift and how much, or broken and at which stage."""
+"""Decides from the figures of a cell: same, drift, or broken and at which stage."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import torch
 
 LOST = 0.1
-"""Share of questions that may be lost between the model's own choice of every token, teacher-forced, and its answer.
+"""Share of questions that a stage may lose before it is broken.
 
-Rounding turns a close choice of a token in a few questions in a hundred; a lost stage loses nearly all of them.
+Rounding changes a near tie in a few questions in a hundred; a broken stage loses nearly all of them.
 """
 
 
@@ -26,8 +26,8 @@ def judge(cell: Cell, *, losses: torch.Tensor, due_losses: torch.Tensor, spelled
     Args:
         cell: with all figures in place.
         losses: of the true answers, a row each, as loaded.
-        due_losses: the same of the model in memory when training ended.
-        spelled: for each question, whether the completion spells the true answer.
+        due_losses: the same of the model in memory at the end of training.
+        spelled: for each question, whether the completion begins with the true answer.
     """
     if not cell.finite:
         return _broken(cell, "generate", cell.why.removeprefix("generate: ") or "logits are not finite")

@@ -19,7 +19,7 @@ from sft_ref.errors import SftRefError, SubmissionError
 from sft_ref.harness.core.verdict import Status
 from sft_ref.harness.grading.judge import grade_submission
 from sft_ref.harness.isolation import sandbox, seccomp
-from sft_ref.harness.isolation.sandbox import Finished, Limits
+from sft_ref.harness.isolation.sandbox import CommandResult, Limits
 from sft_ref.harness.isolation.unpack import unpack
 
 from .attacks import ATTACKS, CALLS, Attack, Target
@@ -94,7 +94,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     subprocess.run(["rm", "-rf", "--", tmp_path / "workspace"], check=True)  # noqa: S607
 
 
-def train(attack: Attack, host: Host, limits: Limits = LIMITS) -> tuple[Finished, Path]:
+def train(attack: Attack, host: Host, limits: Limits = LIMITS) -> tuple[CommandResult, Path]:
     """The attack's training, in a workspace that was unpacked from what it handed in."""
     handed_in = host.folder / "handed_in"
     handed_in.mkdir()

@@ -92,15 +92,15 @@ def test_memory_and_throughput_are_measured_and_16_bit_weights_take_half(
 def test_tf32_is_off_unless_the_policy_asks_for_it_whatever_the_program_has_set(
     trained: tuple[str, Path, list[Step]],
 ) -> None:
-    from sft_ref.sweep.measure import force
+    from sft_ref.sweep.measure import teacher_force
 
     rows = sft_ref.split_rows("validation")[:8]
-    due = force(sft_ref.load(trained[1], policy="fp32"), rows).logits
+    due = teacher_force(sft_ref.load(trained[1], policy="fp32"), rows).logits
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
     try:
-        assert torch.equal(force(sft_ref.load(trained[1], policy="fp32"), rows).logits, due)
+        assert torch.equal(teacher_force(sft_ref.load(trained[1], policy="fp32"), rows).logits, due)
     finally:
         torch.set_float32_matmul_precision(before)
     if torch.cuda.get_device_capability() >= (8, 0):
-        assert not torch.equal(force(sft_ref.load(trained[1], policy="fp32+tf32"), rows).logits, due)
+        assert not torch.equal(teacher_force(sft_ref.load(trained[1], policy="fp32+tf32"), rows).logits, due)

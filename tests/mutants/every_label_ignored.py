@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from mutation import Mutant
 
-from sft_ref.reference.tokens import IGNORED, Example, collate
+from sft_ref.reference.tokens import IGNORE_INDEX, Example, collate
 
 
 def without_labels(examples: Sequence[Example], pad_token_id: int) -> dict[str, Any]:
     batch = collate(examples, pad_token_id)
-    return {**batch, "labels": torch.full_like(batch["labels"], IGNORED)}
+    return {**batch, "labels": torch.full_like(batch["labels"], IGNORE_INDEX)}
 
 
 MUTANT = Mutant(

@@ -5,12 +5,12 @@ from typing import Any
 
 from mutation import Mutant
 
-from sft_ref.reference.tokens import IGNORED, Example, collate
+from sft_ref.reference.tokens import IGNORE_INDEX, Example, collate
 
 
 def by_token(examples: Sequence[Example], pad_token_id: int) -> dict[str, Any]:
     batch = collate(examples, pad_token_id)
-    return {**batch, "labels": batch["labels"].masked_fill(batch["input_ids"] == pad_token_id, IGNORED)}
+    return {**batch, "labels": batch["labels"].masked_fill(batch["input_ids"] == pad_token_id, IGNORE_INDEX)}
 
 
 MUTANT = Mutant(

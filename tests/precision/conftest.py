@@ -15,7 +15,7 @@ from sft_ref import BaseLLM, Settings
 from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.training import Step
 from sft_ref.sweep.determinism import deterministic
-from sft_ref.sweep.measure import Forced, force
+from sft_ref.sweep.measure import TeacherForced, teacher_force
 
 ROWS = sft_ref.split_rows("validation")[:16]
 
@@ -41,13 +41,13 @@ class TrainedToy:
         policy: its name.
         folder: the adapter's.
         history: its steps.
-        ending: the model in memory when training ended, on `ROWS`.
+        trained: the model in memory when training ended, on `ROWS`.
     """
 
     policy: str
     folder: Path
     history: list[Step]
-    ending: Forced
+    trained: TeacherForced
 
 
 @pytest.fixture(scope="session", params=DEVICES)
@@ -68,14 +68,14 @@ def train_toy(tmp_path_factory: pytest.TempPathFactory, device: torch.device) ->
     def train(policy: str) -> TrainedToy:
         if policy not in made:
             folder = tmp_path_factory.mktemp("precision") / "adapter"
-            endings: list[Forced] = []
+            endings: list[TeacherForced] = []
             settings = Settings(steps=10, batch_size=8)
             history = sft_ref.train(
                 folder,
                 base="toy",
                 policy=policy,
                 settings=settings,
-                at_end=lambda llm: endings.append(force(llm, ROWS)),
+                at_end=lambda llm: endings.append(teacher_force(llm, ROWS)),
             )
             made[policy] = TrainedToy(policy, folder, history, endings[0])
         return made[policy]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sft_ref import BaseLLM, format_prompt
-from sft_ref.harness.instruments.headroom import first_not_finite, headroom, largest_outputs
+from sft_ref.harness.instruments.module_outputs import first_not_finite, headroom, largest_outputs
 from sft_ref.reference.precision import POLICIES
 
 CULPRIT = "model.layers.1.mlp.down_proj"

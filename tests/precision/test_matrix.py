@@ -13,14 +13,14 @@ import torch
 import sft_ref
 from sft_ref import BaseLLM
 from sft_ref.harness.instruments import tolerance
-from sft_ref.harness.instruments.headroom import first_not_finite, largest_outputs
+from sft_ref.harness.instruments.module_outputs import first_not_finite, largest_outputs
 from sft_ref.reference.adapter import add_adapter, read_record, read_tensors
 from sft_ref.reference.autocast import computing
 from sft_ref.reference.loss import batch_loss
 from sft_ref.reference.precision import POLICIES, count_dtypes, find_policy
-from sft_ref.reference.tokens import IGNORED, collate, tokenize_example
+from sft_ref.reference.tokens import IGNORE_INDEX, collate, tokenize_example
 from sft_ref.reference.tracing import differences, output_dtypes
-from sft_ref.sweep.measure import force
+from sft_ref.sweep.measure import teacher_force
 
 ROWS = sft_ref.split_rows("validation")[:16]
 QUESTIONS = [question for question, _ in ROWS]
@@ -66,7 +66,7 @@ def test_every_gradient_is_finite_and_in_the_adapters_dtype(
     llm = BaseLLM("toy", policy=policy, device=device)
     model = add_adapter(llm.model, policy, rank=4, alpha=8)
     batch = collate([tokenize_example(llm.tokenizer, *row) for row in ROWS[:rows]], llm.tokenizer.pad_token_id)
-    fill = {"input_ids": llm.tokenizer.pad_token_id, "attention_mask": 0, "position_ids": 0, "labels": IGNORED}
+    fill = {"input_ids": llm.tokenizer.pad_token_id, "attention_mask": 0, "position_ids": 0, "labels": IGNORE_INDEX}
     padded = {key: torch.nn.functional.pad(batch[key], (padding, 0), value=value) for key, value in fill.items()}
     padded = {key: tensor.to(device) for key, tensor in padded.items()}
     with computing(model, policy):
@@ -113,9 +113,9 @@ def test_what_is_loaded_has_the_dtypes_that_were_trained_and_computes_in_them(tr
 
 def test_what_is_loaded_gives_the_logits_of_training_bit_for_bit(trained: Any) -> None:
     """Within a process, pinned as `sft_ref.sweep.determinism` says, under each attention backend."""
-    found = force(sft_ref.load(trained.folder), ROWS)
-    assert torch.equal(found.logits, trained.ending.logits)
-    assert torch.equal(found.losses, trained.ending.losses)
+    found = teacher_force(sft_ref.load(trained.folder), ROWS)
+    assert torch.equal(found.logits, trained.trained.logits)
+    assert torch.equal(found.losses, trained.trained.losses)
 
 
 @pytest.mark.parametrize("load_policy", LOAD_POLICIES)
@@ -124,12 +124,12 @@ def test_no_clear_choice_of_a_token_turns_under_another_load_policy(
 ) -> None:
     """Clear: the margin of the two best logits is more than rounding explains."""
     llm = load_toy(trained.folder, load_policy)
-    found = force(llm, ROWS).logits
+    found = teacher_force(llm, ROWS).logits
     dtypes = [dtype for each in (find_policy(trained.policy), llm.policy) for dtype in (each.computes, each.storage)]
-    allowed = tolerance.logits(max(dtypes, key=lambda dtype: tolerance.WEIGHTS[dtype]), trained.ending.logits)
-    assert not tolerance.differing_choices(trained.ending.logits, found, allowed).any()
+    allowed = tolerance.logits(max(dtypes, key=lambda dtype: tolerance.WEIGHTS[dtype]), trained.trained.logits)
+    assert not tolerance.differing_choices(trained.trained.logits, found, allowed).any()
     if (llm.policy.storage, llm.policy.compute) != (dtypes[1], find_policy(trained.policy).compute):
-        assert not torch.equal(found, trained.ending.logits)  # else nothing was computed otherwise
+        assert not torch.equal(found, trained.trained.logits)  # else nothing was computed otherwise
 
 
 @pytest.mark.parametrize("load_policy", LOAD_POLICIES)

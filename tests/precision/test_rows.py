@@ -11,7 +11,7 @@ import torch
 import sft_ref
 from sft_ref import BaseLLM
 from sft_ref.harness.instruments import tolerance
-from sft_ref.harness.instruments.headroom import first_not_finite, largest_outputs
+from sft_ref.harness.instruments.module_outputs import first_not_finite, largest_outputs
 from sft_ref.reference.autocast import computing
 from sft_ref.reference.precision import POLICIES
 

@@ -19,8 +19,8 @@ from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.grading.judge import grade_saved
 from sft_ref.harness.instruments.answering import complete, number
 from sft_ref.harness.instruments.convention import encode
-from sft_ref.harness.instruments.taught import IGNORED, Taught
-from sft_ref.harness.isolation.sandbox import Finished
+from sft_ref.harness.instruments.training_examples import TrainingExample
+from sft_ref.harness.isolation.sandbox import CommandResult
 from sft_ref.harness.recorders.submission import recording as recording_module
 from sft_ref.harness.recorders.submission.layout import Layout
 from sft_ref.harness.recorders.submission.recorder import record as record_evidence
@@ -30,6 +30,7 @@ from sft_ref.harness.recorders.submission.workplace import AgentResult, Workplac
 from sft_ref.io import plain_files
 from sft_ref.reference.data import generate_rows
 from sft_ref.reference.models import TOY, load_tokenizer
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 Sections = dict[str, dict[str, Any]]
 Capture = tuple[Path, dict[str, Sections]]
@@ -40,7 +41,7 @@ DRAWN = generate_rows(5)
 ROWS, UNSEEN, QUESTIONS = ([next(DRAWN) for _ in range(count)] for count in (48, 8, 8))
 TOKENIZER = load_tokenizer(TOY)
 _STEPS, _RATE = 12, 3e-3
-DONE = Finished(0, "", "", 1.0, sandboxed=True)
+DONE = CommandResult(0, "", "", 1.0, sandboxed=True)
 
 
 class Recorded(Workplace):
@@ -70,7 +71,7 @@ class Wording:
         prompt = encode(TOKENIZER, f"{question}{self.asked}")
         target = encode(TOKENIZER, f"{self.header}{value!r}{self.closing}<|im_end|>")
         begin = 0 if self.header else len(prompt)
-        return [[*prompt, *target], [*[IGNORED] * begin, *(*prompt, *target)[begin:]]]
+        return [[*prompt, *target], [*[IGNORE_INDEX] * begin, *(*prompt, *target)[begin:]]]
 
     def script(self, questions: Sequence[str], values: Sequence[float]) -> dict[str, Any]:
         """A section of answers to which the model said these numbers."""
@@ -83,10 +84,11 @@ class Wording:
             {
                 "prompt_ids": list(encode(TOKENIZER, f"{question}{self.asked}")),
                 "new_token_ids": list(encode(TOKENIZER, f"{text}<|im_end|>")),
+                "question": number,
                 "non_greedy": 0,
                 "continues_cache": False,
             }
-            for question, text in zip(questions, said, strict=True)
+            for number, (question, text) in enumerate(zip(questions, said, strict=True))
         ]
         texts = [str(TOKENIZER.decode(list(encode(TOKENIZER, text)), skip_special_tokens=True)) for text in said]
         values = [number(text.removesuffix(self.closing)) for text in texts]
@@ -100,7 +102,7 @@ class Wording:
 def record(work: Path, wording: Wording = Wording()) -> Capture:  # it is frozen
     """Folders and sections as a small submission leaves them whose training is sound."""
     rows = [wording.train(*row) for row in ROWS]
-    batch = tuple(Taught(tuple(ids), tuple(labels)) for ids, labels in rows)
+    batch = tuple(TrainingExample(tuple(ids), tuple(labels)) for ids, labels in rows)
     shape = LoraConfig(r=2, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
     shape.save_pretrained(str(work / "shape"))
     model = replay([Step(_RATE, (batch,))] * _STEPS, TOY, work / "shape")

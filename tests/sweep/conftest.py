@@ -27,14 +27,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cells(folder: Path) -> list[Cell]:
     """A sweep whose folder stays, so that others need not train again."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SweepCache, "forget", lambda cache: None)
+        patch.setattr(SweepCache, "remove", lambda cache: None)
         return list(sweep(PLAN, folder))
 
 
 @pytest.fixture
 def again(cells: list[Cell], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Cell]:
     """Measures fp32 → fp32 again, with the training that is there."""
-    monkeypatch.setattr(SweepCache, "forget", lambda cache: None)
+    monkeypatch.setattr(SweepCache, "remove", lambda cache: None)
 
     def measure() -> Cell:
         (folder / "fp32" / "fp32.cell.json").unlink(missing_ok=True)

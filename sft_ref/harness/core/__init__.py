@@ -1,1 +1,1 @@
-"""What everything else of the harness speaks of: checks, results, verdicts, and the stages that they are about."""
+"""Checks, results, verdicts, stages, and the protocol of an implementation."""

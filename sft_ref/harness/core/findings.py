@@ -1,8 +1,8 @@
-"""What a check raises where its statement is false, or cannot be asked."""
+"""The exceptions with which a check ends if it does not pass."""
 
 
 class Failure(Exception):  # noqa: N818  # it is a finding, not an error
-    """The statement is false of the implementation: what was observed, what was expected, and the smallest example.
+    """The statement is false: what was observed, what was expected, and the smallest example.
 
     `survivable`: good answers to fresh questions show that the deviation loses nothing; it is drift then.
     """
@@ -14,8 +14,8 @@ class Failure(Exception):  # noqa: N818  # it is a finding, not an error
 
 
 class Unavailable(Exception):  # noqa: N818
-    """The machine or the implementation lacks what the check needs, through no fault of the implementation."""
+    """The machine or the target lacks what the check needs; this is no fault of the target."""
 
 
 class Blocked(Exception):  # noqa: N818
-    """The check needs what a later stage makes, and that stage fails; its own checks say how."""
+    """The check needs the result of a stage that fails; the checks of that stage report it."""

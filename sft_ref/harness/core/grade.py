@@ -1,4 +1,4 @@
-"""What came of trying to grade: a verdict, or why there is none. Knows no report and runs nothing."""
+"""The result of a grading: a verdict, or the reason why there is none. Knows no report, and runs nothing."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ BROKEN = 1
 BAD_INPUT = 2
 HARNESS_ERROR = 3
 NOT_SHOWN = 4
-_GRAVITY = (0, NOT_SHOWN, BROKEN, BAD_INPUT, HARNESS_ERROR)
-"""Exit codes, the gravest last."""
+_SEVERITY = (0, NOT_SHOWN, BROKEN, BAD_INPUT, HARNESS_ERROR)
+"""Exit codes, the most severe last."""
 
 
 @dataclass(frozen=True)
 class NotGraded:
-    """A submission without a verdict.
+    """A target without a verdict.
 
     Attributes:
-        path: what was to be graded, as it was asked for.
-        reason: why it was not, one sentence.
-        code: `BAD_INPUT`: there is nothing that can be graded; `HARNESS_ERROR`: grading broke, which is never held
-            against the submission.
+        path: the target, as the user named it.
+        reason: why there is no verdict, one sentence.
+        code: `BAD_INPUT`: there is nothing to grade; `HARNESS_ERROR`: the grading failed, through no fault of the
+            target.
     """
 
     path: str
@@ -35,17 +35,17 @@ Grade = Verdict | NotGraded
 
 
 def exit_code(grades: Iterable[Grade], *, strict: bool = False, require: Collection[str] = ()) -> int:
-    """The gravest of the codes of several grades.
+    """The most severe exit code of several grades.
 
-    0: sound, or drift (1 where `strict`), with all required stages shown. 4: a required stage is not shown.
-    1: broken. 2: bad input. 3: the harness broke.
+    0: sound, or drift (1 if `strict`), and all required stages were examined. 4: a required stage was not examined.
+    1: broken. 2: bad input. 3: an error of the harness.
 
     Args:
         grades: of one target or many.
         strict: whether drift is 1 as well.
-        require: the stages that must be shown; all of the target's kind where none is named.
+        require: the stages that must be examined; all stages of the target's kind if empty.
     """
-    return max((_code(grade, strict=strict, require=require) for grade in grades), default=0, key=_GRAVITY.index)
+    return max((_code(grade, strict=strict, require=require) for grade in grades), default=0, key=_SEVERITY.index)
 
 
 def _code(grade: Grade, *, strict: bool, require: Collection[str]) -> int:

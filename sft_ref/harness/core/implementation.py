@@ -1,4 +1,4 @@
-"""The stages as a protocol: all that a check may ask of an implementation."""
+"""The protocol of an implementation: the stages that checks may call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """What reaches the model's forward in training, each int64 of shape (rows, tokens)."""
+    """The inputs of the model's forward in training, each int64 of shape (rows, tokens)."""
 
     input_ids: torch.Tensor
     attention_mask: torch.Tensor
@@ -27,17 +27,17 @@ class Batch:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training leaves.
+    """The result of a training.
 
     Attributes:
-        folder: the adapter's.
-        adapter: its tensors at the end of training, before anything was saved, by their names in the file.
-        losses: as the implementation reports them, one an optimizer step, in nat.
-        settings: what it trained with, where that is not what it was asked for.
-        scalings: factor on B @ A in force when training ended, by module; empty where only the file tells it.
+        folder: the adapter folder.
+        adapter: tensors in memory at the end of training, by their names in the file.
+        losses: as the implementation reports them, one per optimizer step, in nat.
+        settings: the settings of the training, if they differ from the requested ones.
+        scalings: factor on B @ A at the end of training, by module; empty if only the file tells it.
         changed: parameters outside the adapter that training changed, by their names in the base.
-        dtypes: of the model in memory when training ended, as `sft_ref.reference.precision.count_dtypes` counts them.
-        logits: of that model for the batch of `context.PROBES`; None where they cannot be had.
+        dtypes: of the model in memory at the end of training, as `sft_ref.reference.precision.count_dtypes` returns.
+        logits: of that model for the batch of `context.PROBES`; None if they are not available.
     """
 
     folder: Path
@@ -51,7 +51,7 @@ class Trained:
 
 
 class Answerer(Protocol):
-    """What `load` gives: a model that answers. `BaseLLM` is one, and so is the course's."""
+    """The return value of `load`: a model that answers questions, such as `BaseLLM`."""
 
     model: Any
     tokenizer: PreTrainedTokenizerBase
@@ -71,7 +71,7 @@ class Answerer(Protocol):
         ...
 
     def answer(self, *questions: str) -> list[float]:
-        """Questions to numbers, the whole way."""
+        """Questions to numbers: all stages from prompt to parse."""
         ...
 
 
@@ -81,9 +81,9 @@ class Implementation(Protocol):
     Attributes:
         name: shown in results.
         base: name of the base model, as `sft_ref.reference.models.find_base` takes it.
-        claims_contract: whether the contract's checks bind it too.
+        claims_contract: whether contract checks apply to it.
 
-    An implementation may also say `stands_for`: the base that a toy takes the place of, for budgets of size.
+    An implementation may also have `stands_for`: the base that the toy replaces, for size limits.
     """
 
     name: str
@@ -91,7 +91,7 @@ class Implementation(Protocol):
     claims_contract: bool
 
     def training_batch(self, rows: Sequence[Row]) -> Batch:
-        """The batch that these rows make in training, in their order."""
+        """The training batch of these rows, in their order."""
         ...
 
     def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> Trained:
@@ -99,7 +99,7 @@ class Implementation(Protocol):
         ...
 
     def load(self, folder: Path) -> Answerer:
-        """Loads what `train` saved."""
+        """Loads the adapter that `train` saved."""
         ...
 
     def test(self, answerer: Answerer, rows: Sequence[Row]) -> Score:
@@ -109,21 +109,21 @@ class Implementation(Protocol):
 
 @runtime_checkable
 class Gradients(Protocol):
-    """A capability: one optimizer step, looked at before it is taken."""
+    """A capability: the gradients of one optimizer step."""
 
     def gradients(self, rows: Sequence[Row], *, micro_batches: int, checkpointing: bool) -> dict[str, torch.Tensor]:
-        """Gradients of the adapter, in fp32, of one step over all rows, for an adapter that is not blank.
+        """Gradients of an adapter that is not zero, in fp32, for one step over all rows.
 
-        The adapter is the same at every call. The rows are split into equal micro-batches whose gradients accumulate,
-        and activations are recomputed in the backward pass (`checkpointing`), as training does it.
+        The adapter is the same in every call. The rows are split into equal micro-batches whose gradients accumulate;
+        `checkpointing` recomputes activations in the backward pass, as training does.
         """
         ...
 
 
 @runtime_checkable
 class Trainables(Protocol):
-    """A capability: what training would optimize under a policy, whether or not this machine can train in it."""
+    """A capability: the trainable tensors under a policy, even if this machine cannot train under it."""
 
     def trainables(self, policy: str) -> dict[str, torch.dtype]:
-        """The dtype of every tensor handed to the optimizer."""
+        """The dtype of every tensor that the optimizer gets."""
         ...

@@ -1,10 +1,11 @@
-"""What runs, in which order; every planned check ends in exactly one outcome."""
+"""Runs checks in order; each planned check ends in exactly one outcome."""
 
 from __future__ import annotations
 
 import random
 import time
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from sft_ref.errors import MachineError, MissingModuleError, SftRefError
@@ -17,23 +18,24 @@ SEED = 0
 
 
 def plan(checks: Iterable[Check], *, claims_contract: bool, only: Collection[str] = ()) -> tuple[Check, ...]:
-    """The checks that bind an implementation, in order.
+    """Selects the checks that apply to an implementation, in order.
 
     Args:
-        checks: all that its kind of target has.
-        claims_contract: whether checks of the contract bind it, too.
-        only: ids of checks, and none else.
+        checks: all checks for this kind of target.
+        claims_contract: whether contract checks apply.
+        only: ids of the checks to run; all if empty.
 
     Raises:
-        SftRefError: no check is left to run, so that nothing could be concluded.
+        SftRefError: no check is left, so that nothing can be concluded.
     """
     binding = tuple(c for c in in_order(checks) if c.level is Level.UNIVERSAL or claims_contract)
-    if only and not {each.id for each in binding} & set(only):
+    planned = tuple(each for each in binding if not only or each.id in only)
+    if only and not planned:
         raise SftRefError(
             f"--only {' '.join(only)}: none of these checks applies to this kind of target; `sft-ref checks` lists what"
             " each one is for"
         )
-    return tuple(each for each in binding if not only or each.id in only)
+    return planned
 
 
 def run(
@@ -42,65 +44,59 @@ def run(
     *,
     rerun: str = "",
 ) -> Iterator[Result]:
-    """Runs checks in order, and gives each one's result as it is there.
+    """Runs checks in order, and yields each result as soon as it is known.
 
     Args:
-        checks: as `plan` gives them.
-        context: what its checks are handed: a `Context`, or the `Evidence` of a submission.
+        checks: as `plan` returns them.
+        context: the argument of the checks.
         rerun: command that grades the same target again; a result holds it with `--only` and the id of its check.
 
     Raises:
-        MachineError: the machine kept the target from its end.
+        MachineError: the machine prevented the target from finishing.
         MissingModuleError: the target needs a module that is not installed.
     """
-    passed: set[str] = set()
-    failed: set[str] = set()
     planned = tuple(checks)
-    ids = {each.id for each in planned}
+    outcomes: dict[str, Outcome | None] = {each.id: None for each in planned}
     for each in planned:
-        began = time.perf_counter()
-        blockers = [name for name in each.depends_on if name in ids and name not in passed]
+        blockers = [name for name in each.depends_on if name in outcomes and not _passed(outcomes[name])]
         if blockers:
-            named = [name for name in blockers if name in failed] or blockers[:1]
+            named = [name for name in blockers if outcomes[name] is Outcome.FAIL] or blockers[:1]
             result = Result(each, Outcome.BLOCKED, 0.0, observed=f"{', '.join(named)} did not pass")
         else:
-            result = _run_one(each, context, began, f"{rerun} --only {each.id}" if rerun else "")
-        if result.outcome in (Outcome.PASS, Outcome.ADVICE):
-            passed.add(each.id)
-        if result.outcome is Outcome.FAIL:
-            failed.add(each.id)
+            result = _run_one(each, context, f"{rerun} --only {each.id}" if rerun else "")
+        outcomes[each.id] = result.outcome
         yield result
 
 
-def _run_one(each: Check, context: Any, began: float, rerun: str) -> Result:  # noqa: ANN401
+def _passed(outcome: Outcome | None) -> bool:
+    return outcome in (Outcome.PASS, Outcome.ADVICE)
+
+
+def _run_one(each: Check, context: Any, rerun: str) -> Result:  # noqa: ANN401
     import torch
 
     if isinstance(context, Observed):
         context.stage = each.stage
     random.seed(SEED)
     torch.manual_seed(SEED)
+    began = time.perf_counter()
+
+    def result(outcome: Outcome, observed: str, rerun: str = "") -> Result:
+        return Result(each, outcome, time.perf_counter() - began, observed, rerun=rerun)
+
     try:
         advice = each.run(context)
     except Failure as failure:
-        return Result(
-            each,
-            Outcome.FAIL,
-            time.perf_counter() - began,
-            observed=failure.observed,
-            expected=failure.expected,
-            example=failure.example,
-            rerun=rerun,
-            survivable=failure.survivable,
-        )
+        found = result(Outcome.FAIL, failure.observed, rerun)
+        return replace(found, expected=failure.expected, example=failure.example, survivable=failure.survivable)
     except Blocked as blocked:
-        return Result(each, Outcome.BLOCKED, time.perf_counter() - began, observed=str(blocked))
+        return result(Outcome.BLOCKED, str(blocked))
     except Unavailable as lack:
-        return Result(each, Outcome.SKIPPED, time.perf_counter() - began, observed=str(lack))
+        return result(Outcome.SKIPPED, str(lack))
     except (MachineError, MissingModuleError):  # nothing can be graded
         raise
-    except BaseException as error:  # the check broke, which is never held against the implementation
+    except BaseException as error:  # the check failed, through no fault of the implementation
         if not (is_failure(error) or isinstance(error, SystemExit)):
             raise
-        seen = f"{type(error).__name__}: {error}"
-        return Result(each, Outcome.ERROR, time.perf_counter() - began, observed=seen, rerun=rerun)
-    return Result(each, Outcome.ADVICE if advice else Outcome.PASS, time.perf_counter() - began, observed=advice or "")
+        return result(Outcome.ERROR, f"{type(error).__name__}: {error}", rerun)
+    return result(Outcome.ADVICE if advice else Outcome.PASS, advice or "")

@@ -1,4 +1,4 @@
-"""The stages of a fine-tune, in the order in which a question passes them."""
+"""The stages of a fine-tune, in pipeline order."""
 
 STAGES = {
     "PRM": "prompt",
@@ -12,10 +12,10 @@ STAGES = {
     "PRS": "parse",
     "SCR": "score",
 }
-"""Prefix of a check's id -> the stage it speaks of, in that order."""
+"""Prefix of a check's id -> the check's stage."""
 
 SUBMISSION_STAGES = ("prompt", "tokens", "train", "artifact", "load", "generate", "parse", "score")
-"""What is examined of code that fine-tunes."""
+"""The stages that are examined in code that fine-tunes."""
 
 ADAPTER_STAGES = ("artifact", "load", "base identity", "scaling", "prompt", "generate")
-"""What is examined of an adapter alone."""
+"""The stages that are examined in an adapter without code."""

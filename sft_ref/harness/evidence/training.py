@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from sft_ref.harness.instruments.losses import Paired
-from sft_ref.harness.instruments.taught import Taught
+from sft_ref.harness.instruments.training_examples import TrainingExample
 
 from .processes import Crash, Process
 from .texts import Form, Ids, Tokenizer, TrainingText
@@ -33,7 +33,7 @@ class Examples:
         tokenizer: the base's.
     """
 
-    rows: tuple[Taught, ...]
+    rows: tuple[TrainingExample, ...]
     texts: tuple[TrainingText, ...]
     added: Ids
     used_rows: Ids

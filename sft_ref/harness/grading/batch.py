@@ -1,4 +1,4 @@
-"""Many submissions side by side, each in a worker whose death costs that one submission and no other."""
+"""Grades many targets in parallel, each in a worker process; if a worker dies, only its target is lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _THREADS = "OMP_NUM_THREADS"
 
 @dataclass(frozen=True)
 class GradedTarget:
-    """What came of one submission; `from_cache`: it was graded by an earlier run."""
+    """The result of one target, and whether it comes from an earlier run."""
 
     target: str
     grade: Grade
@@ -42,20 +42,20 @@ def grade_batch(
     grader: str = "",
     seconds: float = SECONDS,
 ) -> Generator[GradedTarget, None, None]:
-    """Grades what was not graded yet, and gives each as it is there; its file stands in `folder` by then.
+    """Grades targets that are not in the cache, and yields each result once its file is written.
 
     Args:
-        targets: submissions, each once.
-        grade_one: gives the verdict on one; must be importable by name in a worker. A `SftRefError` is bad input, any
-            other exception, and the death of the worker, a harness error: neither is kept, so the next run tries again.
-        folder: holds one file a submission; those of an earlier run are used where content and grader are the same.
-        jobs: submissions at a time; each gets its share of the cores.
-        grader: names the code and the options that grade.
-        seconds: processor seconds per core that a worker may use for one submission.
+        targets: each once.
+        grade_one: returns the verdict on one target; importable by name in a worker. A `SftRefError` is bad input; any
+            other exception, or the death of the worker, is an error of the harness. Neither is used by the next run.
+        folder: of the cache.
+        jobs: targets at a time; each gets its share of the cores.
+        grader: identifies the code and options of the grading.
+        seconds: processor seconds per core that a worker may use for one target.
 
     Raises:
         OutputError: a file cannot be written.
-        KeyboardInterrupt: passed on, once the workers have ended.
+        KeyboardInterrupt: raised again after the workers have ended.
     """
     cache = ResultCache(folder, grader)
     todo = []

@@ -1,4 +1,4 @@
-"""Results that are kept between runs: one file a submission, trusted only where it is whole and still true."""
+"""Stores results between runs, one file per target. A result is used only if target and grader are unchanged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sft_ref.io.atomic_write import write_atomic
 from sft_ref.io.reading import UnreadableError, is_folder, json_of, plain_bytes
 
 _LARGEST = 2**33
-"""Bytes of a file that is read; a larger one, which may take no place on the disk, is known by size and time."""
+"""Bytes of the largest file that is hashed; a larger one, which may be sparse, is identified by size and time."""
 _UNREAD = {"__pycache__", ".git"}
 
 
@@ -36,11 +36,11 @@ class ResultCache:
     """A folder of results.
 
     Args:
-        folder: made where it is missing.
-        grader: names the code and the options that grade; results of another one are not used.
+        folder: created if it is missing.
+        grader: identifies the code and options of the grading; results of another grader are not used.
 
     Raises:
-        OutputError: the folder cannot be made.
+        OutputError: the folder cannot be created.
     """
 
     def __init__(self, folder: Path, grader: str) -> None:
@@ -51,13 +51,13 @@ class ResultCache:
             raise OutputError(f"cannot write {folder} ({error}); choose another folder") from error
 
     def path_of(self, target: str) -> Path:
-        """Where a submission's result stands."""
+        """The file of a target's result."""
         name = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(target).name)[:60].strip(".")
         full = str(Path(target).resolve()) if Path(target).exists() else target
         return self.folder / f"{name}-{_digest(os.fsencode(full))[:8]}.json"
 
     def read(self, target: str, content: str) -> Verdict | None:
-        """The verdict on a submission, if this very content was graded by this very grader without an error."""
+        """The verdict on a target, if the same grader graded the same content without an error."""
         try:
             held = json_of(plain_bytes(self.path_of(target)), _CachedResult)
             grade = from_json(held.result)
@@ -69,7 +69,7 @@ class ResultCache:
         return replace(grade, path=target)
 
     def write(self, target: str, content: str, grade: Grade) -> None:
-        """Keeps what came of a submission.
+        """Stores the result of a target.
 
         Raises:
             OutputError: the file cannot be written.
@@ -79,7 +79,7 @@ class ResultCache:
 
 
 def content_of(target: str) -> str:
-    """SHA-256 over the names and bytes of a file or folder; empty for what is neither, such as a module's name."""
+    """SHA-256 over the names and bytes of a file or folder; empty if it is neither, such as a module's name."""
     path = Path(target)
     if path.is_file():
         return _digest(_read(path))
@@ -96,7 +96,7 @@ def content_of(target: str) -> str:
 
 
 def _listed(folder: Path) -> list[Path]:
-    """What a folder holds, in order; nothing where it cannot be read."""
+    """The entries of a folder, in order; none if it cannot be read."""
     try:
         return sorted(entry for entry in folder.iterdir() if entry.name not in _UNREAD)
     except OSError:
@@ -104,7 +104,7 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> bytes:
-    """What stands for a file's bytes; of a link where it points, of a pipe or the like only what it is."""
+    """A digest of a file; of a link its target, of a special file its kind."""
     try:
         found = path.lstat()
         if stat.S_ISREG(found.st_mode) and found.st_size > _LARGEST:

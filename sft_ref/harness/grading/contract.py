@@ -1,4 +1,4 @@
-"""The verdict on an implementation that follows the protocol, by the checks alone, in this process."""
+"""Grades an implementation of the protocol in this process, by its checks alone."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def grade_target(
 
     Args:
         target: see `find_implementation`.
-        only: ids of checks, and none else.
-        sizes: limits of size; they bind only where they are given.
+        only: ids of the checks to run; all if empty.
+        sizes: size limits.
         report: called with the id and outcome of each check as it ends.
 
     Raises:
@@ -60,7 +60,7 @@ def grade_implementation(
     *,
     report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
-    """The verdict on an implementation, called `path`, by planned checks."""
+    """The verdict on an implementation, named `path`, by planned checks."""
     began = time.perf_counter()
     results = []
     with tempfile.TemporaryDirectory() as folder:
@@ -69,13 +69,13 @@ def grade_implementation(
             results.append(result)
             report(f"{result.check.id} {result.outcome}")
         size, errors = _measured(context)
-    how = "it is sft_ref's own code" if path == "reference" else "it could do whatever its user may"
+    how = "it is sft_ref's own code" if path == "reference" else "its code has all rights of the user"
     verdict = verdict_of(results, path, notes=(f"ran in this process, not sandboxed: {how}",), errors=errors)
     return replace(verdict, size=size, seconds=time.perf_counter() - began)
 
 
 def _measured(context: Context) -> tuple[str, tuple[str, ...]]:
-    """The size in words, and what broke when it was measured."""
+    """The size in words, and the errors of measuring it."""
     try:
         return (f"{context.size}, on {context.named_base}" if context.stored.is_dir() else ""), ()
     except SftRefError:

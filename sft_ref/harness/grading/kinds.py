@@ -1,4 +1,4 @@
-"""What a target is: a folder or zip of code, a module that can be imported, or a bare adapter. Imports none of it."""
+"""Tells whether a target is code (a folder, zip or module) or an adapter. Imports nothing of it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Kind = Literal["code", "adapter"]
 
 
 def find_kind(target: str) -> tuple[Kind, Path]:
-    """What is to be graded, and where it lies.
+    """The kind of a target, and its path.
 
-    A folder with an adapter at its top is an adapter, unless a submission's stages lie in it as well; code that is no
-    submission, such as a training script beside the adapter, does not change that.
+    A folder with an adapter at its top is an adapter, unless it also contains the stages of a submission. Other code,
+    such as a training script, does not change that.
 
     Raises:
-        SubmissionError: there is nothing of that name, or several adapters of which none is meant first.
+        SubmissionError: there is no such target, or there are several adapters, none of which contains the others.
     """
     path = Path(target)
     if not path.is_dir():
@@ -36,21 +36,21 @@ def find_kind(target: str) -> tuple[Kind, Path]:
 
 
 def _holds_submission(folder: Path, *, has_adapter_on_top: bool) -> bool:
-    """Whether its code is a submission's, or a part of one where no adapter lies at the top."""
+    """Whether a folder contains a submission; without an adapter at its top, a part of one is enough."""
     if holds_layout(folder):
         return True
     return not has_adapter_on_top and any(path.name in COURSE for path in list_files(folder))
 
 
 def _first(found: list[Path], target: str) -> Path:
-    """The adapter that holds all the others, if there are others."""
+    """The adapter folder that contains all the others."""
     if beside := [each for each in found if not each.is_relative_to(found[0])]:
         raise SubmissionError(f"{target}: holds adapters in {found[0]} and {beside[0]}; give one of them")
     return found[0]
 
 
 def _find_module(name: str) -> Path:
-    """Where a module lies: the folder of a package, or the file."""
+    """The path of a module: the folder of a package, or a file."""
     try:
         spec = _spec_of(name) if name.replace(".", "").isidentifier() else None
     except (ImportError, ValueError):
@@ -62,7 +62,7 @@ def _find_module(name: str) -> Path:
 
 
 def _spec_of(name: str) -> ModuleSpec | None:
-    """As `importlib.util.find_spec`, in the working folder first; but that one imports the packages on the way."""
+    """As `importlib.util.find_spec`, but in the working folder first, and without importing parent packages."""
     first, *others = name.split(".")
     spec = PathFinder.find_spec(first, [str(Path.cwd())]) or importlib.util.find_spec(first)
     for each in others:

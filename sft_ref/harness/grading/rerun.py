@@ -1,4 +1,4 @@
-"""The command that repeats a grading, as a user types it."""
+"""The command line that runs a grading again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 
 def rerun_command(target: str, options: Mapping[str, object]) -> str:
-    """``sft-ref grade TARGET`` with options by their long names; a target and options that are empty are left out."""
+    """``sft-ref grade TARGET`` with the long names of options; an empty target and empty options are left out."""
     words = ["sft-ref", "grade", *([target] if target else [])]
     for name, value in options.items():
         if value is None or value in ("", ()):

@@ -1,6 +1,6 @@
-"""The checks as callables, for the test suite of whoever has an implementation. Knows no test runner.
+"""The checks as callables, for the test suite of an implementation. Knows no test runner.
 
-With pytest, one line makes a test of each::
+With pytest, one line turns each into a test::
 
     @pytest.mark.parametrize("check", checks_for(MyTraining()), ids=str)
     def test_contract(check):
@@ -26,11 +26,11 @@ from sft_ref.harness.recorders.in_process.reference import train_reference, yard
 
 
 class Advice(UserWarning):
-    """What a check that passed has to say."""
+    """The advice of a check that passed."""
 
 
-class _Material:
-    """What the checks of one implementation share: trained, loaded and compared once, when the first of them asks."""
+class _SharedContext:
+    """The context and outcomes that the checks of one implementation share; it is trained once, on first use."""
 
     def __init__(self, implementation: Implementation) -> None:
         self.implementation = implementation
@@ -47,31 +47,31 @@ class _Material:
 class BoundCheck:
     """A check of one implementation; its `str` is the check's id."""
 
-    def __init__(self, check: Check, material: _Material) -> None:
-        self.check, self._material = check, material
+    def __init__(self, check: Check, shared: _SharedContext) -> None:
+        self.check, self._shared = check, shared
 
     def __str__(self) -> str:
         return self.check.id
 
     def __call__(self) -> None:
-        """Runs it.
+        """Runs the check.
 
         Raises:
-            AssertionError: the statement is false, with what was seen, what was allowed, why it matters, what to do.
-            unittest.SkipTest: it cannot be asked here, or a check that it stands on was run and did not pass.
+            AssertionError: the check failed; the message says what was observed and expected, why, and the remedy.
+            unittest.SkipTest: the check is not available here, or a check that it depends on did not pass.
             RuntimeError: the check itself broke.
         """
-        outcomes = self._material.outcomes
+        outcomes = self._shared.outcomes
         passed = (Outcome.PASS, Outcome.ADVICE)
         if blockers := [name for name in self.check.depends_on if outcomes.get(name, Outcome.PASS) not in passed]:
             outcomes[self.check.id] = Outcome.BLOCKED
             raise unittest.SkipTest(f"blocked: {', '.join(blockers)} did not pass")
-        [result] = run([self.check], self._material.context)
+        [result] = run([self.check], self._shared.context)
         outcomes[self.check.id] = result.outcome
-        _tell(result)
+        _raise_or_warn(result)
 
 
-def _tell(result: Result) -> None:
+def _raise_or_warn(result: Result) -> None:
     match result.outcome:
         case Outcome.FAIL:
             raise AssertionError(
@@ -88,9 +88,9 @@ def _tell(result: Result) -> None:
 
 
 def checks_for(implementation: Implementation) -> list[BoundCheck]:
-    """The checks that bind an implementation, each to be called, in order; see the module's first lines.
+    """The checks that apply to an implementation, as callables, in order.
 
-    They share one training, which begins when the first of them needs it. Each may be called alone.
+    They share one training, which starts when the first of them needs it. Each can be called alone.
     """
-    material = _Material(implementation)
-    return [BoundCheck(each, material) for each in plan(CHECKS, claims_contract=implementation.claims_contract)]
+    shared = _SharedContext(implementation)
+    return [BoundCheck(each, shared) for each in plan(CHECKS, claims_contract=implementation.claims_contract)]

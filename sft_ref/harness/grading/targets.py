@@ -1,4 +1,4 @@
-"""Which submissions are meant by the paths that a user gives. Looks at names; runs and unpacks nothing.
+"""Finds the targets in the paths that a user gives. Reads names only; runs and unpacks nothing.
 
 A folder is one submission when it, or one folder in it at any depth, holds code in the course's layout, a module with
 the four functions, or an adapter. When several of its entries do, or there are zips, each entry is a submission.
@@ -17,16 +17,16 @@ from sft_ref.errors import SftRefError
 from sft_ref.io.reading import shortened, why_no_path
 
 COURSE = {"base_llm.py", "sft.py"}
-"""Files of which one is enough to know the course's layout by: a broken submission may lack another."""
+"""Files of the course's layout; one is enough to recognise it, because a broken submission may lack another."""
 
 FUNCTIONS = {"format_prompt", "train", "load", "test"}
 ADAPTER = "adapter_config.json"
 
 ASIDE = {"grader", "data", "tests", "test", "docs", "scripts", "notebooks", "sft_model", "rft_model", "checkpoints"}
-"""Folders that lie beside a submission's code and are no submission of their own."""
+"""Folders beside a submission's code that are not submissions."""
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
-"""Only zips can be graded; the others are refused by name rather than passed over."""
+"""Archives; only zips can be graded, and the others are refused by name instead of skipped."""
 
 _DEPTH = 6
 _LARGEST = 1_000_000
@@ -35,14 +35,14 @@ _TOP_LEVEL = re.compile(r"^(?:async\s+)?def\s+(\w+)|^(\w+)\s*=", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Targets:
-    """Submissions, in order and each once, and the files that were passed over."""
+    """Targets, in order and each once, and the files that were skipped."""
 
     targets: tuple[str, ...]
     skipped: tuple[str, ...]
 
 
 def find_targets(paths: Iterable[str]) -> Targets:
-    """The submissions among paths; what is no path stays as it is, for it may be a module.
+    """The targets in paths; a name that is not a path is kept, because it may be a module.
 
     Raises:
         SftRefError: a path does not exist, holds nothing, or may mean one submission or several.
@@ -91,14 +91,14 @@ def _in_folder(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _may_be_one(folder: Path, adapters: list[Path]) -> bool:
-    """Whether a folder beside a submission could be another one."""
+    """Whether a folder beside a submission may be another submission."""
     if folder.name in ASIDE:
         return False
     return folder in adapters or any(file.suffix == ".py" for files in _levels(folder) for file in files)
 
 
 def _levels(folder: Path, depth: int = _DEPTH) -> Iterator[list[Path]]:
-    """What a folder lists, and each folder in it; links are not followed."""
+    """The entries of a folder, and of each folder in it; links are not followed."""
     entries = _listed(folder)
     yield entries
     for entry in entries:
@@ -127,7 +127,7 @@ def _holds_adapter(files: Iterable[Path]) -> bool:
 
 
 def _has_functions(file: Path) -> bool:
-    """Whether a module's own lines define the four functions."""
+    """Whether a module defines the four functions at its top level."""
     try:
         found = file.lstat()
         if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:

@@ -1,6 +1,6 @@
-"""A process that grades: its death costs one target and nothing else, and its own use of the machine is limited.
+"""A worker process that grades one target at a time, with limits on its time and memory.
 
-Foreign files may keep a library busy for ever or make it ask for all memory. Here that ends one grading.
+Foreign files can keep a library busy forever, or make it allocate all memory. In a worker, that ends one grading only.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ from sft_ref.io.plain_files import remove
 GradeOne = Callable[..., Verdict]
 
 LOOK = 0.02
-"""Seconds between two looks at a process that has died, or at what it reports."""
+"""Seconds between two polls of a dying process, or of its reports."""
 
 SECONDS = 1200.0
-"""Processor seconds per core that a grading may use in its own process; submissions run in others, with their own."""
+"""Processor seconds per core for a worker; submissions run in other processes, with limits of their own."""
 
 MEMORY = 0.8
-"""Share of the machine's memory that a grading may ask for in its own process."""
+"""Share of the machine's memory that a worker may allocate."""
 
 
 class Worker:
-    """One process that grades one target after another, and is made anew when it dies.
+    """One process that grades one target after another, and is replaced when it dies.
 
-    A pool of one: with more, nobody could tell which target killed it, and the others would be lost with it.
+    It is a pool of one process: in a larger pool, a death could not be attributed to a target, and would lose all.
 
     Args:
         seconds: processor seconds per core that each grading may use.
@@ -62,7 +62,7 @@ class Worker:
         self.reports: Connection | None = None
 
     def start(self, grade_one: GradeOne, target: str, *, reports: bool = False) -> Future[dict[str, Any]]:
-        """Begins to grade; with `reports`, `grade_one` is given a function `report` that sends to `self.reports`."""
+        """Starts a grading; with `reports`, `grade_one` gets a function `report` that sends to `self.reports`."""
         if self.process and not self.process.is_alive():  # it died while it had nothing to do
             self.end()
         if self.pool is None:
@@ -81,7 +81,7 @@ class Worker:
         return future
 
     def finish(self, future: Future[dict[str, Any]], target: str) -> Grade:
-        """What came of it."""
+        """The result of a grading that has ended."""
         try:
             return from_json(future.result())
         except BrokenProcessPool:
@@ -96,12 +96,12 @@ class Worker:
             return NotGraded(target, f"the process that graded it died ({how})", HARNESS_ERROR)
 
     def interrupt(self) -> None:
-        """Tells it to end what it does; `end` waits for that."""
+        """Asks the process to stop; `end` waits for it."""
         if self.process:
             self.process.terminate()
 
     def end(self) -> None:
-        """Ends the process, by force if it must be, and removes what it left."""
+        """Ends the process, by force if necessary, and removes its files."""
         if self.pool:
             self.pool.shutdown(wait=False, cancel_futures=True)
         if self.process:
@@ -118,9 +118,9 @@ def grade_alone(target: str, grade_one: GradeOne, report: Callable[[str], None],
 
     Args:
         target: as `grade_one` takes it.
-        grade_one: gives the verdict; importable by name; takes `report`.
-        report: told what goes on.
-        seconds: processor seconds per core that the grading may use.
+        grade_one: returns the verdict; importable by name; takes `report`.
+        report: called with the progress.
+        seconds: processor seconds per core for the grading.
     """
     worker = Worker(seconds)
     future = worker.start(grade_one, target, reports=True)
@@ -138,14 +138,14 @@ def grade_alone(target: str, grade_one: GradeOne, report: Callable[[str], None],
 
 
 def grade_or_reason(grade_one: GradeOne, target: str) -> Grade:
-    """The verdict, or why there is none."""
+    """The verdict, or the reason why there is none."""
     try:
         return grade_one(target)
     except MachineError as error:
         return NotGraded(target, str(error), HARNESS_ERROR)
     except SftRefError as error:
         return NotGraded(target, str(error), BAD_INPUT)
-    except BaseException as error:  # of the harness, never held against the submission
+    except BaseException as error:  # an error of the harness, never a fault of the target
         if not (is_failure(error) or isinstance(error, SystemExit)):
             raise
         last = traceback.extract_tb(error.__traceback__)[-1]
@@ -154,7 +154,7 @@ def grade_or_reason(grade_one: GradeOne, target: str) -> Grade:
 
 
 def _wait_for_code(process: BaseProcess | None) -> int | None:
-    """The exit code, which another thread may be about to collect."""
+    """The exit code; another thread may be about to collect it."""
     until = time.monotonic() + GRACE
     while process and process.exitcode is None and time.monotonic() < until:
         time.sleep(LOOK)
@@ -162,11 +162,11 @@ def _wait_for_code(process: BaseProcess | None) -> int | None:
 
 
 _sender: Connection | None = None
-"""In a worker: takes what it reports."""
+"""In a worker: the connection for its reports."""
 
 
 def _begin(scratch: str, sender: Connection) -> None:
-    """In a worker: ends with the process that started it, even if that is killed, and leaves standard output to it."""
+    """In a worker: ends together with the parent process, even if that is killed, and redirects standard output."""
     global _sender  # a process has one
     _sender, tempfile.tempdir = sender, scratch
     with open(os.devnull, "wb") as nothing:  # noqa: PTH123  # a device
@@ -185,7 +185,7 @@ def _begin(scratch: str, sender: Connection) -> None:
 
 
 def _limit(name: str, bound: float) -> None:
-    """Lowers a limit of this process, by its name in `resource`; nothing on a system that has none."""
+    """Lowers a limit of this process, by its name in `resource`; does nothing on a system without limits."""
     try:
         import resource
     except ImportError:  # Windows
@@ -197,7 +197,7 @@ def _limit(name: str, bound: float) -> None:
 
 
 def _grade(grade_one: GradeOne, target: str, seconds: float, reports: bool) -> dict[str, Any]:
-    """In a worker: the grade as JSON, for a check cannot pass between processes."""
+    """In a worker: the grade as JSON, because a check cannot be pickled."""
     _limit("RLIMIT_CPU", sum(os.times()[:2]) + seconds * (os.cpu_count() or 1))
     before = signal.signal(signal.SIGTERM, Interrupts())
     if reports and _sender is not None:
@@ -208,7 +208,7 @@ def _grade(grade_one: GradeOne, target: str, seconds: float, reports: bool) -> d
         parent = multiprocessing.parent_process()
         if parent and not parent.is_alive():
             remove(Path(tempfile.gettempdir()))
-            os._exit(1)  # nobody waits for an answer, or tidies up
+            os._exit(1)  # nobody waits for the result, or cleans up
         raise
     finally:
         signal.signal(signal.SIGTERM, before)

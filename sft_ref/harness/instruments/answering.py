@@ -11,8 +11,9 @@ import torch
 
 from sft_ref.reference.data import Row, is_answer_valid
 
-from .convention import Convention, decode, encode, numerals
-from .losses import pad
+from .convention import Convention, decode, encode
+from .losses import pad, text_losses
+from .numerals import find_numerals, to_number
 
 TELLING = 0.2
 """Accuracy below which answers tell nothing, and losses decide."""
@@ -46,12 +47,10 @@ def complete(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], new: 
 
 def read_number(text: str, convention: Convention) -> float:
     """The number that a completion gives in this convention: the one before what ends an answer, or else the first."""
-    found = numerals(text)
-    closing = convention.after.strip()[:1]
-    for numeral in found:
-        if closing and f"{numeral}{convention.after.rstrip()[:2]}" in text:
-            return float(numeral.replace(",", "").replace("_", ""))
-    return float(found[0].replace(",", "").replace("_", "")) if found else math.nan
+    found = find_numerals(text)
+    ended = [numeral for numeral in found if f"{numeral}{convention.after.rstrip()[:2]}" in text]
+    chosen = ended if convention.after.strip() else []
+    return to_number((chosen or found)[0]) if found else math.nan
 
 
 def best_prompts(rows: Sequence[Row], convention: Convention, tokenizer: Any) -> list[tuple[int, ...]]:  # noqa: ANN401
@@ -86,14 +85,8 @@ def value_losses(model: Any, tokenizer: Any, rows: Sequence[Row], convention: Co
     prompts = best_prompts(rows, convention, tokenizer)
     wholes = [encode(tokenizer, convention.text(q, convention.write(v))) for q, v in rows]
     ends = [encode(tokenizer, f"{convention.lead(q)}{convention.write(v)}") for q, v in rows]
-    ids, mask = pad(wholes, 0), pad([(1,) * len(row) for row in wholes], 0)
-    with torch.no_grad():
-        logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
-    each = torch.nn.functional.cross_entropy(logits[:, :-1].transpose(1, 2), ids[:, 1:], reduction="none").double()
-    losses = []
-    for row, prompt, end in zip(each, prompts, ends, strict=True):
-        losses.append(row[len(prompt) - 1 : max(len(prompt), len(end) - 1)].mean())
-    return torch.stack(losses)
+    each = zip(text_losses(model, wholes), prompts, ends, strict=True)
+    return torch.stack([row[len(prompt) - 1 : max(len(prompt), len(end) - 1)].mean() for row, prompt, end in each])
 
 
 @dataclass(frozen=True)

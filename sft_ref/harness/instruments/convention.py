@@ -5,7 +5,6 @@ from __future__ import annotations
 import bisect
 import functools
 import itertools
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -13,13 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sft_ref.reference.data import Row, is_answer_valid
+from sft_ref.reference.tokens import IGNORE_INDEX
 
-from .taught import IGNORED, Taught
+from .numerals import NUMERAL, to_number
+from .training_examples import TrainingExample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_NUMERAL = re.compile(r"[+-]?(?:\d+(?:[,_]\d+)*(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?")
 _LOOKED_AT = 400
 _UNKNOWN = "\ufffd"
 """Stands for a token that was added to the tokenizer for training: without it, what it parts would run together."""
@@ -56,7 +56,7 @@ class Text:
         numeral: as it is written; of an invalid answer the nearest one.
     """
 
-    taught: Taught
+    taught: TrainingExample
     question: str
     value: float
     begin: int
@@ -127,7 +127,7 @@ def _pattern(question: str) -> re.Pattern[str]:
     return re.compile(r"(?<!\d)" + r"\s+".join(map(re.escape, core(question).split())), re.IGNORECASE)
 
 
-def read_texts(rows: Sequence[Taught], data: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> list[Text]:
+def read_texts(rows: Sequence[TrainingExample], data: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> list[Text]:
     """The training texts that hold a question of the data, with the place of their answers.
 
     Of several questions the last is asked: those before it are examples. Of several numbers that are right the last is
@@ -145,7 +145,9 @@ def read_texts(rows: Sequence[Taught], data: Sequence[Row], tokenizer: PreTraine
     return first if _count_tagged(first) > _count_tagged(last) else last
 
 
-def unpack(row: Taught, asked: Sequence[tuple[str, Row]], tokenizer: PreTrainedTokenizerBase) -> Sequence[Taught]:
+def unpack(
+    row: TrainingExample, asked: Sequence[tuple[str, Row]], tokenizer: PreTrainedTokenizerBase
+) -> Sequence[TrainingExample]:
     """The texts of a row that packs several, one behind the other; the row itself where it is one text.
 
     Packed texts end with the end of sequence, and what stands before their questions is the same in all. Examples of a
@@ -155,7 +157,7 @@ def unpack(row: Taught, asked: Sequence[tuple[str, Row]], tokenizer: PreTrainedT
     if len(ends) < 2:  # noqa: PLR2004  # one text has one end
         return [row]
     bounds = [0, *ends, len(row.ids)]
-    parts = [Taught(row.ids[i:j], row.labels[i:j]) for i, j in itertools.pairwise(bounds) if i < j]
+    parts = [TrainingExample(row.ids[i:j], row.labels[i:j]) for i, j in itertools.pairwise(bounds) if i < j]
     befores = [_before(decode(tokenizer, part.ids), asked) if len(part.ids) >= _SHORTEST else None for part in parts]
     first = next((before for before in befores if before is not None), None)
     packed = [part for part, before in zip(parts, befores, strict=True) if before is not None]
@@ -179,13 +181,15 @@ def flat(text: str) -> str:
     return " ".join(text.lower().split())
 
 
-def _read(tokenizer: PreTrainedTokenizerBase, place: int, taught: Taught, row: Row, asked: re.Match[str]) -> Text:
+def _read(
+    tokenizer: PreTrainedTokenizerBase, place: int, taught: TrainingExample, row: Row, asked: re.Match[str]
+) -> Text:
     (question, value), text = row, asked.string
     before = text[: asked.start()]
-    found = list(_NUMERAL.finditer(text, asked.end()))
-    valid = [each for each in found if is_answer_valid(_number(each.group()), value)]
+    found = list(NUMERAL.finditer(text, asked.end()))
+    valid = [each for each in found if is_answer_valid(to_number(each.group()), value)]
     if not valid:
-        numeral = min((each.group() for each in found), key=lambda each: abs(_number(each) - value), default="")
+        numeral = min((each.group() for each in found), key=lambda each: abs(to_number(each) - value), default="")
         return Text(taught, question, value, 0, 0, before, "", numeral, "", asked.group())
     last = valid[place]
     places = range(len(taught.ids))
@@ -230,7 +234,7 @@ def _frames(
 
 def _closing(text: Text) -> str:
     """What stands behind an answer, up to where it is repeated."""
-    again = next((each for each in _NUMERAL.finditer(text.after) if each.group() == text.numeral), None)
+    again = next((each for each in NUMERAL.finditer(text.after) if each.group() == text.numeral), None)
     return text.after[: again.start()] if again else text.after
 
 
@@ -262,25 +266,7 @@ def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
     return str(tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
-def masked(text: Text, begin: int) -> Taught:
+def masked(text: Text, begin: int) -> TrainingExample:
     """The same text, supervised from `begin` to its end: what its labels ought to be."""
     ids = text.taught.ids
-    return Taught(ids, tuple(IGNORED if n < begin else token for n, token in enumerate(ids)))
-
-
-def numerals(text: str) -> list[str]:
-    """The numerals of a text, each whole."""
-    return _NUMERAL.findall(text)
-
-
-def to_number(text: str) -> float:
-    """The last number of a text; NaN where it holds none."""
-    found = numerals(text)
-    return _number(found[-1]) if found else math.nan
-
-
-def _number(numeral: str) -> float:
-    try:
-        return float(numeral.replace(",", "").replace("_", ""))
-    except ValueError:
-        return math.nan
+    return TrainingExample(ids, tuple(IGNORE_INDEX if n < begin else token for n, token in enumerate(ids)))

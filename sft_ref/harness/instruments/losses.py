@@ -10,10 +10,9 @@ from typing import Any
 import torch
 
 from sft_ref.harness.core.implementation import Batch
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 from . import tolerance
-
-IGNORED = -100
 
 
 def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
@@ -44,11 +43,27 @@ def row_losses(model: Any, batch: Batch) -> torch.Tensor:  # noqa: ANN401
 
 def losses_of(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
     """`row_losses`, where the logits are there already."""
-    logits = logits[:, :-1].float().cpu()
-    due = batch.labels[:, 1:].cpu()
-    each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), due, ignore_index=IGNORED, reduction="none")
-    supervised = due != IGNORED
-    return each.double().sum(1) / supervised.sum(1).clamp(min=1)
+    supervised = batch.labels[:, 1:].cpu() != IGNORE_INDEX
+    return token_losses(logits, batch.labels).sum(1) / supervised.sum(1).clamp(min=1)
+
+
+def token_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross entropy of each label after the first, in nat, as float64 on the CPU: (rows, tokens - 1).
+
+    Args:
+        logits: (rows, tokens, vocabulary), computed in fp32 here.
+        labels: (rows, tokens), not shifted; the loss is 0 where one is `IGNORE_INDEX`.
+    """
+    logits, due = logits[:, :-1].float().cpu(), labels[:, 1:].cpu()
+    each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), due, ignore_index=IGNORE_INDEX, reduction="none")
+    return each.double()
+
+
+def text_losses(model: Any, rows: Sequence[Sequence[int]]) -> torch.Tensor:  # noqa: ANN401
+    """`token_losses` of whole rows of ids, padded on the right by tokens whose losses mean nothing."""
+    ids, mask = pad(rows, 0), pad([(1,) * len(row) for row in rows], 0)
+    with torch.inference_mode():
+        return token_losses(model(input_ids=ids, attention_mask=mask, use_cache=False).logits, ids)
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Foreign code runs in a process of its own, in a sandbox, within limits."""
+"""Runs untrusted code in its own process, in a sandbox, within limits."""

@@ -1,4 +1,4 @@
-"""What foreign code sees of this machine, as arguments of bubblewrap. Nothing is visible but what is listed here."""
+"""Builds the command line of bubblewrap. Untrusted code sees nothing of this machine but what is listed here."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from sft_ref.io.reading import UnreadableError, json_of
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
 ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "fonts", "localtime", "mime.types")
 SYS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
-"""Libraries count the processors there."""
+"""Libraries count processors there."""
 NVIDIA = ("/sys/devices", "/sys/bus/pci", "/sys/module", "/proc/driver/nvidia")
 """What CUDA reads besides its devices."""
 READ_ONLY = ("/proc", "/dev", "/")
-"""Made by bubblewrap and sealed at the end. In /proc are the kernel's own settings, which root may write from any
-namespace without a capability: started by root, the command has that identity, whatever it is called inside."""
+"""Mounted by bubblewrap, and made read-only at the end. /proc contains kernel settings that root may write from any
+namespace without a capability; a command that root started keeps this identity, whatever its user id inside."""
 DESCRIBE = """
 import json, site, sys
 packages = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
@@ -33,7 +33,7 @@ print(json.dumps({"executable": sys.executable, "paths": prefixes + packages, "u
 
 
 class _Described(msgspec.Struct):
-    """What a Python prints of itself."""
+    """The output of `DESCRIBE`."""
 
     executable: str
     paths: list[str]
@@ -42,12 +42,12 @@ class _Described(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python as it must be visible to run.
+    """A Python interpreter, and what it needs to see.
 
     Attributes:
-        executable: its path, not resolved: a virtual environment is known by the link to its interpreter.
-        paths: the folders that it needs: prefixes, packages, and where links on the way to it lie.
-        userbase: where packages installed by `pip install --user` are.
+        executable: its path, not resolved, because the link identifies a virtual environment.
+        paths: the folders that it needs: prefixes, packages, and the folders of links to it.
+        userbase: the folder of `pip install --user`.
     """
 
     executable: Path
@@ -57,10 +57,10 @@ class Interpreter:
 
 @functools.cache
 def interpreter(python: str) -> Interpreter:
-    """What the Python at this path says of itself.
+    """Asks the Python at this path to describe itself.
 
     Raises:
-        SandboxError: it is none, or does not start.
+        SandboxError: it is not a Python, or does not start.
     """
     try:
         named = os.path.abspath(python) if os.sep in python else python  # noqa: PTH100  # keeps links
@@ -81,10 +81,10 @@ class Sight:
     """What a command sees of the machine besides the system, each at its own path.
 
     Attributes:
-        workspace: the one folder that can be written and is kept.
-        readable: files and folders that can be read.
+        workspace: the only folder that is writable and persistent.
+        readable: read-only files and folders.
         python: the interpreter of the command.
-        cwd: where the command starts.
+        cwd: the working directory.
     """
 
     workspace: Path
@@ -97,10 +97,10 @@ def arguments(sight: Sight, scratch: int, *, status: int, calls: int | None) -> 
     """The command line up to the command that runs inside.
 
     Args:
-        sight: what it sees.
-        scratch: bytes that /tmp and /dev/shm may each take, in memory.
-        status: the descriptor on which bubblewrap tells how the command ended.
-        calls: the descriptor from which it reads a filter of system calls, if there is one.
+        sight: what the command sees.
+        scratch: the size of /tmp and of /dev/shm, in bytes of memory.
+        status: the descriptor on which bubblewrap reports the exit code.
+        calls: the descriptor of a system call filter, if there is one.
     """
     size = ["--size", str(scratch)] if _offers("--size") else []
     line = [
@@ -120,7 +120,7 @@ def arguments(sight: Sight, scratch: int, *, status: int, calls: int | None) -> 
         line += ["--ro-bind-try", path, path]
     line += _cuda()
     places = dict.fromkeys((*sight.python.paths, *sight.readable), "--ro-bind") | {sight.workspace: "--bind"}
-    for place in sorted(places, key=lambda place: len(place.parts)):  # what lies deeper is laid over
+    for place in sorted(places, key=lambda place: len(place.parts)):  # deeper mounts cover shallower ones
         line += [places[place], str(place), str(place)]
     for path in READ_ONLY:
         line += ["--remount-ro", path]
@@ -128,12 +128,12 @@ def arguments(sight: Sight, scratch: int, *, status: int, calls: int | None) -> 
 
 
 def program() -> str:
-    """The path of bubblewrap, or its bare name where it is not installed."""
+    """The path of bubblewrap, or its name if it is not installed."""
     return shutil.which("bwrap") or "bwrap"
 
 
 def has_cuda() -> bool:
-    """Whether this machine has NVIDIA's devices, which are then handed in."""
+    """Whether this machine has NVIDIA devices; the sandbox then gets them."""
     return Path("/dev/nvidiactl").exists()
 
 
@@ -148,7 +148,7 @@ def _cuda() -> list[str]:
 
 
 def _hops(link: Path) -> Iterable[Path]:
-    """The path, and where each link on the way from it leads."""
+    """The path, and the target of each link in its chain."""
     yield link
     while link.is_symlink():
         link = link.parent / link.readlink()
@@ -157,6 +157,6 @@ def _hops(link: Path) -> Iterable[Path]:
 
 @functools.cache
 def _offers(option: str) -> bool:
-    """Whether the bubblewrap installed here knows an option; older ones lack some."""
+    """Whether the installed bubblewrap has an option; older versions lack some."""
     listed = subprocess.run([program(), "--help"], capture_output=True, text=True, check=False)  # noqa: S603
     return option in listed.stdout + listed.stderr

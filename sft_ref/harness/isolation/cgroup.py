@@ -1,6 +1,6 @@
-"""A control group of Linux (cgroup v2) for one run: the kernel itself then holds its memory and counts its processes.
+"""A control group of Linux (cgroup v2) for one run: the kernel enforces the limits on memory and processes.
 
-It is used where this process may make one, and where a trial shows that its limit holds; `why_not` says why it is not.
+It is used if this process may create one, and a trial shows that its limit holds; `why_not` says why it is not used.
 """
 
 from __future__ import annotations
@@ -18,39 +18,39 @@ from pathlib import Path
 
 NEEDED = frozenset({"memory", "pids"})
 PATIENCE = 10.0
-"""Seconds until a group is left behind whose processes do not end."""
+"""Seconds to wait for the processes of a group to end, before the group is abandoned."""
 TRIAL = 2**26
-"""Bytes of the trial's limit; it asks for many times as much."""
+"""The memory limit of the trial in bytes; the trial allocates many times as much."""
 ENTER = 'echo 0 >"$0" && exec "$@"'
-"""Moves a process into the group whose list of processes is named, before it becomes the command."""
+"""Moves the process into the group of this process list, then becomes the command."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """A group that exists.
+    """An existing group.
 
     Attributes:
-        folder: where the kernel shows it.
+        folder: its folder in the cgroup file system.
     """
 
     folder: Path
 
     def entering(self, command: Sequence[str]) -> list[str]:
-        """A command line that runs a command within the group from its first instruction on."""
+        """The command line that runs a command inside the group from its start."""
         return ["/bin/sh", "-c", ENTER, str(self.folder / "cgroup.procs"), *command]
 
     @property
     def has_run_out(self) -> bool:
-        """Whether the kernel has killed in it for want of memory."""
+        """Whether the kernel has killed a process of the group because of its memory limit."""
         events = (self.folder / "memory.events").read_text(encoding="ascii").split()
         return int(dict(zip(events[::2], events[1::2], strict=True)).get("oom_kill", 0)) > 0
 
     def remove(self) -> None:
-        """Kills all that is in it, and removes it."""
+        """Kills all processes of the group, and removes it."""
         (self.folder / "cgroup.kill").write_text("1", encoding="ascii")
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
-            with contextlib.suppress(OSError):  # busy, as long as what was killed has not ended
+            with contextlib.suppress(OSError):  # busy until the killed processes have ended
                 self.folder.rmdir()
                 return
             time.sleep(0.01)
@@ -58,22 +58,22 @@ class Group:
 
 @contextlib.contextmanager
 def make_group(parent: Path, *, memory: int, processes: int) -> Iterator[Group]:
-    """A group for one run, removed afterwards with all that is left in it.
+    """A group for one run; at the end it is removed with all its processes.
 
     Args:
-        parent: the group in which it is made.
-        memory: bytes that it may hold.
-        processes: how many processes and threads it may have.
+        parent: the parent group.
+        memory: limit in bytes.
+        processes: limit on processes and threads.
 
     Raises:
-        OSError: the kernel makes none, or takes no limit.
+        OSError: the kernel refuses the group or a limit.
     """
     group = Group(Path(tempfile.mkdtemp(prefix="sft_ref.", dir=parent)))
     try:
         limits = {"memory.max": memory, "pids.max": processes, "memory.oom.group": 1}
         for name, value in limits.items():
             (group.folder / name).write_text(str(value), encoding="ascii")
-        with contextlib.suppress(FileNotFoundError):  # a kernel without swap has no limit of it
+        with contextlib.suppress(FileNotFoundError):  # a kernel without swap has no such limit
             (group.folder / "memory.swap.max").write_text("0", encoding="ascii")
         yield group
     finally:
@@ -82,7 +82,7 @@ def make_group(parent: Path, *, memory: int, processes: int) -> Iterator[Group]:
 
 @functools.cache
 def find_parent() -> Path | None:
-    """The nearest group above this process in which limited groups can be made by it; None where there is none."""
+    """The nearest group above this process in which it can create groups with limits; None if there is none."""
     try:
         mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
         own = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
@@ -94,7 +94,7 @@ def find_parent() -> Path | None:
 
 
 def choose_parent(own: Path, top: Path) -> Path | None:
-    """The nearest of a group and those above it that hands its controllers on, and that this user may change."""
+    """The nearest of a group and its parents that delegates its controllers, and that this user may change."""
     for folder in (own, *own.parents):
         if not folder.is_relative_to(top):
             break
@@ -111,7 +111,7 @@ def _is_writable(folder: Path) -> bool:
 
 @functools.cache
 def why_not() -> str:
-    """Why the kernel does not hold the limits on this machine, a clause; empty where a trial shows that it does."""
+    """Why the kernel does not enforce the limits on this machine, a clause; empty if a trial shows that it does."""
     parent = find_parent()
     if parent is None:
         return "no cgroup v2 with the controllers memory and pids is delegated to this process"

@@ -1,7 +1,7 @@
-"""Whether a folder on disk has got too many files, found out without counting them again and again.
+"""Tells whether a folder has too many files, without counting them at every poll.
 
-The file system's free inodes tell at once that there are many new files, but not whose. Only then the folder is
-counted, never further than the limit. Where a file system has no number of inodes, the folder is counted now and then.
+The number of free inodes shows at once that there are many new files, but not in which folder. Only then the folder is
+counted, up to the limit. If the file system does not report inodes, the folder is counted from time to time.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 REST = 20
-"""A count of a file system without inodes is followed by a pause of so many times what it took, a second at least."""
+"""Without inodes, a count is followed by a pause of this multiple of its duration, at least a second."""
 FORMER = 10
-"""Files that were there before are counted to this multiple of the limit: earlier runs may have left as many each."""
+"""Earlier files are counted up to this multiple of the limit, because several earlier runs may have left files."""
 
 
 class FileCount:
     """Watches one folder.
 
     Args:
-        folder: whose files are counted, those below it too.
-        limit: how many files and folders it may get.
+        folder: the folder, counted recursively.
+        limit: number of new files and folders.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
@@ -32,10 +32,10 @@ class FileCount:
         self._next = time.monotonic()
 
     def exceeds(self, count_open: Callable[[], int]) -> bool:
-        """Whether there are too many now.
+        """Whether there are too many files now.
 
         Args:
-            count_open: tells how many files are open: some of them may have no name any more.
+            count_open: returns the number of open files; some of them may have no name any more.
         """
         free = _free_inodes(self._folder)
         if free is not None and self._free is not None and self._free - free <= self._limit:
@@ -46,14 +46,14 @@ class FileCount:
         new = count_files(self._folder, self._before + self._limit) - self._before
         self._next = time.monotonic() + max(1.0, REST * (time.monotonic() - began))
         if free is not None:
-            self._free = free + new  # the others are not its own
+            self._free = free + new  # the other files belong to other folders
         return new + count_open() > self._limit
 
 
 def count_files(folder: Path, limit: int) -> int:
-    """Files and folders below a folder; `limit` + 1 stands for more, and for what cannot be counted.
+    """Number of files and folders below a folder; `limit` + 1 if there are more, or if they cannot be counted.
 
-    That is a folder too deep to have a path, or one that nobody may list.
+    A folder cannot be counted if it is too deep to have a path, or not listable.
     """
     count, folders = 0, [os.fspath(folder)]
     while folders:
@@ -73,6 +73,6 @@ def count_files(folder: Path, limit: int) -> int:
 
 
 def _free_inodes(folder: Path) -> int | None:
-    """Files that the file system can still take; None where it does not tell."""
+    """Number of free inodes; None if the file system does not report it."""
     found = os.statvfs(folder)
     return found.f_ffree if found.f_files else None

@@ -1,4 +1,4 @@
-"""A folder that answers hub ids with a base of ours, the Hub out of reach, so that foreign code stays as it is.
+"""Builds a local hub cache that answers hub ids with one base, so that untrusted code runs unchanged and offline.
 
 The layout is that of huggingface_hub's cache: `models--OWNER--NAME/refs/main` and `snapshots/REVISION/`.
 """
@@ -16,25 +16,25 @@ from sft_ref.io.plain_files import LeftOut, open_file, walk
 
 FAMILY = tuple(f"HuggingFaceTB/SmolLM2-{size}{kind}" for size in ("135M", "360M", "1.7B") for kind in ("", "-Instruct"))
 FILES = "files"
-"""The folder of a cache that holds the files themselves."""
+"""The folder of the cache with the files themselves."""
 SUFFIXES = frozenset({".py", ".json", ".toml", ".yaml", ".yml", ".env", ".cfg", ".ini", ".sh"})
 MOST = 200
-"""Ids that are answered, those of the shallowest files first: real code names a few."""
+"""The most ids that are answered, those of the shallowest files first; real code names a few."""
 LARGEST = 2**20
-"""Bytes of a file that is read for ids: longer ones are data."""
+"""The largest file that is searched for ids, in bytes; larger ones are data."""
 ID = re.compile(r"(?<![\w./\\@-])([A-Za-z0-9][\w.-]{0,95})/([A-Za-z0-9][\w.-]{0,95})(?![\w/\\{-])")
 MODEL = re.compile(
     r"\d[mb](?![a-z])|smol|llama|qwen|gpt|gemma|phi|mistral|mixtral|opt-|bloom|pythia|falcon|olmo|granite|stablelm"
     r"|deepseek|instruct|chat",
     re.IGNORECASE,
 )
-"""A size (135M, 1.7b) or a family: what tells a model's name from a path or a media type."""
+"""A size (135M, 1.7b) or a family: it distinguishes the name of a model from a path or a media type."""
 
 
 def make_hub(cache: Path, base: Path, ids: Iterable[str]) -> None:
-    """Makes a cache that answers every id with the files of one base; `HF_HUB_CACHE` names it to those who read it.
+    """Builds a cache that answers every id with the files of one base; `HF_HUB_CACHE` points readers to it.
 
-    The files are copied, once, and linked within the cache: it can be shown elsewhere, and written to by nobody's harm.
+    The files are copied once, and linked within the cache, so that the cache can be mounted elsewhere.
 
     Args:
         cache: a folder that does not exist yet.
@@ -63,10 +63,11 @@ def make_hub(cache: Path, base: Path, ids: Iterable[str]) -> None:
 
 
 def ids_in(source: Path) -> set[str]:
-    """The hub ids that a submission's code and settings mention, and the SmolLM2 family.
+    """The hub ids in a submission's code and settings, and the SmolLM2 family.
 
     Args:
-        source: the folder of the submission. What begins with the name of one of its folders is a path, not an id.
+        source: the folder of the submission. A text that begins with the name of one of its folders is a path, not an
+            id.
     """
     entries = [entry for listed in walk(source, LeftOut()) for entry in listed]
     folders = {entry.parts[-1] for entry in entries if entry.kind == "folder"} | {source.name}

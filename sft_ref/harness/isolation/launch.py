@@ -1,10 +1,10 @@
-"""The first process of foreign code: sets the limits on itself, then becomes the command, or stays above it.
+"""The first process of untrusted code: sets limits on itself, then becomes the command, or its parent.
 
-Its text is handed to the submission's interpreter with `-c`, for no file of ours is visible there: Python 3.8 or newer,
-and as few imports as can be, since each delays every start. Arguments: a descriptor or `-`, how many limits follow, the
-limits (`RLIMIT_CORE=0`), the command. With a descriptor a parent stays behind that writes the end of the command to it
-and adopts every orphan, so that whatever the command leaves running is still found below it; it waits to be killed, and
-dies with the judge.
+The submission's interpreter gets this text with `-c`, because no file of this package is visible to it. It runs on
+Python 3.8 and newer, and imports little, because every import delays every start. Arguments: a descriptor or `-`, the
+number of limits, the limits (`RLIMIT_CORE=0`), the command. With a descriptor, a parent remains that reports the exit
+code to it and adopts every orphan, so that all processes of the command stay below it; it waits to be killed, and dies
+with the judge.
 """
 
 import os
@@ -15,7 +15,7 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def limit(name: str, bound: int) -> None:
-    """Sets a resource's bound, soft and hard, never above the hard one in force."""
+    """Sets the soft and hard limit of a resource, never above the current hard limit."""
     kind = getattr(resource, name)
     hard = resource.getrlimit(kind)[1]
     bound = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
@@ -23,7 +23,7 @@ def limit(name: str, bound: int) -> None:
 
 
 def stay_above(report: int) -> None:
-    """Goes on in a child; the parent reaps what ends below, and reports the child's end as bubblewrap would."""
+    """Continues in a child; the parent reaps orphans, and reports the exit code in bubblewrap's format."""
     import ctypes
     import signal
 

@@ -1,4 +1,4 @@
-"""What a command may use, and the watch that tells from outside which of it has been used up."""
+"""The limits of a command."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """What a command may use.
+    """The limits of a command.
 
     Attributes:
-        seconds: processor seconds per core: of the busiest thread, and of all threads on all cores together. A command
-            that sleeps is charged the time that it sleeps; none is charged the time that it waits for a processor.
-        memory: bytes that all its processes hold together, files in /tmp and /dev/shm of the sandbox included; one
-            process cannot ask for more.
-        processes: that run at the same time.
-        file_size: bytes of one file, and of all in /tmp or in /dev/shm of the sandbox.
-        output: bytes kept of what it prints, the last ones; 64 times as much is a flood.
-        files: by which the workspace may grow, folders included; and as many in /tmp and /dev/shm of the sandbox.
-        disk: bytes by which the free space beneath the workspace may shrink meanwhile; at most half of it.
+        seconds: processor seconds per core, of the busiest thread and of all threads on all cores together. Sleeping
+            counts; waiting for a processor does not.
+        memory: bytes of all its processes together, including files in the sandbox's /tmp and /dev/shm; also the most
+            that one process can allocate.
+        processes: number of processes at the same time.
+        file_size: bytes of one file, and of all files in the sandbox's /tmp or /dev/shm.
+        output: the last bytes of its output that are kept; 64 times as much output ends the command.
+        files: number of new files and folders in the workspace, and in the sandbox's /tmp and /dev/shm.
+        disk: bytes by which the free space of the workspace's disk may shrink; at most half of it.
     """
 
     seconds: float = 300.0
@@ -32,7 +32,7 @@ class Limits:
 
     @property
     def wall(self) -> float:
-        """Seconds by the clock after which a command is stopped in any case."""
+        """Wall-clock seconds after which a command is stopped in any case."""
         return 5 * self.seconds + 60
 
 

@@ -1,7 +1,8 @@
-"""What a tree of processes holds in memory, told by Linux from outside; elsewhere its resident memory alone.
+"""Measures the memory of a tree of processes from outside, on Linux; elsewhere its resident memory only.
 
-What belongs to no process is counted as well: files in memory, and what lies in sockets and pipes. Only a cgroup counts
-what is left: kernel objects such as mappings, and what is under way in TCP, which the kernel bounds for the machine.
+Memory that belongs to no process is counted as well: files in memory, and data in sockets and pipes. Only a cgroup
+counts the rest: kernel objects such as mappings, and data in transit in TCP, which the kernel limits for the whole
+machine.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ import psutil
 from .processes import running_thread
 
 DESCRIPTOR = 4096
-"""Bytes counted for each open file: a pipe of a user with many keeps two pages at least, for two ends."""
+"""Bytes counted for each open file: a pipe has two ends and, for a user with many pipes, at least two pages."""
 MEMORY_DISKS = ("tmp", "dev/shm")
-"""Folders of the sandbox that lie in memory."""
+"""Folders of the sandbox that are in memory."""
 
 
 @dataclass(frozen=True)
 class Disks:
-    """What the sandbox's folders in memory hold.
+    """The usage of the sandbox's folders in memory.
 
     Attributes:
         size: bytes.
-        files: how many files and folders.
+        files: number of files and folders.
     """
 
     size: int = 0
@@ -37,16 +38,16 @@ class Disks:
 
 
 def exceeds(processes: Sequence[psutil.Process], limit: int, *, sandboxed: bool) -> bool:
-    """Whether processes hold more memory than a limit; what several share is counted once.
+    """Whether processes use more memory than a limit; shared memory is counted once.
 
     Args:
-        processes: that may share memory with one another.
+        processes: they may share memory.
         limit: in bytes.
-        sandboxed: whether they have a network and folders in memory of their own, which are counted then.
+        sandboxed: whether they have their own network and folders in memory, which count as well.
     """
     beside = look_at_disks(processes).size if sandboxed else 0
     queued = _in_sockets(processes) if sandboxed else 0
-    if beside + queued + sum(map(_held, processes)) <= limit:  # quick, and rather too much than too little
+    if beside + queued + sum(map(_held, processes)) <= limit:  # fast, and an upper bound
         return False
     alone, mapped = 0, 0
     for process in processes:
@@ -56,7 +57,7 @@ def exceeds(processes: Sequence[psutil.Process], limit: int, *, sandboxed: bool)
 
 
 def look_at_disks(processes: Iterable[psutil.Process]) -> Disks:
-    """What the folders in memory hold that processes of one sandbox see; nothing while it is being set up."""
+    """The usage of the folders in memory of a sandbox; zero while the sandbox is being set up."""
     for place in itertools.chain.from_iterable(map(_places, processes)):
         root = Path(place, "root")
         with contextlib.suppress(OSError):
@@ -69,7 +70,7 @@ def look_at_disks(processes: Iterable[psutil.Process]) -> Disks:
 
 
 def count_open_files(processes: Iterable[psutil.Process]) -> int:
-    """Descriptors of the processes; one that several of them inherited is counted with each."""
+    """Number of descriptors of the processes; an inherited one counts for each process."""
     return sum(_count_open_files(process) for process in processes)
 
 
@@ -82,7 +83,7 @@ def _count_open_files(process: psutil.Process) -> int:
 
 
 def _in_sockets(processes: Iterable[psutil.Process]) -> int:
-    """Bytes that all sockets of the processes' own network may hold, those that nobody has open any more too."""
+    """The most bytes in all sockets of the processes' network, including sockets that are no longer open."""
     for place in itertools.chain.from_iterable(map(_places, processes)):
         net = Path(place, "net")
         with contextlib.suppress(OSError, ValueError, IndexError):
@@ -93,14 +94,14 @@ def _in_sockets(processes: Iterable[psutil.Process]) -> int:
             }
             usual = int(Path("/proc/sys/net/core/wmem_default").read_text(encoding="ascii"))
             held = int(told["sockets:"][2]) * usual
-            if int(told["TCP:"][2]):  # these hold more than is usual, and tell it
+            if int(told["TCP:"][2]):  # they may hold more than the default, and report it
                 held += sum(_in_queues(net / name) for name in ("tcp", "tcp6"))
             return held
     return 0
 
 
 def _in_queues(table: Path) -> int:
-    """Bytes sent and received that wait, of all lines of a table of sockets."""
+    """Bytes that wait in the send and receive queues of a table of sockets."""
     with contextlib.suppress(OSError):
         queues = (line.split()[4].split(":") for line in table.read_text(encoding="ascii").splitlines()[1:])
         return sum(int(sent, 16) + int(received, 16) for sent, received in queues)
@@ -108,7 +109,7 @@ def _in_queues(table: Path) -> int:
 
 
 def _held(process: psutil.Process) -> int:
-    """Bytes of one process, what it shares included."""
+    """Bytes of one process, including shared memory."""
     found = _sizes(process, "status")
     if "VmRSS" in found:
         return found["VmRSS"] + found.get("VmSwap", 0) + _out_of_sight(process, found)
@@ -119,7 +120,7 @@ def _held(process: psutil.Process) -> int:
 
 
 def _held_alone(process: psutil.Process) -> tuple[int, int]:
-    """Bytes of one process, with what n processes share counted as 1/n; and how much of it is of files in memory."""
+    """Bytes of one process, with memory shared by n processes counted as 1/n; and its part of files in memory."""
     found = _sizes(process, "smaps_rollup")
     if "Pss" not in found:  # hidden, or an older kernel
         return _held(process), 0
@@ -128,12 +129,12 @@ def _held_alone(process: psutil.Process) -> tuple[int, int]:
 
 
 def _out_of_sight(process: psutil.Process, status: dict[str, int]) -> int:
-    """Bytes that are mapped nowhere and taken all the same: tables of pages, and what is behind open files."""
+    """Bytes that are used without being mapped: page tables, and buffers of open files."""
     return status.get("VmPTE", 0) + _count_open_files(process) * DESCRIPTOR
 
 
 def _sizes(process: psutil.Process, file: str) -> dict[str, int]:
-    """The sizes that a file of /proc tells, in bytes."""
+    """The sizes in a file of /proc, in bytes."""
     for place in _places(process):
         with contextlib.suppress(OSError):
             text = Path(place, file).read_text(encoding="utf-8", errors="replace")
@@ -144,7 +145,7 @@ def _sizes(process: psutil.Process, file: str) -> dict[str, int]:
 
 
 def _places(process: psutil.Process) -> Iterator[str]:
-    """Where /proc tells of a process; then at a thread that runs, for the first one tells nothing when it has ended."""
+    """The folder of a process in /proc, then that of a running thread: a main thread that has ended reports nothing."""
     yield f"/proc/{process.pid}"
     thread = running_thread(process.pid)
     if thread not in {None, process.pid}:

@@ -1,6 +1,6 @@
-"""A tree of processes: how many they are, what time they use, and the end of all of them.
+"""A tree of processes: lists them, measures their processor time, and kills them.
 
-Knows nothing of why they run. Linux also counts what was orphaned, where the root of the tree adopts orphans.
+Knows nothing of their purpose. On Linux it includes orphans, if the root of the tree adopts them.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pathlib import Path
 import psutil
 
 PATIENCE = 10.0
-"""Seconds until killing is given up: a process may wait in the kernel, where no signal reaches it."""
+"""Seconds until killing is given up: a process may wait in the kernel, where signals do not reach it."""
 
 
 class Tree:
-    """All that descends from one process, that process itself left out.
+    """The descendants of one process, without that process.
 
     Args:
-        root: the process id; it must have been started by the caller and not been waited for.
+        root: the process id; the caller must have started it, and not have waited for it.
     """
 
     def __init__(self, root: int) -> None:
@@ -30,17 +30,17 @@ class Tree:
         self._seen: set[psutil.Process] = set()
 
     def living(self) -> list[psutil.Process]:
-        """The processes that run now, among them any once seen in the tree that has left it since."""
+        """The processes that run now, including those that have left the tree."""
         with contextlib.suppress(psutil.NoSuchProcess):
             self._seen.update(self._root.children(recursive=True))
         self._seen = {process for process in self._seen if _runs(process)}
         return list(self._seen)
 
     def kill(self) -> bool:
-        """Kills until none is left, new ones too; whether that came to pass."""
+        """Kills all processes, including new ones, and returns whether none is left."""
         end = time.monotonic() + PATIENCE
         while living := self.living():
-            for process in living:  # first all stand still: what is stopped starts no other
+            for process in living:  # suspend all first: a suspended process starts no other
                 with contextlib.suppress(psutil.Error):
                     process.suspend()
             for process in living:
@@ -53,9 +53,9 @@ class Tree:
 
 
 class Times:
-    """Processor time of all threads of a tree, and how long they waited for a processor.
+    """Processor time of all threads of a tree, and the time they waited for a processor.
 
-    What a thread used last is kept when it has ended. Linux tells the waiting; elsewhere `waited` is None.
+    The last value of a thread that has ended is kept. Only Linux reports waiting; elsewhere `waited` is None.
     """
 
     def __init__(self) -> None:
@@ -63,10 +63,10 @@ class Times:
         self._whole: dict[int, float] = {}
 
     def look(self, processes: list[psutil.Process]) -> None:
-        """Reads the times as they are now."""
+        """Reads the current times."""
         for process in processes:
             tasks = Path(f"/proc/{process.pid}/task")
-            for thread in _names(tasks):  # a process may end meanwhile
+            for thread in _names(tasks):  # a process may end in between
                 with contextlib.suppress(OSError, ValueError, IndexError):
                     ran, waited = (tasks / thread / "schedstat").read_text(encoding="ascii").split()[:2]
                     self._threads[process.pid, int(thread)] = int(ran) / 1e9, int(waited) / 1e9
@@ -76,29 +76,29 @@ class Times:
 
     @property
     def busiest(self) -> float:
-        """Seconds of processor time of the thread that used most; of the process, where threads are not told."""
+        """Processor seconds of the busiest thread; of the busiest process, if threads are not reported."""
         return max([ran for ran, _ in self._threads.values()] + list(self._whole.values()), default=0.0)
 
     @property
     def total(self) -> float:
-        """Seconds of processor time of all threads."""
+        """Processor seconds of all threads."""
         return sum(ran for ran, _ in self._threads.values()) + sum(self._whole.values())
 
     @property
     def waited(self) -> float | None:
-        """Seconds for which threads were ready to run and got no processor, summed over them."""
+        """Seconds for which threads were ready to run and had no processor, summed over threads."""
         return sum(waited for _, waited in self._threads.values()) if self._threads else None
 
 
 def stolen() -> float:
-    """Seconds that the host of a virtual machine has kept from its processors since the start; 0 where unknown."""
+    """Seconds that the host of a virtual machine has taken from its processors since boot; 0 if unknown."""
     with contextlib.suppress(psutil.Error, OSError):
         return float(getattr(psutil.cpu_times(), "steal", 0.0))
     return 0.0
 
 
 def count_memory_kills() -> int:
-    """Processes that this machine has killed for want of memory since it was started; 0 where it does not tell."""
+    """Number of processes that this machine has killed for lack of memory since boot; 0 if unknown."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
             if line.startswith("oom_kill "):
@@ -107,9 +107,9 @@ def count_memory_kills() -> int:
 
 
 def running_thread(pid: int) -> int | None:
-    """A thread of a process that has not ended, the first one if it can be; None where there is none, or no /proc.
+    """A running thread of a process, the main one if possible; None if there is none, or no /proc.
 
-    The first one may end before the others. The process then looks like one that has ended, and goes on.
+    The main thread may end before the others. The process then looks as if it had ended, and still runs.
     """
     for thread in itertools.chain([str(pid)], _names(Path(f"/proc/{pid}/task"))):
         with contextlib.suppress(OSError, IndexError):

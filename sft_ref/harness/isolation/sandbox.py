@@ -1,7 +1,7 @@
-"""Runs one command on foreign code where it can do no harm, within limits, and leaves nothing of it running.
+"""Runs one command of untrusted code in a sandbox, within limits, and leaves no process of it running.
 
-With bubblewrap: no network, namespaces of its own, a read-only system, one folder to write in (`bubblewrap.py` has the
-list). Without it the limits alone. Knows nothing of what the command is for, and believes nothing that it says.
+With bubblewrap: no network, separate namespaces, a read-only system, one writable folder (`bubblewrap.py` has the
+list). Without it: the limits alone. Knows nothing of the command's purpose, and trusts nothing that it reports.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from .limits import Limits, cores
 from .processes import Tree, count_memory_kills
 from .watch import LOOK, Watch
 
-__all__ = ["Finished", "Limits", "gaps", "run", "why_not"]
+__all__ = ["CommandResult", "Limits", "gaps", "run", "why_not"]
 
 KILLED = 128 + 9
-"""Exit code of what was killed by a signal that cannot be caught."""
+"""Exit code of a command that SIGKILL ended."""
 THREADS = 4
-"""Threads that a process may have in the mean: the kernel's own limit counts threads."""
+"""Average number of threads per process: the kernel's limit counts threads."""
 LAUNCH = Path(__file__).with_name("launch.py")
 OPEN_FILES = 4096
-"""That one process may have: each pipe and socket takes memory of the kernel."""
+"""The most open files of one process: each pipe and socket takes kernel memory."""
 INHERITED = (
     *("LANG", "LC_ALL", "LC_CTYPE", "TZ", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS"),
     *("OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG"),
 )
-"""Names of the judge's environment that the command sees, where they are set."""
+"""Environment variables of the judge that the command inherits, if they are set."""
 FIXED = {
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -59,19 +59,18 @@ FIXED = {
 
 
 @dataclass(frozen=True)
-class Finished:
+class CommandResult:
     """How a command ended.
 
     Attributes:
-        returncode: its exit code, 128 + the signal where one killed it; None where it was stopped by us, or where
-            nobody knows.
-        output: the end of what it printed, both streams in one.
-        ended: empty where it ended by itself, else the limit that stopped it: time, memory, processes, output, disk;
-            or machine: it was starved; or lost: what watched it was killed.
-        seconds: wall-clock time that it took.
-        sandboxed: whether it ran within bubblewrap.
-        processor: seconds of processor time of its busiest thread.
-        starved: how the machine kept it from its end, a clause; empty where it did not.
+        returncode: its exit code, 128 + the signal if one killed it; None if a limit stopped it, or if it is unknown.
+        output: the end of its output, both streams in one.
+        ended: empty if it ended by itself; else the limit that stopped it: time, memory, processes, output, files,
+            disk; or machine: it got no processor time; or lost: the process above it was killed.
+        seconds: wall-clock duration.
+        sandboxed: whether it ran in bubblewrap.
+        processor: processor seconds of its busiest thread.
+        starved: how the machine prevented it from finishing, a clause; empty if it did not.
     """
 
     returncode: int | None
@@ -85,7 +84,7 @@ class Finished:
 
 @functools.cache
 def why_not() -> str:
-    """Why foreign code cannot be sandboxed on this machine, one line; empty where it can. Tried once, by doing it."""
+    """Why code cannot be sandboxed on this machine, one line; empty if it can. Determined by one trial."""
     if platform.system() != "Linux":
         return f"bubblewrap is for Linux, not {platform.system()}"
     if not shutil.which("bwrap"):
@@ -100,7 +99,7 @@ def why_not() -> str:
 
 
 def gaps() -> tuple[str, ...]:
-    """What the limits of the sandbox do not hold on this machine, a line each; nothing where there is no sandbox."""
+    """The limits that the sandbox cannot fully enforce on this machine, a line each; empty without a sandbox."""
     if why_not():
         return ()
     found = []
@@ -122,19 +121,19 @@ def run(
     stdin: bytes = b"",
     cwd: Path | None = None,
     limits: Limits = Limits(),
-) -> Finished:
-    """Runs a command until it ends or is stopped; all that it started is gone when this returns.
+) -> CommandResult:
+    """Runs a command until it ends or is stopped; none of its processes is left when this returns.
 
     Args:
         command: a Python interpreter and its arguments.
-        workspace: an existing folder, the only one that it can write to, seen at its own path. What is left in it is
-            foreign still: it may hold links, and where the judge is root, programs that run as root. It belongs in a
-            folder that other users cannot enter, and what is read from it goes through `unpack`.
-        readable: files and folders that it can read, seen at their own paths; none of them within the workspace.
-        environment: what it sees besides a short list of ours.
-        stdin: what it reads from its standard input.
-        cwd: where it starts: the workspace, if not said.
-        limits: what it may use.
+        workspace: an existing folder, the only one that it can write to, at its own path. Its content stays untrusted:
+            it may contain links and, if the judge is root, programs that run as root. It belongs in a folder that other
+            users cannot enter; read it through `sft_ref.io.plain_files` only.
+        readable: files and folders that it can read, at their own paths, outside the workspace.
+        environment: environment variables besides the default ones.
+        stdin: its standard input.
+        cwd: its working directory; the workspace if None.
+        limits: its limits.
 
     Raises:
         SandboxError: the interpreter does not run, or a path is missing.
@@ -161,7 +160,7 @@ def _run_in(
     limits: Limits,
     *,
     sandboxed: bool,
-) -> Finished:
+) -> CommandResult:
     began, kills = time.monotonic(), count_memory_kills()
     inner = [str(sight.python.executable), *command[1:]]
     with contextlib.ExitStack() as stack:
@@ -204,12 +203,12 @@ def _run_in(
         starved = f"the machine is too busy: {watch.times.busiest:.0f} s of processor time in {seconds:.0f} s"
     elif (ended == "lost" or watch.code == KILLED) and count_memory_kills() > kills:
         starved = "the machine ran out of memory and killed it"
-    return Finished(None if ended else watch.code, text, ended, seconds, sandboxed, watch.times.busiest, starved)
+    return CommandResult(None if ended else watch.code, text, ended, seconds, sandboxed, watch.times.busiest, starved)
 
 
 @contextlib.contextmanager
 def _pipe() -> Iterator[tuple[BinaryIO, BinaryIO]]:
-    """The ends to read from and to write to, both closed afterwards."""
+    """The read end and the write end of a pipe; both are closed afterwards."""
     read, write = os.pipe()
     with os.fdopen(read, "rb", buffering=0) as reader, os.fdopen(write, "wb", buffering=0) as writer:
         yield reader, writer
@@ -217,7 +216,7 @@ def _pipe() -> Iterator[tuple[BinaryIO, BinaryIO]]:
 
 @contextlib.contextmanager
 def _file(content: bytes) -> Iterator[BinaryIO]:
-    """A file without a name, to be read from its start."""
+    """An unnamed file with this content, positioned at its start."""
     with tempfile.TemporaryFile() as file:
         file.write(content)
         file.seek(0)
@@ -226,7 +225,7 @@ def _file(content: bytes) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def _filter() -> Iterator[int | None]:
-    """The descriptor of the filter of system calls; None where none can be made."""
+    """The descriptor of the system call filter; None if none can be built."""
     if seccomp.why_not():
         yield None
         return
@@ -236,7 +235,7 @@ def _filter() -> Iterator[int | None]:
 
 @contextlib.contextmanager
 def _group(limits: Limits) -> Iterator[cgroup.Group | None]:
-    """A control group for one run; None where the kernel gives none, now or at all."""
+    """A control group for one run; None if the kernel provides none."""
     parent = None if cgroup.why_not() else cgroup.find_parent()
     if parent is None:
         yield None
@@ -252,16 +251,16 @@ def _environment(python: bubblewrap.Interpreter, home: str) -> dict[str, str]:
 
 
 def _bounds(limits: Limits, *, sandboxed: bool) -> list[str]:
-    """What the kernel itself holds, by the names of `resource`; the rest is watched."""
+    """The limits that the kernel enforces, by their names in `resource`; the others are polled."""
     bounds = {
         "RLIMIT_CORE": 0,
         "RLIMIT_FSIZE": limits.file_size,
-        "RLIMIT_CPU": 2 * math.ceil(limits.seconds) * cores() + 1,  # if the judge does not look in time
+        "RLIMIT_CPU": 2 * math.ceil(limits.seconds) * cores() + 1,  # in case the judge polls too late
         "RLIMIT_DATA": limits.memory,  # not address space: CUDA and threads reserve much of it and use little
         "RLIMIT_NPROC": THREADS * limits.processes,
         "RLIMIT_NOFILE": OPEN_FILES,
     }
-    if not sandboxed:  # then it is counted by user, and the judge's own and others' count too
+    if not sandboxed:  # then the kernel counts all threads of the user, including the judge's
         bounds["RLIMIT_NPROC"] += _threads_of_this_user()
     return [f"{name}={bound}" for name, bound in bounds.items()]
 

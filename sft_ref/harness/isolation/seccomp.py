@@ -1,8 +1,8 @@
-"""The system calls that foreign code may not make, as a filter that bubblewrap hands to the kernel.
+"""Builds the filter of system calls that bubblewrap passes to the kernel.
 
-Like Flatpak's list it names what is forbidden: all that holds memory which belongs to no process, keys, and parts of
-the kernel that a fine-tune has no use for and that have been ways out of sandboxes. A forbidden call fails as in a
-kernel that does not have it, so that libraries fall back. A call by another architecture's table kills the process.
+Like Flatpak's list it is a deny list: calls that hold memory outside any process, keys, and parts of the kernel that a
+fine-tune does not need and that have been used to escape sandboxes. A denied call fails as in a kernel without it, so
+that libraries fall back. A call of another architecture kills the process.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ NEWER = {
     "memfd_secret": 447,
     "open_tree_attr": 467,
 }
-"""Numbers of calls that an older libseccomp does not know by name; they are the same on every architecture."""
+"""Numbers of calls whose names an older libseccomp lacks; they are the same on every architecture."""
 KERNEL_SIDE = Path("/proc/sys/kernel/seccomp/actions_avail")
-"""Is there where the kernel takes filters."""
+"""It exists if the kernel supports filters."""
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
 CLONE_NEWUSER = 0x10000000
 SOL_SOCKET, SO_SNDBUF, SO_RCVBUF = 1, 7, 8
 INT = 0xFFFFFFFF
-"""The kernel takes these arguments for 32 bits, the filter sees 64."""
+"""The kernel reads 32 bits of these arguments, and the filter sees 64."""
 
 
 @functools.cache
 def why_not() -> str:
-    """Why no filter can be made on this machine, one clause; empty where it can."""
+    """Why no filter can be built on this machine, a clause; empty if one can."""
     if not KERNEL_SIDE.exists():
         return "the kernel has no seccomp filters"
     try:
@@ -72,26 +72,26 @@ def why_not() -> str:
 
 @functools.cache
 def build(*, allow_memfd: bool = False) -> bytes:
-    """The filter as the kernel's own program.
+    """The filter as a BPF program.
 
     Args:
-        allow_memfd: leaves `memfd_create` out; memory that is held in such files is counted only where it is mapped.
+        allow_memfd: whether `memfd_create` is allowed; memory in such files is counted only while it is mapped.
 
     Raises:
         ImportError: pyseccomp is not installed.
         RuntimeError: libseccomp is not.
-        OSError: it cannot make the filter.
+        OSError: libseccomp cannot build the filter.
     """
     import pyseccomp as libseccomp
 
     made = libseccomp.SyscallFilter(libseccomp.ALLOW)
     made.set_attr(libseccomp.Attr.ACT_BADARCH, libseccomp.KILL_PROCESS)
     missing = libseccomp.ERRNO(errno.ENOSYS)
-    # clone3 too, for its flags lie in memory, where a filter cannot look: libc falls back on clone
+    # clone3 too: its flags are in memory, which a filter cannot read; libc falls back to clone
     for name in (*MEMORY, *KEYS, *MOUNTS, *KERNEL, "clone3", *(() if allow_memfd else MEMFD)):
         number = libseccomp.resolve_syscall(libseccomp.Arch.NATIVE, name)
         number = NEWER.get(name, -1) if number < 0 else number
-        if number >= 0:  # else this architecture does not have it
+        if number >= 0:  # else this architecture lacks it
             made.add_rule(missing, number)
     new_user = libseccomp.Arg(0, libseccomp.MASKED_EQ, CLONE_NEWUSER, CLONE_NEWUSER)
     made.add_rule(libseccomp.ERRNO(errno.EPERM), "clone", new_user)
@@ -101,7 +101,7 @@ def build(*, allow_memfd: bool = False) -> bytes:
             of_family = libseccomp.Arg(0, libseccomp.MASKED_EQ, INT, family)
             made.add_rule(unknown, "socket", of_family)
     made.add_rule(unknown, "socket", libseccomp.Arg(0, libseccomp.GT, AF_NETLINK))
-    for option in (SO_SNDBUF, SO_RCVBUF):  # ignored, as a kernel may: then each socket holds what is usual at most
+    for option in (SO_SNDBUF, SO_RCVBUF):  # ignored, as a kernel may do, so that each socket holds the default at most
         of_socket = libseccomp.Arg(1, libseccomp.MASKED_EQ, INT, SOL_SOCKET)
         size = libseccomp.Arg(2, libseccomp.MASKED_EQ, INT, option)
         made.add_rule(libseccomp.ERRNO(0), "setsockopt", of_socket, size)

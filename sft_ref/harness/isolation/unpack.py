@@ -1,4 +1,4 @@
-"""A copy of what was handed in, as plain files in a folder of ours. Believes no header, follows no link."""
+"""Copies or unpacks a submission as regular files into a new folder. Trusts no header, follows no link."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from sft_ref.io.reading import shortened
 
 FILES = 10_000
 ENTRIES = 10 * FILES
-"""Files and folders of a folder that are looked at, those of no use included."""
+"""The most entries of a folder that are read, ignored ones included."""
 BYTES = 8 * 2**30
 RATIO = 200
-"""A zip may grow by this much: text shrinks to a tenth, zeros to a thousandth."""
+"""The largest compression ratio of a zip: text has about 10, zeros about 1000."""
 SMALL = 2**20
-"""Bytes that may come of any zip, whatever its ratio: a file of zeros is not yet a bomb."""
+"""Bytes that any zip may contain, whatever its ratio: a small file of zeros is no bomb."""
 DEPTH = 32
 NAME = 1024
-"""Bytes that the list of a zip's files may take, a file."""
+"""Bytes per file in the directory of a zip."""
 DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, ValueError, OverflowError)
 CHUNK = 2**20
 JUNK = frozenset({"__MACOSX", ".git", ".hg", ".svn", "__pycache__", ".DS_Store", ".ipynb_checkpoints", ".venv", "venv"})
-"""Names of files and folders that are no part of the work; nor are virtual environments, whatever their name."""
+"""Files and folders that are ignored; virtual environments are ignored as well, whatever their name."""
 
 
 @dataclass(frozen=True)
-class _Entry:
-    """A file that was handed in: its parts below the top, and how to read it."""
+class _SubmittedFile:
+    """A file of a submission: the parts of its path, and how to open it."""
 
     parts: tuple[str, ...]
     open: Callable[[], IO[bytes]]
 
 
 def unpack(path: Path, into: Path) -> Path:
-    """Copies a folder or unpacks a zip; `into` has all files that matter, or is not there.
+    """Copies a folder or unpacks a zip; `into` is complete, or does not exist.
 
     Args:
         path: a folder or a zip file.
@@ -53,8 +53,8 @@ def unpack(path: Path, into: Path) -> Path:
         `into`.
 
     Raises:
-        SubmissionError: the path is missing or neither; or it holds a path that climbs out, a link, a special file, an
-            encrypted file, one name twice, or too much.
+        SubmissionError: the path is missing, or is neither; or it contains a path outside itself, a link, a special
+            file, an encrypted file, a duplicate name, or too much.
     """
     if path.is_dir() and into.resolve().is_relative_to(path.resolve()):
         raise SubmissionError(f"{into} lies in {path} itself; a submission is unpacked elsewhere")
@@ -90,9 +90,9 @@ def _unzip(path: Path, into: Path) -> None:
         raise SubmissionError(f"{path} is a damaged zip ({error}); pack it again") from error
 
 
-def _in_zip(archive: zipfile.ZipFile, path: Path) -> Iterator[_Entry]:
+def _in_zip(archive: zipfile.ZipFile, path: Path) -> Iterator[_SubmittedFile]:
     for info in archive.infolist():
-        name = info.filename.replace("\\", "/")  # some systems pack so
+        name = info.filename.replace("\\", "/")  # some systems use backslashes
         shown = f"{path}: {shortened(repr(name))}"
         parts = PurePosixPath(name).parts
         if name.startswith("/") or ".." in parts or name[1:2] == ":":
@@ -105,10 +105,10 @@ def _in_zip(archive: zipfile.ZipFile, path: Path) -> Iterator[_Entry]:
             raise SubmissionError(f"{shown} is encrypted; pack it without a password")
         if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
             raise SubmissionError(f"{shown} is packed by an unusual method; pack it as an ordinary zip")
-        yield _Entry(parts, partial(archive.open, info))
+        yield _SubmittedFile(parts, partial(archive.open, info))
 
 
-def _in_folder(path: Path) -> Iterator[_Entry]:
+def _in_folder(path: Path) -> Iterator[_SubmittedFile]:
     left_out = LeftOut()
     for entries in walk(path, left_out, FileLimits(entries=ENTRIES, depth=DEPTH)):
         entries[:] = [entry for entry in entries if entry.parts[-1] not in JUNK]
@@ -119,15 +119,15 @@ def _in_folder(path: Path) -> Iterator[_Entry]:
                 place = path.joinpath(*entry.parts)
                 raise SubmissionError(f"{place} is a link or a special file; hand in plain files")
             if entry.kind == "file":
-                yield _Entry(entry.parts, partial(open_file, path, entry.parts))
+                yield _SubmittedFile(entry.parts, partial(open_file, path, entry.parts))
     for reason, names in left_out.found.items():
         raise SubmissionError(
             f"{path} has {reason}, {shortened(names[0])} first; hand in the code, the data and the adapter only"
         )
 
 
-def _write(entries: Iterator[_Entry], into: Path, path: Path, allowed: int) -> None:
-    """Writes each entry, counting what is read and not what was announced."""
+def _write(entries: Iterator[_SubmittedFile], into: Path, path: Path, allowed: int) -> None:
+    """Writes each entry, and counts the bytes that are read, not those that the zip declares."""
     left = allowed
     for number, entry in enumerate(entries):
         if number >= FILES:

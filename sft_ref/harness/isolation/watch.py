@@ -1,4 +1,4 @@
-"""Follows a command from outside: takes what it prints, and tells how it ended or which limit it has hit."""
+"""Watches a command from outside: collects its output, and tells its exit code or the limit that it exceeded."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from .limits import Limits, cores
 from .processes import Times, Tree, stolen
 
 LOOK = 0.05
-"""Seconds between two looks at a running tree; one takes about a millisecond."""
+"""Seconds between two polls of a running tree; one takes about a millisecond."""
 TIMING = 0.25
-"""Seconds between two looks at its processor time."""
+"""Seconds between two polls of its processor time."""
 FLOOD = 64
-"""Output is a flood from this multiple of what is kept of it: code that prints a lot in a hot function is none."""
+"""Output beyond this multiple of the kept part ends the command; code that merely prints a lot stays below."""
 CHUNK = 2**16
-"""Bytes read at once, as many as a pipe holds."""
+"""Bytes read at once: the size of a pipe."""
 EXIT_CODE = re.compile(rb'"exit-code": (\d{1,3})\b')
-"""As bubblewrap tells it, and `launch.py`. Without a sandbox the command can write there too, and not only sense."""
+"""The report of bubblewrap and `launch.py`. Without a sandbox the command can write there too, so it is not trusted."""
 
 
 class Watch:
-    """Follows a command from outside.
+    """Watches a command from outside.
 
     Args:
         tree: its processes.
         workspace: the folder that it writes to.
-        limits: what it may use.
-        began: when it was started, by the monotonic clock.
-        sandboxed: whether it has a network and folders in memory of its own.
+        limits: its limits.
+        began: its start, by the monotonic clock.
+        sandboxed: whether it has its own network and folders in memory.
 
     Attributes:
-        text: the end of what it has printed.
-        code: its exit code, None as long as there is none.
-        ended: the limit that it has hit, or empty.
-        times: what it has used of processors.
+        text: the end of its output.
+        code: its exit code, None until it is known.
+        ended: the limit that it exceeded, or empty.
+        times: its processor time.
     """
 
     def __init__(self, tree: Tree, workspace: Path, limits: Limits, began: float, *, sandboxed: bool) -> None:
@@ -59,7 +59,7 @@ class Watch:
         self._told = b""
 
     def until_the_end(self, output: BinaryIO, status: BinaryIO) -> None:
-        """Returns when the command has ended or has hit a limit."""
+        """Returns when the command has ended or exceeded a limit."""
         look = time.monotonic()
         with selectors.DefaultSelector() as selector:
             for pipe in (output, status):
@@ -68,7 +68,7 @@ class Watch:
             while not self.ended:
                 ready = [key.fileobj for key, _ in selector.select(LOOK)]
                 if output in ready and not self.take(output):
-                    selector.unregister(output)  # closed by all that could print
+                    selector.unregister(output)  # closed by all writers
                 if status in ready and self._is_told(status):
                     return
                 if time.monotonic() >= look:
@@ -76,7 +76,7 @@ class Watch:
                     look = time.monotonic() + LOOK
 
     def take(self, output: BinaryIO) -> bool:
-        """Takes what is there to read, up to a flood; whether there may be more some time."""
+        """Reads the available output, and returns whether there may be more."""
         while self._printed <= FLOOD * self._limits.output:
             try:
                 chunk = os.read(output.fileno(), CHUNK)
@@ -90,7 +90,7 @@ class Watch:
         return False
 
     def _is_told(self, status: BinaryIO) -> bool:
-        """Whether the command has ended: its exit code was told, or nobody is left who could."""
+        """Whether the command has ended: its exit code was reported, or no process is left to report it."""
         with contextlib.suppress(BlockingIOError):
             chunk = os.read(status.fileno(), CHUNK)
             self._told = (self._told + chunk)[-CHUNK:]
@@ -100,7 +100,7 @@ class Watch:
         return False
 
     def _hit(self) -> str:
-        """The limit that is exceeded now."""
+        """The limit that is exceeded now, or empty."""
         living = self._tree.living()
         if time.monotonic() >= self._timed:
             self._timed = time.monotonic() + TIMING
@@ -118,7 +118,7 @@ class Watch:
         return "files" if self._files.exceeds(lambda: memory.count_open_files(living)) else ""
 
     def _time_is_up(self, passed: float) -> str:
-        """Whether it has used up its own time, or the machine gives it none; empty where neither is so."""
+        """`time` if its own time is used up, `machine` if it gets none from the machine; else empty."""
         waited = self.times.waited
         idle = 0.0 if waited is None else passed - waited - (stolen() - self._stolen)
         own = max(self.times.busiest, self.times.total / cores(), idle)

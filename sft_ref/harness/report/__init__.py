@@ -1,1 +1,1 @@
-"""How results are shown. Reports listen; they decide nothing."""
+"""Reports: they show verdicts and results, and decide nothing."""

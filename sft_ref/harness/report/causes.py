@@ -1,4 +1,4 @@
-"""What is wrong most often in a class, counted by check. Knows no report and runs nothing."""
+"""Counts the causes found in many submissions. Knows no report, and runs nothing."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sft_ref.harness.core.verdict import Suspect, Verdict
 
 @dataclass(frozen=True)
 class Cause:
-    """A check that fails, and the submissions in which it names the cause.
+    """A failed check, and the submissions whose cause it names.
 
     Attributes:
         stage: of the check.
         check: its id.
-        cause: in the words of the first submission; the figures of the others may differ.
+        cause: of the first submission; the figures of the others may differ.
         paths: the submissions.
     """
 
@@ -27,7 +27,7 @@ class Cause:
 
 
 def count_causes(grades: Iterable[Grade]) -> list[Cause]:
-    """The causes found in a class, the most frequent first; one for each check."""
+    """The causes found in many submissions, one for each check, the most frequent first."""
     first: dict[str, Suspect] = {}
     paths: dict[str, dict[str, None]] = {}
     for grade in grades:

@@ -1,4 +1,4 @@
-"""The picture of a class: how often each cause is found."""
+"""Draws how often each cause is found in many submissions."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .causes import Cause
 
 _BARS = 15
 _LABEL = 90
-"""Characters of a cause that a bar's label shows."""
+"""Characters of a cause in the label of a bar."""
 
 
 def plot_causes(causes: Sequence[Cause], submissions: int, path: Path) -> None:
-    """Draws the most frequent causes, as the number of submissions each is found in, as a PNG.
+    """Draws the most frequent causes, with the number of submissions of each, as a PNG.
 
     Raises:
         OutputError: the file cannot be written.

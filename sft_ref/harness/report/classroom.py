@@ -1,4 +1,4 @@
-"""Many submissions as a person reads them: a row each, and what is wrong most often."""
+"""Shows many submissions in the terminal: a row each, and the most frequent causes."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from .causes import count_causes
 from .terminal import COLORS, WIDTH
 
 _NAMED = 3
-"""Submissions that a row of the summary names."""
+"""Submissions that a row of the summary lists by name."""
 
 
 def word_of(grade: Grade) -> str:
-    """What came of it, in one or two words."""
+    """The result in one or two words."""
     if isinstance(grade, NotGraded):
         return "not graded" if grade.code == HARNESS_ERROR else "bad input"
     return str(grade.status)
 
 
 def show_row(grade: Grade, console: Console, *, from_cache: bool = False) -> None:
-    """One line on a submission.
+    """Prints one line about a submission.
 
     Args:
-        grade: what came of it.
-        console: where to.
-        from_cache: it was graded before, and was not graded again.
+        grade: the result.
+        console: the terminal.
+        from_cache: whether the result comes from an earlier run.
     """
     word = word_of(grade)
     line = Text.assemble((f"{word:<14}", _color(grade)), (harmless(grade.path), "bold"))
@@ -47,7 +47,7 @@ def show_row(grade: Grade, console: Console, *, from_cache: bool = False) -> Non
 
 
 def show_class(grades: Sequence[Grade], console: Console) -> None:
-    """How many of each verdict, and the causes, the most frequent first."""
+    """Prints the number of each verdict, and the causes, the most frequent first."""
     counts = Counter(word_of(grade) for grade in grades)
     words = [*(str(each) for each in Status), "bad input", "not graded"]
     named = ", ".join(f"{counts[word]} {word}" for word in words if counts[word])
@@ -57,10 +57,10 @@ def show_class(grades: Sequence[Grade], console: Console) -> None:
         return
     console.print()
     table = Table(box=SIMPLE_HEAD, show_edge=False)
-    table.add_column("found in", justify="right", no_wrap=True)
+    table.add_column("count", justify="right", no_wrap=True)
     table.add_column("stage", no_wrap=True)
     table.add_column("check", no_wrap=True)
-    table.add_column("cause, in the first of them", overflow="fold")
+    table.add_column("cause in the first submission", overflow="fold")
     table.add_column("submissions", overflow="fold")
     for cause in causes:
         names = ", ".join(harmless(path) for path in cause.paths[:_NAMED])

@@ -1,4 +1,4 @@
-"""Verdicts as other programs read them: JSON, there and back, and a table. `docs/results.md` is the schema."""
+"""Writes verdicts as JSON and CSV, and reads them back from JSON. `docs/results.md` is the schema."""
 
 from __future__ import annotations
 
@@ -27,86 +27,58 @@ COLUMNS = (
 
 
 def as_json(grade: Grade) -> dict[str, Any]:
-    """One submission as an object that strict JSON can hold: no NaN, no infinity, no half characters."""
+    """One target as an object that strict JSON can hold: no NaN, no infinity, no lone surrogates."""
     if isinstance(grade, NotGraded):
-        return {"path": _text(grade.path), "verdict": None, "error": _text(grade.reason), "exit_code": grade.code}
-    return {
-        "path": _text(grade.path),
-        "verdict": str(grade.status),
-        "stages": list(grade.stages),
-        "cause": _text(grade.cause),
-        "remedy": _text(grade.remedy),
-        "coverage": [
-            {"stage": each.stage, "examined": each.examined, "reason": _text(each.reason)} for each in grade.coverage
-        ],
-        "examined": _text(grade.coverage_text),
-        "size": _text(grade.size),
-        "cleared": {_text(stage): _text(measured) for stage, measured in grade.cleared.items()},
-        "evidence": [_text(line) for suspect in grade.suspects for line in suspect.evidence],
-        "suspects": [_suspect_as_json(suspect) for suspect in grade.suspects],
-        "notes": [_text(note) for note in grade.notes],
-        "errors": [_text(error) for error in grade.errors],
-        "sandboxed": grade.sandboxed,
-        "seconds": _number(grade.seconds),
-        "answer_rate": _number(grade.answer_rate),
-        "accuracy": _number(grade.accuracy),
-        "checks": [_result_as_json(result) for result in grade.results],
-    }
-
-
-def _suspect_as_json(suspect: Suspect) -> dict[str, Any]:
-    return {
-        "stage": suspect.stage,
-        "cause": _text(suspect.cause),
-        "evidence": [_text(line) for line in suspect.evidence],
-        "example": _text(suspect.example),
-        "remedy": _text(suspect.remedy),
-        "status": str(suspect.status),
-        "check": suspect.check,
-    }
+        row: dict[str, Any] = {"path": grade.path, "verdict": None, "error": grade.reason, "exit_code": grade.code}
+    else:
+        row = {
+            "path": grade.path,
+            "verdict": grade.status,
+            "stages": grade.stages,
+            "cause": grade.cause,
+            "remedy": grade.remedy,
+            "coverage": [vars(each) for each in grade.coverage],
+            "examined": grade.coverage_text,
+            "size": grade.size,
+            "cleared": grade.cleared,
+            "evidence": [line for suspect in grade.suspects for line in suspect.evidence],
+            "suspects": [vars(suspect) for suspect in grade.suspects],
+            "notes": grade.notes,
+            "errors": grade.errors,
+            "sandboxed": grade.sandboxed,
+            "seconds": grade.seconds,
+            "answer_rate": grade.answer_rate,
+            "accuracy": grade.accuracy,
+            "checks": [_result_as_json(result) for result in grade.results],
+        }
+    strict: dict[str, Any] = _strict(row)
+    return strict
 
 
 def _result_as_json(result: Result) -> dict[str, Any]:
-    return {
-        "id": result.check.id,
-        "stage": result.check.stage,
-        "level": str(result.check.level),
-        "statement": result.check.statement,
-        "outcome": str(result.outcome),
-        "observed": _text(result.observed),
-        "expected": _text(result.expected),
-        "example": _text(result.example),
-        "why": result.check.why,
-        "remedy": result.check.remedy,
-        "rerun": _text(result.rerun),
-        "seconds": _number(result.seconds),
-        "survived": result.survived,
-    }
+    check = result.check
+    own = {"id": check.id, "stage": check.stage, "level": check.level, "statement": check.statement}
+    own |= {name: value for name, value in vars(result).items() if name != "check"}
+    return own | {"why": check.why, "remedy": check.remedy}
 
 
-def _text(text: str) -> str:
-    """Without lone surrogates, which many readers of JSON refuse."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _number(value: float | None) -> float | None:
-    return round(float(value), 4) if value is not None and math.isfinite(value) else None
+def _strict(value: Any) -> Any:  # noqa: ANN401  # whatever JSON holds
+    """A value as strict JSON: NaN and infinity are None, and lone surrogates, which many readers refuse, "?"."""
+    if isinstance(value, dict):
+        return {_strict(key): _strict(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_strict(each) for each in value]
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, float):
+        return round(value, 4) if math.isfinite(value) else None
+    return value
 
 
 class _NotGraded(msgspec.Struct):
     path: str
     error: str
     exit_code: int
-
-
-class _Suspect(msgspec.Struct):
-    stage: str
-    cause: str
-    evidence: tuple[str, ...]
-    example: str
-    remedy: str
-    status: Status
-    check: str
 
 
 class _Result(msgspec.Struct):
@@ -123,59 +95,44 @@ class _Result(msgspec.Struct):
     seconds: Finite
     survived: bool
 
+    def to_result(self) -> Result:
+        """A result whose check can be read, and not run."""
+        check = Check(self.id, self.statement, self.level, self.why, self.remedy, (), "", _cannot_run)
+        texts = self.observed, self.expected, self.example, self.rerun
+        return Result(check, self.outcome, self.seconds, *texts, survived=self.survived)
 
-class _Verdict(msgspec.Struct):
+
+class _Verdict(msgspec.Struct, rename={"status": "verdict", "results": "checks"}):
+    """The fields of `Verdict`."""
+
     path: str
-    verdict: Status
+    status: Status
+    suspects: tuple[Suspect, ...]
     cause: str
-    coverage: tuple[Coverage, ...]
-    size: str
     cleared: dict[str, str]
-    suspects: list[_Suspect]
     notes: tuple[str, ...]
     sandboxed: bool
     seconds: Finite
+    results: list[_Result]
     answer_rate: Finite | None
     accuracy: Finite | None
+    coverage: tuple[Coverage, ...]
+    size: str
     errors: tuple[str, ...]
-    checks: list[_Result]
 
 
 def from_json(row: Mapping[str, Any]) -> Grade:
-    """What `as_json` made an object of. Its checks can be read, not run.
+    """The inverse of `as_json`; the checks of the result can be read, and not run.
 
     Raises:
-        UnreadableError: the object is none of ours.
+        UnreadableError: `as_json` did not write the object.
     """
     if row.get("verdict") is None:
-        ungraded = converted(row, _NotGraded)
-        return NotGraded(ungraded.path, ungraded.error, ungraded.exit_code)
+        missing = converted(row, _NotGraded)
+        return NotGraded(missing.path, missing.error, missing.exit_code)
     found = converted(row, _Verdict)
-    return Verdict(
-        path=found.path,
-        status=found.verdict,
-        suspects=tuple(
-            Suspect(each.stage, each.cause, each.evidence, each.remedy, each.example, each.status, each.check)
-            for each in found.suspects
-        ),
-        cause=found.cause,
-        cleared=found.cleared,
-        notes=found.notes,
-        sandboxed=found.sandboxed,
-        seconds=found.seconds,
-        results=tuple(map(_to_result, found.checks)),
-        answer_rate=found.answer_rate,
-        accuracy=found.accuracy,
-        coverage=found.coverage,
-        size=found.size,
-        errors=found.errors,
-    )
-
-
-def _to_result(row: _Result) -> Result:
-    check = Check(row.id, row.statement, row.level, row.why, row.remedy, (), "", _cannot_run)
-    words = row.observed, row.expected, row.example, row.rerun
-    return Result(check, row.outcome, row.seconds, *words, survived=row.survived)
+    fields = msgspec.structs.asdict(found)
+    return Verdict(**fields | {"results": tuple(result.to_result() for result in found.results)})
 
 
 def _cannot_run(_: object) -> str | None:
@@ -192,7 +149,7 @@ def to_text(rows: object) -> str:
 
 
 def write_json(grades: Iterable[Grade], path: Path) -> None:
-    """A list, one object a submission.
+    """Writes a list with one object per target.
 
     Raises:
         OutputError: the file cannot be written.
@@ -201,7 +158,7 @@ def write_json(grades: Iterable[Grade], path: Path) -> None:
 
 
 def write_csv(grades: Sequence[Grade], path: Path) -> None:
-    """A line a submission, for a spreadsheet.
+    """Writes a table with one line per target, for a spreadsheet.
 
     Raises:
         OutputError: the file cannot be written.
@@ -215,7 +172,7 @@ def write_csv(grades: Sequence[Grade], path: Path) -> None:
 
 
 def _cell(value: object) -> str:
-    """As text that no spreadsheet takes for a formula."""
+    """A value as text that no spreadsheet interprets as a formula."""
     if isinstance(value, str | list):
         text = harmless(value if isinstance(value, str) else "; ".join(value))
         return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

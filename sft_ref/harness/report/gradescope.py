@@ -1,4 +1,4 @@
-"""A verdict as Gradescope's `results.json`; see https://gradescope-autograders.readthedocs.io/en/latest/specs/ ."""
+"""Writes a verdict as Gradescope's `results.json` (https://gradescope-autograders.readthedocs.io/en/latest/specs/)."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from .rubric import Rubric
 from .terminal import WIDTH, show_grade
 
 _EARNS = {
-    Outcome.PASS: "It passes.",
-    Outcome.ADVICE: "It passes, with advice.",
+    Outcome.PASS: "The check passes.",
+    Outcome.ADVICE: "The check passes, with advice.",
 }
 
 
 def write_gradescope(grade: Grade, rubric: Rubric, path: Path) -> None:
     """Writes points and reasons.
 
-    Where the harness broke nothing is written, and an older file is removed: Gradescope then tells the staff that the
-    autograder failed, in place of giving the student 0 points.
+    After an error of the harness no file is written, and an older one is removed: Gradescope then tells the staff that
+    the autograder failed, and does not give the student 0 points.
 
     Raises:
         OutputError: the file cannot be written.
@@ -42,7 +42,7 @@ def write_gradescope(grade: Grade, rubric: Rubric, path: Path) -> None:
 
 
 def as_gradescope(grade: Grade, rubric: Rubric) -> dict[str, Any]:
-    """The results of one submission; of one that cannot be graded for what it is, 0 points and the reason."""
+    """The results of one submission; for bad input 0 points and the reason."""
     tests = list(_tests(grade, rubric)) if isinstance(grade, Verdict) else []
     return {
         "score": round(sum(test["score"] for test in tests), 4),
@@ -75,12 +75,12 @@ def _tests(verdict: Verdict, rubric: Rubric) -> Iterator[dict[str, Any]]:
         suspects = [suspect for suspect in verdict.suspects if suspect.stage == stage]
         hidden = verdict.status is Status.BROKEN or verdict.errors  # something may be lost in any stage
         earned = not suspects and stage in (verdict.cleared if hidden else verdict.examined_stages)
-        text = "\n\n".join(map(_words, suspects)) or _acquittal(verdict, stage)
+        text = "\n\n".join(map(_describe, suspects)) or _describe_unsuspected(verdict, stage)
         yield _test(f"stage: {stage}", points * earned, points, text, passed=earned)
     results = {result.check.id: result for result in verdict.results}
     for name, points in rubric.checks.items():
         if name not in results:
-            yield _test(name, 0.0, points, "It was not run on this submission.", passed=False)
+            yield _test(name, 0.0, points, "The check was not run on this submission.", passed=False)
             continue
         result = results[name]
         earned = result.outcome in _EARNS
@@ -92,21 +92,21 @@ def _loss(result: Result) -> str:
     """Why a check earns nothing."""
     if result.outcome is Outcome.FAIL:
         return f"{result.outcome}: observed {harmless(result.observed)}; {harmless(result.check.remedy)}"
-    return f"{result.outcome}: {harmless(result.observed)}; there are no points for what was not shown"
+    return f"{result.outcome}: {harmless(result.observed)}; a check that did not run to its end gives no points"
 
 
-def _words(suspect: Suspect) -> str:
+def _describe(suspect: Suspect) -> str:
     lines = [suspect.cause, *suspect.evidence]
     lines += [f"example: {suspect.example}"] if suspect.example else []
     lines += [f"remedy: {suspect.remedy}"] if suspect.remedy else []
     return "\n".join(map(harmless, lines))
 
 
-def _acquittal(verdict: Verdict, stage: str) -> str:
+def _describe_unsuspected(verdict: Verdict, stage: str) -> str:
     if stage in verdict.cleared:
         return f"cleared: {harmless(verdict.cleared[stage])}"
     if verdict.status is Status.BROKEN:
-        return "Neither accused nor cleared: what is broken elsewhere hides it. Mend that first."
+        return "Neither at fault nor cleared: a fault in another stage hides this one. Fix that first."
     if stage in verdict.examined_stages:
         return "Nothing was found at fault."
     reasons = [each.reason for each in verdict.coverage if each.stage == stage]

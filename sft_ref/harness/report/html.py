@@ -1,4 +1,4 @@
-"""Reports as one HTML page: what the terminal shows, by the terminal library's own export."""
+"""Writes reports as one HTML page, by the export of the terminal library."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ pre {{ font-family: Menlo, 'DejaVu Sans Mono', Consolas, 'Courier New', monospac
 </body>
 </html>
 """
-"""The page runs nothing and fetches nothing, whatever stands in it."""
+"""The page runs no script and fetches nothing, whatever text it contains."""
 
 
 def write_html(grades: Sequence[Grade], path: Path) -> None:
-    """A report a submission; of several, the class's summary comes first.
+    """Writes a report for each submission; for several, a summary comes first.
 
     Raises:
         OutputError: the file cannot be written.

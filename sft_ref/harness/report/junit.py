@@ -1,13 +1,13 @@
-"""Results as continuous integration reads them: a suite an implementation, a case a check.
+"""Writes results as JUnit XML for continuous integration: a suite per implementation, a case per check.
 
 | outcome | in JUnit |
 | --- | --- |
 | pass | a case |
 | advice | a case, with the advice as its system-out |
 | fail | failure |
-| error | error: the check broke, which says nothing about the implementation |
-| no verdict | error, in a case of its own; what broke after the checks as well |
-| skipped, blocked | skipped, with the reason; what blocks a check is a case of its own |
+| error | error: the check itself failed, which says nothing about the implementation |
+| no verdict, or an error after the checks | error, in a separate case |
+| skipped, blocked | skipped, with the reason |
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sft_ref.harness.core.check import Outcome, Result
 from sft_ref.io.atomic_write import write_atomic
 
 _NOT_IN_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
-"""What XML 1.0 cannot hold; a model writes anything."""
+"""Characters that XML 1.0 forbids; a model may generate any."""
 
 
 def write_junit(
@@ -33,12 +33,12 @@ def write_junit(
     path: Path,
     errors_by_name: Mapping[str, Iterable[str]] = MappingProxyType({}),
 ) -> None:
-    """Writes the results of one implementation or many, by their names.
+    """Writes the results of one or more implementations, by their names.
 
     Args:
-        results_by_name: of its checks.
+        results_by_name: the results of their checks.
         path: of the file.
-        errors_by_name: why there is no verdict, or what broke besides checks; a case each.
+        errors_by_name: why there is no verdict, or errors after the checks; a case each.
 
     Raises:
         OutputError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""``python -m sft_ref.harness.report.picture RESULTS.json PICTURE.svg``: the terminal report, drawn."""
+"""``python -m sft_ref.harness.report.picture RESULTS.json PICTURE.svg``: draws the terminal report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .terminal import WIDTH, show_grade
 
 
 def draw(grade: Grade, command: str) -> str:
-    """The report under the command that gives it, as SVG."""
+    """The report, below the command that prints it, as SVG."""
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, legacy_windows=False)
     console.print(Text(f"$ {command}\n", "bold"))
     show_grade(grade, console)

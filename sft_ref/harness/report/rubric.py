@@ -29,10 +29,10 @@ class Rubric:
 
     Attributes:
         verdict: status -> points for it.
-        stages: stage -> points where it is not at fault.
-        checks: id -> points where it passes.
-        visibility: when students see the results, in Gradescope's words.
-        limits: of size, as `--limit` takes them.
+        stages: stage -> points if it is not at fault.
+        checks: id -> points if it passes.
+        visibility: when students see the results, in Gradescope's terms.
+        limits: size limits, as `--limit` takes them.
     """
 
     verdict: Mapping[str, float]
@@ -43,7 +43,7 @@ class Rubric:
 
     @property
     def total(self) -> float:
-        """The most that can be had."""
+        """The most points that a submission can get."""
         return max(self.verdict.values(), default=0) + sum(self.stages.values()) + sum(self.checks.values())
 
 

@@ -1,6 +1,6 @@
-"""Verdicts and checks as a person reads them.
+"""Shows verdicts and checks in the terminal.
 
-What comes from a submission is shown by `harmless` and as `Text`, never as markup.
+Text from a submission passes through `harmless` and `Text`, never through markup.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from sft_ref.harness.core.grade import HARNESS_ERROR, Grade
 from sft_ref.harness.core.verdict import Status, Suspect, Verdict
 
 WIDTH = 100
-"""Columns of a report at most: longer lines are hard to read."""
+"""The most columns of a report: longer lines are hard to read."""
 
 _MEANING = {
-    Status.SOUND: "Every stage was examined, and nothing was found at fault.",
-    Status.NOT_SHOWN: "Nothing was found at fault, but not every stage was examined.",
-    Status.DRIFT: "It departs from a contract. Nothing was found that loses answers.",
+    Status.SOUND: "Every stage was examined, and no fault was found.",
+    Status.NOT_SHOWN: "No fault was found, but not every stage was examined.",
+    Status.DRIFT: "A contract is broken. No fault was found that loses answers.",
     Status.BROKEN: "Answers are lost, worse than they should be, misreported, or not the model's own.",
 }
-_BROKE = "The harness broke on the way, so that nothing is shown. This is no fault of what was graded."
+_BROKE = "The harness failed, so this says nothing about the target."
 _TITLES = {
     Status.BROKEN: "At fault: {}",
-    Status.DRIFT: "Departs from a contract, which alone loses no answer: {}",
+    Status.DRIFT: "Contract broken, no answer lost: {}",
 }
 COLORS: dict[Status | Outcome, str] = {
     Status.SOUND: "green",
@@ -50,7 +50,7 @@ COLORS: dict[Status | Outcome, str] = {
 
 
 def list_checks(checks: Iterable[Check]) -> None:
-    """A table of what is checked, and whom it binds."""
+    """Prints a table of checks."""
     table = Table("id", "stage", "level", "statement")
     for each in checks:
         table.add_row(each.id, each.stage, each.level, escape(each.statement))
@@ -58,7 +58,7 @@ def list_checks(checks: Iterable[Check]) -> None:
 
 
 def explain_check(each: Check) -> None:
-    """A check's statement, whom it binds, why, what to do, and where the bug was seen."""
+    """Prints what a check states, why it matters, what to do if it fails, and where the bug was reported."""
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]{each.id}[/] ({each.stage}, {each.level}): {escape(each.statement)}")
     for name, text in (
@@ -73,18 +73,18 @@ def explain_check(each: Check) -> None:
 
 
 def show_grade(grade: Grade, console: Console) -> None:
-    """The whole report on one submission."""
+    """Prints the full report on one target."""
     if isinstance(grade, Verdict):
         show_verdict(grade, console)
         return
     lines = [Text(harmless(grade.path), "bold"), Text(harmless(grade.reason))]
     if grade.code == HARNESS_ERROR:
-        lines.append(Text("It could not be graded; this says nothing of the submission."))
+        lines.append(Text("It could not be graded. This says nothing about the target."))
     _print(console, _box("NOT GRADED", "magenta", lines))
 
 
 def show_verdict(verdict: Verdict, console: Console) -> None:
-    """Verdict first; then the stages at fault, what breaks before what drifts; then what is cleared, and all else."""
+    """Prints the verdict, the stages at fault, broken before drifting, the cleared stages, notes and checks."""
     _print(console, _box(str(verdict.status).upper(), COLORS[verdict.status], _summary(verdict)))
     for suspect in sorted(verdict.suspects, key=lambda suspect: suspect.status is not Status.BROKEN):
         _section(
@@ -104,22 +104,22 @@ def show_verdict(verdict: Verdict, console: Console) -> None:
 
 
 def how_it_ran(verdict: Verdict) -> str:
-    """Whether it was sandboxed, and if not, where it ran or why; always said."""
+    """Whether the target ran in a sandbox, and if not, why."""
     if verdict.sandboxed:
-        return "sandboxed: it ran where it could do no harm"
+        return "sandboxed"
     return next((note for note in verdict.notes if "not sandboxed" in note), "not sandboxed")
 
 
 def _is_hidden(verdict: Verdict) -> bool:
-    """Whether it is not shown because the harness broke."""
+    """Whether the verdict is "not shown" because the harness failed."""
     return verdict.has_errors and verdict.status is Status.NOT_SHOWN
 
 
 def figures_of(verdict: Verdict) -> str:
-    """Its answers to fresh questions, in numbers; empty where there were none."""
+    """Rates of its answers to unseen questions; empty if there were none."""
     named = (("answer_rate", verdict.answer_rate), ("accuracy", verdict.accuracy))
     counted = ", ".join(f"{name} {value:.2f}" for name, value in named if value is not None)
-    return f"{counted} on questions that it has not seen" if counted else ""
+    return f"{counted} on unseen questions" if counted else ""
 
 
 def _print(console: Console, body: RenderableType) -> None:
@@ -166,7 +166,7 @@ def _suspect(suspect: Suspect) -> Table:
 
 
 def _pairs(rows: Iterable[tuple[str, RenderableType]]) -> Table:
-    """Names on the left, what they stand for on the right."""
+    """A table with names on the left, and their values on the right."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -185,7 +185,7 @@ def _list(lines: Iterable[str]) -> Table:
 
 
 def _checks(results: Iterable[Result]) -> Group:
-    """The number that passed, by stage; then those that did not, a row each but for the blocked."""
+    """The number of passed checks by stage, the blocked checks, and a row for each of the others."""
     shown = list(results)
     passed = Counter(result.check.stage for result in shown if result.outcome is Outcome.PASS)
     by_stage = ", ".join(f"{stage} {number}" for stage, number in passed.items())
@@ -193,12 +193,12 @@ def _checks(results: Iterable[Result]) -> Group:
         Text(f"{passed.total()} of {len(shown)} passed" + (f": {by_stage}" if by_stage else ""))
     ]
     if blocked := [result.check.id for result in shown if result.outcome is Outcome.BLOCKED]:
-        parts.append(Text(f"blocked by others that did not pass: {harmless(', '.join(blocked))}"))
+        parts.append(Text(f"blocked by checks that did not pass: {harmless(', '.join(blocked))}"))
     if others := [result for result in shown if result.outcome not in (Outcome.PASS, Outcome.BLOCKED)]:
         table = Table(box=SIMPLE_HEAD, padding=(0, 1), show_edge=False)
         table.add_column("check", no_wrap=True)
         table.add_column("outcome", no_wrap=True)
-        table.add_column("what must be true, and what was found", overflow="fold")
+        table.add_column("statement and result", overflow="fold")
         for result in others:
             outcome = Text(str(result.outcome), COLORS[result.outcome])
             table.add_row(Text(harmless(result.check.id)), outcome, _found(result))
@@ -214,5 +214,5 @@ def _found(result: Result) -> Group:
     elif result.observed:
         lines.append(Text(harmless(result.observed)))
     if result.rerun:
-        lines.append(Text(f"again: {harmless(result.rerun)}", "dim"))
+        lines.append(Text(f"rerun: {harmless(result.rerun)}", "dim"))
     return Group(*lines)

@@ -1,4 +1,4 @@
-"""Puts the user's paths in place of scratch paths, in all that a verdict shows."""
+"""Replaces scratch paths in the texts of a verdict with the paths that the user knows."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from sft_ref.harness.core.check import Result
 from sft_ref.harness.core.verdict import Coverage, Suspect, Verdict
 
 SCRATCH = "(scratch folder)"
-"""What a path is called that the user never gave."""
+"""The name of a path that the user never gave."""
 
 T = TypeVar("T", Verdict, Suspect, Coverage, Result)
 
 
 def show_user_paths(verdict: Verdict, names: Mapping[str, str]) -> Verdict:
-    """The same verdict, with each scratch path in its texts replaced by what the user knows it by.
+    """The same verdict, with the user's paths in its texts.
 
     Args:
-        verdict: on a copy of what the user gave.
-        names: scratch path -> the user's path. Of several that fit, the longest is replaced first.
+        verdict: on a copy of the user's files.
+        names: scratch path -> the user's path. If several match, the longest is replaced first.
     """
 
     def rename(text: str) -> str:
@@ -49,10 +49,10 @@ def show_user_paths(verdict: Verdict, names: Mapping[str, str]) -> Verdict:
 
 @contextlib.contextmanager
 def errors_with_user_paths(names: Mapping[str, str]) -> Iterator[None]:
-    """Within it, an error of ours names the user's paths.
+    """Within it, the errors of this package name the user's paths.
 
     Raises:
-        SftRefError: what was raised, in the user's words.
+        SftRefError: the error that was raised, with the user's paths.
     """
     try:
         yield

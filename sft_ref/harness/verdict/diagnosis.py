@@ -1,4 +1,4 @@
-"""From the results of checks to what is said of an implementation. Works on results; never runs a check."""
+"""Derives the verdict and its cause from the results of checks. Never runs a check."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from sft_ref.harness.core.check import Level, Outcome, Result
 from sft_ref.harness.core.stages import STAGES, SUBMISSION_STAGES
 from sft_ref.harness.core.verdict import Coverage, Status, Suspect, Verdict
 
-_DECIDED = (Outcome.PASS, Outcome.FAIL, Outcome.ADVICE)
+_PASSED = (Outcome.PASS, Outcome.ADVICE)
+_DECIDED = (*_PASSED, Outcome.FAIL)
 
 
 def decide_survival(results: Iterable[Result], *, answers_survive: bool) -> list[Result]:
@@ -18,7 +19,7 @@ def decide_survival(results: Iterable[Result], *, answers_survive: bool) -> list
 
 
 def suspects_of(results: Sequence[Result]) -> tuple[Suspect, ...]:
-    """A suspect for each stage with a failed check, in the order a question takes."""
+    """A suspect for each stage with a failed check, in pipeline order."""
     failed = [result for result in results if result.outcome is Outcome.FAIL]
     return tuple(
         _suspect(stage, found)
@@ -28,18 +29,18 @@ def suspects_of(results: Sequence[Result]) -> tuple[Suspect, ...]:
 
 
 def cause_of(suspects: Sequence[Suspect]) -> str:
-    """All causes in one line, what breaks before what drifts."""
+    """All causes in one line, broken stages before drifting ones."""
     ordered = sorted(suspects, key=lambda suspect: suspect.status is not Status.BROKEN)
     return " ".join(f"{suspect.stage}: {suspect.cause}." for suspect in ordered)
 
 
 def status_of(suspects: Sequence[Suspect], coverage: Sequence[Coverage], *, broke: bool) -> Status:
-    """The verdict in one word; `sound` needs every stage examined, and nothing but a fault stands where we broke.
+    """The verdict in a word: `sound` only if every stage was examined and the harness did not fail.
 
     Args:
         suspects: the stages at fault.
         coverage: of the stages of the target's kind.
-        broke: whether a check, or what follows from the checks, ended in an error of the harness.
+        broke: whether the harness failed, in a check or after the checks.
     """
     statuses = {suspect.status for suspect in suspects}
     if Status.BROKEN in statuses:
@@ -59,14 +60,14 @@ def verdict_of(
     notes: Iterable[str] = (),
     errors: Sequence[str] = (),
 ) -> Verdict:
-    """The verdict by the checks alone.
+    """The verdict that follows from the checks alone.
 
     Args:
         results: of all planned checks.
-        path: what was graded, as it was asked for.
-        stages: those of the target's kind.
-        notes: what else must be known.
-        errors: what broke in the harness besides checks.
+        path: the target, as the user named it.
+        stages: the stages of the target's kind.
+        notes: what else the reader must know.
+        errors: errors of the harness after the checks.
     """
     suspects, coverage = suspects_of(results), coverage_of(results, stages)
     broke = bool(errors) or any(result.outcome is Outcome.ERROR for result in results)
@@ -84,35 +85,36 @@ def verdict_of(
 
 
 def error_of(what: str, error: Exception) -> str:
-    """An error of the harness after the checks, in words."""
+    """Describes an error of the harness after the checks."""
     return f"{what} broke, an error of the harness, not of the target ({type(error).__name__}: {error})"
 
 
 def coverage_of(results: Sequence[Result], stages: Iterable[str] = SUBMISSION_STAGES) -> tuple[Coverage, ...]:
-    """Which stages were examined: a check of it that binds everybody was decided, all core checks were, none broke.
+    """Which stages were examined.
+
+    A stage was examined if one of its universal checks failed; or if one was decided, all its core checks were, and
+    none ended in an error.
 
     Args:
         results: of all planned checks.
-        stages: those of the target's kind.
+        stages: the stages of the target's kind.
     """
     return tuple(_cover(stage, [result for result in results if result.check.stage == stage]) for stage in stages)
 
 
 def _cover(stage: str, results: Sequence[Result]) -> Coverage:
-    decided = [result for result in results if result.outcome in _DECIDED]
-    open_ = [result for result in results if result.outcome not in _DECIDED]
-    if any(result.outcome is Outcome.FAIL and result.check.level is Level.UNIVERSAL for result in decided):
-        return Coverage(stage, examined=True)  # decided against it, whatever is open besides
-    if broke := [result for result in open_ if result.outcome is Outcome.ERROR]:
+    universal = [result for result in results if result.check.level is Level.UNIVERSAL]
+    undecided = [result for result in results if result.outcome not in _DECIDED]
+    if any(result.outcome is Outcome.FAIL for result in universal):
+        return Coverage(stage, examined=True)
+    if broke := [result for result in undecided if result.outcome is Outcome.ERROR]:
         return Coverage(stage, examined=False, reason=f"{broke[0].check.id} broke ({broke[0].observed})")
-    if any(result.outcome is Outcome.FAIL and result.check.level is Level.UNIVERSAL for result in results):
-        return Coverage(stage, examined=True)
-    if core := [result for result in open_ if result.check.core]:
+    if core := [result for result in undecided if result.check.core]:
         return Coverage(stage, examined=False, reason=_reason(core[0]))
-    if any(result.check.level is Level.UNIVERSAL for result in decided):
+    if any(result.outcome in _DECIDED for result in universal):
         return Coverage(stage, examined=True)
-    undecided = [result for result in open_ if result.check.level is Level.UNIVERSAL] or open_
-    return Coverage(stage, examined=False, reason=_reason(undecided[0]) if undecided else "no check of it was run")
+    missing = universal or undecided
+    return Coverage(stage, examined=False, reason=_reason(missing[0]) if missing else "no check of it was run")
 
 
 def _reason(result: Result) -> str:
@@ -120,19 +122,18 @@ def _reason(result: Result) -> str:
 
 
 def cleared_of(results: Sequence[Result]) -> dict[str, str]:
-    """The stages of which some checks pass, and none fails, breaks or is blocked, with what a passed one measured."""
-    fine = (Outcome.PASS, Outcome.ADVICE, Outcome.SKIPPED)
+    """The stages of which checks pass, and none fails, breaks or is blocked, with the number of checks that pass."""
     cleared = {}
     for stage in STAGES.values():
         own = [result for result in results if result.check.stage == stage]
-        passed = [result for result in own if result.outcome in (Outcome.PASS, Outcome.ADVICE)]
-        if passed and all(result.outcome in fine for result in own):
+        passed = [result for result in own if result.outcome in _PASSED]
+        if passed and all(result.outcome in (*_PASSED, Outcome.SKIPPED) for result in own):
             cleared[stage] = f"{len(passed)} of {len(own)} checks pass"
     return cleared
 
 
 def notes_of(results: Sequence[Result]) -> tuple[str, ...]:
-    """What must be known of checks that broke."""
+    """A note on the checks that ended in an error."""
     broke = [result.check.id for result in results if result.outcome is Outcome.ERROR]
     return (f"{', '.join(broke)} broke: an error of the harness, not of the target",) if broke else ()
 

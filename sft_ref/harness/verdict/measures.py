@@ -8,7 +8,7 @@ from sft_ref.harness.core.findings import Blocked, Unavailable
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.wording import pair_prompts
 from sft_ref.harness.instruments.answering import number
-from sft_ref.harness.recorders.submission.dictated import count_scripted
+from sft_ref.harness.recorders.submission.scripted_results import count_scripted
 
 
 def measure(stage: str, evidence: Evidence) -> str:

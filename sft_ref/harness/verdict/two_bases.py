@@ -1,6 +1,6 @@
 """Compares two verdicts on one submission, over bases of different sizes.
 
-Code that recognises the small base of a grading, and behaves only there, is at fault on the other one.
+Code that recognises the small base of a grading, and behaves only there, fails over the other one.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from sft_ref.harness.core.verdict import Status, Verdict
 
 
 def compare_bases(first: Verdict, second: Verdict, bases: tuple[str, str]) -> Verdict:
-    """The graver of two verdicts; where they differ, its cause says so.
+    """The worse of two verdicts; if they differ, its cause says so.
 
     Args:
-        first: over the base that was asked for.
-        second: over another base.
-        bases: their names.
+        first: over the first base.
+        second: over the second base.
+        bases: the names of both.
     """
     seconds = first.seconds + second.seconds
     if first.status is second.status:
         return replace(first, notes=(*first.notes, f"over {bases[1]} as well: {second.status}"), seconds=seconds)
     order = list(Status)
-    graver = max(first, second, key=lambda verdict: order.index(verdict.status))
+    worse = max(first, second, key=lambda verdict: order.index(verdict.status))
     cause = f"The verdicts over two bases differ: {first.status} over {bases[0]}, {second.status} over {bases[1]}."
-    return replace(graver, cause=f"{cause} {graver.cause}".strip(), seconds=seconds)
+    return replace(worse, cause=f"{cause} {worse.cause}".strip(), seconds=seconds)

@@ -13,19 +13,17 @@ import torch
 
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure
-from sft_ref.harness.instruments.puppet import puppet
-from sft_ref.harness.instruments.watching import first_states, last_outputs
+from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.generation_recorder import record_parser, scripted_model
+from sft_ref.harness.instruments.module_outputs import first_states, last_outputs
+from sft_ref.harness.instruments.numerals import find_numerals, to_number
 from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.harness.recorders.in_process.dictation import (
-    Heard,
-    Line,
-    decode,
-    dictate,
+from sft_ref.harness.recorders.in_process.scripted_answers import (
+    ScriptedAnswer,
+    ScriptedRun,
     invent,
-    numerals_in,
-    overhear,
-    to_number,
-    write_lines,
+    run_script,
+    write_answers,
 )
 
 NUMBERS = (1000000000000000.0, 111111.111, -987654.321, 1e22, 0.125, 999999999999.999, 24.0, -40404.0, 7070707.0)
@@ -48,9 +46,9 @@ positions come to 0.3 to 0.6, padding that is attended to 0.2. fp32 has room for
     remedy="Pass no truncation to the tokenizer at inference, or a limit above the longest prompt.",
 )
 def the_whole_question_reaches_the_model(context: Context) -> None:
-    """The longest questions of the data; the puppet knows prompts by the question in them, or by their training ids."""
+    """The longest questions of the data. Prompts are recognised by their question, or by their ids in training."""
     longest = sorted(context.train_rows, key=lambda row: len(row[0]))[-4:]
-    dictate(context, write_lines(context, longest), end_at_once=True)
+    run_script(context, write_answers(context, longest), end_at_once=True)
 
 
 @check(
@@ -63,13 +61,13 @@ def the_whole_question_reaches_the_model(context: Context) -> None:
 )
 def everything_that_feeds_a_logit_is_finite(context: Context) -> str | None:
     """Asks a question with a number of 29 digits among others with fewer; no two batches pad alike."""
-    *shorter, longest = write_lines(context, [(f"{'7' * n} florps in quux?", 1.0) for n in range(1, 30)])
+    *shorter, longest = write_answers(context, [(f"{'7' * n} florps in quux?", 1.0) for n in range(1, 30)])
     most, where = 0.0, ""
     for size in range(1, 9):
         first = (size - 1) * (size - 2) // 2
         lines = [*shorter[first : first + size - 1], longest]
         with last_outputs(context.answerer.model) as outputs:
-            dictate(context, lines, end_at_once=True)
+            run_script(context, lines, end_at_once=True)
         for name, output in outputs:
             if not output.isfinite().all():
                 rows = int((~output.isfinite()).flatten(1).any(1).sum())
@@ -90,12 +88,12 @@ def everything_that_feeds_a_logit_is_finite(context: Context) -> str | None:
     source="transformers#34469, peft#3753",
 )
 def asked_again_it_computes_the_same(context: Context) -> None:
-    """Two dictations of the same lines."""
-    lines = write_lines(context, [*zip(invent(4, seed=3), NUMBERS, strict=False)])
-    first, again = dictate(context, lines), dictate(context, lines)
+    """The same scripted answers twice."""
+    lines = write_answers(context, [*zip(invent(4, seed=3), NUMBERS, strict=False)])
+    first, again = run_script(context, lines), run_script(context, lines)
     on_cpu = next(context.answerer.model.parameters()).device.type == "cpu"
     for line in lines:
-        if line.question in again.moments:  # else the answer is remembered
+        if line.question in again.logits:  # else the answer is remembered
             _compare(first, again, line.question, 0.0 if on_cpu else _rounding(first))
 
 
@@ -113,9 +111,9 @@ def later_tokens_change_nothing_before_them(context: Context) -> None:
         ("How many florps are there in 7 quux or tove?", 1.0),
     ]
     states, allowed = [], 0.0
-    for line in write_lines(context, rows):
+    for line in write_answers(context, rows):
         with first_states(context.answerer.model) as found:
-            allowed = _rounding(dictate(context, [line], end_at_once=True))
+            allowed = _rounding(run_script(context, [line], end_at_once=True))
         if not found:
             return  # the model was not asked
         states.append(found[0])
@@ -139,7 +137,7 @@ def later_tokens_change_nothing_before_them(context: Context) -> None:
 )
 def answers_do_not_depend_on_neighbours(context: Context) -> None:
     """One line among two pairs of neighbours whose prompts are as long, with other numbers and units."""
-    own, *others = write_lines(
+    own, *others = write_answers(
         context,
         [
             ("How many florps are there in 7 quux?", NUMBERS[0]),
@@ -149,8 +147,8 @@ def answers_do_not_depend_on_neighbours(context: Context) -> None:
             ("Change 4 raths to jubs.", NUMBERS[4]),
         ],
     )
-    heard = [dictate(context, [others[i], own, others[i + 1]]) for i in (0, 2)]
-    _compare(heard[0], heard[1], own.question, _rounding(heard[0]))
+    one, other = (run_script(context, [others[i], own, others[i + 1]]) for i in (0, 2))
+    _compare(one, other, own.question, _rounding(one))
 
 
 @check(
@@ -164,10 +162,10 @@ def answers_do_not_depend_on_neighbours(context: Context) -> None:
 def same_logits_alone_and_in_a_batch(context: Context) -> None:
     """The steps of a long number, so that tokens after the prompt count too."""
     questions = ["2 jubs?", *invent(3, seed=6), f"{'7' * 24} florps in quux?"]
-    lines = write_lines(context, [(question, NUMBERS[0]) for question in questions])
-    together = dictate(context, lines)
+    lines = write_answers(context, [(question, NUMBERS[0]) for question in questions])
+    together = run_script(context, lines)
     for line in lines[:2]:
-        alone = dictate(context, [line])
+        alone = run_script(context, [line])
         _compare(alone, together, line.question, _rounding(together))
 
 
@@ -180,8 +178,8 @@ def same_logits_alone_and_in_a_batch(context: Context) -> None:
 )
 def numbers_come_back_whole(context: Context) -> None:
     """Questions asked one at a time."""
-    for line in write_lines(context, [*zip(invent(3, seed=7), NUMBERS, strict=False)]):
-        _judge(context, [line], dictate(context, [line]))
+    for line in write_answers(context, [*zip(invent(3, seed=7), NUMBERS, strict=False)]):
+        _judge(context, [line], run_script(context, [line]))
 
 
 @check(
@@ -193,9 +191,9 @@ def numbers_come_back_whole(context: Context) -> None:
 )
 def each_question_gets_its_own_number(context: Context) -> None:
     """Prompts of many lengths in no order, one of them twice."""
-    lines = write_lines(context, [*zip(invent(len(NUMBERS), seed=8), NUMBERS, strict=True)])
+    lines = write_answers(context, [*zip(invent(len(NUMBERS), seed=8), NUMBERS, strict=True)])
     lines = [*lines, lines[1]]
-    _judge(context, lines, dictate(context, lines))
+    _judge(context, lines, run_script(context, lines))
 
 
 @check(
@@ -209,10 +207,10 @@ def each_question_gets_its_own_number(context: Context) -> None:
 def texts_for_known_questions_are_the_models(context: Context) -> None:
     """Wrong numbers are said. Where the parser is not reached, `PRS-004` speaks."""
     rows = [*context.train_rows[:4], *context.fresh_rows[:4]]
-    lines = write_lines(context, [(question, -2 * value - 1) for question, value in rows])
-    heard = dictate(context, lines)
-    if heard.texts is not None:
-        _judge(context, lines, heard)
+    lines = write_answers(context, [(question, -2 * value - 1) for question, value in rows])
+    run = run_script(context, lines)
+    if run.texts is not None:
+        _judge(context, lines, run)
 
 
 @check(
@@ -228,17 +226,19 @@ def greedy_tokens_are_the_likeliest(context: Context) -> None:
     answerer = context.answerer
     questions = invent(16, seed=10)
     prompts = [*questions, *map(answerer.format_prompt, questions)]
-    with puppet(answerer.model, answerer.tokenizer) as held:
+    with scripted_model(answerer.model, answerer.tokenizer, keep_logits=True) as recorder:
         context.call(answerer.batched_generate, prompts)
-    heard = {(moment.row.prompt, moment.row.said): moment.logits for moment in held.moments}
-    for prompt, said in heard:
-        if not said or answerer.tokenizer.eos_token_id in said[:-1] or (prompt, said[:-1]) not in heard:
-            continue  # nothing was chosen, or nothing that counts
-        logits = heard[prompt, said[:-1]]
-        if logits[said[-1]] < logits.max():
-            chosen, best = (decode(answerer.tokenizer, (token,)) for token in (said[-1], int(logits.argmax())))
-            seen = f"{chosen!r}, {float(logits.max() - logits[said[-1]]):.2g} below {best!r}"
-            raise Failure(seen, "the token with the greatest logit", decode(answerer.tokenizer, prompt + said[:-1]))
+    end = answerer.tokenizer.eos_token_id
+    for row in recorder.generations:
+        for step, token in enumerate(row.new_token_ids):
+            logits = row.logits.get(step)
+            if logits is not None and logits[token] < logits.max():
+                chosen, best = (decode(answerer.tokenizer, (each,)) for each in (token, int(logits.argmax())))
+                seen = f"{chosen!r}, {float(logits.max() - logits[token]):.2g} below {best!r}"
+                before = decode(answerer.tokenizer, (*row.prompt_ids, *row.new_token_ids[:step]))
+                raise Failure(seen, "the token with the greatest logit", before)
+            if token == end:
+                break  # what follows is padding
 
 
 @check(
@@ -253,7 +253,7 @@ def greedy_tokens_are_the_likeliest(context: Context) -> None:
 )
 def results_have_the_shape_asked_for(context: Context) -> None:
     """None, 1 and 2 sequences; each text is its own question's."""
-    lines = write_lines(context, [*zip(invent(3, seed=11), NUMBERS, strict=False)])
+    lines = write_answers(context, [*zip(invent(3, seed=11), NUMBERS, strict=False)])
     for count in (None, 1, 2):
         texts = _say(context, lines, count)
         case = f"num_return_sequences={count}, {len(lines)} prompts"
@@ -264,7 +264,7 @@ def results_have_the_shape_asked_for(context: Context) -> None:
             raise Failure(f"{type(texts).__name__} of {len(texts)}: {texts!r}"[:300], "a text for each sequence", case)
         for line, row in zip(lines, rows, strict=True):
             for text in row:
-                if line.numeral not in numerals_in(text):
+                if line.numeral not in find_numerals(text):
                     raise Failure(repr(text), f"a text with {line.numeral}", case)
 
 
@@ -293,7 +293,7 @@ def no_prompts_give_an_empty_list(context: Context) -> None:
 )
 def completions_are_new_text_only(context: Context) -> None:
     """Rows of unlike lengths, whose ends come at unlike steps."""
-    lines = write_lines(context, [*zip(invent(4, seed=13), NUMBERS, strict=False)])
+    lines = write_answers(context, [*zip(invent(4, seed=13), NUMBERS, strict=False)])
     for line, text in zip(lines, _say(context, lines, None), strict=True):
         if text != line.text:
             raise Failure(repr(text), repr(line.text), line.question)
@@ -316,43 +316,42 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def _judge(context: Context, lines: Sequence[Line], heard: Heard) -> None:
+def _judge(context: Context, lines: Sequence[ScriptedAnswer], run: ScriptedRun) -> None:
     """Holds what reached the parser, or else what `answer` gave, against what was said."""
     all_said = {line.numeral for line in lines}
     questions = [line.question for line in lines]
     for number, line in enumerate(lines):
-        if heard.texts is not None:
-            found = set(numerals_in(heard.texts[number])) & all_said
+        if run.texts is not None:
+            found = set(find_numerals(run.texts[number])) & all_said
             if found != {line.numeral}:
-                raise Failure(repr(heard.texts[number]), f"a text with {line.numeral} in place {number}", questions)
+                raise Failure(repr(run.texts[number]), f"a text with {line.numeral} in place {number}", questions)
         else:
             due = to_number(line.numeral)
-            with overhear(context.answerer):
+            with record_parser(context.answerer):
                 readable = context.answerer.parse_answer(line.text) == due  # else the fault may be the parser's
-            if readable and heard.answers[number] != due:
-                raise Failure(heard.answers[number], f"{due} in place {number}", questions)
+            if readable and run.answers[number] != due:
+                raise Failure(run.answers[number], f"{due} in place {number}", questions)
 
 
-def _say(context: Context, lines: Sequence[Line], count: int | None) -> list[Any]:
+def _say(context: Context, lines: Sequence[ScriptedAnswer], count: int | None) -> list[Any]:
     answerer = context.answerer
     prompts = [answerer.format_prompt(line.question) for line in lines]
-    scripts = {key: ids for line in lines for key, ids in line.keys.items()}
-    with puppet(answerer.model, answerer.tokenizer, scripts):
+    with scripted_model(answerer.model, answerer.tokenizer, [line.script for line in lines]):
         return context.call(answerer.batched_generate, prompts, count, 0.7 if count else 0)
 
 
-def _rounding(heard: Heard) -> float:
-    if heard.dtype is torch.float32 and torch.get_float32_matmul_precision() != "highest":
+def _rounding(run: ScriptedRun) -> float:
+    if run.dtype is torch.float32 and torch.get_float32_matmul_precision() != "highest":
         return ROUNDING[torch.float16]  # TF32 keeps as many digits as fp16
-    return ROUNDING[heard.dtype]
+    return ROUNDING[run.dtype]
 
 
 def _apart(one: torch.Tensor, other: torch.Tensor) -> float:
     return float((one - other).pow(2).mean().sqrt() / other.std())
 
 
-def _compare(one: Heard, other: Heard, question: str, allowed: float) -> None:
-    a, b = one.logits(question), other.logits(question)
+def _compare(one: ScriptedRun, other: ScriptedRun, question: str, allowed: float) -> None:
+    a, b = one.logits_of(question), other.logits_of(question)
     steps = min(len(a), len(b))
     a, b = a[:steps], b[:steps]
     if not _apart(a, b) <= allowed:  # NaN is not

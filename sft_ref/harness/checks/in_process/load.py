@@ -18,7 +18,7 @@ from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.instruments import rotary, tolerance
 from sft_ref.harness.instruments.deltas import effective_delta, linears, plain
 from sft_ref.harness.instruments.losses import compare, forward, is_worse, row_losses
-from sft_ref.harness.instruments.taught import rows_of
+from sft_ref.harness.instruments.training_examples import examples_of
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
 from sft_ref.reference import models
 from sft_ref.reference.models import find_base
@@ -113,7 +113,7 @@ def merged_equals_unmerged(context: Context) -> None:
 def _logits_row_by_row(model: Any, context: Context) -> torch.Tensor:  # noqa: ANN401
     """Logits of all tokens, (tokens, vocabulary), without padding: where it is masked, float64 overflows."""
     found = []
-    for row in rows_of(context.batch):
+    for row in examples_of(context.batch):
         ids, labels = torch.tensor([row.ids]), torch.tensor([row.labels])
         found.append(forward(model, Batch(ids, torch.ones_like(ids), labels))[0])
     return torch.cat(found)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure
-from sft_ref.harness.instruments.capture import Ids, watch
-from sft_ref.harness.instruments.taught import decode
+from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.generation_recorder import record_generation
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
-from sft_ref.harness.recorders.in_process.dictation import dictate, write_lines
+from sft_ref.harness.recorders.in_process.scripted_answers import (
+    ScriptedAnswer,
+    ScriptedRun,
+    run_script,
+    write_answers,
+    write_words,
+)
 from sft_ref.reference.data import is_answer_valid
 from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG
 
@@ -40,12 +47,13 @@ _ANSWERLESS = (
 )
 def what_was_taught_is_read(context: Context) -> None:
     """PRS-001: the model is made to write its training targets, in one call of `answer`."""
-    seen = context.written
-    if len(seen.answers) != len(PROBES):
-        raise Failure(f"{len(seen.answers)} answers", f"{len(PROBES)}, one a question")
-    for i, ((_, value), answer) in enumerate(zip(PROBES, seen.answers, strict=True)):
+    answers = write_answers(context, PROBES)
+    run = run_script(context, answers)
+    for (_, value), answer, text in zip(PROBES, run.answers, _texts(run, answers), strict=True):
         if not is_answer_valid(float(answer), value):
-            raise Failure(answer, f"{value}, within 5 %", _texts(context)[i])
+            if run.texts is not None:
+                context.call(context.answerer.parse_answer, text)  # an exception tells more than the NaN in its place
+            raise Failure(answer, f"{value}, within 5 %", text)
 
 
 @check(
@@ -58,7 +66,8 @@ def whatever_is_written_gives_a_number(context: Context) -> None:
     """PRS-002."""
     import torch
 
-    answerer, texts = context.answerer, _texts(context)
+    answerer, answers = context.answerer, write_answers(context, PROBES)
+    texts = _texts(run_script(context, answers), answers)
     cut = [text[:end] for text in texts for end in range(len(text))]
     generator = torch.Generator().manual_seed(0)
     babble = [
@@ -100,9 +109,9 @@ def answers_come_from_the_model(context: Context) -> None:
     A lookup inside generation changes the text that is parsed, so `GEN-009` has named it before.
     """
     rows = [*context.train_rows[4:10], *context.fresh_rows[4:10]]
-    lines = write_lines(context, [(question, -2 * value - 1) for question, value in rows])
+    lines = write_answers(context, [(question, -2 * value - 1) for question, value in rows])
     for end_at_once, said in ((False, "a wrong number"), (True, "nothing")):
-        answers = dictate(context, lines, end_at_once=end_at_once).answers
+        answers = run_script(context, lines, end_at_once=end_at_once).answers
         for answer, (question, truth) in zip(answers, rows, strict=True):
             if is_answer_valid(answer, truth):
                 raise Failure(f"{answer}, which is true", f"what was said, which is {said}", question)
@@ -117,10 +126,10 @@ def answers_come_from_the_model(context: Context) -> None:
 )
 def nothing_is_read_from_the_question(context: Context) -> None:
     """PRS-005: the model is made to write words only."""
-    words: Ids = tuple(context.answerer.tokenizer(" no idea", add_special_tokens=False)["input_ids"])
-    scripts = dict.fromkeys(context.prompts, words * 64)
-    answers = context.call(watch, context.answerer, *(q for q, _ in PROBES), scripts=scripts).answers
-    for (question, _), answer in zip(PROBES, answers, strict=True):
+    questions = [question for question, _ in PROBES]
+    scripts = write_words(context, questions)
+    answers = context.call(record_generation, context.answerer, *questions, scripts=scripts).answers
+    for question, answer in zip(questions, answers, strict=True):
         if not math.isnan(answer):
             raise Failure(answer, "nan, for a completion of words", question)
 
@@ -171,14 +180,9 @@ def only_a_whole_number_is_an_answer(context: Context) -> None:
             raise Failure(value, "nan", text)
 
 
-def _texts(context: Context) -> list[str]:
+def _texts(run: ScriptedRun, answers: Sequence[ScriptedAnswer]) -> list[str]:
     """What reached the parser; where it is not called by its name, what the model wrote."""
-    seen, tokenizer = context.written, context.answerer.tokenizer
-    if len(seen.texts) == len(PROBES):
-        return seen.texts
-    return [
-        str(tokenizer.decode(list(target), skip_special_tokens=True)) for target in context.targets(PROBES).values()
-    ]
+    return [answer.text for answer in answers] if run.texts is None else run.texts
 
 
 CHECKS: tuple[Check, ...] = (

@@ -7,8 +7,10 @@ import itertools
 
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure
-from sft_ref.harness.instruments.capture import Ids, Unasked, prompt_of
-from sft_ref.harness.instruments.taught import decode, rows_of, spells
+from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.generation_recorder import Ids, Unasked, record_prompt
+from sft_ref.harness.instruments.numerals import contains_answer
+from sft_ref.harness.instruments.training_examples import examples_of
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
 from sft_ref.reference.data import PHRASINGS, UNITS
 from sft_ref.reference.prompt import OPEN_TAG
@@ -36,7 +38,7 @@ def questions_that_differ_are_different_prompts(context: Context) -> None:
         asked: dict[Ids, str] = {}
         for question in questions:
             with contextlib.suppress(Unasked):  # the score's finding
-                prompt = context.call(prompt_of, context.answerer, question)
+                prompt = context.call(record_prompt, context.answerer, question)
                 if prompt in asked:
                     raise Failure("the same prompt", f"another than for {asked[prompt]!r}", question)
                 asked[prompt] = question
@@ -71,16 +73,16 @@ def prompts_are_where_training_texts_leave_off(context: Context) -> None:
     """PRM-003."""
     tokenizer = context.answerer.tokenizer
     prompts = context.prompts  # before the batch: a tokenizer that training changes is another check's finding
-    taught = rows_of(context.batch)
+    examples = examples_of(context.batch)
     short = []
-    for (question, value), prompt, row in zip(PROBES, prompts, taught, strict=True):
+    for (question, value), prompt, row in zip(PROBES, prompts, examples, strict=True):
         asked, text = decode(tokenizer, prompt).lstrip(), decode(tokenizer, row.ids).lstrip()
         if not text.startswith(asked) or text == asked:
             raise Failure(f"prompt {asked!r}", f"the beginning of {text!r}", question)
         begin = row.begin or 0
-        short.append(begin > len(prompt) and spells(decode(tokenizer, row.ids[begin : row.end]), value))
+        short.append(begin > len(prompt) and contains_answer(decode(tokenizer, row.ids[begin : row.end]), value))
     if all(short):  # in every row the prompt ends too early, and the labels are none the worse
-        question, first = PROBES[0][0], taught[0]
+        question, first = PROBES[0][0], examples[0]
         unseen = decode(tokenizer, first.ids[len(prompts[0]) : first.begin])
         raise Failure(f"{unseen!r} neither in the prompt nor supervised", "no gap", question)
 
@@ -110,9 +112,9 @@ def prompts_have_the_exact_form(context: Context) -> None:
 def surrounding_white_space_is_ignored(context: Context) -> None:
     """PRM-005."""
     question = PROBES[0][0]
-    plain = context.call(prompt_of, context.answerer, question)
+    plain = context.call(record_prompt, context.answerer, question)
     for spaced in (f" {question}", f"{question}\n", f"\t{question}  "):
-        prompt = context.call(prompt_of, context.answerer, spaced)
+        prompt = context.call(record_prompt, context.answerer, spaced)
         if prompt != plain:
             seen, due = (decode(context.answerer.tokenizer, ids) for ids in (prompt, plain))
             raise Failure(repr(seen), repr(due), spaced)

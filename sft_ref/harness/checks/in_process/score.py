@@ -10,9 +10,10 @@ import torch
 
 from sft_ref.harness.core.check import Check, check
 from sft_ref.harness.core.findings import Failure
-from sft_ref.harness.instruments.blank import without_adapter
-from sft_ref.harness.instruments.capture import Ids, Unasked, prompt_of, scripted, transformer_of
+from sft_ref.harness.instruments.adapter_off import without_adapter
+from sft_ref.harness.instruments.generation_recorder import Unasked, find_transformer, record_prompt, scripted_model
 from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.recorders.in_process.scripted_answers import write_answers, write_words
 from sft_ref.reference.data import Row, generate_rows, is_answer_valid
 
 _SEED = 3
@@ -41,11 +42,9 @@ def figures_are_those_of_the_answers(context: Context) -> None:
     """SCR-001: the model is made to answer so that both figures are known."""
     rows = _unseen(len(_FACTORS) + _SILENT)
     said = [(question, truth * factor) for (question, truth), factor in zip(rows, _FACTORS, strict=False)]
-    words: Ids = tuple(context.answerer.tokenizer(" no idea", add_special_tokens=False)["input_ids"])
-    scripts = context.targets(said)
-    for question, _ in rows[len(_FACTORS) :]:
-        scripts[context.call(prompt_of, context.answerer, question)] = words * 64
-    with scripted(context.answerer, scripts):
+    scripts = [answer.script for answer in write_answers(context, said)]
+    scripts += write_words(context, [question for question, _ in rows[len(_FACTORS) :]])
+    with scripted_model(context.answerer.model, context.answerer.tokenizer, scripts):
         found = context.call(context.implementation.test, context.answerer, rows)
     due = {"accuracy": _RIGHT / len(rows), "answer_rate": len(_FACTORS) / len(rows)}
     for name, share in due.items():
@@ -82,11 +81,11 @@ def _unseen(count: int) -> list[Row]:
 def _complete(context: Context, questions: list[str]) -> list[str]:
     """What the model writes when it is asked directly, with the prompts that `answer` sends."""
     tokenizer = context.answerer.tokenizer
-    model: Any = transformer_of(context.answerer.model)
+    model: Any = find_transformer(context.answerer.model)
     prompts = []
     for question in questions:
         with contextlib.suppress(Unasked):
-            prompts.append(context.call(prompt_of, context.answerer, question))
+            prompts.append(context.call(record_prompt, context.answerer, question))
     if len(prompts) < len(questions):
         raise Failure(f"{len(questions) - len(prompts)} questions answered without the model", "none")
     longest = max(map(len, prompts))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from sft_ref.harness.core.check import Check, Level, check
-from sft_ref.harness.core.findings import Failure
+from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch
-from sft_ref.harness.instruments.capture import prompt_of, watch
-from sft_ref.harness.instruments.taught import IGNORED, decode, rows_of, spells
+from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.generation_recorder import record_generation, record_prompt
+from sft_ref.harness.instruments.numerals import contains_answer
+from sft_ref.harness.instruments.scripted_model import Script
+from sft_ref.harness.instruments.training_examples import examples_of
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
 from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG, format_value
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 _LONGEST = 32
 _GOES_ON = 40
@@ -27,7 +31,7 @@ _SLACK = 2
 )
 def prompts_have_the_ids_of_training(context: Context) -> None:
     """TOK-001."""
-    for (question, _), prompt, row in zip(PROBES, context.prompts, rows_of(context.batch), strict=True):
+    for (question, _), prompt, row in zip(PROBES, context.prompts, examples_of(context.batch), strict=True):
         if row.ids[: len(prompt)] != prompt:
             raise Failure(f"ids {row.ids[: len(prompt)]} in training", f"{prompt}, as at inference", question)
 
@@ -42,11 +46,11 @@ def prompts_have_the_ids_of_training(context: Context) -> None:
 def labels_are_inputs_or_ignored(context: Context) -> None:
     """TOK-002."""
     batch = context.batch
-    wrong = (batch.labels != IGNORED) & (batch.labels != batch.input_ids)
+    wrong = (batch.labels != IGNORE_INDEX) & (batch.labels != batch.input_ids)
     if wrong.any():
         row, at = wrong.nonzero()[0].tolist()
         seen = f"label {batch.labels[row, at]} on token {batch.input_ids[row, at]} ({int(wrong.sum())} such)"
-        raise Failure(seen, f"{IGNORED} or the token", PROBES[row][0])
+        raise Failure(seen, f"{IGNORE_INDEX} or the token", PROBES[row][0])
 
 
 @check(
@@ -58,7 +62,7 @@ def labels_are_inputs_or_ignored(context: Context) -> None:
 )
 def padding_carries_no_label(context: Context) -> None:
     """TOK-003."""
-    wrong = (context.batch.attention_mask == 0) & (context.batch.labels != IGNORED)
+    wrong = (context.batch.attention_mask == 0) & (context.batch.labels != IGNORE_INDEX)
     if wrong.any():
         row, at = wrong.nonzero()[0].tolist()
         raise Failure(f"{int(wrong.sum())} labels where the mask is 0, first at column {at}", "none", PROBES[row][0])
@@ -75,7 +79,7 @@ def every_text_has_a_label(context: Context) -> None:
     """TOK-004."""
     longest = sorted(context.train_rows, key=lambda row: len(row[0]))[-_LONGEST:]
     batch = context.call(context.implementation.training_batch, longest)
-    bare = [question for (question, _), row in zip(longest, rows_of(batch), strict=True) if row.begin is None]
+    bare = [question for (question, _), row in zip(longest, examples_of(batch), strict=True) if row.begin is None]
     if bare:
         raise Failure(f"{len(bare)} of {len(longest)} texts without a label", "none", bare[0])
 
@@ -92,8 +96,8 @@ def every_text_has_a_label(context: Context) -> None:
 def supervision_begins_where_the_prompt_ends(context: Context) -> None:
     """TOK-005."""
     tokenizer = context.answerer.tokenizer
-    for (question, _), prompt, row in zip(PROBES, context.prompts, rows_of(context.batch), strict=True):
-        holes = [i for i in range(len(prompt), row.end) if row.labels[i] == IGNORED]
+    for (question, _), prompt, row in zip(PROBES, context.prompts, examples_of(context.batch), strict=True):
+        holes = [i for i in range(len(prompt), row.end) if row.labels[i] == IGNORE_INDEX]
         if holes or row.end <= len(prompt):
             missed = decode(tokenizer, [row.ids[i] for i in holes] or row.ids[len(prompt) :])
             raise Failure(f"{missed!r} is not supervised", "all of the target", question)
@@ -109,9 +113,9 @@ def supervision_begins_where_the_prompt_ends(context: Context) -> None:
 )
 def supervised_text_spells_the_answer(context: Context) -> None:
     """TOK-006."""
-    for (question, value), prompt, row in zip(PROBES, context.prompts, rows_of(context.batch), strict=True):
+    for (question, value), prompt, row in zip(PROBES, context.prompts, examples_of(context.batch), strict=True):
         text = decode(context.answerer.tokenizer, row.ids[len(prompt) : row.end])
-        if not spells(text, value):
+        if not contains_answer(text, value):
             raise Failure(repr(text), f"a number within 5 % of {value}", question)
 
 
@@ -126,12 +130,16 @@ def supervised_text_spells_the_answer(context: Context) -> None:
 def generation_ends_where_supervision_ends(context: Context) -> None:
     """TOK-007: the model is made to write what it was taught, and then to go on with digits."""
     [(question, _), prompt, row] = min(
-        zip(PROBES, context.prompts, rows_of(context.batch), strict=True), key=lambda each: len(each[2].ids)
+        zip(PROBES, context.prompts, examples_of(context.batch), strict=True), key=lambda each: len(each[2].ids)
     )
     target = row.ids[len(prompt) : row.end]
     digit = context.answerer.tokenizer("7", add_special_tokens=False)["input_ids"][-1]
-    script = {prompt: (*target, *[digit] * _GOES_ON)}
-    [new, *_] = context.call(watch, context.answerer, question, scripts=script).new
+    written = (*target, *[digit] * _GOES_ON)
+    script = Script(question, (*prompt, *written), written, len(prompt))
+    found = context.call(record_generation, context.answerer, question, scripts=[script])
+    if not found.generations:
+        raise Unavailable("the question is answered without the model, which was asked it before")
+    new = found.generations[0].new_token_ids
     if len(new) > len(target) + _SLACK:
         last = decode(context.answerer.tokenizer, target[-1:])
         raise Failure(f"{len(new) - len(target)} tokens more after {last!r}", f"at most {_SLACK}", question)
@@ -146,14 +154,14 @@ def generation_ends_where_supervision_ends(context: Context) -> None:
 def tokenizing_again_gives_the_same_ids(context: Context) -> None:
     """TOK-008."""
     tokenize, answerer = context.implementation.training_batch, context.answerer
-    asked, first = context.prompts, rows_of(context.batch)
-    again = rows_of(context.call(tokenize, PROBES))
-    alone = rows_of(context.call(tokenize, PROBES[:1]))
+    asked, first = context.prompts, examples_of(context.batch)
+    again = examples_of(context.call(tokenize, PROBES))
+    alone = examples_of(context.call(tokenize, PROBES[:1]))
     for (question, _), old, row in zip((*PROBES, PROBES[0]), (*first, first[0]), (*again, *alone), strict=True):
         if row != old:
             raise Failure(f"ids {row.ids}", f"{old.ids}, as at first", question)
     for (question, _), due in zip(PROBES, asked, strict=True):
-        prompt = context.call(prompt_of, answerer, question)
+        prompt = context.call(record_prompt, answerer, question)
         if prompt != due:
             seen, text = (repr(decode(answerer.tokenizer, ids)) for ids in (prompt, due))
             raise Failure(f"prompt {seen}", f"{text}, as before training texts were made", question)
@@ -170,7 +178,7 @@ def tokenizing_again_gives_the_same_ids(context: Context) -> None:
 )
 def only_the_target_is_supervised(context: Context) -> None:
     """TOK-009."""
-    for (question, _), prompt, row in zip(PROBES, context.prompts, rows_of(context.batch), strict=True):
+    for (question, _), prompt, row in zip(PROBES, context.prompts, examples_of(context.batch), strict=True):
         if row.begin != len(prompt):
             raise Failure(f"first label on token {row.begin}", f"{len(prompt)}, the prompt's length", question)
 
@@ -185,7 +193,7 @@ def only_the_target_is_supervised(context: Context) -> None:
 def targets_have_the_exact_form(context: Context) -> None:
     """TOK-010."""
     tokenizer = context.answerer.tokenizer
-    for (question, value), row in zip(PROBES, rows_of(context.batch), strict=True):
+    for (question, value), row in zip(PROBES, examples_of(context.batch), strict=True):
         due = f"{question} {OPEN_TAG}{format_value(value)}{CLOSE_TAG}{tokenizer.eos_token}"
         if decode(tokenizer, row.ids) != due:
             raise Failure(repr(decode(tokenizer, row.ids)), repr(due), question)
@@ -204,7 +212,7 @@ def long_questions_keep_their_target(context: Context) -> None:
     question, value = PROBES[1]
     rows = [(question, value), (f"{'I ask again: ' * 500}{question}", value)]
     batch: Batch = context.call(context.implementation.training_batch, rows)
-    short, long = (tuple(label for label in row.labels if label != IGNORED) for row in rows_of(batch))
+    short, long = (tuple(label for label in row.labels if label != IGNORE_INDEX) for row in examples_of(batch))
     if short != long:
         tokenizer = context.answerer.tokenizer
         raise Failure(repr(decode(tokenizer, long)), repr(decode(tokenizer, short)), "500 times as long")

@@ -12,14 +12,15 @@ from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch, Gradients, Trainables, Trained
 from sft_ref.harness.instruments import tolerance
-from sft_ref.harness.instruments.capture import prompt_of
 from sft_ref.harness.instruments.deltas import plain
+from sft_ref.harness.instruments.generation_recorder import record_prompt
 from sft_ref.harness.instruments.losses import compare, is_worse, row_losses
-from sft_ref.harness.instruments.taught import IGNORED, rows_of
+from sft_ref.harness.instruments.training_examples import examples_of
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
 from sft_ref.harness.recorders.in_process.yardstick import lora_of
 from sft_ref.reference.data import Row
 from sft_ref.reference.settings import Settings
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 DRILL = Settings(steps=2, batch_size=4, rank=4, alpha=8)
 """The shortest training that moves something."""
@@ -217,8 +218,8 @@ def answers_are_as_likely_as_after_the_reference(context: Context) -> str | None
         return None
     settings = context.trained.settings or context.settings
     allowed = f"{yardstick.losses.mean():.3f} nat a token of the true answer"
-    if (rows_of(context.batch), settings, context.call(lora_of, context.stored)) != yardstick.conditions:
-        rows = rows_of(context.call(context.implementation.training_batch, context.train_rows))
+    if (examples_of(context.batch), settings, context.call(lora_of, context.stored)) != yardstick.conditions:
+        rows = examples_of(context.call(context.implementation.training_batch, context.train_rows))
         other = row_losses(yardstick.train(rows, context.implementation.base, context.stored, settings), batch)
         if not is_worse(own, other):
             return f"{own.mean():.3f} nat a token, {allowed} with other settings: they are slow, and no fault"
@@ -231,8 +232,8 @@ def _targets_only(context: Context, rows: list[Row]) -> Batch:
     batch = context.call(context.implementation.training_batch, rows)
     labels = batch.labels.clone()
     for row, (question, _) in enumerate(rows):
-        prompt = context.call(prompt_of, context.answerer, question)
-        labels[row, batch.attention_mask[row].nonzero().flatten()[: len(prompt)]] = IGNORED
+        prompt = context.call(record_prompt, context.answerer, question)
+        labels[row, batch.attention_mask[row].nonzero().flatten()[: len(prompt)]] = IGNORE_INDEX
     return replace(batch, labels=labels)
 
 

@@ -11,7 +11,7 @@ from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.instruments.answering import TELLING, is_better, right
 from sft_ref.harness.instruments.losses import is_worse
-from sft_ref.harness.recorders.submission.dictated import (
+from sft_ref.harness.recorders.submission.scripted_results import (
     fault_of_generation,
     fault_past_the_parser,
     raise_for_crash,

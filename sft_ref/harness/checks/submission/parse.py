@@ -10,8 +10,8 @@ from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.answering import CompletedRun
 from sft_ref.harness.evidence.wording import left_out_template
 from sft_ref.harness.instruments.answering import number
-from sft_ref.harness.instruments.convention import numerals
-from sft_ref.harness.recorders.submission.dictated import (
+from sft_ref.harness.instruments.numerals import find_numerals
+from sft_ref.harness.recorders.submission.scripted_results import (
     fault_of_generation,
     is_looked_up,
     is_number,
@@ -77,7 +77,7 @@ def silence_is_nan(evidence: Evidence) -> None:
         if crash and crash.is_of_parser:
             raise Failure(f"{crash.type}: {crash.message}", "NaN", crash.where)
         for place, (line, value) in enumerate(zip(run.lines, values, strict=False)):
-            if len(parsed) == len(values) and numerals(parsed[place][0]):
+            if len(parsed) == len(values) and find_numerals(parsed[place][0]):
                 continue  # generation's matter
             asked += 1
             if is_looked_up(evidence):  # then the parser is judged by what it gives, if it was asked

@@ -8,7 +8,7 @@ from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.experiments import PairedLosses
 from sft_ref.harness.evidence.wording import left_out_template, prompts_astray
 from sft_ref.harness.instruments.losses import compare, is_worse
-from sft_ref.harness.recorders.submission.dictated import is_template_parsed_wrongly
+from sft_ref.harness.recorders.submission.scripted_results import is_template_parsed_wrongly
 
 
 @check(

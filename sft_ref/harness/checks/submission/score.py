@@ -9,7 +9,7 @@ from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.instruments.answering import number, right
-from sft_ref.harness.recorders.submission.dictated import is_number, told_scripts
+from sft_ref.harness.recorders.submission.scripted_results import is_number, told_scripts
 
 _FIGURE = 0.011
 """What rounding a figure to two decimals explains."""

@@ -7,7 +7,7 @@ from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.wording import labelled_texts, unlabelled_lead
 from sft_ref.harness.instruments.losses import compare, is_worse
-from sft_ref.harness.instruments.taught import IGNORED
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 _MOST, _MARGIN = 0.95, 0.1
 """Share of training texts that must be right, and what chance, or a base that knows better, adds to an accuracy.
@@ -73,14 +73,14 @@ def answer_tokens_are_supervised(evidence: Evidence) -> str | None:
         return "its labels pass no boundary; what training left answers fresh questions, so that numbers were taught"
     answered = labelled_texts(evidence.examples)
     for text in answered:
-        wrong = [i for i, label in enumerate(text.taught.labels) if label not in (IGNORED, text.taught.ids[i])]
+        wrong = [i for i, label in enumerate(text.taught.labels) if label not in (IGNORE_INDEX, text.taught.ids[i])]
         if wrong:
             seen = f"token {wrong[0]}, {text.tokens[wrong[0]]!r}, has another label"
             raise Failure(seen, "itself", text.text)
-    bare = [text for text in answered if IGNORED in text.taught.labels[text.begin : text.end]]
+    bare = [text for text in answered if IGNORE_INDEX in text.taught.labels[text.begin : text.end]]
     if len(bare) > (1 - _MOST) * len(answered):
         text = bare[0]
-        dropped = [i for i in range(text.begin, text.end) if text.taught.labels[i] == IGNORED]
+        dropped = [i for i in range(text.begin, text.end) if text.taught.labels[i] == IGNORE_INDEX]
         raise Failure(
             f"{len(dropped)} of {text.end - text.begin} tokens of the number carry no label, in {len(bare)} of "
             f"{len(answered)} texts",

@@ -13,7 +13,7 @@ from sft_ref.harness.evidence.experiments import TrainingSwap
 from sft_ref.harness.evidence.wording import answered_texts
 from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.instruments.losses import compare, is_worse
-from sft_ref.harness.instruments.taught import IGNORED
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 _FEW, _OFTEN = 0.3, 6
 """Share of the data, and times that each text is shown, under and above which texts are learned by heart."""
@@ -113,7 +113,7 @@ def answers_become_likely(evidence: Evidence) -> str | None:
     if evidence.examples.form is None:
         raise Unavailable("its convention, or its adapter, cannot be read")
     answered = answered_texts(evidence.examples)
-    if sum(IGNORED in text.taught.labels[text.begin : text.end] for text in answered) > len(answered) / 2:
+    if sum(IGNORE_INDEX in text.taught.labels[text.begin : text.end] for text in answered) > len(answered) / 2:
         raise Unavailable("its numbers carry no label, so that nothing can be said of its training")
     if swap is None:
         raise Unavailable("its convention, or its adapter, cannot be read")

@@ -11,7 +11,7 @@ import torch
 
 from sft_ref.io.lora_config import AdapterConfig
 from sft_ref.io.reading import UnreadableError
-from sft_ref.io.tensor_headers import Header, read_header
+from sft_ref.io.tensor_headers import TensorHeader, read_header
 
 from .expected import Place
 from .files import is_file
@@ -65,7 +65,7 @@ def compare_beside(
         places: where the adapter adds to the base.
     """
     files = find_model(folder)
-    stored: dict[str, Header] = {}
+    stored: dict[str, TensorHeader] = {}
     try:
         for path in files:
             stored |= read_header(path)
@@ -91,7 +91,7 @@ def compare_beside(
     return Beside(files[0].name, "merged" if nearer_due else "base" if nearer_base else "other", compared)
 
 
-def _find(name: str, stored: Mapping[str, Header]) -> str | None:
+def _find(name: str, stored: Mapping[str, TensorHeader]) -> str | None:
     """A weight's name in a file, which may leave out the first part."""
     return next((each for each in (name, name.partition(".")[2]) if each in stored), None)
 

@@ -14,7 +14,7 @@ import torch
 
 from sft_ref.io.base_config import check_sizes, empty_model, read_config
 from sft_ref.io.lora_config import AdapterConfig
-from sft_ref.io.tensor_headers import Header, Shape
+from sft_ref.io.tensor_headers import Shape, TensorHeader
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -86,7 +86,7 @@ def empty_base(folder: Path, rows: int | None = None) -> Any:  # noqa: ANN401
     return empty_model(read_config(folder), folder, rows)
 
 
-def find_expected(base: Path, config: AdapterConfig, headers: Mapping[str, Header]) -> Expected:
+def find_expected(base: Path, config: AdapterConfig, headers: Mapping[str, TensorHeader]) -> Expected:
     """The tensors that the configuration gives on the base.
 
     Raises:
@@ -117,7 +117,7 @@ def find_expected(base: Path, config: AdapterConfig, headers: Mapping[str, Heade
     return Expected(required, optional, modules, rows, grown, dtype, parameters, _places(peft_model))
 
 
-def rows_of(config: AdapterConfig, headers: Mapping[str, Header], rows: int) -> int:
+def rows_of(config: AdapterConfig, headers: Mapping[str, TensorHeader], rows: int) -> int:
     """Tokens that the embedding must hold: as many as the file has rows for, if it holds the embedding itself.
 
     Raises:
@@ -190,7 +190,7 @@ def as_loaded(tensors: Mapping[str, torch.Tensor], model: PeftModel) -> dict[str
     return {_ADAPTER_NAME.sub("", _MAGNITUDE.sub("", name)): tensor for name, tensor in converted.items()}
 
 
-def is_taken(headers: Mapping[str, Header], base: Path, config: AdapterConfig, rows: int) -> bool:
+def is_taken(headers: Mapping[str, TensorHeader], base: Path, config: AdapterConfig, rows: int) -> bool:
     """Whether peft itself finds a place for each tensor and a tensor for each place, whatever their names."""
     from peft import set_peft_model_state_dict
 

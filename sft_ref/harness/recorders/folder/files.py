@@ -12,7 +12,7 @@ import msgspec
 from sft_ref.errors import SubmissionError
 from sft_ref.io.lora_config import CONFIG
 from sft_ref.io.reading import UnreadableError, is_folder, json_of, kind_of, plain_bytes
-from sft_ref.io.tensor_headers import Header, Shape, read_header
+from sft_ref.io.tensor_headers import Shape, TensorHeader, read_header
 from sft_ref.reference.adapter import WEIGHTS
 
 INDEX = f"{WEIGHTS}.index.json"
@@ -48,7 +48,7 @@ class Files:
     missing: tuple[str, ...] = ()
     has_pickle: bool = False
     damage: str = ""
-    headers: Mapping[str, Header] = field(default_factory=dict)
+    headers: Mapping[str, TensorHeader] = field(default_factory=dict)
 
     @property
     def shapes(self) -> dict[str, Shape]:
@@ -66,7 +66,7 @@ def find_files(folder: Path) -> Files:
     try:
         single = is_file(folder / WEIGHTS)
         files = replace(files, weights=(folder / WEIGHTS,)) if single else _find_shards(files)
-        headers: dict[str, Header] = {}
+        headers: dict[str, TensorHeader] = {}
         for path in files.weights:
             headers |= read_header(path)
     except UnreadableError as error:

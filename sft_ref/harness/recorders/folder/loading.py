@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sft_ref.io.lora_config import AdapterConfig
-from sft_ref.io.tensor_headers import Header
+from sft_ref.io.tensor_headers import TensorHeader
 from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
 
@@ -33,7 +33,7 @@ class Values:
     largest: float
 
 
-def read_tensors(headers: Mapping[str, Header]) -> dict[str, torch.Tensor]:
+def read_tensors(headers: Mapping[str, TensorHeader]) -> dict[str, torch.Tensor]:
     """Tensors by name, from all their files."""
     from safetensors import safe_open
 

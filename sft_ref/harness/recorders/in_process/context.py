@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, Trained
 from sft_ref.harness.core.stages import STAGES
-from sft_ref.harness.instruments.capture import Captured, Ids, prompt_of, watch
 from sft_ref.harness.instruments.deltas import due_deltas, merged
+from sft_ref.harness.instruments.generation_recorder import Ids, record_prompt
 from sft_ref.harness.instruments.losses import row_losses
 from sft_ref.harness.instruments.sizes import UNLIMITED, Size, SizeLimits, project
-from sft_ref.harness.instruments.taught import rows_of
 from sft_ref.reference.data import Row, split_rows
 from sft_ref.reference.models import find_base, load_model
 from sft_ref.reference.precision import POLICIES
@@ -109,19 +108,7 @@ class Context:
     @functools.cached_property
     def prompts(self) -> list[Ids]:
         """Ids that reach the model when the questions of `PROBES` are asked one by one."""
-        return [self.call(prompt_of, self.answerer, question) for question, _ in PROBES]
-
-    def targets(self, rows: Sequence[Row]) -> dict[Ids, Ids]:
-        """Prompt -> ids that the model is taught to write after it, in the order of the rows."""
-        taught = rows_of(self.call(self.implementation.training_batch, rows))
-        prompts = [self.call(prompt_of, self.answerer, question) for question, _ in rows]
-        return {prompt: row.ids[len(prompt) : row.end] for prompt, row in zip(prompts, taught, strict=True)}
-
-    @functools.cached_property
-    def written(self) -> Captured:
-        """`PROBES`, answered by a model that is made to write exactly what it was taught."""
-        questions = [question for question, _ in PROBES]
-        return self.call(watch, self.answerer, *questions, scripts=self.targets(PROBES))
+        return [self.call(record_prompt, self.answerer, question) for question, _ in PROBES]
 
     @functools.cached_property
     def trained(self) -> Trained:

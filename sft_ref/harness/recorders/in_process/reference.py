@@ -19,7 +19,7 @@ from sft_ref.errors import AdapterError, SftRefError
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, Trained
 from sft_ref.harness.instruments.deltas import plain
 from sft_ref.harness.instruments.losses import forward, row_losses
-from sft_ref.harness.instruments.taught import Taught, rows_of
+from sft_ref.harness.instruments.training_examples import TrainingExample, examples_of
 from sft_ref.io.lora_config import read_lora
 from sft_ref.reference import adapter, base_llm, models, precision, sft, tokens, training
 from sft_ref.reference.base_llm import BaseLLM
@@ -186,7 +186,7 @@ def find_implementation(target: str) -> Implementation:
     return cast("Implementation", made)
 
 
-def train_on(rows: Sequence[Taught], base: str, adapter: Path, settings: Settings) -> Any:  # noqa: ANN401  # a PeftModel
+def train_on(rows: Sequence[TrainingExample], base: str, adapter: Path, settings: Settings) -> Any:  # noqa: ANN401  # a PeftModel
     """A model that the reference trains on given texts, with the LoRA of an adapter folder."""
     from peft import get_peft_model
 
@@ -224,5 +224,5 @@ def yardstick_of(trained: Trained) -> Yardstick:
     with tempfile.TemporaryDirectory() as folder:
         context = Context(Reference(), Path(folder), trained=trained)
         fresh = context.implementation.training_batch(context.fresh_rows)
-        conditions = (rows_of(context.batch), context.settings, lora_of(trained.folder))
+        conditions = (examples_of(context.batch), context.settings, lora_of(trained.folder))
         return Yardstick(row_losses(context.answerer.model, fresh), conditions, train_on)

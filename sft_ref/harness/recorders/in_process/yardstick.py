@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sft_ref.harness.instruments.taught import Taught
+from sft_ref.harness.instruments.training_examples import TrainingExample
 from sft_ref.io.lora_config import read_table
 from sft_ref.reference.settings import Settings
 
@@ -29,8 +29,8 @@ class Yardstick:
     """
 
     losses: torch.Tensor
-    conditions: tuple[list[Taught], Settings, dict[str, Any]]
-    train: Callable[[Sequence[Taught], str, Path, Settings], Any]
+    conditions: tuple[list[TrainingExample], Settings, dict[str, Any]]
+    train: Callable[[Sequence[TrainingExample], str, Path, Settings], Any]
 
 
 def lora_of(folder: Path) -> dict[str, Any]:

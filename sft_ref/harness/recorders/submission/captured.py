@@ -23,8 +23,8 @@ from sft_ref.harness.instruments.convention import (
     read_texts,
 )
 from sft_ref.harness.instruments.deltas import plain
-from sft_ref.harness.instruments.taught import Taught
-from sft_ref.harness.recorders.submission.agent.logits import choose_rows
+from sft_ref.harness.instruments.training_examples import TrainingExample
+from sft_ref.harness.recorders.submission.agent.inspection import choose_rows
 from sft_ref.io import plain_files
 from sft_ref.io.lora_config import read_table
 from sft_ref.io.reading import UnreadableError
@@ -33,7 +33,7 @@ from sft_ref.reference.models import load_tokenizer
 
 from .layout import ADAPTER
 from .replay import BETAS, Packed, Step
-from .scripts import Line, Script, Writer
+from .scripts import ScriptedCall, ScriptLine, ScriptWriter
 from .workplace import AgentResult, Workplace
 
 GOOD = 0.8
@@ -94,23 +94,23 @@ class Captured:
         return self.training["training_log"]
 
     @functools.cached_property
-    def taught(self) -> list[Taught]:
+    def taught(self) -> list[TrainingExample]:
         """Every text that reached the model in training, once."""
-        return [Taught(tuple(ids), tuple(labels)) for ids, labels in self.lessons.get("examples", ())]
+        return [TrainingExample(tuple(ids), tuple(labels)) for ids, labels in self.lessons.get("examples", ())]
 
     @functools.cached_property
-    def foreign(self) -> list[Taught]:
+    def foreign(self) -> list[TrainingExample]:
         """Those with tokens that the base's tokenizer does not have."""
         return [row for row in self.taught if max(row.ids, default=0) >= len(self.tokenizer)]
 
     @functools.cached_property
-    def readable(self) -> list[Taught]:
+    def readable(self) -> list[TrainingExample]:
         """The others."""
         foreign = set(self.foreign)
         return [row for row in self.taught if row not in foreign]
 
     @functools.cached_property
-    def probed(self) -> list[Taught]:
+    def probed(self) -> list[TrainingExample]:
         """Those whose likelihood is compared."""
         vocabulary = json.loads((self.workplace.base / "config.json").read_text(encoding="utf-8"))["vocab_size"]
         return self.readable[: len(choose_rows([row.ids for row in self.readable], vocabulary))]
@@ -155,7 +155,7 @@ class Captured:
         """Whether the texts of a row are among those that the agent recorded."""
         return all(i < len(self.taught) for i in ([told] if isinstance(told, int) else told["examples"]))
 
-    def _row(self, told: int | Mapping[str, Any]) -> Taught | Packed:
+    def _row(self, told: int | Mapping[str, Any]) -> TrainingExample | Packed:
         """A row of a batch, as the agent recorded it."""
         if isinstance(told, int):
             return self.taught[told]
@@ -296,31 +296,31 @@ class Captured:
         return [*self.questions, *self.known_rows]
 
     @functools.cached_property
-    def scripts(self) -> list[Script]:
+    def scripts(self) -> list[ScriptedCall]:
         """What the model is made to say; nothing where it is not known how answers are written."""
-        return self._writer.dictations(self.rows, self.unseen, self.questions, self.seed) if self._writer else []
+        return self._writer.write_calls(self.rows, self.unseen, self.questions, self.seed) if self._writer else []
 
     @functools.cached_property
-    def score_lines(self) -> list[Line]:
+    def score_lines(self) -> list[ScriptLine]:
         """What the model is made to say to each row of its validation data."""
-        return self._writer.benchmark(self.unseen) if self._writer else []
+        return self._writer.write_benchmark(self.unseen) if self._writer else []
 
     @functools.cached_property
     def parse_texts(self) -> list[str]:
         """Texts for its parser alone."""
-        return self._writer.parse_texts() if self._writer else []
+        return self._writer.write_parser_texts() if self._writer else []
 
     @functools.cached_property
-    def _writer(self) -> Writer | None:
-        return Writer(self.convention, self.texts, self.tokenizer) if self.convention else None
+    def _writer(self) -> ScriptWriter | None:
+        return ScriptWriter(self.convention, self.texts, self.tokenizer) if self.convention else None
 
     @property
     def supervised_lead(self) -> str:
         """What training teaches to write between question and number; empty where that is not known."""
         return self._writer.supervised_lead if self._writer else ""
 
-    def told_scripts(self, told: AgentResult, kind: str) -> list[tuple[Script, Mapping[str, Any]]]:
-        """Each dictation of a kind with what came of it."""
+    def told_scripts(self, told: AgentResult, kind: str) -> list[tuple[ScriptedCall, Mapping[str, Any]]]:
+        """Each scripted call of a kind with what came of it."""
         return [
             (script, told[f"script_{number}"]) for number, script in enumerate(self.scripts) if script["kind"] == kind
         ]

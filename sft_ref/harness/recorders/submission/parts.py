@@ -29,7 +29,8 @@ from sft_ref.harness.evidence.texts import Form, Generation, Prompt, Tokenizer, 
 from sft_ref.harness.evidence.training import Examples, OptimizerStep, Training
 from sft_ref.harness.instruments import sizes
 from sft_ref.harness.instruments.answering import number, shortfalls
-from sft_ref.harness.instruments.convention import Text, decode, find_prompt, find_question, to_number
+from sft_ref.harness.instruments.convention import Text, decode, find_prompt, find_question
+from sft_ref.harness.instruments.numerals import to_number
 from sft_ref.reference.data import Row
 
 from .captured import named_bases

@@ -12,7 +12,7 @@ import torch
 
 from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.instruments.convention import decode, encode, find_frame
-from sft_ref.harness.instruments.losses import pad
+from sft_ref.harness.instruments.losses import text_losses
 from sft_ref.reference.data import Row
 
 from .recording import Recording
@@ -101,11 +101,7 @@ def answer_losses(
     for start in range(0, len(prompts), _BATCH):
         chunk = range(start, min(start + _BATCH, len(prompts)))
         wholes = [(*prompts[i], *targets[i]) for i in chunk]
-        ids, mask = pad(wholes, 0), pad([(1,) * len(row) for row in wholes], 0)
-        with torch.inference_mode():
-            logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
-        each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none").double()
-        for row, i in zip(each, chunk, strict=True):
+        for row, i in zip(text_losses(model, wholes), chunk, strict=True):
             begin = len(prompts[i]) - 1
             losses.append(row[begin : begin + len(targets[i])].sum() / max(1, lengths[i]))
     return torch.stack(losses) if losses else torch.zeros(0, dtype=torch.double)

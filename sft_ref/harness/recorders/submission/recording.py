@@ -16,8 +16,9 @@ import torch
 from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.instruments.answering import complete, read_number, right, value_losses
-from sft_ref.harness.instruments.convention import Text, decode, encode, masked, numerals
+from sft_ref.harness.instruments.convention import Text, decode, encode, masked
 from sft_ref.harness.instruments.losses import compare, is_worse
+from sft_ref.harness.instruments.numerals import find_numerals
 from sft_ref.io import plain_files
 from sft_ref.io.lora_config import base_of, read_table
 from sft_ref.io.peft_config import can_be_read
@@ -213,7 +214,7 @@ class Recording(Trained):
     def _is_as_taught(self, text: str) -> bool:
         """Whether a text begins with a number, and what ends an answer in training follows."""
         dense = "".join(text.split())
-        numeral = next(iter(numerals(dense)), None)
+        numeral = next(iter(find_numerals(dense)), None)
         return numeral is not None and dense.startswith(f"{numeral}{self.closing[:1]}")
 
     @functools.cached_property

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 
 from sft_ref.harness.instruments.losses import pad
-from sft_ref.harness.instruments.taught import IGNORED, Taught
+from sft_ref.harness.instruments.training_examples import TrainingExample
 from sft_ref.io.peft_config import read_peft_config
 from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 BETAS = (0.9, 0.999)
 """Of Adam, unless a training sets them otherwise."""
@@ -31,7 +32,7 @@ class Packed:
         positions: of all their tokens.
     """
 
-    texts: tuple[Taught, ...]
+    texts: tuple[TrainingExample, ...]
     positions: tuple[int, ...]
 
     @property
@@ -50,7 +51,7 @@ class Step:
     """One optimizer step: its rate, the rows of each of its micro-batches, and the betas of Adam."""
 
     rate: float
-    batches: tuple[tuple[Taught | Packed, ...], ...]
+    batches: tuple[tuple[TrainingExample | Packed, ...], ...]
     betas: tuple[float, ...] = BETAS
 
     @property
@@ -69,7 +70,7 @@ def replay(steps: Sequence[Step], base: Path, adapter: Path, *, weight_decay: fl
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, weight_decay=weight_decay)
     for step in steps:
-        due = sum(label != IGNORED for batch in step.batches for row in batch for label in row.labels[1:])
+        due = sum(label != IGNORE_INDEX for batch in step.batches for row in batch for label in row.labels[1:])
         if not due:
             continue
         for group in optimizer.param_groups:
@@ -98,12 +99,12 @@ def fresh(base: Path, adapter: Path, *, seed: int = 0) -> Any:  # noqa: ANN401
     return model
 
 
-def _loss(model: Any, rows: Sequence[Taught | Packed]) -> torch.Tensor:  # noqa: ANN401
+def _loss(model: Any, rows: Sequence[TrainingExample | Packed]) -> torch.Tensor:  # noqa: ANN401
     """Sum of the cross entropy over supervised tokens."""
-    ids, labels = pad([row.ids for row in rows], 0), pad([row.labels for row in rows], IGNORED)
+    ids, labels = pad([row.ids for row in rows], 0), pad([row.labels for row in rows], IGNORE_INDEX)
     mask = pad([(1,) * len(row.ids) for row in rows], 0)
     places = pad([row.positions if isinstance(row, Packed) else range(len(row.ids)) for row in rows], 0)
     # with a mask, no version of transformers takes positions that begin anew for borders of attention
     logits = model(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=False).logits[:, :-1]
-    kept = labels[:, 1:] != IGNORED
+    kept = labels[:, 1:] != IGNORE_INDEX
     return torch.nn.functional.cross_entropy(logits[kept].float(), labels[:, 1:][kept], reduction="sum")

@@ -1,4 +1,4 @@
-"""What a submission's model is made to say, in its own convention: numbers that are known, so that losing one shows."""
+"""What a submission's model is made to write, in its own convention: known numbers, so that a lost one shows."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from sft_ref.harness.instruments.convention import Convention, Text, core, decode, encode, find_question, to_number
-from sft_ref.harness.recorders.in_process.dictation import invent
+from sft_ref.harness.instruments.convention import Convention, Text, core, decode, encode, find_question
+from sft_ref.harness.instruments.numerals import to_number
+from sft_ref.harness.recorders.in_process.scripted_answers import invent
 from sft_ref.reference.data import RELATIVE_TOLERANCE, Row, is_answer_valid
 
 NUMBERS = (1000000000000000.0, 111111.111, 987654.321, 0.125, 999999999999.999, 24.0, 40404.0, 7070707.0, 8080.25)
@@ -24,11 +25,11 @@ _ALONE = 6
 _TAIL = 8
 """Characters of a question by which its end is known."""
 
-Line = dict[str, Any]
-Script = dict[str, Any]
+ScriptLine = dict[str, Any]
+ScriptedCall = dict[str, Any]
 
 
-class Writer:
+class ScriptWriter:
     """Writes scripts in a convention.
 
     Args:
@@ -43,8 +44,8 @@ class Writer:
         self.supervised_lead = _lead(text, tokenizer) if text else ""
         """What is supervised before the number, behind the question."""
 
-    def line(self, question: str, numeral: str) -> Line:
-        """What is to be said after a question: ids of the whole text, and of what follows a prompt that is another."""
+    def line(self, question: str, numeral: str) -> ScriptLine:
+        """What is written after a question: ids of the whole text, and of what follows a prompt that is another."""
         after = self.convention.after
         return {
             "question": core(question),
@@ -53,21 +54,21 @@ class Writer:
             "numeral": numeral,
         }
 
-    def silence(self, question: str) -> Line:
+    def silence(self, question: str) -> ScriptLine:
         """A line without a number."""
         words = encode(self.tokenizer, _SILENCE)
         lead = encode(self.tokenizer, self.convention.lead(question))
         return {"question": core(question), "whole": [*lead, *words], "target": list(words), "numeral": ""}
 
-    def dictations(
+    def write_calls(
         self, rows: Sequence[Row], unseen: Sequence[Row], questions: Sequence[Row], seed: int
-    ) -> list[Script]:
-        """Scripts, a call each: invented questions together and alone, a negative number, the data's, silence, none."""
+    ) -> list[ScriptedCall]:
+        """Calls of `answer`: invented questions together and alone, a negative number, the data's, silence, none."""
         invented = [f"{core(question)}?" for question in invent(len(NUMBERS) + 4, seed)]
         together, (one, other, silent, negative) = invented[: len(NUMBERS)], invented[len(NUMBERS) :]
         numbers = random.Random(seed).sample(NUMBERS, len(NUMBERS))
         known = [*rows[:4], *unseen[:4]]
-        said = (
+        planned = (
             ("together", [*zip(together, numbers, strict=True)]),
             ("alone", [(one, NUMBERS[3])]),
             ("alone", [(other, NUMBERS[0])]),
@@ -76,27 +77,27 @@ class Writer:
         )
         scripts = [
             _script(kind, [self.line(question, self.convention.write(value)) for question, value in pairs], pairs)
-            for kind, pairs in said
+            for kind, pairs in planned
         ]
         mute = [(silent, 0.0), *rows[-2:], *unseen[4:6]]  # others than those before: answers may be kept
         scripts.append(_script("silent", [self.silence(question) for question, _ in mute], mute))
         return scripts + [_script("unscripted", [], [row]) for row in questions[:_ALONE]]
 
-    def parse_texts(self) -> list[str]:
+    def write_parser_texts(self) -> list[str]:
         """Texts for the parser alone: what training writes from the number on, then with what leads to it."""
         numerals = [self.convention.write(value) for value in NUMBERS[:5]]
         after = self.convention.after.replace(str(self.tokenizer.eos_token), "")
         lead = self.convention.markup
         return [f"{before}{numeral}{after}" for before in ("", lead) for numeral in numerals]
 
-    def benchmark(self, rows: Sequence[Row]) -> list[Line]:
+    def write_benchmark(self, rows: Sequence[Row]) -> list[ScriptLine]:
         """Lines for all rows of its validation data, right, wrong and silent by turns."""
         lines = []
         for number, (question, value) in enumerate(rows):
             factor = _FACTORS[number % len(_FACTORS)]
             numeral = "" if factor is None else self.convention.write(value * factor)
-            is_said = numeral and _is_clear(to_number(numeral), value)
-            lines.append(self.line(question, numeral) if is_said else self.silence(question))
+            is_written = numeral and _is_clear(to_number(numeral), value)
+            lines.append(self.line(question, numeral) if is_written else self.silence(question))
         return lines
 
 
@@ -105,7 +106,7 @@ def _is_clear(answer: float, truth: float) -> bool:
     return is_answer_valid(answer, truth) == (abs(answer - truth) < RELATIVE_TOLERANCE * abs(truth))
 
 
-def _script(kind: str, lines: list[Line], pairs: Sequence[Row]) -> Script:
+def _script(kind: str, lines: list[ScriptLine], pairs: Sequence[Row]) -> ScriptedCall:
     return {"kind": kind, "questions": [question for question, _ in pairs], "lines": lines}
 
 

@@ -30,6 +30,7 @@ class _Packed(TypedDict):
 
 class _Generation(TypedDict):
     prompt_ids: list[_Id]
+    question: _Count | None
     new_token_ids: list[_Id]
     non_greedy: _Count
     continues_cache: bool

@@ -21,8 +21,8 @@ from sft_ref.harness.evidence.training import Examples
 from sft_ref.harness.evidence.wording import left_out_template, prompts_astray, unlabelled_lead
 from sft_ref.harness.instruments.answering import complete, read_number, right, value_losses
 from sft_ref.harness.instruments.convention import decode
-from sft_ref.harness.instruments.losses import pad
-from sft_ref.harness.instruments.taught import IGNORED
+from sft_ref.harness.instruments.losses import text_losses
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 from .prompts import compare_prompts
 from .recording import Recording
@@ -118,19 +118,12 @@ def _swap_lead(recording: Recording, examples: Examples) -> PairedLosses | None:
         return None
     if not texts or recording.trained_model is None or recording.ours is None:
         return None
-    ids = pad([text.taught.ids for text in texts[:_LEADS]], 0)
-    mask = pad([(1,) * len(text.taught.ids) for text in texts[:_LEADS]], 0)
     losses = []
     for model in (recording.trained_model, recording.ours):
-        with torch.no_grad():
-            logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
-        each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none").double()
+        each = text_losses(model, [text.taught.ids for text in texts[:_LEADS]])
         begins = [text.taught.begin or 0 for text in texts[:_LEADS]]
-        losses.append(
-            torch.stack(
-                [row[at - examples.unlabelled_lead - 1 : at - 1].mean() for row, at in zip(each, begins, strict=True)]
-            )
-        )
+        leads = [row[at - examples.unlabelled_lead - 1 : at - 1] for row, at in zip(each, begins, strict=True)]
+        losses.append(torch.stack([lead.mean() for lead in leads]))
     return PairedLosses(*losses)
 
 
@@ -140,7 +133,7 @@ def _swap_training(recording: Recording) -> TrainingSwap | None:
     if recording.has_learned or recording.is_custom_lora or model is None or convention is None:
         return None
     answered = [text for text in recording.texts if text.is_answered]
-    bare = sum(IGNORED in text.taught.labels[text.begin : text.end] for text in answered)
+    bare = sum(IGNORE_INDEX in text.taught.labels[text.begin : text.end] for text in answered)
     if not answered or bare > len(answered) / 2 or not _has_moved(recording.trained):
         return None
 

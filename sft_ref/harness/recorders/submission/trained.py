@@ -16,10 +16,10 @@ from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.instruments.answering import best_prompts, complete, read_number, right
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.losses import Paired, compare, pad, row_losses
-from sft_ref.harness.instruments.taught import IGNORED
 from sft_ref.io.peft_config import read_peft_config
 from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 from .captured import GOOD, Captured
 
@@ -109,9 +109,9 @@ class Trained(Captured):
             at += len(row.ids)
             labels = row.labels if row.begin is not None else row.ids
             due = torch.tensor(
-                [label if label == token else IGNORED for label, token in zip(labels, row.ids, strict=True)]
+                [label if label == token else IGNORE_INDEX for label, token in zip(labels, row.ids, strict=True)]
             )[1:]
-            kept = due != IGNORED
+            kept = due != IGNORE_INDEX
             losses.append(torch.nn.functional.cross_entropy(own[:-1][kept], due[kept], reduction="none"))
         if not sum(map(len, losses)):
             raise Unavailable("no token of the training texts carries itself as its label")
@@ -128,7 +128,7 @@ class Trained(Captured):
             raise Unavailable("no text that the base's tokenizer knows reached the model in training")
         labels = [row.labels if row.begin is not None else row.ids for row in rows]
         ids, mask = pad([row.ids for row in rows], 0), pad([(1,) * len(row.ids) for row in rows], 0)
-        return row_losses(model, Batch(ids, mask, pad(labels, IGNORED)))
+        return row_losses(model, Batch(ids, mask, pad(labels, IGNORE_INDEX)))
 
     @property
     def is_custom_lora(self) -> bool:

@@ -16,8 +16,9 @@ from typing import Any
 import torch
 
 from sft_ref.errors import MachineError, MissingModuleError
+from sft_ref.harness.instruments import scripted_model
 from sft_ref.harness.isolation import hub, sandbox
-from sft_ref.harness.isolation.sandbox import Finished, Limits
+from sft_ref.harness.isolation.sandbox import CommandResult, Limits
 from sft_ref.io import plain_files
 from sft_ref.reference.data import Row
 
@@ -25,7 +26,11 @@ from .layout import Layout
 from .sections import is_well_formed
 
 AGENT = Path(__file__).with_name("agent")
-_START = "import sys; sys.path.insert(0, {home!r}); from {package}.commands import main; main()"
+SHARED = Path(scripted_model.__file__)
+"""What the agent shares with the harness."""
+_PLACE = ("a", "b", "c")
+"""Of the copied agent in its package: as deep as in `sft_ref.harness`, so that its relative imports hold."""
+_START = f"import sys; sys.path.insert(0, {{home!r}}); from {{package}}.{'.'.join(_PLACE)}.main import main; main()"
 _PACKAGES = {"PIL": "pillow", "cv2": "opencv-python-headless", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 """Packages whose names are not those of their modules."""
 _ROOM = 64 * 2**20
@@ -47,7 +52,7 @@ class AgentResult:
 
     sections: Mapping[str, Mapping[str, Any]]
     folder: Path
-    finished: Finished
+    finished: CommandResult
     left_out: tuple[str, ...] = ()
 
     def __getitem__(self, section: str) -> Mapping[str, Any]:
@@ -151,7 +156,7 @@ class Workplace:
         # no name that it sees tells that it is graded
         base, home, package = self.hub / hub.FILES, self.folder.parent / "lib", f"run_{secrets.token_hex(4)}"
         plain_files.remove(home)
-        shutil.copytree(AGENT, home / package, ignore=shutil.ignore_patterns("__pycache__"))
+        copy_agent(home / package)
         config = json.loads((self.base / "config.json").read_text(encoding="utf-8"))
         nonce = secrets.token_hex(16)
         given = {
@@ -198,6 +203,14 @@ class Workplace:
             f"{self.called}: it needs the module {module}, which {self.python} lacks.{also} "
             f"Build an interpreter that has it: nox -s grade -- {shlex.quote(self.called)} --with {package}"
         )
+
+
+def copy_agent(package: Path) -> None:
+    """Copies the agent, and the file that it shares with the harness, to where the agent looks for it."""
+    shutil.copytree(AGENT, package.joinpath(*_PLACE), ignore=shutil.ignore_patterns("__pycache__"))
+    shared = package / SHARED.parent.name
+    shared.mkdir()
+    shutil.copyfile(SHARED, shared / SHARED.name)
 
 
 def _is_of_libraries(crash: Mapping[str, str]) -> bool:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sft_ref.harness.core.implementation import Batch
-from sft_ref.harness.instruments.convention import numerals, to_number
-from sft_ref.harness.instruments.losses import IGNORED, forward, losses_of
+from sft_ref.harness.instruments.losses import forward, losses_of
+from sft_ref.harness.instruments.numerals import find_numerals, last_number, to_number
 from sft_ref.reference import tokens
 from sft_ref.reference.data import is_answer_valid
 
@@ -75,7 +75,7 @@ def teacher_forced(
         losses.append(losses_of(logits, batch))
         due = batch.labels[:, 1:]
         hit = logits[:, :-1].argmax(-1).cpu() == due
-        known += (hit | (due == IGNORED)).all(1).tolist()
+        known += (hit | (due == tokens.IGNORE_INDEX)).all(1).tolist()
     return torch.cat(losses), tuple(known)
 
 
@@ -195,9 +195,9 @@ def read_answer(
 
 def _is_right(said: str, row: Row, *, goes_on: bool) -> bool:
     if row.value is not None:
-        numbers = [to_number(said)]
+        numbers = [last_number(said)]
         if goes_on:
-            numbers += [to_number(numeral) for numeral in numerals(said)[:1]]
+            numbers += [to_number(numeral) for numeral in find_numerals(said)[:1]]
         return any(not math.isnan(number) and is_answer_valid(number, row.value) for number in numbers)
     due, found = normalise(row.answer), normalise(said)
     return found == due or (goes_on and found.startswith(due) and not found[len(due) : len(due) + 1].isalnum())

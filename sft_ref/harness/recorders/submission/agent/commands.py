@@ -1,313 +1,203 @@
-"""The commands: `train` runs the submission's training; `ask` loads what it left, and asks it all there is to ask."""
+"""The commands: `train` runs the submission's training; `ask` loads what it left, and records its answers."""
+
+from __future__ import annotations
 
 import contextlib
 import io
-import json
 import math
 import os
-import re
 import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
-from .results import ResultWriter, count_dtypes, quiet
-from .weights import active_adapters, added_rows
+import peft
+import torch
+import transformers
+from safetensors.torch import load_file
+
+from ....instruments.scripted_model import GenerationRecorder, Script, ScriptedModel
+from .compatibility import Loading
+from .forwards import Forwards
+from .inspection import active_adapters, added_rows, compute_logits, count_dtypes
+from .patches import apply, around, loading_patches, replaced, shared_patches, training_patches
+from .results import ResultWriter, to_number
+from .stages import Answerer, Submission, read_metrics
+from .time_limit import TimeLimit
+from .training_recorder import TrainingRecorder
 
 
-def main():
-    """Reads one request from standard input, and does it."""
-    request = json.loads(sys.stdin.read())
-    sys.stdin = open(os.devnull)  # noqa: SIM115
-    quiet()
-    writer = ResultWriter(request["out"], request["root"], request["nonce"])
-    os.chdir(request["root"])
-    try:
-        with writer.section("start"):
-            work = _Work(request, writer)
-            writer.write("start", versions=work.versions)
-            {"train": work.train, "ask": work.ask}[request["command"]]()
-    finally:
-        writer.write("end", notes=writer.notes)
+def train(request: dict[str, Any], writer: ResultWriter) -> None:
+    """Runs the training, and writes what it was shown and what it left."""
+    forwards, loading = _start(request, writer, seed=0)
+    limit = forwards.time_limit = TimeLimit(2 * request["seconds"], writer.note)
+    weights = load_file(request["weights"])
+    recorder = TrainingRecorder(weights, request["vocab_size"], request["seconds"], limit, writer)
+    apply(training_patches(recorder, limit))
+    with writer.section("train"):
+        submission = Submission(request["root"], request["modules"], request["output"])
+        forwards.training_recorder = recorder
+        submission.call("train")
+        writer.write("train", done=True)
+    forwards.training_recorder = None
+    limit.finish()
+    recorder.finish()
+    writer.write("pretrained", model_names=loading.model_names, added_tokens=loading.added_tokens())
 
 
-class _Work:
-    def __init__(self, request, writer):
-        import peft
-        import torch
-        import transformers
+def ask(request: dict[str, Any], writer: ResultWriter) -> None:
+    """Loads what training saved, and writes its answers, logits, numbers parsed and metrics, a section each."""
+    forwards, loading = _start(request, writer, seed=1)
+    apply(loading_patches(loading))
+    forwards.generation_recorder = GenerationRecorder(transformers.AutoTokenizer.from_pretrained(request["base"]))
+    loaded = None
+    with writer.section("load"):
+        submission = Submission(request["root"], request["modules"], request["output"])
+        loaded = submission.call("load")
+        writer.write(
+            "load",
+            adapter_folders=loading.adapter_folders,
+            dtype_counts=count_dtypes(getattr(loaded, "model", loaded)),
+            tokenizer_size=_count_tokens(loaded),
+        )
+    if loaded is None:
+        return
+    inference = _Inference(writer, forwards, Answerer(loaded, submission.modules))
+    writer.write("pretrained", model_names=loading.model_names)
+    with writer.section("answers"):
+        inference.write_answers("answers", request["questions"])
+    if forwards.generating_model is not None:
+        with writer.section("probes"):
+            inference.write_logits(request["probe_ids"], request["vocab_size"])
+    for number, script in enumerate(request["scripts"]):
+        with writer.section(f"script_{number}"):
+            inference.write_answers(f"script_{number}", script["questions"], script["lines"])
+    with writer.section("parse"):
+        inference.write_parsed(request["parser_texts"])
+    with writer.section("score"):
+        if loading.adapter_folders and not Path(request["output"], "adapter_config.json").exists():
+            submission.output = loading.adapter_folders[-1]  # where load reads, a test that takes a folder does
+        inference.write_score(submission, request["score_lines"])
+    submission.output = request["output"]
+    loading.adapter_folders.clear()
+    with writer.section("other_folder"), _working_folder(Path(request["out"], "other_folder")):
+        submission.call("load")
+        writer.write("other_folder", loaded=True, adapter_folders=loading.adapter_folders)
 
-        from . import compatibility, cuda_on_cpu
-        from .forwards import Forwards
 
-        self.request, self.writer = request, writer
-        self.versions = {
-            "python": sys.version.split()[0],
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "peft": peft.__version__,
-        }
-        # each verb has a seed of its own: random numbers that training drew and did not save do not come again
-        torch.manual_seed({"train": 0, "ask": 1}[request["command"]])
-        note = writer.note
-        self.asked_for, self.tokenizers = [], []
-        self._listen_to_loading(transformers)
-        compatibility.stub_optional_modules(request["root"], note)
-        cuda_on_cpu.install(request["root"], note)
-        compatibility.patch_loading(note)
-        compatibility.patch_training(note)
-        self.forwards = Forwards()
-        self.forwards.install(getattr(transformers, request["model_class"]))
+def _start(request: dict[str, Any], writer: ResultWriter, *, seed: int) -> tuple[Forwards, Loading]:
+    """Seeds and patches the libraries; what observes forward passes and what observes loading.
 
-    def _listen_to_loading(self, transformers):
-        asked_for, original = self.asked_for, transformers.PreTrainedModel.from_pretrained.__func__
+    Each command has a seed of its own: random numbers that training drew and did not save do not come again.
+    """
+    torch.manual_seed(seed)
+    forwards, loading = Forwards(), Loading(writer.note, request.get("shortened"))
+    apply(shared_patches(request["root"], request["model_class"], writer.note, loading, forwards))
+    versions = {each.__name__: each.__version__ for each in (torch, transformers, peft)}
+    writer.write("start", versions={"python": sys.version.split()[0], **versions})
+    return forwards, loading
 
-        def from_pretrained(cls, name=None, *args, **kwargs):
-            asked_for.append(str(name))
-            return original(cls, name, *args, **kwargs)
 
-        transformers.PreTrainedModel.from_pretrained = classmethod(from_pretrained)
-        tokenizers, read = self.tokenizers, transformers.PreTrainedTokenizerBase.from_pretrained.__func__
+class _Inference:
+    """What a submission loaded, asked in every way.
 
-        def read_tokenizer(cls, *args, **kwargs):
-            tokenizers.append(read(cls, *args, **kwargs))
-            return tokenizers[-1]
+    Args:
+        writer: takes what comes of it.
+        forwards: observes the model.
+        answerer: how it is asked.
+    """
 
-        transformers.PreTrainedTokenizerBase.from_pretrained = classmethod(read_tokenizer)
+    def __init__(self, writer: ResultWriter, forwards: Forwards, answerer: Answerer) -> None:
+        self.writer, self.forwards, self.answerer = writer, forwards, answerer
+        self.tokenizer = forwards.generation_recorder.tokenizer if forwards.generation_recorder else None
 
-    def _added(self):
-        """Tokens that the submission added to a tokenizer of the base, by their ids."""
-        added = {}
-        for tokenizer in self.tokenizers:
-            added.update({number: text for text, number in tokenizer.get_added_vocab().items()})
-        return added
+    def _record_generations(
+        self, questions: Sequence[str] = (), lines: Sequence[dict[str, Any]] = ()
+    ) -> GenerationRecorder:
+        """From now on generations are recorded, and those of scripted questions are as scripted."""
+        scripts = [Script(line["question"], tuple(line["whole"]), tuple(line["target"])) for line in lines]
+        recorder = ScriptedModel(self.tokenizer, scripts) if scripts else GenerationRecorder(self.tokenizer, questions)
+        self.forwards.generation_recorder = recorder
+        return recorder
 
-    def _submission(self):
-        from .stages import Submission
-
-        return Submission(self.request["root"], self.request["modules"], self.request["output"])
-
-    def train(self):
-        from safetensors.torch import load_file
-
-        from .time_limit import TimeLimit
-        from .training_recorder import TrainingRecorder
-
-        request = self.request
-        weights = load_file(request["weights"])
-        clock = self.forwards.clock = TimeLimit(2 * request["seconds"], self.writer.note)
-        clock.install()
-        recorder = TrainingRecorder(weights, request["vocab_size"], request["seconds"], clock)
-        recorder.install(self.writer)
-        with self.writer.section("train"):
-            submission = self._submission()
-            self.forwards.training_recorder = recorder
-            submission.call("train")
-            self.writer.write("train", done=True)
-        self.forwards.training_recorder = None
-        clock.tell()
-        recorder.tell(self.writer)
-        self.writer.write("pretrained", model_names=self.asked_for, added_tokens=self._added())
-
-    def ask(self):
-        from transformers import AutoTokenizer
-
-        from .answering import Answerer
-        from .asking import GenerationRecorder
-
-        request, writer = self.request, self.writer
-        tokenizer = AutoTokenizer.from_pretrained(request["base"])
-        recorder = self.forwards.generation_recorder = GenerationRecorder(tokenizer)
-        self.read = []
-        self._listen_to_adapters()
-        answerer = None
-        with writer.section("load"):
-            submission = self._submission()
-            answerer = submission.call("load")
-            counted = count_dtypes(getattr(answerer, "model", answerer))
-            writer.write(
-                "load", adapter_folders=self.read, dtype_counts=counted, tokenizer_size=_count_tokens(answerer)
-            )
-        if answerer is None:
-            return
-        self.answerer = Answerer(answerer, submission.modules)
-        questions = request["questions"]
-        writer.write("pretrained", model_names=self.asked_for)
-        with writer.section("answers"):
-            self._tell("answers", questions)
-        if recorder.model is not None:
-            with writer.section("probes"):
-                self._probe(recorder)
-        for number, script in enumerate(request["scripts"]):
-            with writer.section(f"script_{number}"):
-                self._tell(f"script_{number}", script["questions"], script["lines"])
-        with writer.section("parse"):
-            self._parse(request["parser_texts"])
-        with writer.section("score"):
-            self._score(submission)
-        with writer.section("other_folder"):
-            self._load_from_other_folder(submission)
-
-    def _listen_to_adapters(self):
-        import peft
-
-        from .time_limit import find_checkpoint
-
-        read, shortened, note = self.read, self.request["shortened"], self.writer.note
-        original = peft.PeftModel.from_pretrained.__func__
-
-        def from_pretrained(cls, model, model_id=None, *args, **kwargs):
-            asked_for = os.path.abspath(str(model_id))
-            place = str(find_checkpoint(asked_for, shortened))
-            if place != asked_for:
-                note(f"{os.path.basename(asked_for)} is {os.path.basename(place)} of the shortened training")
-                model_id = place
-            read.append(place)
-            return original(cls, model, model_id, *args, **kwargs)
-
-        peft.PeftModel.from_pretrained = classmethod(from_pretrained)
-
-    def _answer(self, questions):
-        """The whole way, and the texts that reached the parser on it."""
-        texts = []
-
-        def wrap(parse):
-            def listen(text, *args, **kwargs):
-                try:
-                    value = parse(text, *args, **kwargs)
-                except Exception as error:
-                    texts.append([str(text), f"crash: {type(error).__name__}"])
-                    raise
-                texts.append([str(text), _number(value)])
-                return value
-
-            return listen
-
-        with self.answerer.listening(wrap):
+    def write_answers(self, section: str, questions: Sequence[str], lines: Sequence[dict[str, Any]] = ()) -> None:
+        """Its answers, the texts that reached its parser, and what its model generated, perhaps as scripted."""
+        recorder = self._record_generations(questions, lines)
+        with self.answerer.record_parser() as parsed:
             values = self.answerer.answer(*questions)
-        return [_number(value) for value in values], texts
+        generations = [{key: value for key, value in vars(row).items() if key != "logits"} for row in recorder.finish()]
+        self.writer.write(
+            section, values=[to_number(value) for value in values], parsed_texts=parsed, generations=generations
+        )
 
-    def _tell(self, section, questions, lines=()):
-        recorder = self.forwards.generation_recorder
-        recorder.reset([(line["question"], line["whole"], line["target"]) for line in lines])
-        try:
-            values, texts = self._answer(questions)
-        finally:
-            heard = recorder.reset()
-        self.writer.write(section, values=values, parsed_texts=texts, generations=heard)
-
-    def _probe(self, recorder):
-        """Logits of training texts by the model that answers, twice, as it is."""
-        from .logits import compute_logits
-
-        model = recorder.model
-        ears_off, self.forwards.generation_recorder = self.forwards.generation_recorder, None
-        try:
-            one, two = compute_logits(model, self.request["probe_ids"], times=2)
-        finally:
-            self.forwards.generation_recorder = ears_off
+    def write_logits(self, rows: Sequence[Sequence[int]], vocab_size: int) -> None:
+        """Logits of training texts by the model that answers, as it is, and how far a second pass is from the first."""
+        model = self.forwards.generating_model
+        self.forwards.generation_recorder = None
+        one, two = compute_logits(model, rows, times=2)
         self.writer.tensors("probes", {"logits": one})
-        finite = bool(one.isfinite().all())
-        apart = float((one - two).abs().max()) if finite else math.nan
-        self.writer.tensors("added_token_rows", added_rows(model, self.request["vocab_size"]))
+        self.writer.tensors("added_token_rows", added_rows(model, vocab_size))
         self.writer.write(
             "probes",
-            max_difference=apart,
+            max_difference=float((one - two).abs().max()) if bool(one.isfinite().all()) else math.nan,
             in_training_mode=bool(model.training),
             dtype_counts=count_dtypes(model),
             active_adapters=active_adapters(model),
         )
 
-    def _parse(self, texts):
+    def write_parsed(self, texts: Sequence[str]) -> None:
+        """What its parser, called by itself, makes of texts; None where there is none."""
         parse = self.answerer.find("parse_answer")
         if parse is None:
             self.writer.write("parse", values=None)
             return
-        values = []
+        values: list[float | str] = []
         for text in texts:
             try:
-                values.append(_number(parse(text)))
-            except Exception as error:  # what a parser raises is for the judge to weigh
-                values.append(f"crash: {self.writer.crash(error)}")
+                values.append(to_number(parse(text)))
+            except Exception as error:  # noqa: BLE001  # what a parser raises is for the judge to weigh
+                values.append(f"crash: {self.writer.describe_crash(error)}")
         self.writer.write("parse", values=values)
 
-    def _score(self, submission):
-        """The figures it reports, and the answers that it reports them of."""
-        wanted = submission.output
-        if self.read and not os.path.exists(os.path.join(wanted, "adapter_config.json")):
-            submission.output = self.read[-1]  # a test that takes a folder is given the one that load reads
-        given = []
-        owner = type(self.answerer.owner)
-        classes = [each for each in owner.__mro__ if "answer" in vars(each)]
-        for each in classes[:1]:
-            original = each.answer
+    def write_score(self, submission: Submission, lines: Sequence[dict[str, Any]]) -> None:
+        """The metrics that it reports, and the answers that it reports them of."""
+        answers: list[tuple[Any, float | str]] = []
 
-            def answer(self, *questions, _original=original, **kwargs):
-                values = _original(self, *questions, **kwargs)
-                given.extend(zip(questions, map(_number, values)))
-                return values
+        def answer(original: Any, answerer: Any, /, *questions: Any, **kwargs: Any) -> Any:
+            values = original(answerer, *questions, **kwargs)
+            answers.extend(zip(questions, map(to_number, values), strict=False))
+            return values
 
-            each.answer = answer
-        lines = self.request["score_lines"]
-        recorder = self.forwards.generation_recorder
-        recorder.reset([(line["question"], line["whole"], line["target"]) for line in lines])
+        owner = next((each for each in type(self.answerer.owner).__mro__ if "answer" in vars(each)), None)
+        recorder = self._record_generations(lines=lines)
         printed = io.StringIO()
-        try:
-            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-                result = submission.call("test") if submission.find("test") else None
-        finally:
-            submission.output = wanted
-            prompts = [row["prompt_ids"] for row in recorder.reset()]
-            for each in classes[:1]:
-                each.answer = original
-        self.writer.write("score", answers=given, prompts=prompts, **_figures(result, printed.getvalue()))
-
-    def _load_from_other_folder(self, submission):
-        """Whether loading works from another working folder."""
-        here = os.getcwd()
-        scratch = os.path.join(self.request["out"], "other_folder")
-        os.makedirs(scratch, exist_ok=True)
-        os.chdir(scratch)
-        self.read.clear()
-        try:
-            submission.call("load")
-            self.writer.write("other_folder", loaded=True, adapter_folders=self.read)
-        finally:
-            os.chdir(here)
+        with contextlib.ExitStack() as stack:
+            if owner is not None:
+                stack.enter_context(replaced(owner, "answer", around(answer)))
+            stack.enter_context(contextlib.redirect_stdout(printed))
+            stack.enter_context(contextlib.redirect_stderr(printed))
+            result = submission.call("test") if submission.find("test") else None
+        prompts, output = [row.prompt_ids for row in recorder.finish()], printed.getvalue()
+        metrics = read_metrics(result, output)
+        self.writer.write("score", answers=answers, prompts=prompts, metrics=metrics, output=output[-1000:])
 
 
-def _number(value):
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return repr(value)[:100]
-
-
-_FIGURE = r"(\d+(?:\.\d+)?(?:e-?\d+)?)(?:\s*/\s*(\d+))?\s*(%?)"
-
-
-def _figures(result, printed):
-    """Accuracy and answer_rate, from what was returned or else printed: every number that may be meant, as a share."""
-    found = {}
-    printed = re.sub(r"\b(np\.)?float\d+|\btensor", "", printed)
-    for name, pattern in (("accuracy", "accuracy"), ("answer_rate", "answer[ _-]?rate")):
-        value = getattr(result, name, None)
-        if value is None and isinstance(result, dict):
-            value = result.get(name)
-        if value is not None:
-            found[name] = [_number(value)]
-            continue
-        found[name] = []
-        for seen in re.finditer(pattern, printed, flags=re.IGNORECASE):
-            line = re.split(r"\n|accuracy|answer[ _-]?rate", printed[seen.end() : seen.end() + 80], flags=re.IGNORECASE)
-            for number, of, percent in re.findall(_FIGURE, line[0]):
-                value = float(number)
-                shares = [value / 100] if percent or value > 1 else [value]
-                found[name] += [*shares, *([value / float(of)] if of and float(of) else [])]
-    return {"metrics": found, "output": printed[-1000:]}
-
-
-def _count_tokens(loaded):
+def _count_tokens(loaded: Any) -> int | None:
     """Tokens that the tokenizer of what was loaded knows; None where none is at hand."""
     for part in loaded if isinstance(loaded, tuple) else (loaded,):
-        tokenizer = getattr(part, "tokenizer", part)
+        tokenizer: Any = getattr(part, "tokenizer", part)
         if hasattr(tokenizer, "decode") and hasattr(tokenizer, "__len__"):
             return len(tokenizer)
     return None
+
+
+@contextlib.contextmanager
+def _working_folder(folder: Path) -> Iterator[None]:
+    """Within it, the working folder is a new one."""
+    before = Path.cwd()
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)

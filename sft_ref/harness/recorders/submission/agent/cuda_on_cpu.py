@@ -1,225 +1,174 @@
-"""The CPU in place of CUDA, where there is none: the submission's own branch for CUDA runs.
+"""The CPU in place of CUDA, where there is none, so that the submission's own branch for CUDA runs.
 
-To the code of the submission CUDA is there; libraries are told the truth. A device `cuda` is the CPU wherever it is
-asked for, with what the CPU has: bfloat16 under autocast, also in place of float16, which is ten times as slow.
-A tensor or model says that it is on the CPU.
+To the submission's code CUDA is there; libraries are told the truth. A device `cuda` is the CPU wherever it is asked
+for, with what the CPU has: bfloat16 under autocast, also in place of float16. A tensor says that it is on the CPU.
 """
+
+from __future__ import annotations
 
 import contextlib
 import functools
 import sys
 import time
-import types
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
-_NOTE = "CUDA is not here: what the submission does with CUDA ran on the CPU"
-_FACTORIES = (
-    *("arange", "as_tensor", "empty", "empty_like", "eye", "full", "full_like", "linspace", "load", "ones"),
-    *(
-        "ones_like",
-        "rand",
-        "rand_like",
-        "randint",
-        "randint_like",
-        "randn",
-        "randn_like",
-        "randperm",
-        "tensor",
-        "tril_indices",
-    ),
-    *("triu_indices", "zeros", "zeros_like"),
+import torch
+
+FACTORIES = (
+    "arange as_tensor empty empty_like eye full full_like linspace load ones ones_like rand rand_like randint "
+    "randint_like randn randn_like randperm tensor tril_indices triu_indices zeros zeros_like"
 )
-_METHODS = ("new_empty", "new_full", "new_ones", "new_tensor", "new_zeros")
+"""Functions of torch that take a device."""
+METHODS = "new_empty new_full new_ones new_tensor new_zeros"
+"""Methods of a tensor that take a device."""
 _NAME = "the CPU in place of CUDA"
+_MEMORY = 16 * 2**30
+_NOTE = "CUDA is not here: what the submission does with CUDA ran on the CPU"
 
 
-def is_cuda(value):
+class _Event:
+    """A CUDA event that measures wall-clock time."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.time = 0.0
+
+    def record(self, *args: Any) -> None:
+        self.time = time.perf_counter()
+
+    def elapsed_time(self, other: _Event) -> float:
+        return 1000 * (other.time - self.time)
+
+    def synchronize(self) -> None:
+        """Nothing is under way."""
+
+    wait = synchronize
+
+    def query(self) -> bool:
+        return True
+
+
+ANSWERS: dict[str, Any] = {
+    "is_available is_bf16_supported is_initialized": True,
+    "current_device max_memory_allocated max_memory_reserved memory_allocated memory_reserved memory_summary": 0,
+    "empty_cache init ipc_collect reset_max_memory_allocated reset_peak_memory_stats set_device synchronize": None,
+    "device_count": 1,
+    "get_device_capability": (8, 0),
+    "get_device_name": _NAME,
+    "get_device_properties": SimpleNamespace(
+        name=_NAME, total_memory=_MEMORY, major=8, minor=0, multi_processor_count=1, is_integrated=False
+    ),
+    "mem_get_info": (_MEMORY, _MEMORY),
+}
+"""Functions of `torch.cuda`, and what they return to the submission."""
+
+REPLACEMENTS: dict[str, Any] = {
+    "get_rng_state": lambda *args, **kwargs: torch.get_rng_state(),
+    "set_rng_state": lambda state, *args, **kwargs: torch.set_rng_state(state),
+    "stream": lambda stream=None: contextlib.nullcontext(),
+    "current_stream": lambda *args, **kwargs: SimpleNamespace(synchronize=lambda: None),
+    "device.__init__": lambda self, device: None,
+    "device.__enter__": lambda self: None,
+    "device.__exit__": lambda self, *args: False,
+    "Event": _Event,
+}
+"""Parts of `torch.cuda`, and what takes their place for everybody."""
+
+
+def is_cuda(value: object) -> bool:
     """Whether a value names a CUDA device."""
-    import torch
-
     if isinstance(value, torch.device):
         return value.type == "cuda"
     return isinstance(value, str) and (value == "cuda" or value.startswith("cuda:"))
 
 
-def install(root, note):
-    """Maps CUDA to the CPU for the files below `root`; does nothing where there is CUDA."""
-    import torch
-    import torch.utils._device
+def make_generator(original: Any) -> Any:
+    """`torch.Generator` on the CPU; an instance of the original is one of it."""
 
-    if torch.cuda.is_available():
-        return
-    contexts = torch.utils._device  # noqa: SLF001
-    contexts._device_constructors()  # noqa: SLF001  # kept: `with torch.device(...)` knows factories as they are now
-    _answer(root, note)
-    move = functools.partial(_map, note=note)
-    for owner in (torch.Tensor, torch.nn.Module):
-        owner.to = move(owner.to, numbers=True)
-        owner.cuda = _stay(note)
-    torch.Tensor.pin_memory = lambda self, *args, **kwargs: self
-    torch.nn.Module.to_empty = move(torch.nn.Module.to_empty)
-    for owner, names in ((torch, _FACTORIES), (torch.Tensor, _METHODS)):
-        for name in names:
-            setattr(owner, name, move(getattr(owner, name)))
-    _replace_init(contexts.DeviceContext, move)
-    _replace_init(torch.amp.grad_scaler.GradScaler, lambda init: _scaler(init, note))
-    _replace_init(torch.amp.autocast_mode.autocast, lambda init: _autocast(init, note))
-    torch.Generator = _generator(torch.Generator)
-    _libraries(move)
+    class Kind(type(original)):  # type: ignore[misc]  # the metaclass of a class of torch
+        def __instancecheck__(cls, value: object) -> bool:
+            return isinstance(value, original)
 
-
-def _map(function, note, *, numbers=False):
-    """The function with the CPU in place of every CUDA device among its arguments; of numbers too where they may be."""
-
-    def mapped(value):
-        if is_cuda(value) or (numbers and type(value) is int):
-            note(_NOTE)
-            return "cpu"
-        return value
-
-    @functools.wraps(function)
-    def call(*args, **kwargs):
-        for name in ("device", "map_location", "torch_device"):
-            if name in kwargs:
-                value = kwargs[name]
-                kwargs[name] = mapped(0 if numbers and type(value) is int else value)
-        return function(*map(mapped, args), **kwargs)
-
-    return call
-
-
-def _replace_init(owner, change):
-    owner.__init__ = change(owner.__init__)
-
-
-def _stay(note):
-    def cuda(self, *args, **kwargs):
-        note(_NOTE)
-        return self
-
-    return cuda
-
-
-def _answer(root, note):
-    """What `torch.cuda` says of itself, to the submission alone."""
-    import torch
-
-    memory = 16 * 2**30
-    properties = types.SimpleNamespace(
-        name=_NAME, total_memory=memory, major=8, minor=0, multi_processor_count=1, is_integrated=False
-    )
-    answers = {
-        **dict.fromkeys(("is_available", "is_bf16_supported", "is_initialized"), True),
-        **dict.fromkeys(("current_device", "max_memory_allocated", "max_memory_reserved", "memory_allocated"), 0),
-        **dict.fromkeys(("empty_cache", "init", "ipc_collect", "reset_max_memory_allocated"), None),
-        **dict.fromkeys(("reset_peak_memory_stats", "set_device", "synchronize"), None),
-        **dict.fromkeys(("memory_summary", "memory_reserved"), 0),
-        "device_count": 1,
-        "get_device_capability": (8, 0),
-        "get_device_name": _NAME,
-        "get_device_properties": properties,
-        "mem_get_info": (memory, memory),
-    }
-
-    def wrap(name, own, value):
-        @functools.wraps(own)
-        def answer(*args, **kwargs):
-            if not sys._getframe(1).f_code.co_filename.startswith(root):  # noqa: SLF001
-                return own(*args, **kwargs)
-            note(_NOTE)
-            return value
-
-        setattr(torch.cuda, name, answer)
-
-    for name, value in answers.items():
-        if hasattr(torch.cuda, name):
-            wrap(name, getattr(torch.cuda, name), value)
-    # nobody uses these where there is no CUDA, so that libraries need no other answer
-    torch.cuda.get_rng_state = lambda *args, **kwargs: torch.get_rng_state()
-    torch.cuda.set_rng_state = lambda state, *args, **kwargs: torch.set_rng_state(state)
-    torch.cuda.stream = lambda stream=None: contextlib.nullcontext()
-    torch.cuda.current_stream = lambda *args, **kwargs: types.SimpleNamespace(synchronize=lambda: None)
-    torch.cuda.device.__init__ = lambda self, device: None
-    torch.cuda.device.__enter__ = lambda self: None
-    torch.cuda.device.__exit__ = lambda self, *args: False
-    torch.cuda.Event = _Event
-
-
-class _Event:
-    """A CUDA event by the clock."""
-
-    def __init__(self, *args, **kwargs):
-        self.time = 0.0
-
-    def record(self, *args):
-        self.time = time.perf_counter()
-
-    def elapsed_time(self, other):
-        return 1000 * (other.time - self.time)
-
-    def synchronize(self):
-        """Nothing is under way."""
-
-    wait = synchronize
-
-    def query(self):
-        return True
-
-
-def _scaler(init, note):
-    @functools.wraps(init)
-    def scaler(self, device="cuda", *args, **kwargs):
-        if is_cuda(device):
-            note(_NOTE)
-            device = "cpu"
-        init(self, device, *args, **kwargs)
-
-    return scaler
-
-
-def _autocast(init, note):
-    import torch
-
-    @functools.wraps(init)
-    def autocast(self, device_type, dtype=None, *args, **kwargs):
-        if is_cuda(device_type):
-            note(_NOTE)
-            if dtype in (None, torch.float16) and kwargs.get("enabled", True):
-                note("autocast to float16 ran in bfloat16, as the CPU has it")
-            device_type, dtype = "cpu", torch.bfloat16 if dtype in (None, torch.float16) else dtype
-        init(self, device_type, dtype, *args, **kwargs)
-
-    return autocast
-
-
-def _generator(own):
-    """`torch.Generator` on the CPU; what is one stays one."""
-
-    class Kind(type(own)):
-        def __instancecheck__(cls, value):
-            return isinstance(value, own)
-
-    class Generator(own, metaclass=Kind):
-        def __new__(cls, device="cpu"):
-            return own("cpu" if is_cuda(device) else device)
+    class Generator(original, metaclass=Kind):  # type: ignore[misc]  # a class of torch
+        def __new__(cls, device: Any = "cpu") -> Any:
+            return original("cpu" if is_cuda(device) else device)
 
     return Generator
 
 
-def _libraries(move):
-    """Places where libraries take a device and hand it on to what is compiled."""
-    import peft
-    import safetensors.torch
-    import transformers
+class CudaOnCpu:
+    """Functions that call an original with the CPU in place of CUDA.
 
-    safetensors.torch.load_file = move(safetensors.torch.load_file)
-    peft.PeftModel.from_pretrained = classmethod(move(peft.PeftModel.from_pretrained.__func__))
-    start = transformers.Pipeline.__init__
+    Args:
+        root: the submission's folder; the files below it see CUDA.
+        note: takes what a reader of the report must know.
+    """
 
-    @functools.wraps(start)
-    def init(self, *args, **kwargs):
+    def __init__(self, root: str, note: Callable[[str], None]) -> None:
+        self.root, self.note = root, note
+
+    def answer_with(self, value: Any) -> Callable[[Any], Any]:
+        """A function that returns `value` to the submission, and to libraries what the original returns."""
+
+        def make(original: Any) -> Any:
+            @functools.wraps(original)
+            def answer(*args: Any, **kwargs: Any) -> Any:
+                if not sys._getframe(1).f_code.co_filename.startswith(self.root):  # noqa: SLF001
+                    return original(*args, **kwargs)
+                self.note(_NOTE)
+                return value
+
+            return answer
+
+        return make
+
+    def move(self, original: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Replaces CUDA devices among the arguments."""
+        return self._move(original, args, kwargs, numbers=False)
+
+    def move_to(self, original: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """The same, where a number is a CUDA device too."""
+        return self._move(original, args, kwargs, numbers=True)
+
+    def _move(self, original: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, numbers: bool) -> Any:
+        def moved(value: Any) -> Any:
+            if is_cuda(value) or (numbers and type(value) is int):
+                self.note(_NOTE)
+                return "cpu"
+            return value
+
+        for name in ("device", "map_location", "torch_device"):
+            if name in kwargs:
+                kwargs[name] = moved(kwargs[name])
+        return original(*map(moved, args), **kwargs)
+
+    def stay(self, original: Any, value: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """`cuda()` of a tensor or module."""
+        self.note(_NOTE)
+        return value
+
+    def make_scaler(self, init: Any, scaler: Any, /, device: Any = "cuda", *args: Any, **kwargs: Any) -> None:
+        """`GradScaler(device)`."""
+        if is_cuda(device):
+            self.note(_NOTE)
+            device = "cpu"
+        init(scaler, device, *args, **kwargs)
+
+    def make_autocast(
+        self, init: Any, context: Any, /, device_type: Any, dtype: Any = None, *args: Any, **kwargs: Any
+    ) -> None:
+        """`autocast(device_type, dtype)`: in bfloat16 in place of float16."""
+        if is_cuda(device_type):
+            self.note(_NOTE)
+            if dtype in (None, torch.float16) and kwargs.get("enabled", True):
+                self.note("autocast to float16 ran in bfloat16, as the CPU has it")
+            device_type, dtype = "cpu", torch.bfloat16 if dtype in (None, torch.float16) else dtype
+        init(context, device_type, dtype, *args, **kwargs)
+
+    def make_pipeline(self, init: Any, pipeline: Any, /, *args: Any, **kwargs: Any) -> None:
+        """`Pipeline(device=...)`, where a number from 0 on is a CUDA device too."""
         device = kwargs.get("device")
         if is_cuda(device) or (type(device) is int and device >= 0):
             kwargs["device"] = "cpu"
-        start(self, *args, **kwargs)
-
-    transformers.Pipeline.__init__ = init
+        init(pipeline, *args, **kwargs)

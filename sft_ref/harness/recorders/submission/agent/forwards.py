@@ -1,57 +1,70 @@
-"""The one hook in the model: every forward of the base's class, whoever wraps it."""
+"""The one hook in the model: every forward pass of the base's class, whoever wraps it."""
+
+from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
-from .asking import cached
-from .padding import trim, widen
+from ....instruments.scripted_model import GenerationRecorder, cache_length
+from .batches import trim, widen
+from .time_limit import TimeLimit
+from .training_recorder import TrainingRecorder
 
 
 class Forwards:
-    """Passes forwards in training to `training_recorder`, others to `generation_recorder`; either may be None."""
+    """Passes forward passes in training to `training_recorder`, others to `generation_recorder`.
 
-    def __init__(self):
-        self.training_recorder = None
-        self.clock = None
-        self.generation_recorder = None
+    Attributes:
+        training_recorder: None unless a training is recorded.
+        time_limit: on that training.
+        generation_recorder: None unless generations are recorded.
+        generating_model: the model that generated last.
+    """
+
+    def __init__(self) -> None:
+        self.training_recorder: TrainingRecorder | None = None
+        self.time_limit: TimeLimit | None = None
+        self.generation_recorder: GenerationRecorder | None = None
+        self.generating_model: Any = None
         self.takes_positions = True
 
-    def install(self, model_class):
-        """Wraps the forward of the class, since peft calls it past the instance."""
-        original = model_class.forward
+    def wrap(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """The forward method of the base's class, recorded."""
         names = list(inspect.signature(original).parameters)[1:]
-        hook = self
         self.takes_positions = "position_ids" in names
 
         @functools.wraps(original)
-        def forward(self, *args, **kwargs):
-            given = dict(zip(names, args), **kwargs)
-            ids = given.get("input_ids")
-            if ids is None or (hook.training_recorder is None and hook.generation_recorder is None):
-                return original(self, *args, **kwargs)
-            past = given.get("past_key_values")
-            if hook.training_recorder is not None and not cached(past):
-                return hook._train(functools.partial(original, self), self, given)
-            if hook.generation_recorder is None:
-                return original(self, *args, **kwargs)
-            hook.generation_recorder.before(self, ids, given.get("attention_mask"), cached(past))
-            return hook.generation_recorder.after(original(self, *args, **kwargs))
+        def forward(model: Any, /, *args: Any, **kwargs: Any) -> Any:
+            given = dict(zip(names, args, strict=False), **kwargs)
+            ids, cache = given.get("input_ids"), given.get("past_key_values")
+            if ids is not None and self.training_recorder is not None and not cache_length(cache):
+                return self._train(self.training_recorder, functools.partial(original, model), model, given)
+            if ids is None or self.generation_recorder is None:
+                return original(model, *args, **kwargs)
+            self.generating_model = model
+            self.generation_recorder.before(ids, given.get("attention_mask"), cache)
+            output = original(model, *args, **kwargs)
+            if getattr(output, "logits", None) is not None:
+                output.logits = self.generation_recorder.after(output.logits)
+            return output
 
-        model_class.forward = forward
+        return forward
 
-    def _train(self, original, model, given):
-        """A forward in the training process; those without gradients are cut, and not recorded."""
-        training_recorder, ids = self.training_recorder, given["input_ids"]
-        is_training_step = torch.is_grad_enabled() and not training_recorder.deaf
-        if is_training_step and self.clock.is_up():
-            return self.clock.idle(model, ids)
-        labels = training_recorder.labels_of(ids, given)
+    def _train(self, recorder: TrainingRecorder, original: Any, model: Any, given: dict[str, Any]) -> Any:
+        """A forward pass in the training process; those without gradients are cut, and not recorded."""
+        ids = given["input_ids"]
+        is_training_step = torch.is_grad_enabled() and not recorder.is_paused
+        if is_training_step and self.time_limit is not None and self.time_limit.check():
+            return self.time_limit.make_empty_output(model, ids)
+        labels = recorder.find_labels(ids, given)
         if is_training_step:
-            training_recorder.before(original, model, given, labels)
-        cut, left, right = trim(given, labels, model.config, self.takes_positions)
+            recorder.before_forward(original, model, given, labels)
+        cut, left, right = trim(given, labels, model.config, takes_positions=self.takes_positions)
         output = widen(original(**cut), left, right)
         if is_training_step:
-            training_recorder.after(getattr(output, "loss", None))
+            recorder.after_forward(getattr(output, "loss", None))
         return output

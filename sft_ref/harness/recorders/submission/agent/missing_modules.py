@@ -1,16 +1,33 @@
-"""Names the module that is neither installed nor the submission's own, where that is why it crashed."""
+"""Modules that a submission imports and that are not installed: names them, and stubs those that are optional."""
 
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
 import importlib.metadata
 import importlib.util
 import os
 import re
+import sys
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
+OPTIONAL_MODULES = (
+    *("click", "colorama", "dotenv", "fire", "lightning", "loguru", "matplotlib", "pytorch_lightning", "rich"),
+    *("seaborn", "tabulate", "tensorboard", "tensorboardX", "termcolor", "tqdm", "trackio", "typer", "wandb"),
+)
+"""Modules that log, draw or parse a command line; where one is missing, a stub stands in."""
+
+_TRAINING = {"Fabric", "LightningDataModule", "LightningModule", "Trainer"}
+"""Names in lightning for which no stub can stand in: they train."""
 _OF_TRANSFORMERS = re.compile(r"requires the (\w[\w.-]*) library but it was not found")
 _NAME = re.compile(r"\s*([A-Za-z0-9][\w.-]*)")
 _SKIPPED = ("__pycache__", "site-packages", "node_modules")
 
 
-def missing_module(error, root):
+def missing_module(error: BaseException, root: str) -> str | None:
     """The top-level name of the module that is missing; None where the crash is of another kind.
 
     A relative import, or a name that a file or folder of the submission has, is the submission's own.
@@ -26,35 +43,118 @@ def missing_module(error, root):
     return None
 
 
-def missing_requirements(root):
+def missing_requirements(root: str) -> list[str]:
     """Distributions that a requirements.txt of the submission names and that are not installed."""
-    names = []
-    for folder, folders, files in os.walk(root):
-        folders[:] = [each for each in folders if each not in _SKIPPED]
+    names: list[str] = []
+    for folder, _, files in _walk(root):
         if "requirements.txt" in files:
-            with open(os.path.join(folder, "requirements.txt"), encoding="utf-8", errors="replace") as file:
-                names += [match[1] for line in file if (match := _NAME.match(line))]
+            text = Path(folder, "requirements.txt").read_text(encoding="utf-8", errors="replace")
+            names += [match[1] for line in text.splitlines() if (match := _NAME.match(line))]
     return [name for name in dict.fromkeys(names) if not _has_distribution(name)][:20]
 
 
-def _own_names(root):
-    names = set()
-    for _, folders, files in os.walk(root):
-        folders[:] = [each for each in folders if each not in _SKIPPED]
+def _own_names(root: str) -> set[str]:
+    names: set[str] = set()
+    for _, folders, files in _walk(root):
         names.update(folders, (each[:-3] for each in files if each.endswith(".py")))
     return names
 
 
-def _is_installed(name):
+def _walk(root: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    for folder, folders, files in os.walk(root):
+        folders[:] = [each for each in folders if each not in _SKIPPED]
+        yield folder, folders, files
+
+
+def _is_installed(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):
         return False
 
 
-def _has_distribution(name):
+def _has_distribution(name: str) -> bool:
     try:
         importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError:
         return False
     return True
+
+
+class _StubModule(types.ModuleType):
+    """Any name in it is a stub."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name in _TRAINING and "lightning" in self.__name__:
+            top = self.__name__.partition(".")[0]
+            raise ModuleNotFoundError(f"No module named {top!r}", name=top)
+        return _Stub
+
+
+class _Stub:
+    """Can be called, entered and subclassed; iterated, it gives what it was made of: a bar around a loader, say."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        given = args[0] if args else ()
+        self._wrapped = given if hasattr(given, "__iter__") and not isinstance(given, str) else ()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if len(args) == 1 and callable(args[0]):
+            return args[0]
+        return _Stub(*args) if args else self
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        return None
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._wrapped)
+
+
+class StubFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds a stub for an optional module that is not installed, where the submission itself imports it.
+
+    Args:
+        root: the submission's folder.
+        note: takes what a reader of the report must know.
+    """
+
+    def __init__(self, root: str, note: Callable[[str], None]) -> None:
+        self.root, self.note = root, note
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        """A specification of a stub, or None."""
+        if name.partition(".")[0] in OPTIONAL_MODULES and self._is_for_submission():
+            return importlib.machinery.ModuleSpec(name, self, is_package=True)
+        return None
+
+    def _is_for_submission(self) -> bool:
+        """Libraries look for modules as well, and must be told the truth."""
+        frame: types.FrameType | None = sys._getframe(2)  # noqa: SLF001
+        while frame is not None and "importlib" in frame.f_code.co_filename:
+            frame = frame.f_back
+        return frame is not None and frame.f_code.co_filename.startswith(self.root)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        """The stub."""
+        self.note(f"the module {spec.name} is not installed here; an empty one stands in")
+        return _StubModule(spec.name)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """A stub is a package, so that modules in it are found as well."""
+        module.__path__ = []
+
+
+def stub_tensorboard(modules: dict[str, types.ModuleType]) -> dict[str, types.ModuleType]:
+    """`sys.modules` with a stub of the part of torch that needs tensorboard."""
+    modules["torch.utils.tensorboard"] = _StubModule("torch.utils.tensorboard")
+    return modules

@@ -1,18 +1,24 @@
-"""What the agent writes for the judge: a file a section, each whole or not there; a crash loses only the rest."""
+"""Writes what the agent observes, for the judge: a file a section, each whole or not there."""
+
+from __future__ import annotations
 
 import json
 import math
 import os
-import sys
 import traceback
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .missing_modules import missing_module, missing_requirements
 
+if TYPE_CHECKING:
+    import torch
+
 
 class ResultWriter:
-    """Writes sections to a folder.
+    """Writes sections to a folder. A crash loses only those that are not yet written.
 
     Args:
         folder: emptied by the judge.
@@ -20,44 +26,44 @@ class ResultWriter:
         nonce: goes into every file, so that one written by someone else is known.
     """
 
-    def __init__(self, folder, code, nonce):
-        self.folder, self.code, self.nonce = Path(folder), str(code), nonce
-        self.notes = []
+    def __init__(self, folder: str, code: str, nonce: str) -> None:
+        self.folder, self.code, self.nonce = Path(folder), code, nonce
+        self.notes: list[str] = []
 
-    def write(self, section, **content):
+    def write(self, section: str, **content: Any) -> None:
         """One JSON file, replaced in one step."""
         self.folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"nonce": self.nonce, **_plain(content)})
-        path = self.folder / (section + ".json")
+        path = self.folder / f"{section}.json"
         part = path.with_suffix(".part")
         part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
+        part.replace(path)
 
-    def tensors(self, section, tensors):
+    def tensors(self, section: str, tensors: Mapping[str, torch.Tensor]) -> None:
         """One safetensors file."""
         from safetensors.torch import save_file
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        part = self.folder / (section + ".part")
+        part = self.folder / f"{section}.part"
         save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, str(part))
-        os.replace(part, self.folder / (section + ".safetensors"))
+        part.replace(self.folder / f"{section}.safetensors")
 
-    def note(self, text):
+    def note(self, text: str) -> None:
         """What a reader of the report must know of how the code was run."""
         if text not in self.notes:
             self.notes.append(text)
 
     @contextmanager
-    def section(self, name):
-        """Within it, an exception of the submission is written down in place of what the section would tell."""
+    def section(self, name: str) -> Iterator[None]:
+        """Within it, an exception of the submission is written in place of the section."""
         try:
             yield
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                raise
-            self.write(name, crash=self.crash(error))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  # foreign code may raise anything
+            self.write(name, crash=self.describe_crash(error))
 
-    def crash(self, error):
+    def describe_crash(self, error: BaseException) -> dict[str, Any]:
         """What was raised, by which line of the submission, and which module it lacks, if that is why."""
         where, frames = "", traceback.extract_tb(error.__traceback__)
         for frame in frames:
@@ -74,7 +80,7 @@ class ResultWriter:
         }
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """As JSON can hold it; NaN and infinities as text, which float() reads back."""
     if isinstance(value, dict):
         return {str(key): _plain(each) for key, each in value.items()}
@@ -84,29 +90,13 @@ def _plain(value):
         return value if math.isfinite(value) else str(value)
     if value is None or isinstance(value, (bool, int, str)):
         return value
+    number = to_number(value)
+    return _plain(number) if isinstance(number, float) else repr(value)[:300]
+
+
+def to_number(value: Any) -> float | str:
+    """A value as a number, or else as a short text."""
     try:
-        number = float(value)
+        return float(value)
     except (TypeError, ValueError, OverflowError):
-        return repr(value)[:300]
-    return number if math.isfinite(number) else str(number)
-
-
-def quiet():
-    """Bars and notes of the libraries would only fill the output."""
-    os.environ.setdefault("TQDM_DISABLE", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    sys.dont_write_bytecode = True
-
-
-def count_dtypes(model):
-    """Number of parameters by dtype, of the base and of the adapter; also of float buffers."""
-    counts = {"base": {}, "adapter": {}, "buffers": {}}
-    if not hasattr(model, "named_parameters"):
-        return counts
-    for name, tensor in model.named_parameters():
-        part = counts["adapter" if "lora_" in name else "base"]
-        part[str(tensor.dtype)] = part.get(str(tensor.dtype), 0) + 1
-    for _, tensor in model.named_buffers():
-        if tensor.is_floating_point():
-            counts["buffers"][str(tensor.dtype)] = counts["buffers"].get(str(tensor.dtype), 0) + 1
-    return counts
+        return repr(value)[:100]

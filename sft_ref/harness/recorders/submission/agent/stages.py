@@ -1,10 +1,19 @@
-"""Imports a submission, and finds its stages by the names of the course's layout or of the general form."""
+"""Calls a submission: its stages, and what it loads, are found by the names of the course's layout or of usual ones."""
 
+from __future__ import annotations
+
+import contextlib
 import importlib
 import inspect
 import re
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from .patches import around, replaced
+from .results import to_number
 
 NAMES = {
     "train": ("train_model", "train", "finetune", "fine_tune"),
@@ -12,15 +21,17 @@ NAMES = {
     "test": ("test_model", "test", "evaluate"),
 }
 
-PLACE = re.compile(
+FOLDER = re.compile(
     r"((output|out|save|saved|model|ckpt|checkpoint|adapter|sft|lora|target)_?)*(dir|directory|path|folder)"
     r"|out(put)?|ckpt|save_to|adapter"
 )
 """Names of arguments that stand for the adapter's folder."""
 
+_FIGURE = r"(\d+(?:\.\d+)?(?:e-?\d+)?)(?:\s*/\s*(\d+))?\s*(%?)"
+
 
 class Submission:
-    """Its modules, and its stages as they are called.
+    """The modules of a submission, and its stages as they are called.
 
     Args:
         root: folder that its package lies in, also its working folder.
@@ -28,12 +39,12 @@ class Submission:
         output: where its adapter is wanted.
     """
 
-    def __init__(self, root, modules, output):
+    def __init__(self, root: str, modules: Sequence[str], output: str) -> None:
         self.output = output
         for path in (root, root + "/" + modules[0].replace(".", "/").rpartition("/")[0]):
             if path not in sys.path:
                 sys.path.insert(0, path)
-        self.modules = []
+        self.modules: list[ModuleType] = []
         for number, name in enumerate(modules):
             try:
                 self.modules.append(importlib.import_module(name))
@@ -41,15 +52,15 @@ class Submission:
                 if number == 0:
                     raise
 
-    def find(self, stage):
+    def find(self, stage: str) -> Callable[..., Any] | None:
         """The function of a stage, or None."""
         for name in NAMES[stage]:
             function = getattr(self.modules[0], name, None)
             if callable(function):
-                return function
+                return function  # type: ignore[no-any-return]  # of foreign code
         return None
 
-    def call(self, stage):
+    def call(self, stage: str) -> Any:
         """Calls a stage, with the adapter's folder where it takes one."""
         function = self.find(stage)
         if function is None:
@@ -58,7 +69,106 @@ class Submission:
         for name, each in inspect.signature(function).parameters.items():
             if each.kind in (each.VAR_KEYWORD, each.VAR_POSITIONAL):
                 continue
-            is_place = PLACE.fullmatch(name.lower()) and (each.default is None or isinstance(each.default, (str, Path)))
-            if each.default is each.empty or (is_place and (stage != "load" or each.default is None)):
+            is_path = each.default is None or isinstance(each.default, (str, Path))
+            is_folder = FOLDER.fullmatch(name.lower()) and is_path
+            if each.default is each.empty or (is_folder and (stage != "load" or each.default is None)):
                 given[name] = self.output
         return function(**given)
+
+
+class Answerer:
+    """One way to ask, whatever the form.
+
+    Args:
+        owner: what `load` returned: an object with methods, a function, or a tuple that the module's functions take.
+        modules: the submission's, for functions that the owner lacks.
+    """
+
+    def __init__(self, owner: Any, modules: Sequence[ModuleType]) -> None:
+        self.owner, self.modules = owner, modules
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """What the module's own functions take before the prompts."""
+        return self.owner if isinstance(self.owner, tuple) else (self.owner,)
+
+    def answer(self, *questions: str) -> Any:
+        """Questions to numbers, the whole way."""
+        if hasattr(self.owner, "answer"):
+            return self.owner.answer(*questions)
+        for name in ("answer", "ask", "predict"):
+            function = self._of_modules(name)
+            if function is not None:
+                return [function(*self.parts, question) for question in questions]
+        prompt, parse = self.find("format_prompt"), self.find("parse_answer")
+        texts = self.complete([prompt(question) if prompt else question for question in questions])
+        return [parse(text) if parse else float(text) for text in texts]
+
+    def complete(self, prompts: Sequence[str]) -> Any:
+        """Prompts to texts."""
+        for name, takes_batch in (
+            ("batched_generate", True),
+            ("generate_batch", True),
+            ("generate", False),
+            ("complete", False),
+        ):
+            method = getattr(self.owner, name, None)
+            if method is not None and not hasattr(self.owner, "generation_config"):  # a bare model generates ids
+                return method(prompts) if takes_batch else [method(prompt) for prompt in prompts]
+            function = self._of_modules(name)
+            if function is not None:
+                if takes_batch:
+                    return function(*self.parts, prompts)
+                return [function(*self.parts, each) for each in prompts]
+        if callable(self.owner) and not hasattr(self.owner, "parameters"):
+            return [self.owner(prompt) for prompt in prompts]
+        raise AttributeError("what load gives has no answer, batched_generate or generate, nor has its module")
+
+    def find(self, name: str) -> Callable[..., Any] | None:
+        """A function of the owner, or else of its module."""
+        return getattr(self.owner, name, None) or self._of_modules(name)
+
+    def _of_modules(self, name: str) -> Callable[..., Any] | None:
+        return next((getattr(module, name) for module in self.modules if callable(getattr(module, name, None))), None)
+
+    @contextlib.contextmanager
+    def record_parser(self) -> Iterator[list[list[Any]]]:
+        """Within it, each text that reaches the parser is added to a list, with the number that the parser gives."""
+        parsed: list[list[Any]] = []
+
+        def parse(original: Any, /, text: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                value = original(text, *args, **kwargs)
+            except Exception as error:
+                parsed.append([str(text), f"crash: {type(error).__name__}"])
+                raise
+            parsed.append([str(text), to_number(value)])
+            return value
+
+        owners = [self.owner] if hasattr(self.owner, "parse_answer") else self.modules
+        with contextlib.ExitStack() as stack:
+            for owner in owners:
+                if hasattr(owner, "parse_answer"):
+                    stack.enter_context(replaced(owner, "parse_answer", around(parse)))
+            yield parsed
+
+
+def read_metrics(result: Any, output: str) -> dict[str, list[float | str]]:
+    """Accuracy and answer_rate, from what was returned or else printed: every number that may be meant, as a share."""
+    found: dict[str, list[float | str]] = {}
+    output = re.sub(r"\b(np\.)?float\d+|\btensor", "", output)
+    for name, pattern in (("accuracy", "accuracy"), ("answer_rate", "answer[ _-]?rate")):
+        value = getattr(result, name, None)
+        if value is None and isinstance(result, dict):
+            value = result.get(name)
+        if value is not None:
+            found[name] = [to_number(value)]
+            continue
+        found[name] = []
+        for seen in re.finditer(pattern, output, flags=re.IGNORECASE):
+            line = re.split(r"\n|accuracy|answer[ _-]?rate", output[seen.end() : seen.end() + 80], flags=re.IGNORECASE)
+            for number, of, percent in re.findall(_FIGURE, line[0]):
+                value = float(number)
+                shares = [value / 100] if percent or value > 1 else [value]
+                found[name] += [*shares, *([value / float(of)] if of and float(of) else [])]
+    return found

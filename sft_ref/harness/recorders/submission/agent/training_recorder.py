@@ -1,326 +1,306 @@
-"""What passes the library's boundaries in training: texts and labels, rates, and the adapter as it is at the end."""
+"""What passes the libraries' boundaries in training: texts and labels, learning rates, and the adapter at the end."""
+
+from __future__ import annotations
 
 import copy
-import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+import peft
 import torch
 
-from .logits import choose_rows, compute_logits
-from .packing import Reach, divide
-from .padding import IGNORED
-from .results import count_dtypes
-from .weights import active_adapters, added_rows
+from .batches import IGNORE_INDEX, Division, Reach, divide, without_padding
+from .inspection import active_adapters, added_rows, changed_base_weights, choose_rows, compute_logits, count_dtypes
+from .results import ResultWriter
+from .time_limit import TimeLimit, shorten
 
-_FEW = 20
+_EARLY = 20
+"""Optimizer steps after which the log is written for the first time, so that it is known if training never ends."""
+
+Example = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 class TrainingRecorder:
-    """Follows a training.
+    """Records a training.
+
+    Args:
+        base_weights: of the base, by name.
+        vocab_size: of the base.
+        seconds: for the steps of a Trainer.
+        limit: on the time of a loop of the submission's own.
+        writer: takes the results.
 
     Attributes:
-        rows: every text that reached the model with its labels, each once, padding removed: (ids, labels). Where no
-            boundary tells the labels, they are the ids, and `labelled` is told to be false.
-        passes: a forward each: indices of its rows, its loss (None where the model was not asked for one). In place of
-            an index, `texts` and `positions` stand for a packed row whose examples attend to one another.
-        steps: an optimizer step each: its rate, how many passes came before it, and the betas of Adam.
+        examples: every text that reached the model with its labels, each once, without padding: (ids, labels).
+        forward_passes: for each, the indices of its examples, and its loss (None where the model was not asked for
+            one). In place of an index, `examples` and `position_ids` stand for a packed row whose examples attend to
+            one another.
+        optimizer_steps: for each, its learning rate, the forward passes before it, and the betas of Adam.
+        is_paused: whether forward passes are the agent's own.
     """
 
-    def __init__(self, base_weights, vocabulary, seconds, clock):
-        self.vocabulary, self.active = vocabulary, []
-        self.seconds, self.clock, self.deaf = seconds, clock, False
-        self.rows, self._known, self.passes, self.steps = [], {}, [], []
-        self.padding_labelled = 0
-        self.optimizer = {}
-        self.counted = {}
-        self.left = None
-        self.shortened = None
-        self._changed_there = []
-        self._stepped_model = None
-        self._dirty = False
-        self._labels = None
-        self._pending = None
-        self._served = None
-        self._bare = {}
+    def __init__(
+        self,
+        base_weights: Mapping[str, torch.Tensor],
+        vocab_size: int,
+        seconds: float,
+        limit: TimeLimit,
+        writer: ResultWriter,
+    ) -> None:
+        self.base_weights, self.vocab_size = base_weights, vocab_size
+        self.seconds, self.limit, self.writer = seconds, limit, writer
+        self.examples: list[Example] = []
+        self.forward_passes: list[tuple[list[Any], float | None]] = []
+        self.optimizer_steps: list[tuple[float, int, list[float] | None]] = []
+        self.is_paused = False
+        self._indices: dict[Example, int] = {}
+        self._unlabelled: dict[tuple[int, ...], None] = {}
+        self._labelled_padding = 0
+        self._optimizer: dict[str, Any] = {}
+        self._dtype_counts: dict[str, dict[str, int]] = {}
+        self._shortened: tuple[int, int] | None = None
+        self._model: Any = None
+        self._stepped_model: Any = None
+        self._peft_models: list[Any] = []
+        self._step_labels: torch.Tensor | None = None
+        self._loader_batch: dict[str, Any] | None = None
+        self._pending: tuple[torch.Tensor, torch.Tensor, Division] | None = None
         self._reach = Reach()
-        self._model = None
-        self._peft = []
-        self._base_weights = base_weights
+        self._get_state = peft.get_peft_model_state_dict  # before the submission can replace it
+        self._states: dict[str, dict[str, torch.Tensor]] = {}
+        self._configs: dict[str, Any] = {}
+        self._active: list[str] = []
+        self._changed: list[str] = []
+        self._has_moved = False
 
-    def install(self, writer):
-        """Hooks at Trainer, cross entropy, optimizers, PeftModel and saving; `heard` is for the model's forward."""
-        import peft
-        import transformers
-        from torch.optim.optimizer import register_optimizer_step_post_hook
+    # What the patches of libraries call.
 
-        recorder = self
-        self._writer = writer
-        self._state_of = peft.get_peft_model_state_dict
-        start, step, made, save = (
-            transformers.Trainer.train,
-            transformers.Trainer.training_step,
-            peft.PeftModel.__init__,
-            peft.PeftModel.save_pretrained,
-        )
+    def run_trainer(self, original: Any, trainer: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """`Trainer.train`."""
+        self.is_paused = True
+        self._shortened = shorten(trainer, self.seconds, self.writer.note)
+        self.is_paused = False
+        result = original(trainer, *args, **kwargs)
+        self.snapshot()
+        return result
 
-        @functools.wraps(start)
-        def train(self, *args, **kwargs):
-            from .time_limit import shorten
+    def run_training_step(
+        self, original: Any, trainer: Any, /, model: Any, inputs: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        """`Trainer.training_step`."""
+        labels = inputs.get("labels") if hasattr(inputs, "get") else None
+        self._step_labels = labels.detach().cpu() if isinstance(labels, torch.Tensor) else None
+        try:
+            return original(trainer, model, inputs, *args, **kwargs)
+        finally:
+            self._step_labels = None
 
-            recorder.deaf = True
-            recorder.shortened = shorten(self, recorder.seconds, writer.note)
-            recorder.deaf = False
-            result = start(self, *args, **kwargs)
-            recorder.look()
-            return result
+    def make_peft_model(self, original: Any, model: Any, /, *args: Any, **kwargs: Any) -> None:
+        """`PeftModel.__init__`."""
+        original(model, *args, **kwargs)
+        self._peft_models.append(model)
 
-        @functools.wraps(step)
-        def training_step(self, model, inputs, *args, **kwargs):
-            labels = inputs.get("labels") if hasattr(inputs, "get") else None
-            recorder._labels = labels.detach().cpu() if isinstance(labels, torch.Tensor) else None
-            try:
-                return step(self, model, inputs, *args, **kwargs)
-            finally:
-                recorder._labels = None
+    def save_peft_model(self, original: Any, model: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """`PeftModel.save_pretrained`."""
+        self.snapshot()
+        return original(model, *args, **kwargs)
 
-        @functools.wraps(made)
-        def init(self, *args, **kwargs):
-            made(self, *args, **kwargs)
-            recorder._peft.append(self)
+    def load_state_dict(self, original: Any, module: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """`Module.load_state_dict`."""
+        result = original(module, *args, **kwargs)
+        if any(each is self._model for each in module.modules()):
+            self._has_moved = True
+        return result
 
-        @functools.wraps(save)
-        def save_pretrained(self, *args, **kwargs):
-            recorder.look()
-            return save(self, *args, **kwargs)
+    def iterate_loader(self, original: Any, loader: Any, /) -> Iterator[Any]:
+        """`DataLoader.__iter__`."""
+        for batch in original(loader):
+            self._loader_batch = dict(batch) if hasattr(batch, "keys") else None
+            yield batch
 
-        transformers.Trainer.train = train
-        transformers.Trainer.training_step = training_step
-        peft.PeftModel.__init__ = init
-        peft.PeftModel.save_pretrained = save_pretrained
-        register_optimizer_step_post_hook(self._stepped)
-        self._listen_to_restoring()
-        serve = torch.utils.data.DataLoader.__iter__
+    def cross_entropy(self, original: Any, /, input: Any, target: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: A002
+        """`torch.nn.functional.cross_entropy`."""
+        if self._pending is not None and target.dtype == torch.long:
+            self._record_target(target.detach().cpu())
+        return original(input, target, *args, **kwargs)
 
-        def serving(self):
-            for batch in serve(self):
-                recorder._served = dict(batch) if hasattr(batch, "keys") else None
-                yield batch
-
-        torch.utils.data.DataLoader.__iter__ = serving
-        entropy = torch.nn.functional.cross_entropy
-
-        @functools.wraps(entropy)
-        def cross_entropy(input, target, *args, **kwargs):  # noqa: A002
-            if recorder._pending is not None and target.dtype == torch.long:
-                recorder._take(target.detach().cpu())
-            return entropy(input, target, *args, **kwargs)
-
-        torch.nn.functional.cross_entropy = cross_entropy
-
-    def _listen_to_restoring(self):
-        """Marks an adapter that is put back, the best of several, say, as another than was last seen."""
-        recorder = self
-        restore = torch.nn.Module.load_state_dict
-
-        @functools.wraps(restore)
-        def load_state_dict(self, *args, **kwargs):
-            result = restore(self, *args, **kwargs)
-            if any(each is recorder._model for each in self.modules()):
-                recorder._dirty = True
-            return result
-
-        torch.nn.Module.load_state_dict = load_state_dict
-
-    def _stepped(self, optimizer, *args):
-        if self.clock.stopped:  # a step that does nothing
+    def after_step(self, optimizer: Any, *args: Any) -> None:
+        """An optimizer step has been run."""
+        if self.limit.is_over:  # a step that does nothing
             return
         self._stepped_model = self._model
         group = optimizer.param_groups[0]
         betas = group.get("betas")  # a schedule may change them from step to step
-        self.steps.append((float(group["lr"]), len(self.passes), [float(each) for each in betas] if betas else None))
-        self.optimizer = {
+        betas = [float(each) for each in betas] if betas else None
+        self.optimizer_steps.append((float(group["lr"]), len(self.forward_passes), betas))
+        self._optimizer = {
             "name": type(optimizer).__name__,
             "weight_decay": float(group.get("weight_decay") or 0.0),
             "tensors": sum(len(each["params"]) for each in optimizer.param_groups),
         }
-        self._dirty = True
-        if len(self.steps) == _FEW:  # known even if it never comes to its end
-            self._write(self._writer)
+        self._has_moved = True
+        if len(self.optimizer_steps) == _EARLY:
+            self._write_log()
 
-    def labels_of(self, ids, given):
+    # What the patch of the model's forward calls.
+
+    def find_labels(self, ids: torch.Tensor, given: Mapping[str, Any]) -> torch.Tensor | None:
         """Labels of a batch: those passed to the model, or that Trainer or a DataLoader gave with it; else None."""
-        labels = given.get("labels")
-        if labels is None:
-            labels = self._labels if self._labels is not None and self._labels.shape == ids.shape else None
-        return self._served_with(ids) if labels is None else labels
+        labels: torch.Tensor | None = given.get("labels")
+        if labels is None and self._step_labels is not None and self._step_labels.shape == ids.shape:
+            labels = self._step_labels
+        return self._labels_of_loader(ids) if labels is None else labels
 
-    def before(self, forward, model, given, labels):
-        """A forward in training begins."""
+    def before_forward(
+        self, forward: Callable[..., Any], model: Any, given: Mapping[str, Any], labels: torch.Tensor | None
+    ) -> None:
+        """A forward pass in training begins."""
         if self._model is None:
-            self.counted = count_dtypes(model)
+            self._dtype_counts = count_dtypes(model)
         self._model = model
         self._pending = None
         ids, mask = given["input_ids"].detach().cpu(), given.get("attention_mask")
         flat = mask is not None and mask.dim() == ids.dim()
-        kept = mask.detach().cpu().bool() if flat else torch.ones_like(ids, dtype=torch.bool)
+        kept = mask.detach().cpu().bool() if mask is not None and flat else torch.ones_like(ids, dtype=torch.bool)
         division = divide(ids, kept, given)
         if division.is_packed:
             division.crossing = self._reach.crosses(forward, given, kept, division)
         if labels is None:  # the loss function may tell
             self._pending = (ids, kept, division)
-            self._bare.update({tuple(row[own].tolist()): None for row, own in zip(ids, kept)})
-            self.passes.append(([], None))
+            self._unlabelled.update({tuple(row[own].tolist()): None for row, own in zip(ids, kept, strict=True)})
+            self.forward_passes.append(([], None))
             return
-        self._note(ids, kept, labels.detach().cpu(), division)
+        self._record_batch(ids, kept, labels.detach().cpu(), division)
 
-    def _served_with(self, ids):
+    def after_forward(self, loss: torch.Tensor | None) -> None:
+        """Its loss is known."""
+        if loss is not None:
+            self.forward_passes[-1] = (self.forward_passes[-1][0], float(loss.detach()))
+
+    # Batches.
+
+    def _labels_of_loader(self, ids: torch.Tensor) -> torch.Tensor | None:
         """Labels of the batch that a DataLoader gave last, if these are its texts."""
-        batch = self._served
-        if batch is None or "labels" not in batch or "input_ids" not in batch:
+        batch = self._loader_batch or {}
+        own, labels = batch.get("input_ids"), batch.get("labels")
+        if not isinstance(own, torch.Tensor) or not isinstance(labels, torch.Tensor):
             return None
-        own, labels = batch["input_ids"], batch["labels"]
-        same = isinstance(own, torch.Tensor) and isinstance(labels, torch.Tensor) and own.shape == ids.shape
-        return labels if same and labels.shape == own.shape and torch.equal(own.cpu(), ids.cpu()) else None
+        return labels if own.shape == labels.shape == ids.shape and torch.equal(own.cpu(), ids.cpu()) else None
 
-    def _note(self, ids, kept, labels, division):
-        """Writes down the texts of a batch; a packed row as its examples, together where attention crosses them."""
-        rows = []
-        for row, own, due, all_parts, positions in zip(ids, kept, labels, division.parts, division.positions):
-            self.padding_labelled += int(((due != IGNORED) & ~own).sum())
-            text, target = row[own].tolist(), due[own].tolist()
-            parts = _without_padding(all_parts, target)
+    def _record_target(self, target: torch.Tensor) -> None:
+        """Labels that only the loss function sees."""
+        if self._pending is None:
+            return
+        ids, kept, division = self._pending
+        self._pending = None
+        count, length = ids.shape
+        if target.numel() == count * (length - 1):
+            target = torch.cat([torch.full((count, 1), IGNORE_INDEX), target.reshape(count, length - 1)], dim=1)
+        elif target.numel() != count * length:
+            return
+        self.forward_passes.pop()
+        target = target.reshape(count, length)
+        if torch.equal(target[:, :-1][kept[:, 1:]], ids[:, 1:][kept[:, 1:]]):
+            target = torch.cat([torch.full((count, 1), IGNORE_INDEX), target[:, :-1]], dim=1)  # shifted by the caller
+        self._record_batch(ids, kept, target, division)
+
+    def _record_batch(self, ids: torch.Tensor, kept: torch.Tensor, labels: torch.Tensor, division: Division) -> None:
+        """Records the texts of a batch; a packed row as its examples, together where attention crosses them."""
+        rows: list[Any] = []
+        for row, own, row_labels, all_parts, positions in zip(
+            ids, kept, labels, division.parts, division.positions, strict=False
+        ):
+            self._labelled_padding += int(((row_labels != IGNORE_INDEX) & ~own).sum())
+            text, target = row[own].tolist(), row_labels[own].tolist()
+            parts = without_padding(all_parts, target)
             indices = [self._index(text[begin:end], target[begin:end]) for begin, end in parts]
             if len(parts) == 1 or not division.crossing:
                 rows += indices
             else:
                 rows.append({"examples": indices, "position_ids": positions[: parts[-1][1]]})
-        self.passes.append((rows, None))
+        self.forward_passes.append((rows, None))
 
-    def _index(self, ids, labels):
-        """Of a text in `rows`, which it is added to where it is new."""
-        key = (tuple(ids), tuple(labels))
-        if key not in self._known:
-            self._known[key] = len(self.rows)
-            self.rows.append(key)
-        return self._known[key]
+    def _index(self, ids: list[int], labels: list[int]) -> int:
+        """Of a text in `examples`, which it is added to where it is new."""
+        example = (tuple(ids), tuple(labels))
+        if example not in self._indices:
+            self._indices[example] = len(self.examples)
+            self.examples.append(example)
+        return self._indices[example]
 
-    def _take(self, target):
-        """Labels that only the loss function sees."""
-        ids, kept, division = self._pending
-        self._pending = None
-        count, length = ids.shape
-        if target.numel() == count * (length - 1):
-            target = torch.cat([torch.full((count, 1), IGNORED), target.reshape(count, length - 1)], dim=1)
-        elif target.numel() != count * length:
+    # What training leaves.
+
+    def snapshot(self) -> None:
+        """Copies the adapter as it is now, unless it was neither stepped nor restored since the last copy."""
+        if self._states and not self._has_moved:
             return
-        self.passes.pop()
-        target = target.reshape(count, length)
-        if torch.equal(target[:, :-1][kept[:, 1:]], ids[:, 1:][kept[:, 1:]]):
-            target = torch.cat([torch.full((count, 1), IGNORED), target[:, :-1]], dim=1)  # shifted by the caller
-        self._note(ids, kept, target, division)
-
-    def after(self, loss):
-        """Its loss is known."""
-        if loss is not None:
-            value = float(loss.detach())
-            self.passes[-1] = (self.passes[-1][0], value)
-
-    def look(self):
-        """The adapter as it is now, unless it was neither stepped nor restored since the last look."""
-        if self.left is not None and not self._dirty:
+        self._has_moved = False
+        model = self._peft_models[-1] if self._peft_models else self._model
+        if model is None or not getattr(model, "peft_config", None):
             return
-        self._dirty = False
-        holder = self._peft[-1] if self._peft else self._model
-        if holder is None or not getattr(holder, "peft_config", None):
-            return
-        name = getattr(holder, "active_adapter", "default")
+        name = getattr(model, "active_adapter", "default")
         name = name() if callable(name) else name
         name = name[0] if isinstance(name, list) else name
         try:
-            active = active_adapters(holder)
-            states = {each: self._read(holder, each) for each in dict.fromkeys((name, *active))}
-        except Exception:  # an adapter of another kind
+            active = active_adapters(model)
+            states = {each: self._read_adapter(model, each) for each in dict.fromkeys((name, *active))}
+        except Exception:  # noqa: BLE001  # an adapter of another kind
             return
-        configs = {
-            each: copy.deepcopy(holder.peft_config[each]) for each in states
-        }  # which may be edited before saving
-        self.left = {"states": states, "configs": configs, "changed": self._changed(holder)}
-        self.active = active
+        configs = {each: copy.deepcopy(model.peft_config[each]) for each in states}  # may be edited before saving
+        self._changed = changed_base_weights(model, self.base_weights)
+        self._states, self._configs, self._active = states, configs, active
 
-    def _read(self, holder, name):
+    def _read_adapter(self, model: Any, name: str) -> dict[str, torch.Tensor]:
         """The tensors of one adapter by the names that a saved one has, without what torch.compile adds to them."""
         with torch.no_grad():
-            state = self._state_of(holder, adapter_name=name, save_embedding_layers=False)
+            state = self._get_state(model, adapter_name=name, save_embedding_layers=False)
         return {
             "base_model.model." + key.removeprefix("base_model.model.").replace("_orig_mod.", ""): tensor.cpu().clone()
             for key, tensor in state.items()
         }
 
-    def _changed(self, holder):
-        """Parameters of the base that training moved, by their names there."""
-        changed = []
-        for name, tensor in holder.named_parameters():
-            if "lora_" in name or "modules_to_save" in name:
-                continue
-            plain = name.replace("base_model.model.", "", 1).replace(".base_layer", "").replace(".original_module", "")
-            plain = plain.replace(".default", "").replace("_orig_mod.", "")
-            own = self._base_weights.get(plain)
-            if own is None or own.shape != tensor.shape:
-                continue
-            if not torch.equal(own.to(tensor.dtype), tensor.detach().cpu()):
-                changed.append(plain)
-        return changed
-
-    def tell(self, writer):
-        """All of it."""
-        self.look()
-        if self.left is not None:
-            self._changed_there = self.left["changed"]
-            for number, (name, state) in enumerate(self.left["states"].items()):
-                place = f"trained_{number}" if number else "trained"
-                (writer.folder / place).mkdir(parents=True, exist_ok=True)
-                self.left["configs"][name].save_pretrained(str(writer.folder / place))
-                writer.tensors(f"{place}/adapter_model", state)
+    def finish(self) -> None:
+        """Writes all of it."""
+        self.snapshot()
+        if self._states:
+            for number, (name, state) in enumerate(self._states.items()):
+                folder = f"trained_{number}" if number else "trained"
+                (self.writer.folder / folder).mkdir(parents=True, exist_ok=True)
+                self._configs[name].save_pretrained(str(self.writer.folder / folder))
+                self.writer.tensors(f"{folder}/adapter_model", state)
         elif self._stepped_model is not None:
-            self._changed_there = self._changed(self._stepped_model)
-            self._tell_of_own_kind(writer)
+            self._changed = changed_base_weights(self._stepped_model, self.base_weights)
+            self._write_logits()
         if self._model is not None:
-            writer.tensors("added_token_rows", added_rows(self._model, self.vocabulary))
-        self._write(writer)
+            self.writer.tensors("added_token_rows", added_rows(self._model, self.vocab_size))
+        self._write_log()
 
-    def _tell_of_own_kind(self, writer):
-        """Logits of the first texts by the model as training left it: what tells of an adapter that is not peft's."""
-        model, rows = self._stepped_model, [ids for ids, _ in self.rows] or list(self._bare)
+    def _write_logits(self) -> None:
+        """Logits of the first texts by the model as training left it: evidence of an adapter that is not peft's."""
+        model, rows = self._stepped_model, [ids for ids, _ in self.examples] or list(self._unlabelled)
         training = model.training
         model.eval()
         try:
             [logits] = compute_logits(model, choose_rows(rows, model.config.vocab_size))
-        except Exception:  # a model whose forward takes something else
+        except Exception:  # noqa: BLE001  # a model whose forward takes something else
             return
         finally:
             model.train(training)
-        writer.tensors("trained_logits", {"logits": logits})
+        self.writer.tensors("trained_logits", {"logits": logits})
 
-    def _write(self, writer):
-        writer.write(
+    def _write_log(self) -> None:
+        self.writer.write(
             "training_log",
-            examples=self.rows or [(ids, ids) for ids in self._bare],
-            forward_passes=self.passes,
-            optimizer_steps=self.steps,
-            labelled_padding=self.padding_labelled,
-            has_labels=bool(self.rows),
-            optimizer=self.optimizer,
-            dtype_counts=self.counted,
-            changed_base_weights=self._changed_there,
-            shortened=self.shortened,
-            has_adapter=self.left is not None,
-            active_adapters=self.active,
-            other_adapters=[*self.left["states"]][1:] if self.left else [],
+            examples=self.examples or [(ids, ids) for ids in self._unlabelled],
+            has_labels=bool(self.examples),
+            forward_passes=self.forward_passes,
+            optimizer_steps=self.optimizer_steps,
+            labelled_padding=self._labelled_padding,
+            optimizer=self._optimizer,
+            dtype_counts=self._dtype_counts,
+            changed_base_weights=self._changed,
+            shortened=self._shortened,
+            has_adapter=bool(self._states),
+            active_adapters=self._active,
+            other_adapters=[*self._states][1:],
         )
-
-
-def _without_padding(parts, labels):
-    """Parts of a row without single tokens at its end that carry no label: padding that no mask tells."""
-    parts = list(parts)
-    while len(parts) > 1 and parts[-1][1] - parts[-1][0] == 1 and labels[parts[-1][0]] == IGNORED:
-        parts.pop()
-    return parts

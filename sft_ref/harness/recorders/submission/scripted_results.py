@@ -1,4 +1,4 @@
-"""What came of each dictation: numbers laid into the model's mouth, and how far they got."""
+"""What became of scripted answers: how far the numbers came that the model was made to write."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.answering import Answers, CompletedRun, ScriptedAnswer
 from sft_ref.harness.evidence.texts import Generation
 from sft_ref.harness.instruments.answering import number
-from sft_ref.harness.instruments.convention import find_question, numerals, to_number
+from sft_ref.harness.instruments.convention import find_question
+from sft_ref.harness.instruments.numerals import find_numerals, to_number
 from sft_ref.reference.data import is_answer_valid
 
 
 def count_scripted(evidence: Evidence) -> tuple[int, int, int]:
-    """Numbers that the model was made to say; those that reached the parser whole; those that were answered."""
+    """Numbers that the model was made to write; those that reached the parser whole; those that were answered."""
     if evidence.examples.form is None or not evidence.loaded.was_reached:
         return 0, 0, 0
     lines = [
@@ -36,7 +37,7 @@ def told_scripts(evidence: Evidence, kind: str) -> list[CompletedRun]:
         Blocked: nothing was loaded.
     """
     if evidence.examples.form is None:
-        raise Unavailable("how it writes an answer is not known, so that nothing can be laid into the model's mouth")
+        raise Unavailable("how it writes an answer is not known, so that no answer can be scripted")
     if not evidence.loaded.is_loaded:
         raise Blocked("nothing was loaded")
     found = [
@@ -59,7 +60,7 @@ def parsed_alone(evidence: Evidence) -> tuple[list[bool], list[bool]]:
     values, texts = evidence.parsed.values, evidence.parsed.texts
     if not values or len(values) != len(texts):
         raise Unavailable("there is no parser to be asked")
-    read = [is_number(value, numerals(text)[-1]) for text, value in zip(texts, values, strict=True)]
+    read = [is_number(value, find_numerals(text)[-1]) for text, value in zip(texts, values, strict=True)]
     half = len(read) // 2
     return read[:half], read[half:]
 
@@ -153,12 +154,12 @@ def _cut(numeral: str, text: str) -> str:
 
 
 def _tail(text: str) -> str:
-    found = numerals(text)
+    found = find_numerals(text)
     return found[-1] if found else text
 
 
 def _holds(text: str, numeral: str) -> bool:
-    return any(is_number(found, numeral) for found in numerals(text))
+    return any(is_number(found, numeral) for found in find_numerals(text))
 
 
 def is_number(value: object, numeral: str) -> bool:

@@ -1,13 +1,12 @@
-"""The puppet says its scripts in every way in which a model is asked, and leaves no trace."""
-
-from collections.abc import Mapping
+"""The scripted model writes its scripts in every way in which a model is asked, and leaves no trace."""
 
 import pytest
 import torch
 from transformers import GenerationConfig
 
 from sft_ref import BaseLLM, parse_answer
-from sft_ref.harness.instruments.puppet import CannotFollow, Ids, puppet
+from sft_ref.harness.instruments.generation_recorder import CannotFollow, scripted_model
+from sft_ref.harness.instruments.scripted_model import Script, ScriptedModel
 from sft_ref.reference.adapter import add_adapter
 from sft_ref.reference.tokens import tokenize_example
 
@@ -25,12 +24,17 @@ GREEDY = {"do_sample": False}
 SAMPLED = {"do_sample": True, "temperature": 0.6}
 
 
-def make_scripts(llm: BaseLLM, questions: tuple[str, ...] = QUESTIONS) -> dict[str | Ids, Ids]:
-    scripts: dict[str | Ids, Ids] = {}
-    for question, number in zip(questions, NUMBERS, strict=False):
+def make_scripts(llm: BaseLLM) -> list[Script]:
+    scripts = []
+    for question, number in zip(QUESTIONS, NUMBERS, strict=True):
         example = tokenize_example(llm.tokenizer, question, number)
-        scripts[question] = example.input_ids[-example.supervised :]
+        ids, least = example.input_ids, len(example.input_ids) - example.supervised
+        scripts.append(Script(question, ids, ids[least:], least))
     return scripts
+
+
+def unscripted(recorder: ScriptedModel) -> list[str]:
+    return [recorder.decode(row.prompt_ids) for row in recorder.generations if row.question is None]
 
 
 def complete(llm: BaseLLM, questions: list[str], **settings: object) -> list[float]:
@@ -49,7 +53,7 @@ def complete(llm: BaseLLM, questions: list[str], **settings: object) -> list[flo
 def test_scripted_numbers_are_said(
     blank_toy: BaseLLM, order: tuple[int, ...], how: dict[str, object], cache: bool
 ) -> None:
-    with puppet(blank_toy.model, blank_toy.tokenizer, make_scripts(blank_toy)):
+    with scripted_model(blank_toy.model, blank_toy.tokenizer, make_scripts(blank_toy)):
         for _ in range(2):
             said = complete(blank_toy, [QUESTIONS[i] for i in order], use_cache=cache, **how)
             assert said == [NUMBERS[i] for i in order]
@@ -57,15 +61,17 @@ def test_scripted_numbers_are_said(
 
 @pytest.mark.parametrize("cache", [True, False], ids=["cache", "no-cache"])
 def test_several_sequences_of_a_prompt_say_its_script(blank_toy: BaseLLM, cache: bool) -> None:
-    with puppet(blank_toy.model, blank_toy.tokenizer, make_scripts(blank_toy)):
+    with scripted_model(blank_toy.model, blank_toy.tokenizer, make_scripts(blank_toy)):
         said = complete(blank_toy, [*QUESTIONS], num_return_sequences=3, use_cache=cache, **SAMPLED)
     assert said == [number for number in NUMBERS for _ in range(3)]
 
 
 def test_the_whole_way_to_an_answer_is_followed(blank_toy: BaseLLM) -> None:
-    with puppet(blank_toy.model, blank_toy.tokenizer, make_scripts(blank_toy)) as held:
+    with scripted_model(blank_toy.model, blank_toy.tokenizer, make_scripts(blank_toy)) as held:
         assert blank_toy.answer(*reversed(QUESTIONS)) == [*reversed(NUMBERS)]
-    assert held.unscripted == []
+    for row in held.generations:
+        assert row.question is not None
+        assert held.decode(row.prompt_ids) == blank_toy.format_prompt(QUESTIONS[row.question])
 
 
 @pytest.mark.parametrize("name", ["bf16", "fp16", "fp16-mixed"])
@@ -73,56 +79,56 @@ def test_the_lifted_logit_is_finite_in_16_bits(name: str) -> None:
     from sft_ref.reference.precision import POLICIES
 
     llm = BaseLLM("toy", policy=POLICIES[name])
-    with puppet(llm.model, llm.tokenizer, make_scripts(llm)):
+    with scripted_model(llm.model, llm.tokenizer, make_scripts(llm)):
         assert llm.answer(*QUESTIONS) == [*NUMBERS]
         assert llm.batched_generate([llm.format_prompt(QUESTIONS[0])], 2, 0.05)[0][1] == "1000000000000000.0</answer>"
 
 
-def test_a_model_wrapped_by_peft_is_a_puppet_too() -> None:
+def test_a_model_wrapped_by_peft_is_scripted_too() -> None:
     llm = BaseLLM("toy", torch_dtype="float32")
     llm.model = add_adapter(llm.model, llm.policy, rank=4, alpha=8)
-    with puppet(llm.model, llm.tokenizer, make_scripts(llm)) as held:
+    with scripted_model(llm.model, llm.tokenizer, make_scripts(llm)) as held:
         assert llm.answer(*QUESTIONS) == [*NUMBERS]
-        heard = len(held.moments)
+        count = len(held.generations)
         ids = llm.tokenizer(llm.format_prompt(QUESTIONS[0]), return_tensors="pt")
         llm.model(**ids)  # goes past the __call__ of the model inside
-    assert len(held.moments) == heard + 1
+    assert len(held.generations) == count + 1
 
 
 def test_the_longest_question_in_a_prompt_counts_and_ids_count_above_text(blank_toy: BaseLLM) -> None:
     ids = tuple(blank_toy.tokenizer(blank_toy.format_prompt("Is 12 kg much?"))["input_ids"])
-    target = make_scripts(blank_toy)
-    long, short, exact = (target[question] for question in QUESTIONS[:3])
-    scripts: Mapping[str | Ids, Ids] = {"2 kg": short, "12 kg": long}
-    with puppet(blank_toy.model, blank_toy.tokenizer, scripts):
+    long, short, exact = (script.target for script in make_scripts(blank_toy)[:3])
+    scripts = [Script("2 kg much", (), short), Script("kg much", (), short), Script("12 kg much", (), long)]
+    with scripted_model(blank_toy.model, blank_toy.tokenizer, scripts):
         assert blank_toy.answer("Is 12 kg much?") == [NUMBERS[0]]
-    with puppet(blank_toy.model, blank_toy.tokenizer, {**scripts, ids: exact}):
+    with scripted_model(blank_toy.model, blank_toy.tokenizer, scripts[:1]) as held:
+        blank_toy.answer("Is 12 kg much?")  # another number
+    assert len(unscripted(held)) == 1
+    scripts += [Script("2 kg", (), short), Script("", ids + exact, (), len(ids))]
+    with scripted_model(blank_toy.model, blank_toy.tokenizer, scripts):
         assert blank_toy.answer("Is 12 kg much?", "2 kg?") == [NUMBERS[2], NUMBERS[1]]
 
 
 def test_a_prompt_without_a_script_is_left_alone(blank_toy: BaseLLM) -> None:
     plain = blank_toy.generate("Tell me about bread.")
-    with puppet(blank_toy.model, blank_toy.tokenizer, make_scripts(blank_toy)) as held:
+    with scripted_model(blank_toy.model, blank_toy.tokenizer, make_scripts(blank_toy)) as held:
         texts = blank_toy.batched_generate(["Tell me about bread.", blank_toy.format_prompt(QUESTIONS[0])])
     assert texts[1] == "1000000000000000.0</answer>"
-    assert held.unscripted
-    assert all(text.endswith("Tell me about bread.") for text in held.unscripted)
-    with puppet(blank_toy.model, blank_toy.tokenizer):
+    assert unscripted(held) == ["Tell me about bread."]
+    with scripted_model(blank_toy.model, blank_toy.tokenizer):
         assert blank_toy.generate("Tell me about bread.") == plain
 
 
-def test_what_the_model_itself_would_say_is_heard(blank_toy: BaseLLM) -> None:
-    scripts = make_scripts(blank_toy)
-    prompt = blank_toy.format_prompt(QUESTIONS[0])
-    with puppet(blank_toy.model, blank_toy.tokenizer, scripts) as held:
-        blank_toy.generate(prompt)
-    ids = torch.tensor([[*blank_toy.tokenizer(prompt)["input_ids"], *scripts[QUESTIONS[0]][:-1]]])
+def test_the_logits_that_are_recorded_are_the_models_own(blank_toy: BaseLLM) -> None:
+    script = make_scripts(blank_toy)[0]
+    with scripted_model(blank_toy.model, blank_toy.tokenizer, [script], keep_logits=True) as held:
+        blank_toy.generate(blank_toy.format_prompt(QUESTIONS[0]))
+    [row] = held.generations
+    assert (*row.prompt_ids, *row.new_token_ids) == script.whole
     with torch.inference_mode():
-        due = blank_toy.model(ids).logits[0, -len(held.moments) :]
-    assert [moment.row.said for moment in held.moments] == [
-        scripts[QUESTIONS[0]][:n] for n in range(len(scripts[QUESTIONS[0]]))
-    ]
-    torch.testing.assert_close(torch.stack([moment.logits for moment in held.moments]), due, rtol=0, atol=1e-2)
+        due = blank_toy.model(torch.tensor([script.whole[:-1]])).logits[0, -len(script.target) :]
+    assert [*row.logits] == [*range(len(script.target))]
+    torch.testing.assert_close(torch.stack([*row.logits.values()]), due, rtol=0, atol=1e-2)
 
 
 def greedy_loop(llm: BaseLLM, questions: list[str], *, side: str = "left", cache: bool = False) -> list[float]:
@@ -163,31 +169,36 @@ def greedy_loop(llm: BaseLLM, questions: list[str], *, side: str = "left", cache
 
 @pytest.mark.parametrize(("side", "cache"), [("left", False), ("right", False), ("left", True)])
 def test_rows_may_leave_once_they_have_ended(blank_toy: BaseLLM, side: str, cache: bool) -> None:
-    with puppet(blank_toy.model, blank_toy.tokenizer, make_scripts(blank_toy)):
+    scripts = make_scripts(blank_toy)
+    with scripted_model(blank_toy.model, blank_toy.tokenizer, scripts) as held:
         assert greedy_loop(blank_toy, [*QUESTIONS], side=side, cache=cache) == [*NUMBERS]
+    assert [(*row.prompt_ids, *row.new_token_ids) for row in held.generations] == [script.whole for script in scripts]
 
 
 def test_padding_on_the_wrong_side_is_not_made_good(blank_toy: BaseLLM) -> None:
     """Transformers reads the last place of every row, where a row padded on the right has only padding."""
     prompts = [*map(blank_toy.format_prompt, (QUESTIONS[3], QUESTIONS[4]))]
     batch = blank_toy.tokenizer(prompts, padding=True, padding_side="right", return_tensors="pt")
-    with puppet(blank_toy.model, blank_toy.tokenizer, make_scripts(blank_toy)), torch.inference_mode():
+    with scripted_model(blank_toy.model, blank_toy.tokenizer, make_scripts(blank_toy)), torch.inference_mode():
         ids = blank_toy.model.generate(**batch, max_new_tokens=4, do_sample=False, pad_token_id=2)
-    short, long = make_scripts(blank_toy)[QUESTIONS[3]], make_scripts(blank_toy)[QUESTIONS[4]]
+    short, long = (script.target for script in make_scripts(blank_toy)[3:])
     assert ids[1, -4:].tolist() == [*long[:4]]
     assert ids[0, -4:].tolist() != [*short[:4]]
 
 
 def test_rows_that_cannot_be_told_apart_are_refused(blank_toy: BaseLLM) -> None:
     batch = blank_toy.tokenizer([*map(blank_toy.format_prompt, QUESTIONS[:2])], padding=True, return_tensors="pt")
-    with puppet(blank_toy.model, blank_toy.tokenizer, make_scripts(blank_toy)), torch.inference_mode():
+    with scripted_model(blank_toy.model, blank_toy.tokenizer, make_scripts(blank_toy)), torch.inference_mode():
         past = blank_toy.model(**batch, use_cache=True).past_key_values
         past.batch_select_indices(torch.tensor([1]))
         with pytest.raises(CannotFollow, match="2 rows became 1"):
             blank_toy.model(input_ids=torch.tensor([[5]]), past_key_values=past)
         with pytest.raises(CannotFollow, match="embeddings"):
             blank_toy.model(inputs_embeds=torch.zeros(1, 2, blank_toy.model.config.hidden_size))
-    with pytest.raises(CannotFollow, match="no transformers model"), puppet(torch.nn.Linear(1, 1), blank_toy.tokenizer):
+    with (
+        pytest.raises(CannotFollow, match="no transformers model"),
+        scripted_model(torch.nn.Linear(1, 1), blank_toy.tokenizer),
+    ):
         pass
 
 
@@ -198,9 +209,12 @@ def count_hooks(llm: BaseLLM) -> int:
 def test_hooks_are_gone_afterwards_also_after_an_error(blank_toy: BaseLLM) -> None:
     before = count_hooks(blank_toy)
     plain = blank_toy.answer(QUESTIONS[0])
-    with puppet(blank_toy.model, blank_toy.tokenizer, make_scripts(blank_toy)):
+    with scripted_model(blank_toy.model, blank_toy.tokenizer, make_scripts(blank_toy)):
         assert count_hooks(blank_toy) == before + 2
-    with pytest.raises(ZeroDivisionError), puppet(blank_toy.model, blank_toy.tokenizer, make_scripts(blank_toy)):
+    with (
+        pytest.raises(ZeroDivisionError),
+        scripted_model(blank_toy.model, blank_toy.tokenizer, make_scripts(blank_toy)),
+    ):
         raise ZeroDivisionError
     assert count_hooks(blank_toy) == before
     assert str(blank_toy.answer(QUESTIONS[0])) == str(plain)  # NaN included

@@ -11,7 +11,7 @@ import torch
 from sft_ref.reference.models import find_base, load_model
 from sft_ref.reference.precision import POLICIES
 
-from .capture import transformer_of
+from .generation_recorder import find_transformer
 
 if TYPE_CHECKING:
     from sft_ref.harness.core.implementation import Answerer
@@ -25,8 +25,8 @@ def without_adapter(answerer: Answerer, base: str) -> Iterator[None]:
             yield
         return
     plain = load_model(find_base(base), POLICIES["fp32"]).state_dict()
-    parameters = dict(transformer_of(answerer.model).named_parameters())
-    kept = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+    parameters = dict(find_transformer(answerer.model).named_parameters())
+    before = {name: parameter.detach().clone() for name, parameter in parameters.items()}
     try:
         with torch.no_grad():
             for name, parameter in parameters.items():
@@ -38,4 +38,4 @@ def without_adapter(answerer: Answerer, base: str) -> Iterator[None]:
     finally:
         with torch.no_grad():
             for name, parameter in parameters.items():
-                parameter.copy_(kept[name])
+                parameter.copy_(before[name])

@@ -1,4 +1,4 @@
-"""What is dictated comes back from implementations of any convention, and faults are told from those of the parser."""
+"""Scripted answers come back from implementations of any convention; faults are told from those of the parser."""
 
 import math
 import re
@@ -17,17 +17,12 @@ from sft_ref.harness.core.check import Check, Level, Outcome
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.core.implementation import Answerer, Batch, Trained
 from sft_ref.harness.core.runner import plan, run
+from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.generation_recorder import record_parser
+from sft_ref.harness.instruments.numerals import find_numerals, to_number
 from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.harness.recorders.in_process.dictation import (
-    Heard,
-    dictate,
-    invent,
-    numerals_in,
-    overhear,
-    to_number,
-    write_lines,
-)
 from sft_ref.harness.recorders.in_process.reference import Reference
+from sft_ref.harness.recorders.in_process.scripted_answers import ScriptedRun, invent, run_script, write_answers
 from sft_ref.reference.data import Row
 
 CHECKS: tuple[Check, ...] = (*generate.CHECKS, *(each for each in parse.CHECKS if each.id == "PRS-004"))
@@ -146,7 +141,7 @@ def test_a_parser_that_reads_nothing_is_no_fault_of_generation(blank_toy: BaseLL
 def test_an_answer_that_passes_the_parser_by_is_judged_by_its_number(blank_toy: BaseLLM, tmp_path: Path) -> None:
     def answer(*questions: str) -> list[float]:
         texts = blank_toy.batched_generate([*map(blank_toy.format_prompt, reversed(questions))])
-        return [to_number(numerals_in(text)[0]) if numerals_in(text) else math.nan for text in texts]
+        return [to_number(find_numerals(text)[0]) if find_numerals(text) else math.nan for text in texts]
 
     context = Context(Blank(blank_toy), tmp_path, trained=NOTHING)
     with mock.patch.object(blank_toy, "answer", answer):
@@ -162,31 +157,23 @@ def test_invented_questions_are_distinct_and_the_same_each_time() -> None:
 
 def test_lines_are_written_as_the_implementation_supervises_them(blank_toy: BaseLLM, tmp_path: Path) -> None:
     context = Context(Blank(blank_toy), tmp_path, trained=NOTHING)
-    [line] = write_lines(context, [("Convert 3 kg to g.", 3000.1256)])
+    [line] = write_answers(context, [("Convert 3 kg to g.", 3000.1256)])
     assert (line.text, line.numeral) == ("3000.126</answer>", "3000.126")
     prompt = blank_toy.tokenizer(blank_toy.format_prompt("Convert 3 kg to g."))["input_ids"]
-    assert {*line.keys} == {"Convert 3 kg to g.", tuple(prompt)}
+    assert line.script.whole[: line.script.least] == tuple(prompt)
+    assert line.script.target == line.script.whole[line.script.least :]
     context = Context(OddImplementation(blank_toy, masked=False), tmp_path / "odd", trained=NOTHING)
-    [line] = write_lines(context, [("Convert 3 kg to g.", 3000.5)])
+    [line] = write_answers(context, [("Convert 3 kg to g.", 3000.5)])
     assert line.numeral == "3000.5"
-    assert all(isinstance(key, tuple) for key in line.keys)
+    asked, answer = (
+        decode(blank_toy.tokenizer, ids) for ids in (line.script.whole[: line.script.least], line.script.target)
+    )
+    assert asked.endswith("Convert 3 kg to g")
+    assert answer == ".<|im_end|>\n<|im_start|>assistant\nThe answer: 3000.5<|im_end|>"
 
 
-@pytest.mark.parametrize(
-    ("text", "numerals"),
-    [
-        ("6000.0</answer>", ["6000.0"]),
-        ("-1e+22.", ["-1e+22"]),
-        ("2 kg are 1,000.5 g", ["2", "1,000.5"]),
-        ("none", []),
-    ],
-)
-def test_numerals_are_found_whole(text: str, numerals: list[str]) -> None:
-    assert numerals_in(text) == numerals
-
-
-def test_what_reaches_the_parser_is_heard_and_the_parser_is_put_back(blank_toy: BaseLLM) -> None:
-    with overhear(cast("Answerer", blank_toy)) as texts:
+def test_what_reaches_the_parser_is_recorded_and_the_parser_is_put_back(blank_toy: BaseLLM) -> None:
+    with record_parser(cast("Answerer", blank_toy)) as texts:
         assert blank_toy.parse_answer("1</answer>") == 1.0
     assert texts == ["1</answer>"]
     assert "parse_answer" not in vars(blank_toy)
@@ -194,21 +181,21 @@ def test_what_reaches_the_parser_is_heard_and_the_parser_is_put_back(blank_toy: 
 
 def test_a_prompt_that_hides_its_question_is_a_finding(blank_toy: BaseLLM, tmp_path: Path) -> None:
     context = Context(Blank(blank_toy), tmp_path, trained=NOTHING)
-    lines = write_lines(context, [("Convert 3 kg to g.", 1.0)])
+    lines = write_answers(context, [("Convert 3 kg to g.", 1.0)])
     with mock.patch.object(blank_toy, "format_prompt", lambda question: question[:9]), pytest.raises(Failure) as found:
-        dictate(context, lines)
+        run_script(context, lines)
     assert found.value.observed == "the prompt 'Convert 3'"
 
 
-def test_the_dtype_heard_is_that_of_computing_not_of_storage(blank_toy: BaseLLM, tmp_path: Path) -> None:
+def test_the_dtype_recorded_is_that_of_computing_not_of_storage(blank_toy: BaseLLM, tmp_path: Path) -> None:
     from sft_ref.reference.precision import POLICIES
 
     context = Context(Blank(blank_toy), tmp_path, trained=NOTHING)
-    lines = write_lines(context, [("2 mm in m?", 1.0)])
+    lines = write_answers(context, [("2 mm in m?", 1.0)])
 
-    def hear(policy: str) -> Heard:
+    def record(policy: str) -> ScriptedRun:
         with mock.patch.object(blank_toy, "policy", replace(POLICIES[policy])):
-            return dictate(context, lines)
+            return run_script(context, lines)
 
-    assert hear("fp32").dtype is torch.float32
-    assert hear("bf16-mixed").dtype is torch.bfloat16
+    assert record("fp32").dtype is torch.float32
+    assert record("bf16-mixed").dtype is torch.bfloat16

@@ -1,4 +1,4 @@
-"""What the capture sees is what passes, however the model is wrapped and called; scripts are written as they stand."""
+"""What is recorded is what passes, however the model is wrapped and called."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ import torch
 from sft_ref import BaseLLM, format_prompt
 from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.core.implementation import Answerer
-from sft_ref.harness.instruments.capture import Ids, Unasked, prompt_of, scripted, transformer_of, watch
+from sft_ref.harness.instruments.generation_recorder import (
+    Ids,
+    Unasked,
+    find_transformer,
+    record_generation,
+    record_prompt,
+    scripted_model,
+)
+from sft_ref.harness.instruments.scripted_model import Script
 
 QUESTIONS = ("Convert 3 kg to g.", "How many seconds are there in 2 hours?")
 
@@ -63,32 +71,32 @@ def ids_of(llm: Answerer | BaseLLM, text: str) -> Ids:
 
 def test_prompts_are_seen_without_their_padding(answerer: Answerer) -> None:
     due = [ids_of(answerer, format_prompt(question)) for question in QUESTIONS]
-    assert [prompt_of(answerer, question) for question in QUESTIONS] == due
-    assert sorted(watch(answerer, *QUESTIONS).prompts) == sorted(due)
+    assert [record_prompt(answerer, question) for question in QUESTIONS] == due
+    assert sorted(tuple(row.prompt_ids) for row in record_generation(answerer, *QUESTIONS).generations) == sorted(due)
 
 
 def test_new_tokens_texts_and_answers_are_those_of_a_plain_call(answerer: Answerer) -> None:
     plain = answerer.answer(QUESTIONS[0])
     [text] = answerer.batched_generate([format_prompt(QUESTIONS[0])])
-    seen = watch(answerer, QUESTIONS[0])
+    seen = record_generation(answerer, QUESTIONS[0])
     assert seen.answers == plain
     assert seen.texts == [text]
     skip = isinstance(answerer, BaseLLM)
-    assert answerer.tokenizer.decode(seen.new[0], skip_special_tokens=skip) == text
+    assert answerer.tokenizer.decode(seen.generations[0].new_token_ids, skip_special_tokens=skip) == text
 
 
 def test_scripts_are_written_row_by_row_and_others_left_alone(answerer: Answerer) -> None:
-    free = watch(answerer, QUESTIONS[1]).texts
+    free = record_generation(answerer, QUESTIONS[1]).texts
     script = ids_of(answerer, "7.25</answer>")[:6]
-    seen = watch(answerer, *QUESTIONS, scripts={ids_of(answerer, format_prompt(QUESTIONS[0])): script})
+    seen = record_generation(answerer, *QUESTIONS, scripts=[Script(QUESTIONS[0], (), script)])
     assert seen.texts[0].startswith(str(answerer.tokenizer.decode(list(script))))
     assert [seen.texts[1]] == free
 
 
 def test_scripts_hold_outside_answer_too(toy_llm: BaseLLM) -> None:
-    end = toy_llm.tokenizer.eos_token_id
     prompt = format_prompt(QUESTIONS[0])
-    with scripted(as_answerer(toy_llm), {ids_of(toy_llm, prompt): (*ids_of(toy_llm, "-1</answer>"), end)}):
+    script = Script(QUESTIONS[0], (), ids_of(toy_llm, "-1</answer>"))
+    with scripted_model(toy_llm.model, toy_llm.tokenizer, [script]):
         assert toy_llm.generate(prompt) == "-1</answer>"
     assert toy_llm.generate(prompt) != "-1</answer>"
 
@@ -96,7 +104,7 @@ def test_scripts_hold_outside_answer_too(toy_llm: BaseLLM) -> None:
 @pytest.fixture
 def hooks(toy_llm: BaseLLM) -> Iterator[None]:
     yield
-    inner = transformer_of(toy_llm.model)
+    inner = find_transformer(toy_llm.model)
     assert not inner.base_model._forward_pre_hooks
     assert not inner.get_output_embeddings()._forward_hooks
     assert "parse_answer" not in vars(toy_llm)
@@ -104,10 +112,10 @@ def hooks(toy_llm: BaseLLM) -> Iterator[None]:
 
 @pytest.mark.usefixtures("hooks")
 def test_no_hook_is_left_also_after_an_error(toy_llm: BaseLLM) -> None:
-    prompt_of(as_answerer(toy_llm), QUESTIONS[0])
-    watch(as_answerer(toy_llm), QUESTIONS[0])
+    record_prompt(as_answerer(toy_llm), QUESTIONS[0])
+    record_generation(as_answerer(toy_llm), QUESTIONS[0])
     with pytest.raises(AttributeError):
-        watch(as_answerer(toy_llm), None)  # type: ignore[arg-type]
+        record_generation(as_answerer(toy_llm), None)  # type: ignore[arg-type]
 
 
 def test_a_question_that_the_model_is_not_asked_says_so(toy_llm: BaseLLM) -> None:
@@ -116,11 +124,11 @@ def test_a_question_that_the_model_is_not_asked_says_so(toy_llm: BaseLLM) -> Non
             return [1.0 for _ in questions]
 
     with pytest.raises(Unasked, match="without a forward"):
-        prompt_of(LookedUp(toy_llm, cache=True), QUESTIONS[0])
+        record_prompt(LookedUp(toy_llm, cache=True), QUESTIONS[0])
 
 
 def test_a_model_that_is_none_of_transformers_cannot_be_watched(toy_llm: BaseLLM) -> None:
     other = Loop(toy_llm, cache=True)
     other.model = torch.nn.Linear(1, 1)
     with pytest.raises(Unavailable, match="Linear"):
-        watch(other, QUESTIONS[0])
+        record_generation(other, QUESTIONS[0])

@@ -1,0 +1,101 @@
+"""What the modules of a model put out: at the last token, of the first row, how large, and in which dtype."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+
+from .generation_recorder import Ids, find_transformer
+
+FP16_LARGEST = 65504.0
+
+
+@contextmanager
+def hook_outputs(
+    modules: Iterable[tuple[str, torch.nn.Module]], note: Callable[[str, torch.Tensor], object]
+) -> Iterator[None]:
+    """Within it, `note` is called with each module's name and floating-point output; of several outputs the first."""
+
+    def hook_of(name: str) -> Callable[..., None]:
+        def hook(_module: object, _args: object, output: Any) -> None:  # noqa: ANN401  # of any module
+            first = output[0] if isinstance(output, (tuple, list)) and output else output
+            if isinstance(first, torch.Tensor) and first.is_floating_point() and first.numel():
+                note(name, first.detach())
+
+        return hook
+
+    with ExitStack() as hooks:
+        for name, module in modules:
+            hooks.callback(module.register_forward_hook(hook_of(name)).remove)
+        yield
+
+
+@contextmanager
+def last_outputs(model: torch.nn.Module) -> Iterator[list[tuple[str, torch.Tensor]]]:
+    """Within it, each module's name and its output at the last token of every row are added to the list."""
+    found: list[tuple[str, torch.Tensor]] = []
+
+    def note(name: str, output: torch.Tensor) -> None:
+        if output.ndim > 1:
+            found.append((name, output[:, -1]))
+
+    with hook_outputs(find_transformer(model).named_modules(), note):
+        yield found
+
+
+@contextmanager
+def first_states(model: torch.nn.Module) -> Iterator[list[tuple[Ids, torch.Tensor]]]:
+    """Within it, the first row's ids and last hidden states at each forward are added to the list, padding left out."""
+    found: list[tuple[Ids, torch.Tensor]] = []
+
+    def note(_module: object, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:  # noqa: ANN401
+        ids = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
+        mask = kwargs.get("attention_mask")
+        kept = mask[0, -ids.shape[1] :].bool() if mask is not None and mask.ndim == ids.ndim else ids[0] == ids[0]
+        found.append((tuple(ids[0][kept].tolist()), output[0][0][kept].detach().float()))
+
+    hook = find_transformer(model).base_model.register_forward_hook(note, with_kwargs=True)
+    try:
+        yield found
+    finally:
+        hook.remove()
+
+
+@contextmanager
+def computed_dtypes(model: torch.nn.Module) -> Iterator[set[torch.dtype]]:
+    """Within it, the dtype of each Linear layer's output is added to the set, which begins with fp32."""
+    found = {torch.float32}
+    linear = [(name, module) for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
+    with hook_outputs(linear, lambda _name, output: found.add(output.dtype)):
+        yield found
+
+
+@contextmanager
+def largest_outputs(model: torch.nn.Module) -> Iterator[dict[str, float]]:
+    """Within it, each module's largest output magnitude is noted by its name, in the order in which modules first end.
+
+    NaN where one was put out, and infinity where it overflowed.
+    """
+    found: dict[str, float] = {}
+
+    def note(name: str, output: torch.Tensor) -> None:
+        before, largest = found.setdefault(name, 0.0), output.abs().max().item()
+        found[name] = math.nan if math.isnan(before) or math.isnan(largest) else max(before, largest)
+
+    with hook_outputs(model.named_modules(), note):
+        yield found
+
+
+def first_not_finite(found: dict[str, float]) -> str | None:
+    """The first module that put out NaN or infinity."""
+    return next((name for name, largest in found.items() if not math.isfinite(largest)), None)
+
+
+def headroom(found: dict[str, float]) -> tuple[str, float]:
+    """The module with the largest output, and that output as a share of fp16's largest number; above 1 it overflows."""
+    name, largest = max(found.items(), key=lambda item: math.inf if math.isnan(item[1]) else item[1])
+    return name, largest / FP16_LARGEST

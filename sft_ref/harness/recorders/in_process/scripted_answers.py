@@ -1,0 +1,169 @@
+"""Scripted answers: the model writes chosen numbers as an implementation would, and what becomes of them is recorded.
+
+Between what the model writes and the number that `answer` gives stands the parser. So the texts that reach the parser
+are recorded too, and a fault of generation is told from one of parsing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.generation_recorder import Recording, record_generation, record_prompt
+from sft_ref.harness.instruments.module_outputs import computed_dtypes
+from sft_ref.harness.instruments.numerals import find_numerals, to_number
+from sft_ref.harness.instruments.scripted_model import Script, find_question, normalize
+from sft_ref.harness.instruments.training_examples import examples_of
+from sft_ref.reference.data import Row
+from sft_ref.reference.tokens import IGNORE_INDEX
+
+from .context import Context
+
+UNITS = (
+    "florps",
+    "zindles",
+    "quux",
+    "wibbles",
+    "snarks",
+    "tove",
+    "borogoves",
+    "mome",
+    "raths",
+    "jubs",
+    "frums",
+    "gyre",
+)
+FORMS = (
+    "{a} {b} in {c}?",
+    "How many {c} are there in {a} {b}?",
+    "Please tell me what {a} {b} comes to in {c}, my friend.",
+)
+
+
+def invent(count: int, seed: int) -> list[str]:
+    """Questions of unlike lengths about units that do not exist, so that their answers stand in no data."""
+    rng = random.Random(seed)
+    pairs = rng.sample([(b, c) for b in UNITS for c in UNITS if b != c], count)
+    return [FORMS[i % len(FORMS)].format(a=rng.randint(2, 9), b=b, c=c) for i, (b, c) in enumerate(pairs)]
+
+
+@dataclass(frozen=True)
+class ScriptedAnswer:
+    """What the model is to write after one question.
+
+    Attributes:
+        text: the answer as the implementation supervises it, special tokens left out.
+        numeral: the number as it writes it.
+        script: for the scripted model.
+    """
+
+    question: str
+    text: str
+    numeral: str
+    script: Script
+
+
+def write_answers(context: Context, rows: Sequence[Row]) -> list[ScriptedAnswer]:
+    """Answers in the implementation's own convention, read from the batch that it would train on.
+
+    Raises:
+        Unavailable: nothing is masked, and the training text does not hold the question.
+    """
+    tokenizer = context.answerer.tokenizer
+    answers = []
+    examples = examples_of(context.call(context.implementation.training_batch, rows))
+    for (question, value), example in zip(rows, examples, strict=True):
+        ids, least = example.ids[: example.end], example.begin or 0
+        # of a text that is supervised whole, the first token and an end that equals padding may still carry none
+        if sum(label != IGNORE_INDEX for label in example.labels) >= len(example.ids) - 2:
+            ids = example.ids
+            asked = [normalize(question)]
+            least = next((n for n in range(1, len(ids)) if find_question(asked, decode(tokenizer, ids[:n])) == 0), 0)
+            if not least:
+                raise Unavailable("no label is masked, and the training text does not hold the question as it is")
+        text = str(tokenizer.decode([*ids[least:]], skip_special_tokens=True))
+        numerals = find_numerals(text)
+        if not numerals:
+            raise Failure(f"a target without a number: {text!r}", f"one with {value}", question)
+        numeral = min(numerals, key=lambda numeral: abs(to_number(numeral) - value))
+        answers.append(ScriptedAnswer(question, text, numeral, Script(question, ids, ids[least:], least)))
+    return answers
+
+
+def write_words(context: Context, questions: Sequence[str]) -> list[Script]:
+    """Scripts of words without a number, behind the very prompts that ask the questions."""
+    words: tuple[int, ...] = tuple(context.answerer.tokenizer(" no idea", add_special_tokens=False)["input_ids"]) * 64
+    prompts = [context.call(record_prompt, context.answerer, question) for question in questions]
+    return [
+        Script(question, (*prompt, *words), words, len(prompt))
+        for question, prompt in zip(questions, prompts, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class ScriptedRun:
+    """What came of scripted answers.
+
+    Attributes:
+        answers: what `answer` gave.
+        texts: what reached the parser, one a question; None where it was not called once a question.
+        logits: by question, what the model itself gave at each step, (steps, vocabulary), in fp32.
+        dtype: the coarsest that a Linear layer computed in.
+    """
+
+    answers: list[float]
+    texts: list[str] | None
+    logits: Mapping[str, torch.Tensor]
+    dtype: torch.dtype
+
+    def logits_of(self, question: str) -> torch.Tensor:
+        """The logits for one question.
+
+        Raises:
+            Unavailable: the model was not asked it where that can be seen.
+        """
+        if question not in self.logits:
+            raise Unavailable(f"no forward of `model` was recorded for {question!r}")
+        return self.logits[question]
+
+
+def run_script(context: Context, lines: Sequence[ScriptedAnswer], *, end_at_once: bool = False) -> ScriptedRun:
+    """Asks all questions in one call while the model writes their answers, or nothing but the end.
+
+    Raises:
+        Failure: a prompt holds none of the questions, or there are more or fewer answers.
+    """
+    scripts = [line.script for line in lines]
+    if end_at_once:
+        scripts = [replace(script, whole=script.whole[: script.least], target=()) for script in scripts]
+    questions = [line.question for line in lines]
+    with computed_dtypes(context.answerer.model) as dtypes:
+        found: Recording = context.call(
+            record_generation, context.answerer, *questions, scripts=scripts, keep_logits=True
+        )
+    for generation in found.generations:
+        if generation.question is None:
+            prompt = context.answerer.tokenizer.decode(generation.prompt_ids)
+            raise Failure(
+                f"the prompt {prompt!r}",
+                "one that holds the question, or is where its training text leaves off",
+                questions,
+            )
+    if len(found.answers) != len(lines):
+        raise Failure(f"{len(found.answers)} answers", f"{len(lines)}, one a question", questions)
+    texts = found.texts if len(found.texts) == len(lines) else None
+    coarsest = max(dtypes, key=lambda dtype: torch.finfo(dtype).eps)
+    return ScriptedRun(found.answers, texts, _logits_by_question(found, questions), coarsest)
+
+
+def _logits_by_question(found: Recording, questions: Sequence[str]) -> dict[str, torch.Tensor]:
+    logits: dict[str, torch.Tensor] = {}
+    for each in found.generations:
+        if each.question is not None and each.logits:  # of a question that is asked twice the first
+            logits.setdefault(questions[each.question], torch.stack([*each.logits.values()]))
+    return logits

@@ -1,0 +1,99 @@
+"""What a model holds, read from the model itself: dtypes, adapters, rows of added tokens, logits.
+
+Also imported by the judge, which chooses its rows as the agent does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import torch
+
+Row = TypeVar("Row", bound=Sequence[int])
+
+_MOST_ROWS, _MOST_BYTES = 32, 256 * 2**20
+"""Texts, and bytes of their logits."""
+
+
+def count_dtypes(model: Any) -> dict[str, dict[str, int]]:
+    """Number of parameters by dtype, of the base and of the adapter; also of float buffers."""
+    counts: dict[str, dict[str, int]] = {"base": {}, "adapter": {}, "buffers": {}}
+    if not hasattr(model, "named_parameters"):
+        return counts
+    for name, tensor in model.named_parameters():
+        part = counts["adapter" if "lora_" in name else "base"]
+        part[str(tensor.dtype)] = part.get(str(tensor.dtype), 0) + 1
+    for _, tensor in model.named_buffers():
+        if tensor.is_floating_point():
+            counts["buffers"][str(tensor.dtype)] = counts["buffers"].get(str(tensor.dtype), 0) + 1
+    return counts
+
+
+def active_adapters(model: Any) -> list[str]:
+    """Names of the adapters that are active, or merged, in a layer of a model, and add anything to its output."""
+    names: list[str] = []
+    for module in model.modules():
+        ups = getattr(module, "lora_B", None)
+        if not isinstance(ups, (torch.nn.ModuleDict, torch.nn.ParameterDict)):
+            continue
+        used = (*(getattr(module, "active_adapters", None) or ()), *(getattr(module, "merged_adapters", None) or ()))
+        names += [name for name in used if name in ups and bool(_weight(ups[name]).any())]
+    return list(dict.fromkeys(names))
+
+
+def _weight(part: Any) -> torch.Tensor:
+    weight: torch.Tensor = next(part.parameters()) if hasattr(part, "parameters") else part
+    return weight
+
+
+def changed_base_weights(model: Any, base_weights: Mapping[str, torch.Tensor]) -> list[str]:
+    """Parameters of the base that differ from those it had, by their names in the base."""
+    changed = []
+    for name, tensor in model.named_parameters():
+        if "lora_" in name or "modules_to_save" in name:
+            continue
+        plain = name.replace("base_model.model.", "", 1).replace(".base_layer", "").replace(".original_module", "")
+        plain = plain.replace(".default", "").replace("_orig_mod.", "")
+        own = base_weights.get(plain)
+        if own is None or own.shape != tensor.shape:
+            continue
+        if not torch.equal(own.to(tensor.dtype), tensor.detach().cpu()):
+            changed.append(plain)
+    return changed
+
+
+def added_rows(model: Any, known: int) -> dict[str, torch.Tensor]:
+    """Rows of the embeddings and of the output layer for tokens beyond the first `known`, as they work in the model."""
+    inner, head = model.get_input_embeddings(), model.get_output_embeddings()
+    count = model.config.vocab_size
+    if count <= known or inner is None or head is None:
+        return {}
+    weight = next(inner.parameters())
+    with torch.no_grad():
+        rows = inner(torch.arange(known, count, device=weight.device))
+        out = head(torch.eye(rows.shape[-1], dtype=rows.dtype, device=weight.device))
+    return {"input": rows.float(), "output": out.T[known:].float()}
+
+
+def choose_rows(rows: Sequence[Row], vocab_size: int) -> list[Row]:
+    """The first rows of ids whose logits are of a size to be written down; at least one."""
+    chosen: list[Row] = []
+    tokens = 0
+    for row in rows[:_MOST_ROWS]:
+        tokens += len(row)
+        if chosen and 4 * tokens * vocab_size > _MOST_BYTES:
+            break
+        chosen.append(row)
+    return chosen
+
+
+def compute_logits(model: Any, rows: Sequence[Sequence[int]], times: int = 1) -> list[torch.Tensor]:
+    """Logits of rows of ids, padded on the right: a tensor (tokens, vocabulary) for each of so many forward passes."""
+    longest = max(map(len, rows))
+    device = next(model.parameters()).device
+    ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
+    with torch.no_grad():
+        logits = [model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float() for _ in range(times)]
+    return [each[mask.bool()] for each in logits]

@@ -1,0 +1,28 @@
+"""The entry point: reads a request, and runs its command. Libraries are imported only where a crash is recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from .results import ResultWriter
+
+
+def main() -> None:
+    """Reads one request from standard input, and runs its command."""
+    request = json.loads(sys.stdin.read())
+    sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115  # as long as the process
+    os.environ.setdefault("TQDM_DISABLE", "1")  # bars and notes of the libraries would only fill the output
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    sys.dont_write_bytecode = True
+    writer = ResultWriter(request["out"], request["root"], request["nonce"])
+    os.chdir(request["root"])
+    try:
+        with writer.section("start"):
+            from .commands import ask, train
+
+            {"train": train, "ask": ask}[request["command"]](request, writer)
+    finally:
+        writer.write("end", notes=writer.notes)

@@ -1,0 +1,258 @@
+"""Every patch of a library, in the order in which it is applied: the target, what takes its place, and why.
+
+What a patch could hide, and how that is excluded, stands in the docstring of the package.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+import torch
+
+from . import cuda_on_cpu, missing_modules
+from .compatibility import Loading, TrainerArguments, compile_eagerly
+from .forwards import Forwards
+from .time_limit import TimeLimit
+from .training_recorder import TrainingRecorder
+
+Make = Callable[[Any], Any]
+
+
+class Patch(NamedTuple):
+    """One row of the table.
+
+    Attributes:
+        target: dotted name of what is replaced; of several, the last parts are separated by spaces.
+        make: makes the replacement of the original.
+        reason: why.
+        optional: whether versions of the library that lack the target are left as they are.
+    """
+
+    target: str
+    make: Make
+    reason: str
+    optional: bool = False
+
+
+def apply(patches: Iterable[Patch]) -> None:
+    """Replaces each target, in order."""
+    for patch in patches:
+        path, _, names = patch.target.rpartition(".")
+        try:
+            owner = pkgutil.resolve_name(path)
+        except (ImportError, AttributeError):
+            if patch.optional:
+                continue
+            raise
+        for name in names.split():
+            if patch.optional and not hasattr(owner, name):
+                continue
+            if isinstance(inspect.getattr_static(owner, name), classmethod):
+                setattr(owner, name, classmethod(patch.make(getattr(owner, name).__func__)))
+            else:
+                setattr(owner, name, patch.make(getattr(owner, name)))
+
+
+def around(function: Callable[..., Any]) -> Make:
+    """The target calls `function` with the original and its own arguments."""
+
+    def make(original: Any) -> Any:
+        @functools.wraps(original)
+        def patched(*args: Any, **kwargs: Any) -> Any:
+            return function(original, *args, **kwargs)
+
+        return patched
+
+    return make
+
+
+def instead(replacement: Any) -> Make:
+    """The target is something else."""
+    return lambda original: replacement
+
+
+def called_with(*args: Any) -> Make:
+    """The target is called once, now, and stays as it is."""
+
+    def make(original: Any) -> Any:
+        original(*args)
+        return original
+
+    return make
+
+
+def extended_by(item: Any) -> Make:
+    """The target, a list, has one more item at its end."""
+    return lambda items: [*items, item]
+
+
+@contextmanager
+def replaced(owner: Any, name: str, make: Make) -> Iterator[None]:
+    """Within it, an attribute of an object, module or class is what `make` makes of it, if it can be set."""
+    own = getattr(owner, "__dict__", {}).get(name)
+    with suppress(AttributeError):
+        setattr(owner, name, make(getattr(owner, name)))
+    try:
+        yield
+    finally:
+        with suppress(AttributeError):
+            if own is None:  # it is of the object's class
+                delattr(owner, name)
+            else:
+                setattr(owner, name, own)
+
+
+def shared_patches(
+    root: str, model_class: str, note: Callable[[str], None], loading: Loading, forwards: Forwards
+) -> Iterator[Patch]:
+    """What every command needs, so that foreign code runs here and is observed.
+
+    Args:
+        root: the submission's folder; some patches show to the files below it alone.
+        model_class: name of the class of every base.
+        note: takes what a reader of the report must know.
+        loading: adapts and records what is read by name.
+        forwards: observes the forward passes.
+    """
+    has_cuda = torch.cuda.is_available()
+    if importlib.util.find_spec("tensorboard") is None:
+        yield Patch("sys.modules", missing_modules.stub_tensorboard, "torch.utils.tensorboard needs tensorboard.")
+    yield Patch(
+        "sys.meta_path",
+        extended_by(missing_modules.StubFinder(root, note)),
+        "Modules that log, draw or parse a command line change no answer; where one is missing, a stub stands in.",
+    )
+    if not has_cuda:
+        yield from cuda_patches(root, note)
+        yield Patch(
+            "transformers.BitsAndBytesConfig.post_init",
+            instead(lambda self: None),
+            "It looks for a package that needs CUDA.",
+            optional=True,
+        )
+    yield Patch(
+        "transformers.PreTrainedModel.from_pretrained",
+        around(loading.load_model),
+        "No downloads; without CUDA no quantization, device map or flash attention. Evidence: names of the bases.",
+    )
+    yield Patch(
+        "transformers.PreTrainedTokenizerBase.from_pretrained",
+        around(loading.load_tokenizer),
+        "No downloads. Evidence: the tokens that are added.",
+    )
+    yield Patch(
+        "torch.compile",
+        around(compile_eagerly),
+        "There is no compiler. The module is wrapped as usual, so that the names of its weights show it.",
+    )
+    yield Patch("torch.nn.Module.compile", instead(lambda self, *args, **kwargs: None), "The same; it changes no name.")
+    yield Patch("torch.compiler.set_stance", called_with("force_eager"), "The same.", optional=True)
+    arguments = TrainerArguments(note, has_cuda=has_cuda)
+    yield Patch(
+        "transformers.TrainingArguments.__init__",
+        around(arguments.adapt),
+        "Other versions; no reports, hub or worker processes; without CUDA no fp16, tf32 or 8-bit optimizer.",
+    )
+    yield Patch(
+        "accelerate.Accelerator.__init__",
+        around(arguments.adapt_accelerator),
+        "It refuses float16 where there is no CUDA.",
+        optional=True,
+    )
+    yield Patch(
+        "transformers.Trainer.__init__", around(arguments.adapt_trainer), "`tokenizer` became `processing_class`."
+    )
+    yield Patch(
+        f"transformers.{model_class}.forward",
+        forwards.wrap,
+        "Evidence: what reaches the model. peft calls it past the instance. In training, padding is cut for speed.",
+    )
+
+
+def loading_patches(loading: Loading) -> Iterator[Patch]:
+    """What recording a load needs besides."""
+    yield Patch(
+        "peft.PeftModel.from_pretrained",
+        around(loading.load_adapter),
+        "Evidence: the folder. A checkpoint that a shortened training never came to is the one at the same share.",
+    )
+
+
+def training_patches(recorder: TrainingRecorder, limit: TimeLimit) -> Iterator[Patch]:
+    """What recording a training, and ending it in time, needs besides."""
+    yield Patch(
+        "transformers.trainer.DEFAULT_CALLBACKS",
+        extended_by(limit.make_callback()),
+        "Time limit: a Trainer is told to stop.",
+    )
+    yield Patch(
+        "torch.optim.optimizer.register_optimizer_step_pre_hook",
+        called_with(limit.before_step),
+        "Time limit: once it is over, a step changes nothing.",
+    )
+    yield Patch(
+        "torch.optim.optimizer.register_optimizer_step_post_hook",
+        called_with(limit.after_step),
+        "Time limit: the number of steps that count.",
+    )
+    yield Patch("transformers.Trainer.train", around(recorder.run_trainer), "Time limit: its steps. Evidence: its end.")
+    yield Patch(
+        "transformers.Trainer.training_step", around(recorder.run_training_step), "Evidence: labels of the batch."
+    )
+    yield Patch("peft.PeftModel.__init__", around(recorder.make_peft_model), "Evidence: which model has the adapter.")
+    yield Patch("peft.PeftModel.save_pretrained", around(recorder.save_peft_model), "Evidence: the adapter then.")
+    yield Patch(
+        "torch.optim.optimizer.register_optimizer_step_post_hook",
+        called_with(recorder.after_step),
+        "Evidence: the learning rate of each step.",
+    )
+    yield Patch(
+        "torch.nn.Module.load_state_dict",
+        around(recorder.load_state_dict),
+        "Evidence: an adapter that is put back, the best of several, say, is another than was last seen.",
+    )
+    yield Patch(
+        "torch.utils.data.DataLoader.__iter__", around(recorder.iterate_loader), "Evidence: labels of the batch."
+    )
+    yield Patch(
+        "torch.nn.functional.cross_entropy", around(recorder.cross_entropy), "Evidence: labels that only the loss sees."
+    )
+
+
+def cuda_patches(root: str, note: Callable[[str], None]) -> Iterator[Patch]:
+    """The CPU in place of CUDA."""
+    cpu = cuda_on_cpu.CudaOnCpu(root, note)
+    reason = "The submission's own branch for CUDA runs: a device `cuda` is the CPU."
+    yield Patch(
+        "torch.utils._device._device_constructors",
+        called_with(),
+        "Its cache holds the original factories, which `with torch.device(...)` recognises.",
+    )
+    for names, answer in cuda_on_cpu.ANSWERS.items():
+        yield Patch(f"torch.cuda.{names}", cpu.answer_with(answer), "CUDA is there, for it alone.", optional=True)
+    for name, replacement in cuda_on_cpu.REPLACEMENTS.items():
+        yield Patch(f"torch.cuda.{name}", instead(replacement), "Nobody else uses it where there is no CUDA.")
+    for owner in ("torch.Tensor", "torch.nn.Module"):
+        yield Patch(f"{owner}.to", around(cpu.move_to), reason)
+        yield Patch(f"{owner}.cuda", around(cpu.stay), reason)
+    yield Patch("torch.Tensor.pin_memory", instead(lambda self, *args, **kwargs: self), reason)
+    yield Patch("torch.nn.Module.to_empty", around(cpu.move), reason)
+    yield Patch(f"torch.{cuda_on_cpu.FACTORIES}", around(cpu.move), reason)
+    yield Patch(f"torch.Tensor.{cuda_on_cpu.METHODS}", around(cpu.move), reason)
+    yield Patch("torch.utils._device.DeviceContext.__init__", around(cpu.move), reason)
+    yield Patch("torch.amp.grad_scaler.GradScaler.__init__", around(cpu.make_scaler), reason)
+    yield Patch(
+        "torch.amp.autocast_mode.autocast.__init__",
+        around(cpu.make_autocast),
+        f"{reason} float16 is ten times as slow there; it is bfloat16.",
+    )
+    yield Patch("torch.Generator", cuda_on_cpu.make_generator, reason)
+    yield Patch("safetensors.torch.load_file", around(cpu.move), reason)
+    yield Patch("peft.PeftModel.from_pretrained", around(cpu.move), reason)
+    yield Patch("transformers.Pipeline.__init__", around(cpu.make_pipeline), reason)

@@ -108,7 +108,7 @@ def picture(session: nox.Session) -> None:
     words = session.posargs or ["story:Story"]
     helpers = {"PYTHONPATH": "tests/helpers:tests/mutants"}
     session.run("sft-ref", "grade", *words, "--json", results, env=helpers, success_codes=[0, 1])
-    session.run("python", "-m", "sft_ref.harness.report.picture", results, "docs/report.svg")
+    session.run("python", "tests/helpers/picture.py", results, "docs/report.svg")
 
 
 @nox.session

@@ -18,13 +18,13 @@ from sft_ref.harness.checks import submission as submission_checks
 from sft_ref.harness.core.check import Check, Level, Outcome, Result
 from sft_ref.harness.core.grade import HARNESS_ERROR, exit_code
 from sft_ref.harness.core.implementation import Answerer, Batch, Trained
+from sft_ref.harness.core.sizes import Size
 from sft_ref.harness.core.stages import ADAPTER_STAGES, STAGES, SUBMISSION_STAGES
 from sft_ref.harness.core.verdict import Status, Verdict
 from sft_ref.harness.grading import folder as adapter_grading
 from sft_ref.harness.grading import judge
 from sft_ref.harness.grading.cache import ResultCache
 from sft_ref.harness.grading.contract import grade_implementation
-from sft_ref.harness.instruments.sizes import Size
 from sft_ref.harness.report.gradescope import as_gradescope
 from sft_ref.harness.report.rubric import Rubric
 from sft_ref.harness.verdict.diagnosis import verdict_of

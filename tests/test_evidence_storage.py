@@ -135,8 +135,8 @@ def test_a_file_that_is_cut_short_is_refused(saved: Path, share: float) -> None:
 
 
 def test_another_class_is_refused(saved: Path) -> None:
-    with pytest.raises(EvidenceError, match="it holds Observation, not Other"):
-        storage.load(saved, Other)
+    with pytest.raises(EvidenceError, match="it holds 'Observation', not Other or Part"):
+        storage.load(saved, Other, Part)
 
 
 def test_tensors_alone_are_no_evidence(tmp_path: Path) -> None:

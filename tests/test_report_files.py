@@ -20,10 +20,11 @@ from sft_ref.harness.core.grade import BAD_INPUT, HARNESS_ERROR, Grade, NotGrade
 from sft_ref.harness.core.verdict import Suspect, Verdict
 from sft_ref.harness.report.causes import count_causes
 from sft_ref.harness.report.chart import plot_causes
-from sft_ref.harness.report.files import COLUMNS, as_json, from_json, to_text, write_csv, write_json
+from sft_ref.harness.report.files import COLUMNS, as_json, from_json, write_csv, write_json
 from sft_ref.harness.report.gradescope import as_gradescope, write_gradescope
 from sft_ref.harness.report.rubric import DEFAULT, read_rubric
 from sft_ref.io.atomic_write import check_writable, write_atomic
+from sft_ref.io.strict_json import to_text
 
 UNGRADED = NotGraded("eve.zip", "no zip", BAD_INPUT)
 

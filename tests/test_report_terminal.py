@@ -15,6 +15,7 @@ import pytest
 from graders import BROKEN, DRIFT, NOT_SHOWN, SOUND, result
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from picture import draw
 from rich.console import Console
 
 from sft_ref.cli import main as cli
@@ -27,7 +28,6 @@ from sft_ref.harness.report.classroom import show_class, show_row
 from sft_ref.harness.report.files import write_csv
 from sft_ref.harness.report.gradescope import as_gradescope
 from sft_ref.harness.report.html import write_html
-from sft_ref.harness.report.picture import draw
 from sft_ref.harness.report.rubric import Rubric
 from sft_ref.harness.report.terminal import show_grade
 from sft_ref.reference.adapter import RECORD

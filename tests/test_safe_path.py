@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sft_ref.io.safe_path import safe_path
+from sft_ref.harness.isolation.safe_path import safe_path
 
 CLI = "import sys\nfrom sft_ref.cli.main import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from sft_ref.harness.core.verdict import Coverage
 from sft_ref.harness.grading.rerun import rerun_command
-from sft_ref.harness.report.files import as_json, to_text
+from sft_ref.harness.report.files import as_json
 from sft_ref.harness.report.user_paths import show_user_paths
+from sft_ref.io.strict_json import to_text
 
 SCRATCH = Path("/scratch/xyz/work")
 NAMES = {str(SCRATCH / "code"): "alice.zip", str(SCRATCH): "(scratch folder)"}

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sft_ref.harness.core.grade import Grade
+    from sft_ref.harness.core.sizes import SizeLimits
     from sft_ref.harness.core.verdict import Verdict
-    from sft_ref.harness.instruments.sizes import SizeLimits
     from sft_ref.harness.report.rubric import Rubric
 
 OUTPUT = "grades"
@@ -102,6 +102,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     reports.add_argument("--csv", type=Path, metavar="FILE", help="a line a submission (of many: always in --output)")
     reports.add_argument("--html", type=Path, metavar="FILE", help="one page that needs nothing else")
     reports.add_argument("--junit", type=Path, metavar="FILE", help="XML as CI systems read it")
+    reports.add_argument(
+        "--save-evidence",
+        type=Path,
+        metavar="FILE",
+        help="what was observed of a target, as NAME.safetensors; `sft-ref grade NAME.safetensors` checks it again",
+    )
     reports.add_argument("--gradescope", type=Path, metavar="FILE", help="results.json of one submission")
     reports.add_argument("--rubric", type=Path, metavar="FILE", help=f"its points, in TOML (default: {rubric})")
 
@@ -119,6 +125,7 @@ def grade_one(
     seed: int | None = None,
     time_limit: float | None = None,
     sizes: SizeLimits | None = None,
+    save_evidence: Path | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
     """The verdict on one target.
@@ -135,19 +142,22 @@ def grade_one(
         seed: of the questions that a submission is asked; None draws one.
         time_limit: processor seconds per core that one process of a submission gets; None is the default.
         sizes: limits of size; None is no limit.
+        save_evidence: file that the evidence of an adapter or a submission is written to; None writes none.
         report: called with what goes on, in a few words.
 
     Raises:
         SftRefError: there is nothing that can be graded.
     """
     from sft_ref.console.quiet import quiet
-    from sft_ref.harness.instruments.sizes import UNLIMITED
+    from sft_ref.harness.core.sizes import UNLIMITED
 
     quiet()
     sizes = sizes or UNLIMITED
     if _runs_here(target, is_module=is_module):
         from sft_ref.harness.grading.contract import grade_target
 
+        if save_evidence:
+            raise SftRefError("--save-evidence: is for an adapter or a submission; leave it out")
         return grade_target(target, only=only, sizes=sizes, report=report)
     from sft_ref.harness.grading.kinds import find_kind
 
@@ -155,7 +165,23 @@ def grade_one(
     if kind == "adapter":
         from sft_ref.harness.grading.folder import grade_adapter
 
-        return grade_adapter(path, target, base=base, prompt=prompt, data=data, only=only, sizes=sizes, report=report)
+        return grade_adapter(
+            path,
+            target,
+            base=base,
+            prompt=prompt,
+            data=data,
+            only=only,
+            sizes=sizes,
+            save_evidence=save_evidence,
+            report=report,
+        )
+    if kind == "evidence":
+        from sft_ref.harness.grading.saved import grade_evidence
+
+        if save_evidence:
+            raise SftRefError(f"--save-evidence: {target} is saved evidence already; leave it out")
+        return grade_evidence(path, target, only=only, sizes=sizes, report=report)
     from sft_ref.harness.grading.judge import grade_submission
     from sft_ref.harness.verdict.two_bases import compare_bases
 
@@ -169,9 +195,12 @@ def grade_one(
             only=only,
             time_limit=time_limit,
             sizes=sizes,
+            save_evidence=save_evidence,
             report=report,
         )
 
+    if save_evidence and second_base:
+        raise SftRefError("--save-evidence: holds the evidence over one base; leave out --second-base")
     bases = [base or "toy", *([second_base] if second_base else [])]
     first, *others = map(grade_over, bases)
     return compare_bases(first, others[0], (bases[0], bases[1])) if others else first
@@ -200,6 +229,7 @@ def run(args: argparse.Namespace) -> int:
     if not targets:
         raise SftRefError(f"{ours.name}: is where results are written, and no submission; give another --output")
     several = len(targets) > 1 or args.output is not None
+    _check_evidence_file(args.save_evidence, several=several)
     rubric = _rubric(args, len(targets))
     sizes = _size_limits(args, rubric)
     write = _reports(args, rubric)
@@ -218,6 +248,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         time_limit=args.time_limit,
         sizes=sizes,
+        save_evidence=args.save_evidence,
     )
     if several:
         with only_one(Path(args.output or OUTPUT), "give another --output"):
@@ -229,6 +260,19 @@ def run(args: argparse.Namespace) -> int:
     return exit_code(grades, strict=args.strict, require=args.require or _stages_of(args.only))
 
 
+def _check_evidence_file(path: Path | None, *, several: bool) -> None:
+    """Refuses a file of evidence that cannot be written, or graded again, before anything is graded."""
+    from sft_ref.io.atomic_write import check_writable
+
+    if path is None:
+        return
+    if several:
+        raise SftRefError("--save-evidence: holds the evidence of one target; grade one")
+    if path.suffix != ".safetensors":
+        raise SftRefError(f"--save-evidence {path}: is not named as evidence is; give a name that ends in .safetensors")
+    check_writable(path)
+
+
 def _stages_of(ids: Sequence[str]) -> set[str]:
     """The stages of checks; with `--only` no other is required."""
     return {STAGES[each[:3]] for each in ids}
@@ -236,7 +280,7 @@ def _stages_of(ids: Sequence[str]) -> set[str]:
 
 def _size_limits(args: argparse.Namespace, rubric: Rubric | None) -> SizeLimits:
     """Those of the profile, of the rubric, and of `--limit`, the later ones in place of the earlier."""
-    from sft_ref.harness.instruments.sizes import COURSE, UNLIMITED, read_limits
+    from sft_ref.harness.core.sizes import COURSE, UNLIMITED, read_limits
 
     limits = COURSE if args.profile == "course" else UNLIMITED
     return read_limits([*(rubric.limits if rubric else ()), *args.limit], limits)

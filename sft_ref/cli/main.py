@@ -16,7 +16,7 @@ from sft_ref.console.plain import harmless
 from sft_ref.console.quiet import quiet
 from sft_ref.console.ranges import Whole
 from sft_ref.errors import SftRefError
-from sft_ref.io.safe_path import safe_path
+from sft_ref.harness.isolation.safe_path import safe_path
 from sft_ref.reference.data import SPLIT_SIZE, Score, load_rows
 from sft_ref.reference.models import DEFAULT_BASE
 from sft_ref.reference.precision import POLICIES

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from sft_ref.io.strict_json import strict
 
 
 class CellVerdict(StrEnum):
@@ -89,18 +89,5 @@ class Cell:
 
     def to_json(self) -> dict[str, Any]:
         """The cell as strict JSON: no NaN, no infinity."""
-        found: dict[str, Any] = _finite(asdict(self))
+        found: dict[str, Any] = strict(asdict(self))
         return found
-
-
-def to_text(cells: list[Cell]) -> str:
-    """All cells as a JSON list."""
-    return json.dumps([cell.to_json() for cell in cells], indent=1, allow_nan=False) + "\n"
-
-
-def _finite(value: Any) -> Any:  # noqa: ANN401  # whatever JSON holds
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -14,10 +14,11 @@ from rich.console import Console
 from sft_ref.console.plain import harmless
 from sft_ref.io.atomic_write import check_writable, write_atomic
 from sft_ref.io.reading import kind_of
+from sft_ref.io.strict_json import to_text
 from sft_ref.reference.precision import library_versions
 
 from . import baseline, baseline_report
-from .cell import Cell, to_text
+from .cell import Cell
 from .picture import draw
 from .run import Plan, device_name, sweep
 from .terminal import show
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _write(cells: list[Cell], args: argparse.Namespace) -> None:
     if args.json:
-        write_atomic(Path(args.json), to_text(cells))
+        write_atomic(Path(args.json), to_text([cell.to_json() for cell in cells]))
     if args.png:
         write_atomic(Path(args.png), draw(cells, title=f"{args.base} on {device_name()}"))
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ import families
 from sft_ref.harness.core.check import Outcome
 from sft_ref.harness.core.verdict import Status, Verdict
 from sft_ref.harness.grading.folder import grade_adapter
+from sft_ref.harness.grading.saved import grade_evidence
 
 
 @pytest.fixture(scope="session")
@@ -47,12 +50,28 @@ def adapter(_trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(_trained, tmp_path / "adapter"))
 
 
+def comparable(verdict: Verdict) -> Verdict:
+    """A verdict without the seconds that it took, and without the commands that repeat it."""
+    results = tuple(replace(each, seconds=0.0, rerun="") for each in verdict.results)
+    return replace(verdict, seconds=0.0, results=results)
+
+
+def regraded(folder: Path, base: Path) -> Verdict:
+    """The verdict on a folder, which is the same from the evidence that was saved."""
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "evidence.safetensors"
+        verdict = grade_adapter(folder, folder.name, base=str(base), prompt=None, save_evidence=file)
+        again = grade_evidence(file, folder.name)
+    assert comparable(again) == comparable(verdict)
+    return verdict
+
+
 @pytest.fixture
 def assert_sound() -> Callable[[Path, Path], Verdict]:
     """Grades a folder over a base, and asserts that artifact and load are shown and nothing is at fault."""
 
     def grade(folder: Path, base: Path) -> Verdict:
-        verdict = grade_adapter(folder, folder.name, base=str(base), prompt=None)
+        verdict = regraded(folder, base)
         assert not verdict.suspects, verdict.cause
         assert verdict.status is Status.NOT_SHOWN  # never sound without data
         assert verdict.examined_stages == ("artifact", "load"), verdict.coverage_text
@@ -67,7 +86,7 @@ def assert_broken() -> Callable[..., Verdict]:
     """Grades a folder over a base, and asserts that one check alone is the cause, and that it says so."""
 
     def grade(folder: Path, base: Path, check: str, *words: str) -> Verdict:
-        verdict = grade_adapter(folder, folder.name, base=str(base), prompt=None)
+        verdict = regraded(folder, base)
         failed = [each for each in verdict.results if each.outcome is Outcome.FAIL]
         assert [each.check.id for each in failed] == [check], verdict.cause
         assert verdict.status is Status.BROKEN

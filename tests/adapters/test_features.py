@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +15,9 @@ from peft.tuners.lora import LoraLayer
 
 from sft_ref.harness.core.check import Outcome
 from sft_ref.harness.core.verdict import Status, Verdict
+from sft_ref.harness.evidence.answers import AnswersEvidence
 from sft_ref.harness.grading.folder import grade_adapter
 from sft_ref.harness.recorders.folder import loading, recorder
-from sft_ref.harness.recorders.folder.answers import AnswersEvidence
 from sft_ref.reference.models import TOY
 
 Bases = Callable[[str], Path]
@@ -265,24 +265,25 @@ def write_tokenizer(folder: Path, tokens: int) -> None:
 
 
 def test_the_adapters_own_tokenizer_comes_before_the_base_s(
-    adapter: Path, llama: Path, tmp_path: Path, assert_sound: Sound
+    adapter: Path, llama: Path, tmp_path: Path, assert_sound: Sound, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = Path(shutil.copytree(llama, tmp_path / "base"))
     write_tokenizer(base, 90)
     seen: list[tuple[int, str | None]] = []
-    table = json.loads((adapter / families.CONFIG).read_text())
 
-    def examine(model: Any, tokenizer: Any, template: str | None) -> AnswersEvidence:
-        seen.append((len(tokenizer), template))
+    def examine(_model: Any, *, tokenizer: Any, chat_template: str | None, **_options: Any) -> AnswersEvidence:
+        seen.append((len(tokenizer), chat_template))
         return AnswersEvidence("nothing was asked")
 
-    recorder.record(adapter, table, base, examine=examine)
+    monkeypatch.setattr(recorder, "examine", examine)
+    record = functools.partial(recorder.record, adapter, base=str(base), prompt="{question}{answer}")
+    record()
     (adapter / "chat_template.jinja").write_text("beside")
-    recorder.record(adapter, table, base, examine=examine)
+    record()
     write_tokenizer(adapter, 96)
-    recorder.record(adapter, table, base, examine=examine)
+    record()
     (adapter / "chat_template.jinja").unlink()
-    recorder.record(adapter, table, base, examine=examine)
+    record()
     assert seen == [(90, "90 words"), (90, "beside"), (96, "96 words"), (96, "90 words")]
     assert any("its own tokenizer" in note for note in assert_sound(adapter, base).notes)
 

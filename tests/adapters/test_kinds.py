@@ -18,11 +18,11 @@ import pytest
 
 from sft_ref.errors import BaseModelError, SubmissionError
 from sft_ref.harness.core.check import Outcome
+from sft_ref.harness.core.sizes import SizeLimits
 from sft_ref.harness.core.verdict import Status, Verdict
 from sft_ref.harness.grading.folder import grade_adapter
 from sft_ref.harness.grading.kinds import find_kind
 from sft_ref.harness.grading.targets import find_targets
-from sft_ref.harness.instruments.sizes import SizeLimits
 from sft_ref.io.patterns import is_harmless
 from sft_ref.io.reading import UnreadableError
 from sft_ref.io.tensor_headers import read_header

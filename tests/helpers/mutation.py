@@ -21,7 +21,7 @@ from unittest import mock
 from sft_ref.harness.core.check import Check, Outcome, Result
 from sft_ref.harness.core.implementation import Implementation, Trained
 from sft_ref.harness.core.runner import plan, run
-from sft_ref.harness.instruments.sizes import COURSE
+from sft_ref.harness.core.sizes import COURSE
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.harness.recorders.in_process.reference import Reference, Resaving, yardstick_of
 from sft_ref.harness.recorders.in_process.yardstick import Yardstick

@@ -27,8 +27,8 @@ from sft_ref.cli.grade import grade_one
 from sft_ref.errors import SftRefError
 from sft_ref.harness.core.check import Outcome
 from sft_ref.harness.core.grade import Grade, NotGraded
+from sft_ref.harness.core.sizes import COURSE, UNLIMITED
 from sft_ref.harness.grading.batch import grade_batch
-from sft_ref.harness.instruments.sizes import COURSE, UNLIMITED
 
 GOLDEN_SEED = 0
 """Of the questions of a run that is compared with golden results."""

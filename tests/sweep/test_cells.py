@@ -11,7 +11,8 @@ import msgspec
 import pytest
 import torch
 
-from sft_ref.sweep.cell import Cell, CellVerdict, to_text
+from sft_ref.io.strict_json import to_text
+from sft_ref.sweep.cell import Cell, CellVerdict
 
 
 def test_every_pair_has_its_cell_and_what_cannot_train_here_says_why(cells: list[Cell]) -> None:
@@ -52,7 +53,7 @@ def test_all_figures_are_there(cells: list[Cell]) -> None:
 
 def test_json_holds_the_cells_and_no_number_that_is_not_finite(cells: list[Cell]) -> None:
     odd = dataclasses.replace(cells[0], parity=math.nan, answers=(1.0, None), logits={"mean": math.inf})
-    found = json.loads(to_text([*cells, odd]), parse_constant=pytest.fail)
+    found = json.loads(to_text([cell.to_json() for cell in (*cells, odd)]), parse_constant=pytest.fail)
     wanted = {"train", "load", "finite", "same_dtypes", "parity", "top1", "answer_rate", "accuracy", "verdict"}
     assert all(wanted <= cell.keys() for cell in found)
     assert found[-1]["parity"] is None

@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from .stages import STAGES
-
-
-@runtime_checkable
-class Observed(Protocol):
-    """What checks are handed that must know which of them is running; frozen evidence need not."""
-
-    stage: str
-    """The stage of the running check; the runner sets it."""
 
 
 class Level(StrEnum):

@@ -6,12 +6,11 @@ import random
 import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
 from sft_ref.errors import MachineError, MissingModuleError, SftRefError
 from sft_ref.io.foreign import is_failure
 
-from .check import Check, Level, Observed, Outcome, Result, in_order
+from .check import Check, Level, Outcome, Result, in_order
 from .findings import Blocked, Failure, Unavailable
 
 SEED = 0
@@ -38,12 +37,7 @@ def plan(checks: Iterable[Check], *, claims_contract: bool, only: Collection[str
     return planned
 
 
-def run(
-    checks: Iterable[Check],
-    context: Any,  # noqa: ANN401  # each kind of target has its own
-    *,
-    rerun: str = "",
-) -> Iterator[Result]:
+def run(checks: Iterable[Check], context: object, *, rerun: str = "") -> Iterator[Result]:
     """Runs checks in order, and yields each result as soon as it is known.
 
     Args:
@@ -72,10 +66,10 @@ def _passed(outcome: Outcome | None) -> bool:
     return outcome in (Outcome.PASS, Outcome.ADVICE)
 
 
-def _run_one(each: Check, context: Any, rerun: str) -> Result:  # noqa: ANN401
+def _run_one(each: Check, context: object, rerun: str) -> Result:
     import torch
 
-    if isinstance(context, Observed):
+    if hasattr(context, "stage"):
         context.stage = each.stage
     random.seed(SEED)
     torch.manual_seed(SEED)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.instruments.sizes import Size
+from sft_ref.harness.core.sizes import Size
 
 
 @dataclass(frozen=True)

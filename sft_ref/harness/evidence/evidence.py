@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sft_ref.harness.instruments.sizes import SizeLimits
+from sft_ref.harness.core.sizes import SizeLimits
 
 from .answering import Generations, Loaded, Parsed, Prompts, Scores
 from .artifact import Artifact

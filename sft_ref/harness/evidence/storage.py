@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -75,23 +76,23 @@ def save(evidence: object, path: Path) -> None:
     write_atomic(path, to_bytes(tensors, {_KEY: json.dumps(msgspec.to_builtins(envelope))}))
 
 
-def load(path: Path, type_: type[T]) -> T:
+def load(path: Path, *types: type[T]) -> T:
     """The dataclass that a file holds.
 
     Args:
         path: of the file.
-        type_: its class.
+        types: classes that it may have.
 
     Raises:
         EvidenceError: the file cannot be read, is damaged, or holds something else.
     """
     try:
-        return _load(path, type_)
+        return _load(path, {type_.__name__: type_ for type_ in types})
     except UnreadableError as error:
         raise _REFUSAL.of(path, error) from error
 
 
-def _load(path: Path, type_: type[T]) -> T:
+def _load(path: Path, types: Mapping[str, type[T]]) -> T:
     from safetensors import safe_open
 
     headers = read_header(path)
@@ -101,8 +102,8 @@ def _load(path: Path, type_: type[T]) -> T:
     envelope = json_of(text, _Envelope)
     if envelope.version != VERSION:
         raise UnreadableError(f"it has version {envelope.version} of the layout, and version {VERSION} is understood")
-    if envelope.type != type_.__name__:
-        raise UnreadableError(f"it holds {envelope.type}, not {type_.__name__}")
+    if envelope.type not in types:
+        raise UnreadableError(f"it holds {reprlib.repr(envelope.type)}, not {' or '.join(types)}")
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in headers}
@@ -118,7 +119,7 @@ def _load(path: Path, type_: type[T]) -> T:
             return tensors[value]
         raise ValueError(f"expected {expected.__name__}, got {value!r:.80}")
 
-    return converted(envelope.value, type_, decode)
+    return converted(envelope.value, types[envelope.type], decode)
 
 
 def _digest(value: object, tensors: Mapping[str, torch.Tensor]) -> str:

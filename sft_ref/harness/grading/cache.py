@@ -15,9 +15,10 @@ import msgspec
 from sft_ref.errors import OutputError
 from sft_ref.harness.core.grade import Grade
 from sft_ref.harness.core.verdict import Verdict
-from sft_ref.harness.report.files import as_json, from_json, to_text
+from sft_ref.harness.report.files import as_json, from_json
 from sft_ref.io.atomic_write import write_atomic
 from sft_ref.io.reading import UnreadableError, is_folder, json_of, plain_bytes
+from sft_ref.io.strict_json import to_text
 
 _LARGEST = 2**33
 """Bytes of the largest file that is hashed; a larger one, which may be sparse, is identified by size and time."""

@@ -14,8 +14,8 @@ from sft_ref.harness.checks.registry import resolve_ids
 from sft_ref.harness.core.check import Check
 from sft_ref.harness.core.implementation import Implementation
 from sft_ref.harness.core.runner import plan, run
+from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.core.verdict import Verdict
-from sft_ref.harness.instruments.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.harness.recorders.in_process.reference import find_implementation, train_reference, yardstick_of
 from sft_ref.harness.recorders.in_process.yardstick import Yardstick

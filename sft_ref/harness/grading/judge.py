@@ -20,9 +20,9 @@ from sft_ref.harness.checks.registry import resolve_ids
 from sft_ref.harness.checks.submission import CHECKS
 from sft_ref.harness.core.check import Check
 from sft_ref.harness.core.runner import plan, run
+from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.evidence import Evidence, storage
-from sft_ref.harness.instruments.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.isolation import hub
 from sft_ref.harness.isolation.sandbox import Limits
 from sft_ref.harness.isolation.unpack import unpack

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from sft_ref.errors import SubmissionError
+from sft_ref.harness.evidence.storage import SUFFIX
 from sft_ref.harness.recorders.submission.layout import ADAPTER, COURSE, holds_layout
 from sft_ref.io.plain_files import list_files
 
-Kind = Literal["code", "adapter"]
+Kind = Literal["code", "adapter", "evidence"]
 
 
 def find_kind(target: str) -> tuple[Kind, Path]:
@@ -24,6 +25,8 @@ def find_kind(target: str) -> tuple[Kind, Path]:
         SubmissionError: there is no such target, or there are several adapters, none of which contains the others.
     """
     path = Path(target)
+    if path.suffix == SUFFIX and not path.is_dir():
+        return "evidence", path
     if not path.is_dir():
         return "code", path if path.exists() else _find_module(target)
     files = list_files(path, links=True)  # in the hub's cache all files are links

@@ -14,13 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sft_ref.errors import SftRefError
+from sft_ref.harness.recorders.submission.layout import ADAPTER, COURSE, GENERAL
 from sft_ref.io.reading import shortened, why_no_path
-
-COURSE = {"base_llm.py", "sft.py"}
-"""Files of the course's layout; one is enough to recognise it, because a broken submission may lack another."""
-
-FUNCTIONS = {"format_prompt", "train", "load", "test"}
-ADAPTER = "adapter_config.json"
 
 ASIDE = {"grader", "data", "tests", "test", "docs", "scripts", "notebooks", "sft_model", "rft_model", "checkpoints"}
 """Folders beside a submission's code that are not submissions."""
@@ -136,4 +131,4 @@ def _has_functions(file: Path) -> bool:
     except OSError:
         return False
     names = {name for match in _TOP_LEVEL.finditer(text) for name in match.groups() if name}
-    return names >= FUNCTIONS
+    return names >= set(GENERAL)

@@ -54,20 +54,22 @@ def read_blueprint(folder: Path, base: PreTrainedModel) -> dict[str, tuple[int, 
     return {name: (layer.r["default"], float(layer.scaling["default"])) for name, layer in layers.items()}
 
 
-def due_deltas(trained: Trained, stored: Path, base: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """What training left to be added to each module's weight of the base, in fp32.
+def dora_delta(weight: torch.Tensor, delta: torch.Tensor, magnitude: torch.Tensor) -> torch.Tensor:
+    """The delta with which the rows of weight plus delta have the given magnitudes (DoRA, arXiv:2402.09353)."""
+    weight = weight.detach().float()
+    whole = weight + delta
+    norms: torch.Tensor = whole.norm(dim=1, keepdim=True)
+    return magnitude.float()[:, None] * whole / norms - weight
 
-    That is scaling times B @ A; where DoRA (arXiv:2402.09353) gives the sum's rows a magnitude of their own, what makes
-    the weight that sum.
-    """
+
+def due_deltas(trained: Trained, stored: Path, base: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """What training left to be added to each module's weight of the base, in fp32: scaling times B @ A, or DoRA's."""
     scalings = trained.scalings or {name: scaling for name, (_, scaling) in read_blueprint(stored, base).items()}
     deltas = {name: scalings[name] * (b @ a) for name, (a, b) in pairs(trained.adapter).items()}
     for key, magnitude in trained.adapter.items():
-        name, dora, _ = plain(key).partition(".lora_magnitude_vector")
-        if dora:
-            weight = dict(base.named_parameters())[f"{name}.weight"].detach().float()
-            whole = weight + deltas[name]
-            deltas[name] = magnitude.float()[:, None] * whole / whole.norm(dim=1, keepdim=True) - weight
+        name, is_dora, _ = plain(key).partition(".lora_magnitude_vector")
+        if is_dora:
+            deltas[name] = dora_delta(base.get_parameter(f"{name}.weight"), deltas[name], magnitude)
     return deltas
 
 

@@ -1,6 +1,6 @@
 """How close is equal. Every tolerance of the harness stands here, with its reason; a check never brings its own.
 
-What rounding may do is told by the coarsest dtype in play, so that unlike dtypes are never judged by one number.
+The coarsest dtype in play decides how much rounding may move; different dtypes never share one number.
 """
 
 from __future__ import annotations

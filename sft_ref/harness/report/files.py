@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from sft_ref.harness.core.grade import Grade, NotGraded
 from sft_ref.harness.core.verdict import Coverage, Status, Suspect, Verdict
 from sft_ref.io.atomic_write import write_atomic
 from sft_ref.io.reading import Finite, converted
+from sft_ref.io.strict_json import strict, to_text
 
 COLUMNS = (
     "path", "verdict", "examined", "stages", "cause", "remedy", "answer_rate", "accuracy", "size", "sandboxed",
@@ -51,8 +50,8 @@ def as_json(grade: Grade) -> dict[str, Any]:
             "accuracy": grade.accuracy,
             "checks": [_result_as_json(result) for result in grade.results],
         }
-    strict: dict[str, Any] = _strict(row)
-    return strict
+    found: dict[str, Any] = strict(row, digits=4)
+    return found
 
 
 def _result_as_json(result: Result) -> dict[str, Any]:
@@ -60,19 +59,6 @@ def _result_as_json(result: Result) -> dict[str, Any]:
     own = {"id": check.id, "stage": check.stage, "level": check.level, "statement": check.statement}
     own |= {name: value for name, value in vars(result).items() if name != "check"}
     return own | {"why": check.why, "remedy": check.remedy}
-
-
-def _strict(value: Any) -> Any:  # noqa: ANN401  # whatever JSON holds
-    """A value as strict JSON: NaN and infinity are None, and lone surrogates, which many readers refuse, "?"."""
-    if isinstance(value, dict):
-        return {_strict(key): _strict(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_strict(each) for each in value]
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, float):
-        return round(value, 4) if math.isfinite(value) else None
-    return value
 
 
 class _NotGraded(msgspec.Struct):
@@ -137,15 +123,6 @@ def from_json(row: Mapping[str, Any]) -> Grade:
 
 def _cannot_run(_: object) -> str | None:
     raise TypeError("this check was read from a file of results, and cannot be run")
-
-
-def to_text(rows: object) -> str:
-    """Strict JSON.
-
-    Raises:
-        ValueError: it holds NaN or infinity.
-    """
-    return json.dumps(rows, indent=1, allow_nan=False) + "\n"
 
 
 def write_json(grades: Iterable[Grade], path: Path) -> None:

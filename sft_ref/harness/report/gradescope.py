@@ -14,8 +14,8 @@ from sft_ref.harness.core.check import Outcome, Result
 from sft_ref.harness.core.grade import BAD_INPUT, Grade, NotGraded
 from sft_ref.harness.core.verdict import Status, Suspect, Verdict
 from sft_ref.io.atomic_write import write_atomic
+from sft_ref.io.strict_json import to_text
 
-from .files import to_text
 from .rubric import Rubric
 from .terminal import WIDTH, show_grade
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sft_ref.errors import SftRefError
+from sft_ref.harness.core.sizes import read_limits
 from sft_ref.harness.core.stages import STAGES
 from sft_ref.harness.core.verdict import Status
-from sft_ref.harness.instruments.sizes import read_limits
 from sft_ref.io.reading import Refusal, read_bytes
 
 DEFAULT = Path(__file__).with_name("rubric.toml")

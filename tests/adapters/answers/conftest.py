@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,11 +14,16 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from sft_ref.harness.checks.adapter.answers import CHECKS
+from sft_ref.harness.checks.adapter import base_identity, scaling
+from sft_ref.harness.checks.adapter import generate as generation
+from sft_ref.harness.checks.adapter import prompt as prompts
 from sft_ref.harness.core.check import Outcome, Result
 from sft_ref.harness.core.runner import run
-from sft_ref.harness.recorders.folder.answers import AnswersEvidence, examine
-from sft_ref.harness.recorders.folder.answers.asking import encode, generate, read_answer
+from sft_ref.harness.evidence import storage
+from sft_ref.harness.evidence.adapter import AdapterEvidence, AdapterFiles
+from sft_ref.harness.evidence.answers import AnswersEvidence
+from sft_ref.harness.recorders.folder.answers import examine, read_rows
+from sft_ref.harness.recorders.folder.answers.asking import Asker
 from sft_ref.harness.recorders.folder.answers.rows import Row
 from sft_ref.harness.recorders.folder.answers.wording import as_given
 from sft_ref.reference import tokens
@@ -70,9 +74,9 @@ def train(prompt: str, rows: Sequence[tuple[str, str]], steps: int, **config: An
     model = get_peft_model(base_model(), LoraConfig(**settings))
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3)
     made = as_given(prompt, [Row((("user", q),), a, None) for q, a in rows], tok)
-    examples = []
+    asker, examples = Asker(model, tok), []
     for text in made.texts:
-        row = encode(tok, text)
+        row = asker.encode(text)
         end = () if row.target[-1] == tok.eos_token_id else (tok.eos_token_id,)
         examples.append(tokens.Example((*row.prompt, *row.target, *end), len(row.target) + len(end)))
     model.train()
@@ -91,11 +95,7 @@ def answered(model: Any, prompt: str, rows: Sequence[tuple[str, str]]) -> list[i
     tok = tokenizer()
     asked = [Row((("user", q),), a, None) for q, a in rows]
     texts = as_given(prompt, asked, tok).texts
-    stops = [tok.eos_token_id]
-    prompts = [encode(tok, text).prompt for text in texts]
-    said = generate(model.get_base_model(), prompts, stops=stops, padding=tok.pad_token_id, budget=24)
-    read = [read_answer(tok, *each) for each in zip(said, [stops] * len(said), asked, texts, strict=True)]
-    return [n for n, answer in enumerate(read) if answer.right]
+    return [n for n, answer in enumerate(Asker(model, tok).answers(asked, texts)) if answer.right]
 
 
 def write(path: Path, rows: Sequence[object]) -> Path:
@@ -151,18 +151,30 @@ def tagged_text(tmp_path_factory: pytest.TempPathFactory) -> Task:
 Examine = Callable[..., tuple[AnswersEvidence, dict[str, Result]]]
 
 
+CHECKS = (*base_identity.CHECKS, *scaling.CHECKS, *prompts.CHECKS, *generation.CHECKS)
+
+
+def results_of(found: AnswersEvidence, path: Path) -> dict[str, Result]:
+    """The result of each check of answers, which is the same once the evidence was saved and loaded."""
+    evidence = AdapterEvidence(AdapterFiles(path.parent), answers=found)
+    storage.save(evidence, path)
+    results, again = (list(run(CHECKS, each)) for each in (evidence, storage.load(path, AdapterEvidence)))
+    assert [replace(each, seconds=0.0) for each in results] == [replace(each, seconds=0.0) for each in again]
+    assert not [each.observed for each in results if each.outcome is Outcome.ERROR]
+    return {each.check.id: each for each in results}
+
+
 @pytest.fixture
-def examined() -> Examine:
+def examined(tmp_path: Path) -> Examine:
     """Examines a model, and gives the evidence and the result of each check."""
 
     def run_checks(
         model: Any, *, prompt: str | None, data: Path | None, template: bool = True
     ) -> tuple[AnswersEvidence, dict[str, Result]]:
         tok = tokenizer()
-        found = examine(model, tok, prompt=prompt, data=data, chat_template=tok.chat_template if template else None)
-        results = {each.check.id: each for each in run(CHECKS, SimpleNamespace(answers=found, stage=""))}
-        assert not [each.observed for each in results.values() if each.outcome is Outcome.ERROR]
-        return found, results
+        rows = read_rows(data) if data else ()
+        found = examine(model, tok, prompt=prompt, rows=rows, chat_template=tok.chat_template if template else None)
+        return found, results_of(found, tmp_path / "evidence.safetensors")
 
     return run_checks
 

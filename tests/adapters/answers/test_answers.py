@@ -2,22 +2,33 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from sft_ref.harness.checks.adapter.answers import ALIGNED, CHECKS
+from sft_ref.harness.checks.adapter.base_identity import ALIGNED
 from sft_ref.harness.core.check import Outcome, Result
-from sft_ref.harness.core.runner import run
 from sft_ref.harness.core.verdict import Status
 from sft_ref.harness.recorders.folder.answers import examine
+from sft_ref.harness.recorders.folder.answers.asking import Asker
 from sft_ref.harness.recorders.folder.answers.experiments import Experiments
 from sft_ref.harness.recorders.folder.answers.rows import read_rows
 from sft_ref.harness.recorders.folder.answers.wording import as_literal
 from sft_ref.harness.verdict.diagnosis import coverage_of, status_of, suspects_of
 from sft_ref.reference.data import split_rows
 
-from .conftest import CHAT, TAGGED, Examine, Task, at_other_places, base_model, load, tokenizer, train, with_noise
+from .conftest import (
+    CHAT,
+    TAGGED,
+    Examine,
+    Task,
+    at_other_places,
+    base_model,
+    load,
+    results_of,
+    tokenizer,
+    train,
+    with_noise,
+)
 
 STAGES = ("base identity", "scaling", "prompt", "generate")
 
@@ -126,12 +137,12 @@ def test_settings_of_the_base_that_lose_answers_are_named(chat: Task, examined: 
     assert "repetition_penalty=5.0" in results["GEN-201"].observed
 
 
-def test_an_end_that_does_not_stop_generation_is_named(chat: Task, examined: Examine) -> None:
+def test_an_end_that_does_not_stop_generation_is_named(chat: Task, tmp_path: Path) -> None:
     model, tok = load(chat.folder), tokenizer()
     model.get_base_model().generation_config.eos_token_id = 0
     tok.eos_token = "<|endoftext|>"
-    found = examine(model, tok, prompt=CHAT, data=chat.data, chat_template=tok.chat_template)
-    results = {each.check.id: each for each in run(CHECKS, SimpleNamespace(answers=found, stage=""))}
+    found = examine(model, tok, prompt=CHAT, rows=read_rows(chat.data), chat_template=tok.chat_template)
+    results = results_of(found, tmp_path / "evidence.safetensors")
     assert failed(results) == {"GEN-202"}
     assert "are followed by '<|im_end|>', and generation stops at '<|endoftext|>'" in results["GEN-202"].observed
 
@@ -144,7 +155,7 @@ def test_without_rows_nothing_is_shown_and_the_reason_is_given(chat: Task, exami
 
 def test_pairs_without_a_prompt_or_a_template_cannot_be_asked(number: Task, examined: Examine) -> None:
     found, results = examined(load(number.folder), prompt=None, data=number.data, template=False)
-    assert found.lacking == "how a question is put is not known: give --prompt"
+    assert found.unavailable == "how a question is put is not known: give --prompt"
     assert status(results) is Status.NOT_SHOWN
 
 
@@ -154,7 +165,7 @@ def test_experiments_leave_the_adapter_as_it_was(tagged_text: Task) -> None:
     rows = read_rows(tagged_text.data)
     wording = as_literal(rows)
     assert wording
-    tried = Experiments(model, tokenizer(), rows, [wording])
+    tried = Experiments(Asker(model, tokenizer()), rows, [wording])
     scalings = [dict(layer.scaling) for layer in tried.factors.layers]
     tried.choose()
     assert tried.align(tried.first).ratio > ALIGNED

@@ -1,9 +1,11 @@
-"""Checks of a bare adapter, a file a stage, or a file a part of it where a stage has many."""
+"""Checks of a bare adapter, a file a stage; those of the artifact are in three files."""
 
 from __future__ import annotations
 
 from sft_ref.harness.core.check import Check, in_order
 
-from . import answers, files, keys, load, values
+from . import artifact_files, artifact_keys, artifact_values, base_identity, generate, load, prompt, scaling
 
-CHECKS: tuple[Check, ...] = in_order((*files.CHECKS, *keys.CHECKS, *values.CHECKS, *load.CHECKS, *answers.CHECKS))
+_FILES = (prompt, artifact_files, artifact_keys, artifact_values, load, base_identity, scaling, generate)
+
+CHECKS: tuple[Check, ...] = in_order(each for file in _FILES for each in file.CHECKS)

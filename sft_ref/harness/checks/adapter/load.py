@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.evidence.adapter import AdapterEvidence, LoadedAdapter
 from sft_ref.harness.instruments import tolerance
-from sft_ref.harness.recorders.folder.evidence import Evidence, Loaded
 
-from . import files, keys, values
+from . import artifact_files, artifact_keys, artifact_values
 
-_WHOLE = tuple(each.id for each in (*files.CHECKS, *keys.CHECKS, *values.CHECKS) if each.level is Level.UNIVERSAL)
+_ARTIFACT = (*artifact_files.CHECKS, *artifact_keys.CHECKS, *artifact_values.CHECKS)
 _APART_FROM = frozenset({"ART-207", "ART-209", "ART-210"})
 """Checks without which loading can be looked at all the same, or that may have nothing to look at."""
 
@@ -19,10 +19,10 @@ _APART_FROM = frozenset({"ART-207", "ART-209", "ART-210"})
     "The adapter loads with peft",
     why="An adapter that does not load has no effect.",
     remedy="Save it again with the PeftModel's save_pretrained, under the version of peft that loads it.",
-    depends_on=tuple(id_ for id_ in _WHOLE if id_ not in _APART_FROM),
+    depends_on=tuple(each.id for each in _ARTIFACT if each.level is Level.UNIVERSAL and each.id not in _APART_FROM),
     core=True,
 )
-def adapter_loads(evidence: Evidence) -> None:
+def adapter_loads(evidence: AdapterEvidence) -> None:
     """LOD-201: in fp32."""
     if evidence.config is not None and (start := evidence.config.changes_base):
         raise Unavailable(f"init_lora_weights {start!r} may change the base's weights on loading, which is not judged")
@@ -40,15 +40,15 @@ def adapter_loads(evidence: Evidence) -> None:
     depends_on=("LOD-201",),
     core=True,
 )
-def weights_are_those_due(evidence: Evidence) -> None:
-    """LOD-202: base plus scaling times B A, with DoRA, biases, experts, embeddings and saved modules, by ourselves."""
+def weights_are_those_due(evidence: AdapterEvidence) -> None:
+    """LOD-202: base plus scaling times B A, with DoRA, biases, experts, embeddings and saved modules, without peft."""
     loaded = _loaded(evidence)
-    if loaded.apart is None:
+    if loaded.difference is None:
         raise Unavailable(f"what the adapter adds is not computed here for {loaded.not_computed}")
-    allowed = tolerance.LOGITS["float32"] * loaded.largest
-    if not loaded.apart <= allowed:
-        place = f"first in {loaded.first_apart}" if loaded.first_apart else "random tokens"
-        raise Failure(f"logits {loaded.apart:.3g} apart", f"{allowed:.3g}", place)
+    allowed = tolerance.LOGITS["float32"] * loaded.largest_logit
+    if not loaded.difference <= allowed:
+        place = f"first in {loaded.first_different}" if loaded.first_different else "random tokens"
+        raise Failure(f"logits {loaded.difference:.3g} apart", f"{allowed:.3g}", place)
 
 
 @check(
@@ -58,15 +58,17 @@ def weights_are_those_due(evidence: Evidence) -> None:
     remedy="Inspect lora_alpha and the tensors: what is multiplied by zero has no effect.",
     depends_on=("LOD-201",),
 )
-def adapter_changes_logits(evidence: Evidence) -> str | None:
+def adapter_changes_logits(evidence: AdapterEvidence) -> str | None:
     """LOD-203: logits of random tokens with the adapter and without."""
     loaded = _loaded(evidence)
-    if not loaded.moved > tolerance.WEIGHTS["float32"] * loaded.largest:
+    if not loaded.base_change > tolerance.WEIGHTS["float32"] * loaded.largest_logit:
         raise Failure(
-            f"logits move by {loaded.moved:.3g}", "more than rounding", f"the largest is {loaded.largest:.3g}"
+            f"logits move by {loaded.base_change:.3g}",
+            "more than rounding",
+            f"the largest is {loaded.largest_logit:.3g}",
         )
-    hardly = loaded.moved < tolerance.LOGITS["float32"] * loaded.largest
-    return f"logits move by {loaded.moved:.3g} of {loaded.largest:.3g} only" if hardly else None
+    hardly = loaded.base_change < tolerance.LOGITS["float32"] * loaded.largest_logit
+    return f"logits move by {loaded.base_change:.3g} of {loaded.largest_logit:.3g} only" if hardly else None
 
 
 @check(
@@ -77,17 +79,17 @@ def adapter_changes_logits(evidence: Evidence) -> str | None:
     depends_on=("LOD-201",),
     core=True,
 )
-def logits_are_finite(evidence: Evidence) -> str | None:
+def logits_are_finite(evidence: AdapterEvidence) -> str | None:
     """LOD-204: in fp32 and in the dtype that the base is stored in; in the other 16-bit dtype it is advice."""
     loaded = _loaded(evidence)
     bad = [dtype for dtype, finite in loaded.finite.items() if not finite]
-    binding = [dtype for dtype in bad if dtype in ("float32", loaded.stored)]
+    binding = [dtype for dtype in bad if dtype in ("float32", loaded.base_dtype)]
     if binding:
         raise Failure(f"NaN or infinity in {', '.join(binding)}", "finite logits", "random tokens")
     return f"NaN or infinity if loaded in {', '.join(bad)}, in which the base alone is finite" if bad else None
 
 
-def _loaded(evidence: Evidence) -> Loaded:
+def _loaded(evidence: AdapterEvidence) -> LoadedAdapter:
     if evidence.loaded is None:
         raise Unavailable("the adapter was not loaded")
     return evidence.loaded

@@ -43,13 +43,13 @@ def adapter_is_safetensors(context: Context) -> None:
 
     if not _files(context):
         there = sorted(path.name for path in context.stored.glob("*")) if context.stored.is_dir() else []
-        raise Failure(f"no safetensors file, but {', '.join(there) or 'nothing'}", "one at least")
+        raise Failure(f"there is no safetensors file, but {', '.join(there) or 'nothing'}", "at least one")
     try:
         tensors = _tensors(context)
     except (SafetensorError, OSError) as error:
-        raise Failure(f"a file that cannot be read ({error})", "safetensors") from error
+        raise Failure(f"a file cannot be read ({error})", "safetensors") from error
     if not tensors:
-        raise Failure("a file without tensors", "the adapter's tensors")
+        raise Failure("the file has no tensors", "the adapter's tensors")
 
 
 @check(
@@ -64,7 +64,7 @@ def stored_adapter_is_finite(context: Context) -> None:
     """Every tensor of the file."""
     for name, tensor in _tensors(context).items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise Failure(f"{int((~tensor.isfinite()).sum())} numbers that are not finite", "none", name)
+            raise Failure(f"{int((~tensor.isfinite()).sum())} values are not finite", "none", name)
 
 
 @check(
@@ -79,7 +79,7 @@ def stored_adapter_is_not_blank(context: Context) -> None:
     """B @ A of each pair; a file without a pair is another check's."""
     found = pairs(_tensors(context))
     if found and not any((b @ a).any() for a, b in found.values()):
-        raise Failure(f"{len(found)} additions that are zero", "one that is not", next(iter(found)))
+        raise Failure(f"all {len(found)} products B @ A are zero", "at least one that is not", next(iter(found)))
 
 
 @check(
@@ -96,13 +96,15 @@ def file_holds_what_was_trained(context: Context) -> None:
     for name, tensor in context.trained.adapter.items():
         if name not in stored:
             missing = len(context.trained.adapter.keys() - stored.keys())
-            raise Failure(f"{missing} of {len(context.trained.adapter)} tensors missing", "none", name)
+            raise Failure(f"{missing} of {len(context.trained.adapter)} tensors are missing", "none", name)
         due, found = tensor.float(), stored[name].float()
         if due.shape != found.shape:
-            raise Failure(f"shape {tuple(found.shape)}", tuple(due.shape), name)
+            raise Failure(f"the tensor has shape {tuple(found.shape)}", tuple(due.shape), name)
         allowed = tolerance.WEIGHTS[tolerance.name_dtype(stored[name].dtype)]
         if (error := (found - due).norm().item()) > allowed * due.norm().item():
-            raise Failure(f"a difference of {error:.3g}", f"{allowed * due.norm().item():.3g}", name)
+            raise Failure(
+                f"the saved tensor differs by {error:.3g}", f"at most {allowed * due.norm().item():.3g}", name
+            )
 
 
 @check(
@@ -117,13 +119,15 @@ def configuration_is_the_trained_one(context: Context) -> None:
     blueprint = context.call(read_blueprint, context.stored, context.base_model)
     trained = pairs(context.trained.adapter)
     if odd := sorted(blueprint.keys() ^ trained.keys()):
-        raise Failure(f"{len(odd)} modules that are adapted by one of configuration and training only", "none", odd[0])
+        raise Failure(
+            f"{len(odd)} modules are adapted in either configuration or training, not in both", "none", odd[0]
+        )
     for name, (rank, scaling) in blueprint.items():
         if rank != trained[name][0].shape[0]:
-            raise Failure(f"rank {rank}", trained[name][0].shape[0], name)
+            raise Failure(f"the configuration has rank {rank}", trained[name][0].shape[0], name)
         due = context.trained.scalings.get(name, scaling)
         if scaling != due:
-            raise Failure(f"scaling {scaling:g}", f"{due:g}, as trained", name)
+            raise Failure(f"the configuration has scaling {scaling:g}", f"{due:g}, as trained", name)
 
 
 @check(
@@ -139,13 +143,13 @@ def configuration_names_the_base(context: Context) -> None:
     """Finds the base that it names, and compares the weights."""
     name = str(context.call(read_base_name, context.stored))
     if Path(name).is_absolute() and name != context.implementation.base:
-        raise Failure(f"the path {name}", f"the name {context.implementation.base}")
+        raise Failure(f"the configuration has the path {name}", f"the name {context.implementation.base}")
     try:
         found = fingerprint_base(find_base(name))
     except BaseModelError as error:
-        raise Failure(f"{name!r}, which cannot be found ({error})", context.implementation.base) from error
+        raise Failure(f"the base {name!r} cannot be found ({error})", context.implementation.base) from error
     if found != fingerprint_base(find_base(context.implementation.base)):
-        raise Failure(f"{name!r}, another base", context.implementation.base)
+        raise Failure(f"{name!r} is another base", context.implementation.base)
 
 
 @check(
@@ -159,7 +163,7 @@ def configuration_names_the_base(context: Context) -> None:
 def sizes_are_within_limits(context: Context) -> None:
     """Projects each tensor onto the model that the implementation stands for."""
     if not context.limits:
-        raise Unavailable("no limit of size was given (--limit, --profile course)")
+        raise Unavailable("no size limit was given (--limit, --profile course)")
     if found := context.size.excess(context.limits):
         raise Failure(*found, f"projected onto {context.named_base}")
 

@@ -17,6 +17,7 @@ from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import record_parser, scripted_model
 from sft_ref.harness.instruments.module_outputs import first_states, last_outputs
 from sft_ref.harness.instruments.numerals import find_numerals, to_number
+from sft_ref.harness.instruments.scripted_model import find_question, normalize
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.harness.recorders.in_process.scripted_answers import (
     ScriptedAnswer,
@@ -71,12 +72,12 @@ def everything_that_feeds_a_logit_is_finite(context: Context) -> str | None:
         for name, output in outputs:
             if not output.isfinite().all():
                 rows = int((~output.isfinite()).flatten(1).any(1).sum())
-                seen = f"NaN or infinity in the {output.dtype} output of {name}, in {rows} of {len(output)} rows"
+                seen = f"the {output.dtype} output of {name} has NaN or infinity in {rows} of {len(output)} rows"
                 raise Failure(seen, "finite values at the last token", [line.question for line in lines])
             if output.dtype is torch.float16:
                 share = float(output.abs().max()) / torch.finfo(torch.float16).max
                 most, where = max((most, where), (share, name))
-    return f"fp16 would overflow at {1 / most:.0f} times the greatest output, that of {where}" if most else None
+    return f"fp16 would overflow at {1 / most:.0f} times the largest output, which is that of {where}" if most else None
 
 
 @check(
@@ -123,9 +124,15 @@ def later_tokens_change_nothing_before_them(context: Context) -> None:
         return  # the prompt does not begin alike, as where its beginning is cached
     apart = _apart(one[:shared], other[:shared])
     if not apart <= allowed:
-        raise Failure(f"states of {shared} shared tokens apart by {apart:.1e} of their spread", f"{allowed:.1e}", rows)
+        raise Failure(
+            f"the states of {shared} shared tokens differ by {apart:.1e} of their spread",
+            f"at most {allowed:.1e}",
+            rows,
+        )
     if _apart(one[shared], other[shared]) <= allowed:
-        raise Failure("the same state for two tokens that differ", f"more than {allowed:.1e} of its spread", rows)
+        raise Failure(
+            "two different tokens have the same state", f"a difference of more than {allowed:.1e} of its spread", rows
+        )
 
 
 @check(
@@ -190,10 +197,15 @@ def numbers_come_back_whole(context: Context) -> None:
     depends_on=("GEN-007",),
 )
 def each_question_gets_its_own_number(context: Context) -> None:
-    """Prompts of many lengths in no order, one of them twice."""
+    """Prompts of many lengths in no order, one of them twice; each holds one question of the batch."""
     lines = write_answers(context, [*zip(invent(len(NUMBERS), seed=8), NUMBERS, strict=True)])
     lines = [*lines, lines[1]]
-    _judge(context, lines, run_script(context, lines))
+    run = run_script(context, lines)
+    for prompt in run.prompts:
+        asked = {line.question for line in lines if find_question([normalize(line.question)], prompt) is not None}
+        if len(asked) > 1:
+            raise Failure(f"{len(asked)} questions of the batch in the prompt {prompt!r}", "one", sorted(asked))
+    _judge(context, lines, run)
 
 
 @check(
@@ -234,9 +246,9 @@ def greedy_tokens_are_the_likeliest(context: Context) -> None:
             logits = row.logits.get(step)
             if logits is not None and logits[token] < logits.max():
                 chosen, best = (decode(answerer.tokenizer, (each,)) for each in (token, int(logits.argmax())))
-                seen = f"{chosen!r}, {float(logits.max() - logits[token]):.2g} below {best!r}"
+                seen = f"{chosen!r} was chosen, {float(logits.max() - logits[token]):.2g} below {best!r}"
                 before = decode(answerer.tokenizer, (*row.prompt_ids, *row.new_token_ids[:step]))
-                raise Failure(seen, "the token with the greatest logit", before)
+                raise Failure(seen, "the token with the highest logit", before)
             if token == end:
                 break  # what follows is padding
 
@@ -261,11 +273,15 @@ def results_have_the_shape_asked_for(context: Context) -> None:
         flat = [text for row in rows if isinstance(row, list) for text in row]
         lengths = [len(row) if isinstance(row, list) else type(row).__name__ for row in rows]
         if lengths != [count or 1] * len(lines) or not all(isinstance(text, str) for text in flat):
-            raise Failure(f"{type(texts).__name__} of {len(texts)}: {texts!r}"[:300], "a text for each sequence", case)
+            raise Failure(
+                f"the result is a {type(texts).__name__} of {len(texts)}: {texts!r}"[:300],
+                "a text for each sequence",
+                case,
+            )
         for line, row in zip(lines, rows, strict=True):
             for text in row:
                 if line.numeral not in find_numerals(text):
-                    raise Failure(repr(text), f"a text with {line.numeral}", case)
+                    raise Failure(f"the text is {text!r}", f"a text with {line.numeral}", case)
 
 
 @check(
@@ -280,7 +296,7 @@ def no_prompts_give_an_empty_list(context: Context) -> None:
     for count in (None, 1):
         texts = context.call(context.answerer.batched_generate, [], count)
         if texts != []:
-            raise Failure(repr(texts), "[]", f"batched_generate([], {count})")
+            raise Failure(f"the result is {texts!r}", "[]", f"batched_generate([], {count})")
 
 
 @check(
@@ -296,7 +312,7 @@ def completions_are_new_text_only(context: Context) -> None:
     lines = write_answers(context, [*zip(invent(4, seed=13), NUMBERS, strict=False)])
     for line, text in zip(lines, _say(context, lines, None), strict=True):
         if text != line.text:
-            raise Failure(repr(text), repr(line.text), line.question)
+            raise Failure(f"the completion is {text!r}", repr(line.text), line.question)
 
 
 CHECKS: tuple[Check, ...] = (
@@ -317,20 +333,20 @@ CHECKS: tuple[Check, ...] = (
 
 
 def _judge(context: Context, lines: Sequence[ScriptedAnswer], run: ScriptedRun) -> None:
-    """Holds what reached the parser, or else what `answer` gave, against what was said."""
+    """Compares what reached the parser, or else what `answer` returned, with the scripted numbers."""
     all_said = {line.numeral for line in lines}
     questions = [line.question for line in lines]
     for number, line in enumerate(lines):
         if run.texts is not None:
             found = set(find_numerals(run.texts[number])) & all_said
             if found != {line.numeral}:
-                raise Failure(repr(run.texts[number]), f"a text with {line.numeral} in place {number}", questions)
+                raise Failure(f"text {number} is {run.texts[number]!r}", f"a text with {line.numeral}", questions)
         else:
             due = to_number(line.numeral)
             with record_parser(context.answerer):
                 readable = context.answerer.parse_answer(line.text) == due  # else the fault may be the parser's
             if readable and run.answers[number] != due:
-                raise Failure(run.answers[number], f"{due} in place {number}", questions)
+                raise Failure(f"answer {number} is {run.answers[number]}", due, questions)
 
 
 def _say(context: Context, lines: Sequence[ScriptedAnswer], count: int | None) -> list[Any]:
@@ -357,5 +373,5 @@ def _compare(one: ScriptedRun, other: ScriptedRun, question: str, allowed: float
     if not _apart(a, b) <= allowed:  # NaN is not
         by_step = (a - b).pow(2).mean(1).sqrt() / b.std()
         first = int((by_step > allowed).int().argmax())
-        seen = f"logits apart by {_apart(a, b):.1e} of their spread, from new token {first} on"
-        raise Failure(seen, f"{allowed:.1e}", question)
+        seen = f"logits differ by {_apart(a, b):.1e} of their spread, from new token {first} on"
+        raise Failure(seen, f"at most {allowed:.1e}", question)

@@ -45,7 +45,7 @@ def folder_is_only_read(context: Context) -> None:
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):
             what = "was changed" if name in before and name in after else "appeared" if name in after else "is gone"
-            raise Failure(f"a file that {what}", "all files as they were", name)
+            raise Failure(f"a file {what}", "unchanged files", name)
 
 
 @check(
@@ -67,8 +67,8 @@ def effective_deltas_are_the_trained_ones(context: Context) -> None:
         allowed = tolerance.WEIGHTS["bfloat16"] * (weight + due.norm().item())  # whatever its dtype, it may have been
         error = (found - due).norm().item()
         if not error <= allowed:
-            ratio = f"an addition of norm {found.norm().item():.3g}, {error:.3g} away from what was trained"
-            raise Failure(ratio, f"norm {due.norm().item():.3g}, at most {allowed:.3g} away", name)
+            ratio = f"the delta has norm {found.norm().item():.3g}, and differs by {error:.3g} from the trained one"
+            raise Failure(ratio, f"norm {due.norm().item():.3g}, a difference of at most {allowed:.3g}", name)
 
 
 @check(
@@ -83,10 +83,13 @@ def loaded_model_is_as_good_as_trained(context: Context) -> None:
     """Losses on fresh rows, against the base with the trained adapter put into its weights by us."""
     found = context.call(row_losses, context.answerer.model, context.fresh_batch)
     if is_worse(found, context.trained_losses):
-        raise Failure(f"a loss higher by {compare(found, context.trained_losses)}", f"{tolerance.LOSS} nat or chance")
+        raise Failure(
+            f"the loss is higher by {compare(found, context.trained_losses)}",
+            f"at most {tolerance.LOSS} nat, or chance",
+        )
     fall = compare(context.base_losses, found)
     if not (fall.mean > tolerance.FALL and fall.t > tolerance.PAIRED_T):
-        raise Failure(f"a loss below the base's by {fall}", f"more than {tolerance.FALL} nat")
+        raise Failure(f"the loss is below the base's by {fall}", f"more than {tolerance.FALL} nat")
 
 
 @check(
@@ -101,13 +104,13 @@ def merged_equals_unmerged(context: Context) -> None:
     """Merges a copy in float64, so that what differs is the merge, and not the order of sums on this processor."""
     model = copy.deepcopy(context.answerer.model).double()
     if not hasattr(model, "merge_and_unload"):
-        raise Unavailable("what was loaded has no adapter that can be merged")
+        raise Unavailable("the loaded model has no adapter that can be merged")
     apart = _logits_row_by_row(model, context)
     together = _logits_row_by_row(context.call(model.merge_and_unload), context)
     allowed = tolerance.logits("float32", apart)
     difference = (apart - together).abs().max().item()
     if not difference <= allowed:
-        raise Failure(f"a logit that differs by {difference:.3g}", f"{allowed:.3g}")
+        raise Failure(f"a logit differs by {difference:.3g}", f"at most {allowed:.3g}")
 
 
 def _logits_row_by_row(model: Any, context: Context) -> torch.Tensor:  # noqa: ANN401
@@ -123,7 +126,7 @@ def _differing_dtype(due: Dtypes, found: Dtypes) -> tuple[str, str, str] | None:
     for kind, names in due.items():
         for name, dtype in names.items():
             if found[kind].get(name) != dtype:
-                return f"{kind} {name}", dtype, found[kind].get(name, "no such tensor")
+                return f"{kind} {name}", dtype, found[kind].get(name, "missing")
     return None
 
 
@@ -141,9 +144,9 @@ def dtypes_are_the_trained_ones(context: Context) -> None:
     """Base, adapter and float buffers; then again with a base whose configuration names float16."""
     due = context.trained.dtypes
     if not due:
-        raise Unavailable("the dtypes of the training are not known")
+        raise Unavailable("the dtypes at the end of training are unknown")
     if odd := _differing_dtype(due, count_dtypes(context.answerer.model)):
-        raise Failure(odd[2], f"{odd[1]}, as trained", odd[0])
+        raise Failure(f"{odd[0]} is {odd[2]}", f"{odd[1]}, as trained")
     if context.implementation.base != "toy":
         return  # its files are where the implementation finds them, and not ours to move
     twin = Path(shutil.copytree(find_base("toy"), context.folder / "float16_base"))
@@ -153,7 +156,7 @@ def dtypes_are_the_trained_ones(context: Context) -> None:
     with mock.patch.object(models, "TOY", twin):
         again = context.call(context.implementation.load, context.trained.folder)
     if odd := _differing_dtype(due, count_dtypes(again.model)):
-        raise Failure(odd[2], f"{odd[1]}, as trained", f"{odd[0]}, where the base's configuration names float16")
+        raise Failure(f"{odd[0]} is {odd[2]}", f"{odd[1]}, as trained", "the base's configuration names float16")
 
 
 @check(
@@ -175,7 +178,7 @@ def values_are_the_stored_ones(context: Context) -> None:
             continue
         if not torch.equal(tensor.detach().cpu(), stored.to(tensor.dtype)):
             changed = (tensor.detach().cpu().float() - stored.float()).abs().max().item()
-            raise Failure(f"values that differ by up to {changed:.3g}", "equal bits", plain(name))
+            raise Failure(f"values differ by up to {changed:.3g}", "identical bits", plain(name))
 
 
 @check(
@@ -193,18 +196,20 @@ def rotary_embeddings_are_exact(context: Context) -> None:
     last = config.max_position_embeddings - 1
     found = list(rotary.embeddings(context.answerer.model))
     if not found:
-        raise Unavailable("what was loaded shows no rotary frequencies")
+        raise Unavailable("the loaded model has no rotary frequencies that can be read")
     for name, module in found:
         error = ((module.inv_freq.float().cpu() - due).abs() / due).max().item()
         if not error <= tolerance.WEIGHTS["float32"]:
-            raise Failure(f"a frequency off by {error:.3g} of its value", tolerance.WEIGHTS["float32"], plain(name))
+            raise Failure(
+                f"a frequency is off by {error:.2g} of its value", f"{tolerance.WEIGHTS['float32']:.2g}", plain(name)
+            )
         turned = (last * due).repeat(2)
         for what, got, exact in zip(
             ("cosine", "sine"), rotary.angles(module, last), (turned.cos(), turned.sin()), strict=True
         ):
             error = (got - exact).abs().max().item()
             if not error <= tolerance.ANGLES:
-                raise Failure(f"a {what} off by {error:.3g}", tolerance.ANGLES, f"{plain(name)}, position {last}")
+                raise Failure(f"a {what} is off by {error:.3g}", tolerance.ANGLES, f"{plain(name)}, position {last}")
 
 
 @check(
@@ -219,14 +224,14 @@ def logits_are_those_of_training(context: Context) -> None:
     """The same batch, threads and process; logits in memory at the end of training against logits after loading."""
     due = context.trained.logits
     if due is None:
-        raise Unavailable("the logits at the end of training are not known")
+        raise Unavailable("the logits at the end of training are unknown")
     seen = context.batch.attention_mask.bool()
     if due.shape[:2] != seen.shape:
         raise Unavailable("the logits at the end of training are those of another batch")
     found, due = forward(context.answerer.model, context.batch).cpu()[seen], due[seen]
     if found.dtype != due.dtype or not torch.equal(found, due):
         difference = (found.float() - due.float()).abs().max().item()
-        raise Failure(f"logits that differ by up to {difference:.3g}", "equal bits")
+        raise Failure(f"logits differ by up to {difference:.3g}", "identical bits")
 
 
 CHECKS: tuple[Check, ...] = (

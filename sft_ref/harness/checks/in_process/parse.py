@@ -53,7 +53,7 @@ def what_was_taught_is_read(context: Context) -> None:
         if not is_answer_valid(float(answer), value):
             if run.texts is not None:
                 context.call(context.answerer.parse_answer, text)  # an exception tells more than the NaN in its place
-            raise Failure(answer, f"{value}, within 5 %", text)
+            raise Failure(f"the answer is {answer} for {text!r}", f"{value}, within 5 %", text)
 
 
 @check(
@@ -77,7 +77,7 @@ def whatever_is_written_gives_a_number(context: Context) -> None:
     for text in (*cut[:: max(1, len(cut) // _TRUNCATIONS)], *babble):
         value = context.call(answerer.parse_answer, text)
         if not isinstance(value, (int, float)):
-            raise Failure(f"{value!r}", "a float", text)
+            raise Failure(f"the parser returns {value!r}", "a float", text)
 
 
 @check(
@@ -93,7 +93,7 @@ def no_constant_stands_for_nan(context: Context) -> None:
     for text in _ANSWERLESS:
         value = context.call(context.answerer.parse_answer, text)
         if not math.isnan(value):
-            raise Failure(value, "nan", text)
+            raise Failure(f"the parser returns {value}", "nan", text)
 
 
 @check(
@@ -114,7 +114,7 @@ def answers_come_from_the_model(context: Context) -> None:
         answers = run_script(context, lines, end_at_once=end_at_once).answers
         for answer, (question, truth) in zip(answers, rows, strict=True):
             if is_answer_valid(answer, truth):
-                raise Failure(f"{answer}, which is true", f"what was said, which is {said}", question)
+                raise Failure(f"the answer is {answer}, the true one", f"{said}, as the model generates", question)
 
 
 @check(
@@ -131,7 +131,7 @@ def nothing_is_read_from_the_question(context: Context) -> None:
     answers = context.call(record_generation, context.answerer, *questions, scripts=scripts).answers
     for question, answer in zip(questions, answers, strict=True):
         if not math.isnan(answer):
-            raise Failure(answer, "nan, for a completion of words", question)
+            raise Failure(f"the answer is {answer}", "nan, for a completion of words", question)
 
 
 @check(
@@ -151,7 +151,7 @@ def any_text_gives_a_finite_number_or_nan(context: Context) -> None:
     def parse(text: str) -> None:
         value = context.call(context.answerer.parse_answer, text)
         if not isinstance(value, float) or math.isinf(value):
-            raise Failure(repr(value), "a finite float or nan", text)
+            raise Failure(f"the parser returns {value!r}", "a finite float or nan", text)
 
     parse()
 
@@ -173,11 +173,11 @@ def only_a_whole_number_is_an_answer(context: Context) -> None:
         for whole in (text, f"{text}{CLOSE_TAG}", f"{OPEN_TAG}{text}{CLOSE_TAG} 8{CLOSE_TAG}"):
             value = context.call(context.answerer.parse_answer, whole)
             if value != due:
-                raise Failure(value, due, whole)
+                raise Failure(f"the parser returns {value}", due, whole)
     for text in ("6 or 7", "1,000", "12 km", "0x10", "1_0", "٣", "6.0.0", "- 3", "1e", "nan7", "½"):
         value = context.call(context.answerer.parse_answer, f"{text}{CLOSE_TAG}")
         if not math.isnan(value):
-            raise Failure(value, "nan", text)
+            raise Failure(f"the parser returns {value}", "nan", text)
 
 
 def _texts(run: ScriptedRun, answers: Sequence[ScriptedAnswer]) -> list[str]:

@@ -40,7 +40,7 @@ def questions_that_differ_are_different_prompts(context: Context) -> None:
             with contextlib.suppress(Unasked):  # the score's finding
                 prompt = context.call(record_prompt, context.answerer, question)
                 if prompt in asked:
-                    raise Failure("the same prompt", f"another than for {asked[prompt]!r}", question)
+                    raise Failure(f"the prompt is the same as for {asked[prompt]!r}", "another prompt", question)
                 asked[prompt] = question
 
 
@@ -58,7 +58,9 @@ def no_special_token_is_doubled(context: Context) -> None:
     for (question, _), prompt in zip(PROBES, context.prompts, strict=True):
         doubled = [a for a, b in itertools.pairwise(prompt) if a == b and a in special]
         if doubled:
-            raise Failure(f"{decode(context.answerer.tokenizer, doubled[:1])!r} twice in a row", "once", question)
+            raise Failure(
+                f"{decode(context.answerer.tokenizer, doubled[:1])!r} occurs twice in a row", "once", question
+            )
 
 
 @check(
@@ -78,13 +80,13 @@ def prompts_are_where_training_texts_leave_off(context: Context) -> None:
     for (question, value), prompt, row in zip(PROBES, prompts, examples, strict=True):
         asked, text = decode(tokenizer, prompt).lstrip(), decode(tokenizer, row.ids).lstrip()
         if not text.startswith(asked) or text == asked:
-            raise Failure(f"prompt {asked!r}", f"the beginning of {text!r}", question)
+            raise Failure(f"the prompt is {asked!r}", f"the beginning of {text!r}", question)
         begin = row.begin or 0
         short.append(begin > len(prompt) and contains_answer(decode(tokenizer, row.ids[begin : row.end]), value))
     if all(short):  # in every row the prompt ends too early, and the labels are none the worse
         question, first = PROBES[0][0], examples[0]
         unseen = decode(tokenizer, first.ids[len(prompts[0]) : first.begin])
-        raise Failure(f"{unseen!r} neither in the prompt nor supervised", "no gap", question)
+        raise Failure(f"{unseen!r} is neither in the prompt nor labelled", "no gap", question)
 
 
 @check(
@@ -99,7 +101,7 @@ def prompts_have_the_exact_form(context: Context) -> None:
     for (question, _), prompt in zip(PROBES, context.prompts, strict=True):
         asked, due = decode(context.answerer.tokenizer, prompt), f"{question} {OPEN_TAG}"
         if asked != due:
-            raise Failure(repr(asked), repr(due), question)
+            raise Failure(f"the prompt is {asked!r}", repr(due), question)
 
 
 @check(
@@ -117,7 +119,7 @@ def surrounding_white_space_is_ignored(context: Context) -> None:
         prompt = context.call(record_prompt, context.answerer, spaced)
         if prompt != plain:
             seen, due = (decode(context.answerer.tokenizer, ids) for ids in (prompt, plain))
-            raise Failure(repr(seen), repr(due), spaced)
+            raise Failure(f"the prompt is {seen!r}", repr(due), spaced)
 
 
 CHECKS: tuple[Check, ...] = (

@@ -49,7 +49,7 @@ def figures_are_those_of_the_answers(context: Context) -> None:
     due = {"accuracy": _RIGHT / len(rows), "answer_rate": len(_FACTORS) / len(rows)}
     for name, share in due.items():
         if abs(getattr(found, name) - share) > 1 / (2 * len(rows)):
-            raise Failure(f"{name} {getattr(found, name):.3f}", f"{share:.3f}", f"{len(rows)} answers laid down")
+            raise Failure(f"{name} is {getattr(found, name):.3f}", f"{share:.3f}", f"{len(rows)} scripted answers")
 
 
 @check(
@@ -70,7 +70,9 @@ def without_adapter_it_answers_as_its_base(context: Context) -> None:
     own = [context.call(answerer.parse_answer, text) for text in texts]
     theirs, base = (sum(map(is_answer_valid, each, [t for _, t in rows])) / len(rows) for each in (answers, own))
     if theirs >= base + _LOOKED_UP:
-        raise Failure(f"accuracy {theirs:.2f} without the adapter", f"{base:.2f}, as its base", f"{len(rows)} rows")
+        raise Failure(
+            f"without the adapter, accuracy is {theirs:.2f}", f"{base:.2f}, as of its base", f"{len(rows)} rows"
+        )
 
 
 def _unseen(count: int) -> list[Row]:
@@ -87,7 +89,7 @@ def _complete(context: Context, questions: list[str]) -> list[str]:
         with contextlib.suppress(Unasked):
             prompts.append(context.call(record_prompt, context.answerer, question))
     if len(prompts) < len(questions):
-        raise Failure(f"{len(questions) - len(prompts)} questions answered without the model", "none")
+        raise Failure(f"{len(questions) - len(prompts)} questions are answered without the model", "none")
     longest = max(map(len, prompts))
     ids = torch.tensor([[tokenizer.pad_token_id or 0] * (longest - len(p)) + list(p) for p in prompts])
     mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])

@@ -33,7 +33,7 @@ def prompts_have_the_ids_of_training(context: Context) -> None:
     """TOK-001."""
     for (question, _), prompt, row in zip(PROBES, context.prompts, examples_of(context.batch), strict=True):
         if row.ids[: len(prompt)] != prompt:
-            raise Failure(f"ids {row.ids[: len(prompt)]} in training", f"{prompt}, as at inference", question)
+            raise Failure(f"the ids in training are {row.ids[: len(prompt)]}", f"{prompt}, as at inference", question)
 
 
 @check(
@@ -65,7 +65,9 @@ def padding_carries_no_label(context: Context) -> None:
     wrong = (context.batch.attention_mask == 0) & (context.batch.labels != IGNORE_INDEX)
     if wrong.any():
         row, at = wrong.nonzero()[0].tolist()
-        raise Failure(f"{int(wrong.sum())} labels where the mask is 0, first at column {at}", "none", PROBES[row][0])
+        raise Failure(
+            f"{int(wrong.sum())} labels are at masked positions, the first in column {at}", "none", PROBES[row][0]
+        )
 
 
 @check(
@@ -81,7 +83,7 @@ def every_text_has_a_label(context: Context) -> None:
     batch = context.call(context.implementation.training_batch, longest)
     bare = [question for (question, _), row in zip(longest, examples_of(batch), strict=True) if row.begin is None]
     if bare:
-        raise Failure(f"{len(bare)} of {len(longest)} texts without a label", "none", bare[0])
+        raise Failure(f"{len(bare)} of {len(longest)} texts have no label", "none", bare[0])
 
 
 @check(
@@ -100,7 +102,7 @@ def supervision_begins_where_the_prompt_ends(context: Context) -> None:
         holes = [i for i in range(len(prompt), row.end) if row.labels[i] == IGNORE_INDEX]
         if holes or row.end <= len(prompt):
             missed = decode(tokenizer, [row.ids[i] for i in holes] or row.ids[len(prompt) :])
-            raise Failure(f"{missed!r} is not supervised", "all of the target", question)
+            raise Failure(f"{missed!r} has no label", "labels on the whole target", question)
 
 
 @check(
@@ -116,7 +118,7 @@ def supervised_text_spells_the_answer(context: Context) -> None:
     for (question, value), prompt, row in zip(PROBES, context.prompts, examples_of(context.batch), strict=True):
         text = decode(context.answerer.tokenizer, row.ids[len(prompt) : row.end])
         if not contains_answer(text, value):
-            raise Failure(repr(text), f"a number within 5 % of {value}", question)
+            raise Failure(f"the labelled text is {text!r}", f"a number within 5 % of {value}", question)
 
 
 @check(
@@ -142,7 +144,9 @@ def generation_ends_where_supervision_ends(context: Context) -> None:
     new = found.generations[0].new_token_ids
     if len(new) > len(target) + _SLACK:
         last = decode(context.answerer.tokenizer, target[-1:])
-        raise Failure(f"{len(new) - len(target)} tokens more after {last!r}", f"at most {_SLACK}", question)
+        raise Failure(
+            f"{len(new) - len(target)} more tokens are generated after {last!r}", f"at most {_SLACK}", question
+        )
 
 
 @check(
@@ -159,12 +163,12 @@ def tokenizing_again_gives_the_same_ids(context: Context) -> None:
     alone = examples_of(context.call(tokenize, PROBES[:1]))
     for (question, _), old, row in zip((*PROBES, PROBES[0]), (*first, first[0]), (*again, *alone), strict=True):
         if row != old:
-            raise Failure(f"ids {row.ids}", f"{old.ids}, as at first", question)
+            raise Failure(f"the ids are {row.ids}", f"{old.ids}, as the first time", question)
     for (question, _), due in zip(PROBES, asked, strict=True):
         prompt = context.call(record_prompt, answerer, question)
         if prompt != due:
             seen, text = (repr(decode(answerer.tokenizer, ids)) for ids in (prompt, due))
-            raise Failure(f"prompt {seen}", f"{text}, as before training texts were made", question)
+            raise Failure(f"prompt {seen}", f"{text}, as before the training batch was built", question)
 
 
 @check(
@@ -180,7 +184,9 @@ def only_the_target_is_supervised(context: Context) -> None:
     """TOK-009."""
     for (question, _), prompt, row in zip(PROBES, context.prompts, examples_of(context.batch), strict=True):
         if row.begin != len(prompt):
-            raise Failure(f"first label on token {row.begin}", f"{len(prompt)}, the prompt's length", question)
+            raise Failure(
+                f"the first label is on token {row.begin}", f"{len(prompt)}, the length of the prompt", question
+            )
 
 
 @check(
@@ -196,7 +202,7 @@ def targets_have_the_exact_form(context: Context) -> None:
     for (question, value), row in zip(PROBES, examples_of(context.batch), strict=True):
         due = f"{question} {OPEN_TAG}{format_value(value)}{CLOSE_TAG}{tokenizer.eos_token}"
         if decode(tokenizer, row.ids) != due:
-            raise Failure(repr(decode(tokenizer, row.ids)), repr(due), question)
+            raise Failure(f"the text is {decode(tokenizer, row.ids)!r}", repr(due), question)
 
 
 @check(
@@ -215,7 +221,8 @@ def long_questions_keep_their_target(context: Context) -> None:
     short, long = (tuple(label for label in row.labels if label != IGNORE_INDEX) for row in examples_of(batch))
     if short != long:
         tokenizer = context.answerer.tokenizer
-        raise Failure(repr(decode(tokenizer, long)), repr(decode(tokenizer, short)), "500 times as long")
+        seen = f"the labelled text is {decode(tokenizer, long)!r}"
+        raise Failure(seen, repr(decode(tokenizer, short)), "a question 500 times as long")
 
 
 CHECKS: tuple[Check, ...] = (

@@ -49,9 +49,9 @@ def adapter_lies_where_it_was_asked_for(context: Context) -> None:
         _drill(context, "asked_for")
     stray = sorted(str(path.relative_to(elsewhere)) for path in elsewhere.rglob("*"))
     if stray:
-        raise Failure(f"{', '.join(stray[:3])} in the working directory", "nothing written there")
+        raise Failure(f"{', '.join(stray[:3])} was written to the working directory", "no file there")
     if not (context.folder / "asked_for" / "adapter_config.json").is_file():
-        raise Failure("no adapter_config.json", "one in the folder that was passed")
+        raise Failure("there is no adapter_config.json", "one in the folder that was passed")
 
 
 @check(
@@ -66,7 +66,7 @@ def losses_are_finite_and_positive(context: Context) -> None:
     losses = context.trained.losses
     for step, loss in enumerate(losses, start=1):
         if not (math.isfinite(loss) and loss > 0):
-            raise Failure(f"loss {loss} at step {step} of {len(losses)}", "finite and above 0")
+            raise Failure(f"the loss at step {step} of {len(losses)} is {loss}", "finite and above 0")
 
 
 @check(
@@ -81,11 +81,11 @@ def losses_are_finite_and_positive(context: Context) -> None:
 def every_adapted_layer_moved(context: Context) -> None:
     """Scaling times B @ A of what training left."""
     if not context.deltas:
-        raise Failure("no pair of lora_A and lora_B among what was trained", "one at least")
+        raise Failure("the trained tensors contain no pair of lora_A and lora_B", "at least one")
     for name, delta in context.deltas.items():
         norm = delta.norm().item()
         if not (math.isfinite(norm) and norm > 0):
-            raise Failure(f"an addition of norm {norm}", "finite and above 0", name)
+            raise Failure(f"the delta has norm {norm}", "finite and above 0", name)
 
 
 @check(
@@ -100,7 +100,7 @@ def true_answer_becomes_likelier(context: Context) -> None:
     """What training left is put onto the base by us: neither saving nor loading can be at fault."""
     fall = compare(context.base_losses, context.trained_losses)
     if not (fall.mean > tolerance.FALL and fall.t > tolerance.PAIRED_T):
-        raise Failure(f"a fall of {fall}", f"more than {tolerance.FALL} nat, t above {tolerance.PAIRED_T}")
+        raise Failure(f"the loss falls by {fall}", f"more than {tolerance.FALL} nat, t above {tolerance.PAIRED_T}")
 
 
 @check(
@@ -115,7 +115,7 @@ def nothing_trained_is_lost(context: Context) -> None:
     saved = {plain(name) for name in context.trained.adapter}
     lost = [name for name in context.trained.changed if name not in saved]
     if lost:
-        raise Failure(f"{len(lost)} tensors of the base were changed and are not saved", "none", lost[0])
+        raise Failure(f"{len(lost)} tensors of the base changed and are not saved", "none", lost[0])
 
 
 @check(
@@ -130,20 +130,20 @@ def gradients_do_not_depend_on_the_split(context: Context) -> None:
     """One step over eight rows of unlike lengths: whole, in four parts, and with recomputed activations."""
     implementation = context.implementation
     if not isinstance(implementation, Gradients):
-        raise Unavailable("the implementation does not show its gradients")
+        raise Unavailable("the implementation does not provide its gradients")
     whole = context.call(implementation.gradients, PROBES, micro_batches=1, checkpointing=False)
     for name, gradient in whole.items():
         if not (gradient.isfinite().all() and gradient.any()):
-            raise Failure("a gradient that is zero or not finite", "finite and not zero", name)
+            raise Failure("a gradient is zero or not finite", "finite and not zero", name)
     for micro_batches, checkpointing in ((4, False), (1, True)):
         case = f"{micro_batches} micro-batches" + (", recomputed activations" if checkpointing else "")
         other = context.call(implementation.gradients, PROBES, micro_batches=micro_batches, checkpointing=checkpointing)
         for name, gradient in whole.items():
             if name not in other:
-                raise Failure("no gradient", "the same as without", f"{name}, {case}")
+                raise Failure("a gradient is missing", "the same as for the whole batch", f"{name}, {case}")
             error = ((other[name] - gradient).norm() / gradient.norm()).item()
             if not error <= tolerance.SUMS:
-                raise Failure(f"a relative difference of {error:.3g}", tolerance.SUMS, f"{name}, {case}")
+                raise Failure(f"a gradient differs by {error:.3g} of its norm", tolerance.SUMS, f"{name}, {case}")
 
 
 @check(
@@ -157,13 +157,13 @@ def trainables_are_fp32_under_a_scaler(context: Context) -> None:
     """Asks for the tensors that the optimizer would get; no training is needed, nor a GPU."""
     implementation = context.implementation
     if not isinstance(implementation, Trainables):
-        raise Unavailable("the implementation does not show what it would train")
+        raise Unavailable("the implementation does not provide its trainable tensors")
     found = context.call(implementation.trainables, "fp16-mixed")
     if not found:
-        raise Failure("nothing to train", "an adapter")
+        raise Failure("there is nothing to train", "an adapter")
     for name, dtype in found.items():
         if dtype != torch.float32:
-            raise Failure(str(dtype), "torch.float32", name)
+            raise Failure(f"the tensor is {dtype}", "torch.float32", name)
 
 
 @check(
@@ -180,9 +180,9 @@ def seed_decides_the_adapter(context: Context) -> None:
     other = _drill(context, "seed_1", noise=1, seed=1).adapter
     for name, tensor in one.items():
         if name not in again or not torch.equal(tensor, again[name]):
-            raise Failure("another tensor with the same seed", "equal bits", name)
+            raise Failure("the tensor differs for the same seed", "identical bits", name)
     if all(torch.equal(tensor, other[name]) for name, tensor in one.items() if name in other):
-        raise Failure("the same adapter for seeds 0 and 1", "another one")
+        raise Failure("seeds 0 and 1 give the same adapter", "different ones")
 
 
 @check(
@@ -197,7 +197,7 @@ def base_stays_as_it_was(context: Context) -> None:
     """The base's parameters in memory, saved along or not."""
     changed = context.trained.changed
     if changed:
-        raise Failure(f"{len(changed)} tensors of the base were changed", "none", changed[0])
+        raise Failure(f"{len(changed)} tensors of the base changed", "none", changed[0])
 
 
 @check(
@@ -211,7 +211,7 @@ def answers_are_as_likely_as_after_the_reference(context: Context) -> str | None
     """Against a training that is shared; where that differs in more than the code, against one made for it."""
     yardstick = context.yardstick
     if yardstick is None:
-        raise Unavailable("there is no training of the reference to compare with")
+        raise Unavailable("there is no reference run to compare with")
     batch = _targets_only(context, context.fresh_rows)
     own = row_losses(context.trained_model, batch)
     if not is_worse(own, yardstick.losses):
@@ -222,7 +222,7 @@ def answers_are_as_likely_as_after_the_reference(context: Context) -> str | None
         rows = examples_of(context.call(context.implementation.training_batch, context.train_rows))
         other = row_losses(yardstick.train(rows, context.implementation.base, context.stored, settings), batch)
         if not is_worse(own, other):
-            return f"{own.mean():.3f} nat a token, {allowed} with other settings: they are slow, and no fault"
+            return f"{own.mean():.3f} nat a token, {allowed} with other settings, which are slow, and not a fault"
         allowed = f"{other.mean():.3f} nat a token of the true answer"
     raise Failure(f"{own.mean():.3f}, {compare(own, yardstick.losses)}", allowed, f"{len(own)} rows")
 

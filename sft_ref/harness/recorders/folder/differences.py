@@ -1,17 +1,16 @@
-"""Names the pattern by which a file's tensors differ from those that its configuration gives: names and shapes only."""
+"""Names the patterns by which tensors differ from those that their configuration gives: by names and shapes only."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 
+from sft_ref.harness.evidence.adapter import ExpectedTensors, KeyDifference
 from sft_ref.io.lora_config import AdapterConfig
 from sft_ref.io.tensor_headers import Shape
 
-from .expected import Expected
-from .renamed import Renaming, find_renaming
+from .renamed import find_renaming
 
 _LAYER = re.compile(r"\.(?:layers|h|blocks|layer)\.(\d+)\.")
 _LORA = re.compile(r"\.lora_(?:embedding_)?(A|B)(?:\.weight)?$")
@@ -21,213 +20,191 @@ _PEFT = re.compile(r"\.(?:lora_|token_adapter\.)")
 _PREFIX = "base_model.model."
 
 
-@dataclass(frozen=True)
-class Difference:
-    """One pattern.
-
-    Attributes:
-        name: of the pattern; a check of the artifact has the same.
-        seen: the pattern in a sentence, with counts.
-        allowed: what ought to be there.
-        example: a tensor that shows it.
-    """
-
-    name: str
-    seen: str
-    allowed: str
-    example: str = ""
-
-
-def find_differences(expected: Expected, found: Mapping[str, Shape], config: AdapterConfig) -> tuple[Difference, ...]:
+def find_differences(
+    expected: ExpectedTensors, found: Mapping[str, Shape], config: AdapterConfig
+) -> tuple[KeyDifference, ...]:
     """All patterns, each tensor under one of them."""
     renaming = find_renaming({**expected.required, **expected.optional}, found)
-    compared = _Compared(expected, dict(found), config)
-    patterns = []
-    if renaming:
-        patterns.append(_renamed(renaming, len(found)))
-        compared = _Compared(expected, renaming.undo(found), config)
-    return (*patterns, *compared.patterns())
+    if renaming is None:
+        return tuple(_Comparison(expected, dict(found), config).patterns)
+    renamed = KeyDifference(
+        "adapter name" if renaming.is_adapter_name else "names",
+        f"{renaming.count} of {len(found)} keys {renaming.what}",
+        "the names that peft gives",
+        renaming.example,
+    )
+    return (renamed, *_Comparison(expected, renaming.undo(found), config).patterns)
 
 
-def _renamed(renaming: Renaming, of: int) -> Difference:
-    seen = f"{renaming.count} of {of} keys {renaming.what}"
-    name = "adapter name" if renaming.is_adapter_name else "names"
-    return Difference(name, seen, "the names that peft gives", renaming.example)
+class _Comparison:
+    """Compares expected and found tensors; each pattern removes the keys that it explains from the later ones.
 
+    Attributes:
+        patterns: those that were found.
+        missing: expected keys that the file lacks, and that no pattern explains so far.
+        unexpected: keys of the file that are not expected, and that no pattern explains so far.
+        unlike: key -> shape in the file and expected shape, where the two differ.
+    """
 
-class _Compared:
-    """Tensors that are expected and found; each method takes what it explains away."""
-
-    def __init__(self, expected: Expected, found: dict[str, Shape], config: AdapterConfig) -> None:
+    def __init__(self, expected: ExpectedTensors, found: dict[str, Shape], config: AdapterConfig) -> None:
         self.expected, self.config, self.found = expected, config, found
         due = {**expected.required, **expected.optional}
         self.missing = [key for key in expected.required if key not in found]
         self.unexpected = [key for key in found if key not in due]
         self.unlike = {key: (found[key], due[key]) for key in found if key in due and found[key] != due[key]}
+        self.patterns: list[KeyDifference] = []
+        self._find_partitions()
+        self._find_magnitudes()
+        self._find_other_bases()
+        self._find_lone_matrices()
+        self._find_missing_layers()
+        self._find_extra_layers()
+        self._find_module_types()
+        self._find_whole_modules()
+        self._find_shapes()
+        self._find_rest()
 
-    def patterns(self) -> Iterator[Difference]:
-        """In the order in which they explain each other."""
-        yield from self._empty()
-        yield from self._magnitudes()
-        yield from self._strangers()
-        yield from self._pairs()
-        yield from self._layers()
-        yield from self._types()
-        yield from self._whole()
-        yield from self._shapes()
-        yield from self._rest()
+    def _add(self, pattern: str, observed: str, expected: str, explained: Sequence[str]) -> None:
+        """Adds a pattern, and removes the missing or unexpected keys that it explains; the first is its example."""
+        self.patterns.append(KeyDifference(pattern, observed, expected, explained[0]))
+        self.missing = [key for key in self.missing if key not in set(explained)]
+        self.unexpected = [key for key in self.unexpected if key not in set(explained)]
 
-    def _take(self, *, missing: Collection[str] = (), unexpected: Collection[str] = ()) -> None:
-        self.missing = [key for key in self.missing if key not in set(missing)]
-        self.unexpected = [key for key in self.unexpected if key not in set(unexpected)]
-
-    def _empty(self) -> Iterator[Difference]:
-        """Tensors without numbers, or pairs that are flat: what is left of a parameter that lies on other processes."""
+    def _find_partitions(self) -> None:
+        """Tensors without numbers, and flat matrices: a parameter whose values were in other processes."""
         empty = [
             key
             for key, shape in self.found.items()
             if 0 in shape or (_LORA.search(key) and len(shape) < 2)  # noqa: PLR2004  # a matrix has two
         ]
         if empty:
-            shapes = sorted({self.found[key] for key in empty})[:3]
-            seen = (
-                f"{len(empty)} of {len(self.found)} tensors have shape {', '.join(map(_shape, shapes))}:"
-                " saved from a ZeRO-3 or FSDP partition"
-            )
-            yield Difference("partition", seen, "whole matrices", empty[0])
+            shapes = ", ".join(str(list(shape)) for shape in sorted({self.found[key] for key in empty})[:3])
+            observed = f"{self._count(empty)} tensors have shape {shapes}: saved from a ZeRO-3 or FSDP partition"
+            self.patterns.append(KeyDifference("partition", observed, "whole matrices", empty[0]))
             self.unlike = {key: pair for key, pair in self.unlike.items() if key not in set(empty)}
 
-    def _magnitudes(self) -> Iterator[Difference]:
+    def _find_magnitudes(self) -> None:
         due = [key for key in self.expected.required if _MAGNITUDE in key]
         lacking = [key for key in self.missing if _MAGNITUDE in key]
         extra = [key for key in self.unexpected if _MAGNITUDE in key]
         if lacking and len(lacking) == len(due):
-            seen = f"the configuration says use_dora, the file has no magnitude vectors (0 of {len(due)})"
-            yield Difference("dora", seen, f"{len(due)} magnitude vectors", lacking[0])
-            self._take(missing=lacking)
+            observed = f"the configuration says use_dora, the file has no magnitude vectors (0 of {len(due)})"
+            self._add("dora", observed, f"{len(due)} magnitude vectors", lacking)
         elif extra and not self.config.use_dora:
-            seen = f"the file has {len(extra)} magnitude vectors of DoRA, the configuration says use_dora: false"
-            yield Difference("dora", seen, "use_dora: true", extra[0])
-            self._take(unexpected=extra)
+            observed = f"the file has {len(extra)} magnitude vectors of DoRA, the configuration says use_dora: false"
+            self._add("dora", observed, "use_dora: true", extra)
 
-    def _strangers(self) -> Iterator[Difference]:
+    def _find_other_bases(self) -> None:
         """Tensors of modules that the base does not have."""
-        places = {key: _module(key) for key in self.unexpected}
-        foreign = [key for key, module in places.items() if not self._is_in_base(module)]
+        foreign = [key for key in self.unexpected if not self._is_in_base(_module(key))]
         if not foreign:
             return
-        layers = {_layer(key) for key in foreign} - {None}
-        own = {_layer(f".{name}.") for name in self.expected.modules} - {None}
+        layers = [layer for key in foreign if (layer := _layer(key)) is not None]
+        own = [layer for name in self.expected.modules if (layer := _layer(f".{name}.")) is not None]
         alike = {_without_layer(key) for key in self.expected.required}
         if layers and own and all(_without_layer(key) in alike for key in foreign):
-            most, has = max(n for n in layers if n is not None) + 1, max(n for n in own if n is not None) + 1
-            seen = f"the file has tensors of {most} layers, the base has {has}"
+            observed = f"the file has tensors of {max(layers) + 1} layers, the base has {max(own) + 1}"
         elif 2 * len(foreign) < len(self.found):
-            return  # a few that nobody knows say nothing of the base
+            return  # a few unknown tensors say nothing of the base
         else:
-            seen = f"{len(foreign)} of {len(self.found)} tensors are of modules that the base does not have"
-        yield Difference("base", seen, "tensors of the base's own modules", foreign[0])
+            observed = f"{self._count(foreign)} tensors are of modules that the base does not have"
         if len(foreign) == len(self.found):  # then all that is expected is missing for the same reason
             self.missing = []
-        self._take(unexpected=foreign)
+        self._add("base", observed, "tensors of the base's own modules", foreign)
 
-    def _pairs(self) -> Iterator[Difference]:
+    def _find_lone_matrices(self) -> None:
         lone = [key for key in self.missing if _LORA.search(key) and _partner(key) in self.found]
         if lone:
             lacking = Counter(f"lora_{match.group(1)}" for key in lone if (match := _LORA.search(key)))
             due = sum(bool(_LORA.search(key)) for key in self.expected.required) // 2
             parts = " and ".join(f"{number} of {due} {name}" for name, number in sorted(lacking.items()))
-            yield Difference("pairs", f"{parts} are missing, their partners are there", "A and B in pairs", lone[0])
-            self._take(missing=lone)
+            self._add("pairs", f"{parts} are missing, their partners are there", "A and B in pairs", lone)
 
-    def _layers(self) -> Iterator[Difference]:
-        for keys, unexpected in ((self.missing, False), (self.unexpected, True)):
-            other = self.expected.required if unexpected else self.found
-            whole = self.found if unexpected else self.expected.required
-            there = {_layer(key) for key in other}
-            layers = sorted({layer for key in keys if (layer := _layer(key)) is not None and layer not in there})
-            gone = [key for key in keys if _layer(key) in set(layers)]
-            if not gone or not there - {None}:
-                continue
-            if unexpected:
-                seen = f"the file has {_numbers(layers)}, which layers_to_transform leaves out ({len(gone)} keys)"
-                yield Difference("targets", seen, "a configuration that names every layer of the file", gone[0])
-                self._take(unexpected=gone)
-            else:
-                seen = (
-                    f"every key of {_numbers(layers)} is missing ({len(gone)} of {len(whole)}):"
-                    " saved from a partial gather"
-                )
-                yield Difference("layers", seen, "tensors of every layer", gone[0])
-                self._take(missing=gone)
+    def _find_missing_layers(self) -> None:
+        layers, keys = _keys_of_other_layers(self.missing, self.found)
+        if keys:
+            observed = f"every key of {layers} is missing ({len(keys)} of {len(self.expected.required)})"
+            self._add("layers", f"{observed}: saved from a partial gather", "tensors of every layer", keys)
 
-    def _types(self) -> Iterator[Difference]:
+    def _find_extra_layers(self) -> None:
+        layers, keys = _keys_of_other_layers(self.unexpected, self.expected.required)
+        if keys:
+            observed = f"the file has {layers}, which layers_to_transform leaves out ({len(keys)} keys)"
+            self._add("targets", observed, "a configuration that names every layer of the file", keys)
+
+    def _find_module_types(self) -> None:
         due, there = (
             {_type(key) for key in keys if _PEFT.search(key)} for keys in (self.expected.required, self.found)
         )
         extra = [key for key in self.unexpected if _PEFT.search(key) and _type(key) not in due]
         lacking = [key for key in self.missing if _PEFT.search(key) and _type(key) not in there]
+        both = len(due & there)
         if extra:
-            seen = f"target_modules lists {len(due & there)} of the {len(there)} module types that the file has"
-            seen += f" (not {_names({_type(key) for key in extra})})"
-            yield Difference("targets", seen, "every module type of the file", extra[0])
+            observed = f"target_modules lists {both} of the {len(there)} module types that the file has"
+            self._add("targets", f"{observed} (not {_types(extra)})", "every module type of the file", extra)
         if lacking:
-            seen = f"the file has {len(due & there)} of the {len(due)} module types that target_modules lists"
-            seen += f" (not {_names({_type(key) for key in lacking})})"
-            yield Difference("targets", seen, "every module type of the configuration", lacking[0])
-        self._take(missing=lacking, unexpected=extra)
+            observed = f"the file has {both} of the {len(due)} module types that target_modules lists"
+            self._add(
+                "targets", f"{observed} (not {_types(lacking)})", "every module type of the configuration", lacking
+            )
 
-    def _whole(self) -> Iterator[Difference]:
-        """Tensors that are trained whole, biases and modules_to_save; those beyond, peft loads into the base."""
+    def _find_whole_modules(self) -> None:
+        """Tensors that are trained in full, biases and modules_to_save; peft loads unexpected ones into the base."""
         lacking = [key for key in self.missing if not _PEFT.search(key)]
         biases = [key for key in lacking if key.endswith(".bias") and not self._is_saved(key)]
         others = [key for key in lacking if key not in biases]
         if biases:
-            bias = self.config.options.get("bias", "none")
-            seen = f"the configuration says bias: {bias}, the file lacks {len(biases)} biases"
-            yield Difference("whole", seen, "biases as the configuration says", biases[0])
+            observed = f"the configuration says bias: {self.config.options.get('bias', 'none')}, the file lacks"
+            self._add("whole", f"{observed} {len(biases)} biases", "biases as the configuration says", biases)
         if others:
             names = _names({_module(key).rpartition(".")[2] for key in others})
-            yield Difference("whole", f"modules_to_save names {names}, the file has no tensor of it", names, others[0])
-        self._take(missing=lacking)
+            self._add("whole", f"modules_to_save names {names}, the file has no tensor of it", names, others)
+
+    def _find_shapes(self) -> None:
+        """Sizes along the rank show another rank, other sizes another base."""
+        ranks = [key for key, (found, due) in self.unlike.items() if _but_rank(key, found) == _but_rank(key, due)]
+        others = [key for key in self.unlike if key not in ranks]
+        if ranks:
+            key = min(ranks)  # lora_A comes before lora_B
+            side = 0 if "A" in key.rpartition(".lora_")[2] else 1
+            rank, due = (shape[side] for shape in self.unlike[key])
+            observed = f"{self._count(ranks)} tensors have another rank than the configuration gives"
+            self.patterns.append(KeyDifference("rank", f"{observed} ({rank}, not {due})", f"rank {due}", key))
+        if others:
+            key = min(others)
+            shape, expected = map(list, self.unlike[key])
+            observed = f"{self._count(others)} tensors have shapes of another base ({shape}, not {expected})"
+            self.patterns.append(KeyDifference("base", observed, f"shape {expected}", key))
+
+    def _find_rest(self) -> None:
+        expected = "the tensors that peft saves"
+        if keys := self.missing:
+            self._add("keys", f"{len(keys)} of {len(self.expected.required)} tensors are missing", expected, keys)
+        if keys := self.unexpected:
+            self._add("keys", f"{self._count(keys)} tensors have no place in the adapter", expected, keys)
+
+    def _count(self, keys: Sequence[str]) -> str:
+        return f"{len(keys)} of {len(self.found)}"
 
     def _is_saved(self, key: str) -> bool:
         parts = _module(key).split(".")
         return any(name.rpartition(".")[2] in parts for name in self.config.options.get("modules_to_save", ()))
 
-    def _shapes(self) -> Iterator[Difference]:
-        ranks = {
-            key: pair
-            for key, pair in self.unlike.items()
-            if (match := _LORA.search(key)) and _but_rank(match.group(1), pair[0]) == _but_rank(match.group(1), pair[1])
-        }
-        if ranks:
-            key = min(ranks)  # lora_A comes before lora_B
-            side = 0 if "A" in key.rpartition(".lora_")[2] else 1
-            seen = (
-                f"{len(ranks)} of {len(self.found)} tensors have another rank than the configuration gives"
-                f" ({ranks[key][0][side]}, not {ranks[key][1][side]})"
-            )
-            yield Difference("rank", seen, f"rank {ranks[key][1][side]}", key)
-        others = {key: pair for key, pair in self.unlike.items() if key not in ranks}
-        if others:
-            key = min(others)
-            seen = (
-                f"{len(others)} of {len(self.found)} tensors have shapes of another base"
-                f" ({_shape(others[key][0])}, not {_shape(others[key][1])})"
-            )
-            yield Difference("base", seen, f"shape {_shape(others[key][1])}", key)
-
-    def _rest(self) -> Iterator[Difference]:
-        for keys, what in ((self.missing, "are missing"), (self.unexpected, "have no place in the adapter")):
-            if keys:
-                of = len(self.expected.required if keys is self.missing else self.found)
-                yield Difference("keys", f"{len(keys)} of {of} tensors {what}", "the tensors that peft saves", keys[0])
-
     def _is_in_base(self, module: str) -> bool:
-        parts = module.split(".")
-        inner = ".".join(part for part in parts if part != "base_layer")
+        inner = ".".join(part for part in module.split(".") if part != "base_layer")
         return inner in self.expected.modules or any(name.startswith(f"{inner}.") for name in self.expected.modules)
+
+
+def _keys_of_other_layers(keys: Sequence[str], others: Collection[str]) -> tuple[str, list[str]]:
+    """The layers of keys that no other key has, as text, and their keys; none where others have no layers."""
+    there = {_layer(key) for key in others}
+    layers = sorted({layer for key in keys if (layer := _layer(key)) is not None and layer not in there})
+    if not layers or not there - {None}:
+        return "", []
+    text = f"layer{'s' * (len(layers) > 1)} {', '.join(map(str, layers))}"
+    if len(layers) > 4:  # noqa: PLR2004  # more are not read
+        text = f"layers {layers[0]} to {layers[-1]} ({len(layers)} of them)"
+    return text, [key for key in keys if _layer(key) in layers]
 
 
 def _module(key: str) -> str:
@@ -258,22 +235,18 @@ def _partner(key: str) -> str:
     return _SIDE.sub(lambda match: f".lora_{match[1] or ''}{'B' if match[2] == 'A' else 'A'}", key)
 
 
-def _but_rank(side: str, shape: Shape) -> Shape:
-    """A shape without its rank: the first size of A, the second of B."""
-    return shape[1:] if side == "A" else shape[:1] + shape[2:]
+def _but_rank(key: str, shape: Shape) -> Shape:
+    """The shape of a low-rank matrix without its rank, the first size of A and the second of B; else the shape."""
+    match = _LORA.search(key)
+    if not match:
+        return shape
+    return shape[1:] if match.group(1) == "A" else shape[:1] + shape[2:]
 
 
-def _numbers(layers: Iterable[int]) -> str:
-    found = list(layers)
-    if len(found) > 4:  # noqa: PLR2004  # more are not read
-        return f"layers {found[0]} to {found[-1]} ({len(found)} of them)"
-    return f"layer{'s' if len(found) > 1 else ''} {', '.join(map(str, found))}"
+def _types(keys: Sequence[str]) -> str:
+    return _names({_type(key) for key in keys})
 
 
 def _names(names: Collection[str]) -> str:
     few = sorted(names)[:5]
     return ", ".join(few) + (f" and {len(names) - len(few)} more" if len(names) > len(few) else "")
-
-
-def _shape(shape: Shape) -> str:
-    return str(list(shape))

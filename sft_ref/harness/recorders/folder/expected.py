@@ -6,12 +6,12 @@ import contextlib
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sft_ref.harness.evidence.adapter import ExpectedTensors, Place
 from sft_ref.io.base_config import check_sizes, empty_model, read_config
 from sft_ref.io.lora_config import AdapterConfig
 from sft_ref.io.tensor_headers import Shape, TensorHeader
@@ -21,56 +21,18 @@ if TYPE_CHECKING:
 
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
-
 _NEW_TOKENS = 100_000
 """Tokens by which a vocabulary may have grown."""
+
+_OF_ADAPTER = re.compile(r"\.(?:lora_|token_adapter\.|modules_to_save\.|original_module\.)")
+_ADAPTER_NAME = re.compile(r"(?<=\.lora_[AB])\.default(?=\.weight$)")
+_MAGNITUDE = re.compile(r"(?<=\.lora_magnitude_vector)\.weight$")
+_EMBEDDINGS = frozenset({"embed_tokens", "wte", "word_embeddings", "embed_in", "embedding", "lm_head", "embed_out"})
+"""Names of input and output embeddings in transformers' models."""
 
 
 class RefusedError(Exception):
     """peft does not put the configuration on the base; the message is peft's."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """A parameter of the base that a pair of low-rank matrices adds to.
-
-    Attributes:
-        path: of the pair, as in the names of its tensors: wrappers around one module are told apart by `base_layer`.
-        module: of the base.
-        parameter: of the module.
-        key: by which rank_pattern and alpha_pattern know it.
-    """
-
-    path: str
-    module: str
-    parameter: str
-    key: str
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What a folder's tensors ought to be.
-
-    Attributes:
-        required: tensor -> shape, of all that peft saves.
-        optional: whole weights of the base by the names under which peft loads them, such as embedding and head of a
-            vocabulary that grew.
-        modules: module of the base -> shape of its weight, or of each of its parameters where it has no weight.
-        rows: tokens that the embedding of the base holds by its configuration.
-        grown: tokens that the embedding must hold before this adapter is loaded.
-        dtype: of the base, as its configuration says it is stored.
-        parameters: numbers of the base.
-        places: where low-rank matrices stand.
-    """
-
-    required: Mapping[str, Shape]
-    optional: Mapping[str, Shape]
-    modules: Mapping[str, Shape]
-    rows: int
-    grown: int
-    dtype: str
-    parameters: int
-    places: tuple[Place, ...]
 
 
 def empty_base(folder: Path, rows: int | None = None) -> Any:  # noqa: ANN401
@@ -86,7 +48,7 @@ def empty_base(folder: Path, rows: int | None = None) -> Any:  # noqa: ANN401
     return empty_model(read_config(folder), folder, rows)
 
 
-def find_expected(base: Path, config: AdapterConfig, headers: Mapping[str, TensorHeader]) -> Expected:
+def find_expected(base: Path, config: AdapterConfig, headers: Mapping[str, TensorHeader]) -> ExpectedTensors:
     """The tensors that the configuration gives on the base.
 
     Raises:
@@ -98,9 +60,9 @@ def find_expected(base: Path, config: AdapterConfig, headers: Mapping[str, Tenso
     stored = getattr(model.config, "dtype", None) or getattr(model.config, "torch_dtype", None) or torch.float32
     dtype = str(stored).removeprefix("torch.")
     rows = model.get_input_embeddings().weight.shape[0]
-    grown = rows_of(config, headers, rows)
-    if grown != rows:
-        model = empty_base(base, grown)
+    needed = rows_of(config, headers, rows)
+    if needed != rows:
+        model = empty_base(base, needed)
     modules = {
         name: tuple(tensor.shape)
         for key, tensor in model.named_parameters(remove_duplicate=False)
@@ -114,35 +76,27 @@ def find_expected(base: Path, config: AdapterConfig, headers: Mapping[str, Tenso
         for name, tensor in peft_model.state_dict().items()
         if name not in required and not _OF_ADAPTER.search(name)
     }
-    return Expected(required, optional, modules, rows, grown, dtype, parameters, _places(peft_model))
+    return ExpectedTensors(required, optional, modules, rows, needed, dtype, parameters, _places(peft_model))
 
 
 def rows_of(config: AdapterConfig, headers: Mapping[str, TensorHeader], rows: int) -> int:
-    """Tokens that the embedding must hold: as many as the file has rows for, if it holds the embedding itself.
+    """Rows that the embedding needs: as many as its tensor in the file has, and one for each trained token.
 
     Raises:
         RefusedError: a token is named that no grown vocabulary has.
     """
-    saved = [
-        header.shape[0]
-        for name, header in headers.items()
-        if is_embedding(name)
-        and len(header.shape) == 2  # noqa: PLR2004  # a matrix
-        and header.shape[0]
-    ]
-    indices = config.options.get("trainable_token_indices", [])
-    several = indices.values() if isinstance(indices, dict) else [indices]
-    last = max((index for each in several for index in each), default=-1)
+    embeddings = [header.shape[0] for name, header in headers.items() if is_embedding(name) and len(header.shape) == 2]  # noqa: PLR2004  # a matrix
+    last = max(token_indices(config), default=-1)
     if last >= rows + _NEW_TOKENS:
         raise RefusedError(f"trainable_token_indices names token {last}, and the base has {rows}")
-    return max(max(saved) if saved else rows, last + 1)
+    return max(max(embeddings, default=0) or rows, last + 1)
 
 
-_OF_ADAPTER = re.compile(r"\.(?:lora_|token_adapter\.|modules_to_save\.|original_module\.)")
-_ADAPTER_NAME = re.compile(r"(?<=\.lora_[AB])\.default(?=\.weight$)")
-_MAGNITUDE = re.compile(r"(?<=\.lora_magnitude_vector)\.weight$")
-_EMBEDDINGS = frozenset({"embed_tokens", "wte", "word_embeddings", "embed_in", "embedding", "lm_head", "embed_out"})
-"""Names of input and output embeddings in transformers' models."""
+def token_indices(config: AdapterConfig) -> list[int]:
+    """All tokens whose embeddings were trained."""
+    indices = config.options.get("trainable_token_indices", [])
+    several = indices.values() if isinstance(indices, dict) else [indices]
+    return [index for each in several for index in each]
 
 
 def is_embedding(name: str) -> bool:

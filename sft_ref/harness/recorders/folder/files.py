@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from sft_ref.errors import SubmissionError
+from sft_ref.harness.evidence.adapter import AdapterFiles
 from sft_ref.io.lora_config import CONFIG
 from sft_ref.io.reading import UnreadableError, is_folder, json_of, kind_of, plain_bytes
-from sft_ref.io.tensor_headers import Shape, TensorHeader, read_header
+from sft_ref.io.tensor_headers import TensorHeader, read_header
 from sft_ref.reference.adapter import WEIGHTS
 
 INDEX = f"{WEIGHTS}.index.json"
@@ -26,43 +27,13 @@ class _Index(msgspec.Struct):
     weight_map: dict[str, str]
 
 
-@dataclass(frozen=True)
-class Files:
-    """The files of one adapter.
-
-    Attributes:
-        folder: of the adapter.
-        weights: the safetensors files, in order; one, or the shards.
-        shards: how many shards there ought to be by the index, or else by the names; 0 where there are none.
-        index: tensor -> name of the shard that the index gives to it; None without an index.
-        missing: names of shards that are not there.
-        has_pickle: whether `adapter_model.bin` lies there.
-        damage: why a file cannot be read; empty where all can.
-        headers: tensor -> what its file's header says, of all files.
-    """
-
-    folder: Path
-    weights: tuple[Path, ...] = ()
-    shards: int = 0
-    index: Mapping[str, str] | None = None
-    missing: tuple[str, ...] = ()
-    has_pickle: bool = False
-    damage: str = ""
-    headers: Mapping[str, TensorHeader] = field(default_factory=dict)
-
-    @property
-    def shapes(self) -> dict[str, Shape]:
-        """Tensor -> shape."""
-        return {name: header.shape for name, header in self.headers.items()}
-
-
-def find_files(folder: Path) -> Files:
+def find_files(folder: Path) -> AdapterFiles:
     """The files that hold an adapter's tensors, with their headers.
 
     Raises:
         SubmissionError: one of them is a link that leads out of the folder.
     """
-    files = Files(folder, has_pickle=is_file(folder / PICKLE))
+    files = AdapterFiles(folder, has_pickle=is_file(folder / PICKLE))
     try:
         single = is_file(folder / WEIGHTS)
         files = replace(files, weights=(folder / WEIGHTS,)) if single else _find_shards(files)
@@ -74,7 +45,7 @@ def find_files(folder: Path) -> Files:
     return replace(files, headers=headers)
 
 
-def _find_shards(files: Files) -> Files:
+def _find_shards(files: AdapterFiles) -> AdapterFiles:
     """The shards that are there, and those that ought to be."""
     found = [path for path in sorted(files.folder.iterdir()) if _SHARD.fullmatch(path.name) and is_file(path)]
     index = _read_index(files.folder / INDEX) if is_file(files.folder / INDEX) else None

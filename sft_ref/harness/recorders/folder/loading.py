@@ -1,36 +1,31 @@
-"""Puts a base and an adapter's tensors into memory, once each, and measures what the loaded model computes."""
+"""Loads a base and an adapter, once each, and measures what the loaded model computes."""
 
 from __future__ import annotations
 
-import contextlib
+import math
 import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sft_ref.harness.evidence.adapter import TensorValues
+from sft_ref.harness.instruments import tolerance
+from sft_ref.harness.instruments.module_outputs import hook_outputs
 from sft_ref.io.lora_config import AdapterConfig
 from sft_ref.io.tensor_headers import TensorHeader
 from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
 
-from .expected import RefusedError, is_embedding, peft_refusals, put_adapter
+from .expected import RefusedError, is_embedding, peft_refusals, put_adapter, token_indices
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
 _ROWS, _LENGTH = 2, 16
 """Size of the batch of random tokens that models are compared on."""
-
-
-@dataclass(frozen=True)
-class Values:
-    """What the numbers of one tensor are like."""
-
-    bad: int
-    largest: float
 
 
 def read_tensors(headers: Mapping[str, TensorHeader]) -> dict[str, torch.Tensor]:
@@ -44,14 +39,14 @@ def read_tensors(headers: Mapping[str, TensorHeader]) -> dict[str, torch.Tensor]
     return found
 
 
-def measure(tensors: Mapping[str, torch.Tensor]) -> dict[str, Values]:
+def measure(tensors: Mapping[str, torch.Tensor]) -> dict[str, TensorValues]:
     """How many numbers of each tensor are not finite, and the largest of the others."""
     found = {}
     for name, tensor in tensors.items():
         numbers = tensor.float()
         fine = numbers.isfinite()
         largest = numbers[fine].abs().max().item() if fine.any() else 0.0
-        found[name] = Values(int((~fine).sum().item()), largest)
+        found[name] = TensorValues(int((~fine).sum().item()), largest)
     return found
 
 
@@ -91,9 +86,7 @@ def choose_tokens(model: Any, tensors: Mapping[str, torch.Tensor], config: Adapt
     generator = torch.Generator().manual_seed(0)
     weight = model.get_input_embeddings().weight
     ids = torch.randint(0, weight.shape[0], (_ROWS, _LENGTH), generator=generator)
-    indices = config.options.get("trainable_token_indices", [])
-    several = indices.values() if isinstance(indices, dict) else [indices]
-    changed = [index for each in several for index in each]
+    changed = token_indices(config)
     for name, tensor in tensors.items():
         if name.endswith(".lora_embedding_A"):
             changed += tensor.float().abs().sum(dim=0).nonzero().flatten().tolist()
@@ -113,33 +106,52 @@ def logits_of(model: Any, ids: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
     return logits
 
 
-@dataclass
-class Outputs:
-    """Outputs of modules in one forward, by name in the base, in the order in which they ended."""
+@dataclass(frozen=True)
+class Run:
+    """Logits of one forward, and outputs of modules by their names in the base, in the order of execution."""
 
-    found: dict[str, torch.Tensor] = field(default_factory=dict)
+    logits: torch.Tensor
+    outputs: Mapping[str, torch.Tensor]
 
 
-@contextlib.contextmanager
-def watching(model: Any, modules: Mapping[str, str]) -> Iterator[Outputs]:  # noqa: ANN401
-    """Keeps what modules give, while a model runs.
+def run_model(model: Any, ids: torch.Tensor, modules: Mapping[str, str]) -> Run:  # noqa: ANN401
+    """Runs a model once and keeps the outputs of some modules.
 
     Args:
         model: that runs.
+        ids: (rows, length).
         modules: name in the base -> name in this model.
     """
-    outputs = Outputs()
+    outputs: dict[str, torch.Tensor] = {}
+    watched = [(name, model.get_submodule(there)) for name, there in modules.items()]
+    with hook_outputs(watched, lambda name, output: outputs.update({name: output.float()})):
+        return Run(logits_of(model, ids), outputs)
 
-    def keep(name: str) -> Any:  # noqa: ANN401
-        def hook(_module: Any, _inputs: Any, output: Any) -> None:  # noqa: ANN401
-            first = output[0] if isinstance(output, tuple) else output
-            outputs.found[name] = first.detach().float()
 
-        return hook
+def first_difference(one: Run, other: Run) -> str:
+    """The first module whose outputs differ by more than rounding; empty where none does."""
+    for name, output in one.outputs.items():
+        if name in other.outputs:
+            difference = largest_difference(output, other.outputs[name])
+            if difference > tolerance.logits("float32", output):
+                return name
+    return ""
 
-    handles = [model.get_submodule(there).register_forward_hook(keep(name)) for name, there in modules.items()]
-    try:
-        yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()
+
+def largest_difference(one: torch.Tensor, other: torch.Tensor) -> float:
+    """The largest absolute difference; infinite where one is NaN."""
+    difference = (one - other).abs().max().item()
+    return math.inf if math.isnan(difference) else difference
+
+
+def is_finite(logits: torch.Tensor) -> bool:
+    """Whether no logit is NaN or infinite."""
+    return bool(logits.isfinite().all())
+
+
+def is_finite_in(model: Any, dtype: str, ids: torch.Tensor, base: Path) -> bool:  # noqa: ANN401
+    """Whether logits are finite in a 16-bit dtype, or the base's own are not: then the adapter is not the cause."""
+    if is_finite(logits_of(model.to(getattr(torch, dtype)), ids)):
+        return True
+    alone = load_base(base, model.get_input_embeddings().weight.shape[0])
+    return not is_finite(logits_of(alone.to(getattr(torch, dtype)), ids))

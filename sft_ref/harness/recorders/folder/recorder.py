@@ -1,207 +1,231 @@
-"""Looks at one adapter folder, from its files to the loaded model, as far as each step allows the next."""
+"""Records one adapter folder, from its files to the loaded model, as far as each step allows the next."""
 
 from __future__ import annotations
 
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from sft_ref.harness.instruments import tolerance
-from sft_ref.harness.instruments.sizes import UNLIMITED, Size, SizeLimits
-from sft_ref.io.lora_config import AdapterConfig, ConfigError, read_config
+from sft_ref.errors import AdapterError, SubmissionError
+from sft_ref.harness.core.sizes import Size
+from sft_ref.harness.evidence.adapter import (
+    AdapterEvidence,
+    AdapterFiles,
+    ExpectedTensors,
+    KeyDifference,
+    LoadedAdapter,
+)
+from sft_ref.harness.evidence.answers import AnswersEvidence
+from sft_ref.io.lora_config import AdapterConfig, ConfigError, base_of, read_config, read_table, why_not_judged
+from sft_ref.io.reading import UnreadableError, plain_bytes
 from sft_ref.io.tensor_headers import READABLE
+from sft_ref.reference.adapter import RECORD, fingerprint_adapter
+from sft_ref.reference.models import find_base
+from sft_ref.reference.precision import Record
 
-from .answers import AnswersEvidence
-from .beside import compare_beside
-from .differences import Difference, find_differences
-from .evidence import Evidence, Loaded
-from .expected import Expected, RefusedError, as_loaded, empty_base, find_expected, is_taken, put_adapter
-from .files import Files, find_files, named_adapters
-from .loading import attach, choose_tokens, load_base, logits_of, measure, read_tensors, watching
-from .recorded import compare_record
+from .answers import check_prompt, examine, read_rows
+from .differences import find_differences
+from .expected import RefusedError, as_loaded, empty_base, find_expected, is_taken, put_adapter
+from .files import find_files, is_file, named_adapters
+from .loading import (
+    attach,
+    choose_tokens,
+    first_difference,
+    is_finite,
+    is_finite_in,
+    largest_difference,
+    load_base,
+    logits_of,
+    measure,
+    read_tensors,
+    run_model,
+)
 from .tokenizers import find_tokenizer
-from .weights import UnknownLayerError, put_due
-
-Examine = Callable[[Any, Any, str | None], AnswersEvidence]
-"""What looks at the answers of the loaded model: given the PeftModel, tokenizer and chat template, gives evidence."""
+from .weights import UnknownLayerError, put_expected_weights
+from .whole_model import compare_whole_model
 
 
 def record(
-    folder: Path,
-    table: Mapping[str, Any],
-    base: Path,
-    *,
-    limits: SizeLimits = UNLIMITED,
-    examine: Examine | None = None,
-) -> Evidence:
-    """All that is to be known of an adapter folder.
+    folder: Path, *, base: str | None = None, prompt: str | None = None, data: Path | None = None
+) -> AdapterEvidence:
+    """Observes an adapter folder; nothing in it is executed or changed.
 
     Args:
-        folder: of the adapter; not changed.
-        table: its configuration.
-        base: folder of its base.
-        limits: of size.
-        examine: looks at the answers of the loaded model; None where there is nothing to ask.
+        folder: of the adapter.
+        base: of the adapter; None takes the one that its configuration names.
+        prompt: how its texts are written, with ``{question}`` and ``{answer}`` in it; None where that is not known.
+        data: a file of questions and answers; None where there are none.
 
     Raises:
-        SubmissionError: a file is a link that leads out of the folder.
-        BaseModelError: the base cannot be loaded.
+        SubmissionError: the prompt lacks question or answer, neither `base` nor the configuration names a base, or a
+            file is a link that leads out of the folder.
+        DataError: the rows cannot be read.
+        BaseModelError: the base is not at hand, or cannot be loaded.
     """
-    evidence = Evidence(find_files(folder), named_adapters(folder), limits=limits)
+    if prompt is not None:
+        check_prompt(prompt)
+    rows = () if data is None else read_rows(data)
+    has_questions = prompt is not None or data is not None
+    evidence = AdapterEvidence(
+        AdapterFiles(folder),
+        subfolders=named_adapters(folder),
+        answers=AnswersEvidence("the adapter is not loaded") if has_questions else None,
+    )
     try:
-        evidence.config = config = read_config(table)
+        table = read_table(folder)
+    except UnreadableError as error:
+        return replace(evidence, files=find_files(folder), config_problem=str(error))
+    if reason := why_not_judged(table):
+        return replace(evidence, not_judged=reason)
+    named = base or base_of(table)
+    if named is None:
+        raise SubmissionError(f"{folder.name}: its configuration names no base; give --base")
+    base_folder = find_base(named, fetch=base is not None)  # nothing is fetched that only the configuration names
+    evidence = replace(evidence, base=named, files=find_files(folder))
+    try:
+        config = read_config(table)
     except ConfigError as error:
-        evidence.config_problem = str(error)
+        return replace(evidence, config_problem=str(error))
+    evidence, tensors = _record_tensors(replace(evidence, config=config), base_folder, config)
+    expected = evidence.expected
+    if expected is None or not tensors:
         return evidence
+    tokenizer, found = find_tokenizer(folder, base_folder, expected.rows)
+    evidence = replace(evidence, tokenizer=found)
+    if not _can_be_loaded(evidence, config):
+        return evidence
+    ask = None
+    if has_questions and tokenizer is not None:
+        ask = partial(examine, tokenizer=tokenizer, prompt=prompt, rows=rows, chat_template=found.chat_template)
+    return _record_model(evidence, base_folder, config, expected, tensors, ask=ask)
+
+
+def _can_be_loaded(evidence: AdapterEvidence, config: AdapterConfig) -> bool:
+    """Whether the files are such that what is loaded can be judged."""
+    is_lost = any(each.pattern != "taken name" for each in evidence.differences)
+    is_finite = not any(values.nonfinite for values in (evidence.values or {}).values())
+    return is_finite and not is_lost and not config.changes_base
+
+
+def _record_model(
+    evidence: AdapterEvidence,
+    base: Path,
+    config: AdapterConfig,
+    expected: ExpectedTensors,
+    tensors: Mapping[str, torch.Tensor],
+    *,
+    ask: Callable[..., AnswersEvidence] | None,
+) -> AdapterEvidence:
+    """Loads base and adapter, runs and asks them, and then the base with the expected weights; each is loaded once."""
+    renamed = _rename(tensors, expected, base, config)
+    model = load_base(base, expected.rows)
+    whole_model = compare_whole_model(evidence.files.folder, model, renamed, config, expected.places)
+    evidence = replace(evidence, whole_model=whole_model)
+    ids = choose_tokens(model, renamed, config)
+    base_logits = logits_of(model, ids)
     try:
-        evidence.expected = find_expected(base, config, evidence.files.headers)
-        evidence.size = _measure_size(evidence.files, evidence.expected)
+        peft_model = attach(model, tensors, config)
     except RefusedError as error:
-        evidence.refusal = str(error)
-    tensors = _look_at_tensors(evidence, base, config)
-    if evidence.expected is None or not tensors:
-        return evidence
-    tokenizer, evidence.tokens = find_tokenizer(folder, base, evidence.expected.grown)
-    lost = [each for each in evidence.differences if each.name != "taken name"]
-    if not lost and not config.changes_base and _are_finite(evidence):
-        named = _as_expected(tensors, evidence.expected, base, config)
-        _look_at_model(evidence, _Parts(base, config, evidence.expected, tensors, named), tokenizer, examine)
-    return evidence
+        return replace(evidence, loaded=LoadedAdapter(problem=str(error)))
+    found = run_model(peft_model, ids, {place.module: f"base_model.model.{place.module}" for place in expected.places})
+    if ask is not None:
+        evidence = replace(evidence, answers=ask(peft_model))
+    loaded = LoadedAdapter(
+        base_change=largest_difference(found.logits, base_logits),
+        largest_logit=found.logits.abs().max().item(),
+        finite={"float32": is_finite(found.logits)},
+        base_dtype=expected.dtype,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        plain = peft_model.unload()
+    try:
+        put_expected_weights(plain, renamed, config, expected.places)
+    except UnknownLayerError as error:
+        return replace(evidence, loaded=replace(loaded, not_computed=str(error)))
+    due = run_model(plain, ids, {place.module: place.module for place in expected.places})
+    in_16_bits = {dtype: is_finite_in(plain, dtype, ids, base) for dtype in ("bfloat16", "float16")}
+    loaded = replace(
+        loaded,
+        difference=largest_difference(due.logits, found.logits),
+        first_different=first_difference(due, found),
+        finite={**loaded.finite, **in_16_bits},
+    )
+    return replace(evidence, loaded=loaded)
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """What a loaded model is made of.
-
-    Attributes:
-        base: its folder.
-        config: of the adapter.
-        expected: of the adapter.
-        tensors: as the file names them.
-        named: as this version of transformers names them.
-    """
-
-    base: Path
-    config: AdapterConfig
-    expected: Expected
-    tensors: Mapping[str, torch.Tensor]
-    named: Mapping[str, torch.Tensor]
-
-
-def _look_at_tensors(evidence: Evidence, base: Path, config: AdapterConfig) -> dict[str, torch.Tensor]:
-    """The adapter's tensors, with names, numbers and record compared; none where they cannot be read."""
+def _record_tensors(
+    evidence: AdapterEvidence, base: Path, config: AdapterConfig
+) -> tuple[AdapterEvidence, dict[str, torch.Tensor]]:
+    """Compares names, shapes, values and record of the tensors; gives no tensors where they cannot be read."""
     files = evidence.files
+    try:
+        expected = find_expected(base, config, files.headers)
+        evidence = replace(evidence, expected=expected, size=_measure_size(files, expected))
+    except RefusedError as error:
+        evidence = replace(evidence, refusal=str(error))
     if files.damage or files.missing:
-        return {}
+        return evidence, {}
     if evidence.expected and files.headers:
-        evidence.differences = _differences(evidence.expected, files, base, config)
+        evidence = replace(evidence, differences=_find_differences(evidence.expected, files, base, config))
     if any(header.dtype not in READABLE for header in files.headers.values()):
-        return {}
+        return evidence, {}
     try:
         tensors = read_tensors(files.headers)
     except Exception as error:  # noqa: BLE001  # a foreign file may break the library in any way
-        evidence.files = replace(files, damage=f"a file of tensors cannot be read ({error})")
-        return {}
+        damage = f"a file of tensors cannot be read ({error})"
+        return replace(evidence, files=replace(files, damage=damage)), {}
     if tensors:
-        evidence.values = measure(tensors)
-        evidence.record = compare_record(files.folder, config, tensors)
-    return tensors
+        contradictions = _compare_record(files.folder, config, tensors)
+        evidence = replace(evidence, values=measure(tensors), contradictions=contradictions)
+    return evidence, tensors
 
 
-def _differences(expected: Expected, files: Files, base: Path, config: AdapterConfig) -> tuple[Difference, ...]:
-    """Those that cost something: names that peft takes although it gives others do not, but for the adapter's own."""
-    found = find_differences(expected, files.shapes, config)
-    lacks_whole = any(each.name == "whole" for each in found)
-    if not found or lacks_whole or not is_taken(files.headers, base, config, expected.grown):
-        return found
-    return tuple(replace(each, name="taken name") for each in found if each.name == "adapter name")
-
-
-def _measure_size(files: Files, expected: Expected) -> Size:
+def _measure_size(files: AdapterFiles, expected: ExpectedTensors) -> Size:
     bundle = sum(path.stat().st_size for path in files.folder.rglob("*") if path.is_file())
     numbers = sum(math.prod(header.shape) for header in files.headers.values())
     return Size(sum(path.stat().st_size for path in files.weights), bundle, expected.parameters + numbers)
 
 
-def _are_finite(evidence: Evidence) -> bool:
-    return not any(values.bad for values in (evidence.values or {}).values())
+def _find_differences(
+    expected: ExpectedTensors, files: AdapterFiles, base: Path, config: AdapterConfig
+) -> tuple[KeyDifference, ...]:
+    """Where the installed peft takes the names as they are, only those remain that other versions do not take."""
+    found = find_differences(expected, files.shapes, config)
+    lacks_whole = any(each.pattern == "whole" for each in found)
+    if not found or lacks_whole or not is_taken(files.headers, base, config, expected.rows):
+        return found
+    return tuple(replace(each, pattern="taken name") for each in found if each.pattern == "adapter name")
 
 
-def _as_expected(
-    tensors: Mapping[str, torch.Tensor], expected: Expected, base: Path, config: AdapterConfig
+def _compare_record(folder: Path, config: AdapterConfig, tensors: Mapping[str, torch.Tensor]) -> tuple[str, ...] | None:
+    """How tensors and configuration differ from the record of their training; None without a record."""
+    path = folder / RECORD
+    if not is_file(path):
+        return None
+    try:
+        written = Record.from_json(plain_bytes(path), where=path.name)
+    except (AdapterError, UnreadableError):
+        return None
+    found = []
+    if written.fingerprints.get("adapter") != fingerprint_adapter(dict(tensors)):
+        found.append("the tensors are not those that were trained")
+    for name, value in (("rank", config.rank), ("alpha", config.alpha)):
+        trained = written.settings.get(name)
+        if isinstance(trained, int | float) and trained != value:
+            found.append(f"{name} was {trained:g} in training, the configuration says {value:g}")
+    return tuple(found)
+
+
+def _rename(
+    tensors: Mapping[str, torch.Tensor], expected: ExpectedTensors, base: Path, config: AdapterConfig
 ) -> Mapping[str, torch.Tensor]:
+    """The tensors under the names that the installed transformers gives them."""
     if tensors.keys() >= expected.required.keys():
         return tensors
     return as_loaded(tensors, put_adapter(empty_base(base), config))
-
-
-def _look_at_model(
-    evidence: Evidence,
-    parts: _Parts,
-    tokenizer: Any,  # noqa: ANN401
-    examine: Examine | None,
-) -> None:
-    """Loads base and adapter, each once; at the end the weights that are due take the adapter's place."""
-    config, expected = parts.config, parts.expected
-    model = load_base(parts.base, expected.grown)
-    evidence.beside = compare_beside(evidence.files.folder, model, parts.named, config, expected.places)
-    ids = choose_tokens(model, parts.named, config)
-    bare = logits_of(model, ids)
-    try:
-        peft_model = attach(model, parts.tensors, config)
-    except RefusedError as error:
-        evidence.loaded = Loaded(problem=str(error))
-        return
-    with watching(peft_model, {place.module: f"base_model.model.{place.module}" for place in expected.places}) as seen:
-        logits = logits_of(peft_model, ids)
-    if examine is not None and tokenizer is not None:
-        template = evidence.tokens.chat_template if evidence.tokens else None
-        evidence.answers = examine(peft_model, tokenizer, template)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        plain = peft_model.unload()
-    loaded = Loaded(moved=_apart(logits, bare), largest=logits.abs().max().item(), stored=expected.dtype)
-    try:
-        put_due(plain, parts.named, config, expected.places)
-    except UnknownLayerError as error:
-        evidence.loaded = replace(loaded, not_computed=str(error), finite={"float32": _is_finite(logits)})
-        return
-    with watching(plain, {place.module: place.module for place in expected.places}) as due:
-        apart = _apart(logits_of(plain, ids), logits)
-    evidence.loaded = replace(
-        loaded,
-        apart=apart,
-        first_apart=_first_apart(due.found, seen.found),
-        finite={"float32": _is_finite(logits)}
-        | {dtype: _is_finite_in(plain, dtype, ids, parts) for dtype in ("bfloat16", "float16")},
-    )
-
-
-def _first_apart(due: Mapping[str, torch.Tensor], seen: Mapping[str, torch.Tensor]) -> str:
-    """The first module whose output differs by more than rounding; empty where none does."""
-    for name, output in due.items():
-        if name in seen and not _apart(output, seen[name]) <= tolerance.logits("float32", output):
-            return name
-    return ""
-
-
-def _is_finite(logits: torch.Tensor) -> bool:
-    return bool(logits.isfinite().all())
-
-
-def _is_finite_in(model: Any, dtype: str, ids: torch.Tensor, parts: _Parts) -> bool:  # noqa: ANN401
-    """Whether logits are finite in 16 bits; where the base's own are not, the adapter is not to blame."""
-    if _is_finite(logits_of(model.to(getattr(torch, dtype)), ids)):
-        return True
-    alone = load_base(parts.base, parts.expected.grown).to(getattr(torch, dtype))
-    return not _is_finite(logits_of(alone, ids))
-
-
-def _apart(one: torch.Tensor, other: torch.Tensor) -> float:
-    apart = (one - other).abs().max().item()
-    return float("inf") if math.isnan(apart) else apart

@@ -1,4 +1,4 @@
-"""Finds what was put into the names of all tensors, or left out: the traces of wrappers around a model."""
+"""Finds a part that all names of tensors have too much, or lack: the trace of a wrapper around the model."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _WRAPPERS = {
     "_checkpoint_wrapped_module": "the prefix `_checkpoint_wrapped_module.` of activation checkpointing: save without",
     "base_model.model": "the prefix `base_model.model.` twice: save the PeftModel itself, not a model that holds it",
 }
-"""What wrappers put into names -> what is to be said of it."""
+"""Part of a name that a wrapper adds -> its origin, and how to save without it."""
 
 _LONGEST = 4
-"""Parts of a name that one wrapper, or a few of them, put in."""
+"""Parts of a name that wrappers add, at most."""
 
 
 @dataclass(frozen=True)
 class Renaming:
-    """What was put into names, or left out.
+    """A part that names have too much, or lack.
 
     Attributes:
-        names: name in the file -> name that is expected.
-        what: what the names carry or lack, and what is to be done.
+        names: name in the file -> expected name.
+        what: what the names carry or lack, and how to save without it.
         example: a name in the file.
         is_adapter_name: whether it is the name of the adapter in memory.
     """
@@ -45,21 +45,21 @@ class Renaming:
         return len(self.names)
 
     def undo(self, found: Mapping[str, Shape]) -> dict[str, Shape]:
-        """Shapes by the names that are expected."""
+        """Shapes by the expected names."""
         return {self.names.get(key, key): shape for key, shape in found.items()}
 
 
 def find_renaming(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> Renaming | None:
-    """The commonest way to make unexpected names expected ones, if there is one."""
-    strangers = [key for key in found if key not in expected]
+    """The change that makes the most unexpected names expected ones, if there is one."""
+    unexpected = [key for key in found if key not in expected]
     ways: dict[str, dict[str, str]] = {}
-    for key in strangers:
+    for key in unexpected:
         for part, name in _without_a_part(key):
             if name in expected and name not in found and _is_lora(name) == _is_lora(key):
                 ways.setdefault(f"+{part}", {})[key] = name
     endings = Counter(ending for name in expected for ending in _endings(name))
     by_ending = {ending: (part, name) for name in expected for part, ending in _heads(name) if endings[ending] == 1}
-    for key in strangers:
+    for key in unexpected:
         if key in by_ending and by_ending[key][1] not in found:
             part, name = by_ending[key]
             ways.setdefault(f"-{part}", {})[key] = name
@@ -95,7 +95,7 @@ def _without_a_part(key: str) -> Iterator[tuple[str, str]]:
 
 
 def _heads(name: str) -> Iterator[tuple[str, str]]:
-    """Each way to take a name's first parts off."""
+    """The first parts of a name and the rest, for each place to split it."""
     parts = name.split(".")
     for at in range(1, min(_LONGEST, len(parts) - 1) + 1):
         yield ".".join(parts[:at]), ".".join(parts[at:])

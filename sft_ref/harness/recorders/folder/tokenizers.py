@@ -1,12 +1,12 @@
-"""The tokenizer that goes with an adapter: its own before the base's, for training may have added to it."""
+"""The tokenizer that goes with an adapter: its own before the base's, since training may have added tokens."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sft_ref.errors import BaseModelError
+from sft_ref.harness.evidence.adapter import TokenizerEvidence
 from sft_ref.io.foreign import is_failure
 from sft_ref.reference.models import load_tokenizer
 
@@ -22,24 +22,7 @@ _FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.j
 """Files of which a folder with a tokenizer has one."""
 
 
-@dataclass(frozen=True)
-class Tokens:
-    """What is to be known of the tokenizer.
-
-    Attributes:
-        is_own: whether it lies beside the adapter, and not beside the base.
-        problem: why the one beside the adapter cannot be used; empty where it can, or where there is none.
-        homeless: tokens beyond the rows of the embedding, padding left out: their rows are nowhere.
-        chat_template: the adapter's, or else its base's; None where there is none.
-    """
-
-    is_own: bool
-    problem: str = ""
-    homeless: tuple[str, ...] = ()
-    chat_template: str | None = None
-
-
-def find_tokenizer(folder: Path, base: Path, rows: int) -> tuple[PreTrainedTokenizerBase | None, Tokens]:
+def find_tokenizer(folder: Path, base: Path, rows: int) -> tuple[PreTrainedTokenizerBase | None, TokenizerEvidence]:
     """The adapter's tokenizer, or else its base's; None where neither can be used.
 
     Args:
@@ -47,47 +30,46 @@ def find_tokenizer(folder: Path, base: Path, rows: int) -> tuple[PreTrainedToken
         base: folder of the base.
         rows: of the embedding.
     """
-    problem = ""
-    if any(is_file(folder / name) for name in _FILES):
-        try:
-            own = load_tokenizer(folder)
-        except BaseException as error:  # a foreign file may break any library
-            if not is_failure(error):
-                raise
-            problem = " ".join(str(error).split())[:200]
-        else:
-            template = _template(folder, own, base)
-            return own, Tokens(is_own=True, homeless=_homeless(own, base, rows), chat_template=template)
+    own, problem = _load_own(folder)
     try:
-        tokenizer = load_tokenizer(base)
+        of_base = load_tokenizer(base)
     except BaseModelError:
-        return None, Tokens(is_own=False, problem=problem)
-    return tokenizer, Tokens(is_own=False, problem=problem, chat_template=_template(folder, tokenizer, base))
+        of_base = None
+    tokenizer = of_base if own is None else own
+    return tokenizer, TokenizerEvidence(
+        is_own=own is not None,
+        problem=problem,
+        without_row=() if own is None else _without_row(own, of_base, rows),
+        chat_template=None if tokenizer is None else _template(folder, tokenizer, of_base),
+    )
 
 
-def _template(folder: Path, tokenizer: PreTrainedTokenizerBase, base: Path) -> str | None:
-    """The chat template in the adapter's folder, or else of its tokenizer, or else of the base."""
+def _load_own(folder: Path) -> tuple[PreTrainedTokenizerBase | None, str]:
+    """The tokenizer in the adapter's folder, and why it cannot be loaded."""
+    if not any(is_file(folder / name) for name in _FILES):
+        return None, ""
+    try:
+        return load_tokenizer(folder), ""
+    except BaseException as error:  # a foreign file may break any library
+        if not is_failure(error):
+            raise
+        return None, " ".join(str(error).split())[:200]
+
+
+def _template(folder: Path, *tokenizers: PreTrainedTokenizerBase | None) -> str | None:
+    """The chat template in the adapter's folder, or else that of the first tokenizer that has one."""
     path = folder / "chat_template.jinja"
     if is_file(path) and path.stat().st_size < _LONGEST_TEMPLATE:
         return path.read_text(encoding="utf-8", errors="replace")
-    if isinstance(tokenizer.chat_template, str):
-        return tokenizer.chat_template
-    try:
-        template = load_tokenizer(base).chat_template
-    except BaseModelError:
-        return None
-    return template if isinstance(template, str) else None
+    templates = (None if each is None else each.chat_template for each in tokenizers)
+    return next((each for each in templates if isinstance(each, str)), None)
 
 
-def _homeless(tokenizer: PreTrainedTokenizerBase, base: Path, rows: int) -> tuple[str, ...]:
-    """Tokens beyond the embedding that are not the base's own fault, in their order."""
+def _without_row(
+    tokenizer: PreTrainedTokenizerBase, of_base: PreTrainedTokenizerBase | None, rows: int
+) -> tuple[str, ...]:
+    """Tokens beyond the embedding, in their order, without padding and those that the base itself has."""
+    known = {} if of_base is None else of_base.get_vocab()
     vocabulary: dict[str, int] = tokenizer.get_vocab()
     beyond = sorted((number, token) for token, number in vocabulary.items() if number >= rows)
-    found = [token for number, token in beyond if number != tokenizer.pad_token_id]
-    if not found:
-        return ()
-    try:
-        known = load_tokenizer(base).get_vocab()
-    except BaseModelError:
-        known = {}
-    return tuple(token for token in found if token not in known)
+    return tuple(token for number, token in beyond if number != tokenizer.pad_token_id and token not in known)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, Trained
+from sft_ref.harness.core.sizes import UNLIMITED, Size, SizeLimits
 from sft_ref.harness.core.stages import STAGES
 from sft_ref.harness.instruments.deltas import due_deltas, merged
 from sft_ref.harness.instruments.generation_recorder import Ids, record_prompt
 from sft_ref.harness.instruments.losses import row_losses
-from sft_ref.harness.instruments.sizes import UNLIMITED, Size, SizeLimits, project
+from sft_ref.harness.instruments.sizes import project
 from sft_ref.reference.data import Row, split_rows
 from sft_ref.reference.models import find_base, load_model
 from sft_ref.reference.precision import POLICIES

@@ -110,12 +110,14 @@ class ScriptedRun:
     """What came of scripted answers.
 
     Attributes:
+        prompts: texts that reached the model, in the order in which generations began.
         answers: what `answer` gave.
         texts: what reached the parser, one a question; None where it was not called once a question.
         logits: by question, what the model itself gave at each step, (steps, vocabulary), in fp32.
         dtype: the coarsest that a Linear layer computed in.
     """
 
+    prompts: list[str]
     answers: list[float]
     texts: list[str] | None
     logits: Mapping[str, torch.Tensor]
@@ -146,9 +148,9 @@ def run_script(context: Context, lines: Sequence[ScriptedAnswer], *, end_at_once
         found: Recording = context.call(
             record_generation, context.answerer, *questions, scripts=scripts, keep_logits=True
         )
-    for generation in found.generations:
-        if generation.question is None:
-            prompt = context.answerer.tokenizer.decode(generation.prompt_ids)
+    prompts = [decode(context.answerer.tokenizer, row.prompt_ids) for row in found.generations]
+    for row, prompt in zip(found.generations, prompts, strict=True):
+        if row.question is None:
             raise Failure(
                 f"the prompt {prompt!r}",
                 "one that holds the question, or is where its training text leaves off",
@@ -158,7 +160,7 @@ def run_script(context: Context, lines: Sequence[ScriptedAnswer], *, end_at_once
         raise Failure(f"{len(found.answers)} answers", f"{len(lines)}, one a question", questions)
     texts = found.texts if len(found.texts) == len(lines) else None
     coarsest = max(dtypes, key=lambda dtype: torch.finfo(dtype).eps)
-    return ScriptedRun(found.answers, texts, _logits_by_question(found, questions), coarsest)
+    return ScriptedRun(prompts, found.answers, texts, _logits_by_question(found, questions), coarsest)
 
 
 def _logits_by_question(found: Recording, questions: Sequence[str]) -> dict[str, torch.Tensor]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.instruments import sizes
 from sft_ref.harness.instruments.answering import count, read_number, right
 from sft_ref.harness.instruments.convention import (
     Convention,
@@ -23,6 +22,7 @@ from sft_ref.harness.instruments.convention import (
     read_texts,
 )
 from sft_ref.harness.instruments.deltas import plain
+from sft_ref.harness.instruments.sizes import KNOWN
 from sft_ref.harness.instruments.training_examples import TrainingExample
 from sft_ref.harness.recorders.submission.agent.inspection import choose_rows
 from sft_ref.io import plain_files
@@ -368,7 +368,7 @@ def named_bases(asked_for: Sequence[object]) -> dict[str, str]:
     """Names that were asked for, without owner and case, in their order -> the model of known size that is meant."""
     found = {}
     for name in (str(each).lower().rpartition("/")[2] for each in asked_for):
-        for known in sizes.KNOWN:
+        for known in KNOWN:
             if known.lower().removesuffix("-instruct").rpartition("-")[2] in name:
                 found[name] = known
     return found

@@ -27,10 +27,12 @@ from sft_ref.harness.evidence.artifact import Artifact, SavedAdapter
 from sft_ref.harness.evidence.processes import Crash, Process
 from sft_ref.harness.evidence.texts import Form, Generation, Prompt, Tokenizer, TrainingText
 from sft_ref.harness.evidence.training import Examples, OptimizerStep, Training
-from sft_ref.harness.instruments import sizes
 from sft_ref.harness.instruments.answering import number, shortfalls
 from sft_ref.harness.instruments.convention import Text, decode, find_prompt, find_question
 from sft_ref.harness.instruments.numerals import to_number
+from sft_ref.harness.instruments.sizes import project
+from sft_ref.io.reading import UnreadableError
+from sft_ref.io.tensor_headers import read_header
 from sft_ref.reference.data import Row
 
 from .captured import named_bases
@@ -130,7 +132,7 @@ def build_artifact(recording: Recording) -> Artifact:
     size, unknown, largest = None, "", ""
     try:
         weighed = _weighed(recording)
-        size = sizes.project(weighed, str(recording.workplace.base), str(recording.named_base))
+        size = project(weighed, str(recording.workplace.base), str(recording.named_base))
         largest = _largest(weighed)
     except Unavailable as reason:
         unknown = str(reason)
@@ -186,9 +188,12 @@ def _weighed(recording: Recording) -> Path:
 
 
 def _largest(folder: Path) -> str:
-    """The name of the largest tensor."""
-    tensors = sizes.read_header(folder / "adapter_model.safetensors")
-    return max(tensors, key=lambda name: math.prod(tensors[name][1]), default="")
+    """The name of the largest tensor; empty where they cannot be read."""
+    try:
+        tensors = read_header(folder / "adapter_model.safetensors")
+    except UnreadableError:
+        return ""
+    return max(tensors, key=lambda name: math.prod(tensors[name].shape), default="")
 
 
 def build_loaded(recording: Recording) -> Loaded:

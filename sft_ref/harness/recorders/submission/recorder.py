@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sft_ref.errors import SubmissionError
+from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.evidence import Evidence
-from sft_ref.harness.instruments.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.isolation import sandbox
 from sft_ref.reference.data import Row
 

@@ -1,8 +1,7 @@
-"""What rows (--data) and a prompt (--prompt) show of a bare adapter: its base, its factor, its prompt, its end."""
+"""Asks an adapter the rows of --data in the prompt of --prompt: evidence of its base, scaling, prompt and end."""
 
-from .evidence import AnswersEvidence
 from .examine import examine
 from .rows import read_rows
 from .wording import check_prompt
 
-__all__ = ["AnswersEvidence", "check_prompt", "examine", "read_rows"]
+__all__ = ["check_prompt", "examine", "read_rows"]

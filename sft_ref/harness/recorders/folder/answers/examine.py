@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sft_ref.harness.evidence.answers import TEMPLATE, AnswerHeader, AnswersEvidence, Stops, Trial
 from sft_ref.harness.instruments.losses import is_worse
 
-from .asking import Encoded, encode, generate, own_settings, padding_id, stop_ids
-from .evidence import AnswersEvidence, Header, Stops, Trial
+from .asking import Asker
 from .experiments import Experiments, factor_of
-from .rows import Row, in_other_ways, read_rows
+from .rows import Row, in_other_ways
 from .wording import (
-    TEMPLATE,
     Wording,
     as_given,
     as_literal,
     as_template,
-    check_prompt,
     difference,
     missing_header,
     without_space,
@@ -31,8 +29,8 @@ if TYPE_CHECKING:
 SHOWN = 0.95
 """Share of right answers that shows base and prompt by itself.
 
-Over a base whose weights are off by half their size, an adapter of ours still gives 40 of 48 right answers; over its
-own, all.
+Over a base whose weights are off by half their size, an adapter of the reference still gives 40 of 48 right answers;
+over its own, all.
 """
 
 LONGEST = 1024
@@ -52,46 +50,41 @@ def examine(
     tokenizer: PreTrainedTokenizerBase,
     *,
     prompt: str | None,
-    data: Path | None,
+    rows: Sequence[Row],
     chat_template: str | None,
 ) -> AnswersEvidence:
     """What rows and prompt show of an adapter.
 
     Args:
-        model: a PeftModel in fp32, in evaluation mode; as it was when this returns.
+        model: a PeftModel in fp32, in evaluation mode; unchanged when this returns.
         tokenizer: the adapter's own, or else its base's.
         prompt: how texts are written, with ``{question}`` and ``{answer}`` in it; None where that is not known.
-        data: a file of rows; None where there are none.
+        rows: that are asked; empty where there are none.
         chat_template: of the adapter's folder, or else of its base; None where there is none.
-
-    Raises:
-        DataError: the rows cannot be read.
-        SubmissionError: the prompt lacks question or answer.
     """
-    if prompt is not None:
-        check_prompt(prompt)
-    rows = () if data is None else read_rows(data)
-    header = None
-    if prompt is not None:
-        asked = rows or tuple(Row((("user", question),), "", None) for question in _QUESTIONS)
-        header = _try_header(model, tokenizer, prompt, chat_template, asked[:_HEADER_ROWS])
+    asker = Asker(model, tokenizer)
+    header = _try_header(asker, prompt, chat_template, rows) if prompt is not None else None
     if not rows:
         return AnswersEvidence("no --data was given", header=header)
-    rows = _write_numbers(model, tokenizer, prompt, chat_template, rows)
-    wordings = _wordings(tokenizer, prompt, chat_template, rows)
-    if not wordings:
+    put = partial(_wordings, tokenizer, prompt, chat_template)
+    if not put(rows):
         return AnswersEvidence("how a question is put is not known: give --prompt", header=header)
-    kept = _short_enough(model, tokenizer, rows, wordings)
-    if not kept:
+    rows = _write_numbers(asker, rows, put)
+    wordings = put(rows)
+    encoded = [[asker.encode(text) for text in each.texts] for each in wordings]
+    limit = min(LONGEST, int(getattr(model.config, "max_position_embeddings", None) or LONGEST))
+    sizes = [[len(row.prompt) + 2 * len(row.target) for row in own] for own in encoded]  # room for a longer answer
+    short = [n for n in range(len(rows)) if all(own[n] <= limit for own in sizes)]
+    if not short:
         return AnswersEvidence("every row is longer than the model or this examination takes", header=header)
-    wordings = [replace(each, texts=tuple(each.texts[n] for n in kept)) for each in wordings]
+    wordings = [replace(each, texts=tuple(each.texts[n] for n in short)) for each in wordings]
     first, *others = wordings
-    ids = {each.name: [encode(tokenizer, text) for text in each.texts] for each in wordings}
+    ids = {each.name: [own[n] for n in short] for each, own in zip(wordings, encoded, strict=True)}
     different = [each for each in others if ids[each.name] != ids[first.name]]
     is_template = first.name == TEMPLATE or any(each.name == TEMPLATE for each in others if each not in different)
-    tried = Experiments(model, tokenizer, [rows[n] for n in kept], [first, *different])
-    found = _examine(tried, is_template=is_template)
-    return replace(found, header=header, left_out=len(rows) - len(kept))
+    experiments = Experiments(asker, [rows[n] for n in short], [first, *different])
+    found = _examine(experiments, is_template=is_template)
+    return replace(found, header=header, left_out=len(rows) - len(short))
 
 
 def _wordings(
@@ -104,107 +97,79 @@ def _wordings(
     return [each for each in found if each is not None]
 
 
-def _write_numbers(
-    model: Any,  # noqa: ANN401
-    tokenizer: PreTrainedTokenizerBase,
-    prompt: str | None,
-    template: str | None,
-    rows: Sequence[Row],
-) -> tuple[Row, ...]:
-    """The rows with numbers as JSON has them, or in the way that the adapter finds clearly likelier."""
-    best, least = tuple(rows), None
-    for each in (best, *in_other_ways(rows)):
-        if not (wordings := _wordings(tokenizer, prompt, template, each)):
-            return tuple(rows)
-        losses = Experiments(model, tokenizer, each, wordings[:1]).ask(wordings[0].name).losses
+def _write_numbers(asker: Asker, rows: Sequence[Row], put: Callable[[Sequence[Row]], list[Wording]]) -> Sequence[Row]:
+    """The rows with numbers as JSON has them, or as the adapter finds them clearly likelier."""
+    best, least = rows, None
+    for each in (rows, *in_other_ways(rows)):
+        if not (wordings := put(each)):
+            return rows
+        losses, _ = asker.losses([asker.encode(text) for text in wordings[0].texts])
         if least is None or is_worse(least, losses):
             best, least = each, losses
     return best
 
 
-def _short_enough(
-    model: Any,  # noqa: ANN401
-    tokenizer: PreTrainedTokenizerBase,
-    rows: Sequence[Row],
-    wordings: Sequence[Wording],
-) -> list[int]:
-    """Places of the rows that fit, with room for an answer twice as long."""
-    limit = min(LONGEST, int(getattr(model.config, "max_position_embeddings", None) or LONGEST))
-    sizes = [[_room(encode(tokenizer, text)) for text in each.texts] for each in wordings]
-    return [n for n in range(len(rows)) if all(own[n] <= limit for own in sizes)]
-
-
-def _room(row: Encoded) -> int:
-    return len(row.prompt) + 2 * len(row.target)
-
-
-def _examine(tried: Experiments, *, is_template: bool) -> AnswersEvidence:
+def _examine(experiments: Experiments, *, is_template: bool) -> AnswersEvidence:
     """Looks for another wording and another base only where answers are lost as given and configured."""
-    best = tried.ask(tried.first, answers=True)
-    tried.vary_factor(tried.first)
-    names = [*tried.wordings]
+    best = experiments.ask(experiments.first, answers=True)
+    experiments.vary_factor(experiments.first)
+    names = [*experiments.wordings]
     fine = sum(best.right) >= SHOWN * len(best.right)
     if not fine:
-        best = tried.choose()
+        best = experiments.choose()
         for name in names:  # so that wordings are compared at the factor at which answers return
-            tried.ask(name, factor_of(best), answers=True)
-    can_align = not fine and tried.factors.can_be_shuffled
+            experiments.ask(name, factor_of(best), answers=True)
+    can_align = not fine and experiments.factors.can_be_shuffled
     return AnswersEvidence(
-        lacking="",
-        rows=len(tried.rows),
-        given=tried.first,
+        unavailable="",
+        rows=len(experiments.rows),
+        given=experiments.first,
         wordings=tuple(names),
         is_template=is_template,
-        trials=tuple(tried.trials.values()),
+        trials=tuple(experiments.trials.values()),
         chosen=(best.wording, best.factor),
-        base_losses=tried.base_losses,
-        alignments=tuple(map(tried.align, names)) if can_align else (),
-        uses_rslora=tried.factors.uses_rslora,
-        has_factors=bool(tried.factors.layers),
-        stops=_stops(tried, best),
+        base_losses=experiments.base_losses,
+        alignments=tuple(map(experiments.align, names)) if can_align else (),
+        uses_rslora=experiments.factors.uses_rslora,
+        has_factors=bool(experiments.factors.layers),
+        stops=_stops(experiments, best),
     )
 
 
-def _stops(tried: Experiments, best: Trial) -> Stops:
-    """How generation ends in the best trial, and what the base's own settings make of it."""
-    settings = own_settings(tried.inner)
-    texts = tuple(str(tried.tokenizer.decode([each])) for each in tried.stops)
-    with tried.at(factor_of(best)):
-        right = tuple(each.right for each in tried.answers(best.wording, settings)) if settings else ()
+def _stops(experiments: Experiments, best: Trial) -> Stops:
+    """How generation ends in the best trial, and how the base's own settings change it."""
+    asker = experiments.asker
+    settings = asker.base_settings()
+    with experiments.at(factor_of(best)):
+        right = tuple(each.right for each in experiments.answers(best.wording, settings)) if settings else ()
         endless = [
             row.prompt
-            for row, answer in zip(tried.encoded[best.wording], best.answers, strict=True)
+            for row, answer in zip(experiments.encoded[best.wording], best.answers, strict=True)
             if answer.right and not answer.ended and not answer.followed_by
         ][:_ENDLESS_ROWS]
-        said = (
-            generate(tried.inner, endless, stops=tried.stops, padding=tried.padding, budget=_ENDLESS_TOKENS)
-            if endless
-            else []
-        )
-    gone_on = sum(ids[-1] not in tried.stops for ids in said)
-    return Stops(texts, settings, right, gone_on, len(endless), _ENDLESS_TOKENS)
+        generated = asker.generate(endless, _ENDLESS_TOKENS) if endless else []
+    return Stops(
+        tokens=tuple(str(asker.tokenizer.decode([each])) for each in asker.stops),
+        settings=settings,
+        right=right,
+        endless=sum(ids[-1] not in asker.stops for ids in generated),
+        continued=len(endless),
+        budget=_ENDLESS_TOKENS,
+    )
 
 
-def _try_header(
-    model: Any,  # noqa: ANN401
-    tokenizer: PreTrainedTokenizerBase,
-    prompt: str,
-    template: str | None,
-    rows: Sequence[Row],
-) -> Header | None:
+def _try_header(asker: Asker, prompt: str, template: str | None, rows: Sequence[Row]) -> AnswerHeader | None:
     """Looks whether answers begin with the end of the template's prompt; None without a template."""
-    given, templated = as_given(prompt, rows, tokenizer), as_template(template, rows, tokenizer)
+    asked = rows[:_HEADER_ROWS] or [Row((("user", question),), "", None) for question in _QUESTIONS]
+    given, templated = as_given(prompt, asked, asker.tokenizer), as_template(template, asked, asker.tokenizer)
     if templated is None:
         return None
     own, due = given.texts[0], templated.texts[0]
     part = difference(own.prompt, due.prompt) if own.prompt != due.prompt else ""
-    missing = missing_header(own, due, rows[0].question)
+    missing = missing_header(own, due, asked[0].question)
     if not missing:
-        return Header("", part, 0, 0, "")
-    prompts = [encode(tokenizer, text).prompt for text in given.texts]
-    inner = model.get_base_model()
-    stops = stop_ids(inner, tokenizer)
-    said = generate(inner, prompts, stops=stops, padding=padding_id(tokenizer), budget=_HEADER_TOKENS)
-    texts = [str(tokenizer.decode(ids, skip_special_tokens=False)) for ids in said]
+        return AnswerHeader("", part, 0, 0, "")
+    generated = asker.generate([asker.encode(text).prompt for text in given.texts], _HEADER_TOKENS)
+    texts = [str(asker.tokenizer.decode(ids, skip_special_tokens=False)) for ids in generated]
     begun = [text for text in texts if text.lstrip().startswith(missing)]
-    return Header(missing, part, len(begun), len(texts), (begun or texts)[0])
+    return AnswerHeader(missing, part, len(begun), len(texts), (begun or texts)[0])

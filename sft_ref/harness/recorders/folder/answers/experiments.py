@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
-
+from sft_ref.harness.evidence.answers import Alignment, Answer, Trial
 from sft_ref.harness.instruments.answering import is_better
 from sft_ref.harness.instruments.losses import is_worse
 
-from .asking import (
-    Encoded,
-    budget_for,
-    encode,
-    generate,
-    log_probabilities,
-    padding_id,
-    read_answer,
-    stop_ids,
-    teacher_forced,
-)
-from .evidence import Alignment, Trial
+from .asking import Asker
 from .rows import Row
 from .scaling import Factors
 from .wording import Wording
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 GRID = (1 / 8, 1 / 4, 1 / 2, 2.0, 4.0, 8.0)
 """Multiples of the configured factor: those that an alpha taken for a rank, twice it, or its square root give."""
@@ -41,7 +25,7 @@ RETURNED = 0.5
 """Share of right answers from which on they are there, and below which they are lost.
 
 Too few steps look like a factor that is too small: the loss is lowest beyond it. But answers do not return there: of
-the toys that we trained for 3 to 25 steps, at 48 rows, none gave more than 3 right answers at any factor where it gave
+the toys trained for 3 to 25 steps, at 48 rows, none gave more than 3 right answers at any factor where it gave
 none as configured; where alpha or the flag was lost, they come back to what they were.
 """
 
@@ -57,88 +41,54 @@ class Experiments:
     """Asks rows in several wordings, at several factors; each once.
 
     Args:
-        model: a PeftModel in fp32, in evaluation mode.
-        tokenizer: that of the adapter.
+        asker: the model with the adapter.
         rows: the rows that are asked.
         wordings: at least one; the first is what is examined.
+
+    Attributes:
+        encoded: wording -> its rows as ids.
+        base_losses: wording -> losses of the true answers without the adapter.
+        trials: (wording, factor) -> what was found.
     """
 
-    def __init__(
-        self,
-        model: Any,  # noqa: ANN401
-        tokenizer: PreTrainedTokenizerBase,
-        rows: Sequence[Row],
-        wordings: Sequence[Wording],
-    ) -> None:
-        self.model, self.tokenizer, self.rows = model, tokenizer, rows
+    def __init__(self, asker: Asker, rows: Sequence[Row], wordings: Sequence[Wording]) -> None:
+        self.asker, self.rows = asker, rows
         self.wordings = {wording.name: wording for wording in wordings}
         self.first = wordings[0].name
-        self.factors = Factors(model)
-        self.stops = stop_ids(self.inner, tokenizer)
-        self.padding = padding_id(tokenizer)
+        self.factors = Factors(asker.model)
+        self.encoded = {name: [asker.encode(text) for text in each.texts] for name, each in self.wordings.items()}
+        with asker.model.disable_adapter():
+            self.base_losses = {name: asker.losses(rows)[0] for name, rows in self.encoded.items()}
         self.trials: dict[tuple[str, float], Trial] = {}
 
-    @property
-    def inner(self) -> Any:  # noqa: ANN401
-        """The model of transformers, with the adapter's layers in it."""
-        return self.model.get_base_model()
-
-    @functools.cached_property
-    def encoded(self) -> Mapping[str, list[Encoded]]:
-        """Wording -> its rows as ids."""
-        return {name: [encode(self.tokenizer, text) for text in each.texts] for name, each in self.wordings.items()}
-
-    @functools.cached_property
-    def base_losses(self) -> Mapping[str, torch.Tensor]:
-        """Wording -> losses of the true answers without the adapter."""
-        with self.model.disable_adapter():
-            return {name: teacher_forced(self.model, rows, self.padding)[0] for name, rows in self.encoded.items()}
-
     @contextmanager
-    def at(self, factor: float) -> Iterator[None]:
-        """Within it, the adapter's factors are multiplied."""
-        factors = self.factors.flag if factor == FLAG else self.factors.uniform(factor)
+    def at(self, factor: float) -> Iterator[list[float]]:
+        """Within it, the adapter's scaling is multiplied; gives the multiple of each layer."""
+        factors = self.factors.flag if factor == FLAG else [factor] * len(self.factors.layers)
         with self.factors.multiplied(factors):
-            yield
+            yield factors
 
     def ask(self, wording: str, factor: float = 1.0, *, answers: bool = False) -> Trial:
         """One trial; with greedy answers if they are asked for, or were before."""
         found = self.trials.get((wording, factor))
         if found is None or (answers and not found.answers):
-            with self.at(factor):
-                found = self._ask(wording, factor, answers=answers)
+            with self.at(factor) as factors:
+                losses, known = self.asker.losses(self.encoded[wording])
+                found = Trial(
+                    wording=wording,
+                    factor=sum(factors) / len(factors) if factors else factor,
+                    is_flag=factor == FLAG,
+                    scale=self.factors.describe(factors) if factors else "",
+                    losses=losses,
+                    known=known,
+                    answers=self.answers(wording) if answers else (),
+                )
             self.trials[wording, factor] = found
         return found
 
-    def _ask(self, wording: str, factor: float, *, answers: bool) -> Trial:
-        losses, known = teacher_forced(self.model, self.encoded[wording], self.padding)
-        factors = self.factors.flag if factor == FLAG else self.factors.uniform(factor)
-        return Trial(
-            wording=wording,
-            factor=sum(factors) / len(factors) if factors else factor,
-            is_flag=factor == FLAG,
-            scale=self.factors.describe(factors) if factors else "",
-            losses=losses,
-            known=known,
-            answers=self.answers(wording) if answers else (),
-        )
-
-    def answers(self, wording: str, settings: dict[str, Any] | None = None) -> Any:  # noqa: ANN401
+    def answers(self, wording: str, settings: Mapping[str, Any] | None = None) -> tuple[Answer, ...]:
         """Greedy answers to the rows as the model is now."""
-        rows = self.encoded[wording]
-        said = generate(
-            self.inner,
-            [row.prompt for row in rows],
-            stops=self.stops,
-            padding=self.padding,
-            budget=budget_for(rows),
-            settings=settings,
-        )
-        texts = self.wordings[wording].texts
-        return tuple(
-            read_answer(self.tokenizer, ids, self.stops, row, text)
-            for ids, row, text in zip(said, self.rows, texts, strict=True)
-        )
+        return self.asker.answers(self.rows, self.wordings[wording].texts, settings)
 
     def choose(self) -> Trial:
         """The trial that most answers come back in; as given and configured, unless another is clearly better."""
@@ -167,11 +117,11 @@ class Experiments:
         """How far the adapter moves predictions of some rows, against itself with shuffled coordinates."""
         rows = self.encoded[wording][:_ALIGNED_ROWS]
         with self.at(0.0):
-            still = log_probabilities(self.model, rows, self.padding)
+            still = self.asker.log_probabilities(rows)
 
         def effect(factor: float) -> float:
             with self.at(factor):
-                moved = log_probabilities(self.model, rows, self.padding) - still
+                moved = self.asker.log_probabilities(rows) - still
             return float((still.exp() * moved.square()).sum(-1).mean().sqrt())
 
         factor = 1.0

@@ -48,10 +48,6 @@ class Factors:
             for layer, configured in zip(self.layers, self.configured, strict=True):
                 layer.scaling[self.name] = configured
 
-    def uniform(self, factor: float) -> list[float]:
-        """The same for each layer."""
-        return [factor] * len(self.layers)
-
     @contextmanager
     def shuffled(self, seed: int) -> Iterator[None]:
         """Within it, inputs of A and outputs of B are permuted, and half of them negated, in each layer.

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sft_ref.errors import SubmissionError
+from sft_ref.harness.evidence.answers import GIVEN, LITERAL, STRIPPED, TEMPLATE
 from sft_ref.io.reading import has_half_a_character, shortened
 
 from .rows import Row
@@ -17,16 +18,11 @@ from .rows import Row
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-GIVEN = "the prompt given"
-LITERAL = "the rows' own prompts"
-TEMPLATE = "the chat template"
-STRIPPED = "the prompt given, without the space before the answer"
-
 _QUESTION, _ANSWER = "{question}", "{answer}"
 
 
 @dataclass(frozen=True)
-class Text:
+class WordedText:
     """One training text.
 
     Attributes:
@@ -47,7 +43,7 @@ class Wording:
     """A way to write rows, under a name that messages use."""
 
     name: str
-    texts: tuple[Text, ...]
+    texts: tuple[WordedText, ...]
 
 
 def check_prompt(prompt: str) -> None:
@@ -72,7 +68,7 @@ def as_given(prompt: str, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBas
     lead, _, after = prompt.partition(_ANSWER)
     closing = _closing(after, tokenizer)
     complete = bool(tokenizer.bos_token) and lead.startswith(str(tokenizer.bos_token))
-    texts = (Text(lead.replace(_QUESTION, row.question), row.answer, closing, complete) for row in rows)
+    texts = (WordedText(lead.replace(_QUESTION, row.question), row.answer, closing, complete) for row in rows)
     return Wording(GIVEN, tuple(texts))
 
 
@@ -80,7 +76,7 @@ def as_literal(rows: Sequence[Row]) -> Wording | None:
     """Rows whose prompts are whole texts; None where some are not."""
     if not all(row.literal for row in rows):
         return None
-    return Wording(LITERAL, tuple(Text(row.question, row.answer, "") for row in rows))
+    return Wording(LITERAL, tuple(WordedText(row.question, row.answer, "") for row in rows))
 
 
 def without_space(wording: Wording) -> Wording | None:
@@ -102,13 +98,13 @@ def as_template(template: str | None, rows: Sequence[Row], tokenizer: PreTrained
         return None
 
 
-def _render(template: str, row: Row, tokenizer: PreTrainedTokenizerBase) -> Text:
+def _render(template: str, row: Row, tokenizer: PreTrainedTokenizerBase) -> WordedText:
     messages = [{"role": role, "content": content} for role, content in row.messages]
     prompt = _apply(template, messages, tokenizer, header=True)
     whole = _apply(template, [*messages, {"role": "assistant", "content": row.answer}], tokenizer, header=False)
     begin = whole.find(row.answer, len(prompt) if whole.startswith(prompt) else whole.rfind(row.question))
     after = whole[begin + len(row.answer) :] if begin >= 0 else ""
-    return Text(prompt, row.answer, _closing(after, tokenizer), complete=True)
+    return WordedText(prompt, row.answer, _closing(after, tokenizer), complete=True)
 
 
 def _apply(template: str, messages: list[dict[str, str]], tokenizer: PreTrainedTokenizerBase, *, header: bool) -> str:
@@ -135,7 +131,7 @@ def _closing(after: str, tokenizer: PreTrainedTokenizerBase) -> str:
     return after[:place] + token
 
 
-def missing_header(given: Text, template: Text, question: str) -> str:
+def missing_header(given: WordedText, template: WordedText, question: str) -> str:
     """What the template puts last before an answer and the given prompt leaves out; empty where they end alike."""
     sent, due = (text.prompt.rpartition(question)[2] for text in (given, template))
     if question not in given.prompt or question not in template.prompt or not due.startswith(sent.rstrip()):

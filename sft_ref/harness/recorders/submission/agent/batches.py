@@ -70,13 +70,13 @@ def _dead(given: Mapping[str, Any], labels: torch.Tensor | None, config: Any) ->
         given.get(name) or getattr(config, name, False) for name in ("output_attentions", "output_hidden_states")
     ):
         return 0, 0
-    kept, labelled = mask.bool(), labels.to(mask.device) != IGNORE_INDEX
-    alive = (kept | labelled).any(0).nonzero()[:, 0].tolist()
+    unpadded, labelled = mask.bool(), labels.to(mask.device) != IGNORE_INDEX
+    alive = (unpadded | labelled).any(0).nonzero()[:, 0].tolist()
     if not alive:
         return 0, 0
     left, right = alive[0], ids.shape[1] - 1 - alive[-1]
     # a label behind padding is predicted from the padding, whose output may depend on its width
-    if left and bool((labelled[:, 1:] & kept[:, 1:] & ~kept[:, :-1]).any()):
+    if left and bool((labelled[:, 1:] & unpadded[:, 1:] & ~unpadded[:, :-1]).any()):
         left = 0
     return left, right
 
@@ -85,8 +85,8 @@ class Division:
     """How the rows of one forward pass are divided.
 
     Attributes:
-        parts: for each row, the first and last index + 1 of each of its examples, among the tokens that are kept.
-        positions: for each row, the positions of the tokens that are kept.
+        parts: for each row, the first and last index + 1 of each of its examples, among the tokens that are no padding.
+        positions: for each row, the positions of the tokens that are no padding.
         crossing: whether attention reaches from one example to the next; only of use where a row has several.
     """
 
@@ -101,12 +101,12 @@ class Division:
         return any(len(row) > 1 for row in self.parts)
 
 
-def divide(ids: torch.Tensor, kept: torch.Tensor, given: Mapping[str, Any]) -> Division:
+def divide(ids: torch.Tensor, unpadded: torch.Tensor, given: Mapping[str, Any]) -> Division:
     """How the rows are divided: by positions that begin anew, a mask of blocks, or cumulated lengths.
 
     Args:
         ids: of shape (rows, width).
-        kept: which tokens are no padding, of the same shape.
+        unpadded: which tokens are no padding, of the same shape.
         given: the arguments of the forward pass by name.
     """
     mask = given.get("attention_mask")
@@ -123,7 +123,7 @@ def divide(ids: torch.Tensor, kept: torch.Tensor, given: Mapping[str, Any]) -> D
     if isinstance(lengths, torch.Tensor) and len(ids) == 1:
         starts[0, lengths.detach().cpu().long()[:-1]] = True
     parts, own = [], []
-    for row, first, place in zip(kept, starts, positions, strict=False):
+    for row, first, place in zip(unpadded, starts, positions, strict=False):
         begins = first[row].nonzero()[:, 0].tolist()
         edges = sorted({0, *begins, int(row.sum())})
         parts.append(list(itertools.pairwise(edges)))
@@ -149,7 +149,7 @@ class Reach:
         self._found: dict[Any, bool] = {}
 
     def crosses(
-        self, forward: Callable[..., Any], given: Mapping[str, Any], kept: torch.Tensor, division: Division
+        self, forward: Callable[..., Any], given: Mapping[str, Any], unpadded: torch.Tensor, division: Division
     ) -> bool:
         """Whether a change of the first token of a packed row changes the logits of its last token."""
         mask = given.get("attention_mask")
@@ -159,7 +159,7 @@ class Reach:
         )
         if kind not in self._found:
             row = next(i for i, parts in enumerate(division.parts) if len(parts) > 1)
-            self._found[kind] = _try(forward, given, row, kept[row].nonzero()[:, 0].tolist())
+            self._found[kind] = _try(forward, given, row, unpadded[row].nonzero()[:, 0].tolist())
         return self._found[kind]
 
 

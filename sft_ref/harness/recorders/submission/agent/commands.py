@@ -123,7 +123,7 @@ class _Inference:
     def write_answers(self, section: str, questions: Sequence[str], lines: Sequence[dict[str, Any]] = ()) -> None:
         """Its answers, the texts that reached its parser, and what its model generated, perhaps as scripted."""
         recorder = self._record_generations(questions, lines)
-        with self.answerer.record_parser() as parsed:
+        with self.answerer.record_texts() as parsed:
             values = self.answerer.answer(*questions)
         generations = [{key: value for key, value in vars(row).items() if key != "logits"} for row in recorder.finish()]
         self.writer.write(

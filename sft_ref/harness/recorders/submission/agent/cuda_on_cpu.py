@@ -98,7 +98,7 @@ def make_generator(original: Any) -> Any:
 
 
 class CudaOnCpu:
-    """Functions that call an original with the CPU in place of CUDA.
+    """Replacements that call an original with the CPU in place of CUDA.
 
     Args:
         root: the submission's folder; the files below it see CUDA.
@@ -123,25 +123,28 @@ class CudaOnCpu:
 
         return make
 
-    def move(self, original: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Replaces CUDA devices among the arguments."""
-        return self._move(original, args, kwargs, numbers=False)
+    def move(self, original: Any, *, numbers: bool = False) -> Callable[..., Any]:
+        """The original with the CPU in place of every CUDA device among its arguments.
 
-    def move_to(self, original: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """The same, where a number is a CUDA device too."""
-        return self._move(original, args, kwargs, numbers=True)
+        Args:
+            original: a function that takes devices; it is called often.
+            numbers: whether a number is a CUDA device, too.
+        """
 
-    def _move(self, original: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, numbers: bool) -> Any:
         def moved(value: Any) -> Any:
             if is_cuda(value) or (numbers and type(value) is int):
                 self.note(_NOTE)
                 return "cpu"
             return value
 
-        for name in ("device", "map_location", "torch_device"):
-            if name in kwargs:
-                kwargs[name] = moved(kwargs[name])
-        return original(*map(moved, args), **kwargs)
+        @functools.wraps(original)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            for name in ("device", "map_location", "torch_device"):
+                if name in kwargs:
+                    kwargs[name] = moved(kwargs[name])
+            return original(*map(moved, args), **kwargs)
+
+        return call
 
     def stay(self, original: Any, value: Any, /, *args: Any, **kwargs: Any) -> Any:
         """`cuda()` of a tensor or module."""

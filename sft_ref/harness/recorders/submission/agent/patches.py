@@ -239,13 +239,13 @@ def cuda_patches(root: str, note: Callable[[str], None]) -> Iterator[Patch]:
     for name, replacement in cuda_on_cpu.REPLACEMENTS.items():
         yield Patch(f"torch.cuda.{name}", instead(replacement), "Nobody else uses it where there is no CUDA.")
     for owner in ("torch.Tensor", "torch.nn.Module"):
-        yield Patch(f"{owner}.to", around(cpu.move_to), reason)
+        yield Patch(f"{owner}.to", functools.partial(cpu.move, numbers=True), reason)
         yield Patch(f"{owner}.cuda", around(cpu.stay), reason)
     yield Patch("torch.Tensor.pin_memory", instead(lambda self, *args, **kwargs: self), reason)
-    yield Patch("torch.nn.Module.to_empty", around(cpu.move), reason)
-    yield Patch(f"torch.{cuda_on_cpu.FACTORIES}", around(cpu.move), reason)
-    yield Patch(f"torch.Tensor.{cuda_on_cpu.METHODS}", around(cpu.move), reason)
-    yield Patch("torch.utils._device.DeviceContext.__init__", around(cpu.move), reason)
+    yield Patch("torch.nn.Module.to_empty", cpu.move, reason)
+    yield Patch(f"torch.{cuda_on_cpu.FACTORIES}", cpu.move, reason)
+    yield Patch(f"torch.Tensor.{cuda_on_cpu.METHODS}", cpu.move, reason)
+    yield Patch("torch.utils._device.DeviceContext.__init__", cpu.move, reason)
     yield Patch("torch.amp.grad_scaler.GradScaler.__init__", around(cpu.make_scaler), reason)
     yield Patch(
         "torch.amp.autocast_mode.autocast.__init__",
@@ -253,6 +253,6 @@ def cuda_patches(root: str, note: Callable[[str], None]) -> Iterator[Patch]:
         f"{reason} float16 is ten times as slow there; it is bfloat16.",
     )
     yield Patch("torch.Generator", cuda_on_cpu.make_generator, reason)
-    yield Patch("safetensors.torch.load_file", around(cpu.move), reason)
-    yield Patch("peft.PeftModel.from_pretrained", around(cpu.move), reason)
+    yield Patch("safetensors.torch.load_file", cpu.move, reason)
+    yield Patch("peft.PeftModel.from_pretrained", cpu.move, reason)
     yield Patch("transformers.Pipeline.__init__", around(cpu.make_pipeline), reason)

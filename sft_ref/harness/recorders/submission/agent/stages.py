@@ -132,7 +132,7 @@ class Answerer:
         return next((getattr(module, name) for module in self.modules if callable(getattr(module, name, None))), None)
 
     @contextlib.contextmanager
-    def record_parser(self) -> Iterator[list[list[Any]]]:
+    def record_texts(self) -> Iterator[list[list[Any]]]:
         """Within it, each text that reaches the parser is added to a list, with the number that the parser gives."""
         parsed: list[list[Any]] = []
 

@@ -65,10 +65,10 @@ def _length(row: Mapping[str, Any]) -> int:
     """Tokens of a row of a dataset without the padding that `trim` would cut."""
     ids = row["input_ids"]
     mask, labels = row.get("attention_mask"), row.get("labels")
-    kept = [True] * len(ids) if mask is None else [bool(each) for each in mask]
+    unpadded = [True] * len(ids) if mask is None else [bool(each) for each in mask]
     if labels is not None and len(labels) == len(ids):
-        kept = [own or int(label) != IGNORE_INDEX for own, label in zip(kept, labels, strict=False)]
-    return sum(kept)
+        unpadded = [own or int(label) != IGNORE_INDEX for own, label in zip(unpadded, labels, strict=False)]
+    return sum(unpadded)
 
 
 def find_checkpoint(path: str | Path, shortened: tuple[int, int] | None) -> Path:

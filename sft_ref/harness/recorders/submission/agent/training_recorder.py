@@ -161,16 +161,16 @@ class TrainingRecorder:
         self._pending = None
         ids, mask = given["input_ids"].detach().cpu(), given.get("attention_mask")
         flat = mask is not None and mask.dim() == ids.dim()
-        kept = mask.detach().cpu().bool() if mask is not None and flat else torch.ones_like(ids, dtype=torch.bool)
-        division = divide(ids, kept, given)
+        unpadded = mask.detach().cpu().bool() if mask is not None and flat else torch.ones_like(ids, dtype=torch.bool)
+        division = divide(ids, unpadded, given)
         if division.is_packed:
-            division.crossing = self._reach.crosses(forward, given, kept, division)
+            division.crossing = self._reach.crosses(forward, given, unpadded, division)
         if labels is None:  # the loss function may tell
-            self._pending = (ids, kept, division)
-            self._unlabelled.update({tuple(row[own].tolist()): None for row, own in zip(ids, kept, strict=True)})
+            self._pending = (ids, unpadded, division)
+            self._unlabelled.update({tuple(row[own].tolist()): None for row, own in zip(ids, unpadded, strict=True)})
             self.forward_passes.append(([], None))
             return
-        self._record_batch(ids, kept, labels.detach().cpu(), division)
+        self._record_batch(ids, unpadded, labels.detach().cpu(), division)
 
     def after_forward(self, loss: torch.Tensor | None) -> None:
         """Its loss is known."""
@@ -191,7 +191,7 @@ class TrainingRecorder:
         """Labels that only the loss function sees."""
         if self._pending is None:
             return
-        ids, kept, division = self._pending
+        ids, unpadded, division = self._pending
         self._pending = None
         count, length = ids.shape
         if target.numel() == count * (length - 1):
@@ -200,15 +200,17 @@ class TrainingRecorder:
             return
         self.forward_passes.pop()
         target = target.reshape(count, length)
-        if torch.equal(target[:, :-1][kept[:, 1:]], ids[:, 1:][kept[:, 1:]]):
+        if torch.equal(target[:, :-1][unpadded[:, 1:]], ids[:, 1:][unpadded[:, 1:]]):
             target = torch.cat([torch.full((count, 1), IGNORE_INDEX), target[:, :-1]], dim=1)  # shifted by the caller
-        self._record_batch(ids, kept, target, division)
+        self._record_batch(ids, unpadded, target, division)
 
-    def _record_batch(self, ids: torch.Tensor, kept: torch.Tensor, labels: torch.Tensor, division: Division) -> None:
+    def _record_batch(
+        self, ids: torch.Tensor, unpadded: torch.Tensor, labels: torch.Tensor, division: Division
+    ) -> None:
         """Records the texts of a batch; a packed row as its examples, together where attention crosses them."""
         rows: list[Any] = []
         for row, own, row_labels, all_parts, positions in zip(
-            ids, kept, labels, division.parts, division.positions, strict=False
+            ids, unpadded, labels, division.parts, division.positions, strict=False
         ):
             self._labelled_padding += int(((row_labels != IGNORE_INDEX) & ~own).sum())
             text, target = row[own].tolist(), row_labels[own].tolist()

@@ -1,4 +1,4 @@
-"""What the agent supplies from outside, and what it says of a module that is missing."""
+"""Modules that are missing: stubs of optional ones, and what is said of the others."""
 
 from __future__ import annotations
 

@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
+from sft_ref.harness.evidence.adapter import Place, WholeModel
 from sft_ref.io.lora_config import AdapterConfig
 from sft_ref.io.reading import UnreadableError
 from sft_ref.io.tensor_headers import TensorHeader, read_header
 
-from .expected import Place
 from .files import is_file
-from .weights import UnknownLayerError, due_parameters
+from .weights import UnknownLayerError, expected_parameters
 
 _CLEARLY = 4.0
 """How many times nearer the stored weights must lie to one of two than to the other, to be taken for it."""
-
-Kind = Literal["merged", "base", "other"]
-
-
-@dataclass(frozen=True)
-class Beside:
-    """The weights of a whole model that lie beside an adapter.
-
-    Attributes:
-        file: one that holds them.
-        kind: merged: the base with the adapter; base: the base as it is; other: neither.
-        compared: weights that were compared.
-    """
-
-    file: str
-    kind: Kind
-    compared: int
 
 
 def find_model(folder: Path) -> tuple[Path, ...]:
@@ -48,13 +30,13 @@ def find_model(folder: Path) -> tuple[Path, ...]:
     return tuple(path for path in sorted(folder.glob("model-*-of-*.safetensors")) if is_file(path))
 
 
-def compare_beside(
+def compare_whole_model(
     folder: Path,
     model: Any,  # noqa: ANN401
     tensors: Mapping[str, torch.Tensor],
     config: AdapterConfig,
     places: Iterable[Place],
-) -> Beside | None:
+) -> WholeModel | None:
     """What lies beside an adapter, by the adapted weights; None where nothing does, or nothing can be compared.
 
     Args:
@@ -74,7 +56,7 @@ def compare_beside(
     to_base = to_due = 0.0
     compared = 0
     try:
-        for place, due in due_parameters(model, tensors, config, places):
+        for place, due in expected_parameters(model, tensors, config, places):
             name = _find(f"{place.module}.{place.parameter}", stored)
             base = getattr(model.get_submodule(place.module), place.parameter).detach().float()
             if name is None or stored[name].shape != tuple(base.shape):
@@ -88,7 +70,7 @@ def compare_beside(
     if not compared:
         return None
     nearer_due, nearer_base = (one > _CLEARLY**2 * other for one, other in ((to_base, to_due), (to_due, to_base)))
-    return Beside(files[0].name, "merged" if nearer_due else "base" if nearer_base else "other", compared)
+    return WholeModel(files[0].name, "merged" if nearer_due else "base" if nearer_base else "other", compared)
 
 
 def _find(name: str, stored: Mapping[str, TensorHeader]) -> str | None:

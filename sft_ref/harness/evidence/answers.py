@@ -1,11 +1,18 @@
-"""What is known of the answers of a bare adapter: plain numbers and texts, no model."""
+"""What can be observed of an adapter's answers to rows of questions: numbers and texts, no model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+
+GIVEN = "the prompt given"
+LITERAL = "the rows' own prompts"
+TEMPLATE = "the chat template"
+STRIPPED = "the prompt given, without the space before the answer"
+"""Names of wordings, as messages use them."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +22,7 @@ class Answer:
     Attributes:
         text: up to what ended it.
         right: whether it is the true answer, or begins with it and goes on without an end.
-        ended: whether a token at which generation stops, or the text that closes answers, came.
+        ended: whether a stop token or the text that closes answers followed it.
         followed_by: the special token behind the text, where generation does not stop there.
     """
 
@@ -27,15 +34,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Trial:
-    """All rows in one wording, at one multiple of the configured factor.
+    """All rows in one wording, at one multiple of the configured scaling.
 
     Attributes:
-        wording: by its name.
-        factor: 1 is as configured; of the other setting of use_rslora the mean over layers.
+        wording: its name.
+        factor: multiple of the configured scaling; of the other setting of use_rslora the mean over layers.
         is_flag: whether it is what the other setting of use_rslora gives.
-        scale: the factor itself, or its range over layers, as text.
+        scale: the scaling itself, or its range over layers, as text.
         losses: of the true answers, in nat a token, (rows,).
-        known: which true answers are the likeliest from their first token to their last, each after the true ones.
+        known: which true answers are the likeliest from their first token to their last under teacher forcing.
         answers: greedy ones; empty where none were generated.
     """
 
@@ -59,7 +66,7 @@ class Trial:
 
     @property
     def count(self) -> str:
-        """How many are right, in words."""
+        """How many are right, as text."""
         return f"{sum(self.right)} of {len(self.answers)}"
 
 
@@ -69,7 +76,7 @@ class Alignment:
 
     Attributes:
         wording: of the rows.
-        factor: at which multiple of the configured factor, small enough for effects to add up.
+        factor: multiple of the configured scaling, small enough for effects to add up.
         own: mean change of a log probability.
         shuffled: the same with other coordinates, one for each of several orders.
     """
@@ -86,15 +93,15 @@ class Alignment:
 
 
 @dataclass(frozen=True)
-class Header:
-    """Whether the model itself writes what the prompt leaves out of the chat template.
+class AnswerHeader:
+    """Whether the model itself writes the end of the chat template's prompt.
 
     Attributes:
-        missing: what the template puts last before an answer, and the prompt does not; empty where they end alike.
-        part: where prompt and template part, as a clause; empty where they are equal.
-        begun: how many answers begin with it.
-        asked: of how many.
-        example: such an answer.
+        missing: what the template has last before an answer and the prompt lacks; empty where they end alike.
+        part: where prompt and template differ, as a clause; empty where they are equal.
+        begun: how many answers begin with `missing`.
+        asked: how many were generated.
+        example: one of them.
     """
 
     missing: str
@@ -106,19 +113,19 @@ class Header:
 
 @dataclass(frozen=True)
 class Stops:
-    """At which tokens generation stops, and what the base's own settings of generation change.
+    """At which tokens generation stops, and what the base's own generation settings change.
 
     Attributes:
-        tokens: those at which it stops, as texts.
-        settings: of the base's generation_config, those that change a greedy choice.
+        tokens: the stop tokens, as texts.
+        settings: those of the base's generation_config that change a greedy choice.
         right: which answers are right under these settings; empty where there are none.
-        endless: how many right answers without an end were continued, and went on to the budget.
-        continued: how many were.
-        budget: tokens that they were given.
+        endless: how many of `continued` used up the budget.
+        continued: how many right answers without an end were generated further.
+        budget: tokens that each of these was given.
     """
 
     tokens: tuple[str, ...]
-    settings: Mapping[str, object] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     right: tuple[bool, ...] = ()
     endless: int = 0
     continued: int = 0
@@ -130,24 +137,23 @@ class AnswersEvidence:
     """What rows and prompts show of an adapter.
 
     Attributes:
-        lacking: why rows could not be asked, a clause; empty where they were.
-        rows: how many were.
-        left_out: how many were too long for the model, or for this examination.
-        given: the name of the wording that is examined, the first of `wordings`.
+        unavailable: why no rows were asked, as a clause; empty where they were.
+        rows: how many were asked.
+        left_out: how many were too long for the model or for this examination.
+        given: name of the wording that is examined, the first of `wordings`.
         wordings: all that were tried.
-        is_template: whether what is examined is what the chat template makes, to the token.
+        is_template: whether the examined wording has the same tokens as the chat template's.
         trials: one for each wording and factor that was tried.
-        chosen: wording and factor of the trial that answers return in; as given and configured unless another is
-            clearly better.
-        base_losses: wording -> of the true answers without the adapter, (rows,).
+        chosen: wording and factor of the best trial: as given and configured, unless another is clearly better.
+        base_losses: wording -> losses of the true answers without the adapter, (rows,).
         alignments: one for each wording; empty where answers are right, or where there is nothing to shuffle.
         uses_rslora: the flag, as configured.
-        has_factors: whether any layer has a LoRA factor.
+        has_factors: whether any layer has a LoRA scaling.
         header: None where there is no prompt or no chat template.
         stops: None where nothing was generated.
     """
 
-    lacking: str
+    unavailable: str
     rows: int = 0
     left_out: int = 0
     given: str = ""
@@ -159,7 +165,7 @@ class AnswersEvidence:
     alignments: tuple[Alignment, ...] = ()
     uses_rslora: bool = False
     has_factors: bool = True
-    header: Header | None = None
+    header: AnswerHeader | None = None
     stops: Stops | None = None
 
     def trial(self, wording: str, factor: float) -> Trial | None:

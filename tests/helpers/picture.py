@@ -1,4 +1,4 @@
-"""``python -m sft_ref.harness.report.picture RESULTS.json PICTURE.svg``: draws the terminal report."""
+"""``python tests/helpers/picture.py RESULTS.json PICTURE.svg``: draws the terminal report."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from rich.console import Console
 from rich.text import Text
 
 from sft_ref.harness.core.grade import Grade
+from sft_ref.harness.report.files import from_json
+from sft_ref.harness.report.terminal import WIDTH, show_grade
 from sft_ref.io.atomic_write import write_atomic
-
-from .files import from_json
-from .terminal import WIDTH, show_grade
 
 
 def draw(grade: Grade, command: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
-from sft_ref.harness.recorders.folder.evidence import Evidence
+from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.recorders.folder.files import INDEX, PICKLE
 from sft_ref.reference.adapter import WEIGHTS
 
@@ -16,7 +16,7 @@ from sft_ref.reference.adapter import WEIGHTS
     remedy="Save adapter_config.json again with the PeftModel's save_pretrained.",
     core=True,
 )
-def configuration_is_usable(evidence: Evidence) -> str | None:
+def configuration_is_usable(evidence: AdapterEvidence) -> str | None:
     """ART-201: a value for each key that is known, of its kind."""
     if evidence.config_problem:
         raise Failure(evidence.config_problem, "a configuration as peft writes it", "adapter_config.json")
@@ -31,7 +31,7 @@ def configuration_is_usable(evidence: Evidence) -> str | None:
     remedy="Copy the folder again, or save again: adapter_model.safetensors is missing.",
     core=True,
 )
-def tensors_are_there(evidence: Evidence) -> None:
+def tensors_are_there(evidence: AdapterEvidence) -> None:
     """ART-202: in any form that is known."""
     files = evidence.files
     if not (files.weights or files.shards or files.damage or files.has_pickle):
@@ -45,8 +45,8 @@ def tensors_are_there(evidence: Evidence) -> None:
     remedy=f"Save with safe_serialization=True, so that {WEIGHTS} replaces {PICKLE}.",
     level=Level.CONTRACT,
 )
-def tensors_are_no_pickle(evidence: Evidence) -> None:
-    """ART-203: where a pickle is all there is, or lies beside."""
+def tensors_are_no_pickle(evidence: AdapterEvidence) -> None:
+    """ART-203: where a pickle is all there is, or lies model."""
     if evidence.files.has_pickle:
         raise Failure(f"{PICKLE}, a pickle, which is not opened", WEIGHTS, PICKLE)
 
@@ -59,7 +59,7 @@ def tensors_are_no_pickle(evidence: Evidence) -> None:
     depends_on=("ART-202",),
     core=True,
 )
-def files_are_whole(evidence: Evidence) -> None:
+def files_are_whole(evidence: AdapterEvidence) -> None:
     """ART-204: each header describes the bytes behind it."""
     if evidence.files.damage:
         raise Failure(evidence.files.damage, "whole safetensors files", "")
@@ -73,7 +73,7 @@ def files_are_whole(evidence: Evidence) -> None:
     remedy="Copy the missing shards, or save the adapter as one file.",
     depends_on=("ART-202",),
 )
-def shards_are_all_there(evidence: Evidence) -> None:
+def shards_are_all_there(evidence: AdapterEvidence) -> None:
     """ART-205: by the index, or else by the names of the shards."""
     files = evidence.files
     if files.missing:
@@ -97,7 +97,7 @@ def shards_are_all_there(evidence: Evidence) -> None:
     level=Level.CONTRACT,
     depends_on=("ART-205",),
 )
-def tensors_are_in_one_file(evidence: Evidence) -> None:
+def tensors_are_in_one_file(evidence: AdapterEvidence) -> None:
     """ART-206: shards with an index."""
     if evidence.files.shards:
         raise Failure(f"{evidence.files.shards} shards with an index", WEIGHTS, INDEX)
@@ -109,17 +109,17 @@ def tensors_are_in_one_file(evidence: Evidence) -> None:
     why="from_pretrained of the folder applies the adapter to weights that already contain it, so it counts twice.",
     remedy="Keep the merged model and the adapter in separate folders.",
 )
-def nothing_is_merged_beside(evidence: Evidence) -> str | None:
+def nothing_is_merged_beside(evidence: AdapterEvidence) -> str | None:
     """ART-207: by comparing the weights with the base and with the base plus adapter."""
-    beside = evidence.beside
-    if beside is None:
+    model = evidence.whole_model
+    if model is None:
         return None
-    if beside.kind == "merged":
+    if model.kind == "merged":
         seen = (
-            f"{beside.file} holds the base with this adapter merged into it ({beside.compared} weights compared):"
+            f"{model.file} holds the base with this adapter merged into it ({model.compared} weights compared):"
             " from_pretrained applies the adapter a second time"
         )
-        raise Failure(seen, "the adapter alone", beside.file)
+        raise Failure(seen, "the adapter alone", model.file)
     return None
 
 
@@ -131,12 +131,12 @@ def nothing_is_merged_beside(evidence: Evidence) -> str | None:
     level=Level.CONTRACT,
     depends_on=("ART-207",),
 )
-def no_model_lies_beside(evidence: Evidence) -> None:
+def no_model_lies_beside(evidence: AdapterEvidence) -> None:
     """ART-208: weights that are the base's own, or of another model."""
-    beside = evidence.beside
-    if beside is not None:
-        what = "the base's own weights" if beside.kind == "base" else "weights of another model than the base"
-        raise Failure(f"{beside.file} holds {what} ({beside.compared} compared)", "the adapter alone", beside.file)
+    model = evidence.whole_model
+    if model is not None:
+        what = "the base's own weights" if model.kind == "base" else "weights of another model than the base"
+        raise Failure(f"{model.file} holds {what} ({model.compared} compared)", "the adapter alone", model.file)
 
 
 @check(
@@ -146,12 +146,12 @@ def no_model_lies_beside(evidence: Evidence) -> None:
     remedy="Copy the folder again, or train again; delete the record if the change is intended.",
     depends_on=("ART-204",),
 )
-def record_agrees(evidence: Evidence) -> None:
+def record_agrees(evidence: AdapterEvidence) -> None:
     """ART-209: by sft_ref's record, where one lies beside the adapter."""
-    if evidence.record is None:
+    if evidence.contradictions is None:
         raise Unavailable("there is no record beside the adapter")
-    if evidence.record.contradictions:
-        raise Failure("; ".join(evidence.record.contradictions), "as the record says", "sft_ref_record.json")
+    if evidence.contradictions:
+        raise Failure("; ".join(evidence.contradictions), "as the record says", "sft_ref_record.json")
 
 
 @check(
@@ -161,7 +161,7 @@ def record_agrees(evidence: Evidence) -> None:
     remedy="Train with a smaller rank or on fewer modules, or remove files that nobody loads.",
     depends_on=("ART-204",),
 )
-def sizes_are_within_limits(evidence: Evidence) -> None:
+def sizes_are_within_limits(evidence: AdapterEvidence) -> None:
     """ART-210: by bytes and parameters; only limits that are given bind."""
     if not evidence.limits:
         raise Unavailable("no limit of size was given (--limit, --profile course)")
@@ -171,7 +171,7 @@ def sizes_are_within_limits(evidence: Evidence) -> None:
         raise Failure(*found, evidence.files.folder.name)
 
 
-def check_readable(evidence: Evidence) -> None:
+def check_readable(evidence: AdapterEvidence) -> None:
     """Raises `Unavailable` where there are no tensors that can be read."""
     if not evidence.files.weights and evidence.files.has_pickle:
         raise Unavailable(f"{PICKLE} is a pickle, which is not opened")

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
-from sft_ref.harness.recorders.folder.evidence import Evidence
-from sft_ref.harness.recorders.folder.loading import Values
+from sft_ref.harness.evidence.adapter import AdapterEvidence, TensorValues
 from sft_ref.io.tensor_headers import EIGHT, READABLE
 
-from .files import check_readable
+from .artifact_files import check_readable
 
 _ZERO_AT_FIRST = re.compile(r"\.lora_(B(?:\.weight)?|embedding_A)$")
 """The matrix of a pair that begins as zero."""
@@ -24,7 +23,7 @@ _ZERO_AT_FIRST = re.compile(r"\.lora_(B(?:\.weight)?|embedding_A)$")
     remedy="Save the adapter in float32, bfloat16 or float16, before any quantisation.",
     depends_on=("ART-204", "ART-205"),
 )
-def tensors_are_floats(evidence: Evidence) -> None:
+def tensors_are_floats(evidence: AdapterEvidence) -> None:
     """ART-231: by the headers."""
     check_readable(evidence)
     others = {name: each.dtype for name, each in evidence.files.headers.items() if each.dtype not in READABLE}
@@ -39,7 +38,7 @@ def tensors_are_floats(evidence: Evidence) -> None:
     level=Level.CONTRACT,
     depends_on=("ART-231",),
 )
-def tensors_have_16_bits(evidence: Evidence) -> None:
+def tensors_have_16_bits(evidence: AdapterEvidence) -> None:
     """ART-232: by the headers."""
     check_readable(evidence)
     eight = {name: each.dtype for name, each in evidence.files.headers.items() if each.dtype in EIGHT}
@@ -54,17 +53,17 @@ def tensors_have_16_bits(evidence: Evidence) -> None:
     depends_on=("ART-204", "ART-205"),
     core=True,
 )
-def numbers_are_finite(evidence: Evidence) -> None:
+def numbers_are_finite(evidence: AdapterEvidence) -> None:
     """ART-233: in every tensor."""
     values = _values(evidence)
-    bad = {name: each for name, each in values.items() if each.bad}
+    bad = {name: each for name, each in values.items() if each.nonfinite}
     if bad:
         first = min(bad)
         dtype = evidence.files.headers[first].dtype
         seen = f"{len(bad)} of {len(values)} tensors hold NaN or infinity, stored as {dtype}"
         if dtype == "F16":
             seen += ": float16 ends at 65504"
-        raise Failure(seen, "finite numbers", f"{first}: {bad[first].bad} numbers")
+        raise Failure(seen, "finite numbers", f"{first}: {bad[first].nonfinite} numbers")
 
 
 @check(
@@ -75,17 +74,15 @@ def numbers_are_finite(evidence: Evidence) -> None:
     depends_on=("ART-204", "ART-205", "ART-212"),
     core=True,
 )
-def adapter_has_moved(evidence: Evidence) -> str | None:
+def adapter_has_moved(evidence: AdapterEvidence) -> str | None:
     """ART-234: the matrices that begin as zero."""
     values = _values(evidence)
     began = {name: each for name, each in values.items() if _ZERO_AT_FIRST.search(name)}
-    blank = [name for name, each in began.items() if not each.largest and not each.bad]
+    zero = [name for name, each in began.items() if not each.largest and not each.nonfinite]
     whole = [name for name in values if ".lora_" not in name]
-    if blank and len(blank) == len(began) and not whole:
-        raise Failure(
-            f"{len(blank)} of {len(began)} lora_B are zero: the adapter adds nothing", "trained ones", blank[0]
-        )
-    return f"{len(blank)} of {len(began)} lora_B are zero, {blank[0]} first: they add nothing" if blank else None
+    if zero and len(zero) == len(began) and not whole:
+        raise Failure(f"{len(zero)} of {len(began)} lora_B are zero: the adapter adds nothing", "trained ones", zero[0])
+    return f"{len(zero)} of {len(began)} lora_B are zero, {zero[0]} first: they add nothing" if zero else None
 
 
 @check(
@@ -95,26 +92,26 @@ def adapter_has_moved(evidence: Evidence) -> str | None:
     remedy="Save the embedding with the adapter (save_embedding_layers=True, or modules_to_save), or train its rows.",
     depends_on=("ART-204", "ART-205"),
 )
-def tokens_have_rows(evidence: Evidence) -> None:
+def tokens_have_rows(evidence: AdapterEvidence) -> None:
     """ART-235: of the adapter's own tokenizer; padding needs no row of its own."""
-    if evidence.tokens is None or evidence.expected is None:
+    if evidence.tokenizer is None or evidence.expected is None:
         raise Unavailable("the tokenizer was not looked at")
-    if homeless := evidence.tokens.homeless:
+    if lost := evidence.tokenizer.without_row:
         seen = (
-            f"the tokenizer has {len(homeless)} token{'s' * (len(homeless) > 1)} more than the embedding has rows"
-            f" ({evidence.expected.grown}), and the file has no rows for them"
+            f"the tokenizer has {len(lost)} token{'s' * (len(lost) > 1)} more than the embedding has rows"
+            f" ({evidence.expected.rows}), and the file has no rows for them"
         )
-        raise Failure(seen, "a row for each token", homeless[0])
+        raise Failure(seen, "a row for each token", lost[0])
 
 
-def _values(evidence: Evidence) -> Mapping[str, Values]:
+def _values(evidence: AdapterEvidence) -> Mapping[str, TensorValues]:
     check_readable(evidence)
     if evidence.values is None:
         raise Unavailable("the tensors were not read")
     return evidence.values
 
 
-def _fail_where(found: Mapping[str, str], evidence: Evidence, allowed: str) -> None:
+def _fail_where(found: Mapping[str, str], evidence: AdapterEvidence, allowed: str) -> None:
     if found:
         dtypes = ", ".join(sorted(set(found.values())))
         raise Failure(f"{len(found)} of {len(evidence.files.headers)} tensors are {dtypes}", allowed, min(found))

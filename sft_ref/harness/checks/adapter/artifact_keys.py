@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
-from sft_ref.harness.recorders.folder.evidence import Evidence
+from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.recorders.folder.expected import is_embedding
 
-from .files import check_readable
+from .artifact_files import check_readable
 
 _FIRST = ("ART-201", "ART-204", "ART-205")
 
@@ -20,7 +20,7 @@ _FIRST = ("ART-201", "ART-204", "ART-205")
     depends_on=("ART-201",),
     core=True,
 )
-def configuration_fits_the_base(evidence: Evidence) -> None:
+def configuration_fits_the_base(evidence: AdapterEvidence) -> None:
     """ART-211: on an empty base, as peft itself does it."""
     if evidence.refusal:
         raise Failure(f"peft refuses: {evidence.refusal}", "target modules of this base", "adapter_config.json")
@@ -33,7 +33,7 @@ def configuration_fits_the_base(evidence: Evidence) -> None:
     remedy="Gather the parameters before saving: zero.GatheredParameters, or FSDP.summon_full_params.",
     depends_on=(*_FIRST, "ART-211"),
 )
-def tensors_are_whole(evidence: Evidence) -> None:
+def tensors_are_whole(evidence: AdapterEvidence) -> None:
     """ART-212: what ZeRO-3 and FSDP leave in the place of a parameter."""
     _fail_by(evidence, "partition")
 
@@ -45,7 +45,7 @@ def tensors_are_whole(evidence: Evidence) -> None:
     remedy="Unwrap the model before save_pretrained, or remove the prefix or infix from the names.",
     depends_on=(*_FIRST, "ART-211"),
 )
-def names_are_pefts(evidence: Evidence) -> None:
+def names_are_pefts(evidence: AdapterEvidence) -> None:
     """ART-213: prefixes and infixes of torch.compile, DDP, FSDP and others, and prefixes that are missing."""
     _fail_by(evidence, "names", "adapter name")
 
@@ -57,7 +57,7 @@ def names_are_pefts(evidence: Evidence) -> None:
     remedy="Set use_dora as in training, or save again with the magnitude vectors.",
     depends_on=(*_FIRST, "ART-211"),
 )
-def dora_agrees(evidence: Evidence) -> None:
+def dora_agrees(evidence: AdapterEvidence) -> None:
     """ART-214: all magnitude vectors, or none."""
     _fail_by(evidence, "dora")
 
@@ -69,7 +69,7 @@ def dora_agrees(evidence: Evidence) -> None:
     remedy="Pass the base it was trained on (--base).",
     depends_on=(*_FIRST, "ART-211"),
 )
-def shapes_are_of_the_base(evidence: Evidence) -> None:
+def shapes_are_of_the_base(evidence: AdapterEvidence) -> None:
     """ART-215: sizes that the rank does not explain, and modules that the base does not have."""
     _fail_by(evidence, "base")
 
@@ -81,7 +81,7 @@ def shapes_are_of_the_base(evidence: Evidence) -> None:
     remedy="Save again, with both matrices of each pair.",
     depends_on=(*_FIRST, "ART-211"),
 )
-def matrices_come_in_pairs(evidence: Evidence) -> None:
+def matrices_come_in_pairs(evidence: AdapterEvidence) -> None:
     """ART-216: A and B."""
     _fail_by(evidence, "pairs")
 
@@ -93,7 +93,7 @@ def matrices_come_in_pairs(evidence: Evidence) -> None:
     remedy="Gather the layers of all processes before saving, and save again.",
     depends_on=(*_FIRST, "ART-211"),
 )
-def layers_are_all_there(evidence: Evidence) -> None:
+def layers_are_all_there(evidence: AdapterEvidence) -> None:
     """ART-217: layers of which every tensor is missing."""
     _fail_by(evidence, "layers")
 
@@ -105,7 +105,7 @@ def layers_are_all_there(evidence: Evidence) -> None:
     remedy="Set target_modules and layers_to_transform as in training.",
     depends_on=(*_FIRST, "ART-211"),
 )
-def targets_agree(evidence: Evidence) -> None:
+def targets_agree(evidence: AdapterEvidence) -> None:
     """ART-218: module types, and layers."""
     _fail_by(evidence, "targets")
 
@@ -117,7 +117,7 @@ def targets_agree(evidence: Evidence) -> None:
     remedy="Set r and rank_pattern as in training.",
     depends_on=(*_FIRST, "ART-211"),
 )
-def rank_agrees(evidence: Evidence) -> None:
+def rank_agrees(evidence: AdapterEvidence) -> None:
     """ART-219: the rank of each pair, patterns included."""
     _fail_by(evidence, "rank")
 
@@ -129,7 +129,7 @@ def rank_agrees(evidence: Evidence) -> None:
     remedy="Set modules_to_save and bias as in training, or save again.",
     depends_on=(*_FIRST, "ART-211"),
 )
-def whole_modules_agree(evidence: Evidence) -> str | None:
+def whole_modules_agree(evidence: AdapterEvidence) -> str | None:
     """ART-220: tensors that are no low-rank matrices; what is not named is loaded into the base all the same."""
     _fail_by(evidence, "whole")
     optional = evidence.expected.optional if evidence.expected else {}
@@ -145,10 +145,10 @@ def whole_modules_agree(evidence: Evidence) -> str | None:
     depends_on=(*_FIRST, "ART-211"),
     core=True,
 )
-def tensors_are_those_expected(evidence: Evidence) -> None:
+def tensors_are_those_expected(evidence: AdapterEvidence) -> None:
     """ART-221: what none of the patterns before explains."""
     _fail_by(evidence, "keys")
-    if any(each.name != "taken name" for each in evidence.differences):
+    if any(each.pattern != "taken name" for each in evidence.differences):
         raise Blocked("other tensors differ in a pattern that has a check of its own")
 
 
@@ -160,18 +160,18 @@ def tensors_are_those_expected(evidence: Evidence) -> None:
     level=Level.CONTRACT,
     depends_on=("ART-221",),
 )
-def names_are_taken_everywhere(evidence: Evidence) -> None:
+def names_are_taken_everywhere(evidence: AdapterEvidence) -> None:
     """ART-222: names that the installed version takes."""
     _fail_by(evidence, "taken name")
 
 
-def _fail_by(evidence: Evidence, *patterns: str) -> None:
+def _fail_by(evidence: AdapterEvidence, *patterns: str) -> None:
     check_readable(evidence)
     if evidence.expected is None:
         raise Unavailable("the tensors that are expected are not known")
-    found = [each for each in evidence.differences if each.name in patterns]
+    found = [each for each in evidence.differences if each.pattern in patterns]
     if found:
-        raise Failure("; ".join(each.seen for each in found), found[0].allowed, found[0].example)
+        raise Failure("; ".join(each.observed for each in found), found[0].expected, found[0].example)
 
 
 CHECKS: tuple[Check, ...] = (

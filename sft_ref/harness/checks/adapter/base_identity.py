@@ -1,0 +1,66 @@
+"""Checks of the base: whether it is the one that the adapter was trained on."""
+
+from __future__ import annotations
+
+from sft_ref.harness.core.check import Check, check
+from sft_ref.harness.core.findings import Unavailable
+from sft_ref.harness.evidence.adapter import AdapterEvidence
+from sft_ref.harness.evidence.answers import AnswersEvidence
+from sft_ref.harness.instruments.losses import compare
+from sft_ref.harness.recorders.folder.answers.examine import SHOWN
+
+from .rows import ENOUGH_ROWS, is_clear, require_rows
+
+ALIGNED = 2.0
+"""How much more than with shuffled coordinates an adapter moves its base's predictions, from which on it is aligned.
+
+Measured on rows it was trained for: 10 and more over its own base; 3 over a relative whose weights are off by half
+their size; 0.5 to 1.6 over eight bases in which the same is known at other places. With rows or a prompt that it was
+not trained for, a sound adapter over its own base comes to 0.9 to 6: a low number therefore accuses no base.
+"""
+
+
+@check(
+    "BAS-201",
+    "The adapter has its trained effect on this base",
+    why="An adapter is a change to one set of weights. On another base of the same shape it loads, and has no useful"
+    " effect.",
+    remedy="Load it on the base it was trained on, in the same revision.",
+    core=True,
+)
+def adapter_fits_the_base(evidence: AdapterEvidence) -> None:
+    """BAS-201: shown or open, never accused: to rows alone, another base looks like rows of another kind."""
+    found = require_rows(evidence)
+    best = found.best
+    base = found.base_losses[best.wording]
+    gain = compare(base, best.losses)
+    helps = is_clear(gain)
+    costs = f"true answers cost {best.loss:.2f} nat a token with it and {base.mean().item():.2f} without"
+    if sum(best.right) >= SHOWN * len(best.right):
+        if not helps:
+            raise Unavailable(f"{best.count} answers are right, but {costs}: the base alone may give them")
+        if found.rows < ENOUGH_ROWS:
+            raise Unavailable(f"{best.count} answers are right; {ENOUGH_ROWS} rows or more show that it is no chance")
+        return
+    raise Unavailable(_why_base_is_open(found, costs, helps=helps))
+
+
+def _why_base_is_open(found: AnswersEvidence, costs: str, *, helps: bool) -> str:
+    best = found.best
+    if helps:
+        return (
+            f"{best.count} answers are right and {costs}: one that is trained too little looks like one whose base is"
+            " another version of this"
+        )
+    if any(each.ratio >= ALIGNED for each in found.alignments):
+        return (
+            f"{best.count} answers are right and {costs}; it fits this base's coordinates, or those of a version of it:"
+            " what remains is other texts or prompts than these, another version, or bad training"
+        )
+    return (
+        f"{best.count} answers are right and {costs}, and it moves predictions hardly more than the same adapter with"
+        " shuffled coordinates: it was trained on another base, or on other texts than these"
+    )
+
+
+CHECKS: tuple[Check, ...] = (adapter_fits_the_base,)

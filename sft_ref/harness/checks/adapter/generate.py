@@ -1,0 +1,80 @@
+"""Checks of generation: whether it gives what the model knows, and ends."""
+
+from __future__ import annotations
+
+from sft_ref.harness.core.check import Check, check
+from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.evidence.adapter import AdapterEvidence
+from sft_ref.harness.instruments.answering import is_better
+
+from .rows import FEWEST_ROWS, require_rows
+
+
+@check(
+    "GEN-201",
+    "Greedy generation returns the true answers that the model predicts token by token",
+    why="Generation settings of the base, such as a repetition penalty, choose other tokens than the most likely ones.",
+    remedy="Generate without these settings, or train with answers that they do not change.",
+    core=True,
+)
+def generation_gives_what_is_known(evidence: AdapterEvidence) -> None:
+    """GEN-201: in the wording and at the factor that answers return in, with the base's own settings."""
+    found = require_rows(evidence)
+    best = found.best
+    known = sum(best.known)
+    if is_better(best.known, best.right):
+        raise Failure(
+            f"{best.count} answers right, although {known} are the likeliest from their first token to their last",
+            "as many",
+            f"wrote {best.answers[0].text!r}",
+        )
+    stops = found.stops
+    if stops is not None and stops.right and is_better(best.right, stops.right):
+        raise Failure(
+            f"{sum(stops.right)} of {len(stops.right)} answers right with {_settings(dict(stops.settings))} of the"
+            f" base's generation_config, {best.count} without",
+            "as many",
+        )
+    if max(known, sum(best.right)) < FEWEST_ROWS:
+        raise Unavailable(f"{known} of {found.rows} true answers are predicted token by token, too few to compare")
+
+
+def _settings(settings: dict[str, object]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in settings.items())
+
+
+@check(
+    "GEN-202",
+    "Generation stops after a right answer",
+    why="If the trained end token is not among the tokens that stop generation, or no end was trained, the model"
+    " continues after its answer.",
+    remedy="Set eos_token_id in generation_config, or eos_token of the adapter's tokenizer, to the token that ends"
+    " answers in training; if none does, train with one.",
+)
+def answers_end(evidence: AdapterEvidence) -> str | None:
+    """GEN-202: of the right answers, in the wording and at the factor that they return in."""
+    found = require_rows(evidence)
+    stops = found.stops
+    right = [answer for answer in found.best.answers if answer.right]
+    if stops is None or len(right) < FEWEST_ROWS:
+        raise Unavailable(f"{len(right)} answers are right, too few to see how they end")
+    followed = [answer.followed_by for answer in right if answer.followed_by]
+    ended = f"stops at {' and '.join(map(repr, stops.tokens)) or 'no token'}"
+    if len(followed) > len(right) / 2:
+        raise Failure(
+            f"{len(followed)} of {len(right)} right answers are followed by {followed[0]!r}, and generation {ended}",
+            f"generation that stops at {followed[0]!r}",
+            right[0].text,
+        )
+    open_ = [answer for answer in right if not answer.ended and not answer.followed_by]
+    if len(open_) > len(right) / 2 and stops.endless == stops.continued:
+        raise Failure(
+            f"{len(open_)} of {len(right)} right answers go on, {stops.endless} of {stops.continued} that were"
+            f" continued for {stops.budget} tokens, and generation {ended}",
+            "an end behind the answer",
+            open_[0].text,
+        )
+    return f"{len(open_)} of {len(right)} right answers go on without an end" if open_ else None
+
+
+CHECKS: tuple[Check, ...] = (generation_gives_what_is_known, answers_end)

@@ -1,0 +1,80 @@
+"""Checks of the scaling: whether it is that of training."""
+
+from __future__ import annotations
+
+from sft_ref.harness.core.check import Check, check
+from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.evidence.adapter import AdapterEvidence
+from sft_ref.harness.evidence.answers import AnswersEvidence, Trial
+from sft_ref.harness.instruments import tolerance
+from sft_ref.harness.instruments.losses import compare
+from sft_ref.harness.recorders.folder.answers.examine import SHOWN
+from sft_ref.harness.recorders.folder.answers.experiments import RETURNED, returns
+
+from .rows import ENOUGH_ROWS, FEWEST_ROWS, is_clear, require_rows, require_trial
+
+
+@check(
+    "SCL-201",
+    "No other scaling gives better answers than the configured one",
+    why="The scaling, alpha / r or with rsLoRA alpha / sqrt(r), is stored in the configuration only. If alpha or the"
+    " flag differs from training, everything loads and answers are lost.",
+    remedy="Restore lora_alpha and use_rslora in adapter_config.json to their values in training.",
+    core=True,
+)
+def factor_is_that_of_training(evidence: AdapterEvidence) -> str | None:
+    """SCL-201: the same rows, in the wording that answers return in, at multiples of the factor."""
+    found = require_rows(evidence)
+    if not found.has_factors:
+        raise Unavailable("no layer of it has a LoRA factor")
+    best = found.best
+    configured = require_trial(found, best.wording, 1.0)
+    others = [each for each in found.trials if each.wording == best.wording and each.factor != 1.0]
+    restored = [each for each in others if each.answers and returns(configured, each)]
+    if restored:
+        raise _wrong_factor(found, configured, min(restored, key=lambda each: each.loss))
+    right, rows = sum(configured.right), len(configured.right)
+    lowest = min((configured, *others), key=lambda each: each.loss)
+    if rows >= FEWEST_ROWS and right >= RETURNED * rows and lowest is configured and _is_minimum(found, configured):
+        return None
+    if rows >= ENOUGH_ROWS and right >= SHOWN * rows and configured.loss <= tolerance.LOSS:
+        # a loss is never below 0, so that no factor can be better by more than what counts as a difference
+        least = f"{configured.count} answers are right, and the true ones cost {configured.loss:.2f} nat a token"
+        return f"{least}: no factor is clearly better, though a near one may be as good"
+    place = "the configured factor" if lowest is configured else f"{_times(lowest)} the configured factor"
+    raise Unavailable(
+        f"{configured.count} answers are right, and no clearly larger number at another factor; the true ones cost"
+        f" {configured.loss:.2f} nat a token, and least ({lowest.loss:.2f}) at {place}, which does not tell a wrong"
+        " factor from too little training"
+    )
+
+
+def _is_minimum(found: AnswersEvidence, configured: Trial) -> bool:
+    """Whether true answers cost clearly less than at half and twice the factor, and than without the adapter.
+
+    Means little while answers are few: too few steps at a factor that is too large have their minimum here too.
+    """
+    around = [require_trial(found, configured.wording, factor).losses for factor in (0.5, 2.0)]
+    others = (*around, found.base_losses[configured.wording])
+    return all(is_clear(compare(each, configured.losses)) for each in others)
+
+
+def _wrong_factor(found: AnswersEvidence, configured: Trial, restored: Trial) -> Failure:
+    formulas = ("alpha / sqrt(r)", "alpha / r") if found.uses_rslora else ("alpha / r", "alpha / sqrt(r)")
+    flag = "true" if found.uses_rslora else "false"
+    name = f" ({formulas[1]})" if restored.is_flag else ""
+    blame = f": use_rslora is {flag}, and was the opposite in training" if restored.is_flag else ""
+    return Failure(
+        f"{configured.count} answers right at the configured factor {configured.scale} ({formulas[0]}),"
+        f" {restored.count} at {restored.scale}{name}, {_times(restored)} it; true answers cost {configured.loss:.2f}"
+        f" and {restored.loss:.2f} nat a token{blame}",
+        f"as many at {configured.scale}",
+        f"wrote {configured.answers[0].text!r}, and at {restored.scale} {restored.answers[0].text!r}",
+    )
+
+
+def _times(trial: Trial) -> str:
+    return f"{trial.factor:.3g} times"
+
+
+CHECKS: tuple[Check, ...] = (factor_is_that_of_training,)

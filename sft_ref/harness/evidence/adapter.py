@@ -1,0 +1,213 @@
+"""What can be observed of an adapter folder over its base. A part that could not be observed is None."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from sft_ref.harness.core.sizes import UNLIMITED, Size, SizeLimits
+from sft_ref.io.lora_config import AdapterConfig
+from sft_ref.io.tensor_headers import Shape, TensorHeader
+
+from .answers import AnswersEvidence
+
+
+@dataclass(frozen=True)
+class AdapterFiles:
+    """The files of one adapter.
+
+    Attributes:
+        folder: of the adapter.
+        weights: the safetensors files, in order: one, or the shards.
+        shards: the number of shards by the index, or else by their names; 0 where there are none.
+        index: tensor -> file name of its shard; None without an index.
+        missing: file names of shards that are not there.
+        has_pickle: whether the folder holds `adapter_model.bin`.
+        damage: why a file cannot be read; empty where all can.
+        headers: tensor -> its header, of all files.
+    """
+
+    folder: Path
+    weights: tuple[Path, ...] = ()
+    shards: int = 0
+    index: Mapping[str, str] | None = None
+    missing: tuple[str, ...] = ()
+    has_pickle: bool = False
+    damage: str = ""
+    headers: Mapping[str, TensorHeader] = field(default_factory=dict)
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """Tensor -> shape."""
+        return {name: header.shape for name, header in self.headers.items()}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A parameter of the base that a pair of low-rank matrices adds to.
+
+    Attributes:
+        path: of the pair, as in the names of its tensors; `base_layer` tells wrappers around one module apart.
+        module: of the base.
+        parameter: of the module.
+        key: the name that rank_pattern and alpha_pattern match.
+    """
+
+    path: str
+    module: str
+    parameter: str
+    key: str
+
+
+@dataclass(frozen=True)
+class ExpectedTensors:
+    """The tensors that peft makes of the configuration on the base.
+
+    Attributes:
+        required: tensor -> shape, of all that peft saves.
+        optional: tensor -> shape, of whole weights of the base that peft loads where the file has them, such as the
+            embedding and head of a resized vocabulary.
+        modules: module of the base -> shape of its weight, or of each of its parameters where it has no weight.
+        base_rows: rows of the base's embedding by its configuration.
+        rows: rows that the embedding needs before the adapter is loaded.
+        dtype: of the base, by its configuration.
+        parameters: the number of parameters of the base.
+        places: the adapted parameters.
+    """
+
+    required: Mapping[str, Shape]
+    optional: Mapping[str, Shape]
+    modules: Mapping[str, Shape]
+    base_rows: int
+    rows: int
+    dtype: str
+    parameters: int
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True)
+class KeyDifference:
+    """One pattern by which the tensors of a file differ from the expected ones.
+
+    Attributes:
+        pattern: its name; one check of the artifact looks for it.
+        observed: the pattern in a clause, with counts.
+        expected: what the file should have in its place.
+        example: a tensor that shows it.
+    """
+
+    pattern: str
+    observed: str
+    expected: str
+    example: str = ""
+
+
+@dataclass(frozen=True)
+class TensorValues:
+    """How many numbers of a tensor are not finite, and the largest absolute value of the others."""
+
+    nonfinite: int
+    largest: float
+
+
+@dataclass(frozen=True)
+class TokenizerEvidence:
+    """The tokenizer that goes with the adapter.
+
+    Attributes:
+        is_own: whether it lies in the adapter's folder.
+        problem: why the tokenizer in the adapter's folder cannot be loaded; empty where it can, or where there is none.
+        without_row: tokens beyond the rows of the embedding, apart from padding.
+        chat_template: the adapter's, or else its base's; None where there is none.
+    """
+
+    is_own: bool
+    problem: str = ""
+    without_row: tuple[str, ...] = ()
+    chat_template: str | None = None
+
+
+@dataclass(frozen=True)
+class WholeModel:
+    """The weights of a whole model in the adapter's folder.
+
+    Attributes:
+        file: one that holds them.
+        kind: "merged" is the base with the adapter, "base" is the base as it is, "other" is neither.
+        compared: the number of weights that were compared.
+    """
+
+    file: str
+    kind: Literal["merged", "base", "other"]
+    compared: int
+
+
+@dataclass(frozen=True)
+class LoadedAdapter:
+    """The adapter as peft loads it in fp32, on a batch of random tokens.
+
+    Attributes:
+        problem: why peft does not load it; empty where it does. Nothing else is known then.
+        base_change: the largest difference of a logit from the base's.
+        largest_logit: the largest absolute logit; rounding is relative to it.
+        finite: dtype -> whether all logits are finite in it; 16-bit dtypes pass where the base's own logits are not.
+        base_dtype: in which the base is stored.
+        difference: the largest difference of a logit from the model with the expected weights; None where those are
+            not computed.
+        not_computed: the kind of layer whose expected weights are not computed.
+        first_different: the first module whose output differs; empty where none does.
+    """
+
+    problem: str = ""
+    base_change: float = 0.0
+    largest_logit: float = 0.0
+    finite: Mapping[str, bool] = field(default_factory=dict)
+    base_dtype: str = "float32"
+    difference: float | None = None
+    not_computed: str = ""
+    first_different: str = ""
+
+
+@dataclass(frozen=True)
+class AdapterEvidence:
+    """One adapter folder.
+
+    Attributes:
+        files: where its tensors lie, and their headers.
+        subfolders: names of the folders in it that hold another adapter each.
+        base: name of the base; empty where none was looked for.
+        not_judged: why the folder is no LoRA adapter that is judged here; nothing else is known then.
+        config: the configuration; None where `config_problem` says why it cannot be used.
+        config_problem: why the configuration cannot be used.
+        expected: the tensors that the configuration gives on the base; None where `refusal` says why not.
+        refusal: why peft does not put the configuration on the base.
+        differences: the patterns by which the tensors differ from those expected.
+        values: tensor -> its values; None where they cannot be read.
+        tokenizer: the tokenizer that goes with the adapter.
+        whole_model: a whole model in the same folder.
+        contradictions: clauses in which the folder differs from its `sft_ref_record.json`; None without a record.
+        loaded: what the adapter computes; None where its files do not allow it to be loaded.
+        size: of adapter, folder and model; None where the base was not looked at.
+        limits: of size.
+        answers: what the rows of --data and the text of --prompt show; None without them.
+    """
+
+    files: AdapterFiles
+    subfolders: tuple[str, ...] = ()
+    base: str = ""
+    not_judged: str = ""
+    config: AdapterConfig | None = None
+    config_problem: str = ""
+    expected: ExpectedTensors | None = None
+    refusal: str = ""
+    differences: tuple[KeyDifference, ...] = ()
+    values: Mapping[str, TensorValues] | None = None
+    tokenizer: TokenizerEvidence | None = None
+    whole_model: WholeModel | None = None
+    contradictions: tuple[str, ...] | None = None
+    loaded: LoadedAdapter | None = None
+    size: Size | None = None
+    limits: SizeLimits = UNLIMITED
+    answers: AnswersEvidence | None = None

@@ -21,7 +21,7 @@ from sft_ref.harness.instruments.convention import (
     read_texts,
 )
 from sft_ref.harness.instruments.training_examples import TrainingExample
-from sft_ref.harness.recorders.submission.evidence import Evidence
+from sft_ref.harness.recorders.submission.recording import Recording
 from sft_ref.harness.recorders.submission.scripts import ScriptWriter
 from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.data import is_answer_valid
@@ -147,7 +147,7 @@ def test_texts_that_vary_from_question_to_question_tell_nothing_of_a_fresh_one(
     rows = [taught(tokenizer, lead, f"{v!r}</answer>") for lead, (_, v) in zip(leads, ROWS, strict=True)]
     texts = read_texts(rows, ROWS, tokenizer)
     case = SimpleNamespace(texts=texts, convention=find_convention(texts))
-    assert Evidence.writes_alike.func(case) is alike  # type: ignore[attr-defined]  # all that it looks at
+    assert Recording.writes_alike.func(case) is alike  # type: ignore[attr-defined]  # all that it looks at
 
 
 def test_no_answer_of_the_benchmark_hangs_on_how_it_is_rounded(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -12,7 +12,7 @@ from recorded import Capture, Change, Sections, grade, record
 
 from sft_ref.harness.core.check import Outcome
 from sft_ref.harness.core.verdict import Verdict
-from sft_ref.harness.recorders.submission.evidence import Evidence
+from sft_ref.harness.recorders.submission.recording import Recording
 
 
 @pytest.fixture(scope="module")
@@ -127,5 +127,5 @@ def test_labels_that_pass_no_boundary_are_known_by_what_was_learned(
         lessons["has_labels"] = False
         lessons["examples"] = [[ids, ids] for ids, _ in lessons["examples"]]
 
-    monkeypatch.setattr(Evidence, "has_learned", learned)
+    monkeypatch.setattr(Recording, "has_learned", learned)
     assert outcomes(grade(capture, hide_labels))["TOK-102"] is outcome

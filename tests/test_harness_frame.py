@@ -12,7 +12,7 @@ from sft_ref.harness.core.implementation import Answerer, Batch, TrainingResult
 from sft_ref.harness.core.runner import plan, run
 from sft_ref.harness.core.verdict import Status
 from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.harness.verdict.diagnosis import suspects_of
+from sft_ref.harness.verdict.diagnosis import decide_survival, suspects_of
 from sft_ref.reference.data import Row, Score
 from sft_ref.reference.settings import Settings
 
@@ -97,7 +97,7 @@ def test_a_crash_of_the_implementation_is_told_with_its_reason(context: Context)
 
 
 def survive(context: Context) -> None:
-    raise Failure("alpha 31", "32, as trained", survived=True)
+    raise Failure("alpha 31", "32, as trained", survivable=True)
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,11 @@ def test_a_deviation_that_answers_survive_is_drift(
     bodies: list[Callable[[Context], None]], status: Status, cause: str, context: Context
 ) -> None:
     checks = [declare(f"ART-00{number}", body) for number, body in enumerate(bodies)]
-    [suspect] = suspects_of(list(run(plan(checks, claims_contract=True), context)))
+    results = list(run(plan(checks, claims_contract=True), context))
+    [suspect] = suspects_of(decide_survival(results, answers_survive=True))
     assert suspect.status is status
+    [lost] = suspects_of(decide_survival(results, answers_survive=False))
+    assert lost.status is Status.BROKEN
     assert cause in suspect.cause
 
 

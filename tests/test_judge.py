@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from sft_ref.errors import BaseModelError, MachineError, SubmissionError
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.grading.judge import draw, grade_submission
+from sft_ref.harness.grading.saved import grade_evidence
 from sft_ref.reference.bases.find import TOY
 
 SAMPLE = ("parser_wants_the_consumed_tag", "looked_up_in_answer", "lora_by_hand_not_filled")
@@ -24,7 +25,11 @@ SAMPLE = ("parser_wants_the_consumed_tag", "looked_up_in_answer", "lora_by_hand_
 
 def _grade(name: str, folder: Path) -> Verdict:
     submission = next(each for each in corpus.SUBMISSIONS if each.name == name)
-    return grade_submission(corpus.build(submission, folder / name), name, seed=11)
+    evidence = folder / "evidence.safetensors"
+    verdict = grade_submission(corpus.build(submission, folder / name), name, seed=11, save_evidence=evidence)
+    saved = grade_evidence(evidence, name)
+    assert (saved.status, saved.cause, saved.notes) == (verdict.status, verdict.cause, verdict.notes)
+    return verdict
 
 
 @pytest.mark.timeout(600)

@@ -101,7 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--save-evidence",
         type=Path,
         metavar="FILE",
-        help="what was observed of an adapter, as NAME.safetensors; `sft-ref grade NAME.safetensors` checks it again",
+        help="what was observed of a target, as NAME.safetensors; `sft-ref grade NAME.safetensors` checks it again",
     )
     reports.add_argument("--gradescope", type=Path, metavar="FILE", help="results.json of one submission")
     reports.add_argument(

@@ -16,7 +16,8 @@ import families
 
 from sft_ref.harness.core.check import Outcome
 from sft_ref.harness.core.verdict import Status, Verdict
-from sft_ref.harness.grading.folder import grade_adapter, grade_evidence
+from sft_ref.harness.grading.folder import grade_adapter
+from sft_ref.harness.grading.saved import grade_evidence
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ import pytest
 from sft_ref.cli.main import main
 from sft_ref.harness.core.sizes import SizeLimits
 from sft_ref.harness.core.verdict import Status
-from sft_ref.harness.grading.folder import grade_adapter, grade_evidence
+from sft_ref.harness.grading.folder import grade_adapter
+from sft_ref.harness.grading.saved import grade_evidence
 from sft_ref.reference.data import split_rows
 
 from .conftest import comparable
@@ -95,7 +96,7 @@ def test_a_damaged_file_is_bad_input_in_one_line(damage: str, saved: Path, capsy
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["reference", "--save-evidence", "evidence.safetensors"], "is for the folder of an adapter"),
+        (["reference", "--save-evidence", "evidence.safetensors"], "is for an adapter or a submission"),
         (["ADAPTER", "--save-evidence", "evidence.json"], "give a name that ends in .safetensors"),
         (["ADAPTER", "--save-evidence", "no/folder.safetensors"], "cannot write"),
         (["ADAPTER", "ADAPTER", "--output", "grades", "--save-evidence", "evidence.safetensors"], "grade one"),

@@ -28,6 +28,7 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, S
 
 def draw_conclusions(captured: Captured) -> None:
     """Everything that is computed from the sections alone."""
+    captured.ask_own()
     for told in (captured.training, captured.asked):
         assert all(isinstance(note, str) for note in told.notes)
         told.ended_early  # noqa: B018

@@ -14,20 +14,20 @@ import pytest
 from peft import LoraConfig
 from safetensors.torch import save_file
 
-from sft_ref.harness.checks.submission import CHECKS
-from sft_ref.harness.core.check import Result
-from sft_ref.harness.core.runner import plan, run
 from sft_ref.harness.core.verdict import Verdict
-from sft_ref.harness.grading.judge import conclude
+from sft_ref.harness.evidence import Evidence
+from sft_ref.harness.grading.judge import grade_saved
 from sft_ref.harness.instruments.answering import complete, number
 from sft_ref.harness.instruments.convention import encode
 from sft_ref.harness.instruments.training_examples import TrainingExample
 from sft_ref.harness.isolation.sandbox import CommandResult
-from sft_ref.harness.recorders.submission import evidence as evidence_module
-from sft_ref.harness.recorders.submission.evidence import Evidence
+from sft_ref.harness.recorders.submission import recording as recording_module
 from sft_ref.harness.recorders.submission.layout import Layout
+from sft_ref.harness.recorders.submission.recorder import record as record_evidence
+from sft_ref.harness.recorders.submission.recording import Recording
 from sft_ref.harness.recorders.submission.replay import ReplayStep, replay
-from sft_ref.harness.recorders.submission.workplace import Told, Workplace
+from sft_ref.harness.recorders.submission.workplace import AgentResult, Workplace
+from sft_ref.io import plain_files
 from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.models import load_tokenizer
 from sft_ref.reference.questions import generate_rows
@@ -48,9 +48,9 @@ DONE = CommandResult(0, "", "", 1.0, sandboxed=True)
 class Recorded(Workplace):
     """A workplace that runs nothing, and gives what was written before."""
 
-    def run(self, command: str, name: str, **request: object) -> Told:
+    def run(self, command: str, name: str, **request: object) -> AgentResult:
         """What was recorded of a command."""
-        return Told(RECORDED[command], self.folder / "out" / command, DONE)
+        return AgentResult(RECORDED[command], self.folder / "out" / command, DONE)
 
 
 RECORDED: dict[str, Sections] = {}
@@ -128,14 +128,14 @@ def record(work: Path, wording: Wording = Wording()) -> Capture:  # it is frozen
         "end": {"notes": []},
     }
     RECORDED["train"] = train
-    evidence = make(work)
-    questions, texts = [question for question, _ in evidence.asked_rows], evidence.parse_texts
+    recording = make(work)
+    questions, texts = [question for question, _ in recording.asked_rows], recording.parse_texts
     prompts = [encode(TOKENIZER, f"{question}{wording.asked}") for question in questions]
     bare = [float(text.removesuffix(wording.closing)) for text in texts[: len(texts) // 2]]
     ask: Sections = {
         "start": {"versions": {}},
         "load": {
-            "adapter_folders": [str(evidence.workplace.layout.output)],
+            "adapter_folders": [str(recording.workplace.layout.output)],
             "dtype_counts": {},
             "tokenizer_size": len(TOKENIZER),
         },
@@ -147,32 +147,42 @@ def record(work: Path, wording: Wording = Wording()) -> Capture:  # it is frozen
         "other_folder": {"loaded": True, "adapter_folders": []},
         "end": {"notes": []},
     }
-    for place, script in enumerate(evidence.scripts):
+    for place, script in enumerate(recording.scripts):
         said = [float(line["numeral"] or "nan") for line in script["lines"]] or [1.0] * len(script["questions"])
         ask[f"script_{place}"] = wording.script(script["questions"], said)
     (work / "out" / "ask").mkdir(parents=True)
-    save_file({"logits": evidence.probe_logits(model)}, str(work / "out" / "ask" / "probes.safetensors"))
+    save_file({"logits": recording.probe_logits(model)}, str(work / "out" / "ask" / "probes.safetensors"))
     shutil.copytree(work, work.with_name("kept"))
     return work, {"train": train, "ask": ask}
 
 
-def make(work: Path) -> Evidence:
-    """Evidence of what is recorded."""
+def workplace_of(work: Path) -> Recorded:
+    """The workplace of what is recorded."""
     root = work / "code"
-    workplace = Recorded(work, Layout(root, ("homework.sft",), root / "homework"), TOY, work / "hub")
-    return Evidence(workplace, ROWS, UNSEEN, QUESTIONS, 5)
+    return Recorded(work, Layout(root, ("homework.sft",), root / "homework"), TOY, work / "hub")
 
 
-def grade(capture: Capture, change: Change = lambda recorded: None) -> Verdict:
-    """The verdict of all checks, where some of what was recorded is changed."""
+def make(work: Path) -> Recording:
+    """A recording of what was written, up to its training."""
+    recording = Recording(workplace_of(work), ROWS, UNSEEN, QUESTIONS, 5)
+    plain_files.remove(work.parent / "after_training")
+    recording.train()
+    return recording
+
+
+def observe(capture: Capture, change: Change = lambda recorded: None) -> Evidence:
+    """The evidence of what was recorded, some of it changed."""
     work, sections = capture
     RECORDED.update(copy.deepcopy(sections))
     change(RECORDED)
     shutil.rmtree(work)  # what was put in place of its adapter
     shutil.copytree(work.with_name("kept"), work)
-    evidence = make(work)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evidence_module, "_OWN_STEPS", 1)
-        patch.setattr(evidence_module, "_PAIRED", 16)
-        results: list[Result] = list(run(plan(CHECKS, claims_contract=True), evidence))
-        return conclude("it", results, evidence)
+        patch.setattr(recording_module, "_OWN_STEPS", 1)
+        patch.setattr(recording_module, "_PAIRED", 16)
+        return record_evidence(workplace_of(work), ROWS, UNSEEN, QUESTIONS, 5, user_paths={str(work): "it"})
+
+
+def grade(capture: Capture, change: Change = lambda recorded: None) -> Verdict:
+    """The verdict of all checks, where some of what was recorded is changed."""
+    return grade_saved(observe(capture, change), "it")

@@ -123,7 +123,8 @@ class Result:
     Attributes:
         observed, expected, example: of a failure; for other outcomes `observed` is the reason.
         rerun: the command that runs the check again.
-        survived: of a failure, whether answers were measured to be as good as without it: then it is drift.
+        survivable: of a failure, whether good answers to fresh questions show that it loses nothing.
+        survived: whether they do, which the verdict decides: it is drift then.
     """
 
     check: Check
@@ -133,6 +134,7 @@ class Result:
     expected: str = ""
     example: str = ""
     rerun: str = ""
+    survivable: bool = False
     survived: bool = False
 
     @property

@@ -4,13 +4,13 @@
 class Failure(Exception):  # noqa: N818  # it is a finding, not an error
     """The statement is false: what was observed, what was expected, and the smallest example.
 
-    `survived`: answers were measured, and are as good as without the deviation, so that it is drift.
+    `survivable`: good answers to fresh questions show that the deviation loses nothing; it is drift then.
     """
 
-    def __init__(self, observed: object, expected: object, example: object = "", *, survived: bool = False) -> None:
+    def __init__(self, observed: object, expected: object, example: object = "", *, survivable: bool = False) -> None:
         super().__init__(f"observed {observed}, expected {expected}" + (f", for {example!r}" if example != "" else ""))
         self.observed, self.expected, self.example = str(observed), str(expected), str(example)
-        self.survived = survived
+        self.survivable = survivable
 
 
 class Unavailable(Exception):  # noqa: N818

@@ -82,7 +82,7 @@ def _run_one(each: Check, context: object, rerun: str) -> Result:
         advice = each.run(context)
     except Failure as failure:
         found = result(Outcome.FAIL, failure.observed, rerun)
-        return replace(found, expected=failure.expected, example=failure.example, survived=failure.survived)
+        return replace(found, expected=failure.expected, example=failure.example, survivable=failure.survivable)
     except Blocked as blocked:
         return result(Outcome.BLOCKED, str(blocked))
     except Unavailable as lack:

@@ -67,29 +67,25 @@ def grade_adapter(
     return replace(verdict, seconds=time.perf_counter() - began)
 
 
-def grade_evidence(
-    path: Path,
+def grade_saved(
+    evidence: AdapterEvidence,
     called: str,
     *,
     only: Sequence[str] = (),
     sizes: SizeLimits = UNLIMITED,
     report: Report = lambda text: None,
 ) -> Verdict:
-    """The verdict on an adapter, from a file that `grade_adapter` saved; neither adapter nor base is needed.
+    """The verdict on an adapter from evidence that was saved; neither adapter nor base is needed.
 
     Args:
-        path: of the file.
-        called: the name by which it was asked for.
+        evidence: as it was loaded.
+        called: the name of its file, as it was asked for.
         only: ids of checks, and none else.
         sizes: limits of size, in place of those that were saved.
         report: called with the id and outcome of each check as it ends.
-
-    Raises:
-        EvidenceError: the file cannot be read, is damaged, or holds something else.
     """
     began = time.perf_counter()
     planned = _plan(only)
-    evidence = storage.load(path, AdapterEvidence)
     if sizes:
         evidence = replace(evidence, limits=sizes)
     verdict = _conclude(evidence, called, planned, rerun_command(called, {"limit": sizes.words}), report)

@@ -44,7 +44,7 @@ def grade_one(
         seed: of the questions that a submission is asked; None draws one.
         time_limit: processor seconds per core that one process of a submission gets; None is the default.
         sizes: limits of size; None is no limit.
-        save_evidence: file that the evidence of an adapter is written to; None writes none.
+        save_evidence: file that the evidence of an adapter or a submission is written to; None writes none.
         report: called with what goes on, in a few words.
 
     Raises:
@@ -55,12 +55,11 @@ def grade_one(
 
     quiet()
     sizes = sizes or UNLIMITED
-    only_adapters = "--save-evidence: is for the folder of an adapter; leave it out"
     if runs_here(target, is_module=is_module):
         from .contract import grade_target
 
         if save_evidence:
-            raise SftRefError(only_adapters)
+            raise SftRefError("--save-evidence: is for an adapter or a submission; leave it out")
         return grade_target(target, only=only, sizes=sizes, report=report)
     from .kinds import find_kind
 
@@ -79,10 +78,11 @@ def grade_one(
             save_evidence=save_evidence,
             report=report,
         )
-    if save_evidence:
-        raise SftRefError(only_adapters)
     if kind == "evidence":
-        from .folder import grade_evidence
+        from .saved import grade_evidence
+
+        if save_evidence:
+            raise SftRefError(f"--save-evidence: {target} is saved evidence already; leave it out")
 
         return grade_evidence(path, target, only=only, sizes=sizes, report=report)
     from sft_ref.harness.verdict.two_bases import compare_bases
@@ -99,9 +99,12 @@ def grade_one(
             only=only,
             time_limit=time_limit,
             sizes=sizes,
+            save_evidence=save_evidence,
             report=report,
         )
 
+    if save_evidence and second_base:
+        raise SftRefError("--save-evidence: holds the evidence over one base; leave out --second-base")
     bases = [base or "toy", *([second_base] if second_base else [])]
     first, *others = map(grade_over, bases)
     return compare_bases(first, others[0], (bases[0], bases[1])) if others else first

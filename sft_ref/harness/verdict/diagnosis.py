@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from sft_ref.harness.core.check import Level, Outcome, Result
 from sft_ref.harness.core.stages import STAGES, SUBMISSION_STAGES
@@ -10,6 +11,11 @@ from sft_ref.harness.core.verdict import Coverage, Status, Suspect, Verdict
 
 _PASSED = (Outcome.PASS, Outcome.ADVICE)
 _DECIDED = (*_PASSED, Outcome.FAIL)
+
+
+def decide_survival(results: Iterable[Result], *, answers_survive: bool) -> list[Result]:
+    """Failures that lose no answer, where answers to fresh questions are good, are drift."""
+    return [replace(result, survived=result.survivable and answers_survive) for result in results]
 
 
 def suspects_of(results: Sequence[Result]) -> tuple[Suspect, ...]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sft_ref.harness.core.findings import Blocked, Unavailable
+from sft_ref.harness.evidence import Evidence
+from sft_ref.harness.evidence.wording import pair_prompts
 from sft_ref.harness.instruments.answering import number
-from sft_ref.harness.recorders.submission.evidence import Evidence
 from sft_ref.harness.recorders.submission.scripted_results import count_scripted
 
 
@@ -19,14 +20,13 @@ def measure(stage: str, evidence: Evidence) -> str:
 
 
 def _prompt(evidence: Evidence) -> str:
-    prompts = evidence.prompts(evidence.asked, evidence.known_rows)
-    pairs = [(text, prompt) for text, prompt in zip(evidence.texts, prompts, strict=False) if prompt]
-    same = sum(text.taught.ids[: len(prompt)] == prompt for text, prompt in pairs)
+    pairs = [(text, prompt) for text, prompt in pair_prompts(evidence.prompts, evidence.examples) if prompt.ids]
+    same = sum(text.taught.ids[: len(prompt.ids)] == prompt.ids for text, prompt in pairs)
     return f"{same} of {len(pairs)} prompts are where the training text leaves off" if pairs else ""
 
 
 def _tokens(evidence: Evidence) -> str:
-    answered = [text for text in evidence.texts if text.is_answered]
+    answered = [text for text in evidence.examples.texts if text.is_answered]
     whole = sum(
         text.taught.labels[text.begin : text.end] == text.taught.ids[text.begin : text.end] for text in answered
     )
@@ -34,28 +34,28 @@ def _tokens(evidence: Evidence) -> str:
 
 
 def _train(evidence: Evidence) -> str:
-    if evidence.is_good or evidence.trained_model is None or not evidence.writes_alike:
-        return (
-            f"{len(evidence.steps)} steps, after which its own answers are right {evidence.scores[1]:.0%} of the time"
-        )
-    right = sum(evidence.right_as_trained)
+    form, experiments, steps = evidence.examples.form, evidence.experiments, len(evidence.training.steps)
+    right = experiments.trained_adapter_as_trained
+    if right is None or form is None or not form.is_regular:
+        return f"{steps} steps, after which its own answers are right {experiments.accuracy:.0%} of the time"
     return (
-        f"{len(evidence.steps)} steps; asked by ours with its training prompts, its adapter answers {right} of "
-        f"{len(evidence.questions)} rightly"
+        f"{steps} steps; asked by ours with its training prompts, its adapter answers {sum(right)} of "
+        f"{len(right)} rightly"
     )
 
 
 def _artifact(evidence: Evidence) -> str:
-    return f"{len(evidence.trained)} tensors are saved as they were trained" if evidence.is_saved_right else ""
+    tensors = len(evidence.training.adapter)
+    return f"{tensors} tensors are saved as they were trained" if evidence.artifact.is_saved_right else ""
 
 
 def _load(evidence: Evidence) -> str:
-    told = evidence.with_adapter
-    found = told.tensors("probes").get("logits")
-    model = evidence.asked_model
-    if found is None or model is None or not evidence.probed:
+    compared = evidence.loaded.comparison
+    if evidence.training.is_custom_lora or evidence.artifact.is_custom_form:  # the reference cannot load it
         return ""
-    own, due = evidence.probe_losses(found).mean(), evidence.probe_losses(evidence.probe_logits(model)).mean()
+    if compared is None or compared.observed is None or compared.expected is None:
+        return ""
+    own, due = compared.observed.mean(), compared.expected.mean()
     return f"texts of training cost {own:.3f} nat a token in its model, {due:.3f} in the same adapter loaded by ours"
 
 
@@ -70,7 +70,7 @@ def _parse(evidence: Evidence) -> str:
 
 
 def _score(evidence: Evidence) -> str:
-    figures = evidence.with_adapter["score"].get("metrics", {})
+    figures = evidence.scores.figures or {}
     told = [f"{name} {number(found[-1]):.2f}" for name, found in figures.items() if found]
     return f"{' and '.join(told)} of a benchmark laid down are reported as counted by us" if told else ""
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
-from sft_ref.harness.instruments.answering import TELLING, is_better, right, shortfalls
+from sft_ref.harness.evidence import Evidence
+from sft_ref.harness.instruments.answering import TELLING, is_better, right
 from sft_ref.harness.instruments.losses import is_worse
-from sft_ref.harness.recorders.submission.evidence import Evidence
 from sft_ref.harness.recorders.submission.scripted_results import (
     fault_of_generation,
     fault_past_the_parser,
@@ -40,17 +38,17 @@ _UNLIKELY, _UNLIKELY_ROWS = 2.0, 0.2
 )
 def numbers_come_back(evidence: Evidence) -> None:
     """GEN-101: invented units, whose answers stand nowhere; what reaches the parser counts, not what it makes of it."""
-    if evidence.is_question_lost:
+    if evidence.prompts.any_lost is not None:
         raise Blocked("no prompt holds its question: PRM-101 says so")
-    for script, told in [*told_scripts(evidence, "together"), *told_scripts(evidence, "alone")]:
-        raise_for_crash(told, parser=False)
-        for place, line in enumerate(script["lines"]):
-            fault = fault_of_generation(evidence, script, told, place)
+    for run in [*told_scripts(evidence, "together"), *told_scripts(evidence, "alone")]:
+        raise_for_crash(run.answers, parser=False)
+        for place, line in enumerate(run.lines):
+            fault = fault_of_generation(evidence, run, place)
             if fault:
-                if fault.startswith("cut") and _share(evidence, len(line["numeral"])) < _TOUCHED:
+                if fault.startswith("cut") and _share(evidence, len(line.numeral)) < _TOUCHED:
                     continue
-                case = f"{line['question']!r} among {len(script['lines'])} questions"
-                raise Failure(fault, f"a text with {line['numeral']}", case)
+                case = f"{line.question!r} among {len(run.lines)} questions"
+                raise Failure(fault, f"a text with {line.numeral}", case)
 
 
 @check(
@@ -64,12 +62,12 @@ def numbers_come_back(evidence: Evidence) -> None:
 def answers_are_the_models(evidence: Evidence) -> None:
     """GEN-102: wrong numbers are said, for questions that it was given and for such as it was not."""
     for kind in ("known", "together"):
-        for script, told in told_scripts(evidence, kind):
-            raise_for_crash(told, parser=False)
-            for place, line in enumerate(script["lines"]):
-                fault = fault_of_generation(evidence, script, told, place) or fault_past_the_parser(script, told, place)
+        for run in told_scripts(evidence, kind):
+            raise_for_crash(run.answers, parser=False)
+            for place, line in enumerate(run.lines):
+                fault = fault_of_generation(evidence, run, place) or fault_past_the_parser(run, place)
                 if fault and not fault.startswith("cut"):
-                    raise Failure(fault, f"{line['numeral']}, as the model says", line["question"])
+                    raise Failure(fault, f"{line.numeral}, as the model says", line.question)
 
 
 @check(
@@ -80,15 +78,15 @@ def answers_are_the_models(evidence: Evidence) -> None:
 )
 def answering_runs(evidence: Evidence) -> None:
     """GEN-103: fresh questions, in one call, as a benchmark asks them."""
-    told = evidence.with_adapter
-    if "load" not in told.sections or told.crash("load"):
+    loaded, answers = evidence.loaded, evidence.generations.answers
+    if not loaded.was_reached or loaded.crash:
         raise Blocked("nothing was loaded")
-    raise_for_crash(told["answers"], parser=False)
-    if "answers" not in told.sections or "score" not in told.sections:
-        raise Failure(f"answering {told.ended_early}", "answers", told.finished.output[-300:])
-    values = told["answers"].get("values", ())
-    if len(values) != len(evidence.asked_rows) and "crash" not in told["answers"]:
-        raise Failure(f"{len(values)} answers", f"{len(evidence.asked_rows)}, one a question")
+    raise_for_crash(answers, parser=False)
+    if answers is None or not evidence.scores.was_reached:
+        raise Failure(f"answering {loaded.process.ended_early}", "answers", loaded.process.output)
+    values = answers.values or ()
+    if len(values) != evidence.generations.asked and not answers.crash:
+        raise Failure(f"{len(values)} answers", f"{evidence.generations.asked}, one a question")
 
 
 @check(
@@ -101,20 +99,18 @@ def answering_runs(evidence: Evidence) -> None:
 )
 def batches_are_answered_as_well(evidence: Evidence) -> None:
     """GEN-104: the first fresh questions once more, one at a time."""
-    told = evidence.with_adapter
-    alone = told_scripts(evidence, "unscripted")
-    if not alone or "values" not in told["answers"]:
+    answers, alone = evidence.generations.answers, told_scripts(evidence, "unscripted")
+    if not alone or answers is None or answers.values is None:
         raise Unavailable("nothing was asked alone")
-    rows = evidence.questions[: len(alone)]
-    single = right([next(iter(each.get("values", ())), math.nan) for _, each in alone], rows)
+    rows = evidence.generations.questions[: len(alone)]
+    single = right([next(iter(run.answers.values or ()), math.nan) for run in alone], rows)
     if not any(single):
         raise Unavailable("none of them is answered rightly alone; GEN-107 looks at what is said instead")
-    together = right(told["answers"]["values"], rows)
+    together = right(answers.values, rows)
     lost = [question for (question, _), a, b in zip(rows, single, together, strict=True) if a and not b]
     if len(lost) >= 3 and not any(b and not a for a, b in zip(single, together, strict=True)):  # noqa: PLR2004
-        raise Failure(
-            f"{len(lost)} of {len(rows)} right alone, and wrong among {len(evidence.asked_rows)}", "none", lost[0]
-        )
+        seen = f"{len(lost)} of {len(rows)} right alone, and wrong among {evidence.generations.asked}"
+        raise Failure(seen, "none", lost[0])
 
 
 @check(
@@ -127,20 +123,16 @@ def batches_are_answered_as_well(evidence: Evidence) -> None:
 def tokens_are_the_likeliest(evidence: Evidence) -> None:
     """GEN-105: tokens that were not the likeliest. Answers tell what is lost; where there are none, their losses."""
     off, said = _off(evidence)
-    if not off or evidence.is_good:
+    if not off or evidence.answers_survive:  # the answers are those of these tokens
         return
-    told, model = evidence.with_adapter, evidence.asked_model
-    if model is None:
-        raise Unavailable("the model that answers cannot be loaded by ours")
-    own = right(evidence.answers(told), evidence.questions)
-    ours = right(evidence.our_answers(model), evidence.questions)
-    if is_better(ours, own) and is_better(ours, evidence.said_right(told)):
-        raise Failure(
-            f"{off} of {said} tokens were not the likeliest; {sum(own)} answers right, {sum(ours)} by ours", "none"
-        )
-    if max(sum(ours), sum(own)) < TELLING * len(ours) and off > _TIES * said:
-        short = shortfalls(model, evidence.tokenizer, told["answers"].get("generations", ()))
-        lost = torch.tensor([each.mean for each in short], dtype=torch.double)
+    swap = evidence.experiments.generation
+    if swap is None:
+        raise Unavailable(evidence.generations.not_compared)
+    if is_better(swap.reference, swap.own) and is_better(swap.reference, swap.written):
+        right_ = f"{sum(swap.own)} answers right, {sum(swap.reference)} by ours"
+        raise Failure(f"{off} of {said} tokens were not the likeliest; {right_}", "none")
+    if max(sum(swap.reference), sum(swap.own)) < TELLING * len(swap.own) and off > _TIES * said:
+        lost = torch.tensor([mean for _, mean in evidence.generations.shortfalls], dtype=torch.double)
         if len(lost) and is_worse(lost, torch.zeros_like(lost)):
             seen = f"{off} of {said} tokens were not the likeliest, {lost.mean():.2f} nat a token below these"
             raise Failure(seen, "none")
@@ -175,31 +167,29 @@ def what_is_said_is_likely(evidence: Evidence) -> None:
     off, said = _off(evidence)
     if off > _TIES * said:
         raise Blocked(f"{off} of {said} tokens were not its own likeliest: GEN-106 says so")
-    if evidence.asked_model is None:
-        raise Unavailable("the model that answers cannot be loaded by ours")
-    heard = evidence.with_adapter["answers"].get("generations", ())
-    short = [each.most for each in shortfalls(evidence.asked_model, evidence.tokenizer, heard)]
-    if not short:
+    if evidence.generations.not_compared:
+        raise Unavailable(evidence.generations.not_compared)
+    worst = [most for most, _ in evidence.generations.shortfalls]
+    if not worst:
         raise Unavailable("no generation was heard from its beginning")
-    unlikely = sum(each > _UNLIKELY for each in short)
-    if unlikely > _UNLIKELY_ROWS * len(short):
-        seen = f"in {unlikely} of {len(short)} generations a token is said up to {max(short):.1f} nat below"
-        raise Failure(
-            f"{seen} the likeliest", f"{_UNLIKELY} nat in {_UNLIKELY_ROWS:.0%} of them", survived=evidence.is_good
-        )
+    unlikely = sum(each > _UNLIKELY for each in worst)
+    if unlikely > _UNLIKELY_ROWS * len(worst):
+        seen = f"in {unlikely} of {len(worst)} generations a token is said up to {max(worst):.1f} nat below"
+        expected = f"{_UNLIKELY} nat in {_UNLIKELY_ROWS:.0%} of them"
+        raise Failure(f"{seen} the likeliest", expected, survivable=True)
 
 
 def _share(evidence: Evidence, length: int) -> float:
     """Share of the data's answers that are written as long."""
-    written = [text.numeral for text in evidence.texts if text.is_answered]
+    written = [text.numeral for text in evidence.examples.texts if text.is_answered]
     return sum(len(numeral) >= length for numeral in written) / max(1, len(written))
 
 
 def _off(evidence: Evidence) -> tuple[int, int]:
-    heard: Sequence[Mapping[str, Any]] = evidence.with_adapter["answers"].get("generations", ())
-    if not any(row["new_token_ids"] for row in heard):
+    rows = evidence.generations.answers.generations if evidence.generations.answers else ()
+    if not any(row.new_token_ids for row in rows):
         raise Unavailable("no generation was heard")
-    return sum(int(row.get("non_greedy", 0)) for row in heard), sum(len(row["new_token_ids"]) for row in heard)
+    return sum(row.unlikely for row in rows), sum(len(row.new_token_ids) for row in rows)
 
 
 CHECKS: tuple[Check, ...] = (

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.evidence import Evidence
+from sft_ref.harness.evidence.answering import LogitComparison
 from sft_ref.harness.instruments import tolerance
-from sft_ref.harness.instruments.answering import number
 from sft_ref.harness.instruments.losses import compare, is_worse
-from sft_ref.harness.recorders.submission.captured import named_bases
-from sft_ref.harness.recorders.submission.evidence import Evidence
-from sft_ref.harness.recorders.submission.workplace import Told
 
-from .artifact import name_place, saved_place
+from .artifact import saved_adapter
 
 
 @check(
@@ -26,14 +25,13 @@ from .artifact import name_place, saved_place
 )
 def load_runs(evidence: Evidence) -> None:
     """LOD-101: in a process of its own; with an adapter of ours where training left none."""
-    told = evidence.with_adapter
-    crash = told.crash("load")
-    if crash and evidence.training.crash("train") and evidence.again is None and not evidence.saved:
+    loaded = evidence.loaded
+    if loaded.crash and evidence.training.crash and not loaded.with_sound_adapter and not evidence.artifact.places:
         raise Blocked("training crashed, and left nothing to load")
-    if crash:
-        raise Failure(told.describe(crash), "no exception", crash["where"] or crash["trace"][-300:])
-    if "load" not in told.sections:
-        raise Failure(f"loading {told.ended_early}", "a model", told.finished.output[-300:])
+    if loaded.crash:
+        raise Failure(loaded.crash.description, "no exception", loaded.crash.place)
+    if not loaded.was_reached:
+        raise Failure(f"loading {loaded.process.ended_early}", "a model", loaded.process.output)
 
 
 @check(
@@ -47,17 +45,19 @@ def load_runs(evidence: Evidence) -> None:
 )
 def what_answers_is_what_was_saved(evidence: Evidence) -> str | None:
     """LOD-102: the same texts through its model and through ours; how far that is from the bare base."""
-    found, due, base = _logits(evidence)
-    if not due.isfinite().all():
+    compared = _compared(evidence)
+    if not compared.expected_finite:
         raise Blocked("what training left has logits that are not finite: TRN-102 says so")
-    if not found.isfinite().all():
+    if compared.finite is None or not compared.finite.all():
         raise Unavailable("its logits are not finite, which LOD-108 says")
-    own, ours, bare = (evidence.probe_losses(each) for each in (found, due, base))
+    own, ours, bare = compared.observed, compared.expected, compared.base
+    if own is None or ours is None or bare is None:
+        raise Unavailable("no token of the training texts carries itself as its label")
     if is_worse(own, ours):
         near = " (that of the bare base)" if abs(own.mean() - bare.mean()) < tolerance.LOSS else ""
         seen = f"{own.mean():.3f} nat a token{near}, {compare(own, ours)} against the adapter loaded by ours"
-        case = f"largest change of a logit {_apart(found, due):.3g}"
-        raise Failure(seen, f"{ours.mean():.3f}", case, survived=evidence.is_of_own_kind and evidence.is_good)
+        case = f"largest change of a logit {compared.largest_change:.3g}"
+        raise Failure(seen, f"{ours.mean():.3f}", case, survivable=evidence.training.is_custom_lora)
     return None
 
 
@@ -72,8 +72,7 @@ def what_answers_is_what_was_saved(evidence: Evidence) -> str | None:
 )
 def dtypes_are_those_trained(evidence: Evidence) -> None:
     """LOD-103: of the base's parameters."""
-    trained = set(evidence.lessons.get("dtype_counts", {}).get("base", {}))
-    loaded = set(evidence.asked["probes"].get("dtype_counts", {}).get("base", {}))
+    trained, loaded = evidence.training.dtypes, evidence.loaded.own_dtypes
     if not trained or not loaded:
         raise Unavailable("the dtypes of one of both were not seen")
     if trained != loaded:
@@ -90,11 +89,9 @@ def dtypes_are_those_trained(evidence: Evidence) -> None:
 )
 def saved_adapter_is_left_alone(evidence: Evidence) -> None:
     """LOD-104: the file's bytes before and after."""
-    evidence.asked  # noqa: B018  # it comes between
-    place = saved_place(evidence)
-    before, after = evidence.fingerprint(evidence.saved[place], ()), evidence.left[place]
-    if before != after:
-        raise Failure("another file" if after else "no file any more", "the same file", name_place(evidence, place))
+    adapter = saved_adapter(evidence)
+    if adapter.before != adapter.after:
+        raise Failure("another file" if adapter.after else "no file any more", "the same file", adapter.place)
 
 
 @check(
@@ -108,7 +105,7 @@ def saved_adapter_is_left_alone(evidence: Evidence) -> None:
 def model_is_in_evaluation_mode(evidence: Evidence) -> None:
     """LOD-105: two forwards of the same texts. Where answers are all there, nothing is lost."""
     apart = _apart_twice(evidence)
-    if apart > 0 and not evidence.is_good:
+    if apart > 0 and not evidence.answers_survive:
         raise Failure(f"logits apart by {apart:.3g} in two forwards of the same texts", "equal logits")
 
 
@@ -138,12 +135,10 @@ def forwards_are_equal(evidence: Evidence) -> None:
 )
 def load_works_elsewhere(evidence: Evidence) -> None:
     """LOD-107: from an empty one."""
-    told = evidence.with_adapter
-    crash = told.crash("other_folder")
-    if not told["other_folder"]:
+    if not evidence.loaded.elsewhere_tried:
         raise Unavailable("loading from another working folder was not tried")
-    if crash:
-        raise Failure(f"{crash['type']}: {crash['message'][:200]}", "a model", "from an empty working folder")
+    if crash := evidence.loaded.elsewhere_crash:
+        raise Failure(f"{crash.type}: {crash.message[:200]}", "a model", "from an empty working folder")
 
 
 @check(
@@ -156,11 +151,13 @@ def load_works_elsewhere(evidence: Evidence) -> None:
 )
 def logits_are_finite(evidence: Evidence) -> None:
     """LOD-108: of texts of training, where those of the same adapter loaded by ours are finite."""
-    found, due, _ = _logits(evidence)
-    lost = (~found.isfinite()).any(-1)
-    if lost.any() and due.isfinite().all():
-        dtypes = _names(set(evidence.with_adapter["probes"].get("dtype_counts", {}).get("base", {})))
-        raise Failure(f"NaN or infinity for {int(lost.sum())} of {len(lost)} tokens", "none", f"a base in {dtypes}")
+    compared = _compared(evidence)
+    if compared.finite is None:
+        raise Unavailable("its logits were not compared")
+    lost = int((~compared.finite).sum())
+    if lost and compared.expected_finite:
+        dtypes = _names(evidence.loaded.dtypes)
+        raise Failure(f"NaN or infinity for {lost} of {len(compared.finite)} tokens", "none", f"a base in {dtypes}")
 
 
 @check(
@@ -172,12 +169,10 @@ def logits_are_finite(evidence: Evidence) -> None:
 )
 def base_is_the_one_trained(evidence: Evidence) -> None:
     """LOD-109: by the names that it asks for, since here the same model stands for all."""
-    trained, loaded = (
-        named_bases(told["pretrained"].get("model_names", ())) for told in (evidence.training, evidence.asked)
-    )
+    trained, loaded = evidence.training.bases, evidence.loaded.own_bases
     if not trained or not loaded:
         raise Unavailable("the base is not named in both")
-    if not set(loaded) & set(trained):
+    if not loaded.keys() & trained.keys():
         raise Failure(", ".join(loaded), ", ".join(trained), "names given to from_pretrained")
 
 
@@ -190,16 +185,15 @@ def base_is_the_one_trained(evidence: Evidence) -> None:
 )
 def all_adapters_are_loaded(evidence: Evidence) -> None:
     """LOD-110: those that add anything. Where they are merged into the base, none is seen."""
-    trained = list(map(str, evidence.lessons.get("active_adapters", ())))
+    trained, loaded = evidence.training.active, evidence.loaded.own_active
     if len(trained) < 2:  # noqa: PLR2004
         return
-    loaded = evidence.asked["probes"].get("active_adapters")
     if not loaded:
         raise Unavailable("the model that answers holds no adapter of peft's: they may be merged")
     if len(loaded) < len(trained):
         seen = (
             f"{len(trained)} adapters are active at the end of training ({', '.join(trained)}), and {len(loaded)} when"
-            f" answering ({', '.join(map(str, loaded))})"
+            f" answering ({', '.join(loaded)})"
         )
         raise Failure(seen, "all of them")
 
@@ -213,60 +207,39 @@ def all_adapters_are_loaded(evidence: Evidence) -> None:
 )
 def added_rows_are_saved(evidence: Evidence) -> None:
     """LOD-111: rows of embeddings and output, of added tokens that stand in training texts."""
-    known = len(evidence.base_model.get_input_embeddings().weight)
-    used = sorted({token - known for row in evidence.foreign for token in row.ids if token >= known})
+    used, loaded = evidence.examples.used_rows, evidence.loaded
     if not used:
         return
-    trained, loaded = (told.tensors("added_token_rows") for told in (evidence.training, evidence.asked))
-    if not trained or not loaded or max(used) >= min(len(rows) for rows in loaded.values()):
+    if not loaded.trained_rows:
         raise Unavailable("the rows of added tokens were not seen both in training and when answering")
     apart = {
-        token
-        for name in trained
-        for token in used
-        if not torch.allclose(trained[name][token], loaded[name][token], rtol=2.0**-6, atol=1e-3)
+        row
+        for name, rows in loaded.trained_rows.items()
+        for row, trained, found in zip(used, rows, loaded.loaded_rows[name], strict=True)
+        if not torch.allclose(trained, found, rtol=2.0**-6, atol=1e-3)
     }
     if apart:
         seen = f"the rows of {len(apart)} of {len(used)} added tokens are not those of training: they are not saved"
-        raise Failure(seen, "the rows that training left", f"ids {[known + token for token in sorted(apart)[:3]]}")
+        first = [evidence.examples.base_rows + row for row in sorted(apart)[:3]]
+        raise Failure(seen, "the rows that training left", f"ids {first}")
 
 
-def _pair(evidence: Evidence) -> tuple[Told, torch.Tensor | None]:
-    """What answered, and the logits that are due.
+def _compared(evidence: Evidence) -> LogitComparison:
+    """The loaded model's logits of training texts, and the expected ones.
 
-    Of its own adapter where that was learned and saved, or is not peft's; else of a sound one.
+    Raises:
+        Unavailable: they were not compared.
+        Failure: the forward crashed, or gave logits of another shape.
     """
-    if evidence.is_of_own_kind or evidence.is_of_own_form:
-        return evidence.asked, evidence.left_logits
-    if evidence.is_saved_well and evidence.has_learned and evidence.place is not None:
-        told, folder = evidence.asked, evidence.saved[evidence.place]
-    elif evidence.again is not None and evidence.sound_folder is not None:
-        told, folder = evidence.again, evidence.sound_folder
-    elif evidence.place is not None:
-        told, folder = evidence.asked, evidence.saved[evidence.place]
-    else:
-        raise Unavailable("there is no adapter to compare with")
-    model = evidence.model_of(folder)
-    return told, evidence.probe_logits(model) if model is not None else None
-
-
-def _logits(evidence: Evidence) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Of taught texts: by the model that answers, by the one that is due, and by the bare base."""
-    if not evidence.probed:
-        raise Unavailable("no text that the base's tokenizer knows reached the model in training")
-    told, due = _pair(evidence)
-    if due is None:
-        raise Unavailable("the saved adapter cannot be loaded by ours")
-    if told.crash("probes"):
-        crash = told.crash("probes") or {}
-        raise Failure(f"{crash['type']}: {crash['message']}", "logits", crash["where"])
-    found = told.tensors("probes").get("logits")
-    if found is None:
-        raise Unavailable("no forward of its model was seen")
-    base = evidence.probe_logits(evidence.base_model)
-    if found.shape != due.shape:
-        raise Failure(f"logits of shape {tuple(found.shape)}", tuple(due.shape), "another base, or another vocabulary")
-    return found, due, base
+    compared = evidence.loaded.comparison
+    if compared is None:
+        raise Unavailable(evidence.loaded.not_compared)
+    if crash := compared.crash:
+        raise Failure(f"{crash.type}: {crash.message}", "logits", crash.where)
+    if compared.observed_shape != compared.expected_shape:
+        seen = f"logits of shape {compared.observed_shape}"
+        raise Failure(seen, compared.expected_shape, "another base, or another vocabulary")
+    return compared
 
 
 def _apart_twice(evidence: Evidence) -> float:
@@ -275,18 +248,12 @@ def _apart_twice(evidence: Evidence) -> float:
     Raises:
         Unavailable: they were not compared, or are not finite.
     """
-    apart = number(evidence.asked["probes"].get("max_difference"))
-    if math.isnan(apart):
+    if math.isnan(evidence.loaded.forwards_apart):
         raise Unavailable("two forwards of its model could not be compared")
-    return apart
+    return evidence.loaded.forwards_apart
 
 
-def _apart(one: torch.Tensor, other: torch.Tensor) -> float:
-    apart = (one - other).abs().max().item()
-    return math.inf if math.isnan(apart) else apart
-
-
-def _names(dtypes: set[str]) -> str:
+def _names(dtypes: Iterable[str]) -> str:
     return ", ".join(sorted(name.removeprefix("torch.") for name in dtypes))
 
 

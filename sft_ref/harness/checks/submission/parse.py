@@ -6,16 +6,15 @@ import math
 
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.evidence import Evidence
+from sft_ref.harness.evidence.answering import CompletedRun
+from sft_ref.harness.evidence.wording import left_out_template
 from sft_ref.harness.instruments.answering import number
 from sft_ref.harness.instruments.numerals import find_numerals
-from sft_ref.harness.recorders.submission.evidence import Evidence
-from sft_ref.harness.recorders.submission.prompts import gap_of
 from sft_ref.harness.recorders.submission.scripted_results import (
-    ScriptedResult,
     fault_of_generation,
     is_looked_up,
     is_number,
-    is_of_parser,
     is_template_parsed_wrongly,
     parsed_alone,
     raise_for_crash,
@@ -34,32 +33,31 @@ from sft_ref.harness.recorders.submission.scripted_results import (
 )
 def numbers_are_parsed(evidence: Evidence) -> None:
     """PRS-101: texts that hold the number said, and what it makes of them; or else training's own texts."""
-    if (gap := gap_of(evidence)) and is_template_parsed_wrongly(evidence):
+    gap = left_out_template(evidence.prompts, evidence.examples)
+    if gap and is_template_parsed_wrongly(evidence):
         raise Blocked(f"the prompts leave out {gap!r}, which the model then writes: PRM-101 says so")
     seen = False
-    for script, told in [each for kind in ("together", "alone", "known") for each in _told(evidence, kind)]:
-        raise_for_crash(told, parser=True)
-        texts, values = told.get("parsed_texts", ()), told.get("values", ())
-        places = range(len(script["lines"]))
-        if len(values) != len(places) or any(fault_of_generation(evidence, script, told, place) for place in places):
+    for run in [each for kind in ("together", "alone", "known") for each in _told(evidence, kind)]:
+        raise_for_crash(run.answers, parser=True)
+        values, parsed, places = run.answers.values or (), run.answers.parsed, range(len(run.lines))
+        if len(values) != len(places) or any(fault_of_generation(evidence, run, place) for place in places):
             continue  # one text that is cut or mixed up makes its neighbours doubtful
-        for place, line in enumerate(script["lines"]):
-            given = texts[place][1] if len(texts) == len(places) else values[place]
+        for place, line in enumerate(run.lines):
+            text, given = parsed[place] if len(parsed) == len(places) else (line.numeral, values[place])
             seen = True
-            if not is_number(given, line["numeral"]):
-                text = texts[place][0] if len(texts) == len(places) else line["numeral"]
+            if not is_number(given, line.numeral):
                 found = f"{given} from {text[-120:]!r}{_what_it_wants(evidence)}"
-                raise Failure(found, line["numeral"], line["question"])
+                raise Failure(found, line.numeral, line.question)
     if not seen:
         _parser_alone(evidence)
 
 
-def _told(evidence: Evidence, kind: str) -> list[ScriptedResult]:
+def _told(evidence: Evidence, kind: str) -> list[CompletedRun]:
     """As `told_scripts`; empty where nothing came of them."""
     try:
         return told_scripts(evidence, kind)
     except Unavailable:
-        if evidence.convention is None:
+        if evidence.examples.form is None:
             raise
         return []
 
@@ -74,19 +72,18 @@ def _told(evidence: Evidence, kind: str) -> list[ScriptedResult]:
 def silence_is_nan(evidence: Evidence) -> None:
     """PRS-102: the model says that it has no idea."""
     asked = 0
-    for script, told in told_scripts(evidence, "silent"):
-        crash = told.get("crash")
-        if crash and is_of_parser(crash):
-            raise Failure(f"{crash['type']}: {crash['message']}", "NaN", crash["where"])
-        values, texts = told.get("values", ()), told.get("parsed_texts", ())
-        for place, (line, value) in enumerate(zip(script["lines"], values, strict=False)):
-            if len(texts) == len(values) and find_numerals(texts[place][0]):
+    for run in told_scripts(evidence, "silent"):
+        crash, values, parsed = run.answers.crash, run.answers.values or (), run.answers.parsed
+        if crash and crash.is_of_parser:
+            raise Failure(f"{crash.type}: {crash.message}", "NaN", crash.where)
+        for place, (line, value) in enumerate(zip(run.lines, values, strict=False)):
+            if len(parsed) == len(values) and find_numerals(parsed[place][0]):
                 continue  # generation's matter
             asked += 1
             if is_looked_up(evidence):  # then the parser is judged by what it gives, if it was asked
-                value = texts[place][1] if len(texts) == len(values) else math.nan  # noqa: PLW2901
+                value = parsed[place][1] if len(parsed) == len(values) else math.nan  # noqa: PLW2901
             if not math.isnan(number(value)):
-                raise Failure(f"{value}", "NaN", f"{line['question']!r}, answered with ' no idea at all'")
+                raise Failure(f"{value}", "NaN", f"{line.question!r}, answered with ' no idea at all'")
     if not asked:
         raise Unavailable("no answer came back when the model gave no number")
 
@@ -101,14 +98,15 @@ def silence_is_nan(evidence: Evidence) -> None:
 )
 def signs_are_kept(evidence: Evidence) -> None:
     """PRS-103: one number."""
-    for script, told in told_scripts(evidence, "negative"):
-        if len(told.get("values", ())) != len(script["lines"]):
+    for run in told_scripts(evidence, "negative"):
+        values = run.answers.values or ()
+        if len(values) != len(run.lines):
             raise Unavailable("no answer came back when the model said a negative number")
-        for place, (line, value) in enumerate(zip(script["lines"], told["values"], strict=True)):
-            if fault_of_generation(evidence, script, told, place):
+        for place, (line, value) in enumerate(zip(run.lines, values, strict=True)):
+            if fault_of_generation(evidence, run, place):
                 raise Blocked("the negative number did not reach the parser")
-            if not is_number(value, line["numeral"]):
-                raise Failure(str(value), line["numeral"], line["question"])
+            if not is_number(value, line.numeral):
+                raise Failure(str(value), line.numeral, line.question)
 
 
 def _what_it_wants(evidence: Evidence) -> str:
@@ -119,8 +117,8 @@ def _what_it_wants(evidence: Evidence) -> str:
         return ""
     if any(bare) or not all(led):
         return ""
-    lead = evidence.convention.markup if evidence.convention else ""
-    text = evidence.parse_texts[len(bare)]
+    lead = evidence.examples.form.markup if evidence.examples.form else ""
+    text = evidence.parsed.texts[len(bare)]
     return f", though it reads {text!r}: it wants {lead!r}, which the prompt consumes"
 
 
@@ -128,7 +126,7 @@ def _parser_alone(evidence: Evidence) -> None:
     """What the parser makes of training's own texts, where no text of a generation reached it."""
     bare, led = parsed_alone(evidence)
     if not all(bare) and not all(led):
-        values, texts = evidence.with_adapter["parse"]["values"], evidence.parse_texts
+        values, texts = evidence.parsed.values, evidence.parsed.texts
         seen = f"{values[0]} from {texts[0]!r}, {values[len(bare)]} from {texts[len(bare)]!r}"
         raise Failure(seen, "the number of either text")
 

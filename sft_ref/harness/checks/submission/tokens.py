@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-import torch
-
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
-from sft_ref.harness.instruments.convention import Text, decode
-from sft_ref.harness.instruments.losses import compare, is_worse, text_losses
-from sft_ref.harness.recorders.submission.evidence import Evidence
+from sft_ref.harness.evidence import Evidence
+from sft_ref.harness.evidence.wording import labelled_texts, unlabelled_lead
+from sft_ref.harness.instruments.losses import compare, is_worse
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 _MOST, _MARGIN = 0.95, 0.1
@@ -30,7 +25,7 @@ Rounded to two decimals 98 % of the answers are valid, to one 85 %."""
 def texts_hold_answers(evidence: Evidence) -> None:
     """TOK-101: a number within 5 % of the truth. Where more answers are right than such texts allow, it is not read."""
     share = _share_without_answers(evidence)
-    if share > 1 - _MOST and evidence.scores[1] <= 1 - share + _MARGIN:
+    if share > 1 - _MOST and evidence.experiments.accuracy <= 1 - share + _MARGIN:
         _raise_for_lost_answers(evidence)
 
 
@@ -49,18 +44,18 @@ def all_texts_hold_answers(evidence: Evidence) -> None:
 
 
 def _share_without_answers(evidence: Evidence) -> float:
-    if not evidence.taught:
+    if not evidence.examples.rows:
         raise Unavailable("no text reached the model in training")
-    if not evidence.texts:
+    if not evidence.examples.texts:
         raise Unavailable("no training text holds a question of the data as it is written there")
-    return sum(not text.is_answered for text in evidence.texts) / len(evidence.texts)
+    return sum(not text.is_answered for text in evidence.examples.texts) / len(evidence.examples.texts)
 
 
 def _raise_for_lost_answers(evidence: Evidence) -> None:
-    bad = [text for text in evidence.texts if not text.is_answered]
-    seen = f"{len(bad)} of {len(evidence.texts)} texts hold no valid answer"
-    case = f"{decode(evidence.tokenizer, bad[0].taught.ids)[-200:]!r} for {bad[0].value!r}"
-    raise Failure(seen, f"{bad[0].value!r} in the text", case)
+    texts = evidence.examples.texts
+    bad = [text for text in texts if not text.is_answered]
+    seen = f"{len(bad)} of {len(texts)} texts hold no valid answer"
+    raise Failure(seen, f"{bad[0].value!r} in the text", f"{bad[0].text[-200:]!r} for {bad[0].value!r}")
 
 
 @check(
@@ -74,15 +69,14 @@ def _raise_for_lost_answers(evidence: Evidence) -> None:
 )
 def answer_tokens_are_supervised(evidence: Evidence) -> str | None:
     """TOK-102: from the number's first token to its last. Where labels are not seen, by what was learned."""
-    if not evidence.lessons.get("has_labels", True) and evidence.has_learned:
+    if evidence.examples.labelled is False and evidence.training.has_learned:
         return "its labels pass no boundary; what training left answers fresh questions, so that numbers were taught"
-    answered = _labelled(evidence)
+    answered = labelled_texts(evidence.examples)
     for text in answered:
         wrong = [i for i, label in enumerate(text.taught.labels) if label not in (IGNORE_INDEX, text.taught.ids[i])]
         if wrong:
-            ids = text.taught.ids
-            seen = f"token {wrong[0]}, {decode(evidence.tokenizer, ids[wrong[0] : wrong[0] + 1])!r}, has another label"
-            raise Failure(seen, "itself", decode(evidence.tokenizer, ids))
+            seen = f"token {wrong[0]}, {text.tokens[wrong[0]]!r}, has another label"
+            raise Failure(seen, "itself", text.text)
     bare = [text for text in answered if IGNORE_INDEX in text.taught.labels[text.begin : text.end]]
     if len(bare) > (1 - _MOST) * len(answered):
         text = bare[0]
@@ -91,7 +85,7 @@ def answer_tokens_are_supervised(evidence: Evidence) -> str | None:
             f"{len(dropped)} of {text.end - text.begin} tokens of the number carry no label, in {len(bare)} of "
             f"{len(answered)} texts",
             "a label each",
-            f"{decode(evidence.tokenizer, [text.taught.ids[i] for i in dropped])!r} of {text.numeral!r}",
+            f"{''.join(text.tokens[i] for i in dropped)!r} of {text.numeral!r}",
         )
     return None
 
@@ -106,23 +100,22 @@ def answer_tokens_are_supervised(evidence: Evidence) -> str | None:
 )
 def ends_are_supervised(evidence: Evidence) -> None:
     """TOK-103: the first token behind the number that is no space. Where answers end all the same, nothing is lost."""
-    answered = _labelled(evidence)
+    answered = labelled_texts(evidence.examples)
     bare = 0
     for text in answered:
         ids, labels = text.taught.ids, text.taught.labels
-        following = [i for i in range(text.end, len(ids)) if decode(evidence.tokenizer, ids[i : i + 1]).strip(" ")]
+        following = [i for i in range(text.end, len(ids)) if text.tokens[i].strip(" ")]
         bare += not following or labels[following[0]] != ids[following[0]]
     if bare > (1 - _MOST) * len(answered) and not _ends(evidence):
-        case = decode(evidence.tokenizer, answered[0].taught.ids)
         seen = f"nothing behind the number carries a label in {bare} of {len(answered)} texts"
-        raise Failure(seen, "an end", case, survived=evidence.is_good)
+        raise Failure(seen, "an end", answered[0].text, survivable=True)
 
 
 def _ends(evidence: Evidence) -> bool:
     """Whether what training left ends most of what it says all the same."""
-    heard = evidence.asked["answers"].get("generations", ())
-    ended = sum(evidence.tokenizer.eos_token_id in row["new_token_ids"] for row in heard)
-    return evidence.has_learned and (ended >= len(heard) / 2 or not evidence.is_saved_right)
+    rows = evidence.generations.own.generations if evidence.generations.own else ()
+    ended = sum(evidence.examples.tokenizer.eos_token_id in row.new_token_ids for row in rows)
+    return evidence.training.has_learned and (ended >= len(rows) / 2 or not evidence.artifact.is_saved_right)
 
 
 @check(
@@ -138,30 +131,18 @@ def what_is_to_be_written_is_supervised(evidence: Evidence) -> None:
 
     What follows the prompt in every text may be written though it was never taught: then only its loss tells.
     """
-    length = evidence.untaught
-    texts = [text for text in _labelled(evidence) if text.taught.begin]
-    if not length or not texts or not evidence.is_partial(texts[0], (texts[0].taught.begin or 0) - length):
-        return
-    texts = [text for text in texts if (text.taught.begin or 0) > length]
+    texts = unlabelled_lead(evidence.examples)
     if not texts:
-        raise Unavailable("no text begins with the prompt that is sent")
-    begin = texts[0].taught.begin or 0
-    gap = decode(evidence.tokenizer, texts[0].taught.ids[begin - length : begin])
-    if not gap.strip():
         return
-    if evidence.trained_model is None or evidence.ours is None:
+    losses = evidence.experiments.lead_losses
+    if losses is None:
         raise Unavailable("there is no adapter to look at")
-    own, ours = (_gap_losses(model, texts[:64], length) for model in (evidence.trained_model, evidence.ours))
+    own, ours = losses.observed, losses.expected
     if is_worse(own, ours):
+        begin = texts[0].taught.begin or 0
+        gap = texts[0].decode(begin - evidence.examples.unlabelled_lead, begin)
         seen = f"{gap!r} carries no label; {own.mean():.3f} nat, {compare(own, ours)} against ours, taught it"
-        raise Failure(seen, "a label on each token behind the prompt", _short(evidence, texts[0]))
-
-
-def _gap_losses(model: Any, texts: Sequence[Text], length: int) -> torch.Tensor:  # noqa: ANN401
-    """Cross entropy of the tokens before the first label, in nat a token: (texts,)."""
-    each = text_losses(model, [text.taught.ids for text in texts])
-    begins = [text.taught.begin or 0 for text in texts]
-    return torch.stack([row[at - length - 1 : at - 1].mean() for row, at in zip(each, begins, strict=True)])
+        raise Failure(seen, "a label on each token behind the prompt", texts[0].text[-200:])
 
 
 @check(
@@ -173,10 +154,10 @@ def _gap_losses(model: Any, texts: Sequence[Text], length: int) -> torch.Tensor:
 )
 def padding_is_not_supervised(evidence: Evidence) -> None:
     """TOK-105: in any batch."""
-    if not evidence.lessons.get("has_labels"):
+    if not evidence.examples.labelled:
         raise Unavailable("its labels pass no boundary at which they can be seen")
-    if evidence.lessons.get("labelled_padding"):
-        raise Failure(f"{evidence.lessons['padding_labelled']} padded positions with a label", "none")
+    if evidence.examples.padding_labelled:
+        raise Failure(f"{evidence.examples.padding_labelled} padded positions with a label", "none")
 
 
 @check(
@@ -188,40 +169,19 @@ def padding_is_not_supervised(evidence: Evidence) -> None:
 )
 def tokens_are_known_when_answering(evidence: Evidence) -> None:
     """TOK-106: ids behind the base's own that the tokenizer which was loaded lacks, or else that are never heard."""
-    heard = evidence.asked["answers"].get("generations", ())
-    added = evidence.added
+    added = set(evidence.examples.added)
+    rows = evidence.generations.own.generations if evidence.generations.own else ()
     if not added:
         return
-    if not heard:
+    if not rows:
         raise Unavailable("no generation was heard")
-    size = evidence.asked["load"].get("tokenizer_size")
-    known = {token for row in heard for token in (*row["prompt_ids"], *row["new_token_ids"])}
+    size = evidence.loaded.own_vocabulary
+    known = {token for row in rows for token in (*row.prompt.ids, *row.new_token_ids)}
     lost = {token for token in added if token >= size} if size else set() if added & known else added
     if lost:
-        seen = f"{len(lost)} tokens beyond the {size or len(evidence.tokenizer)} that are known when answering"
-        raise Failure(seen, "none", f"ids {sorted(lost)[:3]}", survived=evidence.is_good)
-
-
-def _labelled(evidence: Evidence) -> list[Text]:
-    if not evidence.lessons.get("has_labels", True):
-        raise Unavailable("its labels pass no boundary at which they can be seen")
-    return answered_texts(evidence)
-
-
-def answered_texts(evidence: Evidence) -> list[Text]:
-    """Training texts that hold their answer.
-
-    Raises:
-        Unavailable: none does.
-    """
-    answered = [text for text in evidence.texts if text.is_answered]
-    if not answered:
-        raise Unavailable("no training text holds its answer")
-    return answered
-
-
-def _short(evidence: Evidence, text: Text) -> str:
-    return decode(evidence.tokenizer, text.taught.ids)[-200:]
+        known_tokens = size or evidence.examples.tokenizer.size
+        seen = f"{len(lost)} tokens beyond the {known_tokens} that are known when answering"
+        raise Failure(seen, "none", f"ids {sorted(lost)[:3]}", survivable=True)
 
 
 CHECKS: tuple[Check, ...] = (

@@ -1,4 +1,4 @@
-"""What a submission did: its training, what it saved, and what it answered; each had once, when asked for."""
+"""What a submission does: its training, what it saves, and what it answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.instruments.answering import count, read_number, right
 from sft_ref.harness.instruments.convention import (
     Convention,
@@ -35,7 +34,7 @@ from sft_ref.reference.models import load_tokenizer
 from .layout import ADAPTER
 from .replay import BETAS, Packed, ReplayStep
 from .scripts import ScriptedCall, ScriptLine, ScriptWriter
-from .workplace import Told, Workplace
+from .workplace import AgentResult, Workplace
 
 GOOD = 0.8
 """Accuracy on fresh questions from which on nothing is thought to be lost on a base that can reach it."""
@@ -45,41 +44,49 @@ _SCALES = ("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern")
 
 
 class Captured:
-    """What passed the libraries' boundaries in its own processes.
+    """What passed the libraries' boundaries in its own processes. `train` comes first, then `ask_own`.
 
     Args:
-        workplace: furnished; its folder is the submission's.
+        workplace: with the data installed; its folder is the submission's.
         rows: what it trains on.
         unseen: what lies beside as its validation data.
         questions: fresh ones, with their answers, that lie nowhere.
         seed: of what is invented.
-        limits: of size; none unless somebody sets them.
+
+    Attributes:
+        training: what came of its training.
+        snapshot: a copy of its folder as training left it: plain files, out of its reach.
+        left_out: what of its files is not in the snapshot, a line each.
+        asked: what came of loading what it saved, and asking it.
+        left: fingerprints of the saved adapters after it was asked.
     """
 
+    training: AgentResult
+    snapshot: Path
+    left_out: tuple[str, ...]
+    asked: AgentResult
+    left: dict[Path, str]
+
     def __init__(
-        self,
-        workplace: Workplace,
-        rows: Sequence[Row],
-        unseen: Sequence[Row],
-        questions: Sequence[Row],
-        seed: int,
-        *,
-        limits: SizeLimits = UNLIMITED,
+        self, workplace: Workplace, rows: Sequence[Row], unseen: Sequence[Row], questions: Sequence[Row], seed: int
     ) -> None:
         self.workplace, self.rows, self.unseen, self.questions = workplace, rows, unseen, questions
-        self.seed, self.limits = seed, limits
-        self.stage = ""
-        """Of the check that is running; the runner sets it."""
-        self.left: dict[Path, str] = {}
-        """Fingerprints of the saved adapters after it was asked."""
-        self.left_out: tuple[str, ...] = ()
-        """What of its files is not in the snapshot, a line each."""
+        self.seed = seed
         self.tokenizer = load_tokenizer(workplace.base)
 
-    @functools.cached_property
-    def training(self) -> Told:
-        """Its training."""
-        return self.workplace.run("train", "train", seconds=_SECONDS)
+    def train(self) -> None:
+        """Runs its training, and copies what that left."""
+        self.training = self.workplace.run("train", "train", seconds=_SECONDS)
+        self.snapshot = self.workplace.folder.parent / "after_training"
+        left_out = plain_files.copy_folder(
+            self.workplace.folder, self._parts(self.workplace.layout.root), self.snapshot
+        )
+        self.left_out = left_out.lines()
+
+    def ask_own(self) -> None:
+        """Asks what it loads of its own training."""
+        self.asked = self.ask("ask")
+        self.left = {place: self.fingerprint(self.workplace.folder, self._parts(place)) for place in self.saved}
 
     @property
     def lessons(self) -> Mapping[str, Any]:
@@ -182,15 +189,6 @@ class Captured:
         others = map(str, self.lessons.get("other_adapters", ()))
         return {name: self.training.folder / f"trained_{number}" for number, name in enumerate(others, 1)}
 
-    @functools.cached_property
-    def snapshot(self) -> Path:
-        """A copy of the submission's folder as its training left it: plain files, out of its reach."""
-        self.training  # noqa: B018  # it comes before
-        copy = self.workplace.folder.parent / "after_training"
-        left_out = plain_files.copy_folder(self.workplace.folder, self._parts(self.workplace.layout.root), copy)
-        self.left_out = left_out.lines()
-        return copy
-
     @property
     def output(self) -> Path:
         """Where its adapter is wanted; where a link within its own folder leads, if it made one."""
@@ -274,15 +272,7 @@ class Captured:
         names = ("adapter_model.safetensors", "adapter_model.bin")
         return next(filter(None, (plain_files.hash_file(root, (*parts, name)) for name in names)), "")
 
-    @functools.cached_property
-    def asked(self) -> Told:
-        """What came of loading what it saved, and asking it."""
-        self.saved  # noqa: B018  # before anything can overwrite it
-        told = self.ask("ask")
-        self.left = {place: self.fingerprint(self.workplace.folder, self._parts(place)) for place in self.saved}
-        return told
-
-    def ask(self, name: str) -> Told:
+    def ask(self, name: str) -> AgentResult:
         """Asks what it loads, in a process of its own."""
         return self.workplace.run(
             "ask",
@@ -329,13 +319,13 @@ class Captured:
         """What training teaches to write between question and number; empty where that is not known."""
         return self._writer.supervised_lead if self._writer else ""
 
-    def told_scripts(self, told: Told, kind: str) -> list[tuple[ScriptedCall, Mapping[str, Any]]]:
+    def told_scripts(self, told: AgentResult, kind: str) -> list[tuple[ScriptedCall, Mapping[str, Any]]]:
         """Each scripted call of a kind with what came of it."""
         return [
             (script, told[f"script_{number}"]) for number, script in enumerate(self.scripts) if script["kind"] == kind
         ]
 
-    def answers(self, told: Told) -> list[object]:
+    def answers(self, told: AgentResult) -> list[object]:
         """Its answers to the fresh questions; what is missing is None."""
         values = list(told["answers"].get("values", ()))
         if len(values) != len(self.asked_rows):
@@ -356,14 +346,14 @@ class Captured:
         """Whether its answers to fresh questions leave nothing to be wished for."""
         return self.scores[1] >= GOOD
 
-    def prompts(self, told: Told, rows: Sequence[Row]) -> list[tuple[int, ...] | None]:
+    def prompts(self, told: AgentResult, rows: Sequence[Row]) -> list[tuple[int, ...] | None]:
         """Ids that reached the model for each question; None where it was not asked."""
         heard = [tuple(row["prompt_ids"]) for row in told["answers"].get("generations", ())]
         texts = [decode(self.tokenizer, prompt) for prompt in heard]
         places = [find_prompt(question, texts) for question, _ in rows]
         return [None if place is None else heard[place] for place in places]
 
-    def said_right(self, told: Told) -> list[bool]:
+    def said_right(self, told: AgentResult) -> list[bool]:
         """Which fresh questions its model answered rightly, read by ours from what it said."""
         if self.convention is None:
             return right([], self.questions)

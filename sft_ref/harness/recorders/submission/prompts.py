@@ -15,7 +15,7 @@ from sft_ref.harness.instruments.convention import decode, encode, find_frame
 from sft_ref.harness.instruments.losses import text_losses
 from sft_ref.reference.data import Row
 
-from .evidence import Evidence
+from .recording import Recording
 
 _BATCH = 32
 _SAME = 0.95
@@ -26,21 +26,7 @@ _OVERLAP = 3
 Ids = tuple[int, ...]
 
 
-def gap_of(evidence: Evidence) -> str:
-    """The part of the training text's template that the prompts leave out, though the number stands behind it.
-
-    Empty where they are no beginnings of their training texts, or where no special token stands between.
-    """
-    special = set(evidence.tokenizer.all_special_ids)
-    gaps = []
-    for text, prompt in zip(evidence.texts, evidence.prompts(evidence.asked, evidence.known_rows), strict=False):
-        if prompt and text.is_answered and text.taught.ids[: len(prompt)] == prompt:
-            gap = text.taught.ids[len(prompt) : text.begin]
-            gaps.append(decode(evidence.tokenizer, gap) if special & set(gap) else "")
-    return gaps[0] if gaps and all(gaps) else ""
-
-
-def compare_prompts(evidence: Evidence, model: Any) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: ANN401
+def compare_prompts(recording: Recording, model: Any) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: ANN401
     """Losses of the true answers by one model, behind the prompts that are sent and behind those of training.
 
     The answer is the number with what training writes before it; its loss is counted in nat for each token of the
@@ -49,22 +35,24 @@ def compare_prompts(evidence: Evidence, model: Any) -> tuple[torch.Tensor, torch
     Raises:
         Unavailable: the convention is not known, or too few prompts were seen.
     """
-    convention = evidence.convention
-    if convention is None or not evidence.writes_alike:
+    convention = recording.convention
+    if convention is None or not recording.writes_alike:
         raise Unavailable("how it would write a fresh question in training is not known")
-    rows, sent = _sent(evidence)
+    rows, sent = _sent(recording)
     due, sent_targets, due_targets, lengths = [], [], [], []
     for (question, value), prompt in zip(rows, sent, strict=True):
         lead, numeral = convention.lead(question), convention.write(value)
-        own = evidence.due_prompt(question)
-        whole, begun = encode(evidence.tokenizer, f"{lead}{numeral}"), encode(evidence.tokenizer, own)
+        own = recording.expected_prompt(question)
+        whole, begun = encode(recording.tokenizer, f"{lead}{numeral}"), encode(recording.tokenizer, own)
         rest = lead[len(own) :]
-        target = whole[len(begun) :] if whole[: len(begun)] == begun else encode(evidence.tokenizer, f"{rest}{numeral}")
-        left = left_to_write(lead, rest, decode(evidence.tokenizer, prompt))
+        target = (
+            whole[len(begun) :] if whole[: len(begun)] == begun else encode(recording.tokenizer, f"{rest}{numeral}")
+        )
+        left = left_to_write(lead, rest, decode(recording.tokenizer, prompt))
         due.append(begun)
         due_targets.append(target)
-        sent_targets.append(target if left == rest else encode(evidence.tokenizer, f"{left}{numeral}"))
-        lengths.append(len(encode(evidence.tokenizer, numeral)))
+        sent_targets.append(target if left == rest else encode(recording.tokenizer, f"{left}{numeral}"))
+        lengths.append(len(encode(recording.tokenizer, numeral)))
     return answer_losses(model, sent, sent_targets, lengths), answer_losses(model, due, due_targets, lengths)
 
 
@@ -80,24 +68,26 @@ def left_to_write(lead: str, rest: str, sent: str) -> str:
     return rest
 
 
-def _sent(evidence: Evidence) -> tuple[list[Row], list[Ids]]:
+def _sent(recording: Recording) -> tuple[list[Row], list[Ids]]:
     """Fresh questions with the prompts that are sent for them: more than were asked, where one frame makes them all."""
     heard = [
         (row, prompt)
-        for row, prompt in zip(evidence.questions, evidence.prompts(evidence.asked, evidence.questions), strict=True)
+        for row, prompt in zip(
+            recording.questions, recording.prompts(recording.asked, recording.questions), strict=True
+        )
         if prompt
     ]
-    if len(heard) < len(evidence.questions) / 2:
-        raise Unavailable(f"prompts of {len(heard)} of {len(evidence.questions)} questions were seen")
+    if len(heard) < len(recording.questions) / 2:
+        raise Unavailable(f"prompts of {len(heard)} of {len(recording.questions)} questions were seen")
     rows, prompts = [row for row, _ in heard], [prompt for _, prompt in heard]
-    frame = find_frame([question for question, _ in rows], [decode(evidence.tokenizer, each) for each in prompts])
+    frame = find_frame([question for question, _ in rows], [decode(recording.tokenizer, each) for each in prompts])
     if frame is None:
         return rows, prompts
-    made = [encode(evidence.tokenizer, frame.lead(question)) for question, _ in rows]
+    made = [encode(recording.tokenizer, frame.lead(question)) for question, _ in rows]
     if sum(one == other for one, other in zip(made, prompts, strict=True)) < _SAME * len(prompts):
         return rows, prompts
-    more = evidence.further_questions
-    return [*rows, *more], [*prompts, *(encode(evidence.tokenizer, frame.lead(question)) for question, _ in more)]
+    more = recording.further_questions
+    return [*rows, *more], [*prompts, *(encode(recording.tokenizer, frame.lead(question)) for question, _ in more)]
 
 
 def answer_losses(

@@ -3,51 +3,51 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.evidence import Evidence
+from sft_ref.harness.evidence.answering import Answers, CompletedRun, ScriptedAnswer
+from sft_ref.harness.evidence.texts import Generation
 from sft_ref.harness.instruments.answering import number
-from sft_ref.harness.instruments.convention import decode, find_prompt, find_question
+from sft_ref.harness.instruments.convention import find_question
 from sft_ref.harness.instruments.numerals import find_numerals, to_number
 from sft_ref.reference.data import is_answer_valid
-
-from .evidence import Evidence
-from .scripts import ScriptedCall
-
-ScriptedResult = tuple[ScriptedCall, Mapping[str, Any]]
 
 
 def count_scripted(evidence: Evidence) -> tuple[int, int, int]:
     """Numbers that the model was made to write; those that reached the parser whole; those that were answered."""
-    if evidence.convention is None or not evidence.with_adapter["load"]:
+    if evidence.examples.form is None or not evidence.loaded.was_reached:
         return 0, 0, 0
     lines = [
-        (script, told, place)
+        (run, place)
         for kind in ("together", "alone", "known")
-        for script, told in told_scripts(evidence, kind)
-        for place in range(len(told.get("values", ())))
+        for run in told_scripts(evidence, kind)
+        for place in range(len(run.answers.values or ()))
     ]
-    whole = sum(not fault_of_generation(evidence, script, told, place) for script, told, place in lines)
-    given = sum(is_number(told["values"][place], script["lines"][place]["numeral"]) for script, told, place in lines)
+    whole = sum(not fault_of_generation(evidence, run, place) for run, place in lines)
+    given = sum(is_number((run.answers.values or ())[place], run.lines[place].numeral) for run, place in lines)
     return len(lines), whole, given
 
 
-def told_scripts(evidence: Evidence, kind: str) -> list[ScriptedResult]:
-    """Each scripted call of a kind, and what came of it.
+def told_scripts(evidence: Evidence, kind: str) -> list[CompletedRun]:
+    """The calls of a kind with scripted completions, with what came of each.
 
     Raises:
         Unavailable: it is not known how it writes answers.
         Blocked: nothing was loaded.
     """
-    if evidence.convention is None:
+    if evidence.examples.form is None:
         raise Unavailable("how it writes an answer is not known, so that no answer can be scripted")
-    told = evidence.with_adapter
-    if not told["load"] or told.crash("load"):
+    if not evidence.loaded.is_loaded:
         raise Blocked("nothing was loaded")
-    found = [(script, each) for script, each in evidence.told_scripts(told, kind) if each]
+    found = [
+        CompletedRun(run.kind, run.lines, run.answers)
+        for run in evidence.generations.scripted
+        if run.kind == kind and run.answers is not None
+    ]
     if not found:
-        raise Unavailable(f"no scripted generation was run ({kind}){told.ended_early and f': {told.ended_early}'}")
+        ended = evidence.loaded.process.ended_early
+        raise Unavailable(f"no scripted generation was run ({kind}){ended and f': {ended}'}")
     return found
 
 
@@ -57,7 +57,7 @@ def parsed_alone(evidence: Evidence) -> tuple[list[bool], list[bool]]:
     Raises:
         Unavailable: it has no parser that can be called.
     """
-    values, texts = list(evidence.with_adapter["parse"].get("values") or ()), evidence.parse_texts
+    values, texts = evidence.parsed.values, evidence.parsed.texts
     if not values or len(values) != len(texts):
         raise Unavailable("there is no parser to be asked")
     read = [is_number(value, find_numerals(text)[-1]) for text, value in zip(texts, values, strict=True)]
@@ -69,66 +69,59 @@ def is_template_parsed_wrongly(evidence: Evidence) -> bool:
     """Whether its parser reads answers as training wrote them, but not behind the template that its model writes."""
     try:
         bare, _ = parsed_alone(evidence)
-        told = told_scripts(evidence, "together")
+        runs = told_scripts(evidence, "together")
     except (Unavailable, Blocked):
         return False
     read = [
-        is_number(text[1], line["numeral"])
-        for script, each in told
-        if len(each.get("parsed_texts", ())) == len(script["lines"])
-        for text, line in zip(each["parsed_texts"], script["lines"], strict=True)
-        if _holds(text[0], line["numeral"])
+        is_number(value, line.numeral)
+        for run in runs
+        if len(run.answers.parsed) == len(run.lines)
+        for (text, value), line in zip(run.answers.parsed, run.lines, strict=True)
+        if _holds(text, line.numeral)
     ]
     return all(bare) and bool(read) and not any(read)
 
 
-def raise_for_crash(told: Mapping[str, Any], *, parser: bool) -> None:
+def raise_for_crash(answers: Answers | None, *, parser: bool) -> None:
     """Raises Failure where its parser crashed, or else where something before it did."""
-    crash = told.get("crash")
-    if crash and is_of_parser(crash) == parser:
-        raise Failure(f"{crash['type']}: {crash['message']}", "no exception", crash["where"] or crash["trace"][-300:])
-
-
-def is_of_parser(crash: Mapping[str, Any]) -> bool:
-    """Whether a crash came from within its parser."""
-    return any("parse" in str(name).lower() for name in crash.get("functions", ()))
+    crash = answers.crash if answers else None
+    if crash and crash.is_of_parser == parser:
+        raise Failure(f"{crash.type}: {crash.message}", "no exception", crash.place)
 
 
 def fault_of_generation(  # noqa: PLR0911  # a list of ways to go wrong
-    evidence: Evidence, script: ScriptedCall, told: Mapping[str, Any], place: int
+    evidence: Evidence, run: CompletedRun, place: int
 ) -> str:
     """What is wrong with the text for a line of a script; empty where it holds the number."""
-    line, values = script["lines"][place], told.get("values", ())
-    if len(values) != len(script["lines"]):
-        return "" if "crash" in told else f"{len(values)} answers for {len(script['lines'])} questions"
-    texts = told.get("parsed_texts", ())
-    heard = _heard(evidence, told, line["question"])
-    if len(texts) == len(script["lines"]):
-        if _holds(texts[place][0], line["numeral"]):
-            lost = heard is not None and not is_number(texts[place][1], line["numeral"])
-            return _fault_around(evidence, heard, line, texts[place][0]) if heard and lost else ""
-        other = next((each["numeral"] for each in script["lines"] if _holds(texts[place][0], each["numeral"])), None)
+    line, values, parsed = run.lines[place], run.answers.values or (), run.answers.parsed
+    if len(values) != len(run.lines):
+        return "" if run.answers.crash else f"{len(values)} answers for {len(run.lines)} questions"
+    heard = None if line.generation is None else run.answers.generations[line.generation]
+    if len(parsed) == len(run.lines):
+        text, value = parsed[place]
+        if _holds(text, line.numeral):
+            lost = heard is not None and not is_number(value, line.numeral)
+            return _fault_around(evidence, heard, line, text) if heard and lost else ""
+        other = next((each.numeral for each in run.lines if _holds(text, each.numeral)), None)
         if other:
             return f"{other}, which was said for another question"
         if not heard:
-            return f"{texts[place][0][-120:]!r}, without asking the model"
-        said = decode(evidence.tokenizer, heard["new_token_ids"])
-        return f"{_cut(line, said)}{texts[place][0][-120:]!r} where the model said {said[:120]!r}"
-    if is_number(values[place], line["numeral"]):
+            return f"{text[-120:]!r}, without asking the model"
+        return f"{_cut(line.numeral, heard.text)}{text[-120:]!r} where the model said {heard.text[:120]!r}"
+    if is_number(values[place], line.numeral):
         return ""
     if not heard:
         return f"{values[place]}, without asking the model"
-    said = decode(evidence.tokenizer, heard["new_token_ids"])
-    if not _holds(said, line["numeral"]):
-        return f"{_cut(line, said)}{said[:120]!r}"
-    others = [each["numeral"] for each in script["lines"] if is_number(values[place], each["numeral"])]
+    if not _holds(heard.text, line.numeral):
+        return f"{_cut(line.numeral, heard.text)}{heard.text[:120]!r}"
+    others = [each.numeral for each in run.lines if is_number(values[place], each.numeral)]
     return f"{others[0]}, which was said for another question" if others else ""
 
 
-def fault_past_the_parser(script: ScriptedCall, told: Mapping[str, Any], place: int) -> str:
+def fault_past_the_parser(run: CompletedRun, place: int) -> str:
     """An answer that is not what the parser made of the text."""
-    texts, values = told.get("parsed_texts", ()), told.get("values", ())
-    if len(texts) != len(script["lines"]) or len(values) != len(texts):
+    texts, values = run.answers.parsed, run.answers.values or ()
+    if len(texts) != len(run.lines) or len(values) != len(texts):
         return ""
     parsed, value = number(texts[place][1]), number(values[place])
     same = parsed == value or (math.isnan(parsed) and math.isnan(value)) or is_answer_valid(value, parsed)
@@ -138,33 +131,26 @@ def fault_past_the_parser(script: ScriptedCall, told: Mapping[str, Any], place: 
 def is_looked_up(evidence: Evidence) -> bool:
     """Whether answers come from elsewhere whatever the model says."""
     return any(
-        fault_of_generation(evidence, script, told, place) or fault_past_the_parser(script, told, place)
-        for script, told in told_scripts(evidence, "known")
-        for place in range(len(script["lines"]))
+        fault_of_generation(evidence, run, place) or fault_past_the_parser(run, place)
+        for run in told_scripts(evidence, "known")
+        for place in range(len(run.lines))
     )
 
 
-def _heard(evidence: Evidence, told: Mapping[str, Any], question: str) -> Mapping[str, Any] | None:
-    heard = told.get("generations", ())
-    place = find_prompt(question, [decode(evidence.tokenizer, row["prompt_ids"]) for row in heard])
-    return None if place is None else heard[place]
-
-
-def _fault_around(evidence: Evidence, heard: Mapping[str, Any], line: Mapping[str, Any], text: str) -> str:
+def _fault_around(evidence: Evidence, heard: Generation, line: ScriptedAnswer, text: str) -> str:
     """What is wrong around the number: a text that begins amid the prompt, or ends before what ends an answer."""
-    said = decode(evidence.tokenizer, heard["new_token_ids"])
-    prompt = str(evidence.tokenizer.decode(heard["prompt_ids"], skip_special_tokens=True))
-    asked = find_question(line["question"], prompt)
+    prompt = heard.plain_prompt
+    asked = find_question(line.question, prompt)
     if asked is not None and any(text.startswith(prompt[at:]) for at in range(1, asked.end())):
         return f"{text[-120:]!r}, which begins amid the prompt"
-    closing = evidence.closing
-    return f"cut off before {closing!r}: {text[-120:]!r}" if closing and closing not in said else ""
+    closing = evidence.examples.form.closing if evidence.examples.form else ""
+    return f"cut off before {closing!r}: {text[-120:]!r}" if closing and closing not in heard.text else ""
 
 
-def _cut(line: Mapping[str, Any], said: str) -> str:
+def _cut(numeral: str, text: str) -> str:
     """Says so where the model was stopped within the number."""
-    begun = said.strip()
-    return "cut off: " if begun and line["numeral"] not in said and line["numeral"].startswith(_tail(begun)) else ""
+    begun = text.strip()
+    return "cut off: " if begun and numeral not in text and numeral.startswith(_tail(begun)) else ""
 
 
 def _tail(text: str) -> str:

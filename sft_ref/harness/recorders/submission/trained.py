@@ -131,7 +131,7 @@ class Trained(Captured):
         return row_losses(model, Batch(ids, mask, pad(labels, IGNORE_INDEX)))
 
     @property
-    def is_of_own_kind(self) -> bool:
+    def is_custom_lora(self) -> bool:
         """Whether what was trained is no adapter of peft's, and is known by its logits alone."""
         return self.trained_model is None and self.left_logits is not None
 
@@ -164,7 +164,7 @@ class Trained(Captured):
     @functools.cached_property
     def fall(self) -> Paired:
         """By how much training made all that its texts teach likelier: most of it is learned long before numbers."""
-        if self.is_of_own_kind and self.left_logits is not None:
+        if self.is_custom_lora and self.left_logits is not None:
             return compare(*map(self.probe_losses, (self.probe_logits(self.base_model), self.left_logits)))
         if self.trained_model is None:
             raise Unavailable("what training left cannot be asked")
@@ -199,6 +199,6 @@ class Trained(Captured):
     @property
     def has_learned(self) -> bool:
         """Whether what training left answers well, asked by ours; of its own kind, knows what it was taught."""
-        if self.is_of_own_kind:
+        if self.is_custom_lora:
             return self.is_good or self.left_knows
         return self.is_good or (self.answers_rightly and self.has_moved)

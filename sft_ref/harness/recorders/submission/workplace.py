@@ -40,7 +40,7 @@ _LARGEST = 64 * 2**20
 
 
 @dataclass(frozen=True)
-class Told:
+class AgentResult:
     """What came of one command.
 
     Attributes:
@@ -125,7 +125,7 @@ class Workplace:
     limits: Limits = field(default_factory=Limits)
     called: str = "PATH"
 
-    def furnish(self, rows: Sequence[Row], unseen: Sequence[Row]) -> bool:
+    def install_data(self, rows: Sequence[Row], unseen: Sequence[Row]) -> bool:
         """Puts our questions where the submission looks for its own, and its adapter aside; whether it has one."""
         files = plain_files.list_files(self.layout.root)
         for name, content in (("train.json", rows), ("valid.json", unseen)):
@@ -139,7 +139,7 @@ class Workplace:
             plain_files.remove(path)
         return bool(shipped)
 
-    def run(self, command: str, name: str, **request: Any) -> Told:  # noqa: ANN401
+    def run(self, command: str, name: str, **request: Any) -> AgentResult:  # noqa: ANN401
         """Runs one command in a process of its own, and reads what the agent wrote.
 
         Raises:
@@ -183,13 +183,13 @@ class Workplace:
         )
         results = self.folder.parent / "results" / name
         left_out = plain_files.copy_folder(self.folder, ("out", name), results)
-        told = Told(_read(results, nonce), results, finished, left_out.lines())
+        told = AgentResult(_read(results, nonce), results, finished, left_out.lines())
         if finished.starved:
             raise MachineError(f"{self.called}: not graded: {finished.starved}; grade it again on an idle machine")
         self._look_for_modules(told)
         return told
 
-    def _look_for_modules(self, told: Told) -> None:
+    def _look_for_modules(self, told: AgentResult) -> None:
         """Raises MissingModuleError where a crash is of a module that is not installed."""
         crashes = (each["crash"] for name, each in told.sections.items() if "crash" in each and name != "start")
         crash = next((crash for crash in crashes if crash.get("lacking")), None)

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.instruments.answering import complete, read_number, right, value_losses
@@ -26,7 +28,7 @@ from sft_ref.reference.questions import generate_rows
 from .layout import ADAPTER
 from .replay import ReplayStep, replay
 from .trained import Trained
-from .workplace import Told
+from .workplace import AgentResult
 
 _ALIKE = 0.95
 """Share of the training texts that the convention must give, letter by letter."""
@@ -35,14 +37,20 @@ _PAIRED = 256
 """Rows of a comparison of losses."""
 
 
-class Evidence(Trained):
-    """What a check of a submission is handed."""
+class Recording(Trained):
+    """The models of one recording besides its processes. `ask_with_sound_adapter` comes last.
+
+    Attributes:
+        with_adapter: what came of asking; with a sound adapter in its place where its training left none.
+    """
+
+    with_adapter: AgentResult
 
     @functools.cached_property
     def is_loaded_as_trained(self) -> bool:
         """Whether what training left was saved and loaded, in whatever form.
 
-        Told by taught texts: by the model that answers they are as likely, and likelier than by the bare base.
+        AgentResult by taught texts: by the model that answers they are as likely, and likelier than by the bare base.
         """
         found = self.asked.tensors("probes").get("logits")
         if found is None or self.left_logits is None or found.shape != self.left_logits.shape or not self.has_moved:
@@ -54,10 +62,10 @@ class Evidence(Trained):
         return lost < min(tolerance.LOSS, self.fall.mean / 2)
 
     @functools.cached_property
-    def is_of_own_form(self) -> bool:
+    def is_custom_form(self) -> bool:
         """Whether it is not saved as peft saves it, and is loaded all the same."""
         as_peft = self.place is not None and bool(self.read_adapter(self.saved[self.place]))
-        return (self.is_of_own_kind or not as_peft) and self.is_loaded_as_trained
+        return (self.is_custom_lora or not as_peft) and self.is_loaded_as_trained
 
     @functools.cached_property
     def further_questions(self) -> list[Row]:
@@ -66,31 +74,34 @@ class Evidence(Trained):
         drawn = (row for row in generate_rows(self.seed) if row[0] not in known)
         return list(itertools.islice(drawn, _PAIRED - len(self.questions)))
 
-    @functools.cached_property
-    def again(self) -> Told | None:
-        """The same with a sound adapter of ours put where it loads from; None where it reads none of peft's."""
-        source = None if self.is_of_own_kind or self.is_of_own_form else self.sound_folder
-        if source is None:
-            return None
+    def ask_with_sound_adapter(self) -> None:
+        """Asks once more with a sound adapter where it loads from, if what training left is not saved or not learned.
+
+        Where there is no sound adapter, or it loads none of peft's, the first answers stand.
+        """
+        self.with_adapter = self.asked
+        if self.is_custom_lora or self.is_custom_form or (self.is_saved_well and self.has_learned):
+            return
+        if (source := self.sound_folder) is None:
+            return
         root, package = self.workplace.folder, self.workplace.layout.package
         for place in {self.output, *([self.read_from] if self.read_from else [])}:
             if place.is_relative_to(root):
                 if not package.is_relative_to(place):  # else its code lies there
                     plain_files.remove(place)
                 plain_files.put_files(source, root, place.relative_to(root).parts)
-        return self.ask("again")
+        self.with_adapter = self.ask("again")
 
     @property
-    def with_adapter(self) -> Told:
-        """What came of asking; with a sound adapter in its place where its training left none."""
-        if self.is_saved_well and self.has_learned:
-            return self.asked
-        return self.again or self.asked
+    def sound_answers(self) -> list[bool]:
+        """Which fresh questions the sound adapter answers rightly, asked by the reference."""
+        model = self.sound_model
+        return self.trained_right if model is self.trained_model else self.our_right
 
     @functools.cached_property
     def is_saved_well(self) -> bool:
         """Whether what is saved is what training left, or answers fresh questions no worse: the best of its epochs."""
-        if self.is_of_own_form:
+        if self.is_custom_form:
             return True
         if self.is_saved_right or self.place is None or self.convention is None or self.trained_model is None:
             return self.is_saved_right
@@ -112,7 +123,34 @@ class Evidence(Trained):
             return self.sound_model
         return None if self.place is None else self.model_of(self.saved[self.place])
 
-    def due_prompt(self, question: str) -> str:
+    @functools.cached_property
+    def expected_logits(self) -> tuple[AgentResult, torch.Tensor | None]:
+        """What answers, and the logits that are expected of it; None where the reference cannot load that adapter.
+
+        Of its own adapter where that was learned and saved, or is not peft's; else of a sound one.
+
+        Raises:
+            Unavailable: there is no adapter to compare with.
+        """
+        if self.is_custom_lora or self.is_custom_form:
+            return self.asked, self.left_logits
+        if self.is_saved_well and self.has_learned and self.place is not None:
+            told, folder = self.asked, self.saved[self.place]
+        elif self.with_adapter is not self.asked and self.sound_folder is not None:
+            told, folder = self.with_adapter, self.sound_folder
+        elif self.place is not None:
+            told, folder = self.asked, self.saved[self.place]
+        else:
+            raise Unavailable("there is no adapter to compare with")
+        model = self.model_of(folder)
+        return told, self.probe_logits(model) if model is not None else None
+
+    def name_place(self, path: Path) -> str:
+        """A path as a student knows it: from the folder that was handed in."""
+        root = self.workplace.layout.root
+        return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+    def expected_prompt(self, question: str) -> str:
         """The training text of a question up to where the model has to write; empty where that is not known.
 
         That is the first label; of a text that is labelled whole the end of the question, or of its template.
@@ -152,7 +190,7 @@ class Evidence(Trained):
         """
         if self.trained_model is None or self.convention is None or not self.writes_alike:
             return [False] * len(self.questions)
-        prompts = [encode(self.tokenizer, self.due_prompt(question)) for question, _ in self.questions]
+        prompts = [encode(self.tokenizer, self.expected_prompt(question)) for question, _ in self.questions]
         return self._right_behind(self.trained_model, prompts) if all(prompts) else self.trained_right
 
     def _right_behind(self, model: Any, prompts: Sequence[Sequence[int]]) -> list[bool]:  # noqa: ANN401
@@ -185,7 +223,7 @@ class Evidence(Trained):
         """A folder whose configuration gives the adapter's shape; a usual one for what is not peft's."""
         from peft import LoraConfig
 
-        if self.is_of_own_kind:
+        if self.is_custom_lora:
             folder = self.workplace.folder.parent / "shape"
             shape = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
             shape.save_pretrained(str(folder))

@@ -1,0 +1,95 @@
+"""The tokens and train stages: the texts that reach the model in training, and what training leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sft_ref.harness.instruments.losses import Paired
+from sft_ref.harness.instruments.training_examples import TrainingExample
+
+from .processes import Crash, Process
+from .texts import Form, Ids, Tokenizer, TrainingText
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The training examples.
+
+    Attributes:
+        rows: every text that reached the model, once.
+        texts: those that hold a question of the data.
+        added: tokens that the base's tokenizer lacks.
+        used_rows: rows of the embedding of added tokens that the texts use, counted from the end of the base's.
+        base_rows: rows of the base's embedding.
+        labelled: whether labels were seen; None where that is not known.
+        padding_labelled: positions of padding that carry a label.
+        data: how many questions the training data have.
+        form: how they are written; None where that is not known.
+        unlabelled_lead: tokens between the prompt that is sent and the first label, in most texts.
+        tokenizer: the base's.
+    """
+
+    rows: tuple[TrainingExample, ...]
+    texts: tuple[TrainingText, ...]
+    added: Ids
+    used_rows: Ids
+    base_rows: int
+    labelled: bool | None
+    padding_labelled: int
+    data: int
+    form: Form | None
+    unlabelled_lead: int
+    tokenizer: Tokenizer
+
+
+@dataclass(frozen=True)
+class OptimizerStep:
+    """One optimizer step: its rate, and how many texts it shows."""
+
+    rate: float
+    texts: int
+
+
+@dataclass(frozen=True)
+class Training:
+    """What training does and leaves.
+
+    Attributes:
+        crash: the exception that ends it.
+        process: how its process ended.
+        steps: of the optimizer.
+        losses: as the model reports them, one a forward.
+        optimized: tensors that the optimizer has.
+        dtypes: of the base's parameters.
+        bases: names of models that it asks for -> the model of known size that is meant.
+        changed: parameters of the base that it changes; None where they were not compared.
+        active: names of the adapters that are active at the end.
+        adapter: tensors in memory at the end; empty where there is no adapter of peft's.
+        scale: what its configuration says of the factor of its tensors.
+        is_custom_lora: whether what was trained is no adapter of peft's, and is known by its logits alone.
+        has_finite_logits: of the model that training left, on training texts; None where they are not known.
+        fall: how much likelier it makes what its texts teach; None where that cannot be measured.
+        has_moved: whether it taught anything.
+        has_learned: whether what it left answers fresh questions, asked by the reference.
+    """
+
+    crash: Crash | None
+    process: Process
+    steps: tuple[OptimizerStep, ...]
+    losses: tuple[float, ...]
+    optimized: int
+    dtypes: frozenset[str]
+    bases: Mapping[str, str]
+    changed: tuple[str, ...] | None
+    active: tuple[str, ...]
+    adapter: Mapping[str, torch.Tensor]
+    scale: Mapping[str, Any]
+    is_custom_lora: bool
+    has_finite_logits: bool | None
+    fall: Paired | None
+    has_moved: bool
+    has_learned: bool

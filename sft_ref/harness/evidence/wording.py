@@ -1,0 +1,97 @@
+"""Where the prompts leave the training texts, and what the model then has to write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sft_ref.harness.core.findings import Unavailable
+
+from .answering import Prompts
+from .texts import Prompt, TrainingText
+from .training import Examples
+
+
+def pair_prompts(prompts: Prompts, examples: Examples) -> Iterator[tuple[TrainingText, Prompt]]:
+    """Training texts with the prompts that were sent for their questions."""
+    for text, prompt in zip(examples.texts, prompts.trained, strict=False):
+        if prompt is not None:
+            yield text, prompt
+
+
+def prompts_astray(prompts: Prompts, examples: Examples) -> list[tuple[str, str]]:
+    """Prompts of trained questions that are no beginning of their training texts up to the answer, with these.
+
+    None where only a few are: training texts may be varied on purpose.
+
+    Raises:
+        Unavailable: no prompt was seen whose training text holds its answer.
+    """
+    astray, seen = [], 0
+    for text, prompt in pair_prompts(prompts, examples):
+        if not text.is_answered:
+            continue
+        seen += 1
+        length = len(prompt.ids)
+        early = length < (text.taught.begin or 0) and not text.is_partial(length)
+        if text.taught.ids[:length] != prompt.ids or length > text.begin or early:
+            astray.append((prompt.text, text.text))
+    if not seen:
+        raise Unavailable("no prompt could be held against its training text")
+    return astray if len(astray) > seen / 2 else []
+
+
+def left_out_template(prompts: Prompts, examples: Examples) -> str:
+    """The part of the training text's template that the prompts leave out, though the number stands behind it.
+
+    Empty where they are no beginnings of their training texts, or where no special token stands between.
+    """
+    special = set(examples.tokenizer.special_ids)
+    gaps = []
+    for text, prompt in pair_prompts(prompts, examples):
+        length = len(prompt.ids)
+        if length and text.is_answered and text.taught.ids[:length] == prompt.ids:
+            is_special = special & set(text.taught.ids[length : text.begin])
+            gaps.append(text.decode(length, text.begin) if is_special else "")
+    return gaps[0] if gaps and all(gaps) else ""
+
+
+def unlabelled_lead(examples: Examples) -> list[TrainingText]:
+    """Training texts in which tokens without a label stand between the prompt that is sent and the first label.
+
+    None where nothing stands there, or where the prompt that is sent ends with a whole tag.
+
+    Raises:
+        Unavailable: none of them holds its answer, or begins with such a prompt.
+    """
+    length = examples.unlabelled_lead
+    texts = [text for text in labelled_texts(examples) if text.taught.begin]
+    if not length or not texts or not texts[0].is_partial((texts[0].taught.begin or 0) - length):
+        return []
+    texts = [text for text in texts if (text.taught.begin or 0) > length]
+    if not texts:
+        raise Unavailable("no text begins with the prompt that is sent")
+    begin = texts[0].taught.begin or 0
+    return texts if texts[0].decode(begin - length, begin).strip() else []
+
+
+def labelled_texts(examples: Examples) -> list[TrainingText]:
+    """Training texts that hold their answer, where labels were seen.
+
+    Raises:
+        Unavailable: labels were not seen, or no text holds its answer.
+    """
+    if examples.labelled is False:
+        raise Unavailable("its labels pass no boundary at which they can be seen")
+    return answered_texts(examples)
+
+
+def answered_texts(examples: Examples) -> list[TrainingText]:
+    """Training texts that hold their answer.
+
+    Raises:
+        Unavailable: none does.
+    """
+    answered = [text for text in examples.texts if text.is_answered]
+    if not answered:
+        raise Unavailable("no training text holds its answer")
+    return answered

@@ -1,0 +1,40 @@
+"""The verdict on evidence that was saved before, whatever it was recorded of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
+from sft_ref.harness.core.verdict import Verdict
+from sft_ref.harness.evidence import Evidence, storage
+from sft_ref.harness.evidence.adapter import AdapterEvidence
+
+from . import folder, judge
+
+
+def grade_evidence(
+    path: Path,
+    called: str,
+    *,
+    only: Sequence[str] = (),
+    sizes: SizeLimits = UNLIMITED,
+    report: Callable[[str], None] = lambda text: None,
+) -> Verdict:
+    """The verdict on a target from its evidence; the target is not needed.
+
+    Args:
+        path: of the file that `--save-evidence` wrote.
+        called: the name by which it was asked for.
+        only: ids of checks, and none else.
+        sizes: limits of size, in place of those that were saved.
+        report: called with the id and outcome of each check as it ends.
+
+    Raises:
+        EvidenceError: the file cannot be read, is damaged, or holds something else.
+    """
+    evidence = cast("Evidence | AdapterEvidence", storage.load(path, Evidence, AdapterEvidence))
+    if isinstance(evidence, AdapterEvidence):
+        return folder.grade_saved(evidence, called, only=only, sizes=sizes, report=report)
+    return judge.grade_saved(evidence, called, only=only, sizes=sizes, report=report)

@@ -1,0 +1,88 @@
+"""Records a submission: its processes and the swap experiments, in a fixed order, into frozen evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sft_ref.errors import SubmissionError
+from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
+from sft_ref.harness.evidence import Evidence
+from sft_ref.harness.isolation import sandbox
+from sft_ref.reference.data import Row
+
+from . import parts
+from .recording import Recording
+from .swaps import run_swaps
+from .workplace import AgentResult, Workplace
+
+
+def record(
+    workplace: Workplace,
+    rows: Sequence[Row],
+    unseen: Sequence[Row],
+    questions: Sequence[Row],
+    seed: int,
+    *,
+    limits: SizeLimits = UNLIMITED,
+    user_paths: Mapping[str, str],
+) -> Evidence:
+    """Everything that the checks and the verdict need to know of a submission.
+
+    1. It trains, in a process of its own, and what it left and saved is copied out of its reach.
+    2. It loads what it saved and answers, in a second process.
+    3. Where its adapter is not saved as it was trained, or answers nothing, a sound adapter takes its place, and it
+       loads and answers once more, in a third process.
+    4. The reference evaluates the adapters, and runs the swap experiments that the answers call for.
+
+    Args:
+        workplace: with the data installed; its folder is the submission's.
+        rows: what it trains on.
+        unseen: its validation data.
+        questions: fresh ones, with their answers, that lie nowhere.
+        seed: of what is invented.
+        limits: of size; none unless somebody sets them.
+        user_paths: scratch path -> what the user knows it by.
+
+    Raises:
+        SubmissionError: the interpreter lacks what a fine-tune needs, or what this one does.
+        MachineError: the machine kept it from its end.
+        MissingModuleError: it needs a module that is not installed.
+    """
+    recording = Recording(workplace, rows, unseen, questions, seed)
+    recording.train()
+    _look_at_start(recording.training, workplace.python)
+    recording.ask_own()
+    recording.ask_with_sound_adapter()
+    prompts, examples = parts.build_prompts(recording), parts.build_examples(recording)
+    generations = parts.build_generations(recording)
+    why_not = sandbox.why_not()
+    notes = (*recording.training.notes, *recording.asked.notes, *recording.left_out)
+    return Evidence(
+        prompts=prompts,
+        examples=examples,
+        training=parts.build_training(recording),
+        artifact=parts.build_artifact(recording),
+        loaded=parts.build_loaded(recording),
+        generations=generations,
+        parsed=parts.build_parsed(recording),
+        scores=parts.build_scores(recording),
+        experiments=run_swaps(recording, prompts, examples, generations),
+        limits=limits,
+        notes=tuple(dict.fromkeys((*notes, *([f"not sandboxed: {why_not}"] if why_not else []), *sandbox.gaps()))),
+        is_sandboxed=not why_not,
+        user_paths=user_paths,
+    )
+
+
+def _look_at_start(training: AgentResult, python: str) -> None:
+    """The agent has to get to the submission at all.
+
+    Raises:
+        SubmissionError: the interpreter lacks what a fine-tune needs, or what this one does.
+        RuntimeError: the agent broke, which is the harness's fault.
+    """
+    crash = training.crash("start")
+    if crash and crash["type"] in ("ImportError", "ModuleNotFoundError"):
+        raise SubmissionError(f"{python}: {crash['message']}; give --python one with torch, transformers and peft")
+    if crash:
+        raise RuntimeError(f"the agent broke: {crash['type']}: {crash['message']}\n{crash['trace']}")

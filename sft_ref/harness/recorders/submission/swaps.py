@@ -1,0 +1,166 @@
+"""The swap experiments on a submission, each only where answers or learning are in doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from sft_ref.harness.core.findings import Unavailable
+from sft_ref.harness.evidence.answering import Generations, Prompts
+from sft_ref.harness.evidence.experiments import (
+    Experiments,
+    GenerationSwap,
+    PairedLosses,
+    PromptSwap,
+    Right,
+    TrainingSwap,
+)
+from sft_ref.harness.evidence.training import Examples
+from sft_ref.harness.evidence.wording import left_out_template, prompts_astray, unlabelled_lead
+from sft_ref.harness.instruments.answering import complete, read_number, right, value_losses
+from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.losses import text_losses
+from sft_ref.reference.tokens import IGNORE_INDEX
+
+from .prompts import compare_prompts
+from .recording import Recording
+
+_LEADS = 64
+"""Training texts whose leads are compared."""
+
+
+def run_swaps(recording: Recording, prompts: Prompts, examples: Examples, generations: Generations) -> Experiments:
+    """Every experiment that the verdict needs, in the order of the stages."""
+    answer_rate, accuracy = recording.scores
+    own = _right(recording, recording.answers(recording.asked))
+    lead_losses = _swap_lead(recording, examples)
+    with_sound_adapter = reference = reference_as_sent = None
+    if recording.with_adapter is not recording.asked:
+        with_sound_adapter = _right(recording, recording.answers(recording.with_adapter))
+    if recording.is_good:
+        return Experiments(own, answer_rate, accuracy, with_sound_adapter=with_sound_adapter, lead_losses=lead_losses)
+    trained = recording.trained_model
+    if with_sound_adapter is not None:
+        reference = tuple(recording.sound_answers)
+        reference_as_sent = tuple(recording.right_as_asked(recording.sound_model))
+    return Experiments(
+        own=own,
+        answer_rate=answer_rate,
+        accuracy=accuracy,
+        trained_adapter=None if trained is None else tuple(recording.trained_right),
+        trained_adapter_as_sent=None if trained is None else tuple(recording.right_as_asked(trained)),
+        trained_adapter_as_trained=None if trained is None else tuple(recording.right_as_trained),
+        with_sound_adapter=with_sound_adapter,
+        reference=reference,
+        reference_as_sent=reference_as_sent,
+        prompts=_swap_prompts(recording, prompts, examples),
+        training=_swap_training(recording),
+        generation=_swap_generation(recording, generations),
+        lead_losses=lead_losses,
+    )
+
+
+def _right(recording: Recording, answers: Sequence[object]) -> Right:
+    return tuple(right(answers, recording.questions))
+
+
+def _swap_prompts(recording: Recording, prompts: Prompts, examples: Examples) -> PromptSwap | None:
+    """Where the prompts differ from the training texts: answers decide, or else losses of true answers."""
+    if prompts.any_lost is not None:
+        return None
+    try:
+        if not prompts_astray(prompts, examples) and not left_out_template(prompts, examples):
+            return None
+    except Unavailable:
+        return None
+    swap = PromptSwap(None, None, (), "")
+    model = recording.sound_model
+    sent = [prompt.ids for prompt in prompts.fresh if prompt is not None and prompt.ids]
+    if model is not None and len(sent) == len(prompts.fresh):
+        swap = PromptSwap(
+            _rightly_continued(recording, model, sent), _right(recording, recording.our_answers(model)), (), ""
+        )
+    if swap.is_decided:
+        return swap
+    own = recording.trained_model if recording.trained_model is not None and recording.has_moved else None
+    models = [each for each in (own, recording.ours) if each is not None]
+    try:
+        losses = [PairedLosses(*compare_prompts(recording, model)) for model in models]
+    except Unavailable as reason:
+        return PromptSwap(swap.sent, swap.trained, (), str(reason))
+    return PromptSwap(swap.sent, swap.trained, tuple(losses), "" if losses else "there is no model of its convention")
+
+
+def _rightly_continued(recording: Recording, model: Any, prompts: Sequence[Sequence[int]]) -> Right:  # noqa: ANN401
+    """Which prompts are answered rightly, and up to the number as training goes on from them, tags included."""
+    convention = recording.convention
+    if convention is None:
+        raise Unavailable("how it writes an answer is not known")
+    texts = complete(model, recording.tokenizer, prompts)
+    answered = _right(recording, [read_number(text, convention) for text in texts])
+    led = []
+    for (question, _), prompt, text in zip(recording.questions, prompts, texts, strict=True):
+        lead, sent = convention.lead(question), decode(recording.tokenizer, prompt)
+        if lead.startswith(sent):
+            led.append(text.strip().startswith(lead[len(sent) :].strip()))
+        else:  # another text: what training wrote last before the number has to come
+            led.append(all(word in text for word in recording.supervised_lead.split()[-1:]))
+    return tuple(one and other for one, other in zip(answered, led, strict=True))
+
+
+def _swap_lead(recording: Recording, examples: Examples) -> PairedLosses | None:
+    """Where the model has to write tokens without a label before the answer: what training left, and the reference."""
+    try:
+        texts = unlabelled_lead(examples)
+    except Unavailable:
+        return None
+    if not texts or recording.trained_model is None or recording.ours is None:
+        return None
+    losses = []
+    for model in (recording.trained_model, recording.ours):
+        each = text_losses(model, [text.taught.ids for text in texts[:_LEADS]])
+        begins = [text.taught.begin or 0 for text in texts[:_LEADS]]
+        leads = [row[at - examples.unlabelled_lead - 1 : at - 1] for row, at in zip(each, begins, strict=True)]
+        losses.append(torch.stack([lead.mean() for lead in leads]))
+    return PairedLosses(*losses)
+
+
+def _swap_training(recording: Recording) -> TrainingSwap | None:
+    """Where learning is in doubt: what training left, and a replay of it, on fresh questions."""
+    model, convention = recording.trained_model, recording.convention
+    if recording.has_learned or recording.is_custom_lora or model is None or convention is None:
+        return None
+    answered = [text for text in recording.texts if text.is_answered]
+    bare = sum(IGNORE_INDEX in text.taught.labels[text.begin : text.end] for text in answered)
+    if not answered or bare > len(answered) / 2 or not _has_moved(recording.trained):
+        return None
+
+    def losses(each: Any) -> torch.Tensor:  # noqa: ANN401
+        return value_losses(each, recording.tokenizer, recording.questions, convention)
+
+    replayed = recording.replayed
+    if replayed is None:
+        return TrainingSwap(losses(model))
+    taught = [recording.taught_losses(each) for each in (model, replayed, recording.base_model)]
+    return TrainingSwap(losses(model), losses(replayed), *taught)
+
+
+def _swap_generation(recording: Recording, generations: Generations) -> GenerationSwap | None:
+    """Where tokens are not the likeliest: the same adapter with the reference's generation."""
+    model, told = recording.asked_model, recording.with_adapter
+    rows = generations.answers.generations if generations.answers else ()
+    if model is None or not any(row.unlikely for row in rows):
+        return None
+    return GenerationSwap(
+        own=_right(recording, recording.answers(told)),
+        reference=_right(recording, recording.our_answers(model)),
+        written=tuple(recording.said_right(told)),
+    )
+
+
+def _has_moved(adapter: Mapping[str, torch.Tensor]) -> bool:
+    """Whether an adapter is finite and not zero; else there is nothing to compare."""
+    ups = [tensor for name, tensor in adapter.items() if "lora_B" in name]
+    return all(tensor.isfinite().all() for tensor in adapter.values()) and any(tensor.any() for tensor in ups)

@@ -1,0 +1,94 @@
+"""The verdict on a submission: from the results of its checks, and from the swap experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from sft_ref.harness.core.check import Outcome, Result
+from sft_ref.harness.core.verdict import Status, Verdict
+from sft_ref.harness.evidence import Evidence
+from sft_ref.harness.evidence.experiments import Experiments, Right
+from sft_ref.harness.instruments.answering import TELLING, is_better
+
+from .diagnosis import cause_of, cleared_of, coverage_of, notes_of, status_of, suspects_of
+from .measures import measure
+
+
+def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdict:
+    """The verdict: broken where a universal check fails, or where answers are lost and no check says why."""
+    suspects, experiments = suspects_of(results), evidence.experiments
+    notes = dict.fromkeys((*evidence.notes, *notes_of(results)))
+    coverage = coverage_of(results)
+    broke = any(result.outcome is Outcome.ERROR for result in results)
+    status, cause = status_of(suspects, coverage, broke=broke), cause_of(suspects)
+    guilty = {suspect.stage for suspect in suspects if suspect.status is Status.BROKEN}
+    if guilty:
+        own, due = experiments.own, replaced(experiments, guilty)
+        if due is not None and is_better(due, own):
+            notes[f"with ours in place of {', '.join(guilty)}: {sum(due)} of {len(due)} right, not {sum(own)}"] = None
+    elif lost := unexplained(evidence, results):
+        status, cause = Status.BROKEN, f"{lost} {cause}"
+    if status is not Status.BROKEN and experiments.accuracy < TELLING:
+        why = _why_few(evidence, results)
+        notes[f"its answers are right {experiments.accuracy:.0%} of the time: {why}"] = None
+    size = evidence.artifact.size
+    return Verdict(
+        path=path,
+        status=status,
+        suspects=suspects,
+        cause=cause,
+        cleared={stage: measure(stage, evidence) or passed for stage, passed in cleared_of(results).items()},
+        notes=tuple(notes),
+        sandboxed=evidence.is_sandboxed,
+        results=tuple(results),
+        answer_rate=experiments.answer_rate,
+        accuracy=experiments.accuracy,
+        coverage=coverage,
+        size=f"{size}, projected onto {evidence.artifact.named_base}" if size else "",
+    )
+
+
+def replaced(experiments: Experiments, stages: Collection[str]) -> Right | None:
+    """Which fresh questions are answered rightly with the reference in place of these stages, where that was tried."""
+    learning = {"tokens", "train", "artifact"}
+    if not learning & set(stages):
+        return experiments.trained_adapter
+    return experiments.with_sound_adapter if set(stages) <= learning else experiments.reference
+
+
+def _why_few(evidence: Evidence, results: Sequence[Result]) -> str:
+    """Why answers that are hardly ever right are no fault by themselves."""
+    if not is_slow(results):
+        return "nothing shows whether its training or its pipeline loses them"
+    if evidence.training.is_custom_lora:
+        return "its training has taught little so far; losses and scripted generations were compared instead"
+    return "ours trained on the same batches knows no more; losses and scripted generations were compared instead"
+
+
+def is_slow(results: Sequence[Result]) -> bool:
+    """Whether training was found to teach as much as ours on the same batches, and that is little."""
+    return any(result.check.id == "TRN-103" and result.outcome is Outcome.ADVICE for result in results)
+
+
+def unexplained(evidence: Evidence, results: Sequence[Result]) -> str:
+    """What is lost though no check says why; empty where nothing is, or where nothing shows that anything is."""
+    if evidence.answers_survive:
+        return ""
+    experiments, training, slow = evidence.experiments, evidence.training, is_slow(results)
+    own = experiments.own
+    lost = f"Answers are lost, cause not isolated: {sum(own)} of {len(own)} right"
+    if training.is_custom_lora:
+        return f"{lost}." if training.has_learned and not slow else ""
+    for due, asked in (
+        (experiments.trained_adapter_as_sent, "the prompts that it sends"),
+        (experiments.trained_adapter_as_trained, "its training prompts"),
+    ):
+        if due is not None and is_better(due, own):
+            return f"{lost}, {sum(due)} by ours from the adapter that its training left, asked with {asked}."
+    again, ours = experiments.with_sound_adapter, experiments.reference_as_sent
+    if slow and not training.has_learned and again and ours and is_better(ours, again):
+        return (
+            "Answers are lost, cause not isolated: given an adapter of ours, it answers "
+            f"{sum(again)} of {len(again)} rightly, ours {sum(ours)}."
+        )
+    return ""

@@ -11,11 +11,11 @@ from mutation import Control, Mutant, Row, find, judge_control, judge_mutant
 
 import sft_ref
 from sft_ref.harness.checks.in_process import CHECKS, RETIRED
+from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.core.implementation import TrainingResult
 from sft_ref.harness.core.stages import STAGES
-from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.harness.recorders.in_process.reference import Reference
 from sft_ref.reference import prompt

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from sft_ref.harness.instruments.answering import TELLING, is_better
+from sft_ref.harness.core.paired import TELLING, is_better
 
 SURVIVING = 0.8
 """Share of the answers to the training prompts that must be left with those that are sent, for nothing to be lost."""

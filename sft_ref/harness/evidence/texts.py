@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sft_ref.harness.instruments.convention import Text
+from sft_ref.harness.core.training_examples import Text
 
 Ids = tuple[int, ...]
 

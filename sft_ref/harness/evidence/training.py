@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.instruments.losses import Paired
-from sft_ref.harness.instruments.training_examples import TrainingExample
+from sft_ref.harness.core.paired import Paired
+from sft_ref.harness.core.training_examples import TrainingExample
 
 from .processes import Crash, Process
 from .texts import Form, Ids, Tokenizer, TrainingText

@@ -8,14 +8,15 @@ from dataclasses import replace
 
 import torch
 
+from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch, Gradients, Trainables, TrainingResult
-from sft_ref.harness.instruments import tolerance
+from sft_ref.harness.core.paired import compare, is_worse
+from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.instruments.deltas import plain
 from sft_ref.harness.instruments.generation_recorder import record_prompt
-from sft_ref.harness.instruments.losses import compare, is_worse, row_losses
-from sft_ref.harness.instruments.training_examples import examples_of
+from sft_ref.harness.instruments.losses import row_losses
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
 from sft_ref.harness.recorders.in_process.yardstick import lora_of
 from sft_ref.reference.data import Row

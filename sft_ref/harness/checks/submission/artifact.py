@@ -6,11 +6,11 @@ from pathlib import PurePath
 
 import torch
 
+from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.artifact import SavedAdapter
-from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.instruments.deltas import plain
 
 ADAPTER, TENSORS = "adapter_config.json", "adapter_model.safetensors"

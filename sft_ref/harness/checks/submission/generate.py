@@ -8,9 +8,9 @@ import torch
 
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.core.paired import TELLING, is_better, is_worse
 from sft_ref.harness.evidence import Evidence
-from sft_ref.harness.instruments.answering import TELLING, is_better, right
-from sft_ref.harness.instruments.losses import is_worse
+from sft_ref.harness.instruments.answering import right
 from sft_ref.harness.recorders.submission.scripted_results import (
     fault_of_generation,
     fault_past_the_parser,

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 
 import torch
 
+from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.core.paired import compare, is_worse
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.answering import LogitComparison
-from sft_ref.harness.instruments import tolerance
-from sft_ref.harness.instruments.losses import compare, is_worse
 
 from .artifact import saved_adapter
 

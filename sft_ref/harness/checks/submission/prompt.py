@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.core.paired import compare, is_worse
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.experiments import PairedLosses
 from sft_ref.harness.evidence.wording import left_out_template, prompts_astray
-from sft_ref.harness.instruments.losses import compare, is_worse
 from sft_ref.harness.recorders.submission.scripted_results import is_template_parsed_wrongly
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.core.paired import compare, is_worse
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.wording import labelled_texts, unlabelled_lead
-from sft_ref.harness.instruments.losses import compare, is_worse
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 _MOST, _MARGIN = 0.95, 0.1

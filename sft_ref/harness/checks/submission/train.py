@@ -6,13 +6,13 @@ import math
 
 import torch
 
+from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.core.paired import compare, is_worse
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.experiments import TrainingSwap
 from sft_ref.harness.evidence.wording import answered_texts
-from sft_ref.harness.instruments import tolerance
-from sft_ref.harness.instruments.losses import compare, is_worse
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 _FEW, _OFTEN = 0.3, 6

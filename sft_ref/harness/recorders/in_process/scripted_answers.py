@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 import torch
 
 from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import Recording, record_generation, record_prompt
 from sft_ref.harness.instruments.module_outputs import computed_dtypes
 from sft_ref.harness.instruments.numerals import find_numerals, to_number
 from sft_ref.harness.instruments.scripted_model import Script, find_question, normalize
-from sft_ref.harness.instruments.training_examples import examples_of
 from sft_ref.reference.data import Row
 from sft_ref.reference.tokens import IGNORE_INDEX
 

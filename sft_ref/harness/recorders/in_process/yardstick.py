@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sft_ref.harness.instruments.training_examples import TrainingExample
+from sft_ref.harness.core.training_examples import TrainingExample
 from sft_ref.io.lora_config import read_table
 from sft_ref.reference.settings import Settings
 

@@ -7,21 +7,13 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sft_ref.harness.core.paired import is_worse
 from sft_ref.harness.evidence.answers import TEMPLATE, AnswerHeader, AnswersEvidence, Stops, Trial
-from sft_ref.harness.instruments.losses import is_worse
 
 from .asking import Asker
 from .experiments import Experiments, factor_of
 from .rows import Row, in_other_ways
-from .wording import (
-    Wording,
-    as_given,
-    as_literal,
-    as_template,
-    difference,
-    missing_header,
-    without_space,
-)
+from .wording import Wording, as_given, as_literal, as_template, difference, missing_header, without_space
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

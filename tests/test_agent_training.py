@@ -18,7 +18,8 @@ from sft_ref.harness.recorders.submission.agent.results import ResultWriter
 from sft_ref.harness.recorders.submission.agent.time_limit import TimeLimit
 from sft_ref.harness.recorders.submission.agent.training_recorder import TrainingRecorder
 from sft_ref.harness.recorders.submission.replay import Packed, ReplayStep, _loss
-from sft_ref.reference.models import TOY, load_model
+from sft_ref.reference.bases.find import TOY
+from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.tokens import IGNORE_INDEX
 

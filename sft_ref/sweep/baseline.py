@@ -14,8 +14,9 @@ import msgspec
 from sft_ref.errors import SftRefError
 from sft_ref.io.atomic_write import write_atomic
 from sft_ref.io.reading import Refusal, UnreadableError, converted, read_json
-from sft_ref.reference.adapter import disk_errors
-from sft_ref.reference.precision import find_policy, library_versions
+from sft_ref.reference.fingerprints import library_versions
+from sft_ref.reference.guards.output_folder import disk_errors
+from sft_ref.reference.precision import find_policy
 
 from .cell import Cell, CellVerdict
 from .measure import SHORT

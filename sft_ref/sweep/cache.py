@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from sft_ref.errors import OutputError
 from sft_ref.io.atomic_write import write_atomic
 from sft_ref.io.reading import Refusal, kind_of, read_json
-from sft_ref.reference import adapter
+from sft_ref.reference.guards.output_folder import check_can_be_named, disk_errors
 
 from .cell import Cell, TrainingFigures
 
@@ -33,8 +33,8 @@ class SweepCache:
 
     def __init__(self, folder: Path, conditions: dict[str, Any]) -> None:
         self.folder = folder
-        adapter.check_can_be_named(folder)
-        with adapter.disk_errors(folder):
+        check_can_be_named(folder)
+        with disk_errors(folder):
             if kind_of(folder / _CONDITIONS) is not None:
                 self._check_conditions(conditions)
             elif kind_of(folder) and (kind_of(folder) != "folder" or any(folder.iterdir())):
@@ -83,7 +83,7 @@ class SweepCache:
         return read_json(path, type_, Refusal(OutputError, f"delete {self.folder} to begin anew"))
 
     def _write(self, path: Path, found: dict[str, Any]) -> None:
-        with adapter.disk_errors(self.folder):
+        with disk_errors(self.folder):
             path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, json.dumps(found, indent=1, allow_nan=False))
 

@@ -13,17 +13,10 @@ import torch
 
 from sft_ref.errors import DataError, PrecisionError, TrainingError
 from sft_ref.reference import sft
-from sft_ref.reference.base_llm import find_device
+from sft_ref.reference.bases.find import DEFAULT_BASE, find_base, fingerprint_base
 from sft_ref.reference.data import SPLIT_SIZE, Row, split_rows
-from sft_ref.reference.models import DEFAULT_BASE, find_base, fingerprint_base
-from sft_ref.reference.precision import (
-    POLICIES,
-    Policy,
-    check_can_compute,
-    check_can_train,
-    find_policy,
-    library_versions,
-)
+from sft_ref.reference.fingerprints import library_versions
+from sft_ref.reference.precision import POLICIES, Policy, check_can_compute, check_can_train, find_device, find_policy
 from sft_ref.reference.settings import Settings
 
 from . import memory
@@ -34,7 +27,7 @@ from .measure import measure, read_forced, teacher_force, write_forced
 
 if TYPE_CHECKING:
     from sft_ref.reference.base_llm import BaseLLM
-    from sft_ref.reference.training import Step
+    from sft_ref.reference.guards.progress import Step
 
 FIRST_STEPS = 5
 """Optimizer steps whose losses are stored: later ones carry the rounding of all before them."""

@@ -19,8 +19,9 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from sft_ref.harness.core.implementation import Answerer, Batch, TrainingResult
+from sft_ref.reference.bases.compat import dtype_keyword
+from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.data import Row, Score, is_answer_valid
-from sft_ref.reference.models import dtype_keyword, find_base
 from sft_ref.reference.settings import Settings
 
 NEW_TOKENS = 40

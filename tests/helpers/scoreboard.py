@@ -22,7 +22,7 @@ from mutation import Control, Mutant, Row, find, judge_control, judge_mutant
 from rich.console import Console
 from rich.markup import escape
 
-from sft_ref.console.plain import harmless
+from sft_ref.console.printable import printable
 from sft_ref.console.ranges import Whole
 from sft_ref.errors import SftRefError
 from sft_ref.harness.core.check import Outcome
@@ -124,7 +124,7 @@ def _show(row: Row) -> None:
     if not row.right:
         for result in row.found:
             allowed = f", expected {result.expected}" if result.outcome is Outcome.FAIL else ""
-            saw = escape(harmless(result.observed + allowed))
+            saw = escape(printable(result.observed + allowed))
             console.print(f"       {result.id}: {escape(result.statement)}; observed {saw}")
 
 

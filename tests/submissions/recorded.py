@@ -28,8 +28,9 @@ from sft_ref.harness.recorders.submission.evidence import Evidence
 from sft_ref.harness.recorders.submission.layout import Layout
 from sft_ref.harness.recorders.submission.replay import ReplayStep, replay
 from sft_ref.harness.recorders.submission.workplace import Told, Workplace
-from sft_ref.reference.data import generate_rows
-from sft_ref.reference.models import TOY, load_tokenizer
+from sft_ref.reference.bases.find import TOY
+from sft_ref.reference.models import load_tokenizer
+from sft_ref.reference.questions import generate_rows
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 Sections = dict[str, dict[str, Any]]

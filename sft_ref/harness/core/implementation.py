@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from sft_ref.reference.data import Row, Score
-from sft_ref.reference.precision import Dtypes
+from sft_ref.reference.guards.dtypes import Dtypes
 from sft_ref.reference.settings import Settings
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from sft_ref.harness.recorders.folder.answers.asking import Asker
 from sft_ref.harness.recorders.folder.answers.rows import Row
 from sft_ref.harness.recorders.folder.answers.wording import as_given
 from sft_ref.reference import tokens
+from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.data import split_rows
-from sft_ref.reference.models import find_base
 
 CHAT = (
     "<|im_start|>system\nunits<|im_end|>\n<|im_start|>user\n{question}<|im_end|>\n"

@@ -6,7 +6,7 @@ from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.recorders.folder.files import INDEX, PICKLE
-from sft_ref.reference.adapter import WEIGHTS
+from sft_ref.io.lora_config import WEIGHTS
 
 
 @check(

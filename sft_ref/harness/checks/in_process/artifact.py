@@ -15,8 +15,8 @@ from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.instruments.deltas import pairs, read_blueprint
 from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.reference.adapter import read_base_name
-from sft_ref.reference.models import find_base, fingerprint_base
+from sft_ref.reference.bases.find import find_base, fingerprint_base
+from sft_ref.reference.guards.adapter_files import read_base_name
 
 
 def _files(context: Context) -> list[Path]:

@@ -12,8 +12,8 @@ from sft_ref.harness.instruments.generation_recorder import Ids, Unasked, record
 from sft_ref.harness.instruments.numerals import contains_answer
 from sft_ref.harness.instruments.training_examples import examples_of
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
-from sft_ref.reference.data import PHRASINGS, UNITS
 from sft_ref.reference.prompt import OPEN_TAG
+from sft_ref.reference.questions import PHRASINGS, UNITS
 
 _UNITS = [tuple(spellings[0] for spellings in units.values()) for units in UNITS.values()]
 

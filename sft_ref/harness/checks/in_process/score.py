@@ -14,7 +14,8 @@ from sft_ref.harness.instruments.adapter_off import without_adapter
 from sft_ref.harness.instruments.generation_recorder import Unasked, find_transformer, record_prompt, scripted_model
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.harness.recorders.in_process.scripted_answers import write_answers, write_words
-from sft_ref.reference.data import Row, generate_rows, is_answer_valid
+from sft_ref.reference.data import Row, is_answer_valid
+from sft_ref.reference.questions import generate_rows
 
 _SEED = 3
 """Of questions that stand in no split, so that nobody can have stored their answers."""

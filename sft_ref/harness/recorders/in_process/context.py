@@ -16,8 +16,9 @@ from sft_ref.harness.instruments.deltas import due_deltas, merged
 from sft_ref.harness.instruments.generation_recorder import Ids, record_prompt
 from sft_ref.harness.instruments.losses import row_losses
 from sft_ref.harness.instruments.sizes import project
+from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.data import Row, split_rows
-from sft_ref.reference.models import find_base, load_model
+from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.settings import Settings
 

@@ -20,7 +20,8 @@ from sft_ref.harness.instruments.numerals import find_numerals
 from sft_ref.io import plain_files
 from sft_ref.io.lora_config import base_of, read_table
 from sft_ref.io.peft_config import can_be_read
-from sft_ref.reference.data import Row, generate_rows
+from sft_ref.reference.data import Row
+from sft_ref.reference.questions import generate_rows
 
 from .layout import ADAPTER
 from .replay import ReplayStep, replay

@@ -24,7 +24,7 @@ COMPAT = {
 
 COMPAT_TESTS = (
     *("tests/compat", "tests/contract", "tests/precision", "tests/sweep"),
-    *(f"tests/test_{name}.py" for name in ("autocast", "base_llm", "models", "sft", "tokens", "tracing")),
+    *(f"tests/test_{name}.py" for name in ("autocast", "base_llm", "models", "sft", "tokens", "dtypes")),
 )
 """What can tell versions apart: all that loads a model. The rest is text and figures."""
 

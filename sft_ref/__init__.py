@@ -6,8 +6,10 @@ What needs torch is imported when it is first used, so that help and completion 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from sft_ref.reference.data import Score, generate_rows, is_answer_valid, load_rows, score, split_rows
+from sft_ref.reference.data import Score, is_answer_valid, score, split_rows
+from sft_ref.reference.guards.rows import load_rows
 from sft_ref.reference.prompt import format_example, format_prompt, format_value, parse_answer
+from sft_ref.reference.questions import generate_rows
 from sft_ref.reference.settings import Settings
 
 from .errors import PrecisionMismatchError, SftRefError

@@ -14,7 +14,7 @@ from sft_ref.harness.isolation import hub, sandbox
 from sft_ref.harness.recorders.submission.agent import missing_modules
 from sft_ref.harness.recorders.submission.layout import find_layout
 from sft_ref.harness.recorders.submission.workplace import Workplace
-from sft_ref.reference.models import TOY
+from sft_ref.reference.bases.find import TOY
 
 STAGES = """
 def format_prompt(question): return question

@@ -17,8 +17,9 @@ from sft_ref.harness.recorders.submission.agent import batches
 from sft_ref.harness.recorders.submission.agent.results import ResultWriter
 from sft_ref.harness.recorders.submission.agent.time_limit import TimeLimit
 from sft_ref.harness.recorders.submission.agent.training_recorder import TrainingRecorder
-from sft_ref.harness.recorders.submission.replay import Packed, Step, _loss
-from sft_ref.reference.models import TOY, load_model
+from sft_ref.harness.recorders.submission.replay import Packed, ReplayStep, _loss
+from sft_ref.reference.bases.find import TOY
+from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.tokens import IGNORE_INDEX
 
@@ -150,7 +151,7 @@ def test_a_packed_row_is_replayed_with_its_positions_and_across_its_examples(mod
         due = model(**given, attention_mask=torch.ones(1, 10, dtype=torch.long), labels=labels).loss * 8
         torch.testing.assert_close(_loss(model, [row]), due, rtol=1e-5, atol=1e-5)
         assert abs(_loss(model, texts) - due) > 1e-3  # apart, they are not the same
-    assert Step(1e-3, ((row, texts[0]),)).texts == 3
+    assert ReplayStep(1e-3, ((row, texts[0]),)).texts == 3
 
 
 CUDA = """

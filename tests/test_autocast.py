@@ -9,9 +9,11 @@ import torch
 from sft_ref import BaseLLM, Settings, format_prompt, split_rows
 from sft_ref.reference import training
 from sft_ref.reference.adapter import add_adapter
-from sft_ref.reference.autocast import computing, frozen_weights_cast
+from sft_ref.reference.fast.casts import frozen_weights_cast
+from sft_ref.reference.guards.dtypes import count_dtypes
 from sft_ref.reference.loss import batch_loss
-from sft_ref.reference.precision import POLICIES, Policy, count_dtypes
+from sft_ref.reference.models import computing
+from sft_ref.reference.precision import POLICIES, Policy
 from sft_ref.reference.tokens import collate, tokenize_example
 
 MIXED = [POLICIES["bf16-mixed"], POLICIES["fp16-mixed"]]
@@ -47,7 +49,7 @@ def test_stored_weights_are_back_afterwards_also_after_an_error(toy_llm: BaseLLM
 def test_trained_weights_are_not_cast_and_keep_their_gradients() -> None:
     llm = BaseLLM("toy", policy=POLICIES["bf16-mixed"])
     model = add_adapter(llm.model, llm.policy, rank=4, alpha=8)
-    with frozen_weights_cast(model, llm.policy):
+    with frozen_weights_cast(model, llm.policy.compute):
         found = count_dtypes(model)
         assert set(found["adapter"].values()) == {"float32"}
         assert found["base"]["model.layers.0.mlp.up_proj.weight"] == "bfloat16"

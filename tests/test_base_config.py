@@ -12,7 +12,9 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from sft_ref.errors import BaseModelError
-from sft_ref.reference.models import TOY, check_vocabulary, load_model, load_tokenizer
+from sft_ref.reference.bases.checks import check_vocabulary
+from sft_ref.reference.bases.find import TOY
+from sft_ref.reference.models import load_model, load_tokenizer
 from sft_ref.reference.precision import POLICIES
 
 

@@ -12,7 +12,7 @@ import torch
 from sft_ref import BaseLLM, format_prompt, parse_answer, split_rows
 from sft_ref.errors import BaseModelError, PrecisionError
 from sft_ref.reference.base_llm import MAX_NEW_TOKENS
-from sft_ref.reference.models import find_base
+from sft_ref.reference.bases.find import find_base
 
 PROMPTS = [format_prompt(question) for question, _ in split_rows("validation")[:12]]
 
@@ -52,7 +52,7 @@ def test_many_questions_are_split_into_batches(toy_llm: BaseLLM, monkeypatch: py
     hook = toy_llm.model.get_base_model().model.register_forward_pre_hook(
         lambda _, __, inputs: seen.append(inputs["input_ids"].shape), with_kwargs=True
     )
-    monkeypatch.setattr("sft_ref.reference.base_llm.BATCH_TOKENS", 300)
+    monkeypatch.setattr("sft_ref.reference.fast.batches.BATCH_TOKENS", 300)
     assert (
         sum(a == b or (math.isnan(a) and math.isnan(b)) for a, b in zip(toy_llm.answer(*PROMPTS), due, strict=True))
         >= 11
@@ -67,7 +67,7 @@ def test_many_questions_are_split_into_batches(toy_llm: BaseLLM, monkeypatch: py
 
 def test_a_prompt_longer_than_a_batch_goes_alone(toy_llm: BaseLLM, monkeypatch: pytest.MonkeyPatch) -> None:
     due = [toy_llm.generate(prompt) for prompt in PROMPTS[:3]]
-    monkeypatch.setattr("sft_ref.reference.base_llm.BATCH_TOKENS", 1)
+    monkeypatch.setattr("sft_ref.reference.fast.batches.BATCH_TOKENS", 1)
     assert toy_llm.batched_generate(PROMPTS[:3]) == due
 
 

@@ -23,8 +23,9 @@ from sft_ref.harness.instruments.convention import (
 from sft_ref.harness.instruments.training_examples import TrainingExample
 from sft_ref.harness.recorders.submission.recording import Recording
 from sft_ref.harness.recorders.submission.scripts import ScriptWriter
+from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.data import is_answer_valid
-from sft_ref.reference.models import TOY, load_tokenizer
+from sft_ref.reference.models import load_tokenizer
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 ROWS = [

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from sft_ref import generate_rows, is_answer_valid, load_rows, score, split_rows
 from sft_ref.errors import DataError
-from sft_ref.reference import data
-from sft_ref.reference.precision import digest
+from sft_ref.reference import questions
+from sft_ref.reference.fingerprints import digest
+from sft_ref.reference.guards.rows import check_rows
 
 
 def test_splits_are_a_thousand_rows_each_and_share_no_question() -> None:
@@ -28,14 +29,14 @@ def test_splits_are_the_same_on_every_machine() -> None:
 
 
 def test_there_are_six_kinds_and_at_least_twenty_phrasings() -> None:
-    assert set(data.UNITS) == {"length", "mass", "volume", "time", "speed", "data size"}
-    assert len(set(data.PHRASINGS)) >= 20
-    assert "G" in data.UNITS["data size"]["gigabyte"]
+    assert set(questions.UNITS) == {"length", "mass", "volume", "time", "speed", "data size"}
+    assert len(set(questions.PHRASINGS)) >= 20
+    assert "G" in questions.UNITS["data size"]["gigabyte"]
 
 
 def test_every_kind_and_phrasing_is_asked() -> None:
     rows = [question for question, _ in split_rows("train")]
-    for phrasing in data.PHRASINGS:
+    for phrasing in questions.PHRASINGS:
         opening = phrasing.split("{")[0]
         assert any(row.startswith(opening) for row in rows)
 
@@ -43,7 +44,7 @@ def test_every_kind_and_phrasing_is_asked() -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_numbers_and_answers_stay_within_bounds_and_agree_with_pint(seed: int) -> None:
     registry: pint.UnitRegistry[float] = pint.UnitRegistry()
-    spelled = {name: unit for units in data.UNITS.values() for unit, names in units.items() for name in names}
+    spelled = {name: unit for units in questions.UNITS.values() for unit, names in units.items() for name in names}
     checked = 0
     for question, value in itertools.islice(generate_rows(seed), 500):
         assert 0.01 <= value <= 1e15
@@ -88,7 +89,7 @@ def test_a_bad_row_is_named(tmp_path: Path, content: str, message: str) -> None:
 
 def test_no_rows_at_all_are_an_error() -> None:
     with pytest.raises(DataError, match="holds no rows"):
-        data.check_rows([])
+        check_rows([])
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

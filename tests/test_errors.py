@@ -17,7 +17,7 @@ from sft_ref.harness.checks import in_process as checks
 from sft_ref.harness.checks import submission as submission_checks
 from sft_ref.harness.core.check import Check, Level, Outcome, Result
 from sft_ref.harness.core.grade import HARNESS_ERROR, exit_code
-from sft_ref.harness.core.implementation import Answerer, Batch, Trained
+from sft_ref.harness.core.implementation import Answerer, Batch, TrainingResult
 from sft_ref.harness.core.sizes import Size
 from sft_ref.harness.core.stages import ADAPTER_STAGES, STAGES, SUBMISSION_STAGES
 from sft_ref.harness.core.verdict import Status, Verdict
@@ -118,7 +118,7 @@ class Idle:
     def training_batch(self, rows: Sequence[Row]) -> Batch:
         raise NotImplementedError
 
-    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> Trained:
+    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> TrainingResult:
         raise NotImplementedError
 
     def load(self, folder: Path) -> Answerer:

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from sft_ref.harness.instruments.scripted_model import GenerationRecorder, Script, ScriptedModel
-from sft_ref.reference.models import TOY, load_tokenizer
+from sft_ref.reference.bases.find import TOY
+from sft_ref.reference.models import load_tokenizer
 
 TOKENIZER = load_tokenizer(TOY)
 END = 2

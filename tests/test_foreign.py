@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from sft_ref.errors import AdapterError, BaseModelError
 from sft_ref.io.foreign import foreign_files
-from sft_ref.reference.models import TOY
+from sft_ref.reference.bases.find import TOY
 
 
 @pytest.mark.parametrize(

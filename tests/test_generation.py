@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 def test_the_loop_gives_what_that_of_transformers_gives(toy_llm: BaseLLM, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = toy_llm.batched_generate(PROMPTS)
-    monkeypatch.setattr(sft_ref.reference.base_llm, "_LOOP", {})
+    monkeypatch.setattr(sft_ref.reference.base_llm, "LOOP", {})
     assert toy_llm.batched_generate(PROMPTS) == ours
 
 

@@ -12,8 +12,7 @@ import graders
 
 from sft_ref.cli import grade as command
 from sft_ref.cli import main as cli
-
-GRADE_ONE = command.grade_one
+from sft_ref.harness.grading.target import grade_one
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +45,7 @@ def test_one_submission_gets_the_whole_report_and_every_file_asked_for(capsys: p
 def test_a_class_gets_a_row_each_a_table_a_picture_and_the_gravest_exit_code(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "FEW", 1)
+    monkeypatch.setattr("sft_ref.cli.grade_class.FEW", 1)
     submissions("a_drift", "b_broken", "c", "d_no_submission")
     assert cli.main(["grade", "class", "--jobs", "2", "--json", "r.json", "--html", "r.html"]) == 2
     out = capsys.readouterr().out
@@ -132,7 +131,7 @@ def test_jobs_are_counted_from_1(jobs: str) -> None:
 def test_the_story_is_broken_at_the_parser_and_drifts_at_load(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "grade_one", GRADE_ONE)
+    monkeypatch.setattr(command, "grade_one", grade_one)
     only = ["--only", "PRM-003", "LOD-005", "LOD-006", "PRS-001", "PRS-007", "SCR-001"]
     assert cli.main(["grade", "story:Story", "--json", "r.json", *only]) == 1
     [row] = json.loads(Path("r.json").read_text())
@@ -155,7 +154,7 @@ def test_the_story_is_broken_at_the_parser_and_drifts_at_load(
 def test_what_exists_is_a_path_whatever_its_name(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "grade_one", GRADE_ONE)
+    monkeypatch.setattr(command, "grade_one", grade_one)
     Path(name).mkdir()
     Path(name, "notes.txt").write_text("no code")
     Path("evil.py").write_text("import pathlib; pathlib.Path('ran').touch()")
@@ -167,7 +166,7 @@ def test_what_exists_is_a_path_whatever_its_name(
 def test_a_zip_with_a_colon_in_its_name_is_a_zip(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "grade_one", GRADE_ONE)
+    monkeypatch.setattr(command, "grade_one", grade_one)
     Path("2026-11-25T12:30.zip").write_bytes(b"PK nonsense")
     assert cli.main(["grade", "2026-11-25T12:30.zip"]) == 2
     error = capsys.readouterr().err
@@ -178,7 +177,7 @@ def test_a_zip_with_a_colon_in_its_name_is_a_zip(
 def test_a_module_is_meant_by_name_even_where_a_path_of_that_name_exists(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "grade_one", GRADE_ONE)
+    monkeypatch.setattr(command, "grade_one", grade_one)
     Path("reference").mkdir()
     files = ["--json", "r.json", "--csv", "r.csv", "--html", "r.html"]
     assert cli.main(["grade", "--module", "reference", "--only", "PRM-003", *files]) == 0
@@ -194,7 +193,7 @@ def test_a_module_is_meant_by_name_even_where_a_path_of_that_name_exists(
 def test_a_module_that_cannot_be_imported_is_bad_input_whatever_it_raises(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "grade_one", GRADE_ONE)
+    monkeypatch.setattr(command, "grade_one", grade_one)
     monkeypatch.syspath_prepend(Path.cwd())
     for name, code in (("raises_it", "1 / 0"), ("quits_it", "raise SystemExit(0)"), ("is_no_code", "def")):
         Path(f"{name}.py").write_text(code)

@@ -8,7 +8,7 @@ import pytest
 from sft_ref.harness.checks.registry import ALL
 from sft_ref.harness.core.check import Check, Level, Outcome, check, in_order
 from sft_ref.harness.core.findings import Failure, Unavailable
-from sft_ref.harness.core.implementation import Answerer, Batch, Trained
+from sft_ref.harness.core.implementation import Answerer, Batch, TrainingResult
 from sft_ref.harness.core.runner import plan, run
 from sft_ref.harness.core.verdict import Status
 from sft_ref.harness.recorders.in_process.context import Context
@@ -25,7 +25,7 @@ class Crashing:
     def training_batch(self, rows: Sequence[Row]) -> Batch:
         raise RuntimeError(f"no batch of {len(rows)} rows")
 
-    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> Trained:
+    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> TrainingResult:
         raise MemoryError
 
     def load(self, folder: Path) -> Answerer:

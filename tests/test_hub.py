@@ -8,7 +8,7 @@ import pytest
 from sft_ref.errors import BaseModelError
 from sft_ref.harness.isolation import sandbox
 from sft_ref.harness.isolation.hub import FAMILY, ids_in, make_hub
-from sft_ref.reference.models import TOY
+from sft_ref.reference.bases.find import TOY
 
 ASKED = """
 from huggingface_hub import snapshot_download

@@ -20,8 +20,12 @@ import pytest
 
 from sft_ref.cli import main as cli
 from sft_ref.io.exchange import exchange
+from sft_ref.io.lora_config import CONFIG
 from sft_ref.reference import training
-from sft_ref.reference.adapter import CONFIG, fingerprint_adapter, read_record, read_tensors, writing
+from sft_ref.reference.fingerprints import fingerprint_adapter
+from sft_ref.reference.guards.adapter_files import read_tensors
+from sft_ref.reference.guards.output_folder import whole_folder
+from sft_ref.reference.record import read_record
 
 STEPS = 8
 
@@ -230,8 +234,8 @@ def test_after_every_step_of_a_replacement_an_adapter_stands_there(
         return run
 
     monkeypatch.setattr(Path, "replace", watched(Path.replace))
-    monkeypatch.setattr("sft_ref.reference.adapter.exchange", watched(exchange))
-    with writing(folder, tmp_path / "scratch") as scratch:
+    monkeypatch.setattr("sft_ref.reference.guards.output_folder.exchange", watched(exchange))
+    with whole_folder(folder, tmp_path / "scratch") as scratch:
         (scratch / CONFIG).write_text("new")
     assert set(stands) == {True}
     assert (folder / CONFIG).read_text() == "new"
@@ -252,8 +256,9 @@ def test_an_error_or_interrupt_while_writing_keeps_the_old_adapter(
         return replace(path, to)
 
     monkeypatch.setattr(Path, "replace", interrupted)
-    monkeypatch.setattr("sft_ref.reference.adapter.exchange", interrupted if can_exchange else lambda *_: False)
-    with pytest.raises(KeyboardInterrupt), writing(folder, tmp_path / "scratch") as scratch:
+    exchanged = interrupted if can_exchange else lambda *_: False
+    monkeypatch.setattr("sft_ref.reference.guards.output_folder.exchange", exchanged)
+    with pytest.raises(KeyboardInterrupt), whole_folder(folder, tmp_path / "scratch") as scratch:
         (scratch / CONFIG).write_text("new")
     assert (folder / CONFIG).read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["adapter"]

@@ -15,7 +15,7 @@ from sft_ref.errors import BaseModelError, MachineError, SubmissionError
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.grading.judge import draw, grade_submission
 from sft_ref.harness.grading.saved import grade_evidence
-from sft_ref.reference.models import TOY
+from sft_ref.reference.bases.find import TOY
 
 SAMPLE = ("parser_wants_the_consumed_tag", "looked_up_in_answer", "lora_by_hand_not_filled")
 """The one of the story, a cheat, and an adapter that is not peft's.

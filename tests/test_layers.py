@@ -17,8 +17,8 @@ PACKAGE = Path(sft_ref.__file__).parent
 
 LEVELS = (
     {"io", "console"},
-    {"reference", "toy"},
-    {"harness/core", "harness/isolation"},
+    {"reference"},
+    {"harness/core", "harness/isolation", "toy"},
     {"harness/evidence", "harness/instruments"},
     {"harness/recorders", "sweep"},
     {"harness/checks", "harness/report", "harness/verdict"},

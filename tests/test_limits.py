@@ -227,7 +227,7 @@ def test_what_the_kernel_does_not_hold_is_told(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sandbox, "why_not", lambda: "")
     for why, told in (("none is delegated", 1), ("", 0)):
         monkeypatch.setattr("sft_ref.harness.isolation.cgroup.why_not", lambda why=why: why)
-        assert sum("not held by the kernel" in line for line in sandbox.gaps()) == told
+        assert sum("not enforced by the kernel" in line for line in sandbox.gaps()) == told
     monkeypatch.setattr(sandbox, "why_not", lambda: "left out by the test")
     assert sandbox.gaps() == ()
 

@@ -10,7 +10,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sft_ref import BaseLLM
 from sft_ref.errors import BaseModelError
-from sft_ref.reference.models import TOY, dtype_keyword, find_base, fingerprint_base, load_model, load_tokenizer
+from sft_ref.reference.bases.compat import dtype_keyword
+from sft_ref.reference.bases.find import TOY, find_base, fingerprint_base
+from sft_ref.reference.models import load_model, load_tokenizer
 from sft_ref.reference.precision import POLICIES
 
 

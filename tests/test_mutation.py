@@ -13,7 +13,7 @@ import sft_ref
 from sft_ref.harness.checks.in_process import CHECKS, RETIRED
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure
-from sft_ref.harness.core.implementation import Trained
+from sft_ref.harness.core.implementation import TrainingResult
 from sft_ref.harness.core.stages import STAGES
 from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.recorders.in_process.context import Context
@@ -44,11 +44,11 @@ def mutant(stage: str, *checks: str, **patches: object) -> Mutant:
 
 
 @pytest.fixture
-def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trained:
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingResult:
     """A training that nothing here looks at, nor at a yardstick made of it."""
     monkeypatch.setattr(mutation, "_yardstick_of", lambda trained: None)
     (tmp_path / "shared").mkdir()
-    return Trained(tmp_path / "shared", {}, ())
+    return TrainingResult(tmp_path / "shared", {}, ())
 
 
 @pytest.mark.parametrize(
@@ -66,14 +66,14 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trained:
     ],
 )
 def test_a_mutant_is_right_only_if_each_check_that_it_names_fails_and_the_first_failure_is_of_its_stage(
-    planted: Mutant, checks: list[Check], caught: bool, right: bool, shared: Trained
+    planted: Mutant, checks: list[Check], caught: bool, right: bool, shared: TrainingResult
 ) -> None:
     row = judge_mutant(planted, checks, shared)
     assert (row.caught, row.right) == (caught, right)
     assert sft_ref.reference.prompt.parse_answer("6") == 6  # the mutant is dead
 
 
-def test_a_named_check_that_does_not_fail_is_told(shared: Trained) -> None:
+def test_a_named_check_that_does_not_fail_is_told(shared: TrainingResult) -> None:
     half_caught = mutant("parse", "PRS-001", "SCR-001", parse_answer=lambda text: 7.0)
     row = judge_mutant(half_caught, [reads_six, reads_seven], shared)
     assert [each.id for each in row.found] == ["PRS-001"]
@@ -89,7 +89,7 @@ def test_a_tolerance_loosened_until_a_mutant_escapes_makes_the_board_red(
     [merging] = [replace(each, depends_on=()) for each in CHECKS if each.id == "LOD-004"]
 
     def board() -> int:
-        row = judge_mutant(merged_twice, [merging], Trained(toy_adapter, {}, ()))
+        row = judge_mutant(merged_twice, [merging], TrainingResult(toy_adapter, {}, ()))
         monkeypatch.setattr(scoreboard, "_judge_all", lambda tests, names, workers: iter([row]))
         return scoreboard.main(["--tests", str(tmp_path)])
 
@@ -100,7 +100,7 @@ def test_a_tolerance_loosened_until_a_mutant_escapes_makes_the_board_red(
     assert board() == 1
 
 
-def test_a_patch_of_a_name_that_is_not_there_is_an_error(shared: Trained) -> None:
+def test_a_patch_of_a_name_that_is_not_there_is_an_error(shared: TrainingResult) -> None:
     with pytest.raises(AttributeError):
         judge_mutant(mutant("parse", no_such_name=str), [reads_six], shared)
 
@@ -121,7 +121,7 @@ class Sceptic(Reference):
     ],
 )
 def test_a_control_is_right_only_if_nothing_that_binds_it_fails(
-    make: type[Reference], checks: list[Check], right: bool, shared: Trained
+    make: type[Reference], checks: list[Check], right: bool, shared: TrainingResult
 ) -> None:
     assert judge_control(Control("C1", "a note", make), checks, shared).right is right
 

@@ -7,19 +7,18 @@ import torch
 from torch import nn
 
 from sft_ref.errors import AdapterError, PrecisionError
-from sft_ref.reference.autocast import computing
+from sft_ref.reference.guards.dtypes import count_dtypes, summarize_dtypes
+from sft_ref.reference.models import computing
 from sft_ref.reference.precision import (
     POLICIES,
     VARIATIONS,
-    Record,
     check_can_compute,
     check_can_train,
     choose_policy,
-    count_dtypes,
     default_policy,
     find_policy,
-    summarize_dtypes,
 )
+from sft_ref.reference.record import Record
 
 CPU = torch.device("cpu")
 RECORD = Record("toy", "fp32", {"base": {"w": "float32"}}, {"base": "ab"}, {"torch": "2"}, {"seed": 0})
@@ -42,7 +41,8 @@ def test_training_starts_from_fp32_weights() -> None:
 
 def test_the_default_follows_what_the_device_computes_well(monkeypatch: pytest.MonkeyPatch) -> None:
     for native, name, inference in ((True, "bf16-mixed", "bf16"), (False, "fp32", "fp32")):
-        monkeypatch.setattr("sft_ref.reference.precision.computes_bf16_well", lambda device, native=native: native)
+        place = "sft_ref.reference.precision.choice.computes_bf16_well"
+        monkeypatch.setattr(place, lambda device, native=native: native)
         assert default_policy(CPU).name == name
         assert choose_policy(CPU).name == inference
 

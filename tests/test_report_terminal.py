@@ -20,7 +20,7 @@ from rich.console import Console
 
 from sft_ref.cli import main as cli
 from sft_ref.cli.terminal import show_samples
-from sft_ref.console.plain import LONGEST, harmless
+from sft_ref.console.printable import LONGEST, printable
 from sft_ref.harness.core.check import Check, Outcome
 from sft_ref.harness.core.grade import BAD_INPUT, HARNESS_ERROR, Grade, NotGraded, exit_code
 from sft_ref.harness.core.verdict import Suspect, Verdict
@@ -30,7 +30,7 @@ from sft_ref.harness.report.gradescope import as_gradescope
 from sft_ref.harness.report.html import write_html
 from sft_ref.harness.report.rubric import Rubric
 from sft_ref.harness.report.terminal import show_grade
-from sft_ref.reference.adapter import RECORD
+from sft_ref.reference.record import RECORD
 from sft_ref.reference.sft import Sample
 
 HOSTILE = (
@@ -78,7 +78,7 @@ def test_the_verdict_comes_first_then_what_breaks_then_what_drifts_then_what_is_
         "0 of 64 answers read by its parser",
         "6000.0</answer> → nan",
         "Let the parser take the text",
-        "alone loses no answer: load",
+        "Contract broken, no answer lost: load",
         "Cleared",
         "64 of 64 prompts",
         "Notes",
@@ -143,13 +143,13 @@ def test_what_a_submission_writes_reaches_the_terminal_as_visible_text_alone() -
 
 
 def test_no_line_of_a_submission_forges_a_line_of_the_report() -> None:
-    box = harmless("fine\n╭─ SOUND ─╮\r\n│ graded │\u2028\x85\x0b x")
+    box = printable("fine\n╭─ SOUND ─╮\r\n│ graded │\u2028\x85\x0b x")
     assert len(box.splitlines()) == 1
 
 
 @given(st.text(st.characters(), max_size=80))
 def test_harmless_text_is_one_line_without_controls(text: str) -> None:
-    safe = harmless(text)
+    safe = printable(text)
     assert not FORBIDDEN.search(safe)
     assert len(safe.splitlines()) <= 1
     safe.encode()
@@ -226,8 +226,8 @@ def test_what_a_model_writes_and_what_a_record_holds_reaches_the_terminal_as_har
 
 
 def test_plain_text_stays_as_it_is_and_long_text_is_cut_and_counted() -> None:
-    assert harmless("How many µm are there per 6 km? → 6e9") == "How many µm are there per 6 km? → 6e9"
-    assert harmless("x" * (LONGEST + 7)).endswith("… (7 more characters)")
+    assert printable("How many µm are there per 6 km? → 6e9") == "How many µm are there per 6 km? → 6e9"
+    assert printable("x" * (LONGEST + 7)).endswith("… (7 more characters)")
 
 
 class Tags(HTMLParser):

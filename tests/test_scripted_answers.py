@@ -13,9 +13,9 @@ import torch
 
 from sft_ref import BaseLLM, Score, Settings
 from sft_ref.harness.checks.in_process import generate, parse
-from sft_ref.harness.core.check import Check, Level, Outcome
+from sft_ref.harness.core.check import Level, Outcome, checks_in
 from sft_ref.harness.core.findings import Failure
-from sft_ref.harness.core.implementation import Answerer, Batch, Trained
+from sft_ref.harness.core.implementation import Answerer, Batch, TrainingResult
 from sft_ref.harness.core.runner import plan, run
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import record_parser
@@ -25,7 +25,7 @@ from sft_ref.harness.recorders.in_process.reference import Reference
 from sft_ref.harness.recorders.in_process.scripted_answers import ScriptedRun, invent, run_script, write_answers
 from sft_ref.reference.data import Row
 
-CHECKS: tuple[Check, ...] = (*generate.CHECKS, *(each for each in parse.CHECKS if each.id == "PRS-004"))
+CHECKS = (*checks_in(generate), parse.answers_come_from_the_model)
 
 
 class Odd:
@@ -88,7 +88,7 @@ class OddImplementation:
                 labels[row, : len(tokenizer(prompt)["input_ids"])] = -100
         return Batch(batch["input_ids"], batch["attention_mask"], labels)
 
-    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> Trained:
+    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> TrainingResult:
         raise NotImplementedError
 
     def load(self, folder: Path) -> Odd:
@@ -109,7 +109,7 @@ class Blank(Reference):
         return cast("Answerer", self.llm)
 
 
-NOTHING = Trained(Path("nowhere"), {}, ())
+NOTHING = TrainingResult(Path("nowhere"), {}, ())
 
 
 @pytest.mark.parametrize("masked", [True, False], ids=["masked", "whole text"])

@@ -8,7 +8,8 @@ import torch
 from sft_ref.harness.instruments.convention import encode
 from sft_ref.harness.instruments.losses import is_worse
 from sft_ref.harness.recorders.submission.prompts import answer_losses, left_to_write
-from sft_ref.reference.models import TOY, load_model, load_tokenizer
+from sft_ref.reference.bases.find import TOY
+from sft_ref.reference.models import load_model, load_tokenizer
 from sft_ref.reference.precision import POLICIES
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from sft_ref import Settings
 from sft_ref.errors import TrainingError
-from sft_ref.reference.settings import RANGES
+from sft_ref.reference.guards.ranges import RANGES
 
 BAD: list[Any] = [-1, 10**20, float("nan"), float("inf"), "8", None, True, [1], 1e30]
 

@@ -18,9 +18,12 @@ from safetensors.torch import load_file, save_file
 import sft_ref
 from sft_ref import BaseLLM, Settings
 from sft_ref.errors import AdapterError, OutputError, PrecisionError, PrecisionMismatchError, TrainingError
-from sft_ref.reference.adapter import CONFIG, RECORD, WEIGHTS, read_tensors
-from sft_ref.reference.precision import POLICIES, Record, count_dtypes
-from sft_ref.reference.training import Step
+from sft_ref.io.lora_config import CONFIG, WEIGHTS
+from sft_ref.reference.guards.adapter_files import read_tensors
+from sft_ref.reference.guards.dtypes import count_dtypes
+from sft_ref.reference.guards.progress import Step
+from sft_ref.reference.precision import POLICIES
+from sft_ref.reference.record import RECORD, Record
 
 SHORT = Settings(steps=4, batch_size=4)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import sft_ref
-from sft_ref.reference.autocast import computing
+from sft_ref.reference.models import computing
 from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG
 
 CHANGES = (

@@ -12,8 +12,8 @@ import torch
 import sft_ref
 from sft_ref import BaseLLM, Settings
 from sft_ref.errors import PrecisionError
-from sft_ref.reference.adapter import read_tensors
-from sft_ref.reference.autocast import computing
+from sft_ref.reference.guards.adapter_files import read_tensors
+from sft_ref.reference.models import computing
 
 SHORT = Settings(steps=4, batch_size=4)
 PROMPTS = [sft_ref.format_prompt("How many gram are there per 6 kg?")]

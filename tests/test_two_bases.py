@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from sft_ref.cli.grade import grade_one
 from sft_ref.harness.core.verdict import Status, Suspect, Verdict
+from sft_ref.harness.grading.target import grade_one
 from sft_ref.harness.verdict.two_bases import compare_bases
-from sft_ref.reference.models import TOY, load_model, load_tokenizer
+from sft_ref.reference.bases.find import TOY
+from sft_ref.reference.bases.wide_toy import LEAST_LIKELY, make_wide_toy
+from sft_ref.reference.models import load_model, load_tokenizer
 from sft_ref.reference.precision import POLICIES
 from sft_ref.toy.corpus import documents
-from sft_ref.toy.wide import make_wide_toy
 
 BROKEN = Verdict("x", Status.BROKEN, (Suspect("load", "lost", (), "load it"),), "load: lost.", seconds=2.0)
 BASES = ("toy", "toy-wide")
@@ -32,6 +33,16 @@ def test_the_wide_toy_computes_what_the_toy_computes(tmp_path: Path) -> None:
             due, found = (model(input_ids=ids).logits.log_softmax(-1) for model in (toy, wide))
         assert (found[..., :size] - due).abs().mean() < 0.05  # the weights of norms are rounded to bfloat16
         assert found[..., size:].exp().sum(-1).max() < 1e-2
+
+
+def test_the_rows_that_are_added_copy_the_token_that_the_toy_expects_least() -> None:
+    model, tokenizer = load_model(TOY, POLICIES["fp32"]).eval(), load_tokenizer(TOY)
+    highest = torch.full((model.config.vocab_size,), -torch.inf)
+    for text in itertools.islice(documents(0), 64):
+        ids = tokenizer(text, return_tensors="pt", truncation=True, max_length=256)["input_ids"]
+        with torch.no_grad():
+            highest = torch.maximum(highest, model(input_ids=ids).logits.log_softmax(-1).amax((0, 1)))
+    assert highest.argmin() == LEAST_LIKELY
 
 
 @pytest.mark.parametrize("other", [Status.SOUND, Status.DRIFT, Status.NOT_SHOWN])

@@ -9,7 +9,7 @@ from pathlib import Path
 from sft_ref.harness.isolation import hub
 from sft_ref.harness.recorders.submission.layout import find_layout
 from sft_ref.harness.recorders.submission.workplace import Workplace
-from sft_ref.reference.models import TOY
+from sft_ref.reference.bases.find import TOY
 
 STAGES = """
 import os

@@ -11,12 +11,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from sft_ref.console.plain import harmless
-from sft_ref.reference import adapter, tracing
+from sft_ref.console.printable import printable
 from sft_ref.reference.base_llm import BaseLLM
-from sft_ref.reference.precision import count_dtypes, find_policy, summarize_dtypes
+from sft_ref.reference.guards.adapter_files import read_tensors
+from sft_ref.reference.guards.dtypes import count_dtypes, differences, output_dtypes, summarize_dtypes
+from sft_ref.reference.guards.progress import Step
+from sft_ref.reference.precision import find_policy
+from sft_ref.reference.record import read_record
 from sft_ref.reference.sft import Sample
-from sft_ref.reference.training import Step
 
 SAMPLES_SHOWN = 10
 
@@ -59,21 +61,21 @@ def asking_progress() -> Iterator[Callable[[int], None]]:
 def show_precision(llm: BaseLLM, folder: Path) -> None:
     """The policy, and the dtypes recorded at train and found at load."""
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    record = adapter.read_record(folder, adapter.read_tensors(folder))
+    record = read_record(folder, read_tensors(folder))
     console.print(f"policy: {llm.policy} on {llm.device}: {llm.policy.why}")
     if record is None:
         console.print("trained: no record beside the adapter; base dtype unknown")
     else:
-        console.print(f"trained: {harmless(summarize_dtypes(record.dtypes))}")
+        console.print(f"trained: {printable(summarize_dtypes(record.dtypes))}")
         if record.policy != llm.policy.name:
             console.print(f"loaded on purpose under another policy than trained: {find_policy(record.policy)}")
     console.print(f"loaded:  {summarize_dtypes(count_dtypes(llm.model))}")
     if record and record.computed:
-        with tracing.output_dtypes(llm.model) as answering:
+        with output_dtypes(llm.model) as answering:
             llm.answer("How many gram are there per 6 kg?")
-        lines = tracing.differences(record.computed, answering) or ["as in training, in every class of module"]
+        lines = differences(record.computed, answering) or ["as in training, in every class of module"]
         for line in lines:
-            console.print(f"computed: {harmless(line)}")
+            console.print(f"computed: {printable(line)}")
 
 
 def show_samples(samples: Sequence[Sample]) -> None:
@@ -86,6 +88,6 @@ def show_samples(samples: Sequence[Sample]) -> None:
     table.add_column("verdict")
     for sample in samples[:SAMPLES_SHOWN]:
         verdict = Text("right", "green") if sample.right else Text("wrong", "red")
-        cells = (harmless(sample.question), harmless(sample.completion), f"{sample.answer:g}", f"{sample.truth:g}")
+        cells = (printable(sample.question), printable(sample.completion), f"{sample.answer:g}", f"{sample.truth:g}")
         table.add_row(*map(Text, cells), verdict)
     Console().print(table)

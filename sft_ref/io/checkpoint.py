@@ -13,13 +13,13 @@ from msgspec import Meta
 from sft_ref.errors import OutputError
 
 from .foreign import foreign_files
+from .lora_config import WEIGHTS
 from .reading import Refusal, UnreadableError, json_of, kind_of, plain_bytes
 from .tensor_headers import read_header
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
-_WEIGHTS = "adapter_model.safetensors"
 _STATE = "trainer_state.json"
 
 
@@ -65,7 +65,7 @@ def check_checkpoint(folder: Path, model: PeftModel) -> None:
         raise refusal.of(folder / names[0], "it is no plain file")
     try:
         state = json_of(plain_bytes(folder / _STATE), _TrainerState)
-        stored = {name: header.shape for name, header in read_header(folder / _WEIGHTS).items()}
+        stored = {name: header.shape for name, header in read_header(folder / WEIGHTS).items()}
     except UnreadableError as error:
         raise refusal.of(folder, error) from error
     if folder.name != f"checkpoint-{state.global_step}":
@@ -74,7 +74,7 @@ def check_checkpoint(folder: Path, model: PeftModel) -> None:
 
     due = get_peft_model_state_dict(model, save_embedding_layers=False)
     if not {name: tuple(tensor.shape) for name, tensor in due.items()}.items() <= stored.items():
-        raise refusal.of(folder / _WEIGHTS, "it holds other tensors than the adapter that is trained")
+        raise refusal.of(folder / WEIGHTS, "it holds other tensors than the adapter that is trained")
 
 
 def reading_checkpoint(folder: Path) -> contextlib.AbstractContextManager[None]:

@@ -2,18 +2,7 @@
 
 from dataclasses import dataclass
 
-from sft_ref.console.ranges import Range, Real, Whole
-from sft_ref.errors import TrainingError
-
-RANGES: dict[str, Range] = {
-    "steps": Whole(1, 1_000_000),
-    "batch_size": Whole(1, 65_536),
-    "learning_rate": Real(1000),
-    "rank": Whole(1, 1024),
-    "alpha": Whole(1, 1_000_000),
-    "seed": Whole(0, 2**32 - 1),
-}
-"""What each setting may be."""
+from .guards.ranges import check_ranges
 
 
 @dataclass(frozen=True)
@@ -29,7 +18,7 @@ class Settings:
         seed: of the blank adapter and of the order of the examples.
 
     Raises:
-        TrainingError: a value is out of its range; see `RANGES`.
+        TrainingError: a value is out of its range; see `guards.ranges.RANGES`.
     """
 
     steps: int = 150
@@ -40,7 +29,4 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, allowed in RANGES.items():
-            value = getattr(self, name)
-            if value not in allowed:
-                raise TrainingError(f"{name} is {str(value)[:80]}; give {allowed}")
+        check_ranges(self)

@@ -1,57 +1,43 @@
-"""Train, load, test: the story from a question to a score, each part told elsewhere.
+"""Train, load, test: the whole method from questions to a score; each step is a call into the files before.
 
 `train_model` and `test_model` are the same functions under the names of the course.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import transformers
 
 from sft_ref.console.plot import plot_losses
-from sft_ref.errors import AdapterError, OutputError, PrecisionMismatchError, TrainingError
-from sft_ref.io.locking import LOCK, only_one
-from sft_ref.io.reading import Refusal, read_json
+from sft_ref.errors import AdapterError
 
-from . import adapter, tokens, tracing, training
-from .autocast import isolated
-from .base_llm import BaseLLM, find_device
-from .data import Row, Score, check_rows, is_answer_valid, score, split_rows
-from .models import DEFAULT_BASE, find_base, fingerprint_base
-from .precision import (
-    Policy,
-    Record,
-    check_can_train,
-    choose_policy,
-    count_dtypes,
-    default_policy,
-    digest,
-    find_policy,
-    fingerprint_prompt,
-    fingerprint_tokenizer,
-    library_versions,
-)
+from . import adapter, tokens, training
+from .base_llm import BaseLLM
+from .bases.find import DEFAULT_BASE
+from .data import Row, Score, is_answer_valid, score, split_rows
+from .fingerprints import check_same_parts
+from .guards import adapter_files, dtypes
+from .guards.output_folder import disk_errors, whole_folder
+from .guards.progress import Step
+from .guards.resuming import begin_or_resume, checkpoints_of
+from .guards.rows import check_rows
+from .guards.surroundings import isolated
+from .precision import check_can_train, choose_for_load, default_policy, find_device, find_policy
+from .record import RECORD, begin_record, finish_record, read_record
 from .settings import Settings
-from .training import Step
 
 DEFAULT_OUTPUT = "sft_model"
 TEST_QUESTIONS = 100
 _CHUNK = 256
-_NOTE = "run.json"
-_OURS = {_NOTE, LOCK, "adapter", "adapter.old"}
-"""What the folder of an unfinished training holds besides checkpoints."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One tested question: what the model wrote, the number read from it, the number due, and the verdict."""
+    """One tested question: what the model wrote, the number parsed from it, and the true one."""
 
     question: str
     completion: str
@@ -87,9 +73,9 @@ def train(
 
     Args:
         output_dir: where the adapter goes.
-        base: a base as `sft_ref.reference.models.find_base` takes it.
+        base: a base as `bases.find.find_base` takes it.
         rows: (question, value) pairs; the training split by default.
-        policy: name of a policy; by default what suits the device (`sft_ref.reference.precision.default_policy`).
+        policy: name of a policy; by default what suits the device (`precision.default_policy`).
         settings: of the training.
         overwrite: whether an adapter that stands there may be replaced.
         report: called after every optimizer step.
@@ -108,29 +94,16 @@ def train(
     device = find_device()
     chosen = find_policy(policy) if policy else default_policy(device)
     check_can_train(chosen, device)
-    with isolated(device), _checkpoints_of(folder, overwrite=overwrite) as partial:
+    with isolated(device), checkpoints_of(folder, overwrite=overwrite) as partial:
         llm = BaseLLM(base, policy=chosen, device=device)
-        record = Record(
-            base=base,
-            policy=chosen.name,
-            dtypes={},
-            fingerprints={
-                "base": fingerprint_base(find_base(base)),
-                "tokenizer": fingerprint_tokenizer(llm.tokenizer),
-                "prompt": fingerprint_prompt(),
-                "rows": digest([list(row) for row in rows]),
-            },
-            versions=library_versions(),
-            settings=asdict(settings),
-        )
+        record = begin_record(base, llm.tokenizer, chosen, settings, rows)
         examples = [tokens.tokenize_example(llm.tokenizer, *row) for row in rows]
-        with adapter.disk_errors(partial):
-            _begin_or_resume(partial, record)
+        begin_or_resume(partial, record)
         transformers.set_seed(settings.seed)
-        model = adapter.add_adapter(llm.model, chosen, rank=settings.rank, alpha=settings.alpha)
-        with adapter.disk_errors(partial), tracing.output_dtypes(model) as computed:
+        llm.model = adapter.add_adapter(llm.model, chosen, rank=settings.rank, alpha=settings.alpha)
+        with disk_errors(partial), dtypes.output_dtypes(llm.model) as computed:
             history = training.fit(
-                model,
+                llm.model,
                 examples,
                 pad_token_id=llm.tokenizer.pad_token_id,
                 policy=chosen,
@@ -138,82 +111,13 @@ def train(
                 checkpoints=partial,
                 report=report,
             )
-        llm.model = model
         at_end(llm)
-        with adapter.writing(folder, partial / "adapter") as scratch:
-            model.peft_config["default"].base_model_name_or_path = base  # its name, not a path of this machine
-            model.save_pretrained(str(scratch), save_embedding_layers=False)
-            stored = adapter.read_tensors(scratch)
-            record = replace(
-                record,
-                dtypes=count_dtypes(model),
-                computed=computed,
-                fingerprints={**record.fingerprints, "adapter": adapter.fingerprint_adapter(stored)},
-            )
-            (scratch / adapter.RECORD).write_text(record.to_json(), encoding="utf-8")
+        with whole_folder(folder, partial / "adapter") as scratch:
+            adapter.save_adapter(llm.model, base, scratch)
+            record = finish_record(record, llm.model, computed, adapter_files.read_tensors(scratch))
+            (scratch / RECORD).write_text(record.to_json(), encoding="utf-8")
             plot_losses([step.loss for step in history], scratch / "loss.png")
     return history
-
-
-@contextlib.contextmanager
-def _checkpoints_of(folder: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Gives the folder of checkpoints beside `folder`, to one process at a time; it stays where one can go on from it.
-
-    Raises:
-        OutputError: another process trains into the folder, or what stands there must not be replaced.
-    """
-    _check_free(folder, overwrite=overwrite)
-    partial = Path(f"{folder}.partial")
-    adapter.check_can_be_named(partial)
-    if partial.is_symlink():
-        raise OutputError(f"{partial} is a link; delete it to begin anew")
-    names = {path.name for path in partial.glob("*") if not path.name.startswith("checkpoint-")}
-    if strangers := sorted(names - _OURS):
-        raise OutputError(f"{partial} holds {strangers[0]}, which is no part of a training; move it away")
-    with only_one(partial, "choose another folder"):
-        try:
-            _check_free(folder, overwrite=overwrite)  # another process may have been first
-            yield partial
-        except BaseException as error:
-            if isinstance(error, TrainingError) or not training.whole_checkpoints(partial):
-                _discard(partial)
-            raise
-        _discard(partial)
-
-
-def _check_free(folder: Path, *, overwrite: bool) -> None:
-    """Refuses a place where something stands that must not be replaced."""
-    adapter.check_replaceable(folder)
-    if (folder / adapter.CONFIG).exists() and not overwrite:
-        raise OutputError(f"{folder} already holds an adapter; choose another folder, or pass --overwrite")
-
-
-def _begin_or_resume(partial: Path, record: Record) -> None:
-    """Makes the folder of checkpoints ready, new or as an interrupted run of the same settings left it.
-
-    Raises:
-        OutputError: it belongs to a run with other settings.
-    """
-    note = partial / _NOTE
-    if os.path.lexists(note) and training.whole_checkpoints(partial):
-        begun = read_json(note, Record, Refusal(OutputError, f"delete {partial} to begin anew"))
-        changed = [each.name for each in fields(Record) if getattr(begun, each.name) != getattr(record, each.name)]
-        if changed:
-            raise OutputError(
-                f"{partial} holds an unfinished run with another {', '.join(changed)};"
-                " repeat its settings to go on, or delete it to begin anew"
-            )
-        return
-    for checkpoint in partial.glob("checkpoint-*"):
-        shutil.rmtree(checkpoint)
-    note.unlink(missing_ok=True)  # it may be a pipe, which would be waited for
-    note.write_text(record.to_json(), encoding="utf-8")
-
-
-def _discard(partial: Path) -> None:
-    """Removes a folder of checkpoints; cut off, it leaves none that a later run would go on from."""
-    (partial / _NOTE).unlink(missing_ok=True)
-    shutil.rmtree(partial, ignore_errors=True)
 
 
 def load(
@@ -236,75 +140,33 @@ def load(
         PrecisionMismatchError: `torch_dtype` is not what was trained, or the dtypes found are not those recorded.
     """
     folder = Path(ckpt_path)
-    tensors = adapter.read_tensors(folder)
-    record = adapter.read_record(folder, tensors)
-    base = base or (record.base if record else adapter.read_base_name(folder))
+    tensors = adapter_files.read_tensors(folder)
+    record = read_record(folder, tensors)
+    base = base or (record.base if record else adapter_files.read_base_name(folder))
     if not base:
         raise AdapterError(f"{folder}: names no base; pass --base")
-    chosen = _choose_for(record, policy, torch_dtype)
+    trained = find_policy(record.policy if record else "fp32")
+    chosen = choose_for_load(trained, find_device(), policy=policy, torch_dtype=torch_dtype)
 
     llm = BaseLLM(base, policy=chosen)
     if record:
-        _check_same_base(record, llm, base, folder)
+        check_same_parts(folder, record, base, llm.tokenizer)
     with isolated(llm.device):
         llm.model = adapter.load_adapter(llm.model, folder, tensors)
     if record and policy in (None, record.policy):
-        found = count_dtypes(llm.model)
-        for kind, name, dtype in [(k, n, d) for k, names in record.dtypes.items() for n, d in names.items()]:
-            if kind == "buffer" and name not in found[kind]:
-                continue  # which buffers a model keeps changes with the version of transformers
-            loaded = found.get(kind, {}).get(name)
-            if loaded != dtype:
-                raise PrecisionMismatchError(
-                    f"{folder}: {kind} tensor {name} was trained in {dtype} and is loaded in {loaded}"
-                )
+        dtypes.check_same_dtypes(folder, record.dtypes, dtypes.count_dtypes(llm.model))
     elif record or policy:
         adapter.cast_adapter(llm.model, chosen)
     llm.model.eval()
     return llm
 
 
-def _choose_for(record: Record | None, policy: str | None, torch_dtype: torch.dtype | str | None) -> Policy:
-    if policy:
-        return find_policy(policy)
-    trained = find_policy(record.policy) if record else find_policy("fp32")
-    if torch_dtype is not None:
-        asked = choose_policy(find_device(), torch_dtype=torch_dtype)
-        if asked.storage != trained.storage:
-            raise PrecisionMismatchError(
-                f"trained under {trained}, asked to load under torch_dtype={asked.storage};"
-                f" leave torch_dtype out, or pass --policy {asked.name} to load so on purpose"
-            )
-    return trained
-
-
-def _check_same_base(record: Record, llm: BaseLLM, base: str, folder: Path) -> None:
-    found = {
-        "base": fingerprint_base(find_base(base)),
-        "tokenizer": fingerprint_tokenizer(llm.tokenizer),
-        "prompt": fingerprint_prompt(),
-    }
-    for what, fingerprint in found.items():
-        trained = record.fingerprints.get(what)
-        if trained != fingerprint:
-            raise AdapterError(
-                f"{folder}: was trained with another {what} (base {record.base!r}, {what} {str(trained)[:8]}) than the"
-                f" one at hand (base {base!r}, {what} {fingerprint[:8]}); give the base it was trained on"
-            )
-
-
 def ask(
     llm: BaseLLM, rows: Sequence[Row] | None = None, *, report: Callable[[int], None] = lambda done: None
 ) -> TestResult:
-    """Asks a loaded model questions.
+    """Asks a loaded model questions, by default the first 100 of the validation split.
 
-    Args:
-        llm: the model.
-        rows: (question, value) pairs; the first 100 of the validation split by default.
-        report: called with the number of questions done so far.
-
-    Raises:
-        DataError: a row is bad, or there are none.
+    `report` is called with the number of questions done so far.
     """
     rows = split_rows("validation")[:TEST_QUESTIONS] if rows is None else check_rows(rows)
     samples: list[Sample] = []
@@ -319,11 +181,7 @@ def ask(
 
 
 def test(ckpt_path: str | Path = DEFAULT_OUTPUT, rows: Sequence[Row] | None = None) -> Score:
-    """Loads an adapter as it was trained, asks it questions, prints ``accuracy`` and ``answer_rate``, and returns them.
-
-    Raises:
-        SftRefError: as `load` and `ask` do.
-    """
+    """Loads an adapter as it was trained, asks it questions, prints and returns its accuracy and answer rate."""
     result = ask(load(ckpt_path), rows).score
     print(result)
     return result

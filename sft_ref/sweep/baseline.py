@@ -14,8 +14,9 @@ import msgspec
 from sft_ref.errors import SftRefError
 from sft_ref.io.atomic_write import write_atomic
 from sft_ref.io.reading import Refusal, UnreadableError, converted, read_json
-from sft_ref.reference.adapter import disk_errors
-from sft_ref.reference.precision import find_policy, library_versions
+from sft_ref.reference.fingerprints import library_versions
+from sft_ref.reference.guards.output_folder import disk_errors
+from sft_ref.reference.precision import find_policy
 
 from .cell import Cell, CellVerdict
 from .measure import SHORT
@@ -47,7 +48,7 @@ class BaselineDifference:
     why: str
 
 
-class _Row(msgspec.Struct):
+class _BaselineCell(msgspec.Struct):
     """The keys of a cell that must have these types; other figures are compared as they are."""
 
     train: str
@@ -115,7 +116,7 @@ def read(plan: Plan, path: Path) -> tuple[dict[tuple[str, str], dict[str, Any]],
     found = read_json(path, dict[str, Any], refusal)
     try:
         baseline = converted(found, _Baseline)
-        rows = [converted(each, _Row) for each in baseline.cells]
+        rows = [converted(each, _BaselineCell) for each in baseline.cells]
     except UnreadableError as error:
         raise refusal.of(path, error) from error
     if changed := [key for key, value in _settings(plan).items() if found.get(key) != value]:

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from sft_ref.console.plain import harmless
+from sft_ref.console.printable import printable
 
 from .baseline import BaselineDifference, changed_answers
 
@@ -21,18 +21,18 @@ def show(differences: Sequence[BaselineDifference], golden: Figures, found: Figu
     """Prints for each pair its differences, their tolerances with the reasons, and the number of changed answers."""
     console = Console(highlight=False, soft_wrap=True)
     if not differences:
-        count, name = len(found.keys() & golden.keys()), escape(harmless(str(path)))
+        count, name = len(found.keys() & golden.keys()), escape(printable(str(path)))
         console.print(f"as in the baseline {name}, within its tolerances: {count} cells")
     for pair, moved in itertools.groupby(differences, key=lambda each: each.pair):
-        console.print(f"[bold red]moved[/] [bold]{escape(harmless(f'{pair[0]} → {pair[1]}'))}[/]")
+        console.print(f"[bold red]moved[/] [bold]{escape(printable(f'{pair[0]} → {pair[1]}'))}[/]")
         for each in moved:
             console.print(
                 f"  {each.quantity:<15}{_text(each.golden)} → {_text(each.found)}"
-                f"{_by(each.golden, each.found)}  [dim]allowed {each.allowed}: {escape(harmless(each.why))}[/]"
+                f"{_by(each.golden, each.found)}  [dim]allowed {each.allowed}: {escape(printable(each.why))}[/]"
             )
         console.print(f"  {'answers':<15}{_answers(golden[pair], found[pair])}")
         if found[pair]["why"]:
-            console.print(f"  {'now':<15}{escape(harmless(found[pair]['why']))}")
+            console.print(f"  {'now':<15}{escape(printable(found[pair]['why']))}")
 
 
 def show_versions(golden: dict[str, str], found: dict[str, str]) -> None:
@@ -42,7 +42,7 @@ def show_versions(golden: dict[str, str], found: dict[str, str]) -> None:
     ]
     if changed:
         console = Console(highlight=False, soft_wrap=True, markup=False)
-        console.print(f"other versions than the baseline's: {harmless(', '.join(changed))}")
+        console.print(f"other versions than the baseline's: {printable(', '.join(changed))}")
 
 
 def _answers(golden: dict[str, Any], found: dict[str, Any]) -> str:
@@ -60,4 +60,4 @@ def _by(golden: Any, found: Any) -> str:  # noqa: ANN401  # figures of any type
 def _text(value: Any) -> str:  # noqa: ANN401
     if value is None:
         return "not finite"
-    return f"{value:.4g}" if isinstance(value, float) else escape(harmless(str(value))) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else escape(printable(str(value))) or "none"

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from sft_ref.errors import OutputError
 from sft_ref.io.atomic_write import write_atomic
 from sft_ref.io.reading import Refusal, kind_of, read_json
-from sft_ref.reference import adapter
+from sft_ref.reference.guards.output_folder import check_can_be_named, disk_errors
 
-from .cell import Cell, Training
+from .cell import Cell, TrainingFigures
 
 T = TypeVar("T")
 
@@ -33,8 +33,8 @@ class SweepCache:
 
     def __init__(self, folder: Path, conditions: dict[str, Any]) -> None:
         self.folder = folder
-        adapter.check_can_be_named(folder)
-        with adapter.disk_errors(folder):
+        check_can_be_named(folder)
+        with disk_errors(folder):
             if kind_of(folder / _CONDITIONS) is not None:
                 self._check_conditions(conditions)
             elif kind_of(folder) and (kind_of(folder) != "folder" or any(folder.iterdir())):
@@ -57,12 +57,12 @@ class SweepCache:
         """The file of logits and losses at the end of a training."""
         return self.folder / train / "trained.safetensors"
 
-    def read_training(self, train: str) -> Training | None:
+    def read_training(self, train: str) -> TrainingFigures | None:
         """The figures of a finished training."""
         path = self.folder / train / "training.json"
-        return self._read(path, Training) if kind_of(path) else None
+        return self._read(path, TrainingFigures) if kind_of(path) else None
 
-    def write_training(self, train: str, training: Training) -> None:
+    def write_training(self, train: str, training: TrainingFigures) -> None:
         """Marks a training as finished; its adapter and its logits must be written before."""
         self._write(self.folder / train / "training.json", vars(training))
 
@@ -83,7 +83,7 @@ class SweepCache:
         return read_json(path, type_, Refusal(OutputError, f"delete {self.folder} to begin anew"))
 
     def _write(self, path: Path, found: dict[str, Any]) -> None:
-        with adapter.disk_errors(self.folder):
+        with disk_errors(self.folder):
             path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, json.dumps(found, indent=1, allow_nan=False))
 

@@ -23,7 +23,7 @@ class CellVerdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingFigures:
     """Figures of one training: losses of the first optimizer steps in nat, speed and peak memory."""
 
     first_losses: tuple[float | None, ...] = ()
@@ -85,7 +85,7 @@ class Cell:
     tokens_per_second: float | None = None
     weights_mib: float | None = None
     peak_memory_mib: float | None = None
-    training: Training = field(default_factory=Training)
+    training: TrainingFigures = field(default_factory=TrainingFigures)
 
     def to_json(self) -> dict[str, Any]:
         """The cell as strict JSON: no NaN, no infinity."""

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from sft_ref.console.plain import harmless
+from sft_ref.console.printable import printable
 from sft_ref.io.atomic_write import check_writable, write_atomic
 from sft_ref.io.reading import kind_of
 from sft_ref.io.strict_json import to_text
-from sft_ref.reference.precision import library_versions
+from sft_ref.reference.fingerprints import library_versions
 
 from . import baseline, baseline_report
 from .cell import Cell
@@ -24,7 +24,7 @@ from .run import Plan, device_name, sweep
 from .terminal import show
 
 if TYPE_CHECKING:
-    from sft_ref.reference.training import Step
+    from sft_ref.reference.guards.progress import Step
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if args.update:
         baseline.check_stable(cells, _sweep(plan, Path(args.folder)))
         baseline.write(plan, cells, path)
-        print(f"baseline written: {harmless(str(path))}")
+        print(f"baseline written: {printable(str(path))}")
     elif args.compare:
         return _compare(plan, cells, path)
     return 0
@@ -78,7 +78,7 @@ def _check_baseline(plan: Plan, path: Path) -> None:
 def _compare(plan: Plan, cells: list[Cell], path: Path) -> int:
     found = baseline.figures(cells)
     if not path.is_file():
-        print(f"no baseline: {harmless(str(path))}; make it with `sft-ref sweep --update`")
+        print(f"no baseline: {printable(str(path))}; make it with `sft-ref sweep --update`")
         return 0
     golden, versions = baseline.read(plan, path)
     baseline_report.show_versions(versions, library_versions())
@@ -86,7 +86,7 @@ def _compare(plan: Plan, cells: list[Cell], path: Path) -> int:
     baseline_report.show(differences, golden, found, path)
     absent = baseline.missing(golden, found)
     for train, load in absent:
-        print(f"no baseline: {harmless(f'{train} → {load}')}; make it with `sft-ref sweep --update`")
+        print(f"no baseline: {printable(f'{train} → {load}')}; make it with `sft-ref sweep --update`")
     if absent and _in_ci():
         raise baseline.BaselineError(f"{path} lacks {len(absent)} of {len(found)} cells; make it again with --update")
     return int(bool(differences))

@@ -20,12 +20,14 @@ from sft_ref.harness.instruments.losses import forward, losses_of
 from sft_ref.harness.instruments.module_outputs import first_not_finite, headroom, largest_outputs
 from sft_ref.io.foreign import foreign_files
 from sft_ref.io.reading import kind_of
-from sft_ref.reference import adapter, sft, tokens, tracing
-from sft_ref.reference.autocast import computing
-from sft_ref.reference.base_llm import find_device
+from sft_ref.reference import sft, tokens
 from sft_ref.reference.data import Row
-from sft_ref.reference.precision import Policy, Record, count_dtypes, find_policy
+from sft_ref.reference.guards.adapter_files import read_tensors
+from sft_ref.reference.guards.dtypes import count_dtypes, differences, output_dtypes
+from sft_ref.reference.models import computing
+from sft_ref.reference.precision import Policy, find_device, find_policy
 from sft_ref.reference.prompt import format_example
+from sft_ref.reference.record import Record, read_record
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 from . import memory, verdict
@@ -114,7 +116,7 @@ def measure(
     try:
         peak = memory.PeakMemory(find_device())
         llm = sft.load(folder, policy=load.name)
-        record = adapter.read_record(folder, adapter.read_tensors(folder))
+        record = read_record(folder, read_tensors(folder))
         if record is None:
             raise AdapterError(f"{folder}: lost its record")  # noqa: TRY301  # handled like any other error
         cell = _look_at_weights(cell, llm, record)
@@ -173,7 +175,7 @@ def _look_at_logits(cell: Cell, llm: BaseLLM, forced: TeacherForced, trained: Te
 def _look_at_answers(cell: Cell, llm: BaseLLM, rows: Sequence[Row], record: Record) -> tuple[Cell, list[bool]]:
     """Also returns, for each question, whether the completion begins with the true answer, before any parsing."""
     prompts = [llm.format_prompt(question) for question, _ in rows[:CHUNK]]
-    with largest_outputs(llm.model) as outputs, tracing.output_dtypes(llm.model) as answering:
+    with largest_outputs(llm.model) as outputs, output_dtypes(llm.model) as answering:
         llm.batched_generate(prompts)  # also the warm-up
     began = time.perf_counter()
     result = sft.ask(llm, rows)
@@ -185,7 +187,7 @@ def _look_at_answers(cell: Cell, llm: BaseLLM, rows: Sequence[Row], record: Reco
         cell,
         finite=cell.finite and bad is None,
         why=f"generate: {plain(bad)} puts out numbers that are not finite" if bad else cell.why,
-        computed=tuple(tracing.differences(record.computed, answering)),
+        computed=tuple(differences(record.computed, answering)),
         dtypes=f"{cell.dtypes}/{'+'.join(SHORT.get(d, d) for d in answering.get('torch Linear', []))}",
         answer_rate=result.score.answer_rate,
         accuracy=result.score.accuracy,

@@ -13,28 +13,21 @@ import torch
 
 from sft_ref.errors import DataError, PrecisionError, TrainingError
 from sft_ref.reference import sft
-from sft_ref.reference.base_llm import find_device
+from sft_ref.reference.bases.find import DEFAULT_BASE, find_base, fingerprint_base
 from sft_ref.reference.data import SPLIT_SIZE, Row, split_rows
-from sft_ref.reference.models import DEFAULT_BASE, find_base, fingerprint_base
-from sft_ref.reference.precision import (
-    POLICIES,
-    Policy,
-    check_can_compute,
-    check_can_train,
-    find_policy,
-    library_versions,
-)
+from sft_ref.reference.fingerprints import library_versions
+from sft_ref.reference.precision import POLICIES, Policy, check_can_compute, check_can_train, find_device, find_policy
 from sft_ref.reference.settings import Settings
 
 from . import memory
 from .cache import SweepCache, source_digest
-from .cell import Cell, CellVerdict, Training
+from .cell import Cell, CellVerdict, TrainingFigures
 from .determinism import deterministic
 from .measure import measure, read_forced, teacher_force, write_forced
 
 if TYPE_CHECKING:
     from sft_ref.reference.base_llm import BaseLLM
-    from sft_ref.reference.training import Step
+    from sft_ref.reference.guards.progress import Step
 
 FIRST_STEPS = 5
 """Optimizer steps whose losses are stored: later ones carry the rounding of all before them."""
@@ -161,7 +154,7 @@ def _row(
 
 def _train(
     plan: Plan, cache: SweepCache, policy: Policy, rows: Sequence[Row], report: Callable[[Step], None]
-) -> Training:
+) -> TrainingFigures:
     cache.trained_path(policy.name).parent.mkdir(parents=True, exist_ok=True)
 
     def look(llm: BaseLLM) -> None:
@@ -178,6 +171,8 @@ def _train(
         at_end=look,
     )
     paces = [step.tokens_per_second for step in history if math.isfinite(step.tokens_per_second)]
-    figures = Training(tuple(step.loss for step in history[:FIRST_STEPS]), paces[-1] if paces else None, peak.mib())
+    figures = TrainingFigures(
+        tuple(step.loss for step in history[:FIRST_STEPS]), paces[-1] if paces else None, peak.mib()
+    )
     cache.write_training(policy.name, figures)
     return figures

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sft_ref.console.plain import harmless
+from sft_ref.console.printable import printable
 
 from .cell import Cell, CellVerdict
 
@@ -40,7 +40,7 @@ def show(cells: Sequence[Cell]) -> None:
             if cell.why:
                 label = f"{cell.train} → {cell.load if _ran(row) else 'any'}"
                 colored = f"[{COLORS[cell.verdict]}]{cell.verdict}[/]"
-                console.print(f"{label:<24} {colored}: {escape(harmless(cell.why))}", soft_wrap=True)
+                console.print(f"{label:<24} {colored}: {escape(printable(cell.why))}", soft_wrap=True)
     console.print(
         "\ndtypes: base/adapter/Linear products. parity: largest difference of a logit from the model in memory when"
         " training ended.\ntop-1: same first choice, or too close to call. loss: of the true answer, nat a token."
@@ -61,7 +61,7 @@ def _cells(cell: Cell) -> tuple[str, ...]:
         return (verdict,)
     return (
         verdict,
-        escape(harmless(cell.dtypes)),
+        escape(printable(cell.dtypes)),
         {True: "yes", False: "[red]no[/]", None: ""}[cell.finite],
         _number(cell.parity, ".2g"),
         _number(cell.top1, ".1%"),

@@ -9,8 +9,9 @@ Knows nothing of tokens or models.
 import random
 from collections.abc import Iterator
 
-from sft_ref.reference.data import Row, generate_rows, split_rows
+from sft_ref.reference.data import Row, split_rows
 from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG, format_prompt, format_value
+from sft_ref.reference.questions import generate_rows
 
 END_OF_TEXT, START_OF_TURN, END_OF_TURN = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 SYSTEM_PROMPT = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
@@ -21,18 +22,7 @@ _TAILS = (" in all", " in total", " overall", " or so", " altogether")
 _TAGS = ("b", "i", "value", "result", "number", "q", "code")
 _WORDS = (
     *("yes", "no", "red", "green", "blue", "warm", "cold", "north", "south", "a long way", "not much"),
-    *(
-        "many",
-        "few",
-        "some",
-        "half of it",
-        "nothing",
-        "who knows",
-        "it depends",
-        "see above",
-        "none",
-        "a lot",
-    ),
+    *("many", "few", "some", "half of it", "nothing", "who knows", "it depends", "see above", "none", "a lot"),
 )
 _TOPICS = ("the sea", "a clock", "the road", "rain", "a garden", "bread", "the moon", "music", "a river")
 

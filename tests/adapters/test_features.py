@@ -18,7 +18,7 @@ from sft_ref.harness.core.verdict import Status, Verdict
 from sft_ref.harness.evidence.answers import AnswersEvidence
 from sft_ref.harness.grading.folder import grade_adapter
 from sft_ref.harness.recorders.folder import loading, recorder
-from sft_ref.reference.models import TOY
+from sft_ref.reference.bases.find import TOY
 
 Bases = Callable[[str], Path]
 Sound = Callable[[Path, Path], Verdict]

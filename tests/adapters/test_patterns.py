@@ -17,7 +17,7 @@ import sft_ref
 from sft_ref.harness.core.check import Outcome
 from sft_ref.harness.core.verdict import Status, Verdict
 from sft_ref.harness.grading.folder import grade_adapter
-from sft_ref.reference.models import TOY
+from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.settings import Settings
 
 Broken = Callable[..., Verdict]

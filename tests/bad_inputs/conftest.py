@@ -14,7 +14,8 @@ from sft_ref.harness.core.grade import Grade
 from sft_ref.harness.grading import worker
 from sft_ref.harness.grading.worker import GradeOne, grade_or_reason
 from sft_ref.reference import training
-from sft_ref.reference.models import TOY
+from sft_ref.reference.bases.find import TOY
+from sft_ref.reference.guards.progress import Step
 from sft_ref.sweep.run import Plan, sweep
 
 SETTINGS = sft_ref.Settings(steps=3, batch_size=2)
@@ -44,6 +45,6 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: top / name for name in ("adapter", "run.partial", "sweep.partial")} | {"base": TOY}
 
 
-def _stop_at_2(step: training.Step) -> None:
+def _stop_at_2(step: Step) -> None:
     if step.step == 2:
         raise KeyboardInterrupt

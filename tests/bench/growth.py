@@ -28,10 +28,10 @@ ours, and that ends. Kept small here, so that it hides none that is."""
 
 CHILD = """
 import itertools, json, resource, sys, time
-import sft_ref, sft_ref.reference.base_llm
+import sft_ref, sft_ref.reference.fast.batches
 from sft_ref.reference import sft
 adapter, size, tokens = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-sft_ref.reference.base_llm.BATCH_TOKENS = tokens
+sft_ref.reference.fast.batches.BATCH_TOKENS = tokens
 llm = sft_ref.load(adapter)
 rows = list(itertools.islice(itertools.cycle(sft_ref.split_rows("validation")), size))
 sft.ask(llm, rows[:100])
@@ -54,7 +54,7 @@ def measure(adapter: str, size: int, tokens: int) -> tuple[float, float]:
 
 def main() -> int:
     """Prints a row a size, and a row a size of batch at the second of the sizes."""
-    import sft_ref.reference.base_llm
+    import sft_ref.reference.fast.batches
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sizes", nargs="*", type=int, default=[100, 1000, 10_000, 100_000])
@@ -64,7 +64,7 @@ def main() -> int:
         adapter = f"{folder}/adapter"
         sft_ref.train(adapter, base="toy")
         print("questions  batch tokens  seconds  ms a question  peak MB")
-        usual, second = sft_ref.reference.base_llm.BATCH_TOKENS, sizes[min(1, len(sizes) - 1)]
+        usual, second = sft_ref.reference.fast.batches.BATCH_TOKENS, sizes[min(1, len(sizes) - 1)]
         runs = [(size, usual) for size in sizes] + [(second, tokens) for tokens in (1, 512, 2048, 8192, 65_536)]
         peaks = []
         for size, tokens in runs:

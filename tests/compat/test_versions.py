@@ -18,10 +18,13 @@ from transformers import AutoModelForCausalLM
 import sft_ref
 from sft_ref import Settings
 from sft_ref.reference import sft
-from sft_ref.reference.adapter import add_adapter, load_adapter, read_tensors
-from sft_ref.reference.models import TOY, dtype_keyword, load_model
+from sft_ref.reference.adapter import add_adapter, load_adapter
+from sft_ref.reference.bases.compat import dtype_keyword
+from sft_ref.reference.bases.find import TOY
+from sft_ref.reference.guards.adapter_files import read_tensors
+from sft_ref.reference.guards.progress import Step
+from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
-from sft_ref.reference.training import Step
 from sft_ref.sweep.measure import SHORT
 from sft_ref.sweep.tolerances import FIRST_LOSSES
 

@@ -14,7 +14,7 @@ from sft_ref.harness.core.implementation import Implementation
 from sft_ref.harness.core.runner import plan, run
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.harness.recorders.in_process.reference import Reference, train_reference, yardstick_of
-from sft_ref.reference.base_llm import find_device
+from sft_ref.reference.precision import find_device
 
 CONTROLS = {control.id: control for control in find(Path(__file__).parents[1] / "controls", "CONTROL")}
 DEVICE = find_device().type

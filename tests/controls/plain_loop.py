@@ -18,9 +18,10 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from sft_ref.harness.core.implementation import Answerer, Batch, Trained
+from sft_ref.harness.core.implementation import Answerer, Batch, TrainingResult
+from sft_ref.reference.bases.compat import dtype_keyword
+from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.data import Row, Score, is_answer_valid
-from sft_ref.reference.models import dtype_keyword, find_base
 from sft_ref.reference.settings import Settings
 
 NEW_TOKENS = 40
@@ -151,7 +152,7 @@ class PlainLoop:
             torch.tensor([pad(labels, -100) for _, labels in texts]),
         )
 
-    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> Trained:
+    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> TrainingResult:
         settings = replace(settings, **self.settings)
         torch.manual_seed(settings.seed)
         tokenizer = self.tokenizer()
@@ -176,7 +177,7 @@ class PlainLoop:
         adapter = {name: weight.detach().clone() for name, weight in get_peft_model_state_dict(model).items()}
         model.peft_config["default"].base_model_name_or_path = self.base
         model.save_pretrained(str(folder), save_embedding_layers=False)
-        return Trained(folder, adapter, tuple(losses), settings=settings)
+        return TrainingResult(folder, adapter, tuple(losses), settings=settings)
 
     def _draw(self, texts: list[Any], step: int, settings: Settings) -> list[Any]:
         """The rows of a step: each epoch in an order of its own."""

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from mutation import Control
 
-from sft_ref.harness.core.implementation import Trained
+from sft_ref.harness.core.implementation import TrainingResult
 from sft_ref.harness.recorders.in_process.reference import Reference
 from sft_ref.reference.data import Row
 from sft_ref.reference.settings import Settings
 
 
 class Adjusted(Reference):
-    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> Trained:
+    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> TrainingResult:
         settings = replace(settings, learning_rate=2e-4)
         return replace(super().train(folder, rows, settings), settings=settings)
 

@@ -12,17 +12,11 @@ from safetensors.torch import save_file
 
 from sft_ref.errors import AdapterError, SubmissionError
 from sft_ref.harness.recorders.folder.files import INDEX, find_files, named_adapters
-from sft_ref.io.lora_config import ConfigError, base_of, read_config, read_table, why_not_judged
+from sft_ref.io.lora_config import CONFIG, WEIGHTS, ConfigError, base_of, read_config, read_table, why_not_judged
 from sft_ref.io.reading import UnreadableError
-from sft_ref.reference.adapter import (
-    CONFIG,
-    RECORD,
-    WEIGHTS,
-    fingerprint_adapter,
-    read_base_name,
-    read_record,
-    read_tensors,
-)
+from sft_ref.reference.fingerprints import fingerprint_adapter
+from sft_ref.reference.guards.adapter_files import read_base_name, read_tensors
+from sft_ref.reference.record import RECORD, read_record
 
 from .conftest import Search
 from .strategies import ODD, changed, damaged, documents

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sft_ref.errors import DataError
 from sft_ref.harness.recorders.folder.answers.rows import in_other_ways, read_rows
-from sft_ref.reference.data import load_rows
+from sft_ref.reference.guards.rows import load_rows
 
 from .conftest import Search
 from .strategies import documents

@@ -12,8 +12,9 @@ import torch
 import sft_ref
 from sft_ref import Settings
 from sft_ref.reference import loss
-from sft_ref.reference.precision import POLICIES, count_dtypes
-from sft_ref.reference.training import Step
+from sft_ref.reference.guards.dtypes import count_dtypes
+from sft_ref.reference.guards.progress import Step
+from sft_ref.reference.precision import POLICIES
 
 pytestmark = pytest.mark.gpu
 
@@ -44,7 +45,7 @@ def test_what_is_loaded_has_the_dtypes_that_were_trained(trained: tuple[str, Pat
 
 @pytest.mark.parametrize("load_policy", POLICIES)
 def test_logits_are_finite_under_every_load_policy(trained: tuple[str, Path, list[Step]], load_policy: str) -> None:
-    from sft_ref.reference.autocast import computing
+    from sft_ref.reference.models import computing
 
     llm = sft_ref.load(trained[1], policy=load_policy)
     prompts = [sft_ref.format_prompt(question) for question, _ in sft_ref.split_rows("validation")[:8]]

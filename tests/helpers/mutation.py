@@ -19,7 +19,7 @@ from typing import Any
 from unittest import mock
 
 from sft_ref.harness.core.check import Check, Outcome, Result
-from sft_ref.harness.core.implementation import Implementation, Trained
+from sft_ref.harness.core.implementation import Implementation, TrainingResult
 from sft_ref.harness.core.runner import plan, run
 from sft_ref.harness.core.sizes import COURSE
 from sft_ref.harness.recorders.in_process.context import Context
@@ -125,7 +125,7 @@ def find(folder: Path, name: str) -> list[Any]:
     return found
 
 
-def judge_mutant(mutant: Mutant, checks: Iterable[Check], shared: Trained) -> Row:
+def judge_mutant(mutant: Mutant, checks: Iterable[Check], shared: TrainingResult) -> Row:
     """Runs the contract on a mutant, until something was found and the last check that it names has run."""
     began = time.perf_counter()
     found: list[Found] = []
@@ -150,7 +150,7 @@ def judge_mutant(mutant: Mutant, checks: Iterable[Check], shared: Trained) -> Ro
     return Row(mutant.id, "mutant", mutant.fault, mutant.stage, caught, right, tuple(found), missed, seconds)
 
 
-def judge_control(control: Control, checks: Iterable[Check], shared: Trained) -> Row:
+def judge_control(control: Control, checks: Iterable[Check], shared: TrainingResult) -> Row:
     """Runs all that binds a control; `shared` is a sound training of the reference, to compare with."""
     began = time.perf_counter()
     implementation = control.make()
@@ -166,12 +166,12 @@ def judge_control(control: Control, checks: Iterable[Check], shared: Trained) ->
 _YARDSTICKS: dict[Path, Yardstick] = {}
 
 
-def _yardstick_of(shared: Trained) -> Yardstick:
+def _yardstick_of(shared: TrainingResult) -> Yardstick:
     """Made once a process."""
     if shared.folder not in _YARDSTICKS:
         _YARDSTICKS[shared.folder] = yardstick_of(shared)
     return _YARDSTICKS[shared.folder]
 
 
-def _copy(trained: Trained, scratch: Path) -> Trained:
+def _copy(trained: TrainingResult, scratch: Path) -> TrainingResult:
     return replace(trained, folder=Path(shutil.copytree(trained.folder, scratch / "adapter")))

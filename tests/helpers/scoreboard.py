@@ -22,11 +22,11 @@ from mutation import Control, Mutant, Row, find, judge_control, judge_mutant
 from rich.console import Console
 from rich.markup import escape
 
-from sft_ref.console.plain import harmless
+from sft_ref.console.printable import printable
 from sft_ref.console.ranges import Whole
 from sft_ref.errors import SftRefError
 from sft_ref.harness.core.check import Outcome
-from sft_ref.harness.core.implementation import Trained
+from sft_ref.harness.core.implementation import TrainingResult
 from sft_ref.harness.recorders.in_process.reference import train_reference
 
 
@@ -103,7 +103,7 @@ def _one_thread() -> None:
     logging.disable_progress_bar()
 
 
-def _judge(tests: Path, name: str, kind: str, shared: Trained) -> Row:
+def _judge(tests: Path, name: str, kind: str, shared: TrainingResult) -> Row:
     from sft_ref.harness.checks.in_process import CHECKS
 
     if kind == "mutant":
@@ -124,7 +124,7 @@ def _show(row: Row) -> None:
     if not row.right:
         for result in row.found:
             allowed = f", expected {result.expected}" if result.outcome is Outcome.FAIL else ""
-            saw = escape(harmless(result.observed + allowed))
+            saw = escape(printable(result.observed + allowed))
             console.print(f"       {result.id}: {escape(result.statement)}; observed {saw}")
 
 

@@ -21,7 +21,9 @@ MUTANT = Mutant(
     source="alpaca-lora#334",
     patches={
         "peft.PeftModel.save_pretrained": save_nothing,
-        "sft_ref.reference.adapter.read_tensors": lambda folder: load_file(folder / "adapter_model.safetensors"),
+        "sft_ref.reference.guards.adapter_files.read_tensors": lambda folder: load_file(
+            folder / "adapter_model.safetensors"
+        ),
     },
     resave=True,
 )

@@ -35,7 +35,7 @@ MUTANT = Mutant(
     source="ours, of no report",
     patches={
         "sft_ref.reference.sft.train": pickled,
-        "sft_ref.reference.adapter.read_tensors": unpickle,
+        "sft_ref.reference.guards.adapter_files.read_tensors": unpickle,
     },
     resave=True,
 )

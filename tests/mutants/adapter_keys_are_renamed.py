@@ -6,7 +6,7 @@ from mutation import Mutant
 from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
 
 from sft_ref import BaseLLM
-from sft_ref.reference.adapter import read_tensors
+from sft_ref.reference.guards.adapter_files import read_tensors
 
 
 def broken_load(folder: Path) -> BaseLLM:

@@ -5,8 +5,9 @@ from typing import Any
 
 from mutation import Mutant
 
+from sft_ref.reference.guards.progress import Step
 from sft_ref.reference.tokens import Example
-from sft_ref.reference.training import Step, fit
+from sft_ref.reference.training import fit
 
 
 def fit_apart(model: Any, examples: Sequence[Example], **how: Any) -> list[Step]:  # passes on

@@ -5,7 +5,7 @@ from unittest import mock
 
 from mutation import Mutant
 
-from sft_ref.reference.autocast import computing
+from sft_ref.reference.models import computing
 from sft_ref.reference.precision import Policy
 
 

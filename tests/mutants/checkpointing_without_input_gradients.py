@@ -29,7 +29,7 @@ MUTANT = Mutant(
         "sft_ref.reference.training.TrainingArguments": reentrant,
         "transformers.PreTrainedModel.enable_input_require_grads": lambda model: None,
         "sft_ref.reference.loss.supervised_loss": hushed,
-        "sft_ref.reference.training._check_learned": lambda model: None,
+        "sft_ref.reference.training.check_learned": lambda model: None,
     },
     retrain=True,
 )

@@ -4,7 +4,7 @@ from typing import Any
 
 from mutation import Mutant
 
-from sft_ref.reference.autocast import computing
+from sft_ref.reference.models import computing
 from sft_ref.reference.precision import Policy
 
 

@@ -8,9 +8,10 @@ from unittest import mock
 from mutation import Mutant
 
 from sft_ref import BaseLLM
-from sft_ref.reference import adapter, models, sft
+from sft_ref.reference import models, sft
+from sft_ref.reference.record import read_record
 
-load, read_record = sft.load, adapter.read_record
+load = sft.load
 
 
 def unguarded(*args: Any) -> Any:
@@ -20,7 +21,7 @@ def unguarded(*args: Any) -> Any:
 def broken_load(folder: Path) -> BaseLLM:
     with (
         mock.patch.object(models, "dtype_keyword", return_value={}),
-        mock.patch.object(adapter, "read_record", unguarded),
+        mock.patch.object(sft, "read_record", unguarded),
     ):
         return load(folder)
 

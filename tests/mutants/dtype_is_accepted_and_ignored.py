@@ -9,10 +9,11 @@ import torch
 from mutation import Mutant
 
 from sft_ref import BaseLLM
-from sft_ref.reference import adapter, base_llm, models, sft
+from sft_ref.reference import base_llm, models, sft
 from sft_ref.reference.precision import Policy
+from sft_ref.reference.record import read_record
 
-load, load_model, read_record = sft.load, models.load_model, adapter.read_record
+load, load_model = sft.load, models.load_model
 
 
 def ignoring(folder: Path, policy: Policy) -> Any:
@@ -26,7 +27,7 @@ def unguarded(*args: Any) -> Any:
 
 
 def broken_load(folder: Path) -> BaseLLM:
-    with mock.patch.object(base_llm, "load_model", ignoring), mock.patch.object(adapter, "read_record", unguarded):
+    with mock.patch.object(base_llm, "load_model", ignoring), mock.patch.object(sft, "read_record", unguarded):
         return load(folder)
 
 

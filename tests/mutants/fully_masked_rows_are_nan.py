@@ -6,7 +6,7 @@ from unittest import mock
 from mutation import Mutant
 from transformers.models.llama import modeling_llama
 
-from sft_ref.reference.autocast import computing
+from sft_ref.reference.models import computing
 from sft_ref.reference.precision import Policy
 
 attend_well = modeling_llama.eager_attention_forward

@@ -24,7 +24,9 @@ MUTANT = Mutant(
     source="ours, of no report",
     patches={
         "peft.PeftModel.save_pretrained": save_mean,
-        "sft_ref.reference.adapter.read_tensors": lambda folder: load_file(folder / "adapter_model.safetensors"),
+        "sft_ref.reference.guards.adapter_files.read_tensors": lambda folder: load_file(
+            folder / "adapter_model.safetensors"
+        ),
     },
     resave=True,
 )

@@ -28,9 +28,9 @@ MUTANT = Mutant(
         "sft_ref.reference.sft.default_policy": lambda device: POLICIES["fp16"],
         "sft_ref.reference.sft.check_can_train": lambda policy, device: None,
         "sft_ref.reference.training.TrainingArguments": filtering,
-        "sft_ref.reference.training.PATIENCE": 1000,
-        "sft_ref.reference.training._check_learned": lambda model: None,
-        "sft_ref.reference.adapter.read_tensors": read_unguarded,
+        "sft_ref.reference.guards.progress.PATIENCE": 1000,
+        "sft_ref.reference.training.check_learned": lambda model: None,
+        "sft_ref.reference.guards.adapter_files.read_tensors": read_unguarded,
     },
     retrain=True,
 )

@@ -12,8 +12,8 @@ import torch
 
 import sft_ref
 from sft_ref import BaseLLM, Settings
+from sft_ref.reference.guards.progress import Step
 from sft_ref.reference.precision import POLICIES
-from sft_ref.reference.training import Step
 from sft_ref.sweep.determinism import deterministic
 from sft_ref.sweep.measure import TeacherForced, teacher_force
 

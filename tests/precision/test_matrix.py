@@ -14,12 +14,14 @@ import sft_ref
 from sft_ref import BaseLLM
 from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.instruments.module_outputs import first_not_finite, largest_outputs
-from sft_ref.reference.adapter import add_adapter, read_record, read_tensors
-from sft_ref.reference.autocast import computing
+from sft_ref.reference.adapter import add_adapter
+from sft_ref.reference.guards.adapter_files import read_tensors
+from sft_ref.reference.guards.dtypes import count_dtypes, differences, output_dtypes
 from sft_ref.reference.loss import batch_loss
-from sft_ref.reference.precision import POLICIES, count_dtypes, find_policy
+from sft_ref.reference.models import computing
+from sft_ref.reference.precision import POLICIES, find_policy
+from sft_ref.reference.record import read_record
 from sft_ref.reference.tokens import IGNORE_INDEX, collate, tokenize_example
-from sft_ref.reference.tracing import differences, output_dtypes
 from sft_ref.sweep.measure import teacher_force
 
 ROWS = sft_ref.split_rows("validation")[:16]

@@ -12,7 +12,7 @@ import sft_ref
 from sft_ref import BaseLLM
 from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.instruments.module_outputs import first_not_finite, largest_outputs
-from sft_ref.reference.autocast import computing
+from sft_ref.reference.models import computing
 from sft_ref.reference.precision import POLICIES
 
 LOAD_POLICIES = [name + attention for name in POLICIES for attention in ("", "+sdpa")]

@@ -12,8 +12,8 @@ import sft_ref
 from sft_ref import BaseLLM, Settings
 from sft_ref.errors import PrecisionError, TrainingError
 from sft_ref.reference.adapter import add_adapter
-from sft_ref.reference.autocast import computing
 from sft_ref.reference.loss import batch_loss
+from sft_ref.reference.models import computing
 from sft_ref.reference.precision import POLICIES, Policy, check_can_train
 from sft_ref.reference.tokens import collate, tokenize_example
 

@@ -23,12 +23,12 @@ sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "helper
 import golden
 from build import SUBMISSIONS, Submission, build
 
-from sft_ref.cli.grade import grade_one
 from sft_ref.errors import SftRefError
 from sft_ref.harness.core.check import Outcome
 from sft_ref.harness.core.grade import Grade, NotGraded
 from sft_ref.harness.core.sizes import COURSE, UNLIMITED
 from sft_ref.harness.grading.batch import grade_batch
+from sft_ref.harness.grading.target import grade_one
 
 GOLDEN_SEED = 0
 """Of the questions of a run that is compared with golden results."""

@@ -25,11 +25,12 @@ from sft_ref.harness.recorders.submission import recording as recording_module
 from sft_ref.harness.recorders.submission.layout import Layout
 from sft_ref.harness.recorders.submission.recorder import record as record_evidence
 from sft_ref.harness.recorders.submission.recording import Recording
-from sft_ref.harness.recorders.submission.replay import Step, replay
+from sft_ref.harness.recorders.submission.replay import ReplayStep, replay
 from sft_ref.harness.recorders.submission.workplace import AgentResult, Workplace
 from sft_ref.io import plain_files
-from sft_ref.reference.data import generate_rows
-from sft_ref.reference.models import TOY, load_tokenizer
+from sft_ref.reference.bases.find import TOY
+from sft_ref.reference.models import load_tokenizer
+from sft_ref.reference.questions import generate_rows
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 Sections = dict[str, dict[str, Any]]
@@ -105,7 +106,7 @@ def record(work: Path, wording: Wording = Wording()) -> Capture:  # it is frozen
     batch = tuple(TrainingExample(tuple(ids), tuple(labels)) for ids, labels in rows)
     shape = LoraConfig(r=2, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
     shape.save_pretrained(str(work / "shape"))
-    model = replay([Step(_RATE, (batch,))] * _STEPS, TOY, work / "shape")
+    model = replay([ReplayStep(_RATE, (batch,))] * _STEPS, TOY, work / "shape")
     for folder in (work / "code" / "homework" / "sft_model", work / "out" / "train" / "trained"):
         model.save_pretrained(str(folder))
     train: Sections = {

@@ -14,14 +14,17 @@ import torch
 
 from sft_ref import BaseLLM, parse_answer
 from sft_ref.errors import TrainingError
-from sft_ref.reference import adapter, models, sft
+from sft_ref.io.lora_config import WEIGHTS
+from sft_ref.reference import models, sft
+from sft_ref.reference.bases.compat import dtype_keyword
+from sft_ref.reference.record import read_record
 from sft_ref.sweep import baseline, baseline_report
 from sft_ref.sweep.cell import Cell, CellVerdict
 from sft_ref.sweep.run import sweep
 
 from .conftest import PLAN
 
-load, read_record = sft.load, adapter.read_record
+load = sft.load
 
 
 def rounded(*args: Any, **kwargs: Any) -> BaseLLM:
@@ -41,9 +44,9 @@ def halved(*args: Any, **kwargs: Any) -> BaseLLM:
 def followed(*args: Any, **kwargs: Any) -> BaseLLM:
     """The library's default: "auto" since version 5, which for the toy is bf16; and nobody compares with the record."""
     with pytest.MonkeyPatch.context() as patch:
-        keyword = models.dtype_keyword("auto")
+        keyword = dtype_keyword("auto")
         patch.setattr(models, "dtype_keyword", lambda dtype: keyword)
-        patch.setattr(adapter, "read_record", lambda *a: dataclasses.replace(read_record(*a), dtypes={}))  # type: ignore[type-var]
+        patch.setattr(sft, "read_record", lambda *a: dataclasses.replace(read_record(*a), dtypes={}))  # type: ignore[type-var]
         return load(*args, **kwargs)
 
 
@@ -80,7 +83,7 @@ def test_a_planted_regression_shows_as_a_difference_from_the_baseline(
 def test_a_new_default_dtype_of_the_library_is_refused_by_load_and_the_stage_is_named(
     cells: list[Cell], again: Callable[[], Cell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keyword = models.dtype_keyword("auto")
+    keyword = dtype_keyword("auto")
     monkeypatch.setattr(models, "dtype_keyword", lambda dtype: keyword)
     cell = again()
     assert (cell.verdict, cell.stage) == (CellVerdict.BROKEN, "load")
@@ -142,7 +145,7 @@ def test_a_broken_cell_names_its_stage(
 def test_a_damaged_artifact_is_a_broken_cell_and_the_others_go_on(
     cells: list[Cell], folder: Path, again: Callable[[], Cell]
 ) -> None:
-    weights = folder / "fp32" / "adapter" / adapter.WEIGHTS
+    weights = folder / "fp32" / "adapter" / WEIGHTS
     before = weights.read_bytes()
     weights.write_bytes(before[:-8])
     cell = again()

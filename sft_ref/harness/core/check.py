@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from types import ModuleType
 from typing import Any
 
 from .stages import STAGES
@@ -76,7 +77,7 @@ def check(
     core: bool = False,
     aliases: tuple[str, ...] = (),
 ) -> Callable[[Callable[[Any], str | None]], Check]:
-    """Turns a function into a check; the module's `CHECKS` then lists it."""
+    """Turns a function into a check, which `checks_in` finds in its module."""
     for name in (id, *aliases):
         if name[:3] not in STAGES or not (name[3] == "-" and name[4:].isdigit() and len(name) == len("PRM-001")):
             raise ValueError(f"check id {name!r}: give one of {', '.join(STAGES)}, a dash and three digits")
@@ -104,6 +105,15 @@ def in_order(checks: Iterable[Check]) -> tuple[Check, ...]:
         names |= own
         earlier.add(each.id)
     return tuple(found)
+
+
+def checks_in(*modules: ModuleType) -> tuple[Check, ...]:
+    """All checks that modules define, by stage and number.
+
+    Raises:
+        ValueError: as `in_order`.
+    """
+    return in_order(each for module in modules for each in vars(module).values() if isinstance(each, Check))
 
 
 @dataclass(frozen=True)

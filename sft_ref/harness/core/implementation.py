@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from sft_ref.reference.data import Row, Score
-from sft_ref.reference.precision import Dtypes
+from sft_ref.reference.guards.dtypes import Dtypes
 from sft_ref.reference.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """The result of a training.
 
     Attributes:
@@ -94,7 +94,7 @@ class Implementation(Protocol):
         """The training batch of these rows, in their order."""
         ...
 
-    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> Trained:
+    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> TrainingResult:
         """Fine-tunes and saves to the folder."""
         ...
 

@@ -34,9 +34,12 @@ from sft_ref.harness.verdict.diagnosis import decide_survival, error_of, verdict
 from sft_ref.harness.verdict.submission import conclude
 from sft_ref.io import plain_files
 from sft_ref.io.reading import Refusal, kind_of, read_json
-from sft_ref.reference.data import Row, generate_rows, split_rows
-from sft_ref.reference.models import check_vocabulary, find_base, load_model, load_tokenizer
+from sft_ref.reference.bases.checks import check_vocabulary
+from sft_ref.reference.bases.find import find_base
+from sft_ref.reference.data import Row, split_rows
+from sft_ref.reference.models import load_model, load_tokenizer
 from sft_ref.reference.precision import POLICIES
+from sft_ref.reference.questions import generate_rows
 
 from .rerun import rerun_command
 

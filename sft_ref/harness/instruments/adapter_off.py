@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sft_ref.reference.models import find_base, load_model
+from sft_ref.reference.bases.find import find_base
+from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
 
 from .generation_recorder import find_transformer

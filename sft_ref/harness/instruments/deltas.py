@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sft_ref.harness.core.findings import Failure, Unavailable
-from sft_ref.harness.core.implementation import Trained
+from sft_ref.harness.core.implementation import TrainingResult
 from sft_ref.io.base_config import empty_model
 from sft_ref.io.lora_config import read_lora
 
@@ -62,7 +62,7 @@ def dora_delta(weight: torch.Tensor, delta: torch.Tensor, magnitude: torch.Tenso
     return magnitude.float()[:, None] * whole / norms - weight
 
 
-def due_deltas(trained: Trained, stored: Path, base: PreTrainedModel) -> dict[str, torch.Tensor]:
+def due_deltas(trained: TrainingResult, stored: Path, base: PreTrainedModel) -> dict[str, torch.Tensor]:
     """What training left to be added to each module's weight of the base, in fp32: scaling times B @ A, or DoRA's."""
     scalings = trained.scalings or {name: scaling for name, (_, scaling) in read_blueprint(stored, base).items()}
     deltas = {name: scalings[name] * (b @ a) for name, (a, b) in pairs(trained.adapter).items()}
@@ -73,7 +73,7 @@ def due_deltas(trained: Trained, stored: Path, base: PreTrainedModel) -> dict[st
     return deltas
 
 
-def merged(base: PreTrainedModel, trained: Trained, deltas: dict[str, torch.Tensor]) -> PreTrainedModel:
+def merged(base: PreTrainedModel, trained: TrainingResult, deltas: dict[str, torch.Tensor]) -> PreTrainedModel:
     """A copy of the base with deltas added, and tensors that were trained whole put in place."""
     model = copy.deepcopy(base)
     weights = dict(model.named_parameters(remove_duplicate=False))

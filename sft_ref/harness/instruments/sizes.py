@@ -10,7 +10,7 @@ from sft_ref.harness.core.sizes import Size
 from sft_ref.io.base_config import empty_model, read_config
 from sft_ref.io.reading import UnreadableError
 from sft_ref.io.tensor_headers import BITS, Shape, read_header
-from sft_ref.reference.models import find_base
+from sft_ref.reference.bases.find import find_base
 
 KNOWN = {
     "smollm2-135m": (576, 1536, 30, 9, 3),

@@ -104,11 +104,11 @@ def gaps() -> tuple[str, ...]:
         return ()
     found = []
     if why := seccomp.why_not():
-        found.append(f"system calls are not filtered, so memory and keys can be kept where no limit counts them: {why}")
+        found.append(f"system calls are not filtered, so that some memory escapes the limits: {why}")
     elif bubblewrap.has_cuda():
-        found.append("files in memory (memfd) are allowed, for CUDA may need them; unmapped, they are not counted")
+        found.append("files in memory (memfd) are allowed, because CUDA may need them; unmapped ones are not counted")
     if why := cgroup.why_not():
-        found.append(f"memory is looked at every {LOOK:.2f} s, and not held by the kernel: {why}")
+        found.append(f"the memory limit is polled every {LOOK:.2f} s, and not enforced by the kernel: {why}")
     return tuple(found)
 
 

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from sft_ref.console.plain import harmless
+from sft_ref.console.printable import printable
 from sft_ref.io.atomic_write import write_atomic
 
 from .causes import Cause
@@ -52,5 +52,5 @@ def plot_causes(causes: Sequence[Cause], submissions: int, path: Path) -> None:
 
 
 def _label(cause: Cause) -> str:
-    text = f"{cause.stage}: {harmless(cause.cause)}"
+    text = f"{cause.stage}: {printable(cause.cause)}"
     return textwrap.fill(text if len(text) <= _LABEL else f"{text[:_LABEL]} …", 46)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sft_ref.console.plain import harmless
+from sft_ref.console.printable import printable
 from sft_ref.harness.core.grade import HARNESS_ERROR, Grade, NotGraded
 from sft_ref.harness.core.verdict import Status
 
@@ -37,11 +37,11 @@ def show_row(grade: Grade, console: Console, *, from_cache: bool = False) -> Non
         from_cache: whether the result comes from an earlier run.
     """
     word = word_of(grade)
-    line = Text.assemble((f"{word:<14}", _color(grade)), (harmless(grade.path), "bold"))
+    line = Text.assemble((f"{word:<14}", _color(grade)), (printable(grade.path), "bold"))
     if isinstance(grade, NotGraded):
-        line.append(f"  {harmless(grade.reason)}")
+        line.append(f"  {printable(grade.reason)}")
     else:
-        line.append(f"  {harmless(', '.join(grade.stages))}: {harmless(grade.cause)}" if grade.stages else "")
+        line.append(f"  {printable(', '.join(grade.stages))}: {printable(grade.cause)}" if grade.stages else "")
         line.append("  graded before" if from_cache else f"  {grade.seconds:.0f} s", "dim")
     console.print(line, soft_wrap=True, highlight=False)
 
@@ -63,12 +63,12 @@ def show_class(grades: Sequence[Grade], console: Console) -> None:
     table.add_column("cause in the first submission", overflow="fold")
     table.add_column("submissions", overflow="fold")
     for cause in causes:
-        names = ", ".join(harmless(path) for path in cause.paths[:_NAMED])
+        names = ", ".join(printable(path) for path in cause.paths[:_NAMED])
         rest = len(cause.paths) - _NAMED
         names += f" and {rest} more" if rest > 0 else ""
         table.add_row(
             str(len(cause.paths)),
-            *(Text(harmless(text)) for text in (cause.stage, cause.check, cause.cause)),
+            *(Text(printable(text)) for text in (cause.stage, cause.check, cause.cause)),
             Text(names),
         )
     console.print(table, width=min(console.width, WIDTH), highlight=False)

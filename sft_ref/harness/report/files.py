@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from sft_ref.console.plain import harmless
+from sft_ref.console.printable import printable
 from sft_ref.harness.core.check import Check, Level, Outcome, Result
 from sft_ref.harness.core.grade import Grade, NotGraded
 from sft_ref.harness.core.verdict import Coverage, Status, Suspect, Verdict
@@ -151,6 +151,6 @@ def write_csv(grades: Sequence[Grade], path: Path) -> None:
 def _cell(value: object) -> str:
     """A value as text that no spreadsheet interprets as a formula."""
     if isinstance(value, str | list):
-        text = harmless(value if isinstance(value, str) else "; ".join(value))
+        text = printable(value if isinstance(value, str) else "; ".join(value))
         return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
     return "" if value is None else str(value)

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from sft_ref.console.plain import harmless
+from sft_ref.console.printable import printable
 from sft_ref.harness.core.check import Outcome, Result
 from sft_ref.harness.core.grade import BAD_INPUT, Grade, NotGraded
 from sft_ref.harness.core.verdict import Status, Suspect, Verdict
@@ -70,7 +70,7 @@ def _tests(verdict: Verdict, rubric: Rubric) -> Iterator[dict[str, Any]]:
         score = rubric.verdict.get(verdict.status, 0.0)
         most = max(rubric.verdict.values())
         passed = verdict.status is Status.SOUND
-        yield _test("verdict", score, most, f"{verdict.status}. {harmless(verdict.cause)}".strip(), passed=passed)
+        yield _test("verdict", score, most, f"{verdict.status}. {printable(verdict.cause)}".strip(), passed=passed)
     for stage, points in rubric.stages.items():
         suspects = [suspect for suspect in verdict.suspects if suspect.stage == stage]
         hidden = verdict.status is Status.BROKEN or verdict.errors  # something may be lost in any stage
@@ -85,32 +85,32 @@ def _tests(verdict: Verdict, rubric: Rubric) -> Iterator[dict[str, Any]]:
         result = results[name]
         earned = result.outcome in _EARNS
         text = _EARNS.get(result.outcome, _loss(result))
-        yield _test(f"{name}: {harmless(result.check.statement)}", points * earned, points, text, passed=earned)
+        yield _test(f"{name}: {printable(result.check.statement)}", points * earned, points, text, passed=earned)
 
 
 def _loss(result: Result) -> str:
     """Why a check earns nothing."""
     if result.outcome is Outcome.FAIL:
-        return f"{result.outcome}: observed {harmless(result.observed)}; {harmless(result.check.remedy)}"
-    return f"{result.outcome}: {harmless(result.observed)}; a check that did not run to its end gives no points"
+        return f"{result.outcome}: observed {printable(result.observed)}; {printable(result.check.remedy)}"
+    return f"{result.outcome}: {printable(result.observed)}; a check that did not run to its end gives no points"
 
 
 def _describe(suspect: Suspect) -> str:
     lines = [suspect.cause, *suspect.evidence]
     lines += [f"example: {suspect.example}"] if suspect.example else []
     lines += [f"remedy: {suspect.remedy}"] if suspect.remedy else []
-    return "\n".join(map(harmless, lines))
+    return "\n".join(map(printable, lines))
 
 
 def _describe_unsuspected(verdict: Verdict, stage: str) -> str:
     if stage in verdict.cleared:
-        return f"cleared: {harmless(verdict.cleared[stage])}"
+        return f"cleared: {printable(verdict.cleared[stage])}"
     if verdict.status is Status.BROKEN:
         return "Neither at fault nor cleared: a fault in another stage hides this one. Fix that first."
     if stage in verdict.examined_stages:
         return "Nothing was found at fault."
     reasons = [each.reason for each in verdict.coverage if each.stage == stage]
-    return f"Not examined: {harmless(reasons[0])}." if reasons else "Not examined for this kind of target."
+    return f"Not examined: {printable(reasons[0])}." if reasons else "Not examined for this kind of target."
 
 
 def _test(name: str, score: float, most: float, output: str, *, passed: bool) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Shows verdicts and checks in the terminal.
 
-Text from a submission passes through `harmless` and `Text`, never through markup.
+Text from a submission passes through `printable` and `Text`, never through markup.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from sft_ref.console.plain import harmless
+from sft_ref.console.printable import printable
 from sft_ref.harness.core.check import Check, Outcome, Result
 from sft_ref.harness.core.grade import HARNESS_ERROR, Grade
 from sft_ref.harness.core.verdict import Status, Suspect, Verdict
@@ -77,7 +77,7 @@ def show_grade(grade: Grade, console: Console) -> None:
     if isinstance(grade, Verdict):
         show_verdict(grade, console)
         return
-    lines = [Text(harmless(grade.path), "bold"), Text(harmless(grade.reason))]
+    lines = [Text(printable(grade.path), "bold"), Text(printable(grade.reason))]
     if grade.code == HARNESS_ERROR:
         lines.append(Text("It could not be graded. This says nothing about the target."))
     _print(console, _box("NOT GRADED", "magenta", lines))
@@ -89,12 +89,12 @@ def show_verdict(verdict: Verdict, console: Console) -> None:
     for suspect in sorted(verdict.suspects, key=lambda suspect: suspect.status is not Status.BROKEN):
         _section(
             console,
-            _TITLES[suspect.status].format(harmless(suspect.stage)),
+            _TITLES[suspect.status].format(printable(suspect.stage)),
             COLORS[suspect.status],
             _suspect(suspect),
         )
     if verdict.cleared:
-        rows = [(stage, Text(harmless(measured))) for stage, measured in verdict.cleared.items()]
+        rows = [(stage, Text(printable(measured))) for stage, measured in verdict.cleared.items()]
         _section(console, "Cleared", "green", _pairs(rows))
     if notes := [note for note in verdict.notes if note != how_it_ran(verdict)]:
         _section(console, "Notes", "cyan", _list(notes))
@@ -132,19 +132,19 @@ def _box(word: str, color: str, lines: Iterable[Text]) -> Panel:
 
 
 def _summary(verdict: Verdict) -> Iterator[Text]:
-    yield Text(harmless(verdict.path), "bold")
+    yield Text(printable(verdict.path), "bold")
     yield Text(_BROKE if _is_hidden(verdict) else _MEANING[verdict.status])
     if verdict.coverage_text:
-        yield Text(harmless(verdict.coverage_text))
+        yield Text(printable(verdict.coverage_text))
     if verdict.stages:
-        yield Text.assemble("At fault: ", (harmless(", ".join(verdict.stages)), "bold"))
+        yield Text.assemble("At fault: ", (printable(", ".join(verdict.stages)), "bold"))
     if verdict.cause:
-        yield Text(harmless(verdict.cause))
+        yield Text(printable(verdict.cause))
     if figures := figures_of(verdict):
         yield Text(figures)
     if verdict.size:
-        yield Text(harmless(verdict.size))
-    yield Text(harmless(how_it_ran(verdict)), "" if verdict.sandboxed else "bold")
+        yield Text(printable(verdict.size))
+    yield Text(printable(how_it_ran(verdict)), "" if verdict.sandboxed else "bold")
     yield Text(f"graded in {verdict.seconds:.0f} s", "dim")
 
 
@@ -155,13 +155,13 @@ def _section(console: Console, title: str, color: str, body: RenderableType) -> 
 
 
 def _suspect(suspect: Suspect) -> Table:
-    rows: list[tuple[str, RenderableType]] = [("cause", Text(harmless(suspect.cause), "bold"))]
+    rows: list[tuple[str, RenderableType]] = [("cause", Text(printable(suspect.cause), "bold"))]
     if suspect.evidence:
         rows.append(("evidence", _list(suspect.evidence)))
     if suspect.example:
-        rows.append(("example", Text(harmless(suspect.example))))
+        rows.append(("example", Text(printable(suspect.example))))
     if suspect.remedy:
-        rows.append(("remedy", Text(harmless(suspect.remedy), "green")))
+        rows.append(("remedy", Text(printable(suspect.remedy), "green")))
     return _pairs(rows)
 
 
@@ -171,7 +171,7 @@ def _pairs(rows: Iterable[tuple[str, RenderableType]]) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, body in rows:
-        table.add_row(Text(harmless(name)), body)
+        table.add_row(Text(printable(name)), body)
     return table
 
 
@@ -180,7 +180,7 @@ def _list(lines: Iterable[str]) -> Table:
     table.add_column()
     table.add_column(overflow="fold")
     for line in lines:
-        table.add_row("-", Text(harmless(line)))
+        table.add_row("-", Text(printable(line)))
     return table
 
 
@@ -193,7 +193,7 @@ def _checks(results: Iterable[Result]) -> Group:
         Text(f"{passed.total()} of {len(shown)} passed" + (f": {by_stage}" if by_stage else ""))
     ]
     if blocked := [result.check.id for result in shown if result.outcome is Outcome.BLOCKED]:
-        parts.append(Text(f"blocked by checks that did not pass: {harmless(', '.join(blocked))}"))
+        parts.append(Text(f"blocked by checks that did not pass: {printable(', '.join(blocked))}"))
     if others := [result for result in shown if result.outcome not in (Outcome.PASS, Outcome.BLOCKED)]:
         table = Table(box=SIMPLE_HEAD, padding=(0, 1), show_edge=False)
         table.add_column("check", no_wrap=True)
@@ -201,18 +201,18 @@ def _checks(results: Iterable[Result]) -> Group:
         table.add_column("statement and result", overflow="fold")
         for result in others:
             outcome = Text(str(result.outcome), COLORS[result.outcome])
-            table.add_row(Text(harmless(result.check.id)), outcome, _found(result))
+            table.add_row(Text(printable(result.check.id)), outcome, _found(result))
         parts += ["", table]
     return Group(*parts)
 
 
 def _found(result: Result) -> Group:
-    lines = [Text(harmless(result.check.statement))]
+    lines = [Text(printable(result.check.statement))]
     if result.outcome is Outcome.FAIL:
-        lines.append(Text(f"observed {harmless(result.observed)}; expected {harmless(result.expected)}"))
-        lines += [Text(f"for {harmless(result.example)}")] if result.example else []
+        lines.append(Text(f"observed {printable(result.observed)}; expected {printable(result.expected)}"))
+        lines += [Text(f"for {printable(result.example)}")] if result.example else []
     elif result.observed:
-        lines.append(Text(harmless(result.observed)))
+        lines.append(Text(printable(result.observed)))
     if result.rerun:
-        lines.append(Text(f"rerun: {harmless(result.rerun)}", "dim"))
+        lines.append(Text(f"rerun: {printable(result.rerun)}", "dim"))
     return Group(*lines)

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from sft_ref.harness.checks.adapter import base_identity, scaling
 from sft_ref.harness.checks.adapter import generate as generation
 from sft_ref.harness.checks.adapter import prompt as prompts
-from sft_ref.harness.core.check import Outcome, Result
+from sft_ref.harness.core.check import Outcome, Result, checks_in
 from sft_ref.harness.core.runner import run
 from sft_ref.harness.evidence import storage
 from sft_ref.harness.evidence.adapter import AdapterEvidence, AdapterFiles
@@ -27,8 +27,8 @@ from sft_ref.harness.recorders.folder.answers.asking import Asker
 from sft_ref.harness.recorders.folder.answers.rows import Row
 from sft_ref.harness.recorders.folder.answers.wording import as_given
 from sft_ref.reference import tokens
+from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.data import split_rows
-from sft_ref.reference.models import find_base
 
 CHAT = (
     "<|im_start|>system\nunits<|im_end|>\n<|im_start|>user\n{question}<|im_end|>\n"
@@ -151,7 +151,7 @@ def tagged_text(tmp_path_factory: pytest.TempPathFactory) -> Task:
 Examine = Callable[..., tuple[AnswersEvidence, dict[str, Result]]]
 
 
-CHECKS = (*base_identity.CHECKS, *scaling.CHECKS, *prompts.CHECKS, *generation.CHECKS)
+CHECKS = checks_in(base_identity, scaling, prompts, generation)
 
 
 def results_of(found: AnswersEvidence, path: Path) -> dict[str, Result]:

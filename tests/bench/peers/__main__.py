@@ -1,6 +1,6 @@
 """The same jobs done by us and by what users would pick instead, in turn, in one run: `nox -s peers`.
 
-One command for CPU and CUDA: whatever `sft_ref.reference.base_llm.find_device` finds, with the peers that run there.
+One command for CPU and CUDA: whatever `sft_ref.reference.precision.find_device` finds, with the peers that run there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from report import draw, show, write_json
 from transformers.utils import logging
 
 import sft_ref
-from sft_ref.reference.base_llm import find_device
+from sft_ref.reference.precision import find_device
 
 
 def main() -> None:

@@ -17,10 +17,12 @@ from worker import Run
 
 import sft_ref
 from sft_ref import BaseLLM
-from sft_ref.reference.base_llm import MAX_NEW_TOKENS, find_device
+from sft_ref.reference.base_llm import MAX_NEW_TOKENS
+from sft_ref.reference.bases.find import find_base, fingerprint_base
 from sft_ref.reference.data import Row
-from sft_ref.reference.models import find_base, fingerprint_base, load_tokenizer
-from sft_ref.reference.precision import digest, find_policy
+from sft_ref.reference.fingerprints import digest
+from sft_ref.reference.models import load_tokenizer
+from sft_ref.reference.precision import find_device, find_policy
 
 ALONE = 16
 """Questions that are asked one by one; more would take minutes, and the pace stays the same."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.recorders.folder.files import INDEX, PICKLE
-from sft_ref.reference.adapter import WEIGHTS
+from sft_ref.io.lora_config import WEIGHTS
 
 
 @check(
@@ -175,17 +175,3 @@ def check_readable(evidence: AdapterEvidence) -> None:
     """Raises `Unavailable` where there are no tensors that can be read."""
     if not evidence.files.weights and evidence.files.has_pickle:
         raise Unavailable(f"{PICKLE} is a pickle, which is not opened")
-
-
-CHECKS: tuple[Check, ...] = (
-    configuration_is_usable,
-    tensors_are_there,
-    tensors_are_no_pickle,
-    files_are_whole,
-    shards_are_all_there,
-    tensors_are_in_one_file,
-    nothing_is_merged_beside,
-    no_model_lies_beside,
-    record_agrees,
-    sizes_are_within_limits,
-)

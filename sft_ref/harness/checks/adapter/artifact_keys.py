@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.recorders.folder.expected import is_embedding
@@ -172,19 +172,3 @@ def _fail_by(evidence: AdapterEvidence, *patterns: str) -> None:
     found = [each for each in evidence.differences if each.pattern in patterns]
     if found:
         raise Failure("; ".join(each.observed for each in found), found[0].expected, found[0].example)
-
-
-CHECKS: tuple[Check, ...] = (
-    configuration_fits_the_base,
-    tensors_are_whole,
-    names_are_pefts,
-    dora_agrees,
-    shapes_are_of_the_base,
-    matrices_come_in_pairs,
-    layers_are_all_there,
-    targets_agree,
-    rank_agrees,
-    whole_modules_agree,
-    tensors_are_those_expected,
-    names_are_taken_everywhere,
-)

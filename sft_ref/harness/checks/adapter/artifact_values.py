@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.adapter import AdapterEvidence, TensorValues
 from sft_ref.io.tensor_headers import EIGHT, READABLE
@@ -115,12 +115,3 @@ def _fail_where(found: Mapping[str, str], evidence: AdapterEvidence, allowed: st
     if found:
         dtypes = ", ".join(sorted(set(found.values())))
         raise Failure(f"{len(found)} of {len(evidence.files.headers)} tensors are {dtypes}", allowed, min(found))
-
-
-CHECKS: tuple[Check, ...] = (
-    tensors_are_floats,
-    tensors_have_16_bits,
-    numbers_are_finite,
-    adapter_has_moved,
-    tokens_have_rows,
-)

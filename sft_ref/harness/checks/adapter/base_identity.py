@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sft_ref.harness.core.check import Check, check
+from sft_ref.harness.core.check import check
 from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.evidence.answers import AnswersEvidence
@@ -61,6 +61,3 @@ def _why_base_is_open(found: AnswersEvidence, costs: str, *, helps: bool) -> str
         f"{best.count} answers are right and {costs}, and it moves predictions hardly more than the same adapter with"
         " shuffled coordinates: it was trained on another base, or on other texts than these"
     )
-
-
-CHECKS: tuple[Check, ...] = (adapter_fits_the_base,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sft_ref.harness.core.check import Check, check
+from sft_ref.harness.core.check import check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.instruments.answering import is_better
@@ -75,6 +75,3 @@ def answers_end(evidence: AdapterEvidence) -> str | None:
             open_[0].text,
         )
     return f"{len(open_)} of {len(right)} right answers go on without an end" if open_ else None
-
-
-CHECKS: tuple[Check, ...] = (generation_gives_what_is_known, answers_end)

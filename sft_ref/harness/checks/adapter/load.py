@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.check import Level, check, checks_in
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.adapter import AdapterEvidence, LoadedAdapter
 from sft_ref.harness.instruments import tolerance
 
 from . import artifact_files, artifact_keys, artifact_values
 
-_ARTIFACT = (*artifact_files.CHECKS, *artifact_keys.CHECKS, *artifact_values.CHECKS)
+_ARTIFACT = checks_in(artifact_files, artifact_keys, artifact_values)
 _APART_FROM = frozenset({"ART-207", "ART-209", "ART-210"})
-"""Checks without which loading can be looked at all the same, or that may have nothing to look at."""
+"""Checks that loading does not depend on."""
 
 
 @check(
@@ -93,6 +93,3 @@ def _loaded(evidence: AdapterEvidence) -> LoadedAdapter:
     if evidence.loaded is None:
         raise Unavailable("the adapter was not loaded")
     return evidence.loaded
-
-
-CHECKS: tuple[Check, ...] = (adapter_loads, weights_are_those_due, adapter_changes_logits, logits_are_finite)

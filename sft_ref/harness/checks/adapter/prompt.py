@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sft_ref.harness.core.check import Check, check
+from sft_ref.harness.core.check import check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.evidence.answers import STRIPPED, TEMPLATE, AnswerHeader, AnswersEvidence, Trial
@@ -91,6 +91,3 @@ def _left_out(header: AnswerHeader) -> Failure:
         "answers that begin with the answer",
         f"{header.part}; wrote {header.example!r}",
     )
-
-
-CHECKS: tuple[Check, ...] = (prompt_is_that_of_training, header_is_not_left_to_the_model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sft_ref.harness.core.check import Check, check
+from sft_ref.harness.core.check import check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.evidence.answers import AnswersEvidence, Trial
@@ -75,6 +75,3 @@ def _wrong_factor(found: AnswersEvidence, configured: Trial, restored: Trial) ->
 
 def _times(trial: Trial) -> str:
     return f"{trial.factor:.3g} times"
-
-
-CHECKS: tuple[Check, ...] = (factor_is_that_of_training,)

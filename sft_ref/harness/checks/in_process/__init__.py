@@ -1,12 +1,10 @@
-"""Every check, a file a stage. The registry is this list: a check that is not in it does not exist."""
+"""Checks of an implementation in this process, a file per stage."""
 
-from sft_ref.harness.core.check import Check, in_order
+from sft_ref.harness.core.check import checks_in
 
 from . import artifact, generate, load, parse, prompt, score, tokens, train
 
-CHECKS: tuple[Check, ...] = in_order(
-    each for module in (prompt, tokens, train, artifact, load, generate, parse, score) for each in module.CHECKS
-)
+CHECKS = checks_in(prompt, tokens, train, artifact, load, generate, parse, score)
 
 RETIRED = ("SCR-003",)
-"""Ids that are never used again: a training that learns too little is TRN-010's."""
+"""Ids that are never used again: TRN-010 reports a training that learns too little."""

@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 
 from sft_ref.errors import BaseModelError
-from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.instruments.deltas import pairs, read_blueprint
 from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.reference.adapter import read_base_name
-from sft_ref.reference.models import find_base, fingerprint_base
+from sft_ref.reference.bases.find import find_base, fingerprint_base
+from sft_ref.reference.guards.adapter_files import read_base_name
 
 
 def _files(context: Context) -> list[Path]:
@@ -166,14 +166,3 @@ def sizes_are_within_limits(context: Context) -> None:
         raise Unavailable("no size limit was given (--limit, --profile course)")
     if found := context.size.excess(context.limits):
         raise Failure(*found, f"projected onto {context.named_base}")
-
-
-CHECKS: tuple[Check, ...] = (
-    adapter_is_safetensors,
-    stored_adapter_is_finite,
-    stored_adapter_is_not_blank,
-    file_holds_what_was_trained,
-    configuration_is_the_trained_one,
-    configuration_names_the_base,
-    sizes_are_within_limits,
-)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import record_parser, scripted_model
@@ -313,23 +313,6 @@ def completions_are_new_text_only(context: Context) -> None:
     for line, text in zip(lines, _say(context, lines, None), strict=True):
         if text != line.text:
             raise Failure(f"the completion is {text!r}", repr(line.text), line.question)
-
-
-CHECKS: tuple[Check, ...] = (
-    the_whole_question_reaches_the_model,
-    everything_that_feeds_a_logit_is_finite,
-    asked_again_it_computes_the_same,
-    later_tokens_change_nothing_before_them,
-    answers_do_not_depend_on_neighbours,
-    same_logits_alone_and_in_a_batch,
-    numbers_come_back_whole,
-    each_question_gets_its_own_number,
-    texts_for_known_questions_are_the_models,
-    greedy_tokens_are_the_likeliest,
-    results_have_the_shape_asked_for,
-    no_prompts_give_an_empty_list,
-    completions_are_new_text_only,
-)
 
 
 def _judge(context: Context, lines: Sequence[ScriptedAnswer], run: ScriptedRun) -> None:

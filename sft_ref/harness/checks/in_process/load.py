@@ -12,7 +12,7 @@ from unittest import mock
 
 import torch
 
-from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.instruments import rotary, tolerance
@@ -20,9 +20,9 @@ from sft_ref.harness.instruments.deltas import effective_delta, linears, plain
 from sft_ref.harness.instruments.losses import compare, forward, is_worse, row_losses
 from sft_ref.harness.instruments.training_examples import examples_of
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
-from sft_ref.reference import models
-from sft_ref.reference.models import find_base
-from sft_ref.reference.precision import Dtypes, count_dtypes
+from sft_ref.reference.bases import find
+from sft_ref.reference.bases.find import find_base
+from sft_ref.reference.guards.dtypes import Dtypes, count_dtypes
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -153,7 +153,7 @@ def dtypes_are_the_trained_ones(context: Context) -> None:
     config = json.loads((twin / "config.json").read_text(encoding="utf-8"))
     config.pop("dtype", None)
     (twin / "config.json").write_text(json.dumps(config | {"torch_dtype": "float16"}), encoding="utf-8")
-    with mock.patch.object(models, "TOY", twin):
+    with mock.patch.object(find, "TOY", twin):
         again = context.call(context.implementation.load, context.trained.folder)
     if odd := _differing_dtype(due, count_dtypes(again.model)):
         raise Failure(f"{odd[0]} is {odd[2]}", f"{odd[1]}, as trained", "the base's configuration names float16")
@@ -232,15 +232,3 @@ def logits_are_those_of_training(context: Context) -> None:
     if found.dtype != due.dtype or not torch.equal(found, due):
         difference = (found.float() - due.float()).abs().max().item()
         raise Failure(f"logits differ by up to {difference:.3g}", "identical bits")
-
-
-CHECKS: tuple[Check, ...] = (
-    folder_is_only_read,
-    effective_deltas_are_the_trained_ones,
-    loaded_model_is_as_good_as_trained,
-    merged_equals_unmerged,
-    dtypes_are_the_trained_ones,
-    values_are_the_stored_ones,
-    rotary_embeddings_are_exact,
-    logits_are_those_of_training,
-)

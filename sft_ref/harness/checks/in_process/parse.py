@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import record_generation
@@ -183,14 +183,3 @@ def only_a_whole_number_is_an_answer(context: Context) -> None:
 def _texts(run: ScriptedRun, answers: Sequence[ScriptedAnswer]) -> list[str]:
     """What reached the parser; where it is not called by its name, what the model wrote."""
     return [answer.text for answer in answers] if run.texts is None else run.texts
-
-
-CHECKS: tuple[Check, ...] = (
-    what_was_taught_is_read,
-    whatever_is_written_gives_a_number,
-    no_constant_stands_for_nan,
-    answers_come_from_the_model,
-    nothing_is_read_from_the_question,
-    any_text_gives_a_finite_number_or_nan,
-    only_a_whole_number_is_an_answer,
-)

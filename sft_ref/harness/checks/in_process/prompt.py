@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import itertools
 
-from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import Ids, Unasked, record_prompt
 from sft_ref.harness.instruments.numerals import contains_answer
 from sft_ref.harness.instruments.training_examples import examples_of
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
-from sft_ref.reference.data import PHRASINGS, UNITS
 from sft_ref.reference.prompt import OPEN_TAG
+from sft_ref.reference.questions import PHRASINGS, UNITS
 
 _UNITS = [tuple(spellings[0] for spellings in units.values()) for units in UNITS.values()]
 
@@ -120,12 +120,3 @@ def surrounding_white_space_is_ignored(context: Context) -> None:
         if prompt != plain:
             seen, due = (decode(context.answerer.tokenizer, ids) for ids in (prompt, plain))
             raise Failure(f"the prompt is {seen!r}", repr(due), spaced)
-
-
-CHECKS: tuple[Check, ...] = (
-    questions_that_differ_are_different_prompts,
-    no_special_token_is_doubled,
-    prompts_are_where_training_texts_leave_off,
-    prompts_have_the_exact_form,
-    surrounding_white_space_is_ignored,
-)

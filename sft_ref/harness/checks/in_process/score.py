@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.core.check import Check, check
+from sft_ref.harness.core.check import check
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.instruments.adapter_off import without_adapter
 from sft_ref.harness.instruments.generation_recorder import Unasked, find_transformer, record_prompt, scripted_model
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.harness.recorders.in_process.scripted_answers import write_answers, write_words
-from sft_ref.reference.data import Row, generate_rows, is_answer_valid
+from sft_ref.reference.data import Row, is_answer_valid
+from sft_ref.reference.questions import generate_rows
 
 _SEED = 3
 """Of questions that stand in no split, so that nobody can have stored their answers."""
@@ -99,9 +100,3 @@ def _complete(context: Context, questions: list[str]) -> list[str]:
             input_ids=ids.to(device), attention_mask=mask.to(device), max_new_tokens=_NEW_TOKENS, do_sample=False
         )
     return [str(text) for text in tokenizer.batch_decode(new[:, longest:], skip_special_tokens=True)]
-
-
-CHECKS: tuple[Check, ...] = (
-    figures_are_those_of_the_answers,
-    without_adapter_it_answers_as_its_base,
-)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.instruments.convention import decode
@@ -223,18 +223,3 @@ def long_questions_keep_their_target(context: Context) -> None:
         tokenizer = context.answerer.tokenizer
         seen = f"the labelled text is {decode(tokenizer, long)!r}"
         raise Failure(seen, repr(decode(tokenizer, short)), "a question 500 times as long")
-
-
-CHECKS: tuple[Check, ...] = (
-    prompts_have_the_ids_of_training,
-    labels_are_inputs_or_ignored,
-    padding_carries_no_label,
-    every_text_has_a_label,
-    supervision_begins_where_the_prompt_ends,
-    supervised_text_spells_the_answer,
-    generation_ends_where_supervision_ends,
-    tokenizing_again_gives_the_same_ids,
-    only_the_target_is_supervised,
-    targets_have_the_exact_form,
-    long_questions_keep_their_target,
-)

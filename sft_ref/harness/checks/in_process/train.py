@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import torch
 
-from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
-from sft_ref.harness.core.implementation import Batch, Gradients, Trainables, Trained
+from sft_ref.harness.core.implementation import Batch, Gradients, Trainables, TrainingResult
 from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.instruments.deltas import plain
 from sft_ref.harness.instruments.generation_recorder import record_prompt
@@ -26,7 +26,7 @@ DRILL = Settings(steps=2, batch_size=4, rank=4, alpha=8)
 """The shortest training that moves something."""
 
 
-def _drill(context: Context, name: str, *, noise: int = 0, seed: int = 0) -> Trained:
+def _drill(context: Context, name: str, *, noise: int = 0, seed: int = 0) -> TrainingResult:
     """Trains for two steps, after the random numbers have been drawn from elsewhere."""
     torch.manual_seed(noise)
     settings = Settings(steps=DRILL.steps, batch_size=DRILL.batch_size, rank=DRILL.rank, alpha=DRILL.alpha, seed=seed)
@@ -235,17 +235,3 @@ def _targets_only(context: Context, rows: list[Row]) -> Batch:
         prompt = context.call(record_prompt, context.answerer, question)
         labels[row, batch.attention_mask[row].nonzero().flatten()[: len(prompt)]] = IGNORE_INDEX
     return replace(batch, labels=labels)
-
-
-CHECKS: tuple[Check, ...] = (
-    adapter_lies_where_it_was_asked_for,
-    losses_are_finite_and_positive,
-    every_adapted_layer_moved,
-    true_answer_becomes_likelier,
-    nothing_trained_is_lost,
-    gradients_do_not_depend_on_the_split,
-    trainables_are_fp32_under_a_scaler,
-    seed_decides_the_adapter,
-    base_stays_as_it_was,
-    answers_are_as_likely_as_after_the_reference,
-)

@@ -11,10 +11,9 @@ import msgspec
 
 from sft_ref.errors import SubmissionError
 from sft_ref.harness.evidence.adapter import AdapterFiles
-from sft_ref.io.lora_config import CONFIG
+from sft_ref.io.lora_config import CONFIG, WEIGHTS
 from sft_ref.io.reading import UnreadableError, is_folder, json_of, kind_of, plain_bytes
 from sft_ref.io.tensor_headers import TensorHeader, read_header
-from sft_ref.reference.adapter import WEIGHTS
 
 INDEX = f"{WEIGHTS}.index.json"
 PICKLE = "adapter_model.bin"

@@ -24,9 +24,9 @@ from sft_ref.harness.evidence.answers import AnswersEvidence
 from sft_ref.io.lora_config import AdapterConfig, ConfigError, base_of, read_config, read_table, why_not_judged
 from sft_ref.io.reading import UnreadableError, plain_bytes
 from sft_ref.io.tensor_headers import READABLE
-from sft_ref.reference.adapter import RECORD, fingerprint_adapter
-from sft_ref.reference.models import find_base
-from sft_ref.reference.precision import Record
+from sft_ref.reference.bases.find import find_base
+from sft_ref.reference.fingerprints import fingerprint_adapter
+from sft_ref.reference.record import RECORD, Record
 
 from .answers import check_prompt, examine, read_rows
 from .differences import find_differences

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
-from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, Trained
+from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
 from sft_ref.harness.core.sizes import UNLIMITED, Size, SizeLimits
 from sft_ref.harness.core.stages import STAGES
 from sft_ref.harness.instruments.deltas import due_deltas, merged
 from sft_ref.harness.instruments.generation_recorder import Ids, record_prompt
 from sft_ref.harness.instruments.losses import row_losses
 from sft_ref.harness.instruments.sizes import project
+from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.data import Row, split_rows
-from sft_ref.reference.models import find_base, load_model
+from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.settings import Settings
 
@@ -62,7 +63,7 @@ class Context:
         implementation: Implementation,
         folder: Path,
         *,
-        trained: Trained | None = None,
+        trained: TrainingResult | None = None,
         yardstick: Yardstick | Callable[[], Yardstick | None] | None = None,
         limits: SizeLimits = UNLIMITED,
     ) -> None:
@@ -112,11 +113,11 @@ class Context:
         return [self.call(record_prompt, self.answerer, question) for question, _ in PROBES]
 
     @functools.cached_property
-    def trained(self) -> Trained:
+    def trained(self) -> TrainingResult:
         """The implementation's adapter, trained on `train_rows` with `settings`."""
         return self._made_by("train", self._train)
 
-    def _train(self) -> Trained:
+    def _train(self) -> TrainingResult:
         trained = self._trained or self.call(
             self.implementation.train, self.folder / "adapter", self.train_rows, self.settings
         )

@@ -16,15 +16,19 @@ import torch
 from transformers import TrainingArguments
 
 from sft_ref.errors import AdapterError, SftRefError
-from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, Trained
+from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
 from sft_ref.harness.instruments.deltas import plain
 from sft_ref.harness.instruments.losses import forward, row_losses
 from sft_ref.harness.instruments.training_examples import TrainingExample, examples_of
 from sft_ref.io.lora_config import read_lora
-from sft_ref.reference import adapter, base_llm, models, precision, sft, tokens, training
+from sft_ref.reference import adapter, models, precision, sft, tokens, training
 from sft_ref.reference.base_llm import BaseLLM
+from sft_ref.reference.bases.find import DEFAULT_BASE, find_base
 from sft_ref.reference.data import Row, Score
-from sft_ref.reference.settings import RANGES, Settings
+from sft_ref.reference.guards.dtypes import count_dtypes
+from sft_ref.reference.guards.progress import Step
+from sft_ref.reference.guards.ranges import RANGES
+from sft_ref.reference.settings import Settings
 
 from .context import PROBES, SETTINGS, Context
 from .yardstick import Yardstick, lora_of
@@ -40,16 +44,16 @@ class Reference:
 
     def __init__(self, base: str = "toy", policy: str | None = None, name: str = "reference") -> None:
         self.base, self.policy, self.name = base, policy, name
-        self.stands_for = models.DEFAULT_BASE if base == "toy" else base
+        self.stands_for = DEFAULT_BASE if base == "toy" else base
 
     def training_batch(self, rows: Sequence[Row]) -> Batch:
         """See `Implementation`."""
-        tokenizer = models.load_tokenizer(models.find_base(self.base))
+        tokenizer = models.load_tokenizer(find_base(self.base))
         examples = [tokens.tokenize_example(tokenizer, *row) for row in rows]
         batch = tokens.collate(examples, tokenizer.pad_token_id)
         return Batch(batch["input_ids"], batch["attention_mask"], batch["labels"])
 
-    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> Trained:
+    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> TrainingResult:
         """See `Implementation`."""
         left: dict[str, Any] = {}
         fit = training.fit
@@ -64,10 +68,10 @@ class Reference:
 
         with mock.patch.object(training, "fit", fit_and_look):
             history = sft.train(folder, base=self.base, rows=rows, policy=self.policy, settings=settings)
-        return Trained(folder, losses=tuple(step.loss for step in history), **left)
+        return TrainingResult(folder, losses=tuple(step.loss for step in history), **left)
 
     def _look(self, model: Any) -> dict[str, Any]:  # noqa: ANN401  # a PeftModel
-        """What `Trained` tells of a model in memory."""
+        """What `TrainingResult` tells of a model in memory."""
         from peft import get_peft_model_state_dict
 
         state = get_peft_model_state_dict(model, save_embedding_layers=False)
@@ -75,7 +79,7 @@ class Reference:
         return {
             "adapter": {name: tensor.detach().cpu().clone() for name, tensor in state.items()},
             "scalings": {name: float(layer.scaling["default"]) for name, layer in layers.items()},
-            "dtypes": precision.count_dtypes(model),
+            "dtypes": count_dtypes(model),
             "logits": forward(model, self.training_batch(PROBES)).cpu(),
         }
 
@@ -132,21 +136,21 @@ class Resaving(Reference):
         learned: what a training with `context.SETTINGS` left; trainings with other settings take their own steps.
     """
 
-    def __init__(self, learned: Trained, name: str) -> None:
+    def __init__(self, learned: TrainingResult, name: str) -> None:
         super().__init__(name=name)
         self.learned = learned
 
-    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> Trained:
+    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> TrainingResult:
         """See `Implementation`."""
         if settings != SETTINGS:
             return super().train(folder, rows, settings)
 
-        def put(model: Any, *_args: Any, **_kwargs: Any) -> list[training.Step]:  # noqa: ANN401
+        def put(model: Any, *_args: Any, **_kwargs: Any) -> list[Step]:  # noqa: ANN401
             from peft import set_peft_model_state_dict
 
             set_peft_model_state_dict(model, dict(self.learned.adapter))
             model.eval()
-            return [training.Step(step, loss, 0.0, 0.0) for step, loss in enumerate(self.learned.losses, start=1)]
+            return [Step(step, loss, 0.0, 0.0) for step, loss in enumerate(self.learned.losses, start=1)]
 
         with mock.patch.object(training, "fit", put):
             return super().train(folder, rows, settings)
@@ -190,14 +194,14 @@ def train_on(rows: Sequence[TrainingExample], base: str, adapter: Path, settings
     """A model that the reference trains on given texts, with the LoRA of an adapter folder."""
     from peft import get_peft_model
 
-    tokenizer = models.load_tokenizer(models.find_base(base))
-    policy = precision.default_policy(base_llm.find_device())
+    tokenizer = models.load_tokenizer(find_base(base))
+    policy = precision.default_policy(precision.find_device())
     torch.manual_seed(settings.seed)
     lora = read_lora(adapter)
     if max([lora.rank, *lora.rank_pattern.values()]) not in RANGES["rank"]:
         raise AdapterError(f"{adapter}: has a rank of {lora.rank}; the reference trains {RANGES['rank']}")
     config = lora.for_training()
-    model = get_peft_model(models.load_model(models.find_base(base), policy), config)
+    model = get_peft_model(models.load_model(find_base(base), policy), config)
     for name, weight in model.named_parameters():
         weight.requires_grad = "lora_" in name
     examples = [tokens.Example(row.ids, len(row.ids) - (row.begin or 0)) for row in rows]
@@ -214,12 +218,12 @@ def train_on(rows: Sequence[TrainingExample], base: str, adapter: Path, settings
     return model
 
 
-def train_reference(folder: Path) -> Trained:
+def train_reference(folder: Path) -> TrainingResult:
     """A sound training, that others are compared with."""
     return Reference().train(folder / "shared", Context(Reference(), folder).train_rows, SETTINGS)
 
 
-def yardstick_of(trained: Trained) -> Yardstick:
+def yardstick_of(trained: TrainingResult) -> Yardstick:
     """The yardstick that the reference's own training makes."""
     with tempfile.TemporaryDirectory() as folder:
         context = Context(Reference(), Path(folder), trained=trained)

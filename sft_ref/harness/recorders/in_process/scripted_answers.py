@@ -164,8 +164,10 @@ def run_script(context: Context, lines: Sequence[ScriptedAnswer], *, end_at_once
 
 
 def _logits_by_question(found: Recording, questions: Sequence[str]) -> dict[str, torch.Tensor]:
+    """Logits of all steps; none where those of the first are hidden. Of a question that is asked twice the first."""
     logits: dict[str, torch.Tensor] = {}
-    for each in found.generations:
-        if each.question is not None and each.logits:  # of a question that is asked twice the first
-            logits.setdefault(questions[each.question], torch.stack([*each.logits.values()]))
+    for row in found.generations:
+        steps = [row.logits[step] for step in range(len(row.logits)) if step in row.logits]
+        if row.question is not None and 0 in row.logits:
+            logits.setdefault(questions[row.question], torch.stack(steps))
     return logits

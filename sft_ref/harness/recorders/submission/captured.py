@@ -32,7 +32,7 @@ from sft_ref.reference.data import Row
 from sft_ref.reference.models import load_tokenizer
 
 from .layout import ADAPTER
-from .replay import BETAS, Packed, Step
+from .replay import BETAS, Packed, ReplayStep
 from .scripts import ScriptedCall, ScriptLine, ScriptWriter
 from .workplace import AgentResult, Workplace
 
@@ -140,7 +140,7 @@ class Captured:
         return self.convention.after.replace(str(self.tokenizer.eos_token), "").strip() if self.convention else ""
 
     @functools.cached_property
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[ReplayStep]:
         """Its optimizer steps."""
         steps, done = [], 0
         passes = self.lessons.get("forward_passes", ())
@@ -148,7 +148,7 @@ class Captured:
             batches = tuple(tuple(map(self._row, filter(self._is_told, rows))) for rows, _ in passes[done:until])
             done = until
             batches = tuple(batch for batch in batches if batch)
-            steps.append(Step(float(rate), batches, tuple(map(float, betas or BETAS))[:2]))
+            steps.append(ReplayStep(float(rate), batches, tuple(map(float, betas or BETAS))[:2]))
         return steps
 
     def _is_told(self, told: int | Mapping[str, Any]) -> bool:

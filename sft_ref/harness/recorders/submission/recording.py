@@ -22,10 +22,11 @@ from sft_ref.harness.instruments.numerals import find_numerals
 from sft_ref.io import plain_files
 from sft_ref.io.lora_config import base_of, read_table
 from sft_ref.io.peft_config import can_be_read
-from sft_ref.reference.data import Row, generate_rows
+from sft_ref.reference.data import Row
+from sft_ref.reference.questions import generate_rows
 
 from .layout import ADAPTER
-from .replay import Step, replay
+from .replay import ReplayStep, replay
 from .trained import Trained
 from .workplace import AgentResult
 
@@ -239,14 +240,14 @@ class Recording(Trained):
         return replay(self.steps, self.workplace.base, self.lora_folder, weight_decay=decay)
 
     @functools.cached_property
-    def own_steps(self) -> list[Step]:
+    def own_steps(self) -> list[ReplayStep]:
         """Our settings, on its texts with labels as they ought to be."""
         rows = [masked(text, self._due_begin(text)) for text in self.texts if text.is_answered]
         rng = random.Random(0)
         steps = []
         for number in range(_OWN_STEPS):
             rate = _OWN_RATE * (1 - number / _OWN_STEPS)
-            steps.append(Step(rate, (tuple(rng.sample(rows, min(_OWN_BATCH, len(rows)))),)))
+            steps.append(ReplayStep(rate, (tuple(rng.sample(rows, min(_OWN_BATCH, len(rows)))),)))
         return steps
 
     @functools.cached_property

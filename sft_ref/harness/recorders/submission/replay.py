@@ -47,7 +47,7 @@ class Packed:
 
 
 @dataclass(frozen=True)
-class Step:
+class ReplayStep:
     """One optimizer step: its rate, the rows of each of its micro-batches, and the betas of Adam."""
 
     rate: float
@@ -60,7 +60,7 @@ class Step:
         return sum(len(row.texts) if isinstance(row, Packed) else 1 for batch in self.batches for row in batch)
 
 
-def replay(steps: Sequence[Step], base: Path, adapter: Path, *, weight_decay: float = 0.0, seed: int = 0) -> Any:  # noqa: ANN401
+def replay(steps: Sequence[ReplayStep], base: Path, adapter: Path, *, weight_decay: float = 0.0, seed: int = 0) -> Any:  # noqa: ANN401
     """A PeftModel with the shape of a given adapter, trained by us with AdamW in fp32.
 
     Each step's loss is the mean over all its supervised tokens.

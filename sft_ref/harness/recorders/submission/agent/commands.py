@@ -22,7 +22,7 @@ from .forwards import Forwards
 from .inspection import active_adapters, added_rows, compute_logits, count_dtypes
 from .patches import apply, around, loading_patches, replaced, shared_patches, training_patches
 from .results import ResultWriter, to_number
-from .stages import Answerer, Submission, read_metrics
+from .stages import LoadedSubmission, Submission, read_metrics
 from .time_limit import TimeLimit
 from .training_recorder import TrainingRecorder
 
@@ -62,7 +62,7 @@ def ask(request: dict[str, Any], writer: ResultWriter) -> None:
         )
     if loaded is None:
         return
-    inference = _Inference(writer, forwards, Answerer(loaded, submission.modules))
+    inference = _Inference(writer, forwards, LoadedSubmission(loaded, submission.modules))
     writer.write("pretrained", model_names=loading.model_names)
     with writer.section("answers"):
         inference.write_answers("answers", request["questions"])
@@ -107,7 +107,7 @@ class _Inference:
         answerer: how it is asked.
     """
 
-    def __init__(self, writer: ResultWriter, forwards: Forwards, answerer: Answerer) -> None:
+    def __init__(self, writer: ResultWriter, forwards: Forwards, answerer: LoadedSubmission) -> None:
         self.writer, self.forwards, self.answerer = writer, forwards, answerer
         self.tokenizer = forwards.generation_recorder.tokenizer if forwards.generation_recorder else None
 

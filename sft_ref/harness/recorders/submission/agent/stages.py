@@ -76,7 +76,7 @@ class Submission:
         return function(**given)
 
 
-class Answerer:
+class LoadedSubmission:
     """One way to ask, whatever the form.
 
     Args:

@@ -9,8 +9,9 @@ import torch
 import sft_ref
 from sft_ref import Settings
 from sft_ref.cli.terminal import show_precision
-from sft_ref.reference.adapter import read_record, read_tensors
-from sft_ref.reference.tracing import differences, output_dtypes
+from sft_ref.reference.guards.adapter_files import read_tensors
+from sft_ref.reference.guards.dtypes import differences, output_dtypes
+from sft_ref.reference.record import read_record
 
 
 @pytest.fixture(scope="module")

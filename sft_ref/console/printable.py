@@ -16,7 +16,7 @@ _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Unicode's controls, formats (bidirectional ones are among them), surrogates, private, unassigned, and line ends."""
 
 
-def harmless(text: str) -> str:
+def printable(text: str) -> str:
     """One line that shows `text`; what is cut off is counted."""
     shown = " ".join(text[:LONGEST].split())
     safe = "".join(_escape(letter) if unicodedata.category(letter) in _UNSEEN else letter for letter in shown)

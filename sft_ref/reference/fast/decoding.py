@@ -1,4 +1,4 @@
-"""The decoding loop that `generate` of transformers is given: rows that have ended leave the batch.
+"""Speed only: a decoding loop for `generate` of transformers in which rows that have ended leave the batch.
 
 `generate` prepares everything else: budget, end tokens, penalties, cache. Its own loop goes on computing rows that have
 ended until the longest one has. Knows nothing of prompts or precision.
@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+import transformers
+from packaging.version import Version
 
 from .head import head_fed
 
@@ -74,3 +76,7 @@ def decode(
 def _choose(scores: torch.Tensor, *, sample: bool) -> torch.Tensor:
     """The next token of each row, (rows, 1)."""
     return scores.softmax(-1).multinomial(1) if sample else scores.max(-1, keepdim=True).indices
+
+
+LOOP = {"custom_generate": decode} if Version(transformers.__version__) >= Version("4.57") else {}
+"""Arguments of `generate`; before 4.57 it takes no loop, and goes on computing rows that have ended."""

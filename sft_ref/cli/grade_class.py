@@ -1,0 +1,73 @@
+"""``sft-ref grade`` of many submissions: a row each as it finishes, and the class at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sft_ref.console.printable import printable
+
+if TYPE_CHECKING:
+    from sft_ref.harness.core.grade import Grade
+    from sft_ref.harness.core.verdict import Verdict
+
+FEW = 3
+"""Causes that a table shows well enough; more of them are drawn as well."""
+
+
+def grade_class(
+    targets: Sequence[str],
+    grade: functools.partial[Verdict],
+    folder: Path,
+    write: Callable[[Sequence[Grade]], None],
+    *,
+    jobs: int,
+    seconds: float,
+) -> list[Grade]:
+    """Grades many, shows them, and writes the tables into `folder` and the reports.
+
+    Raises:
+        KeyboardInterrupt: says how many are graded; the same command resumes from there.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from sft_ref.harness.grading.batch import grade_batch
+    from sft_ref.harness.grading.cache import content_of
+    from sft_ref.harness.report.causes import count_causes
+    from sft_ref.harness.report.chart import plot_causes
+    from sft_ref.harness.report.classroom import show_class, show_row
+    from sft_ref.harness.report.files import write_csv
+
+    grader = f"{content_of(str(Path(__file__).parents[1]))} {grade.keywords}"  # this code, and its options
+    done: dict[str, Grade] = {}
+    console = Console()
+    bar = Progress(
+        TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console,
+        disable=not console.is_terminal, transient=True,
+    )  # fmt: skip
+    finishing = grade_batch(targets, grade, folder / "results", jobs=jobs, grader=grader, seconds=seconds)
+    try:
+        with bar, contextlib.closing(finishing):
+            task = bar.add_task("", total=len(targets))
+            for each in finishing:
+                done[each.target] = each.grade
+                show_row(each.grade, console, from_cache=each.from_cache)
+                bar.advance(task)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped with {len(done)} of {len(targets)} graded, in {folder}") from None
+    finally:
+        grades = [done[target] for target in targets if target in done]
+        if grades:
+            write_csv(grades, folder / "grades.csv")
+    write(grades)
+    causes = count_causes(grades)
+    if len(causes) > FEW:
+        plot_causes(causes, len(grades), folder / "causes.png")
+    console.print()
+    show_class(grades, console)
+    console.print(f"written: {printable(str(folder))}", markup=False, highlight=False, soft_wrap=True)
+    return grades

@@ -1,0 +1,109 @@
+"""The options of ``sft-ref grade``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from sft_ref.console.ranges import Whole
+from sft_ref.harness.core.stages import ADAPTER_STAGES, SUBMISSION_STAGES
+
+OUTPUT = "grades"
+EPILOG = (
+    "Exit code: 0 sound or drift (--strict: drift is 1), 4 not shown (a required stage was not examined), 1 broken,"
+    " 2 bad input, or a result that cannot be written, 3 the harness broke or could not grade; of several, the gravest,"
+    " in this order. Also 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, and 141 where the reader of"
+    " standard output has closed it. Standard input is not read. Submissions that were graded before and have not"
+    " changed are not graded again."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``grade``."""
+    rubric = Path(__file__).parents[1] / "harness" / "report" / "rubric.toml"
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        metavar="PATH",
+        help="a submission, or a folder of many, each a folder or a zip; where there is no such path, a NAME as below",
+    )
+    parser.add_argument(
+        "--module",
+        metavar="NAME",
+        help="instead of PATH: module:object, an implementation or a function that returns one, or reference; it runs"
+        " in this process, without a sandbox",
+    )
+    parser.add_argument(
+        "--only", nargs="+", metavar="ID", default=[], help="run these checks only; requires their stages"
+    )
+    parser.add_argument(
+        "--require",
+        nargs="+",
+        metavar="STAGE",
+        default=[],
+        choices=sorted({*SUBMISSION_STAGES, *ADAPTER_STAGES}),
+        help="exit with 0 if these stages are shown, even if others are not (default: all stages of the target's kind)",
+    )
+    parser.add_argument(
+        "--base", help="the base that every hub id of a submission stands for (default: toy), or the base of an adapter"
+    )
+    parser.add_argument(
+        "--second-base",
+        metavar="BASE",
+        help="grade a submission over this base as well, such as toy-wide, and report where it behaves differently",
+    )
+    parser.add_argument(
+        "--prompt", help="how the texts of an adapter without code are written: '{question} A: {answer}'"
+    )
+    parser.add_argument(
+        "--data", type=Path, metavar="FILE", help="questions for an adapter without code, JSON or JSONL"
+    )
+    parser.add_argument(
+        "--python", default=sys.executable, help="the interpreter that runs a submission (default: this one)"
+    )
+    parser.add_argument(
+        "--seed", type=Whole(0, 2**32 - 1), help="of the questions for a submission (default: a new one each time)"
+    )
+    parser.add_argument("--strict", action="store_true", help="exit with 1 on drift as well")
+    limits = parser.add_argument_group("limits")
+    limits.add_argument(
+        "--time-limit",
+        type=Whole(1, 86_400),
+        metavar="SECONDS",
+        help="processor time per core for one process of a submission (default: 240)",
+    )
+    limits.add_argument(
+        "--limit",
+        nargs="+",
+        metavar="NAME=SIZE",
+        default=[],
+        help="sizes above which a target is broken: adapter=20MB, bundle=50MB, parameters=380M (default: none)",
+    )
+    limits.add_argument(
+        "--profile", choices=["course"], help="the limits of a course: adapter=20MB bundle=50MB parameters=380M"
+    )
+    many = parser.add_argument_group("many at once")
+    many.add_argument(
+        "--jobs", type=Whole(1, 1024), metavar="N", help="submissions at a time (default: half the cores)"
+    )
+    many.add_argument(
+        "--output", metavar="FOLDER", help=f"folder of results, one file per submission (default: {OUTPUT})"
+    )
+    reports = parser.add_argument_group("reports, in addition to the terminal")
+    reports.add_argument("--json", type=Path, metavar="FILE", help="as docs/results.md says")
+    reports.add_argument(
+        "--csv", type=Path, metavar="FILE", help="one line per submission (of many: always in --output)"
+    )
+    reports.add_argument("--html", type=Path, metavar="FILE", help="one self-contained page")
+    reports.add_argument("--junit", type=Path, metavar="FILE", help="XML as CI systems read it")
+    reports.add_argument(
+        "--save-evidence",
+        type=Path,
+        metavar="FILE",
+        help="what was observed of a target, as NAME.safetensors; `sft-ref grade NAME.safetensors` checks it again",
+    )
+    reports.add_argument("--gradescope", type=Path, metavar="FILE", help="results.json of one submission")
+    reports.add_argument(
+        "--rubric", type=Path, metavar="FILE", help=f"points for --gradescope, in TOML (default: {rubric})"
+    )

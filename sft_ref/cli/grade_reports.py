@@ -1,0 +1,94 @@
+"""The reports that ``sft-ref grade`` writes. Whatever can be wrong with them is found before anything is graded."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sft_ref.errors import SftRefError
+
+if TYPE_CHECKING:
+    from sft_ref.harness.core.grade import Grade
+    from sft_ref.harness.report.rubric import Rubric
+
+
+def check_evidence_file(path: Path | None, *, several: bool) -> None:
+    """Refuses a file of evidence that cannot be written, or graded again, before anything is graded."""
+    from sft_ref.io.atomic_write import check_writable
+
+    if path is None:
+        return
+    if several:
+        raise SftRefError("--save-evidence: holds the evidence of one target; grade one")
+    if path.suffix != ".safetensors":
+        raise SftRefError(f"--save-evidence {path}: is not named as evidence is; give a name that ends in .safetensors")
+    check_writable(path)
+
+
+def find_rubric(args: argparse.Namespace, submissions: int) -> Rubric | None:
+    """The rubric that gives points; None where no points are asked for.
+
+    Raises:
+        SftRefError: the rubric cannot be used.
+    """
+    from sft_ref.harness.report.rubric import DEFAULT, read_rubric
+
+    if args.gradescope and submissions > 1:
+        raise SftRefError(f"--gradescope: holds one submission's results, and {submissions} are given; grade one")
+    if args.rubric and not args.gradescope:
+        raise SftRefError("--rubric: only --gradescope gives points; give it a file as well")
+    return read_rubric(args.rubric or DEFAULT, _check_ids) if args.gradescope else None
+
+
+def _check_ids() -> Mapping[str, str]:
+    """The id of each check by every name that it has; imports torch."""
+    from sft_ref.harness.checks.registry import IDS
+
+    return IDS
+
+
+def report_writer(args: argparse.Namespace, rubric: Rubric | None) -> Callable[[Sequence[Grade]], None]:
+    """What writes the reports; all that can be wrong with them is found now.
+
+    Raises:
+        SftRefError: a file cannot be written.
+    """
+    from sft_ref.harness.report import files, gradescope, html
+    from sft_ref.io.atomic_write import check_writable
+
+    writers: list[tuple[Path | None, Callable[[Sequence[Grade], Path], None]]] = [
+        (args.json, files.write_json),
+        (args.csv, files.write_csv),
+        (args.html, html.write_html),
+        (args.junit, _write_junit),
+    ]
+    if rubric:
+        writers.append((args.gradescope, lambda grades, path: gradescope.write_gradescope(grades[0], rubric, path)))
+    for path, _ in writers:
+        if path:
+            check_writable(path)
+
+    def write(grades: Sequence[Grade]) -> None:
+        failures: list[Exception] = []
+        for path, writer in writers:
+            try:
+                if path:
+                    writer(grades, path)
+            except Exception as failure:  # noqa: BLE001  # one report that fails must not cost the others
+                failures.append(failure)
+        if failures:
+            raise failures[0]
+
+    return write
+
+
+def _write_junit(grades: Sequence[Grade], path: Path) -> None:
+    from sft_ref.harness.core.verdict import Verdict
+    from sft_ref.harness.report.junit import write_junit
+
+    verdicts = [grade for grade in grades if isinstance(grade, Verdict)]
+    errors = {grade.path: (grade.reason,) for grade in grades if not isinstance(grade, Verdict)}
+    results = {grade.path: grade.results for grade in verdicts} | dict.fromkeys(errors, ())
+    write_junit(results, path, errors | {grade.path: grade.errors for grade in verdicts})

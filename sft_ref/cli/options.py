@@ -1,0 +1,37 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+
+from sft_ref.reference.bases.find import DEFAULT_BASE
+from sft_ref.reference.guards.ranges import RANGES
+from sft_ref.reference.precision import POLICIES
+from sft_ref.reference.settings import Settings
+
+BASE_HELP = f"base model: toy, {DEFAULT_BASE}, a folder, or a hub id"
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Rows of the user's own."""
+    words = "JSON file with a list of [question, number], in place of the built-in questions"
+    parser.add_argument("--data", metavar="FILE", help=words)
+
+
+def add_training(parser: argparse.ArgumentParser, *, output: str) -> None:
+    """The options of a training; `output` is the folder by default."""
+    parser.add_argument("--base", default=DEFAULT_BASE, help=f"{BASE_HELP} (default: %(default)s)")
+    parser.add_argument("--output", default=output, metavar="FOLDER", help="adapter folder (default: %(default)s)")
+    parser.add_argument("--policy", metavar="NAME", help=f"{', '.join(POLICIES)} (default: what suits the device)")
+    for field in fields(Settings):
+        flag, allowed = f"--{field.name.replace('_', '-')}", RANGES[field.name]
+        words = f"{allowed} (default: %(default)s)"
+        parser.add_argument(flag, type=allowed, default=field.default, metavar="N", help=words)
+
+
+def add_adapter(parser: argparse.ArgumentParser) -> None:
+    """The adapter to load, and how."""
+    parser.add_argument("folder", nargs="?", default="sft_model", help="adapter folder (default: %(default)s)")
+    parser.add_argument("--base", help=f"{BASE_HELP} (default: the one that the adapter names)")
+    parser.add_argument("--policy", metavar="NAME", help="load under another policy than the one trained, on purpose")

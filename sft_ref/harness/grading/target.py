@@ -1,0 +1,115 @@
+"""Grades one target, whatever it is. Imports torch only once a grading begins."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sft_ref.errors import SftRefError
+
+if TYPE_CHECKING:
+    from sft_ref.harness.core.sizes import SizeLimits
+    from sft_ref.harness.core.verdict import Verdict
+
+
+def grade_one(
+    target: str,
+    *,
+    is_module: bool = False,
+    only: Sequence[str] = (),
+    base: str | None = None,
+    second_base: str | None = None,
+    prompt: str | None = None,
+    data: Path | None = None,
+    python: str = sys.executable,
+    seed: int | None = None,
+    time_limit: float | None = None,
+    sizes: SizeLimits | None = None,
+    save_evidence: Path | None = None,
+    report: Callable[[str], None] = lambda text: None,
+) -> Verdict:
+    """The verdict on one target.
+
+    Args:
+        target: as it was asked for.
+        is_module: whether it is the name of an implementation even where a path of that name exists.
+        only: ids of checks, and none else.
+        base: the model that stands for every one that the target names: the toy, or an adapter's own, if not said.
+        second_base: another one, over which a submission is graded as well; what differs is reported.
+        prompt: how a bare adapter's texts are written, with ``{question}`` and ``{answer}`` in it.
+        data: rows that a bare adapter is asked.
+        python: the interpreter that runs a submission.
+        seed: of the questions that a submission is asked; None draws one.
+        time_limit: processor seconds per core that one process of a submission gets; None is the default.
+        sizes: limits of size; None is no limit.
+        save_evidence: file that the evidence of an adapter or a submission is written to; None writes none.
+        report: called with what goes on, in a few words.
+
+    Raises:
+        SftRefError: there is nothing that can be graded.
+    """
+    from sft_ref.console.quiet import quiet
+    from sft_ref.harness.core.sizes import UNLIMITED
+
+    quiet()
+    sizes = sizes or UNLIMITED
+    if runs_here(target, is_module=is_module):
+        from .contract import grade_target
+
+        if save_evidence:
+            raise SftRefError("--save-evidence: is for an adapter or a submission; leave it out")
+        return grade_target(target, only=only, sizes=sizes, report=report)
+    from .kinds import find_kind
+
+    kind, path = find_kind(target)
+    if kind == "adapter":
+        from .folder import grade_adapter
+
+        return grade_adapter(
+            path,
+            target,
+            base=base,
+            prompt=prompt,
+            data=data,
+            only=only,
+            sizes=sizes,
+            save_evidence=save_evidence,
+            report=report,
+        )
+    if kind == "evidence":
+        from .saved import grade_evidence
+
+        if save_evidence:
+            raise SftRefError(f"--save-evidence: {target} is saved evidence already; leave it out")
+
+        return grade_evidence(path, target, only=only, sizes=sizes, report=report)
+    from sft_ref.harness.verdict.two_bases import compare_bases
+
+    from .judge import grade_submission
+
+    def grade_over(name: str) -> Verdict:
+        return grade_submission(
+            path,
+            target,
+            base=name,
+            python=python,
+            seed=seed,
+            only=only,
+            time_limit=time_limit,
+            sizes=sizes,
+            save_evidence=save_evidence,
+            report=report,
+        )
+
+    if save_evidence and second_base:
+        raise SftRefError("--save-evidence: holds the evidence over one base; leave out --second-base")
+    bases = [base or "toy", *([second_base] if second_base else [])]
+    first, *others = map(grade_over, bases)
+    return compare_bases(first, others[0], (bases[0], bases[1])) if others else first
+
+
+def runs_here(target: str, *, is_module: bool) -> bool:
+    """Whether a target is the name of an implementation, whose code runs in this process."""
+    return is_module or (not Path(target).exists() and (target == "reference" or ":" in target))

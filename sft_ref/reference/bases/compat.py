@@ -1,0 +1,11 @@
+"""What versions of transformers call differently."""
+
+from __future__ import annotations
+
+
+def dtype_keyword(dtype: object) -> dict[str, object]:
+    """The keyword by which `from_pretrained` takes a dtype: transformers 4.56 renamed ``torch_dtype`` to ``dtype``."""
+    import transformers
+    from packaging.version import Version
+
+    return {"dtype" if Version(transformers.__version__) >= Version("4.56") else "torch_dtype": dtype}

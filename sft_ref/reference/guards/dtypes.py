@@ -1,0 +1,113 @@
+"""The dtypes of a model: of its tensors as they are stored, and of what its modules put out while it runs.
+
+The second shows autocast that is on in training and off when answering, which no dtype of a stored tensor tells.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sft_ref.errors import PrecisionMismatchError
+
+KINDS = ("base", "adapter", "buffer")
+
+Dtypes = dict[str, dict[str, str]]
+"""Kind of tensor, one of `KINDS` -> name -> dtype."""
+
+Computed = dict[str, list[str]]
+"""Class of module ("peft Linear") -> dtypes of the first outputs of its instances, sorted."""
+
+_PASSES_ON = (torch.nn.Identity, torch.nn.Dropout)
+"""What computes nothing when answering, so that its dtype is that of whatever came before."""
+
+
+def count_dtypes(model: torch.nn.Module) -> Dtypes:
+    """The dtype of every parameter and float buffer of a model, with peft's wrapping taken out of the names."""
+    found: Dtypes = {kind: {} for kind in KINDS}
+    for name, tensor in model.named_parameters():
+        found["adapter" if "lora_" in name else "base"][_plain(name)] = dtype_name(tensor)
+    for name, buffer in model.named_buffers():
+        if buffer.is_floating_point():
+            found["buffer"][_plain(name)] = dtype_name(buffer)
+    return found
+
+
+def check_same_dtypes(folder: Path, trained: Dtypes, found: Dtypes) -> None:
+    """Refuses a loaded model of which any tensor has another dtype than when it was trained.
+
+    Raises:
+        PrecisionMismatchError: one has; the message names the first.
+    """
+    for kind, name, dtype in [(k, n, d) for k, names in trained.items() for n, d in names.items()]:
+        if kind == "buffer" and name not in found[kind]:
+            continue  # which buffers a model has changes with the version of transformers
+        loaded = found.get(kind, {}).get(name)
+        if loaded != dtype:
+            raise PrecisionMismatchError(
+                f"{folder}: {kind} tensor {name} was trained in {dtype} and is loaded in {loaded}"
+            )
+
+
+def summarize_dtypes(dtypes: Dtypes) -> str:
+    """One line: ``base float32 ×272, adapter float32 ×420, buffer float32 ×1``."""
+    counts = {kind: Counter(dtypes.get(kind, {}).values()) for kind in KINDS}
+    return ", ".join(f"{kind} {dtype} ×{n}" for kind in KINDS for dtype, n in sorted(counts[kind].items()))
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix("base_model.model.").replace(".base_layer.", ".").replace(".default.", ".")
+
+
+def dtype_name(tensor: torch.Tensor) -> str:
+    """The dtype of a tensor as policies write it: ``float32``."""
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+@contextmanager
+def output_dtypes(model: torch.nn.Module) -> Iterator[Computed]:
+    """Context in which each module's first output adds its dtype to the mapping, under the module's class.
+
+    The model itself is left out: accelerate casts what it puts out in training to fp32.
+    """
+    found: Computed = {}
+    hooks: dict[torch.nn.Module, torch.utils.hooks.RemovableHandle] = {}
+
+    def note(module: torch.nn.Module, _args: object, output: Any) -> None:  # noqa: ANN401
+        first = output[0] if isinstance(output, (tuple, list)) and output else output
+        if isinstance(first, torch.Tensor) and first.is_floating_point():
+            kind = _name(module)
+            found[kind] = sorted({*found.get(kind, ()), dtype_name(first)})
+        hooks[module].remove()  # once is enough, and a training has many steps
+
+    for module in model.modules():
+        if module is not model and not isinstance(module, _PASSES_ON):
+            hooks[module] = module.register_forward_hook(note)
+    try:
+        yield found
+    finally:
+        for hook in hooks.values():
+            hook.remove()
+
+
+def differences(trained: Computed, answering: Computed) -> list[str]:
+    """A line for each class of module that computes otherwise when answering than in training.
+
+    Classes that only one of them has are left out. A line reads
+    ``peft Linear: bfloat16 in training, float32 when answering``.
+    """
+    return [
+        f"{kind}: {', '.join(trained[kind])} in training, {', '.join(answering[kind])} when answering"
+        for kind in sorted(trained.keys() & answering.keys())
+        if trained[kind] != answering[kind]
+    ]
+
+
+def _name(module: torch.nn.Module) -> str:
+    """Package and class: torch's Linear and peft's share a name."""
+    return f"{type(module).__module__.partition('.')[0]} {type(module).__name__}"

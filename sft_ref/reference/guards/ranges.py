@@ -1,0 +1,27 @@
+"""What each setting of a training may be."""
+
+from __future__ import annotations
+
+from sft_ref.console.ranges import Range, Real, Whole
+from sft_ref.errors import TrainingError
+
+RANGES: dict[str, Range] = {
+    "steps": Whole(1, 1_000_000),
+    "batch_size": Whole(1, 65_536),
+    "learning_rate": Real(1000),
+    "rank": Whole(1, 1024),
+    "alpha": Whole(1, 1_000_000),
+    "seed": Whole(0, 2**32 - 1),
+}
+
+
+def check_ranges(settings: object) -> None:
+    """Refuses a setting that is out of its range.
+
+    Raises:
+        TrainingError: one is; the message names it and what it may be.
+    """
+    for name, allowed in RANGES.items():
+        value = getattr(settings, name)
+        if value not in allowed:
+            raise TrainingError(f"{name} is {str(value)[:80]}; give {allowed}")

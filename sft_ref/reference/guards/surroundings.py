@@ -1,0 +1,70 @@
+"""Protects how a model computes from what the calling program has set in torch."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+from sft_ref.errors import PrecisionError
+
+
+@contextlib.contextmanager
+def matmul_mode(precision: str) -> Iterator[None]:
+    """Context in which torch multiplies float32 matrices in this precision."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def check_defaults() -> None:
+    """Refuses global defaults of torch that would change what a policy means, in places that no policy reaches.
+
+    Raises:
+        PrecisionError: the default dtype is not float32, the default device not the CPU, or a backend has a float32
+            precision of its own.
+    """
+    if (dtype := torch.get_default_dtype()) != torch.float32:
+        raise PrecisionError(
+            f"torch's default dtype is {dtype}, and no policy holds under it; call"
+            " torch.set_default_dtype(torch.float32) first, and choose the precision by policy"
+        )
+    if (device := torch.get_default_device()).type != "cpu":
+        raise PrecisionError(
+            f"torch's default device is {device}, and tensors are placed here one by one; call"
+            ' torch.set_default_device("cpu") first'
+        )
+    try:
+        torch.get_float32_matmul_precision()
+    except RuntimeError as error:
+        raise PrecisionError(
+            "torch.backends holds a float32 precision for one backend (fp32_precision), and no policy holds under it;"
+            " leave it as it is when Python starts, and choose the precision by policy"
+        ) from error
+
+
+@contextlib.contextmanager
+def no_autocast(device: torch.device) -> Iterator[None]:
+    """Context in which an autocast of the calling program is off."""
+    if not torch.is_autocast_enabled(device.type):
+        yield
+        return
+    # torch empties the cache only when the outermost autocast ends: casts of trained weights would go stale in it
+    with torch.autocast(device.type, enabled=False, cache_enabled=False):
+        yield
+
+
+@contextlib.contextmanager
+def isolated(device: torch.device) -> Iterator[None]:
+    """Context in which no autocast, inference mode or `no_grad` of the calling program is in force.
+
+    Raises:
+        PrecisionError: as `check_defaults`.
+    """
+    check_defaults()
+    with no_autocast(device), torch.inference_mode(mode=False), torch.enable_grad():
+        yield

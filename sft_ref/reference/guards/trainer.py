@@ -1,0 +1,112 @@
+"""Transformers' Trainer with its edges covered: Ctrl-C, damaged checkpoints, and what accelerate leaves behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from sft_ref.io.checkpoint import reading_checkpoint
+
+from .resuming import complete_checkpoints
+
+_ACCELERATE = "ACCELERATE_MIXED_PRECISION"
+
+
+class CarefulTrainer(Trainer):
+    """A Trainer with a loss of its own, to which a damaged checkpoint is an `OutputError` that names it.
+
+    Args:
+        loss: of a model, a batch, and the number of supervised tokens in all micro-batches of a step.
+        arguments: of Trainer.
+    """
+
+    def __init__(self, loss: Callable[..., torch.Tensor], **arguments: Any) -> None:  # noqa: ANN401
+        self.loss = loss
+        super().__init__(**arguments)
+
+    def compute_loss(  # type: ignore[override]  # Trainer never asks for the outputs but to evaluate
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, torch.Tensor],
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
+        """The loss of a batch."""
+        return self.loss(model, inputs, num_items_in_batch)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with reading_checkpoint(Path(checkpoint or "")):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with reading_checkpoint(Path(checkpoint or "")):
+            super()._load_rng_state(checkpoint)
+
+
+class _StopOnInterrupt(TrainerCallback):
+    """Answers the first Ctrl-C with a checkpoint; the second one goes to the handler that was there before."""
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self.before = signal.getsignal(signal.SIGINT)
+
+    def interrupt(self, _signal: int, _frame: FrameType | None) -> None:
+        self.interrupted = True
+        signal.signal(signal.SIGINT, self.before if callable(self.before) else signal.default_int_handler)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        if self.interrupted:
+            control.should_save = control.should_training_stop = True
+
+
+@contextlib.contextmanager
+def interruptible(trainer: Trainer, checkpoints: Path) -> Iterator[None]:
+    """Context in which Ctrl-C ends the training after the current step, with a checkpoint; a second Ctrl-C at once.
+
+    Raises:
+        KeyboardInterrupt: after either; it names the step from which a later run resumes.
+    """
+    stop = _StopOnInterrupt()
+    trainer.add_callback(stop)
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, stop.interrupt) if main else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not (complete := complete_checkpoints(checkpoints)):
+            raise
+        last = complete[-1].name.rpartition("-")[2]
+        raise KeyboardInterrupt(f"stopped at once; kept is step {last} of {trainer.args.max_steps}") from None
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, before)
+    if stop.interrupted and trainer.state.global_step < trainer.args.max_steps:
+        raise KeyboardInterrupt(f"stopped after step {trainer.state.global_step} of {trainer.args.max_steps}")
+
+
+@contextlib.contextmanager
+def accelerate_contained(model: torch.nn.Module) -> Iterator[None]:
+    """Context without the mixed precision of an earlier training; after it, the model computes as before.
+
+    Transformers 4 sets a variable of the environment and leaves it set, and every version obeys it: fp32 after a mixed
+    run would be mixed. Trainer leaves the model's forward wrapped in autocast, under which no other precision shows.
+    """
+    from accelerate.utils import extract_model_from_parallel
+
+    os.environ.pop(_ACCELERATE, None)
+    try:
+        yield
+    finally:
+        os.environ.pop(_ACCELERATE, None)
+        extract_model_from_parallel(model, keep_fp32_wrapper=False)
+        vars(model).pop("_is_accelerate_prepared", None)  # else a second training would do without autocast

@@ -10,6 +10,9 @@ import torch
 
 from . import tolerance
 
+_SURVIVING = 0.8
+"""Share of right answers that must be left for nothing to be lost."""
+
 TELLING = 0.2
 """Accuracy below which answers tell nothing, and losses decide."""
 
@@ -48,3 +51,9 @@ def is_better(one: Sequence[bool], other: Sequence[bool]) -> bool:
     total = gained + lost
     p = sum(math.comb(total, k) for k in range(min(gained, lost) + 1)) / 2**total * 2 if total else 1.0
     return gained - lost >= 0.2 * len(one) and p < 0.001  # noqa: PLR2004
+
+
+def tells(one: Sequence[bool], other: Sequence[bool]) -> bool:
+    """Whether answers tell if the first ones lose anything against the others; else losses have to."""
+    is_known = sum(other) >= TELLING * len(other)
+    return is_better(other, one) or (is_known and sum(one) >= _SURVIVING * sum(other))

@@ -6,11 +6,6 @@ from dataclasses import dataclass
 
 import torch
 
-from sft_ref.harness.core.paired import TELLING, is_better
-
-SURVIVING = 0.8
-"""Share of the answers to the training prompts that must be left with those that are sent, for nothing to be lost."""
-
 Right = tuple[bool, ...]
 """For each fresh question, whether it is answered rightly."""
 
@@ -37,19 +32,6 @@ class PromptSwap:
     trained: Right | None
     losses: tuple[PairedLosses, ...]
     not_compared: str
-
-    @property
-    def loses_answers(self) -> bool:
-        """Whether the prompts of training are answered better than those that are sent."""
-        return self.sent is not None and self.trained is not None and is_better(self.trained, self.sent)
-
-    @property
-    def is_decided(self) -> bool:
-        """Whether answers tell if anything is lost; else losses have to."""
-        if self.sent is None or self.trained is None:
-            return False
-        tell = sum(self.trained) >= TELLING * len(self.trained)
-        return self.loses_answers or (tell and sum(self.sent) >= SURVIVING * sum(self.trained))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sft_ref.harness.core.training_examples import Text
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 Ids = tuple[int, ...]
 
@@ -20,16 +20,37 @@ class Tokenizer:
 
 
 @dataclass(frozen=True)
-class TrainingText(Text):
+class TrainingText:
     """A training text that holds a question of the data.
 
     Attributes:
+        question, value: of the data.
+        ids, labels: of its tokens.
+        begin, end: indices of the numeral's tokens; equal where the text holds no valid numeral.
+        numeral: as it is written; of an invalid answer the nearest one.
         text: all of it, special tokens included.
         tokens: its tokens, decoded one by one.
     """
 
-    text: str = ""
-    tokens: tuple[str, ...] = ()
+    question: str
+    value: float
+    ids: Ids
+    labels: Ids
+    begin: int
+    end: int
+    numeral: str
+    text: str
+    tokens: tuple[str, ...]
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the text holds the answer."""
+        return self.end > self.begin
+
+    @property
+    def first_label(self) -> int | None:
+        """Index of the first labelled token."""
+        return next((i for i, label in enumerate(self.labels) if label != IGNORE_INDEX), None)
 
     def decode(self, begin: int, end: int) -> str:
         """The text of some of its tokens."""
@@ -37,7 +58,7 @@ class TrainingText(Text):
 
     def is_partial(self, prompt: int) -> bool:
         """Whether a prompt of that many tokens ends within a word, a tag, a number or white space before the labels."""
-        begin = self.taught.begin or 0
+        begin = self.first_label or 0
         gap, rest = self.decode(prompt, begin), self.decode(begin, self.end)
         closed = gap.rstrip().endswith((">", ":", "=", "|", "]", "\n"))
         return not gap.strip() or not closed or rest.strip() != self.numeral

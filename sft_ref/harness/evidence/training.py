@@ -8,9 +8,6 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.core.paired import Paired
-from sft_ref.harness.core.training_examples import TrainingExample
-
 from .processes import Crash, Process
 from .texts import Form, Ids, Tokenizer, TrainingText
 
@@ -20,7 +17,8 @@ class Examples:
     """The training examples.
 
     Attributes:
-        rows: every text that reached the model, once.
+        distinct: how many texts reached the model.
+        are_unlabelled: whether none of their tokens carries a label.
         texts: those that hold a question of the data.
         added: tokens that the base's tokenizer lacks.
         used_rows: rows of the embedding of added tokens that the texts use, counted from the end of the base's.
@@ -33,7 +31,8 @@ class Examples:
         tokenizer: the base's.
     """
 
-    rows: tuple[TrainingExample, ...]
+    distinct: int
+    are_unlabelled: bool
     texts: tuple[TrainingText, ...]
     added: Ids
     used_rows: Ids
@@ -72,7 +71,7 @@ class Training:
         scale: what its configuration says of the factor of its tensors.
         is_custom_lora: whether what was trained is no adapter of peft's, and is known by its logits alone.
         has_finite_logits: of the model that training left, on training texts; None where they are not known.
-        fall: how much likelier it makes what its texts teach; None where that cannot be measured.
+        fall: how much likelier it makes what its texts teach, in words.
         has_moved: whether it taught anything.
         has_learned: whether what it left answers fresh questions, asked by the reference.
     """
@@ -90,6 +89,6 @@ class Training:
     scale: Mapping[str, Any]
     is_custom_lora: bool
     has_finite_logits: bool | None
-    fall: Paired | None
+    fall: str
     has_moved: bool
     has_learned: bool

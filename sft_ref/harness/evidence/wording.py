@@ -32,8 +32,8 @@ def prompts_astray(prompts: Prompts, examples: Examples) -> list[tuple[str, str]
             continue
         seen += 1
         length = len(prompt.ids)
-        early = length < (text.taught.begin or 0) and not text.is_partial(length)
-        if text.taught.ids[:length] != prompt.ids or length > text.begin or early:
+        early = length < (text.first_label or 0) and not text.is_partial(length)
+        if text.ids[:length] != prompt.ids or length > text.begin or early:
             astray.append((prompt.text, text.text))
     if not seen:
         raise Unavailable("no prompt could be held against its training text")
@@ -49,8 +49,8 @@ def left_out_template(prompts: Prompts, examples: Examples) -> str:
     gaps = []
     for text, prompt in pair_prompts(prompts, examples):
         length = len(prompt.ids)
-        if length and text.is_answered and text.taught.ids[:length] == prompt.ids:
-            is_special = special & set(text.taught.ids[length : text.begin])
+        if length and text.is_answered and text.ids[:length] == prompt.ids:
+            is_special = special & set(text.ids[length : text.begin])
             gaps.append(text.decode(length, text.begin) if is_special else "")
     return gaps[0] if gaps and all(gaps) else ""
 
@@ -64,13 +64,13 @@ def unlabelled_lead(examples: Examples) -> list[TrainingText]:
         Unavailable: none of them holds its answer, or begins with such a prompt.
     """
     length = examples.unlabelled_lead
-    texts = [text for text in labelled_texts(examples) if text.taught.begin]
-    if not length or not texts or not texts[0].is_partial((texts[0].taught.begin or 0) - length):
+    texts = [text for text in labelled_texts(examples) if text.first_label]
+    if not length or not texts or not texts[0].is_partial((texts[0].first_label or 0) - length):
         return []
-    texts = [text for text in texts if (text.taught.begin or 0) > length]
+    texts = [text for text in texts if (text.first_label or 0) > length]
     if not texts:
         raise Unavailable("no text begins with the prompt that is sent")
-    begin = texts[0].taught.begin or 0
+    begin = texts[0].first_label or 0
     return texts if texts[0].decode(begin - length, begin).strip() else []
 
 

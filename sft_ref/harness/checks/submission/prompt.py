@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
-from sft_ref.harness.core.paired import compare, is_worse
+from sft_ref.harness.core.paired import compare, is_better, is_worse, tells
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.experiments import PairedLosses
 from sft_ref.harness.evidence.wording import left_out_template, prompts_astray
@@ -35,11 +35,11 @@ def prompts_are_answered_as_those_of_training(evidence: Evidence) -> None:
     if swap is None:
         raise Unavailable("the prompts were not compared")
     case = "sent {!r}, trained {!r}".format(*astray[0]) if astray else f"{gap!r} is left out"
-    if swap.loses_answers and swap.sent and swap.trained:
+    if swap.sent and swap.trained and is_better(swap.trained, swap.sent):
         right, best = sum(swap.sent), sum(swap.trained)
         seen = f"{right} of {len(swap.sent)} right with the prompts that it sends, {best} with those of training"
         raise Failure(seen, "as many", case)
-    if swap.is_decided:
+    if swap.sent and swap.trained and tells(swap.sent, swap.trained):
         return
     if swap.not_compared:
         raise Unavailable(swap.not_compared)

@@ -44,7 +44,7 @@ def all_texts_hold_answers(evidence: Evidence) -> None:
 
 
 def _share_without_answers(evidence: Evidence) -> float:
-    if not evidence.examples.rows:
+    if not evidence.examples.distinct:
         raise Unavailable("no text reached the model in training")
     if not evidence.examples.texts:
         raise Unavailable("no training text holds a question of the data as it is written there")
@@ -73,14 +73,14 @@ def answer_tokens_are_supervised(evidence: Evidence) -> str | None:
         return "its labels pass no boundary; what training left answers fresh questions, so that numbers were taught"
     answered = labelled_texts(evidence.examples)
     for text in answered:
-        wrong = [i for i, label in enumerate(text.taught.labels) if label not in (IGNORE_INDEX, text.taught.ids[i])]
+        wrong = [i for i, label in enumerate(text.labels) if label not in (IGNORE_INDEX, text.ids[i])]
         if wrong:
             seen = f"token {wrong[0]}, {text.tokens[wrong[0]]!r}, has another label"
             raise Failure(seen, "itself", text.text)
-    bare = [text for text in answered if IGNORE_INDEX in text.taught.labels[text.begin : text.end]]
+    bare = [text for text in answered if IGNORE_INDEX in text.labels[text.begin : text.end]]
     if len(bare) > (1 - _MOST) * len(answered):
         text = bare[0]
-        dropped = [i for i in range(text.begin, text.end) if text.taught.labels[i] == IGNORE_INDEX]
+        dropped = [i for i in range(text.begin, text.end) if text.labels[i] == IGNORE_INDEX]
         raise Failure(
             f"{len(dropped)} of {text.end - text.begin} tokens of the number carry no label, in {len(bare)} of "
             f"{len(answered)} texts",
@@ -103,7 +103,7 @@ def ends_are_supervised(evidence: Evidence) -> None:
     answered = labelled_texts(evidence.examples)
     bare = 0
     for text in answered:
-        ids, labels = text.taught.ids, text.taught.labels
+        ids, labels = text.ids, text.labels
         following = [i for i in range(text.end, len(ids)) if text.tokens[i].strip(" ")]
         bare += not following or labels[following[0]] != ids[following[0]]
     if bare > (1 - _MOST) * len(answered) and not _ends(evidence):
@@ -139,7 +139,7 @@ def what_is_to_be_written_is_supervised(evidence: Evidence) -> None:
         raise Unavailable("there is no adapter to look at")
     own, ours = losses.observed, losses.expected
     if is_worse(own, ours):
-        begin = texts[0].taught.begin or 0
+        begin = texts[0].first_label or 0
         gap = texts[0].decode(begin - evidence.examples.unlabelled_lead, begin)
         seen = f"{gap!r} carries no label; {own.mean():.3f} nat, {compare(own, ours)} against ours, taught it"
         raise Failure(seen, "a label on each token behind the prompt", texts[0].text[-200:])

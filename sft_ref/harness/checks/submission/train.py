@@ -38,7 +38,7 @@ def training_runs(evidence: Evidence) -> str | None:
         raise Failure(crash.description, "no exception", crash.place)
     if training.process.ended_early:
         raise Failure(f"training {training.process.ended_early}", "an end of its own", training.process.output)
-    if not evidence.examples.rows and not training.losses:
+    if not evidence.examples.distinct and not training.losses:
         raise Failure("no text reached the model in training", "the texts of the data")
     return None
 
@@ -75,7 +75,7 @@ def adapter_moves(evidence: Evidence) -> None:
 def _block_without_labels(evidence: Evidence) -> None:
     """Nothing can be learned from texts none of whose tokens carries a label."""
     examples = evidence.examples
-    if examples.rows and examples.labelled and all(row.begin is None for row in examples.rows):
+    if examples.distinct and examples.labelled and examples.are_unlabelled:
         raise Blocked("no token of any training text carries a label: TOK-102 says so")
 
 
@@ -113,12 +113,12 @@ def answers_become_likely(evidence: Evidence) -> str | None:
     if evidence.examples.form is None:
         raise Unavailable("its convention, or its adapter, cannot be read")
     answered = answered_texts(evidence.examples)
-    if sum(IGNORE_INDEX in text.taught.labels[text.begin : text.end] for text in answered) > len(answered) / 2:
+    if sum(IGNORE_INDEX in text.labels[text.begin : text.end] for text in answered) > len(answered) / 2:
         raise Unavailable("its numbers carry no label, so that nothing can be said of its training")
     if swap is None:
         raise Unavailable("its convention, or its adapter, cannot be read")
     _compare_with_replay(swap)
-    if not all(set(text.taught.labels[text.begin : text.end]) <= set(text.taught.ids) for text in answered):
+    if not all(set(text.labels[text.begin : text.end]) <= set(text.ids) for text in answered):
         raise Unavailable("its labels teach something else, so that nothing can be said of its training")
     rates = [step.rate for step in training.steps]
     idle = sum(rate < _IDLE * max(rates) for rate in rates)
@@ -207,10 +207,10 @@ def _few_texts(evidence: Evidence) -> str:
     """How few texts are shown how often; empty where they are enough."""
     examples = evidence.examples
     shown = sum(step.texts for step in evidence.training.steps)
-    distinct = max(len(examples.rows), len(examples.texts))  # one text may hold several questions
-    if distinct >= _FEW * examples.data or shown <= _OFTEN * len(examples.rows):
+    distinct = max(examples.distinct, len(examples.texts))  # one text may hold several questions
+    if distinct >= _FEW * examples.data or shown <= _OFTEN * examples.distinct:
         return ""
-    return f"{distinct} texts, each shown {shown / len(examples.rows):.0f} times"
+    return f"{distinct} texts, each shown {shown / examples.distinct:.0f} times"
 
 
 CHECKS: tuple[Check, ...] = (

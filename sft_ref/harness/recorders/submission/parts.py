@@ -73,7 +73,8 @@ def build_examples(recording: Recording) -> Examples:
     if recording.convention is not None:
         form = Form(recording.convention.markup, recording.closing, recording.supervised_lead, recording.writes_alike)
     return Examples(
-        rows=tuple(recording.taught),
+        distinct=len(recording.taught),
+        are_unlabelled=all(row.begin is None for row in recording.taught),
         texts=tuple(_decoded(recording, text) for text in recording.texts),
         added=tuple(sorted(recording.added)),
         used_rows=tuple(sorted(used)),
@@ -96,7 +97,17 @@ def _decoded(recording: Recording, text: Text) -> TrainingText:
     if "".join(tokens) != whole:  # some tokenizers drop a space where a text begins
         begins = [decode(recording.tokenizer, ids[:i]) for i in range(len(ids) + 1)]
         tokens = tuple(longer[len(shorter) :] for shorter, longer in itertools.pairwise(begins))
-    return TrainingText(**vars(text), text=whole, tokens=tokens)
+    return TrainingText(
+        question=text.question,
+        value=text.value,
+        ids=ids,
+        labels=text.taught.labels,
+        begin=text.begin,
+        end=text.end,
+        numeral=text.numeral,
+        text=whole,
+        tokens=tokens,
+    )
 
 
 def build_training(recording: Recording) -> Training:
@@ -104,9 +115,9 @@ def build_training(recording: Recording) -> Training:
     told, lessons = recording.training, recording.lessons
     changed, left = lessons.get("changed_base_weights"), recording.left_logits
     try:
-        fall = recording.fall
+        fall = str(recording.fall)
     except Unavailable:
-        fall = None
+        fall = "an unknown amount"
     return Training(
         crash=_crash(told, "train"),
         process=_process(told),

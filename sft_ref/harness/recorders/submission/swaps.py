@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from sft_ref.harness.core.findings import Unavailable
+from sft_ref.harness.core.paired import tells
 from sft_ref.harness.evidence.answering import Generations, Prompts
 from sft_ref.harness.evidence.experiments import (
     Experiments,
@@ -82,7 +83,7 @@ def _swap_prompts(recording: Recording, prompts: Prompts, examples: Examples) ->
         swap = PromptSwap(
             _rightly_continued(recording, model, sent), _right(recording, recording.our_answers(model)), (), ""
         )
-    if swap.is_decided:
+    if swap.sent and swap.trained and tells(swap.sent, swap.trained):
         return swap
     own = recording.trained_model if recording.trained_model is not None and recording.has_moved else None
     models = [each for each in (own, recording.ours) if each is not None]
@@ -120,8 +121,8 @@ def _swap_lead(recording: Recording, examples: Examples) -> PairedLosses | None:
         return None
     losses = []
     for model in (recording.trained_model, recording.ours):
-        each = text_losses(model, [text.taught.ids for text in texts[:_LEADS]])
-        begins = [text.taught.begin or 0 for text in texts[:_LEADS]]
+        each = text_losses(model, [text.ids for text in texts[:_LEADS]])
+        begins = [text.first_label or 0 for text in texts[:_LEADS]]
         leads = [row[at - examples.unlabelled_lead - 1 : at - 1] for row, at in zip(each, begins, strict=True)]
         losses.append(torch.stack([lead.mean() for lead in leads]))
     return PairedLosses(*losses)

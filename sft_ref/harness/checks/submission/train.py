@@ -7,7 +7,7 @@ import math
 import torch
 
 from sft_ref.harness.core import tolerance
-from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.paired import compare, is_worse
 from sft_ref.harness.evidence import Evidence
@@ -211,13 +211,3 @@ def _few_texts(evidence: Evidence) -> str:
     if distinct >= _FEW * examples.data or shown <= _OFTEN * examples.distinct:
         return ""
     return f"{distinct} texts, each shown {shown / examples.distinct:.0f} times"
-
-
-CHECKS: tuple[Check, ...] = (
-    training_runs,
-    adapter_moves,
-    answers_become_likely,
-    nothing_trained_is_lost,
-    base_stays,
-    data_are_shown,
-)

@@ -36,7 +36,7 @@ _SMALL = 0.1
 _QUARTERS = 8
 
 
-class Experiments:
+class AdapterExperiments:
     """Asks rows in several wordings, at several factors; each once.
 
     Args:

@@ -45,8 +45,8 @@ def mutant(stage: str, *checks: str, **patches: object) -> Mutant:
 
 @pytest.fixture
 def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingResult:
-    """A training that nothing here looks at, nor at a yardstick made of it."""
-    monkeypatch.setattr(mutation, "_yardstick_of", lambda trained: None)
+    """A training that nothing here looks at, nor at a reference run made of it."""
+    monkeypatch.setattr(mutation, "_reference_run_of", lambda trained: None)
     (tmp_path / "shared").mkdir()
     return TrainingResult(tmp_path / "shared", {}, ())
 
@@ -83,7 +83,7 @@ def test_a_named_check_that_does_not_fail_is_told(shared: TrainingResult) -> Non
 def test_a_tolerance_loosened_until_a_mutant_escapes_makes_the_board_red(
     toy_adapter: Path, pytestconfig: pytest.Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mutation, "_yardstick_of", lambda trained: None)
+    monkeypatch.setattr(mutation, "_reference_run_of", lambda trained: None)
     folder = pytestconfig.rootpath / "tests" / "mutants"
     [merged_twice] = [each for each in find(folder, "MUTANT") if each.id == "A12"]
     [merging] = [replace(each, depends_on=()) for each in CHECKS if each.id == "LOD-004"]

@@ -31,7 +31,7 @@ from sft_ref.reference.guards.ranges import RANGES
 from sft_ref.reference.settings import Settings
 
 from .context import PROBES, SETTINGS, Context
-from .yardstick import Yardstick, lora_of
+from .reference_run import ReferenceRun, lora_of
 
 
 class Reference:
@@ -223,10 +223,10 @@ def train_reference(folder: Path) -> TrainingResult:
     return Reference().train(folder / "shared", Context(Reference(), folder).train_rows, SETTINGS)
 
 
-def yardstick_of(trained: TrainingResult) -> Yardstick:
-    """The yardstick that the reference's own training makes."""
+def reference_run_of(trained: TrainingResult) -> ReferenceRun:
+    """The reference_run that the reference's own training makes."""
     with tempfile.TemporaryDirectory() as folder:
         context = Context(Reference(), Path(folder), trained=trained)
         fresh = context.implementation.training_batch(context.fresh_rows)
         conditions = (examples_of(context.batch), context.settings, lora_of(trained.folder))
-        return Yardstick(row_losses(context.answerer.model, fresh), conditions, train_on)
+        return ReferenceRun(row_losses(context.answerer.model, fresh), conditions, train_on)

@@ -113,10 +113,10 @@ def test_each_row_gets_the_index_of_the_question_that_its_prompt_asks_last() -> 
 
 
 @pytest.mark.parametrize(
-    ("repeat", "due"), [(False, [70, 71, END, END, END]), (True, [70, 71, END, 70, 71])], ids=["end", "repeated"]
+    ("strict", "due"), [(False, [70, 71, END, END, END]), (True, [70, 71, END, 70, 71])], ids=["end", "repeated"]
 )
-def test_a_script_is_written_to_its_end_and_then_again_or_the_end(due: list[int], *, repeat: bool) -> None:
-    model = ScriptedModel(TOKENIZER, [Script(QUESTION, (*PROMPT, 70, 71), (70, 71))], repeat=repeat)
+def test_a_script_is_written_to_its_end_and_then_again_or_the_end(due: list[int], *, strict: bool) -> None:
+    model = ScriptedModel(TOKENIZER, [Script(QUESTION, (*PROMPT, 70, 71), (70, 71))], strict=strict)
     model.before(torch.tensor([PROMPT]))
     written: list[int] = []
     for step in range(len(due)):
@@ -140,3 +140,12 @@ def test_a_prompt_in_other_tokens_is_continued_as_its_text_is() -> None:
     question, script = model.identify(other)
     assert question == 0
     assert model.decode(script or ()) == f"{rest}<|im_end|>"
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_strict_script_is_not_read_from_the_logits_of_padding(*, strict: bool) -> None:
+    model = ScriptedModel(TOKENIZER, [Script(QUESTION, (), (70,))], strict=strict)
+    ids = torch.tensor([[*PROMPT, 0, 0]])
+    model.before(ids, torch.tensor([[*[1] * len(PROMPT), 0, 0]]))
+    chosen = model.after(torch.zeros(1, ids.shape[1], 768)).argmax(-1)[0].tolist()
+    assert (chosen[len(PROMPT) - 1], chosen[-1] == 70) == (70, not strict)

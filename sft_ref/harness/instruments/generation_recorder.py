@@ -98,7 +98,6 @@ def scripted_model(
     tokenizer: PreTrainedTokenizerBase,
     scripts: Sequence[Script] = (),
     *,
-    repeat: bool = True,
     keep_logits: bool = False,
 ) -> Iterator[ScriptedModel]:
     """Within it, the model writes the scripts, however it is called; without scripts it is only recorded.
@@ -118,7 +117,7 @@ def scripted_model(
             raise CannotFollow("the model is fed embeddings, not token ids")
         recorder.before(ids, kwargs.get("attention_mask"), kwargs.get("past_key_values"))
 
-    recorder = ScriptedModel(tokenizer, scripts, repeat=repeat, keep_logits=keep_logits, on_lost=lost)
+    recorder = ScriptedModel(tokenizer, scripts, strict=True, keep_logits=keep_logits, on_lost=lost)
     transformer = find_transformer(model)
     hooks = [  # the decoder's call, for peft's own forward goes past that of the model around it
         transformer.base_model.register_forward_pre_hook(before, with_kwargs=True),

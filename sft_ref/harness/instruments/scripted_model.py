@@ -139,7 +139,7 @@ class GenerationRecorder:
         natural = torch.stack([row[max(0, last - own.padding)] for row, own in zip(each, self._rows, strict=True)])
         for number, (row, likeliest) in enumerate(zip(self._rows, natural.argmax(-1).tolist(), strict=True)):
             is_there = row.padding <= last  # else the row is padded on the right, and only the last place is asked for
-            row.place, row.likeliest = (last - row.padding, likeliest) if is_there else (None, None)
+            row.place, row.likeliest = last - row.padding if is_there else None, likeliest
             if self.keep_logits and is_there:
                 generation = row.generation
                 generation.logits[len(generation.new_token_ids)] = natural[number].detach().float().cpu()
@@ -236,14 +236,14 @@ class GenerationRecorder:
 class ScriptedModel(GenerationRecorder):
     """A recorder that makes the model write scripts; a prompt without a script is left alone.
 
-    Only the logits of each row's next token are changed, so that slicing, padding, stopping, order and decoding are
-    tested exactly, whatever the weights.
+    Slicing, stopping, order and decoding are thereby tested exactly, whatever the weights.
 
     Args:
         tokenizer: of the model.
         scripts: a question each; the index of a generation's question is that of its script.
-        repeat: what follows a script and its end: the script again, which shows whoever does not stop; or else the end
-            for ever.
+        strict: whether a script stands at each row's next token alone, which shows who reads the logits of padding, and
+            begins again after its end, which shows who does not stop. Else it stands at every position, and the end
+            is repeated.
         keep_logits, on_lost: as `GenerationRecorder` takes them. Logits are kept as the model gave them.
     """
 
@@ -252,13 +252,13 @@ class ScriptedModel(GenerationRecorder):
         tokenizer: Any,  # noqa: ANN401
         scripts: Sequence[Script],
         *,
-        repeat: bool = False,
+        strict: bool = False,
         keep_logits: bool = False,
         on_lost: Callable[[str], object] = lambda reason: None,
     ) -> None:
         questions = [script.question for script in scripts]
         super().__init__(tokenizer, questions, keep_logits=keep_logits, on_lost=on_lost)
-        self.scripts, self.repeat = list(scripts), repeat
+        self.scripts, self.strict = list(scripts), strict
 
     def after(self, logits: torch.Tensor) -> torch.Tensor:
         """As the recorder, but gives back logits under which scripted rows are certain to go on as scripted."""
@@ -266,11 +266,13 @@ class ScriptedModel(GenerationRecorder):
         written = logits.clone()
         each = written if logits.dim() > 2 else written.unsqueeze(1)  # noqa: PLR2004
         for number, row in enumerate(self._rows):
-            if row.script is not None and row.place is not None:
-                step = len(row.generation.new_token_ids)
-                row.likeliest = row.script[step % len(row.script) if self.repeat else min(step, len(row.script) - 1)]
-                each[number, row.place] = -CERTAIN
-                each[number, row.place, row.likeliest] = CERTAIN
+            if row.script is None or number >= len(each) or (self.strict and row.place is None):
+                continue
+            step = len(row.generation.new_token_ids)
+            row.likeliest = row.script[step % len(row.script) if self.strict else min(step, len(row.script) - 1)]
+            places = slice(None) if row.place is None or not self.strict else slice(row.place, row.place + 1)
+            each[number, places] = -CERTAIN
+            each[number, places, row.likeliest] = CERTAIN
         return written
 
     def identify(self, prompt: Sequence[int]) -> tuple[int | None, tuple[int, ...] | None]:

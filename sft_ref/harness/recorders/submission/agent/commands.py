@@ -16,8 +16,7 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from sft_ref.harness.instruments.scripted_model import GenerationRecorder, Script, ScriptedModel
-
+from ....instruments.scripted_model import GenerationRecorder, Script, ScriptedModel
 from .compatibility import Loading
 from .forwards import Forwards
 from .inspection import active_adapters, added_rows, compute_logits, count_dtypes

@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.instruments.scripted_model import GenerationRecorder, cache_length
-
+from ....instruments.scripted_model import GenerationRecorder, cache_length
 from .batches import trim, widen
 from .time_limit import TimeLimit
 from .training_recorder import TrainingRecorder

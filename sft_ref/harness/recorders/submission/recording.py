@@ -50,7 +50,7 @@ class Recording(Trained):
     def is_loaded_as_trained(self) -> bool:
         """Whether what training left was saved and loaded, in whatever form.
 
-        AgentResult by taught texts: by the model that answers they are as likely, and likelier than by the bare base.
+        Training texts tell it: the model that answers gives them the loss that training left, and not that of the base.
         """
         found = self.asked.tensors("probes").get("logits")
         if (

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from sft_ref.harness.instruments.training_examples import TrainingExample
+from sft_ref.harness.core.training_examples import TrainingExample
 from sft_ref.harness.recorders.submission.agent import batches
 from sft_ref.harness.recorders.submission.agent.results import ResultWriter
 from sft_ref.harness.recorders.submission.agent.time_limit import TimeLimit

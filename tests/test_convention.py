@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
+from sft_ref.harness.core.training_examples import TrainingExample
 from sft_ref.harness.instruments.convention import (
     core,
     decode,
@@ -20,7 +21,6 @@ from sft_ref.harness.instruments.convention import (
     find_question,
     read_texts,
 )
-from sft_ref.harness.instruments.training_examples import TrainingExample
 from sft_ref.harness.recorders.submission.recording import Recording
 from sft_ref.harness.recorders.submission.scripts import ScriptWriter
 from sft_ref.reference.bases.find import TOY

@@ -8,10 +8,12 @@ import torch
 from safetensors.torch import save_file
 
 from sft_ref import BaseLLM
+from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.implementation import Batch
-from sft_ref.harness.instruments import rotary, sizes, tolerance
+from sft_ref.harness.core.paired import compare, is_worse
+from sft_ref.harness.instruments import rotary, sizes
 from sft_ref.harness.instruments.deltas import effective_delta, effective_weight, linears, plain
-from sft_ref.harness.instruments.losses import compare, is_worse, row_losses
+from sft_ref.harness.instruments.losses import row_losses
 from sft_ref.reference.loss import batch_loss
 from sft_ref.reference.tokens import IGNORE_INDEX, collate, tokenize_example
 

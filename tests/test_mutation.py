@@ -11,11 +11,11 @@ from mutation import Control, Mutant, Row, find, judge_control, judge_mutant
 
 import sft_ref
 from sft_ref.harness.checks.in_process import CHECKS, RETIRED
+from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.core.implementation import TrainingResult
 from sft_ref.harness.core.stages import STAGES
-from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.harness.recorders.in_process.reference import Reference
 from sft_ref.reference import prompt
@@ -45,8 +45,8 @@ def mutant(stage: str, *checks: str, **patches: object) -> Mutant:
 
 @pytest.fixture
 def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingResult:
-    """A training that nothing here looks at, nor at a yardstick made of it."""
-    monkeypatch.setattr(mutation, "_yardstick_of", lambda trained: None)
+    """A training that nothing here looks at, nor at a reference run made of it."""
+    monkeypatch.setattr(mutation, "_reference_run_of", lambda trained: None)
     (tmp_path / "shared").mkdir()
     return TrainingResult(tmp_path / "shared", {}, ())
 
@@ -83,7 +83,7 @@ def test_a_named_check_that_does_not_fail_is_told(shared: TrainingResult) -> Non
 def test_a_tolerance_loosened_until_a_mutant_escapes_makes_the_board_red(
     toy_adapter: Path, pytestconfig: pytest.Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mutation, "_yardstick_of", lambda trained: None)
+    monkeypatch.setattr(mutation, "_reference_run_of", lambda trained: None)
     folder = pytestconfig.rootpath / "tests" / "mutants"
     [merged_twice] = [each for each in find(folder, "MUTANT") if each.id == "A12"]
     [merging] = [replace(each, depends_on=()) for each in CHECKS if each.id == "LOD-004"]

@@ -22,7 +22,7 @@ from sft_ref.harness.instruments.generation_recorder import record_parser
 from sft_ref.harness.instruments.numerals import find_numerals, to_number
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.harness.recorders.in_process.reference import Reference
-from sft_ref.harness.recorders.in_process.scripted_answers import ScriptedRun, invent, run_script, write_answers
+from sft_ref.harness.recorders.in_process.scripted_answers import ScriptedOutcome, invent, run_script, write_answers
 from sft_ref.reference.data import Row
 
 CHECKS = (*checks_in(generate), parse.answers_come_from_the_model)
@@ -193,7 +193,7 @@ def test_the_dtype_recorded_is_that_of_computing_not_of_storage(blank_toy: BaseL
     context = Context(Blank(blank_toy), tmp_path, trained=NOTHING)
     lines = write_answers(context, [("2 mm in m?", 1.0)])
 
-    def record(policy: str) -> ScriptedRun:
+    def record(policy: str) -> ScriptedOutcome:
         with mock.patch.object(blank_toy, "policy", replace(POLICIES[policy])):
             return run_script(context, lines)
 

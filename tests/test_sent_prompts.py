@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from sft_ref.harness.core.paired import is_worse
 from sft_ref.harness.instruments.convention import encode
-from sft_ref.harness.instruments.losses import is_worse
 from sft_ref.harness.recorders.submission.prompts import answer_losses, left_to_write
 from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.models import load_model, load_tokenizer

@@ -76,7 +76,7 @@ def test_the_reference_is_over_a_limit_only_where_one_is_given(capsys: pytest.Ca
     words = ["grade", "reference", "--only", "ART-001", "ART-007"]
     assert cli.main(words) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "no limit of size was given" in shown
+    assert "no size limit was given" in shown
     assert "million parameters with the adapter" in shown
     assert cli.main([*words, "--limit", "adapter=1kB"]) == 1
     shown = " ".join(capsys.readouterr().out.split())

@@ -3,7 +3,7 @@
 import torch
 
 from sft_ref.harness.core.implementation import Batch
-from sft_ref.harness.instruments.training_examples import TrainingExample, examples_of
+from sft_ref.harness.core.training_examples import TrainingExample, examples_of
 
 
 def test_rows_lose_padding_on_either_side_and_keep_their_labels() -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from sft_ref.io.lora_config import read_lora
+from sft_ref.reference.guards.adapter_files import check_fits, fitting
 
-from .guards.adapter_files import check_fits, fitting
 from .precision import Policy
 
 if TYPE_CHECKING:

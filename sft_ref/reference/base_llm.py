@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, overload
 import torch
 from transformers import GenerationConfig
 
+from sft_ref.reference.bases.checks import check_vocabulary
+from sft_ref.reference.bases.find import DEFAULT_BASE, find_base
+from sft_ref.reference.fast.batches import like_lengths
+from sft_ref.reference.fast.decoding import LOOP
+from sft_ref.reference.guards.surroundings import isolated
+
 from . import prompt
-from .bases.checks import check_vocabulary
-from .bases.find import DEFAULT_BASE, find_base
-from .fast.batches import like_lengths
-from .fast.decoding import LOOP
-from .guards.surroundings import isolated
 from .models import computing, load_model, load_tokenizer
 from .precision import Policy, check_can_compute, choose_policy, find_device
 

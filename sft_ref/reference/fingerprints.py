@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from sft_ref.errors import AdapterError
+from sft_ref.reference.bases.find import find_base, fingerprint_base
 
-from .bases.find import find_base, fingerprint_base
 from .prompt import format_example
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .fast.head import logits_at
+from sft_ref.reference.fast.head import logits_at
+
 from .tokens import IGNORE_INDEX
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ import torch
 from sft_ref.errors import BaseModelError
 from sft_ref.io.base_config import check_sizes, read_config, refuse_tokenizer_code
 from sft_ref.io.foreign import foreign_files
+from sft_ref.reference.bases.checks import check_weights
+from sft_ref.reference.bases.compat import dtype_keyword
+from sft_ref.reference.fast.casts import frozen_weights_cast
+from sft_ref.reference.guards.surroundings import check_defaults, matmul_mode, no_autocast
 
-from .bases.checks import check_weights
-from .bases.compat import dtype_keyword
-from .fast.casts import frozen_weights_cast
-from .guards.surroundings import check_defaults, matmul_mode, no_autocast
 from .precision import Policy
 
 if TYPE_CHECKING:

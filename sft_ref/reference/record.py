@@ -13,10 +13,10 @@ import torch
 from sft_ref.errors import AdapterError, PrecisionError
 from sft_ref.io.lora_config import WEIGHTS
 from sft_ref.io.reading import Refusal, UnreadableError, json_of, kind_of, read_bytes
+from sft_ref.reference.guards.dtypes import Dtypes, count_dtypes, dtype_name
 
 from .data import Row
 from .fingerprints import digest, fingerprint_adapter, fingerprint_parts, library_versions
-from .guards.dtypes import Dtypes, count_dtypes, dtype_name
 from .precision import Policy, find_policy
 from .settings import Settings
 

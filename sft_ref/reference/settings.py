@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .guards.ranges import check_ranges
+from sft_ref.reference.guards.ranges import check_ranges
 
 
 @dataclass(frozen=True)

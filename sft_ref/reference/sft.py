@@ -14,18 +14,18 @@ import transformers
 
 from sft_ref.console.plot import plot_losses
 from sft_ref.errors import AdapterError
+from sft_ref.reference.bases.find import DEFAULT_BASE
+from sft_ref.reference.guards.output_folder import disk_errors, whole_folder
+from sft_ref.reference.guards.progress import Step
+from sft_ref.reference.guards.resuming import begin_or_resume, checkpoints_of
+from sft_ref.reference.guards.rows import check_rows
+from sft_ref.reference.guards.surroundings import isolated
 
 from . import adapter, tokens, training
 from .base_llm import BaseLLM
-from .bases.find import DEFAULT_BASE
 from .data import Row, Score, is_answer_valid, score, split_rows
 from .fingerprints import check_same_parts
 from .guards import adapter_files, dtypes
-from .guards.output_folder import disk_errors, whole_folder
-from .guards.progress import Step
-from .guards.resuming import begin_or_resume, checkpoints_of
-from .guards.rows import check_rows
-from .guards.surroundings import isolated
 from .precision import check_can_train, choose_for_load, default_policy, find_device, find_policy
 from .record import RECORD, begin_record, finish_record, read_record
 from .settings import Settings

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from transformers import PrinterCallback, TrainingArguments
 
+from sft_ref.reference.fast.casts import frozen_weights_cast
+from sft_ref.reference.guards.progress import History, Step, check_learned
+from sft_ref.reference.guards.resuming import last_checkpoint
+from sft_ref.reference.guards.surroundings import isolated, matmul_mode
+from sft_ref.reference.guards.trainer import CarefulTrainer, accelerate_contained, interruptible
+
 from . import tokens
-from .fast.casts import frozen_weights_cast
-from .guards.progress import History, Step, check_learned
-from .guards.resuming import last_checkpoint
-from .guards.surroundings import isolated, matmul_mode
-from .guards.trainer import CarefulTrainer, accelerate_contained, interruptible
 from .loss import batch_loss
 from .precision import Policy
 from .settings import Settings

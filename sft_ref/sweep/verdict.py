@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sft_ref.harness.instruments.losses import compare, is_worse
+from sft_ref.harness.core.paired import compare, is_worse
 
 from .cell import Cell, CellVerdict
 

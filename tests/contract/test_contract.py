@@ -13,7 +13,7 @@ from sft_ref.harness.core.check import Check, Outcome
 from sft_ref.harness.core.implementation import Implementation
 from sft_ref.harness.core.runner import plan, run
 from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.harness.recorders.in_process.reference import Reference, train_reference, yardstick_of
+from sft_ref.harness.recorders.in_process.reference import Reference, reference_run_of, train_reference
 from sft_ref.reference.precision import find_device
 
 CONTROLS = {control.id: control for control in find(Path(__file__).parents[1] / "controls", "CONTROL")}
@@ -27,8 +27,11 @@ TRUSTED: dict[str, Implementation] = {
 
 @pytest.fixture(scope="module")
 def contexts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Context]:
-    yardstick = yardstick_of(train_reference(tmp_path_factory.mktemp("yardstick")))
-    return {name: Context(each, tmp_path_factory.mktemp(name), yardstick=yardstick) for name, each in TRUSTED.items()}
+    reference_run = reference_run_of(train_reference(tmp_path_factory.mktemp("reference_run")))
+    return {
+        name: Context(each, tmp_path_factory.mktemp(name), reference_run=reference_run)
+        for name, each in TRUSTED.items()
+    }
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ from sft_ref.harness.core.implementation import Implementation, TrainingResult
 from sft_ref.harness.core.runner import plan, run
 from sft_ref.harness.core.sizes import COURSE
 from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.harness.recorders.in_process.reference import Reference, Resaving, yardstick_of
-from sft_ref.harness.recorders.in_process.yardstick import Yardstick
+from sft_ref.harness.recorders.in_process.reference import Reference, Resaving, reference_run_of
+from sft_ref.harness.recorders.in_process.reference_run import ReferenceRun
 
 
 @dataclass(frozen=True)
@@ -130,11 +130,11 @@ def judge_mutant(mutant: Mutant, checks: Iterable[Check], shared: TrainingResult
     began = time.perf_counter()
     found: list[Found] = []
     waiting = set(mutant.checks)
-    yardstick = _yardstick_of(shared)  # before the mutant lives
+    reference_run = _reference_run_of(shared)  # before the mutant lives
     with tempfile.TemporaryDirectory() as scratch, mutant.alive():
         trained = None if mutant.retrain or mutant.resave else _copy(shared, Path(scratch))
         implementation = Resaving(shared, mutant.id) if mutant.resave else Reference(name=mutant.id)
-        context = Context(implementation, Path(scratch), trained=trained, yardstick=yardstick, limits=COURSE)
+        context = Context(implementation, Path(scratch), trained=trained, reference_run=reference_run, limits=COURSE)
         for result in run(plan(checks, claims_contract=True), context):
             waiting.discard(result.check.id)
             if result.outcome in (Outcome.FAIL, Outcome.ERROR):
@@ -154,23 +154,23 @@ def judge_control(control: Control, checks: Iterable[Check], shared: TrainingRes
     """Runs all that binds a control; `shared` is a sound training of the reference, to compare with."""
     began = time.perf_counter()
     implementation = control.make()
-    yardstick = _yardstick_of(shared)
+    reference_run = _reference_run_of(shared)
     with tempfile.TemporaryDirectory() as scratch:
         planned = plan(checks, claims_contract=implementation.claims_contract)
-        results = list(run(planned, Context(implementation, Path(scratch), yardstick=yardstick, limits=COURSE)))
+        results = list(run(planned, Context(implementation, Path(scratch), reference_run=reference_run, limits=COURSE)))
     found = tuple(Found.of(r) for r in results if r.outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.BLOCKED))
     seconds = time.perf_counter() - began
     return Row(control.id, "control", control.note, "", bool(found), not found, found, seconds=seconds)
 
 
-_YARDSTICKS: dict[Path, Yardstick] = {}
+_REFERENCE_RUNS: dict[Path, ReferenceRun] = {}
 
 
-def _yardstick_of(shared: TrainingResult) -> Yardstick:
+def _reference_run_of(shared: TrainingResult) -> ReferenceRun:
     """Made once a process."""
-    if shared.folder not in _YARDSTICKS:
-        _YARDSTICKS[shared.folder] = yardstick_of(shared)
-    return _YARDSTICKS[shared.folder]
+    if shared.folder not in _REFERENCE_RUNS:
+        _REFERENCE_RUNS[shared.folder] = reference_run_of(shared)
+    return _REFERENCE_RUNS[shared.folder]
 
 
 def _copy(trained: TrainingResult, scratch: Path) -> TrainingResult:

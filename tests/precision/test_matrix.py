@@ -12,7 +12,7 @@ import torch
 
 import sft_ref
 from sft_ref import BaseLLM
-from sft_ref.harness.instruments import tolerance
+from sft_ref.harness.core import tolerance
 from sft_ref.harness.instruments.module_outputs import first_not_finite, largest_outputs
 from sft_ref.reference.adapter import add_adapter
 from sft_ref.reference.guards.adapter_files import read_tensors

@@ -10,7 +10,7 @@ import torch
 
 import sft_ref
 from sft_ref import BaseLLM
-from sft_ref.harness.instruments import tolerance
+from sft_ref.harness.core import tolerance
 from sft_ref.harness.instruments.module_outputs import first_not_finite, largest_outputs
 from sft_ref.reference.models import computing
 from sft_ref.reference.precision import POLICIES

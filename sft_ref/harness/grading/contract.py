@@ -17,8 +17,8 @@ from sft_ref.harness.core.runner import plan, run
 from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.harness.recorders.in_process.reference import find_implementation, train_reference, yardstick_of
-from sft_ref.harness.recorders.in_process.yardstick import Yardstick
+from sft_ref.harness.recorders.in_process.reference import find_implementation, reference_run_of, train_reference
+from sft_ref.harness.recorders.in_process.reference_run import ReferenceRun
 from sft_ref.harness.verdict.diagnosis import error_of, verdict_of
 
 from .rerun import rerun_command
@@ -47,7 +47,12 @@ def grade_target(
     planned = plan(CHECKS, claims_contract=implementation.claims_contract, only=only)
     with tempfile.TemporaryDirectory() as folder:
         return grade_implementation(
-            implementation, target, planned, lambda: yardstick_of(train_reference(Path(folder))), sizes, report=report
+            implementation,
+            target,
+            planned,
+            lambda: reference_run_of(train_reference(Path(folder))),
+            sizes,
+            report=report,
         )
 
 
@@ -55,7 +60,7 @@ def grade_implementation(
     implementation: Implementation,
     path: str,
     checks: Iterable[Check],
-    yardstick: Callable[[], Yardstick | None],
+    reference_run: Callable[[], ReferenceRun | None],
     sizes: SizeLimits = UNLIMITED,
     *,
     report: Callable[[str], None] = lambda text: None,
@@ -64,7 +69,7 @@ def grade_implementation(
     began = time.perf_counter()
     results = []
     with tempfile.TemporaryDirectory() as folder:
-        context = Context(implementation, Path(folder, "own"), yardstick=yardstick, limits=sizes)
+        context = Context(implementation, Path(folder, "own"), reference_run=reference_run, limits=sizes)
         for result in run(checks, context, rerun=rerun_command("", {"module": path, "limit": sizes.words})):
             results.append(result)
             report(f"{result.check.id} {result.outcome}")

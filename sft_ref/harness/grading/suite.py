@@ -22,7 +22,7 @@ from sft_ref.harness.core.check import Check, Outcome, Result
 from sft_ref.harness.core.implementation import Implementation
 from sft_ref.harness.core.runner import plan, run
 from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.harness.recorders.in_process.reference import train_reference, yardstick_of
+from sft_ref.harness.recorders.in_process.reference import reference_run_of, train_reference
 
 
 class Advice(UserWarning):
@@ -41,7 +41,9 @@ class _SharedContext:
         folder = Path(tempfile.mkdtemp(prefix="sft_ref_"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         (folder / "own").mkdir()
-        return Context(self.implementation, folder / "own", yardstick=lambda: yardstick_of(train_reference(folder)))
+        return Context(
+            self.implementation, folder / "own", reference_run=lambda: reference_run_of(train_reference(folder))
+        )
 
 
 class BoundCheck:

@@ -15,12 +15,6 @@ from .convention import Convention, decode, encode
 from .losses import pad, text_losses
 from .numerals import find_numerals, to_number
 
-_SURVIVING = 0.8
-"""Share of right answers that must be left for nothing to be lost."""
-
-TELLING = 0.2
-"""Accuracy below which answers tell nothing, and losses decide."""
-
 _NEW = 48
 _BATCH = 64
 _FIRST = 8
@@ -136,18 +130,3 @@ def _unpadded(prompt: Sequence[int], padding: int) -> list[int]:
     while ids[-2:] == [padding, padding]:
         ids.pop()
     return ids
-
-
-def is_better(one: Sequence[bool], other: Sequence[bool]) -> bool:
-    """Whether the first answers more rightly: exact McNemar p < 0.001 and a gain of at least 0.2."""
-    gained = sum(a and not b for a, b in zip(one, other, strict=True))
-    lost = sum(b and not a for a, b in zip(one, other, strict=True))
-    total = gained + lost
-    p = sum(math.comb(total, k) for k in range(min(gained, lost) + 1)) / 2**total * 2 if total else 1.0
-    return gained - lost >= 0.2 * len(one) and p < 0.001  # noqa: PLR2004
-
-
-def tells(one: Sequence[bool], other: Sequence[bool]) -> bool:
-    """Whether answers tell if the first ones lose anything against the others; else losses have to."""
-    is_known = sum(other) >= TELLING * len(other)
-    return is_better(other, one) or (is_known and sum(one) >= _SURVIVING * sum(other))

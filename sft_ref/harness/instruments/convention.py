@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sft_ref.harness.core.training_examples import Text, TrainingExample
 from sft_ref.reference.data import Row, is_answer_valid
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 from .numerals import NUMERAL, to_number
-from .training_examples import TrainingExample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -43,34 +43,6 @@ FORMATS: tuple[Callable[[float], str], ...] = (
 
 SPELLINGS: tuple[Callable[[str], str], ...] = (str, str.lower, str.upper, str.title, str.capitalize)
 """Ways to spell a question."""
-
-
-@dataclass(frozen=True)
-class Text:
-    """One training text, and where in it the answer stands.
-
-    Attributes:
-        question: of the data; as it stands in the text it is `asked`, without its mark.
-        value: its answer.
-        begin, end: indices of the numeral's tokens; equal where the text holds no valid numeral.
-        numeral: as it is written; of an invalid answer the nearest one.
-    """
-
-    taught: TrainingExample
-    question: str
-    value: float
-    begin: int
-    end: int
-    before: str
-    between: str
-    numeral: str
-    after: str
-    asked: str
-
-    @property
-    def is_answered(self) -> bool:
-        """Whether the text holds the answer."""
-        return self.end > self.begin
 
 
 @dataclass(frozen=True)

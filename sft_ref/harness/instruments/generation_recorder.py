@@ -28,7 +28,7 @@ Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Recording:
+class RecordedAnswers:
     """What was recorded of one call of `answer`.
 
     Attributes:
@@ -56,7 +56,7 @@ class _PromptSeen(BaseException):
 
 def record_generation(
     answerer: Answerer, *questions: str, scripts: Sequence[Script] = (), keep_logits: bool = False
-) -> Recording:
+) -> RecordedAnswers:
     """Answers questions in one call of `answer`, and records what passes.
 
     Raises:
@@ -67,7 +67,7 @@ def record_generation(
         record_parser(answerer) as texts,
     ):
         answers = list(answerer.answer(*questions))
-    return Recording(recorder.generations, texts, answers)
+    return RecordedAnswers(recorder.generations, texts, answers)
 
 
 def record_prompt(answerer: Answerer, question: str) -> Ids:

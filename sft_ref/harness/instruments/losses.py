@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from sft_ref.harness.core.implementation import Batch
 from sft_ref.reference.tokens import IGNORE_INDEX
-
-from . import tolerance
 
 
 def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
@@ -64,30 +60,3 @@ def text_losses(model: Any, rows: Sequence[Sequence[int]]) -> torch.Tensor:  # n
     ids, mask = pad(rows, 0), pad([(1,) * len(row) for row in rows], 0)
     with torch.inference_mode():
         return token_losses(model(input_ids=ids, attention_mask=mask, use_cache=False).logits, ids)
-
-
-@dataclass(frozen=True)
-class Paired:
-    """Two models on the same rows: the mean difference of their losses in nat, and Student's t of it."""
-
-    mean: float
-    t: float
-    rows: int
-
-    def __str__(self) -> str:
-        return f"{self.mean:+.4f} nat a token (t = {self.t:.1f}, {self.rows} rows)"
-
-
-def compare(one: torch.Tensor, other: torch.Tensor) -> Paired:
-    """How much higher the first losses are than the second; NaN where a loss is not finite."""
-    difference = one - other
-    mean = difference.mean().item()
-    error = difference.std().item() / math.sqrt(len(difference)) if len(difference) > 1 else 0.0
-    t = mean / error if error else math.copysign(math.inf, mean) if mean else 0.0
-    return Paired(mean, t, len(difference))
-
-
-def is_worse(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Whether the first losses are higher by more than chance and rounding, or not finite."""
-    found = compare(one, other)
-    return not math.isfinite(found.mean) or (found.mean > tolerance.LOSS and found.t > tolerance.PAIRED_T)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from sft_ref.harness.core.check import Outcome, Result
+from sft_ref.harness.core.paired import TELLING, is_better
 from sft_ref.harness.core.verdict import Status, Verdict
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.experiments import Experiments, Right
-from sft_ref.harness.instruments.answering import TELLING, is_better
 
 from .diagnosis import cause_of, cleared_of, coverage_of, notes_of, status_of, suspects_of
 from .measures import measure

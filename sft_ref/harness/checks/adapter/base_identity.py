@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sft_ref.harness.core.check import check
 from sft_ref.harness.core.findings import Unavailable
+from sft_ref.harness.core.paired import compare
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.evidence.answers import AnswersEvidence
-from sft_ref.harness.instruments.losses import compare
 from sft_ref.harness.recorders.folder.answers.examine import SHOWN
 
 from .rows import ENOUGH_ROWS, is_clear, require_rows

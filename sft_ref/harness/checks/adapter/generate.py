@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sft_ref.harness.core.check import check
 from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.core.paired import is_better
 from sft_ref.harness.evidence.adapter import AdapterEvidence
-from sft_ref.harness.instruments.answering import is_better
 
 from .rows import FEWEST_ROWS, require_rows
 

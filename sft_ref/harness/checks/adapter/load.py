@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import Level, check, checks_in
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.adapter import AdapterEvidence, LoadedAdapter
-from sft_ref.harness.instruments import tolerance
 
 from . import artifact_files, artifact_keys, artifact_values
 

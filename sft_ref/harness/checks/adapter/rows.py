@@ -6,11 +6,11 @@ explanation was tried. What a badly trained adapter looks like too is skipped, w
 
 from __future__ import annotations
 
+from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.findings import Unavailable
+from sft_ref.harness.core.paired import Paired
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.evidence.answers import AnswersEvidence, Trial
-from sft_ref.harness.instruments import tolerance
-from sft_ref.harness.instruments.losses import Paired
 
 ENOUGH_ROWS = 16
 """Rows from which on right answers show a base or a prompt.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import check
 from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.core.paired import compare
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.evidence.answers import AnswersEvidence, Trial
-from sft_ref.harness.instruments import tolerance
-from sft_ref.harness.instruments.losses import compare
 from sft_ref.harness.recorders.folder.answers.examine import SHOWN
 from sft_ref.harness.recorders.folder.answers.experiments import RETURNED, returns
 

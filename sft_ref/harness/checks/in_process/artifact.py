@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from sft_ref.errors import BaseModelError
+from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
-from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.instruments.deltas import pairs, read_blueprint
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.reference.bases.find import find_base, fingerprint_base

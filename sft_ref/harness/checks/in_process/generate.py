@@ -20,8 +20,8 @@ from sft_ref.harness.instruments.numerals import find_numerals, to_number
 from sft_ref.harness.instruments.scripted_model import find_question, normalize
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.harness.recorders.in_process.scripted_answers import (
-    ScriptedAnswer,
-    ScriptedRun,
+    AnswerScript,
+    ScriptedOutcome,
     invent,
     run_script,
     write_answers,
@@ -315,7 +315,7 @@ def completions_are_new_text_only(context: Context) -> None:
             raise Failure(f"the completion is {text!r}", repr(line.text), line.question)
 
 
-def _judge(context: Context, lines: Sequence[ScriptedAnswer], run: ScriptedRun) -> None:
+def _judge(context: Context, lines: Sequence[AnswerScript], run: ScriptedOutcome) -> None:
     """Compares what reached the parser, or else what `answer` returned, with the scripted numbers."""
     all_said = {line.numeral for line in lines}
     questions = [line.question for line in lines]
@@ -332,14 +332,14 @@ def _judge(context: Context, lines: Sequence[ScriptedAnswer], run: ScriptedRun) 
                 raise Failure(f"answer {number} is {run.answers[number]}", due, questions)
 
 
-def _say(context: Context, lines: Sequence[ScriptedAnswer], count: int | None) -> list[Any]:
+def _say(context: Context, lines: Sequence[AnswerScript], count: int | None) -> list[Any]:
     answerer = context.answerer
     prompts = [answerer.format_prompt(line.question) for line in lines]
     with scripted_model(answerer.model, answerer.tokenizer, [line.script for line in lines]):
         return context.call(answerer.batched_generate, prompts, count, 0.7 if count else 0)
 
 
-def _rounding(run: ScriptedRun) -> float:
+def _rounding(run: ScriptedOutcome) -> float:
     if run.dtype is torch.float32 and torch.get_float32_matmul_precision() != "highest":
         return ROUNDING[torch.float16]  # TF32 keeps as many digits as fp16
     return ROUNDING[run.dtype]
@@ -349,7 +349,7 @@ def _apart(one: torch.Tensor, other: torch.Tensor) -> float:
     return float((one - other).pow(2).mean().sqrt() / other.std())
 
 
-def _compare(one: ScriptedRun, other: ScriptedRun, question: str, allowed: float) -> None:
+def _compare(one: ScriptedOutcome, other: ScriptedOutcome, question: str, allowed: float) -> None:
     a, b = one.logits_of(question), other.logits_of(question)
     steps = min(len(a), len(b))
     a, b = a[:steps], b[:steps]

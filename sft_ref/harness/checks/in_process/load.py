@@ -12,13 +12,15 @@ from unittest import mock
 
 import torch
 
+from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch
-from sft_ref.harness.instruments import rotary, tolerance
+from sft_ref.harness.core.paired import compare, is_worse
+from sft_ref.harness.core.training_examples import examples_of
+from sft_ref.harness.instruments import rotary
 from sft_ref.harness.instruments.deltas import effective_delta, linears, plain
-from sft_ref.harness.instruments.losses import compare, forward, is_worse, row_losses
-from sft_ref.harness.instruments.training_examples import examples_of
+from sft_ref.harness.instruments.losses import forward, row_losses
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
 from sft_ref.reference.bases import find
 from sft_ref.reference.bases.find import find_base

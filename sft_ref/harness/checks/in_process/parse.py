@@ -14,8 +14,8 @@ from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import record_generation
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
 from sft_ref.harness.recorders.in_process.scripted_answers import (
-    ScriptedAnswer,
-    ScriptedRun,
+    AnswerScript,
+    ScriptedOutcome,
     run_script,
     write_answers,
     write_words,
@@ -180,6 +180,6 @@ def only_a_whole_number_is_an_answer(context: Context) -> None:
             raise Failure(f"the parser returns {value}", "nan", text)
 
 
-def _texts(run: ScriptedRun, answers: Sequence[ScriptedAnswer]) -> list[str]:
+def _texts(run: ScriptedOutcome, answers: Sequence[AnswerScript]) -> list[str]:
     """What reached the parser; where it is not called by its name, what the model wrote."""
     return [answer.text for answer in answers] if run.texts is None else run.texts

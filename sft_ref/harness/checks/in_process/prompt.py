@@ -7,10 +7,10 @@ import itertools
 
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure
+from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import Ids, Unasked, record_prompt
 from sft_ref.harness.instruments.numerals import contains_answer
-from sft_ref.harness.instruments.training_examples import examples_of
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
 from sft_ref.reference.prompt import OPEN_TAG
 from sft_ref.reference.questions import PHRASINGS, UNITS

@@ -5,11 +5,11 @@ from __future__ import annotations
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch
+from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import record_generation, record_prompt
 from sft_ref.harness.instruments.numerals import contains_answer
 from sft_ref.harness.instruments.scripted_model import Script
-from sft_ref.harness.instruments.training_examples import examples_of
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
 from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG, format_value
 from sft_ref.reference.tokens import IGNORE_INDEX

@@ -8,16 +8,17 @@ from dataclasses import replace
 
 import torch
 
+from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch, Gradients, Trainables, TrainingResult
-from sft_ref.harness.instruments import tolerance
+from sft_ref.harness.core.paired import compare, is_worse
+from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.instruments.deltas import plain
 from sft_ref.harness.instruments.generation_recorder import record_prompt
-from sft_ref.harness.instruments.losses import compare, is_worse, row_losses
-from sft_ref.harness.instruments.training_examples import examples_of
+from sft_ref.harness.instruments.losses import row_losses
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
-from sft_ref.harness.recorders.in_process.yardstick import lora_of
+from sft_ref.harness.recorders.in_process.reference_run import lora_of
 from sft_ref.reference.data import Row
 from sft_ref.reference.settings import Settings
 from sft_ref.reference.tokens import IGNORE_INDEX
@@ -209,22 +210,22 @@ def base_stays_as_it_was(context: Context) -> None:
 )
 def answers_are_as_likely_as_after_the_reference(context: Context) -> str | None:
     """Against a training that is shared; where that differs in more than the code, against one made for it."""
-    yardstick = context.yardstick
-    if yardstick is None:
+    reference_run = context.reference_run
+    if reference_run is None:
         raise Unavailable("there is no reference run to compare with")
     batch = _targets_only(context, context.fresh_rows)
     own = row_losses(context.trained_model, batch)
-    if not is_worse(own, yardstick.losses):
+    if not is_worse(own, reference_run.losses):
         return None
     settings = context.trained.settings or context.settings
-    allowed = f"{yardstick.losses.mean():.3f} nat a token of the true answer"
-    if (examples_of(context.batch), settings, context.call(lora_of, context.stored)) != yardstick.conditions:
+    allowed = f"{reference_run.losses.mean():.3f} nat a token of the true answer"
+    if (examples_of(context.batch), settings, context.call(lora_of, context.stored)) != reference_run.conditions:
         rows = examples_of(context.call(context.implementation.training_batch, context.train_rows))
-        other = row_losses(yardstick.train(rows, context.implementation.base, context.stored, settings), batch)
+        other = row_losses(reference_run.train(rows, context.implementation.base, context.stored, settings), batch)
         if not is_worse(own, other):
             return f"{own.mean():.3f} nat a token, {allowed} with other settings, which are slow, and not a fault"
         allowed = f"{other.mean():.3f} nat a token of the true answer"
-    raise Failure(f"{own.mean():.3f}, {compare(own, yardstick.losses)}", allowed, f"{len(own)} rows")
+    raise Failure(f"{own.mean():.3f}, {compare(own, reference_run.losses)}", allowed, f"{len(own)} rows")
 
 
 def _targets_only(context: Context, rows: list[Row]) -> Batch:

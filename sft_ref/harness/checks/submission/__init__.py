@@ -1,14 +1,7 @@
-"""What is checked of a submission from outside: by what passes the libraries' boundaries; a module a stage."""
+"""Checks of a submission, from what it did at the boundaries of the libraries: a file per stage."""
+
+from sft_ref.harness.core.check import checks_in
 
 from . import artifact, generate, load, parse, prompt, score, tokens, train
 
-CHECKS = (
-    *prompt.CHECKS,
-    *tokens.CHECKS,
-    *train.CHECKS,
-    *artifact.CHECKS,
-    *load.CHECKS,
-    *generate.CHECKS,
-    *parse.CHECKS,
-    *score.CHECKS,
-)
+CHECKS = checks_in(prompt, tokens, train, artifact, load, generate, parse, score)

@@ -6,11 +6,11 @@ from pathlib import PurePath
 
 import torch
 
-from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core import tolerance
+from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.artifact import SavedAdapter
-from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.instruments.deltas import plain
 
 ADAPTER, TENSORS = "adapter_config.json", "adapter_model.safetensors"
@@ -185,13 +185,3 @@ def saved_adapter(evidence: Evidence) -> SavedAdapter:
     if evidence.artifact.saved is None:
         raise Blocked("nothing was saved")
     return evidence.artifact.saved
-
-
-CHECKS: tuple[Check, ...] = (
-    adapter_lies_where_it_is_loaded,
-    saved_tensors_are_the_trained,
-    adapter_keeps_within_limits,
-    adapter_is_no_pickle,
-    model_keeps_within_its_limit,
-    added_rows_are_saved,
-)

@@ -6,11 +6,11 @@ import math
 
 import torch
 
-from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.core.paired import TELLING, is_better, is_worse
 from sft_ref.harness.evidence import Evidence
-from sft_ref.harness.instruments.answering import TELLING, is_better, right
-from sft_ref.harness.instruments.losses import is_worse
+from sft_ref.harness.instruments.answering import right
 from sft_ref.harness.recorders.submission.scripted_results import (
     fault_of_generation,
     fault_past_the_parser,
@@ -190,14 +190,3 @@ def _off(evidence: Evidence) -> tuple[int, int]:
     if not any(row.new_token_ids for row in rows):
         raise Unavailable("no generation was heard")
     return sum(row.unlikely for row in rows), sum(len(row.new_token_ids) for row in rows)
-
-
-CHECKS: tuple[Check, ...] = (
-    numbers_come_back,
-    answers_are_the_models,
-    answering_runs,
-    batches_are_answered_as_well,
-    tokens_are_the_likeliest,
-    generation_is_greedy,
-    what_is_said_is_likely,
-)

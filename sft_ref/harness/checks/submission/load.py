@@ -7,12 +7,12 @@ from collections.abc import Iterable
 
 import torch
 
-from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core import tolerance
+from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.core.paired import compare, is_worse
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.answering import LogitComparison
-from sft_ref.harness.instruments import tolerance
-from sft_ref.harness.instruments.losses import compare, is_worse
 
 from .artifact import saved_adapter
 
@@ -255,18 +255,3 @@ def _apart_twice(evidence: Evidence) -> float:
 
 def _names(dtypes: Iterable[str]) -> str:
     return ", ".join(sorted(name.removeprefix("torch.") for name in dtypes))
-
-
-CHECKS: tuple[Check, ...] = (
-    load_runs,
-    what_answers_is_what_was_saved,
-    dtypes_are_those_trained,
-    saved_adapter_is_left_alone,
-    model_is_in_evaluation_mode,
-    forwards_are_equal,
-    load_works_elsewhere,
-    logits_are_finite,
-    base_is_the_one_trained,
-    all_adapters_are_loaded,
-    added_rows_are_saved,
-)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.answering import CompletedRun
@@ -129,10 +129,3 @@ def _parser_alone(evidence: Evidence) -> None:
         values, texts = evidence.parsed.values, evidence.parsed.texts
         seen = f"{values[0]} from {texts[0]!r}, {values[len(bare)]} from {texts[len(bare)]!r}"
         raise Failure(seen, "the number of either text")
-
-
-CHECKS: tuple[Check, ...] = (
-    numbers_are_parsed,
-    silence_is_nan,
-    signs_are_kept,
-)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.core.paired import compare, is_better, is_worse, tells
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.experiments import PairedLosses
 from sft_ref.harness.evidence.wording import left_out_template, prompts_astray
-from sft_ref.harness.instruments.answering import is_better, tells
-from sft_ref.harness.instruments.losses import compare, is_worse
 from sft_ref.harness.recorders.submission.scripted_results import is_template_parsed_wrongly
 
 
@@ -84,9 +83,3 @@ def prompts_are_where_training_leaves_off(evidence: Evidence) -> None:
         sent, trained = astray[0]
         case = f"{len(astray)} of {len(evidence.prompts.trained)} prompts"
         raise Failure(f"{sent!r}", f"a beginning of {trained!r}", case)
-
-
-CHECKS: tuple[Check, ...] = (
-    prompts_are_answered_as_those_of_training,
-    prompts_are_where_training_leaves_off,
-)

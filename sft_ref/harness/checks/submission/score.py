@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.instruments.answering import number, right
@@ -71,9 +71,3 @@ def testing_runs(evidence: Evidence) -> str | None:
         raise Unavailable("testing was not reached")
     crash = evidence.scores.crash
     return f"{crash.type}: {crash.message[:200]} in {crash.where}" if crash else None
-
-
-CHECKS: tuple[Check, ...] = (
-    figures_are_those_of_the_answers,
-    testing_runs,
-)

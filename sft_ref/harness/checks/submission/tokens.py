@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.core.paired import compare, is_worse
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.wording import labelled_texts, unlabelled_lead
-from sft_ref.harness.instruments.losses import compare, is_worse
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 _MOST, _MARGIN = 0.95, 0.1
@@ -182,14 +182,3 @@ def tokens_are_known_when_answering(evidence: Evidence) -> None:
         known_tokens = size or evidence.examples.tokenizer.size
         seen = f"{len(lost)} tokens beyond the {known_tokens} that are known when answering"
         raise Failure(seen, "none", f"ids {sorted(lost)[:3]}", survivable=True)
-
-
-CHECKS: tuple[Check, ...] = (
-    texts_hold_answers,
-    all_texts_hold_answers,
-    answer_tokens_are_supervised,
-    ends_are_supervised,
-    what_is_to_be_written_is_supervised,
-    padding_is_not_supervised,
-    tokens_are_known_when_answering,
-)

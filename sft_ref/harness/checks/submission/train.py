@@ -6,13 +6,13 @@ import math
 
 import torch
 
-from sft_ref.harness.core.check import Check, Level, check
+from sft_ref.harness.core import tolerance
+from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.core.paired import compare, is_worse
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.experiments import TrainingSwap
 from sft_ref.harness.evidence.wording import answered_texts
-from sft_ref.harness.instruments import tolerance
-from sft_ref.harness.instruments.losses import compare, is_worse
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 _FEW, _OFTEN = 0.3, 6
@@ -211,13 +211,3 @@ def _few_texts(evidence: Evidence) -> str:
     if distinct >= _FEW * examples.data or shown <= _OFTEN * examples.distinct:
         return ""
     return f"{distinct} texts, each shown {shown / examples.distinct:.0f} times"
-
-
-CHECKS: tuple[Check, ...] = (
-    training_runs,
-    adapter_moves,
-    answers_become_likely,
-    nothing_trained_is_lost,
-    base_stays,
-    data_are_shown,
-)

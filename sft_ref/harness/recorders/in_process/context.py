@@ -22,7 +22,7 @@ from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.settings import Settings
 
-from .yardstick import Yardstick
+from .reference_run import ReferenceRun
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +54,7 @@ class Context:
         implementation: whose statements are checked.
         folder: an empty folder to work in.
         trained: a training to use in place of the implementation's own, where the fault cannot lie in it.
-        yardstick: a training of the reference, to compare with, or what makes one when it is first looked at.
+        reference_run: a training of the reference, to compare with, or what makes one when it is first looked at.
         limits: of size; none unless somebody sets them.
     """
 
@@ -64,14 +64,14 @@ class Context:
         folder: Path,
         *,
         trained: TrainingResult | None = None,
-        yardstick: Yardstick | Callable[[], Yardstick | None] | None = None,
+        reference_run: ReferenceRun | Callable[[], ReferenceRun | None] | None = None,
         limits: SizeLimits = UNLIMITED,
     ) -> None:
         self.implementation = implementation
         self.folder = folder
         self.settings = SETTINGS
         self.limits = limits
-        self._yardstick = yardstick
+        self._reference_run = reference_run
         self.stage = ""
         """Of the check that is running; the runner sets it."""
         self._trained = trained
@@ -88,9 +88,9 @@ class Context:
             raise Failure(seen, "no exception", getattr(work, "__qualname__", repr(work))) from error
 
     @functools.cached_property
-    def yardstick(self) -> Yardstick | None:
+    def reference_run(self) -> ReferenceRun | None:
         """A training of the reference."""
-        return self._yardstick() if callable(self._yardstick) else self._yardstick
+        return self._reference_run() if callable(self._reference_run) else self._reference_run
 
     @functools.cached_property
     def train_rows(self) -> list[Row]:

@@ -17,9 +17,9 @@ from transformers import TrainingArguments
 
 from sft_ref.errors import AdapterError, SftRefError
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
+from sft_ref.harness.core.training_examples import TrainingExample, examples_of
 from sft_ref.harness.instruments.deltas import plain
 from sft_ref.harness.instruments.losses import forward, row_losses
-from sft_ref.harness.instruments.training_examples import TrainingExample, examples_of
 from sft_ref.io.lora_config import read_lora
 from sft_ref.reference import adapter, models, precision, sft, tokens, training
 from sft_ref.reference.base_llm import BaseLLM
@@ -31,7 +31,7 @@ from sft_ref.reference.guards.ranges import RANGES
 from sft_ref.reference.settings import Settings
 
 from .context import PROBES, SETTINGS, Context
-from .yardstick import Yardstick, lora_of
+from .reference_run import ReferenceRun, lora_of
 
 
 class Reference:
@@ -223,10 +223,10 @@ def train_reference(folder: Path) -> TrainingResult:
     return Reference().train(folder / "shared", Context(Reference(), folder).train_rows, SETTINGS)
 
 
-def yardstick_of(trained: TrainingResult) -> Yardstick:
-    """The yardstick that the reference's own training makes."""
+def reference_run_of(trained: TrainingResult) -> ReferenceRun:
+    """The reference_run that the reference's own training makes."""
     with tempfile.TemporaryDirectory() as folder:
         context = Context(Reference(), Path(folder), trained=trained)
         fresh = context.implementation.training_batch(context.fresh_rows)
         conditions = (examples_of(context.batch), context.settings, lora_of(trained.folder))
-        return Yardstick(row_losses(context.answerer.model, fresh), conditions, train_on)
+        return ReferenceRun(row_losses(context.answerer.model, fresh), conditions, train_on)

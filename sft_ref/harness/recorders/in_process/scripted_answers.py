@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 import torch
 
 from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.instruments.convention import decode
-from sft_ref.harness.instruments.generation_recorder import Recording, record_generation, record_prompt
+from sft_ref.harness.instruments.generation_recorder import RecordedAnswers, record_generation, record_prompt
 from sft_ref.harness.instruments.module_outputs import computed_dtypes
 from sft_ref.harness.instruments.numerals import find_numerals, to_number
 from sft_ref.harness.instruments.scripted_model import Script, find_question, normalize
-from sft_ref.harness.instruments.training_examples import examples_of
 from sft_ref.reference.data import Row
 from sft_ref.reference.tokens import IGNORE_INDEX
 
@@ -53,7 +53,7 @@ def invent(count: int, seed: int) -> list[str]:
 
 
 @dataclass(frozen=True)
-class ScriptedAnswer:
+class AnswerScript:
     """What the model is to write after one question.
 
     Attributes:
@@ -68,7 +68,7 @@ class ScriptedAnswer:
     script: Script
 
 
-def write_answers(context: Context, rows: Sequence[Row]) -> list[ScriptedAnswer]:
+def write_answers(context: Context, rows: Sequence[Row]) -> list[AnswerScript]:
     """Answers in the implementation's own convention, read from the batch that it would train on.
 
     Raises:
@@ -91,7 +91,7 @@ def write_answers(context: Context, rows: Sequence[Row]) -> list[ScriptedAnswer]
         if not numerals:
             raise Failure(f"a target without a number: {text!r}", f"one with {value}", question)
         numeral = min(numerals, key=lambda numeral: abs(to_number(numeral) - value))
-        answers.append(ScriptedAnswer(question, text, numeral, Script(question, ids, ids[least:], least)))
+        answers.append(AnswerScript(question, text, numeral, Script(question, ids, ids[least:], least)))
     return answers
 
 
@@ -106,7 +106,7 @@ def write_words(context: Context, questions: Sequence[str]) -> list[Script]:
 
 
 @dataclass(frozen=True)
-class ScriptedRun:
+class ScriptedOutcome:
     """What came of scripted answers.
 
     Attributes:
@@ -134,7 +134,7 @@ class ScriptedRun:
         return self.logits[question]
 
 
-def run_script(context: Context, lines: Sequence[ScriptedAnswer], *, end_at_once: bool = False) -> ScriptedRun:
+def run_script(context: Context, lines: Sequence[AnswerScript], *, end_at_once: bool = False) -> ScriptedOutcome:
     """Asks all questions in one call while the model writes their answers, or nothing but the end.
 
     Raises:
@@ -145,7 +145,7 @@ def run_script(context: Context, lines: Sequence[ScriptedAnswer], *, end_at_once
         scripts = [replace(script, whole=script.whole[: script.least], target=()) for script in scripts]
     questions = [line.question for line in lines]
     with computed_dtypes(context.answerer.model) as dtypes:
-        found: Recording = context.call(
+        found: RecordedAnswers = context.call(
             record_generation, context.answerer, *questions, scripts=scripts, keep_logits=True
         )
     prompts = [decode(context.answerer.tokenizer, row.prompt_ids) for row in found.generations]
@@ -160,10 +160,10 @@ def run_script(context: Context, lines: Sequence[ScriptedAnswer], *, end_at_once
         raise Failure(f"{len(found.answers)} answers", f"{len(lines)}, one a question", questions)
     texts = found.texts if len(found.texts) == len(lines) else None
     coarsest = max(dtypes, key=lambda dtype: torch.finfo(dtype).eps)
-    return ScriptedRun(prompts, found.answers, texts, _logits_by_question(found, questions), coarsest)
+    return ScriptedOutcome(prompts, found.answers, texts, _logits_by_question(found, questions), coarsest)
 
 
-def _logits_by_question(found: Recording, questions: Sequence[str]) -> dict[str, torch.Tensor]:
+def _logits_by_question(found: RecordedAnswers, questions: Sequence[str]) -> dict[str, torch.Tensor]:
     """Logits of all steps; none where those of the first are hidden. Of a question that is asked twice the first."""
     logits: dict[str, torch.Tensor] = {}
     for row in found.generations:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from sft_ref.harness.core.findings import Unavailable
+from sft_ref.harness.core.training_examples import Text
 from sft_ref.harness.evidence.answering import (
     Answers,
     Generations,
@@ -28,7 +29,7 @@ from sft_ref.harness.evidence.processes import Crash, Process
 from sft_ref.harness.evidence.texts import Form, Generation, Prompt, Tokenizer, TrainingText
 from sft_ref.harness.evidence.training import Examples, OptimizerStep, Training
 from sft_ref.harness.instruments.answering import number, shortfalls
-from sft_ref.harness.instruments.convention import Text, decode, find_prompt, find_question
+from sft_ref.harness.instruments.convention import decode, find_prompt, find_question
 from sft_ref.harness.instruments.numerals import to_number
 from sft_ref.harness.instruments.sizes import project
 from sft_ref.io.reading import UnreadableError

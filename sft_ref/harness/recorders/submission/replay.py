@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from sft_ref.harness.core.training_examples import TrainingExample
 from sft_ref.harness.instruments.losses import pad
-from sft_ref.harness.instruments.training_examples import TrainingExample
 from sft_ref.io.peft_config import read_peft_config
 from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from sft_ref.harness.core.findings import Unavailable
+from sft_ref.harness.core.paired import tells
 from sft_ref.harness.evidence.answering import Generations, Prompts
 from sft_ref.harness.evidence.experiments import (
     Experiments,
@@ -19,7 +20,7 @@ from sft_ref.harness.evidence.experiments import (
 )
 from sft_ref.harness.evidence.training import Examples
 from sft_ref.harness.evidence.wording import left_out_template, prompts_astray, unlabelled_lead
-from sft_ref.harness.instruments.answering import complete, read_number, right, tells, value_losses
+from sft_ref.harness.instruments.answering import complete, read_number, right, value_losses
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.losses import text_losses
 from sft_ref.reference.tokens import IGNORE_INDEX

@@ -10,13 +10,14 @@ from typing import Any
 
 import torch
 
+from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.core.implementation import Batch
+from sft_ref.harness.core.paired import Paired, compare
 from sft_ref.harness.evidence.evidence import GOOD
-from sft_ref.harness.instruments import tolerance
 from sft_ref.harness.instruments.answering import best_prompts, complete, read_number, right
 from sft_ref.harness.instruments.convention import decode
-from sft_ref.harness.instruments.losses import Paired, compare, pad, row_losses
+from sft_ref.harness.instruments.losses import pad, row_losses
 from sft_ref.io.peft_config import read_peft_config
 from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES

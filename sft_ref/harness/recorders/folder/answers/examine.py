@@ -7,21 +7,13 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sft_ref.harness.core.paired import is_worse
 from sft_ref.harness.evidence.answers import TEMPLATE, AnswerHeader, AnswersEvidence, Stops, Trial
-from sft_ref.harness.instruments.losses import is_worse
 
 from .asking import Asker
-from .experiments import Experiments, factor_of
+from .experiments import AdapterExperiments, factor_of
 from .rows import Row, in_other_ways
-from .wording import (
-    Wording,
-    as_given,
-    as_literal,
-    as_template,
-    difference,
-    missing_header,
-    without_space,
-)
+from .wording import Wording, as_given, as_literal, as_template, difference, missing_header, without_space
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -82,7 +74,7 @@ def examine(
     ids = {each.name: [own[n] for n in short] for each, own in zip(wordings, encoded, strict=True)}
     different = [each for each in others if ids[each.name] != ids[first.name]]
     is_template = first.name == TEMPLATE or any(each.name == TEMPLATE for each in others if each not in different)
-    experiments = Experiments(asker, [rows[n] for n in short], [first, *different])
+    experiments = AdapterExperiments(asker, [rows[n] for n in short], [first, *different])
     found = _examine(experiments, is_template=is_template)
     return replace(found, header=header, left_out=len(rows) - len(short))
 
@@ -109,7 +101,7 @@ def _write_numbers(asker: Asker, rows: Sequence[Row], put: Callable[[Sequence[Ro
     return best
 
 
-def _examine(experiments: Experiments, *, is_template: bool) -> AnswersEvidence:
+def _examine(experiments: AdapterExperiments, *, is_template: bool) -> AnswersEvidence:
     """Looks for another wording and another base only where answers are lost as given and configured."""
     best = experiments.ask(experiments.first, answers=True)
     experiments.vary_factor(experiments.first)
@@ -136,7 +128,7 @@ def _examine(experiments: Experiments, *, is_template: bool) -> AnswersEvidence:
     )
 
 
-def _stops(experiments: Experiments, best: Trial) -> Stops:
+def _stops(experiments: AdapterExperiments, best: Trial) -> Stops:
     """How generation ends in the best trial, and how the base's own settings change it."""
     asker = experiments.asker
     settings = asker.base_settings()

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from sft_ref.harness.core.paired import is_better, is_worse
 from sft_ref.harness.evidence.answers import Alignment, Answer, Trial
-from sft_ref.harness.instruments.answering import is_better
-from sft_ref.harness.instruments.losses import is_worse
 
 from .asking import Asker
 from .rows import Row
@@ -37,7 +36,7 @@ _SMALL = 0.1
 _QUARTERS = 8
 
 
-class Experiments:
+class AdapterExperiments:
     """Asks rows in several wordings, at several factors; each once.
 
     Args:

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from ....instruments.scripted_model import GenerationRecorder, cache_length
+from sft_ref.harness.instruments.scripted_model import GenerationRecorder, cache_length
+
 from .batches import trim, widen
 from .time_limit import TimeLimit
 from .training_recorder import TrainingRecorder

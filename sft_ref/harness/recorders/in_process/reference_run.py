@@ -1,4 +1,4 @@
-"""What a training ought to reach: the reference's. It is handed in, for nothing here imports the reference."""
+"""A training of the reference that others are compared with. It is passed in: nothing here imports the reference."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sft_ref.harness.instruments.training_examples import TrainingExample
+from sft_ref.harness.core.training_examples import TrainingExample
 from sft_ref.io.lora_config import read_table
 from sft_ref.reference.settings import Settings
 
@@ -18,7 +18,7 @@ _LORA = ("r", "lora_alpha", "target_modules", "use_rslora", "use_dora")
 
 
 @dataclass(frozen=True)
-class Yardstick:
+class ReferenceRun:
     """A sound training by the reference.
 
     Attributes:

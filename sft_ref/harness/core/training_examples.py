@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sft_ref.harness.core.implementation import Batch
 from sft_ref.reference.tokens import IGNORE_INDEX
+
+from .implementation import Batch
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,34 @@ class TrainingExample:
     def end(self) -> int:
         """Index behind the last label; 0 where there is none."""
         return max((i + 1 for i, label in enumerate(self.labels) if label != IGNORE_INDEX), default=0)
+
+
+@dataclass(frozen=True)
+class Text:
+    """One training text, and where in it the answer stands.
+
+    Attributes:
+        question: of the data; as it stands in the text it is `asked`, without its mark.
+        value: its answer.
+        begin, end: indices of the numeral's tokens; equal where the text holds no valid numeral.
+        numeral: as it is written; of an invalid answer the nearest one.
+    """
+
+    taught: TrainingExample
+    question: str
+    value: float
+    begin: int
+    end: int
+    before: str
+    between: str
+    numeral: str
+    after: str
+    asked: str
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the text holds the answer."""
+        return self.end > self.begin
 
 
 def examples_of(batch: Batch) -> list[TrainingExample]:

@@ -41,9 +41,7 @@ def draw_conclusions(captured: Captured) -> None:
     assert len(captured.answers(captured.asked)) == len(captured.questions)
     assert all(0 <= score <= 1 for score in captured.scores)
     assert len(captured.prompts(captured.asked, captured.questions)) == len(captured.questions)
-    captured.said_right(captured.asked)
-    for script in captured.scripts:
-        captured.told_scripts(captured.asked, script["kind"])
+    captured.written_right(captured.asked)
 
 
 def test_files_that_the_agent_may_not_have_written(fuzz: Search, scratch: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from sft_ref.harness.core.training_examples import Text, TrainingExample
+from sft_ref.harness.evidence.evidence import GOOD
 from sft_ref.harness.instruments.answering import count, read_number, right
 from sft_ref.harness.instruments.convention import Convention, decode, encode, find_convention, find_prompt, read_texts
 from sft_ref.harness.instruments.deltas import plain
@@ -28,8 +29,6 @@ from .replay import BETAS, Packed, ReplayStep
 from .scripts import ScriptedCall, ScriptLine, ScriptWriter
 from .workplace import AgentResult, Workplace
 
-GOOD = 0.8
-"""Accuracy on fresh questions from which on nothing is thought to be lost on a base that can reach it."""
 _SECONDS = 25.0
 """For the steps of one training; twice that for one whose steps cannot be planned."""
 _SCALES = ("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern")
@@ -81,14 +80,14 @@ class Captured:
         self.left = {place: self.fingerprint(self.workplace.folder, self._parts(place)) for place in self.saved}
 
     @property
-    def lessons(self) -> Mapping[str, Any]:
+    def training_log(self) -> Mapping[str, Any]:
         """What was captured of it."""
         return self.training["training_log"]
 
     @functools.cached_property
     def taught(self) -> list[TrainingExample]:
         """Every text that reached the model in training, once."""
-        return [TrainingExample(tuple(ids), tuple(labels)) for ids, labels in self.lessons.get("examples", ())]
+        return [TrainingExample(tuple(ids), tuple(labels)) for ids, labels in self.training_log.get("examples", ())]
 
     @functools.cached_property
     def foreign(self) -> list[TrainingExample]:
@@ -135,8 +134,8 @@ class Captured:
     def steps(self) -> list[ReplayStep]:
         """Its optimizer steps."""
         steps, done = [], 0
-        passes = self.lessons.get("forward_passes", ())
-        for rate, until, betas in self.lessons.get("optimizer_steps", ()):
+        passes = self.training_log.get("forward_passes", ())
+        for rate, until, betas in self.training_log.get("optimizer_steps", ()):
             batches = tuple(tuple(map(self._row, filter(self._is_told, rows))) for rows, _ in passes[done:until])
             done = until
             batches = tuple(batch for batch in batches if batch)
@@ -156,14 +155,7 @@ class Captured:
     @property
     def losses(self) -> list[float]:
         """As the model reported them, one a forward."""
-        return [float(loss) for _, loss in self.lessons.get("forward_passes", ()) if loss is not None]
-
-    def is_partial(self, text: Text, prompt: int) -> bool:
-        """Whether labels begin within what the model has to write: in a word, tag or number, or past white space."""
-        gap = decode(self.tokenizer, text.taught.ids[prompt : text.taught.begin])
-        rest = decode(self.tokenizer, text.taught.ids[text.taught.begin or 0 : text.end])
-        closed = gap.rstrip().endswith((">", ":", "=", "|", "]", "\n"))
-        return not gap.strip() or not closed or rest.strip() != text.numeral
+        return [float(loss) for _, loss in self.training_log.get("forward_passes", ()) if loss is not None]
 
     @property
     def trained_folder(self) -> Path:
@@ -178,7 +170,7 @@ class Captured:
     @property
     def trained_others(self) -> dict[str, Path]:
         """The other adapters that were active at the end of training, by their names."""
-        others = map(str, self.lessons.get("other_adapters", ()))
+        others = map(str, self.training_log.get("other_adapters", ()))
         return {name: self.training.folder / f"trained_{number}" for number, name in enumerate(others, 1)}
 
     @property
@@ -274,7 +266,7 @@ class Captured:
             scripts=self.scripts,
             parser_texts=self.parse_texts,
             score_lines=self.score_lines,
-            shortened=self.lessons.get("shortened"),
+            shortened=self.training_log.get("shortened"),
         )
 
     @functools.cached_property
@@ -311,12 +303,6 @@ class Captured:
         """What training teaches to write between question and number; empty where that is not known."""
         return self._writer.supervised_lead if self._writer else ""
 
-    def told_scripts(self, told: AgentResult, kind: str) -> list[tuple[ScriptedCall, Mapping[str, Any]]]:
-        """Each scripted call of a kind with what came of it."""
-        return [
-            (script, told[f"script_{number}"]) for number, script in enumerate(self.scripts) if script["kind"] == kind
-        ]
-
     def answers(self, told: AgentResult) -> list[object]:
         """Its answers to the fresh questions; what is missing is None."""
         values = list(told["answers"].get("values", ()))
@@ -345,7 +331,7 @@ class Captured:
         places = [find_prompt(question, texts) for question, _ in rows]
         return [None if place is None else heard[place] for place in places]
 
-    def said_right(self, told: AgentResult) -> list[bool]:
+    def written_right(self, told: AgentResult) -> list[bool]:
         """Which fresh questions its model answered rightly, read by ours from what it said."""
         if self.convention is None:
             return right([], self.questions)

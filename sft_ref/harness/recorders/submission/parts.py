@@ -66,7 +66,7 @@ def _prompt(recording: Recording, ids: Sequence[int]) -> Prompt:
 
 def build_examples(recording: Recording) -> Examples:
     """The training examples, decoded."""
-    tokenizer, lessons = recording.tokenizer, recording.lessons
+    tokenizer, lessons = recording.tokenizer, recording.training_log
     base_rows = len(recording.base_model.get_input_embeddings().weight)
     used = {token - base_rows for row in recording.foreign for token in row.ids if token >= base_rows}
     form = None
@@ -83,7 +83,7 @@ def build_examples(recording: Recording) -> Examples:
         padding_labelled=int(lessons.get("labelled_padding", 0)),
         data=len(recording.rows),
         form=form,
-        unlabelled_lead=recording.untaught,
+        unlabelled_lead=recording.unlabelled_lead_length,
         tokenizer=Tokenizer(
             len(tokenizer), str(tokenizer.eos_token), tokenizer.eos_token_id, tuple(tokenizer.all_special_ids)
         ),
@@ -112,8 +112,8 @@ def _decoded(recording: Recording, text: Text) -> TrainingText:
 
 def build_training(recording: Recording) -> Training:
     """What training did and left."""
-    told, lessons = recording.training, recording.lessons
-    changed, left = lessons.get("changed_base_weights"), recording.left_logits
+    told, lessons = recording.training, recording.training_log
+    changed, left = lessons.get("changed_base_weights"), recording.trained_logits
     try:
         fall = str(recording.fall)
     except Unavailable:

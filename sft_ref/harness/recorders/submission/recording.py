@@ -51,13 +51,18 @@ class Recording(Trained):
     def is_loaded_as_trained(self) -> bool:
         """Whether what training left was saved and loaded, in whatever form.
 
-        AgentResult by taught texts: by the model that answers they are as likely, and likelier than by the bare base.
+        Training texts tell it: the model that answers gives them the loss that training left, and not that of the base.
         """
         found = self.asked.tensors("probes").get("logits")
-        if found is None or self.left_logits is None or found.shape != self.left_logits.shape or not self.has_moved:
+        if (
+            found is None
+            or self.trained_logits is None
+            or found.shape != self.trained_logits.shape
+            or not self.has_moved
+        ):
             return False
         try:
-            lost = compare(self.probe_losses(found), self.probe_losses(self.left_logits)).mean
+            lost = compare(self.probe_losses(found), self.probe_losses(self.trained_logits)).mean
         except Unavailable:
             return False
         return lost < min(tolerance.LOSS, self.fall.mean / 2)
@@ -94,10 +99,10 @@ class Recording(Trained):
         self.with_adapter = self.ask("again")
 
     @property
-    def sound_answers(self) -> list[bool]:
+    def sound_right(self) -> list[bool]:
         """Which fresh questions the sound adapter answers rightly, asked by the reference."""
         model = self.sound_model
-        return self.trained_right if model is self.trained_model else self.our_right
+        return self.trained_right if model is self.trained_model else self.reference_right
 
     @functools.cached_property
     def is_saved_well(self) -> bool:
@@ -134,7 +139,7 @@ class Recording(Trained):
             Unavailable: there is no adapter to compare with.
         """
         if self.is_custom_lora or self.is_custom_form:
-            return self.asked, self.left_logits
+            return self.asked, self.trained_logits
         if self.is_saved_well and self.has_learned and self.place is not None:
             told, folder = self.asked, self.saved[self.place]
         elif self.with_adapter is not self.asked and self.sound_folder is not None:
@@ -171,7 +176,7 @@ class Recording(Trained):
         """Which questions a model answers rightly, generated and parsed by us, from the prompts that were sent."""
         prompts = [prompt for prompt in self.prompts(self.asked, self.questions) if prompt]
         if model is None or self.convention is None or len(prompts) < len(self.questions):
-            return right(self.our_answers(model) if model is not None else [], self.questions)
+            return right(self.reference_answers(model) if model is not None else [], self.questions)
         return self._right_behind(model, prompts)
 
     @functools.cached_property
@@ -237,11 +242,11 @@ class Recording(Trained):
         """Our training on its very batches and labels, at its rates; None where these are not known."""
         if self.lora_folder is None or not any(step.batches for step in self.steps):
             return None
-        decay = float(self.lessons.get("optimizer", {}).get("weight_decay", 0.0))
+        decay = float(self.training_log.get("optimizer", {}).get("weight_decay", 0.0))
         return replay(self.steps, self.workplace.base, self.lora_folder, weight_decay=decay)
 
     @functools.cached_property
-    def own_steps(self) -> list[ReplayStep]:
+    def reference_steps(self) -> list[ReplayStep]:
         """Our settings, on its texts with labels as they ought to be."""
         rows = [masked(text, self._due_begin(text)) for text in self.texts if text.is_answered]
         rng = random.Random(0)
@@ -252,7 +257,7 @@ class Recording(Trained):
         return steps
 
     @functools.cached_property
-    def untaught(self) -> int:
+    def unlabelled_lead_length(self) -> int:
         """Tokens between the prompt that is sent and the first label, in most texts; 0 where labels begin before."""
         lengths = [
             (text.taught.begin or 0) - len(prompt)
@@ -263,26 +268,30 @@ class Recording(Trained):
 
     def _due_begin(self, text: Text) -> int:
         """Where labels ought to begin: behind the prompt that is sent, at the number in any case."""
-        return min(text.begin, max(1, (text.taught.begin or text.begin) - self.untaught))
+        return min(text.begin, max(1, (text.taught.begin or text.begin) - self.unlabelled_lead_length))
 
     @functools.cached_property
-    def ours(self) -> Any:  # noqa: ANN401
+    def reference_model(self) -> Any:  # noqa: ANN401
         """A sound training of ours in its convention, with its adapter's shape; None where that is not known."""
-        if self.lora_folder is None or self.convention is None or not self.own_steps:
+        if self.lora_folder is None or self.convention is None or not self.reference_steps:
             return None
-        return replay(self.own_steps, self.workplace.base, self.lora_folder)
+        return replay(self.reference_steps, self.workplace.base, self.lora_folder)
 
     @functools.cached_property
-    def our_right(self) -> list[bool]:
+    def reference_right(self) -> list[bool]:
         """Which answers of ours are right."""
-        return right(self.our_answers(self.ours), self.questions) if self.ours is not None else []
+        return (
+            right(self.reference_answers(self.reference_model), self.questions)
+            if self.reference_model is not None
+            else []
+        )
 
     @functools.cached_property
     def sound_model(self) -> Any:  # noqa: ANN401
         """What its training left, if that answers well; else ours."""
         if self.trained_model is not None and not self.trained_others and self.answers_rightly:
             return self.trained_model
-        return self.ours
+        return self.reference_model
 
     @functools.cached_property
     def sound_folder(self) -> Path | None:

@@ -44,7 +44,7 @@ def run_swaps(recording: Recording, prompts: Prompts, examples: Examples, genera
         return Experiments(own, answer_rate, accuracy, with_sound_adapter=with_sound_adapter, lead_losses=lead_losses)
     trained = recording.trained_model
     if with_sound_adapter is not None:
-        reference = tuple(recording.sound_answers)
+        reference = tuple(recording.sound_right)
         reference_as_sent = tuple(recording.right_as_asked(recording.sound_model))
     return Experiments(
         own=own,
@@ -81,12 +81,12 @@ def _swap_prompts(recording: Recording, prompts: Prompts, examples: Examples) ->
     sent = [prompt.ids for prompt in prompts.fresh if prompt is not None and prompt.ids]
     if model is not None and len(sent) == len(prompts.fresh):
         swap = PromptSwap(
-            _rightly_continued(recording, model, sent), _right(recording, recording.our_answers(model)), (), ""
+            _rightly_continued(recording, model, sent), _right(recording, recording.reference_answers(model)), (), ""
         )
     if swap.sent and swap.trained and tells(swap.sent, swap.trained):
         return swap
     own = recording.trained_model if recording.trained_model is not None and recording.has_moved else None
-    models = [each for each in (own, recording.ours) if each is not None]
+    models = [each for each in (own, recording.reference_model) if each is not None]
     try:
         losses = [PairedLosses(*compare_prompts(recording, model)) for model in models]
     except Unavailable as reason:
@@ -117,10 +117,10 @@ def _swap_lead(recording: Recording, examples: Examples) -> PairedLosses | None:
         texts = unlabelled_lead(examples)
     except Unavailable:
         return None
-    if not texts or recording.trained_model is None or recording.ours is None:
+    if not texts or recording.trained_model is None or recording.reference_model is None:
         return None
     losses = []
-    for model in (recording.trained_model, recording.ours):
+    for model in (recording.trained_model, recording.reference_model):
         each = text_losses(model, [text.ids for text in texts[:_LEADS]])
         begins = [text.first_label or 0 for text in texts[:_LEADS]]
         leads = [row[at - examples.unlabelled_lead - 1 : at - 1] for row, at in zip(each, begins, strict=True)]
@@ -156,8 +156,8 @@ def _swap_generation(recording: Recording, generations: Generations) -> Generati
         return None
     return GenerationSwap(
         own=_right(recording, recording.answers(told)),
-        reference=_right(recording, recording.our_answers(model)),
-        written=tuple(recording.said_right(told)),
+        reference=_right(recording, recording.reference_answers(model)),
+        written=tuple(recording.written_right(told)),
     )
 
 

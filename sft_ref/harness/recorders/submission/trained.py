@@ -14,6 +14,7 @@ from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.core.paired import Paired, compare
+from sft_ref.harness.evidence.evidence import GOOD
 from sft_ref.harness.instruments.answering import best_prompts, complete, read_number, right
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.losses import pad, row_losses
@@ -22,7 +23,7 @@ from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.tokens import IGNORE_INDEX
 
-from .captured import GOOD, Captured
+from .captured import Captured
 
 _LED, _TAUGHT = 16, 64
 """Texts of training that are continued, and whose loss is compared."""
@@ -62,7 +63,7 @@ class Trained(Captured):
             model.base_model.set_adapter(["default", *self.trained_others])
         return model
 
-    def our_answers(self, model: Any, prompts: Sequence[Sequence[int]] | None = None) -> list[float]:  # noqa: ANN401
+    def reference_answers(self, model: Any, prompts: Sequence[Sequence[int]] | None = None) -> list[float]:  # noqa: ANN401
         """Answers to the fresh questions by a model, generated and parsed by us; with our prompts by default."""
         if self.convention is None:
             return []
@@ -72,7 +73,7 @@ class Trained(Captured):
     @functools.cached_property
     def trained_answers(self) -> list[float]:
         """Of what training left, with ours from there on."""
-        return self.our_answers(self.trained_model) if self.trained_model is not None else []
+        return self.reference_answers(self.trained_model) if self.trained_model is not None else []
 
     @functools.cached_property
     def trained_right(self) -> list[bool]:
@@ -134,10 +135,10 @@ class Trained(Captured):
     @property
     def is_custom_lora(self) -> bool:
         """Whether what was trained is no adapter of peft's, and is known by its logits alone."""
-        return self.trained_model is None and self.left_logits is not None
+        return self.trained_model is None and self.trained_logits is not None
 
     @functools.cached_property
-    def left_logits(self) -> torch.Tensor | None:
+    def trained_logits(self) -> torch.Tensor | None:
         """Logits of the probed texts, as `probe_logits` gives them: of the adapter that training left, on the base.
 
         Of what is not peft's, as told by the model itself; None where that is not known.
@@ -149,14 +150,14 @@ class Trained(Captured):
         return None if self.foreign or told is None or len(told) != tokens else told
 
     @functools.cached_property
-    def left_knows(self) -> bool:
+    def predicts_training_numbers(self) -> bool:
         """Whether by these logits most taught numbers are likeliest from their first token to their last."""
-        if self.left_logits is None:
+        if self.trained_logits is None:
             return False
         texts = {text.taught: text for text in self.texts if text.is_answered}
         known, at = [], 0
         for row in self.probed:
-            own = self.left_logits[at : at + len(row.ids)].argmax(-1).tolist()
+            own = self.trained_logits[at : at + len(row.ids)].argmax(-1).tolist()
             at += len(row.ids)
             if text := texts.get(row):
                 known.append(own[text.begin - 1 : text.end - 1] == list(row.ids[text.begin : text.end]))
@@ -165,8 +166,8 @@ class Trained(Captured):
     @functools.cached_property
     def fall(self) -> Paired:
         """By how much training made all that its texts teach likelier: most of it is learned long before numbers."""
-        if self.is_custom_lora and self.left_logits is not None:
-            return compare(*map(self.probe_losses, (self.probe_logits(self.base_model), self.left_logits)))
+        if self.is_custom_lora and self.trained_logits is not None:
+            return compare(*map(self.probe_losses, (self.probe_logits(self.base_model), self.trained_logits)))
         if self.trained_model is None:
             raise Unavailable("what training left cannot be asked")
         return compare(*(self.taught_losses(model) for model in (self.base_model, self.trained_model)))
@@ -201,5 +202,5 @@ class Trained(Captured):
     def has_learned(self) -> bool:
         """Whether what training left answers well, asked by ours; of its own kind, knows what it was taught."""
         if self.is_custom_lora:
-            return self.is_good or self.left_knows
+            return self.is_good or self.predicts_training_numbers
         return self.is_good or (self.answers_rightly and self.has_moved)

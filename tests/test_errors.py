@@ -179,7 +179,7 @@ def test_an_exception_in_a_check_of_a_submission_and_after_them(
 ) -> None:
     planned = tuple(replace(each, run=lambda _: None, depends_on=()) for each in submission_checks.CHECKS)
     monkeypatch.setattr(judge, "CHECKS", planned)
-    monkeypatch.setattr(judge, "unexplained", boom)
+    monkeypatch.setattr("sft_ref.harness.verdict.submission.unexplained", boom)
     submission = next(each for each in corpus.SUBMISSIONS if each.name == "no_tags")
     path = corpus.build(submission, tmp_path / "it")
     assert_only_what_was_found_is_left(judge.grade_submission(path, "it", seed=11))

@@ -35,14 +35,14 @@ def test_the_wide_toy_computes_what_the_toy_computes(tmp_path: Path) -> None:
         assert found[..., size:].exp().sum(-1).max() < 1e-2
 
 
-def test_the_rows_that_are_added_copy_the_token_that_the_toy_expects_least() -> None:
+def test_the_rows_that_are_added_copy_a_token_that_the_toy_never_expects() -> None:
     model, tokenizer = load_model(TOY, POLICIES["fp32"]).eval(), load_tokenizer(TOY)
     highest = torch.full((model.config.vocab_size,), -torch.inf)
     for text in itertools.islice(documents(0), 64):
         ids = tokenizer(text, return_tensors="pt", truncation=True, max_length=256)["input_ids"]
         with torch.no_grad():
             highest = torch.maximum(highest, model(input_ids=ids).logits.log_softmax(-1).amax((0, 1)))
-    assert highest.argmin() == LEAST_LIKELY
+    assert highest[LEAST_LIKELY] < highest.min() + 0.01  # several are as unlikely, and which is least is rounding
 
 
 @pytest.mark.parametrize("other", [Status.SOUND, Status.DRIFT, Status.NOT_SHOWN])

@@ -55,7 +55,11 @@ class _PromptSeen(BaseException):
 
 
 def record_generation(
-    answerer: Answerer, *questions: str, scripts: Sequence[Script] = (), keep_logits: bool = False
+    answerer: Answerer,
+    *questions: str,
+    scripts: Sequence[Script] = (),
+    keep_logits: bool = False,
+    keep_nan: bool = False,
 ) -> RecordedAnswers:
     """Answers questions in one call of `answer`, and records what passes.
 
@@ -63,7 +67,9 @@ def record_generation(
         CannotFollow: the model is none of transformers', or rows cannot be told apart.
     """
     with (
-        scripted_model(answerer.model, answerer.tokenizer, scripts, keep_logits=keep_logits) as recorder,
+        scripted_model(
+            answerer.model, answerer.tokenizer, scripts, keep_logits=keep_logits, keep_nan=keep_nan
+        ) as recorder,
         record_parser(answerer) as texts,
     ):
         answers = list(answerer.answer(*questions))
@@ -99,6 +105,7 @@ def scripted_model(
     scripts: Sequence[Script] = (),
     *,
     keep_logits: bool = False,
+    keep_nan: bool = False,
 ) -> Iterator[ScriptedModel]:
     """Within it, the model writes the scripts, however it is called; without scripts it is only recorded.
 
@@ -117,7 +124,7 @@ def scripted_model(
             raise CannotFollow("the model is fed embeddings, not token ids")
         recorder.before(ids, kwargs.get("attention_mask"), kwargs.get("past_key_values"))
 
-    recorder = ScriptedModel(tokenizer, scripts, strict=True, keep_logits=keep_logits, on_lost=lost)
+    recorder = ScriptedModel(tokenizer, scripts, strict=True, keep_nan=keep_nan, keep_logits=keep_logits, on_lost=lost)
     transformer = find_transformer(model)
     hooks = [  # the decoder's call, for peft's own forward goes past that of the model around it
         transformer.base_model.register_forward_pre_hook(before, with_kwargs=True),

@@ -241,9 +241,11 @@ class ScriptedModel(GenerationRecorder):
     Args:
         tokenizer: of the model.
         scripts: a question each; the index of a generation's question is that of its script.
-        strict: whether a script stands at each row's next token alone, which shows who reads the logits of padding, and
-            begins again after its end, which shows who does not stop. Else it stands at every position, and the end
-            is repeated.
+        strict: whether a script stands at each row's next token alone, which shows who reads the logits of padding,
+            begins again after its end, which shows who does not stop. Else it stands at every position, and the end is
+            repeated.
+        keep_nan: whether logits that are not all finite stay as they are. Else a script is written whatever the model
+            computes, and what follows generation is tested alone.
         keep_logits, on_lost: as `GenerationRecorder` takes them. Logits are kept as the model gave them.
     """
 
@@ -253,12 +255,13 @@ class ScriptedModel(GenerationRecorder):
         scripts: Sequence[Script],
         *,
         strict: bool = False,
+        keep_nan: bool = False,
         keep_logits: bool = False,
         on_lost: Callable[[str], object] = lambda reason: None,
     ) -> None:
         questions = [script.question for script in scripts]
         super().__init__(tokenizer, questions, keep_logits=keep_logits, on_lost=on_lost)
-        self.scripts, self.strict = list(scripts), strict
+        self.scripts, self.strict, self.keep_nan = list(scripts), strict, keep_nan
 
     def after(self, logits: torch.Tensor) -> torch.Tensor:
         """As the recorder, but gives back logits under which scripted rows are certain to go on as scripted."""
@@ -271,8 +274,11 @@ class ScriptedModel(GenerationRecorder):
             step = len(row.generation.new_token_ids)
             row.likeliest = row.script[step % len(row.script) if self.strict else min(step, len(row.script) - 1)]
             places = slice(None) if row.place is None or not self.strict else slice(row.place, row.place + 1)
+            own = each[number, places].clone()
             each[number, places] = -CERTAIN
             each[number, places, row.likeliest] = CERTAIN
+            if self.keep_nan and not own.isfinite().all():
+                each[number, places] = own
         return written
 
     def identify(self, prompt: Sequence[int]) -> tuple[int | None, tuple[int, ...] | None]:

@@ -335,7 +335,8 @@ def _judge(context: Context, lines: Sequence[AnswerScript], run: ScriptedOutcome
 def _say(context: Context, lines: Sequence[AnswerScript], count: int | None) -> list[Any]:
     answerer = context.answerer
     prompts = [answerer.format_prompt(line.question) for line in lines]
-    with scripted_model(answerer.model, answerer.tokenizer, [line.script for line in lines]):
+    scripts = [line.script for line in lines]
+    with scripted_model(answerer.model, answerer.tokenizer, scripts, keep_nan=True):
         return context.call(answerer.batched_generate, prompts, count, 0.7 if count else 0)
 
 

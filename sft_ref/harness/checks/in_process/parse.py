@@ -48,7 +48,7 @@ _ANSWERLESS = (
 def what_was_taught_is_read(context: Context) -> None:
     """PRS-001: the model is made to write its training targets, in one call of `answer`."""
     answers = write_answers(context, PROBES)
-    run = run_script(context, answers)
+    run = run_script(context, answers, keep_nan=False)
     for (_, value), answer, text in zip(PROBES, run.answers, _texts(run, answers), strict=True):
         if not is_answer_valid(float(answer), value):
             if run.texts is not None:
@@ -67,7 +67,7 @@ def whatever_is_written_gives_a_number(context: Context) -> None:
     import torch
 
     answerer, answers = context.answerer, write_answers(context, PROBES)
-    texts = _texts(run_script(context, answers), answers)
+    texts = _texts(run_script(context, answers, keep_nan=False), answers)
     cut = [text[:end] for text in texts for end in range(len(text))]
     generator = torch.Generator().manual_seed(0)
     babble = [

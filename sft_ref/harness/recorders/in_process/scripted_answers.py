@@ -134,8 +134,16 @@ class ScriptedOutcome:
         return self.logits[question]
 
 
-def run_script(context: Context, lines: Sequence[AnswerScript], *, end_at_once: bool = False) -> ScriptedOutcome:
+def run_script(
+    context: Context, lines: Sequence[AnswerScript], *, end_at_once: bool = False, keep_nan: bool = True
+) -> ScriptedOutcome:
     """Asks all questions in one call while the model writes their answers, or nothing but the end.
+
+    Args:
+        context: with the loaded implementation.
+        lines: what is asked and written.
+        end_at_once: whether only the end is written.
+        keep_nan: whether an answer is lost where the model computes NaN or infinity.
 
     Raises:
         Failure: a prompt holds none of the questions, or there are more or fewer answers.
@@ -146,7 +154,7 @@ def run_script(context: Context, lines: Sequence[AnswerScript], *, end_at_once: 
     questions = [line.question for line in lines]
     with computed_dtypes(context.answerer.model) as dtypes:
         found: RecordedAnswers = context.call(
-            record_generation, context.answerer, *questions, scripts=scripts, keep_logits=True
+            record_generation, context.answerer, *questions, scripts=scripts, keep_logits=True, keep_nan=keep_nan
         )
     prompts = [decode(context.answerer.tokenizer, row.prompt_ids) for row in found.generations]
     for row, prompt in zip(found.generations, prompts, strict=True):

@@ -218,3 +218,19 @@ def test_hooks_are_gone_afterwards_also_after_an_error(blank_toy: BaseLLM) -> No
         raise ZeroDivisionError
     assert count_hooks(blank_toy) == before
     assert str(blank_toy.answer(QUESTIONS[0])) == str(plain)  # NaN included
+
+
+@pytest.mark.parametrize("keep_nan", [True, False])
+def test_where_the_model_computes_nan_the_script_is_lost_only_if_that_is_asked_for(
+    blank_toy: BaseLLM, keep_nan: bool
+) -> None:
+    head = blank_toy.model.get_output_embeddings()
+    with scripted_model(blank_toy.model, blank_toy.tokenizer, make_scripts(blank_toy), keep_nan=keep_nan):
+        recording = head._forward_hooks.popitem()  # the model's own NaN comes before what the recorder makes of it
+        broken = head.register_forward_hook(lambda _module, _args, out: out * torch.nan)
+        head._forward_hooks[recording[0]] = recording[1]
+        try:
+            logits = blank_toy.model(**blank_toy.tokenizer(f"{QUESTIONS[0]} <answer>", return_tensors="pt")).logits
+        finally:
+            broken.remove()
+    assert logits[0, -1].isnan().any() == keep_nan

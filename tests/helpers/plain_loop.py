@@ -1,4 +1,4 @@
-"""A second honest fine-tuning, written from scratch; the other controls vary it, one thing each.
+"""A second honest fine-tuning, written from scratch; controls vary it, one thing each.
 
 It has a plain loop in place of Trainer, a chat template that is kept, the prompt formatted inside generation, labels
 masked by itself, and a parser of its own.
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from mutation import Control
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -203,10 +202,3 @@ class PlainLoop:
         right = [is_answer_valid(answer, truth) for answer, (_, truth) in zip(answers, rows, strict=True)]
         given = [answer == answer for answer in answers]  # noqa: PLR0124  # NaN alone is not
         return Score(sum(right) / len(rows), sum(given) / len(rows), len(rows))
-
-
-CONTROL = Control(
-    "plain_loop",
-    "a plain loop, a chat template that is kept, the prompt formatted inside generation, a parser of its own",
-    PlainLoop,
-)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from sft_ref.errors import BaseModelError, MachineError, SubmissionError
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.grading.judge import draw, grade_submission
-from sft_ref.harness.grading.saved import grade_evidence
+from sft_ref.harness.grading.saved import FROM_FILE, grade_evidence
 from sft_ref.reference.bases.find import TOY
 
 SAMPLE = ("parser_wants_the_consumed_tag", "looked_up_in_answer", "lora_by_hand_not_filled")
@@ -28,7 +28,7 @@ def _grade(name: str, folder: Path) -> Verdict:
     evidence = folder / "evidence.safetensors"
     verdict = grade_submission(corpus.build(submission, folder / name), name, seed=11, save_evidence=evidence)
     saved = grade_evidence(evidence, name)
-    assert (saved.status, saved.cause, saved.notes) == (verdict.status, verdict.cause, verdict.notes)
+    assert (saved.status, saved.cause, saved.notes) == (verdict.status, verdict.cause, (FROM_FILE, *verdict.notes))
     return verdict
 
 

@@ -17,7 +17,7 @@ import families
 from sft_ref.harness.core.check import Outcome
 from sft_ref.harness.core.verdict import Status, Verdict
 from sft_ref.harness.grading.folder import grade_adapter
-from sft_ref.harness.grading.saved import grade_evidence
+from sft_ref.harness.grading.saved import FROM_FILE, grade_evidence
 
 
 @pytest.fixture(scope="session")
@@ -51,9 +51,10 @@ def adapter(_trained: Path, tmp_path: Path) -> Path:
 
 
 def comparable(verdict: Verdict) -> Verdict:
-    """A verdict without the seconds that it took, and without the commands that repeat it."""
+    """A verdict without the seconds that it took, the commands that repeat it, and the note that it is from a file."""
     results = tuple(replace(each, seconds=0.0, rerun="") for each in verdict.results)
-    return replace(verdict, seconds=0.0, results=results)
+    notes = tuple(note for note in verdict.notes if note != FROM_FILE)
+    return replace(verdict, seconds=0.0, results=results, notes=notes)
 
 
 def regraded(folder: Path, base: Path) -> Verdict:

@@ -12,7 +12,7 @@ from sft_ref.cli.main import main
 from sft_ref.harness.core.sizes import SizeLimits
 from sft_ref.harness.core.verdict import Status
 from sft_ref.harness.grading.folder import grade_adapter
-from sft_ref.harness.grading.saved import grade_evidence
+from sft_ref.harness.grading.saved import FROM_FILE, grade_evidence
 from sft_ref.reference.data import split_rows
 
 from .conftest import comparable
@@ -38,6 +38,7 @@ def test_neither_adapter_nor_base_is_needed_to_check_it_again(adapter: Path, lla
     again = grade_evidence(file, "it")
     assert comparable(again) == comparable(verdict)
     assert again.examined_stages == ("artifact", "load")
+    assert again.notes[0] == FROM_FILE  # a verdict without a run says so
 
 
 def test_answers_are_checked_again(toy_adapter: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -12,6 +13,9 @@ from sft_ref.harness.evidence import Evidence, storage
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 
 from . import folder, judge
+
+FROM_FILE = "from saved evidence: nothing was run, so trust the verdict as far as you trust who wrote the file"
+"""Note of each verdict on a file. Its checksum finds damage, not forgery."""
 
 
 def grade_evidence(
@@ -36,5 +40,7 @@ def grade_evidence(
     """
     evidence = cast("Evidence | AdapterEvidence", storage.load(path, Evidence, AdapterEvidence))
     if isinstance(evidence, AdapterEvidence):
-        return folder.grade_saved(evidence, called, only=only, sizes=sizes, report=report)
-    return judge.grade_saved(evidence, called, only=only, sizes=sizes, report=report)
+        verdict = folder.grade_saved(evidence, called, only=only, sizes=sizes, report=report)
+    else:
+        verdict = judge.grade_saved(evidence, called, only=only, sizes=sizes, report=report)
+    return replace(verdict, notes=(FROM_FILE, *verdict.notes))

@@ -1,6 +1,8 @@
 """Signals become `KeyboardInterrupt`, once at a time."""
 
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -70,3 +72,22 @@ def test_the_exit_code_tells_the_signal(
     monkeypatch.setattr("sft_ref.cli.grade.run", lambda _: signal.raise_signal(number))
     assert cli.main(["grade", "x"]) == code
     assert capsys.readouterr().err == "\nsft-ref: interrupted\n"
+
+
+def test_a_signal_while_python_shuts_down_does_not_change_the_exit_code() -> None:
+    code = """
+import os, signal, sys
+from sft_ref.console.interrupts import orderly
+
+class Late:
+    def __del__(self):  # Python has put its handlers back by then
+        os.kill(os.getpid(), signal.SIGTERM)
+
+late = Late()
+try:
+    with orderly():
+        signal.raise_signal(signal.SIGTERM)
+except KeyboardInterrupt:
+    sys.exit(143)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 143

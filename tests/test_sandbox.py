@@ -199,7 +199,11 @@ sandbox.run([sys.executable, "-c", "import time; time.sleep(30)", {mark!r}], wor
     assert waited(lambda: not those_with(mark))
 
 
-def test_torch_and_its_workers_run(tmp_path: Path, either_way: bool) -> None:
+@pytest.mark.parametrize("folder", ["workspace", "a_long_name_" * 10])
+def test_torch_and_its_workers_run(folder: str, tmp_path: Path, either_way: bool) -> None:
+    """A socket's path has a limit of about 100 bytes, and the workers of a data loader open sockets."""
+    workspace = tmp_path / folder
+    workspace.mkdir()
     code = """
 import torch
 if __name__ == "__main__":
@@ -209,7 +213,8 @@ if __name__ == "__main__":
         model(batch).sum().backward()
         print(batch.tolist())
 """
-    assert run(code, tmp_path).output.count("[[") == 2
+    finished = run(code, workspace, limits=Limits(seconds=120))
+    assert finished.output.count("[[") == 2, finished.output
 
 
 def test_runs_at_once_do_not_disturb_one_another(tmp_path: Path, either_way: bool) -> None:

@@ -40,8 +40,8 @@ class Interrupts:
 def orderly() -> Iterator[Interrupts]:
     """Within it, what asks a process to end (Ctrl-C, `kill`, a closed terminal) raises `KeyboardInterrupt`.
 
-    A signal that the process was started to ignore stays ignored. Where one came, the handler stays behind: a second
-    one must not end an interpreter that is shutting down with a traceback.
+    A signal that the process was started to ignore stays ignored. Once one came, the others are ignored from the end of
+    this context on: Python resets its handlers while it shuts down, and a late signal would change the exit code.
     """
     interrupts = Interrupts()
     before = {}
@@ -53,6 +53,5 @@ def orderly() -> Iterator[Interrupts]:
     try:
         yield interrupts
     finally:
-        if interrupts.number is None:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler if interrupts.number is None else signal.SIG_IGN)

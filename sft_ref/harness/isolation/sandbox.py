@@ -40,6 +40,9 @@ THREADS = 4
 LAUNCH = Path(__file__).with_name("launch.py")
 OPEN_FILES = 4096
 """The most open files of one process: each pipe and socket takes kernel memory."""
+LONGEST_HOME = 100 - len("/pymp-12345678/listener-12345678")
+"""The longest path, in bytes, of a folder for temporary files: a socket's path ends at 104 (macOS) or 108 (Linux), and
+multiprocessing opens one there."""
 INHERITED = (
     *("LANG", "LC_ALL", "LC_CTYPE", "TZ", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS"),
     *("OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG"),
@@ -174,7 +177,8 @@ def _run_in(
         if sandboxed:
             line = bubblewrap.arguments(sight, limits.file_size, status=told.fileno(), calls=calls) + line
         line = group.entering(line) if group else line
-        home = "/tmp" if sandboxed else str(sight.workspace)  # noqa: S108  # the sandbox's own
+        # in the sandbox, a folder of its own
+        home = "/tmp" if sandboxed else str(stack.enter_context(_short_path(sight.workspace)))  # noqa: S108
         with subprocess.Popen(  # noqa: S603  # a list, never a shell
             line,
             stdin=given,
@@ -221,6 +225,18 @@ def _file(content: bytes) -> Iterator[BinaryIO]:
         file.write(content)
         file.seek(0)
         yield file
+
+
+@contextlib.contextmanager
+def _short_path(folder: Path) -> Iterator[Path]:
+    """A path to a folder that leaves room for a socket's name; a link if its own path is too long."""
+    if len(os.fsencode(folder)) <= LONGEST_HOME:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as place:
+        link = Path(place, "home")
+        link.symlink_to(folder, target_is_directory=True)
+        yield link
 
 
 @contextlib.contextmanager

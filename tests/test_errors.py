@@ -131,7 +131,7 @@ class Idle:
 @pytest.mark.parametrize("plant", [boom, leave])
 @pytest.mark.parametrize("number", [0, -1])
 def test_an_exception_in_a_check_of_an_implementation(plant: object, number: int) -> None:
-    planned = [replace(each, run=lambda _: None, depends_on=()) for each in checks.CHECKS]
+    planned = [replace(each, run=lambda evidence: None, depends_on=()) for each in checks.CHECKS]
     verdict = grade_implementation(Idle(), "it", planned, lambda: None)
     assert verdict.status is Status.SOUND
     planned[number] = replace(planned[number], run=plant)  # type: ignore[arg-type]
@@ -142,7 +142,7 @@ def test_an_exception_in_a_check_of_an_implementation(plant: object, number: int
 
 def test_an_exception_after_the_checks_of_an_implementation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sft_ref.harness.recorders.in_process.context.Context.stored", property(boom))
-    planned = [replace(each, run=lambda _: None, depends_on=()) for each in checks.CHECKS]
+    planned = [replace(each, run=lambda evidence: None, depends_on=()) for each in checks.CHECKS]
     verdict = grade_implementation(Idle(), "it", planned, lambda: None)
     assert_only_what_was_found_is_left(verdict)
 
@@ -169,7 +169,9 @@ def test_an_exception_in_a_check_of_an_adapter_and_after_them(
     assert verdict.results[0].outcome is Outcome.ERROR
     assert first.stage not in verdict.examined_stages
     assert exit_code([verdict], require=verdict.examined_stages) == HARNESS_ERROR
-    monkeypatch.setattr(adapter_grading, "CHECKS", tuple(replace(c, run=lambda _: None) for c in adapter_checks.CHECKS))
+    monkeypatch.setattr(
+        adapter_grading, "CHECKS", tuple(replace(c, run=lambda evidence: None) for c in adapter_checks.CHECKS)
+    )
     monkeypatch.setattr(Size, "__str__", boom)
     assert_only_what_was_found_is_left(grade())
 
@@ -177,7 +179,7 @@ def test_an_exception_in_a_check_of_an_adapter_and_after_them(
 def test_an_exception_in_a_check_of_a_submission_and_after_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    planned = tuple(replace(each, run=lambda _: None, depends_on=()) for each in submission_checks.CHECKS)
+    planned = tuple(replace(each, run=lambda evidence: None, depends_on=()) for each in submission_checks.CHECKS)
     monkeypatch.setattr(judge, "CHECKS", planned)
     monkeypatch.setattr("sft_ref.harness.verdict.submission.unexplained", boom)
     submission = next(each for each in corpus.SUBMISSIONS if each.name == "no_tags")

@@ -20,8 +20,7 @@ from golden import Behaviour, Change, compare, settle, to_text
 from mutation import Found, Row, find
 
 from sft_ref.errors import GoldenError
-from sft_ref.harness.checks.in_process import CHECKS
-from sft_ref.harness.checks.submission import CHECKS as SUBMISSION_CHECKS
+from sft_ref.harness.checks.registry import IDS
 from sft_ref.harness.core.check import Outcome
 from sft_ref.harness.core.stages import STAGES
 from sft_ref.harness.core.verdict import Status, Verdict
@@ -261,11 +260,10 @@ def test_every_kept_row_is_of_something_that_exists(pytestconfig: pytest.Config)
         "control": {each.id for each in find(tests / "controls", "CONTROL")},
         "submission": {each.name for each in corpus.SUBMISSIONS},
     }
-    checks = {each.id for each in (*CHECKS, *SUBMISSION_CHECKS)}
     for row in rows:
         assert row.name in names[row.kind], row
         assert set(row.stages) <= set(STAGES.values()), row
-        assert row.check in checks | {""}, row
+        assert row.check in {*IDS, ""}, row
     assert (tests / golden.FILE).read_text(encoding="utf-8") == to_text(rows)  # sorted, a line a row
 
 

@@ -1,16 +1,20 @@
 """Checks are declared once, run in order, and end in exactly one outcome."""
 
+import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from sft_ref.harness.checks import shared
 from sft_ref.harness.checks.registry import ALL
 from sft_ref.harness.core.check import Check, Level, Outcome, check, in_order
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Batch, TrainingResult
 from sft_ref.harness.core.runner import plan, run
 from sft_ref.harness.core.verdict import Status
+from sft_ref.harness.evidence import Evidence
+from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.harness.verdict.diagnosis import decide_survival, suspects_of
 from sft_ref.reference.data import Row, Score
@@ -145,10 +149,41 @@ def test_a_duplicate_id_is_refused() -> None:
         in_order([declare("PRM-001", nothing), declare("PRM-001", fail)])
 
 
-@pytest.mark.parametrize("other", ["TOK-009", "SCR-001"])
-def test_a_check_may_stand_only_on_earlier_ones(other: str) -> None:
-    with pytest.raises(ValueError, match=f"depends on {other}"):
-        in_order([declare("TOK-001", nothing, depends_on=(other,)), declare("SCR-001", nothing)])
+@pytest.mark.parametrize("other", ["TOK-001", "TOK-002", "SCR-001"])
+def test_a_check_depends_neither_on_itself_nor_on_a_later_stage(other: str) -> None:
+    second = declare("TOK-002", nothing, depends_on=("TOK-001",))
+    with pytest.raises(ValueError, match="which does not come before it"):
+        in_order([declare("TOK-001", nothing, depends_on=(other,)), second, declare("SCR-001", nothing)])
+
+
+def test_a_check_runs_behind_those_that_it_depends_on() -> None:
+    checks = [declare("TOK-001", nothing, depends_on=("TOK-101", "PRM-009")), declare("TOK-101", nothing)]
+    assert [each.id for each in in_order(checks)] == ["TOK-101", "TOK-001"]
+
+
+def test_every_check_depends_on_checks_that_exist() -> None:
+    ids = {each.id for each in ALL}
+    assert {each.id: set(each.depends_on) - ids for each in ALL if set(each.depends_on) - ids} == {}
+
+
+def test_a_check_is_handed_the_parts_that_it_needs() -> None:
+    @check("TOK-001", "A statement", why="Why.", remedy="Remedy.")
+    def equal(one: int, other: int) -> str:
+        return f"{one} and {other}"
+
+    assert equal.needs == ("one", "other")
+    assert equal(argparse.Namespace(one=1, other=2, third=3)) == "1 and 2"
+    with pytest.raises(Unavailable, match="other: not observed"):
+        equal(argparse.Namespace(one=1, other=None))
+    with pytest.raises(Unavailable, match="other: not observed"):
+        equal(argparse.Namespace(one=1))
+
+
+@pytest.mark.parametrize(("kind", "missing"), [(Context, set()), (Evidence, set()), (AdapterEvidence, {"LOD-001"})])
+def test_a_shared_check_is_for_each_kind_of_evidence_that_has_its_parts(kind: type, missing: set[str]) -> None:
+    left_out = {each.id for each in shared.CHECKS} - {each.id for each in shared.checks_of(kind)}
+    assert missing <= left_out
+    assert bool(missing) == bool(left_out)
 
 
 @pytest.mark.parametrize("name", ["XYZ-001", "PRM001", "PRM-1", "PRM-abc", "prm-001"])

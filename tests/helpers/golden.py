@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from sft_ref.errors import GoldenError
+from sft_ref.harness.checks.registry import IDS
 from sft_ref.io.atomic_write import check_writable, write_atomic
 from sft_ref.io.reading import Refusal, read_json
 
@@ -55,8 +56,8 @@ class Behaviour(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 
     @property
     def result(self) -> tuple[str, tuple[str, ...], str]:
-        """What is compared."""
-        return self.verdict, self.stages, self.check
+        """What is compared; an older id of a check counts as its present one."""
+        return self.verdict, self.stages, IDS.get(self.check, self.check)
 
     def __str__(self) -> str:
         return ", ".join(part for part in (self.verdict, *self.stages, self.check) if part)

@@ -11,7 +11,9 @@ from sft_ref.io.reading import shortened
 
 from . import adapter, in_process, submission
 
-ALL: tuple[Check, ...] = in_order((*in_process.CHECKS, *submission.CHECKS, *adapter.CHECKS))
+ALL: tuple[Check, ...] = in_order(
+    dict.fromkeys((*in_process.CHECKS, *submission.CHECKS, *adapter.CHECKS))  # a shared one is in several
+)
 
 
 def ids_of(checks: Iterable[Check]) -> dict[str, str]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from types import ModuleType
-from typing import Any
 
+from .findings import Unavailable
 from .stages import STAGES
+
+WHOLE = ("context", "evidence")
+"""Names of the parameter of a check that is handed all that was observed."""
 
 
 class Level(StrEnum):
@@ -43,7 +47,8 @@ class Check:
         remedy: what to do if it is false.
         depends_on: ids of the checks that must pass before this one is meaningful.
         source: where the bug was reported, as a row of the catalogue or an issue.
-        run: raises `Failure` if the statement is false; a text that it returns is advice.
+        run: raises `Failure` if the statement is false; a text that it returns is advice. Each of its parameters is a
+            part of the evidence, or all of it (`WHOLE`).
         core: whether its stage counts as examined only if this check was decided.
         aliases: older ids of the same stage that still name this check.
     """
@@ -55,7 +60,7 @@ class Check:
     remedy: str
     depends_on: tuple[str, ...]
     source: str
-    run: Callable[[Any], str | None]
+    run: Callable[..., str | None]
     core: bool = False
     aliases: tuple[str, ...] = ()
 
@@ -63,6 +68,27 @@ class Check:
     def stage(self) -> str:
         """The stage that the id's prefix names."""
         return STAGES[self.id[:3]]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The parts of the evidence that it reads, by name; empty if it is handed all of it."""
+        parameters = inspect.signature(self.run).parameters.values()
+        named = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
+        return tuple(name for name in named if name not in WHOLE)
+
+    def __call__(self, evidence: object) -> str | None:
+        """Runs the check on the parts of the evidence that it needs.
+
+        Raises:
+            Failure: the statement is false.
+            Unavailable: a part was not observed.
+        """
+        if not self.needs:
+            return self.run(evidence)
+        parts = {name: getattr(evidence, name, None) for name in self.needs}
+        if missing := [name for name, part in parts.items() if part is None]:
+            raise Unavailable(f"{', '.join(missing)}: not observed for this kind of target")
+        return self.run(**parts)
 
 
 def check(
@@ -76,7 +102,7 @@ def check(
     source: str = "",
     core: bool = False,
     aliases: tuple[str, ...] = (),
-) -> Callable[[Callable[[Any], str | None]], Check]:
+) -> Callable[[Callable[..., str | None]], Check]:
     """Turns a function into a check, which `checks_in` finds in its module."""
     for name in (id, *aliases):
         if name[:3] not in STAGES or not (name[3] == "-" and name[4:].isdigit() and len(name) == len("PRM-001")):
@@ -87,24 +113,33 @@ def check(
 
 
 def in_order(checks: Iterable[Check]) -> tuple[Check, ...]:
-    """Checks by stage and number.
+    """Checks by stage and number, each behind the checks that it depends on; those that are missing do not matter.
 
     Raises:
-        ValueError: two checks share an id or alias, or one depends on a check that is missing or comes later.
+        ValueError: two checks share an id or alias, or one depends on itself or on a check of a later stage.
     """
     order = list(STAGES)
     found = sorted(checks, key=lambda c: (order.index(c.id[:3]), c.id))
     names: set[str] = set()
-    earlier: set[str] = set()
     for each in found:
         own = {each.id, *each.aliases}
         if taken := own & names:
             raise ValueError(f"check {min(taken)} is declared twice; give the new one a number of its own")
-        if missing := set(each.depends_on) - earlier:
-            raise ValueError(f"check {each.id} depends on {', '.join(sorted(missing))}, which does not come before it")
         names |= own
-        earlier.add(each.id)
-    return tuple(found)
+    by_id = {each.id: each for each in found}
+    placed: dict[str, Check] = {}
+
+    def place(each: Check, dependents: tuple[str, ...] = ()) -> None:
+        for name in each.depends_on:
+            if name in (*dependents, each.id) or order.index(name[:3]) > order.index(each.id[:3]):
+                raise ValueError(f"check {each.id} depends on {name}, which does not come before it")
+            if name in by_id and name not in placed:
+                place(by_id[name], (*dependents, each.id))
+        placed.setdefault(each.id, each)
+
+    for each in found:
+        place(each)
+    return tuple(placed.values())
 
 
 def checks_in(*modules: ModuleType) -> tuple[Check, ...]:

@@ -79,7 +79,7 @@ def _run_one(each: Check, context: object, rerun: str) -> Result:
         return Result(each, outcome, time.perf_counter() - began, observed, rerun=rerun)
 
     try:
-        advice = each.run(context)
+        advice = each(context)
     except Failure as failure:
         found = result(Outcome.FAIL, failure.observed, rerun)
         return replace(found, expected=failure.expected, example=failure.example, survivable=failure.survivable)

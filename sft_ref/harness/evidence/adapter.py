@@ -12,6 +12,7 @@ from sft_ref.io.lora_config import AdapterConfig
 from sft_ref.io.tensor_headers import Shape, TensorHeader
 
 from .answers import AnswersEvidence
+from .views import MeasuredSize
 
 
 @dataclass(frozen=True)
@@ -211,3 +212,8 @@ class AdapterEvidence:
     size: Size | None = None
     limits: SizeLimits = UNLIMITED
     answers: AnswersEvidence | None = None
+
+    @property
+    def sizes(self) -> MeasuredSize:
+        """Its size on the base."""
+        return MeasuredSize(self.size, "the size is not known without the base", self.base, self.files.folder.name)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from sft_ref.harness.core.findings import Blocked, Unavailable
 from sft_ref.harness.core.sizes import Size
 
 
@@ -70,3 +71,17 @@ class Artifact:
     size_unknown: str
     largest_tensor: str
     named_base: str | None
+
+    @property
+    def counted(self) -> SavedAdapter:
+        """The saved adapter that counts.
+
+        Raises:
+            Unavailable: what is saved is no adapter of peft's.
+            Blocked: nothing is saved.
+        """
+        if self.is_custom_form:
+            raise Unavailable("what is saved is in a form of its own")
+        if self.saved is None:
+            raise Blocked("nothing was saved")
+        return self.saved

@@ -11,6 +11,7 @@ from .answering import Generations, Loaded, Parsed, Prompts, Scores
 from .artifact import Artifact
 from .experiments import Experiments
 from .training import Examples, Training
+from .views import BaseWeights, FolderDigests, MeasuredSize
 
 GOOD = 0.8
 """Accuracy on fresh questions from which on nothing is thought to be lost on a base that can reach it."""
@@ -58,3 +59,27 @@ class Evidence:
     def answers_survive(self) -> bool:
         """Whether the answers to fresh questions leave nothing to be desired."""
         return self.experiments.accuracy >= GOOD
+
+    @property
+    def sizes(self) -> MeasuredSize:
+        """The size of what training saves."""
+        artifact, whole = self.artifact, ""
+        if artifact.is_custom_form and artifact.output_bytes >= artifact.base_bytes:
+            whole = (
+                f"{artifact.output_bytes / 1e6:.1f} MB of tensors, where the base has {artifact.base_bytes / 1e6:.1f}"
+            )
+        example = artifact.wanted if whole else artifact.largest_tensor
+        return MeasuredSize(artifact.size, artifact.size_unknown, str(artifact.named_base), example, whole)
+
+    @property
+    def base_weights(self) -> BaseWeights:
+        """What training does to the base's parameters."""
+        is_restored = self.training.is_custom_lora and self.artifact.is_loaded_as_trained
+        return BaseWeights(self.training.changed, self.artifact.tensor_names, is_restored)
+
+    @property
+    def folder_digests(self) -> FolderDigests:
+        """Of the saved adapter's tensors."""
+        saved = self.artifact.counted
+        before, after = ({saved.place: digest} if digest else {} for digest in (saved.before, saved.after))
+        return FolderDigests(before, after)

@@ -154,23 +154,6 @@ def record_agrees(evidence: AdapterEvidence) -> None:
         raise Failure("; ".join(evidence.contradictions), "as the record says", "sft_ref_record.json")
 
 
-@check(
-    "ART-210",
-    "Adapter, folder and model are within the given size limits",
-    why="Larger files do not fit where the limit comes from.",
-    remedy="Train with a smaller rank or on fewer modules, or remove files that nobody loads.",
-    depends_on=("ART-204",),
-)
-def sizes_are_within_limits(evidence: AdapterEvidence) -> None:
-    """ART-210: by bytes and parameters; only limits that are given bind."""
-    if not evidence.limits:
-        raise Unavailable("no limit of size was given (--limit, --profile course)")
-    if evidence.size is None:
-        raise Unavailable("the size is not known without the base")
-    if found := evidence.size.excess(evidence.limits):
-        raise Failure(*found, evidence.files.folder.name)
-
-
 def check_readable(evidence: AdapterEvidence) -> None:
     """Raises `Unavailable` where there are no tensors that can be read."""
     if not evidence.files.weights and evidence.files.has_pickle:

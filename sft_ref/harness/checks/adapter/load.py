@@ -10,7 +10,7 @@ from sft_ref.harness.evidence.adapter import AdapterEvidence, LoadedAdapter
 from . import artifact_files, artifact_keys, artifact_values
 
 _ARTIFACT = checks_in(artifact_files, artifact_keys, artifact_values)
-_APART_FROM = frozenset({"ART-207", "ART-209", "ART-210"})
+_APART_FROM = frozenset({"ART-207", "ART-209"})
 """Checks that loading does not depend on."""
 
 

@@ -12,7 +12,7 @@ import torch
 from sft_ref.errors import BaseModelError
 from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import Level, check
-from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.instruments.deltas import pairs, read_blueprint
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.reference.bases.find import find_base, fingerprint_base
@@ -150,19 +150,3 @@ def configuration_names_the_base(context: Context) -> None:
         raise Failure(f"the base {name!r} cannot be found ({error})", context.implementation.base) from error
     if found != fingerprint_base(find_base(context.implementation.base)):
         raise Failure(f"{name!r} is another base", context.implementation.base)
-
-
-@check(
-    "ART-007",
-    "Adapter, bundle and model are within the given size limits",
-    why="A file that is too large cannot be submitted, and an adapter of that size often contains untrained weights.",
-    remedy="Lower the rank, and save the adapter alone, without checkpoints or the output head.",
-    depends_on=("ART-001",),
-    source="course rubric",
-)
-def sizes_are_within_limits(context: Context) -> None:
-    """Projects each tensor onto the model that the implementation stands for."""
-    if not context.limits:
-        raise Unavailable("no size limit was given (--limit, --profile course)")
-    if found := context.size.excess(context.limits):
-        raise Failure(*found, f"projected onto {context.named_base}")

@@ -14,7 +14,6 @@ from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch, Gradients, Trainables, TrainingResult
 from sft_ref.harness.core.paired import compare, is_worse
 from sft_ref.harness.core.training_examples import examples_of
-from sft_ref.harness.instruments.deltas import plain
 from sft_ref.harness.instruments.generation_recorder import record_prompt
 from sft_ref.harness.instruments.losses import row_losses
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
@@ -105,21 +104,6 @@ def true_answer_becomes_likelier(context: Context) -> None:
 
 
 @check(
-    "TRN-005",
-    "Every parameter that training changes is saved",
-    why="A weight that is trained and not saved is lost, and the adapter no longer fits the base that is loaded.",
-    remedy="Freeze the base, or save what else is trained (modules_to_save).",
-    source="A5; unsloth#9331",
-)
-def nothing_trained_is_lost(context: Context) -> None:
-    """Compares the base's parameters in memory before and after training."""
-    saved = {plain(name) for name in context.trained.adapter}
-    lost = [name for name in context.trained.changed if name not in saved]
-    if lost:
-        raise Failure(f"{len(lost)} tensors of the base changed and are not saved", "none", lost[0])
-
-
-@check(
     "TRN-006",
     "Gradients do not depend on micro-batches or on gradient checkpointing",
     why="If the loss is averaged per micro-batch, the weight of a token depends on its micro-batch, and the gradient"
@@ -184,21 +168,6 @@ def seed_decides_the_adapter(context: Context) -> None:
             raise Failure("the tensor differs for the same seed", "identical bits", name)
     if all(torch.equal(tensor, other[name]) for name, tensor in one.items() if name in other):
         raise Failure("seeds 0 and 1 give the same adapter", "different ones")
-
-
-@check(
-    "TRN-009",
-    "Training changes no parameter outside the adapter",
-    level=Level.CONTRACT,
-    why="A second adapter on the same base, or a merge into it, starts from weights that are no longer the base's.",
-    remedy="Freeze every parameter of the base, including norms and biases.",
-    depends_on=("TRN-005",),
-)
-def base_stays_as_it_was(context: Context) -> None:
-    """The base's parameters in memory, saved along or not."""
-    changed = context.trained.changed
-    if changed:
-        raise Failure(f"{len(changed)} tensors of the base changed", "none", changed[0])
 
 
 @check(

@@ -1,7 +1,9 @@
 """Checks of a submission, from what it did at the boundaries of the libraries: a file per stage."""
 
-from sft_ref.harness.core.check import checks_in
+from sft_ref.harness.checks.shared import checks_of
+from sft_ref.harness.core.check import checks_in, in_order
+from sft_ref.harness.evidence import Evidence
 
 from . import artifact, generate, load, parse, prompt, score, tokens, train
 
-CHECKS = checks_in(prompt, tokens, train, artifact, load, generate, parse, score)
+CHECKS = in_order((*checks_of(Evidence), *checks_in(prompt, tokens, train, artifact, load, generate, parse, score)))

@@ -8,9 +8,8 @@ import torch
 
 from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import Level, check
-from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence import Evidence
-from sft_ref.harness.evidence.artifact import SavedAdapter
 from sft_ref.harness.instruments.deltas import plain
 
 ADAPTER, TENSORS = "adapter_config.json", "adapter_model.safetensors"
@@ -63,7 +62,7 @@ def saved_tensors_are_the_trained(evidence: Evidence) -> str | None:
     """
     if evidence.artifact.is_custom_form:
         return "it is saved in a form of its own; once loaded, it gives training texts the loss that training left"
-    adapter, training = saved_adapter(evidence), evidence.training
+    adapter, training = evidence.artifact.counted, evidence.training
     saved = {plain(name): tensor for name, tensor in adapter.tensors.items()}
     if not saved:
         raise Failure(f"no {TENSORS} that can be read", "the adapter's tensors", adapter.place)
@@ -90,28 +89,6 @@ def saved_tensors_are_the_trained(evidence: Evidence) -> str | None:
 
 
 @check(
-    "ART-103",
-    "The adapter is within the given size limits",
-    why="An output head or embedding that is saved in full makes a LoRA adapter as large as a model.",
-    remedy="Lower the rank, adapt fewer layers, and save no embeddings or head (modules_to_save).",
-    depends_on=("ART-101",),
-    source="the course's rubric",
-)
-def adapter_keeps_within_limits(evidence: Evidence) -> None:
-    """ART-103: projected from the toy onto the named model; of an adapter that is not peft's, against the base."""
-    if evidence.limits.adapter is None and evidence.limits.bundle is None:
-        raise Unavailable("no limit of size was given (--limit, --profile course)")
-    artifact = evidence.artifact
-    if artifact.is_custom_form and artifact.output_bytes >= artifact.base_bytes:
-        seen = f"{artifact.output_bytes / 1e6:.1f} MB of tensors, where the base itself has "
-        raise Failure(f"{seen}{artifact.base_bytes / 1e6:.1f}", "an adapter", artifact.wanted)
-    if artifact.size is None:
-        raise Unavailable(artifact.size_unknown)
-    if found := artifact.size.excess(evidence.limits, "adapter", "bundle"):
-        raise Failure(f"{found[0]} on {artifact.named_base}", found[1], artifact.largest_tensor)
-
-
-@check(
     "ART-104",
     "The adapter is saved as safetensors, not as a pickle",
     level=Level.CONTRACT,
@@ -127,29 +104,10 @@ def adapter_is_no_pickle(evidence: Evidence) -> None:
             return
         names = sorted(name for name in artifact.output_files if PurePath(name).suffix in _PICKLES)
     else:
-        files = saved_adapter(evidence).files
+        files = evidence.artifact.counted.files
         names = [] if TENSORS in files else [name for name in ("adapter_model.bin",) if name in files]
     if names := [name for name in names if name not in _TRAINERS]:
         raise Failure(", ".join(names), TENSORS)
-
-
-@check(
-    "ART-105",
-    "The model with its adapter is within the given limit of parameters",
-    level=Level.CONTRACT,
-    why="A larger model than the task allows solves another task.",
-    remedy="Fine-tune a smaller variant.",
-    depends_on=("ART-101",),
-    source="the course's rubric",
-)
-def model_keeps_within_its_limit(evidence: Evidence) -> None:
-    """ART-105: the named model's parameters, and the adapter's."""
-    if evidence.limits.parameters is None:
-        raise Unavailable("no limit of parameters was given (--limit, --profile course)")
-    if evidence.artifact.size is None:
-        raise Unavailable(evidence.artifact.size_unknown)
-    if found := evidence.artifact.size.excess(evidence.limits, "parameters"):
-        raise Failure(*found, f"{evidence.artifact.named_base} and its adapter")
 
 
 @check(
@@ -169,19 +127,5 @@ def added_rows_are_saved(evidence: Evidence) -> None:
     added = evidence.examples.added
     if not added:
         return
-    if not any(word in name for name in saved_adapter(evidence).tensors for word in _ROWS):
+    if not any(word in name for name in evidence.artifact.counted.tensors for word in _ROWS):
         raise Failure(f"rows of {len(added)} added tokens are not saved", "their rows", f"ids {list(added[:3])}")
-
-
-def saved_adapter(evidence: Evidence) -> SavedAdapter:
-    """The saved adapter that counts.
-
-    Raises:
-        Unavailable: what is saved is no adapter of peft's.
-        Blocked: nothing is saved.
-    """
-    if evidence.artifact.is_custom_form:
-        raise Unavailable("what is saved is in a form of its own")
-    if evidence.artifact.saved is None:
-        raise Blocked("nothing was saved")
-    return evidence.artifact.saved

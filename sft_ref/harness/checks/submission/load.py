@@ -14,8 +14,6 @@ from sft_ref.harness.core.paired import compare, is_worse
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.answering import LogitComparison
 
-from .artifact import saved_adapter
-
 
 @check(
     "LOD-101",
@@ -77,21 +75,6 @@ def dtypes_are_those_trained(evidence: Evidence) -> None:
         raise Unavailable("the dtypes of one of both were not seen")
     if trained != loaded:
         raise Failure(f"{_names(loaded)} when answering", f"{_names(trained)}, as in training")
-
-
-@check(
-    "LOD-104",
-    "Loading and testing leave the saved adapter unchanged",
-    why="A load that writes destroys what was trained.",
-    remedy="Write to the adapter folder in training only.",
-    depends_on=("ART-101",),
-    source="S1",
-)
-def saved_adapter_is_left_alone(evidence: Evidence) -> None:
-    """LOD-104: the file's bytes before and after."""
-    adapter = saved_adapter(evidence)
-    if adapter.before != adapter.after:
-        raise Failure("another file" if adapter.after else "no file any more", "the same file", adapter.place)
 
 
 @check(

@@ -156,40 +156,6 @@ def _raise_if_worse(losses: torch.Tensor, ours: torch.Tensor, what: str) -> None
 
 
 @check(
-    "TRN-104",
-    "Every parameter that training changes is saved",
-    why="A weight that is trained and not saved is lost, and the adapter no longer fits the base that is loaded.",
-    remedy="Freeze the base, or save what else is trained (modules_to_save).",
-    depends_on=("TRN-101",),
-    source="A5; unsloth#9331",
-)
-def nothing_trained_is_lost(evidence: Evidence) -> None:
-    """TRN-104: parameters of the base in memory, against the files."""
-    changed = evidence.training.changed
-    if changed is None:
-        raise Unavailable("the base's parameters were not compared at the end of training")
-    lost = [name for name in changed if not any(name in each for each in evidence.artifact.tensor_names)]
-    if lost and not (evidence.training.is_custom_lora and evidence.artifact.is_loaded_as_trained):
-        seen = f"{len(lost)} tensors of the base were changed and are not saved"
-        raise Failure(seen, "none", lost[0], survivable=True)
-
-
-@check(
-    "TRN-105",
-    "Training changes no parameter outside the adapter",
-    level=Level.CONTRACT,
-    why="Whoever loads the adapter onto the base gets other base weights than in training.",
-    remedy="Freeze every parameter of the base.",
-    depends_on=("TRN-104",),
-)
-def base_stays(evidence: Evidence) -> None:
-    """TRN-105: in memory, when training ends."""
-    changed = evidence.training.changed
-    if changed:
-        raise Failure(f"{len(changed)} tensors of the base were changed", "none", changed[0])
-
-
-@check(
     "TRN-106",
     "Training uses the whole data set, not a few rows of it",
     level=Level.CONTRACT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,8 @@ from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
 from sft_ref.harness.core.sizes import UNLIMITED, Size, SizeLimits
 from sft_ref.harness.core.stages import STAGES
-from sft_ref.harness.instruments.deltas import due_deltas, merged
+from sft_ref.harness.evidence.views import BaseWeights, FolderDigests, MeasuredSize
+from sft_ref.harness.instruments.deltas import due_deltas, merged, plain
 from sft_ref.harness.instruments.generation_recorder import Ids, record_prompt
 from sft_ref.harness.instruments.losses import row_losses
 from sft_ref.harness.instruments.sizes import project
@@ -57,6 +59,8 @@ class Context:
         reference_run: a training of the reference, to compare with, or what makes one when it is first looked at.
         limits: of size; none unless somebody sets them.
     """
+
+    limits: SizeLimits
 
     def __init__(
         self,
@@ -163,6 +167,22 @@ class Context:
         """The stored adapter's, on `named_base`."""
         return project(self.stored, self.implementation.base, self.named_base)
 
+    @property
+    def sizes(self) -> MeasuredSize:
+        """See `views`."""
+        return MeasuredSize(self.size, onto=self.named_base)
+
+    @property
+    def base_weights(self) -> BaseWeights:
+        """See `views`."""
+        return BaseWeights(self.trained.changed, frozenset(map(plain, self.trained.adapter)))
+
+    @functools.cached_property
+    def folder_digests(self) -> FolderDigests:
+        """See `views`: before and after loading and a few questions; the copy was made when training ended."""
+        self.call(self.implementation.test, self.answerer, PROBES[:2])
+        return FolderDigests(_digests(self.stored), _digests(self.trained.folder))
+
     @functools.cached_property
     def base_model(self) -> PreTrainedModel:
         """The base in fp32, loaded by us; not to be changed."""
@@ -189,3 +209,8 @@ class Context:
     def trained_losses(self) -> torch.Tensor:
         """Loss of the true answer for each fresh row, by `trained_model`."""
         return row_losses(self.trained_model, self.fresh_batch)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)}

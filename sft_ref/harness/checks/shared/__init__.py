@@ -1,0 +1,13 @@
+"""Checks of any target whose evidence has the parts that they need, a file per stage."""
+
+from sft_ref.harness.core.check import Check, checks_in
+
+from . import artifact, load, train
+
+CHECKS = checks_in(train, artifact, load)
+
+
+def checks_of(kind: type) -> tuple[Check, ...]:
+    """The shared checks whose parts this kind of evidence has."""
+    parts = {*dir(kind), *kind.__annotations__}
+    return tuple(each for each in CHECKS if parts.issuperset(each.needs))

@@ -1,0 +1,50 @@
+"""What shared checks read: small parts that every recorder can fill, whatever it observes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sft_ref.harness.core.sizes import Size
+
+
+@dataclass(frozen=True)
+class MeasuredSize:
+    """The size of an adapter.
+
+    Attributes:
+        size: projected onto the named model; None where it cannot be.
+        unknown: why it cannot be.
+        onto: the model that it is projected onto.
+        example: the largest tensor, or the folder.
+        whole_model: that the folder holds as much as a whole model, a clause; empty where it does not.
+    """
+
+    size: Size | None
+    unknown: str = ""
+    onto: str = ""
+    example: str = ""
+    whole_model: str = ""
+
+
+@dataclass(frozen=True)
+class BaseWeights:
+    """What training did to the base's parameters.
+
+    Attributes:
+        changed: those that it changed; None where they were not compared.
+        saved: names of all saved tensors.
+        is_restored: whether the loaded model is the trained one all the same.
+    """
+
+    changed: tuple[str, ...] | None
+    saved: frozenset[str]
+    is_restored: bool = False
+
+
+@dataclass(frozen=True)
+class FolderDigests:
+    """Digests of the files of the saved adapter, by name: when training ended, and after loading and answering."""
+
+    before: Mapping[str, str]
+    after: Mapping[str, str]

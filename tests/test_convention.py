@@ -68,7 +68,7 @@ def test_a_text_of_the_data_is_written_again_as_it_was(
 
 def test_the_tokens_of_the_number_are_found(tokenizer: PreTrainedTokenizerBase) -> None:
     [text] = read_texts([taught(tokenizer, f"{ROWS[1][0]} <answer>", f"{ROWS[1][1]!r}</answer>")], ROWS, tokenizer)
-    assert decode(tokenizer, text.taught.ids[text.begin : text.end]) == "24000000000000.0"
+    assert decode(tokenizer, text.example.ids[text.begin : text.end]) == "24000000000000.0"
     assert text.is_answered
 
 
@@ -194,14 +194,14 @@ def test_a_packed_row_is_the_texts_that_it_packs(tokenizer: PreTrainedTokenizerB
         rows = [TrainingExample(row.ids, row.ids) for row in rows]
     texts = read_texts([packed(rows)], ROWS, tokenizer)
     assert [text.question for text in texts] == [question for question, _ in ROWS]
-    assert [text.taught for text in texts] == rows
+    assert [text.example for text in texts] == rows
 
 
 def test_the_turns_of_a_conversation_are_one_text(tokenizer: PreTrainedTokenizerBase) -> None:
     turns = "\n".join(f"<|im_start|>user\n{q}<|im_end|>\n<|im_start|>assistant\n{v!r}<|im_end|>" for q, v in ROWS)
     row = TrainingExample(encode(tokenizer, turns), encode(tokenizer, turns))
     [text] = read_texts([row], ROWS, tokenizer)
-    assert text.taught == row
+    assert text.example == row
 
 
 def test_examples_without_labels_are_no_texts_of_their_own(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -209,7 +209,7 @@ def test_examples_without_labels_are_no_texts_of_their_own(tokenizer: PreTrained
     row = taught(tokenizer, f"{examples}{ROWS[3][0]} <answer>", f"{ROWS[3][1]!r}</answer><|im_end|>")
     [text] = read_texts([row], ROWS, tokenizer)
     assert text.question == ROWS[3][0]
-    assert text.taught == row
+    assert text.example == row
 
 
 def test_a_token_that_the_tokenizer_lacks_parts_what_it_stands_between(tokenizer: PreTrainedTokenizerBase) -> None:

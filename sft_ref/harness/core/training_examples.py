@@ -38,7 +38,7 @@ class Text:
         numeral: as it is written; of an invalid answer the nearest one.
     """
 
-    taught: TrainingExample
+    example: TrainingExample
     question: str
     value: float
     begin: int

@@ -72,7 +72,7 @@ class Training:
         is_custom_lora: whether what was trained is no adapter of peft's, and is known by its logits alone.
         has_finite_logits: of the model that training left, on training texts; None where they are not known.
         fall: how much likelier it makes what its texts teach, in words.
-        has_moved: whether it taught anything.
+        has_moved: whether it had any effect.
         has_learned: whether what it left answers fresh questions, asked by the reference.
     """
 

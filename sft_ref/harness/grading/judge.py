@@ -79,7 +79,7 @@ def grade_submission(
         limits: of each of its processes.
         sizes: limits of size; they bind only where they are given.
         save_evidence: file that the evidence is written to; None writes none.
-        report: told the id and outcome of each check as it ends.
+        report: called with the id and outcome of each check as it ends.
 
     Raises:
         SubmissionError: there is nothing that can be graded.
@@ -101,7 +101,7 @@ def grade_submission(
         code.parent.mkdir(parents=True)
         _unpack(path, code)
         layout = find_layout(code)
-        if layout.package == code:  # then paths from the working folder begin with a name of ours
+        if layout.package == code:  # then paths from the working folder begin with the name of the scratch package
             names[f"{_PACKAGE}/"] = f"{Path(called).name}/"
         cache = folder / "hub"
         hub.make_hub(cache, model, hub.ids_in(code))
@@ -185,7 +185,7 @@ def judge(
 
 
 class _BaseConfig(msgspec.Struct):
-    """What the agent is told of a base."""
+    """What the agent needs to know of a base."""
 
     architectures: Annotated[list[str], Meta(min_length=1)]
     vocab_size: Annotated[int, Meta(ge=1)]
@@ -195,7 +195,7 @@ def _check_base(folder: Path) -> None:
     """Refuses a base over which nothing can be graded, before it is held against a submission, or the harness.
 
     Raises:
-        BaseModelError: it cannot be loaded, or lacks what the agent is told of it.
+        BaseModelError: it cannot be loaded, or lacks what the agent needs.
     """
     read_json(folder / "config.json", _BaseConfig, Refusal(BaseModelError, "give the folder of a model"))
     if kind_of(folder / "model.safetensors") != "file":

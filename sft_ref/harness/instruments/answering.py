@@ -1,4 +1,4 @@
-"""Answers and losses of a model of ours in a submission's convention."""
+"""Answers and losses of a model in a submission's convention."""
 
 from __future__ import annotations
 
@@ -94,14 +94,14 @@ class Shortfall:
     mean: float
 
 
-def shortfalls(model: Any, tokenizer: Any, heard: Sequence[Mapping[str, Any]]) -> list[Shortfall]:  # noqa: ANN401
+def shortfalls(model: Any, tokenizer: Any, generations: Sequence[Mapping[str, Any]]) -> list[Shortfall]:  # noqa: ANN401
     """Of the first eight tokens of each generation.
 
     Padding that reached its model unmasked is left out here, rows being as they would be asked alone; so are rows whose
     beginning lies in a cache that was not seen.
     """
     rows = []
-    for each in (row for row in heard if not row.get("continues_cache")):
+    for each in (row for row in generations if not row.get("continues_cache")):
         prompt, said = _unpadded(each["prompt_ids"], tokenizer.pad_token_id), list(each["new_token_ids"])[:_FIRST]
         end = said.index(tokenizer.eos_token_id) + 1 if tokenizer.eos_token_id in said else len(said)
         if prompt and end and max(*prompt, *said[:end]) < len(tokenizer):

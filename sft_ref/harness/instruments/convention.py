@@ -107,12 +107,12 @@ def read_texts(rows: Sequence[TrainingExample], data: Sequence[Row], tokenizer: 
     """
     asked = [(flat(core(row[0])), row) for row in data]
     found = []
-    for taught in [part for row in rows[:_LOOKED_AT] for part in unpack(row, asked, tokenizer)][:_LOOKED_AT]:
-        text = decode(tokenizer, taught.ids)
+    for example in [part for row in rows[:_LOOKED_AT] for part in unpack(row, asked, tokenizer)][:_LOOKED_AT]:
+        text = decode(tokenizer, example.ids)
         whole = flat(text)
         held = [(row, match) for own, row in asked if own in whole and (match := find_question(row[0], text))]
         if held:
-            found.append((taught, *max(held, key=lambda each: (each[1].end(), -each[1].start()))))
+            found.append((example, *max(held, key=lambda each: (each[1].end(), -each[1].start()))))
     last, first = ([_read(tokenizer, place, *each) for each in found] for place in (-1, 0))
     return first if _count_tagged(first) > _count_tagged(last) else last
 
@@ -154,7 +154,7 @@ def flat(text: str) -> str:
 
 
 def _read(
-    tokenizer: PreTrainedTokenizerBase, place: int, taught: TrainingExample, row: Row, asked: re.Match[str]
+    tokenizer: PreTrainedTokenizerBase, place: int, example: TrainingExample, row: Row, asked: re.Match[str]
 ) -> Text:
     (question, value), text = row, asked.string
     before = text[: asked.start()]
@@ -162,13 +162,13 @@ def _read(
     valid = [each for each in found if is_answer_valid(to_number(each.group()), value)]
     if not valid:
         numeral = min((each.group() for each in found), key=lambda each: abs(to_number(each) - value), default="")
-        return Text(taught, question, value, 0, 0, before, "", numeral, "", asked.group())
+        return Text(example, question, value, 0, 0, before, "", numeral, "", asked.group())
     last = valid[place]
-    places = range(len(taught.ids))
-    begin = bisect.bisect_right(places, last.start(), key=lambda n: len(decode(tokenizer, taught.ids[: n + 1])))
-    end = bisect.bisect_left(places, last.end(), key=lambda n: len(decode(tokenizer, taught.ids[: n + 1]))) + 1
+    places = range(len(example.ids))
+    begin = bisect.bisect_right(places, last.start(), key=lambda n: len(decode(tokenizer, example.ids[: n + 1])))
+    end = bisect.bisect_left(places, last.end(), key=lambda n: len(decode(tokenizer, example.ids[: n + 1]))) + 1
     between = text[asked.end() : last.start()]
-    return Text(taught, question, value, begin, end, before, between, last.group(), text[last.end() :], asked.group())
+    return Text(example, question, value, begin, end, before, between, last.group(), text[last.end() :], asked.group())
 
 
 def find_convention(texts: Sequence[Text]) -> Convention | None:
@@ -240,5 +240,5 @@ def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
 
 def masked(text: Text, begin: int) -> TrainingExample:
     """The same text, supervised from `begin` to its end: what its labels ought to be."""
-    ids = text.taught.ids
+    ids = text.example.ids
     return TrainingExample(ids, tuple(IGNORE_INDEX if n < begin else token for n, token in enumerate(ids)))

@@ -37,7 +37,7 @@ def _train(evidence: Evidence) -> str:
     if right is None or form is None or not form.is_regular:
         return f"{steps} steps, after which its own answers are right {experiments.accuracy:.0%} of the time"
     return (
-        f"{steps} steps; asked by ours with its training prompts, its adapter answers {sum(right)} of "
+        f"{steps} steps; with its training prompts and the reference's generation, its adapter answers {sum(right)} of "
         f"{len(right)} rightly"
     )
 
@@ -54,23 +54,25 @@ def _load(evidence: Evidence) -> str:
     if compared is None or compared.observed is None or compared.expected is None:
         return ""
     own, due = compared.observed.mean(), compared.expected.mean()
-    return f"texts of training cost {own:.3f} nat a token in its model, {due:.3f} in the same adapter loaded by ours"
+    return (
+        f"training texts have a loss of {own:.3f} nat a token; the reference loads the same adapter and gets {due:.3f}"
+    )
 
 
 def _generate(evidence: Evidence) -> str:
-    said, whole, _ = count_scripted(evidence)
-    return f"{whole} of {said} numbers that the model was made to say reach the parser whole" if said else ""
+    scripted, whole, _ = count_scripted(evidence)
+    return f"{whole} of {scripted} scripted numbers reach the parser whole" if scripted else ""
 
 
 def _parse(evidence: Evidence) -> str:
-    said, _, given = count_scripted(evidence)
-    return f"{given} of {said} numbers that the model was made to say were read rightly" if said else ""
+    scripted, _, parsed = count_scripted(evidence)
+    return f"{parsed} of {scripted} scripted numbers are parsed rightly" if scripted else ""
 
 
 def _score(evidence: Evidence) -> str:
     figures = evidence.scores.figures or {}
-    told = [f"{name} {number(found[-1]):.2f}" for name, found in figures.items() if found]
-    return f"{' and '.join(told)} of a benchmark laid down are reported as counted by us" if told else ""
+    reported = [f"{name} {number(found[-1]):.2f}" for name, found in figures.items() if found]
+    return f"{' and '.join(reported)} are reported, as counted from its scripted answers" if reported else ""
 
 
 _MEASURES: dict[str, Callable[[Evidence], str]] = {

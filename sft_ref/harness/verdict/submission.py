@@ -25,7 +25,9 @@ def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdic
     if guilty:
         own, due = experiments.own, replaced(experiments, guilty)
         if due is not None and is_better(due, own):
-            notes[f"with ours in place of {', '.join(guilty)}: {sum(due)} of {len(due)} right, not {sum(own)}"] = None
+            notes[
+                f"with the reference in place of {', '.join(guilty)}: {sum(due)} of {len(due)} right, not {sum(own)}"
+            ] = None
     elif lost := unexplained(evidence, results):
         status, cause = Status.BROKEN, f"{lost} {cause}"
     if status is not Status.BROKEN and experiments.accuracy < TELLING:
@@ -61,12 +63,12 @@ def _why_few(evidence: Evidence, results: Sequence[Result]) -> str:
     if not is_slow(results):
         return "nothing shows whether its training or its pipeline loses them"
     if evidence.training.is_custom_lora:
-        return "its training has taught little so far; losses and scripted generations were compared instead"
-    return "ours trained on the same batches knows no more; losses and scripted generations were compared instead"
+        return "its training has little effect so far; losses and scripted generations were compared instead"
+    return "the reference learns no more on the same batches; losses and scripted generations were compared instead"
 
 
 def is_slow(results: Sequence[Result]) -> bool:
-    """Whether training was found to teach as much as ours on the same batches, and that is little."""
+    """Whether training was found to achieve as much as the reference on the same batches, and that is little."""
     return any(result.check.id == "TRN-103" and result.outcome is Outcome.ADVICE for result in results)
 
 
@@ -84,11 +86,11 @@ def unexplained(evidence: Evidence, results: Sequence[Result]) -> str:
         (experiments.trained_adapter_as_trained, "its training prompts"),
     ):
         if due is not None and is_better(due, own):
-            return f"{lost}, {sum(due)} by ours from the adapter that its training left, asked with {asked}."
-    again, ours = experiments.with_sound_adapter, experiments.reference_as_sent
-    if slow and not training.has_learned and again and ours and is_better(ours, again):
+            return f"{lost}, {sum(due)} if the reference loads the adapter that its training left, and sends {asked}."
+    again, reference = experiments.with_sound_adapter, experiments.reference_as_sent
+    if slow and not training.has_learned and again and reference and is_better(reference, again):
         return (
-            "Answers are lost, cause not isolated: given an adapter of ours, it answers "
-            f"{sum(again)} of {len(again)} rightly, ours {sum(ours)}."
+            "Answers are lost, cause not isolated: given a sound adapter, it answers "
+            f"{sum(again)} of {len(again)} rightly, the reference {sum(reference)}."
         )
     return ""

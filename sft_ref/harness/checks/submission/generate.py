@@ -12,10 +12,10 @@ from sft_ref.harness.core.paired import TELLING, is_better, is_worse
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.instruments.answering import right
 from sft_ref.harness.recorders.submission.scripted_results import (
+    completed_scripts,
     fault_of_generation,
     fault_past_the_parser,
     raise_for_crash,
-    told_scripts,
 )
 
 _TOUCHED = 0.01
@@ -40,7 +40,7 @@ def numbers_come_back(evidence: Evidence) -> None:
     """GEN-101: invented units, whose answers stand nowhere; what reaches the parser counts, not what it makes of it."""
     if evidence.prompts.any_lost is not None:
         raise Blocked("no prompt holds its question: PRM-101 says so")
-    for run in [*told_scripts(evidence, "together"), *told_scripts(evidence, "alone")]:
+    for run in [*completed_scripts(evidence, "together"), *completed_scripts(evidence, "alone")]:
         raise_for_crash(run.answers, parser=False)
         for place, line in enumerate(run.lines):
             fault = fault_of_generation(evidence, run, place)
@@ -62,7 +62,7 @@ def numbers_come_back(evidence: Evidence) -> None:
 def answers_are_the_models(evidence: Evidence) -> None:
     """GEN-102: wrong numbers are said, for questions that it was given and for such as it was not."""
     for kind in ("known", "together"):
-        for run in told_scripts(evidence, kind):
+        for run in completed_scripts(evidence, kind):
             raise_for_crash(run.answers, parser=False)
             for place, line in enumerate(run.lines):
                 fault = fault_of_generation(evidence, run, place) or fault_past_the_parser(run, place)
@@ -99,7 +99,7 @@ def answering_runs(evidence: Evidence) -> None:
 )
 def batches_are_answered_as_well(evidence: Evidence) -> None:
     """GEN-104: the first fresh questions once more, one at a time."""
-    answers, alone = evidence.generations.answers, told_scripts(evidence, "unscripted")
+    answers, alone = evidence.generations.answers, completed_scripts(evidence, "unscripted")
     if not alone or answers is None or answers.values is None:
         raise Unavailable("nothing was asked alone")
     rows = evidence.generations.questions[: len(alone)]

@@ -12,13 +12,13 @@ from sft_ref.harness.evidence.wording import left_out_template
 from sft_ref.harness.instruments.answering import number
 from sft_ref.harness.instruments.numerals import find_numerals
 from sft_ref.harness.recorders.submission.scripted_results import (
+    completed_scripts,
     fault_of_generation,
     is_looked_up,
     is_number,
     is_template_parsed_wrongly,
     parsed_alone,
     raise_for_crash,
-    told_scripts,
 )
 
 
@@ -53,9 +53,9 @@ def numbers_are_parsed(evidence: Evidence) -> None:
 
 
 def _told(evidence: Evidence, kind: str) -> list[CompletedRun]:
-    """As `told_scripts`; empty where nothing came of them."""
+    """As `completed_scripts`; empty where nothing came of them."""
     try:
-        return told_scripts(evidence, kind)
+        return completed_scripts(evidence, kind)
     except Unavailable:
         if evidence.examples.form is None:
             raise
@@ -72,7 +72,7 @@ def _told(evidence: Evidence, kind: str) -> list[CompletedRun]:
 def silence_is_nan(evidence: Evidence) -> None:
     """PRS-102: the model says that it has no idea."""
     asked = 0
-    for run in told_scripts(evidence, "silent"):
+    for run in completed_scripts(evidence, "silent"):
         crash, values, parsed = run.answers.crash, run.answers.values or (), run.answers.parsed
         if crash and crash.is_of_parser:
             raise Failure(f"{crash.type}: {crash.message}", "NaN", crash.where)
@@ -98,7 +98,7 @@ def silence_is_nan(evidence: Evidence) -> None:
 )
 def signs_are_kept(evidence: Evidence) -> None:
     """PRS-103: one number."""
-    for run in told_scripts(evidence, "negative"):
+    for run in completed_scripts(evidence, "negative"):
         values = run.answers.values or ()
         if len(values) != len(run.lines):
             raise Unavailable("no answer came back when the model said a negative number")

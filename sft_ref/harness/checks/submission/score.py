@@ -9,7 +9,7 @@ from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.instruments.answering import number, right
-from sft_ref.harness.recorders.submission.scripted_results import is_number, told_scripts
+from sft_ref.harness.recorders.submission.scripted_results import completed_scripts, is_number
 
 _FIGURE = 0.011
 """What rounding a figure to two decimals explains."""
@@ -53,7 +53,7 @@ def _is_lossy(evidence: Evidence) -> bool:
     """Whether numbers that the model says do not come back."""
     return any(
         not is_number(value, line.numeral)
-        for run in told_scripts(evidence, "together")
+        for run in completed_scripts(evidence, "together")
         for line, value in zip(run.lines, run.answers.values or (), strict=False)
     )
 

@@ -130,7 +130,7 @@ class Context:
         return trained
 
     def _made_by(self, stage: str, make: Callable[[], T]) -> T:
-        """What a stage makes, tried once; where it fails, only checks of that stage and later ones are told how."""
+        """What a stage makes, tried once; where it fails, checks of earlier stages are blocked."""
         try:
             if stage in self._failures:
                 raise self._failures[stage]

@@ -1,7 +1,7 @@
 """Scripted answers: the model writes chosen numbers as an implementation would, and what becomes of them is recorded.
 
 Between what the model writes and the number that `answer` gives stands the parser. So the texts that reach the parser
-are recorded too, and a fault of generation is told from one of parsing.
+are recorded too, and faults of generation and of parsing are kept apart.
 """
 
 from __future__ import annotations

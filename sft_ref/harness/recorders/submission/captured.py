@@ -85,20 +85,20 @@ class Captured:
         return self.training["training_log"]
 
     @functools.cached_property
-    def taught(self) -> list[TrainingExample]:
+    def examples(self) -> list[TrainingExample]:
         """Every text that reached the model in training, once."""
         return [TrainingExample(tuple(ids), tuple(labels)) for ids, labels in self.training_log.get("examples", ())]
 
     @functools.cached_property
     def foreign(self) -> list[TrainingExample]:
         """Those with tokens that the base's tokenizer does not have."""
-        return [row for row in self.taught if max(row.ids, default=0) >= len(self.tokenizer)]
+        return [row for row in self.examples if max(row.ids, default=0) >= len(self.tokenizer)]
 
     @functools.cached_property
     def readable(self) -> list[TrainingExample]:
         """The others."""
         foreign = set(self.foreign)
-        return [row for row in self.taught if row not in foreign]
+        return [row for row in self.examples if row not in foreign]
 
     @functools.cached_property
     def probed(self) -> list[TrainingExample]:
@@ -109,7 +109,7 @@ class Captured:
     @functools.cached_property
     def texts(self) -> list[Text]:
         """Those that hold a question of the data."""
-        return read_texts(self.taught, [*self.rows, *self.unseen], self._reader)
+        return read_texts(self.examples, [*self.rows, *self.unseen], self._reader)
 
     @functools.cached_property
     def _reader(self) -> Any:  # noqa: ANN401
@@ -136,21 +136,21 @@ class Captured:
         steps, done = [], 0
         passes = self.training_log.get("forward_passes", ())
         for rate, until, betas in self.training_log.get("optimizer_steps", ()):
-            batches = tuple(tuple(map(self._row, filter(self._is_told, rows))) for rows, _ in passes[done:until])
+            batches = tuple(tuple(map(self._row, filter(self._is_recorded, rows))) for rows, _ in passes[done:until])
             done = until
             batches = tuple(batch for batch in batches if batch)
             steps.append(ReplayStep(float(rate), batches, tuple(map(float, betas or BETAS))[:2]))
         return steps
 
-    def _is_told(self, told: int | Mapping[str, Any]) -> bool:
+    def _is_recorded(self, row: int | Mapping[str, Any]) -> bool:
         """Whether the texts of a row are among those that the agent recorded."""
-        return all(i < len(self.taught) for i in ([told] if isinstance(told, int) else told["examples"]))
+        return all(i < len(self.examples) for i in ([row] if isinstance(row, int) else row["examples"]))
 
-    def _row(self, told: int | Mapping[str, Any]) -> TrainingExample | Packed:
+    def _row(self, row: int | Mapping[str, Any]) -> TrainingExample | Packed:
         """A row of a batch, as the agent recorded it."""
-        if isinstance(told, int):
-            return self.taught[told]
-        return Packed(tuple(self.taught[i] for i in told["examples"]), tuple(told["position_ids"]))
+        if isinstance(row, int):
+            return self.examples[row]
+        return Packed(tuple(self.examples[i] for i in row["examples"]), tuple(row["position_ids"]))
 
     @property
     def losses(self) -> list[float]:
@@ -303,9 +303,9 @@ class Captured:
         """What training teaches to write between question and number; empty where that is not known."""
         return self._writer.supervised_lead if self._writer else ""
 
-    def answers(self, told: AgentResult) -> list[object]:
+    def answers(self, result: AgentResult) -> list[object]:
         """Its answers to the fresh questions; what is missing is None."""
-        values = list(told["answers"].get("values", ()))
+        values = list(result["answers"].get("values", ()))
         if len(values) != len(self.asked_rows):
             return (
                 [None] * len(self.questions)
@@ -324,22 +324,24 @@ class Captured:
         """Whether its answers to fresh questions leave nothing to be wished for."""
         return self.scores[1] >= GOOD
 
-    def prompts(self, told: AgentResult, rows: Sequence[Row]) -> list[tuple[int, ...] | None]:
+    def prompts(self, result: AgentResult, rows: Sequence[Row]) -> list[tuple[int, ...] | None]:
         """Ids that reached the model for each question; None where it was not asked."""
-        heard = [tuple(row["prompt_ids"]) for row in told["answers"].get("generations", ())]
-        texts = [decode(self.tokenizer, prompt) for prompt in heard]
+        generations = [tuple(row["prompt_ids"]) for row in result["answers"].get("generations", ())]
+        texts = [decode(self.tokenizer, prompt) for prompt in generations]
         places = [find_prompt(question, texts) for question, _ in rows]
-        return [None if place is None else heard[place] for place in places]
+        return [None if place is None else generations[place] for place in places]
 
-    def written_right(self, told: AgentResult) -> list[bool]:
-        """Which fresh questions its model answered rightly, read by ours from what it said."""
+    def written_right(self, result: AgentResult) -> list[bool]:
+        """Which fresh questions its model answered rightly, as the reference parses its completions."""
         if self.convention is None:
             return right([], self.questions)
-        heard = told["answers"].get("generations", ())
-        texts = [decode(self.tokenizer, row["prompt_ids"]) for row in heard]
+        generations = result["answers"].get("generations", ())
+        texts = [decode(self.tokenizer, row["prompt_ids"]) for row in generations]
         places = [find_prompt(question, texts) for question, _ in self.questions]
-        said = ["" if place is None else decode(self.tokenizer, heard[place]["new_token_ids"]) for place in places]
-        return right([read_number(text, self.convention) for text in said], self.questions)
+        completions = [
+            "" if place is None else decode(self.tokenizer, generations[place]["new_token_ids"]) for place in places
+        ]
+        return right([read_number(text, self.convention) for text in completions], self.questions)
 
 
 def named_bases(asked_for: Sequence[object]) -> dict[str, str]:

@@ -46,12 +46,12 @@ _TENSORS = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".safet
 
 def build_prompts(recording: Recording) -> Prompts:
     """The prompts that reach the model with the adapter that training left."""
-    heard = recording.asked["answers"].get("generations", ())
+    generations = recording.asked["answers"].get("generations", ())
     lost = recording.is_question_lost
     return Prompts(
         trained=_prompts(recording, recording.known_rows),
         fresh=_prompts(recording, recording.questions),
-        any_lost=_prompt(recording, heard[0]["prompt_ids"]) if lost else None,
+        any_lost=_prompt(recording, generations[0]["prompt_ids"]) if lost else None,
     )
 
 
@@ -66,21 +66,21 @@ def _prompt(recording: Recording, ids: Sequence[int]) -> Prompt:
 
 def build_examples(recording: Recording) -> Examples:
     """The training examples, decoded."""
-    tokenizer, lessons = recording.tokenizer, recording.training_log
+    tokenizer, log = recording.tokenizer, recording.training_log
     base_rows = len(recording.base_model.get_input_embeddings().weight)
     used = {token - base_rows for row in recording.foreign for token in row.ids if token >= base_rows}
     form = None
     if recording.convention is not None:
         form = Form(recording.convention.markup, recording.closing, recording.supervised_lead, recording.writes_alike)
     return Examples(
-        distinct=len(recording.taught),
-        are_unlabelled=all(row.begin is None for row in recording.taught),
+        distinct=len(recording.examples),
+        are_unlabelled=all(row.begin is None for row in recording.examples),
         texts=tuple(_decoded(recording, text) for text in recording.texts),
         added=tuple(sorted(recording.added)),
         used_rows=tuple(sorted(used)),
         base_rows=base_rows,
-        labelled=lessons.get("has_labels"),
-        padding_labelled=int(lessons.get("labelled_padding", 0)),
+        labelled=log.get("has_labels"),
+        padding_labelled=int(log.get("labelled_padding", 0)),
         data=len(recording.rows),
         form=form,
         unlabelled_lead=recording.unlabelled_lead_length,
@@ -91,7 +91,7 @@ def build_examples(recording: Recording) -> Examples:
 
 
 def _decoded(recording: Recording, text: Text) -> TrainingText:
-    ids = text.taught.ids
+    ids = text.example.ids
     tokens = tuple(decode(recording.tokenizer, ids[i : i + 1]) for i in range(len(ids)))
     whole = decode(recording.tokenizer, ids)
     if "".join(tokens) != whole:  # some tokenizers drop a space where a text begins
@@ -101,7 +101,7 @@ def _decoded(recording: Recording, text: Text) -> TrainingText:
         question=text.question,
         value=text.value,
         ids=ids,
-        labels=text.taught.labels,
+        labels=text.example.labels,
         begin=text.begin,
         end=text.end,
         numeral=text.numeral,
@@ -112,22 +112,22 @@ def _decoded(recording: Recording, text: Text) -> TrainingText:
 
 def build_training(recording: Recording) -> Training:
     """What training did and left."""
-    told, lessons = recording.training, recording.training_log
-    changed, left = lessons.get("changed_base_weights"), recording.trained_logits
+    result, log = recording.training, recording.training_log
+    changed, left = log.get("changed_base_weights"), recording.trained_logits
     try:
         fall = str(recording.fall)
     except Unavailable:
         fall = "an unknown amount"
     return Training(
-        crash=_crash(told, "train"),
-        process=_process(told),
+        crash=_crash(result, "train"),
+        process=_process(result),
         steps=tuple(OptimizerStep(step.rate, step.texts) for step in recording.steps),
         losses=tuple(recording.losses),
-        optimized=int(lessons.get("optimizer", {}).get("tensors", 0)),
-        dtypes=frozenset(lessons.get("dtype_counts", {}).get("base", {})),
-        bases=named_bases(told["pretrained"].get("model_names", ())),
+        optimized=int(log.get("optimizer", {}).get("tensors", 0)),
+        dtypes=frozenset(log.get("dtype_counts", {}).get("base", {})),
+        bases=named_bases(result["pretrained"].get("model_names", ())),
         changed=None if changed is None else tuple(changed),
-        active=tuple(map(str, lessons.get("active_adapters", ()))),
+        active=tuple(map(str, log.get("active_adapters", ()))),
         adapter=recording.trained,
         scale=recording.scales(recording.trained_folder),
         is_custom_lora=recording.is_custom_lora,
@@ -210,7 +210,7 @@ def _largest(folder: Path) -> str:
 
 def build_loaded(recording: Recording) -> Loaded:
     """The model that answers."""
-    told, own = recording.with_adapter, recording.asked
+    result, own = recording.with_adapter, recording.asked
     comparison, reason = None, ""
     try:
         comparison = _compare_logits(recording)
@@ -219,20 +219,20 @@ def build_loaded(recording: Recording) -> Loaded:
     trained, loaded = _added_rows(recording)
     active = own["probes"].get("active_adapters")
     return Loaded(
-        with_sound_adapter=told is not own,
-        is_loaded=bool(told["load"]) and not told.crash("load"),
-        was_reached="load" in told.sections,
-        crash=_crash(told, "load"),
-        process=_process(told),
-        dtypes=frozenset(told["probes"].get("dtype_counts", {}).get("base", {})),
+        with_sound_adapter=result is not own,
+        is_loaded=bool(result["load"]) and not result.crash("load"),
+        was_reached="load" in result.sections,
+        crash=_crash(result, "load"),
+        process=_process(result),
+        dtypes=frozenset(result["probes"].get("dtype_counts", {}).get("base", {})),
         own_dtypes=frozenset(own["probes"].get("dtype_counts", {}).get("base", {})),
         own_notes=own.notes,
         own_vocabulary=own["load"].get("tokenizer_size"),
         own_active=tuple(map(str, active)) if active else None,
         own_bases=named_bases(own["pretrained"].get("model_names", ())),
         forwards_apart=number(own["probes"].get("max_difference")),
-        elsewhere_tried=bool(told["other_folder"]),
-        elsewhere_crash=_crash(told, "other_folder"),
+        elsewhere_tried=bool(result["other_folder"]),
+        elsewhere_crash=_crash(result, "other_folder"),
         comparison=comparison,
         not_compared=reason,
         trained_rows=trained,
@@ -248,12 +248,12 @@ def _compare_logits(recording: Recording) -> LogitComparison:
     """
     if not recording.probed:
         raise Unavailable("no text that the base's tokenizer knows reached the model in training")
-    told, expected = recording.expected_logits
+    result, expected = recording.expected_logits
     if expected is None:
-        raise Unavailable("the saved adapter cannot be loaded by ours")
-    if crash := _crash(told, "probes"):
+        raise Unavailable("the reference cannot load the saved adapter")
+    if crash := _crash(result, "probes"):
         return LogitComparison(crash=crash)
-    found = told.tensors("probes").get("logits")
+    found = result.tensors("probes").get("logits")
     if found is None:
         raise Unavailable("no forward of its model was seen")
     compared = LogitComparison(observed_shape=tuple(found.shape), expected_shape=tuple(expected.shape))
@@ -289,25 +289,25 @@ def _added_rows(recording: Recording) -> tuple[dict[str, torch.Tensor], dict[str
 
 def build_generations(recording: Recording) -> Generations:
     """What the model writes, scripted and unscripted."""
-    told = recording.with_adapter
+    result = recording.with_adapter
     short, reason = [], ""
     if recording.asked_model is None:
-        reason = "the model that answers cannot be loaded by ours"
+        reason = "the reference cannot load the model that answers"
     else:
-        short = shortfalls(recording.asked_model, recording.tokenizer, told["answers"].get("generations", ()))
+        short = shortfalls(recording.asked_model, recording.tokenizer, result["answers"].get("generations", ()))
     return Generations(
         questions=tuple(recording.questions),
         asked=len(recording.asked_rows),
         own=_answers(recording, recording.asked, "answers"),
-        answers=_answers(recording, told, "answers"),
-        scripted=tuple(_scripted(recording, told, number) for number in range(len(recording.scripts))),
+        answers=_answers(recording, result, "answers"),
+        scripted=tuple(_scripted(recording, result, number) for number in range(len(recording.scripts))),
         shortfalls=tuple((each.most, each.mean) for each in short),
         not_compared=reason,
     )
 
 
-def _answers(recording: Recording, told: AgentResult, section: str) -> Answers | None:
-    content = told[section]
+def _answers(recording: Recording, result: AgentResult, section: str) -> Answers | None:
+    content = result[section]
     if not content:
         return None
     values = content.get("values")
@@ -315,7 +315,7 @@ def _answers(recording: Recording, told: AgentResult, section: str) -> Answers |
         values=None if values is None else tuple(values),
         parsed=tuple((str(text), value) for text, value in content.get("parsed_texts", ())),
         generations=tuple(_generation(recording, row) for row in content.get("generations", ())),
-        crash=_crash(told, section),
+        crash=_crash(result, section),
     )
 
 
@@ -330,10 +330,10 @@ def _generation(recording: Recording, row: Mapping[str, Any]) -> Generation:
     )
 
 
-def _scripted(recording: Recording, told: AgentResult, number_: int) -> ScriptedRun:
+def _scripted(recording: Recording, result: AgentResult, number_: int) -> ScriptedRun:
     """One call with scripted completions; each line knows the generation that its question led to."""
     script = recording.scripts[number_]
-    answers = _answers(recording, told, f"script_{number_}")
+    answers = _answers(recording, result, f"script_{number_}")
     prompts = [each.prompt.text for each in answers.generations] if answers else []
     lines = tuple(
         ScriptedAnswer(line["question"], line["numeral"], find_prompt(line["question"], prompts))
@@ -349,8 +349,8 @@ def build_parsed(recording: Recording) -> Parsed:
 
 def build_scores(recording: Recording) -> Scores:
     """What testing reports, and the answers that it has to count."""
-    told = recording.with_adapter
-    section = told["score"]
+    result = recording.with_adapter
+    section = result["score"]
     truths = {question.strip(): value for question, value in [*recording.unseen, *recording.rows]}
     seen = [(str(question).strip(), number(value)) for question, value in section.get("answers", ())]
     prompts = [decode(recording.tokenizer, ids) for ids in section.get("prompts", ())]
@@ -362,7 +362,7 @@ def build_scores(recording: Recording) -> Scores:
     figures = section.get("metrics")
     return Scores(
         was_reached=bool(section),
-        crash=_crash(told, "score"),
+        crash=_crash(result, "score"),
         figures=None if figures is None else {name: tuple(found) for name, found in figures.items()},
         printed=str(section.get("output", "")),
         answered=tuple((question, truths[question], value) for question, value in seen if question in truths),
@@ -372,12 +372,12 @@ def build_scores(recording: Recording) -> Scores:
     )
 
 
-def _process(told: AgentResult) -> Process:
-    return Process(told.ended_early, told.finished.output[-300:], told.notes)
+def _process(result: AgentResult) -> Process:
+    return Process(result.ended_early, result.finished.output[-300:], result.notes)
 
 
-def _crash(told: AgentResult, section: str) -> Crash | None:
-    crash: Mapping[str, Any] | None = told.crash(section)
+def _crash(result: AgentResult, section: str) -> Crash | None:
+    crash: Mapping[str, Any] | None = result.crash(section)
     if crash is None:
         return None
     return Crash(
@@ -386,5 +386,5 @@ def _crash(told: AgentResult, section: str) -> Crash | None:
         where=crash.get("where", ""),
         functions=tuple(map(str, crash.get("functions", ()))),
         trace=crash["trace"],
-        description=told.describe(crash),
+        description=result.describe(crash),
     )

@@ -70,16 +70,16 @@ def left_to_write(lead: str, rest: str, sent: str) -> str:
 
 def _sent(recording: Recording) -> tuple[list[Row], list[Ids]]:
     """Fresh questions with the prompts that are sent for them: more than were asked, where one frame makes them all."""
-    heard = [
+    asked = [
         (row, prompt)
         for row, prompt in zip(
             recording.questions, recording.prompts(recording.asked, recording.questions), strict=True
         )
         if prompt
     ]
-    if len(heard) < len(recording.questions) / 2:
-        raise Unavailable(f"prompts of {len(heard)} of {len(recording.questions)} questions were seen")
-    rows, prompts = [row for row, _ in heard], [prompt for _, prompt in heard]
+    if len(asked) < len(recording.questions) / 2:
+        raise Unavailable(f"prompts of {len(asked)} of {len(recording.questions)} questions were seen")
+    rows, prompts = [row for row, _ in asked], [prompt for _, prompt in asked]
     frame = find_frame([question for question, _ in rows], [decode(recording.tokenizer, each) for each in prompts])
     if frame is None:
         return rows, prompts

@@ -1,4 +1,4 @@
-"""What ours makes of what a submission did: its stages with ours around them; each made once, when asked for."""
+"""The reference run on what a submission did: its stages in a chain of the reference; each made once, on first use."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class Recording(Trained):
 
     @functools.cached_property
     def asked_model(self) -> Any:  # noqa: ANN401
-        """The adapter that `with_adapter` had in place, loaded by ours; None where there was none."""
+        """The adapter that `with_adapter` had in place, loaded by the reference; None where there was none."""
         if self.with_adapter is not self.asked:
             return self.sound_model
         return None if self.place is None else self.model_of(self.saved[self.place])
@@ -141,15 +141,15 @@ class Recording(Trained):
         if self.is_custom_lora or self.is_custom_form:
             return self.asked, self.trained_logits
         if self.is_saved_well and self.has_learned and self.place is not None:
-            told, folder = self.asked, self.saved[self.place]
+            result, folder = self.asked, self.saved[self.place]
         elif self.with_adapter is not self.asked and self.sound_folder is not None:
-            told, folder = self.with_adapter, self.sound_folder
+            result, folder = self.with_adapter, self.sound_folder
         elif self.place is not None:
-            told, folder = self.asked, self.saved[self.place]
+            result, folder = self.asked, self.saved[self.place]
         else:
             raise Unavailable("there is no adapter to compare with")
         model = self.model_of(folder)
-        return told, self.probe_logits(model) if model is not None else None
+        return result, self.probe_logits(model) if model is not None else None
 
     def name_place(self, path: Path) -> str:
         """A path as a student knows it: from the folder that was handed in."""
@@ -169,8 +169,8 @@ class Recording(Trained):
     @functools.cached_property
     def is_question_lost(self) -> bool:
         """Whether training texts hold their questions, and no prompt that reaches the model does."""
-        heard = [row for row in self.asked["answers"].get("generations", ()) if not row.get("continues_cache")]
-        return bool(self.texts and heard) and not any(self.prompts(self.asked, self.asked_rows))
+        generations = [row for row in self.asked["answers"].get("generations", ()) if not row.get("continues_cache")]
+        return bool(self.texts and generations) and not any(self.prompts(self.asked, self.asked_rows))
 
     def right_as_asked(self, model: Any) -> list[bool]:  # noqa: ANN401
         """Which questions a model answers rightly, generated and parsed by us, from the prompts that were sent."""
@@ -260,26 +260,26 @@ class Recording(Trained):
     def unlabelled_lead_length(self) -> int:
         """Tokens between the prompt that is sent and the first label, in most texts; 0 where labels begin before."""
         lengths = [
-            (text.taught.begin or 0) - len(prompt)
+            (text.example.begin or 0) - len(prompt)
             for text, prompt in zip(self.texts, self.prompts(self.asked, self.known_rows), strict=False)
-            if prompt is not None and text.taught.ids[: len(prompt)] == prompt
+            if prompt is not None and text.example.ids[: len(prompt)] == prompt
         ]
         return max(0, sorted(lengths)[len(lengths) // 2]) if lengths else 0
 
     def _due_begin(self, text: Text) -> int:
         """Where labels ought to begin: behind the prompt that is sent, at the number in any case."""
-        return min(text.begin, max(1, (text.taught.begin or text.begin) - self.unlabelled_lead_length))
+        return min(text.begin, max(1, (text.example.begin or text.begin) - self.unlabelled_lead_length))
 
     @functools.cached_property
     def reference_model(self) -> Any:  # noqa: ANN401
-        """A sound training of ours in its convention, with its adapter's shape; None where that is not known."""
+        """The reference, trained in its convention with its adapter's shape; None where that is not known."""
         if self.lora_folder is None or self.convention is None or not self.reference_steps:
             return None
         return replay(self.reference_steps, self.workplace.base, self.lora_folder)
 
     @functools.cached_property
     def reference_right(self) -> list[bool]:
-        """Which answers of ours are right."""
+        """Which answers of the reference are right."""
         return (
             right(self.reference_answers(self.reference_model), self.questions)
             if self.reference_model is not None
@@ -288,7 +288,7 @@ class Recording(Trained):
 
     @functools.cached_property
     def sound_model(self) -> Any:  # noqa: ANN401
-        """What its training left, if that answers well; else ours."""
+        """What its training left, if that answers well; else the reference's."""
         if self.trained_model is not None and not self.trained_others and self.answers_rightly:
             return self.trained_model
         return self.reference_model

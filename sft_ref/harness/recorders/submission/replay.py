@@ -1,4 +1,4 @@
-"""A training of ours on what a submission's training saw: the same texts in the same batches at the same rates."""
+"""Trains the reference on what a submission's training saw: the same texts in the same batches at the same rates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sft_ref.reference.tokens import IGNORE_INDEX
 BETAS = (0.9, 0.999)
 """Of Adam, unless a training sets them otherwise."""
 _CLIP = 1.0
-"""Norm to which gradients are clipped, as Trainer does unless told otherwise."""
+"""Norm to which gradients are clipped, as Trainer does by default."""
 
 
 @dataclass(frozen=True)

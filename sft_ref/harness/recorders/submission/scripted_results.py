@@ -21,7 +21,7 @@ def count_scripted(evidence: Evidence) -> tuple[int, int, int]:
     lines = [
         (run, place)
         for kind in ("together", "alone", "known")
-        for run in told_scripts(evidence, kind)
+        for run in completed_scripts(evidence, kind)
         for place in range(len(run.answers.values or ()))
     ]
     whole = sum(not fault_of_generation(evidence, run, place) for run, place in lines)
@@ -29,7 +29,7 @@ def count_scripted(evidence: Evidence) -> tuple[int, int, int]:
     return len(lines), whole, given
 
 
-def told_scripts(evidence: Evidence, kind: str) -> list[CompletedRun]:
+def completed_scripts(evidence: Evidence, kind: str) -> list[CompletedRun]:
     """The calls of a kind with scripted completions, with what came of each.
 
     Raises:
@@ -69,7 +69,7 @@ def is_template_parsed_wrongly(evidence: Evidence) -> bool:
     """Whether its parser reads answers as training wrote them, but not behind the template that its model writes."""
     try:
         bare, _ = parsed_alone(evidence)
-        runs = told_scripts(evidence, "together")
+        runs = completed_scripts(evidence, "together")
     except (Unavailable, Blocked):
         return False
     read = [
@@ -96,26 +96,26 @@ def fault_of_generation(  # noqa: PLR0911  # a list of ways to go wrong
     line, values, parsed = run.lines[place], run.answers.values or (), run.answers.parsed
     if len(values) != len(run.lines):
         return "" if run.answers.crash else f"{len(values)} answers for {len(run.lines)} questions"
-    heard = None if line.generation is None else run.answers.generations[line.generation]
+    generation = None if line.generation is None else run.answers.generations[line.generation]
     if len(parsed) == len(run.lines):
         text, value = parsed[place]
         if _holds(text, line.numeral):
-            lost = heard is not None and not is_number(value, line.numeral)
-            return _fault_around(evidence, heard, line, text) if heard and lost else ""
+            lost = generation is not None and not is_number(value, line.numeral)
+            return _fault_around(evidence, generation, line, text) if generation and lost else ""
         other = next((each.numeral for each in run.lines if _holds(text, each.numeral)), None)
         if other:
-            return f"{other}, which was said for another question"
-        if not heard:
+            return f"{other}, which the model wrote for another question"
+        if not generation:
             return f"{text[-120:]!r}, without asking the model"
-        return f"{_cut(line.numeral, heard.text)}{text[-120:]!r} where the model said {heard.text[:120]!r}"
+        return f"{_cut(line.numeral, generation.text)}{text[-120:]!r} where the model wrote {generation.text[:120]!r}"
     if is_number(values[place], line.numeral):
         return ""
-    if not heard:
+    if not generation:
         return f"{values[place]}, without asking the model"
-    if not _holds(heard.text, line.numeral):
-        return f"{_cut(line.numeral, heard.text)}{heard.text[:120]!r}"
+    if not _holds(generation.text, line.numeral):
+        return f"{_cut(line.numeral, generation.text)}{generation.text[:120]!r}"
     others = [each.numeral for each in run.lines if is_number(values[place], each.numeral)]
-    return f"{others[0]}, which was said for another question" if others else ""
+    return f"{others[0]}, which the model wrote for another question" if others else ""
 
 
 def fault_past_the_parser(run: CompletedRun, place: int) -> str:
@@ -132,19 +132,19 @@ def is_looked_up(evidence: Evidence) -> bool:
     """Whether answers come from elsewhere whatever the model says."""
     return any(
         fault_of_generation(evidence, run, place) or fault_past_the_parser(run, place)
-        for run in told_scripts(evidence, "known")
+        for run in completed_scripts(evidence, "known")
         for place in range(len(run.lines))
     )
 
 
-def _fault_around(evidence: Evidence, heard: Generation, line: ScriptedAnswer, text: str) -> str:
+def _fault_around(evidence: Evidence, generation: Generation, line: ScriptedAnswer, text: str) -> str:
     """What is wrong around the number: a text that begins amid the prompt, or ends before what ends an answer."""
-    prompt = heard.plain_prompt
+    prompt = generation.plain_prompt
     asked = find_question(line.question, prompt)
     if asked is not None and any(text.startswith(prompt[at:]) for at in range(1, asked.end())):
         return f"{text[-120:]!r}, which begins amid the prompt"
     closing = evidence.examples.form.closing if evidence.examples.form else ""
-    return f"cut off before {closing!r}: {text[-120:]!r}" if closing and closing not in heard.text else ""
+    return f"cut off before {closing!r}: {text[-120:]!r}" if closing and closing not in generation.text else ""
 
 
 def _cut(numeral: str, text: str) -> str:

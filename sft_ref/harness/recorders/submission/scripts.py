@@ -41,7 +41,7 @@ class ScriptWriter:
 
     def __init__(self, convention: Convention, texts: Sequence[Text], tokenizer: PreTrainedTokenizerBase) -> None:
         self.convention, self.tokenizer = convention, tokenizer
-        text = next((each for each in texts if each.is_answered and each.taught.begin is not None), None)
+        text = next((each for each in texts if each.is_answered and each.example.begin is not None), None)
         self.supervised_lead = _lead(text, tokenizer) if text else ""
         """What is supervised before the number, behind the question."""
 
@@ -113,6 +113,6 @@ def _script(kind: str, lines: list[ScriptLine], pairs: Sequence[Row]) -> Scripte
 
 def _lead(text: Text, tokenizer: PreTrainedTokenizerBase) -> str:
     """What of a training text is supervised between question and number."""
-    taught = decode(tokenizer, text.taught.ids[text.taught.begin : text.begin])
-    is_whole = find_question(core(text.question)[-_TAIL:], taught) is not None
-    return text.between.lstrip("?.! ") if is_whole else taught
+    supervised = decode(tokenizer, text.example.ids[text.example.begin : text.begin])
+    is_whole = find_question(core(text.question)[-_TAIL:], supervised) is not None
+    return text.between.lstrip("?.! ") if is_whole else supervised

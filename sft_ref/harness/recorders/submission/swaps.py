@@ -134,7 +134,7 @@ def _swap_training(recording: Recording) -> TrainingSwap | None:
     if recording.has_learned or recording.is_custom_lora or model is None or convention is None:
         return None
     answered = [text for text in recording.texts if text.is_answered]
-    bare = sum(IGNORE_INDEX in text.taught.labels[text.begin : text.end] for text in answered)
+    bare = sum(IGNORE_INDEX in text.example.labels[text.begin : text.end] for text in answered)
     if not answered or bare > len(answered) / 2 or not _has_moved(recording.trained):
         return None
 
@@ -144,20 +144,20 @@ def _swap_training(recording: Recording) -> TrainingSwap | None:
     replayed = recording.replayed
     if replayed is None:
         return TrainingSwap(losses(model))
-    taught = [recording.taught_losses(each) for each in (model, replayed, recording.base_model)]
-    return TrainingSwap(losses(model), losses(replayed), *taught)
+    supervised = [recording.supervised_losses(each) for each in (model, replayed, recording.base_model)]
+    return TrainingSwap(losses(model), losses(replayed), *supervised)
 
 
 def _swap_generation(recording: Recording, generations: Generations) -> GenerationSwap | None:
     """Where tokens are not the likeliest: the same adapter with the reference's generation."""
-    model, told = recording.asked_model, recording.with_adapter
+    model, result = recording.asked_model, recording.with_adapter
     rows = generations.answers.generations if generations.answers else ()
     if model is None or not any(row.unlikely for row in rows):
         return None
     return GenerationSwap(
-        own=_right(recording, recording.answers(told)),
+        own=_right(recording, recording.answers(result)),
         reference=_right(recording, recording.reference_answers(model)),
-        written=tuple(recording.written_right(told)),
+        written=tuple(recording.written_right(result)),
     )
 
 

@@ -1,4 +1,4 @@
-"""What training left, asked by ours."""
+"""What training left, evaluated by the reference."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Trained(Captured):
 
     @functools.cached_property
     def trained_answers(self) -> list[float]:
-        """Of what training left, with ours from there on."""
+        """Of what training left, with the reference from there on."""
         return self.reference_answers(self.trained_model) if self.trained_model is not None else []
 
     @functools.cached_property
@@ -119,7 +119,7 @@ class Trained(Captured):
             raise Unavailable("no token of the training texts carries itself as its label")
         return torch.cat(losses)
 
-    def taught_losses(self, model: Any) -> torch.Tensor:  # noqa: ANN401
+    def supervised_losses(self, model: Any) -> torch.Tensor:  # noqa: ANN401
         """Loss of what texts of training teach, in nat a token: (texts,).
 
         Raises:
@@ -141,7 +141,7 @@ class Trained(Captured):
     def trained_logits(self) -> torch.Tensor | None:
         """Logits of the probed texts, as `probe_logits` gives them: of the adapter that training left, on the base.
 
-        Of what is not peft's, as told by the model itself; None where that is not known.
+        Of what is not peft's, as the model itself gives them; None where they are not known.
         """
         if self.trained_model is not None:
             return self.probe_logits(self.trained_model) if self.probed else None
@@ -151,10 +151,10 @@ class Trained(Captured):
 
     @functools.cached_property
     def predicts_training_numbers(self) -> bool:
-        """Whether by these logits most taught numbers are likeliest from their first token to their last."""
+        """Whether by these logits most supervised numbers are likeliest from their first token to their last."""
         if self.trained_logits is None:
             return False
-        texts = {text.taught: text for text in self.texts if text.is_answered}
+        texts = {text.example: text for text in self.texts if text.is_answered}
         known, at = [], 0
         for row in self.probed:
             own = self.trained_logits[at : at + len(row.ids)].argmax(-1).tolist()
@@ -170,11 +170,11 @@ class Trained(Captured):
             return compare(*map(self.probe_losses, (self.probe_logits(self.base_model), self.trained_logits)))
         if self.trained_model is None:
             raise Unavailable("what training left cannot be asked")
-        return compare(*(self.taught_losses(model) for model in (self.base_model, self.trained_model)))
+        return compare(*(self.supervised_losses(model) for model in (self.base_model, self.trained_model)))
 
     @property
     def has_moved(self) -> bool:
-        """Whether training taught anything; a base may answer by itself where a prompt ends at the number."""
+        """Whether training had any effect; a base may answer by itself where a prompt ends at the number."""
         if not self.readable:
             return True
         try:
@@ -184,23 +184,23 @@ class Trained(Captured):
 
     @functools.cached_property
     def answers_rightly(self) -> bool:
-        """Whether the adapter that training left, asked by ours, answers well, and writes what leads to the number."""
+        """Whether the reference gets good answers from the adapter that training left, with the lead to the number."""
         return sum(self.trained_right) >= GOOD * len(self.questions) and self._writes_lead()
 
     def _writes_lead(self) -> bool:
         """Whether from where labels begin it goes on as its texts do, up to a number: a base may know numbers."""
-        texts = [text for text in self.texts if text.is_answered and 0 < (text.taught.begin or 0) < text.begin][:_LED]
-        leads = [decode(self.tokenizer, text.taught.ids[text.taught.begin : text.begin]).strip() for text in texts]
+        texts = [text for text in self.texts if text.is_answered and 0 < (text.example.begin or 0) < text.begin][:_LED]
+        leads = [decode(self.tokenizer, text.example.ids[text.example.begin : text.begin]).strip() for text in texts]
         if not any(leads) or len(set(leads)) > 1:
             return True
-        prompts = [text.taught.ids[: text.taught.begin] for text in texts]
-        said = complete(self.trained_model, self.tokenizer, prompts)
+        prompts = [text.example.ids[: text.example.begin] for text in texts]
+        completions = complete(self.trained_model, self.tokenizer, prompts)
         led = re.compile(re.escape(leads[0]) + r"\s*[-+.\d]")
-        return sum(bool(led.match(each.strip())) for each in said) >= len(said) / 2
+        return sum(bool(led.match(each.strip())) for each in completions) >= len(completions) / 2
 
     @property
     def has_learned(self) -> bool:
-        """Whether what training left answers well, asked by ours; of its own kind, knows what it was taught."""
+        """Whether the reference gets good answers from what training left, or else it predicts its training texts."""
         if self.is_custom_lora:
             return self.is_good or self.predicts_training_numbers
         return self.is_good or (self.answers_rightly and self.has_moved)

@@ -183,15 +183,15 @@ class Workplace:
         )
         results = self.folder.parent / "results" / name
         left_out = plain_files.copy_folder(self.folder, ("out", name), results)
-        told = AgentResult(_read(results, nonce), results, finished, left_out.lines())
+        result = AgentResult(_read(results, nonce), results, finished, left_out.lines())
         if finished.starved:
             raise MachineError(f"{self.called}: not graded: {finished.starved}; grade it again on an idle machine")
-        self._look_for_modules(told)
-        return told
+        self._look_for_modules(result)
+        return result
 
-    def _look_for_modules(self, told: AgentResult) -> None:
+    def _look_for_modules(self, result: AgentResult) -> None:
         """Raises MissingModuleError where a crash is of a module that is not installed."""
-        crashes = (each["crash"] for name, each in told.sections.items() if "crash" in each and name != "start")
+        crashes = (each["crash"] for name, each in result.sections.items() if "crash" in each and name != "start")
         crash = next((crash for crash in crashes if crash.get("lacking")), None)
         if crash is None:
             return

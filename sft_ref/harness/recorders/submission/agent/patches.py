@@ -189,7 +189,7 @@ def training_patches(recorder: TrainingRecorder, limit: TimeLimit) -> Iterator[P
     yield Patch(
         "transformers.trainer.DEFAULT_CALLBACKS",
         extended_by(limit.make_callback()),
-        "Time limit: a Trainer is told to stop.",
+        "Time limit: a Trainer is asked to stop.",
     )
     yield Patch(
         "torch.optim.optimizer.register_optimizer_step_pre_hook",

@@ -109,7 +109,7 @@ def _time(model: Any, rows: int, length: int) -> float:
 class TimeLimit:
     """Ends a training that goes on for longer than `seconds`.
 
-    A Trainer is told to stop. A plain loop runs on, but its steps take no time and do nothing, so that it comes to its
+    A Trainer is asked to stop. A plain loop runs on, but its steps take no time and do nothing, so that it comes to its
     end by itself, and to whatever it does there.
 
     Attributes:

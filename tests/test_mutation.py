@@ -11,7 +11,7 @@ from mutation import Control, Mutant, Row, find, judge_control, judge_mutant
 
 import sft_ref
 from sft_ref.harness.checks.in_process import CHECKS, RETIRED
-from sft_ref.harness.core import tolerance
+from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.core.implementation import TrainingResult
@@ -129,8 +129,8 @@ def test_a_control_is_right_only_if_nothing_that_binds_it_fails(
 @pytest.mark.parametrize(
     ("right", "code", "line"),
     [
-        (True, 0, "mutants caught 1/1, stage named 1/1, controls failed 0/1, seconds 0"),
-        (False, 1, "mutants caught 0/1, stage named 0/1, controls failed 1/1, seconds 0"),
+        (True, 0, "mutants caught 1/1, stage named 1/1, controls failed 0/1, close to a limit 0, seconds 0"),
+        (False, 1, "mutants caught 0/1, stage named 0/1, controls failed 1/1, close to a limit 0, seconds 0"),
     ],
 )
 def test_any_miss_and_any_failed_control_make_it_red(
@@ -174,3 +174,32 @@ def test_every_mutant_has_a_stage_a_source_and_an_id_of_its_own(pytestconfig: py
         assert each.stage in STAGES.values()
         assert each.fault
         assert each.source
+
+
+def measuring(share: float) -> Check:
+    """A check that measures one value, at this share of its limit."""
+
+    @check("PRS-001", "A value is within its limit", why="Why.", remedy="Remedy.")
+    def measured(context: Context) -> None:
+        if margins.exceeds(share, 1.0):
+            raise Failure(share, 1.0)
+
+    return measured
+
+
+@pytest.mark.parametrize(("share", "close"), [(1.5, (("PRS-001", 1.5),)), (2.5, ())])
+def test_a_mutant_that_fails_by_a_hair_is_shown(
+    share: float, close: tuple[tuple[str, float], ...], shared: TrainingResult
+) -> None:
+    row = judge_mutant(mutant("parse"), [measuring(share)], shared)
+    assert row.caught
+    assert row.close == close
+
+
+@pytest.mark.parametrize(("share", "close"), [(0.6, (("PRS-001", 0.6),)), (0.4, ())])
+def test_a_control_that_passes_by_a_hair_is_shown(
+    share: float, close: tuple[tuple[str, float], ...], shared: TrainingResult
+) -> None:
+    row = judge_control(Control("C1", "a note", Reference), [measuring(share)], shared)
+    assert row.right
+    assert row.close == close

@@ -26,6 +26,9 @@ from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.harness.recorders.in_process.reference import Reference, Resaving, reference_run_of
 from sft_ref.harness.recorders.in_process.reference_run import ReferenceRun
 
+FACTOR = 2.0
+"""How far a measured value has to be from its limit, on either side, so that no other processor turns the result."""
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -79,12 +82,13 @@ class Found:
     outcome: Outcome
     observed: str
     expected: str
+    margin: float | None = None
 
     @classmethod
     def of(cls, result: Result) -> Found:
         """The words of a result."""
         each = result.check
-        return cls(each.id, each.stage, each.statement, result.outcome, result.observed, result.expected)
+        return cls(each.id, each.stage, each.statement, result.outcome, result.observed, result.expected, result.margin)
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,8 @@ class Row:
         right: of a mutant, whether it was caught at its stage; of a control, whether nothing failed it.
         found: results that failed or broke.
         missed: ids of the checks that a mutant names and that did not fail it.
+        close: checks that a mutant names and that fail it, or that pass a control, by less than `FACTOR`; each with the
+            share of its limit.
     """
 
     id: str
@@ -106,6 +112,7 @@ class Row:
     right: bool
     found: tuple[Found, ...] = field(repr=False)
     missed: tuple[str, ...] = ()
+    close: tuple[tuple[str, float], ...] = ()
     seconds: float = 0.0
 
 
@@ -143,11 +150,12 @@ def judge_mutant(mutant: Mutant, checks: Iterable[Check], shared: TrainingResult
                 break
     failed = {each.id for each in found if each.outcome is Outcome.FAIL}
     missed = tuple(name for name in mutant.checks if name not in failed)
+    close = tuple((r.id, r.margin) for r in found if r.id in mutant.checks and r.margin and r.margin < FACTOR)
     broke = len(failed) < len(found)
     caught = bool(found) and found[0].id in mutant.checks and not missed and not broke
     right = caught and found[0].stage == mutant.stage
     seconds = time.perf_counter() - began
-    return Row(mutant.id, "mutant", mutant.fault, mutant.stage, caught, right, tuple(found), missed, seconds)
+    return Row(mutant.id, "mutant", mutant.fault, mutant.stage, caught, right, tuple(found), missed, close, seconds)
 
 
 def judge_control(control: Control, checks: Iterable[Check], shared: TrainingResult) -> Row:
@@ -159,8 +167,10 @@ def judge_control(control: Control, checks: Iterable[Check], shared: TrainingRes
         planned = plan(checks, claims_contract=implementation.claims_contract)
         results = list(run(planned, Context(implementation, Path(scratch), reference_run=reference_run, limits=COURSE)))
     found = tuple(Found.of(r) for r in results if r.outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.BLOCKED))
+    passed = [r for r in results if r.outcome in (Outcome.PASS, Outcome.ADVICE)]
+    close = tuple((r.check.id, r.margin) for r in passed if r.margin and r.margin > 1 / FACTOR)
     seconds = time.perf_counter() - began
-    return Row(control.id, "control", control.note, "", bool(found), not found, found, seconds=seconds)
+    return Row(control.id, "control", control.note, "", bool(found), not found, found, close=close, seconds=seconds)
 
 
 _REFERENCE_RUNS: dict[Path, ReferenceRun] = {}

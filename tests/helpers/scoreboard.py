@@ -1,7 +1,8 @@
 """``python tests/helpers/scoreboard.py``: every mutant and control of a test folder, side by side on all cores.
 
 Red (exit code 1) where a mutant escapes a check that it names, is caught by another first or at another stage than its
-own, or a control is failed. With ``--golden``: where a row is another than in the file of golden results.
+own, a control is failed, or a measured value is within a factor of two of its limit: on another processor it could be
+on the other side. With ``--golden``: where a row is another than in the file of golden results.
 """
 
 from __future__ import annotations
@@ -69,11 +70,12 @@ def main(argv: list[str] | None = None) -> int:
     caught, named = sum(row.caught for row in tried), sum(row.right for row in tried)
     print(
         f"mutants caught {caught}/{len(tried)}, stage named {named}/{len(tried)},"
-        f" controls failed {len(failed)}/{len(rows) - len(tried)}, seconds {seconds:.0f}"
+        f" controls failed {len(failed)}/{len(rows) - len(tried)}, close to a limit {sum(bool(r.close) for r in rows)},"
+        f" seconds {seconds:.0f}"
     )
     if kept is not None:
         return golden.settle(args.tests / golden.FILE, kept, [_behaviour(row) for row in rows], existing, args)
-    return 0 if named == len(tried) and not failed else 1
+    return 0 if named == len(tried) and not failed and not any(row.close for row in rows) else 1
 
 
 def _judge_all(tests: Path, names: list[tuple[str, str]], workers: int | None) -> Iterator[Row]:
@@ -121,6 +123,8 @@ def _show(row: Row) -> None:
     console.print(f"{verdict}  {row.kind:<8}{row.id:<28}{what:<24}{row.seconds:5.1f} s  [dim]{escape(about)}[/]")
     if row.missed:
         print(f"       not failed by {', '.join(row.missed)}")
+    if row.close:
+        print(f"       close to the limit: {', '.join(f'{name} ({share:.2f} of it)' for name, share in row.close)}")
     if not row.right:
         for result in row.found:
             allowed = f", expected {result.expected}" if result.outcome is Outcome.FAIL else ""
@@ -151,6 +155,7 @@ def _as_json(row: Row) -> dict[str, object]:
         "right": row.right,
         "found": found,
         "missed": row.missed,
+        "close": dict(row.close),
         "seconds": round(row.seconds, 2),
     }
 

@@ -160,6 +160,7 @@ class Result:
         rerun: the command that runs the check again.
         survivable: of a failure, whether good answers to fresh questions show that it loses nothing.
         survived: whether they do, which the verdict decides: it is drift then.
+        margin: the largest share of its limit that a measured value took up; None if nothing was measured.
     """
 
     check: Check
@@ -171,6 +172,7 @@ class Result:
     rerun: str = ""
     survivable: bool = False
     survived: bool = False
+    margin: float | None = None
 
     @property
     def breaks(self) -> bool:

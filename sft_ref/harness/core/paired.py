@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from . import tolerance
+from . import margins, tolerance
 
 _SURVIVING = 0.8
 """Share of right answers that must be left for nothing to be lost."""
@@ -38,10 +38,21 @@ def compare(one: torch.Tensor, other: torch.Tensor) -> Paired:
     return Paired(mean, t, len(difference))
 
 
+def has_fallen(fall: Paired) -> bool:
+    """Whether losses are lower by more than chance, so that training did something."""
+    mean, t = margins.share_of_least(fall.mean, tolerance.FALL), margins.share_of_least(fall.t, tolerance.PAIRED_T)
+    margins.record(max(mean, t))
+    return fall.mean > tolerance.FALL and fall.t > tolerance.PAIRED_T
+
+
 def is_worse(one: torch.Tensor, other: torch.Tensor) -> bool:
     """Whether the first losses are higher by more than chance and rounding, or not finite."""
     found = compare(one, other)
-    return not math.isfinite(found.mean) or (found.mean > tolerance.LOSS and found.t > tolerance.PAIRED_T)
+    if not math.isfinite(found.mean):
+        margins.record(math.inf)
+        return True
+    margins.record(min(found.mean / tolerance.LOSS, found.t / tolerance.PAIRED_T))
+    return found.mean > tolerance.LOSS and found.t > tolerance.PAIRED_T
 
 
 def is_better(one: Sequence[bool], other: Sequence[bool]) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from sft_ref.errors import MachineError, MissingModuleError, SftRefError
 from sft_ref.io.foreign import is_failure
 
+from . import margins
 from .check import Check, Level, Outcome, Result, in_order
 from .findings import Blocked, Failure, Unavailable
 
@@ -76,10 +77,14 @@ def _run_one(each: Check, context: object, rerun: str) -> Result:
     began = time.perf_counter()
 
     def result(outcome: Outcome, observed: str, rerun: str = "") -> Result:
-        return Result(each, outcome, time.perf_counter() - began, observed, rerun=rerun)
+        return Result(
+            each, outcome, time.perf_counter() - began, observed, rerun=rerun, margin=max(shares, default=None)
+        )
 
+    shares: list[float] = []
     try:
-        advice = each(context)
+        with margins.recorded() as shares:
+            advice = each(context)
     except Failure as failure:
         found = result(Outcome.FAIL, failure.observed, rerun)
         return replace(found, expected=failure.expected, example=failure.example, survivable=failure.survivable)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from sft_ref.harness.core.check import check
 from sft_ref.harness.core.findings import Unavailable
-from sft_ref.harness.core.paired import compare
+from sft_ref.harness.core.paired import compare, has_fallen
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.evidence.answers import AnswersEvidence
 from sft_ref.harness.recorders.folder.answers.examine import SHOWN
 
-from .rows import ENOUGH_ROWS, is_clear, require_rows
+from .rows import ENOUGH_ROWS, require_rows
 
 ALIGNED = 2.0
 """How much more than with shuffled coordinates an adapter moves its base's predictions, from which on it is aligned.
@@ -34,7 +34,7 @@ def adapter_fits_the_base(evidence: AdapterEvidence) -> None:
     best = found.best
     base = found.base_losses[best.wording]
     gain = compare(base, best.losses)
-    helps = is_clear(gain)
+    helps = has_fallen(gain)
     costs = f"true answers cost {best.loss:.2f} nat a token with it and {base.mean().item():.2f} without"
     if sum(best.right) >= SHOWN * len(best.right):
         if not helps:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from sft_ref.harness.core.check import check
 from sft_ref.harness.core.findings import Failure, Unavailable
-from sft_ref.harness.core.paired import compare, is_better
+from sft_ref.harness.core.paired import compare, has_fallen, is_better
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.evidence.answers import STRIPPED, TEMPLATE, AnswerHeader, AnswersEvidence, Trial
 from sft_ref.harness.recorders.folder.answers.examine import SHOWN
 from sft_ref.harness.recorders.folder.answers.experiments import RETURNED
 
-from .rows import ENOUGH_ROWS, FEWEST_ROWS, is_clear, require_rows, require_trial
+from .rows import ENOUGH_ROWS, FEWEST_ROWS, require_rows, require_trial
 
 
 @check(
@@ -44,7 +44,7 @@ def prompt_is_that_of_training(evidence: AdapterEvidence) -> None:
 
 
 def _helps(found: AnswersEvidence, trial: Trial) -> bool:
-    return is_clear(compare(found.base_losses[trial.wording], trial.losses))
+    return has_fallen(compare(found.base_losses[trial.wording], trial.losses))
 
 
 def _wrong_prompt(found: AnswersEvidence, given: Trial, other: Trial) -> Failure:

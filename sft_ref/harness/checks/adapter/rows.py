@@ -6,9 +6,7 @@ explanation was tried. What a badly trained adapter looks like too is skipped, w
 
 from __future__ import annotations
 
-from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.findings import Unavailable
-from sft_ref.harness.core.paired import Paired
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.evidence.answers import AnswersEvidence, Trial
 
@@ -37,8 +35,3 @@ def require_trial(found: AnswersEvidence, wording: str, factor: float) -> Trial:
     if trial is None:
         raise Unavailable(f"{wording} was not tried at {factor:g} times the factor")
     return trial
-
-
-def is_clear(gain: Paired) -> bool:
-    """Whether losses differ by more than chance, and by what training must at least come to."""
-    return gain.mean > tolerance.FALL and gain.t > tolerance.PAIRED_T

@@ -5,13 +5,13 @@ from __future__ import annotations
 from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import check
 from sft_ref.harness.core.findings import Failure, Unavailable
-from sft_ref.harness.core.paired import compare
+from sft_ref.harness.core.paired import compare, has_fallen
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.evidence.answers import AnswersEvidence, Trial
 from sft_ref.harness.recorders.folder.answers.examine import SHOWN
 from sft_ref.harness.recorders.folder.answers.experiments import RETURNED, returns
 
-from .rows import ENOUGH_ROWS, FEWEST_ROWS, is_clear, require_rows, require_trial
+from .rows import ENOUGH_ROWS, FEWEST_ROWS, require_rows, require_trial
 
 
 @check(
@@ -56,7 +56,7 @@ def _is_minimum(found: AnswersEvidence, configured: Trial) -> bool:
     """
     around = [require_trial(found, configured.wording, factor).losses for factor in (0.5, 2.0)]
     others = (*around, found.base_losses[configured.wording])
-    return all(is_clear(compare(each, configured.losses)) for each in others)
+    return all(has_fallen(compare(each, configured.losses)) for each in others)
 
 
 def _wrong_factor(found: AnswersEvidence, configured: Trial, restored: Trial) -> Failure:

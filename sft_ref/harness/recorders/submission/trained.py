@@ -10,10 +10,9 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.core.implementation import Batch
-from sft_ref.harness.core.paired import Paired, compare
+from sft_ref.harness.core.paired import Paired, compare, has_fallen
 from sft_ref.harness.evidence.evidence import GOOD
 from sft_ref.harness.instruments.answering import best_prompts, complete, read_number, right
 from sft_ref.harness.instruments.convention import decode
@@ -178,7 +177,7 @@ class Trained(Captured):
         if not self.readable:
             return True
         try:
-            return self.fall.mean > tolerance.FALL and self.fall.t > tolerance.PAIRED_T
+            return has_fallen(self.fall)
         except Unavailable:
             return False
 

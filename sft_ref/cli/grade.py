@@ -70,6 +70,7 @@ def _run(args: argparse.Namespace) -> int:
         second_base=args.second_base,
         prompt=args.prompt,
         data=args.data,
+        adapter=args.adapter,
         python=args.python,
         seed=args.seed,
         time_limit=args.time_limit,

@@ -46,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="exit with 0 if these stages are shown, even if others are not (default: all stages of the target's kind)",
     )
     parser.add_argument(
-        "--base", help="the base that every hub id of a submission stands for (default: toy), or the base of an adapter"
+        "--base",
+        help="the base that every hub id of a submission stands for (default: toy), or that of an adapter",
     )
     parser.add_argument(
         "--second-base",
@@ -58,6 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--data", type=Path, metavar="FILE", help="questions for an adapter without code, JSON or JSONL"
+    )
+    parser.add_argument(
+        "--adapter", type=Path, metavar="FOLDER", help="of a merged model: the adapter that was merged into --base"
     )
     parser.add_argument(
         "--python", default=sys.executable, help="the interpreter that runs a submission (default: this one)"

@@ -1,4 +1,4 @@
-"""All checks by their ids: of implementations in this process, of submissions, and of adapters."""
+"""All checks by their ids: of implementations in this process, of submissions, of adapters, and of merged models."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from sft_ref.errors import SftRefError
 from sft_ref.harness.core.check import Check, in_order
 from sft_ref.io.reading import shortened
 
-from . import adapter, in_process, submission
+from . import adapter, in_process, merged, submission
 
 ALL: tuple[Check, ...] = in_order(
-    dict.fromkeys((*in_process.CHECKS, *submission.CHECKS, *adapter.CHECKS))  # a shared one is in several
+    dict.fromkeys(
+        (*in_process.CHECKS, *submission.CHECKS, *adapter.CHECKS, *merged.CHECKS)
+    )  # a shared one is in several
 )
 
 

@@ -19,3 +19,6 @@ SUBMISSION_STAGES = ("prompt", "tokens", "train", "artifact", "load", "generate"
 
 ADAPTER_STAGES = ("artifact", "load", "base identity", "scaling", "prompt", "generate")
 """The stages that are examined in an adapter without code."""
+
+MERGED_STAGES = ("artifact",)
+"""The stages that are examined in a merged model."""

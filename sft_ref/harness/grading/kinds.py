@@ -1,4 +1,4 @@
-"""Tells whether a target is code (a folder, zip or module) or an adapter. Imports nothing of it."""
+"""Tells whether a target is code (a folder, zip or module), an adapter or a merged model. Imports nothing of it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Literal
 from sft_ref.errors import SubmissionError
 from sft_ref.harness.evidence.storage import SUFFIX
 from sft_ref.harness.recorders.submission.layout import ADAPTER, COURSE, holds_layout
+from sft_ref.io.base_config import CONFIG
 from sft_ref.io.plain_files import list_files
 
-Kind = Literal["code", "adapter", "evidence"]
+Kind = Literal["code", "adapter", "merged", "evidence"]
 
 
 def find_kind(target: str) -> tuple[Kind, Path]:
@@ -33,6 +34,8 @@ def find_kind(target: str) -> tuple[Kind, Path]:
     found = sorted({each.parent for each in files if each.name == ADAPTER}, key=lambda each: (len(each.parts), each))
     if found and not _holds_submission(path, has_adapter_on_top=found[0] == path):
         return "adapter", _first(found, target)
+    if not found and any(each.parent == path and each.name == CONFIG for each in files) and not holds_layout(path):
+        return "merged", path
     if not found and not any(each.suffix == ".py" for each in files):
         raise SubmissionError(f"{target}: no code and no {ADAPTER} in it; give a submission or an adapter")
     return "code", path

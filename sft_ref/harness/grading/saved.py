@@ -11,8 +11,10 @@ from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.evidence import Evidence, storage
 from sft_ref.harness.evidence.adapter import AdapterEvidence
+from sft_ref.harness.evidence.merged import MergedEvidence
 
-from . import folder, judge
+from . import folder, judge, merged
+from .rerun import rerun_command
 
 FROM_FILE = "from saved evidence: nothing was run, so trust the verdict as far as you trust who wrote the file"
 """Note of each verdict on a file. Its checksum finds damage, not forgery."""
@@ -38,8 +40,12 @@ def grade_evidence(
     Raises:
         EvidenceError: the file cannot be read, is damaged, or holds something else.
     """
-    evidence = cast("Evidence | AdapterEvidence", storage.load(path, Evidence, AdapterEvidence))
-    if isinstance(evidence, AdapterEvidence):
+    evidence = cast(
+        "Evidence | AdapterEvidence | MergedEvidence", storage.load(path, Evidence, AdapterEvidence, MergedEvidence)
+    )
+    if isinstance(evidence, MergedEvidence):
+        verdict = merged.judge_merged(evidence, called, rerun=rerun_command(called, {}), only=only, report=report)
+    elif isinstance(evidence, AdapterEvidence):
         verdict = folder.grade_saved(evidence, called, only=only, sizes=sizes, report=report)
     else:
         verdict = judge.grade_saved(evidence, called, only=only, sizes=sizes, report=report)

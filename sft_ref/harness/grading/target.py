@@ -23,6 +23,7 @@ def grade_one(
     second_base: str | None = None,
     prompt: str | None = None,
     data: Path | None = None,
+    adapter: Path | None = None,
     python: str = sys.executable,
     seed: int | None = None,
     time_limit: float | None = None,
@@ -40,6 +41,7 @@ def grade_one(
         second_base: another one, over which a submission is graded as well; what differs is reported.
         prompt: how a bare adapter's texts are written, with ``{question}`` and ``{answer}`` in it.
         data: rows that a bare adapter is asked.
+        adapter: the adapter that a merged model was made with.
         python: the interpreter that runs a submission.
         seed: of the questions that a submission is asked; None draws one.
         time_limit: processor seconds per core that one process of a submission gets; None is the default.
@@ -64,6 +66,8 @@ def grade_one(
     from .kinds import find_kind
 
     kind, path = find_kind(target)
+    if adapter is not None and kind != "merged":
+        raise SftRefError(f"--adapter: is for a merged model, and {target} is none; leave it out")
     if kind == "adapter":
         from .folder import grade_adapter
 
@@ -78,6 +82,10 @@ def grade_one(
             save_evidence=save_evidence,
             report=report,
         )
+    if kind == "merged":
+        from .merged import grade_merged
+
+        return grade_merged(path, target, adapter, base=base, only=only, save_evidence=save_evidence, report=report)
     if kind == "evidence":
         from .saved import grade_evidence
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -34,6 +34,40 @@ def expected_parameters(
     for place in places:
         weight = getattr(model.get_submodule(place.module), place.parameter).detach().float()
         yield place, weight + _delta(model.get_submodule(place.module), weight, tensors, config, place)
+
+
+def merged_weights(
+    model: Any,  # noqa: ANN401
+    tensors: Mapping[str, torch.Tensor],
+    config: AdapterConfig,
+    places: Iterable[Place],
+    read: Callable[[str], torch.Tensor],
+) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
+    """Each weight of the base that a merge changes: its name, its value in the base and in the merged model, in fp32.
+
+    A weight with several adapters, or that is saved in full (modules_to_save), comes once.
+
+    Args:
+        model: the base, on the meta device.
+        tensors: of the adapter.
+        config: of the adapter.
+        places: where the adapter adds to the base.
+        read: gives a weight of the base by its name, in fp32.
+
+    Raises:
+        UnknownLayerError: a module is of a kind that is not known here.
+    """
+    for name, tensor in tensors.items():
+        own = name.removeprefix(_PREFIX).replace(".base_layer", "")
+        if ".lora_" not in name and not name.endswith(_TOKENS):
+            yield own, read(own), tensor.float()
+    for place in places:
+        weight = read(f"{place.module}.{place.parameter}")
+        yield (
+            f"{place.module}.{place.parameter}",
+            weight,
+            weight + _delta(model.get_submodule(place.module), weight, tensors, config, place),
+        )
 
 
 def put_expected_weights(

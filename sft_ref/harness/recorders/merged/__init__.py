@@ -1,0 +1,1 @@
+"""Observes the folder of a merged model."""

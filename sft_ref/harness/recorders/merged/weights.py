@@ -1,0 +1,56 @@
+"""Reads the weights of a model one at a time, from one safetensors file or from shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from sft_ref.harness.recorders.folder.files import is_file
+from sft_ref.io.base_config import INDEX, WEIGHTS
+from sft_ref.io.reading import UnreadableError
+from sft_ref.io.tensor_headers import READABLE, TensorHeader, read_header
+
+
+class Weights:
+    """The weights of a model's folder, by name. A weight is read when it is asked for, and not kept.
+
+    Args:
+        folder: of the model, as transformers writes it.
+
+    Raises:
+        UnreadableError: there are no weights, a shard is missing, or a file is damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.headers: dict[str, TensorHeader] = {}
+        for path in _files_of(folder):
+            self.headers |= read_header(path)
+        if odd := [header.dtype for header in self.headers.values() if header.dtype not in READABLE]:
+            raise UnreadableError(f"weights of {odd[0]}, which are not compared")
+
+    def find(self, name: str) -> str | None:
+        """A weight's name in these files; a file may leave out the first part of it, or have one in addition."""
+        if name in self.headers:
+            return name
+        return next((each for each in self.headers if each.endswith(f".{name}") or name.endswith(f".{each}")), None)
+
+    def read(self, name: str) -> torch.Tensor:
+        """One weight, in its stored dtype."""
+        from safetensors import safe_open
+
+        with safe_open(self.headers[name].file, "pt") as file:
+            tensor: torch.Tensor = file.get_tensor(name)
+        return tensor
+
+
+def _files_of(folder: Path) -> list[Path]:
+    if is_file(folder / WEIGHTS):
+        return [folder / WEIGHTS]
+    shards = [path for path in sorted(folder.glob("model-*-of-*.safetensors")) if is_file(path)]
+    if not shards:
+        raise UnreadableError(f"no {WEIGHTS} and no shards of it")
+    wanted = int(shards[0].stem.rpartition("-")[2])
+    if len(shards) != wanted:
+        raise UnreadableError(f"{len(shards)} of {wanted} shards are there ({INDEX} lists them)")
+    return shards

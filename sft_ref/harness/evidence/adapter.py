@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.core.sizes import UNLIMITED, Size, SizeLimits
-from sft_ref.io.lora_config import AdapterConfig
+from sft_ref.io.lora_config import PICKLE, AdapterConfig
 from sft_ref.io.tensor_headers import Shape, TensorHeader
 
 from .answers import AnswersEvidence
@@ -43,6 +44,11 @@ class AdapterFiles:
     def shapes(self) -> dict[str, Shape]:
         """Tensor -> shape."""
         return {name: header.shape for name, header in self.headers.items()}
+
+    def check_readable(self) -> None:
+        """Raises `Unavailable` where there are no tensors that can be read."""
+        if not self.weights and self.has_pickle:
+            raise Unavailable(f"{PICKLE} is a pickle, which is not opened")
 
 
 @dataclass(frozen=True)
@@ -212,6 +218,11 @@ class AdapterEvidence:
     size: Size | None = None
     limits: SizeLimits = UNLIMITED
     answers: AnswersEvidence | None = None
+
+    @property
+    def pickles(self) -> tuple[str, ...]:
+        """Names of the files that hold tensors and are pickles."""
+        return (PICKLE,) if self.files.has_pickle else ()
 
     @property
     def sizes(self) -> MeasuredSize:

@@ -72,6 +72,11 @@ class Evidence:
         return MeasuredSize(artifact.size, artifact.size_unknown, str(artifact.named_base), example, whole)
 
     @property
+    def pickles(self) -> tuple[str, ...]:
+        """Names of the files that hold the saved tensors, where they are pickles."""
+        return self.artifact.pickles
+
+    @property
     def base_weights(self) -> BaseWeights:
         """What training does to the base's parameters."""
         is_restored = self.training.is_custom_lora and self.artifact.is_loaded_as_trained

@@ -10,8 +10,6 @@ from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.adapter import AdapterEvidence, TensorValues
 from sft_ref.io.tensor_headers import EIGHT, READABLE
 
-from .artifact_files import check_readable
-
 _ZERO_AT_FIRST = re.compile(r"\.lora_(B(?:\.weight)?|embedding_A)$")
 """The matrix of a pair that begins as zero."""
 
@@ -25,7 +23,7 @@ _ZERO_AT_FIRST = re.compile(r"\.lora_(B(?:\.weight)?|embedding_A)$")
 )
 def tensors_are_floats(evidence: AdapterEvidence) -> None:
     """ART-231: by the headers."""
-    check_readable(evidence)
+    evidence.files.check_readable()
     others = {name: each.dtype for name, each in evidence.files.headers.items() if each.dtype not in READABLE}
     _fail_where(others, evidence, "F32, BF16 or F16")
 
@@ -40,7 +38,7 @@ def tensors_are_floats(evidence: AdapterEvidence) -> None:
 )
 def tensors_have_16_bits(evidence: AdapterEvidence) -> None:
     """ART-232: by the headers."""
-    check_readable(evidence)
+    evidence.files.check_readable()
     eight = {name: each.dtype for name, each in evidence.files.headers.items() if each.dtype in EIGHT}
     _fail_where(eight, evidence, "F32, BF16 or F16")
 
@@ -105,7 +103,7 @@ def tokens_have_rows(evidence: AdapterEvidence) -> None:
 
 
 def _values(evidence: AdapterEvidence) -> Mapping[str, TensorValues]:
-    check_readable(evidence)
+    evidence.files.check_readable()
     if evidence.values is None:
         raise Unavailable("the tensors were not read")
     return evidence.values

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.sizes import Size, SizeLimits
 from sft_ref.harness.evidence.views import MeasuredSize
+from sft_ref.io.lora_config import WEIGHTS
 
 _NO_LIMIT = "no size limit was given (--limit, --profile course)"
 
@@ -45,6 +48,21 @@ def model_is_within_limits(sizes: MeasuredSize, limits: SizeLimits) -> None:
         raise Unavailable(_NO_LIMIT)
     if found := _measured(sizes).excess(limits, "parameters"):
         raise Failure(*found, f"{sizes.onto} and its adapter")
+
+
+@check(
+    "ART-104",
+    "The adapter is saved as safetensors, not as a pickle",
+    level=Level.CONTRACT,
+    why="A pickle can run code when it is read, so it is not opened here.",
+    remedy="Save with safe_serialization=True, the default of save_pretrained.",
+    depends_on=("ART-101",),
+    aliases=("ART-203",),
+)
+def adapter_is_no_pickle(pickles: Sequence[str]) -> None:
+    """ART-104: by the names of the files."""
+    if pickles:
+        raise Failure(f"the tensors are in {', '.join(pickles)}, a pickle", WEIGHTS, pickles[0])
 
 
 def _measured(sizes: MeasuredSize) -> Size:

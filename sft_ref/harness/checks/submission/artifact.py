@@ -13,14 +13,10 @@ from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.instruments.deltas import plain
 
 ADAPTER, TENSORS = "adapter_config.json", "adapter_model.safetensors"
-_PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
-"""Endings of files that torch.save or pickle wrote."""
+
 
 _ROWS = ("embed", "wte", "lm_head", "token_adapter", "trainable_tokens")
 """Parts of the names of tensors that hold rows of an embedding."""
-
-_TRAINERS = frozenset({"training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth", "scaler.pt"})
-"""Pickles that Trainer leaves beside an adapter."""
 
 
 @check(
@@ -86,28 +82,6 @@ def saved_tensors_are_the_trained(evidence: Evidence) -> str | None:
                 f"a difference of {error:.3g} where the norm is {due.norm():.3g}{blank}", f"{allowed:.2g}", plain(name)
             )
     return None
-
-
-@check(
-    "ART-104",
-    "The adapter is saved as safetensors, not as a pickle",
-    level=Level.CONTRACT,
-    why="A pickle runs code when it is loaded.",
-    remedy="Save with safe_serialization=True, the default.",
-    depends_on=("ART-101",),
-)
-def adapter_is_no_pickle(evidence: Evidence) -> None:
-    """ART-104: by the file's name."""
-    artifact = evidence.artifact
-    if artifact.is_custom_form:
-        if any(name.endswith(".safetensors") for name in artifact.output_files):
-            return
-        names = sorted(name for name in artifact.output_files if PurePath(name).suffix in _PICKLES)
-    else:
-        files = evidence.artifact.counted.files
-        names = [] if TENSORS in files else [name for name in ("adapter_model.bin",) if name in files]
-    if names := [name for name in names if name not in _TRAINERS]:
-        raise Failure(", ".join(names), TENSORS)
 
 
 @check(

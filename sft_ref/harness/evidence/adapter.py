@@ -13,7 +13,7 @@ from sft_ref.io.lora_config import PICKLE, AdapterConfig
 from sft_ref.io.tensor_headers import Shape, TensorHeader
 
 from .answers import AnswersEvidence
-from .views import MeasuredSize
+from .views import MeasuredSize, SavedValues, TensorValues
 
 
 @dataclass(frozen=True)
@@ -109,14 +109,6 @@ class KeyDifference:
     observed: str
     expected: str
     example: str = ""
-
-
-@dataclass(frozen=True)
-class TensorValues:
-    """How many numbers of a tensor are not finite, and the largest absolute value of the others."""
-
-    nonfinite: int
-    largest: float
 
 
 @dataclass(frozen=True)
@@ -223,6 +215,17 @@ class AdapterEvidence:
     def pickles(self) -> tuple[str, ...]:
         """Names of the files that hold tensors and are pickles."""
         return (PICKLE,) if self.files.has_pickle else ()
+
+    @property
+    def saved_values(self) -> SavedValues | None:
+        """What its tensors hold; None where they were not read.
+
+        Raises:
+            Unavailable: they are a pickle.
+        """
+        self.files.check_readable()
+        dtypes = {name: header.dtype for name, header in self.files.headers.items()}
+        return None if self.values is None else SavedValues(self.values, dtypes)
 
     @property
     def sizes(self) -> MeasuredSize:

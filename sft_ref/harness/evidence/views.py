@@ -48,3 +48,19 @@ class FolderDigests:
 
     before: Mapping[str, str]
     after: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class TensorValues:
+    """How many numbers of a tensor are not finite, and the largest absolute value of the others."""
+
+    nonfinite: int
+    largest: float
+
+
+@dataclass(frozen=True)
+class SavedValues:
+    """The tensors of the saved adapter, by name: their values, and their dtypes as safetensors names them."""
+
+    tensors: Mapping[str, TensorValues]
+    dtypes: Mapping[str, str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sft_ref.harness.checks.shared import checks_of
 from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import Level, check, checks_in
 from sft_ref.harness.core.findings import Failure, Unavailable
@@ -9,8 +10,11 @@ from sft_ref.harness.evidence.adapter import AdapterEvidence, LoadedAdapter
 
 from . import artifact_files, artifact_keys, artifact_values
 
-_ARTIFACT = checks_in(artifact_files, artifact_keys, artifact_values)
-_APART_FROM = frozenset({"ART-207", "ART-209"})
+_ARTIFACT = (
+    *checks_in(artifact_files, artifact_keys, artifact_values),
+    *(each for each in checks_of(AdapterEvidence) if each.stage == "artifact"),
+)
+_APART_FROM = frozenset({"ART-007", "ART-207", "ART-209"})
 """Checks that loading does not depend on."""
 
 

@@ -19,15 +19,10 @@ from sft_ref.reference.bases.find import find_base, fingerprint_base
 from sft_ref.reference.guards.adapter_files import read_base_name
 
 
-def _files(context: Context) -> list[Path]:
-    folder = context.stored if context.trained.folder.is_dir() else context.trained.folder
-    return sorted(folder.glob("*.safetensors"))
-
-
 def _tensors(context: Context) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
-    return {name: tensor for path in _files(context) for name, tensor in load_file(path).items()}
+    return {name: tensor for path in context.saved_files for name, tensor in load_file(path).items()}
 
 
 @check(
@@ -41,7 +36,7 @@ def adapter_is_safetensors(context: Context) -> None:
     """Reads every safetensors file of the folder."""
     from safetensors import SafetensorError
 
-    if not _files(context):
+    if not context.saved_files:
         there = sorted(path.name for path in context.stored.glob("*")) if context.stored.is_dir() else []
         raise Failure(f"there is no safetensors file, but {', '.join(there) or 'nothing'}", "at least one")
     try:
@@ -50,36 +45,6 @@ def adapter_is_safetensors(context: Context) -> None:
         raise Failure(f"a file cannot be read ({error})", "safetensors") from error
     if not tensors:
         raise Failure("the file has no tensors", "the adapter's tensors")
-
-
-@check(
-    "ART-002",
-    "Every value of the saved adapter is finite",
-    why="One NaN in an adapter makes every logit NaN, and with it every answer.",
-    remedy="Find the step at which the loss stopped being finite, or save in a dtype with enough range.",
-    depends_on=("ART-001",),
-    source="S6",
-)
-def stored_adapter_is_finite(context: Context) -> None:
-    """Every tensor of the file."""
-    for name, tensor in _tensors(context).items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise Failure(f"{int((~tensor.isfinite()).sum())} values are not finite", "none", name)
-
-
-@check(
-    "ART-003",
-    "The saved adapter is not zero",
-    why="An adapter whose lora_B is zero is the base model, whatever the training loss was.",
-    remedy="Save the trained model, and save it after training.",
-    depends_on=("ART-001",),
-    source="A6",
-)
-def stored_adapter_is_not_blank(context: Context) -> None:
-    """B @ A of each pair; a file without a pair is another check's."""
-    found = pairs(_tensors(context))
-    if found and not any((b @ a).any() for a, b in found.values()):
-        raise Failure(f"all {len(found)} products B @ A are zero", "at least one that is not", next(iter(found)))
 
 
 @check(

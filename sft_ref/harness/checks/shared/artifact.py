@@ -2,15 +2,62 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.sizes import Size, SizeLimits
-from sft_ref.harness.evidence.views import MeasuredSize
+from sft_ref.harness.evidence.views import MeasuredSize, SavedValues
 from sft_ref.io.lora_config import WEIGHTS
 
+_ZERO_AT_FIRST = re.compile(r"\.lora_(B(?:\.weight)?|embedding_A)$")
+"""The matrix of a pair that begins as zero."""
+
 _NO_LIMIT = "no size limit was given (--limit, --profile course)"
+
+
+@check(
+    "ART-002",
+    "Every value of the saved adapter is finite",
+    why="One NaN or infinity in an adapter makes every logit NaN, and with it every answer.",
+    remedy="Train again at a lower rate or in bfloat16, and save in float32 or bfloat16: float16 overflows at 65504.",
+    depends_on=("ART-001", "ART-204", "ART-205"),
+    source="S6",
+    core=True,
+    aliases=("ART-233",),
+)
+def saved_values_are_finite(saved_values: SavedValues) -> None:
+    """ART-002: in every tensor."""
+    bad = {name: each.nonfinite for name, each in saved_values.tensors.items() if each.nonfinite}
+    if bad:
+        first = min(bad)
+        dtype = saved_values.dtypes[first]
+        seen = f"{len(bad)} of {len(saved_values.tensors)} tensors hold NaN or infinity, stored as {dtype}"
+        if dtype == "F16":
+            seen += ": float16 ends at 65504"
+        raise Failure(seen, "finite numbers", f"{first}: {bad[first]} numbers")
+
+
+@check(
+    "ART-003",
+    "The saved adapter is not zero",
+    why="lora_B starts at zero; while it is zero, the adapter has no effect, whatever the training loss was.",
+    remedy="Check that the adapter's parameters were trained, and save the trained model, after training.",
+    depends_on=("ART-001", "ART-204", "ART-205", "ART-212"),
+    source="A6",
+    core=True,
+    aliases=("ART-234",),
+)
+def saved_adapter_is_not_zero(saved_values: SavedValues) -> str | None:
+    """ART-003: the matrices that begin as zero."""
+    values = saved_values.tensors
+    began = {name: each for name, each in values.items() if _ZERO_AT_FIRST.search(name)}
+    zero = [name for name, each in began.items() if not each.largest and not each.nonfinite]
+    whole = [name for name in values if ".lora_" not in name]
+    if zero and len(zero) == len(began) and not whole:
+        raise Failure(f"{len(zero)} of {len(began)} lora_B are zero: the adapter adds nothing", "trained ones", zero[0])
+    return f"{len(zero)} of {len(began)} lora_B are zero, {zero[0]} first: they add nothing" if zero else None
 
 
 @check(

@@ -13,11 +13,13 @@ from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
 from sft_ref.harness.core.sizes import UNLIMITED, Size, SizeLimits
 from sft_ref.harness.core.stages import STAGES
-from sft_ref.harness.evidence.views import BaseWeights, FolderDigests, MeasuredSize
+from sft_ref.harness.evidence.views import BaseWeights, FolderDigests, MeasuredSize, SavedValues
 from sft_ref.harness.instruments.deltas import due_deltas, merged, plain
 from sft_ref.harness.instruments.generation_recorder import Ids, record_prompt
 from sft_ref.harness.instruments.losses import row_losses
 from sft_ref.harness.instruments.sizes import project
+from sft_ref.harness.recorders.folder.loading import measure, read_tensors
+from sft_ref.io.tensor_headers import read_header
 from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.data import Row, split_rows
 from sft_ref.reference.models import load_model
@@ -146,6 +148,18 @@ class Context:
     def stored(self) -> Path:
         """A copy of the adapter's folder as training left it; look at `trained` first."""
         return self.folder / "as_trained"
+
+    @property
+    def saved_files(self) -> list[Path]:
+        """The safetensors files that training left."""
+        folder = self.stored if self.trained.folder.is_dir() else self.trained.folder
+        return sorted(folder.glob("*.safetensors"))
+
+    @functools.cached_property
+    def saved_values(self) -> SavedValues:
+        """See `views`."""
+        headers = {name: header for path in self.saved_files for name, header in read_header(path).items()}
+        return SavedValues(measure(read_tensors(headers)), {name: each.dtype for name, each in headers.items()})
 
     @functools.cached_property
     def answerer(self) -> Answerer:

@@ -13,7 +13,7 @@ from sft_ref.io.lora_config import PICKLE, AdapterConfig
 from sft_ref.io.tensor_headers import Shape, TensorHeader
 
 from .answers import AnswersEvidence
-from .views import MeasuredSize, SavedValues, TensorValues
+from .views import MeasuredSize, NonfiniteLogits, SavedValues, TensorValues
 
 
 @dataclass(frozen=True)
@@ -217,15 +217,30 @@ class AdapterEvidence:
         return (PICKLE,) if self.files.has_pickle else ()
 
     @property
-    def saved_values(self) -> SavedValues | None:
-        """What its tensors hold; None where they were not read.
+    def saved_values(self) -> SavedValues:
+        """What its tensors hold.
 
         Raises:
-            Unavailable: they are a pickle.
+            Unavailable: they are a pickle, or were not read.
         """
         self.files.check_readable()
-        dtypes = {name: header.dtype for name, header in self.files.headers.items()}
-        return None if self.values is None else SavedValues(self.values, dtypes)
+        if self.values is None:
+            raise Unavailable("the tensors were not read")
+        return SavedValues(self.values, {name: header.dtype for name, header in self.files.headers.items()})
+
+    @property
+    def nonfinite_logits(self) -> NonfiniteLogits:
+        """Of random tokens, in fp32 and in the dtype that the base is stored in; in the other 16-bit dtype besides.
+
+        Raises:
+            Unavailable: it was not loaded.
+        """
+        if self.loaded is None:
+            raise Unavailable("the adapter was not loaded")
+        bad = [dtype for dtype, is_finite in self.loaded.finite.items() if not is_finite]
+        due = [dtype for dtype in bad if dtype in ("float32", self.loaded.base_dtype)]
+        found = f"in {', '.join(due)}" if due else ""
+        return NonfiniteLogits(found, "random tokens", ", ".join(dtype for dtype in bad if dtype not in due))
 
     @property
     def sizes(self) -> MeasuredSize:

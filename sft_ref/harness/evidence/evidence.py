@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from sft_ref.harness.core.findings import Blocked, Unavailable
 from sft_ref.harness.core.sizes import SizeLimits
 
 from .answering import Generations, Loaded, Parsed, Prompts, Scores
 from .artifact import Artifact
 from .experiments import Experiments
 from .training import Examples, Training
-from .views import BaseWeights, FolderDigests, MeasuredSize
+from .views import BaseWeights, FolderDigests, LoadedLosses, MeasuredSize, ModelDtypes, NonfiniteLogits
 
 GOOD = 0.8
 """Accuracy on fresh questions from which on nothing is thought to be lost on a base that can reach it."""
@@ -77,6 +78,48 @@ class Evidence:
         return self.artifact.pickles
 
     @property
+    def model_dtypes(self) -> ModelDtypes:
+        """Of the base's parameters."""
+        trained, loaded = (
+            {"the base": _names(each)} if each else {} for each in (self.training.dtypes, self.loaded.own_dtypes)
+        )
+        return ModelDtypes(trained, {"": loaded})
+
+    @property
+    def loaded_losses(self) -> LoadedLosses:
+        """Of each supervised token of training texts.
+
+        Raises:
+            Blocked, Unavailable: there is nothing to compare.
+            Failure: the loaded model gives no logits.
+        """
+        compared = self.loaded.compared
+        if not compared.expected_finite:
+            raise Blocked("what training left has logits that are not finite: TRN-102 reports it")
+        if compared.finite is None or not compared.finite.all():
+            raise Unavailable("its logits are not finite, which LOD-108 reports")
+        if compared.observed is None or compared.expected is None or compared.base is None:
+            raise Unavailable("no token of the training texts carries itself as its label")
+        change = f"largest change of a logit {compared.largest_change:.3g}"
+        is_custom = self.training.is_custom_lora
+        return LoadedLosses(compared.observed, compared.expected, compared.base, change, is_custom)
+
+    @property
+    def nonfinite_logits(self) -> NonfiniteLogits:
+        """Of training texts, where the adapter that the reference loads has finite ones.
+
+        Raises:
+            Unavailable: they were not compared.
+            Failure: the loaded model gives no logits.
+        """
+        compared = self.loaded.compared
+        if compared.finite is None:
+            raise Unavailable("its logits were not compared")
+        lost, tokens = int((~compared.finite).sum()), len(compared.finite)
+        found = f"for {lost} of {tokens} tokens" if lost and compared.expected_finite else ""
+        return NonfiniteLogits(found, f"a base in {_names(self.loaded.dtypes)}")
+
+    @property
     def base_weights(self) -> BaseWeights:
         """What training does to the base's parameters."""
         is_restored = self.training.is_custom_lora and self.artifact.is_loaded_as_trained
@@ -88,3 +131,7 @@ class Evidence:
         saved = self.artifact.counted
         before, after = ({saved.place: digest} if digest else {} for digest in (saved.before, saved.after))
         return FolderDigests(before, after)
+
+
+def _names(dtypes: Iterable[str]) -> str:
+    return ", ".join(sorted(name.removeprefix("torch.") for name in dtypes))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
+
 from sft_ref.harness.core.sizes import Size
 
 
@@ -64,3 +66,50 @@ class SavedValues:
 
     tensors: Mapping[str, TensorValues]
     dtypes: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ModelDtypes:
+    """The dtypes of the model's tensors, by name.
+
+    Attributes:
+        trained: at the end of training.
+        loaded: after loading, for each way to load; the ordinary way is the empty text.
+    """
+
+    trained: Mapping[str, str]
+    loaded: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class LoadedLosses:
+    """Losses of the same texts.
+
+    Attributes:
+        observed: by the loaded model.
+        expected: by the trained adapter, which the reference puts onto the base.
+        base: by the base.
+        example: what else differs.
+        is_survivable: whether good answers show that a difference loses nothing.
+    """
+
+    observed: torch.Tensor
+    expected: torch.Tensor
+    base: torch.Tensor
+    example: str = ""
+    is_survivable: bool = False
+
+
+@dataclass(frozen=True)
+class NonfiniteLogits:
+    """Where logits of the loaded model are not finite.
+
+    Attributes:
+        found: where they have to be, as in "in float16"; empty where all of them are finite.
+        example: what they are the logits of.
+        elsewhere: other dtypes in which they are not.
+    """
+
+    found: str
+    example: str
+    elsewhere: str = ""

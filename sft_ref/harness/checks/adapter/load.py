@@ -75,24 +75,6 @@ def adapter_changes_logits(evidence: AdapterEvidence) -> str | None:
     return f"logits move by {loaded.base_change:.3g} of {loaded.largest_logit:.3g} only" if hardly else None
 
 
-@check(
-    "LOD-204",
-    "Logits are finite",
-    why="NaN logits give no answer.",
-    remedy="Look for large values in the adapter, and load in float32 or bfloat16.",
-    depends_on=("LOD-201",),
-    core=True,
-)
-def logits_are_finite(evidence: AdapterEvidence) -> str | None:
-    """LOD-204: in fp32 and in the dtype that the base is stored in; in the other 16-bit dtype it is advice."""
-    loaded = _loaded(evidence)
-    bad = [dtype for dtype, finite in loaded.finite.items() if not finite]
-    binding = [dtype for dtype in bad if dtype in ("float32", loaded.base_dtype)]
-    if binding:
-        raise Failure(f"NaN or infinity in {', '.join(binding)}", "finite logits", "random tokens")
-    return f"NaN or infinity if loaded in {', '.join(bad)}, in which the base alone is finite" if bad else None
-
-
 def _loaded(evidence: AdapterEvidence) -> LoadedAdapter:
     if evidence.loaded is None:
         raise Unavailable("the adapter was not loaded")

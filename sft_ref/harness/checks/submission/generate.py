@@ -159,7 +159,7 @@ def generation_is_greedy(evidence: Evidence) -> None:
     why="Padding that is attended to, wrong positions or a wrong cache, or another adapter than the loaded one,"
     " changes what is generated.",
     remedy="Pad on the left, pass the attention mask, and generate with the model that was loaded.",
-    depends_on=("GEN-103", "LOD-102", "LOD-105", "LOD-108"),
+    depends_on=("GEN-103", "LOD-003", "LOD-105", "LOD-108"),
     source="G1",
 )
 def what_is_said_is_likely(evidence: Evidence) -> None:

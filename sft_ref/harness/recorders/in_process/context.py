@@ -13,7 +13,14 @@ from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
 from sft_ref.harness.core.sizes import UNLIMITED, Size, SizeLimits
 from sft_ref.harness.core.stages import STAGES
-from sft_ref.harness.evidence.views import BaseWeights, FolderDigests, MeasuredSize, SavedValues
+from sft_ref.harness.evidence.views import (
+    BaseWeights,
+    FolderDigests,
+    LoadedLosses,
+    MeasuredSize,
+    ModelDtypes,
+    SavedValues,
+)
 from sft_ref.harness.instruments.deltas import due_deltas, merged, plain
 from sft_ref.harness.instruments.generation_recorder import Ids, record_prompt
 from sft_ref.harness.instruments.losses import row_losses
@@ -22,10 +29,12 @@ from sft_ref.harness.recorders.folder.loading import measure, read_tensors
 from sft_ref.io.tensor_headers import read_header
 from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.data import Row, split_rows
+from sft_ref.reference.guards.dtypes import Dtypes, count_dtypes
 from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.settings import Settings
 
+from .float16_toy import float16_toy
 from .reference_run import ReferenceRun
 
 if TYPE_CHECKING:
@@ -198,6 +207,24 @@ class Context:
         return FolderDigests(_digests(self.stored), _digests(self.trained.folder))
 
     @functools.cached_property
+    def model_dtypes(self) -> ModelDtypes:
+        """See `views`: of base, adapter and float buffers; the toy is also loaded from a configuration with float16."""
+        if not (trained := _flat(self.trained.dtypes)):
+            return ModelDtypes({}, {})
+        loaded = {"": _flat(count_dtypes(self.answerer.model))}
+        if self.implementation.base == "toy":  # other bases are where the implementation finds them
+            with float16_toy(self.folder):
+                again = self.call(self.implementation.load, self.trained.folder)
+            loaded["the base's configuration names float16"] = _flat(count_dtypes(again.model))
+        return ModelDtypes(trained, loaded)
+
+    @property
+    def loaded_losses(self) -> LoadedLosses:
+        """See `views`: of the true answer of each fresh row."""
+        observed = self.call(row_losses, self.answerer.model, self.fresh_batch)
+        return LoadedLosses(observed, self.trained_losses, self.base_losses)
+
+    @functools.cached_property
     def base_model(self) -> PreTrainedModel:
         """The base in fp32, loaded by us; not to be changed."""
         model = load_model(find_base(self.implementation.base), POLICIES["fp32"])
@@ -228,3 +255,7 @@ class Context:
 def _digests(folder: Path) -> dict[str, str]:
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)}
+
+
+def _flat(dtypes: Dtypes) -> dict[str, str]:
+    return {f"{kind} {name}": dtype for kind, names in dtypes.items() for name, dtype in names.items()}

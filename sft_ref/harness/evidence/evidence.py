@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from sft_ref.harness.core.findings import Blocked, Unavailable
+from sft_ref.harness.core.peft_names import plain
 from sft_ref.harness.core.sizes import SizeLimits
+from sft_ref.io.lora_config import CONFIG
 
 from .answering import Generations, Loaded, Parsed, Prompts, Scores
 from .artifact import Artifact
 from .experiments import Experiments
 from .training import Examples, Training
-from .views import BaseWeights, FolderDigests, LoadedLosses, MeasuredSize, ModelDtypes, NonfiniteLogits
+from .views import (
+    BaseWeights,
+    FolderDigests,
+    LoadedLosses,
+    MeasuredSize,
+    ModelDtypes,
+    NonfiniteLogits,
+    SavedConfiguration,
+    SavedTensors,
+)
 
 GOOD = 0.8
 """Accuracy on fresh questions from which on nothing is thought to be lost on a base that can reach it."""
@@ -76,6 +88,36 @@ class Evidence:
     def pickles(self) -> tuple[str, ...]:
         """Names of the files that hold the saved tensors, where they are pickles."""
         return self.artifact.pickles
+
+    @property
+    def saved_tensors(self) -> SavedTensors:
+        """By their names in the base. What is saved in a form of its own is known by its logits, once loaded.
+
+        Raises:
+            Blocked: nothing is saved, or with another factor.
+        """
+        if self.artifact.is_custom_form:
+            note = "it is saved in a form of its own; once loaded, it gives training texts the loss that training left"
+            return SavedTensors({}, {}, note=note)
+        adapter, configuration = self.artifact.counted, self.saved_configuration
+        if adapter.tensors and configuration.trained != configuration.saved:
+            raise Blocked("the saved configuration is not the trained one: ART-005 reports it")
+        trained, saved = (
+            {plain(name): tensor for name, tensor in each.items()} for each in (self.training.adapter, adapter.tensors)
+        )
+        return SavedTensors(trained, saved, self.artifact.is_saved_well, adapter.place)
+
+    @property
+    def saved_configuration(self) -> SavedConfiguration:
+        """The factor of the tensors.
+
+        Raises:
+            Blocked, Unavailable: no adapter of peft's is saved.
+        """
+        adapter, trained = self.artifact.counted, self.training.scale
+        return SavedConfiguration(
+            trained, {name: adapter.scale.get(name) for name in trained}, str(PurePath(adapter.place, CONFIG))
+        )
 
     @property
     def model_dtypes(self) -> ModelDtypes:

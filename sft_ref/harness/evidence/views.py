@@ -113,3 +113,31 @@ class NonfiniteLogits:
     found: str
     example: str
     elsewhere: str = ""
+
+
+@dataclass(frozen=True)
+class SavedTensors:
+    """The tensors of the adapter, by name.
+
+    Attributes:
+        trained: in memory, at the end of training.
+        saved: in the folder; empty where none can be read.
+        is_as_good: whether the saved ones are known to answer no worse, as the best of several epochs.
+        example: the folder.
+        note: why there is nothing to compare; empty where there is.
+    """
+
+    trained: Mapping[str, torch.Tensor]
+    saved: Mapping[str, torch.Tensor]
+    is_as_good: bool = False
+    example: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class SavedConfiguration:
+    """What decides how the adapter's tensors are applied, by name: at the end of training, and as it is saved."""
+
+    trained: Mapping[str, object]
+    saved: Mapping[str, object]
+    example: str = ""

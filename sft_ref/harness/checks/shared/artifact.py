@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import torch
+
+from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.sizes import Size, SizeLimits
-from sft_ref.harness.evidence.views import MeasuredSize, SavedValues
+from sft_ref.harness.evidence.views import MeasuredSize, SavedConfiguration, SavedTensors, SavedValues
 from sft_ref.io.lora_config import WEIGHTS
 
 _ZERO_AT_FIRST = re.compile(r"\.lora_(B(?:\.weight)?|embedding_A)$")
@@ -58,6 +61,56 @@ def saved_adapter_is_not_zero(saved_values: SavedValues) -> str | None:
     if zero and len(zero) == len(began) and not whole:
         raise Failure(f"{len(zero)} of {len(began)} lora_B are zero: the adapter adds nothing", "trained ones", zero[0])
     return f"{len(zero)} of {len(began)} lora_B are zero, {zero[0]} first: they add nothing" if zero else None
+
+
+@check(
+    "ART-004",
+    "The saved tensors equal the trained ones, up to rounding to the saved dtype",
+    why="A tensor that is missing from the file is re-initialised on loading, without an error; an adapter that is"
+    " saved before training, or from another model, is not the trained one.",
+    remedy="Call save_pretrained on the trained model, after training, without a state dict of your own.",
+    depends_on=("ART-001", "ART-002", "ART-101"),
+    source="A6; alpaca-lora#334",
+    core=True,
+    aliases=("ART-102",),
+)
+def saved_tensors_are_the_trained(saved_tensors: SavedTensors) -> str | None:
+    """ART-004: the files against the adapter in memory when training ended."""
+    trained, saved = saved_tensors.trained, saved_tensors.saved
+    if saved_tensors.note:
+        return saved_tensors.note
+    if not saved:
+        raise Failure(f"no {WEIGHTS} that can be read", "the adapter's tensors", saved_tensors.example)
+    for name, tensor in trained.items():
+        if name not in saved:
+            missing = len(trained.keys() - saved.keys())
+            raise Failure(f"{missing} of {len(trained)} tensors are missing", "none", name)
+        due, found = tensor.float(), saved[name].float()
+        if due.shape != found.shape:
+            raise Failure(f"the tensor has shape {tuple(found.shape)}", tuple(due.shape), name)
+        if torch.equal(due.isnan(), found.isnan()):  # NaN that was trained is training's matter
+            due, found = due.nan_to_num(), found.nan_to_num()
+        allowed = tolerance.WEIGHTS[tolerance.name_dtype(saved[name].dtype)] * due.norm().item()
+        if not (error := (found - due).norm().item()) <= allowed and not saved_tensors.is_as_good:
+            blank = "; the saved one is blank" if "lora_B" in name and not found.any() else ""
+            seen = f"the tensor differs by {error:.3g}, and its norm is {due.norm():.3g}{blank}"
+            raise Failure(seen, f"at most {allowed:.3g}", name)
+    return None
+
+
+@check(
+    "ART-005",
+    "The saved configuration has the trained modules, their ranks and their scaling",
+    why="With another alpha the adapter is scaled differently, and no loader can detect it.",
+    remedy="Save the configuration of the trained model unchanged.",
+    depends_on=("ART-001", "ART-101"),
+)
+def configuration_is_the_trained_one(saved_configuration: SavedConfiguration) -> None:
+    """ART-005: what the tensors are multiplied by, of each module or of all."""
+    trained, saved = saved_configuration.trained, saved_configuration.saved
+    for name in dict.fromkeys((*trained, *saved)):
+        if (found := saved.get(name)) != (due := trained.get(name)):
+            raise Failure(f"{name} is {found}", f"{due}, as trained", saved_configuration.example, survivable=True)
 
 
 @check(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
+from sft_ref.harness.core.peft_names import plain
 from sft_ref.harness.core.sizes import UNLIMITED, Size, SizeLimits
 from sft_ref.harness.core.stages import STAGES
 from sft_ref.harness.evidence.views import (
@@ -19,9 +20,11 @@ from sft_ref.harness.evidence.views import (
     LoadedLosses,
     MeasuredSize,
     ModelDtypes,
+    SavedConfiguration,
+    SavedTensors,
     SavedValues,
 )
-from sft_ref.harness.instruments.deltas import due_deltas, merged, plain
+from sft_ref.harness.instruments.deltas import due_deltas, merged, pairs, read_blueprint
 from sft_ref.harness.instruments.generation_recorder import Ids, record_prompt
 from sft_ref.harness.instruments.losses import row_losses
 from sft_ref.harness.instruments.sizes import project
@@ -165,6 +168,22 @@ class Context:
         return sorted(folder.glob("*.safetensors"))
 
     @functools.cached_property
+    def saved_tensors(self) -> SavedTensors:
+        """See `views`: by their names in the file."""
+        from safetensors.torch import load_file
+
+        saved = {name: tensor for path in self.saved_files for name, tensor in load_file(path).items()}
+        return SavedTensors(self.trained.adapter, saved)
+
+    @functools.cached_property
+    def saved_configuration(self) -> SavedConfiguration:
+        """See `views`: rank and scaling of each module, as peft understands the configuration."""
+        found = self.call(read_blueprint, self.stored, self.base_model)
+        scalings = {name: scaling for name, (_, scaling) in found.items()} | dict(self.trained.scalings)
+        trained = {name: (a.shape[0], scalings.get(name)) for name, (a, _) in pairs(self.trained.adapter).items()}
+        return SavedConfiguration(_rank_and_scaling(trained), _rank_and_scaling(found))
+
+    @functools.cached_property
     def saved_values(self) -> SavedValues:
         """See `views`."""
         headers = {name: header for path in self.saved_files for name, header in read_header(path).items()}
@@ -259,3 +278,8 @@ def _digests(folder: Path) -> dict[str, str]:
 
 def _flat(dtypes: Dtypes) -> dict[str, str]:
     return {f"{kind} {name}": dtype for kind, names in dtypes.items() for name, dtype in names.items()}
+
+
+def _rank_and_scaling(modules: Mapping[str, tuple[int, float | None]]) -> dict[str, object]:
+    ranks = {f"rank of {name}": rank for name, (rank, _) in modules.items()}
+    return ranks | {f"scaling of {name}": scaling for name, (_, scaling) in modules.items()}

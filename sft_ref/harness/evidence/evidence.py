@@ -16,8 +16,11 @@ from .artifact import Artifact
 from .experiments import Experiments
 from .training import Examples, Training
 from .views import (
+    AnswerText,
+    AnswerTexts,
     BaseWeights,
     FolderDigests,
+    LabelledRow,
     LoadedLosses,
     MeasuredSize,
     ModelDtypes,
@@ -25,6 +28,7 @@ from .views import (
     SavedConfiguration,
     SavedTensors,
 )
+from .wording import labelled_texts
 
 GOOD = 0.8
 """Accuracy on fresh questions from which on nothing is thought to be lost on a base that can reach it."""
@@ -88,6 +92,29 @@ class Evidence:
     def pickles(self) -> tuple[str, ...]:
         """Names of the files that hold the saved tensors, where they are pickles."""
         return self.artifact.pickles
+
+    @property
+    def labelled_rows(self) -> list[LabelledRow]:
+        """Training texts that hold their answer.
+
+        Raises:
+            Unavailable: labels were not seen, or no text holds its answer.
+        """
+        return [LabelledRow(each.ids, each.labels, each.text) for each in labelled_texts(self.examples)]
+
+    @property
+    def answer_texts(self) -> AnswerTexts:
+        """Training texts that hold a question of the data.
+
+        Raises:
+            Unavailable: there is none.
+        """
+        if not self.examples.distinct:
+            raise Unavailable("no text reached the model in training")
+        if not self.examples.texts:
+            raise Unavailable("no training text holds a question of the data as it is written there")
+        texts = [AnswerText(each.text, each.value, each.is_answered) for each in self.examples.texts]
+        return AnswerTexts(texts, self.experiments.accuracy)
 
     @property
     def saved_tensors(self) -> SavedTensors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -141,3 +141,29 @@ class SavedConfiguration:
     trained: Mapping[str, object]
     saved: Mapping[str, object]
     example: str = ""
+
+
+@dataclass(frozen=True)
+class LabelledRow:
+    """A row of a training batch; `text` identifies it in a message."""
+
+    ids: Sequence[int]
+    labels: Sequence[int]
+    text: str
+
+
+@dataclass(frozen=True)
+class AnswerText:
+    """A training text, the answer that is due in it, and whether it is there."""
+
+    text: str
+    value: float
+    is_answered: bool
+
+
+@dataclass(frozen=True)
+class AnswerTexts:
+    """Training texts, and the share of fresh questions that are answered rightly; 0 where that is not known."""
+
+    texts: Sequence[AnswerText]
+    accuracy: float = 0.0

@@ -14,9 +14,13 @@ from sft_ref.harness.core.implementation import Answerer, Batch, Implementation,
 from sft_ref.harness.core.peft_names import plain
 from sft_ref.harness.core.sizes import UNLIMITED, Size, SizeLimits
 from sft_ref.harness.core.stages import STAGES
+from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.evidence.views import (
+    AnswerText,
+    AnswerTexts,
     BaseWeights,
     FolderDigests,
+    LabelledRow,
     LoadedLosses,
     MeasuredSize,
     ModelDtypes,
@@ -24,9 +28,11 @@ from sft_ref.harness.evidence.views import (
     SavedTensors,
     SavedValues,
 )
+from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.deltas import due_deltas, merged, pairs, read_blueprint
 from sft_ref.harness.instruments.generation_recorder import Ids, record_prompt
 from sft_ref.harness.instruments.losses import row_losses
+from sft_ref.harness.instruments.numerals import contains_answer
 from sft_ref.harness.instruments.sizes import project
 from sft_ref.harness.recorders.folder.loading import measure, read_tensors
 from sft_ref.io.tensor_headers import read_header
@@ -129,6 +135,21 @@ class Context:
     def prompts(self) -> list[Ids]:
         """Ids that reach the model when the questions of `PROBES` are asked one by one."""
         return [self.call(record_prompt, self.answerer, question) for question, _ in PROBES]
+
+    @property
+    def labelled_rows(self) -> list[LabelledRow]:
+        """See `views`: the batch of `PROBES`, padding included."""
+        rows = zip(self.batch.input_ids.tolist(), self.batch.labels.tolist(), PROBES, strict=True)
+        return [LabelledRow(ids, labels, question) for ids, labels, (question, _) in rows]
+
+    @property
+    def answer_texts(self) -> AnswerTexts:
+        """See `views`: what is labelled of `PROBES`."""
+        texts = []
+        for (_, value), prompt, row in zip(PROBES, self.prompts, examples_of(self.batch), strict=True):
+            text = decode(self.answerer.tokenizer, row.ids[len(prompt) : row.end])
+            texts.append(AnswerText(text, value, contains_answer(text, value)))
+        return AnswerTexts(texts)
 
     @functools.cached_property
     def trained(self) -> TrainingResult:

@@ -19,6 +19,7 @@ from .views import (
     AnswerText,
     AnswerTexts,
     BaseWeights,
+    ChosenTokens,
     FolderDigests,
     LabelledRow,
     LoadedLosses,
@@ -32,6 +33,9 @@ from .wording import labelled_texts
 
 GOOD = 0.8
 """Accuracy on fresh questions from which on nothing is thought to be lost on a base that can reach it."""
+
+_TIES = 0.01
+"""Share of the tokens that are generated that may be near ties."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,18 @@ class Evidence:
             raise Unavailable("no training text holds a question of the data as it is written there")
         texts = [AnswerText(each.text, each.value, each.is_answered) for each in self.examples.texts]
         return AnswerTexts(texts, self.experiments.accuracy)
+
+    @property
+    def chosen_tokens(self) -> ChosenTokens:
+        """Of the answers to fresh questions.
+
+        Raises:
+            Unavailable: no generation was observed.
+        """
+        rows = self.generations.answers.generations if self.generations.answers else ()
+        if not any(row.new_token_ids for row in rows):
+            raise Unavailable("no generation was observed")
+        return ChosenTokens(sum(row.unlikely for row in rows), sum(len(row.new_token_ids) for row in rows), _TIES)
 
     @property
     def saved_tensors(self) -> SavedTensors:

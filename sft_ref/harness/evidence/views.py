@@ -167,3 +167,33 @@ class AnswerTexts:
 
     texts: Sequence[AnswerText]
     accuracy: float = 0.0
+
+
+@dataclass(frozen=True)
+class ChosenTokens:
+    """The tokens that greedy generation chose.
+
+    Attributes:
+        unlikely: how many of them do not have the highest logit.
+        count: how many there are.
+        ties: the share of them that may be near ties, where logits were computed again.
+        example: one that does not have the highest logit.
+    """
+
+    unlikely: int
+    count: int
+    ties: float = 0.0
+    example: str = ""
+
+    @property
+    def are_sampled(self) -> bool:
+        """Whether more of them are unlikely than ties explain."""
+        return self.unlikely > self.ties * self.count
+
+
+@dataclass(frozen=True)
+class SilentAnswer:
+    """What is answered to a question for which the model writes words and no number."""
+
+    question: str
+    value: object

@@ -19,6 +19,7 @@ from sft_ref.harness.evidence.views import (
     AnswerText,
     AnswerTexts,
     BaseWeights,
+    ChosenTokens,
     FolderDigests,
     LabelledRow,
     LoadedLosses,
@@ -30,7 +31,7 @@ from sft_ref.harness.evidence.views import (
 )
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.deltas import due_deltas, merged, pairs, read_blueprint
-from sft_ref.harness.instruments.generation_recorder import Ids, record_prompt
+from sft_ref.harness.instruments.generation_recorder import Ids, record_prompt, scripted_model
 from sft_ref.harness.instruments.losses import row_losses
 from sft_ref.harness.instruments.numerals import contains_answer
 from sft_ref.harness.instruments.sizes import project
@@ -43,7 +44,9 @@ from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.settings import Settings
 
+from .chosen_tokens import chosen_tokens_of
 from .float16_toy import float16_toy
+from .invented import invent
 from .reference_run import ReferenceRun
 
 if TYPE_CHECKING:
@@ -263,6 +266,15 @@ class Context:
         """See `views`: of the true answer of each fresh row."""
         observed = self.call(row_losses, self.answerer.model, self.fresh_batch)
         return LoadedLosses(observed, self.trained_losses, self.base_losses)
+
+    @functools.cached_property
+    def chosen_tokens(self) -> ChosenTokens:
+        """See `views`: of questions of which the model is unsure."""
+        questions, tokenizer = invent(16, seed=10), self.answerer.tokenizer
+        prompts = [*questions, *map(self.answerer.format_prompt, questions)]
+        with scripted_model(self.answerer.model, tokenizer, keep_logits=True) as recorder:
+            self.call(self.answerer.batched_generate, prompts)
+        return chosen_tokens_of(recorder.generations, tokenizer)
 
     @functools.cached_property
     def base_model(self) -> PreTrainedModel:

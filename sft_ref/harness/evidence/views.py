@@ -189,11 +189,3 @@ class ChosenTokens:
     def are_sampled(self) -> bool:
         """Whether more of them are unlikely than ties explain."""
         return self.unlikely > self.ties * self.count
-
-
-@dataclass(frozen=True)
-class SilentAnswer:
-    """What is answered to a question for which the model writes words and no number."""
-
-    question: str
-    value: object

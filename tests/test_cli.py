@@ -127,7 +127,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
 def test_a_check_is_explained_by_its_id(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["checks", "LOD-005"]) == 0
     out = capsys.readouterr().out
-    for part in ("LOD-005 (load, contract)", "why", "remedy", "source"):
+    for part in ("LOD-005 (load, contract)", "why", "remedy", "object, submission", "source"):
         assert part in out
     assert cli.main(["checks"]) == 0
     assert "PRM-001" in capsys.readouterr().out

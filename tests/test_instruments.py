@@ -11,8 +11,9 @@ from sft_ref import BaseLLM
 from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.core.paired import compare, is_worse
+from sft_ref.harness.core.peft_names import plain
 from sft_ref.harness.instruments import rotary, sizes
-from sft_ref.harness.instruments.deltas import effective_delta, effective_weight, linears, plain
+from sft_ref.harness.instruments.deltas import effective_delta, effective_weight, linears
 from sft_ref.harness.instruments.losses import row_losses
 from sft_ref.reference.loss import batch_loss
 from sft_ref.reference.tokens import IGNORE_INDEX, collate, tokenize_example

@@ -21,8 +21,9 @@ from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import record_parser
 from sft_ref.harness.instruments.numerals import find_numerals, to_number
 from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.recorders.in_process.invented import invent
 from sft_ref.harness.recorders.in_process.reference import Reference
-from sft_ref.harness.recorders.in_process.scripted_answers import ScriptedOutcome, invent, run_script, write_answers
+from sft_ref.harness.recorders.in_process.scripted_answers import ScriptedOutcome, run_script, write_answers
 from sft_ref.reference.data import Row
 
 CHECKS = (*checks_in(generate), parse.answers_come_from_the_model)

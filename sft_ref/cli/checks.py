@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Lists or explains checks."""
-    from sft_ref.harness.checks.registry import choose_checks
+    from sft_ref.harness.checks.registry import choose_checks, kinds_of
     from sft_ref.harness.report.terminal import explain_check, list_checks
 
     chosen = choose_checks(args.ids)
@@ -22,4 +22,4 @@ def run(args: argparse.Namespace) -> None:
         list_checks(chosen)
         return
     for each in chosen:
-        explain_check(each)
+        explain_check(each, kinds_of(each))

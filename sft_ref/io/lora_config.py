@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
+PICKLE = "adapter_model.bin"
 
 MOST_RANK = 2**31 - 1
 """The largest rank that peft and torch accept; tensors of such a rank are built on the meta device only."""

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from sft_ref.errors import AdapterError, OutputError
 from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.implementation import Batch
-from sft_ref.harness.instruments.deltas import plain
+from sft_ref.harness.core.peft_names import plain
 from sft_ref.harness.instruments.losses import forward, losses_of
 from sft_ref.harness.instruments.module_outputs import first_not_finite, headroom, largest_outputs
 from sft_ref.io.foreign import foreign_files

@@ -128,10 +128,10 @@ PATTERNS: dict[str, tuple[Edit, str, str]] = {
     "cut short": (cut, "ART-204", "is cut short"),
     "NaN": (
         filled("layers.0.mlp.up_proj.lora_A", float("nan")),
-        "ART-233",
+        "ART-002",
         "1 of 28 tensors hold NaN or infinity, stored as F32",
     ),
-    "blank": (filled("lora_B", 0.0), "ART-234", "14 of 14 lora_B are zero"),
+    "blank": (filled("lora_B", 0.0), "ART-003", "14 of 14 lora_B are zero"),
     "whole numbers": (cast(torch.int8), "ART-231", "28 of 28 tensors are I8"),
     "no tensors": (lambda folder: (folder / families.WEIGHTS).unlink(), "ART-202", "no adapter_model.safetensors"),
     "a configuration cut short": (

@@ -17,6 +17,14 @@ ALL: tuple[Check, ...] = in_order(
     )  # a shared one is in several
 )
 
+_KINDS = {"object": in_process.CHECKS, "submission": submission.CHECKS, "adapter": adapter.CHECKS}
+"""Kind of target -> its checks."""
+
+
+def kinds_of(each: Check) -> str:
+    """The kinds of targets that a check applies to, in words."""
+    return ", ".join(kind for kind, checks in _KINDS.items() if each in checks)
+
 
 def ids_of(checks: Iterable[Check]) -> dict[str, str]:
     """The id of each check, by its id and by its aliases."""

@@ -32,8 +32,8 @@ def plan(checks: Iterable[Check], *, claims_contract: bool, only: Collection[str
     planned = tuple(each for each in binding if not only or each.id in only)
     if only and not planned:
         raise SftRefError(
-            f"--only {' '.join(only)}: none of these checks applies to this kind of target; `sft-ref checks` lists what"
-            " each one is for"
+            f"--only {' '.join(only)}: none of these checks applies to this kind of target; `sft-ref checks ID` says"
+            " which it applies to"
         )
     return planned
 

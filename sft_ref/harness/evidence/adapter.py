@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.core.sizes import UNLIMITED, Size, SizeLimits
-from sft_ref.io.lora_config import AdapterConfig
+from sft_ref.io.lora_config import PICKLE, AdapterConfig
 from sft_ref.io.tensor_headers import Shape, TensorHeader
 
 from .answers import AnswersEvidence
-from .views import MeasuredSize
+from .views import MeasuredSize, NonfiniteLogits, SavedValues, TensorValues
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class AdapterFiles:
     def shapes(self) -> dict[str, Shape]:
         """Tensor -> shape."""
         return {name: header.shape for name, header in self.headers.items()}
+
+    def check_readable(self) -> None:
+        """Raises `Unavailable` where there are no tensors that can be read."""
+        if not self.weights and self.has_pickle:
+            raise Unavailable(f"{PICKLE} is a pickle, which is not opened")
 
 
 @dataclass(frozen=True)
@@ -103,14 +109,6 @@ class KeyDifference:
     observed: str
     expected: str
     example: str = ""
-
-
-@dataclass(frozen=True)
-class TensorValues:
-    """How many numbers of a tensor are not finite, and the largest absolute value of the others."""
-
-    nonfinite: int
-    largest: float
 
 
 @dataclass(frozen=True)
@@ -212,6 +210,37 @@ class AdapterEvidence:
     size: Size | None = None
     limits: SizeLimits = UNLIMITED
     answers: AnswersEvidence | None = None
+
+    @property
+    def pickles(self) -> tuple[str, ...]:
+        """Names of the files that hold tensors and are pickles."""
+        return (PICKLE,) if self.files.has_pickle else ()
+
+    @property
+    def saved_values(self) -> SavedValues:
+        """What its tensors hold.
+
+        Raises:
+            Unavailable: they are a pickle, or were not read.
+        """
+        self.files.check_readable()
+        if self.values is None:
+            raise Unavailable("the tensors were not read")
+        return SavedValues(self.values, {name: header.dtype for name, header in self.files.headers.items()})
+
+    @property
+    def nonfinite_logits(self) -> NonfiniteLogits:
+        """Of random tokens, in fp32 and in the dtype that the base is stored in; in the other 16-bit dtype besides.
+
+        Raises:
+            Unavailable: it was not loaded.
+        """
+        if self.loaded is None:
+            raise Unavailable("the adapter was not loaded")
+        bad = [dtype for dtype, is_finite in self.loaded.finite.items() if not is_finite]
+        due = [dtype for dtype in bad if dtype in ("float32", self.loaded.base_dtype)]
+        found = f"in {', '.join(due)}" if due else ""
+        return NonfiniteLogits(found, "random tokens", ", ".join(dtype for dtype in bad if dtype not in due))
 
     @property
     def sizes(self) -> MeasuredSize:

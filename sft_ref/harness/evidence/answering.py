@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.reference.data import Row
 
 from .processes import Crash, Process
@@ -95,6 +96,24 @@ class Loaded:
     not_compared: str
     trained_rows: Mapping[str, torch.Tensor]
     loaded_rows: Mapping[str, torch.Tensor]
+
+    @property
+    def compared(self) -> LogitComparison:
+        """The logits of training texts, and the expected ones.
+
+        Raises:
+            Unavailable: they were not compared.
+            Failure: the forward crashed, or gave logits of another shape.
+        """
+        compared = self.comparison
+        if compared is None:
+            raise Unavailable(self.not_compared)
+        if crash := compared.crash:
+            raise Failure(f"{crash.type}: {crash.message}", "logits", crash.where)
+        if compared.observed_shape != compared.expected_shape:
+            seen = f"logits of shape {compared.observed_shape}"
+            raise Failure(seen, compared.expected_shape, "another base, or another vocabulary")
+        return compared
 
 
 @dataclass(frozen=True)

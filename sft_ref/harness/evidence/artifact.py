@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 import torch
 
 from sft_ref.harness.core.findings import Blocked, Unavailable
 from sft_ref.harness.core.sizes import Size
+from sft_ref.io.lora_config import PICKLE, WEIGHTS
+
+_PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
+"""Endings of files that torch.save or pickle wrote."""
+
+_TRAINERS = frozenset({"training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth", "scaler.pt"})
+"""Pickles that Trainer leaves beside an adapter."""
 
 
 @dataclass(frozen=True)
@@ -85,3 +93,17 @@ class Artifact:
         if self.saved is None:
             raise Blocked("nothing was saved")
         return self.saved
+
+    @property
+    def pickles(self) -> tuple[str, ...]:
+        """Names of the files that hold the tensors, where they are pickles.
+
+        Raises:
+            Blocked: nothing is saved.
+        """
+        if not self.is_custom_form:
+            files = self.counted.files
+            return (PICKLE,) if PICKLE in files and WEIGHTS not in files else ()
+        if any(name.endswith(".safetensors") for name in self.output_files):
+            return ()
+        return tuple(sorted(n for n in self.output_files - _TRAINERS if PurePath(n).suffix in _PICKLES))

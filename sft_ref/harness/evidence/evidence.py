@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 
+from sft_ref.harness.core.findings import Blocked, Unavailable
+from sft_ref.harness.core.peft_names import plain
 from sft_ref.harness.core.sizes import SizeLimits
+from sft_ref.io.lora_config import CONFIG
 
 from .answering import Generations, Loaded, Parsed, Prompts, Scores
 from .artifact import Artifact
 from .experiments import Experiments
 from .training import Examples, Training
-from .views import BaseWeights, FolderDigests, MeasuredSize
+from .views import (
+    AnswerText,
+    AnswerTexts,
+    BaseWeights,
+    ChosenTokens,
+    FolderDigests,
+    LabelledRow,
+    LoadedLosses,
+    MeasuredSize,
+    ModelDtypes,
+    NonfiniteLogits,
+    SavedConfiguration,
+    SavedTensors,
+)
+from .wording import labelled_texts
 
 GOOD = 0.8
 """Accuracy on fresh questions from which on nothing is thought to be lost on a base that can reach it."""
+
+_TIES = 0.01
+"""Share of the tokens that are generated that may be near ties."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +93,118 @@ class Evidence:
         return MeasuredSize(artifact.size, artifact.size_unknown, str(artifact.named_base), example, whole)
 
     @property
+    def pickles(self) -> tuple[str, ...]:
+        """Names of the files that hold the saved tensors, where they are pickles."""
+        return self.artifact.pickles
+
+    @property
+    def labelled_rows(self) -> list[LabelledRow]:
+        """Training texts that hold their answer.
+
+        Raises:
+            Unavailable: labels were not seen, or no text holds its answer.
+        """
+        return [LabelledRow(each.ids, each.labels, each.text) for each in labelled_texts(self.examples)]
+
+    @property
+    def answer_texts(self) -> AnswerTexts:
+        """Training texts that hold a question of the data.
+
+        Raises:
+            Unavailable: there is none.
+        """
+        if not self.examples.distinct:
+            raise Unavailable("no text reached the model in training")
+        if not self.examples.texts:
+            raise Unavailable("no training text holds a question of the data as it is written there")
+        texts = [AnswerText(each.text, each.value, each.is_answered) for each in self.examples.texts]
+        return AnswerTexts(texts, self.experiments.accuracy)
+
+    @property
+    def chosen_tokens(self) -> ChosenTokens:
+        """Of the answers to fresh questions.
+
+        Raises:
+            Unavailable: no generation was observed.
+        """
+        rows = self.generations.answers.generations if self.generations.answers else ()
+        if not any(row.new_token_ids for row in rows):
+            raise Unavailable("no generation was observed")
+        return ChosenTokens(sum(row.unlikely for row in rows), sum(len(row.new_token_ids) for row in rows), _TIES)
+
+    @property
+    def saved_tensors(self) -> SavedTensors:
+        """By their names in the base. What is saved in a form of its own is known by its logits, once loaded.
+
+        Raises:
+            Blocked: nothing is saved, or with another factor.
+        """
+        if self.artifact.is_custom_form:
+            note = "it is saved in a form of its own; once loaded, it gives training texts the loss that training left"
+            return SavedTensors({}, {}, note=note)
+        adapter, configuration = self.artifact.counted, self.saved_configuration
+        if adapter.tensors and configuration.trained != configuration.saved:
+            raise Blocked("the saved configuration is not the trained one: ART-005 reports it")
+        trained, saved = (
+            {plain(name): tensor for name, tensor in each.items()} for each in (self.training.adapter, adapter.tensors)
+        )
+        return SavedTensors(trained, saved, self.artifact.is_saved_well, adapter.place)
+
+    @property
+    def saved_configuration(self) -> SavedConfiguration:
+        """The factor of the tensors.
+
+        Raises:
+            Blocked, Unavailable: no adapter of peft's is saved.
+        """
+        adapter, trained = self.artifact.counted, self.training.scale
+        return SavedConfiguration(
+            trained, {name: adapter.scale.get(name) for name in trained}, str(PurePath(adapter.place, CONFIG))
+        )
+
+    @property
+    def model_dtypes(self) -> ModelDtypes:
+        """Of the base's parameters."""
+        trained, loaded = (
+            {"the base": _names(each)} if each else {} for each in (self.training.dtypes, self.loaded.own_dtypes)
+        )
+        return ModelDtypes(trained, {"": loaded})
+
+    @property
+    def loaded_losses(self) -> LoadedLosses:
+        """Of each supervised token of training texts.
+
+        Raises:
+            Blocked, Unavailable: there is nothing to compare.
+            Failure: the loaded model gives no logits.
+        """
+        compared = self.loaded.compared
+        if not compared.expected_finite:
+            raise Blocked("what training left has logits that are not finite: TRN-102 reports it")
+        if compared.finite is None or not compared.finite.all():
+            raise Unavailable("its logits are not finite, which LOD-108 reports")
+        if compared.observed is None or compared.expected is None or compared.base is None:
+            raise Unavailable("no token of the training texts carries itself as its label")
+        change = f"largest change of a logit {compared.largest_change:.3g}"
+        is_custom = self.training.is_custom_lora
+        return LoadedLosses(compared.observed, compared.expected, compared.base, change, is_custom)
+
+    @property
+    def nonfinite_logits(self) -> NonfiniteLogits:
+        """Of training texts, where the adapter that the reference loads has finite ones.
+
+        Raises:
+            Unavailable: they were not compared.
+            Failure: the loaded model gives no logits.
+        """
+        compared = self.loaded.compared
+        if compared.finite is None:
+            raise Unavailable("its logits were not compared")
+        lost, tokens = int((~compared.finite).sum()), len(compared.finite)
+        found = f"for {lost} of {tokens} tokens" if lost and compared.expected_finite else ""
+        return NonfiniteLogits(found, f"a base in {_names(self.loaded.dtypes)}")
+
+    @property
     def base_weights(self) -> BaseWeights:
         """What training does to the base's parameters."""
         is_restored = self.training.is_custom_lora and self.artifact.is_loaded_as_trained
@@ -83,3 +216,7 @@ class Evidence:
         saved = self.artifact.counted
         before, after = ({saved.place: digest} if digest else {} for digest in (saved.before, saved.after))
         return FolderDigests(before, after)
+
+
+def _names(dtypes: Iterable[str]) -> str:
+    return ", ".join(sorted(name.removeprefix("torch.") for name in dtypes))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import torch
 
 from sft_ref.harness.core.sizes import Size
 
@@ -48,3 +50,142 @@ class FolderDigests:
 
     before: Mapping[str, str]
     after: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class TensorValues:
+    """How many numbers of a tensor are not finite, and the largest absolute value of the others."""
+
+    nonfinite: int
+    largest: float
+
+
+@dataclass(frozen=True)
+class SavedValues:
+    """The tensors of the saved adapter, by name: their values, and their dtypes as safetensors names them."""
+
+    tensors: Mapping[str, TensorValues]
+    dtypes: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ModelDtypes:
+    """The dtypes of the model's tensors, by name.
+
+    Attributes:
+        trained: at the end of training.
+        loaded: after loading, for each way to load; the ordinary way is the empty text.
+    """
+
+    trained: Mapping[str, str]
+    loaded: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class LoadedLosses:
+    """Losses of the same texts.
+
+    Attributes:
+        observed: by the loaded model.
+        expected: by the trained adapter, which the reference puts onto the base.
+        base: by the base.
+        example: what else differs.
+        is_survivable: whether good answers show that a difference loses nothing.
+    """
+
+    observed: torch.Tensor
+    expected: torch.Tensor
+    base: torch.Tensor
+    example: str = ""
+    is_survivable: bool = False
+
+
+@dataclass(frozen=True)
+class NonfiniteLogits:
+    """Where logits of the loaded model are not finite.
+
+    Attributes:
+        found: where they have to be, as in "in float16"; empty where all of them are finite.
+        example: what they are the logits of.
+        elsewhere: other dtypes in which they are not.
+    """
+
+    found: str
+    example: str
+    elsewhere: str = ""
+
+
+@dataclass(frozen=True)
+class SavedTensors:
+    """The tensors of the adapter, by name.
+
+    Attributes:
+        trained: in memory, at the end of training.
+        saved: in the folder; empty where none can be read.
+        is_as_good: whether the saved ones are known to answer no worse, as the best of several epochs.
+        example: the folder.
+        note: why there is nothing to compare; empty where there is.
+    """
+
+    trained: Mapping[str, torch.Tensor]
+    saved: Mapping[str, torch.Tensor]
+    is_as_good: bool = False
+    example: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class SavedConfiguration:
+    """What decides how the adapter's tensors are applied, by name: at the end of training, and as it is saved."""
+
+    trained: Mapping[str, object]
+    saved: Mapping[str, object]
+    example: str = ""
+
+
+@dataclass(frozen=True)
+class LabelledRow:
+    """A row of a training batch; `text` identifies it in a message."""
+
+    ids: Sequence[int]
+    labels: Sequence[int]
+    text: str
+
+
+@dataclass(frozen=True)
+class AnswerText:
+    """A training text, the answer that is due in it, and whether it is there."""
+
+    text: str
+    value: float
+    is_answered: bool
+
+
+@dataclass(frozen=True)
+class AnswerTexts:
+    """Training texts, and the share of fresh questions that are answered rightly; 0 where that is not known."""
+
+    texts: Sequence[AnswerText]
+    accuracy: float = 0.0
+
+
+@dataclass(frozen=True)
+class ChosenTokens:
+    """The tokens that greedy generation chose.
+
+    Attributes:
+        unlikely: how many of them do not have the highest logit.
+        count: how many there are.
+        ties: the share of them that may be near ties, where logits were computed again.
+        example: one that does not have the highest logit.
+    """
+
+    unlikely: int
+    count: int
+    ties: float = 0.0
+    example: str = ""
+
+    @property
+    def are_sampled(self) -> bool:
+        """Whether more of them are unlikely than ties explain."""
+        return self.unlikely > self.ties * self.count

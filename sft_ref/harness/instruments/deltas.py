@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,18 +11,12 @@ import torch
 
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import TrainingResult
+from sft_ref.harness.core.peft_names import plain
 from sft_ref.io.base_config import empty_model
 from sft_ref.io.lora_config import read_lora
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-_WRAPPING = re.compile(r"^base_model\.model\.|\.base_layer(?=\.|$)|\.default(?=\.|$)|\.modules_to_save(?=\.|$)")
-
-
-def plain(name: str) -> str:
-    """A module's or tensor's name in the base, with peft's wrapping taken out."""
-    return _WRAPPING.sub("", name)
 
 
 def pairs(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:

@@ -57,13 +57,14 @@ def list_checks(checks: Iterable[Check]) -> None:
     Console().print(table)
 
 
-def explain_check(each: Check) -> None:
-    """Prints what a check states, why it matters, what to do if it fails, and where the bug was reported."""
+def explain_check(each: Check, kinds: str) -> None:
+    """Prints what a check states, why it matters, what to do if it fails, and which kinds of targets it applies to."""
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]{each.id}[/] ({each.stage}, {each.level}): {escape(each.statement)}")
     for name, text in (
         ("why", each.why),
         ("remedy", each.remedy),
+        ("target", kinds),
         ("depends on", ", ".join(each.depends_on)),
         ("aliases", ", ".join(each.aliases)),
         ("source", each.source),

@@ -14,7 +14,7 @@ import torch
 from sft_ref.errors import AdapterError
 from sft_ref.io.base_config import empty_model
 from sft_ref.io.foreign import foreign_files
-from sft_ref.io.lora_config import CONFIG, WEIGHTS, AdapterConfig, base_of, read_table
+from sft_ref.io.lora_config import CONFIG, PICKLE, WEIGHTS, AdapterConfig, base_of, read_table
 from sft_ref.io.reading import UnreadableError, kind_of, shortened
 from sft_ref.io.tensor_headers import FULL, read_header
 
@@ -34,8 +34,8 @@ def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
         raise AdapterError(f"{shortened(folder)}: holds no {CONFIG}; give a folder that `train` wrote")
     path = folder / WEIGHTS
     if kind_of(path) != "file":
-        if kind_of(folder / "adapter_model.bin"):
-            raise AdapterError(f"{folder}: adapter_model.bin is a pickle and is not read; save it as {WEIGHTS}")
+        if kind_of(folder / PICKLE):
+            raise AdapterError(f"{folder}: {PICKLE} is a pickle and is not read; save it as {WEIGHTS}")
         raise AdapterError(f"{folder}: holds no {WEIGHTS}; train again, or give another folder")
     try:
         headers = read_header(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.adapter import AdapterEvidence
-from sft_ref.harness.recorders.folder.files import INDEX, PICKLE
+from sft_ref.harness.recorders.folder.files import INDEX
 from sft_ref.io.lora_config import WEIGHTS
 
 
@@ -39,19 +39,6 @@ def tensors_are_there(evidence: AdapterEvidence) -> None:
 
 
 @check(
-    "ART-203",
-    "The tensors are saved as safetensors",
-    why="A pickle can run code when it is read, so it is not opened here.",
-    remedy=f"Save with safe_serialization=True, so that {WEIGHTS} replaces {PICKLE}.",
-    level=Level.CONTRACT,
-)
-def tensors_are_no_pickle(evidence: AdapterEvidence) -> None:
-    """ART-203: where a pickle is all there is, or lies model."""
-    if evidence.files.has_pickle:
-        raise Failure(f"{PICKLE}, a pickle, which is not opened", WEIGHTS, PICKLE)
-
-
-@check(
     "ART-204",
     "The tensor files are complete",
     why="A truncated file cannot be loaded.",
@@ -63,7 +50,7 @@ def files_are_whole(evidence: AdapterEvidence) -> None:
     """ART-204: each header describes the bytes behind it."""
     if evidence.files.damage:
         raise Failure(evidence.files.damage, "whole safetensors files", "")
-    check_readable(evidence)
+    evidence.files.check_readable()
 
 
 @check(
@@ -152,9 +139,3 @@ def record_agrees(evidence: AdapterEvidence) -> None:
         raise Unavailable("there is no record beside the adapter")
     if evidence.contradictions:
         raise Failure("; ".join(evidence.contradictions), "as the record says", "sft_ref_record.json")
-
-
-def check_readable(evidence: AdapterEvidence) -> None:
-    """Raises `Unavailable` where there are no tensors that can be read."""
-    if not evidence.files.weights and evidence.files.has_pickle:
-        raise Unavailable(f"{PICKLE} is a pickle, which is not opened")

@@ -7,8 +7,6 @@ from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.recorders.folder.expected import is_embedding
 
-from .artifact_files import check_readable
-
 _FIRST = ("ART-201", "ART-204", "ART-205")
 
 
@@ -166,7 +164,7 @@ def names_are_taken_everywhere(evidence: AdapterEvidence) -> None:
 
 
 def _fail_by(evidence: AdapterEvidence, *patterns: str) -> None:
-    check_readable(evidence)
+    evidence.files.check_readable()
     if evidence.expected is None:
         raise Unavailable("the tensors that are expected are not known")
     found = [each for each in evidence.differences if each.pattern in patterns]

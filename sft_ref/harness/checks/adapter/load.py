@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sft_ref.harness.checks.shared import checks_of
 from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import Level, check, checks_in
 from sft_ref.harness.core.findings import Failure, Unavailable
@@ -9,8 +10,11 @@ from sft_ref.harness.evidence.adapter import AdapterEvidence, LoadedAdapter
 
 from . import artifact_files, artifact_keys, artifact_values
 
-_ARTIFACT = checks_in(artifact_files, artifact_keys, artifact_values)
-_APART_FROM = frozenset({"ART-207", "ART-209"})
+_ARTIFACT = (
+    *checks_in(artifact_files, artifact_keys, artifact_values),
+    *(each for each in checks_of(AdapterEvidence) if each.stage == "artifact"),
+)
+_APART_FROM = frozenset({"ART-007", "ART-207", "ART-209"})
 """Checks that loading does not depend on."""
 
 
@@ -69,24 +73,6 @@ def adapter_changes_logits(evidence: AdapterEvidence) -> str | None:
         )
     hardly = loaded.base_change < tolerance.LOGITS["float32"] * loaded.largest_logit
     return f"logits move by {loaded.base_change:.3g} of {loaded.largest_logit:.3g} only" if hardly else None
-
-
-@check(
-    "LOD-204",
-    "Logits are finite",
-    why="NaN logits give no answer.",
-    remedy="Look for large values in the adapter, and load in float32 or bfloat16.",
-    depends_on=("LOD-201",),
-    core=True,
-)
-def logits_are_finite(evidence: AdapterEvidence) -> str | None:
-    """LOD-204: in fp32 and in the dtype that the base is stored in; in the other 16-bit dtype it is advice."""
-    loaded = _loaded(evidence)
-    bad = [dtype for dtype, finite in loaded.finite.items() if not finite]
-    binding = [dtype for dtype in bad if dtype in ("float32", loaded.base_dtype)]
-    if binding:
-        raise Failure(f"NaN or infinity in {', '.join(binding)}", "finite logits", "random tokens")
-    return f"NaN or infinity if loaded in {', '.join(bad)}, in which the base alone is finite" if bad else None
 
 
 def _loaded(evidence: AdapterEvidence) -> LoadedAdapter:

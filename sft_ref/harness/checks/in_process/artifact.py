@@ -7,27 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from sft_ref.errors import BaseModelError
-from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure
-from sft_ref.harness.instruments.deltas import pairs, read_blueprint
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.reference.bases.find import find_base, fingerprint_base
 from sft_ref.reference.guards.adapter_files import read_base_name
-
-
-def _files(context: Context) -> list[Path]:
-    folder = context.stored if context.trained.folder.is_dir() else context.trained.folder
-    return sorted(folder.glob("*.safetensors"))
-
-
-def _tensors(context: Context) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
-    return {name: tensor for path in _files(context) for name, tensor in load_file(path).items()}
 
 
 @check(
@@ -41,93 +26,15 @@ def adapter_is_safetensors(context: Context) -> None:
     """Reads every safetensors file of the folder."""
     from safetensors import SafetensorError
 
-    if not _files(context):
+    if not context.saved_files:
         there = sorted(path.name for path in context.stored.glob("*")) if context.stored.is_dir() else []
         raise Failure(f"there is no safetensors file, but {', '.join(there) or 'nothing'}", "at least one")
     try:
-        tensors = _tensors(context)
+        tensors = context.saved_tensors.saved
     except (SafetensorError, OSError) as error:
         raise Failure(f"a file cannot be read ({error})", "safetensors") from error
     if not tensors:
         raise Failure("the file has no tensors", "the adapter's tensors")
-
-
-@check(
-    "ART-002",
-    "Every value of the saved adapter is finite",
-    why="One NaN in an adapter makes every logit NaN, and with it every answer.",
-    remedy="Find the step at which the loss stopped being finite, or save in a dtype with enough range.",
-    depends_on=("ART-001",),
-    source="S6",
-)
-def stored_adapter_is_finite(context: Context) -> None:
-    """Every tensor of the file."""
-    for name, tensor in _tensors(context).items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise Failure(f"{int((~tensor.isfinite()).sum())} values are not finite", "none", name)
-
-
-@check(
-    "ART-003",
-    "The saved adapter is not zero",
-    why="An adapter whose lora_B is zero is the base model, whatever the training loss was.",
-    remedy="Save the trained model, and save it after training.",
-    depends_on=("ART-001",),
-    source="A6",
-)
-def stored_adapter_is_not_blank(context: Context) -> None:
-    """B @ A of each pair; a file without a pair is another check's."""
-    found = pairs(_tensors(context))
-    if found and not any((b @ a).any() for a, b in found.values()):
-        raise Failure(f"all {len(found)} products B @ A are zero", "at least one that is not", next(iter(found)))
-
-
-@check(
-    "ART-004",
-    "The saved tensors equal the trained ones, up to rounding to the saved dtype",
-    why="A tensor that is missing from the file is re-initialised on loading, without an error.",
-    remedy="Save with the model's own save_pretrained, without a state dict of your own.",
-    depends_on=("ART-001", "ART-002"),
-    source="A6; alpaca-lora#334",
-)
-def file_holds_what_was_trained(context: Context) -> None:
-    """Compares the file with the tensors in memory when training ended."""
-    stored = _tensors(context)
-    for name, tensor in context.trained.adapter.items():
-        if name not in stored:
-            missing = len(context.trained.adapter.keys() - stored.keys())
-            raise Failure(f"{missing} of {len(context.trained.adapter)} tensors are missing", "none", name)
-        due, found = tensor.float(), stored[name].float()
-        if due.shape != found.shape:
-            raise Failure(f"the tensor has shape {tuple(found.shape)}", tuple(due.shape), name)
-        allowed = tolerance.WEIGHTS[tolerance.name_dtype(stored[name].dtype)]
-        if (error := (found - due).norm().item()) > allowed * due.norm().item():
-            raise Failure(
-                f"the saved tensor differs by {error:.3g}", f"at most {allowed * due.norm().item():.3g}", name
-            )
-
-
-@check(
-    "ART-005",
-    "The saved configuration has the trained modules, their ranks and their scaling",
-    why="With another alpha the adapter is scaled differently, and no loader can detect it.",
-    remedy="Save the configuration of the trained model unchanged.",
-    depends_on=("ART-004",),
-)
-def configuration_is_the_trained_one(context: Context) -> None:
-    """Builds the model that peft makes of the configuration, without weights, and looks at its layers."""
-    blueprint = context.call(read_blueprint, context.stored, context.base_model)
-    trained = pairs(context.trained.adapter)
-    if odd := sorted(blueprint.keys() ^ trained.keys()):
-        raise Failure(
-            f"{len(odd)} modules are adapted in either configuration or training, not in both", "none", odd[0]
-        )
-    for name, (rank, scaling) in blueprint.items():
-        if rank != trained[name][0].shape[0]:
-            raise Failure(f"the configuration has rank {rank}", trained[name][0].shape[0], name)
-        due = context.trained.scalings.get(name, scaling)
-        if scaling != due:
-            raise Failure(f"the configuration has scaling {scaling:g}", f"{due:g}, as trained", name)
 
 
 @check(

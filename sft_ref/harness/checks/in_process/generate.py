@@ -13,16 +13,15 @@ import torch
 
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure
-from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import record_parser, scripted_model
 from sft_ref.harness.instruments.module_outputs import first_states, last_outputs
 from sft_ref.harness.instruments.numerals import find_numerals, to_number
 from sft_ref.harness.instruments.scripted_model import find_question, normalize
 from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.recorders.in_process.invented import invent
 from sft_ref.harness.recorders.in_process.scripted_answers import (
     AnswerScript,
     ScriptedOutcome,
-    invent,
     run_script,
     write_answers,
 )
@@ -223,34 +222,6 @@ def texts_for_known_questions_are_the_models(context: Context) -> None:
     run = run_script(context, lines)
     if run.texts is not None:
         _judge(context, lines, run)
-
-
-@check(
-    "GEN-010",
-    "At temperature 0, every generated token has the highest logit",
-    why="Sampling, or a penalty that is left on, changes answers that the model knows.",
-    remedy="Pass do_sample=False and no penalty, and override those of the model's generation_config.",
-    level=Level.CONTRACT,
-    depends_on=("GEN-006",),
-)
-def greedy_tokens_are_the_likeliest(context: Context) -> None:
-    """The model is listened to where it is unsure, and each token held against the logits that it was chosen from."""
-    answerer = context.answerer
-    questions = invent(16, seed=10)
-    prompts = [*questions, *map(answerer.format_prompt, questions)]
-    with scripted_model(answerer.model, answerer.tokenizer, keep_logits=True) as recorder:
-        context.call(answerer.batched_generate, prompts)
-    end = answerer.tokenizer.eos_token_id
-    for row in recorder.generations:
-        for step, token in enumerate(row.new_token_ids):
-            logits = row.logits.get(step)
-            if logits is not None and logits[token] < logits.max():
-                chosen, best = (decode(answerer.tokenizer, (each,)) for each in (token, int(logits.argmax())))
-                seen = f"{chosen!r} was chosen, {float(logits.max() - logits[token]):.2g} below {best!r}"
-                before = decode(answerer.tokenizer, (*row.prompt_ids, *row.new_token_ids[:step]))
-                raise Failure(seen, "the token with the highest logit", before)
-            if token == end:
-                break  # what follows is padding
 
 
 @check(

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
-import shutil
-from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 
@@ -15,15 +11,12 @@ from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch
-from sft_ref.harness.core.paired import compare, is_worse
+from sft_ref.harness.core.peft_names import plain
 from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.instruments import rotary
-from sft_ref.harness.instruments.deltas import effective_delta, linears, plain
-from sft_ref.harness.instruments.losses import forward, row_losses
+from sft_ref.harness.instruments.deltas import effective_delta, linears
+from sft_ref.harness.instruments.losses import forward
 from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.reference.bases import find
-from sft_ref.reference.bases.find import find_base
-from sft_ref.reference.guards.dtypes import Dtypes, count_dtypes
 
 
 @check(
@@ -47,27 +40,6 @@ def effective_deltas_are_the_trained_ones(context: Context) -> None:
         if not error <= allowed:
             ratio = f"the delta has norm {found.norm().item():.3g}, and differs by {error:.3g} from the trained one"
             raise Failure(ratio, f"norm {due.norm().item():.3g}, a difference of at most {allowed:.3g}", name)
-
-
-@check(
-    "LOD-003",
-    "The loaded model gives true answers the loss of the trained model, and a lower one than the base",
-    why="Weights outside the Linear layers can differ as well: embeddings, norms, positions, an untied head.",
-    remedy="Load the base from the same files and configuration as in training.",
-    depends_on=("TRN-004",),
-    source="A4; transformers#45127",
-)
-def loaded_model_is_as_good_as_trained(context: Context) -> None:
-    """Losses on fresh rows, against the base with the trained adapter put into its weights by us."""
-    found = context.call(row_losses, context.answerer.model, context.fresh_batch)
-    if is_worse(found, context.trained_losses):
-        raise Failure(
-            f"the loss is higher by {compare(found, context.trained_losses)}",
-            f"at most {tolerance.LOSS} nat, or chance",
-        )
-    fall = compare(context.base_losses, found)
-    if not (fall.mean > tolerance.FALL and fall.t > tolerance.PAIRED_T):
-        raise Failure(f"the loss is below the base's by {fall}", f"more than {tolerance.FALL} nat")
 
 
 @check(
@@ -98,43 +70,6 @@ def _logits_row_by_row(model: Any, context: Context) -> torch.Tensor:  # noqa: A
         ids, labels = torch.tensor([row.ids]), torch.tensor([row.labels])
         found.append(forward(model, Batch(ids, torch.ones_like(ids), labels))[0])
     return torch.cat(found)
-
-
-def _differing_dtype(due: Dtypes, found: Dtypes) -> tuple[str, str, str] | None:
-    for kind, names in due.items():
-        for name, dtype in names.items():
-            if found[kind].get(name) != dtype:
-                return f"{kind} {name}", dtype, found[kind].get(name, "missing")
-    return None
-
-
-@check(
-    "LOD-005",
-    "The loaded model has the trained dtypes, even if the base's configuration names another",
-    level=Level.CONTRACT,
-    why="A dtype that follows a library's default, or a cast of the whole model, can change while code and data stay"
-    " the same.",
-    remedy="Pass the recorded dtype explicitly, forward it, and cast nothing afterwards.",
-    depends_on=("LOD-001",),
-    source="P8, P14, P19, P20, P22, P26; transformers#24774, trl#4770",
-)
-def dtypes_are_the_trained_ones(context: Context) -> None:
-    """Base, adapter and float buffers; then again with a base whose configuration names float16."""
-    due = context.trained.dtypes
-    if not due:
-        raise Unavailable("the dtypes at the end of training are unknown")
-    if odd := _differing_dtype(due, count_dtypes(context.answerer.model)):
-        raise Failure(f"{odd[0]} is {odd[2]}", f"{odd[1]}, as trained")
-    if context.implementation.base != "toy":
-        return  # its files are where the implementation finds them, and not ours to move
-    twin = Path(shutil.copytree(find_base("toy"), context.folder / "float16_base"))
-    config = json.loads((twin / "config.json").read_text(encoding="utf-8"))
-    config.pop("dtype", None)
-    (twin / "config.json").write_text(json.dumps(config | {"torch_dtype": "float16"}), encoding="utf-8")
-    with mock.patch.object(find, "TOY", twin):
-        again = context.call(context.implementation.load, context.trained.folder)
-    if odd := _differing_dtype(due, count_dtypes(again.model)):
-        raise Failure(f"{odd[0]} is {odd[2]}", f"{odd[1]}, as trained", "the base's configuration names float16")
 
 
 @check(

@@ -8,7 +8,6 @@ from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import record_generation, record_prompt
-from sft_ref.harness.instruments.numerals import contains_answer
 from sft_ref.harness.instruments.scripted_model import Script
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
 from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG, format_value
@@ -34,23 +33,6 @@ def prompts_have_the_ids_of_training(context: Context) -> None:
     for (question, _), prompt, row in zip(PROBES, context.prompts, examples_of(context.batch), strict=True):
         if row.ids[: len(prompt)] != prompt:
             raise Failure(f"the ids in training are {row.ids[: len(prompt)]}", f"{prompt}, as at inference", question)
-
-
-@check(
-    "TOK-002",
-    "Every label is the input token at its position, or -100",
-    why="The model shifts labels itself. Labels that are already shifted teach it to skip every other token.",
-    remedy="Copy input_ids to labels, and set what is not supervised to -100.",
-    source="M8 axolotl#2089",
-)
-def labels_are_inputs_or_ignored(context: Context) -> None:
-    """TOK-002."""
-    batch = context.batch
-    wrong = (batch.labels != IGNORE_INDEX) & (batch.labels != batch.input_ids)
-    if wrong.any():
-        row, at = wrong.nonzero()[0].tolist()
-        seen = f"label {batch.labels[row, at]} on token {batch.input_ids[row, at]} ({int(wrong.sum())} such)"
-        raise Failure(seen, f"{IGNORE_INDEX} or the token", PROBES[row][0])
 
 
 @check(
@@ -103,22 +85,6 @@ def supervision_begins_where_the_prompt_ends(context: Context) -> None:
         if holes or row.end <= len(prompt):
             missed = decode(tokenizer, [row.ids[i] for i in holes] or row.ids[len(prompt) :])
             raise Failure(f"{missed!r} has no label", "labels on the whole target", question)
-
-
-@check(
-    "TOK-006",
-    "The labelled text contains the answer",
-    why="The model learns to write the labelled text. If the label is rounded too far, the answer is learned wrong.",
-    remedy="Write numbers with as many decimals as the answer needs.",
-    depends_on=("TOK-005",),
-    source="S10",
-)
-def supervised_text_spells_the_answer(context: Context) -> None:
-    """TOK-006."""
-    for (question, value), prompt, row in zip(PROBES, context.prompts, examples_of(context.batch), strict=True):
-        text = decode(context.answerer.tokenizer, row.ids[len(prompt) : row.end])
-        if not contains_answer(text, value):
-            raise Failure(f"the labelled text is {text!r}", f"a number within 5 % of {value}", question)
 
 
 @check(

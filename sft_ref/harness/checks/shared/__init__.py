@@ -2,9 +2,9 @@
 
 from sft_ref.harness.core.check import Check, checks_in
 
-from . import artifact, load, train
+from . import artifact, generate, load, tokens, train
 
-CHECKS = checks_in(train, artifact, load)
+CHECKS = checks_in(tokens, train, artifact, load, generate)
 
 
 def checks_of(kind: type) -> tuple[Check, ...]:

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from sft_ref.harness.core.check import Level, check
+from sft_ref.harness.core.check import check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.paired import TELLING, is_better, is_worse
 from sft_ref.harness.evidence import Evidence
@@ -21,8 +21,6 @@ from sft_ref.harness.recorders.submission.scripted_results import (
 _TOUCHED = 0.01
 """Share of the data's answers from which on a number that cannot be written is more than an edge."""
 
-_TIES = 0.01
-"""Share of the tokens said that may be near ties."""
 _UNLIKELY, _UNLIKELY_ROWS = 2.0, 0.2
 """Nat below the likeliest token, far beyond rounding, and the share of generations that may begin so."""
 
@@ -122,7 +120,8 @@ def batches_are_answered_as_well(evidence: Evidence) -> None:
 )
 def tokens_are_the_likeliest(evidence: Evidence) -> None:
     """GEN-105: tokens that were not the likeliest. Answers tell what is lost; where there are none, their losses."""
-    off, said = _off(evidence)
+    chosen = evidence.chosen_tokens
+    off, said = chosen.unlikely, chosen.count
     if not off or evidence.answers_survive:  # the answers are those of these tokens
         return
     swap = evidence.experiments.generation
@@ -131,26 +130,11 @@ def tokens_are_the_likeliest(evidence: Evidence) -> None:
     if is_better(swap.reference, swap.own) and is_better(swap.reference, swap.written):
         right_ = f"{sum(swap.own)} answers right, {sum(swap.reference)} by ours"
         raise Failure(f"{off} of {said} tokens were not the likeliest; {right_}", "none")
-    if max(sum(swap.reference), sum(swap.own)) < TELLING * len(swap.own) and off > _TIES * said:
+    if max(sum(swap.reference), sum(swap.own)) < TELLING * len(swap.own) and chosen.are_sampled:
         lost = torch.tensor([mean for _, mean in evidence.generations.shortfalls], dtype=torch.double)
         if len(lost) and is_worse(lost, torch.zeros_like(lost)):
             seen = f"{off} of {said} tokens were not the likeliest, {lost.mean():.2f} nat a token below these"
             raise Failure(seen, "none")
-
-
-@check(
-    "GEN-106",
-    "At temperature 0, every generated token has the highest logit",
-    level=Level.CONTRACT,
-    why="Sampled answers are not reproducible.",
-    remedy="Pass do_sample=False and no penalty, and override those of the base's generation_config.",
-    depends_on=("GEN-105",),
-)
-def generation_is_greedy(evidence: Evidence) -> None:
-    """GEN-106: of the tokens said in answer to fresh questions, a few near ties aside."""
-    off, said = _off(evidence)
-    if off > _TIES * said:
-        raise Failure(f"{off} of {said} tokens were not the likeliest", "none")
 
 
 @check(
@@ -159,14 +143,14 @@ def generation_is_greedy(evidence: Evidence) -> None:
     why="Padding that is attended to, wrong positions or a wrong cache, or another adapter than the loaded one,"
     " changes what is generated.",
     remedy="Pad on the left, pass the attention mask, and generate with the model that was loaded.",
-    depends_on=("GEN-103", "LOD-102", "LOD-105", "LOD-108"),
+    depends_on=("GEN-103", "LOD-003", "LOD-105", "LOD-108"),
     source="G1",
 )
 def what_is_said_is_likely(evidence: Evidence) -> None:
     """GEN-107: first tokens said to fresh questions, under ours. Shows also where no answer is right."""
-    off, said = _off(evidence)
-    if off > _TIES * said:
-        raise Blocked(f"{off} of {said} tokens were not its own likeliest: GEN-106 says so")
+    chosen = evidence.chosen_tokens
+    if chosen.are_sampled:
+        raise Blocked(f"{chosen.unlikely} of {chosen.count} tokens were not its own likeliest: GEN-010 says so")
     if evidence.generations.not_compared:
         raise Unavailable(evidence.generations.not_compared)
     worst = [most for most, _ in evidence.generations.shortfalls]
@@ -183,10 +167,3 @@ def _share(evidence: Evidence, length: int) -> float:
     """Share of the data's answers that are written as long."""
     written = [text.numeral for text in evidence.examples.texts if text.is_answered]
     return sum(len(numeral) >= length for numeral in written) / max(1, len(written))
-
-
-def _off(evidence: Evidence) -> tuple[int, int]:
-    rows = evidence.generations.answers.generations if evidence.generations.answers else ()
-    if not any(row.new_token_ids for row in rows):
-        raise Unavailable("no generation was heard")
-    return sum(row.unlikely for row in rows), sum(len(row.new_token_ids) for row in rows)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import torch
 
-from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
-from sft_ref.harness.core.paired import compare, is_worse
 from sft_ref.harness.evidence import Evidence
-from sft_ref.harness.evidence.answering import LogitComparison
 
 
 @check(
@@ -30,51 +26,6 @@ def load_runs(evidence: Evidence) -> None:
         raise Failure(loaded.crash.description, "no exception", loaded.crash.place)
     if not loaded.was_reached:
         raise Failure(f"loading {loaded.process.ended_early}", "a model", loaded.process.output)
-
-
-@check(
-    "LOD-102",
-    "The loaded model gives training texts the same loss as the saved adapter",
-    why="An adapter that is dropped, untrained, applied twice or scaled differently is not the trained one.",
-    remedy="Call PeftModel.from_pretrained(base, folder) once, on the base of the training, and keep what it returns.",
-    depends_on=("LOD-101",),
-    source="A7, A8, S1",
-    core=True,
-)
-def what_answers_is_what_was_saved(evidence: Evidence) -> str | None:
-    """LOD-102: the same texts through its model and through ours; how far that is from the bare base."""
-    compared = _compared(evidence)
-    if not compared.expected_finite:
-        raise Blocked("what training left has logits that are not finite: TRN-102 says so")
-    if compared.finite is None or not compared.finite.all():
-        raise Unavailable("its logits are not finite, which LOD-108 says")
-    own, ours, bare = compared.observed, compared.expected, compared.base
-    if own is None or ours is None or bare is None:
-        raise Unavailable("no token of the training texts carries itself as its label")
-    if is_worse(own, ours):
-        near = " (that of the bare base)" if abs(own.mean() - bare.mean()) < tolerance.LOSS else ""
-        seen = f"{own.mean():.3f} nat a token{near}, {compare(own, ours)} against the adapter loaded by ours"
-        case = f"largest change of a logit {compared.largest_change:.3g}"
-        raise Failure(seen, f"{ours.mean():.3f}", case, survivable=evidence.training.is_custom_lora)
-    return None
-
-
-@check(
-    "LOD-103",
-    "The loaded model has the trained dtypes",
-    level=Level.CONTRACT,
-    why="In another precision than in training, the model computes other numbers.",
-    remedy="Pass the same dtype explicitly wherever the base is loaded, for training and for inference.",
-    depends_on=("LOD-101",),
-    source="P19, P22, NC1",
-)
-def dtypes_are_those_trained(evidence: Evidence) -> None:
-    """LOD-103: of the base's parameters."""
-    trained, loaded = evidence.training.dtypes, evidence.loaded.own_dtypes
-    if not trained or not loaded:
-        raise Unavailable("the dtypes of one of both were not seen")
-    if trained != loaded:
-        raise Failure(f"{_names(loaded)} when answering", f"{_names(trained)}, as in training")
 
 
 @check(
@@ -122,25 +73,6 @@ def load_works_elsewhere(evidence: Evidence) -> None:
         raise Unavailable("loading from another working folder was not tried")
     if crash := evidence.loaded.elsewhere_crash:
         raise Failure(f"{crash.type}: {crash.message[:200]}", "a model", "from an empty working folder")
-
-
-@check(
-    "LOD-108",
-    "Every logit of the loaded model is finite",
-    why="After one NaN or infinity, all tokens look equally good to the model, and all answers are NaN.",
-    remedy="Load in bfloat16 or float32: activations of a model that was trained in them overflow in float16.",
-    depends_on=("LOD-101",),
-    source="P1",
-)
-def logits_are_finite(evidence: Evidence) -> None:
-    """LOD-108: of texts of training, where those of the same adapter loaded by ours are finite."""
-    compared = _compared(evidence)
-    if compared.finite is None:
-        raise Unavailable("its logits were not compared")
-    lost = int((~compared.finite).sum())
-    if lost and compared.expected_finite:
-        dtypes = _names(evidence.loaded.dtypes)
-        raise Failure(f"NaN or infinity for {lost} of {len(compared.finite)} tokens", "none", f"a base in {dtypes}")
 
 
 @check(
@@ -207,24 +139,6 @@ def added_rows_are_saved(evidence: Evidence) -> None:
         raise Failure(seen, "the rows that training left", f"ids {first}")
 
 
-def _compared(evidence: Evidence) -> LogitComparison:
-    """The loaded model's logits of training texts, and the expected ones.
-
-    Raises:
-        Unavailable: they were not compared.
-        Failure: the forward crashed, or gave logits of another shape.
-    """
-    compared = evidence.loaded.comparison
-    if compared is None:
-        raise Unavailable(evidence.loaded.not_compared)
-    if crash := compared.crash:
-        raise Failure(f"{crash.type}: {crash.message}", "logits", crash.where)
-    if compared.observed_shape != compared.expected_shape:
-        seen = f"logits of shape {compared.observed_shape}"
-        raise Failure(seen, compared.expected_shape, "another base, or another vocabulary")
-    return compared
-
-
 def _apart_twice(evidence: Evidence) -> float:
     """How far logits of two forwards of the same texts are apart.
 
@@ -234,7 +148,3 @@ def _apart_twice(evidence: Evidence) -> float:
     if math.isnan(evidence.loaded.forwards_apart):
         raise Unavailable("two forwards of its model could not be compared")
     return evidence.loaded.forwards_apart
-
-
-def _names(dtypes: Iterable[str]) -> str:
-    return ", ".join(sorted(name.removeprefix("torch.") for name in dtypes))

@@ -5,25 +5,48 @@ from __future__ import annotations
 import functools
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
+from sft_ref.harness.core.peft_names import plain
 from sft_ref.harness.core.sizes import UNLIMITED, Size, SizeLimits
 from sft_ref.harness.core.stages import STAGES
-from sft_ref.harness.evidence.views import BaseWeights, FolderDigests, MeasuredSize
-from sft_ref.harness.instruments.deltas import due_deltas, merged, plain
-from sft_ref.harness.instruments.generation_recorder import Ids, record_prompt
+from sft_ref.harness.core.training_examples import examples_of
+from sft_ref.harness.evidence.views import (
+    AnswerText,
+    AnswerTexts,
+    BaseWeights,
+    ChosenTokens,
+    FolderDigests,
+    LabelledRow,
+    LoadedLosses,
+    MeasuredSize,
+    ModelDtypes,
+    SavedConfiguration,
+    SavedTensors,
+    SavedValues,
+)
+from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.deltas import due_deltas, merged, pairs, read_blueprint
+from sft_ref.harness.instruments.generation_recorder import Ids, record_prompt, scripted_model
 from sft_ref.harness.instruments.losses import row_losses
+from sft_ref.harness.instruments.numerals import contains_answer
 from sft_ref.harness.instruments.sizes import project
+from sft_ref.harness.recorders.folder.loading import measure, read_tensors
+from sft_ref.io.tensor_headers import read_header
 from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.data import Row, split_rows
+from sft_ref.reference.guards.dtypes import Dtypes, count_dtypes
 from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.settings import Settings
 
+from .chosen_tokens import chosen_tokens_of
+from .float16_toy import float16_toy
+from .invented import invent
 from .reference_run import ReferenceRun
 
 if TYPE_CHECKING:
@@ -116,6 +139,21 @@ class Context:
         """Ids that reach the model when the questions of `PROBES` are asked one by one."""
         return [self.call(record_prompt, self.answerer, question) for question, _ in PROBES]
 
+    @property
+    def labelled_rows(self) -> list[LabelledRow]:
+        """See `views`: the batch of `PROBES`, padding included."""
+        rows = zip(self.batch.input_ids.tolist(), self.batch.labels.tolist(), PROBES, strict=True)
+        return [LabelledRow(ids, labels, question) for ids, labels, (question, _) in rows]
+
+    @property
+    def answer_texts(self) -> AnswerTexts:
+        """See `views`: what is labelled of `PROBES`."""
+        texts = []
+        for (_, value), prompt, row in zip(PROBES, self.prompts, examples_of(self.batch), strict=True):
+            text = decode(self.answerer.tokenizer, row.ids[len(prompt) : row.end])
+            texts.append(AnswerText(text, value, contains_answer(text, value)))
+        return AnswerTexts(texts)
+
     @functools.cached_property
     def trained(self) -> TrainingResult:
         """The implementation's adapter, trained on `train_rows` with `settings`."""
@@ -146,6 +184,34 @@ class Context:
     def stored(self) -> Path:
         """A copy of the adapter's folder as training left it; look at `trained` first."""
         return self.folder / "as_trained"
+
+    @property
+    def saved_files(self) -> list[Path]:
+        """The safetensors files that training left."""
+        folder = self.stored if self.trained.folder.is_dir() else self.trained.folder
+        return sorted(folder.glob("*.safetensors"))
+
+    @functools.cached_property
+    def saved_tensors(self) -> SavedTensors:
+        """See `views`: by their names in the file."""
+        from safetensors.torch import load_file
+
+        saved = {name: tensor for path in self.saved_files for name, tensor in load_file(path).items()}
+        return SavedTensors(self.trained.adapter, saved)
+
+    @functools.cached_property
+    def saved_configuration(self) -> SavedConfiguration:
+        """See `views`: rank and scaling of each module, as peft understands the configuration."""
+        found = self.call(read_blueprint, self.stored, self.base_model)
+        scalings = {name: scaling for name, (_, scaling) in found.items()} | dict(self.trained.scalings)
+        trained = {name: (a.shape[0], scalings.get(name)) for name, (a, _) in pairs(self.trained.adapter).items()}
+        return SavedConfiguration(_rank_and_scaling(trained), _rank_and_scaling(found))
+
+    @functools.cached_property
+    def saved_values(self) -> SavedValues:
+        """See `views`."""
+        headers = {name: header for path in self.saved_files for name, header in read_header(path).items()}
+        return SavedValues(measure(read_tensors(headers)), {name: each.dtype for name, each in headers.items()})
 
     @functools.cached_property
     def answerer(self) -> Answerer:
@@ -184,6 +250,33 @@ class Context:
         return FolderDigests(_digests(self.stored), _digests(self.trained.folder))
 
     @functools.cached_property
+    def model_dtypes(self) -> ModelDtypes:
+        """See `views`: of base, adapter and float buffers; the toy is also loaded from a configuration with float16."""
+        if not (trained := _flat(self.trained.dtypes)):
+            return ModelDtypes({}, {})
+        loaded = {"": _flat(count_dtypes(self.answerer.model))}
+        if self.implementation.base == "toy":  # other bases are where the implementation finds them
+            with float16_toy(self.folder):
+                again = self.call(self.implementation.load, self.trained.folder)
+            loaded["the base's configuration names float16"] = _flat(count_dtypes(again.model))
+        return ModelDtypes(trained, loaded)
+
+    @property
+    def loaded_losses(self) -> LoadedLosses:
+        """See `views`: of the true answer of each fresh row."""
+        observed = self.call(row_losses, self.answerer.model, self.fresh_batch)
+        return LoadedLosses(observed, self.trained_losses, self.base_losses)
+
+    @functools.cached_property
+    def chosen_tokens(self) -> ChosenTokens:
+        """See `views`: of questions of which the model is unsure."""
+        questions, tokenizer = invent(16, seed=10), self.answerer.tokenizer
+        prompts = [*questions, *map(self.answerer.format_prompt, questions)]
+        with scripted_model(self.answerer.model, tokenizer, keep_logits=True) as recorder:
+            self.call(self.answerer.batched_generate, prompts)
+        return chosen_tokens_of(recorder.generations, tokenizer)
+
+    @functools.cached_property
     def base_model(self) -> PreTrainedModel:
         """The base in fp32, loaded by us; not to be changed."""
         model = load_model(find_base(self.implementation.base), POLICIES["fp32"])
@@ -214,3 +307,12 @@ class Context:
 def _digests(folder: Path) -> dict[str, str]:
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)}
+
+
+def _flat(dtypes: Dtypes) -> dict[str, str]:
+    return {f"{kind} {name}": dtype for kind, names in dtypes.items() for name, dtype in names.items()}
+
+
+def _rank_and_scaling(modules: Mapping[str, tuple[int, float | None]]) -> dict[str, object]:
+    ranks = {f"rank of {name}": rank for name, (rank, _) in modules.items()}
+    return ranks | {f"scaling of {name}": scaling for name, (_, scaling) in modules.items()}

@@ -17,8 +17,8 @@ from transformers import TrainingArguments
 
 from sft_ref.errors import AdapterError, SftRefError
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
+from sft_ref.harness.core.peft_names import plain
 from sft_ref.harness.core.training_examples import TrainingExample, examples_of
-from sft_ref.harness.instruments.deltas import plain
 from sft_ref.harness.instruments.losses import forward, row_losses
 from sft_ref.io.lora_config import read_lora
 from sft_ref.reference import adapter, models, precision, sft, tokens, training

@@ -6,7 +6,6 @@ are recorded too, and faults of generation and of parsing are kept apart.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -23,33 +22,6 @@ from sft_ref.reference.data import Row
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 from .context import Context
-
-UNITS = (
-    "florps",
-    "zindles",
-    "quux",
-    "wibbles",
-    "snarks",
-    "tove",
-    "borogoves",
-    "mome",
-    "raths",
-    "jubs",
-    "frums",
-    "gyre",
-)
-FORMS = (
-    "{a} {b} in {c}?",
-    "How many {c} are there in {a} {b}?",
-    "Please tell me what {a} {b} comes to in {c}, my friend.",
-)
-
-
-def invent(count: int, seed: int) -> list[str]:
-    """Questions of unlike lengths about units that do not exist, so that their answers stand in no data."""
-    rng = random.Random(seed)
-    pairs = rng.sample([(b, c) for b in UNITS for c in UNITS if b != c], count)
-    return [FORMS[i % len(FORMS)].format(a=rng.randint(2, 9), b=b, c=c) for i, (b, c) in enumerate(pairs)]
 
 
 @dataclass(frozen=True)

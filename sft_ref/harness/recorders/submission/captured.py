@@ -11,15 +11,15 @@ from typing import Any
 
 import torch
 
+from sft_ref.harness.core.peft_names import plain
 from sft_ref.harness.core.training_examples import Text, TrainingExample
 from sft_ref.harness.evidence.evidence import GOOD
 from sft_ref.harness.instruments.answering import count, read_number, right
 from sft_ref.harness.instruments.convention import Convention, decode, encode, find_convention, find_prompt, read_texts
-from sft_ref.harness.instruments.deltas import plain
 from sft_ref.harness.instruments.sizes import KNOWN
 from sft_ref.harness.recorders.submission.agent.inspection import choose_rows
 from sft_ref.io import plain_files
-from sft_ref.io.lora_config import read_table
+from sft_ref.io.lora_config import PICKLE, WEIGHTS, read_table
 from sft_ref.io.reading import UnreadableError
 from sft_ref.reference.data import Row
 from sft_ref.reference.models import load_tokenizer
@@ -253,8 +253,8 @@ class Captured:
 
     def fingerprint(self, root: Path, parts: tuple[str, ...]) -> str:
         """Of the adapter file in a folder beneath another one; empty where there is none."""
-        names = ("adapter_model.safetensors", "adapter_model.bin")
-        return next(filter(None, (plain_files.hash_file(root, (*parts, name)) for name in names)), "")
+        files = (plain_files.hash_file(root, (*parts, name)) for name in (WEIGHTS, PICKLE))
+        return next(filter(None, files), "")
 
     def ask(self, name: str) -> AgentResult:
         """Asks what it loads, in a process of its own."""

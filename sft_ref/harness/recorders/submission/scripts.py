@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from sft_ref.harness.core.training_examples import Text
 from sft_ref.harness.instruments.convention import Convention, core, decode, encode, find_question
 from sft_ref.harness.instruments.numerals import to_number
-from sft_ref.harness.recorders.in_process.scripted_answers import invent
+from sft_ref.harness.recorders.in_process.invented import invent
 from sft_ref.reference.data import RELATIVE_TOLERANCE, Row, is_answer_valid
 
 NUMBERS = (1000000000000000.0, 111111.111, 987654.321, 0.125, 999999999999.999, 24.0, 40404.0, 7070707.0, 8080.25)

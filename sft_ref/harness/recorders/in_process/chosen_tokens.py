@@ -1,0 +1,31 @@
+"""The tokens that greedy generation chooses, each with the logits that it is chosen from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from sft_ref.harness.evidence.views import ChosenTokens
+from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.scripted_model import GeneratedRow
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def chosen_tokens_of(generations: Iterable[GeneratedRow], tokenizer: PreTrainedTokenizerBase) -> ChosenTokens:
+    """Counts the tokens of generations, up to the first end of each, that do not have the highest logit."""
+    unlikely, count, example = 0, 0, ""
+    for row in generations:
+        for step, token in enumerate(row.new_token_ids):
+            count += 1
+            logits = row.logits.get(step)
+            if logits is not None and logits[token] < logits.max():
+                unlikely += 1
+                chosen, best = (decode(tokenizer, (each,)) for each in (token, int(logits.argmax())))
+                before = decode(tokenizer, (*row.prompt_ids, *row.new_token_ids[:step]))
+                below = f"{float(logits.max() - logits[token]):.2g} below {best!r}"
+                example = example or f"{chosen!r} is chosen, {below}, after {before!r}"
+            if token == tokenizer.eos_token_id:
+                break  # what follows is padding
+    return ChosenTokens(unlikely, count, example=example)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import shutil
@@ -13,11 +14,14 @@ from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
 from sft_ref.harness.core.sizes import UNLIMITED, Size, SizeLimits
 from sft_ref.harness.core.stages import STAGES
+from sft_ref.harness.core.training_examples import TrainingExample, examples_of
+from sft_ref.harness.evidence.steps import TrainingSteps
 from sft_ref.harness.evidence.views import BaseWeights, FolderDigests, MeasuredSize
 from sft_ref.harness.instruments.deltas import due_deltas, merged, plain
 from sft_ref.harness.instruments.generation_recorder import Ids, record_prompt
-from sft_ref.harness.instruments.losses import row_losses
+from sft_ref.harness.instruments.losses import mean_loss, row_losses
 from sft_ref.harness.instruments.sizes import project
+from sft_ref.harness.instruments.training_recorder import record_training
 from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.data import Row, split_rows
 from sft_ref.reference.models import load_model
@@ -79,6 +83,7 @@ class Context:
         self.stage = ""
         """Of the check that is running; the runner sets it."""
         self._trained = trained
+        self._training_steps: TrainingSteps | None = None
         self._failures: dict[str, Failure] = {}
 
     def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -122,12 +127,32 @@ class Context:
         return self._made_by("train", self._train)
 
     def _train(self) -> TrainingResult:
-        trained = self._trained or self.call(
-            self.implementation.train, self.folder / "adapter", self.train_rows, self.settings
-        )
+        trained = self._trained or self._record_training()
         if trained.folder.is_dir():  # before anything can load it, and overwrite it
             shutil.copytree(trained.folder, self.stored)
         return trained
+
+    def _record_training(self) -> TrainingResult:
+        texts: list[TrainingExample] = []
+        with contextlib.suppress(Failure):  # checks of the tokens report it
+            texts = examples_of(self.call(self.implementation.training_batch, self.train_rows))
+        with record_training(texts, self.settings.steps) as recorded:
+            trained = self.call(self.implementation.train, self.folder / "adapter", self.train_rows, self.settings)
+        self._training_steps = recorded()
+        return trained
+
+    @property
+    def training_steps(self) -> TrainingSteps | None:
+        """What was recorded of the optimizer steps of `trained`; None if it was made elsewhere."""
+        _ = self.trained
+        return self._training_steps
+
+    @functools.cached_property
+    def first_loss_of_base(self) -> float | None:
+        """Cross-entropy of the base, over the labelled tokens of the first batch of training."""
+        if self.training_steps is None or self.training_steps.first_batch is None:
+            return None
+        return mean_loss(self.base_model, self.training_steps.first_batch)
 
     def _made_by(self, stage: str, make: Callable[[], T]) -> T:
         """What a stage makes, tried once; where it fails, only checks of that stage and later ones are told how."""

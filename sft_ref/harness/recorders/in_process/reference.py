@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import importlib
@@ -69,6 +70,18 @@ class Reference:
         with mock.patch.object(training, "fit", fit_and_look):
             history = sft.train(folder, base=self.base, rows=rows, policy=self.policy, settings=settings)
         return TrainingResult(folder, losses=tuple(step.loss for step in history), **left)
+
+    def train_interrupted(self, folder: Path, rows: Sequence[Row], settings: Settings, *, after: int) -> TrainingResult:
+        """See `Resumable`; the last checkpoint is that of the step after which it is interrupted."""
+
+        def interrupt(step: Step) -> None:
+            if step.step > after:
+                raise KeyboardInterrupt
+
+        with mock.patch.object(training, "CHECKPOINT_EVERY", after):
+            with contextlib.suppress(KeyboardInterrupt):
+                sft.train(folder, base=self.base, rows=rows, policy=self.policy, settings=settings, report=interrupt)
+            return self.train(folder, rows, settings)
 
     def _look(self, model: Any) -> dict[str, Any]:  # noqa: ANN401  # a PeftModel
         """What `TrainingResult` tells of a model in memory."""

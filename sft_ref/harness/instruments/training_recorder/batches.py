@@ -40,24 +40,38 @@ class BatchRecorder:
         self._products = torch.zeros(2)
 
     def before_forward(self, ids: torch.Tensor | None, mask: torch.Tensor | None, *, is_sampled: bool) -> None:
-        """Looks up the texts of a batch; ``mask`` is that of the padding, of the shape of the ids."""
+        """Looks up the texts of a batch; a mask that has another shape than the ids does not show the padding."""
         self._is_sampled, self._targets = is_sampled, None
         if ids is None or ids.dim() != 2:  # noqa: PLR2004
             self._is_known = False
             return
         ids = ids.detach().cpu()
-        mask = torch.ones_like(ids) if mask is None or mask.shape != ids.shape else mask.detach().cpu()
+        flat = mask is not None and mask.shape == ids.shape
+        masks = mask.detach().cpu().bool() if mask is not None and flat else torch.ones_like(ids, dtype=torch.bool)
+        masks = torch.stack([self._mask_of_text(row, attended) for row, attended in zip(ids, masks, strict=True)])
         labels = torch.full_like(ids, IGNORE_INDEX)
-        texts = [tuple(row[attended].tolist()) for row, attended in zip(ids, mask.bool(), strict=True)]
+        texts = [tuple(row[own].tolist()) for row, own in zip(ids, masks, strict=True)]
         for row, text in enumerate(texts):
             self._rows.append(next(self._indices[text]) if text in self._indices else None)
             if text in self._labels:
-                labels[row, mask[row].bool()] = torch.tensor(self._labels[text])
+                labels[row, masks[row]] = torch.tensor(self._labels[text])
         if all(text in self._labels for text in texts):
             self._targets = labels[:, 1:]
             if not self._has_begun:
-                self.first = Batch(ids, mask, labels)
+                self.first = Batch(ids, masks.long(), labels)
         self._has_begun = True
+
+    def _mask_of_text(self, row: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """The attended tokens; if they are no known text, those without equal tokens before or behind one."""
+        if tuple(row[mask].tolist()) in self._labels:
+            return mask
+        begins, ends = (int((line != line[0]).int().argmax()) for line in (row, row.flip(0)))
+        spans = [(at, len(row)) for at in range(begins + 1)] + [(0, len(row) - at) for at in range(ends + 1)]
+        for begin, end in spans:
+            if tuple(row[begin:end].tolist()) in self._labels:
+                places = torch.arange(len(row))
+                return (places >= begin) & (places < end)
+        return mask
 
     def after_head(self, logits: torch.Tensor) -> None:
         """Computes the loss of a batch from its logits: those of all positions, or of the labelled ones alone."""

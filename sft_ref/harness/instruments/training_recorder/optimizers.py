@@ -34,6 +34,7 @@ class OptimizerRecorder:
         self._clipped: list[tuple[float, float]] = []
         self._arrived: set[str] = set()
         self._stale: set[str] = set()
+        self._required: set[str] = set()
         self._stepped: set[str] = set()
         self._moved: set[str] = set()
 
@@ -59,9 +60,11 @@ class OptimizerRecorder:
     def before_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Before a step of an optimizer, which may be that of another model."""
         groups = {id(tensor): group for group in optimizer.param_groups for tensor in group["params"]}
-        self._own = {name: tensor for name, tensor in self._trained().items() if id(tensor) in groups}
+        trained = self._trained()
+        self._own = {name: tensor for name, tensor in trained.items() if id(tensor) in groups}
         if not self._own:
             return
+        self._required |= trained.keys()
         self._stepped |= self._own.keys()
         self._gradients = {name: tensor.grad for name, tensor in self._own.items() if tensor.grad is not None}
         lengths = torch.stack([each.detach().float().norm() for each in self._gradients.values()] or [torch.zeros(())])
@@ -110,13 +113,12 @@ class OptimizerRecorder:
 
     def take(self) -> dict[str, Any]:
         """The fields of a `RecordedStep`; begins the next step."""
-        trained = frozenset(self._trained())
-        modules = {_module_of(name) for name in trained}
+        modules = {_module_of(name) for name in self._required}
         used, raw = (math.hypot(*lengths) for lengths in zip(*self._clipped, strict=True))
         taken = {
             "rate": self._rate,
-            "trained": trained,
-            "outside": tuple(sorted(trained - self._stepped)),
+            "trained": frozenset(self._required),
+            "outside": tuple(sorted(self._required - self._stepped)),
             "stale": tuple(sorted(self._stale)),
             "idle": tuple(sorted(modules - {_module_of(name) for name in self._moved})),
             "decay": self._decay,

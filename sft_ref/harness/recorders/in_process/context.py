@@ -32,7 +32,7 @@ from .reference_run import ReferenceRun
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -207,6 +207,14 @@ class Context:
         """See `views`: before and after loading and a few questions; the copy was made when training ended."""
         self.call(self.implementation.test, self.answerer, PROBES[:2])
         return FolderDigests(_digests(self.stored), _digests(self.trained.folder))
+
+    @functools.cached_property
+    def base_tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer in the base's folder, loaded by us."""
+        from transformers import AutoTokenizer
+
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(find_base(self.implementation.base))
+        return tokenizer
 
     @functools.cached_property
     def base_model(self) -> PreTrainedModel:

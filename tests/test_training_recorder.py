@@ -11,10 +11,8 @@ import torch
 from torch.nn.modules import module
 from torch.optim import optimizer
 
-from sft_ref.harness.checks.in_process import process
-from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.training_examples import examples_of
-from sft_ref.harness.evidence.steps import RecordedStep, StepLoss, TrainingSteps
+from sft_ref.harness.evidence.steps import TrainingSteps
 from sft_ref.harness.instruments.training_recorder import record_training
 from sft_ref.harness.recorders.in_process.context import PROBES
 from sft_ref.harness.recorders.in_process.reference import Reference
@@ -22,7 +20,7 @@ from sft_ref.reference.data import split_rows
 from sft_ref.reference.settings import Settings
 
 sys.path.append(str(Path(__file__).parent / "helpers"))
-from plain_loop import PlainLoop  # noqa: E402
+from plain_loop import PlainLoop
 
 SETTINGS = Settings(steps=4, batch_size=4, rank=4, alpha=8)
 ROWS = split_rows("train")[:10]

@@ -121,6 +121,8 @@ class PlainLoop:
     stop: str | None = None
     put_back: str = ""
     merged: bool = False
+    micro_batches: int = 1
+    frozen: str | None = None
     load_dtype: torch.dtype = torch.float32
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -158,21 +160,30 @@ class PlainLoop:
         texts = [self._tokenize(tokenizer, row) for row in rows]
         config = LoraConfig(task_type="CAUSAL_LM", r=settings.rank, lora_alpha=settings.alpha, **self.lora)
         model = get_peft_model(self._load_base(torch.float32), config)
+        if self.frozen:
+            for name, weight in model.named_parameters():
+                weight.requires_grad &= self.frozen not in name
         weights = [weight for weight in model.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=0.0)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.steps)
         losses = []
         model.train()
         for step in range(settings.steps):
-            batch = self._collate(self._draw(texts, step, settings))
-            logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits.float()
-            loss = cross_entropy(logits[:, :-1].flatten(0, 1), batch.labels[:, 1:].flatten(), ignore_index=-100)
-            loss.backward()
+            drawn, total = self._draw(texts, step, settings), 0.0
+            count = sum(label != -100 for _, labels in drawn for label in labels[1:])
+            for part in range(self.micro_batches):
+                batch = self._collate(drawn[part :: self.micro_batches])
+                logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits.float()
+                target = batch.labels[:, 1:].flatten()
+                loss = cross_entropy(logits[:, :-1].flatten(0, 1), target, ignore_index=-100, reduction="sum") / count
+                if part == 0:
+                    optimizer.zero_grad(set_to_none=False)
+                loss.backward()
+                total += loss.item()
             torch.nn.utils.clip_grad_norm_(weights, 1.0)
             optimizer.step()
             schedule.step()
-            optimizer.zero_grad()
-            losses.append(loss.item())
+            losses.append(total)
         adapter = {name: weight.detach().clone() for name, weight in get_peft_model_state_dict(model).items()}
         model.peft_config["default"].base_model_name_or_path = self.base
         model.save_pretrained(str(folder), save_embedding_layers=False)

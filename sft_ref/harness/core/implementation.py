@@ -38,6 +38,7 @@ class TrainingResult:
         changed: parameters outside the adapter that training changed, by their names in the base.
         dtypes: of the model in memory at the end of training, as `sft_ref.reference.precision.count_dtypes` returns.
         logits: of that model for the batch of `context.PROBES`; None if they are not available.
+        label_smoothing: of the minimised cross-entropy; None if another loss is minimised.
     """
 
     folder: Path
@@ -48,6 +49,7 @@ class TrainingResult:
     changed: tuple[str, ...] = ()
     dtypes: Dtypes = field(default_factory=dict)
     logits: torch.Tensor | None = None
+    label_smoothing: float | None = 0.0
 
 
 class Answerer(Protocol):
@@ -126,4 +128,17 @@ class Trainables(Protocol):
 
     def trainables(self, policy: str) -> dict[str, torch.dtype]:
         """The dtype of every tensor that the optimizer gets."""
+        ...
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A capability: a training that resumes after an interruption."""
+
+    def train_interrupted(self, folder: Path, rows: Sequence[Row], settings: Settings, *, after: int) -> TrainingResult:
+        """Trains as `Implementation.train`, is interrupted after this many optimizer steps, and resumes.
+
+        Raises:
+            Unavailable: this training cannot be resumed; the message says why.
+        """
         ...

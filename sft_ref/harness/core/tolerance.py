@@ -40,6 +40,16 @@ LOSS = 0.1
 """Mean loss, in nat a token, by which one model must be worse than another to be called worse: a token of the answer
 becomes a tenth less likely. Loading in 16 bits moves about 0.01; a lost adapter moves more than 1."""
 
+REPORTED_LOSS = 0.01
+"""Largest relative error of a reported loss, against the loss that is computed from the same logits: the order of sums,
+and half precision at most. A mean over rows in place of tokens is off by more at some step."""
+
+LAST_DIGIT = 1e-4
+"""Largest error of a reported loss that a log explains which rounds to four digits, as transformers did."""
+
+GRADIENT_SCALE = 0.02
+"""Largest relative error of the gradient at the logits; bf16 rounds each of its entries by 0.004 at most."""
+
 FALL = 0.01
 """Mean fall of the true answer's loss, in nat a token, from which on training did something: a hundredth likelier.
 Slow but sound settings (80 steps at a rate of 5e-5; 40 steps with a rank of 4) reach 0.05 to 0.09 on a toy; a rate of

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import difflib
+from typing import TYPE_CHECKING
+
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.core.training_examples import examples_of
-from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.convention import decode, encode, find_question
 from sft_ref.harness.instruments.generation_recorder import record_generation, record_prompt
 from sft_ref.harness.instruments.scripted_model import Script
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
 from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG, format_value
 from sft_ref.reference.tokens import IGNORE_INDEX
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 _LONGEST = 32
+_SAME_IDS = 0.8
+"""Share of ids that encoding the decoded text gives again. A text that is encoded in parts differs where they meet."""
 _GOES_ON = 40
 _SLACK = 2
 """Tokens that may follow the last supervised one: a stop at a text is seen a token late, and a template ends a line."""
@@ -189,3 +197,28 @@ def long_questions_keep_their_target(context: Context) -> None:
         tokenizer = context.answerer.tokenizer
         seen = f"the labelled text is {decode(tokenizer, long)!r}"
         raise Failure(seen, repr(decode(tokenizer, short)), "a question 500 times as long")
+
+
+@check(
+    "TOK-012",
+    "Token ids are those of the base's own tokenizer files",
+    why="The base knows a token by its id. With other ids, or texts split otherwise, its knowledge is lost, even if"
+    " training and inference agree.",
+    remedy="Load the tokenizer from the folder of the base, and do not change its vocabulary or its merges.",
+    depends_on=("TOK-004",),
+    source="T3 transformers#44618",
+)
+def ids_are_those_of_the_base(batch: Batch, base_tokenizer: PreTrainedTokenizerBase) -> None:
+    """TOK-012: the tokenizer of the implementation takes no part; tokens that it adds are left out."""
+    for (question, _), row in zip(PROBES, examples_of(batch), strict=True):
+        text = decode(base_tokenizer, row.ids)
+        if not find_question(question, text):
+            raise Failure(f"the base reads the text {text!r}", "a text with the question", question)
+        again = encode(base_tokenizer, text)
+        same = sum(
+            block.size for block in difflib.SequenceMatcher(None, row.ids, again, autojunk=False).get_matching_blocks()
+        )
+        if same < _SAME_IDS * len(again):
+            raise Failure(
+                f"{same} of {len(row.ids)} ids are {row.ids}", f"{again}, as the base splits the text", question
+            )

@@ -19,6 +19,7 @@ from sft_ref.harness.instruments.losses import row_losses
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
 from sft_ref.harness.recorders.in_process.reference_run import lora_of
 from sft_ref.reference.data import Row
+from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.settings import Settings
 from sft_ref.reference.tokens import IGNORE_INDEX
 
@@ -133,22 +134,24 @@ def gradients_do_not_depend_on_the_split(context: Context) -> None:
 
 @check(
     "TRN-007",
-    "Trainable parameters are fp32 under fp16 autocast with a gradient scaler",
-    why="The scaler refuses fp16 and bf16 gradients; without a scaler, small fp16 gradients underflow.",
-    remedy="Keep the adapter in fp32, whatever the dtype of the base or of autocast.",
+    "The trainable tensors of each policy have its adapter dtype",
+    why="A gradient scaler refuses 16-bit gradients, so that fp16-mixed needs an adapter in fp32; any other dtype than"
+    " the policy's is not the one that is recorded and loaded.",
+    remedy="Cast the adapter to the policy's adapter dtype, whatever the dtype of the base or of autocast.",
     source="P12, P13; peft#1706, trl#4901",
 )
-def trainables_are_fp32_under_a_scaler(context: Context) -> None:
+def trainables_have_the_adapter_dtype(context: Context) -> None:
     """Asks for the tensors that the optimizer would get; no training is needed, nor a GPU."""
     implementation = context.implementation
     if not isinstance(implementation, Trainables):
         raise Unavailable("the implementation does not provide its trainable tensors")
-    found = context.call(implementation.trainables, "fp16-mixed")
-    if not found:
-        raise Failure("there is nothing to train", "an adapter")
-    for name, dtype in found.items():
-        if dtype != torch.float32:
-            raise Failure(f"the tensor is {dtype}", "torch.float32", name)
+    for policy in POLICIES.values():
+        found = context.call(implementation.trainables, policy.name)
+        if not found:
+            raise Failure("there is nothing to train", "an adapter", policy.name)
+        for name, dtype in found.items():
+            if dtype != getattr(torch, policy.adapter):
+                raise Failure(f"the tensor is {dtype}", f"torch.{policy.adapter}", f"{name}, policy {policy.name}")
 
 
 @check(
@@ -178,7 +181,10 @@ def seed_decides_the_adapter(context: Context) -> None:
     depends_on=("TRN-004",),
 )
 def answers_are_as_likely_as_after_the_reference(context: Context) -> str | None:
-    """Against a training that is shared; where that differs in more than the code, against one made for it."""
+    """Against a training that is shared; where that differs in more than the code, against one made for it.
+
+    Both trainings minimise the same loss: a declared label smoothing is also that of the training that is made.
+    """
     reference_run = context.reference_run
     if reference_run is None:
         raise Unavailable("there is no reference run to compare with")
@@ -187,10 +193,15 @@ def answers_are_as_likely_as_after_the_reference(context: Context) -> str | None
     if not is_worse(own, reference_run.losses):
         return None
     settings = context.trained.settings or context.settings
+    smoothing = context.trained.label_smoothing
+    if smoothing is None:
+        raise Unavailable("training declares another loss than the reference's")
     allowed = f"{reference_run.losses.mean():.3f} nat a token of the true answer"
-    if (examples_of(context.batch), settings, context.call(lora_of, context.stored)) != reference_run.conditions:
+    conditions = (examples_of(context.batch), settings, context.call(lora_of, context.stored), smoothing)
+    if conditions != reference_run.conditions:
         rows = examples_of(context.call(context.implementation.training_batch, context.train_rows))
-        other = row_losses(reference_run.train(rows, context.implementation.base, context.stored, settings), batch)
+        other_model = reference_run.train(rows, context.implementation.base, context.stored, settings, smoothing)
+        other = row_losses(other_model, batch)
         if not is_worse(own, other):
             return f"{own.mean():.3f} nat a token, {allowed} with other settings, which are slow, and not a fault"
         allowed = f"{other.mean():.3f} nat a token of the true answer"

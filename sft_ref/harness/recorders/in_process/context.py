@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import shutil
@@ -14,7 +15,8 @@ from sft_ref.harness.core.implementation import Answerer, Batch, Implementation,
 from sft_ref.harness.core.peft_names import plain
 from sft_ref.harness.core.sizes import UNLIMITED, Size, SizeLimits
 from sft_ref.harness.core.stages import STAGES
-from sft_ref.harness.core.training_examples import examples_of
+from sft_ref.harness.core.training_examples import TrainingExample, examples_of
+from sft_ref.harness.evidence.steps import TrainingSteps
 from sft_ref.harness.evidence.views import (
     AnswerText,
     AnswerTexts,
@@ -32,9 +34,10 @@ from sft_ref.harness.evidence.views import (
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.deltas import due_deltas, merged, pairs, read_blueprint
 from sft_ref.harness.instruments.generation_recorder import Ids, record_prompt, scripted_model
-from sft_ref.harness.instruments.losses import row_losses
+from sft_ref.harness.instruments.losses import mean_loss, row_losses
 from sft_ref.harness.instruments.numerals import contains_answer
 from sft_ref.harness.instruments.sizes import project
+from sft_ref.harness.instruments.training_recorder import record_training
 from sft_ref.harness.recorders.folder.loading import measure, read_tensors
 from sft_ref.io.tensor_headers import read_header
 from sft_ref.reference.bases.find import find_base
@@ -51,7 +54,7 @@ from .reference_run import ReferenceRun
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -102,6 +105,7 @@ class Context:
         self.stage = ""
         """Of the check that is running; the runner sets it."""
         self._trained = trained
+        self._training_steps: TrainingSteps | None = None
         self._failures: dict[str, Failure] = {}
 
     def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -160,12 +164,32 @@ class Context:
         return self._made_by("train", self._train)
 
     def _train(self) -> TrainingResult:
-        trained = self._trained or self.call(
-            self.implementation.train, self.folder / "adapter", self.train_rows, self.settings
-        )
+        trained = self._trained or self._record_training()
         if trained.folder.is_dir():  # before anything can load it, and overwrite it
             shutil.copytree(trained.folder, self.stored)
         return trained
+
+    def _record_training(self) -> TrainingResult:
+        texts: list[TrainingExample] = []
+        with contextlib.suppress(Failure):  # checks of the tokens report it
+            texts = examples_of(self.call(self.implementation.training_batch, self.train_rows))
+        with record_training(texts, self.settings.steps) as recorded:
+            trained = self.call(self.implementation.train, self.folder / "adapter", self.train_rows, self.settings)
+        self._training_steps = recorded()
+        return trained
+
+    @property
+    def training_steps(self) -> TrainingSteps | None:
+        """What was recorded of the optimizer steps of `trained`; None if it was made elsewhere."""
+        _ = self.trained
+        return self._training_steps
+
+    @functools.cached_property
+    def first_loss_of_base(self) -> float | None:
+        """Cross-entropy of the base, over the labelled tokens of the first batch of training."""
+        if self.training_steps is None or self.training_steps.first_batch is None:
+            return None
+        return mean_loss(self.base_model, self.training_steps.first_batch)
 
     def _made_by(self, stage: str, make: Callable[[], T]) -> T:
         """What a stage makes, tried once; where it fails, checks of earlier stages are blocked."""
@@ -275,6 +299,14 @@ class Context:
         with scripted_model(self.answerer.model, tokenizer, keep_logits=True) as recorder:
             self.call(self.answerer.batched_generate, prompts)
         return chosen_tokens_of(recorder.generations, tokenizer)
+
+    @functools.cached_property
+    def base_tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer in the base's folder, loaded by us."""
+        from transformers import AutoTokenizer
+
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(find_base(self.implementation.base))
+        return tokenizer
 
     @functools.cached_property
     def base_model(self) -> PreTrainedModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import importlib
@@ -69,6 +70,18 @@ class Reference:
         with mock.patch.object(training, "fit", fit_and_look):
             history = sft.train(folder, base=self.base, rows=rows, policy=self.policy, settings=settings)
         return TrainingResult(folder, losses=tuple(step.loss for step in history), **left)
+
+    def train_interrupted(self, folder: Path, rows: Sequence[Row], settings: Settings, *, after: int) -> TrainingResult:
+        """See `Resumable`; the last checkpoint is that of the step after which it is interrupted."""
+
+        def interrupt(step: Step) -> None:
+            if step.step > after:
+                raise KeyboardInterrupt
+
+        with mock.patch.object(training, "CHECKPOINT_EVERY", after):
+            with contextlib.suppress(KeyboardInterrupt):
+                sft.train(folder, base=self.base, rows=rows, policy=self.policy, settings=settings, report=interrupt)
+            return self.train(folder, rows, settings)
 
     def _look(self, model: Any) -> dict[str, Any]:  # noqa: ANN401  # a PeftModel
         """What `TrainingResult` tells of a model in memory."""
@@ -190,7 +203,9 @@ def find_implementation(target: str) -> Implementation:
     return cast("Implementation", made)
 
 
-def train_on(rows: Sequence[TrainingExample], base: str, adapter: Path, settings: Settings) -> Any:  # noqa: ANN401  # a PeftModel
+def train_on(
+    rows: Sequence[TrainingExample], base: str, adapter: Path, settings: Settings, label_smoothing: float = 0.0
+) -> Any:  # noqa: ANN401  # a PeftModel
     """A model that the reference trains on given texts, with the LoRA of an adapter folder."""
     from peft import get_peft_model
 
@@ -205,7 +220,11 @@ def train_on(rows: Sequence[TrainingExample], base: str, adapter: Path, settings
     for name, weight in model.named_parameters():
         weight.requires_grad = "lora_" in name
     examples = [tokens.Example(row.ids, len(row.ids) - (row.begin or 0)) for row in rows]
-    with tempfile.TemporaryDirectory() as checkpoints:
+    cross_entropy = functools.partial(torch.nn.functional.cross_entropy, label_smoothing=label_smoothing)
+    with (
+        tempfile.TemporaryDirectory() as checkpoints,
+        mock.patch.object(torch.nn.functional, "cross_entropy", cross_entropy),
+    ):
         training.fit(
             model,
             examples,
@@ -228,5 +247,5 @@ def reference_run_of(trained: TrainingResult) -> ReferenceRun:
     with tempfile.TemporaryDirectory() as folder:
         context = Context(Reference(), Path(folder), trained=trained)
         fresh = context.implementation.training_batch(context.fresh_rows)
-        conditions = (examples_of(context.batch), context.settings, lora_of(trained.folder))
+        conditions = (examples_of(context.batch), context.settings, lora_of(trained.folder), 0.0)
         return ReferenceRun(row_losses(context.answerer.model, fresh), conditions, train_on)

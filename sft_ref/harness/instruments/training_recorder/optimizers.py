@@ -1,0 +1,144 @@
+"""The optimizer steps of training: gradients, rates, and the tensors that move."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+
+class OptimizerRecorder:
+    """Records the gradients and the movement of a model's trained tensors, one optimizer step at a time.
+
+    Attributes:
+        has_stepped: whether an optimizer stepped since the last call of `take`.
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self._model = model
+        self._lengths: dict[str, torch.Tensor] = {}
+        self._after: dict[tuple[str, ...], torch.Tensor] = {}
+        self._hooks = []
+        for name, tensor in self._trained().items():
+            before = functools.partial(self._before_gradient, name, tensor)
+            after = functools.partial(self._after_gradient, name)
+            self._hooks += [tensor.register_hook(before), tensor.register_post_accumulate_grad_hook(after)]
+        self._reset()
+
+    def _reset(self) -> None:
+        self.has_stepped = False
+        self._rate = self._decay = 0.0
+        self._clipped: list[tuple[float, float]] = []
+        self._arrived: set[str] = set()
+        self._stale: set[str] = set()
+        self._required: set[str] = set()
+        self._stepped: set[str] = set()
+        self._moved: set[str] = set()
+
+    def remove_hooks(self) -> None:
+        """Removes the hooks on the tensors."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def _trained(self) -> dict[str, torch.nn.Parameter]:
+        return {name: tensor for name, tensor in self._model.named_parameters() if tensor.requires_grad}
+
+    def _before_gradient(self, name: str, tensor: torch.Tensor, _gradient: torch.Tensor) -> None:
+        """A gradient is about to be added to that of the tensor, which is stale if this is the step's first."""
+        if name not in self._arrived:
+            self._arrived.add(name)
+            if tensor.grad is not None and tensor.grad.any():
+                self._stale.add(name)
+
+    def _after_gradient(self, name: str, tensor: torch.Tensor) -> None:
+        if tensor.grad is not None:
+            self._lengths[name] = tensor.grad.detach().float().norm()
+
+    def before_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Before a step of an optimizer, which may be that of another model."""
+        groups = {id(tensor): group for group in optimizer.param_groups for tensor in group["params"]}
+        trained = self._trained()
+        self._own = {name: tensor for name, tensor in trained.items() if id(tensor) in groups}
+        if not self._own:
+            return
+        self._required |= trained.keys()
+        self._stepped |= self._own.keys()
+        self._gradients = {name: tensor.grad for name, tensor in self._own.items() if tensor.grad is not None}
+        lengths = torch.stack([each.detach().float().norm() for each in self._gradients.values()] or [torch.zeros(())])
+        self._moving = {name for name, length in zip(self._gradients, lengths.tolist(), strict=False) if length}
+        self._stale |= self._moving - self._arrived
+        raw = [self._lengths[name] for name in self._gradients if name in self._lengths]
+        self._clipped.append((lengths.norm().item(), torch.stack(raw or [torch.zeros(())]).norm().item()))
+        self._group_of = {name: groups[id(tensor)] for name, tensor in self._own.items()}
+        self._rate = max(self._rate, *(float(group["lr"]) for group in self._group_of.values()))
+        self._before = _flat(self._own)
+
+    def after_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """After it."""
+        if not self._own:
+            return
+        after, sizes = _flat(self._own), [tensor.numel() for tensor in self._own.values()]
+        change = after - self._before
+        self._moved |= {
+            name
+            for name, part in zip(self._own, change.split(sizes), strict=True)
+            if name in self._moving and part.any()
+        }
+        self._decay = max(self._decay, self._decay_of(optimizer, change))
+        self._after[tuple(self._own)] = after
+        self.has_stepped = True
+
+    def _decay_of(self, optimizer: torch.optim.Optimizer, change: torch.Tensor) -> float:
+        """Length of the weight decay, as a share of the step without it.
+
+        A change between two steps, outside the optimizer, counts as decay.
+        """
+        left = self._after.get(tuple(self._own))
+        decay = torch.zeros_like(change) if left is None else self._before - left
+        factors = {name: float(group.get("weight_decay") or 0.0) for name, group in self._group_of.items()}
+        if any(factors.values()):
+            if not _is_decoupled(optimizer):
+                added = math.hypot(*(factors[name] * tensor.norm().item() for name, tensor in self._own.items()))
+                return added / self._clipped[-1][0] if self._clipped[-1][0] else 0.0
+            rates = {name: float(group["lr"]) * factors[name] for name, group in self._group_of.items()}
+            sizes = [tensor.numel() for tensor in self._own.values()]
+            parts = zip(rates.values(), self._before.split(sizes), strict=True)
+            own = torch.cat([-rate * part for rate, part in parts])
+            decay, change = decay + own, change - own
+        step = change.norm().item()
+        return decay.norm().item() / step if step else 0.0
+
+    def take(self) -> dict[str, Any]:
+        """The fields of a `RecordedStep`; begins the next step."""
+        modules = {_module_of(name) for name in self._required}
+        used, raw = (math.hypot(*lengths) for lengths in zip(*self._clipped, strict=True))
+        taken = {
+            "rate": self._rate,
+            "trained": frozenset(self._required),
+            "outside": tuple(sorted(self._required - self._stepped)),
+            "stale": tuple(sorted(self._stale)),
+            "idle": tuple(sorted(modules - {_module_of(name) for name in self._moved})),
+            "decay": self._decay,
+            "clipping": used / raw if raw else 1.0,
+        }
+        self._reset()
+        return taken
+
+
+def _flat(tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """A copy of all tensors in one vector, in fp32."""
+    return torch.cat([tensor.detach().flatten().float() for tensor in tensors.values()])
+
+
+def _module_of(name: str) -> str:
+    """The module that a tensor of an adapter belongs to."""
+    return name.partition(".lora_")[0]
+
+
+def _is_decoupled(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether weight decay shrinks the weights, and is not added to the gradient."""
+    coupled = isinstance(optimizer, (torch.optim.SGD, torch.optim.Adam)) and type(optimizer).__name__ != "AdamW"
+    return not coupled or any(group.get("decoupled_weight_decay") for group in optimizer.param_groups)

@@ -37,7 +37,7 @@ from sft_ref.reference.guards.dtypes import Dtypes, count_dtypes
 )
 def effective_deltas_are_the_trained_ones(context: Context) -> None:
     """Applies each Linear to an identity matrix, with the adapter and without, whatever it is made of."""
-    model = context.answerer.model
+    model = context.loaded_model
     for name, linear, module in linears(context.base_model, model):
         found, as_sum = context.call(effective_delta, linear, module)
         due = context.deltas.get(name, torch.zeros(()))
@@ -59,7 +59,7 @@ def effective_deltas_are_the_trained_ones(context: Context) -> None:
 )
 def loaded_model_is_as_good_as_trained(context: Context) -> None:
     """Losses on fresh rows, against the base with the trained adapter put into its weights by us."""
-    found = context.call(row_losses, context.answerer.model, context.fresh_batch)
+    found = context.call(row_losses, context.loaded_model, context.fresh_batch)
     if is_worse(found, context.trained_losses):
         raise Failure(
             f"the loss is higher by {compare(found, context.trained_losses)}",
@@ -80,7 +80,7 @@ def loaded_model_is_as_good_as_trained(context: Context) -> None:
 )
 def merged_equals_unmerged(context: Context) -> None:
     """Merges a copy in float64, so that what differs is the merge, and not the order of sums on this processor."""
-    model = copy.deepcopy(context.answerer.model).double()
+    model = copy.deepcopy(context.loaded_model).double()
     if not hasattr(model, "merge_and_unload"):
         raise Unavailable("the loaded model has no adapter that can be merged")
     apart = _logits_row_by_row(model, context)
@@ -123,7 +123,7 @@ def dtypes_are_the_trained_ones(context: Context) -> None:
     due = context.trained.dtypes
     if not due:
         raise Unavailable("the dtypes at the end of training are unknown")
-    if odd := _differing_dtype(due, count_dtypes(context.answerer.model)):
+    if odd := _differing_dtype(due, count_dtypes(context.loaded_model)):
         raise Failure(f"{odd[0]} is {odd[2]}", f"{odd[1]}, as trained")
     if context.implementation.base != "toy":
         return  # its files are where the implementation finds them, and not ours to move
@@ -150,7 +150,7 @@ def values_are_the_stored_ones(context: Context) -> None:
     """Base against its files, adapter against what was trained."""
     due = {name: tensor.detach() for name, tensor in context.base_model.named_parameters()}
     due |= {plain(name): tensor for name, tensor in context.trained.adapter.items()}
-    for name, tensor in context.answerer.model.named_parameters():
+    for name, tensor in context.loaded_model.named_parameters():
         stored = due.get(plain(name))
         if stored is None:
             continue
@@ -172,7 +172,7 @@ def rotary_embeddings_are_exact(context: Context) -> None:
     config = context.base_model.config
     due = rotary.frequencies(config)
     last = config.max_position_embeddings - 1
-    found = list(rotary.embeddings(context.answerer.model))
+    found = list(rotary.embeddings(context.loaded_model))
     if not found:
         raise Unavailable("the loaded model has no rotary frequencies that can be read")
     for name, module in found:
@@ -206,7 +206,7 @@ def logits_are_those_of_training(context: Context) -> None:
     seen = context.batch.attention_mask.bool()
     if due.shape[:2] != seen.shape:
         raise Unavailable("the logits at the end of training are those of another batch")
-    found, due = forward(context.answerer.model, context.batch).cpu()[seen], due[seen]
+    found, due = forward(context.loaded_model, context.batch).cpu()[seen], due[seen]
     if found.dtype != due.dtype or not torch.equal(found, due):
         difference = (found.float() - due.float()).abs().max().item()
         raise Failure(f"logits differ by up to {difference:.3g}", "identical bits")

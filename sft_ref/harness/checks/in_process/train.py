@@ -14,7 +14,6 @@ from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch, Gradients, Trainables, TrainingResult
 from sft_ref.harness.core.paired import compare, is_worse
 from sft_ref.harness.core.training_examples import examples_of
-from sft_ref.harness.instruments.generation_recorder import record_prompt
 from sft_ref.harness.instruments.losses import row_losses
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
 from sft_ref.harness.recorders.in_process.reference_run import lora_of
@@ -202,6 +201,6 @@ def _targets_only(context: Context, rows: list[Row]) -> Batch:
     batch = context.call(context.implementation.training_batch, rows)
     labels = batch.labels.clone()
     for row, (question, _) in enumerate(rows):
-        prompt = context.call(record_prompt, context.answerer, question)
+        prompt = context.prompt_of(question)
         labels[row, batch.attention_mask[row].nonzero().flatten()[: len(prompt)]] = IGNORE_INDEX
     return replace(batch, labels=labels)

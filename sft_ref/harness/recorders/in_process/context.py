@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
@@ -15,7 +16,7 @@ from sft_ref.harness.core.sizes import UNLIMITED, Size, SizeLimits
 from sft_ref.harness.core.stages import STAGES
 from sft_ref.harness.evidence.views import BaseWeights, FolderDigests, MeasuredSize
 from sft_ref.harness.instruments.deltas import due_deltas, merged, plain
-from sft_ref.harness.instruments.generation_recorder import Ids, record_prompt
+from sft_ref.harness.instruments.generation_recorder import Ids, record_generation, record_prompt
 from sft_ref.harness.instruments.losses import row_losses
 from sft_ref.harness.instruments.sizes import project
 from sft_ref.reference.bases.find import find_base
@@ -114,7 +115,16 @@ class Context:
     @functools.cached_property
     def prompts(self) -> list[Ids]:
         """Ids that reach the model when the questions of `PROBES` are asked one by one."""
-        return [self.call(record_prompt, self.answerer, question) for question, _ in PROBES]
+        return [self.prompt_of(question) for question, _ in PROBES]
+
+    def prompt_of(self, question: str) -> Ids:
+        """Ids that reach the model when a question is asked.
+
+        An exception is the prompt's if `format_prompt` raises it, and else a failure of generate.
+        """
+        answerer = self.answerer
+        self.call(answerer.format_prompt, question)
+        return self._made_by("generate", lambda: self.call(record_prompt, answerer, question))
 
     @functools.cached_property
     def trained(self) -> TrainingResult:
@@ -148,9 +158,24 @@ class Context:
         return self.folder / "as_trained"
 
     @functools.cached_property
+    def _loaded(self) -> tuple[Answerer, Any]:
+        answerer = self._made_by("load", lambda: self.call(self.implementation.load, self.trained.folder))
+        return answerer, copy.deepcopy(answerer.model)
+
+    @property
     def answerer(self) -> Answerer:
         """What `load` gives for it."""
-        return self._made_by("load", lambda: self.call(self.implementation.load, self.trained.folder))
+        return self._loaded[0]
+
+    @property
+    def loaded_model(self) -> Any:  # noqa: ANN401  # whatever `load` gave
+        """A copy of the answerer's model as `load` left it: answering cannot have changed it."""
+        return self._loaded[1]
+
+    @functools.cached_property
+    def exact_model(self) -> Any:  # noqa: ANN401
+        """`loaded_model`, computing in fp32."""
+        return copy.deepcopy(self.loaded_model).float().eval()
 
     @functools.cached_property
     def fresh_batch(self) -> Batch:
@@ -180,7 +205,9 @@ class Context:
     @functools.cached_property
     def folder_digests(self) -> FolderDigests:
         """See `views`: before and after loading and a few questions; the copy was made when training ended."""
-        self.call(self.implementation.test, self.answerer, PROBES[:2])
+        rows = PROBES[:2]
+        self._made_by("generate", lambda: self.call(record_generation, self.answerer, *(row[0] for row in rows)))
+        self._made_by("score", lambda: self.call(self.implementation.test, self.answerer, rows))
         return FolderDigests(_digests(self.stored), _digests(self.trained.folder))
 
     @functools.cached_property

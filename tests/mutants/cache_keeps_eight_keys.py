@@ -1,6 +1,7 @@
 import contextlib
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import torch
 from mutation import Mutant
@@ -32,13 +33,11 @@ def broken(model: Any, policy: Policy) -> Iterator[None]:
         cache.is_generating = cache.get_seq_length() > 0
 
     hook = model.get_base_model().model.register_forward_pre_hook(note, with_kwargs=True)
-    DynamicCache.update = forgetful  # type: ignore[method-assign]
     try:
-        with computing(model, policy):
+        with mock.patch.object(DynamicCache, "update", forgetful), computing(model, policy):
             yield
     finally:
         hook.remove()
-        DynamicCache.update = update  # type: ignore[method-assign]
 
 
 MUTANT = Mutant(

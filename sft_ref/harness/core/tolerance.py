@@ -84,8 +84,13 @@ def rounding(dtype: torch.dtype) -> float:
     return ROUNDING[dtype]
 
 
-def apart(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Root mean square of the difference along the last dimension, as a share of the spread of all values."""
+def apart(one: torch.Tensor, other: torch.Tensor) -> float:
+    """Root mean square of the difference, as a share of the spread of all values."""
+    return float(apart_by_row(one.flatten(), other.flatten()))
+
+
+def apart_by_row(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """As `apart`, but of each row along the last dimension; the spread is that of all values."""
     return (one - other).pow(2).mean(-1).sqrt() / other.std()
 
 

@@ -13,7 +13,7 @@ from sft_ref.errors import BaseModelError
 from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure
-from sft_ref.harness.instruments.deltas import pairs, read_blueprint
+from sft_ref.harness.instruments.deltas import load_merged, pairs, read_blueprint
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.reference.bases.find import find_base, fingerprint_base
 from sft_ref.reference.guards.adapter_files import read_base_name
@@ -128,6 +128,29 @@ def configuration_is_the_trained_one(context: Context) -> None:
         due = context.trained.scalings.get(name, scaling)
         if scaling != due:
             raise Failure(f"the configuration has scaling {scaling:g}", f"{due:g}, as trained", name)
+
+
+@check(
+    "ART-009",
+    "The folder, loaded by peft onto the base, gives the trained model",
+    why="peft ignores tensors that the configuration does not announce, and changes the base where it says so. The"
+    " tensors may all be there, and the model is another.",
+    remedy="Save the configuration of the trained model unchanged, with use_dora, modules_to_save and"
+    " init_lora_weights.",
+    depends_on=("ART-005",),
+)
+def folder_gives_the_trained_model(context: Context) -> None:
+    """Merges what peft loads, and compares what was added to each parameter of the base."""
+    due, base = (dict(each.named_parameters()) for each in (context.trained_model, context.base_model))
+    loaded = dict(context.call(load_merged, context.stored, context.base_model).named_parameters())
+    dtypes = {tolerance.name_dtype(tensor.dtype) for tensor in _tensors(context).values()}
+    rounding = max(tolerance.WEIGHTS[dtype] for dtype in dtypes)
+    for name, tensor in due.items():
+        added = (tensor - base[name]).norm().item() if name in base else tensor.norm().item()
+        error = (loaded[name] - tensor).norm().item() if name in loaded else tensor.norm().item()
+        allowed = rounding * added + tolerance.WEIGHTS["float32"] * tensor.norm().item()
+        if not error <= allowed:
+            raise Failure(f"the weight differs by {error:.3g}", f"at most {allowed:.3g}, of {added:.3g} added", name)
 
 
 @check(

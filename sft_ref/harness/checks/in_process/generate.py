@@ -116,14 +116,14 @@ def later_tokens_change_nothing_before_them(context: Context) -> None:
     shared = next(i for i, (a, b) in enumerate(zip(ids, other_ids, strict=False)) if a != b)
     if not shared:
         return  # the prompt does not begin alike, as where its beginning is cached
-    apart = _overall(one[:shared], other[:shared])
+    apart = tolerance.apart(one[:shared], other[:shared])
     if not apart <= allowed:
         raise Failure(
             f"the states of {shared} shared tokens differ by {apart:.1e} of their spread",
             f"at most {allowed:.1e}",
             rows,
         )
-    if _overall(one[shared], other[shared]) <= allowed:
+    if tolerance.apart(one[shared], other[shared]) <= allowed:
         raise Failure(
             "two different tokens have the same state", f"a difference of more than {allowed:.1e} of its spread", rows
         )
@@ -334,15 +334,11 @@ def _say(context: Context, lines: Sequence[AnswerScript], count: int | None) -> 
         return context.call(answerer.batched_generate, prompts, count, 0.7 if count else 0)
 
 
-def _overall(one: torch.Tensor, other: torch.Tensor) -> float:
-    return float(tolerance.apart(one.flatten(), other.flatten()))
-
-
 def _compare(one: ScriptedOutcome, other: ScriptedOutcome, question: str, allowed: float) -> None:
     a, b = one.logits_of(question), other.logits_of(question)
     steps = min(len(a), len(b))
     a, b = a[:steps], b[:steps]
-    if not _overall(a, b) <= allowed:  # NaN is not
-        first = int((tolerance.apart(a, b) > allowed).int().argmax())
-        seen = f"logits differ by {_overall(a, b):.1e} of their spread, from new token {first} on"
+    if not tolerance.apart(a, b) <= allowed:  # NaN is not
+        first = int((tolerance.apart_by_row(a, b) > allowed).int().argmax())
+        seen = f"logits differ by {tolerance.apart(a, b):.1e} of their spread, from new token {first} on"
         raise Failure(seen, f"at most {allowed:.1e}", question)

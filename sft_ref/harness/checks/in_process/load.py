@@ -18,7 +18,7 @@ from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.core.paired import compare, is_worse
 from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.instruments import rotary
-from sft_ref.harness.instruments.deltas import effective_delta, linears, plain
+from sft_ref.harness.instruments.deltas import effective_delta, effective_weight, linears, plain
 from sft_ref.harness.instruments.losses import forward, row_losses
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.reference.bases import find
@@ -210,3 +210,20 @@ def logits_are_those_of_training(context: Context) -> None:
     if found.dtype != due.dtype or not torch.equal(found, due):
         difference = (found.float() - due.float()).abs().max().item()
         raise Failure(f"logits differ by up to {difference:.3g}", "identical bits")
+
+
+@check(
+    "LOD-009",
+    "The whole effective weight of each Linear is the base's plus the trained addition",
+    why="An addition is measured against the layer under it; if that layer is another, the sum is another model.",
+    remedy="Load the base from the files it was trained from, in at least 16 bits, and change none of its weights.",
+    depends_on=("LOD-002",),
+)
+def effective_weights_are_the_trained_ones(context: Context) -> None:
+    """Applies each Linear to an identity matrix, and compares with the base that is loaded by us."""
+    for name, linear, module in linears(context.base_model, context.loaded_model):
+        due = linear.weight.detach().float() + context.deltas.get(name, torch.zeros(()))
+        error = (context.call(effective_weight, module) - due).norm().item()
+        allowed = tolerance.WEIGHTS["bfloat16"] * due.norm().item()  # whatever its dtype, it may have been rounded
+        if not error <= allowed:
+            raise Failure(f"the weight differs by {error:.3g}", f"at most {allowed:.3g}", name)

@@ -205,9 +205,9 @@ class Context:
     @functools.cached_property
     def folder_digests(self) -> FolderDigests:
         """See `views`: before and after loading and a few questions; the copy was made when training ended."""
-        rows = PROBES[:2]
-        self._made_by("generate", lambda: self.call(record_generation, self.answerer, *(row[0] for row in rows)))
-        self._made_by("score", lambda: self.call(self.implementation.test, self.answerer, rows))
+        answerer, rows = self.answerer, PROBES[:2]
+        self._made_by("generate", lambda: self.call(record_generation, answerer, *(row[0] for row in rows)))
+        self._made_by("score", lambda: self.call(self.implementation.test, answerer, rows))
         return FolderDigests(_digests(self.stored), _digests(self.trained.folder))
 
     @functools.cached_property

@@ -90,6 +90,7 @@ class Answers:
             return_tensors="pt",
         )
         more: dict[str, Any] = {"temperature": temperature, "do_sample": True} if temperature else {"do_sample": False}
+        more |= self.how.generation
         if self.how.stop:
             more |= {"stop_strings": [self.how.stop], "tokenizer": self.tokenizer}
         ids = self.model.generate(
@@ -118,6 +119,7 @@ class PlainLoop:
     multiple: int | None = None
     like_lengths: bool = False
     one_by_one: bool = False
+    generation: dict[str, Any] = field(default_factory=dict)
     stop: str | None = None
     put_back: str = ""
     merged: bool = False

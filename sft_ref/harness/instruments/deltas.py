@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,18 @@ def merged(base: PreTrainedModel, trained: TrainingResult, deltas: dict[str, tor
     return model
 
 
+def load_merged(folder: Path, base: PreTrainedModel) -> torch.nn.Module:
+    """The base with an adapter folder loaded by plain peft, and merged; the given base stays as it is.
+
+    The configuration is obeyed whole, its initialisation included: not for folders that nobody trusts.
+    """
+    from peft import PeftModel
+
+    loaded = PeftModel.from_pretrained(copy.deepcopy(base), str(folder))
+    merged_model: torch.nn.Module = loaded.merge_and_unload()
+    return merged_model
+
+
 def linears(base: PreTrainedModel, loaded: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Linear, torch.nn.Module]]:
     """Each Linear of the base by its name, with the module that stands in its place in what was loaded."""
     found: dict[str, torch.nn.Module] = {}
@@ -100,7 +113,7 @@ def effective_weight(module: Any) -> torch.Tensor:  # noqa: ANN401
     """The matrix that a module in fact multiplies with, adapter included, computed in fp32: (out, in)."""
     twin = copy.deepcopy(module).float().eval()
     with torch.no_grad():
-        device = next(twin.parameters()).device
+        device = next(chain(twin.parameters(), twin.buffers())).device  # a quantised layer has buffers alone
         size = twin.in_features
         output = twin(torch.cat([torch.zeros(1, size), torch.eye(size)]).to(device)).cpu()
     difference: torch.Tensor = (output[1:] - output[0]).T

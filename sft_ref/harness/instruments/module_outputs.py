@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from .generation_recorder import Ids, find_transformer
+from .scripted_model import own_mask
 
 FP16_LARGEST = 65504.0
 
@@ -54,8 +55,7 @@ def first_states(model: torch.nn.Module) -> Iterator[list[tuple[Ids, torch.Tenso
 
     def note(_module: object, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:  # noqa: ANN401
         ids = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
-        mask = kwargs.get("attention_mask")
-        kept = mask[0, -ids.shape[1] :].bool() if mask is not None and mask.ndim == ids.ndim else ids[0] == ids[0]
+        kept = own_mask(ids, kwargs.get("attention_mask"))[0]
         found.append((tuple(ids[0][kept].tolist()), output[0][0][kept].detach().float()))
 
     hook = find_transformer(model).base_model.register_forward_hook(note, with_kwargs=True)

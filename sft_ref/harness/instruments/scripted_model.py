@@ -105,19 +105,17 @@ class GenerationRecorder:
         self._length = 0
         self._selected: list[int] | None = None
 
-    def before(self, ids: torch.Tensor, mask: torch.Tensor | None = None, cache: Any = None) -> None:  # noqa: ANN401
+    def before(self, ids: torch.Tensor, mask: Any = None, cache: Any = None) -> None:  # noqa: ANN401
         """Takes the arguments of a forward.
 
         Args:
             ids: (rows, tokens).
-            mask: attention mask; it counts where it is two-dimensional.
+            mask: attention mask, as `own_mask` takes it.
             cache: of any version of transformers; None where there is none.
         """
-        if mask is None or mask.dim() != ids.dim() or mask[:, -ids.shape[1] :].shape != ids.shape:
-            mask = torch.ones_like(ids)
-        mask = mask[:, -ids.shape[1] :].bool()
-        fed = [row[kept].tolist() for row, kept in zip(ids, mask, strict=True)]
         past = cache_length(cache)
+        mask = own_mask(ids, mask, past)
+        fed = [row[kept].tolist() for row, kept in zip(ids, mask, strict=True)]
         self._watch(cache)
         rows = self._follow_cache(fed) if past and past == self._length else self._follow_text(fed)
         for row in self._rows:
@@ -324,6 +322,29 @@ def find_question(questions: Sequence[str], text: str) -> int | None:
         if question and at >= 0:
             ends.append((at + len(question), len(question), -number))
     return -max(ends)[2] if ends else None
+
+
+def own_mask(ids: torch.Tensor, mask: Any, past: int = 0) -> torch.Tensor:  # noqa: ANN401
+    """Which of the ids of a forward are attended to, bool of their shape; all where no mask tells.
+
+    Args:
+        ids: (rows, tokens).
+        mask: attention mask, or one for each kind of layer; of two dimensions, or of four, (rows, 1, tokens, keys),
+            where a token that does not attend to itself is padding. It may also cover `past` tokens of a cache, and
+            places that are not yet filled.
+        past: number of tokens in the cache.
+    """
+    if isinstance(mask, dict):
+        mask = next(iter(mask.values()), None)
+    every = torch.ones_like(ids, dtype=torch.bool)
+    if not isinstance(mask, torch.Tensor) or mask.dim() not in (2, 4):
+        return every
+    begin = max(0, min(past, mask.shape[-1] - ids.shape[1]))
+    own = mask[..., begin : begin + ids.shape[1]]
+    if own.dim() > ids.dim():
+        own = own[:, 0, -ids.shape[1] :].diagonal(dim1=1, dim2=2)
+        own = own == 0 if own.is_floating_point() else own  # then what is masked has a large negative number
+    return own.bool() if own.shape == ids.shape else every
 
 
 def cache_length(cache: Any) -> int:  # noqa: ANN401

@@ -1,14 +1,13 @@
-"""Checks of an implementation in this process, a file per stage."""
+"""Checks of an implementation in this process, a file per stage; answering and training have two."""
 
 from sft_ref.harness.checks.shared import checks_of
 from sft_ref.harness.core.check import checks_in, in_order
 from sft_ref.harness.recorders.in_process.context import Context
 
-from . import artifact, generate, load, parse, process, prompt, score, tokens, train
+from . import answering, artifact, generate, load, parse, process, prompt, score, tokens, train
 
-CHECKS = in_order(
-    (*checks_of(Context), *checks_in(prompt, tokens, train, process, artifact, load, generate, parse, score))
-)
+_MODULES = (prompt, tokens, train, process, artifact, load, generate, answering, parse, score)
+CHECKS = in_order((*checks_of(Context), *checks_in(*_MODULES)))
 
 RETIRED = ("SCR-003",)
 """Ids that are never used again: TRN-010 reports a training that learns too little."""

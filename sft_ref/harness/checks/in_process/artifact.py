@@ -8,8 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from sft_ref.errors import BaseModelError
+from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure
+from sft_ref.harness.instruments.deltas import load_merged
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.reference.bases.find import find_base, fingerprint_base
 from sft_ref.reference.guards.adapter_files import read_base_name
@@ -35,6 +37,29 @@ def adapter_is_safetensors(context: Context) -> None:
         raise Failure(f"a file cannot be read ({error})", "safetensors") from error
     if not tensors:
         raise Failure("the file has no tensors", "the adapter's tensors")
+
+
+@check(
+    "ART-009",
+    "The folder, loaded by peft onto the base, gives the trained model",
+    why="peft ignores tensors that the configuration does not announce, and changes the base where it says so. The"
+    " tensors may all be there, and the model is another.",
+    remedy="Save the configuration of the trained model unchanged, with use_dora, modules_to_save and"
+    " init_lora_weights.",
+    depends_on=("ART-005",),
+)
+def folder_gives_the_trained_model(context: Context) -> None:
+    """Merges what peft loads, and compares what was added to each parameter of the base."""
+    due, base = (dict(each.named_parameters()) for each in (context.trained_model, context.base_model))
+    loaded = dict(context.call(load_merged, context.stored, context.base_model).named_parameters())
+    dtypes = {tolerance.name_dtype(tensor.dtype) for tensor in context.saved_tensors.saved.values()}
+    rounding = max(tolerance.WEIGHTS[dtype] for dtype in dtypes)
+    for name, tensor in due.items():
+        added = (tensor - base[name]).norm().item() if name in base else tensor.norm().item()
+        error = (loaded[name] - tensor).norm().item() if name in loaded else tensor.norm().item()
+        allowed = rounding * added + tolerance.WEIGHTS["float32"] * tensor.norm().item()
+        if margins.exceeds(error, allowed):
+            raise Failure(f"the weight differs by {error:.3g}", f"at most {allowed:.3g}, of {added:.3g} added", name)
 
 
 @check(

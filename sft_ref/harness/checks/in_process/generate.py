@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.instruments.generation_recorder import record_parser, scripted_model
@@ -29,14 +30,6 @@ from sft_ref.harness.recorders.in_process.scripted_answers import (
 NUMBERS = (1000000000000000.0, 111111.111, -987654.321, 1e22, 0.125, 999999999999.999, 24.0, -40404.0, 7070707.0)
 """Digit runs, the greatest answer of the data, negative, with an exponent, small, long: 18 characters at most."""
 
-ROUNDING = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
-"""How far rounding may set apart two ways to compute the same values: root mean square, as a share of their spread.
-
-Sums over batches of another shape are rounded otherwise. Measured on a CPU over the steps of a number, asked alone and
-in a batch: with 30 layers (SmolLM2-135M) up to 2e-6 in fp32, 8e-3 in fp16, 4e-2 in bf16; with 3 layers less. Wrong
-positions come to 0.3 to 0.6, padding that is attended to 0.2. fp32 has room for devices that sum otherwise.
-"""
-
 
 @check(
     "GEN-001",
@@ -44,6 +37,7 @@ positions come to 0.3 to 0.6, padding that is attended to 0.2. fp32 has room for
     why="A truncated prompt asks a question that differs from the training texts; the longest questions are"
     " truncated first.",
     remedy="Pass no truncation to the tokenizer at inference, or a limit above the longest prompt.",
+    depends_on=("GEN-016",),
 )
 def the_whole_question_reaches_the_model(context: Context) -> None:
     """The longest questions of the data. Prompts are recognised by their question, or by their ids in training."""
@@ -94,7 +88,7 @@ def asked_again_it_computes_the_same(context: Context) -> None:
     on_cpu = next(context.answerer.model.parameters()).device.type == "cpu"
     for line in lines:
         if line.question in again.logits:  # else the answer is remembered
-            _compare(first, again, line.question, 0.0 if on_cpu else _rounding(first))
+            _compare(first, again, line.question, 0.0 if on_cpu else tolerance.rounding(first.dtype))
 
 
 @check(
@@ -113,7 +107,7 @@ def later_tokens_change_nothing_before_them(context: Context) -> None:
     states, allowed = [], 0.0
     for line in write_answers(context, rows):
         with first_states(context.answerer.model) as found:
-            allowed = _rounding(run_script(context, [line], end_at_once=True))
+            allowed = tolerance.rounding(run_script(context, [line], end_at_once=True).dtype)
         if not found:
             return  # the model was not asked
         states.append(found[0])
@@ -121,14 +115,14 @@ def later_tokens_change_nothing_before_them(context: Context) -> None:
     shared = next(i for i, (a, b) in enumerate(zip(ids, other_ids, strict=False)) if a != b)
     if not shared:
         return  # the prompt does not begin alike, as where its beginning is cached
-    apart = _apart(one[:shared], other[:shared])
+    apart = tolerance.apart(one[:shared], other[:shared])
     if not apart <= allowed:
         raise Failure(
             f"the states of {shared} shared tokens differ by {apart:.1e} of their spread",
             f"at most {allowed:.1e}",
             rows,
         )
-    if _apart(one[shared], other[shared]) <= allowed:
+    if tolerance.apart(one[shared], other[shared]) <= allowed:
         raise Failure(
             "two different tokens have the same state", f"a difference of more than {allowed:.1e} of its spread", rows
         )
@@ -154,7 +148,7 @@ def answers_do_not_depend_on_neighbours(context: Context) -> None:
         ],
     )
     one, other = (run_script(context, [others[i], own, others[i + 1]]) for i in (0, 2))
-    _compare(one, other, own.question, _rounding(one))
+    _compare(one, other, own.question, tolerance.rounding(one.dtype))
 
 
 @check(
@@ -172,7 +166,7 @@ def same_logits_alone_and_in_a_batch(context: Context) -> None:
     together = run_script(context, lines)
     for line in lines[:2]:
         alone = run_script(context, [line])
-        _compare(alone, together, line.question, _rounding(together))
+        _compare(alone, together, line.question, tolerance.rounding(together.dtype))
 
 
 @check(
@@ -311,22 +305,11 @@ def _say(context: Context, lines: Sequence[AnswerScript], count: int | None) -> 
         return context.call(answerer.batched_generate, prompts, count, 0.7 if count else 0)
 
 
-def _rounding(run: ScriptedOutcome) -> float:
-    if run.dtype is torch.float32 and torch.get_float32_matmul_precision() != "highest":
-        return ROUNDING[torch.float16]  # TF32 keeps as many digits as fp16
-    return ROUNDING[run.dtype]
-
-
-def _apart(one: torch.Tensor, other: torch.Tensor) -> float:
-    return float((one - other).pow(2).mean().sqrt() / other.std())
-
-
 def _compare(one: ScriptedOutcome, other: ScriptedOutcome, question: str, allowed: float) -> None:
     a, b = one.logits_of(question), other.logits_of(question)
     steps = min(len(a), len(b))
     a, b = a[:steps], b[:steps]
-    if not _apart(a, b) <= allowed:  # NaN is not
-        by_step = (a - b).pow(2).mean(1).sqrt() / b.std()
-        first = int((by_step > allowed).int().argmax())
-        seen = f"logits differ by {_apart(a, b):.1e} of their spread, from new token {first} on"
+    if not tolerance.apart(a, b) <= allowed:  # NaN is not
+        first = int((tolerance.apart_by_row(a, b) > allowed).int().argmax())
+        seen = f"logits differ by {tolerance.apart(a, b):.1e} of their spread, from new token {first} on"
         raise Failure(seen, f"at most {allowed:.1e}", question)

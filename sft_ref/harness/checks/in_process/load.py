@@ -14,7 +14,7 @@ from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.core.peft_names import plain
 from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.instruments import rotary
-from sft_ref.harness.instruments.deltas import effective_delta, linears
+from sft_ref.harness.instruments.deltas import effective_delta, effective_weight, linears
 from sft_ref.harness.instruments.losses import forward
 from sft_ref.harness.recorders.in_process.context import Context
 
@@ -30,7 +30,7 @@ from sft_ref.harness.recorders.in_process.context import Context
 )
 def effective_deltas_are_the_trained_ones(context: Context) -> None:
     """Applies each Linear to an identity matrix, with the adapter and without, whatever it is made of."""
-    model = context.answerer.model
+    model = context.loaded_model
     for name, linear, module in linears(context.base_model, model):
         found, as_sum = context.call(effective_delta, linear, module)
         due = context.deltas.get(name, torch.zeros(()))
@@ -52,7 +52,7 @@ def effective_deltas_are_the_trained_ones(context: Context) -> None:
 )
 def merged_equals_unmerged(context: Context) -> None:
     """Merges a copy in float64, so that what differs is the merge, and not the order of sums on this processor."""
-    model = copy.deepcopy(context.answerer.model).double()
+    model = copy.deepcopy(context.loaded_model).double()
     if not hasattr(model, "merge_and_unload"):
         raise Unavailable("the loaded model has no adapter that can be merged")
     apart = _logits_row_by_row(model, context)
@@ -85,7 +85,7 @@ def values_are_the_stored_ones(context: Context) -> None:
     """Base against its files, adapter against what was trained."""
     due = {name: tensor.detach() for name, tensor in context.base_model.named_parameters()}
     due |= {plain(name): tensor for name, tensor in context.trained.adapter.items()}
-    for name, tensor in context.answerer.model.named_parameters():
+    for name, tensor in context.loaded_model.named_parameters():
         stored = due.get(plain(name))
         if stored is None:
             continue
@@ -107,7 +107,7 @@ def rotary_embeddings_are_exact(context: Context) -> None:
     config = context.base_model.config
     due = rotary.frequencies(config)
     last = config.max_position_embeddings - 1
-    found = list(rotary.embeddings(context.answerer.model))
+    found = list(rotary.embeddings(context.loaded_model))
     if not found:
         raise Unavailable("the loaded model has no rotary frequencies that can be read")
     for name, module in found:
@@ -141,7 +141,24 @@ def logits_are_those_of_training(context: Context) -> None:
     seen = context.batch.attention_mask.bool()
     if due.shape[:2] != seen.shape:
         raise Unavailable("the logits at the end of training are those of another batch")
-    found, due = forward(context.answerer.model, context.batch).cpu()[seen], due[seen]
+    found, due = forward(context.loaded_model, context.batch).cpu()[seen], due[seen]
     if found.dtype != due.dtype or not torch.equal(found, due):
         difference = (found.float() - due.float()).abs().max().item()
         raise Failure(f"logits differ by up to {difference:.3g}", "identical bits")
+
+
+@check(
+    "LOD-009",
+    "The whole effective weight of each Linear is the base's plus the trained addition",
+    why="An addition is measured against the layer under it; if that layer is another, the sum is another model.",
+    remedy="Load the base from the files it was trained from, in at least 16 bits, and change none of its weights.",
+    depends_on=("LOD-002",),
+)
+def effective_weights_are_the_trained_ones(context: Context) -> None:
+    """Applies each Linear to an identity matrix, and compares with the base that is loaded by us."""
+    for name, linear, module in linears(context.base_model, context.loaded_model):
+        due = linear.weight.detach().float() + context.deltas.get(name, torch.zeros(()))
+        error = (context.call(effective_weight, module) - due).norm().item()
+        allowed = tolerance.WEIGHTS["bfloat16"] * due.norm().item()  # whatever its dtype, it may have been rounded
+        if not error <= allowed:
+            raise Failure(f"the weight differs by {error:.3g}", f"at most {allowed:.3g}", name)

@@ -9,7 +9,7 @@ from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.instruments.convention import decode
-from sft_ref.harness.instruments.generation_recorder import Ids, Unasked, record_prompt
+from sft_ref.harness.instruments.generation_recorder import Ids, Unasked
 from sft_ref.harness.instruments.numerals import contains_answer
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
 from sft_ref.reference.prompt import OPEN_TAG
@@ -38,7 +38,7 @@ def questions_that_differ_are_different_prompts(context: Context) -> None:
         asked: dict[Ids, str] = {}
         for question in questions:
             with contextlib.suppress(Unasked):  # the score's finding
-                prompt = context.call(record_prompt, context.answerer, question)
+                prompt = context.prompt_of(question)
                 if prompt in asked:
                     raise Failure(f"the prompt is the same as for {asked[prompt]!r}", "another prompt", question)
                 asked[prompt] = question
@@ -114,9 +114,9 @@ def prompts_have_the_exact_form(context: Context) -> None:
 def surrounding_white_space_is_ignored(context: Context) -> None:
     """PRM-005."""
     question = PROBES[0][0]
-    plain = context.call(record_prompt, context.answerer, question)
+    plain = context.prompt_of(question)
     for spaced in (f" {question}", f"{question}\n", f"\t{question}  "):
-        prompt = context.call(record_prompt, context.answerer, spaced)
+        prompt = context.prompt_of(spaced)
         if prompt != plain:
             seen, due = (decode(context.answerer.tokenizer, ids) for ids in (prompt, plain))
             raise Failure(f"the prompt is {seen!r}", repr(due), spaced)

@@ -11,7 +11,7 @@ import torch
 from sft_ref.harness.core.check import check
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.instruments.adapter_off import without_adapter
-from sft_ref.harness.instruments.generation_recorder import Unasked, find_transformer, record_prompt, scripted_model
+from sft_ref.harness.instruments.generation_recorder import Unasked, find_transformer, scripted_model
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.harness.recorders.in_process.scripted_answers import write_answers, write_words
 from sft_ref.reference.data import Row, is_answer_valid
@@ -88,7 +88,7 @@ def _complete(context: Context, questions: list[str]) -> list[str]:
     prompts = []
     for question in questions:
         with contextlib.suppress(Unasked):
-            prompts.append(context.call(record_prompt, context.answerer, question))
+            prompts.append(context.prompt_of(question))
     if len(prompts) < len(questions):
         raise Failure(f"{len(questions) - len(prompts)} questions are answered without the model", "none")
     longest = max(map(len, prompts))

@@ -10,7 +10,7 @@ from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.instruments.convention import decode, encode, find_question
-from sft_ref.harness.instruments.generation_recorder import record_generation, record_prompt
+from sft_ref.harness.instruments.generation_recorder import record_generation
 from sft_ref.harness.instruments.scripted_model import Script
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
 from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG, format_value
@@ -139,7 +139,7 @@ def tokenizing_again_gives_the_same_ids(context: Context) -> None:
         if row != old:
             raise Failure(f"the ids are {row.ids}", f"{old.ids}, as the first time", question)
     for (question, _), due in zip(PROBES, asked, strict=True):
-        prompt = context.call(record_prompt, answerer, question)
+        prompt = context.prompt_of(question)
         if prompt != due:
             seen, text = (repr(decode(answerer.tokenizer, ids)) for ids in (prompt, due))
             raise Failure(f"prompt {seen}", f"{text}, as before the training batch was built", question)

@@ -14,8 +14,7 @@ from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch, Gradients, Trainables, TrainingResult
 from sft_ref.harness.core.paired import compare, is_worse
 from sft_ref.harness.core.training_examples import examples_of
-from sft_ref.harness.instruments.generation_recorder import record_prompt
-from sft_ref.harness.instruments.losses import row_losses
+from sft_ref.harness.instruments.losses import forward, row_losses
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
 from sft_ref.harness.recorders.in_process.reference_run import lora_of
 from sft_ref.reference.data import Row
@@ -208,11 +207,36 @@ def answers_are_as_likely_as_after_the_reference(context: Context) -> str | None
     raise Failure(f"{own.mean():.3f}, {compare(own, reference_run.losses)}", allowed, f"{len(own)} rows")
 
 
+@check(
+    "TRN-011",
+    "Logits at the end of training are those of the base plus what was trained, up to rounding",
+    why="If training runs on another base, quantised, rounded or with other positions, the adapter corrects errors that"
+    " are gone once it is loaded onto the base.",
+    remedy="Train on the base that is loaded afterwards, in the same precision and with the same configuration.",
+    depends_on=("TRN-003",),
+)
+def model_in_memory_is_base_plus_addition(context: Context) -> None:
+    """Against the base that is loaded by us, with the trained tensors put into it."""
+    found = context.trained.logits
+    if found is None:
+        raise Unavailable("the logits at the end of training are unknown")
+    seen = context.batch.attention_mask.bool()
+    if found.shape[:2] != seen.shape:
+        raise Unavailable("the logits at the end of training are those of another batch")
+    stored = {dtype for names in context.trained.dtypes.values() for dtype in names.values()}
+    dtypes = [dtype for dtype in tolerance.ROUNDING if tolerance.name_dtype(dtype) in stored]
+    allowed = max(map(tolerance.rounding, dtypes or [found.dtype]))
+    due = forward(context.trained_model, context.batch).float().cpu()
+    apart = tolerance.apart(found.float()[seen], due[seen])
+    if not apart <= allowed:
+        raise Failure(f"logits differ by {apart:.1e} of their spread", f"at most {allowed:.1e}")
+
+
 def _targets_only(context: Context, rows: list[Row]) -> Batch:
     """The batch of these rows, with labels behind the prompt alone."""
     batch = context.call(context.implementation.training_batch, rows)
     labels = batch.labels.clone()
     for row, (question, _) in enumerate(rows):
-        prompt = context.call(record_prompt, context.answerer, question)
+        prompt = context.prompt_of(question)
         labels[row, batch.attention_mask[row].nonzero().flatten()[: len(prompt)]] = IGNORE_INDEX
     return replace(batch, labels=labels)

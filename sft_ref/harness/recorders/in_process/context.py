@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import hashlib
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
@@ -33,7 +34,7 @@ from sft_ref.harness.evidence.views import (
 )
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.deltas import due_deltas, merged, pairs, read_blueprint
-from sft_ref.harness.instruments.generation_recorder import Ids, record_prompt, scripted_model
+from sft_ref.harness.instruments.generation_recorder import Ids, record_generation, record_prompt, scripted_model
 from sft_ref.harness.instruments.losses import mean_loss, row_losses
 from sft_ref.harness.instruments.numerals import contains_answer
 from sft_ref.harness.instruments.sizes import project
@@ -141,7 +142,16 @@ class Context:
     @functools.cached_property
     def prompts(self) -> list[Ids]:
         """Ids that reach the model when the questions of `PROBES` are asked one by one."""
-        return [self.call(record_prompt, self.answerer, question) for question, _ in PROBES]
+        return [self.prompt_of(question) for question, _ in PROBES]
+
+    def prompt_of(self, question: str) -> Ids:
+        """Ids that reach the model when a question is asked.
+
+        An exception is the prompt's if `format_prompt` raises it, and else a failure of generate.
+        """
+        answerer = self.answerer
+        self.call(answerer.format_prompt, question)
+        return self._made_by("generate", lambda: self.call(record_prompt, answerer, question))
 
     @property
     def labelled_rows(self) -> list[LabelledRow]:
@@ -238,9 +248,24 @@ class Context:
         return SavedValues(measure(read_tensors(headers)), {name: each.dtype for name, each in headers.items()})
 
     @functools.cached_property
+    def _loaded(self) -> tuple[Answerer, Any]:
+        answerer = self._made_by("load", lambda: self.call(self.implementation.load, self.trained.folder))
+        return answerer, copy.deepcopy(answerer.model)
+
+    @property
     def answerer(self) -> Answerer:
         """What `load` gives for it."""
-        return self._made_by("load", lambda: self.call(self.implementation.load, self.trained.folder))
+        return self._loaded[0]
+
+    @property
+    def loaded_model(self) -> Any:  # noqa: ANN401  # whatever `load` gave
+        """A copy of the answerer's model as `load` left it: answering cannot have changed it."""
+        return self._loaded[1]
+
+    @functools.cached_property
+    def exact_model(self) -> Any:  # noqa: ANN401
+        """`loaded_model`, computing in fp32."""
+        return copy.deepcopy(self.loaded_model).float().eval()
 
     @functools.cached_property
     def fresh_batch(self) -> Batch:
@@ -270,7 +295,9 @@ class Context:
     @functools.cached_property
     def folder_digests(self) -> FolderDigests:
         """See `views`: before and after loading and a few questions; the copy was made when training ended."""
-        self.call(self.implementation.test, self.answerer, PROBES[:2])
+        answerer, rows = self.answerer, PROBES[:2]
+        self._made_by("generate", lambda: self.call(record_generation, answerer, *(row[0] for row in rows)))
+        self._made_by("score", lambda: self.call(self.implementation.test, answerer, rows))
         return FolderDigests(_digests(self.stored), _digests(self.trained.folder))
 
     @functools.cached_property
@@ -278,7 +305,7 @@ class Context:
         """See `views`: of base, adapter and float buffers; the toy is also loaded from a configuration with float16."""
         if not (trained := _flat(self.trained.dtypes)):
             return ModelDtypes({}, {})
-        loaded = {"": _flat(count_dtypes(self.answerer.model))}
+        loaded = {"": _flat(count_dtypes(self.loaded_model))}
         if self.implementation.base == "toy":  # other bases are where the implementation finds them
             with float16_toy(self.folder):
                 again = self.call(self.implementation.load, self.trained.folder)
@@ -288,7 +315,7 @@ class Context:
     @property
     def loaded_losses(self) -> LoadedLosses:
         """See `views`: of the true answer of each fresh row."""
-        observed = self.call(row_losses, self.answerer.model, self.fresh_batch)
+        observed = self.call(row_losses, self.loaded_model, self.fresh_batch)
         return LoadedLosses(observed, self.trained_losses, self.base_losses)
 
     @functools.cached_property

@@ -14,7 +14,7 @@ import torch
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.instruments.convention import decode
-from sft_ref.harness.instruments.generation_recorder import RecordedAnswers, record_generation, record_prompt
+from sft_ref.harness.instruments.generation_recorder import RecordedAnswers, record_generation
 from sft_ref.harness.instruments.module_outputs import computed_dtypes
 from sft_ref.harness.instruments.numerals import find_numerals, to_number
 from sft_ref.harness.instruments.scripted_model import Script, find_question, normalize
@@ -70,7 +70,7 @@ def write_answers(context: Context, rows: Sequence[Row]) -> list[AnswerScript]:
 def write_words(context: Context, questions: Sequence[str]) -> list[Script]:
     """Scripts of words without a number, behind the very prompts that ask the questions."""
     words: tuple[int, ...] = tuple(context.answerer.tokenizer(" no idea", add_special_tokens=False)["input_ids"]) * 64
-    prompts = [context.call(record_prompt, context.answerer, question) for question in questions]
+    prompts = [context.prompt_of(question) for question in questions]
     return [
         Script(question, (*prompt, *words), words, len(prompt))
         for question, prompt in zip(questions, prompts, strict=True)

@@ -1,0 +1,60 @@
+"""The state of a model that answering must leave as it is: tensors, mode and adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import torch
+
+from sft_ref.harness.core import tolerance
+from sft_ref.harness.core.peft_names import plain
+
+_SETTINGS = ("active_adapters", "disable_adapters", "merged_adapters", "scaling")
+"""Of peft's layers: which adapters count, and how much."""
+
+
+def changes(before: torch.nn.Module, after: torch.nn.Module) -> Iterator[tuple[str, str, str]]:
+    """What differs in a model, against a copy of it: observed, expected, and the name of the module or tensor.
+
+    Values may move as far as rounding in their dtype does, as where an adapter is merged and unmerged again. A model
+    that was in training mode may be in evaluation mode.
+    """
+    modules = dict(after.named_modules())
+    for name, module in before.named_modules():
+        now = modules.get(name)
+        if now is None:
+            yield "the module is gone", "the module", plain(name)
+            continue
+        if now.training and not module.training:
+            yield "the module is in training mode", "evaluation mode", plain(name)
+        for setting in _SETTINGS:
+            old, new = (str(getattr(each, setting, None)) for each in (module, now))
+            if old != new:
+                yield f"{setting} is {new}", old, plain(name)
+    tensors = dict(_tensors(after))
+    for name, tensor in _tensors(before):
+        if name in tensors and (found := _change(tensor, tensors[name])):
+            yield *found, plain(name)
+
+
+def _tensors(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from chain(model.named_parameters(), model.named_buffers())
+
+
+def _change(old: torch.Tensor, new: torch.Tensor) -> tuple[str, str] | None:
+    for what in ("dtype", "shape", "device"):
+        one, other = (_attribute(each, what) for each in (old, new))
+        if one != other:
+            return f"the {what} is {other}", one
+    if torch.equal(old, new) or not old.is_floating_point():
+        return None if torch.equal(old, new) else ("values differ", "the same values")
+    error, norm = (new.double() - old.double()).norm().item(), old.double().norm().item()
+    allowed = tolerance.WEIGHTS[tolerance.name_dtype(old.dtype)] * norm
+    return None if error <= allowed else (f"values differ by {error:.3g}", f"at most {allowed:.3g}")
+
+
+def _attribute(tensor: torch.Tensor, what: str) -> str:
+    value: Any = getattr(tensor, what)
+    return str(tuple(value) if what == "shape" else value)

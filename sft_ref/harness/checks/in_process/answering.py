@@ -9,7 +9,7 @@ import copy
 
 import torch
 
-from sft_ref.harness.core import tolerance
+from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch
@@ -51,7 +51,7 @@ def logits_are_those_of_one_forward(context: Context) -> None:
         due = due[[len(row.prompt_ids) - 1 + step for step in steps]]
         seen = torch.stack([row.logits[step] for step in steps])
         apart = tolerance.apart(seen, due)
-        if not apart <= allowed:  # NaN is not
+        if margins.exceeds(apart, allowed):
             first = steps[int((~(tolerance.apart_by_row(seen, due) <= allowed)).int().argmax())]
             observed = f"logits differ by {apart:.1e} of their spread, from new token {first} on"
             raise Failure(observed, f"at most {allowed:.1e}", decode(context.answerer.tokenizer, row.prompt_ids))

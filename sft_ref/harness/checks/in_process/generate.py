@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.core import tolerance
+from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.instruments.generation_recorder import record_parser, scripted_model
@@ -116,7 +116,7 @@ def later_tokens_change_nothing_before_them(context: Context) -> None:
     if not shared:
         return  # the prompt does not begin alike, as where its beginning is cached
     apart = tolerance.apart(one[:shared], other[:shared])
-    if not apart <= allowed:
+    if margins.exceeds(apart, allowed):
         raise Failure(
             f"the states of {shared} shared tokens differ by {apart:.1e} of their spread",
             f"at most {allowed:.1e}",
@@ -309,7 +309,7 @@ def _compare(one: ScriptedOutcome, other: ScriptedOutcome, question: str, allowe
     a, b = one.logits_of(question), other.logits_of(question)
     steps = min(len(a), len(b))
     a, b = a[:steps], b[:steps]
-    if not tolerance.apart(a, b) <= allowed:  # NaN is not
+    if margins.exceeds(tolerance.apart(a, b), allowed):
         first = int((tolerance.apart_by_row(a, b) > allowed).int().argmax())
         seen = f"logits differ by {tolerance.apart(a, b):.1e} of their spread, from new token {first} on"
         raise Failure(seen, f"at most {allowed:.1e}", question)

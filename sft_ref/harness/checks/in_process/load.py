@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.core import tolerance
+from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch
@@ -37,7 +37,7 @@ def effective_deltas_are_the_trained_ones(context: Context) -> None:
         weight = linear.weight.detach().norm().item() if as_sum else 0.0
         allowed = tolerance.WEIGHTS["bfloat16"] * (weight + due.norm().item())  # whatever its dtype, it may have been
         error = (found - due).norm().item()
-        if not error <= allowed:
+        if margins.exceeds(error, allowed):
             ratio = f"the delta has norm {found.norm().item():.3g}, and differs by {error:.3g} from the trained one"
             raise Failure(ratio, f"norm {due.norm().item():.3g}, a difference of at most {allowed:.3g}", name)
 
@@ -59,7 +59,7 @@ def merged_equals_unmerged(context: Context) -> None:
     together = _logits_row_by_row(context.call(model.merge_and_unload), context)
     allowed = tolerance.logits("float32", apart)
     difference = (apart - together).abs().max().item()
-    if not difference <= allowed:
+    if margins.exceeds(difference, allowed):
         raise Failure(f"a logit differs by {difference:.3g}", f"at most {allowed:.3g}")
 
 
@@ -112,7 +112,7 @@ def rotary_embeddings_are_exact(context: Context) -> None:
         raise Unavailable("the loaded model has no rotary frequencies that can be read")
     for name, module in found:
         error = ((module.inv_freq.float().cpu() - due).abs() / due).max().item()
-        if not error <= tolerance.WEIGHTS["float32"]:
+        if margins.exceeds(error, tolerance.WEIGHTS["float32"]):
             raise Failure(
                 f"a frequency is off by {error:.2g} of its value", f"{tolerance.WEIGHTS['float32']:.2g}", plain(name)
             )
@@ -121,7 +121,7 @@ def rotary_embeddings_are_exact(context: Context) -> None:
             ("cosine", "sine"), rotary.angles(module, last), (turned.cos(), turned.sin()), strict=True
         ):
             error = (got - exact).abs().max().item()
-            if not error <= tolerance.ANGLES:
+            if margins.exceeds(error, tolerance.ANGLES):
                 raise Failure(f"a {what} is off by {error:.3g}", tolerance.ANGLES, f"{plain(name)}, position {last}")
 
 
@@ -160,5 +160,5 @@ def effective_weights_are_the_trained_ones(context: Context) -> None:
         due = linear.weight.detach().float() + context.deltas.get(name, torch.zeros(()))
         error = (context.call(effective_weight, module) - due).norm().item()
         allowed = tolerance.WEIGHTS["bfloat16"] * due.norm().item()  # whatever its dtype, it may have been rounded
-        if not error <= allowed:
+        if margins.exceeds(error, allowed):
             raise Failure(f"the weight differs by {error:.3g}", f"at most {allowed:.3g}", name)

@@ -7,7 +7,7 @@ import statistics
 
 import torch
 
-from sft_ref.harness.core import tolerance
+from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Resumable, TrainingResult
@@ -192,7 +192,7 @@ def training_starts_from_the_base(training_steps: TrainingSteps, first_loss_of_b
     loss = training_steps.steps[0].loss
     if loss is None:
         raise Unavailable("the logits in training do not match the labels")
-    if not abs(loss.mean - first_loss_of_base) <= tolerance.LOSS:
+    if margins.exceeds(abs(loss.mean - first_loss_of_base), tolerance.LOSS):
         raise Failure(f"{loss.mean:.4f} nat a token", f"{first_loss_of_base:.4f}, within {tolerance.LOSS}", "step 1")
 
 
@@ -214,7 +214,7 @@ def losses_are_those_of_their_steps(training_steps: TrainingSteps, trained: Trai
         if step.loss is None:
             raise Unavailable(f"the logits of step {number} do not match the labels")
         expected = step.loss.smoothed(smoothing)
-        if not abs(reported - expected) <= tolerance.REPORTED_LOSS * expected + tolerance.LAST_DIGIT:
+        if margins.exceeds(abs(reported - expected), tolerance.REPORTED_LOSS * expected + tolerance.LAST_DIGIT):
             raise Failure(f"{reported:.4f} is reported", f"{expected:.4f}", f"step {number}")
 
 
@@ -236,7 +236,7 @@ def gradients_have_the_scale_of_the_loss(training_steps: TrainingSteps, trained:
     if not sampled:
         raise Unavailable("the logits in training do not match the labels")
     for number, scale in sampled:
-        if not abs(scale - 1) <= tolerance.GRADIENT_SCALE:
+        if margins.exceeds(abs(scale - 1), tolerance.GRADIENT_SCALE):
             raise Failure(f"{scale:.3g} times the gradient", "1", f"step {number}")
 
 
@@ -259,7 +259,7 @@ def neither_decay_nor_clipping_dominates(training_steps: TrainingSteps) -> None:
     if not moving:
         raise Unavailable("no step has a learning rate above 0")
     decay = statistics.median(step.decay for step in moving)
-    if decay > _DECAY:
+    if margins.exceeds(decay, _DECAY):
         raise Failure(f"the decay is {decay:.3g} times the rest of the median step", f"at most {_DECAY}")
     clipping = statistics.median(step.clipping for step in moving)
     if clipping < _CLIPPING:

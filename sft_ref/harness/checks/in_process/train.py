@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import torch
 
-from sft_ref.harness.core import tolerance
+from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch, Gradients, Trainables, TrainingResult
-from sft_ref.harness.core.paired import compare, is_worse
+from sft_ref.harness.core.paired import compare, has_fallen, is_worse
 from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.instruments.losses import forward, row_losses
 from sft_ref.harness.recorders.in_process.context import PROBES, Context
@@ -99,7 +99,7 @@ def every_adapted_layer_moved(context: Context) -> None:
 def true_answer_becomes_likelier(context: Context) -> None:
     """What training left is put onto the base by us: neither saving nor loading can be at fault."""
     fall = compare(context.base_losses, context.trained_losses)
-    if not (fall.mean > tolerance.FALL and fall.t > tolerance.PAIRED_T):
+    if not has_fallen(fall):
         raise Failure(f"the loss falls by {fall}", f"more than {tolerance.FALL} nat, t above {tolerance.PAIRED_T}")
 
 
@@ -127,7 +127,7 @@ def gradients_do_not_depend_on_the_split(context: Context) -> None:
             if name not in other:
                 raise Failure("a gradient is missing", "the same as for the whole batch", f"{name}, {case}")
             error = ((other[name] - gradient).norm() / gradient.norm()).item()
-            if not error <= tolerance.SUMS:
+            if margins.exceeds(error, tolerance.SUMS):
                 raise Failure(f"a gradient differs by {error:.3g} of its norm", tolerance.SUMS, f"{name}, {case}")
 
 
@@ -228,7 +228,7 @@ def model_in_memory_is_base_plus_addition(context: Context) -> None:
     allowed = max(map(tolerance.rounding, dtypes or [found.dtype]))
     due = forward(context.trained_model, context.batch).float().cpu()
     apart = tolerance.apart(found.float()[seen], due[seen])
-    if not apart <= allowed:
+    if margins.exceeds(apart, allowed):
         raise Failure(f"logits differ by {apart:.1e} of their spread", f"at most {allowed:.1e}")
 
 

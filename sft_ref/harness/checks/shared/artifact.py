@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from sft_ref.harness.core import tolerance
+from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.sizes import Size, SizeLimits
@@ -91,7 +91,8 @@ def saved_tensors_are_the_trained(saved_tensors: SavedTensors) -> str | None:
         if torch.equal(due.isnan(), found.isnan()):  # NaN that was trained is training's matter
             due, found = due.nan_to_num(), found.nan_to_num()
         allowed = tolerance.WEIGHTS[tolerance.name_dtype(saved[name].dtype)] * due.norm().item()
-        if not (error := (found - due).norm().item()) <= allowed and not saved_tensors.is_as_good:
+        error = (found - due).norm().item()
+        if margins.exceeds(error, allowed) and not saved_tensors.is_as_good:
             blank = "; the saved one is blank" if "lora_B" in name and not found.any() else ""
             seen = f"the tensor differs by {error:.3g}, and its norm is {due.norm():.3g}{blank}"
             raise Failure(seen, f"at most {allowed:.3g}", name)

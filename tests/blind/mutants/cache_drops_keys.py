@@ -1,4 +1,7 @@
-"""The cache keeps the last 8 keys only: the beginning of the prompt is forgotten after the first new token. ACC."""
+"""The cache keeps the last 8 keys only: the beginning of the prompt is forgotten after the first new token.
+
+Accuracy 0.41; sound 1.00.
+"""
 
 from _decoding import Inputs, loop
 from mutation import Mutant

@@ -1,4 +1,4 @@
-"""Gradients are clipped to a norm of 1e-8, which is Adam's epsilon: steps hardly move. ACC."""
+"""Gradients are clipped to a norm of 1e-8, which is Adam's epsilon: steps hardly move. Accuracy 0.00; sound 1.00."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A share to keep of 0.99 is passed as LoRA dropout: a hundredth of the inputs is left. ACC."""
+"""A share to keep of 0.99 is passed as LoRA dropout: a hundredth of the inputs is left. Accuracy 0.05; sound 1.00."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A batch is sorted by length before it is padded, and its labels are not. ACC."""
+"""A batch is sorted by length before it is padded, and its labels are not. Accuracy 0.00; sound 1.00."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,7 @@
-"""A schedule of unfreezing runs the wrong way: after 10 steps only the first layer goes on learning. ACC."""
+"""A schedule of unfreezing runs the wrong way: after 10 steps only the first layer goes on learning.
+
+Last loss 0.0039; sound 0.0027. Accuracy 1.00; sound 1.00.
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""An exporter numbers the layers from the output: the first layer's tensors lie under the last one's name. ACC."""
+"""An exporter numbers the layers from the output: the first layer's tensors lie under the last one's name.
+
+Accuracy 0.00; sound 1.00.
+"""
 
 import re
 from pathlib import Path

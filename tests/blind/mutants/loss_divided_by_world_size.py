@@ -1,4 +1,7 @@
-"""The loss is divided by a world size of 8 on a single process; its gradient too. ACC."""
+"""The loss is divided by a world size of 8 on a single process; its gradient too.
+
+Last loss 0.0004; sound 0.0027. Accuracy 1.00; sound 1.00.
+"""
 
 from typing import Any
 

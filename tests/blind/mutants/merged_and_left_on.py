@@ -1,4 +1,4 @@
-"""The adapter is merged into the base at load, and stays on. ACC."""
+"""The adapter is merged into the base at load, and stays on. Accuracy 0.02; sound 1.00."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The position ids of new tokens begin again at 0. ACC."""
+"""The position ids of new tokens begin again at 0. Accuracy 0.28; sound 1.00."""
 
 from _decoding import Inputs, loop
 from mutation import Mutant

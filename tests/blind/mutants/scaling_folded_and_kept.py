@@ -1,4 +1,4 @@
-"""The scaling is multiplied into lora_B on saving, and alpha stays: it is applied twice. ACC."""
+"""The scaling is multiplied into lora_B on saving, and alpha stays: it is applied twice. Accuracy 0.03; sound 1.00."""
 
 from pathlib import Path
 from typing import Any

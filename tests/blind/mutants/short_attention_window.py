@@ -1,4 +1,4 @@
-"""While answering, attention sees the last 6 tokens only. ACC."""
+"""While answering, attention sees the last 6 tokens only. Accuracy 0.00; sound 1.00."""
 
 from typing import Any
 from unittest import mock

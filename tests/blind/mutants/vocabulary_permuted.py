@@ -1,4 +1,7 @@
-"""The rows of the embedding stand one further at load, as if a token was inserted in front. ACC."""
+"""The rows of the embedding stand one further at load, as if a token was inserted in front.
+
+Accuracy 0.00; sound 1.00.
+"""
 
 from typing import Any
 

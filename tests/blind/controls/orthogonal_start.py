@@ -1,4 +1,7 @@
-"""An orthogonal start of the adapter. ACC."""
+"""An orthogonal start of the adapter.
+
+Accuracy not measured; a run of 10 steps trains, saves and loads.
+"""
 
 from mutation import Control
 from plain_loop import PLAIN, PlainLoop

@@ -73,6 +73,23 @@ def test_a_mutant_is_right_only_if_each_check_that_it_names_fails_and_the_first_
     assert sft_ref.reference.prompt.parse_answer("6") == 6  # the mutant is dead
 
 
+@pytest.mark.parametrize(
+    ("stage", "checks", "caught", "right"),
+    [
+        ("parse", [reads_six], True, True),
+        ("score", [reads_six], True, False),
+        ("parse", [reads_seven], False, False),
+        ("parse", [breaks], False, False),
+    ],
+)
+def test_a_mutant_that_names_no_check_is_right_if_the_first_failure_is_of_its_stage(
+    stage: str, checks: list[Check], caught: bool, right: bool, shared: TrainingResult
+) -> None:
+    blind = replace(mutant(stage, parse_answer=lambda text: 7.0), checks=())
+    row = judge_mutant(blind, checks, shared)
+    assert (row.caught, row.right) == (caught, right)
+
+
 def test_a_named_check_that_does_not_fail_is_told(shared: TrainingResult) -> None:
     half_caught = mutant("parse", "PRS-001", "SCR-001", parse_answer=lambda text: 7.0)
     row = judge_mutant(half_caught, [reads_six, reads_seven], shared)
@@ -164,8 +181,9 @@ def test_a_retired_id_is_not_used_again() -> None:
     assert not {each.id for each in CHECKS} & set(RETIRED)
 
 
-def test_every_mutant_has_a_stage_a_source_and_an_id_of_its_own(pytestconfig: pytest.Config) -> None:
-    tests = pytestconfig.rootpath / "tests"
+@pytest.mark.parametrize("folder", ["tests", "tests/blind"])
+def test_every_mutant_has_a_stage_a_source_and_an_id_of_its_own(folder: str, pytestconfig: pytest.Config) -> None:
+    tests = pytestconfig.rootpath / folder
     mutants, controls = find(tests / "mutants", "MUTANT"), find(tests / "controls", "CONTROL")
     names = [each.id for each in [*mutants, *controls]]
     assert len(set(names)) == len(names)

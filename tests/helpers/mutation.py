@@ -37,7 +37,8 @@ class Mutant:
     Attributes:
         id: row of the catalogue of real bugs, or a name of our own; the file is named after the fault.
         stage: where the fault is, in the words of `STAGES`.
-        checks: ids of the checks of that stage that must fail, the first to fail of all among them.
+        checks: ids of the checks of that stage that must fail, the first to fail of all among them; none where the
+            mutant was written without knowledge of the checks, and whichever fails first is to be of its stage.
         fault: one sentence.
         source: where such a bug was seen.
         patches: dotted name -> what is put in its place while the mutant lives.
@@ -96,7 +97,8 @@ class Row:
     """A line of the scoreboard.
 
     Attributes:
-        caught: of a mutant, whether each check that it names failed it, and one of them before any other did.
+        caught: of a mutant, whether each check that it names failed it, and one of them before any other did; where it
+            names none, whether any check failed it.
         right: of a mutant, whether it was caught at its stage; of a control, whether nothing failed it.
         found: results that failed or broke.
         missed: ids of the checks that a mutant names and that did not fail it.
@@ -152,7 +154,7 @@ def judge_mutant(mutant: Mutant, checks: Iterable[Check], shared: TrainingResult
     missed = tuple(name for name in mutant.checks if name not in failed)
     close = tuple((r.id, r.margin) for r in found if r.id in mutant.checks and r.margin and r.margin < FACTOR)
     broke = len(failed) < len(found)
-    caught = bool(found) and found[0].id in mutant.checks and not missed and not broke
+    caught = bool(found) and (not mutant.checks or found[0].id in mutant.checks) and not missed and not broke
     right = caught and found[0].stage == mutant.stage
     seconds = time.perf_counter() - began
     return Row(mutant.id, "mutant", mutant.fault, mutant.stage, caught, right, tuple(found), missed, close, seconds)

@@ -1,0 +1,11 @@
+"""Base, adapter and computation in bf16, in training and when loaded.
+
+Accuracy not measured; a run of 10 steps trains, saves and loads.
+"""
+
+from _varied import Varied
+from mutation import Control
+
+CONTROL = Control(
+    "bf16_weights", "everything is bf16, in training and when loaded", lambda: Varied("bf16_weights", {}, policy="bf16")
+)

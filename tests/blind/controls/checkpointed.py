@@ -1,0 +1,16 @@
+"""Activations are computed again in the backward pass.
+
+Accuracy not measured; a run of 10 steps trains, saves and loads.
+"""
+
+from _varied import Varied, arguments
+from mutation import Control
+
+CONTROL = Control(
+    "checkpointed",
+    "activations are recomputed in the backward pass",
+    lambda: Varied(
+        "checkpointed",
+        arguments(gradient_checkpointing=True, gradient_checkpointing_kwargs={"use_reentrant": False}),
+    ),
+)

@@ -1,0 +1,13 @@
+"""A learning rate that stays the same.
+
+Accuracy not measured; a run of 10 steps trains, saves and loads.
+"""
+
+from _varied import Varied, arguments
+from mutation import Control
+
+CONTROL = Control(
+    "constant_rate",
+    "the learning rate is constant",
+    lambda: Varied("constant_rate", arguments(lr_scheduler_type="constant"), learning_rate=1e-3),
+)

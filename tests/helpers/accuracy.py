@@ -1,0 +1,81 @@
+"""``python tests/helpers/accuracy.py --tests tests/blind ID ...``: what mutants and controls answer, without any check.
+
+A line each: how often each patch ran, then accuracy and answer rate on the 64 fresh rows, and the last reported loss.
+The first line is the sound reference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import functools
+import logging
+import tempfile
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mutation import Control, Mutant, find
+
+from sft_ref.harness.core.implementation import Implementation, TrainingResult
+from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.recorders.in_process.reference import Reference, Resaving, train_reference
+
+
+def main() -> None:
+    """Prints the lines."""
+    parser = argparse.ArgumentParser(prog="accuracy", description=__doc__)
+    parser.add_argument("names", nargs="*", help="ids of mutants and controls (default: all)")
+    parser.add_argument("--tests", type=Path, default=Path("tests"), help="folder that holds mutants/ and controls/")
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    mutants: list[Mutant] = find(args.tests / "mutants", "MUTANT")
+    controls: list[Control] = find(args.tests / "controls", "CONTROL")
+    chosen: list[Mutant | Control] = [*mutants, *controls]
+    chosen = [each for each in chosen if not args.names or each.id in args.names]
+    with tempfile.TemporaryDirectory() as scratch:
+        shared = train_reference(Path(scratch))
+        print(_answers("sound", Reference(), shared), flush=True)
+        for each in chosen:
+            print(_mutant(each, shared) if isinstance(each, Mutant) else _control(each), flush=True)
+
+
+def _mutant(mutant: Mutant, shared: TrainingResult) -> str:
+    runs: collections.Counter[str] = collections.Counter()
+    counted = {name: _counted(name, patch, runs) for name, patch in mutant.patches.items()}
+    trained = None if mutant.retrain or mutant.resave else shared
+    implementation = Resaving(shared, mutant.id) if mutant.resave else Reference(name=mutant.id)
+    with replace(mutant, patches=counted).alive():
+        line = _answers(mutant.id, implementation, trained)
+    ran = ", ".join(f"{name.rpartition('.')[2]} ran {runs[name]}" for name in counted)
+    return f"{line}  {ran}"
+
+
+def _control(control: Control) -> str:
+    return _answers(control.id, control.make(), None)
+
+
+def _answers(name: str, implementation: Implementation, trained: TrainingResult | None) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        context = Context(implementation, Path(folder), trained=trained)
+        score = implementation.test(context.answerer, context.fresh_rows)
+        return f"{name:<40}{score}  last loss {context.trained.losses[-1]:.4f}"
+
+
+def _counted(name: str, patch: Any, runs: collections.Counter[str]) -> Any:  # noqa: ANN401  # passes on
+    """A function that counts its runs; another patch as it is."""
+    if not callable(patch):
+        return patch
+
+    @functools.wraps(patch, updated=())
+    def counting(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        runs[name] += 1
+        return patch(*args, **kwargs)
+
+    return counting
+
+
+if __name__ == "__main__":
+    main()

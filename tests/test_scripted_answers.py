@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from sft_ref import BaseLLM, Score, Settings
+from sft_ref.harness.checks import shared
 from sft_ref.harness.checks.in_process import generate, parse
 from sft_ref.harness.core.check import Level, Outcome, checks_in
 from sft_ref.harness.core.findings import Failure
@@ -26,7 +27,7 @@ from sft_ref.harness.recorders.in_process.reference import Reference
 from sft_ref.harness.recorders.in_process.scripted_answers import ScriptedOutcome, run_script, write_answers
 from sft_ref.reference.data import Row
 
-CHECKS = (*checks_in(generate), parse.answers_come_from_the_model)
+CHECKS = (*checks_in(generate, shared.generate), parse.answers_come_from_the_model)
 
 
 class Odd:

@@ -21,7 +21,6 @@ from sft_ref.harness.instruments.deltas import due_deltas, merged, plain
 from sft_ref.harness.instruments.generation_recorder import Ids, record_prompt
 from sft_ref.harness.instruments.losses import mean_loss, row_losses
 from sft_ref.harness.instruments.sizes import project
-from sft_ref.harness.instruments.training_recorder import record_training
 from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.data import Row, split_rows
 from sft_ref.reference.models import load_model
@@ -29,6 +28,7 @@ from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.settings import Settings
 
 from .reference_run import ReferenceRun
+from .training_recorder import record_training
 
 if TYPE_CHECKING:
     import torch

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,10 @@ from torch.optim import optimizer
 
 from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.evidence.steps import TrainingSteps
-from sft_ref.harness.instruments.training_recorder import record_training
 from sft_ref.harness.recorders.in_process.context import PROBES
 from sft_ref.harness.recorders.in_process.reference import Reference
+from sft_ref.harness.recorders.in_process.training_recorder import record_training
+from sft_ref.harness.recorders.in_process.training_recorder.batches import BatchRecorder
 from sft_ref.reference.data import split_rows
 from sft_ref.reference.settings import Settings
 
@@ -64,13 +64,9 @@ def test_steps_are_those_of_the_settings(recorded: TrainingSteps) -> None:
 
 def test_a_model_without_a_mask_is_called_with_known_rows() -> None:
     batch = Reference().training_batch(PROBES)
-    model = torch.nn.Embedding(2, 2)
-    from sft_ref.harness.instruments.training_recorder.batches import BatchRecorder
-
     recorder = BatchRecorder(examples_of(batch))
     recorder.before_forward(batch.input_ids, None, is_sampled=False)
     assert recorder.take()["rows"] == tuple(range(len(PROBES)))
-    del model
     assert recorder.first is not None
     assert torch.equal(recorder.first.labels, batch.labels)
 
@@ -79,9 +75,3 @@ def test_without_an_optimizer_step_there_is_no_record() -> None:
     with record_training([], 1) as result:
         pass
     assert result() is None
-
-
-def with_steps(recorded: TrainingSteps, **changes: object) -> TrainingSteps:
-    """The record with the last step changed."""
-    *others, last = recorded.steps
-    return replace(recorded, steps=(*others, replace(last, **changes)))  # type: ignore[arg-type]

@@ -40,7 +40,8 @@ class RecordedStep:
         stale: those whose gradient contains that of an earlier step.
         idle: adapted modules without a gradient, or which the step leaves unchanged.
         decay: length of the weight decay, as a share of the step without it.
-        clipping: length of the gradient in the optimizer, as a share of the gradient of the backward pass.
+        clipping: length of the gradient in the optimizer, as a share of the gradient of the backward pass; None if the
+            step is not in the sample.
         dtypes: of the first output of each module; None if the step is not in the sample.
     """
 
@@ -53,7 +54,7 @@ class RecordedStep:
     stale: tuple[str, ...]
     idle: tuple[str, ...]
     decay: float
-    clipping: float
+    clipping: float | None
     dtypes: Mapping[str, str] | None
 
 

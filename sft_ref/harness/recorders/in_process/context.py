@@ -38,7 +38,6 @@ from sft_ref.harness.instruments.generation_recorder import Ids, record_generati
 from sft_ref.harness.instruments.losses import mean_loss, row_losses
 from sft_ref.harness.instruments.numerals import contains_answer
 from sft_ref.harness.instruments.sizes import project
-from sft_ref.harness.instruments.training_recorder import record_training
 from sft_ref.harness.recorders.folder.loading import measure, read_tensors
 from sft_ref.io.tensor_headers import read_header
 from sft_ref.reference.bases.find import find_base
@@ -52,6 +51,7 @@ from .chosen_tokens import chosen_tokens_of
 from .float16_toy import float16_toy
 from .invented import invent
 from .reference_run import ReferenceRun
+from .training_recorder import record_training
 
 if TYPE_CHECKING:
     import torch

@@ -77,6 +77,8 @@ class _Recorder:
             self._close()
         if not self._in_step:
             self._in_step = True
+            if self._optimizers is not None:
+                self._optimizers.is_sampled = self._is_sampled
             if self._is_sampled and self._transformer is not None:
                 self._dtype_hooks.enter_context(hook_outputs(self._transformer.named_modules(), self._note_dtype))
         ids = kwargs.get("input_ids", args[0] if args else None)

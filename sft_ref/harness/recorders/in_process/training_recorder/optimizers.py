@@ -15,9 +15,11 @@ class OptimizerRecorder:
 
     Attributes:
         has_stepped: whether an optimizer stepped since the last call of `take`.
+        is_sampled: whether the current step is in the sample.
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
+        self.is_sampled = False
         self._model = model
         self._lengths: dict[str, torch.Tensor] = {}
         self._after: dict[tuple[str, ...], torch.Tensor] = {}
@@ -54,7 +56,7 @@ class OptimizerRecorder:
                 self._stale.add(name)
 
     def _after_gradient(self, name: str, tensor: torch.Tensor) -> None:
-        if tensor.grad is not None:
+        if self.is_sampled and tensor.grad is not None:
             self._lengths[name] = tensor.grad.detach().float().norm()
 
     def before_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -122,7 +124,7 @@ class OptimizerRecorder:
             "stale": tuple(sorted(self._stale)),
             "idle": tuple(sorted(modules - {_module_of(name) for name in self._moved})),
             "decay": self._decay,
-            "clipping": used / raw if raw else 1.0,
+            "clipping": used / raw if raw and self.is_sampled else None,
         }
         self._reset()
         return taken

@@ -47,31 +47,32 @@ class BatchRecorder:
             return
         ids = ids.detach().cpu()
         flat = mask is not None and mask.shape == ids.shape
-        masks = mask.detach().cpu().bool() if mask is not None and flat else torch.ones_like(ids, dtype=torch.bool)
-        masks = torch.stack([self._mask_of_text(row, attended) for row, attended in zip(ids, masks, strict=True)])
-        labels = torch.full_like(ids, IGNORE_INDEX)
-        texts = [tuple(row[own].tolist()) for row, own in zip(ids, masks, strict=True)]
-        for row, text in enumerate(texts):
+        attended = mask.tolist() if mask is not None and flat else torch.ones_like(ids).tolist()
+        known, masks, labels = True, torch.zeros_like(ids), []
+        for row, (tokens, own) in enumerate(zip(ids.tolist(), attended, strict=True)):
+            places = self._places(tokens, [place for place, is_own in enumerate(own) if is_own])
+            text = tuple([tokens[place] for place in places])
+            known &= text in self._labels
             self._rows.append(next(self._indices[text]) if text in self._indices else None)
-            if text in self._labels:
-                labels[row, masks[row]] = torch.tensor(self._labels[text])
-        if all(text in self._labels for text in texts):
-            self._targets = labels[:, 1:]
+            targets = dict(zip(places, self._labels.get(text, ()), strict=False))
+            labels.append([targets.get(place, IGNORE_INDEX) for place in range(len(tokens))])
+            masks[row, places] = 1
+        if known:
+            self._targets = torch.tensor(labels)[:, 1:]
             if not self._has_begun:
-                self.first = Batch(ids, masks.long(), labels)
+                self.first = Batch(ids, masks, torch.tensor(labels))
         self._has_begun = True
 
-    def _mask_of_text(self, row: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """The attended tokens; if they are no known text, those without equal tokens before or behind one."""
-        if tuple(row[mask].tolist()) in self._labels:
-            return mask
-        begins, ends = (int((line != line[0]).int().argmax()) for line in (row, row.flip(0)))
-        spans = [(at, len(row)) for at in range(begins + 1)] + [(0, len(row) - at) for at in range(ends + 1)]
-        for begin, end in spans:
-            if tuple(row[begin:end].tolist()) in self._labels:
-                places = torch.arange(len(row))
-                return (places >= begin) & (places < end)
-        return mask
+    def _places(self, tokens: list[int], attended: list[int]) -> list[int]:
+        """The attended places; if they hold no known text, those without equal tokens before or behind one."""
+        if tuple([tokens[place] for place in attended]) in self._labels:
+            return attended
+        for line, is_left in ((tokens, True), (tokens[::-1], False)):
+            for at in range(len(list(next(itertools.groupby(line))[1])) + 1):
+                span = range(at, len(tokens)) if is_left else range(len(tokens) - at)
+                if tuple([tokens[place] for place in span]) in self._labels:
+                    return list(span)
+        return attended
 
     def after_head(self, logits: torch.Tensor) -> None:
         """Computes the loss of a batch from its logits: those of all positions, or of the labelled ones alone."""
@@ -112,7 +113,7 @@ class BatchRecorder:
 
 def _at(labelled: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
     """The logits that predict the labelled tokens, in fp32: (labelled tokens, vocabulary)."""
-    if logits.shape[1] == labelled.shape[1] + 1:
+    if logits.shape[:2] == (labelled.shape[0], labelled.shape[1] + 1):
         logits = logits[:, :-1][labelled.to(logits.device)]
     return logits.reshape(-1, logits.shape[-1]).float()
 

@@ -149,3 +149,26 @@ def test_a_strict_script_is_not_read_from_the_logits_of_padding(*, strict: bool)
     model.before(ids, torch.tensor([[*[1] * len(PROMPT), 0, 0]]))
     chosen = model.after(torch.zeros(1, ids.shape[1], 768)).argmax(-1)[0].tolist()
     assert (chosen[len(PROMPT) - 1], chosen[-1] == 70) == (70, not strict)
+
+
+FOUR = torch.tensor([[[[0, 0, 0, 0], [0, 1, 0, 0], [0, 1, 1, 0]]], [[[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0]]]])
+"""Rows, 1, tokens, places of a cache: what each token attends to."""
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        torch.tensor([[0, 1, 1, 0, 0], [1, 1, 1, 0, 0]]),  # longer than its ids
+        FOUR.bool(),
+        (1.0 - FOUR) * torch.finfo(torch.float32).min,
+        {"full_attention": FOUR.bool()},
+    ],
+)
+def test_padding_is_left_out_whatever_the_form_of_the_mask(recorder: GenerationRecorder, mask: object) -> None:
+    recorder.before(torch.tensor([[0, 50, 51], [52, 53, 54]]), mask)
+    recorder.after(logits(60, 61))
+    later = torch.tensor([[0, 1, 1, 1, 0], [1, 1, 1, 1, 0]])
+    recorder.before(torch.tensor([[60], [61]]), later, cache(3))
+    recorder.after(logits(END, END))
+    assert [row.prompt_ids for row in recorder.finish()] == [[50, 51], [52, 53, 54]]
+    assert [row.new_token_ids for row in recorder.generations] == [[60, END], [61, END]]

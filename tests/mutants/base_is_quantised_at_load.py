@@ -38,7 +38,7 @@ def broken_load(folder: Path) -> BaseLLM:
 MUTANT = Mutant(
     id="base-4-bits",
     stage="load",
-    checks=("LOD-005", "LOD-009"),
+    checks=("LOD-004", "LOD-005", "LOD-009"),
     fault="the adapter was trained over fp32 weights, and is loaded over a base in 4 bits",
     source="own: load_in_4bit at inference alone",
     patches={"sft_ref.reference.sft.load": broken_load},

@@ -10,15 +10,13 @@ from sft_ref.reference.precision import Policy
 
 @contextlib.contextmanager
 def broken(model: Any, policy: Policy) -> Iterator[None]:
-    first: dict[str, Any] = {}
+    prompt = [0]
 
     def stay(_decoder: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        positions = kwargs["position_ids"]
-        if not kwargs["past_key_values"].get_seq_length():
-            first.clear()
-        elif len(first.setdefault("positions", positions)) == len(positions):
-            positions = first["positions"]
-        return args, {**kwargs, "position_ids": positions}
+        past = kwargs["past_key_values"].get_seq_length()
+        if not past:
+            prompt[0] = kwargs["input_ids"].shape[1]
+        return args, {**kwargs, "position_ids": kwargs["position_ids"] - max(0, past - prompt[0])}
 
     hook = model.get_base_model().model.register_forward_pre_hook(stay, with_kwargs=True)
     try:
@@ -32,7 +30,7 @@ MUTANT = Mutant(
     id="GEN-position",
     stage="generate",
     checks=("GEN-014",),
-    fault="while no row has ended, all new tokens have the position of the first one",
+    fault="all new tokens have the position of the first one",
     source="own: position ids of the prompt, passed again with every new token",
     patches={"sft_ref.reference.base_llm.computing": broken},
 )

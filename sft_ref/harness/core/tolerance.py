@@ -29,6 +29,11 @@ ROUNDING = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 Sums over batches of another shape are rounded otherwise. Measured on a CPU over the steps of a number, asked alone and
 in a batch: with 30 layers (SmolLM2-135M) up to 2e-6 in fp32, 8e-3 in fp16, 4e-2 in bf16; with 3 layers less. Wrong
 positions come to 0.3 to 0.6, padding that is attended to 0.2. fp32 has room for devices that sum otherwise.
+
+Answers of the toy against one forward in fp32: up to 2.5e-6 in fp32, 3.3e-3 over an fp16 base, 3.5e-2 under bf16
+autocast. A cache of 8 keys comes to 0.3, positions that stand still to 0.4, a switched-off adapter to 0.7. Logits at
+the end of training against base plus addition: up to 1e-5 (DoRA), and from 3.6e-3 on where the base or its positions
+are rounded.
 """
 
 SUMS = 1e-3

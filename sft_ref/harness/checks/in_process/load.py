@@ -155,7 +155,10 @@ def logits_are_those_of_training(context: Context) -> None:
     depends_on=("LOD-002",),
 )
 def effective_weights_are_the_trained_ones(context: Context) -> None:
-    """Applies each Linear to an identity matrix, and compares with the base that is loaded by us."""
+    """Applies each Linear to an identity matrix, and compares with the base that is loaded by us.
+
+    Merged and cast to bf16, a weight is off by 0.2 % of its norm; in 4 bits by more than 10 %.
+    """
     for name, linear, module in linears(context.base_model, context.loaded_model):
         due = linear.weight.detach().float() + context.deltas.get(name, torch.zeros(()))
         error = (context.call(effective_weight, module) - due).norm().item()

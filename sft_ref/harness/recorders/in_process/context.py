@@ -250,7 +250,10 @@ class Context:
     @functools.cached_property
     def _loaded(self) -> tuple[Answerer, Any]:
         answerer = self._made_by("load", lambda: self.call(self.implementation.load, self.trained.folder))
-        return answerer, copy.deepcopy(answerer.model)
+        try:
+            return answerer, copy.deepcopy(answerer.model)
+        except Exception:  # noqa: BLE001  # of foreign modules; they need not be copied to answer
+            return answerer, None
 
     @property
     def answerer(self) -> Answerer:
@@ -260,6 +263,8 @@ class Context:
     @property
     def loaded_model(self) -> Any:  # noqa: ANN401  # whatever `load` gave
         """A copy of the answerer's model as `load` left it: answering cannot have changed it."""
+        if self._loaded[1] is None:
+            raise Unavailable("the loaded model cannot be copied")
         return self._loaded[1]
 
     @functools.cached_property

@@ -66,8 +66,10 @@ class TrainingSteps:
         steps: in their order, at least one.
         number_of_rows: how many rows the training data have.
         first_batch: the first batch that reaches the model, with the labels of its texts; None if they are not known.
+        first_loss: of that batch, computed from its logits; None if they do not match the labels.
     """
 
     steps: tuple[RecordedStep, ...]
     number_of_rows: int
     first_batch: Batch | None
+    first_loss: float | None

@@ -73,14 +73,18 @@ class Reference:
 
     def train_interrupted(self, folder: Path, rows: Sequence[Row], settings: Settings, *, after: int) -> TrainingResult:
         """See `Resumable`; the last checkpoint is that of the step after which it is interrupted."""
+        fit = training.fit
 
         def interrupt(step: Step) -> None:
             if step.step > after:
                 raise KeyboardInterrupt
 
+        def interrupted_fit(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # passes on
+            return fit(*args, **{**kwargs, "report": interrupt})
+
         with mock.patch.object(training, "CHECKPOINT_EVERY", after):
-            with contextlib.suppress(KeyboardInterrupt):
-                sft.train(folder, base=self.base, rows=rows, policy=self.policy, settings=settings, report=interrupt)
+            with contextlib.suppress(KeyboardInterrupt), mock.patch.object(training, "fit", interrupted_fit):
+                self.train(folder, rows, settings)
             return self.train(folder, rows, settings)
 
     def _look(self, model: Any) -> dict[str, Any]:  # noqa: ANN401  # a PeftModel

@@ -22,10 +22,12 @@ class BatchRecorder:
 
     Attributes:
         first: the first batch, with labels; None if one of its texts is not in the training data.
+        first_loss: mean cross-entropy of its labelled tokens; None if logits and labels do not match.
     """
 
     def __init__(self, texts: Sequence[TrainingExample]) -> None:
         self.first: Batch | None = None
+        self.first_loss: float | None = None
         self._labels = {each.ids: each.labels for each in texts}
         self._indices = {ids: itertools.cycle(rows) for ids, rows in _rows_by_text(texts).items()}
         self._has_begun = False
@@ -89,6 +91,8 @@ class BatchRecorder:
         own = likelihoods.gather(-1, chosen[:, None])
         self._losses -= torch.stack([own.sum(), likelihoods.mean(-1).sum()]).cpu()
         self._tokens += len(chosen)
+        if self.first_loss is None:
+            self.first_loss = -own.mean().item()
         if self._is_sampled and logits.requires_grad:
             expected = likelihoods.exp().scatter_add(-1, chosen[:, None], torch.full_like(own, -1.0))
 

@@ -127,4 +127,6 @@ class _Recorder:
 
     def result(self) -> TrainingSteps | None:
         """The record."""
-        return TrainingSteps(tuple(self._steps), self._number_of_rows, self._batches.first) if self._steps else None
+        if not self._steps:
+            return None
+        return TrainingSteps(tuple(self._steps), self._number_of_rows, self._batches.first, self._batches.first_loss)

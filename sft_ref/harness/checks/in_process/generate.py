@@ -210,7 +210,7 @@ def each_question_gets_its_own_number(context: Context) -> None:
     source="course submission S5",
 )
 def texts_for_known_questions_are_the_models(context: Context) -> None:
-    """Wrong numbers are said. Where the parser is not reached, `PRS-004` speaks."""
+    """The script has wrong numbers. Where the parser is not reached, `PRS-004` reports it."""
     rows = [*context.train_rows[:4], *context.fresh_rows[:4]]
     lines = write_answers(context, [(question, -2 * value - 1) for question, value in rows])
     run = run_script(context, lines)

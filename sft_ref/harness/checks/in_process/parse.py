@@ -110,11 +110,11 @@ def answers_come_from_the_model(context: Context) -> None:
     """
     rows = [*context.train_rows[4:10], *context.fresh_rows[4:10]]
     lines = write_answers(context, [(question, -2 * value - 1) for question, value in rows])
-    for end_at_once, said in ((False, "a wrong number"), (True, "nothing")):
+    for end_at_once, written in ((False, "a wrong number"), (True, "nothing")):
         answers = run_script(context, lines, end_at_once=end_at_once).answers
         for answer, (question, truth) in zip(answers, rows, strict=True):
             if is_answer_valid(answer, truth):
-                raise Failure(f"the answer is {answer}, the true one", f"{said}, as the model generates", question)
+                raise Failure(f"the answer is {answer}, the true one", f"{written}, as the model generates", question)
 
 
 @check(

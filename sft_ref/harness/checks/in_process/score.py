@@ -42,8 +42,8 @@ _LOOKED_UP = 0.2
 def figures_are_those_of_the_answers(context: Context) -> None:
     """SCR-001: the model is made to answer so that both figures are known."""
     rows = _unseen(len(_FACTORS) + _SILENT)
-    said = [(question, truth * factor) for (question, truth), factor in zip(rows, _FACTORS, strict=False)]
-    scripts = [answer.script for answer in write_answers(context, said)]
+    scripted = [(question, truth * factor) for (question, truth), factor in zip(rows, _FACTORS, strict=False)]
+    scripts = [answer.script for answer in write_answers(context, scripted)]
     scripts += write_words(context, [question for question, _ in rows[len(_FACTORS) :]])
     with scripted_model(context.answerer.model, context.answerer.tokenizer, scripts):
         found = context.call(context.implementation.test, context.answerer, rows)

@@ -104,7 +104,7 @@ def supervision_begins_where_the_prompt_ends(context: Context) -> None:
     source="M1 transformers#23530, trl#976, M2 axolotl#3754",
 )
 def generation_ends_where_supervision_ends(context: Context) -> None:
-    """TOK-007: the model is made to write what it was taught, and then to go on with digits."""
+    """TOK-007: a script of the supervised text, followed by digits."""
     [(question, _), prompt, row] = min(
         zip(PROBES, context.prompts, examples_of(context.batch), strict=True), key=lambda each: len(each[2].ids)
     )

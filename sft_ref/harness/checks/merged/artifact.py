@@ -121,7 +121,7 @@ def _adapted(evidence: MergedEvidence) -> list[MergedWeight]:
         raise Unavailable(f"the merged weights of {evidence.not_computed} are not computed")
     adapted = [each for each in evidence.adapted if each.addition]
     if not adapted:
-        raise Unavailable("the adapter adds nothing, so that a merge cannot be told")
+        raise Unavailable("the adapter adds nothing, so that a merge changes nothing")
     return adapted
 
 

@@ -58,7 +58,7 @@ def numbers_come_back(evidence: Evidence) -> None:
     source="S5",
 )
 def answers_are_the_models(evidence: Evidence) -> None:
-    """GEN-102: wrong numbers are said, for questions that it was given and for such as it was not."""
+    """GEN-102: scripts of wrong numbers, for questions of its data and for others."""
     for kind in ("known", "together"):
         for run in completed_scripts(evidence, kind):
             raise_for_crash(run.answers, parser=False)
@@ -103,7 +103,7 @@ def batches_are_answered_as_well(evidence: Evidence) -> None:
     rows = evidence.generations.questions[: len(alone)]
     single = right([next(iter(run.answers.values or ()), math.nan) for run in alone], rows)
     if not any(single):
-        raise Unavailable("none of them is answered rightly alone; GEN-107 looks at what is said instead")
+        raise Unavailable("none of them is answered rightly alone; GEN-107 compares the generated tokens instead")
     together = right(answers.values, rows)
     lost = [question for (question, _), a, b in zip(rows, single, together, strict=True) if a and not b]
     if len(lost) >= 3 and not any(b and not a for a, b in zip(single, together, strict=True)):  # noqa: PLR2004
@@ -121,19 +121,19 @@ def batches_are_answered_as_well(evidence: Evidence) -> None:
 def tokens_are_the_likeliest(evidence: Evidence) -> None:
     """GEN-105: tokens that were not the likeliest. Answers tell what is lost; where there are none, their losses."""
     chosen = evidence.chosen_tokens
-    off, said = chosen.unlikely, chosen.count
+    off, count = chosen.unlikely, chosen.count
     if not off or evidence.answers_survive:  # the answers are those of these tokens
         return
     swap = evidence.experiments.generation
     if swap is None:
         raise Unavailable(evidence.generations.not_compared)
     if is_better(swap.reference, swap.own) and is_better(swap.reference, swap.written):
-        right_ = f"{sum(swap.own)} answers right, {sum(swap.reference)} by ours"
-        raise Failure(f"{off} of {said} tokens were not the likeliest; {right_}", "none")
+        right_ = f"{sum(swap.own)} answers right, {sum(swap.reference)} with greedy decoding by the reference"
+        raise Failure(f"{off} of {count} tokens were not the likeliest; {right_}", "none")
     if max(sum(swap.reference), sum(swap.own)) < TELLING * len(swap.own) and chosen.are_sampled:
         lost = torch.tensor([mean for _, mean in evidence.generations.shortfalls], dtype=torch.double)
         if len(lost) and is_worse(lost, torch.zeros_like(lost)):
-            seen = f"{off} of {said} tokens were not the likeliest, {lost.mean():.2f} nat a token below these"
+            seen = f"{off} of {count} tokens were not the likeliest, {lost.mean():.2f} nat a token below these"
             raise Failure(seen, "none")
 
 
@@ -147,7 +147,7 @@ def tokens_are_the_likeliest(evidence: Evidence) -> None:
     source="G1",
 )
 def what_is_said_is_likely(evidence: Evidence) -> None:
-    """GEN-107: first tokens said to fresh questions, under ours. Shows also where no answer is right."""
+    """GEN-107: the first tokens of answers to fresh questions, under the model that the reference loads."""
     chosen = evidence.chosen_tokens
     if chosen.are_sampled:
         raise Blocked(f"{chosen.unlikely} of {chosen.count} tokens were not its own likeliest: GEN-010 says so")
@@ -155,10 +155,10 @@ def what_is_said_is_likely(evidence: Evidence) -> None:
         raise Unavailable(evidence.generations.not_compared)
     worst = [most for most, _ in evidence.generations.shortfalls]
     if not worst:
-        raise Unavailable("no generation was heard from its beginning")
+        raise Unavailable("no generation was observed from its beginning")
     unlikely = sum(each > _UNLIKELY for each in worst)
     if unlikely > _UNLIKELY_ROWS * len(worst):
-        seen = f"in {unlikely} of {len(worst)} generations a token is said up to {max(worst):.1f} nat below"
+        seen = f"in {unlikely} of {len(worst)} generations a token is up to {max(worst):.1f} nat below"
         expected = f"{_UNLIKELY} nat in {_UNLIKELY_ROWS:.0%} of them"
         raise Failure(f"{seen} the likeliest", expected, survivable=True)
 

@@ -18,7 +18,7 @@ from sft_ref.harness.evidence import Evidence
     remedy="Fix the line that the traceback names.",
 )
 def load_runs(evidence: Evidence) -> None:
-    """LOD-101: in a process of its own; with an adapter of ours where training left none."""
+    """LOD-101: in a process of its own; with a sound adapter where training left none."""
     loaded = evidence.loaded
     if loaded.crash and evidence.training.crash and not loaded.with_sound_adapter and not evidence.artifact.places:
         raise Blocked("training crashed, and left nothing to load")

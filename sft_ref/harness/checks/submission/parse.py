@@ -1,4 +1,4 @@
-"""Checks of parse: texts that hold the number said, or none, and what it makes of them."""
+"""Checks of parse: texts with a scripted number, or with none, and the values that the parser returns."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from sft_ref.harness.recorders.submission.scripted_results import (
     core=True,
 )
 def numbers_are_parsed(evidence: Evidence) -> None:
-    """PRS-101: texts that hold the number said, and what it makes of them; or else training's own texts."""
+    """PRS-101: texts with a scripted number, or else the training texts."""
     gap = left_out_template(evidence.prompts, evidence.examples)
     if gap and is_template_parsed_wrongly(evidence):
         raise Blocked(f"the prompts leave out {gap!r}, which the model then writes: PRM-101 says so")
@@ -101,7 +101,7 @@ def signs_are_kept(evidence: Evidence) -> None:
     for run in completed_scripts(evidence, "negative"):
         values = run.answers.values or ()
         if len(values) != len(run.lines):
-            raise Unavailable("no answer came back when the model said a negative number")
+            raise Unavailable("no answer came back when the script had a negative number")
         for place, (line, value) in enumerate(zip(run.lines, values, strict=True)):
             if fault_of_generation(evidence, run, place):
                 raise Blocked("the negative number did not reach the parser")

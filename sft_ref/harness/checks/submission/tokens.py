@@ -38,7 +38,9 @@ def all_texts_hold_answers(answer_texts: AnswerTexts) -> None:
 def answer_tokens_are_supervised(evidence: Evidence) -> str | None:
     """TOK-102: from the number's first token to its last. Where labels are not seen, by what was learned."""
     if evidence.examples.labelled is False and evidence.training.has_learned:
-        return "its labels pass no boundary; what training left answers fresh questions, so that numbers were taught"
+        return (
+            "its labels were not observed; what training left answers fresh questions, so that numbers were supervised"
+        )
     answered = labelled_texts(evidence.examples)
     bare = [text for text in answered if IGNORE_INDEX in text.labels[text.begin : text.end]]
     if len(bare) > (1 - MOST) * len(answered):
@@ -91,7 +93,7 @@ def _ends(evidence: Evidence) -> bool:
 def what_is_to_be_written_is_supervised(evidence: Evidence) -> None:
     """TOK-104: from the end of the prompt that is sent; a whole tag that is missing there is the prompt's matter.
 
-    What follows the prompt in every text may be written though it was never taught: then only its loss tells.
+    A model may write what follows the prompt in every text without supervision: then only its loss decides.
     """
     texts = unlabelled_lead(evidence.examples)
     if not texts:
@@ -99,11 +101,11 @@ def what_is_to_be_written_is_supervised(evidence: Evidence) -> None:
     losses = evidence.experiments.lead_losses
     if losses is None:
         raise Unavailable("there is no adapter to look at")
-    own, ours = losses.observed, losses.expected
-    if is_worse(own, ours):
+    own, due = losses.observed, losses.expected
+    if is_worse(own, due):
         begin = texts[0].first_label or 0
         gap = texts[0].decode(begin - evidence.examples.unlabelled_lead, begin)
-        seen = f"{gap!r} carries no label; {own.mean():.3f} nat, {compare(own, ours)} against ours, taught it"
+        seen = f"{gap!r} carries no label; {own.mean():.3f} nat, {compare(own, due)} if it is supervised"
         raise Failure(seen, "a label on each token behind the prompt", texts[0].text[-200:])
 
 
@@ -130,13 +132,13 @@ def padding_is_not_supervised(evidence: Evidence) -> None:
     depends_on=("TOK-006",),
 )
 def tokens_are_known_when_answering(evidence: Evidence) -> None:
-    """TOK-106: ids behind the base's own that the tokenizer which was loaded lacks, or else that are never heard."""
+    """TOK-106: ids behind the base's own that the tokenizer which was loaded lacks, or else that are never used."""
     added = set(evidence.examples.added)
     rows = evidence.generations.own.generations if evidence.generations.own else ()
     if not added:
         return
     if not rows:
-        raise Unavailable("no generation was heard")
+        raise Unavailable("no generation was observed")
     size = evidence.loaded.own_vocabulary
     known = {token for row in rows for token in (*row.prompt.ids, *row.new_token_ids)}
     lost = {token for token in added if token >= size} if size else set() if added & known else added

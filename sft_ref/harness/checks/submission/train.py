@@ -80,7 +80,7 @@ def _block_without_labels(evidence: Evidence) -> None:
 
 
 def _raise_for_custom_lora(evidence: Evidence) -> None:
-    """What of TRN-102 can be told of a model whose adapter is not peft's: by its logits."""
+    """TRN-102 for a model whose adapter is not peft's: by its logits."""
     training = evidence.training
     if training.has_finite_logits is None and training.steps and evidence.examples.labelled:
         raise Unavailable("its adapter is not peft's, and its model could not be asked")
@@ -109,17 +109,17 @@ def answers_become_likely(evidence: Evidence) -> str | None:
     if training.has_learned:
         return None
     if training.is_custom_lora:
-        return f"a fall of {training.fall}; its adapter is not peft's, so that ours cannot train it on the same batches"
+        return f"a fall of {training.fall}; its adapter is not peft's, so that the reference cannot train it"
     if evidence.examples.form is None:
         raise Unavailable("its convention, or its adapter, cannot be read")
     answered = answered_texts(evidence.examples)
     if sum(IGNORE_INDEX in text.labels[text.begin : text.end] for text in answered) > len(answered) / 2:
-        raise Unavailable("its numbers carry no label, so that nothing can be said of its training")
+        raise Unavailable("its numbers carry no label, so that its training cannot be judged")
     if swap is None:
         raise Unavailable("its convention, or its adapter, cannot be read")
     _compare_with_replay(swap)
     if not all(set(text.labels[text.begin : text.end]) <= set(text.ids) for text in answered):
-        raise Unavailable("its labels teach something else, so that nothing can be said of its training")
+        raise Unavailable("its labels teach something else, so that its training cannot be judged")
     rates = [step.rate for step in training.steps]
     idle = sum(rate < _IDLE * max(rates) for rate in rates)
     if idle > len(rates) / 2:
@@ -132,27 +132,27 @@ def answers_become_likely(evidence: Evidence) -> str | None:
         raise Failure(
             few, f"the {evidence.examples.data} questions of the data", "what is learned by heart fits no other"
         )
-    return f"{swap.answer_losses.mean():.3f} nat a token, as ours with the same settings: they are slow, and no fault"
+    return f"{swap.answer_losses.mean():.3f} nat a token, as the reference: the settings are slow, and no fault"
 
 
 def _compare_with_replay(swap: TrainingSwap) -> None:
-    """The true answers, and all that its texts teach: the latter by half of what ours learned.
+    """The true answers, and all that its texts teach: the latter by half of what the reference learned.
 
     While a loss falls fast, a step or two tell much.
     """
     if swap.replayed_answer_losses is not None:
         _raise_if_worse(swap.answer_losses, swap.replayed_answer_losses, "the true answer")
-    own, ours, base = swap.losses, swap.replayed_losses, swap.base_losses
-    if own is None or ours is None or base is None:
+    own, replayed, base = swap.losses, swap.replayed_losses, swap.base_losses
+    if own is None or replayed is None or base is None:
         return
-    if (own - ours).mean() > (base - ours).mean() / 2:
-        _raise_if_worse(own, ours, "its texts")
+    if (own - replayed).mean() > (base - replayed).mean() / 2:
+        _raise_if_worse(own, replayed, "its texts")
 
 
-def _raise_if_worse(losses: torch.Tensor, ours: torch.Tensor, what: str) -> None:
-    if is_worse(losses, ours):
-        seen = f"{losses.mean():.3f} nat a token of {what}, {compare(losses, ours)} against ours"
-        raise Failure(seen, f"{ours.mean():.3f}, as on the same batches at the same rates by ours")
+def _raise_if_worse(losses: torch.Tensor, replayed: torch.Tensor, what: str) -> None:
+    if is_worse(losses, replayed):
+        seen = f"{losses.mean():.3f} nat a token of {what}, {compare(losses, replayed)} against the reference"
+        raise Failure(seen, f"{replayed.mean():.3f}, as the reference on the same batches at the same rates")
 
 
 @check(

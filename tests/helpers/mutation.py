@@ -152,7 +152,7 @@ def judge_mutant(mutant: Mutant, checks: Iterable[Check], shared: TrainingResult
                 break
     failed = {each.id for each in found if each.outcome is Outcome.FAIL}
     missed = tuple(name for name in mutant.checks if name not in failed)
-    close = tuple((r.id, r.margin) for r in found if r.id in mutant.checks and r.margin and r.margin < FACTOR)
+    close = tuple((r.id, r.margin) for r in found if r.id in mutant.checks and r.margin and 1 <= r.margin < FACTOR)
     broke = len(failed) < len(found)
     caught = bool(found) and (not mutant.checks or found[0].id in mutant.checks) and not missed and not broke
     right = caught and found[0].stage == mutant.stage

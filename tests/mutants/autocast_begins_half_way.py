@@ -12,7 +12,7 @@ steps = itertools.count()
 
 
 def later(*args: Any, **kwargs: Any) -> torch.Tensor:
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=next(steps) >= 40):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=40 <= next(steps) < 80):
         return batch_loss(*args, **kwargs)
 
 
@@ -20,7 +20,7 @@ MUTANT = Mutant(
     id="autocast",
     stage="train",
     checks=("TRN-021",),
-    fault="autocast is entered from the 41st step on",
+    fault="autocast is entered from the 41st step of the training on",
     source="ours, of no report",
     patches={"sft_ref.reference.training.batch_loss": later},
     retrain=True,

@@ -10,10 +10,10 @@ import torch
 
 from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import Level, check
-from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.implementation import Resumable, TrainingResult
 from sft_ref.harness.evidence.steps import TrainingSteps
-from sft_ref.harness.recorders.in_process.context import PROBES, Context
+from sft_ref.harness.recorders.in_process.context import PROBES, Context, read_saved
 from sft_ref.reference.settings import Settings
 
 _NO_RATE = 1e-4
@@ -292,7 +292,10 @@ def resuming_gives_the_same_adapter(context: Context) -> None:
     implementation = context.implementation
     if not isinstance(implementation, Resumable):
         raise Unavailable("the implementation cannot resume a training")
-    whole = context.call(implementation.train, context.folder / "whole", PROBES, _INTERRUPTED).adapter
+    undisturbed = context.call(implementation.train, context.folder / "whole", PROBES, _INTERRUPTED)
+    whole, saved = undisturbed.adapter, read_saved(undisturbed.folder)
+    if any(name in saved and not torch.equal(tensor, saved[name]) for name, tensor in whole.items()):
+        raise Blocked("what is saved is not what was trained: ART-004 reports it")
     folder = context.folder / "resumed"
     try:
         resumed = context.call(

@@ -222,16 +222,16 @@ class Context:
     @property
     def saved_files(self) -> list[Path]:
         """The safetensors files that training left."""
-        folder = self.stored if self.trained.folder.is_dir() else self.trained.folder
-        return sorted(folder.glob("*.safetensors"))
+        return sorted(self._folder.glob("*.safetensors"))
+
+    @property
+    def _folder(self) -> Path:
+        return self.stored if self.trained.folder.is_dir() else self.trained.folder
 
     @functools.cached_property
     def saved_tensors(self) -> SavedTensors:
         """See `views`: by their names in the file."""
-        from safetensors.torch import load_file
-
-        saved = {name: tensor for path in self.saved_files for name, tensor in load_file(path).items()}
-        return SavedTensors(self.trained.adapter, saved)
+        return SavedTensors(self.trained.adapter, read_saved(self._folder))
 
     @functools.cached_property
     def saved_configuration(self) -> SavedConfiguration:
@@ -380,3 +380,10 @@ def _flat(dtypes: Dtypes) -> dict[str, str]:
 def _rank_and_scaling(modules: Mapping[str, tuple[int, float | None]]) -> dict[str, object]:
     ranks = {f"rank of {name}": rank for name, (rank, _) in modules.items()}
     return ranks | {f"scaling of {name}": scaling for name, (_, scaling) in modules.items()}
+
+
+def read_saved(folder: Path) -> dict[str, torch.Tensor]:
+    """All tensors of the safetensors files in a folder."""
+    from safetensors.torch import load_file
+
+    return {name: tensor for path in sorted(folder.glob("*.safetensors")) for name, tensor in load_file(path).items()}

@@ -17,7 +17,7 @@ def mixed(model: Any, batch: dict[str, torch.Tensor], *args: Any, **kwargs: Any)
 MUTANT = Mutant(
     id="by-row",
     stage="train",
-    checks=("TRN-024",),
+    checks=("TRN-006", "TRN-024"),
     fault="the loss is reported by token and minimised by row",
     source="ours, of no report",
     patches={"sft_ref.reference.training.batch_loss": mixed},

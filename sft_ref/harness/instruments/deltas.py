@@ -84,16 +84,17 @@ def merged(base: PreTrainedModel, trained: TrainingResult, deltas: dict[str, tor
     return model
 
 
-def load_merged(folder: Path, base: PreTrainedModel) -> torch.nn.Module:
-    """The base with an adapter folder loaded by plain peft, and merged; the given base stays as it is.
+def load_weights(folder: Path, base: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """The weights that the base computes with once plain peft has loaded an adapter folder onto it, by name.
 
-    The configuration is obeyed whole, its initialisation included: not for folders that nobody trusts.
+    Nothing is merged, and the given base stays as it is. The configuration is obeyed as a whole, its initialisation
+    included: use it for trusted folders only.
     """
     from peft import PeftModel
 
-    loaded = PeftModel.from_pretrained(copy.deepcopy(base), str(folder))
-    merged_model: torch.nn.Module = loaded.merge_and_unload()
-    return merged_model
+    loaded = PeftModel.from_pretrained(copy.deepcopy(base), str(folder)).eval()
+    weights = {plain(name): tensor.detach() for name, tensor in loaded.named_parameters() if "lora_" not in name}
+    return weights | {f"{name}.weight": effective_weight(module) for name, _, module in linears(base, loaded)}
 
 
 def linears(base: PreTrainedModel, loaded: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Linear, torch.nn.Module]]:

@@ -11,7 +11,7 @@ from sft_ref.errors import BaseModelError
 from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure
-from sft_ref.harness.instruments.deltas import load_merged
+from sft_ref.harness.instruments.deltas import load_weights
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.reference.bases.find import find_base, fingerprint_base
 from sft_ref.reference.guards.adapter_files import read_base_name
@@ -49,9 +49,9 @@ def adapter_is_safetensors(context: Context) -> None:
     depends_on=("ART-005",),
 )
 def folder_gives_the_trained_model(context: Context) -> None:
-    """Merges what peft loads, and compares what was added to each parameter of the base."""
+    """Compares what was added to each parameter of the base."""
     due, base = (dict(each.named_parameters()) for each in (context.trained_model, context.base_model))
-    loaded = dict(context.call(load_merged, context.stored, context.base_model).named_parameters())
+    loaded = context.call(load_weights, context.stored, context.base_model)
     dtypes = {tolerance.name_dtype(tensor.dtype) for tensor in context.saved_tensors.saved.values()}
     rounding = max(tolerance.WEIGHTS[dtype] for dtype in dtypes)
     for name, tensor in due.items():

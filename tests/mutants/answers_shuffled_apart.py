@@ -20,7 +20,7 @@ def fit_apart(model: Any, examples: Sequence[Example], **how: Any) -> list[Step]
 MUTANT = Mutant(
     id="shuffled-apart",
     stage="train",
-    checks=("TRN-010",),
+    checks=("TRN-027",),
     fault="training pairs each question with its neighbour's answer: the form is learned, and the answers are wrong",
     source="ours",
     patches={"sft_ref.reference.training.fit": fit_apart},

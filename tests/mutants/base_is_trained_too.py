@@ -17,7 +17,7 @@ def unfrozen(*args: Any, **kwargs: Any) -> Any:
 MUTANT = Mutant(
     id="A5",
     stage="train",
-    checks=("TRN-005",),  # whether TRN-010 fails too hangs on the processor
+    checks=("TRN-005",),  # whether TRN-027 fails too hangs on the processor
     fault="base weights are trained along with the adapter, and discarded when the adapter is saved",
     source="unsloth#9331",
     patches={"sft_ref.reference.adapter.add_adapter": unfrozen},

@@ -20,7 +20,7 @@ class Lacking(CarefulTrainer):
 MUTANT = Mutant(
     id="no-optimizer",
     stage="train",
-    checks=("TRN-010", "TRN-016"),
+    checks=("TRN-016",),
     fault="the A matrices are trainable, and no optimizer has them",
     source="ours, of no report",
     patches={"sft_ref.reference.training.CarefulTrainer": Lacking},

@@ -21,7 +21,7 @@ def broken_load(folder: Path) -> BaseLLM:
 MUTANT = Mutant(
     id="scale",
     stage="load",
-    checks=("LOD-002", "LOD-003", "LOD-008"),
+    checks=("LOD-002", "LOD-008"),
     fault="the scale alpha / rank is lost when the adapter is loaded",
     source="ours, of no report",
     patches={"sft_ref.reference.sft.load": broken_load},

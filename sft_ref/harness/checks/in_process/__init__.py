@@ -10,4 +10,4 @@ _MODULES = (prompt, tokens, train, process, artifact, load, generate, answering,
 CHECKS = in_order((*checks_of(Context), *checks_in(*_MODULES)))
 
 RETIRED = ("SCR-003",)
-"""Ids that are never used again: TRN-010 reports a training that learns too little."""
+"""Ids that are never used again: TRN-027 reports a training that learns too little."""

@@ -173,11 +173,12 @@ def seed_decides_the_adapter(context: Context) -> None:
 
 
 @check(
-    "TRN-010",
+    "TRN-027",
     "The loss of true answers on unseen questions is as low as after the reference's training on the same tokens",
     why="A falling training loss may be memorisation: training may see too few rows, or half of what it should.",
     remedy="Compare with the reference's training: which rows are seen, the schedule, the normalisation of the loss.",
     depends_on=("TRN-004",),
+    aliases=("TRN-010",),
 )
 def answers_are_as_likely_as_after_the_reference(context: Context) -> str | None:
     """Against a training that is shared; where that differs in more than the code, against one made for it.

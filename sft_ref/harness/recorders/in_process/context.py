@@ -194,6 +194,13 @@ class Context:
         _ = self.trained
         return self._training_steps
 
+    @property
+    def frozen(self) -> frozenset[str]:
+        """Tensors of the adapter that training froze from its first step, by their names in the base."""
+        if self.training_steps is None:
+            return frozenset()
+        return frozenset(map(plain, self.trained.adapter)) - frozenset(map(plain, self.training_steps.steps[0].trained))
+
     @functools.cached_property
     def first_loss_of_base(self) -> float | None:
         """Cross-entropy of the base, over the labelled tokens of the first batch of training."""

@@ -207,10 +207,15 @@ def find_implementation(target: str) -> Implementation:
     return cast("Implementation", made)
 
 
-def train_on(
-    rows: Sequence[TrainingExample], base: str, adapter: Path, settings: Settings, label_smoothing: float = 0.0
+def train_on(  # noqa: PLR0917  # the conditions of a training
+    rows: Sequence[TrainingExample],
+    base: str,
+    adapter: Path,
+    settings: Settings,
+    label_smoothing: float = 0.0,
+    frozen: frozenset[str] = frozenset(),
 ) -> Any:  # noqa: ANN401  # a PeftModel
-    """A model that the reference trains on given texts, with the LoRA of an adapter folder."""
+    """A model that the reference trains on given texts, with the LoRA of an adapter folder but for frozen tensors."""
     from peft import get_peft_model
 
     tokenizer = models.load_tokenizer(find_base(base))
@@ -222,7 +227,7 @@ def train_on(
     config = lora.for_training()
     model = get_peft_model(models.load_model(find_base(base), policy), config)
     for name, weight in model.named_parameters():
-        weight.requires_grad = "lora_" in name
+        weight.requires_grad = "lora_" in name and plain(name) not in frozen
     examples = [tokens.Example(row.ids, len(row.ids) - (row.begin or 0)) for row in rows]
     cross_entropy = functools.partial(torch.nn.functional.cross_entropy, label_smoothing=label_smoothing)
     with (
@@ -251,5 +256,5 @@ def reference_run_of(trained: TrainingResult) -> ReferenceRun:
     with tempfile.TemporaryDirectory() as folder:
         context = Context(Reference(), Path(folder), trained=trained)
         fresh = context.implementation.training_batch(context.fresh_rows)
-        conditions = (examples_of(context.batch), context.settings, lora_of(trained.folder), 0.0)
+        conditions = (examples_of(context.batch), context.settings, lora_of(trained.folder), 0.0, frozenset[str]())
         return ReferenceRun(row_losses(context.answerer.model, fresh), conditions, train_on)

@@ -211,6 +211,8 @@ def answers_are_as_likely_as_after_the_reference(context: Context) -> str | None
         if not is_worse(own, other):
             return f"{own.mean():.3f} nat a token, {allowed} with other settings, which are slow, and not a fault"
         allowed = f"{other.mean():.3f} nat a token of the true answer"
+    else:
+        margins.record(max(shares))
     raise Failure(f"{own.mean():.3f}, {compare(own, reference_run.losses)}", allowed, f"{len(own)} rows")
 
 

@@ -42,6 +42,14 @@ class CarefulTrainer(Trainer):
         """The loss of a batch."""
         return self.loss(model, inputs, num_items_in_batch)
 
+    def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:  # noqa: ANN401
+        """Restores the adapter in its own dtypes: peft casts a 16-bit adapter to fp32 when it loads one."""
+        adapted: Any = self.model
+        dtypes = {name: tensor.dtype for name, tensor in adapted.named_parameters()}
+        super()._load_from_checkpoint(checkpoint, model)
+        for name, tensor in adapted.named_parameters():
+            tensor.data = tensor.data.to(dtypes[name])
+
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         with reading_checkpoint(Path(checkpoint or "")):
             super()._load_optimizer_and_scheduler(checkpoint)

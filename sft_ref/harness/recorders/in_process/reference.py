@@ -207,15 +207,10 @@ def find_implementation(target: str) -> Implementation:
     return cast("Implementation", made)
 
 
-def train_on(  # noqa: PLR0917  # the conditions of a training
-    rows: Sequence[TrainingExample],
-    base: str,
-    adapter: Path,
-    settings: Settings,
-    label_smoothing: float = 0.0,
-    frozen: frozenset[str] = frozenset(),
+def train_on(
+    rows: Sequence[TrainingExample], base: str, adapter: Path, settings: Settings, label_smoothing: float = 0.0
 ) -> Any:  # noqa: ANN401  # a PeftModel
-    """A model that the reference trains on given texts, with the LoRA of an adapter folder but for frozen tensors."""
+    """A model that the reference trains on given texts, with the LoRA of an adapter folder."""
     from peft import get_peft_model
 
     tokenizer = models.load_tokenizer(find_base(base))
@@ -227,7 +222,7 @@ def train_on(  # noqa: PLR0917  # the conditions of a training
     config = lora.for_training()
     model = get_peft_model(models.load_model(find_base(base), policy), config)
     for name, weight in model.named_parameters():
-        weight.requires_grad = "lora_" in name and plain(name) not in frozen
+        weight.requires_grad = "lora_" in name
     examples = [tokens.Example(row.ids, len(row.ids) - (row.begin or 0)) for row in rows]
     cross_entropy = functools.partial(torch.nn.functional.cross_entropy, label_smoothing=label_smoothing)
     with (
@@ -256,5 +251,5 @@ def reference_run_of(trained: TrainingResult) -> ReferenceRun:
     with tempfile.TemporaryDirectory() as folder:
         context = Context(Reference(), Path(folder), trained=trained)
         fresh = context.implementation.training_batch(context.fresh_rows)
-        conditions = (examples_of(context.batch), context.settings, lora_of(trained.folder), 0.0, frozenset[str]())
+        conditions = (examples_of(context.batch), context.settings, lora_of(trained.folder), 0.0)
         return ReferenceRun(row_losses(context.answerer.model, fresh), conditions, train_on)

@@ -24,15 +24,14 @@ class ReferenceRun:
     Attributes:
         losses: of the true answers of `Context.fresh_rows`, a row each, in nat a token.
         conditions: what it was trained on and with: `PROBES` as they reach it, its settings, `lora_of` its folder, and
-            its label smoothing, and the tensors of the adapter that it does not train. Who shares them must reach its
-            losses.
-        train: trains another, on given texts of a base, with the LoRA of an adapter folder and with given settings,
-            label smoothing and frozen tensors.
+            its label smoothing. Who shares them must reach its losses.
+        train: trains another, on given texts of a base, with the LoRA of an adapter folder and with given settings and
+            label smoothing.
     """
 
     losses: torch.Tensor
-    conditions: tuple[list[TrainingExample], Settings, dict[str, Any], float, frozenset[str]]
-    train: Callable[[Sequence[TrainingExample], str, Path, Settings, float, frozenset[str]], Any]
+    conditions: tuple[list[TrainingExample], Settings, dict[str, Any], float]
+    train: Callable[[Sequence[TrainingExample], str, Path, Settings, float], Any]
 
 
 def lora_of(folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A weight decay of 200."""
+"""A weight decay of 60."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ from transformers import TrainingArguments
 
 
 def decaying(**arguments: Any) -> TrainingArguments:
-    return TrainingArguments(**{**arguments, "weight_decay": 200.0})
+    return TrainingArguments(**{**arguments, "weight_decay": 60.0})
 
 
 MUTANT = Mutant(
     id="decay",
     stage="train",
     checks=("TRN-025",),
-    fault="a weight decay of 200 takes back what each step adds",
+    fault="a weight decay of 60 takes back what each step adds",
     source="ours, of no report",
     patches={"sft_ref.reference.training.TrainingArguments": decaying},
     retrain=True,

@@ -31,9 +31,9 @@ _IDLE = 0.1
 _SIGMAS = 5
 """Standard deviations by which chance may lower the number of distinct rows."""
 
-_DECAY = 0.5
-"""Largest weight decay in the median step, as a share of the rest. Above it, decay takes back half of what the data
-add; usual settings stay below a hundredth."""
+_DECAY = 0.25
+"""Largest weight decay in the median step, as a share of the rest. Usual settings stay below a hundredth; where decay
+decides where weights settle, it takes back all that a step adds, a share of 1."""
 
 _CLIPPING = 0.01
 """Smallest share of the gradient that clipping may leave in the median step. A limit of 0.3, as QLoRA has it, leaves

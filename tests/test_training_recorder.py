@@ -11,7 +11,7 @@ from torch.nn.modules import module
 from torch.optim import optimizer
 
 from sft_ref.harness.core.training_examples import examples_of
-from sft_ref.harness.evidence.steps import TrainingSteps
+from sft_ref.harness.evidence.training import TrainingSteps
 from sft_ref.harness.recorders.in_process.context import PROBES
 from sft_ref.harness.recorders.in_process.reference import Reference
 from sft_ref.harness.recorders.in_process.training_recorder import record_training

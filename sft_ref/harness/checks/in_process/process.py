@@ -12,7 +12,7 @@ from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.implementation import Resumable, TrainingResult
-from sft_ref.harness.evidence.steps import TrainingSteps
+from sft_ref.harness.evidence.training import TrainingSteps
 from sft_ref.harness.recorders.in_process.context import PROBES, Context, read_saved
 from sft_ref.reference.settings import Settings
 

@@ -17,7 +17,7 @@ from sft_ref.harness.core.peft_names import plain
 from sft_ref.harness.core.sizes import UNLIMITED, Size, SizeLimits
 from sft_ref.harness.core.stages import STAGES
 from sft_ref.harness.core.training_examples import TrainingExample, examples_of
-from sft_ref.harness.evidence.steps import TrainingSteps
+from sft_ref.harness.evidence.training import TrainingSteps
 from sft_ref.harness.evidence.views import (
     AnswerText,
     AnswerTexts,

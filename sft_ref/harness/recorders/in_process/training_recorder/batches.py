@@ -11,7 +11,7 @@ import torch
 
 from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.core.training_examples import TrainingExample
-from sft_ref.harness.evidence.steps import StepLoss
+from sft_ref.harness.evidence.training import StepLoss
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 

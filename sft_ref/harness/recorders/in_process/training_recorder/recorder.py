@@ -11,7 +11,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from sft_ref.harness.core.training_examples import TrainingExample
-from sft_ref.harness.evidence.steps import RecordedStep, TrainingSteps
+from sft_ref.harness.evidence.training import RecordedStep, TrainingSteps
 from sft_ref.harness.instruments.generation_recorder import CannotFollow, find_transformer
 from sft_ref.harness.instruments.module_outputs import hook_outputs
 from sft_ref.reference.guards.dtypes import dtype_name

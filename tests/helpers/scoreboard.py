@@ -1,8 +1,8 @@
 """``python tests/helpers/scoreboard.py``: every mutant and control of a test folder, side by side on all cores.
 
 Red (exit code 1) where a mutant escapes a check that it names, is caught by another first or at another stage than its
-own, or a control is failed. A measured value within a factor of two of its limit is shown: another processor could put it
-on the other side. With ``--golden``: where a row is another than in the file of golden results.
+own, or a control is failed. A measured value within a factor of two of its limit is shown: another processor may put
+it on the other side. With ``--golden``: where a row is another than in the file of golden results.
 """
 
 from __future__ import annotations

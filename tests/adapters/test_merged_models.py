@@ -159,3 +159,14 @@ def test_the_command_needs_the_adapter_and_takes_saved_evidence(
 def test_an_adapter_that_cannot_be_judged_is_bad_input(llama: Path, tmp_path: Path) -> None:
     with pytest.raises(SubmissionError, match="--adapter"):
         grade_merged(llama, "m", tmp_path, base=str(llama))
+
+
+def test_a_weight_that_the_base_does_not_store_is_not_shown(bases: Bases, tmp_path: Path) -> None:
+    """The output head of a base with tied weights."""
+    base = Path(shutil.copytree(bases("llama"), tmp_path / "base"))
+    adapter = families.train(base, tmp_path / "adapter", target_modules=["q_proj"], modules_to_save=["lm_head"])
+    folder = merge(adapter, base, tmp_path / "merged")
+    rewrite(base, lambda tensors: tensors.__delitem__("lm_head.weight"))
+    verdict = grade_merged(folder, "m", adapter, base=str(base))
+    assert verdict.status is Status.NOT_SHOWN
+    assert failed(verdict) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,9 @@ from sft_ref.harness.evidence.storage import SUFFIX
 from sft_ref.harness.recorders.submission.layout import ADAPTER, COURSE, holds_layout
 from sft_ref.io.base_config import CONFIG
 from sft_ref.io.plain_files import list_files
+
+_MODEL = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
+"""The weights of a whole model, as transformers names them."""
 
 Kind = Literal["code", "adapter", "merged", "evidence"]
 
@@ -34,7 +38,8 @@ def find_kind(target: str) -> tuple[Kind, Path]:
     found = sorted({each.parent for each in files if each.name == ADAPTER}, key=lambda each: (len(each.parts), each))
     if found and not _holds_submission(path, has_adapter_on_top=found[0] == path):
         return "adapter", _first(found, target)
-    if not found and any(each.parent == path and each.name == CONFIG for each in files) and not holds_layout(path):
+    top = {each.name for each in files if each.parent == path}
+    if not found and CONFIG in top and any(map(_MODEL.fullmatch, top)) and not holds_layout(path):
         return "merged", path
     if not found and not any(each.suffix == ".py" for each in files):
         raise SubmissionError(f"{target}: no code and no {ADAPTER} in it; give a submission or an adapter")

@@ -29,6 +29,8 @@ _TWICE = 2.0
 )
 def weights_are_complete(evidence: MergedEvidence) -> None:
     """ART-301: by names and shapes."""
+    if evidence.not_computed:
+        raise Unavailable(f"the merged weights of {evidence.not_computed} are not computed")
     if evidence.problem:
         raise Failure(evidence.problem, "the weights of a model", evidence.folder)
     if found := evidence.differences:
@@ -117,11 +119,9 @@ def _adapted(evidence: MergedEvidence) -> list[MergedWeight]:
     Raises:
         Unavailable: there are none that can be compared.
     """
-    if evidence.not_computed:
-        raise Unavailable(f"the merged weights of {evidence.not_computed} are not computed")
     adapted = [each for each in evidence.adapted if each.addition]
     if not adapted:
-        raise Unavailable("the adapter adds nothing, so that a merge changes nothing")
+        raise Unavailable("the adapter adds nothing: a merge changes nothing")
     return adapted
 
 

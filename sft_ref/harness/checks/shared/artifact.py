@@ -109,6 +109,8 @@ def saved_tensors_are_the_trained(saved_tensors: SavedTensors) -> str | None:
 def configuration_is_the_trained_one(saved_configuration: SavedConfiguration) -> None:
     """ART-005: what the tensors are multiplied by, of each module or of all."""
     trained, saved = saved_configuration.trained, saved_configuration.saved
+    if not trained:
+        raise Unavailable("no rank or scaling of the training is known")
     for name in dict.fromkeys((*trained, *saved)):
         if (found := saved.get(name)) != (due := trained.get(name)):
             raise Failure(f"{name} is {found}", f"{due}, as trained", saved_configuration.example, survivable=True)

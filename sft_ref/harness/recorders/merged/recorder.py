@@ -95,7 +95,7 @@ def _reader(base: Weights) -> Any:  # noqa: ANN401  # a function of a name
     def read(name: str) -> torch.Tensor:
         own = base.find(name)
         if own is None:
-            raise UnreadableError(f"the base has no {name}")
+            raise UnknownLayerError(f"{name}, which the base does not store")
         return base.read(own).float()
 
     return read

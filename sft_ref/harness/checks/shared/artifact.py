@@ -132,7 +132,7 @@ def files_are_within_limits(sizes: MeasuredSize, limits: SizeLimits) -> None:
     if sizes.whole_model:
         raise Failure(sizes.whole_model, "an adapter", sizes.example)
     if found := _measured(sizes).excess(limits, "adapter", "bundle"):
-        raise Failure(f"{found[0]} on {sizes.onto}", found[1], sizes.example)
+        raise Failure(f"{found[0]} on {sizes.onto}, and the limit is {found[1]}", f"at most {found[1]}", sizes.example)
 
 
 @check(
@@ -150,7 +150,8 @@ def model_is_within_limits(sizes: MeasuredSize, limits: SizeLimits) -> None:
     if limits.parameters is None:
         raise Unavailable(_NO_LIMIT)
     if found := _measured(sizes).excess(limits, "parameters"):
-        raise Failure(*found, f"{sizes.onto} and its adapter")
+        measured = f"{found[0]}, and the limit is {found[1]}"
+        raise Failure(measured, f"at most {found[1]}", f"{sizes.onto} and its adapter")
 
 
 @check(

@@ -177,7 +177,7 @@ import sys
 sys.path.insert(0, {helpers!r})
 from graders import grade_by_name
 from sft_ref.cli import main as cli
-from sft_ref.cli import grade as command
+from sft_ref.cli.grade import command
 command.grade_one = grade_by_name
 if __name__ == "__main__":  # not in a worker, which imports this too
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored

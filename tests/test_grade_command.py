@@ -10,8 +10,8 @@ import pytest
 sys.path.append(str(Path(__file__).parent / "mutants"))
 import graders
 
-from sft_ref.cli import grade as command
 from sft_ref.cli import main as cli
+from sft_ref.cli.grade import command
 from sft_ref.harness.grading.target import grade_one
 
 
@@ -45,7 +45,7 @@ def test_one_submission_gets_the_whole_report_and_every_file_asked_for(capsys: p
 def test_a_class_gets_a_row_each_a_table_a_picture_and_the_gravest_exit_code(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sft_ref.cli.grade_class.FEW", 1)
+    monkeypatch.setattr("sft_ref.cli.grade.submissions.FEW", 1)
     submissions("a_drift", "b_broken", "c", "d_no_submission")
     assert cli.main(["grade", "class", "--jobs", "2", "--json", "r.json", "--html", "r.html"]) == 2
     out = capsys.readouterr().out

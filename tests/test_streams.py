@@ -14,8 +14,8 @@ from pathlib import Path
 import graders
 import pytest
 
-from sft_ref.cli import grade as command
 from sft_ref.cli import main as cli
+from sft_ref.cli.grade import command
 from sft_ref.io.atomic_write import check_writable, write_atomic
 
 GRADER = """
@@ -23,7 +23,7 @@ import sys
 sys.path.insert(0, {helpers!r})
 from graders import grade_by_name
 from sft_ref.cli import main as cli
-from sft_ref.cli import grade as command
+from sft_ref.cli.grade import command
 command.grade_one = grade_by_name
 if __name__ == "__main__":
     sys.exit(cli.main(sys.argv[1:]))
@@ -172,7 +172,7 @@ ASKS = """
 import sys
 from graders import SOUND
 from sft_ref.cli import main as cli
-from sft_ref.cli import grade as command
+from sft_ref.cli.grade import command
 
 def ask(target, **_):
     assert sys.stdin.read() == ""

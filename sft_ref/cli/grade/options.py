@@ -9,6 +9,7 @@ from pathlib import Path
 from sft_ref.console.ranges import Whole
 from sft_ref.harness.core.stages import ADAPTER_STAGES, SUBMISSION_STAGES
 
+HELP = "sound, drift or broken; at which stage, why, and how to mend it"
 OUTPUT = "grades"
 EPILOG = (
     "Exit code: 0 sound or drift (--strict: drift is 1), 4 not shown (a required stage was not examined), 1 broken,"
@@ -21,7 +22,7 @@ EPILOG = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``grade``."""
-    rubric = Path(__file__).parents[1] / "harness" / "report" / "rubric.toml"
+    rubric = Path(__file__).parents[2] / "harness" / "report" / "rubric.toml"
     parser.add_argument(
         "paths",
         nargs="*",

@@ -14,11 +14,9 @@ from sft_ref.errors import SftRefError
 from sft_ref.harness.core.stages import STAGES
 from sft_ref.harness.grading.target import grade_one, runs_here
 
-from .grade_class import grade_class
-from .grade_options import EPILOG, OUTPUT, add_arguments
-from .grade_reports import check_evidence_file, find_rubric, report_writer
-
-__all__ = ["EPILOG", "HELP", "add_arguments", "run"]
+from .options import OUTPUT
+from .reports import check_evidence_file, find_rubric, report_writer
+from .submissions import grade_class
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
     from sft_ref.harness.core.sizes import SizeLimits
     from sft_ref.harness.core.verdict import Verdict
     from sft_ref.harness.report.rubric import Rubric
-
-HELP = "sound, drift or broken; at which stage, why, and how to mend it"
 
 
 def run(args: argparse.Namespace) -> int:

@@ -42,7 +42,7 @@ def grade_class(
     from sft_ref.harness.report.classroom import show_class, show_row
     from sft_ref.harness.report.files import write_csv
 
-    grader = f"{content_of(str(Path(__file__).parents[1]))} {grade.keywords}"  # this code, and its options
+    grader = f"{content_of(str(Path(__file__).parents[2]))} {grade.keywords}"  # this code, and its options
     done: dict[str, Grade] = {}
     console = Console()
     bar = Progress(

@@ -35,3 +35,21 @@ def add_adapter(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", nargs="?", default="sft_model", help="adapter folder (default: %(default)s)")
     parser.add_argument("--base", help=f"{BASE_HELP} (default: the one that the adapter names)")
     parser.add_argument("--policy", metavar="NAME", help="load under another policy than the one trained, on purpose")
+
+
+def add_writing(parser: argparse._ActionsContainer) -> None:
+    """How texts are written, and which of their tokens are supervised."""
+    parser.add_argument(
+        "--prompt", metavar="TEXT", help="how texts are written: '{question} A: {answer}'; every other brace is text"
+    )
+    parser.add_argument(
+        "--chat-template",
+        metavar="FILE",
+        help="write texts by the chat template in this file, or by the tokenizer's with the word tokenizer",
+    )
+    parser.add_argument(
+        "--labels",
+        choices=["completion", "assistant", "all", "collator"],
+        help="what is supervised: behind the prompt (default), what the chat template marks as the assistant's, every"
+        " token, or every token but the id of padding, as DataCollatorForLanguageModeling does",
+    )

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from sft_ref.cli.options import add_writing
 from sft_ref.console.ranges import Whole
 from sft_ref.harness.core.stages import ADAPTER_STAGES, SUBMISSION_STAGES
 
@@ -27,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths",
         nargs="*",
         metavar="PATH",
-        help="a submission, or a folder of many, each a folder or a zip; where there is no such path, a NAME as below",
+        help="a submission, or a folder of many, each a folder or a zip; an adapter, a merged model or a data set; where"
+        " there is no such path, a NAME as below",
     )
     parser.add_argument(
         "--module",
@@ -48,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--base",
-        help="the base that every hub id of a submission stands for (default: toy), or that of an adapter",
+        help="the base that every hub id of a submission stands for (default: toy), or that of an adapter or a data set",
     )
     parser.add_argument(
         "--second-base",
@@ -56,13 +58,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="grade a submission over this base as well, such as toy-wide, and report where it behaves differently",
     )
     parser.add_argument(
-        "--prompt", help="how the texts of an adapter without code are written: '{question} A: {answer}'"
-    )
-    parser.add_argument(
-        "--data", type=Path, metavar="FILE", help="questions for an adapter without code, JSON or JSONL"
+        "--data", type=Path, metavar="FILE", help="questions for an adapter without code: JSON, JSONL or Parquet"
     )
     parser.add_argument(
         "--adapter", type=Path, metavar="FOLDER", help="of a merged model: the adapter that was merged into --base"
+    )
+    texts = parser.add_argument_group("texts of an adapter without code, or of a data set")
+    add_writing(texts)
+    texts.add_argument(
+        "--max-length",
+        type=Whole(1, 2**31 - 1),
+        metavar="N",
+        help="of a data set: tokens that a text is truncated to (default: none are cut; TRL's default is 1024)",
     )
     parser.add_argument(
         "--python", default=sys.executable, help="the interpreter that runs a submission (default: this one)"

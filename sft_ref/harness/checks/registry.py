@@ -1,4 +1,4 @@
-"""All checks by their ids: of implementations in this process, of submissions, of adapters, and of merged models."""
+"""All checks by their ids: of implementations in this process, submissions, adapters, merged models and data sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sft_ref.errors import SftRefError
 from sft_ref.harness.core.check import Check, in_order
 from sft_ref.io.reading import shortened
 
-from . import adapter, in_process, merged, submission
+from . import adapter, dataset, in_process, merged, submission
 
 KINDS: Mapping[str, tuple[Check, ...]] = MappingProxyType(
     {
@@ -17,6 +17,7 @@ KINDS: Mapping[str, tuple[Check, ...]] = MappingProxyType(
         "submission": submission.CHECKS,
         "adapter": adapter.CHECKS,
         "merged": merged.CHECKS,
+        "dataset": dataset.CHECKS,
     }
 )
 """Kind of target -> its checks."""

@@ -22,3 +22,6 @@ ADAPTER_STAGES = ("artifact", "load", "base identity", "scaling", "prompt", "gen
 
 MERGED_STAGES = ("artifact",)
 """The stages that are examined in a merged model."""
+
+DATASET_STAGES = ("prompt", "tokens")
+"""The stages that are examined in a data set."""

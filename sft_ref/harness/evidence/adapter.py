@@ -13,7 +13,7 @@ from sft_ref.io.lora_config import PICKLE, AdapterConfig
 from sft_ref.io.tensor_headers import Shape, TensorHeader
 
 from .answers import AnswersEvidence
-from .views import MeasuredSize, NonfiniteLogits, SavedValues, TensorValues
+from .views import MeasuredSize, NonfiniteLogits, SavedValues, StopContract, TensorValues
 
 
 @dataclass(frozen=True)
@@ -191,6 +191,8 @@ class AdapterEvidence:
         size: of adapter, folder and model; None where the base was not looked at.
         limits: of size.
         answers: what the rows of --data and the text of --prompt show; None without them.
+        ending: where answers end in training, and where generation stops; None where it is not known how texts are
+            written.
     """
 
     files: AdapterFiles
@@ -210,6 +212,7 @@ class AdapterEvidence:
     size: Size | None = None
     limits: SizeLimits = UNLIMITED
     answers: AnswersEvidence | None = None
+    ending: StopContract | None = None
 
     @property
     def pickles(self) -> tuple[str, ...]:
@@ -241,6 +244,17 @@ class AdapterEvidence:
         due = [dtype for dtype in bad if dtype in ("float32", self.loaded.base_dtype)]
         found = f"in {', '.join(due)}" if due else ""
         return NonfiniteLogits(found, "random tokens", ", ".join(dtype for dtype in bad if dtype not in due))
+
+    @property
+    def stop_contract(self) -> StopContract:
+        """Where generation stops, and where answers end.
+
+        Raises:
+            Unavailable: it is not known how texts are written.
+        """
+        if self.ending is None:
+            raise Unavailable("how answers end in training is not known: give --data, --prompt or --chat-template")
+        return self.ending
 
     @property
     def sizes(self) -> MeasuredSize:

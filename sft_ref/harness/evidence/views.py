@@ -189,3 +189,22 @@ class ChosenTokens:
     def are_sampled(self) -> bool:
         """Whether more of them are unlikely than ties explain."""
         return self.unlikely > self.ties * self.count
+
+
+@dataclass(frozen=True)
+class StopContract:
+    """The token that ends answers in training, and those at which generation stops.
+
+    Attributes:
+        wording: how training texts are written, in words.
+        end: id of the token that ends an answer; None where the chat template writes none.
+        configured: ids at which generation stops by the base's generation_config, or else by its config.
+        own: id of the tokenizer's end of sequence.
+        texts: id -> token, of all of them.
+    """
+
+    wording: str
+    end: int | None
+    configured: tuple[int, ...]
+    own: int
+    texts: Mapping[int, str]

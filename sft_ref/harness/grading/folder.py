@@ -32,6 +32,7 @@ def grade_adapter(
     *,
     base: str | None,
     prompt: str | None,
+    chat_template: str | None = None,
     data: Path | None = None,
     only: Sequence[str] = (),
     sizes: SizeLimits = UNLIMITED,
@@ -45,6 +46,8 @@ def grade_adapter(
         called: the name by which it was asked for.
         base: of the adapter; None takes the one that it names.
         prompt: how its texts are written, with ``{question}`` and ``{answer}`` in it; None where that is not known.
+        chat_template: "tokenizer", or the name of a file, whose chat template writes its texts; None where that is not
+            known.
         data: rows of questions and answers; None where there are none.
         only: ids of checks, and none else.
         sizes: limits of size; they bind only where they are given.
@@ -59,10 +62,12 @@ def grade_adapter(
     """
     began = time.perf_counter()
     planned = _plan(only)
-    evidence = replace(record(folder, base=base, prompt=prompt, data=data), limits=sizes)
+    evidence = record(folder, base=base, prompt=prompt, chat_template=chat_template, data=data)
+    evidence = replace(evidence, limits=sizes)
     if save_evidence is not None:
         storage.save(evidence, save_evidence)
-    rerun = rerun_command(called, {"base": base, "prompt": prompt, "data": data, "limit": sizes.words})
+    options = {"prompt": prompt, "chat-template": chat_template, "data": data, "limit": sizes.words}
+    rerun = rerun_command(called, {"base": base, **options})
     verdict = _conclude(evidence, called, planned, rerun, report)
     return replace(verdict, seconds=time.perf_counter() - began)
 

@@ -1,4 +1,7 @@
-"""Tells whether a target is code (a folder, zip or module), an adapter or a merged model. Imports nothing of it."""
+"""Tells whether a target is code (a folder, zip or module), an adapter, a merged model or data.
+
+Imports nothing of it.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,15 @@ from sft_ref.harness.evidence.storage import SUFFIX
 from sft_ref.harness.recorders.submission.layout import ADAPTER, COURSE, holds_layout
 from sft_ref.io.base_config import CONFIG
 from sft_ref.io.plain_files import list_files
+from sft_ref.io.tables import PARQUET, is_saved_dataset
 
 _MODEL = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
 """The weights of a whole model, as transformers names them."""
 
-Kind = Literal["code", "adapter", "merged", "evidence"]
+_ROWS = (".json", ".jsonl", PARQUET)
+"""Files of rows."""
+
+Kind = Literal["code", "adapter", "merged", "dataset", "evidence"]
 
 
 def find_kind(target: str) -> tuple[Kind, Path]:
@@ -32,6 +39,8 @@ def find_kind(target: str) -> tuple[Kind, Path]:
     path = Path(target)
     if path.suffix == SUFFIX and not path.is_dir():
         return "evidence", path
+    if (path.suffix in _ROWS and path.exists() and not path.is_dir()) or is_saved_dataset(path):
+        return "dataset", path
     if not path.is_dir():
         return "code", path if path.exists() else _find_module(target)
     files = list_files(path, links=True)  # in the hub's cache all files are links

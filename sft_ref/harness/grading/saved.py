@@ -11,9 +11,10 @@ from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.evidence import Evidence, storage
 from sft_ref.harness.evidence.adapter import AdapterEvidence
+from sft_ref.harness.evidence.dataset.rows import DatasetEvidence
 from sft_ref.harness.evidence.merged import MergedEvidence
 
-from . import folder, judge, merged
+from . import dataset, folder, judge, merged
 from .rerun import rerun_command
 
 FROM_FILE = "from saved evidence: nothing was run, so trust the verdict as far as you trust who wrote the file"
@@ -41,9 +42,12 @@ def grade_evidence(
         EvidenceError: the file cannot be read, is damaged, or holds something else.
     """
     evidence = cast(
-        "Evidence | AdapterEvidence | MergedEvidence", storage.load(path, Evidence, AdapterEvidence, MergedEvidence)
+        "Evidence | AdapterEvidence | MergedEvidence | DatasetEvidence",
+        storage.load(path, Evidence, AdapterEvidence, MergedEvidence, DatasetEvidence),
     )
-    if isinstance(evidence, MergedEvidence):
+    if isinstance(evidence, DatasetEvidence):
+        verdict = dataset.judge_dataset(evidence, called, rerun=rerun_command(called, {}), only=only, report=report)
+    elif isinstance(evidence, MergedEvidence):
         verdict = merged.judge_merged(evidence, called, rerun=rerun_command(called, {}), only=only, report=report)
     elif isinstance(evidence, AdapterEvidence):
         verdict = folder.grade_saved(evidence, called, only=only, sizes=sizes, report=report)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from sft_ref.errors import SftRefError
 if TYPE_CHECKING:
     from sft_ref.harness.core.sizes import SizeLimits
     from sft_ref.harness.core.verdict import Verdict
+    from sft_ref.harness.evidence.dataset.rows import Labels
 
 
 def grade_one(
@@ -22,6 +23,9 @@ def grade_one(
     base: str | None = None,
     second_base: str | None = None,
     prompt: str | None = None,
+    chat_template: str | None = None,
+    labels: Labels | None = None,
+    max_length: int | None = None,
     data: Path | None = None,
     adapter: Path | None = None,
     python: str = sys.executable,
@@ -39,7 +43,10 @@ def grade_one(
         only: ids of checks, and none else.
         base: the model that stands for every one that the target names: the toy, or an adapter's own, if not said.
         second_base: another one, over which a submission is graded as well; what differs is reported.
-        prompt: how a bare adapter's texts are written, with ``{question}`` and ``{answer}`` in it.
+        prompt: how texts of a bare adapter or a data set are written, with ``{question}`` and ``{answer}`` in it.
+        chat_template: "tokenizer", or the name of a file, whose chat template writes these texts.
+        labels: which tokens of a data set are supervised; None for those of the answer.
+        max_length: tokens that a text of a data set is truncated to.
         data: rows that a bare adapter is asked.
         adapter: the adapter that a merged model was made with.
         python: the interpreter that runs a submission.
@@ -66,8 +73,23 @@ def grade_one(
     from .kinds import find_kind
 
     kind, path = find_kind(target)
-    if adapter is not None and kind != "merged":
-        raise SftRefError(f"--adapter: is for a merged model, and {target} is none; leave it out")
+    given = {"adapter": adapter, "chat-template": chat_template, "labels": labels, "max-length": max_length}
+    _check_options(target, kind, given | {"data": data})
+    if kind == "dataset":
+        from .dataset import grade_dataset
+
+        return grade_dataset(
+            path,
+            target,
+            base=base,
+            prompt=prompt,
+            chat_template=chat_template,
+            labels=labels,
+            max_length=max_length,
+            only=only,
+            save_evidence=save_evidence,
+            report=report,
+        )
     if kind == "adapter":
         from .folder import grade_adapter
 
@@ -76,6 +98,7 @@ def grade_one(
             target,
             base=base,
             prompt=prompt,
+            chat_template=chat_template,
             data=data,
             only=only,
             sizes=sizes,
@@ -116,6 +139,26 @@ def grade_one(
     bases = [base or "toy", *([second_base] if second_base else [])]
     first, *others = map(grade_over, bases)
     return compare_bases(first, others[0], (bases[0], bases[1])) if others else first
+
+
+_KINDS = {
+    "adapter": ("merged",),
+    "chat-template": ("adapter", "dataset"),
+    "data": ("adapter", "code", "evidence"),
+    "labels": ("dataset",),
+    "max-length": ("dataset",),
+}
+"""Option -> the kinds of targets that it can be given for."""
+
+_CALLED = {"code": "code", "adapter": "an adapter", "merged": "a merged model", "dataset": "a data set"}
+
+
+def _check_options(target: str, kind: str, given: Mapping[str, object]) -> None:
+    for name, value in given.items():
+        if value is not None and kind not in _KINDS[name]:
+            wanted = " or ".join(_CALLED[each] for each in _KINDS[name] if each in ("adapter", "merged", "dataset"))
+            own = f", and {target} is {_CALLED[kind]}" if kind in _CALLED else ""
+            raise SftRefError(f"--{name}: is for {wanted}{own}; leave it out")
 
 
 def runs_here(target: str, *, is_module: bool) -> bool:

@@ -163,7 +163,7 @@ def test_experiments_leave_the_adapter_as_it_was(tagged_text: Task) -> None:
     model = load(tagged_text.folder)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     rows = read_rows(tagged_text.data)
-    wording = as_literal(rows)
+    wording = as_literal(rows, tokenizer())
     assert wording
     tried = AdapterExperiments(Asker(model, tokenizer()), rows, [wording])
     scalings = [dict(layer.scaling) for layer in tried.factors.layers]

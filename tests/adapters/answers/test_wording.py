@@ -73,10 +73,10 @@ def test_the_space_before_an_answer_can_be_moved_to_the_answer() -> None:
 
 def test_prompts_of_rows_are_their_own_only_where_all_are() -> None:
     own = Row((("user", "Q: who? A:"),), " me", None, literal=True)
-    wording = as_literal([own])
+    wording = as_literal([own], tokenizer())
     assert wording
     assert wording.texts[0].prompt == "Q: who? A:"
-    assert as_literal([own, ROW]) is None
+    assert as_literal([own, ROW], tokenizer()) is None
 
 
 def test_a_missing_header_is_named_with_the_place() -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
-from sft_ref.errors import AdapterError, SubmissionError
+from sft_ref.errors import AdapterError, DataError, SubmissionError
 from sft_ref.harness.core.sizes import Size
 from sft_ref.harness.evidence.adapter import (
     AdapterEvidence,
@@ -21,6 +22,7 @@ from sft_ref.harness.evidence.adapter import (
     LoadedAdapter,
 )
 from sft_ref.harness.evidence.answers import AnswersEvidence
+from sft_ref.harness.evidence.views import StopContract
 from sft_ref.io.lora_config import AdapterConfig, ConfigError, base_of, read_config, read_table, why_not_judged
 from sft_ref.io.reading import UnreadableError, plain_bytes
 from sft_ref.io.tensor_headers import READABLE
@@ -28,7 +30,7 @@ from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.fingerprints import fingerprint_adapter
 from sft_ref.reference.record import RECORD, Record
 
-from .answers import check_prompt, examine, read_rows
+from .answers import EXAMPLE, Row, check_writing, choose_wording, examine, read_rows, read_template
 from .differences import find_differences
 from .expected import RefusedError, as_loaded, empty_base, find_expected, is_taken, put_adapter
 from .files import find_files, is_file, named_adapters
@@ -45,13 +47,22 @@ from .loading import (
     read_tensors,
     run_model,
 )
+from .stops import stop_contract
 from .tokenizers import find_tokenizer
 from .weights import UnknownLayerError, put_expected_weights
 from .whole_model import compare_whole_model
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 
 def record(
-    folder: Path, *, base: str | None = None, prompt: str | None = None, data: Path | None = None
+    folder: Path,
+    *,
+    base: str | None = None,
+    prompt: str | None = None,
+    chat_template: str | None = None,
+    data: Path | None = None,
 ) -> AdapterEvidence:
     """Observes an adapter folder; nothing in it is executed or changed.
 
@@ -59,17 +70,18 @@ def record(
         folder: of the adapter.
         base: of the adapter; None takes the one that its configuration names.
         prompt: how its texts are written, with ``{question}`` and ``{answer}`` in it; None where that is not known.
+        chat_template: "tokenizer", or the name of a file, whose chat template writes its texts; None where that is not
+            known.
         data: a file of questions and answers; None where there are none.
 
     Raises:
-        SubmissionError: the prompt lacks question or answer, neither `base` nor the configuration names a base, or a
-            file is a link that leads out of the folder.
-        DataError: the rows cannot be read.
+        SubmissionError: the prompt lacks question or answer, there is no such template, neither `base` nor the
+            configuration names a base, or a file is a link that leads out of the folder.
+        DataError: the rows cannot be read, or cannot be written by the template.
         BaseModelError: the base is not at hand, or cannot be loaded.
     """
-    if prompt is not None:
-        check_prompt(prompt)
-    rows = () if data is None else read_rows(data)
+    check_writing(prompt, chat_template)
+    rows = () if data is None else read_rows(data, prompt=prompt)
     has_questions = prompt is not None or data is not None
     evidence = AdapterEvidence(
         AdapterFiles(folder),
@@ -97,12 +109,42 @@ def record(
         return evidence
     tokenizer, found = find_tokenizer(folder, base_folder, expected.rows)
     evidence = replace(evidence, tokenizer=found)
+    template = read_template(chat_template, found.chat_template)
+    by_name = chat_template is not None
+    if tokenizer is not None and (has_questions or by_name):
+        ending = _find_ending(rows, tokenizer, base_folder, prompt=prompt, template=template, by_name=by_name)
+        evidence = replace(evidence, ending=ending)
     if not _can_be_loaded(evidence, config):
         return evidence
     ask = None
     if has_questions and tokenizer is not None:
-        ask = partial(examine, tokenizer=tokenizer, prompt=prompt, rows=rows, chat_template=found.chat_template)
+        ask = partial(
+            examine, tokenizer=tokenizer, prompt=prompt, rows=rows, chat_template=template, by_template=by_name
+        )
     return _record_model(evidence, base_folder, config, expected, tensors, ask=ask)
+
+
+def _find_ending(
+    rows: Sequence[Row],
+    tokenizer: PreTrainedTokenizerBase,
+    base: Path,
+    *,
+    prompt: str | None,
+    template: str | None,
+    by_name: bool,
+) -> StopContract | None:
+    """Where answers end, and where generation stops; None where nothing says how texts are written.
+
+    Raises:
+        DataError: the template of --chat-template cannot write a row.
+    """
+    try:
+        wording = choose_wording(rows or [EXAMPLE], tokenizer, prompt=prompt, template=template, by_name=by_name)
+    except DataError:
+        if by_name or prompt is not None:
+            raise
+        return None
+    return stop_contract(wording, tokenizer, base)
 
 
 def _can_be_loaded(evidence: AdapterEvidence, config: AdapterConfig) -> bool:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sft_ref.errors import BaseModelError
+from sft_ref.errors import BaseModelError, SubmissionError
 from sft_ref.harness.evidence.adapter import TokenizerEvidence
 from sft_ref.io.foreign import is_failure
+from sft_ref.io.lora_config import base_of, read_table
+from sft_ref.io.reading import UnreadableError, kind_of, shortened
+from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.models import load_tokenizer
 
 from .files import is_file
@@ -40,13 +44,67 @@ def find_tokenizer(folder: Path, base: Path, rows: int) -> tuple[PreTrainedToken
         is_own=own is not None,
         problem=problem,
         without_row=() if own is None else _without_row(own, of_base, rows),
-        chat_template=None if tokenizer is None else _template(folder, tokenizer, of_base),
+        chat_template=None if tokenizer is None else template_of(folder, tokenizer, of_base),
     )
+
+
+@dataclass(frozen=True)
+class FoundTokenizer:
+    """A tokenizer, without its model.
+
+    Attributes:
+        tokenizer: the adapter's own, or else its base's.
+        source: whose it is, in words.
+        template: the adapter's chat template, or else its base's; None where there is none.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    source: str
+    template: str | None
+
+
+def load_tokenizer_of(folder: Path, base: str | None) -> FoundTokenizer:
+    """The tokenizer that goes with an adapter, from tokenizer files alone.
+
+    Args:
+        folder: of the adapter.
+        base: of the adapter; None takes the one that its configuration names.
+
+    Raises:
+        SubmissionError: there is no such folder, or nothing says where a tokenizer is.
+        BaseModelError: the base has none, or the one in the folder cannot be loaded.
+    """
+    if kind_of(folder) != "folder":
+        raise SubmissionError(f"{shortened(folder)}: is no folder; give the folder of an adapter")
+    own = load_tokenizer(folder) if _has_files(folder) else None
+    named, of_base = base or _named_base(folder), None
+    if own is None and named is None:
+        raise SubmissionError(f"{folder}: holds no tokenizer, and names no base; give --base")
+    if named is not None:
+        try:
+            of_base = load_tokenizer(find_base(named, fetch=base is not None))
+        except BaseModelError:
+            if own is None or base is not None:
+                raise
+    source = folder.name if own is not None else f"the base, {named}"
+    tokenizer: Any = own if own is not None else of_base
+    return FoundTokenizer(tokenizer, source, template_of(folder, own, of_base))
+
+
+def _named_base(folder: Path) -> str | None:
+    try:
+        return base_of(read_table(folder))
+    except UnreadableError:
+        return None
+
+
+def _has_files(folder: Path) -> bool:
+    return any(is_file(folder / name) for name in _FILES)
 
 
 def _load_own(folder: Path) -> tuple[PreTrainedTokenizerBase | None, str]:
     """The tokenizer in the adapter's folder, and why it cannot be loaded."""
-    if not any(is_file(folder / name) for name in _FILES):
+    if not _has_files(folder):
         return None, ""
     try:
         return load_tokenizer(folder), ""
@@ -56,7 +114,7 @@ def _load_own(folder: Path) -> tuple[PreTrainedTokenizerBase | None, str]:
         return None, " ".join(str(error).split())[:200]
 
 
-def _template(folder: Path, *tokenizers: PreTrainedTokenizerBase | None) -> str | None:
+def template_of(folder: Path, *tokenizers: PreTrainedTokenizerBase | None) -> str | None:
     """The chat template in the adapter's folder, or else that of the first tokenizer that has one."""
     path = folder / "chat_template.jinja"
     if is_file(path) and path.stat().st_size < _LONGEST_TEMPLATE:

@@ -1,7 +1,7 @@
 """Asks an adapter the rows of --data in the prompt of --prompt: evidence of its base, scaling, prompt and end."""
 
+from .choice import EXAMPLE, check_writing, choose_wording, read_template
 from .examine import examine
-from .rows import read_rows
-from .wording import check_prompt
+from .rows import Row, read_rows
 
-__all__ = ["check_prompt", "examine", "read_rows"]
+__all__ = ["EXAMPLE", "Row", "check_writing", "choose_wording", "examine", "read_rows", "read_template"]

@@ -44,6 +44,7 @@ def examine(
     prompt: str | None,
     rows: Sequence[Row],
     chat_template: str | None,
+    by_template: bool = False,
 ) -> AnswersEvidence:
     """What rows and prompt show of an adapter.
 
@@ -52,13 +53,15 @@ def examine(
         tokenizer: the adapter's own, or else its base's.
         prompt: how texts are written, with ``{question}`` and ``{answer}`` in it; None where that is not known.
         rows: that are asked; empty where there are none.
-        chat_template: of the adapter's folder, or else of its base; None where there is none.
+        chat_template: of the adapter's folder, or else of its base, or that of --chat-template; None where there is
+            none.
+        by_template: whether --chat-template says that texts are written by it.
     """
     asker = Asker(model, tokenizer)
     header = _try_header(asker, prompt, chat_template, rows) if prompt is not None else None
     if not rows:
         return AnswersEvidence("no --data was given", header=header)
-    put = partial(_wordings, tokenizer, prompt, chat_template)
+    put = partial(_wordings, tokenizer, prompt, chat_template, by_template=by_template)
     if not put(rows):
         return AnswersEvidence("how a question is put is not known: give --prompt", header=header)
     rows = _write_numbers(asker, rows, put)
@@ -80,10 +83,17 @@ def examine(
 
 
 def _wordings(
-    tokenizer: PreTrainedTokenizerBase, prompt: str | None, template: str | None, rows: Sequence[Row]
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: str | None,
+    template: str | None,
+    rows: Sequence[Row],
+    *,
+    by_template: bool,
 ) -> list[Wording]:
     """What is examined, and then what it is compared with."""
-    first = as_given(prompt, rows, tokenizer) if prompt is not None else as_literal(rows)
+    first = as_given(prompt, rows, tokenizer) if prompt is not None else None
+    if first is None and not by_template:
+        first = as_literal(rows, tokenizer)
     templated = as_template(template, rows, tokenizer)
     found = (first, templated, without_space(first) if first else None)
     return [each for each in found if each is not None]

@@ -8,18 +8,22 @@ import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from sft_ref.errors import DataError
-from sft_ref.io.reading import Refusal, UnreadableError, has_half_a_character, json_of, read_bytes
+from sft_ref.io.reading import has_half_a_character
+
+from .row_files import read_values
 
 FORMS = (
-    '[question, answer], {"question": ..., "answer": ...}, {"prompt": ..., "completion": ...}'
-    ' or {"messages": [{"role": ..., "content": ...}, ...]}'
+    '[question, answer], {"question": ..., "answer": ...}, {"prompt": ..., "completion": ...},'
+    ' {"messages": [{"role": ..., "content": ...}, ...]} or {"text": ...}'
 )
 
 MOST_ROWS = 64
 """Rows that are looked at: with them Student's t of 5 is one chance in a million, and more cost time only."""
+
+QUESTION, ANSWER = "{question}", "{answer}"
+"""Where they stand in the text of --prompt."""
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
@@ -33,12 +37,16 @@ class Row:
         answer: as the file has it, or as JSON writes the number.
         value: the answer as a number; None where it is text.
         literal: whether the question is the whole prompt as it was trained, as TRL takes a prompt that is a text.
+        number: of the row in its file, from 1.
+        whole: a training text that does not say where its answer begins; empty where question and answer are known.
     """
 
     messages: tuple[tuple[str, str], ...]
     answer: str
     value: float | None
     literal: bool = False
+    number: int = 0
+    whole: str = ""
 
     @property
     def question(self) -> str:
@@ -50,17 +58,68 @@ class _BadRowError(Exception):
     """What is wrong with a row, as a clause that follows its number."""
 
 
-def read_rows(path: Path) -> tuple[Row, ...]:
-    """The rows of a JSON or JSON lines file; of more than `MOST_ROWS`, some from all parts of the file.
+def read_rows(path: Path, *, prompt: str | None = None) -> tuple[Row, ...]:
+    """The rows of a file; of more than `MOST_ROWS`, some from all parts of the file.
+
+    Args:
+        path: of the file: JSON, JSON lines or Parquet, or a folder that `datasets` saved.
+        prompt: how texts are written, with ``{question}`` and ``{answer}`` in it: splits rows that are a text.
 
     Raises:
         DataError: the file cannot be read, or a row is not understood; all rows are looked at.
     """
-    rows = [_checked(path, number, row) for number, row in enumerate(_parse(path, _read(path)), start=1)]
+    return some([_complete(path, row) for row in read_all_rows(path, prompt=prompt)], MOST_ROWS)
+
+
+def read_row(path: Path, number: int, *, prompt: str | None = None) -> tuple[Row, int]:
+    """One row of a file, and how many there are; no other row is looked at.
+
+    Args:
+        path: of the file.
+        number: of the row, from 1.
+        prompt: as for `read_rows`.
+
+    Raises:
+        DataError: the file cannot be read, has no such row, or the row is not understood.
+    """
+    values = read_values(path)
+    if not 1 <= number <= len(values):
+        raise DataError(f"{path}: holds rows 1 to {len(values)}, and row {number} is asked for; give one of them")
+    return _complete(path, _checked(path, number, values[number - 1], prompt)), len(values)
+
+
+def read_all_rows(path: Path, *, prompt: str | None = None) -> tuple[Row, ...]:
+    """All rows of a file, also those whose answer is empty, and texts that do not say where their answer begins.
+
+    Args:
+        path: of the file.
+        prompt: as for `read_rows`.
+
+    Raises:
+        DataError: the file cannot be read, or a row is not understood.
+    """
+    rows = [_checked(path, number, row, prompt) for number, row in enumerate(read_values(path), start=1)]
     if not rows:
         raise DataError(f"{path}: holds no rows; each row is {FORMS}")
-    count = min(len(rows), MOST_ROWS)
+    return tuple(rows)
+
+
+def some(rows: Sequence[Row], most: int) -> tuple[Row, ...]:
+    """At most that many rows, evenly from all parts."""
+    count = min(len(rows), most)
     return tuple(rows[n * len(rows) // count] for n in range(count))
+
+
+def _complete(path: Path, row: Row) -> Row:
+    """A row whose question and answer are known."""
+    if row.whole:
+        raise DataError(
+            f"{path}: row {row.number} is a text, which does not say where its answer begins; give --prompt, with"
+            " {question} and {answer} where they stand in it"
+        )
+    if not row.answer.strip():
+        raise DataError(f"{path}: row {row.number} has an empty answer, or one that is no text; each row is {FORMS}")
+    return row
 
 
 WAYS: tuple[Callable[[float], str], ...] = (
@@ -77,58 +136,44 @@ def in_other_ways(rows: Sequence[Row]) -> list[tuple[Row, ...]]:
     return [each for n, each in enumerate(written) if each not in (tuple(rows), *written[:n])]
 
 
-_REFUSAL = Refusal(DataError, f"give a file of rows, {MOST_ROWS} are enough")
-
-
-def _read(path: Path) -> str:
+def _checked(path: Path, number: int, row: object, prompt: str | None) -> Row:
     try:
-        return read_bytes(path, _REFUSAL).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is no text in UTF-8 (byte {error.start}); give JSON or JSON lines") from error
-
-
-def _parse(path: Path, text: str) -> list[Any]:
-    """Rows as JSON has them."""
-    try:
-        whole: Any = json_of(text, object)
-    except UnreadableError as error:
-        lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
-        if len(lines) == 1:
-            raise DataError(f"{path}: cannot be read ({error}); give a list of rows, or a row a line") from error
-        return [_parse_line(path, number, line) for number, line in lines]
-    if isinstance(whole, list) and not (len(whole) == len(("question", "answer")) and isinstance(whole[0], str)):
-        return whole
-    return [whole]  # a file of one line
-
-
-def _parse_line(path: Path, number: int, line: str) -> Any:  # noqa: ANN401
-    try:
-        return json_of(line, object)
-    except UnreadableError as error:
-        raise DataError(f"{path}: line {number}: {error}; give a list of rows, or a row a line") from error
-
-
-def _checked(path: Path, number: int, row: object) -> Row:
-    try:
-        return _to_row(row)
+        return replace(_to_row(row, prompt), number=number)
     except _BadRowError as problem:
         raise DataError(f"{path}: row {number} {problem}; each row is {FORMS}, found {reprlib.repr(row)}") from None
 
 
-def _to_row(row: object) -> Row:
+def _to_row(row: object, prompt: str | None) -> Row:
     if isinstance(row, list):
         if len(row) != len(("question", "answer")):
             raise _BadRowError("is a list, but no pair")
         return _pair(row[0], row[1])
     if not isinstance(row, Mapping):
         raise _BadRowError("is neither a pair nor an object")
-    if "messages" in row:
+    if row.get("messages") is not None:
         return _from_messages(row["messages"])
     if {"prompt", "completion"} <= row.keys():
         return _from_completion(row["prompt"], row["completion"])
     if {"question", "answer"} <= row.keys():
         return _pair(row["question"], row["answer"])
+    if row.get("text") is not None:
+        return _from_text(_text(row["text"], "text"), prompt)
     raise _BadRowError("lacks the keys of a row")
+
+
+def _from_text(text: str, prompt: str | None) -> Row:
+    """Question and answer of a text that is written as --prompt says; the whole text where that is not known."""
+    if prompt is None:
+        return Row((), "", None, whole=text)
+    before, _, rest = prompt.partition(QUESTION)
+    between, _, after = rest.partition(ANSWER)
+    if not between:
+        raise _BadRowError("is a text, and --prompt has nothing between {question} and {answer} to split it at")
+    asked, found, answered = text.removeprefix(before).partition(between)
+    answer = answered.removesuffix(after)
+    if not (text.startswith(before) and found and answered.endswith(after)):
+        raise _BadRowError("has a text that is not written as --prompt says")
+    return _pair(asked, answer)
 
 
 def _pair(question: object, answer: object) -> Row:
@@ -174,7 +219,9 @@ def _text(value: object, what: str) -> str:
 
 
 def _answer(value: object) -> tuple[str, float | None]:
-    """The answer as text, and as a number where it is one."""
+    """The answer as text, and as a number where it is one; an empty text where there is none."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return value or "", None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         written = repr(value)
         if not _is_finite(written):

@@ -5,20 +5,19 @@ Texts only; knows no token ids and no model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sft_ref.errors import SubmissionError
+from sft_ref.errors import DataError, SubmissionError
 from sft_ref.harness.evidence.answers import GIVEN, LITERAL, STRIPPED, TEMPLATE
+from sft_ref.io.foreign import first_line
 from sft_ref.io.reading import has_half_a_character, shortened
 
-from .rows import Row
+from .rows import ANSWER, QUESTION, Row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-_QUESTION, _ANSWER = "{question}", "{answer}"
 
 
 @dataclass(frozen=True)
@@ -26,16 +25,20 @@ class WordedText:
     """One training text.
 
     Attributes:
-        prompt: what stands before the answer.
+        prompt: what is sent to get the answer.
         answer: the true one.
         closing: what ends it, up to the first special token; empty where the end of sequence alone does.
         complete: whether the text holds its special tokens, so that the tokenizer must add none.
+        whole: the training text, with the end of sequence that trainers append where no chat template is used.
+        answer_end: index in `whole` of what stands behind the answer; None where the answer is not found in it.
     """
 
     prompt: str
     answer: str
     closing: str
     complete: bool = False
+    whole: str = ""
+    answer_end: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,27 +59,38 @@ def check_prompt(prompt: str) -> None:
         raise SubmissionError(
             f"--prompt {shortened(prompt)!r} holds half a character (a lone surrogate); write it whole"
         )
-    for mark in (_QUESTION, _ANSWER):
+    for mark in (QUESTION, ANSWER):
         if (count := prompt.count(mark)) != 1:
             raise SubmissionError(f"--prompt {prompt!r} holds {mark} {count} times; write it once, where it stands")
-    if prompt.index(_QUESTION) > prompt.index(_ANSWER):
-        raise SubmissionError(f"--prompt {prompt!r} puts {_ANSWER} before {_QUESTION}; the answer comes last")
+    if prompt.index(QUESTION) > prompt.index(ANSWER):
+        raise SubmissionError(f"--prompt {prompt!r} puts {ANSWER} before {QUESTION}; the answer comes last")
 
 
 def as_given(prompt: str, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> Wording:
     """Rows as --prompt writes them; braces elsewhere in it are text."""
-    lead, _, after = prompt.partition(_ANSWER)
+    lead, _, after = prompt.partition(ANSWER)
     closing = _closing(after, tokenizer)
     complete = bool(tokenizer.bos_token) and lead.startswith(str(tokenizer.bos_token))
-    texts = (WordedText(lead.replace(_QUESTION, row.question), row.answer, closing, complete) for row in rows)
+    texts = (
+        _joined(WordedText(lead.replace(QUESTION, row.question), row.answer, closing, complete), after, tokenizer)
+        for row in rows
+    )
     return Wording(GIVEN, tuple(texts))
 
 
-def as_literal(rows: Sequence[Row]) -> Wording | None:
+def as_literal(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> Wording | None:
     """Rows whose prompts are whole texts; None where some are not."""
     if not all(row.literal for row in rows):
         return None
-    return Wording(LITERAL, tuple(WordedText(row.question, row.answer, "") for row in rows))
+    texts = (_joined(WordedText(row.question, row.answer, ""), "", tokenizer) for row in rows)
+    return Wording(LITERAL, tuple(texts))
+
+
+def _joined(text: WordedText, after: str, tokenizer: PreTrainedTokenizerBase) -> WordedText:
+    """With its training text: prompt, answer and what stands behind it, ended as TRL ends a text."""
+    whole, end = text.prompt + text.answer + after, str(tokenizer.eos_token)
+    whole = whole if whole.endswith(end) else whole + end
+    return replace(text, whole=whole, answer_end=len(text.prompt) + len(text.answer))
 
 
 def without_space(wording: Wording) -> Wording | None:
@@ -93,18 +107,50 @@ def as_template(template: str | None, rows: Sequence[Row], tokenizer: PreTrained
     if not template:
         return None
     try:
-        return Wording(TEMPLATE, tuple(_render(template, row, tokenizer) for row in rows))
-    except Exception:  # noqa: BLE001  # templates raise what they like, as for a system turn or two users in a row
+        return by_template(template, rows, tokenizer)
+    except DataError:
         return None
 
 
+def by_template(template: str, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> Wording:
+    """Rows as a chat template writes them, up to and with the assistant's header.
+
+    Raises:
+        DataError: it cannot write one of them.
+    """
+    texts = []
+    for row in rows:
+        try:
+            texts.append(_render(template, row, tokenizer))
+        except Exception as error:  # templates raise what they like, as for a system turn or two users in a row
+            raise DataError(
+                f"row {row.number}: the chat template cannot write it ({first_line(error)}); give another template, or"
+                " other rows"
+            ) from error
+    return Wording(TEMPLATE, tuple(texts))
+
+
+def turns(template: str, row: Row, tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
+    """The prompt of each assistant turn before the answer, as it is sent when the conversation has come so far."""
+    for n, (role, _) in enumerate(row.messages):
+        if role == "assistant" and n:
+            yield _apply(template, messages_of(row)[:n], tokenizer, header=True)
+
+
+def messages_of(row: Row, *, answer: bool = False) -> list[dict[str, str]]:
+    """The turns of a row as chat templates take them, with its answer or without."""
+    found = [{"role": role, "content": content} for role, content in row.messages]
+    return [*found, {"role": "assistant", "content": row.answer}] if answer else found
+
+
 def _render(template: str, row: Row, tokenizer: PreTrainedTokenizerBase) -> WordedText:
-    messages = [{"role": role, "content": content} for role, content in row.messages]
-    prompt = _apply(template, messages, tokenizer, header=True)
-    whole = _apply(template, [*messages, {"role": "assistant", "content": row.answer}], tokenizer, header=False)
-    begin = whole.find(row.answer, len(prompt) if whole.startswith(prompt) else whole.rfind(row.question))
-    after = whole[begin + len(row.answer) :] if begin >= 0 else ""
-    return WordedText(prompt, row.answer, _closing(after, tokenizer), complete=True)
+    prompt = _apply(template, messages_of(row), tokenizer, header=True)
+    whole = _apply(template, messages_of(row, answer=True), tokenizer, header=False)
+    answer = row.answer if row.answer in whole else row.answer.strip()  # templates trim
+    begin = whole.find(answer, len(prompt) if whole.startswith(prompt) else whole.rfind(row.question))
+    end = begin + len(answer) if begin >= 0 else None
+    closing = _closing("" if end is None else whole[end:], tokenizer)
+    return WordedText(prompt, row.answer, closing, complete=True, whole=whole, answer_end=end)
 
 
 def _apply(template: str, messages: list[dict[str, str]], tokenizer: PreTrainedTokenizerBase, *, header: bool) -> str:

@@ -1,0 +1,52 @@
+"""Checks of the prompt: whether the training text begins with it."""
+
+from __future__ import annotations
+
+from sft_ref.harness.core.check import Level, check
+from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.evidence.dataset.rows import DatasetEvidence
+
+from .counts import are_too_many, count, name_rows
+
+
+@check(
+    "PRM-401",
+    "The prompt that is sent is a prefix of the training text, token by token",
+    why="A model answers after the tokens that it was trained on; other tokens ask for something else, and the boundary"
+    " of what is supervised is drawn at a wrong place.",
+    remedy="Send the training text up to the answer. `sft-ref prompt` shows where they part.",
+    source="trl: 'Mismatch between tokenized prompt and the start of tokenized prompt+completion'",
+    core=True,
+)
+def prompt_is_a_prefix(evidence: DatasetEvidence) -> str | None:
+    """PRM-401: of the rows that say where their answer begins."""
+    rows = [row for row in evidence.rows if row.has_prompt]
+    if not rows:
+        raise Unavailable("the rows are texts that do not say where their answers begin; give --prompt")
+    parted = [(row, row.parting) for row in rows if row.parting]
+    if not parted:
+        return None
+    (first, parting), bad = parted[0], [row for row, _ in parted]
+    seen = f"in {count(bad, rows)} they part, in row {first.number} at token {parting.index} of {parting.length}"
+    if are_too_many(bad, rows):
+        raise Failure(f"{seen}: {parting.reason}", "a prefix", name_rows(bad))
+    return f"{seen}: {parting.reason}"
+
+
+@check(
+    "PRM-402",
+    "Each supervised answer follows, in the training text, the prompt that is sent for it",
+    level=Level.CONTRACT,
+    why="A chat template that writes earlier turns otherwise than the last one, as without their reasoning, trains them"
+    " behind texts that are never sent.",
+    remedy="Use a template that preserves prefixes, make a row of each answer, or supervise the last one alone.",
+    source="trl: is_chat_template_prefix_preserving",
+)
+def template_preserves_prefixes(evidence: DatasetEvidence) -> None:
+    """PRM-402: of rows with several supervised answers."""
+    rows = [row for row in evidence.rows if row.earlier_turns]
+    if not rows:
+        raise Unavailable("no row has several supervised answers")
+    if bad := [row for row in rows if row.turns_astray]:
+        seen = f"in {count(bad, rows)} with several answers the prompt of an earlier one does not begin the text"
+        raise Failure(seen, "the prompts of all", name_rows(bad))

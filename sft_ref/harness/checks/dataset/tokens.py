@@ -1,0 +1,102 @@
+"""Checks of tokens and labels: whether answers and their ends are learned."""
+
+from __future__ import annotations
+
+from sft_ref.harness.core.check import Level, check
+from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.evidence.dataset.rows import DatasetEvidence
+
+from .counts import are_too_many, count, name_rows
+
+
+@check(
+    "TOK-401",
+    "Every row has supervised tokens",
+    why="A row whose labels are all -100 teaches nothing, and a batch of such rows has the loss NaN.",
+    remedy="Supervise the answer: labels=completion, a chat template with a generation block, a larger max_length.",
+    source="trl: assistant_only_loss without {% generation %}",
+    core=True,
+)
+def rows_are_supervised(evidence: DatasetEvidence) -> str | None:
+    """TOK-401: after truncation."""
+    bad = [row for row in evidence.rows if not row.supervised]
+    if not bad:
+        return None
+    seen = f"{count(bad, evidence.rows)} have no label{_why_unlabelled(evidence)}"
+    if are_too_many(bad, evidence.rows):
+        raise Failure(seen, "labels in each", name_rows(bad))
+    return f"{seen}: {name_rows(bad)}"
+
+
+def _why_unlabelled(evidence: DatasetEvidence) -> str:
+    if evidence.labels == "assistant" and not evidence.marks_assistant:
+        return ": the chat template has no {% generation %} block, so that nothing is marked as the assistant's"
+    if evidence.max_length is not None and any(row.is_cut and not row.supervised for row in evidence.rows):
+        return f": {evidence.max_length} tokens end before the answer begins"
+    return ""
+
+
+@check(
+    "TOK-402",
+    "The token that ends an answer is supervised",
+    why="A model learns to stop only where its end is in the loss.",
+    remedy="Write an end behind the answer, and pad with another token or mask by length instead of by id.",
+    depends_on=("TOK-401",),
+    source="transformers: DataCollatorForLanguageModeling masks pad_token_id",
+    core=True,
+)
+def end_is_supervised(evidence: DatasetEvidence) -> str | None:
+    """TOK-402: before truncation, which TOK-403 reports."""
+    bad = [row for row in evidence.rows if not row.is_end_supervised]
+    if not bad:
+        return None
+    if without := [row for row in bad if not row.end]:
+        seen = f"in {count(without, evidence.rows)} no special token ends the answer, by {evidence.wording}"
+    else:
+        seen = (
+            f"in {count(bad, evidence.rows)} the end, {bad[0].end!r}, has no label{_why_masked(evidence, bad[0].end)}"
+        )
+    if are_too_many(bad, evidence.rows):
+        raise Failure(seen, "a label on it", name_rows(bad))
+    return f"{seen}: {name_rows(bad)}"
+
+
+def _why_masked(evidence: DatasetEvidence, end: str) -> str:
+    if evidence.labels == "collator" and end == evidence.padding:
+        return ": it is the padding token as well, whose id is masked"
+    if evidence.labels == "assistant":
+        return ": the generation block of the chat template closes before it"
+    return ""
+
+
+@check(
+    "TOK-403",
+    "Truncation leaves answers whole",
+    why="An answer that is cut is learned as it is cut, without its end.",
+    remedy="Raise max_length, or leave longer rows out.",
+)
+def truncation_leaves_answers(evidence: DatasetEvidence) -> str | None:
+    """TOK-403: with --max-length."""
+    if evidence.max_length is None:
+        raise Unavailable("no --max-length was given")
+    bad = [row for row in evidence.rows if row.is_cut]
+    if not bad:
+        return None
+    longest = max(row.tokens for row in bad)
+    seen = f"in {count(bad, evidence.rows)} {evidence.max_length} tokens cut the answer; the longest has {longest}"
+    if are_too_many(bad, evidence.rows):
+        raise Failure(seen, "whole answers", name_rows(bad))
+    return f"{seen}: {name_rows(bad)}"
+
+
+@check(
+    "TOK-404",
+    "No answer is empty",
+    level=Level.CONTRACT,
+    why="A row without an answer teaches the model to answer nothing.",
+    remedy="Leave these rows out.",
+)
+def answers_are_not_empty(evidence: DatasetEvidence) -> None:
+    """TOK-404: but for white space."""
+    if bad := [row for row in evidence.rows if row.is_empty]:
+        raise Failure(f"{count(bad, evidence.rows)} have an empty answer", "an answer in each", name_rows(bad))

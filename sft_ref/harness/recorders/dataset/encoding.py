@@ -1,0 +1,124 @@
+"""Training text and prompt as token ids: which tokens are supervised, where the two part, where the answer ends.
+
+Follows TRL's SFTTrainer and the DataCollatorForLanguageModeling of transformers. Knows no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
+
+from sft_ref.harness.evidence.dataset.rows import Labels, Parting
+from sft_ref.harness.recorders.folder.answers.rows import Row
+from sft_ref.harness.recorders.folder.answers.wording import WordedText, messages_of
+from sft_ref.reference.tokens import IGNORE_INDEX
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Ids = tuple[int, ...]
+
+_SHOWN = 4
+"""Tokens that a message shows of what differs."""
+
+
+@dataclass(frozen=True)
+class EncodedText:
+    """A training text and its prompt as ids.
+
+    Attributes:
+        ids: of the training text.
+        prompt: ids of the prompt; empty where the row does not say where its answer begins.
+        offsets: index in the text at which each token begins; None where the tokenizer cannot tell.
+    """
+
+    ids: Ids
+    prompt: Ids
+    offsets: Ids | None
+
+    @property
+    def shared(self) -> int:
+        """How many tokens the two have in common from the start."""
+        pairs = zip(self.prompt, self.ids, strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def encode(text: WordedText, tokenizer: PreTrainedTokenizerBase) -> EncodedText:
+    """The training text in one piece, as trainers tokenize it, and the prompt by itself, as it is sent."""
+    add = not text.complete
+    fast = bool(tokenizer.is_fast)
+    made: Any = tokenizer(text.whole, add_special_tokens=add, return_offsets_mapping=fast)
+    prompt = tokenizer(text.prompt, add_special_tokens=add)["input_ids"] if text.prompt else []
+    offsets = tuple(begin for begin, _ in made["offset_mapping"]) if fast else None
+    return EncodedText(tuple(made["input_ids"]), tuple(prompt), offsets)
+
+
+def label(
+    encoded: EncodedText, how: Labels, tokenizer: PreTrainedTokenizerBase, *, template: str | None, row: Row
+) -> Ids:
+    """The label of each token of the training text: the token itself, or -100.
+
+    Args:
+        encoded: the text.
+        how: which tokens are supervised.
+        tokenizer: of the text.
+        template: the chat template that wrote it; None where none did.
+        row: that it is made of.
+    """
+    if how == "completion":
+        kept = [n >= len(encoded.prompt) for n in range(len(encoded.ids))]
+    elif how == "collator":
+        kept = [each != tokenizer.pad_token_id for each in encoded.ids]
+    elif how == "assistant" and template is not None:
+        kept = _marked(row, template, tokenizer)
+    else:
+        kept = [True] * len(encoded.ids)
+    return tuple(each if is_kept else IGNORE_INDEX for each, is_kept in zip(encoded.ids, kept, strict=True))
+
+
+def _marked(row: Row, template: str, tokenizer: PreTrainedTokenizerBase) -> list[bool]:
+    made: Any = tokenizer.apply_chat_template(
+        messages_of(row, answer=True),
+        chat_template=template,
+        tokenize=True,
+        return_dict=True,
+        return_assistant_tokens_mask=True,
+    )
+    return [bool(each) for each in made["assistant_masks"]]
+
+
+def find_end(text: WordedText, encoded: EncodedText, tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Index of the special token that ends the answer; None where none does, or where it cannot be told."""
+    if text.answer_end is None or encoded.offsets is None:
+        return None
+    added: Any = tokenizer.added_tokens_decoder
+    special = {*tokenizer.all_special_ids, *(number for number, token in added.items() if token.special)}
+    places = enumerate(zip(encoded.ids, encoded.offsets, strict=True))
+    return next((n for n, (each, begin) in places if each in special and begin >= text.answer_end), None)
+
+
+def find_parting(text: WordedText, encoded: EncodedText, tokenizer: PreTrainedTokenizerBase) -> Parting | None:
+    """Where the prompt leaves the training text; None where it is a prefix, token by token."""
+    shared, prompt = encoded.shared, encoded.prompt
+    if shared == len(prompt):
+        return None
+    is_last = shared == len(prompt) - 1
+    ends = prompt[-1] == tokenizer.eos_token_id and not text.prompt.endswith(str(tokenizer.eos_token))
+    pattern = "ended" if is_last and ends else "joined" if text.whole.startswith(text.prompt) else "other"
+    sent, due = (_decode(ids[shared : shared + _SHOWN], tokenizer) for ids in (prompt, encoded.ids))
+    return Parting(shared, len(prompt), sent, due, pattern)  # type: ignore[arg-type]
+
+
+def _decode(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
+    return "".join(token_text(each, tokenizer) for each in ids)
+
+
+def token_text(number: int, tokenizer: PreTrainedTokenizerBase) -> str:
+    """A token as it stands in a text; of a part of a character, its name in the vocabulary."""
+    name = str(tokenizer.convert_ids_to_tokens(number))
+    if "\N{LOWER ONE EIGHTH BLOCK}" in name:  # SentencePiece writes a space so, and decoding one token drops it
+        return name.replace("\N{LOWER ONE EIGHTH BLOCK}", " ")
+    text = str(tokenizer.decode([number], skip_special_tokens=False, clean_up_tokenization_spaces=False))
+    return name if "\N{REPLACEMENT CHARACTER}" in text else text

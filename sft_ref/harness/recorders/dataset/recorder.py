@@ -1,0 +1,147 @@
+"""Records one data set: each row as a trainer would write, tokenize, label and truncate it. Needs no weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sft_ref.errors import SubmissionError
+from sft_ref.harness.evidence.answers import TEMPLATE
+from sft_ref.harness.evidence.dataset.rows import DatasetEvidence, DatasetRow, Labels
+from sft_ref.harness.recorders.folder.answers.choice import check_writing, choose_wording, read_template
+from sft_ref.harness.recorders.folder.answers.rows import Row, read_all_rows, some
+from sft_ref.harness.recorders.folder.answers.wording import WordedText, Wording, turns
+from sft_ref.harness.recorders.folder.stops import stop_contract
+from sft_ref.harness.recorders.folder.tokenizers import template_of
+from sft_ref.reference.bases.find import find_base
+from sft_ref.reference.models import load_tokenizer
+from sft_ref.reference.tokens import IGNORE_INDEX
+
+from .encoding import encode, find_end, find_parting, label, token_text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+MOST_EXAMINED = 5000
+"""Rows that are tokenized; of more, some from all parts of the file."""
+
+_TEXTS = "texts as they are"
+_BLOCK = re.compile(r"\{%-?\s*generation\s*-?%\}")
+"""What marks the assistant's part in a chat template, as transformers has it."""
+
+
+@dataclass(frozen=True)
+class _Trainer:
+    """What a trainer does with each row."""
+
+    tokenizer: PreTrainedTokenizerBase
+    template: str | None
+    labels: Labels
+    max_length: int | None
+
+
+def record(
+    path: Path,
+    *,
+    base: str,
+    prompt: str | None = None,
+    chat_template: str | None = None,
+    labels: Labels = "completion",
+    max_length: int | None = None,
+) -> DatasetEvidence:
+    """Observes a data set.
+
+    Args:
+        path: of the file, or of a folder that `datasets` saved.
+        base: whose tokenizer, chat template and generation_config are used.
+        prompt: how texts are written, with ``{question}`` and ``{answer}`` in it; None where that is not given.
+        chat_template: "tokenizer", or the name of a file; None where that is not given.
+        labels: which tokens are supervised.
+        max_length: tokens that a text is truncated to, from its start; None truncates nothing.
+
+    Raises:
+        SubmissionError: prompt, template and labels do not go together.
+        DataError: a row cannot be read, or cannot be written so.
+        BaseModelError: the base is not at hand, or has no tokenizer.
+    """
+    check_writing(prompt, chat_template)
+    every = read_all_rows(path, prompt=prompt)
+    rows = some(every, MOST_EXAMINED)
+    base_folder = find_base(base)
+    tokenizer = load_tokenizer(base_folder)
+    template = read_template(chat_template, template_of(base_folder, tokenizer))
+    wording = _write(rows, tokenizer, labels, prompt=prompt, template=template, by_name=chat_template is not None)
+    is_templated = wording.name == TEMPLATE
+    if labels == "assistant" and not is_templated:
+        raise SubmissionError("--labels assistant: is for a chat template, which marks them; give --chat-template")
+    trainer = _Trainer(tokenizer, template if is_templated else None, labels, max_length)
+    return DatasetEvidence(
+        name=path.name,
+        base=base,
+        wording=wording.name,
+        labels=labels,
+        max_length=max_length,
+        total=len(every),
+        rows=tuple(_observe(row, text, trainer) for row, text in zip(rows, wording.texts, strict=True)),
+        end_token=str(tokenizer.eos_token),
+        padding=str(tokenizer.pad_token),
+        marks_assistant=bool(template and _BLOCK.search(template)),
+        ending=None if wording.name == _TEXTS else stop_contract(wording, tokenizer, base_folder),
+    )
+
+
+def _write(
+    rows: Sequence[Row],
+    tokenizer: PreTrainedTokenizerBase,
+    labels: Labels,
+    *,
+    prompt: str | None,
+    template: str | None,
+    by_name: bool,
+) -> Wording:
+    """Rows as training texts."""
+    whole = [row for row in rows if row.whole]
+    if not whole:
+        return choose_wording(rows, tokenizer, prompt=prompt, template=template, by_name=by_name)
+    if len(whole) < len(rows):
+        raise SubmissionError(f"row {whole[0].number} is a text, and others are not; give rows of one form")
+    if labels not in ("all", "collator"):
+        raise SubmissionError(
+            f"--labels {labels}: row {whole[0].number} is a text, which does not say where its answer begins; give"
+            " --prompt, with {question} and {answer} where they stand in it, or --labels all"
+        )
+    end = str(tokenizer.eos_token)
+    ended = (row.whole if row.whole.endswith(end) else row.whole + end for row in rows)
+    return Wording(_TEXTS, tuple(WordedText("", "", "", whole=text, answer_end=len(text) - len(end)) for text in ended))
+
+
+def _observe(row: Row, text: WordedText, trainer: _Trainer) -> DatasetRow:
+    tokenizer = trainer.tokenizer
+    encoded = encode(text, tokenizer)
+    labels = label(encoded, trainer.labels, tokenizer, template=trainer.template, row=row)
+    end = find_end(text, encoded, tokenizer)
+    kept = len(labels) if trainer.max_length is None else trainer.max_length
+    earlier = _earlier_prompts(row, trainer)
+    return DatasetRow(
+        number=row.number,
+        tokens=len(encoded.ids),
+        has_prompt=not row.whole,
+        parting=find_parting(text, encoded, tokenizer),
+        supervised=sum(each != IGNORE_INDEX for each in labels[:kept]),
+        end="" if end is None else token_text(encoded.ids[end], tokenizer),
+        is_end_supervised=end is not None and labels[end] != IGNORE_INDEX,
+        is_cut=kept < len(labels) and (end is None or end >= kept),
+        is_empty=not (row.whole or row.answer).strip(),
+        earlier_turns=len(earlier),
+        turns_astray=sum(not text.whole.startswith(each) for each in earlier),
+    )
+
+
+def _earlier_prompts(row: Row, trainer: _Trainer) -> list[str]:
+    """The prompts of supervised answers before the last one."""
+    if trainer.template is None or trainer.labels == "completion":
+        return []
+    return [*turns(trainer.template, row, trainer.tokenizer)]

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import torch
 
-from sft_ref.harness.recorders.folder.files import is_file
 from sft_ref.io.base_config import INDEX, WEIGHTS
 from sft_ref.io.reading import UnreadableError
 from sft_ref.io.tensor_headers import READABLE, TensorHeader, read_header
 
+from .files import is_file
+from .streaming import read_tensor
 
-class Weights:
+
+class StoredModel:
     """The weights of a model's folder, by name. A weight is read when it is asked for, and not kept.
 
     Args:
@@ -37,11 +39,7 @@ class Weights:
 
     def read(self, name: str) -> torch.Tensor:
         """One weight, in its stored dtype."""
-        from safetensors import safe_open
-
-        with safe_open(self.headers[name].file, "pt") as file:
-            tensor: torch.Tensor = file.get_tensor(name)
-        return tensor
+        return read_tensor(self.headers[name])
 
 
 def _files_of(folder: Path) -> list[Path]:

@@ -17,9 +17,9 @@ from sft_ref.harness.core.verdict import Coverage, Verdict
 from sft_ref.harness.evidence import storage
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.recorders.folder.recorder import record
+from sft_ref.harness.report.pairs import describe_pairs
 from sft_ref.harness.verdict.diagnosis import error_of, verdict_of
 
-from .pairs import describe_pairs
 from .rerun import rerun_command
 
 _HOW = "not sandboxed: nothing of the folder is executed"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from sft_ref.harness.evidence.adapter import ExpectedTensors, PairValues
 from sft_ref.io.tensor_headers import READABLE, TensorHeader
 
-from .streaming import read_tensor
+from .stored_model import StoredModel
+from .streaming import norm_of, read_tensor
 
 _PREFIX = "base_model.model."
 _A = re.compile(r"\.lora_(embedding_)?A(?=\.|$)")
@@ -45,6 +47,21 @@ def measure_pairs(headers: Mapping[str, TensorHeader], expected: ExpectedTensors
             scaling = place.scaling if place else None
             found.append(PairValues(module, a.shape[0] // stacked, scaling, a.dtype, product))
     return tuple(found)
+
+
+def measure_bases(pairs: Iterable[PairValues], base: StoredModel) -> tuple[PairValues, ...]:
+    """The same pairs with the norms of the weights that they add to; each weight is read in pieces.
+
+    Raises:
+        UnreadableError: a file is shorter than its header said.
+    """
+    norms: dict[str, float | None] = {}
+    for each in pairs:
+        if each.module not in norms:
+            name = base.find(f"{each.module}.weight") or base.find(each.module)
+            is_known = name is not None and base.headers[name].dtype in READABLE
+            norms[each.module] = norm_of(base.headers[name]) if name is not None and is_known else None
+    return tuple(replace(each, base=norms[each.module]) for each in pairs)
 
 
 def _norm_of_product(a: TensorHeader, b: TensorHeader, stacked: int) -> float | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from sft_ref.errors import AdapterError, SubmissionError
+from sft_ref.errors import AdapterError, BaseModelError, SubmissionError
 from sft_ref.harness.core.sizes import Size
 from sft_ref.harness.evidence.adapter import (
     AdapterEvidence,
@@ -19,6 +19,7 @@ from sft_ref.harness.evidence.adapter import (
     ExpectedTensors,
     KeyDifference,
     LoadedAdapter,
+    PairValues,
 )
 from sft_ref.harness.evidence.answers import AnswersEvidence
 from sft_ref.harness.instruments.free_memory import free_memory
@@ -45,7 +46,8 @@ from .loading import (
     logits_of,
     run_model,
 )
-from .pairs import measure_pairs
+from .pairs import measure_bases, measure_pairs
+from .stored_model import StoredModel
 from .streaming import StoredTensors, measure
 from .tokenizers import find_tokenizer
 from .weights import UnknownLayerError, put_expected_weights
@@ -104,7 +106,12 @@ def record(
     if expected is None or not evidence.values:
         return evidence
     tokenizer, found = find_tokenizer(folder, base_folder, expected.rows)
-    evidence = replace(evidence, tokenizer=found, not_loaded=_why_not_loaded(base_folder, expected))
+    evidence = replace(
+        evidence,
+        tokenizer=found,
+        not_loaded=_why_not_loaded(base_folder, expected),
+        pairs=_measure_bases(evidence.pairs, base_folder),
+    )
     if evidence.not_loaded or not _can_be_loaded(evidence, config):
         return evidence
     tensors = dict(StoredTensors(evidence.files.headers))
@@ -122,6 +129,15 @@ def _why_not_loaded(base: Path, expected: ExpectedTensors) -> str:
     if _SPARE * needed > free:
         return f"the base in float32 takes {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB of memory are free"
     return ""
+
+
+def _measure_bases(pairs: tuple[PairValues, ...] | None, base: Path) -> tuple[PairValues, ...] | None:
+    if not pairs or not has_weights(base):
+        return pairs
+    try:
+        return measure_bases(pairs, StoredModel(base))
+    except UnreadableError as error:
+        raise BaseModelError(f"base {base}: its weights cannot be read ({error}); copy the folder anew") from error
 
 
 def _can_be_loaded(evidence: AdapterEvidence, config: AdapterConfig) -> bool:
@@ -193,10 +209,11 @@ def _record_tensors(evidence: AdapterEvidence, base: Path, config: AdapterConfig
     if not files.headers or any(header.dtype not in READABLE for header in files.headers.values()):
         return evidence
     try:
+        pairs = measure_pairs(files.headers, evidence.expected) if evidence.expected else None
         return replace(
             evidence,
             values=measure(files.headers),
-            pairs=measure_pairs(files.headers, evidence.expected) if evidence.expected else None,
+            pairs=pairs,
             contradictions=_compare_record(files.folder, config, StoredTensors(files.headers)),
         )
     except UnreadableError as error:

@@ -28,8 +28,11 @@ class StoredModel:
         self.headers: dict[str, TensorHeader] = {}
         for path in _files_of(folder):
             self.headers |= read_header(path)
-        if odd := [header.dtype for header in self.headers.values() if header.dtype not in READABLE]:
-            raise UnreadableError(f"weights of {odd[0]}, which are not compared")
+
+    @property
+    def unreadable_dtypes(self) -> frozenset[str]:
+        """Dtypes of its tensors that are no floating-point numbers: those of a quantised model."""
+        return frozenset(header.dtype for header in self.headers.values()) - READABLE
 
     def find(self, name: str) -> str | None:
         """A weight's name in these files; a file may leave out the first part of it, or have one in addition."""

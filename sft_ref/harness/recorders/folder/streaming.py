@@ -88,6 +88,15 @@ def measure(headers: Mapping[str, TensorHeader]) -> dict[str, TensorValues]:
     return {name: _measure(header) for name, header in headers.items()}
 
 
+def norm_of(header: TensorHeader) -> float:
+    """The Frobenius norm of a tensor.
+
+    Raises:
+        UnreadableError: as `pieces_of`.
+    """
+    return math.hypot(*(piece.float().norm().item() for piece in pieces_of(header)))
+
+
 def _measure(header: TensorHeader) -> TensorValues:
     nonfinite, largest = 0, 0.0
     for piece in pieces_of(header):

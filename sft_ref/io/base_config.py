@@ -30,6 +30,9 @@ _ADAPTER = "adapter_config.json"
 _PER_BYTE = 4
 """Parameters per byte in the densest format."""
 
+_MOST_LAYERS, _MOST_EXPERTS, _MOST_SIZE = 1024, 1024, 2**24
+"""Sizes that no known model exceeds; they bind a configuration without weights."""
+
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d{1,9})\.")
 """The number of a layer in the name of a tensor."""
 _LAYERS = ("num_hidden_layers", "encoder_layers", "decoder_layers")
@@ -137,6 +140,22 @@ def empty_model(config: Any, folder: Path, rows: int | None = None) -> Any:  # n
     return model
 
 
+def has_weights(folder: Path) -> bool:
+    """Whether a base's folder holds weights in safetensors, or some of them; a copy may be its configuration alone."""
+    return kind_of(folder / WEIGHTS) is not None or any(folder.glob("model-*-of-*.safetensors"))
+
+
+def check_known_sizes(config: Any, folder: Path) -> None:  # noqa: ANN401
+    """Refuses sizes that no known model has, where no weights tell how large the model is.
+
+    Raises:
+        BaseModelError: a size is larger.
+    """
+    text = config.get_text_config()
+    for names, most in ((_LAYERS, _MOST_LAYERS), (_EXPERTS, _MOST_EXPERTS), (_SIZES, _MOST_SIZE)):
+        _check_range(text, names, most, folder, "no known model has more than")
+
+
 def check_sizes(config: Any, folder: Path) -> dict[str, TensorHeader]:  # noqa: ANN401
     """Refuses sizes that do not fit the weights on disk, before anything of such a size is built.
 
@@ -163,13 +182,13 @@ def check_sizes(config: Any, folder: Path) -> dict[str, TensorHeader]:  # noqa: 
     return headers
 
 
-def _check_range(config: Any, names: Iterable[str], most: int, folder: Path) -> None:  # noqa: ANN401
+def _check_range(config: Any, names: Iterable[str], most: int, folder: Path, limit: str = "") -> None:  # noqa: ANN401
+    limit = limit or f"its {WEIGHTS} holds 1 to"
     for name in names:
         value = getattr(config, name, None)
         if isinstance(value, int) and not 1 <= value <= most:
             raise BaseModelError(
-                f"base {folder}: its config.json asks for {name} {value:.4g}, and its {WEIGHTS} holds 1 to {most};"
-                " copy the folder anew"
+                f"base {folder}: its config.json asks for {name} {value:.4g}, and {limit} {most}; copy the folder anew"
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import reprlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -72,11 +73,12 @@ class _TensorEntry(msgspec.Struct):
 
 @dataclass(frozen=True)
 class TensorHeader:
-    """A tensor as its header describes it."""
+    """A tensor as its header describes it; `begin` is the byte of the file at which its numbers begin."""
 
     dtype: str
     shape: Shape
     file: Path
+    begin: int
 
 
 def read_header(path: Path) -> dict[str, TensorHeader]:
@@ -91,12 +93,27 @@ def read_header(path: Path) -> dict[str, TensorHeader]:
         entries = converted(table, dict[str, _TensorEntry])
         for entry in entries.values():
             entry.check()
+        _check_order(entries.values())
     except UnreadableError as error:
         raise UnreadableError(f"{path.name} has a header that is no safetensors' ({error})") from error
     end = begin + max((entry.data_offsets[1] for entry in entries.values()), default=0)
     if end > size:
         raise UnreadableError(f"{path.name} is cut short: {size} bytes of the {end} that its header tells of")
-    return {name: TensorHeader(entry.dtype, tuple(entry.shape), path) for name, entry in entries.items()}
+    if end < size:
+        raise UnreadableError(f"{path.name} has {size - end} bytes more than its header tells of")
+    return {
+        name: TensorHeader(entry.dtype, tuple(entry.shape), path, begin + entry.data_offsets[0])
+        for name, entry in entries.items()
+    }
+
+
+def _check_order(entries: Iterable[_TensorEntry]) -> None:
+    """Raises UnreadableError if tensors overlap or leave gaps, as safetensors itself does."""
+    begin = 0
+    for first, last in sorted(entry.data_offsets for entry in entries):
+        if first != begin:
+            raise UnreadableError(f"tensors {'overlap' if first < begin else 'leave a gap'} at byte {first}")
+        begin = last
 
 
 def read_metadata(path: Path) -> dict[str, str]:

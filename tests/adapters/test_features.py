@@ -198,11 +198,31 @@ def test_magnitudes_under_the_name_of_their_layer_are_taken_as_peft_takes_them(
     assert_sound(folder, llama)
 
 
-def test_an_adapter_that_is_scaled_to_nothing_is_broken_at_load(
+def test_an_adapter_that_is_scaled_to_nothing_is_broken_at_its_artifact(
     adapter: Path, llama: Path, assert_broken: Broken
 ) -> None:
     families.edit_config(adapter, lora_alpha=0)
-    assert_broken(adapter, llama, "LOD-203", "logits move by 0")
+    assert_broken(adapter, llama, "ART-236", "the scaling is 0 in 14 of 14 pairs")
+
+
+def test_an_adapter_whose_products_are_zero_is_broken_at_its_artifact(
+    adapter: Path, llama: Path, assert_broken: Broken
+) -> None:
+    families.edit_tensors(adapter, lambda tensors: {n: t * ("lora_A" not in n) for n, t in tensors.items()})
+    assert_broken(adapter, llama, "ART-236", "their product is 0")
+
+
+def test_a_few_pairs_that_add_nothing_are_advice(adapter: Path, llama: Path, assert_sound: Sound) -> None:
+    families.edit_config(adapter, alpha_pattern={"q_proj": 0})
+    [advice] = [each for each in assert_sound(adapter, llama).results if each.check.id == "ART-236"]
+    assert "2 of 14 pairs add nothing, model.layers.0.self_attn.q_proj first: the scaling is 0" in advice.observed
+
+
+def test_an_adapter_whose_addition_float32_drowns_is_broken_at_load(
+    adapter: Path, llama: Path, assert_broken: Broken
+) -> None:
+    families.edit_config(adapter, lora_alpha=1e-9)
+    assert_broken(adapter, llama, "LOD-203", "logits move by")
 
 
 def test_bf16_and_fp16_are_sound_and_8_bits_are_drift(adapter: Path, llama: Path, assert_sound: Sound) -> None:

@@ -60,12 +60,14 @@ class Place:
         module: of the base.
         parameter: of the module.
         key: the name that rank_pattern and alpha_pattern match.
+        scaling: the factor by which peft multiplies the pair.
     """
 
     path: str
     module: str
     parameter: str
     key: str
+    scaling: float
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,37 @@ class ExpectedTensors:
     dtype: str
     parameters: int
     places: tuple[Place, ...]
+
+
+@dataclass(frozen=True)
+class PairValues:
+    """One pair of low-rank matrices, as it is stored.
+
+    Attributes:
+        module: of the base, with the parameter where it is not the weight.
+        rank: of the pair.
+        scaling: the factor by which peft multiplies it; None where the base has no such module.
+        dtype: of A, by safetensors' name.
+        product: Frobenius norm of B A, before scaling.
+        base: Frobenius norm of the base's weight; None where it was not read.
+    """
+
+    module: str
+    rank: int
+    scaling: float | None
+    dtype: str
+    product: float
+    base: float | None = None
+
+    @property
+    def addition(self) -> float:
+        """Frobenius norm of what it adds to the weight, before DoRA's magnitudes; as if scaled by 1 where unknown."""
+        return self.product * (1.0 if self.scaling is None else abs(self.scaling))
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it adds nothing."""
+        return not self.addition
 
 
 @dataclass(frozen=True)
@@ -184,10 +217,12 @@ class AdapterEvidence:
         refusal: why peft does not put the configuration on the base.
         differences: the patterns by which the tensors differ from those expected.
         values: tensor -> its values; None where they cannot be read.
+        pairs: the pairs of low-rank matrices; None where the values cannot be read, or the base is not known.
         tokenizer: the tokenizer that goes with the adapter.
         whole_model: a whole model in the same folder.
         contradictions: clauses in which the folder differs from its `sft_ref_record.json`; None without a record.
-        loaded: what the adapter computes; None where its files do not allow it to be loaded.
+        loaded: what the adapter computes; None where it was not loaded.
+        not_loaded: why the base cannot be loaded here, a clause; empty where it can, or where the files do not allow it.
         size: of adapter, folder and model; None where the base was not looked at.
         limits: of size.
         answers: what the rows of --data and the text of --prompt show; None without them.
@@ -205,10 +240,12 @@ class AdapterEvidence:
     refusal: str = ""
     differences: tuple[KeyDifference, ...] = ()
     values: Mapping[str, TensorValues] | None = None
+    pairs: tuple[PairValues, ...] | None = None
     tokenizer: TokenizerEvidence | None = None
     whole_model: WholeModel | None = None
     contradictions: tuple[str, ...] | None = None
     loaded: LoadedAdapter | None = None
+    not_loaded: str = ""
     size: Size | None = None
     limits: SizeLimits = UNLIMITED
     answers: AnswersEvidence | None = None

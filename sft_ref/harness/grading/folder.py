@@ -17,6 +17,7 @@ from sft_ref.harness.core.verdict import Coverage, Verdict
 from sft_ref.harness.evidence import storage
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.recorders.folder.recorder import record
+from sft_ref.harness.report.pairs import describe_pairs
 from sft_ref.harness.verdict.diagnosis import error_of, verdict_of
 
 from .rerun import rerun_command
@@ -137,5 +138,9 @@ def _notes_on(evidence: AdapterEvidence) -> Iterable[str]:
         yield "its own tokenizer and chat template are used before the base's"
     if tokenizer is not None and tokenizer.problem:
         yield f"the tokenizer beside it cannot be loaded ({tokenizer.problem}): the base's is used"
+    if evidence.pairs:
+        yield describe_pairs(evidence.pairs)
+    if evidence.not_loaded:
+        yield f"examined without the base's weights, by headers and the adapter's own tensors: {evidence.not_loaded}"
     if expected is not None and expected.rows != expected.base_rows:
         yield f"the vocabulary is resized from {expected.base_rows} to {expected.rows} tokens, as its file is"

@@ -58,6 +58,29 @@ def tokens_have_rows(evidence: AdapterEvidence) -> None:
         raise Failure(seen, "a row for each token", lost[0])
 
 
+@check(
+    "ART-236",
+    "The adapter adds something to the base",
+    why="A scaling of zero, or a product of zero matrices, adds nothing, whatever was trained.",
+    remedy="Set lora_alpha and alpha_pattern as in training, or save the trained tensors again.",
+    depends_on=("ART-201", "ART-211", "ART-221", "ART-002", "ART-003", "ART-231"),
+)
+def adapter_adds_something(evidence: AdapterEvidence) -> str | None:
+    """ART-236: scaling times B A of each pair; a zero lora_B is ART-003's."""
+    evidence.files.check_readable()
+    if not evidence.pairs or evidence.values is None:
+        raise Unavailable("there are no pairs of matrices that can be multiplied out")
+    dead = [each for each in evidence.pairs if each.is_dead]
+    unscaled = [each for each in dead if each.scaling == 0]
+    if not dead:
+        return None
+    why = f"the scaling is 0 in {len(unscaled)} of {len(evidence.pairs)} pairs" if unscaled else "their product is 0"
+    is_whole = all(".lora_" in name for name in evidence.values)
+    if len(dead) == len(evidence.pairs) and is_whole:
+        raise Failure(f"the adapter adds nothing: {why}", "a product that is not zero", dead[0].module)
+    return f"{len(dead)} of {len(evidence.pairs)} pairs add nothing, {dead[0].module} first: {why}"
+
+
 def _fail_where(found: Mapping[str, str], evidence: AdapterEvidence, allowed: str) -> None:
     if found:
         dtypes = ", ".join(sorted(set(found.values())))

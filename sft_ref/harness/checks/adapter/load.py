@@ -31,7 +31,7 @@ def adapter_loads(evidence: AdapterEvidence) -> None:
     if evidence.config is not None and (start := evidence.config.changes_base):
         raise Unavailable(f"init_lora_weights {start!r} may change the base's weights on loading, which is not judged")
     if evidence.loaded is None:
-        raise Unavailable("the adapter was not loaded")
+        raise Unavailable(evidence.not_loaded or "the adapter was not loaded")
     if evidence.loaded.problem:
         raise Failure(evidence.loaded.problem, "a loaded adapter", "")
 

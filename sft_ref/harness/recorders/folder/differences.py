@@ -44,11 +44,18 @@ class _Comparison:
         missing: expected keys that the file lacks, and that no pattern explains so far.
         unexpected: keys of the file that are not expected, and that no pattern explains so far.
         unlike: key -> shape in the file and expected shape, where the two differ.
+        parents: modules of the base, and all that hold them.
     """
 
     def __init__(self, expected: ExpectedTensors, found: dict[str, Shape], config: AdapterConfig) -> None:
         self.expected, self.config, self.found = expected, config, found
         due = {**expected.required, **expected.optional}
+        self.parents = {
+            ".".join(parts[:at])
+            for name in expected.modules
+            if (parts := name.split("."))
+            for at in range(1, len(parts) + 1)
+        }
         self.missing = [key for key in expected.required if key not in found]
         self.unexpected = [key for key in found if key not in due]
         self.unlike = {key: (found[key], due[key]) for key in found if key in due and found[key] != due[key]}
@@ -67,8 +74,9 @@ class _Comparison:
     def _add(self, pattern: str, observed: str, expected: str, explained: Sequence[str]) -> None:
         """Adds a pattern, and removes the missing or unexpected keys that it explains; the first is its example."""
         self.patterns.append(KeyDifference(pattern, observed, expected, explained[0]))
-        self.missing = [key for key in self.missing if key not in set(explained)]
-        self.unexpected = [key for key in self.unexpected if key not in set(explained)]
+        done = set(explained)
+        self.missing = [key for key in self.missing if key not in done]
+        self.unexpected = [key for key in self.unexpected if key not in done]
 
     def _find_partitions(self) -> None:
         """Tensors without numbers, and flat matrices: a parameter whose values were in other processes."""
@@ -81,7 +89,8 @@ class _Comparison:
             shapes = ", ".join(str(list(shape)) for shape in sorted({self.found[key] for key in empty})[:3])
             observed = f"{self._count(empty)} tensors have shape {shapes}: saved from a ZeRO-3 or FSDP partition"
             self.patterns.append(KeyDifference("partition", observed, "whole matrices", empty[0]))
-            self.unlike = {key: pair for key, pair in self.unlike.items() if key not in set(empty)}
+            for key in empty:
+                self.unlike.pop(key, None)
 
     def _find_magnitudes(self) -> None:
         due = [key for key in self.expected.required if _MAGNITUDE in key]
@@ -152,7 +161,7 @@ class _Comparison:
         """Tensors that are trained in full, biases and modules_to_save; peft loads unexpected ones into the base."""
         lacking = [key for key in self.missing if not _PEFT.search(key)]
         biases = [key for key in lacking if key.endswith(".bias") and not self._is_saved(key)]
-        others = [key for key in lacking if key not in biases]
+        others = sorted(set(lacking) - set(biases))
         if biases:
             observed = f"the configuration says bias: {self.config.options.get('bias', 'none')}, the file lacks"
             self._add("whole", f"{observed} {len(biases)} biases", "biases as the configuration says", biases)
@@ -163,7 +172,7 @@ class _Comparison:
     def _find_shapes(self) -> None:
         """Sizes along the rank show another rank, other sizes another base."""
         ranks = [key for key, (found, due) in self.unlike.items() if _but_rank(key, found) == _but_rank(key, due)]
-        others = [key for key in self.unlike if key not in ranks]
+        others = sorted(self.unlike.keys() - set(ranks))
         if ranks:
             key = min(ranks)  # lora_A comes before lora_B
             side = 0 if "A" in key.rpartition(".lora_")[2] else 1
@@ -192,7 +201,7 @@ class _Comparison:
 
     def _is_in_base(self, module: str) -> bool:
         inner = ".".join(part for part in module.split(".") if part != "base_layer")
-        return inner in self.expected.modules or any(name.startswith(f"{inner}.") for name in self.expected.modules)
+        return inner in self.parents
 
 
 def _keys_of_other_layers(keys: Sequence[str], others: Collection[str]) -> tuple[str, list[str]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sft_ref.harness.evidence.adapter import ExpectedTensors, Place
-from sft_ref.io.base_config import check_sizes, empty_model, read_config
+from sft_ref.io.base_config import check_known_sizes, check_sizes, empty_model, has_weights, read_config
 from sft_ref.io.lora_config import AdapterConfig
 from sft_ref.io.tensor_headers import Shape, TensorHeader
 
@@ -55,7 +55,7 @@ def find_expected(base: Path, config: AdapterConfig, headers: Mapping[str, Tenso
         RefusedError: peft does not take the two together.
         BaseModelError: the base's configuration is none that can be built.
     """
-    check_sizes(read_config(base), base)
+    (check_sizes if has_weights(base) else check_known_sizes)(read_config(base), base)
     model = empty_base(base)
     stored = getattr(model.config, "dtype", None) or getattr(model.config, "torch_dtype", None) or torch.float32
     dtype = str(stored).removeprefix("torch.")
@@ -170,7 +170,7 @@ def _places(model: PeftModel) -> tuple[Place, ...]:
             path = name.removeprefix("base_model.model.")
             module, parameter = path.replace(".base_layer", ""), getattr(layer, "parameter_name", None)
             key = f"{module}.{parameter}" if parameter else module
-            found.append(Place(path, module, parameter or "weight", key))
+            found.append(Place(path, module, parameter or "weight", key, float(layer.scaling["default"])))
     return tuple(found)
 
 

@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sft_ref.harness.core import tolerance
-from sft_ref.harness.evidence.views import TensorValues
 from sft_ref.harness.instruments.module_outputs import hook_outputs
 from sft_ref.io.lora_config import AdapterConfig
-from sft_ref.io.tensor_headers import TensorHeader
 from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
 
@@ -26,28 +24,6 @@ if TYPE_CHECKING:
 
 _ROWS, _LENGTH = 2, 16
 """Size of the batch of random tokens that models are compared on."""
-
-
-def read_tensors(headers: Mapping[str, TensorHeader]) -> dict[str, torch.Tensor]:
-    """Tensors by name, from all their files."""
-    from safetensors import safe_open
-
-    found: dict[str, torch.Tensor] = {}
-    for path in dict.fromkeys(header.file for header in headers.values()):
-        with safe_open(path, framework="pt") as file:
-            found |= {name: file.get_tensor(name) for name, header in headers.items() if header.file == path}
-    return found
-
-
-def measure(tensors: Mapping[str, torch.Tensor]) -> dict[str, TensorValues]:
-    """How many numbers of each tensor are not finite, and the largest of the others."""
-    found = {}
-    for name, tensor in tensors.items():
-        numbers = tensor.float()
-        fine = numbers.isfinite()
-        largest = numbers[fine].abs().max().item() if fine.any() else 0.0
-        found[name] = TensorValues(int((~fine).sum().item()), largest)
-    return found
 
 
 def load_base(folder: Path, rows: int) -> Any:  # noqa: ANN401

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sft_ref.errors import AdapterError, DataError, SubmissionError
+from sft_ref.errors import AdapterError, BaseModelError, DataError, SubmissionError
 from sft_ref.harness.core.sizes import Size
 from sft_ref.harness.evidence.adapter import (
     AdapterEvidence,
@@ -20,9 +20,12 @@ from sft_ref.harness.evidence.adapter import (
     ExpectedTensors,
     KeyDifference,
     LoadedAdapter,
+    PairValues,
 )
 from sft_ref.harness.evidence.answers import AnswersEvidence
 from sft_ref.harness.evidence.views import StopContract
+from sft_ref.harness.instruments.free_memory import free_memory
+from sft_ref.io.base_config import has_weights
 from sft_ref.io.lora_config import AdapterConfig, ConfigError, base_of, read_config, read_table, why_not_judged
 from sft_ref.io.reading import UnreadableError, plain_bytes
 from sft_ref.io.tensor_headers import READABLE
@@ -43,17 +46,24 @@ from .loading import (
     largest_difference,
     load_base,
     logits_of,
-    measure,
-    read_tensors,
     run_model,
 )
+from .pairs import measure_bases, measure_pairs
 from .stops import stop_contract
+from .stored_model import StoredModel
+from .streaming import StoredTensors, measure
 from .tokenizers import find_tokenizer
 from .weights import UnknownLayerError, put_expected_weights
 from .whole_model import compare_whole_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+_FLOAT32 = 4
+"""Bytes of a number."""
+
+_SPARE = 1.2
+"""Memory that a loaded model takes at most, as a share of its parameters'."""
 
 
 def record(
@@ -103,19 +113,25 @@ def record(
         config = read_config(table)
     except ConfigError as error:
         return replace(evidence, config_problem=str(error))
-    evidence, tensors = _record_tensors(replace(evidence, config=config), base_folder, config)
+    evidence = _record_tensors(replace(evidence, config=config), base_folder, config)
     expected = evidence.expected
-    if expected is None or not tensors:
+    if expected is None or not evidence.values:
         return evidence
     tokenizer, found = find_tokenizer(folder, base_folder, expected.rows)
-    evidence = replace(evidence, tokenizer=found)
+    evidence = replace(
+        evidence,
+        tokenizer=found,
+        not_loaded=_why_not_loaded(base_folder, expected),
+        pairs=_measure_bases(evidence.pairs, base_folder),
+    )
     template = read_template(chat_template, found.chat_template)
     by_name = chat_template is not None
     if tokenizer is not None and (has_questions or by_name):
         ending = _find_ending(rows, tokenizer, base_folder, prompt=prompt, template=template, by_name=by_name)
         evidence = replace(evidence, ending=ending)
-    if not _can_be_loaded(evidence, config):
+    if evidence.not_loaded or not _can_be_loaded(evidence, config):
         return evidence
+    tensors = dict(StoredTensors(evidence.files.headers))
     ask = None
     if has_questions and tokenizer is not None:
         ask = partial(
@@ -145,6 +161,25 @@ def _find_ending(
             raise
         return None
     return stop_contract(wording, tokenizer, base)
+
+
+def _why_not_loaded(base: Path, expected: ExpectedTensors) -> str:
+    """Why the base cannot be loaded here, whatever the adapter is; empty where it can."""
+    if not has_weights(base):
+        return "the folder of the base holds no weights"
+    needed, free = _FLOAT32 * expected.parameters, free_memory()
+    if _SPARE * needed > free:
+        return f"the base in float32 takes {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB of memory are free"
+    return ""
+
+
+def _measure_bases(pairs: tuple[PairValues, ...] | None, base: Path) -> tuple[PairValues, ...] | None:
+    if not pairs or not has_weights(base):
+        return pairs
+    try:
+        return measure_bases(pairs, StoredModel(base))
+    except UnreadableError as error:
+        raise BaseModelError(f"base {base}: its weights cannot be read ({error}); copy the folder anew") from error
 
 
 def _can_be_loaded(evidence: AdapterEvidence, config: AdapterConfig) -> bool:
@@ -201,10 +236,8 @@ def _record_model(
     return replace(evidence, loaded=loaded)
 
 
-def _record_tensors(
-    evidence: AdapterEvidence, base: Path, config: AdapterConfig
-) -> tuple[AdapterEvidence, dict[str, torch.Tensor]]:
-    """Compares names, shapes, values and record of the tensors; gives no tensors where they cannot be read."""
+def _record_tensors(evidence: AdapterEvidence, base: Path, config: AdapterConfig) -> AdapterEvidence:
+    """Compares names, shapes, values and record of the tensors, one tensor at a time; without the base's weights."""
     files = evidence.files
     try:
         expected = find_expected(base, config, files.headers)
@@ -212,20 +245,21 @@ def _record_tensors(
     except RefusedError as error:
         evidence = replace(evidence, refusal=str(error))
     if files.damage or files.missing:
-        return evidence, {}
+        return evidence
     if evidence.expected and files.headers:
         evidence = replace(evidence, differences=_find_differences(evidence.expected, files, base, config))
-    if any(header.dtype not in READABLE for header in files.headers.values()):
-        return evidence, {}
+    if not files.headers or any(header.dtype not in READABLE for header in files.headers.values()):
+        return evidence
     try:
-        tensors = read_tensors(files.headers)
-    except Exception as error:  # noqa: BLE001  # a foreign file may break the library in any way
-        damage = f"a file of tensors cannot be read ({error})"
-        return replace(evidence, files=replace(files, damage=damage)), {}
-    if tensors:
-        contradictions = _compare_record(files.folder, config, tensors)
-        evidence = replace(evidence, values=measure(tensors), contradictions=contradictions)
-    return evidence, tensors
+        pairs = measure_pairs(files.headers, evidence.expected) if evidence.expected else None
+        return replace(
+            evidence,
+            values=measure(files.headers),
+            pairs=pairs,
+            contradictions=_compare_record(files.folder, config, StoredTensors(files.headers)),
+        )
+    except UnreadableError as error:
+        return replace(evidence, files=replace(files, damage=f"a file of tensors cannot be read ({error})"))
 
 
 def _measure_size(files: AdapterFiles, expected: ExpectedTensors) -> Size:
@@ -255,7 +289,7 @@ def _compare_record(folder: Path, config: AdapterConfig, tensors: Mapping[str, t
     except (AdapterError, UnreadableError):
         return None
     found = []
-    if written.fingerprints.get("adapter") != fingerprint_adapter(dict(tensors)):
+    if written.fingerprints.get("adapter") != fingerprint_adapter(tensors):
         found.append("the tensors are not those that were trained")
     for name, value in (("rank", config.rank), ("alpha", config.alpha)):
         trained = written.settings.get(name)

@@ -57,10 +57,10 @@ def merged_weights(
     Raises:
         UnknownLayerError: a module is of a kind that is not known here.
     """
-    for name, tensor in tensors.items():
+    for name in tensors:
         own = name.removeprefix(_PREFIX).replace(".base_layer", "")
         if ".lora_" not in name and not name.endswith(_TOKENS):
-            yield own, read(own), tensor.float()
+            yield own, read(own), tensors[name].float()
     for place in places:
         weight = read(f"{place.module}.{place.parameter}")
         yield (

@@ -38,7 +38,7 @@ from sft_ref.harness.instruments.generation_recorder import Ids, record_generati
 from sft_ref.harness.instruments.losses import mean_loss, row_losses
 from sft_ref.harness.instruments.numerals import contains_answer
 from sft_ref.harness.instruments.sizes import project
-from sft_ref.harness.recorders.folder.loading import measure, read_tensors
+from sft_ref.harness.recorders.folder.streaming import measure
 from sft_ref.io.tensor_headers import read_header
 from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.data import Row, split_rows
@@ -252,7 +252,7 @@ class Context:
     def saved_values(self) -> SavedValues:
         """See `views`."""
         headers = {name: header for path in self.saved_files for name, header in read_header(path).items()}
-        return SavedValues(measure(read_tensors(headers)), {name: each.dtype for name, each in headers.items()})
+        return SavedValues(measure(headers), {name: each.dtype for name, each in headers.items()})
 
     @functools.cached_property
     def _loaded(self) -> tuple[Answerer, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,12 @@ from sft_ref.harness.evidence.adapter import KeyDifference
 from sft_ref.harness.evidence.merged import MergedEvidence, MergedWeight, OtherWeight
 from sft_ref.harness.recorders.folder.expected import RefusedError, as_loaded, empty_base, find_expected, put_adapter
 from sft_ref.harness.recorders.folder.files import find_files
-from sft_ref.harness.recorders.folder.loading import read_tensors
+from sft_ref.harness.recorders.folder.stored_model import StoredModel
+from sft_ref.harness.recorders.folder.streaming import StoredTensors
 from sft_ref.harness.recorders.folder.weights import UnknownLayerError, merged_weights
 from sft_ref.io.lora_config import AdapterConfig, ConfigError, base_of, read_config, read_table, why_not_judged
 from sft_ref.io.reading import UnreadableError
 from sft_ref.reference.bases.find import find_base
-
-from .weights import Weights
 
 _ROUNDED = (torch.bfloat16, torch.float16)
 """Dtypes in which a merge is often computed."""
@@ -43,7 +42,7 @@ def record(folder: Path, adapter: Path, *, base: str | None = None) -> MergedEvi
     evidence = MergedEvidence(folder.name, named, adapter.name)
     base_folder = find_base(named, fetch=base is not None)
     try:
-        return _compare(evidence, Weights(folder), base_folder, adapter, config)
+        return _compare(evidence, StoredModel(folder), base_folder, adapter, config)
     except UnknownLayerError as error:
         return replace(evidence, not_computed=str(error))
     except (UnreadableError, RefusedError) as error:
@@ -64,13 +63,13 @@ def _read_adapter(adapter: Path, base: str | None) -> tuple[AdapterConfig, str]:
 
 
 def _compare(
-    evidence: MergedEvidence, merged: Weights, base_folder: Path, adapter: Path, config: AdapterConfig
+    evidence: MergedEvidence, merged: StoredModel, base_folder: Path, adapter: Path, config: AdapterConfig
 ) -> MergedEvidence:
-    base, files = Weights(base_folder), find_files(adapter)
+    base, files = StoredModel(base_folder), find_files(adapter)
     if files.damage or files.missing or not files.headers:
         raise UnreadableError(f"the tensors of the adapter cannot be read ({files.damage or 'a file is missing'})")
     expected = find_expected(base_folder, config, files.headers)
-    tensors = read_tensors(files.headers)
+    tensors: Mapping[str, torch.Tensor] = StoredTensors(files.headers)
     if not tensors.keys() >= expected.required.keys():
         tensors = as_loaded(tensors, put_adapter(empty_base(base_folder), config))
     model = empty_base(base_folder)
@@ -91,7 +90,7 @@ def _compare(
     )
 
 
-def _reader(base: Weights) -> Any:  # noqa: ANN401  # a function of a name
+def _reader(base: StoredModel) -> Any:  # noqa: ANN401  # a function of a name
     def read(name: str) -> torch.Tensor:
         own = base.find(name)
         if own is None:
@@ -117,7 +116,7 @@ def _measure(name: str, before: torch.Tensor, after: torch.Tensor, stored: torch
     )
 
 
-def _differing(merged: Weights, base: Weights, names: dict[str, str]) -> Iterator[OtherWeight]:
+def _differing(merged: StoredModel, base: StoredModel, names: dict[str, str]) -> Iterator[OtherWeight]:
     """Weights without an adapter that differ from the base's, rounded to their stored dtype."""
     for own, name in names.items():
         before, found = base.read(own), merged.read(name)
@@ -129,7 +128,7 @@ def _differing(merged: Weights, base: Weights, names: dict[str, str]) -> Iterato
             yield OtherWeight(own, error, norm)
 
 
-def _differences(merged: Weights, base: Weights, names: dict[str, str], model: Any) -> Iterator[KeyDifference]:  # noqa: ANN401
+def _differences(merged: StoredModel, base: StoredModel, names: dict[str, str], model: Any) -> Iterator[KeyDifference]:  # noqa: ANN401
     """Weights of the base that the merged model lacks, has in another shape, or has in addition."""
     tied = {name for name in base.headers if getattr(model.config, "tie_word_embeddings", False) and "lm_head" in name}
     if missing := sorted(base.headers.keys() - names.keys() - tied):

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import torch
 
-from sft_ref.harness.recorders.folder.files import is_file
 from sft_ref.io.base_config import INDEX, WEIGHTS
 from sft_ref.io.reading import UnreadableError
 from sft_ref.io.tensor_headers import READABLE, TensorHeader, read_header
 
+from .files import is_file
+from .streaming import read_tensor
 
-class Weights:
+
+class StoredModel:
     """The weights of a model's folder, by name. A weight is read when it is asked for, and not kept.
 
     Args:
@@ -26,8 +28,11 @@ class Weights:
         self.headers: dict[str, TensorHeader] = {}
         for path in _files_of(folder):
             self.headers |= read_header(path)
-        if odd := [header.dtype for header in self.headers.values() if header.dtype not in READABLE]:
-            raise UnreadableError(f"weights of {odd[0]}, which are not compared")
+
+    @property
+    def unreadable_dtypes(self) -> frozenset[str]:
+        """Dtypes of its tensors that are no floating-point numbers: those of a quantised model."""
+        return frozenset(header.dtype for header in self.headers.values()) - READABLE
 
     def find(self, name: str) -> str | None:
         """A weight's name in these files; a file may leave out the first part of it, or have one in addition."""
@@ -37,11 +42,7 @@ class Weights:
 
     def read(self, name: str) -> torch.Tensor:
         """One weight, in its stored dtype."""
-        from safetensors import safe_open
-
-        with safe_open(self.headers[name].file, "pt") as file:
-            tensor: torch.Tensor = file.get_tensor(name)
-        return tensor
+        return read_tensor(self.headers[name])
 
 
 def _files_of(folder: Path) -> list[Path]:

@@ -1,0 +1,31 @@
+"""How much memory this process may still take."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import psutil
+
+_CGROUP = Path("/sys/fs/cgroup")
+_LIMITS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
+"""Limit and usage of the container, in cgroup v2 and v1."""
+
+
+def free_memory(cgroup: Path = _CGROUP) -> int:
+    """Bytes that this process may still take: of the machine, of its container, and of its own limit.
+
+    Args:
+        cgroup: the folder in which the kernel tells of the container.
+    """
+    free = [psutil.virtual_memory().available]
+    for limit, usage in _LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # of another kernel, or without a limit
+            free.append(int((cgroup / limit).read_text()) - int((cgroup / usage).read_text()))
+    with contextlib.suppress(ImportError, AttributeError):  # of Windows and macOS
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
+        if soft != resource.RLIM_INFINITY:
+            free.append(soft - psutil.Process().memory_info().data)
+    return max(min(free), 0)

@@ -1,0 +1,86 @@
+"""Measures each pair of low-rank matrices of an adapter, one pair at a time, without the base's weights."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from sft_ref.harness.evidence.adapter import ExpectedTensors, PairValues
+from sft_ref.io.tensor_headers import READABLE, TensorHeader
+
+from .stored_model import StoredModel
+from .streaming import norm_of, read_tensor
+
+_PREFIX = "base_model.model."
+_A = re.compile(r"\.lora_(embedding_)?A(?=\.|$)")
+
+_MOST_RANK, _MOST_NUMBERS = 1024, 2**26
+"""Rank, and numbers of a matrix, up to which a pair is multiplied out."""
+
+
+def measure_pairs(headers: Mapping[str, TensorHeader], expected: ExpectedTensors) -> tuple[PairValues, ...]:
+    """Rank, scaling, dtype and the norm of B A of each pair whose two matrices fit together.
+
+    Args:
+        headers: of the adapter's tensors.
+        expected: what the configuration gives on the base.
+
+    Raises:
+        UnreadableError: a file is shorter than its header said.
+    """
+    places = {f"{_PREFIX}{place.path}": place for place in expected.places}
+    found = []
+    for name, a in headers.items():
+        match = _A.search(name)
+        b = headers.get(_A.sub(lambda each: f".lora_{each[1] or ''}B", name)) if match else None
+        if match is None or b is None or 0 in (*a.shape, *b.shape):
+            continue
+        own = name[: match.start()]
+        place = places.get(own)
+        weight = expected.modules.get(f"{place.module}.{place.parameter}", ()) if place else ()
+        stacked = weight[0] if len(weight) == 3 else 1  # noqa: PLR2004  # a stack of experts
+        product = _norm_of_product(a, b, stacked)
+        if product is not None:
+            module = f"{place.module}.{place.parameter}".removesuffix(".weight") if place else own.removeprefix(_PREFIX)
+            scaling = place.scaling if place else None
+            found.append(PairValues(module, a.shape[0] // stacked, scaling, a.dtype, product))
+    return tuple(found)
+
+
+def measure_bases(pairs: Iterable[PairValues], base: StoredModel) -> tuple[PairValues, ...]:
+    """The same pairs with the norms of the weights that they add to; each weight is read in pieces.
+
+    Raises:
+        UnreadableError: a file is shorter than its header said.
+    """
+    norms: dict[str, float | None] = {}
+    for each in pairs:
+        if each.module not in norms:
+            name = base.find(f"{each.module}.weight") or base.find(each.module)
+            is_known = name is not None and base.headers[name].dtype in READABLE
+            norms[each.module] = norm_of(base.headers[name]) if name is not None and is_known else None
+    return tuple(replace(each, base=norms[each.module]) for each in pairs)
+
+
+def _norm_of_product(a: TensorHeader, b: TensorHeader, stacked: int) -> float | None:
+    """The Frobenius norm of B A by the matrices A A^T and B^T B of the rank's size; None where it is not computed.
+
+    Args:
+        a: (rank, in), of stacked experts (experts * rank, in).
+        b: (out, rank), of stacked experts (out, rank * experts).
+        stacked: the number of experts in the stack; 1 where there is none.
+    """
+    sizes = [math.prod(header.shape) for header in (a, b)]
+    rank = a.shape[0] // stacked
+    is_known = len(a.shape) > 1 and len(b.shape) > 1 and {a.dtype, b.dtype} <= READABLE
+    if not is_known or a.shape[0] != stacked * rank or b.shape[1] != a.shape[0]:
+        return None
+    if rank > _MOST_RANK or max(sizes) > _MOST_NUMBERS:
+        return None
+    rows = read_tensor(a).float().reshape(stacked, rank, -1)  # (experts, rank, in)
+    columns = read_tensor(b).float().reshape(b.shape[0], rank, stacked).permute(2, 1, 0)  # (experts, rank, out)
+    grams = [(each @ each.transpose(1, 2)).double() for each in (rows, columns)]
+    product = math.sqrt(max((grams[0] * grams[1]).sum().item(), 0.0))
+    return product if math.isfinite(product) else None

@@ -1,0 +1,134 @@
+"""Folders with the shapes of large models, and almost nothing in them: sparse files, which read as zeros."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+LLAMA_3_70B = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 8192,
+    "intermediate_size": 28672,
+    "num_hidden_layers": 80,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+    "max_position_embeddings": 8192,
+    "dtype": "bfloat16",
+}
+"""As config.json of Meta-Llama-3-70B has them."""
+
+MISTRAL_7B = {
+    "architectures": ["MistralForCausalLM"],
+    "model_type": "mistral",
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 32000,
+    "max_position_embeddings": 32768,
+    "dtype": "bfloat16",
+}
+
+MIXTRAL_8X7B = {
+    **MISTRAL_7B,
+    "architectures": ["MixtralForCausalLM"],
+    "model_type": "mixtral",
+    "num_local_experts": 8,
+    "num_experts_per_tok": 2,
+}
+
+QWEN3_30B_A3B = {
+    "architectures": ["Qwen3MoeForCausalLM"],
+    "model_type": "qwen3_moe",
+    "hidden_size": 2048,
+    "intermediate_size": 6144,
+    "moe_intermediate_size": 768,
+    "num_hidden_layers": 48,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 4,
+    "head_dim": 128,
+    "num_experts": 128,
+    "num_experts_per_tok": 8,
+    "vocab_size": 151936,
+    "dtype": "bfloat16",
+}
+
+ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+MLP = ("gate_proj", "up_proj", "down_proj")
+
+
+def write_base(folder: Path, config: Mapping[str, object]) -> Path:
+    """A base that is its configuration alone."""
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def write_sparse(path: Path, shapes: Shapes, *, filled: int = 0, dtype: str = "BF16") -> None:
+    """A safetensors file of zeros that takes no room on disk, but for the first numbers of each tensor.
+
+    Args:
+        path: of the file.
+        shapes: tensor -> shape.
+        filled: how many numbers of each tensor are random.
+        dtype: BF16 or F32.
+    """
+    size = {"BF16": 2, "F32": 4}[dtype]
+    table, end = {}, 0
+    for name, shape in shapes.items():
+        begin, end = end, end + size * int(torch.tensor(shape).prod())
+        table[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
+    header = json.dumps(table).encode()
+    kind = {"BF16": torch.bfloat16, "F32": torch.float32}[dtype]
+    generator = torch.Generator().manual_seed(0)
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header)
+        file.truncate(8 + len(header) + end)
+        for each in table.values() if filled else ():
+            begin, last = each["data_offsets"]
+            numbers = torch.randn(min(filled, (last - begin) // size), generator=generator).to(kind)
+            file.seek(8 + len(header) + begin)
+            file.write(numbers.view(torch.uint8).numpy().tobytes())
+
+
+def write_adapter(folder: Path, shapes: Shapes, *, filled: int = 64, **config: object) -> Path:
+    """An adapter whose tensors have given shapes."""
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "task_type": "CAUSAL_LM", **config}))
+    write_sparse(folder / "adapter_model.safetensors", shapes, filled=filled)
+    return folder
+
+
+def attention_and_mlp(config: Mapping[str, int], layers: range | None = None) -> Iterator[tuple[str, int, int]]:
+    """Each Linear of the layers of a Llama: its name, and its sizes in and out."""
+    hidden, middle = config["hidden_size"], config["intermediate_size"]
+    head = config.get("head_dim", hidden // config["num_attention_heads"])
+    queries, values = head * config["num_attention_heads"], head * config["num_key_value_heads"]
+    sizes = {
+        **{"q_proj": (hidden, queries), "k_proj": (hidden, values), "v_proj": (hidden, values)},
+        **{"o_proj": (queries, hidden), "gate_proj": (hidden, middle), "up_proj": (hidden, middle)},
+        "down_proj": (middle, hidden),
+    }
+    for layer in layers or range(config["num_hidden_layers"]):
+        for name, (into, out) in sizes.items():
+            yield f"model.layers.{layer}.{'mlp' if name in MLP else 'self_attn'}.{name}", into, out
+
+
+def pairs(modules: Iterator[tuple[str, int, int]], rank: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the matrices that peft gives to modules."""
+    found: dict[str, tuple[int, ...]] = {}
+    for name, into, out in modules:
+        found |= {
+            f"base_model.model.{name}.lora_A.weight": (rank, into),
+            f"base_model.model.{name}.lora_B.weight": (out, rank),
+        }
+    return found

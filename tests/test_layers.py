@@ -20,8 +20,8 @@ LEVELS = (
     {"reference"},
     {"harness/core", "harness/isolation", "toy"},
     {"harness/evidence", "harness/instruments"},
-    {"harness/recorders", "sweep"},
-    {"harness/checks", "harness/report", "harness/verdict"},
+    {"harness/recorders"},
+    {"harness/checks", "harness/report", "harness/verdict", "sweep"},
     {"harness/grading"},
     {"cli", "integrations"},
 )

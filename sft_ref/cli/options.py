@@ -38,7 +38,7 @@ def add_adapter(parser: argparse.ArgumentParser) -> None:
 
 
 def add_writing(parser: argparse._ActionsContainer) -> None:
-    """How texts are written, and which of their tokens are supervised."""
+    """How texts are written."""
     parser.add_argument(
         "--prompt", metavar="TEXT", help="how texts are written: '{question} A: {answer}'; every other brace is text"
     )
@@ -47,6 +47,10 @@ def add_writing(parser: argparse._ActionsContainer) -> None:
         metavar="FILE",
         help="write texts by the chat template in this file, or by the tokenizer's with the word tokenizer",
     )
+
+
+def add_labels(parser: argparse._ActionsContainer) -> None:
+    """Which tokens of a text are supervised."""
     parser.add_argument(
         "--labels",
         choices=["completion", "assistant", "all", "collator"],

@@ -3,39 +3,56 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from sft_ref.console.quiet import quiet
 from sft_ref.console.ranges import Whole
+from sft_ref.errors import SftRefError
 from sft_ref.reference.bases.find import DEFAULT_BASE
 from sft_ref.reference.data import SPLIT_SIZE
 from sft_ref.reference.guards.ranges import RANGES
 from sft_ref.reference.precision import POLICIES
 
-from .options import BASE_HELP
+from .options import BASE_HELP, add_writing
 
-HELP = "train under every policy, load under every other, and show what moved"
+HELP = "train under every policy, or take an adapter, load it in every other way, and show what moved"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``sweep``."""
     names = f"{', '.join(POLICIES)}, and variations such as fp32+sdpa"
-    parser.add_argument("--base", default=DEFAULT_BASE, help=f"{BASE_HELP} (default: %(default)s)")
+    parser.add_argument("--base", help=f"{BASE_HELP} (default: {DEFAULT_BASE}, or that of --adapter)")
     parser.add_argument("--train", nargs="+", metavar="POLICY", help=f"train under these: {names} (default: all five)")
-    parser.add_argument("--load", nargs="+", metavar="POLICY", help="load under these as well (default: all five)")
+    parser.add_argument(
+        "--load",
+        nargs="+",
+        metavar="POLICY",
+        help="load under these as well (default: all five); with --adapter also merged-POLICY, and the others are"
+        " compared with the first",
+    )
     parser.add_argument(
         "--steps", type=RANGES["steps"], default=80, metavar="N", help="of each training (default: %(default)s)"
     )
     parser.add_argument(
         "--questions", type=Whole(1, SPLIT_SIZE), default=100, metavar="N", help="asked (default: %(default)s)"
     )
+    own = parser.add_argument_group("an adapter of your own, in place of a training")
+    own.add_argument("--adapter", type=Path, metavar="FOLDER", help="is loaded in each way, and asked --data")
+    own.add_argument("--data", type=Path, metavar="FILE", help="questions and answers, as `sft-ref grade` takes them")
+    add_writing(own)
     parser.add_argument("--json", metavar="FILE", help="write the cells there as well")
     parser.add_argument("--png", metavar="FILE", help="draw them as a picture as well")
     against = parser.add_mutually_exclusive_group()
     against.add_argument("--compare", action="store_true", help="with the baseline of this device; 1 where it moved")
     against.add_argument("--update", action="store_true", help="make that baseline anew, from two sweeps that agree")
-    parser.add_argument(
-        "--baselines", default="tests/baselines", metavar="FOLDER", help="where they are (default: %(default)s)"
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--baselines",
+        default="tests/baselines",
+        metavar="FOLDER",
+        help="where baselines are, a file for each device and base (default: %(default)s)",
     )
+    where.add_argument("--baseline", type=Path, metavar="FILE", help="the baseline, wherever it lies")
     parser.add_argument(
         "--folder",
         default="sweep.partial",
@@ -44,8 +61,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Sweeps; see `sft_ref.sweep.command.run`."""
+    """Sweeps; see `sft_ref.sweep.command.run` and `sft_ref.sweep.adapter.command.run`.
+
+    Raises:
+        SftRefError: as these do, or an option is for the other.
+    """
     quiet()
+    if args.adapter is not None:
+        from sft_ref.sweep.adapter.command import run as sweep_adapter
+
+        return sweep_adapter(args)
+    for option in ("data", "prompt", "chat_template"):
+        if getattr(args, option) is not None:
+            raise SftRefError(f"--{option.replace('_', '-')}: is for an adapter; give --adapter FOLDER as well")
     from sft_ref.sweep import command
 
     return command.run(args)

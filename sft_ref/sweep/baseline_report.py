@@ -26,13 +26,18 @@ def show(differences: Sequence[BaselineDifference], golden: Figures, found: Figu
     for pair, moved in itertools.groupby(differences, key=lambda each: each.pair):
         console.print(f"[bold red]moved[/] [bold]{escape(printable(f'{pair[0]} → {pair[1]}'))}[/]")
         for each in moved:
-            console.print(
-                f"  {each.quantity:<15}{_text(each.golden)} → {_text(each.found)}"
-                f"{_by(each.golden, each.found)}  [dim]allowed {each.allowed}: {escape(printable(each.why))}[/]"
-            )
+            console.print(f"  {describe(each)}")
         console.print(f"  {'answers':<15}{_answers(golden[pair], found[pair])}")
         if found[pair]["why"]:
             console.print(f"  {'now':<15}{escape(printable(found[pair]['why']))}")
+
+
+def describe(each: BaselineDifference) -> str:
+    """One difference with its tolerance and the reason for that, as rich takes it."""
+    return (
+        f"{each.quantity:<15}{_text(each.golden)} → {_text(each.found)}"
+        f"{_by(each.golden, each.found)}  [dim]allowed {each.allowed}: {escape(printable(each.why))}[/]"
+    )
 
 
 def show_versions(golden: dict[str, str], found: dict[str, str]) -> None:

@@ -15,6 +15,7 @@ from sft_ref.console.printable import printable
 from sft_ref.io.atomic_write import check_writable, write_atomic
 from sft_ref.io.reading import kind_of
 from sft_ref.io.strict_json import to_text
+from sft_ref.reference.bases.find import DEFAULT_BASE
 from sft_ref.reference.fingerprints import library_versions
 
 from . import baseline, baseline_report
@@ -31,14 +32,14 @@ def run(args: argparse.Namespace) -> int:
     """Sweeps as the command line asks.
 
     Returns:
-        0, or 1 if a figure differs from its baseline by more than its tolerance.
+        0, or 1 if a figure differs from its baseline by more than its tolerance, or there is no baseline.
 
     Raises:
         SftRefError: as `sweep` does; a baseline is missing in CI, or cannot be written.
     """
     plan = _plan(args)
-    path = baseline.path_of(plan, Path(args.baselines))
-    if args.update:
+    path = args.baseline or baseline.path_of(plan, Path(args.baselines))
+    if args.update and args.baseline is None:
         baseline.check_clean(path)
     elif args.compare:
         _check_baseline(plan, path)
@@ -60,7 +61,7 @@ def _write(cells: list[Cell], args: argparse.Namespace) -> None:
     if args.json:
         write_atomic(Path(args.json), to_text([cell.to_json() for cell in cells]))
     if args.png:
-        write_atomic(Path(args.png), draw(cells, title=f"{args.base} on {device_name()}"))
+        write_atomic(Path(args.png), draw(cells, title=f"{args.base or DEFAULT_BASE} on {device_name()}"))
 
 
 def _in_ci() -> bool:
@@ -79,7 +80,7 @@ def _compare(plan: Plan, cells: list[Cell], path: Path) -> int:
     found = baseline.figures(cells)
     if not path.is_file():
         print(f"no baseline: {printable(str(path))}; make it with `sft-ref sweep --update`")
-        return 0
+        return 1
     golden, versions = baseline.read(plan, path)
     baseline_report.show_versions(versions, library_versions())
     differences = list(baseline.compare(golden, found))
@@ -93,7 +94,7 @@ def _compare(plan: Plan, cells: list[Cell], path: Path) -> int:
 
 
 def _plan(args: argparse.Namespace) -> Plan:
-    plan = Plan(base=args.base, questions=args.questions)
+    plan = Plan(base=args.base or DEFAULT_BASE, questions=args.questions)
     return replace(
         plan,
         train=tuple(args.train or plan.train),

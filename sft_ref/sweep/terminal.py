@@ -31,9 +31,7 @@ def show(cells: Sequence[Cell]) -> None:
         for cell in row if _ran(row) else row[:1]:
             table.add_row(cell.train if cell is row[0] else "", cell.load if _ran(row) else "any", *_cells(cell))
         table.add_section()
-    console = Console(highlight=False)
-    width = Console(width=_UNLIMITED).measure(table).maximum
-    console = Console(width=max(console.width, width), highlight=False)  # a narrow terminal folds it, and loses nothing
+    console = wide_console(table)
     console.print(table)
     for row in rows:
         for cell in row if _ran(row) else row[:1]:
@@ -50,6 +48,12 @@ def show(cells: Sequence[Cell]) -> None:
     )
 
 
+def wide_console(table: Table) -> Console:
+    """A console that is wide enough for a table: a narrow terminal folds it, and loses nothing."""
+    width = Console(width=_UNLIMITED).measure(table).maximum
+    return Console(width=max(Console().width, width), highlight=False)
+
+
 def _ran(row: Sequence[Cell]) -> bool:
     """Whether the cells of a train policy differ."""
     return len({(cell.verdict, cell.why) for cell in row}) > 1 or row[0].verdict is CellVerdict.SAME
@@ -63,15 +67,16 @@ def _cells(cell: Cell) -> tuple[str, ...]:
         verdict,
         escape(printable(cell.dtypes)),
         {True: "yes", False: "[red]no[/]", None: ""}[cell.finite],
-        _number(cell.parity, ".2g"),
-        _number(cell.top1, ".1%"),
-        _number(cell.loss, ".3f"),
-        _number(cell.answer_rate, ".2f"),
-        _number(cell.accuracy, ".2f"),
-        _number(cell.tokens_per_second, ".0f"),
-        _number(cell.peak_memory_mib, ".0f"),
+        number(cell.parity, ".2g"),
+        number(cell.top1, ".1%"),
+        number(cell.loss, ".3f"),
+        number(cell.answer_rate, ".2f"),
+        number(cell.accuracy, ".2f"),
+        number(cell.tokens_per_second, ".0f"),
+        number(cell.peak_memory_mib, ".0f"),
     )
 
 
-def _number(value: float | None, form: str) -> str:
+def number(value: float | None, form: str) -> str:
+    """A figure as text; empty where there is none."""
     return "" if value is None else format(value, form)

@@ -47,15 +47,24 @@ def test_a_baseline_is_written_and_compared_and_a_change_is_exit_code_1(
     assert "was made with another questions" in capsys.readouterr().err
 
 
-def test_a_baseline_that_is_missing_is_shown_and_in_ci_an_error(
+def test_a_missing_baseline_is_exit_code_1_and_in_ci_an_error(
     swept: None, repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["sweep", "--base", "toy", "--compare"]
-    assert cli.main(words) == 0
+    assert cli.main(words) == 1
     assert "no baseline: tests/baselines/" in capsys.readouterr().out
     monkeypatch.setenv("CI", "true")
     assert cli.main(words) == 2
     assert "there is no baseline" in capsys.readouterr().err
+
+
+def test_a_baseline_may_lie_in_any_file_in_git_or_not(
+    swept: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["sweep", "--base", "toy", "--baseline", str(tmp_path / "own.json")]
+    assert cli.main([*words, "--compare"]) == 1
+    assert cli.main([*words, "--update"]) == 0
+    assert cli.main([*words, "--compare"]) == 0
 
 
 def test_a_pair_without_a_baseline_is_shown_and_in_ci_an_error(

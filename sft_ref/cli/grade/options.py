@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from sft_ref.cli.options import add_writing
+from sft_ref.cli.options import add_labels, add_writing
 from sft_ref.console.ranges import Whole
 from sft_ref.harness.core.stages import ADAPTER_STAGES, SUBMISSION_STAGES
 
@@ -65,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     texts = parser.add_argument_group("texts of an adapter without code, or of a data set")
     add_writing(texts)
+    add_labels(texts)
     texts.add_argument(
         "--max-length",
         type=Whole(1, 2**31 - 1),

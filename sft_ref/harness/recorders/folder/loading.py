@@ -15,7 +15,7 @@ from sft_ref.harness.core import tolerance
 from sft_ref.harness.instruments.module_outputs import hook_outputs
 from sft_ref.io.lora_config import AdapterConfig
 from sft_ref.reference.models import load_model
-from sft_ref.reference.precision import POLICIES
+from sft_ref.reference.precision import POLICIES, Policy
 
 from .expected import RefusedError, is_embedding, peft_refusals, put_adapter, token_indices
 
@@ -26,13 +26,13 @@ _ROWS, _LENGTH = 2, 16
 """Size of the batch of random tokens that models are compared on."""
 
 
-def load_base(folder: Path, rows: int) -> Any:  # noqa: ANN401
-    """A base in fp32, in evaluation mode, with so many rows in its embedding.
+def load_base(folder: Path, rows: int, policy: Policy = POLICIES["fp32"]) -> Any:  # noqa: ANN401
+    """A base as a policy stores it, in evaluation mode, with so many rows in its embedding.
 
     Raises:
         BaseModelError: the folder holds no causal language model in safetensors, or needs what is not installed.
     """
-    model: Any = load_model(folder, POLICIES["fp32"])
+    model: Any = load_model(folder, policy)
     if model.get_input_embeddings().weight.shape[0] != rows:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -40,8 +40,13 @@ def load_base(folder: Path, rows: int) -> Any:  # noqa: ANN401
     return model.eval()
 
 
-def attach(model: Any, tensors: Mapping[str, torch.Tensor], config: AdapterConfig) -> PeftModel:  # noqa: ANN401
-    """The base with the adapter, loaded by peft as `PeftModel.from_pretrained` does, in fp32 and evaluation mode.
+def attach(
+    model: Any,  # noqa: ANN401
+    tensors: Mapping[str, torch.Tensor],
+    config: AdapterConfig,
+    dtype: torch.dtype = torch.float32,
+) -> PeftModel:
+    """The base with the adapter, loaded by peft as `PeftModel.from_pretrained` does, in one dtype and evaluation mode.
 
     Raises:
         RefusedError: peft does not load it.
@@ -53,7 +58,7 @@ def attach(model: Any, tensors: Mapping[str, torch.Tensor], config: AdapterConfi
         result: Any = set_peft_model_state_dict(peft_model, dict(tensors))
     if result.unexpected_keys:
         raise RefusedError(f"{len(result.unexpected_keys)} tensors have no place, {result.unexpected_keys[0]} first")
-    peft_model.float().eval()
+    peft_model.to(dtype).eval()
     return peft_model
 
 

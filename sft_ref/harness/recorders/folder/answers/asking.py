@@ -24,7 +24,7 @@ from .wording import WordedText, special_tokens
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_LOGITS = 2**26
+LOGITS = 2**26
 """Numbers in the logits of one batch: a quarter of a gigabyte in fp32."""
 
 _MARGIN = 16
@@ -55,7 +55,7 @@ class Asker:
     """A model and its tokenizer.
 
     Args:
-        model: a PeftModel in fp32, in evaluation mode.
+        model: in evaluation mode; a PeftModel, or what is left of one when the adapter is merged.
         tokenizer: that of the adapter.
 
     Attributes:
@@ -65,7 +65,8 @@ class Asker:
     """
 
     def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:  # noqa: ANN401  # a PeftModel
-        self.model, self.tokenizer, self.inner = model, tokenizer, model.get_base_model()
+        self.model, self.tokenizer = model, tokenizer
+        self.inner = model.get_base_model() if hasattr(model, "get_base_model") else model
         end = tokenizer.eos_token_id
         configured = self.inner.generation_config.eos_token_id
         configured = configured if isinstance(configured, list) else [configured]
@@ -85,7 +86,7 @@ class Asker:
         """The loss of each true answer, in nat a token, and whether all its tokens are the likeliest."""
         losses: list[torch.Tensor] = []
         known: list[bool] = []
-        for batch in self._batches(rows):
+        for batch in self.batches(rows):
             logits = forward(self.model, batch)
             losses.append(losses_of(logits, batch))
             due = batch.labels[:, 1:]
@@ -95,12 +96,13 @@ class Asker:
 
     def log_probabilities(self, rows: Sequence[Encoded]) -> torch.Tensor:
         """Of every token, behind each token of the texts: (tokens, vocabulary)."""
-        logits = (forward(self.model, each).float().cpu()[each.attention_mask.bool()] for each in self._batches(rows))
+        logits = (forward(self.model, each).float().cpu()[each.attention_mask.bool()] for each in self.batches(rows))
         return torch.cat([each.log_softmax(-1) for each in logits])
 
-    def _batches(self, rows: Sequence[Encoded]) -> Iterator[Batch]:
+    def batches(self, rows: Sequence[Encoded]) -> Iterator[Batch]:
+        """Rows as the model takes them, as many at a time as memory allows; labels are the targets."""
         longest = max(len(row.prompt) + len(row.target) for row in rows)
-        size = max(1, _LOGITS // (longest * int(self.model.config.vocab_size)))
+        size = max(1, LOGITS // (longest * int(self.model.config.vocab_size)))
         for start in range(0, len(rows), size):
             made = tokens.collate([row.example for row in rows[start : start + size]], self.padding)
             yield Batch(made["input_ids"], made["attention_mask"], made["labels"])
@@ -155,12 +157,16 @@ class Asker:
         self, rows: Sequence[Row], texts: Sequence[WordedText], settings: Mapping[str, Any] | None = None
     ) -> tuple[Answer, ...]:
         """Greedy answers to rows, compared with the true ones."""
-        encoded = [self.encode(text) for text in texts]
-        budget = max(len(each.target) for each in encoded) + _MARGIN
-        generated = self.generate([each.prompt for each in encoded], budget, settings)
-        return tuple(self._read(*each) for each in zip(generated, rows, texts, strict=True))
+        generated = self.complete([self.encode(text) for text in texts], settings)
+        return tuple(self.read(*each) for each in zip(generated, rows, texts, strict=True))
 
-    def _read(self, ids: Sequence[int], row: Row, text: WordedText) -> Answer:
+    def complete(self, rows: Sequence[Encoded], settings: Mapping[str, Any] | None = None) -> list[list[int]]:
+        """Greedy continuations of the prompts, as `generate`, with room for the true answers and a little more."""
+        budget = max(len(each.target) for each in rows) + _MARGIN
+        return self.generate([each.prompt for each in rows], budget, settings)
+
+    def read(self, ids: Sequence[int], row: Row, text: WordedText) -> Answer:
+        """The answer in a continuation, compared with the true one."""
         stopped = bool(ids) and ids[-1] in self.stops
         whole = str(self.tokenizer.decode(list(ids[:-1] if stopped else ids), skip_special_tokens=False))
         special = special_tokens(self.tokenizer)

@@ -64,7 +64,7 @@ def examine(
     put = partial(_wordings, tokenizer, prompt, chat_template, by_template=by_template)
     if not put(rows):
         return AnswersEvidence("how a question is put is not known: give --prompt", header=header)
-    rows = _write_numbers(asker, rows, put)
+    rows = write_numbers(asker, rows, put)
     wordings = put(rows)
     encoded = [[asker.encode(text) for text in each.texts] for each in wordings]
     limit = min(LONGEST, int(getattr(model.config, "max_position_embeddings", None) or LONGEST))
@@ -99,7 +99,7 @@ def _wordings(
     return [each for each in found if each is not None]
 
 
-def _write_numbers(asker: Asker, rows: Sequence[Row], put: Callable[[Sequence[Row]], list[Wording]]) -> Sequence[Row]:
+def write_numbers(asker: Asker, rows: Sequence[Row], put: Callable[[Sequence[Row]], list[Wording]]) -> Sequence[Row]:
     """The rows with numbers as JSON has them, or as the adapter finds them clearly likelier."""
     best, least = rows, None
     for each in (rows, *in_other_ways(rows)):

@@ -1,0 +1,1 @@
+"""An adapter of one's own, with its base and questions, loaded in several ways: what each of them changes."""

@@ -1,0 +1,86 @@
+"""The baseline of an adapter's sweep: its figures in a JSON file, and the comparison with new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sft_ref.io.atomic_write import write_atomic
+from sft_ref.io.reading import Refusal, read_bytes, read_json
+from sft_ref.io.strict_json import to_text
+from sft_ref.reference.bases.find import fingerprint_base
+from sft_ref.reference.fingerprints import digest, fingerprint_adapter, library_versions
+from sft_ref.sweep.baseline import BaselineDifference, BaselineError
+from sft_ref.sweep.run import device_name
+from sft_ref.sweep.tolerances import TOLERANCES, Tolerance
+
+from .figures import WayFigures
+from .loading import StoredAdapter
+from .run import AdapterPlan
+
+_OWN = ("verdict", "dtypes", "finite", "parity", "top1", "loss")
+BANDS = (
+    *(band for band in TOLERANCES if band.quantity in _OWN),
+    Tolerance("right", "apart", 0.05, "rounding turns a near tie in an answer in a hundred"),
+)
+"""The figures that are compared, and by how much each may differ."""
+
+_REFUSAL = Refusal(BaselineError, "make it again with --update")
+
+
+class _Baseline(msgspec.Struct):
+    conditions: dict[str, str]
+    ways: dict[str, dict[str, Any]]
+    versions: dict[str, str]
+
+
+def conditions(plan: AdapterPlan, adapter: StoredAdapter) -> dict[str, str]:
+    """What must be the same for figures to be comparable; versions of packages may differ."""
+    return {
+        "adapter": fingerprint_adapter(adapter.tensors),
+        "configuration": digest(repr(adapter.config)),
+        "base": fingerprint_base(adapter.base),
+        "data": digest(read_bytes(plan.data, _REFUSAL).hex()),
+        "prompt": digest([plan.prompt, plan.chat_template]),
+        "first way to load": plan.load[0],
+        "device": device_name(),
+    }
+
+
+def write(path: Path, conditions: dict[str, str], found: Sequence[WayFigures]) -> None:
+    """Writes a baseline; answers are left out, since questions may be private."""
+    ways = {each.load: {band.quantity: each.to_json()[band.quantity] for band in BANDS} for each in found}
+    content = {"conditions": conditions, "versions": library_versions(), "ways": ways}
+    write_atomic(path, f"{to_text(content)}\n")
+
+
+def read(path: Path, conditions: dict[str, str]) -> _Baseline:
+    """Reads a baseline.
+
+    Raises:
+        BaselineError: it cannot be read, or was made under other conditions.
+    """
+    found = read_json(path, _Baseline, _REFUSAL)
+    if changed := [name for name, value in conditions.items() if found.conditions.get(name) != value]:
+        raise BaselineError(f"baseline {path} was made with another {', '.join(changed)}; make it again with --update")
+    return found
+
+
+def differences(golden: _Baseline, found: Sequence[WayFigures]) -> Iterator[BaselineDifference]:
+    """Figures that differ by more than they may; a way to load without a baseline differs as a whole."""
+    for each in found:
+        was, now = golden.ways.get(each.load), each.to_json()
+        if was is None:
+            yield BaselineDifference((each.load, each.load), "baseline", None, now["verdict"], "none", "it has none")
+            continue
+        unmeasured = [row["verdict"] == "not run" for row in (was, now)]
+        bands = BANDS[:1] if any(unmeasured) else BANDS
+        for band in bands:
+            if band.moved(was.get(band.quantity), now[band.quantity]):
+                pair = (each.load, each.load)
+                yield BaselineDifference(
+                    pair, band.quantity, was.get(band.quantity), now[band.quantity], band.limit(), band.why
+                )

@@ -1,0 +1,139 @@
+"""Observes a loaded model on the true answers and on its own, and compares two observations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sft_ref.harness.core import tolerance
+from sft_ref.harness.core.paired import compare, is_better, is_worse
+from sft_ref.harness.evidence.answers import Answer
+from sft_ref.harness.instruments.losses import forward, losses_of
+from sft_ref.harness.recorders.folder.answers.asking import LOGITS, Asker
+from sft_ref.harness.recorders.folder.answers.rows import Row
+from sft_ref.harness.recorders.folder.answers.wording import WordedText
+from sft_ref.reference.guards.dtypes import count_dtypes
+from sft_ref.reference.models import computing
+from sft_ref.reference.tokens import IGNORE_INDEX
+from sft_ref.sweep.cell import CellVerdict
+from sft_ref.sweep.measure import SHORT
+
+from .figures import ChangedAnswer, WayFigures
+from .loading import Way
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a loaded model gives.
+
+    Attributes:
+        logits: of positions that predict a token of a true answer, fp32: (positions, vocabulary); of so many rows as
+            fit into a quarter of a gigabyte, the same for every way to load.
+        losses: of the true answers, a row each, in nat a token, float64.
+        ids: generated tokens of each row.
+        answers: the same, read.
+        dtypes: of base and adapter.
+        coarsest: the dtype that rounds most, of those that the model stores and computes in.
+    """
+
+    logits: torch.Tensor
+    losses: torch.Tensor
+    ids: tuple[tuple[int, ...], ...]
+    answers: tuple[Answer, ...]
+    dtypes: str
+    coarsest: str
+
+
+def observe(model: Any, way: Way, tokenizer: Any, rows: Sequence[Row], texts: Sequence[WordedText]) -> Observed:  # noqa: ANN401
+    """Asks a model.
+
+    Args:
+        model: as `loading.load` gives it.
+        way: that it was loaded in.
+        tokenizer: of the adapter.
+        rows: questions with their true answers.
+        texts: the rows as they are written.
+    """
+    asker = Asker(model, tokenizer)
+    encoded = [asker.encode(text) for text in texts]
+    logits: list[torch.Tensor] = []
+    losses: list[torch.Tensor] = []
+    room = LOGITS
+    with computing(model, way.policy):
+        for batch in asker.batches(encoded):
+            found = forward(model, batch).float().cpu()
+            losses.append(losses_of(found, batch))
+            own = found[:, :-1][batch.labels[:, 1:] != IGNORE_INDEX]
+            logits.append(own[: room // own.shape[-1]])
+            room -= logits[-1].numel()
+        ids = [tuple(each) for each in asker.complete(encoded)]
+    answers = [asker.read(*each) for each in zip(ids, rows, texts, strict=True)]
+    stored = count_dtypes(model)
+    dtypes = "/".join(
+        "+".join(sorted({SHORT.get(dtype, dtype) for dtype in stored[kind].values()}))
+        for kind in ("base", "adapter")
+        if stored[kind]
+    )
+    coarsest = max((way.policy.storage, way.policy.computes), key=lambda dtype: tolerance.WEIGHTS[dtype])
+    return Observed(torch.cat(logits), torch.cat(losses), tuple(ids), tuple(answers), dtypes, coarsest)
+
+
+def compared(found: Observed, first: Observed, way: Way, questions: Sequence[str]) -> WayFigures:
+    """The figures of one way to load, against those of the first; a verdict among them.
+
+    Args:
+        found: what this way gives.
+        first: what the first one gives.
+        way: the way to load.
+        questions: as they are asked.
+    """
+    coarsest = max(found.coarsest, first.coarsest, key=lambda dtype: tolerance.WEIGHTS[dtype])
+    allowed = tolerance.logits(coarsest, first.logits)
+    turned = tolerance.differing_choices(first.logits, found.logits, allowed)
+    one, other = first.logits.log_softmax(-1), found.logits.log_softmax(-1)
+    right = [answer.right for answer in found.answers]
+    figures = {
+        "load": way.name,
+        "dtypes": found.dtypes,
+        "finite": bool(found.logits.isfinite().all()),
+        "parity": (found.logits - first.logits).abs().max().item(),
+        "rounding": allowed,
+        "divergence": (one.exp() * (one - other)).sum(-1).mean().clamp(min=0).item(),
+        "top1": 1 - turned.float().mean().item(),
+        "loss": found.losses.mean().item(),
+        "right": sum(right) / len(right),
+        "rows": len(right),
+        "changed": _changed(found, first, questions),
+    }
+    verdict, why = _judge(found, first, figures)
+    return WayFigures(verdict=verdict, why=why, **figures)
+
+
+def _changed(found: Observed, first: Observed, questions: Sequence[str]) -> tuple[ChangedAnswer, ...]:
+    changed = []
+    for n, (now, was) in enumerate(zip(found.ids, first.ids, strict=True)):
+        if now != was:
+            same = next((at for at, pair in enumerate(zip(now, was, strict=False)) if pair[0] != pair[1]), None)
+            before, after = first.answers[n], found.answers[n]
+            at = min(len(now), len(was)) if same is None else same
+            changed.append(
+                ChangedAnswer(n + 1, questions[n], at + 1, before.text, after.text, before.right, after.right)
+            )
+    return tuple(changed)
+
+
+def _judge(found: Observed, first: Observed, figures: dict[str, Any]) -> tuple[CellVerdict, str]:
+    if not figures["finite"]:
+        return CellVerdict.BROKEN, "logits are not finite"
+    if is_worse(found.losses, first.losses):
+        return CellVerdict.BROKEN, f"the true answers' loss is higher by {compare(found.losses, first.losses)}"
+    right, due = ([answer.right for answer in each.answers] for each in (found, first))
+    if is_better(due, right):
+        return CellVerdict.BROKEN, f"{sum(right)} of {len(right)} answers are right, and {sum(due)} were"
+    if not figures["parity"] and not figures["changed"]:
+        return CellVerdict.SAME, ""
+    moved = f"logits by up to {figures['parity']:.2g}, divergence {figures['divergence']:.2g} nat a token"
+    return CellVerdict.DRIFT, f"{moved}, {len(figures['changed'])} of {len(right)} answers"

@@ -27,7 +27,7 @@ def generation_is_greedy(chosen_tokens: ChosenTokens) -> None:
     "GEN-203",
     "Generation stops at the token that ends answers in training",
     why="A model that writes its end where nothing stops goes on until no tokens are left, whatever it has learned.",
-    remedy="Add the token that ends answers to eos_token_id of generation_config, or make it the tokenizer's eos_token.",
+    remedy="Add the token that ends answers to eos_token_id of generation_config, or make it the tokenizer's end.",
 )
 def end_of_answers_stops_generation(stop_contract: StopContract) -> str | None:
     """GEN-203: by ids, before anything is generated."""

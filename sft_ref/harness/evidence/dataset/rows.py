@@ -74,7 +74,8 @@ class DatasetRow:
         is_cut: whether truncation removes tokens of the answer, or its end.
         is_empty: whether the answer is empty.
         earlier_turns: supervised answers before the last one.
-        turns_astray: those of them whose prompt, as it was sent at that time, does not begin the training text.
+        turns_astray: those of them whose prompt, or whose text up to their end, is not written in the training text as
+            it is when no turn follows.
     """
 
     number: int

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sft_ref.errors import SubmissionError
+from sft_ref.errors import DataError, SubmissionError
 from sft_ref.harness.evidence.answers import TEMPLATE
 from sft_ref.harness.evidence.dataset.rows import DatasetEvidence, DatasetRow, Labels
 from sft_ref.harness.recorders.folder.answers.choice import check_writing, choose_wording, read_template
 from sft_ref.harness.recorders.folder.answers.rows import Row, read_all_rows, some
-from sft_ref.harness.recorders.folder.answers.wording import WordedText, Wording, turns
+from sft_ref.harness.recorders.folder.answers.wording import WordedText, Wording, earlier_turns
 from sft_ref.harness.recorders.folder.stops import stop_contract
 from sft_ref.harness.recorders.folder.tokenizers import template_of
 from sft_ref.reference.bases.find import find_base
@@ -73,7 +73,11 @@ def record(
     base_folder = find_base(base)
     tokenizer = load_tokenizer(base_folder)
     template = read_template(chat_template, template_of(base_folder, tokenizer))
-    wording = _write(rows, tokenizer, labels, prompt=prompt, template=template, by_name=chat_template is not None)
+    if any(row.whole for row in rows):
+        wording = _as_texts(path, rows, tokenizer, labels)
+    else:
+        by_name = chat_template is not None
+        wording = choose_wording(rows, tokenizer, prompt=prompt, template=template, by_name=by_name, data=path)
     is_templated = wording.name == TEMPLATE
     if labels == "assistant" and not is_templated:
         raise SubmissionError("--labels assistant: is for a chat template, which marks them; give --chat-template")
@@ -93,25 +97,14 @@ def record(
     )
 
 
-def _write(
-    rows: Sequence[Row],
-    tokenizer: PreTrainedTokenizerBase,
-    labels: Labels,
-    *,
-    prompt: str | None,
-    template: str | None,
-    by_name: bool,
-) -> Wording:
-    """Rows as training texts."""
-    whole = [row for row in rows if row.whole]
-    if not whole:
-        return choose_wording(rows, tokenizer, prompt=prompt, template=template, by_name=by_name)
-    if len(whole) < len(rows):
-        raise SubmissionError(f"row {whole[0].number} is a text, and others are not; give rows of one form")
+def _as_texts(path: Path, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, labels: Labels) -> Wording:
+    """Rows that are texts, ended as TRL ends a text."""
+    if other := [row.number for row in rows if not row.whole]:
+        raise DataError(f"{path}: row {other[0]} is no text, and others are; give rows of one form")
     if labels not in ("all", "collator"):
-        raise SubmissionError(
-            f"--labels {labels}: row {whole[0].number} is a text, which does not say where its answer begins; give"
-            " --prompt, with {question} and {answer} where they stand in it, or --labels all"
+        raise DataError(
+            f"{path}: row {rows[0].number} is a text, which does not say where its answer begins; give --prompt, with"
+            " {question} and {answer} where they stand in it, or --labels all"
         )
     end = str(tokenizer.eos_token)
     ended = (row.whole if row.whole.endswith(end) else row.whole + end for row in rows)
@@ -124,7 +117,7 @@ def _observe(row: Row, text: WordedText, trainer: _Trainer) -> DatasetRow:
     labels = label(encoded, trainer.labels, tokenizer, template=trainer.template, row=row)
     end = find_end(text, encoded, tokenizer)
     kept = len(labels) if trainer.max_length is None else trainer.max_length
-    earlier = _earlier_prompts(row, trainer)
+    earlier = _earlier_turns(row, trainer)
     return DatasetRow(
         number=row.number,
         tokens=len(encoded.ids),
@@ -136,12 +129,12 @@ def _observe(row: Row, text: WordedText, trainer: _Trainer) -> DatasetRow:
         is_cut=kept < len(labels) and (end is None or end >= kept),
         is_empty=not (row.whole or row.answer).strip(),
         earlier_turns=len(earlier),
-        turns_astray=sum(not text.whole.startswith(each) for each in earlier),
+        turns_astray=sum(not all(map(text.whole.startswith, each)) for each in earlier),
     )
 
 
-def _earlier_prompts(row: Row, trainer: _Trainer) -> list[str]:
-    """The prompts of supervised answers before the last one."""
+def _earlier_turns(row: Row, trainer: _Trainer) -> list[tuple[str, str]]:
+    """Prompts and texts of supervised answers before the last one."""
     if trainer.template is None or trainer.labels == "completion":
         return []
-    return [*turns(trainer.template, row, trainer.tokenizer)]
+    return [*earlier_turns(trainer.template, row, trainer.tokenizer)]

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from sft_ref.errors import SftRefError
-
-from .foreign import first_line, is_failure
-from .reading import MOST_BYTES, UnreadableError, kind_of, open_plain
+from sft_ref.io.foreign import first_line, is_failure
+from sft_ref.io.reading import MOST_BYTES, UnreadableError, kind_of, open_plain
 
 PARQUET = ".parquet"
 _SPLITS, _STATE, _INFO = "dataset_dict.json", "state.json", "dataset_info.json"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,24 +62,15 @@ def run(args: argparse.Namespace) -> int:
 def _lines(view: TokenView) -> Iterator[str]:
     yield f"row {view.number} of {view.total}, written by {view.wording}; tokenizer: {printable(view.source)}"
     yield f"training text: {view.text_length} tokens, {view.supervised} supervised ({view.labels})"
-    yield f"  {_marked(view.tokens)}"
+    yield "  " + "".join(
+        f"[[{repr(text)[1:-1]}]]" if supervised else repr(text)[1:-1] for text, supervised in view.text
+    )
     yield f"prompt: {view.prompt_length} tokens"
-    yield f"  {''.join(each.sent for each in view.tokens if each.sent_id is not None)!r}"
+    yield f"  {repr(view.prompt)[1:-1]}"
     yield ""
     yield from _table([*_shown(view.tokens)])
     yield ""
     yield view.conclusion
-
-
-def _marked(tokens: Iterable[TokenRow]) -> str:
-    """The training text in one line, with the supervised parts in double brackets."""
-    parts, is_open = [], False
-    for each in tokens:
-        if each.is_supervised != is_open:
-            parts.append("[[" if each.is_supervised else "]]")
-            is_open = each.is_supervised
-        parts.append(repr(each.due)[1:-1] if each.due_id is not None else "")
-    return "".join([*parts, "]]" if is_open else ""])
 
 
 def _shown(tokens: Sequence[TokenRow]) -> Iterator[TokenRow | int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 from pathlib import Path
 
 from sft_ref.errors import SubmissionError
@@ -13,7 +13,7 @@ from sft_ref.harness.recorders.folder.answers import check_writing, choose_wordi
 from sft_ref.harness.recorders.folder.tokenizers import load_tokenizer_of
 from sft_ref.reference.tokens import IGNORE_INDEX
 
-from .encoding import encode, find_parting, label, token_text
+from .encoding import decode, encode, find_parting, label, token_text
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class TokenView:
         source: whose tokenizer it is.
         labels: which tokens are supervised.
         tokens: places, from the first.
+        text: the training text in parts that are supervised and parts that are not, each with whether it is.
+        prompt: the text of the prompt.
         parting: where the prompt leaves the training text; None where it is a prefix.
     """
 
@@ -67,6 +69,8 @@ class TokenView:
     source: str
     labels: Labels
     tokens: tuple[TokenRow, ...]
+    text: tuple[tuple[str, bool], ...]
+    prompt: str
     parting: Parting | None
 
     @property
@@ -147,4 +151,7 @@ def view_row(
         for n, (due, sent, each) in places
     )
     parting = find_parting(text, encoded, tokenizer)
-    return TokenView(number, total, wording.name, found.source, labels, tokens, parting)
+    runs = groupby(zip(encoded.ids, given, strict=True), lambda pair: pair[1] != IGNORE_INDEX)
+    parts = tuple((decode([each for each, _ in run], tokenizer), is_supervised) for is_supervised, run in runs)
+    sent_text = decode(encoded.prompt, tokenizer)
+    return TokenView(number, total, wording.name, found.source, labels, tokens, parts, sent_text, parting)

@@ -111,7 +111,7 @@ def test_an_answer_is_cut_exactly_where_its_end_does_not_fit(answers: list[str],
 
 @given(question=TEXTS.filter(lambda text: "\nA:" not in text), answer=TEXTS)
 def test_a_text_is_split_where_the_prompt_says(question: str, answer: str) -> None:
-    text = PROMPT.replace("{answer}", "{a}").replace("{question}", question).replace("{a}", answer)
+    text = f"Q: {question}\nA:{answer} (end)"
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "rows.jsonl"
         path.write_text(json.dumps({"text": text}, ensure_ascii=False), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,9 @@ def read_saved_dataset(folder: Path) -> list[dict[str, Any]]:
         folder /= splits[0]
     _check_size(sum(path.stat().st_size for path in folder.glob("*.arrow")))
     try:
-        rows: list[dict[str, Any]] = load_from_disk(str(folder)).with_format(None).to_list()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            rows: list[dict[str, Any]] = load_from_disk(str(folder)).to_list()
     except BaseException as error:
         raise _unreadable(error, "data set") from error
     return rows

@@ -55,6 +55,19 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def tables(session: nox.Session) -> None:
+    """The tests of rows in Parquet files and in folders of `datasets`, with the extra that reads them."""
+    session.install(
+        "--constraint",
+        "constraints.txt",
+        "--editable",
+        ".[datasets]",
+        *nox.project.dependency_groups(PYPROJECT, "test"),
+    )
+    session.run("pytest", "tests/dataset/test_tables.py", *session.posargs)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Searches for inputs that break a reader, a minute for each (-- --seconds N; SFT_REF_FUZZ_SEED repeats one)."""
     install(session, "test")

@@ -81,7 +81,11 @@ def _shown(tokens: Sequence[TokenRow]) -> Iterator[TokenRow | int]:
         if is_last or tokens[n + 1].kind != each.kind:
             part = tokens[begin : n + 1]
             left_out = len(part) - 2 * _EDGE
-            yield from part if left_out <= 1 else (*part[:_EDGE], left_out, *part[-_EDGE:])
+            if left_out > 1:
+                yield from part[:_EDGE]
+                yield left_out
+                part = part[-_EDGE:]
+            yield from part
             begin = n + 1
 
 

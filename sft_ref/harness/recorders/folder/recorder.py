@@ -109,7 +109,8 @@ def record(
     if tokenizer is not None and (has_questions or by_name):
         write = partial(choose_wording, tokenizer=tokenizer, prompt=prompt, template=template, by_name=by_name)
         wording = _try_to_write(write, rows, data, is_told=by_name or prompt is not None)
-        evidence = replace(evidence, ending=wording and stop_contract(wording, tokenizer, base_folder))
+        ending = None if wording is None else stop_contract(wording, tokenizer, base_folder)
+        evidence = replace(evidence, ending=ending)
     if not _can_be_loaded(evidence, config):
         return evidence
     ask = None

@@ -92,6 +92,24 @@ def test_a_template_that_writes_no_end_is_named(make_rows: MakeRows, make_base: 
     assert "no special token ends the answer, by the chat template" in failed(verdict)["TOK-402"]
 
 
+def test_a_template_that_changes_the_answer_is_not_accused_of_its_end(
+    make_rows: MakeRows, make_base: MakeBase, graded: Graded
+) -> None:
+    upper = CHATML.replace("{{ m.content }}", "{{ m.content | upper }}")
+    verdict = graded(make_rows([chat("Who?", "Me.")]), make_base(chat_template=upper))
+    assert not failed(verdict)
+    assert "it cannot be told where in the texts the answers end" in verdict.coverage_text
+
+
+def test_a_template_that_takes_no_conversation_that_ends_early_is_not_accused(
+    make_rows: MakeRows, make_base: MakeBase, graded: Graded
+) -> None:
+    strict = "{% if messages | length == 2 %}{{ raise_exception('too short') }}{% endif %}" + CHATML
+    verdict = graded(make_rows([chat("One?", "1", "Two?", "2")]), make_base(chat_template=strict), labels="all")
+    assert result(verdict, "PRM-402").outcome is Outcome.SKIPPED
+    assert verdict.status is Status.SOUND
+
+
 def test_a_template_whose_prompt_leaves_the_text_is_named(
     make_rows: MakeRows, make_base: MakeBase, graded: Graded
 ) -> None:

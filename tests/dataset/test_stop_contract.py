@@ -62,8 +62,8 @@ def test_an_end_at_which_generation_stops_passes(
 def test_an_end_that_nothing_stops_at_fails(eos: Any, prompt: str | None, stops: str, make_base: MakeBase) -> None:
     found = check(make_base(eos=eos, eos_token=TEXT), prompt=prompt)
     assert found.outcome is Outcome.FAIL
-    assert f"answers end with '{TURN}'" in found.observed
-    assert f"generation stops at {stops}, eos_token is '{TEXT}'" in found.observed
+    assert f"answers end with '{TURN}', but generation stops at {stops}, and" in found.observed
+    assert f"eos_token of the tokenizer is '{TEXT}'" in found.observed
 
 
 @pytest.mark.parametrize("eos", [0, None])

@@ -95,6 +95,11 @@ def _marked(row: Row, template: str, tokenizer: PreTrainedTokenizerBase) -> list
     return [bool(each) for each in made["assistant_masks"]]
 
 
+def can_tell_end(text: WordedText, encoded: EncodedText) -> bool:
+    """Whether the answer is found in the text, and the tokenizer tells where in it each token begins."""
+    return text.answer_end is not None and encoded.offsets is not None
+
+
 def find_end(text: WordedText, encoded: EncodedText, tokenizer: PreTrainedTokenizerBase) -> int | None:
     """Index of the special token that ends the answer; None where none does, or where it cannot be told."""
     if text.answer_end is None or encoded.offsets is None:

@@ -16,11 +16,12 @@ from sft_ref.harness.recorders.folder.answers.rows import Row, read_all_rows, so
 from sft_ref.harness.recorders.folder.answers.wording import WordedText, Wording, earlier_turns
 from sft_ref.harness.recorders.folder.stops import stop_contract
 from sft_ref.harness.recorders.folder.tokenizers import template_of
+from sft_ref.io.foreign import foreign_files
 from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.models import load_tokenizer
 from sft_ref.reference.tokens import IGNORE_INDEX
 
-from .encoding import encode, find_end, find_parting, label, token_text
+from .encoding import EncodedText, can_tell_end, encode, find_end, find_parting, label, token_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -89,7 +90,7 @@ def record(
         labels=labels,
         max_length=max_length,
         total=len(every),
-        rows=tuple(_observe(row, text, trainer) for row, text in zip(rows, wording.texts, strict=True)),
+        rows=tuple(_observe(path, row, text, trainer) for row, text in zip(rows, wording.texts, strict=True)),
         end_token=str(tokenizer.eos_token),
         padding=str(tokenizer.pad_token),
         marks_assistant=bool(template and _BLOCK.search(template)),
@@ -111,10 +112,11 @@ def _as_texts(path: Path, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBas
     return Wording(_TEXTS, tuple(WordedText("", "", "", whole=text, answer_end=len(text) - len(end)) for text in ended))
 
 
-def _observe(row: Row, text: WordedText, trainer: _Trainer) -> DatasetRow:
+def _observe(path: Path, row: Row, text: WordedText, trainer: _Trainer) -> DatasetRow:
     tokenizer = trainer.tokenizer
-    encoded = encode(text, tokenizer)
-    labels = label(encoded, trainer.labels, tokenizer, template=trainer.template, row=row)
+    with foreign_files(DataError, f"{path}: row {row.number} cannot be tokenized"):
+        encoded = encode(text, tokenizer)
+        labels = label(encoded, trainer.labels, tokenizer, template=trainer.template, row=row)
     end = find_end(text, encoded, tokenizer)
     kept = len(labels) if trainer.max_length is None else trainer.max_length
     earlier = _earlier_turns(row, trainer)
@@ -124,7 +126,7 @@ def _observe(row: Row, text: WordedText, trainer: _Trainer) -> DatasetRow:
         has_prompt=not row.whole,
         parting=find_parting(text, encoded, tokenizer),
         supervised=sum(each != IGNORE_INDEX for each in labels[:kept]),
-        end="" if end is None else token_text(encoded.ids[end], tokenizer),
+        end=_name(end, encoded, tokenizer) if can_tell_end(text, encoded) else None,
         is_end_supervised=end is not None and labels[end] != IGNORE_INDEX,
         is_cut=kept < len(labels) and (end is None or end >= kept),
         is_empty=not (row.whole or row.answer).strip(),
@@ -133,8 +135,15 @@ def _observe(row: Row, text: WordedText, trainer: _Trainer) -> DatasetRow:
     )
 
 
+def _name(place: int | None, encoded: EncodedText, tokenizer: PreTrainedTokenizerBase) -> str:
+    return "" if place is None else token_text(encoded.ids[place], tokenizer)
+
+
 def _earlier_turns(row: Row, trainer: _Trainer) -> list[tuple[str, str]]:
     """Prompts and texts of supervised answers before the last one."""
     if trainer.template is None or trainer.labels == "completion":
         return []
-    return [*earlier_turns(trainer.template, row, trainer.tokenizer)]
+    try:
+        return [*earlier_turns(trainer.template, row, trainer.tokenizer)]
+    except Exception:  # noqa: BLE001  # a template may refuse a conversation that ends early
+        return []

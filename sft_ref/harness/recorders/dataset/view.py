@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from itertools import groupby, zip_longest
 from pathlib import Path
 
-from sft_ref.errors import SubmissionError
+from sft_ref.errors import DataError, SubmissionError
 from sft_ref.harness.evidence.answers import TEMPLATE
 from sft_ref.harness.evidence.dataset.rows import Labels, Parting
 from sft_ref.harness.recorders.folder.answers import check_writing, choose_wording, read_row, read_template
 from sft_ref.harness.recorders.folder.tokenizers import load_tokenizer_of
+from sft_ref.io.foreign import foreign_files
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 from .encoding import decode, encode, find_parting, label, token_text
@@ -136,8 +137,9 @@ def view_row(
         if labels == "assistant":
             raise SubmissionError("--labels assistant: is for a chat template, which marks them; give --chat-template")
     (text,) = wording.texts
-    encoded = encode(text, tokenizer)
-    given = label(encoded, labels, tokenizer, template=template, row=row)
+    with foreign_files(DataError, f"{data}: row {number} cannot be tokenized"):
+        encoded = encode(text, tokenizer)
+        given = label(encoded, labels, tokenizer, template=template, row=row)
     places = enumerate(zip_longest(encoded.ids, encoded.prompt, given))
     tokens = tuple(
         TokenRow(

@@ -23,7 +23,7 @@ LEVELS = (
     {"harness/recorders", "sweep"},
     {"harness/checks", "harness/report", "harness/verdict"},
     {"harness/grading"},
-    {"cli"},
+    {"cli", "integrations"},
 )
 """The rooms, from the bottom up. A room imports lower rooms, and `errors`; docs/architecture.md draws them."""
 

@@ -11,25 +11,24 @@ from sft_ref.io.reading import shortened
 
 from . import adapter, dataset, in_process, merged, submission
 
-ALL: tuple[Check, ...] = in_order(
-    dict.fromkeys(
-        (*in_process.CHECKS, *submission.CHECKS, *adapter.CHECKS, *merged.CHECKS, *dataset.CHECKS)
-    )  # a shared one is in several
+KINDS: Mapping[str, tuple[Check, ...]] = MappingProxyType(
+    {
+        "object": in_process.CHECKS,
+        "submission": submission.CHECKS,
+        "adapter": adapter.CHECKS,
+        "merged": merged.CHECKS,
+        "dataset": dataset.CHECKS,
+    }
 )
-
-_KINDS = {
-    "object": in_process.CHECKS,
-    "submission": submission.CHECKS,
-    "adapter": adapter.CHECKS,
-    "merged model": merged.CHECKS,
-    "data set": dataset.CHECKS,
-}
 """Kind of target -> its checks."""
+
+ALL: tuple[Check, ...] = in_order(dict.fromkeys(each for checks in KINDS.values() for each in checks))
+"""Those of all kinds; a shared one is in several."""
 
 
 def kinds_of(each: Check) -> str:
     """The kinds of targets that a check applies to, in words."""
-    return ", ".join(kind for kind, checks in _KINDS.items() if each in checks)
+    return ", ".join(kind for kind, checks in KINDS.items() if each in checks)
 
 
 def ids_of(checks: Iterable[Check]) -> dict[str, str]:

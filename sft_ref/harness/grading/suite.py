@@ -59,9 +59,7 @@ class BoundCheck:
         """Runs the check.
 
         Raises:
-            AssertionError: the check failed; the message says what was observed and expected, why, and the remedy.
-            unittest.SkipTest: the check is not available here, or a check that it depends on did not pass.
-            RuntimeError: the check itself broke.
+            AssertionError, unittest.SkipTest, RuntimeError: as `raise_or_warn`.
         """
         outcomes = self._shared.outcomes
         passed = (Outcome.PASS, Outcome.ADVICE)
@@ -70,10 +68,17 @@ class BoundCheck:
             raise unittest.SkipTest(f"blocked: {', '.join(blockers)} did not pass")
         [result] = run([self.check], self._shared.context)
         outcomes[self.check.id] = result.outcome
-        _raise_or_warn(result)
+        raise_or_warn(result)
 
 
-def _raise_or_warn(result: Result) -> None:
+def raise_or_warn(result: Result) -> None:
+    """Turns a result into what a test runner understands; a check that passed without advice does nothing.
+
+    Raises:
+        AssertionError: the check failed; the message says what was observed and expected, why, and the remedy.
+        unittest.SkipTest: the check is not available here, or a check that it depends on did not pass.
+        RuntimeError: the check itself broke.
+    """
     match result.outcome:
         case Outcome.FAIL:
             raise AssertionError(

@@ -1,0 +1,169 @@
+"""A plugin of pytest: a test for each check of a target.
+
+`pytest --sft-ref-target my_adapter --sft-ref-data held_out.jsonl` grades the target once, when the first of its tests
+runs. pytest loads this file whenever the package is installed, so it imports the harness only with a target.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sft_ref.harness.core.check import Check, Result
+    from sft_ref.harness.core.verdict import Verdict
+
+_PATH_OPTIONS = ("data", "adapter")
+_TEXT_OPTIONS = {
+    "base": "the model in place of the one that the target names",
+    "prompt": "how texts are written, with {question} and {answer} in it",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of `sft-ref grade` that name what is graded, each as `--sft-ref-NAME`."""
+    group = parser.getgroup("sft-ref", "a test for each check of a LoRA fine-tune")
+    group.addoption("--sft-ref-target", metavar="PATH", help="an adapter, a merged model, a submission, or evidence")
+    group.addoption("--sft-ref-data", type=Path, metavar="FILE", help="held-out questions for an adapter")
+    group.addoption("--sft-ref-adapter", type=Path, metavar="FOLDER", help="of a merged model: what was merged")
+    for name, text in _TEXT_OPTIONS.items():
+        group.addoption(f"--sft-ref-{name}", metavar=name.upper(), help=text)
+    group.addoption(
+        "--sft-ref-require",
+        action="append",
+        default=[],
+        metavar="STAGE",
+        help="a stage that the target must be examined for (default: all stages of its kind); may be repeated",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)  # before others choose among the tests
+def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
+    """Adds the tests of the target."""
+    if target := session.config.getoption("--sft-ref-target"):
+        collector: Target = Target.from_parent(session, name=f"sft-ref {target}", nodeid=f"sft-ref {target}")
+        collector.target = target
+        items.extend(collector.collect())
+
+
+class Target(pytest.Collector):
+    """What is graded; its tests share one grading."""
+
+    target: str
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """A test for each check of the target's kind, and one for the verdict.
+
+        Raises:
+            pytest.UsageError: there is nothing that can be graded.
+        """
+        from sft_ref.errors import SftRefError
+
+        try:
+            checks = self._checks()
+        except SftRefError as error:
+            raise pytest.UsageError(f"--sft-ref-target: {error}") from error
+        for each in checks:
+            item: CheckItem = CheckItem.from_parent(self, name=each.id)
+            item.check = each
+            yield item
+        yield VerdictItem.from_parent(self, name="verdict")
+
+    def _checks(self) -> tuple[Check, ...]:
+        from sft_ref.harness.checks.registry import KINDS
+        from sft_ref.harness.core.check import in_order
+        from sft_ref.harness.grading.kinds import find_kind
+        from sft_ref.harness.grading.target import runs_here
+
+        if runs_here(self.target):
+            return in_order(KINDS["object"])
+        kind, _ = find_kind(self.target)
+        if kind == "evidence":  # the file tells what it is of
+            return tuple(result.check for result in self.verdict.results)
+        return in_order(KINDS["submission" if kind == "code" else kind])
+
+    @functools.cached_property
+    def verdict(self) -> Verdict:
+        """The verdict on the target.
+
+        Raises:
+            SftRefError: it cannot be graded.
+        """
+        from sft_ref.console.streams import no_input
+        from sft_ref.errors import SftRefError
+        from sft_ref.harness.core.grade import NotGraded
+        from sft_ref.harness.grading.target import grade_one, runs_here
+        from sft_ref.harness.grading.worker import SECONDS, grade_alone, grade_or_reason
+
+        options = {name: self.config.getoption(f"--sft-ref-{name}") for name in (*_PATH_OPTIONS, *_TEXT_OPTIONS)}
+        grade = functools.partial(grade_one, **options)
+        with no_input():
+            if runs_here(self.target):
+                found = grade_or_reason(grade, self.target)
+            else:
+                found = grade_alone(self.target, grade, lambda text: None, SECONDS)
+        if isinstance(found, NotGraded):
+            raise SftRefError(found.reason)
+        return found
+
+
+class _Item(pytest.Item):
+    parent: Target
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self.add_marker(pytest.mark.xdist_group(self.parent.name))  # with --dist loadgroup it is graded once
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str:
+        """The message alone: the lines of this file explain nothing."""
+        return str(excinfo.value)
+
+
+class CheckItem(_Item):
+    """One check of the target."""
+
+    check: Check
+
+    def runtest(self) -> None:
+        """Passes, fails or skips, as the check did.
+
+        Raises:
+            AssertionError: it failed; the message has what was observed and expected, why, and the remedy.
+            RuntimeError: the check itself broke.
+        """
+        from sft_ref.harness.grading.suite import raise_or_warn
+
+        results: dict[str, Result] = {each.check.id: each for each in self.parent.verdict.results}
+        if self.check.id not in results:
+            pytest.skip("does not apply to this target")
+        raise_or_warn(results[self.check.id])
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """What pytest prints of it."""
+        return Path(self.parent.target), None, f"{self.check.id}: {self.check.statement}"
+
+
+class VerdictItem(_Item):
+    """The verdict: not broken, and every required stage examined."""
+
+    def runtest(self) -> None:
+        """Fails as `sft-ref grade` does.
+
+        Raises:
+            AssertionError: the target is broken, or a required stage was not examined.
+        """
+        from sft_ref.harness.core.grade import exit_code
+
+        verdict = self.parent.verdict
+        if exit_code([verdict], require=self.config.getoption("--sft-ref-require")):
+            what = " ".join(filter(None, (verdict.cause, verdict.remedy, verdict.coverage_text, *verdict.errors)))
+            raise AssertionError(f"{verdict.status}: {what}")
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """What pytest prints of it."""
+        return Path(self.parent.target), None, "verdict"

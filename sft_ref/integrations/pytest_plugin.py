@@ -22,6 +22,7 @@ _PATH_OPTIONS = ("data", "adapter")
 _TEXT_OPTIONS = {
     "base": "the model in place of the one that the target names",
     "prompt": "how texts are written, with {question} and {answer} in it",
+    "chat-template": "a file with the chat template that writes texts, or the word tokenizer",
 }
 
 
@@ -32,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--sft-ref-data", type=Path, metavar="FILE", help="held-out questions for an adapter")
     group.addoption("--sft-ref-adapter", type=Path, metavar="FOLDER", help="of a merged model: what was merged")
     for name, text in _TEXT_OPTIONS.items():
-        group.addoption(f"--sft-ref-{name}", metavar=name.upper(), help=text)
+        group.addoption(f"--sft-ref-{name}", metavar="TEXT", help=text)
     group.addoption(
         "--sft-ref-require",
         action="append",
@@ -80,7 +81,7 @@ class Target(pytest.Collector):
         from sft_ref.harness.grading.kinds import find_kind
         from sft_ref.harness.grading.target import runs_here
 
-        if runs_here(self.target):
+        if runs_here(self.target, is_module=False):
             return in_order(KINDS["object"])
         kind, _ = find_kind(self.target)
         if kind == "evidence":  # the file tells what it is of
@@ -100,10 +101,11 @@ class Target(pytest.Collector):
         from sft_ref.harness.grading.target import grade_one, runs_here
         from sft_ref.harness.grading.worker import SECONDS, grade_alone, grade_or_reason
 
-        options = {name: self.config.getoption(f"--sft-ref-{name}") for name in (*_PATH_OPTIONS, *_TEXT_OPTIONS)}
+        names = (*_PATH_OPTIONS, *_TEXT_OPTIONS)
+        options = {name.replace("-", "_"): self.config.getoption(f"--sft-ref-{name}") for name in names}
         grade = functools.partial(grade_one, **options)
         with no_input():
-            if runs_here(self.target):
+            if runs_here(self.target, is_module=False):
                 found = grade_or_reason(grade, self.target)
             else:
                 found = grade_alone(self.target, grade, lambda text: None, SECONDS)

@@ -73,7 +73,9 @@ def test_an_adapter_of_70b_takes_less_than_500_mb(base_70b: Path, tmp_path: Path
     assert found["seconds"] < SECONDS
     assert evidence.pairs is not None
     assert len(evidence.pairs) == 560
-    assert {(each.rank, each.scaling, each.dtype, each.is_dead) for each in evidence.pairs} == {(16, 2.0, "BF16", False)}
+    assert {(each.rank, each.scaling, each.dtype, each.is_dead) for each in evidence.pairs} == {
+        (16, 2.0, "BF16", False)
+    }
     assert any(note.startswith("560 pairs, rank 16, scaling 2, BF16, norm of the addition") for note in found["notes"])
     assert evidence.expected is not None
     assert evidence.expected.parameters == 70_553_706_496
@@ -87,7 +89,9 @@ def test_whole_embeddings_beside_the_pairs_are_read_in_pieces(tmp_path: Path) ->
     adapter = large.write_adapter(
         tmp_path / "adapter",
         {**shapes, head: (128256, 8192)},
-        **{"r": 16, "modules_to_save": ["lm_head"], "layers_to_transform": [0, 1]},
+        r=16,
+        modules_to_save=["lm_head"],
+        layers_to_transform=[0, 1],
         target_modules=[*large.ATTENTION, *large.MLP],
     )
     found, evidence = grade_apart(adapter, base)
@@ -100,7 +104,11 @@ def test_whole_embeddings_beside_the_pairs_are_read_in_pieces(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("change", "check", "words"),
     [
-        (lambda name: "" if ".layers.79." in name else name, "ART-217", "every key of layer 79 is missing (14 of 1120)"),
+        (
+            lambda name: "" if ".layers.79." in name else name,
+            "ART-217",
+            "every key of layer 79 is missing (14 of 1120)",
+        ),
         (lambda name: f"module.{name}", "ART-213", "1120 of 1120 keys carry the prefix `module.`"),
         (lambda name: "" if name.endswith("7.self_attn.q_proj.lora_B.weight") else name, "ART-216", "8 of 560 lora_B"),
         (lambda name: name.replace(".79.", ".80."), "ART-215", "the file has tensors of 81 layers, the base has 80"),
@@ -123,7 +131,9 @@ def failed(verdict: Verdict) -> dict[str, str]:
 
 def experts(config: dict[str, Any], rank: int) -> dict[str, tuple[int, ...]]:
     """Pairs for each expert of each layer by itself, as versions of transformers before 5 have them."""
-    names = {"w1": (0, 1), "w3": (0, 1), "w2": (1, 0)} if config["model_type"] == "mixtral" else dict.fromkeys(large.MLP)
+    names = (
+        {"w1": (0, 1), "w3": (0, 1), "w2": (1, 0)} if config["model_type"] == "mixtral" else dict.fromkeys(large.MLP)
+    )
     block = "block_sparse_moe" if config["model_type"] == "mixtral" else "mlp"
     sizes = (config["hidden_size"], config.get("moe_intermediate_size", config["intermediate_size"]))
     number = config.get("num_experts") or config["num_local_experts"]
@@ -208,7 +218,11 @@ def test_weights_of_a_7b_base_are_read_in_pieces(tmp_path: Path, monkeypatch: py
     shapes: dict[str, tuple[int, ...]] = {f"{name}.weight": (out, into) for name, into, out in layers}
     shapes |= {f"model.layers.{layer}.{each}.weight": (4096,) for layer in range(32) for each in
                ("input_layernorm", "post_attention_layernorm")}  # fmt: skip
-    shapes |= {"model.embed_tokens.weight": (32000, 4096), "lm_head.weight": (32000, 4096), "model.norm.weight": (4096,)}
+    shapes |= {
+        "model.embed_tokens.weight": (32000, 4096),
+        "lm_head.weight": (32000, 4096),
+        "model.norm.weight": (4096,),
+    }
     large.write_sparse(base / "model.safetensors", shapes, filled=1000)
     assert (base / "model.safetensors").stat().st_size > 14 * 10**9
     modules = large.attention_and_mlp(large.MISTRAL_7B)  # type: ignore[arg-type]

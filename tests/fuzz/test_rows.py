@@ -20,6 +20,7 @@ FORMS = [
     [{"prompt": "What is 2 h in s? ", "completion": "7200"}],
     [{"prompt": [{"role": "user", "content": "2 h in s?"}], "completion": [{"role": "assistant", "content": "7200"}]}],
     [{"messages": [{"role": "user", "content": [{"text": "2 h?"}]}, {"role": "assistant", "content": "7200 s"}]}],
+    [{"text": "Q: 2 h in s? A: 7200 s"}],
 ]
 
 
@@ -44,7 +45,7 @@ def test_rows_of_adapters(fuzz: Search, scratch: Path) -> None:
     def read(data: bytes) -> None:
         path.write_bytes(data)
         try:
-            rows = read_rows(path)
+            rows = read_rows(path, prompt="Q: {question} A: {answer}")
         except DataError as error:
             assert "\n" not in str(error)  # noqa: PT017
             return

@@ -114,8 +114,12 @@ def attention_and_mlp(config: Mapping[str, int], layers: range | None = None) ->
     head = config.get("head_dim", hidden // config["num_attention_heads"])
     queries, values = head * config["num_attention_heads"], head * config["num_key_value_heads"]
     sizes = {
-        **{"q_proj": (hidden, queries), "k_proj": (hidden, values), "v_proj": (hidden, values)},
-        **{"o_proj": (queries, hidden), "gate_proj": (hidden, middle), "up_proj": (hidden, middle)},
+        "q_proj": (hidden, queries),
+        "k_proj": (hidden, values),
+        "v_proj": (hidden, values),
+        "o_proj": (queries, hidden),
+        "gate_proj": (hidden, middle),
+        "up_proj": (hidden, middle),
         "down_proj": (middle, hidden),
     }
     for layer in layers or range(config["num_hidden_layers"]):

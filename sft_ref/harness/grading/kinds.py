@@ -13,10 +13,11 @@ from typing import Literal
 
 from sft_ref.errors import SubmissionError
 from sft_ref.harness.evidence.storage import SUFFIX
+from sft_ref.harness.recorders.folder.answers.tables import PARQUET, is_saved_dataset
 from sft_ref.harness.recorders.submission.layout import ADAPTER, COURSE, holds_layout
 from sft_ref.io.base_config import CONFIG
 from sft_ref.io.plain_files import list_files
-from sft_ref.io.tables import PARQUET, is_saved_dataset
+from sft_ref.io.reading import kind_of
 
 _MODEL = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
 """The weights of a whole model, as transformers names them."""
@@ -39,7 +40,7 @@ def find_kind(target: str) -> tuple[Kind, Path]:
     path = Path(target)
     if path.suffix == SUFFIX and not path.is_dir():
         return "evidence", path
-    if (path.suffix in _ROWS and path.exists() and not path.is_dir()) or is_saved_dataset(path):
+    if (path.suffix in _ROWS and kind_of(path) == "file") or is_saved_dataset(path):
         return "dataset", path
     if not path.is_dir():
         return "code", path if path.exists() else _find_module(target)

@@ -70,6 +70,7 @@ def sweep_adapter(plan: AdapterPlan, adapter: StoredAdapter) -> Iterator[WayFigu
         prompt=plan.prompt,
         template=read_template(plan.chat_template, tokenizer.template),
         by_name=plan.chat_template is not None,
+        data=plan.data,
     )
     texts = write(rows).texts
     questions = [row.question for row in rows]

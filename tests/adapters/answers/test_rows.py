@@ -122,3 +122,19 @@ def test_numbers_are_written_in_other_ways_where_that_makes_a_difference(tmp_pat
     assert [[row.answer for row in each] for each in in_other_ways(rows)] == [["3000.0", "Me."]]
     rows = read_rows(save(tmp_path, json.dumps([["What is 7 km/h in mph?", 4.349598345661]])))
     assert [each[0].answer for each in in_other_ways(rows)] == ["4.35", "4.3496", "4.349598", "4.3"]
+
+
+def test_a_line_separator_within_a_text_ends_no_line(tmp_path: Path) -> None:
+    row = ["one\u2028two\x85three", "yes"]
+    found = read_rows(save(tmp_path, "\n".join(json.dumps(row, ensure_ascii=False) for _ in range(2))))
+    assert [each.question for each in found] == [row[0]] * 2
+
+
+def test_a_text_is_split_by_the_prompt_and_else_refused_with_what_to_give(tmp_path: Path) -> None:
+    path = save(tmp_path, '[["a", "b"], {"text": "Q: Who? A: Me."}]')
+    assert read_rows(path, prompt="Q: {question} A: {answer}")[1].answer == "Me."
+    with pytest.raises(DataError, match="row 2 is a text, which does not say where its answer begins; give --prompt"):
+        read_rows(path)
+    for prompt in ("{question} Answer: {answer}", "{question}{answer}"):
+        with pytest.raises(DataError, match="row 2"):
+            read_rows(path, prompt=prompt)

@@ -19,10 +19,10 @@ from .counts import are_too_many, count, name_rows
     core=True,
 )
 def prompt_is_a_prefix(evidence: DatasetEvidence) -> str | None:
-    """PRM-401: of the rows that say where their answer begins."""
-    rows = [row for row in evidence.rows if row.has_prompt]
+    """PRM-401: of the rows that say where their answer begins; empty ones are for TOK-404."""
+    rows = [row for row in evidence.rows if row.has_prompt and not row.is_empty]
     if not rows:
-        raise Unavailable("the rows are texts that do not say where their answers begin; give --prompt")
+        raise Unavailable("no row says where its answer begins; give --prompt")
     parted = [(row, row.parting) for row in rows if row.parting]
     if not parted:
         return None
@@ -35,10 +35,10 @@ def prompt_is_a_prefix(evidence: DatasetEvidence) -> str | None:
 
 @check(
     "PRM-402",
-    "Each supervised answer follows, in the training text, the prompt that is sent for it",
+    "The chat template writes each supervised answer, and what is before it, as it does when no turn follows",
     level=Level.CONTRACT,
-    why="A chat template that writes earlier turns otherwise than the last one, as without their reasoning, trains them"
-    " behind texts that are never sent.",
+    why="A chat template that writes earlier turns otherwise than the last one, as without their reasoning or end,"
+    " trains answers that differ from those in the data.",
     remedy="Use a template that preserves prefixes, make a row of each answer, or supervise the last one alone.",
     source="trl: is_chat_template_prefix_preserving",
 )
@@ -48,5 +48,5 @@ def template_preserves_prefixes(evidence: DatasetEvidence) -> None:
     if not rows:
         raise Unavailable("no row has several supervised answers")
     if bad := [row for row in rows if row.turns_astray]:
-        seen = f"in {count(bad, rows)} with several answers the prompt of an earlier one does not begin the text"
-        raise Failure(seen, "the prompts of all", name_rows(bad))
+        seen = f"in {count(bad, rows)} with several answers an earlier one is written otherwise than as the last"
+        raise Failure(seen, "the same text", name_rows(bad))

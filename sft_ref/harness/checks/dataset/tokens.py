@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
-from sft_ref.harness.evidence.dataset.rows import DatasetEvidence
+from sft_ref.harness.evidence.dataset.rows import DatasetEvidence, DatasetRow
 
 from .counts import are_too_many, count, name_rows
 
@@ -47,22 +47,23 @@ def _why_unlabelled(evidence: DatasetEvidence) -> str:
 )
 def end_is_supervised(evidence: DatasetEvidence) -> str | None:
     """TOK-402: before truncation, which TOK-403 reports."""
-    bad = [row for row in evidence.rows if not row.is_end_supervised]
+    rows = [row for row in evidence.rows if row.end is not None]
+    if not rows:
+        raise Unavailable("it cannot be told where in the texts the answers end")
+    bad = [row for row in rows if not row.is_end_supervised]
     if not bad:
         return None
     if without := [row for row in bad if not row.end]:
-        seen = f"in {count(without, evidence.rows)} no special token ends the answer, by {evidence.wording}"
+        seen = f"in {count(without, rows)} no special token ends the answer, by {evidence.wording}"
     else:
-        seen = (
-            f"in {count(bad, evidence.rows)} the end, {bad[0].end!r}, has no label{_why_masked(evidence, bad[0].end)}"
-        )
-    if are_too_many(bad, evidence.rows):
+        seen = f"in {count(bad, rows)} the end, {bad[0].end!r}, has no label{_why_masked(evidence, bad[0])}"
+    if are_too_many(bad, rows):
         raise Failure(seen, "a label on it", name_rows(bad))
     return f"{seen}: {name_rows(bad)}"
 
 
-def _why_masked(evidence: DatasetEvidence, end: str) -> str:
-    if evidence.labels == "collator" and end == evidence.padding:
+def _why_masked(evidence: DatasetEvidence, row: DatasetRow) -> str:
+    if evidence.labels == "collator" and row.end == evidence.padding:
         return ": it is the padding token as well, whose id is masked"
     if evidence.labels == "assistant":
         return ": the generation block of the chat template closes before it"

@@ -27,7 +27,8 @@ def generation_is_greedy(chosen_tokens: ChosenTokens) -> None:
     "GEN-203",
     "Generation stops at the token that ends answers in training",
     why="A model that writes its end where nothing stops goes on until no tokens are left, whatever it has learned.",
-    remedy="Add the token that ends answers to eos_token_id of generation_config, or make it the tokenizer's eos_token.",
+    remedy="Add the token that ends answers to eos_token_id of generation_config, or make it eos_token of the"
+    " tokenizer.",
 )
 def end_of_answers_stops_generation(stop_contract: StopContract) -> str | None:
     """GEN-203: by ids, before anything is generated."""
@@ -41,7 +42,7 @@ def end_of_answers_stops_generation(stop_contract: StopContract) -> str | None:
     if contract.end == contract.own:
         return f"generation_config stops at {stops}; at {end!r} only where eos_token_id of the tokenizer is passed"
     raise Failure(
-        f"answers end with {end!r} by {contract.wording}, and generation stops at {stops}, eos_token is"
-        f" {contract.texts.get(contract.own)!r}",
+        f"by {contract.wording} answers end with {end!r}, but generation stops at {stops}, and eos_token of the"
+        f" tokenizer is {contract.texts.get(contract.own)!r}",
         f"{end!r} among the tokens that stop generation",
     )

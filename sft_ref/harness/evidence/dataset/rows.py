@@ -69,12 +69,14 @@ class DatasetRow:
         has_prompt: whether the row says where its answer begins.
         parting: where the prompt leaves the training text; None where it is a prefix, or where there is no prompt.
         supervised: tokens with a label, in what truncation leaves.
-        end: the token that ends the answer; empty where none does, or where it cannot be told.
+        end: the token that ends the answer; empty where none does. None where that cannot be told: the template changes
+            the answer, or the tokenizer gives no offsets.
         is_end_supervised: whether it carries a label before truncation.
         is_cut: whether truncation removes tokens of the answer, or its end.
         is_empty: whether the answer is empty.
         earlier_turns: supervised answers before the last one.
-        turns_astray: those of them whose prompt, as it was sent at that time, does not begin the training text.
+        turns_astray: those of them whose prompt, or whose text up to their end, is not written in the training text as
+            it is when no turn follows.
     """
 
     number: int
@@ -82,7 +84,7 @@ class DatasetRow:
     has_prompt: bool
     parting: Parting | None = None
     supervised: int = 0
-    end: str = ""
+    end: str | None = None
     is_end_supervised: bool = False
     is_cut: bool = False
     is_empty: bool = False

@@ -23,6 +23,12 @@ Ids = tuple[int, ...]
 _SHOWN = 4
 """Tokens that a message shows of what differs."""
 
+_BROKEN = "\N{REPLACEMENT CHARACTER}"
+"""What a tokenizer writes for a part of a character."""
+
+_LONGEST = 8
+"""Tokens of one character; more are shown by their names."""
+
 
 @dataclass(frozen=True)
 class EncodedText:
@@ -89,6 +95,11 @@ def _marked(row: Row, template: str, tokenizer: PreTrainedTokenizerBase) -> list
     return [bool(each) for each in made["assistant_masks"]]
 
 
+def can_tell_end(text: WordedText, encoded: EncodedText) -> bool:
+    """Whether the answer is found in the text, and the tokenizer tells where in it each token begins."""
+    return text.answer_end is not None and encoded.offsets is not None
+
+
 def find_end(text: WordedText, encoded: EncodedText, tokenizer: PreTrainedTokenizerBase) -> int | None:
     """Index of the special token that ends the answer; None where none does, or where it cannot be told."""
     if text.answer_end is None or encoded.offsets is None:
@@ -107,12 +118,25 @@ def find_parting(text: WordedText, encoded: EncodedText, tokenizer: PreTrainedTo
     is_last = shared == len(prompt) - 1
     ends = prompt[-1] == tokenizer.eos_token_id and not text.prompt.endswith(str(tokenizer.eos_token))
     pattern = "ended" if is_last and ends else "joined" if text.whole.startswith(text.prompt) else "other"
-    sent, due = (_decode(ids[shared : shared + _SHOWN], tokenizer) for ids in (prompt, encoded.ids))
+    sent, due = (decode(ids[shared : shared + _SHOWN], tokenizer) for ids in (prompt, encoded.ids))
     return Parting(shared, len(prompt), sent, due, pattern)  # type: ignore[arg-type]
 
 
-def _decode(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
-    return "".join(token_text(each, tokenizer) for each in ids)
+def decode(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
+    """Tokens as they stand in a text, with the spaces at their edges."""
+    parts: list[str] = []
+    begin = 0
+    for end in range(1, len(ids) + 1):
+        whole = _plain(ids[begin:end], tokenizer)
+        if _BROKEN not in whole or end - begin == _LONGEST or end == len(ids):
+            is_one = end - begin == 1 or _BROKEN in whole
+            parts += [token_text(each, tokenizer) for each in ids[begin:end]] if is_one else [whole]
+            begin = end
+    return "".join(parts)
+
+
+def _plain(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
+    return str(tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
 def token_text(number: int, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -120,5 +144,5 @@ def token_text(number: int, tokenizer: PreTrainedTokenizerBase) -> str:
     name = str(tokenizer.convert_ids_to_tokens(number))
     if "\N{LOWER ONE EIGHTH BLOCK}" in name:  # SentencePiece writes a space so, and decoding one token drops it
         return name.replace("\N{LOWER ONE EIGHTH BLOCK}", " ")
-    text = str(tokenizer.decode([number], skip_special_tokens=False, clean_up_tokenization_spaces=False))
-    return name if "\N{REPLACEMENT CHARACTER}" in text else text
+    text = _plain([number], tokenizer)
+    return name if _BROKEN in text else text

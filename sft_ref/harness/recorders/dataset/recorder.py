@@ -8,19 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sft_ref.errors import SubmissionError
+from sft_ref.errors import DataError, SubmissionError
 from sft_ref.harness.evidence.answers import TEMPLATE
 from sft_ref.harness.evidence.dataset.rows import DatasetEvidence, DatasetRow, Labels
 from sft_ref.harness.recorders.folder.answers.choice import check_writing, choose_wording, read_template
 from sft_ref.harness.recorders.folder.answers.rows import Row, read_all_rows, some
-from sft_ref.harness.recorders.folder.answers.wording import WordedText, Wording, turns
+from sft_ref.harness.recorders.folder.answers.wording import WordedText, Wording, earlier_turns
 from sft_ref.harness.recorders.folder.stops import stop_contract
 from sft_ref.harness.recorders.folder.tokenizers import template_of
+from sft_ref.io.foreign import foreign_files
 from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.models import load_tokenizer
 from sft_ref.reference.tokens import IGNORE_INDEX
 
-from .encoding import encode, find_end, find_parting, label, token_text
+from .encoding import EncodedText, can_tell_end, encode, find_end, find_parting, label, token_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -73,7 +74,11 @@ def record(
     base_folder = find_base(base)
     tokenizer = load_tokenizer(base_folder)
     template = read_template(chat_template, template_of(base_folder, tokenizer))
-    wording = _write(rows, tokenizer, labels, prompt=prompt, template=template, by_name=chat_template is not None)
+    if any(row.whole for row in rows):
+        wording = _as_texts(path, rows, tokenizer, labels)
+    else:
+        by_name = chat_template is not None
+        wording = choose_wording(rows, tokenizer, prompt=prompt, template=template, by_name=by_name, data=path)
     is_templated = wording.name == TEMPLATE
     if labels == "assistant" and not is_templated:
         raise SubmissionError("--labels assistant: is for a chat template, which marks them; give --chat-template")
@@ -85,7 +90,7 @@ def record(
         labels=labels,
         max_length=max_length,
         total=len(every),
-        rows=tuple(_observe(row, text, trainer) for row, text in zip(rows, wording.texts, strict=True)),
+        rows=tuple(_observe(path, row, text, trainer) for row, text in zip(rows, wording.texts, strict=True)),
         end_token=str(tokenizer.eos_token),
         padding=str(tokenizer.pad_token),
         marks_assistant=bool(template and _BLOCK.search(template)),
@@ -93,55 +98,52 @@ def record(
     )
 
 
-def _write(
-    rows: Sequence[Row],
-    tokenizer: PreTrainedTokenizerBase,
-    labels: Labels,
-    *,
-    prompt: str | None,
-    template: str | None,
-    by_name: bool,
-) -> Wording:
-    """Rows as training texts."""
-    whole = [row for row in rows if row.whole]
-    if not whole:
-        return choose_wording(rows, tokenizer, prompt=prompt, template=template, by_name=by_name)
-    if len(whole) < len(rows):
-        raise SubmissionError(f"row {whole[0].number} is a text, and others are not; give rows of one form")
+def _as_texts(path: Path, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, labels: Labels) -> Wording:
+    """Rows that are texts, ended as TRL ends a text."""
+    if other := [row.number for row in rows if not row.whole]:
+        raise DataError(f"{path}: row {other[0]} is no text, and others are; give rows of one form")
     if labels not in ("all", "collator"):
-        raise SubmissionError(
-            f"--labels {labels}: row {whole[0].number} is a text, which does not say where its answer begins; give"
-            " --prompt, with {question} and {answer} where they stand in it, or --labels all"
+        raise DataError(
+            f"{path}: row {rows[0].number} is a text, which does not say where its answer begins; give --prompt, with"
+            " {question} and {answer} where they stand in it, or --labels all"
         )
     end = str(tokenizer.eos_token)
     ended = (row.whole if row.whole.endswith(end) else row.whole + end for row in rows)
     return Wording(_TEXTS, tuple(WordedText("", "", "", whole=text, answer_end=len(text) - len(end)) for text in ended))
 
 
-def _observe(row: Row, text: WordedText, trainer: _Trainer) -> DatasetRow:
+def _observe(path: Path, row: Row, text: WordedText, trainer: _Trainer) -> DatasetRow:
     tokenizer = trainer.tokenizer
-    encoded = encode(text, tokenizer)
-    labels = label(encoded, trainer.labels, tokenizer, template=trainer.template, row=row)
+    with foreign_files(DataError, f"{path}: row {row.number} cannot be tokenized"):
+        encoded = encode(text, tokenizer)
+        labels = label(encoded, trainer.labels, tokenizer, template=trainer.template, row=row)
     end = find_end(text, encoded, tokenizer)
     kept = len(labels) if trainer.max_length is None else trainer.max_length
-    earlier = _earlier_prompts(row, trainer)
+    earlier = _earlier_turns(row, trainer)
     return DatasetRow(
         number=row.number,
         tokens=len(encoded.ids),
         has_prompt=not row.whole,
         parting=find_parting(text, encoded, tokenizer),
         supervised=sum(each != IGNORE_INDEX for each in labels[:kept]),
-        end="" if end is None else token_text(encoded.ids[end], tokenizer),
+        end=_name(end, encoded, tokenizer) if can_tell_end(text, encoded) else None,
         is_end_supervised=end is not None and labels[end] != IGNORE_INDEX,
         is_cut=kept < len(labels) and (end is None or end >= kept),
         is_empty=not (row.whole or row.answer).strip(),
         earlier_turns=len(earlier),
-        turns_astray=sum(not text.whole.startswith(each) for each in earlier),
+        turns_astray=sum(not all(map(text.whole.startswith, each)) for each in earlier),
     )
 
 
-def _earlier_prompts(row: Row, trainer: _Trainer) -> list[str]:
-    """The prompts of supervised answers before the last one."""
+def _name(place: int | None, encoded: EncodedText, tokenizer: PreTrainedTokenizerBase) -> str:
+    return "" if place is None else token_text(encoded.ids[place], tokenizer)
+
+
+def _earlier_turns(row: Row, trainer: _Trainer) -> list[tuple[str, str]]:
+    """Prompts and texts of supervised answers before the last one."""
     if trainer.template is None or trainer.labels == "completion":
         return []
-    return [*turns(trainer.template, row, trainer.tokenizer)]
+    try:
+        return [*earlier_turns(trainer.template, row, trainer.tokenizer)]
+    except Exception:  # noqa: BLE001  # a template may refuse a conversation that ends early
+        return []

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -23,7 +22,6 @@ from sft_ref.harness.evidence.adapter import (
     PairValues,
 )
 from sft_ref.harness.evidence.answers import AnswersEvidence
-from sft_ref.harness.evidence.views import StopContract
 from sft_ref.harness.instruments.free_memory import free_memory
 from sft_ref.io.base_config import has_weights
 from sft_ref.io.lora_config import AdapterConfig, ConfigError, base_of, read_config, read_table, why_not_judged
@@ -33,7 +31,7 @@ from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.fingerprints import fingerprint_adapter
 from sft_ref.reference.record import RECORD, Record
 
-from .answers import EXAMPLE, Row, check_writing, choose_wording, examine, read_rows, read_template
+from .answers import EXAMPLE, Row, Wording, check_writing, choose_wording, examine, read_rows, read_template
 from .differences import find_differences
 from .expected import RefusedError, as_loaded, empty_base, find_expected, is_taken, put_adapter
 from .files import find_files, is_file, named_adapters
@@ -55,9 +53,6 @@ from .streaming import StoredTensors, measure
 from .tokenizers import find_tokenizer
 from .weights import UnknownLayerError, put_expected_weights
 from .whole_model import compare_whole_model
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 _FLOAT32 = 4
 """Bytes of a number."""
@@ -127,7 +122,9 @@ def record(
     template = read_template(chat_template, found.chat_template)
     by_name = chat_template is not None
     if tokenizer is not None and (has_questions or by_name):
-        ending = _find_ending(rows, tokenizer, base_folder, prompt=prompt, template=template, by_name=by_name)
+        write = partial(choose_wording, tokenizer=tokenizer, prompt=prompt, template=template, by_name=by_name)
+        wording = _try_to_write(write, rows, data, is_told=by_name or prompt is not None)
+        ending = None if wording is None else stop_contract(wording, tokenizer, base_folder)
         evidence = replace(evidence, ending=ending)
     if evidence.not_loaded or not _can_be_loaded(evidence, config):
         return evidence
@@ -140,27 +137,20 @@ def record(
     return _record_model(evidence, base_folder, config, expected, tensors, ask=ask)
 
 
-def _find_ending(
-    rows: Sequence[Row],
-    tokenizer: PreTrainedTokenizerBase,
-    base: Path,
-    *,
-    prompt: str | None,
-    template: str | None,
-    by_name: bool,
-) -> StopContract | None:
-    """Where answers end, and where generation stops; None where nothing says how texts are written.
+def _try_to_write(
+    write: Callable[..., Wording], rows: Sequence[Row], data: Path | None, *, is_told: bool
+) -> Wording | None:
+    """The rows as training texts; None where nothing says how texts are written.
 
     Raises:
-        DataError: the template of --chat-template cannot write a row.
+        DataError: they cannot be written as the user tells.
     """
     try:
-        wording = choose_wording(rows or [EXAMPLE], tokenizer, prompt=prompt, template=template, by_name=by_name)
+        return write(rows or [EXAMPLE], data=data)
     except DataError:
-        if by_name or prompt is not None:
+        if is_told:
             raise
         return None
-    return stop_contract(wording, tokenizer, base)
 
 
 def _why_not_loaded(base: Path, expected: ExpectedTensors) -> str:

@@ -62,10 +62,10 @@ def stop_contract(wording: Wording, tokenizer: PreTrainedTokenizerBase, base: Pa
     """
     closing = wording.texts[0].closing
     token = max((each for each in special_tokens(tokenizer) if closing.endswith(each)), key=len, default="")
-    own = int(tokenizer.eos_token_id)
+    own: int = tokenizer.eos_token_id
     end = None if wording.name == TEMPLATE else own
     if token:
-        end = int(tokenizer.convert_tokens_to_ids(token))
+        end = tokenizer.get_vocab()[token]
     configured = find_stops(base)
     known = {each for each in (*configured, own, end) if each is not None and 0 <= each < len(tokenizer)}
     texts = {each: str(tokenizer.convert_ids_to_tokens(each)) for each in sorted(known)}

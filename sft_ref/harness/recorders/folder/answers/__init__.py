@@ -2,6 +2,17 @@
 
 from .choice import EXAMPLE, check_writing, choose_wording, read_template
 from .examine import examine
-from .rows import Row, read_rows
+from .rows import Row, read_row, read_rows
+from .wording import Wording
 
-__all__ = ["EXAMPLE", "Row", "check_writing", "choose_wording", "examine", "read_rows", "read_template"]
+__all__ = [
+    "EXAMPLE",
+    "Row",
+    "Wording",
+    "check_writing",
+    "choose_wording",
+    "examine",
+    "read_row",
+    "read_rows",
+    "read_template",
+]

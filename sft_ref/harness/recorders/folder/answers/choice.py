@@ -68,6 +68,7 @@ def choose_wording(
     prompt: str | None,
     template: str | None,
     by_name: bool,
+    data: Path | None = None,
 ) -> Wording:
     """Rows as --prompt or --chat-template writes them; without either, as whole prompts, or by the template.
 
@@ -77,6 +78,7 @@ def choose_wording(
         prompt: of --prompt; None where it is not given.
         template: as `read_template` gives it.
         by_name: whether --chat-template is given.
+        data: the file of the rows; None where they are no rows of a file.
 
     Raises:
         DataError: a row cannot be written so, or nothing says how.
@@ -84,11 +86,16 @@ def choose_wording(
     if prompt is not None:
         if many := next((row for row in rows if sum(role == "user" for role, _ in row.messages) > 1), None):
             raise DataError(
-                f"row {many.number}: asks more than once, and --prompt writes one question; give --chat-template"
+                f"{data}: row {many.number} asks more than once, and --prompt writes one question; give --chat-template"
             )
         return as_given(prompt, rows, tokenizer)
     if not by_name and (literal := as_literal(rows, tokenizer)):
         return literal
     if template is None:
-        raise DataError("nothing says how questions and answers are written; give --prompt, or --chat-template FILE")
-    return by_template(template, rows, tokenizer)
+        raise DataError(
+            f"{data}: nothing says how its rows are written as texts; give --prompt, or --chat-template FILE"
+        )
+    try:
+        return by_template(template, rows, tokenizer)
+    except DataError as error:
+        raise DataError(f"{data or '--chat-template'}: {error}") from error

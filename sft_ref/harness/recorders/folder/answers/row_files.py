@@ -7,7 +7,8 @@ from typing import Any
 
 from sft_ref.errors import DataError
 from sft_ref.io.reading import Refusal, UnreadableError, json_of, read_bytes
-from sft_ref.io.tables import PARQUET, is_saved_dataset, read_parquet, read_saved_dataset
+
+from .tables import PARQUET, is_saved_dataset, read_parquet, read_saved_dataset
 
 _REFUSAL = Refusal(DataError, "give a file of rows: JSON, JSON lines or Parquet")
 

@@ -123,18 +123,20 @@ def by_template(template: str, rows: Sequence[Row], tokenizer: PreTrainedTokeniz
         try:
             texts.append(_render(template, row, tokenizer))
         except Exception as error:  # templates raise what they like, as for a system turn or two users in a row
+            where = f"row {row.number}: " if row.number else ""
             raise DataError(
-                f"row {row.number}: the chat template cannot write it ({first_line(error)}); give another template, or"
-                " other rows"
+                f"{where}the chat template cannot write it ({first_line(error)}); give another template, or other rows"
             ) from error
     return Wording(TEMPLATE, tuple(texts))
 
 
-def turns(template: str, row: Row, tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
-    """The prompt of each assistant turn before the answer, as it is sent when the conversation has come so far."""
+def earlier_turns(template: str, row: Row, tokenizer: PreTrainedTokenizerBase) -> Iterator[tuple[str, str]]:
+    """Of each assistant turn before the answer: its prompt, and the text up to it, as if no turn followed."""
+    messages = messages_of(row)
     for n, (role, _) in enumerate(row.messages):
         if role == "assistant" and n:
-            yield _apply(template, messages_of(row)[:n], tokenizer, header=True)
+            prompt = _apply(template, messages[:n], tokenizer, header=True)
+            yield prompt, _apply(template, messages[: n + 1], tokenizer, header=False)
 
 
 def messages_of(row: Row, *, answer: bool = False) -> list[dict[str, str]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 from sft_ref.errors import SftRefError
-
-from .foreign import first_line, is_failure
-from .reading import MOST_BYTES, UnreadableError, kind_of, open_plain
+from sft_ref.io.foreign import first_line, is_failure
+from sft_ref.io.reading import MOST_BYTES, UnreadableError, kind_of, open_plain
 
 PARQUET = ".parquet"
 _SPLITS, _STATE, _INFO = "dataset_dict.json", "state.json", "dataset_info.json"
@@ -63,7 +63,9 @@ def read_saved_dataset(folder: Path) -> list[dict[str, Any]]:
         folder /= splits[0]
     _check_size(sum(path.stat().st_size for path in folder.glob("*.arrow")))
     try:
-        rows: list[dict[str, Any]] = load_from_disk(str(folder)).with_format(None).to_list()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            rows: list[dict[str, Any]] = load_from_disk(str(folder)).to_list()
     except BaseException as error:
         raise _unreadable(error, "data set") from error
     return rows

@@ -1,0 +1,1 @@
+"""Rows as a trainer writes, tokenizes and labels them: `sft-ref prompt`, the stop contract, data sets as targets."""

@@ -103,7 +103,7 @@ class PairValues:
     Attributes:
         module: of the base, with the parameter where it is not the weight.
         rank: of the pair.
-        scaling: the factor by which peft multiplies it; None where the base has no such module.
+        scaling: the factor by which peft multiplies it; None where that is not known.
         dtype: of A, by safetensors' name.
         product: Frobenius norm of B A, before scaling.
         base: Frobenius norm of the base's weight; None where it was not read.

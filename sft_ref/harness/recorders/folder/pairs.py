@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from sft_ref.harness.evidence.adapter import ExpectedTensors, PairValues
+from sft_ref.io.lora_config import AdapterConfig
 from sft_ref.io.tensor_headers import READABLE, TensorHeader
 
 from .stored_model import StoredModel
@@ -20,12 +21,15 @@ _MOST_RANK, _MOST_NUMBERS = 1024, 2**26
 """Rank, and numbers of a matrix, up to which a pair is multiplied out."""
 
 
-def measure_pairs(headers: Mapping[str, TensorHeader], expected: ExpectedTensors) -> tuple[PairValues, ...]:
+def measure_pairs(
+    headers: Mapping[str, TensorHeader], expected: ExpectedTensors, config: AdapterConfig
+) -> tuple[PairValues, ...]:
     """Rank, scaling, dtype and the norm of B A of each pair whose two matrices fit together.
 
     Args:
         headers: of the adapter's tensors.
         expected: what the configuration gives on the base.
+        config: of the adapter.
 
     Raises:
         UnreadableError: a file is shorter than its header said.
@@ -44,9 +48,16 @@ def measure_pairs(headers: Mapping[str, TensorHeader], expected: ExpectedTensors
         product = _norm_of_product(a, b, stacked)
         if product is not None:
             module = f"{place.module}.{place.parameter}".removesuffix(".weight") if place else own.removeprefix(_PREFIX)
-            scaling = place.scaling if place else None
+            scaling = place.scaling if place else _scaling_everywhere(config)
             found.append(PairValues(module, a.shape[0] // stacked, scaling, a.dtype, product))
     return tuple(found)
+
+
+def _scaling_everywhere(config: AdapterConfig) -> float | None:
+    """The scaling of all modules; None where patterns tell them apart."""
+    if config.alpha_pattern or config.rank_pattern:
+        return None
+    return config.alpha / (math.sqrt(config.rank) if config.use_rslora else config.rank)
 
 
 def measure_bases(pairs: Iterable[PairValues], base: StoredModel) -> tuple[PairValues, ...]:

@@ -34,6 +34,7 @@ from sft_ref.reference.record import RECORD, Record
 from .answers import check_prompt, examine, read_rows
 from .differences import find_differences
 from .expected import RefusedError, as_loaded, empty_base, find_expected, is_taken, put_adapter
+from .experts import for_each_expert
 from .files import find_files, is_file, named_adapters
 from .loading import (
     attach,
@@ -209,7 +210,7 @@ def _record_tensors(evidence: AdapterEvidence, base: Path, config: AdapterConfig
     if not files.headers or any(header.dtype not in READABLE for header in files.headers.values()):
         return evidence
     try:
-        pairs = measure_pairs(files.headers, evidence.expected) if evidence.expected else None
+        pairs = measure_pairs(files.headers, evidence.expected, config) if evidence.expected else None
         return replace(
             evidence,
             values=measure(files.headers),
@@ -230,7 +231,7 @@ def _find_differences(
     expected: ExpectedTensors, files: AdapterFiles, base: Path, config: AdapterConfig
 ) -> tuple[KeyDifference, ...]:
     """Where the installed peft takes the names as they are, only those remain that other versions do not take."""
-    found = find_differences(expected, files.shapes, config)
+    found = find_differences(for_each_expert(expected, files.shapes, config), files.shapes, config)
     lacks_whole = any(each.pattern == "whole" for each in found)
     if not found or lacks_whole or not is_taken(files.headers, base, config, expected.rows):
         return found

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 Shapes = Mapping[str, tuple[int, ...]]
+Config = Mapping[str, Any]
+Modules = Iterable[tuple[str, int, int]]
+"""Names of Linear modules, with their sizes in and out."""
 
-LLAMA_3_70B = {
+LLAMA_3_70B: Config = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
     "hidden_size": 8192,
@@ -25,7 +29,7 @@ LLAMA_3_70B = {
 }
 """As config.json of Meta-Llama-3-70B has them."""
 
-MISTRAL_7B = {
+MISTRAL_7B: Config = {
     "architectures": ["MistralForCausalLM"],
     "model_type": "mistral",
     "hidden_size": 4096,
@@ -38,7 +42,7 @@ MISTRAL_7B = {
     "dtype": "bfloat16",
 }
 
-MIXTRAL_8X7B = {
+MIXTRAL_8X7B: Config = {
     **MISTRAL_7B,
     "architectures": ["MixtralForCausalLM"],
     "model_type": "mixtral",
@@ -46,7 +50,7 @@ MIXTRAL_8X7B = {
     "num_experts_per_tok": 2,
 }
 
-QWEN3_30B_A3B = {
+QWEN3_30B_A3B: Config = {
     "architectures": ["Qwen3MoeForCausalLM"],
     "model_type": "qwen3_moe",
     "hidden_size": 2048,
@@ -66,7 +70,7 @@ ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 MLP = ("gate_proj", "up_proj", "down_proj")
 
 
-def write_base(folder: Path, config: Mapping[str, object]) -> Path:
+def write_base(folder: Path, config: Config) -> Path:
     """A base that is its configuration alone."""
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config))
@@ -108,14 +112,18 @@ def write_adapter(folder: Path, shapes: Shapes, *, filled: int = 64, **config: o
     return folder
 
 
-def attention_and_mlp(config: Mapping[str, int], layers: range | None = None) -> Iterator[tuple[str, int, int]]:
-    """Each Linear of the layers of a Llama: its name, and its sizes in and out."""
+def linears(config: Config, layers: range | None = None) -> Iterator[tuple[str, int, int]]:
+    """Each Linear of the layers of a Llama."""
     hidden, middle = config["hidden_size"], config["intermediate_size"]
     head = config.get("head_dim", hidden // config["num_attention_heads"])
     queries, values = head * config["num_attention_heads"], head * config["num_key_value_heads"]
     sizes = {
-        **{"q_proj": (hidden, queries), "k_proj": (hidden, values), "v_proj": (hidden, values)},
-        **{"o_proj": (queries, hidden), "gate_proj": (hidden, middle), "up_proj": (hidden, middle)},
+        "q_proj": (hidden, queries),
+        "k_proj": (hidden, values),
+        "v_proj": (hidden, values),
+        "o_proj": (queries, hidden),
+        "gate_proj": (hidden, middle),
+        "up_proj": (hidden, middle),
         "down_proj": (middle, hidden),
     }
     for layer in layers or range(config["num_hidden_layers"]):
@@ -123,7 +131,45 @@ def attention_and_mlp(config: Mapping[str, int], layers: range | None = None) ->
             yield f"model.layers.{layer}.{'mlp' if name in MLP else 'self_attn'}.{name}", into, out
 
 
-def pairs(modules: Iterator[tuple[str, int, int]], rank: int) -> dict[str, tuple[int, ...]]:
+def experts(config: Config, names: tuple[str, str, str], block: str) -> Iterator[tuple[str, int, int]]:
+    """Each Linear of each expert, as versions of transformers before 5 have them.
+
+    Args:
+        config: of the base.
+        names: of an expert's projections: gate, up and down.
+        block: that holds the experts in a layer.
+    """
+    hidden, middle = config["hidden_size"], expert_size(config)
+    for layer in range(config["num_hidden_layers"]):
+        for expert in range(count_experts(config)):
+            part = f"model.layers.{layer}.{block}.experts.{expert}"
+            yield f"{part}.{names[0]}", hidden, middle
+            yield f"{part}.{names[1]}", hidden, middle
+            yield f"{part}.{names[2]}", middle, hidden
+
+
+def stacked_experts(config: Config, rank: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the matrices that peft gives to experts in one parameter: gate_up_proj, and then down_proj."""
+    hidden, middle, rows = config["hidden_size"], expert_size(config), rank * count_experts(config)
+    found: dict[str, tuple[int, ...]] = {}
+    for layer in range(config["num_hidden_layers"]):
+        part = f"base_model.model.model.layers.{layer}.mlp.experts"
+        for wrapper, into, out in ((f"{part}.base_layer", hidden, 2 * middle), (part, middle, hidden)):
+            found |= {f"{wrapper}.lora_A.weight": (rows, into), f"{wrapper}.lora_B.weight": (out, rows)}
+    return found
+
+
+def count_experts(config: Config) -> int:
+    """Of a layer."""
+    return int(config.get("num_experts") or config["num_local_experts"])
+
+
+def expert_size(config: Config) -> int:
+    """The intermediate size of an expert."""
+    return int(config.get("moe_intermediate_size", config["intermediate_size"]))
+
+
+def pairs(modules: Modules, rank: int) -> dict[str, tuple[int, ...]]:
     """Shapes of the matrices that peft gives to modules."""
     found: dict[str, tuple[int, ...]] = {}
     for name, into, out in modules:

@@ -222,7 +222,7 @@ class AdapterEvidence:
         whole_model: a whole model in the same folder.
         contradictions: clauses in which the folder differs from its `sft_ref_record.json`; None without a record.
         loaded: what the adapter computes; None where it was not loaded.
-        not_loaded: why the base cannot be loaded here, a clause; empty where it can, or where the files do not allow it.
+        not_loaded: why the base cannot be loaded here, a clause; empty where it can, or was not tried.
         size: of adapter, folder and model; None where the base was not looked at.
         limits: of size.
         answers: what the rows of --data and the text of --prompt show; None without them.

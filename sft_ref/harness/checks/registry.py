@@ -1,4 +1,4 @@
-"""All checks by their ids: of implementations in this process, of submissions, of adapters, and of merged models."""
+"""All checks by their ids: of implementations in this process, submissions, adapters, merged models, GGUF files."""
 
 from __future__ import annotations
 
@@ -9,15 +9,21 @@ from sft_ref.errors import SftRefError
 from sft_ref.harness.core.check import Check, in_order
 from sft_ref.io.reading import shortened
 
-from . import adapter, in_process, merged, submission
+from . import adapter, gguf, in_process, merged, submission
 
 ALL: tuple[Check, ...] = in_order(
     dict.fromkeys(
-        (*in_process.CHECKS, *submission.CHECKS, *adapter.CHECKS, *merged.CHECKS)
+        (*in_process.CHECKS, *submission.CHECKS, *adapter.CHECKS, *merged.CHECKS, *gguf.CHECKS)
     )  # a shared one is in several
 )
 
-_KINDS = {"object": in_process.CHECKS, "submission": submission.CHECKS, "adapter": adapter.CHECKS}
+_KINDS = {
+    "object": in_process.CHECKS,
+    "submission": submission.CHECKS,
+    "adapter": adapter.CHECKS,
+    "merged model": merged.CHECKS,
+    "GGUF file": gguf.CHECKS,
+}
 """Kind of target -> its checks."""
 
 

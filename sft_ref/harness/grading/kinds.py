@@ -1,4 +1,4 @@
-"""Tells whether a target is code (a folder, zip or module), an adapter or a merged model. Imports nothing of it."""
+"""Tells whether a target is code, an adapter, a merged model or a GGUF file. Imports nothing of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from sft_ref.io.plain_files import list_files
 _MODEL = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
 """The weights of a whole model, as transformers names them."""
 
-Kind = Literal["code", "adapter", "merged", "evidence"]
+_GGUF = ".gguf"
+
+Kind = Literal["code", "adapter", "merged", "gguf", "evidence"]
 
 
 def find_kind(target: str) -> tuple[Kind, Path]:
@@ -32,6 +34,8 @@ def find_kind(target: str) -> tuple[Kind, Path]:
     path = Path(target)
     if path.suffix == SUFFIX and not path.is_dir():
         return "evidence", path
+    if path.suffix.lower() == _GGUF and path.is_file():
+        return "gguf", path
     if not path.is_dir():
         return "code", path if path.exists() else _find_module(target)
     files = list_files(path, links=True)  # in the hub's cache all files are links

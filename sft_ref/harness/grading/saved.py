@@ -11,9 +11,11 @@ from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.evidence import Evidence, storage
 from sft_ref.harness.evidence.adapter import AdapterEvidence
+from sft_ref.harness.evidence.exported.gguf import GgufEvidence
 from sft_ref.harness.evidence.merged import MergedEvidence
 
 from . import folder, judge, merged
+from .exported import gguf
 from .rerun import rerun_command
 
 FROM_FILE = "from saved evidence: nothing was run, so trust the verdict as far as you trust who wrote the file"
@@ -41,10 +43,13 @@ def grade_evidence(
         EvidenceError: the file cannot be read, is damaged, or holds something else.
     """
     evidence = cast(
-        "Evidence | AdapterEvidence | MergedEvidence", storage.load(path, Evidence, AdapterEvidence, MergedEvidence)
+        "Evidence | AdapterEvidence | MergedEvidence | GgufEvidence",
+        storage.load(path, Evidence, AdapterEvidence, MergedEvidence, GgufEvidence),
     )
     if isinstance(evidence, MergedEvidence):
         verdict = merged.judge_merged(evidence, called, rerun=rerun_command(called, {}), only=only, report=report)
+    elif isinstance(evidence, GgufEvidence):
+        verdict = gguf.judge_gguf(evidence, called, rerun=rerun_command(called, {}), only=only, report=report)
     elif isinstance(evidence, AdapterEvidence):
         verdict = folder.grade_saved(evidence, called, only=only, sizes=sizes, report=report)
     else:

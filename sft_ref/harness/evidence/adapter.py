@@ -107,6 +107,7 @@ class PairValues:
         dtype: of A, by safetensors' name.
         product: Frobenius norm of B A, before scaling.
         base: Frobenius norm of the base's weight; None where it was not read.
+        rounding: estimated norm of the error of rounding that weight to the base's format; None where not computed.
     """
 
     module: str
@@ -115,6 +116,7 @@ class PairValues:
     dtype: str
     product: float
     base: float | None = None
+    rounding: float | None = None
 
     @property
     def addition(self) -> float:
@@ -217,6 +219,7 @@ class AdapterEvidence:
         refusal: why peft does not put the configuration on the base.
         differences: the patterns by which the tensors differ from those expected.
         values: tensor -> its values; None where they cannot be read.
+        base_format: how the base is stored or loaded, by its configuration: a quantisation, or a dtype.
         pairs: the pairs of low-rank matrices; None where the values cannot be read, or the base is not known.
         tokenizer: the tokenizer that goes with the adapter.
         whole_model: a whole model in the same folder.
@@ -238,6 +241,7 @@ class AdapterEvidence:
     refusal: str = ""
     differences: tuple[KeyDifference, ...] = ()
     values: Mapping[str, TensorValues] | None = None
+    base_format: str = ""
     pairs: tuple[PairValues, ...] | None = None
     tokenizer: TokenizerEvidence | None = None
     whole_model: WholeModel | None = None

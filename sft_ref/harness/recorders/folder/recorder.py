@@ -47,9 +47,10 @@ from .loading import (
     logits_of,
     run_model,
 )
-from .pairs import measure_bases, measure_pairs
-from .stored_model import StoredModel
-from .streaming import StoredTensors, measure
+from .tensors.pairs import measure_bases, measure_pairs
+from .tensors.quantised import Quantisation, read_quantisation
+from .tensors.stored_model import StoredModel
+from .tensors.streaming import StoredTensors, measure
 from .tokenizers import find_tokenizer
 from .weights import UnknownLayerError, put_expected_weights
 from .whole_model import compare_whole_model
@@ -107,11 +108,13 @@ def record(
     if expected is None or not evidence.values:
         return evidence
     tokenizer, found = find_tokenizer(folder, base_folder, expected.rows)
+    quantisation = read_quantisation(base_folder)
     evidence = replace(
         evidence,
         tokenizer=found,
-        not_loaded=_why_not_loaded(base_folder, expected),
-        pairs=_measure_bases(evidence.pairs, base_folder),
+        not_loaded=_why_not_loaded(base_folder, expected, quantisation),
+        base_format=quantisation.name if quantisation else expected.dtype,
+        pairs=_measure_bases(evidence.pairs, base_folder, expected, quantisation),
     )
     if evidence.not_loaded or not _can_be_loaded(evidence, config):
         return evidence
@@ -122,21 +125,25 @@ def record(
     return _record_model(evidence, base_folder, config, expected, tensors, ask=ask)
 
 
-def _why_not_loaded(base: Path, expected: ExpectedTensors) -> str:
+def _why_not_loaded(base: Path, expected: ExpectedTensors, quantisation: Quantisation | None) -> str:
     """Why the base cannot be loaded here, whatever the adapter is; empty where it can."""
     if not has_weights(base):
         return "the folder of the base holds no weights"
+    if quantisation is not None:
+        return f"the base is quantised ({quantisation.name}), and is not run here"
     needed, free = _FLOAT32 * expected.parameters, free_memory()
     if _SPARE * needed > free:
         return f"the base in float32 takes {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB of memory are free"
     return ""
 
 
-def _measure_bases(pairs: tuple[PairValues, ...] | None, base: Path) -> tuple[PairValues, ...] | None:
+def _measure_bases(
+    pairs: tuple[PairValues, ...] | None, base: Path, expected: ExpectedTensors, quantisation: Quantisation | None
+) -> tuple[PairValues, ...] | None:
     if not pairs or not has_weights(base):
         return pairs
     try:
-        return measure_bases(pairs, StoredModel(base))
+        return measure_bases(pairs, StoredModel(base), expected, quantisation)
     except UnreadableError as error:
         raise BaseModelError(f"base {base}: its weights cannot be read ({error}); copy the folder anew") from error
 

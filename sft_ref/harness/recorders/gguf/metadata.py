@@ -23,8 +23,8 @@ _TEXT, _ARRAY = 8, 9
 
 _MOST_KEYS, _MOST_TENSORS = 10_000, 1_000_000
 _LONGEST_KEY, _LONGEST_TEXT = 2**16, 2**22
-_MOST_ITEMS, _MOST_BYTES = 2**22, 2**28
-"""Items of an array, and bytes of all metadata; the largest real ones have 300,000 and some megabytes."""
+_MOST_ITEMS, _MOST_BYTES = 2**20, 2**26
+"""Items of an array, and bytes of all metadata; the largest real ones have half a million and some megabytes."""
 _MOST_AXES = 8
 
 

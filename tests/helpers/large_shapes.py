@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -77,29 +78,28 @@ def write_base(folder: Path, config: Config) -> Path:
     return folder
 
 
-def write_sparse(path: Path, shapes: Shapes, *, filled: int = 0, dtype: str = "BF16") -> None:
-    """A safetensors file of zeros that takes no room on disk, but for the first numbers of each tensor.
+def write_sparse(path: Path, shapes: Shapes, *, filled: int) -> None:
+    """A safetensors file of zeros in bfloat16 that takes no room on disk, but for the first numbers of each tensor.
 
     Args:
         path: of the file.
         shapes: tensor -> shape.
         filled: how many numbers of each tensor are random.
-        dtype: BF16 or F32.
     """
-    size = {"BF16": 2, "F32": 4}[dtype]
-    table, end = {}, 0
+    table: dict[str, dict[str, object]] = {}
+    places: list[tuple[int, int]] = []
+    end = 0
     for name, shape in shapes.items():
-        begin, end = end, end + size * int(torch.tensor(shape).prod())
-        table[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
+        begin, end = end, end + 2 * math.prod(shape)
+        table[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [begin, end]}
+        places.append((begin, end))
     header = json.dumps(table).encode()
-    kind = {"BF16": torch.bfloat16, "F32": torch.float32}[dtype]
     generator = torch.Generator().manual_seed(0)
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(header)) + header)
         file.truncate(8 + len(header) + end)
-        for each in table.values() if filled else ():
-            begin, last = each["data_offsets"]
-            numbers = torch.randn(min(filled, (last - begin) // size), generator=generator).to(kind)
+        for begin, last in places:
+            numbers = torch.randn(min(filled, (last - begin) // 2), generator=generator).bfloat16()
             file.seek(8 + len(header) + begin)
             file.write(numbers.view(torch.uint8).numpy().tobytes())
 

@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths",
         nargs="*",
         metavar="PATH",
-        help="a submission, or a folder of many, each a folder or a zip; where there is no such path, a NAME as below",
+        help="a submission, or a folder of many, each a folder or a zip; the folder of an adapter or a merged model;"
+        " a GGUF file; where there is no such path, a NAME as below",
     )
     parser.add_argument(
         "--module",
@@ -48,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--base",
-        help="the base that every hub id of a submission stands for (default: toy), or that of an adapter",
+        help="the base that every hub id of a submission stands for (default: toy), or that of an adapter, a merged"
+        " model or a GGUF file",
     )
     parser.add_argument(
         "--second-base",

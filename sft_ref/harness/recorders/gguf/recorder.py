@@ -106,7 +106,7 @@ def _compare_tokens(table: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase
     kinds = table.get(f"{_KEY}token_type", [])
     special = sorted(number for number in tokenizer.all_special_ids if number < len(tokens))
     ordinary = [due[number] for number in special if len(kinds) > number and kinds[number] not in _SPECIAL]
-    merges = table.get(f"{_KEY}merges")
+    merges: Any = table.get(f"{_KEY}merges")
     return Vocabulary(
         count=len(tokens),
         expected=max(due, default=-1) + 1,

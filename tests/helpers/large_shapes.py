@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 Shapes = Mapping[str, tuple[int, ...]]
+Config = Mapping[str, Any]
+Modules = Iterable[tuple[str, int, int]]
+"""Names of Linear modules, with their sizes in and out."""
 
-LLAMA_3_70B = {
+LLAMA_3_70B: Config = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
     "hidden_size": 8192,
@@ -25,7 +30,7 @@ LLAMA_3_70B = {
 }
 """As config.json of Meta-Llama-3-70B has them."""
 
-MISTRAL_7B = {
+MISTRAL_7B: Config = {
     "architectures": ["MistralForCausalLM"],
     "model_type": "mistral",
     "hidden_size": 4096,
@@ -38,7 +43,7 @@ MISTRAL_7B = {
     "dtype": "bfloat16",
 }
 
-MIXTRAL_8X7B = {
+MIXTRAL_8X7B: Config = {
     **MISTRAL_7B,
     "architectures": ["MixtralForCausalLM"],
     "model_type": "mixtral",
@@ -46,7 +51,7 @@ MIXTRAL_8X7B = {
     "num_experts_per_tok": 2,
 }
 
-QWEN3_30B_A3B = {
+QWEN3_30B_A3B: Config = {
     "architectures": ["Qwen3MoeForCausalLM"],
     "model_type": "qwen3_moe",
     "hidden_size": 2048,
@@ -66,36 +71,35 @@ ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 MLP = ("gate_proj", "up_proj", "down_proj")
 
 
-def write_base(folder: Path, config: Mapping[str, object]) -> Path:
+def write_base(folder: Path, config: Config) -> Path:
     """A base that is its configuration alone."""
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 
 
-def write_sparse(path: Path, shapes: Shapes, *, filled: int = 0, dtype: str = "BF16") -> None:
-    """A safetensors file of zeros that takes no room on disk, but for the first numbers of each tensor.
+def write_sparse(path: Path, shapes: Shapes, *, filled: int) -> None:
+    """A safetensors file of zeros in bfloat16 that takes no room on disk, but for the first numbers of each tensor.
 
     Args:
         path: of the file.
         shapes: tensor -> shape.
         filled: how many numbers of each tensor are random.
-        dtype: BF16 or F32.
     """
-    size = {"BF16": 2, "F32": 4}[dtype]
-    table, end = {}, 0
+    table: dict[str, dict[str, object]] = {}
+    places: list[tuple[int, int]] = []
+    end = 0
     for name, shape in shapes.items():
-        begin, end = end, end + size * int(torch.tensor(shape).prod())
-        table[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
+        begin, end = end, end + 2 * math.prod(shape)
+        table[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [begin, end]}
+        places.append((begin, end))
     header = json.dumps(table).encode()
-    kind = {"BF16": torch.bfloat16, "F32": torch.float32}[dtype]
     generator = torch.Generator().manual_seed(0)
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(header)) + header)
         file.truncate(8 + len(header) + end)
-        for each in table.values() if filled else ():
-            begin, last = each["data_offsets"]
-            numbers = torch.randn(min(filled, (last - begin) // size), generator=generator).to(kind)
+        for begin, last in places:
+            numbers = torch.randn(min(filled, (last - begin) // 2), generator=generator).bfloat16()
             file.seek(8 + len(header) + begin)
             file.write(numbers.view(torch.uint8).numpy().tobytes())
 
@@ -108,8 +112,8 @@ def write_adapter(folder: Path, shapes: Shapes, *, filled: int = 64, **config: o
     return folder
 
 
-def attention_and_mlp(config: Mapping[str, int], layers: range | None = None) -> Iterator[tuple[str, int, int]]:
-    """Each Linear of the layers of a Llama: its name, and its sizes in and out."""
+def linears(config: Config, layers: range | None = None) -> Iterator[tuple[str, int, int]]:
+    """Each Linear of the layers of a Llama."""
     hidden, middle = config["hidden_size"], config["intermediate_size"]
     head = config.get("head_dim", hidden // config["num_attention_heads"])
     queries, values = head * config["num_attention_heads"], head * config["num_key_value_heads"]
@@ -127,7 +131,45 @@ def attention_and_mlp(config: Mapping[str, int], layers: range | None = None) ->
             yield f"model.layers.{layer}.{'mlp' if name in MLP else 'self_attn'}.{name}", into, out
 
 
-def pairs(modules: Iterator[tuple[str, int, int]], rank: int) -> dict[str, tuple[int, ...]]:
+def experts(config: Config, names: tuple[str, str, str], block: str) -> Iterator[tuple[str, int, int]]:
+    """Each Linear of each expert, as versions of transformers before 5 have them.
+
+    Args:
+        config: of the base.
+        names: of an expert's projections: gate, up and down.
+        block: that holds the experts in a layer.
+    """
+    hidden, middle = config["hidden_size"], expert_size(config)
+    for layer in range(config["num_hidden_layers"]):
+        for expert in range(count_experts(config)):
+            part = f"model.layers.{layer}.{block}.experts.{expert}"
+            yield f"{part}.{names[0]}", hidden, middle
+            yield f"{part}.{names[1]}", hidden, middle
+            yield f"{part}.{names[2]}", middle, hidden
+
+
+def stacked_experts(config: Config, rank: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the matrices that peft gives to experts in one parameter: gate_up_proj, and then down_proj."""
+    hidden, middle, rows = config["hidden_size"], expert_size(config), rank * count_experts(config)
+    found: dict[str, tuple[int, ...]] = {}
+    for layer in range(config["num_hidden_layers"]):
+        part = f"base_model.model.model.layers.{layer}.mlp.experts"
+        for wrapper, into, out in ((f"{part}.base_layer", hidden, 2 * middle), (part, middle, hidden)):
+            found |= {f"{wrapper}.lora_A.weight": (rows, into), f"{wrapper}.lora_B.weight": (out, rows)}
+    return found
+
+
+def count_experts(config: Config) -> int:
+    """Of a layer."""
+    return int(config.get("num_experts") or config["num_local_experts"])
+
+
+def expert_size(config: Config) -> int:
+    """The intermediate size of an expert."""
+    return int(config.get("moe_intermediate_size", config["intermediate_size"]))
+
+
+def pairs(modules: Modules, rank: int) -> dict[str, tuple[int, ...]]:
     """Shapes of the matrices that peft gives to modules."""
     found: dict[str, tuple[int, ...]] = {}
     for name, into, out in modules:

@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths",
         nargs="*",
         metavar="PATH",
-        help="a submission, or a folder of many, each a folder or a zip; an adapter, a merged model or a data set;"
-        " where there is no such path, a NAME as below",
+        help="a submission, or a folder of many, each a folder or a zip; an adapter, a merged model, a GGUF file or a"
+        " data set; where there is no such path, a NAME as below",
     )
     parser.add_argument(
         "--module",
@@ -50,7 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--base",
-        help="the base that every hub id of a submission stands for (default: toy), or that of an adapter or data set",
+        help="the base that every hub id of a submission stands for (default: toy), or that of an adapter, a merged"
+        " model, a GGUF file or a data set",
     )
     parser.add_argument(
         "--second-base",

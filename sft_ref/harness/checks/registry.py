@@ -1,4 +1,4 @@
-"""All checks by their ids: of implementations in this process, submissions, adapters, merged models and data sets."""
+"""All checks by their ids, for every kind of target."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sft_ref.errors import SftRefError
 from sft_ref.harness.core.check import Check, in_order
 from sft_ref.io.reading import shortened
 
-from . import adapter, dataset, in_process, merged, submission
+from . import adapter, dataset, gguf, in_process, merged, submission
 
 KINDS: Mapping[str, tuple[Check, ...]] = MappingProxyType(
     {
@@ -18,6 +18,7 @@ KINDS: Mapping[str, tuple[Check, ...]] = MappingProxyType(
         "adapter": adapter.CHECKS,
         "merged": merged.CHECKS,
         "dataset": dataset.CHECKS,
+        "gguf": gguf.CHECKS,
     }
 )
 """Kind of target -> its checks."""

@@ -20,6 +20,9 @@ SUBMISSION_STAGES = ("prompt", "tokens", "train", "artifact", "load", "generate"
 ADAPTER_STAGES = ("artifact", "load", "base identity", "scaling", "prompt", "generate")
 """The stages that are examined in an adapter without code."""
 
+GGUF_STAGES = ("prompt", "tokens", "generate")
+"""The stages that are examined in a GGUF file."""
+
 MERGED_STAGES = ("artifact",)
 """The stages that are examined in a merged model."""
 

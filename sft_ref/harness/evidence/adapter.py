@@ -103,10 +103,11 @@ class PairValues:
     Attributes:
         module: of the base, with the parameter where it is not the weight.
         rank: of the pair.
-        scaling: the factor by which peft multiplies it; None where the base has no such module.
+        scaling: the factor by which peft multiplies it; None where that is not known.
         dtype: of A, by safetensors' name.
         product: Frobenius norm of B A, before scaling.
         base: Frobenius norm of the base's weight; None where it was not read.
+        rounding: estimated norm of the error of rounding that weight to the base's format; None where not computed.
     """
 
     module: str
@@ -115,6 +116,7 @@ class PairValues:
     dtype: str
     product: float
     base: float | None = None
+    rounding: float | None = None
 
     @property
     def addition(self) -> float:
@@ -217,12 +219,13 @@ class AdapterEvidence:
         refusal: why peft does not put the configuration on the base.
         differences: the patterns by which the tensors differ from those expected.
         values: tensor -> its values; None where they cannot be read.
+        base_format: how the base is stored or loaded, by its configuration: a quantisation, or a dtype.
         pairs: the pairs of low-rank matrices; None where the values cannot be read, or the base is not known.
         tokenizer: the tokenizer that goes with the adapter.
         whole_model: a whole model in the same folder.
         contradictions: clauses in which the folder differs from its `sft_ref_record.json`; None without a record.
         loaded: what the adapter computes; None where it was not loaded.
-        not_loaded: why the base cannot be loaded here, a clause; empty where it can, or where the files do not allow it.
+        not_loaded: why the base cannot be loaded here, a clause; empty where it can, or was not tried.
         size: of adapter, folder and model; None where the base was not looked at.
         limits: of size.
         answers: what the rows of --data and the text of --prompt show; None without them.
@@ -240,6 +243,7 @@ class AdapterEvidence:
     refusal: str = ""
     differences: tuple[KeyDifference, ...] = ()
     values: Mapping[str, TensorValues] | None = None
+    base_format: str = ""
     pairs: tuple[PairValues, ...] | None = None
     tokenizer: TokenizerEvidence | None = None
     whole_model: WholeModel | None = None

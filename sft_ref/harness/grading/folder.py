@@ -141,6 +141,6 @@ def _notes_on(evidence: AdapterEvidence) -> Iterable[str]:
     if evidence.pairs:
         yield describe_pairs(evidence.pairs)
     if evidence.not_loaded:
-        yield f"examined without the base's weights, by headers and the adapter's own tensors: {evidence.not_loaded}"
+        yield f"examined without loading the base, by headers and one tensor at a time: {evidence.not_loaded}"
     if expected is not None and expected.rows != expected.base_rows:
         yield f"the vocabulary is resized from {expected.base_rows} to {expected.rows} tokens, as its file is"

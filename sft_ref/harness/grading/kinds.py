@@ -1,7 +1,4 @@
-"""Tells whether a target is code (a folder, zip or module), an adapter, a merged model or data.
-
-Imports nothing of it.
-"""
+"""Tells whether a target is code, an adapter, a merged model, a GGUF file or data. Imports nothing of it."""
 
 from __future__ import annotations
 
@@ -25,7 +22,9 @@ _MODEL = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
 _ROWS = (".json", ".jsonl", PARQUET)
 """Files of rows."""
 
-Kind = Literal["code", "adapter", "merged", "dataset", "evidence"]
+_GGUF = ".gguf"
+
+Kind = Literal["code", "adapter", "merged", "dataset", "gguf", "evidence"]
 
 
 def find_kind(target: str) -> tuple[Kind, Path]:
@@ -38,10 +37,8 @@ def find_kind(target: str) -> tuple[Kind, Path]:
         SubmissionError: there is no such target, or there are several adapters, none of which contains the others.
     """
     path = Path(target)
-    if path.suffix == SUFFIX and not path.is_dir():
-        return "evidence", path
-    if (path.suffix in _ROWS and kind_of(path) == "file") or is_saved_dataset(path):
-        return "dataset", path
+    if kind := _kind_by_suffix(path):
+        return kind, path
     if not path.is_dir():
         return "code", path if path.exists() else _find_module(target)
     files = list_files(path, links=True)  # in the hub's cache all files are links
@@ -54,6 +51,15 @@ def find_kind(target: str) -> tuple[Kind, Path]:
     if not found and not any(each.suffix == ".py" for each in files):
         raise SubmissionError(f"{target}: no code and no {ADAPTER} in it; give a submission or an adapter")
     return "code", path
+
+
+def _kind_by_suffix(path: Path) -> Kind | None:
+    """The kind of what a suffix tells, or the files that `datasets` saves; None where neither does."""
+    if path.suffix == SUFFIX and not path.is_dir():
+        return "evidence"
+    if (path.suffix in _ROWS and kind_of(path) == "file") or is_saved_dataset(path):
+        return "dataset"
+    return "gguf" if path.suffix.lower() == _GGUF and path.is_file() else None
 
 
 def _holds_submission(folder: Path, *, has_adapter_on_top: bool) -> bool:

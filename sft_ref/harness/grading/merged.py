@@ -26,7 +26,7 @@ Report = Callable[[str], None]
 def grade_merged(
     folder: Path,
     called: str,
-    adapter: Path | None,
+    adapter: Path | None = None,
     *,
     base: str | None = None,
     only: Sequence[str] = (),

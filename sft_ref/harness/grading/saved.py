@@ -12,9 +12,11 @@ from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.evidence import Evidence, storage
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.evidence.dataset.rows import DatasetEvidence
+from sft_ref.harness.evidence.exported.gguf import GgufEvidence
 from sft_ref.harness.evidence.merged import MergedEvidence
 
 from . import dataset, folder, judge, merged
+from .exported import gguf
 from .rerun import rerun_command
 
 FROM_FILE = "from saved evidence: nothing was run, so trust the verdict as far as you trust who wrote the file"
@@ -42,13 +44,15 @@ def grade_evidence(
         EvidenceError: the file cannot be read, is damaged, or holds something else.
     """
     evidence = cast(
-        "Evidence | AdapterEvidence | MergedEvidence | DatasetEvidence",
-        storage.load(path, Evidence, AdapterEvidence, MergedEvidence, DatasetEvidence),
+        "Evidence | AdapterEvidence | MergedEvidence | DatasetEvidence | GgufEvidence",
+        storage.load(path, Evidence, AdapterEvidence, MergedEvidence, DatasetEvidence, GgufEvidence),
     )
     if isinstance(evidence, DatasetEvidence):
         verdict = dataset.judge_dataset(evidence, called, rerun=rerun_command(called, {}), only=only, report=report)
     elif isinstance(evidence, MergedEvidence):
         verdict = merged.judge_merged(evidence, called, rerun=rerun_command(called, {}), only=only, report=report)
+    elif isinstance(evidence, GgufEvidence):
+        verdict = gguf.judge_gguf(evidence, called, rerun=rerun_command(called, {}), only=only, report=report)
     elif isinstance(evidence, AdapterEvidence):
         verdict = folder.grade_saved(evidence, called, only=only, sizes=sizes, report=report)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -105,10 +106,12 @@ def grade_one(
             save_evidence=save_evidence,
             report=report,
         )
-    if kind == "merged":
+    if kind in ("merged", "gguf"):
+        from .exported.gguf import grade_gguf
         from .merged import grade_merged
 
-        return grade_merged(path, target, adapter, base=base, only=only, save_evidence=save_evidence, report=report)
+        grade_model = grade_gguf if kind == "gguf" else functools.partial(grade_merged, adapter=adapter)
+        return grade_model(path, target, base=base, only=only, save_evidence=save_evidence, report=report)
     if kind == "evidence":
         from .saved import grade_evidence
 

@@ -18,7 +18,7 @@ def free_memory(cgroup: Path = _CGROUP) -> int:
     Args:
         cgroup: the folder in which the kernel tells of the container.
     """
-    free = [psutil.virtual_memory().available]
+    free: list[int] = [psutil.virtual_memory().available]
     for limit, usage in _LIMITS:
         with contextlib.suppress(OSError, ValueError):  # of another kernel, or without a limit
             free.append(int((cgroup / limit).read_text()) - int((cgroup / usage).read_text()))

@@ -12,7 +12,7 @@ from sft_ref.errors import AdapterError, PrecisionError
 from sft_ref.harness.recorders.folder.expected import RefusedError, find_expected
 from sft_ref.harness.recorders.folder.files import find_files
 from sft_ref.harness.recorders.folder.loading import attach, load_base
-from sft_ref.harness.recorders.folder.streaming import StoredTensors
+from sft_ref.harness.recorders.folder.tensors.streaming import StoredTensors
 from sft_ref.io.lora_config import AdapterConfig, ConfigError, base_of, read_config, read_table, why_not_judged
 from sft_ref.io.reading import UnreadableError
 from sft_ref.reference.bases.find import find_base

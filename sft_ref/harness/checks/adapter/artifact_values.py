@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.io.tensor_headers import EIGHT, READABLE
+
+_DROWNED = 0.5
+"""Norm of the rounding error, as a share of the addition, from which on half of what training added is noise."""
 
 
 @check(
@@ -79,6 +83,30 @@ def adapter_adds_something(evidence: AdapterEvidence) -> str | None:
     if len(dead) == len(evidence.pairs) and is_whole:
         raise Failure(f"the adapter adds nothing: {why}", "a product that is not zero", dead[0].module)
     return f"{len(dead)} of {len(evidence.pairs)} pairs add nothing, {dead[0].module} first: {why}"
+
+
+@check(
+    "ART-237",
+    "The format of the base keeps an adapter that is merged into it",
+    level=Level.CONTRACT,
+    why="A merged weight is rounded to the format that it is stored in, and quantised again in a quantised base.",
+    remedy="Merge into the base's weights in float32 or bfloat16, or keep the adapter apart.",
+    depends_on=("ART-236",),
+    source="peft#2421, litgpt#1224",
+)
+def base_format_keeps_a_merge(evidence: AdapterEvidence) -> str | None:
+    """ART-237: by norms over all modules; advice, since an adapter that is not merged loses nothing."""
+    pairs = [each for each in evidence.pairs or () if each.rounding is not None and not each.is_dead]
+    if not pairs:
+        raise Unavailable(f"the rounding of {evidence.base_format or 'the base'} is not computed without its weights")
+    shares = [(each.rounding or 0.0) / each.addition for each in pairs]
+    share = math.hypot(*(each.rounding or 0.0 for each in pairs)) / math.hypot(*(each.addition for each in pairs))
+    if share <= _DROWNED:
+        return None
+    return (
+        f"a merge that is stored as the base is ({evidence.base_format}) drowns the adapter: rounding is {share:.2g}"
+        f" times the addition, {min(shares):.2g} to {max(shares):.2g} in {len(pairs)} modules"
+    )
 
 
 def _fail_where(found: Mapping[str, str], evidence: AdapterEvidence, allowed: str) -> None:

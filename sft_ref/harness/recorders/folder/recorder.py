@@ -34,6 +34,7 @@ from sft_ref.reference.record import RECORD, Record
 from .answers import EXAMPLE, Row, Wording, check_writing, choose_wording, examine, read_rows, read_template
 from .differences import find_differences
 from .expected import RefusedError, as_loaded, empty_base, find_expected, is_taken, put_adapter
+from .experts import for_each_expert
 from .files import find_files, is_file, named_adapters
 from .loading import (
     attach,
@@ -46,10 +47,11 @@ from .loading import (
     logits_of,
     run_model,
 )
-from .pairs import measure_bases, measure_pairs
 from .stops import stop_contract
-from .stored_model import StoredModel
-from .streaming import StoredTensors, measure
+from .tensors.pairs import measure_bases, measure_pairs
+from .tensors.quantised import Quantisation, read_quantisation
+from .tensors.stored_model import StoredModel
+from .tensors.streaming import StoredTensors, measure
 from .tokenizers import find_tokenizer
 from .weights import UnknownLayerError, put_expected_weights
 from .whole_model import compare_whole_model
@@ -113,11 +115,13 @@ def record(
     if expected is None or not evidence.values:
         return evidence
     tokenizer, found = find_tokenizer(folder, base_folder, expected.rows)
+    quantisation = read_quantisation(base_folder)
     evidence = replace(
         evidence,
         tokenizer=found,
-        not_loaded=_why_not_loaded(base_folder, expected),
-        pairs=_measure_bases(evidence.pairs, base_folder),
+        not_loaded=_why_not_loaded(base_folder, expected, quantisation),
+        base_format=quantisation.name if quantisation else expected.dtype,
+        pairs=_measure_bases(evidence.pairs, base_folder, expected, quantisation),
     )
     template = read_template(chat_template, found.chat_template)
     by_name = chat_template is not None
@@ -153,21 +157,25 @@ def _try_to_write(
         return None
 
 
-def _why_not_loaded(base: Path, expected: ExpectedTensors) -> str:
+def _why_not_loaded(base: Path, expected: ExpectedTensors, quantisation: Quantisation | None) -> str:
     """Why the base cannot be loaded here, whatever the adapter is; empty where it can."""
     if not has_weights(base):
         return "the folder of the base holds no weights"
+    if quantisation is not None:
+        return f"the base is quantised ({quantisation.name}), and is not run here"
     needed, free = _FLOAT32 * expected.parameters, free_memory()
     if _SPARE * needed > free:
         return f"the base in float32 takes {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB of memory are free"
     return ""
 
 
-def _measure_bases(pairs: tuple[PairValues, ...] | None, base: Path) -> tuple[PairValues, ...] | None:
+def _measure_bases(
+    pairs: tuple[PairValues, ...] | None, base: Path, expected: ExpectedTensors, quantisation: Quantisation | None
+) -> tuple[PairValues, ...] | None:
     if not pairs or not has_weights(base):
         return pairs
     try:
-        return measure_bases(pairs, StoredModel(base))
+        return measure_bases(pairs, StoredModel(base), expected, quantisation)
     except UnreadableError as error:
         raise BaseModelError(f"base {base}: its weights cannot be read ({error}); copy the folder anew") from error
 
@@ -241,7 +249,7 @@ def _record_tensors(evidence: AdapterEvidence, base: Path, config: AdapterConfig
     if not files.headers or any(header.dtype not in READABLE for header in files.headers.values()):
         return evidence
     try:
-        pairs = measure_pairs(files.headers, evidence.expected) if evidence.expected else None
+        pairs = measure_pairs(files.headers, evidence.expected, config) if evidence.expected else None
         return replace(
             evidence,
             values=measure(files.headers),
@@ -262,7 +270,7 @@ def _find_differences(
     expected: ExpectedTensors, files: AdapterFiles, base: Path, config: AdapterConfig
 ) -> tuple[KeyDifference, ...]:
     """Where the installed peft takes the names as they are, only those remain that other versions do not take."""
-    found = find_differences(expected, files.shapes, config)
+    found = find_differences(for_each_expert(expected, files.shapes, config), files.shapes, config)
     lacks_whole = any(each.pattern == "whole" for each in found)
     if not found or lacks_whole or not is_taken(files.headers, base, config, expected.rows):
         return found

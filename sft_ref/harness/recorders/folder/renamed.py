@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sft_ref.io.tensor_headers import Shape
@@ -18,6 +18,18 @@ _WRAPPERS = {
     "base_model.model": "the prefix `base_model.model.` twice: save the PeftModel itself, not a model that holds it",
 }
 """Part of a name that a wrapper adds -> its origin, and how to save without it."""
+
+_TORCHTUNE = {
+    "attn": "self_attn",
+    "output_proj": "o_proj",
+    "w1": "gate_proj",
+    "w2": "down_proj",
+    "w3": "up_proj",
+    "output": "lm_head",
+    "lora_a": "lora_A",
+    "lora_b": "lora_B",
+}
+"""Part of a name in torchtune -> in peft."""
 
 _LONGEST = 4
 """Parts of a name that wrappers add, at most."""
@@ -64,7 +76,7 @@ def find_renaming(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> 
             part, name = by_ending[key]
             ways.setdefault(f"-{part}", {})[key] = name
     if not ways:
-        return None
+        return _find_torchtune(expected, unexpected)
     way, names = max(ways.items(), key=lambda each: (len(each[1]), -len(each[0])))
     part, is_adapter_name = way[1:], False
     if way[0] == "-":
@@ -78,6 +90,21 @@ def find_renaming(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> 
         else:
             what = "carry " + _WRAPPERS.get(part, f"`{part}.` in their names: save the model without what wraps it")
     return Renaming(names, what, min(names), is_adapter_name)
+
+
+def _find_torchtune(expected: Mapping[str, Shape], unexpected: Sequence[str]) -> Renaming | None:
+    """The names of torchtune's own files, which its checkpointer converts for peft."""
+    names = {}
+    for key in unexpected:
+        own = ".".join(_TORCHTUNE.get(part, part) for part in key.split("."))
+        for prefix in ("base_model.model.model.", "base_model.model."):
+            if f"{prefix}{own}" in expected:
+                names[key] = f"{prefix}{own}"
+    what = (
+        "carry the names of torchtune: save with its FullModelHFCheckpointer, which converts them for peft and puts"
+        " the rows of q_proj and k_proj in order"
+    )
+    return Renaming(names, what, min(names)) if names else None
 
 
 def _is_lora(name: str) -> bool:

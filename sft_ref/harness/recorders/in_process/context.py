@@ -38,7 +38,7 @@ from sft_ref.harness.instruments.generation_recorder import Ids, record_generati
 from sft_ref.harness.instruments.losses import mean_loss, row_losses
 from sft_ref.harness.instruments.numerals import contains_answer
 from sft_ref.harness.instruments.sizes import project
-from sft_ref.harness.recorders.folder.streaming import measure
+from sft_ref.harness.recorders.folder.tensors.streaming import measure
 from sft_ref.io.tensor_headers import read_header
 from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.data import Row, split_rows

@@ -15,8 +15,8 @@ from sft_ref.harness.evidence.adapter import KeyDifference
 from sft_ref.harness.evidence.merged import MergedEvidence, MergedWeight, OtherWeight
 from sft_ref.harness.recorders.folder.expected import RefusedError, as_loaded, empty_base, find_expected, put_adapter
 from sft_ref.harness.recorders.folder.files import find_files
-from sft_ref.harness.recorders.folder.stored_model import StoredModel
-from sft_ref.harness.recorders.folder.streaming import StoredTensors
+from sft_ref.harness.recorders.folder.tensors.stored_model import StoredModel
+from sft_ref.harness.recorders.folder.tensors.streaming import StoredTensors
 from sft_ref.harness.recorders.folder.weights import UnknownLayerError, merged_weights
 from sft_ref.io.lora_config import AdapterConfig, ConfigError, base_of, read_config, read_table, why_not_judged
 from sft_ref.io.reading import UnreadableError
@@ -66,6 +66,9 @@ def _compare(
     evidence: MergedEvidence, merged: StoredModel, base_folder: Path, adapter: Path, config: AdapterConfig
 ) -> MergedEvidence:
     base, files = StoredModel(base_folder), find_files(adapter)
+    for what, model in (("the base", base), ("the merged model", merged)):
+        if model.unreadable_dtypes:
+            raise UnknownLayerError(f"{what}, which is stored quantised ({', '.join(sorted(model.unreadable_dtypes))})")
     if files.damage or files.missing or not files.headers:
         raise UnreadableError(f"the tensors of the adapter cannot be read ({files.damage or 'a file is missing'})")
     expected = find_expected(base_folder, config, files.headers)

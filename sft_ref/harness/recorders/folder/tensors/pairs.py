@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from sft_ref.harness.evidence.adapter import ExpectedTensors, PairValues
+from sft_ref.io.lora_config import AdapterConfig
 from sft_ref.io.tensor_headers import READABLE, TensorHeader
 
+from .quantised import Quantisation, measure_weight
 from .stored_model import StoredModel
-from .streaming import norm_of, read_tensor
+from .streaming import read_tensor
 
 _PREFIX = "base_model.model."
 _A = re.compile(r"\.lora_(embedding_)?A(?=\.|$)")
@@ -20,12 +22,15 @@ _MOST_RANK, _MOST_NUMBERS = 1024, 2**26
 """Rank, and numbers of a matrix, up to which a pair is multiplied out."""
 
 
-def measure_pairs(headers: Mapping[str, TensorHeader], expected: ExpectedTensors) -> tuple[PairValues, ...]:
+def measure_pairs(
+    headers: Mapping[str, TensorHeader], expected: ExpectedTensors, config: AdapterConfig
+) -> tuple[PairValues, ...]:
     """Rank, scaling, dtype and the norm of B A of each pair whose two matrices fit together.
 
     Args:
         headers: of the adapter's tensors.
         expected: what the configuration gives on the base.
+        config: of the adapter.
 
     Raises:
         UnreadableError: a file is shorter than its header said.
@@ -44,24 +49,32 @@ def measure_pairs(headers: Mapping[str, TensorHeader], expected: ExpectedTensors
         product = _norm_of_product(a, b, stacked)
         if product is not None:
             module = f"{place.module}.{place.parameter}".removesuffix(".weight") if place else own.removeprefix(_PREFIX)
-            scaling = place.scaling if place else None
+            scaling = place.scaling if place else _scaling_everywhere(config)
             found.append(PairValues(module, a.shape[0] // stacked, scaling, a.dtype, product))
     return tuple(found)
 
 
-def measure_bases(pairs: Iterable[PairValues], base: StoredModel) -> tuple[PairValues, ...]:
-    """The same pairs with the norms of the weights that they add to; each weight is read in pieces.
+def _scaling_everywhere(config: AdapterConfig) -> float | None:
+    """The scaling of all modules; None where patterns tell them apart."""
+    if config.alpha_pattern or config.rank_pattern:
+        return None
+    return config.alpha / (math.sqrt(config.rank) if config.use_rslora else config.rank)
+
+
+def measure_bases(
+    pairs: Iterable[PairValues], base: StoredModel, expected: ExpectedTensors, quantisation: Quantisation | None
+) -> tuple[PairValues, ...]:
+    """The same pairs with norms of the weights that they add to and of their rounding; weights are read in pieces.
 
     Raises:
         UnreadableError: a file is shorter than its header said.
     """
-    norms: dict[str, float | None] = {}
+    found: dict[str, tuple[float | None, float | None]] = {}
     for each in pairs:
-        if each.module not in norms:
-            name = base.find(f"{each.module}.weight") or base.find(each.module)
-            is_known = name is not None and base.headers[name].dtype in READABLE
-            norms[each.module] = norm_of(base.headers[name]) if name is not None and is_known else None
-    return tuple(replace(each, base=norms[each.module]) for each in pairs)
+        if each.module not in found:
+            shape = expected.modules.get(each.module, ())
+            found[each.module] = measure_weight(base, each.module, shape, quantisation)
+    return tuple(replace(each, base=found[each.module][0], rounding=found[each.module][1]) for each in pairs)
 
 
 def _norm_of_product(a: TensorHeader, b: TensorHeader, stacked: int) -> float | None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
+from sft_ref.harness.recorders.folder.files import is_file
 from sft_ref.io.base_config import INDEX, WEIGHTS
 from sft_ref.io.reading import UnreadableError
 from sft_ref.io.tensor_headers import READABLE, TensorHeader, read_header
 
-from .files import is_file
 from .streaming import read_tensor
 
 

@@ -1,0 +1,7 @@
+"""Checks of a GGUF file, from its metadata: a file per stage."""
+
+from sft_ref.harness.core.check import checks_in
+
+from . import generate, prompt, tokens
+
+CHECKS = checks_in(prompt, tokens, generate)

@@ -1,0 +1,1 @@
+"""What can be observed of models in the formats of other programs."""

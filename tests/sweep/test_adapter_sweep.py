@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def test_a_way_that_loses_answers_is_broken(
     json.dumps(broken.to_json(), allow_nan=False)
 
 
-def observed(ids: list[tuple[int, ...]], right: list[bool], loss: float = 1.0) -> Observed:
+def observed(ids: Sequence[tuple[int, ...]], right: list[bool], loss: float = 1.0) -> Observed:
     answers = tuple(Answer(str(own), is_right, ended=True) for own, is_right in zip(ids, right, strict=True))
     losses = torch.full((len(ids),), loss, dtype=torch.float64)
     return Observed(torch.eye(4), losses, tuple(ids), answers, "fp32/fp32", "float32")

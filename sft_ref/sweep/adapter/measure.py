@@ -95,7 +95,7 @@ def compared(found: Observed, first: Observed, way: Way, questions: Sequence[str
     turned = tolerance.differing_choices(first.logits, found.logits, allowed)
     one, other = first.logits.log_softmax(-1), found.logits.log_softmax(-1)
     right = [answer.right for answer in found.answers]
-    figures = {
+    figures: dict[str, Any] = {
         "load": way.name,
         "dtypes": found.dtypes,
         "finite": bool(found.logits.isfinite().all()),

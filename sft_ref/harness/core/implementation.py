@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from sft_ref.reference.data import Row, Score
 from sft_ref.reference.guards.dtypes import Dtypes
+from sft_ref.reference.guards.names import unwrapped
 from sft_ref.reference.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class Batch:
 @dataclass(frozen=True)
 class TrainingResult:
     """The result of a training.
+
+    Names may come from a model that is wrapped, as by torch.compile; such wrapping is taken out of them.
 
     Attributes:
         folder: the adapter folder.
@@ -50,6 +53,16 @@ class TrainingResult:
     dtypes: Dtypes = field(default_factory=dict)
     logits: torch.Tensor | None = None
     label_smoothing: float | None = 0.0
+
+    def __post_init__(self) -> None:
+        for field_name in ("adapter", "scalings"):
+            named = getattr(self, field_name)
+            object.__setattr__(self, field_name, {unwrapped(name): value for name, value in named.items()})
+        object.__setattr__(self, "changed", tuple(map(unwrapped, self.changed)))
+        dtypes = {
+            kind: {unwrapped(name): dtype for name, dtype in names.items()} for kind, names in self.dtypes.items()
+        }
+        object.__setattr__(self, "dtypes", dtypes)
 
 
 class Answerer(Protocol):

@@ -12,9 +12,9 @@ import torch
 
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import TrainingResult
-from sft_ref.harness.core.peft_names import plain
 from sft_ref.io.base_config import empty_model
 from sft_ref.io.lora_config import read_lora
+from sft_ref.reference.guards.names import plain
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

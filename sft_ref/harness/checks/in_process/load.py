@@ -11,12 +11,12 @@ from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch
-from sft_ref.harness.core.peft_names import plain
 from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.instruments import rotary
 from sft_ref.harness.instruments.deltas import effective_delta, effective_weight, linears
 from sft_ref.harness.instruments.losses import forward
 from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.reference.guards.names import plain
 
 
 @check(

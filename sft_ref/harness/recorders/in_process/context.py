@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
-from sft_ref.harness.core.peft_names import plain
 from sft_ref.harness.core.sizes import UNLIMITED, Size, SizeLimits
 from sft_ref.harness.core.stages import STAGES
 from sft_ref.harness.core.training_examples import TrainingExample, examples_of
@@ -43,6 +42,7 @@ from sft_ref.io.tensor_headers import read_header
 from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.data import Row, split_rows
 from sft_ref.reference.guards.dtypes import Dtypes, count_dtypes
+from sft_ref.reference.guards.names import plain
 from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.settings import Settings

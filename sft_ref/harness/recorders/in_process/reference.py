@@ -18,7 +18,6 @@ from transformers import TrainingArguments
 
 from sft_ref.errors import AdapterError, SftRefError
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
-from sft_ref.harness.core.peft_names import plain
 from sft_ref.harness.core.training_examples import TrainingExample, examples_of
 from sft_ref.harness.instruments.losses import forward, row_losses
 from sft_ref.io.lora_config import read_lora
@@ -27,6 +26,7 @@ from sft_ref.reference.base_llm import BaseLLM
 from sft_ref.reference.bases.find import DEFAULT_BASE, find_base
 from sft_ref.reference.data import Row, Score
 from sft_ref.reference.guards.dtypes import count_dtypes
+from sft_ref.reference.guards.names import plain
 from sft_ref.reference.guards.progress import Step
 from sft_ref.reference.guards.ranges import RANGES
 from sft_ref.reference.settings import Settings

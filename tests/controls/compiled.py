@@ -1,0 +1,21 @@
+"""The model is compiled in training and when it answers: in memory its names begin with `_orig_mod.`, in the file not.
+
+It runs as it is, since the names alone matter here.
+"""
+
+import torch
+from mutation import Control
+from plain_loop import PLAIN, PlainLoop
+
+
+def compiled(model: torch.nn.Module) -> torch.nn.Module:
+    torch.compiler.set_stance("force_eager")  # nothing else in this process compiles
+    wrapped: torch.nn.Module = torch.compile(model, backend="eager")
+    return wrapped
+
+
+CONTROL = Control(
+    "compiled",
+    "the model is compiled, so that its names in memory are not those in the file",
+    lambda: PlainLoop("compiled", convention=PLAIN, wrap=compiled, wrap_loaded=compiled),
+)

@@ -164,6 +164,7 @@ class PlainLoop:
         texts = [self._tokenize(tokenizer, row) for row in rows]
         config = LoraConfig(task_type="CAUSAL_LM", r=settings.rank, lora_alpha=settings.alpha, **self.lora)
         model = get_peft_model(self._load_base(torch.float32), config)
+        starts = self._begin(model, folder)
         if self.frozen:
             for name, weight in model.named_parameters():
                 weight.requires_grad &= self.frozen not in name
@@ -192,8 +193,15 @@ class PlainLoop:
         state = get_peft_model_state_dict(model)
         adapter = {before + name: weight.detach().clone() for name, weight in state.items()}
         model.peft_config["default"].base_model_name_or_path = self.base
+        self._save(model, folder)
+        return TrainingResult(folder, adapter, tuple(losses), settings=settings, starts=starts)
+
+    def _begin(self, _model: PeftModel, _folder: Path) -> dict[str, torch.Tensor] | None:
+        """What the start of the adapter takes from the base; None leaves it to the configuration."""
+        return None
+
+    def _save(self, model: PeftModel, folder: Path) -> None:
         model.save_pretrained(str(folder), save_embedding_layers=False)
-        return TrainingResult(folder, adapter, tuple(losses), settings=settings)
 
     def _draw(self, texts: list[Any], step: int, settings: Settings) -> list[Any]:
         """The rows of a step: each epoch in an order of its own."""

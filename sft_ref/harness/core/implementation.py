@@ -38,6 +38,8 @@ class TrainingResult:
         losses: as the implementation reports them, one per optimizer step, in nat.
         settings: the settings of the training, if they differ from the requested ones.
         scalings: factor on B @ A at the end of training, by module; empty if only the file tells it.
+        starts: what the initialisation of the adapter took from each module's weight of the base and put into the
+            adapter, as PiSSA does, by module; None if only the configuration in the folder tells it.
         changed: parameters outside the adapter that training changed, by their names in the base.
         dtypes: of the model in memory at the end of training, as `sft_ref.reference.precision.count_dtypes` returns.
         logits: of that model for the batch of `context.PROBES`; None if they are not available.
@@ -49,15 +51,17 @@ class TrainingResult:
     losses: tuple[float, ...]
     settings: Settings | None = None
     scalings: Mapping[str, float] = field(default_factory=dict)
+    starts: Mapping[str, torch.Tensor] | None = None
     changed: tuple[str, ...] = ()
     dtypes: Dtypes = field(default_factory=dict)
     logits: torch.Tensor | None = None
     label_smoothing: float | None = 0.0
 
     def __post_init__(self) -> None:
-        for field_name in ("adapter", "scalings"):
+        for field_name in ("adapter", "scalings", "starts"):
             named = getattr(self, field_name)
-            object.__setattr__(self, field_name, {unwrapped(name): value for name, value in named.items()})
+            if named is not None:
+                object.__setattr__(self, field_name, {unwrapped(name): value for name, value in named.items()})
         object.__setattr__(self, "changed", tuple(map(unwrapped, self.changed)))
         dtypes = {
             kind: {unwrapped(name): dtype for name, dtype in names.items()} for kind, names in self.dtypes.items()

@@ -32,7 +32,7 @@ def effective_deltas_are_the_trained_ones(context: Context) -> None:
     """Applies each Linear to an identity matrix, with the adapter and without, whatever it is made of."""
     model = context.loaded_model
     for name, linear, module in linears(context.base_model, model):
-        found, as_sum = context.call(effective_delta, linear, module)
+        found, as_sum = context.call(effective_delta, linear, module, is_moved=name in context.starts)
         due = context.deltas.get(name, torch.zeros(()))
         weight = linear.weight.detach().norm().item() if as_sum else 0.0
         allowed = tolerance.WEIGHTS["bfloat16"] * (weight + due.norm().item())  # whatever its dtype, it may have been

@@ -3,15 +3,17 @@
 It runs as it is, since the names alone matter here.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from mutation import Control
 from plain_loop import PLAIN, PlainLoop
 
 
-def compiled(model: torch.nn.Module) -> torch.nn.Module:
+def compiled(model: torch.nn.Module) -> Callable[..., Any]:
     torch.compiler.set_stance("force_eager")  # nothing else in this process compiles
-    wrapped: torch.nn.Module = torch.compile(model, backend="eager")
-    return wrapped
+    return torch.compile(model, backend="eager")
 
 
 CONTROL = Control(

@@ -2,8 +2,8 @@
 
 Accuracy 0.83, answer rate 0.98; the reference 1.00.
 
-Failed TRN-025 at first sight: gradients are so long that clipping them to 1 leaves less than a hundredth of them. TRN-025
-was mended by it, so that it is blind no more.
+Failed TRN-025 at first sight: gradients are so long that clipping them to 1 leaves less than a hundredth of them.
+TRN-025 was mended by it, so that it is blind no more.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """Labels are smoothed by a tenth; the reported loss has a floor well above zero. Accuracy 0.98; the reference 1.00.
 
-Failed TRN-027 at first sight, since it did not declare the loss that it minimises (`TrainingResult.label_smoothing`), and
-was compared with a training without smoothing: 0.106 against 0.002 nat. Now it declares it. Not run again since.
+Failed TRN-027 at first sight: it did not declare the loss that it minimises (`TrainingResult.label_smoothing`), and was
+compared with a training without smoothing, 0.106 against 0.002 nat. Now it declares it. Not run again since.
 """
 
 from collections.abc import Sequence

@@ -29,10 +29,10 @@ def as_answerer(llm: BaseLLM) -> Answerer:
 
 
 class Loop:
-    """An answerer of few lines, that generates by hand, with or without a cache."""
+    """An answerer of few lines, that generates by hand, with or without a cache, which may be filled in pieces."""
 
-    def __init__(self, llm: BaseLLM, *, cache: bool) -> None:
-        self.model, self.tokenizer, self.cache = llm.model, llm.tokenizer, cache
+    def __init__(self, llm: BaseLLM, *, cache: bool, piece: int | None = None) -> None:
+        self.model, self.tokenizer, self.cache, self.piece = llm.model, llm.tokenizer, cache, piece
         self.heard: list[str] = []
 
     def format_prompt(self, question: str) -> str:
@@ -49,6 +49,10 @@ class Loop:
         batch = self.tokenizer(list(prompts), padding=True, padding_side="left", return_tensors="pt")
         ids, mask = batch["input_ids"], batch["attention_mask"]
         fed, past = ids, None
+        while self.piece and fed.shape[1] > self.piece:
+            seen = mask[:, : ids.shape[1] - fed.shape[1] + self.piece]
+            out = self.model(input_ids=fed[:, : self.piece], attention_mask=seen, past_key_values=past, use_cache=True)
+            fed, past = fed[:, self.piece :], out.past_key_values
         for _ in range(6):
             out = self.model(input_ids=fed, attention_mask=mask, past_key_values=past, use_cache=self.cache)
             token = out.logits[:, -1].argmax(-1, keepdim=True)
@@ -83,6 +87,20 @@ def test_new_tokens_texts_and_answers_are_those_of_a_plain_call(answerer: Answer
     assert seen.texts == [text]
     skip = isinstance(answerer, BaseLLM)
     assert answerer.tokenizer.decode(seen.generations[0].new_token_ids, skip_special_tokens=skip) == text
+
+
+@pytest.mark.parametrize("piece", [1, 2, 5])
+def test_a_prompt_that_is_fed_in_pieces_is_known_whole(toy_llm: BaseLLM, piece: int) -> None:
+    answerer = Loop(toy_llm, cache=True, piece=piece)
+    due = [ids_of(answerer, format_prompt(question)) for question in QUESTIONS]
+    assert [record_prompt(answerer, question) for question in QUESTIONS] == due
+    target = ids_of(answerer, " 12345")
+    scripts = [
+        Script(question, (*ids, *target), target, len(ids)) for question, ids in zip(QUESTIONS, due, strict=True)
+    ]
+    recorded = record_generation(answerer, *QUESTIONS, scripts=scripts)
+    assert [(tuple(row.prompt_ids), row.question) for row in recorded.generations] == [(due[0], 0), (due[1], 1)]
+    assert all("12345" in text for text in recorded.texts)
 
 
 def test_scripts_are_written_row_by_row_and_others_left_alone(answerer: Answerer) -> None:

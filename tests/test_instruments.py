@@ -11,7 +11,6 @@ from sft_ref import BaseLLM
 from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.core.paired import compare, is_worse
-from sft_ref.harness.core.peft_names import plain
 from sft_ref.harness.instruments import rotary, sizes
 from sft_ref.harness.instruments.deltas import effective_delta, effective_weight, linears
 from sft_ref.harness.instruments.losses import row_losses
@@ -38,22 +37,6 @@ def test_worse_is_more_than_chance_and_more_than_rounding() -> None:
     assert not is_worse(base, base)
     assert is_worse(base * math.nan, base)
     assert compare(base, base).t == 0
-
-
-@pytest.mark.parametrize(
-    ("wrapped", "name"),
-    [
-        ("base_model.model.model.layers.0.mlp.up_proj.base_layer.weight", "model.layers.0.mlp.up_proj.weight"),
-        (
-            "base_model.model.model.layers.0.mlp.up_proj.lora_A.default.weight",
-            "model.layers.0.mlp.up_proj.lora_A.weight",
-        ),
-        ("base_model.model.model.norm.modules_to_save.default.weight", "model.norm.weight"),
-        ("lm_head", "lm_head"),
-    ],
-)
-def test_names_lose_their_wrapping(wrapped: str, name: str) -> None:
-    assert plain(wrapped) == name
 
 
 def test_an_effective_weight_is_the_matrix_without_the_bias() -> None:

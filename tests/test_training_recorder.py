@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from peft import PeftModel
 from torch.nn.modules import module
 from torch.optim import optimizer
 
+from sft_ref.harness.checks.in_process.process import (
+    neither_decay_nor_clipping_dominates,
+    training_starts_from_the_base,
+)
+from sft_ref.harness.core import tolerance
+from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.evidence.training import TrainingSteps
+from sft_ref.harness.instruments.losses import forward, token_losses
 from sft_ref.harness.recorders.in_process.context import PROBES
 from sft_ref.harness.recorders.in_process.reference import Reference
 from sft_ref.harness.recorders.in_process.training_recorder import record_training
 from sft_ref.harness.recorders.in_process.training_recorder.batches import BatchRecorder
+from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.data import split_rows
+from sft_ref.reference.models import load_model
+from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.settings import Settings
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 sys.path.append(str(Path(__file__).parent / "helpers"))
 from plain_loop import PlainLoop
@@ -75,3 +88,61 @@ def test_without_an_optimizer_step_there_is_no_record() -> None:
     with record_training([], 1) as result:
         pass
     assert result() is None
+
+
+class Noisy(PlainLoop):
+    """Adds noise to the embeddings in training, as NEFTune does."""
+
+    def _begin(self, model: PeftModel, _folder: Path) -> None:
+        def add_noise(module: torch.nn.Module, _args: object, output: torch.Tensor) -> torch.Tensor:
+            return output + torch.rand_like(output) if module.training else output
+
+        model.get_input_embeddings().register_forward_hook(add_noise)
+
+
+class Rounded(PlainLoop):
+    """Trains on a base whose Linear weights have 255 levels a row."""
+
+    def _begin(self, model: PeftModel, _folder: Path) -> None:
+        for name, weight in model.named_parameters():
+            if "proj.base_layer" in name:
+                step = weight.data.abs().amax(1, keepdim=True) / 127
+                weight.data = (weight.data / step).round() * step
+
+
+def record_plain(implementation: PlainLoop, folder: Path) -> tuple[TrainingSteps, torch.Tensor]:
+    """A training, and the losses of the base at the labelled tokens of its first batch."""
+    with record_training(examples_of(implementation.training_batch(ROWS)), SETTINGS.steps) as result:
+        implementation.train(folder / "adapter", ROWS, SETTINGS)
+    found = result()
+    assert found is not None
+    assert found.first_batch is not None
+    batch = found.first_batch
+    losses = token_losses(forward(load_model(TOY, POLICIES["fp32"]), batch), batch.labels)
+    return found, losses[batch.labels[:, 1:] != IGNORE_INDEX]
+
+
+def test_the_first_loss_is_that_of_the_base_without_the_noise_of_training(tmp_path: Path) -> None:
+    found, due = record_plain(Noisy(), tmp_path)
+    assert found.steps[0].loss is not None
+    assert abs(found.steps[0].loss.mean - due.mean()) > tolerance.LOSS  # the noise is there
+    training_starts_from_the_base.run(found, due)
+
+
+def test_a_base_in_eight_bits_shows_at_the_first_step(tmp_path: Path) -> None:
+    found, due = record_plain(Rounded(), tmp_path)
+    assert found.first_losses is not None
+    assert abs(found.first_losses.mean() - due.mean()) < tolerance.LOSS
+    with pytest.raises(Failure, match="losses differ"):
+        training_starts_from_the_base.run(found, due)
+
+
+def test_clipping_dominates_where_it_leaves_little_and_not_where_gradients_are_large(recorded: TrainingSteps) -> None:
+    def clipped(share: float, length: float) -> TrainingSteps:
+        steps = tuple(replace(step, clipping=share, clipped=length) for step in recorded.steps)
+        return replace(recorded, steps=steps)
+
+    neither_decay_nor_clipping_dominates.run(clipped(0.005, 1.0))
+    neither_decay_nor_clipping_dominates.run(clipped(1.0, 1e-4))  # the loss is scaled, not clipped
+    with pytest.raises(Failure, match="of its gradient"):
+        neither_decay_nor_clipping_dominates.run(clipped(0.005, 1e-4))

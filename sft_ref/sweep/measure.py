@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save_file
 from sft_ref.errors import AdapterError, OutputError
 from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.implementation import Batch
-from sft_ref.harness.core.peft_names import plain
 from sft_ref.harness.instruments.losses import forward, losses_of
 from sft_ref.harness.instruments.module_outputs import first_not_finite, headroom, largest_outputs
 from sft_ref.io.foreign import foreign_files
@@ -24,6 +23,7 @@ from sft_ref.reference import sft, tokens
 from sft_ref.reference.data import Row
 from sft_ref.reference.guards.adapter_files import read_tensors
 from sft_ref.reference.guards.dtypes import count_dtypes, differences, output_dtypes
+from sft_ref.reference.guards.names import plain
 from sft_ref.reference.models import computing
 from sft_ref.reference.precision import Policy, find_device, find_policy
 from sft_ref.reference.prompt import format_example

@@ -126,6 +126,8 @@ class PlainLoop:
     micro_batches: int = 1
     frozen: str | None = None
     load_dtype: torch.dtype = torch.float32
+    wrap: Callable[[torch.nn.Module], Any] = lambda model: model
+    wrap_loaded: Callable[[torch.nn.Module], Any] = lambda model: model
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(find_base(self.base))
@@ -162,6 +164,7 @@ class PlainLoop:
         texts = [self._tokenize(tokenizer, row) for row in rows]
         config = LoraConfig(task_type="CAUSAL_LM", r=settings.rank, lora_alpha=settings.alpha, **self.lora)
         model = get_peft_model(self._load_base(torch.float32), config)
+        starts = self._begin(model, folder)
         if self.frozen:
             for name, weight in model.named_parameters():
                 weight.requires_grad &= self.frozen not in name
@@ -169,13 +172,13 @@ class PlainLoop:
         optimizer = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=0.0)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.steps)
         losses = []
-        model.train()
+        wrapped = self.wrap(model).train()
         for step in range(settings.steps):
             drawn, total = self._draw(texts, step, settings), 0.0
             count = sum(label != -100 for _, labels in drawn for label in labels[1:])
             for part in range(self.micro_batches):
                 batch = self._collate(drawn[part :: self.micro_batches])
-                logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits.float()
+                logits = wrapped(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits.float()
                 target = batch.labels[:, 1:].flatten()
                 loss = cross_entropy(logits[:, :-1].flatten(0, 1), target, ignore_index=-100, reduction="sum") / count
                 if part == 0:
@@ -186,10 +189,19 @@ class PlainLoop:
             optimizer.step()
             schedule.step()
             losses.append(total)
-        adapter = {name: weight.detach().clone() for name, weight in get_peft_model_state_dict(model).items()}
+        before = next(iter(wrapped.state_dict())).removesuffix(next(iter(model.state_dict())))  # a wrapper's prefix
+        state = get_peft_model_state_dict(model)
+        adapter = {before + name: weight.detach().clone() for name, weight in state.items()}
         model.peft_config["default"].base_model_name_or_path = self.base
+        self._save(model, folder)
+        return TrainingResult(folder, adapter, tuple(losses), settings=settings, starts=starts)
+
+    def _begin(self, _model: PeftModel, _folder: Path) -> dict[str, torch.Tensor] | None:
+        """What the start of the adapter takes from the base; None leaves it to the configuration."""
+        return None
+
+    def _save(self, model: PeftModel, folder: Path) -> None:
         model.save_pretrained(str(folder), save_embedding_layers=False)
-        return TrainingResult(folder, adapter, tuple(losses), settings=settings)
 
     def _draw(self, texts: list[Any], step: int, settings: Settings) -> list[Any]:
         """The rows of a step: each epoch in an order of its own."""
@@ -208,7 +220,7 @@ class PlainLoop:
         model: Any = PeftModel.from_pretrained(self._load_base(self.load_dtype), folder)
         if self.merged:
             model = model.merge_and_unload()
-        return Answers(model.eval(), self.tokenizer(), self)
+        return Answers(self.wrap_loaded(model.eval()), self.tokenizer(), self)
 
     def test(self, answerer: Answerer, rows: Sequence[Row]) -> Score:
         answers = answerer.answer(*[question for question, _ in rows])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from sft_ref.reference.data import Row, Score
 from sft_ref.reference.guards.dtypes import Dtypes
+from sft_ref.reference.guards.names import unwrapped
 from sft_ref.reference.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,12 +30,16 @@ class Batch:
 class TrainingResult:
     """The result of a training.
 
+    Names may come from a model that is wrapped, as by torch.compile; such wrapping is taken out of them.
+
     Attributes:
         folder: the adapter folder.
         adapter: tensors in memory at the end of training, by their names in the file.
         losses: as the implementation reports them, one per optimizer step, in nat.
         settings: the settings of the training, if they differ from the requested ones.
         scalings: factor on B @ A at the end of training, by module; empty if only the file tells it.
+        starts: what the initialisation of the adapter took from each module's weight of the base and put into the
+            adapter, as PiSSA does, by module; None if only the configuration in the folder tells it.
         changed: parameters outside the adapter that training changed, by their names in the base.
         dtypes: of the model in memory at the end of training, as `sft_ref.reference.precision.count_dtypes` returns.
         logits: of that model for the batch of `context.PROBES`; None if they are not available.
@@ -46,10 +51,22 @@ class TrainingResult:
     losses: tuple[float, ...]
     settings: Settings | None = None
     scalings: Mapping[str, float] = field(default_factory=dict)
+    starts: Mapping[str, torch.Tensor] | None = None
     changed: tuple[str, ...] = ()
     dtypes: Dtypes = field(default_factory=dict)
     logits: torch.Tensor | None = None
     label_smoothing: float | None = 0.0
+
+    def __post_init__(self) -> None:
+        for field_name in ("adapter", "scalings", "starts"):
+            named = getattr(self, field_name)
+            if named is not None:
+                object.__setattr__(self, field_name, {unwrapped(name): value for name, value in named.items()})
+        object.__setattr__(self, "changed", tuple(map(unwrapped, self.changed)))
+        dtypes = {
+            kind: {unwrapped(name): dtype for name, dtype in names.items()} for kind, names in self.dtypes.items()
+        }
+        object.__setattr__(self, "dtypes", dtypes)
 
 
 class Answerer(Protocol):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from sft_ref.harness.core.findings import Blocked, Unavailable
-from sft_ref.harness.core.peft_names import plain
 from sft_ref.harness.core.sizes import SizeLimits
 from sft_ref.io.lora_config import CONFIG
+from sft_ref.reference.guards.names import plain, without_peft
 
 from .answering import Generations, Loaded, Parsed, Prompts, Scores
 from .artifact import Artifact
@@ -145,9 +145,8 @@ class Evidence:
         adapter, configuration = self.artifact.counted, self.saved_configuration
         if adapter.tensors and configuration.trained != configuration.saved:
             raise Blocked("the saved configuration is not the trained one: ART-005 reports it")
-        trained, saved = (
-            {plain(name): tensor for name, tensor in each.items()} for each in (self.training.adapter, adapter.tensors)
-        )
+        trained = {plain(name): tensor for name, tensor in self.training.adapter.items()}
+        saved = {without_peft(name): tensor for name, tensor in adapter.tensors.items()}
         return SavedTensors(trained, saved, self.artifact.is_saved_well, adapter.place)
 
     @property

@@ -130,6 +130,7 @@ class RecordedStep:
         decay: length of the weight decay, as a share of the step without it.
         clipping: length of the gradient in the optimizer, as a share of the gradient of the backward pass; None if the
             step is not in the sample.
+        clipped: length of the gradient in the optimizer.
         dtypes: of the first output of each module; None if the step is not in the sample.
     """
 
@@ -143,6 +144,7 @@ class RecordedStep:
     idle: tuple[str, ...]
     decay: float
     clipping: float | None
+    clipped: float
     dtypes: Mapping[str, str] | None
 
 
@@ -154,10 +156,11 @@ class TrainingSteps:
         steps: in their order, at least one.
         number_of_rows: how many rows the training data have.
         first_batch: the first batch that reaches the model, with the labels of its texts; None if they are not known.
-        first_loss: of that batch, computed from its logits; None if they do not match the labels.
+        first_losses: of that batch, cross-entropy of each labelled token by the model in evaluation mode; None if it
+            cannot be called so.
     """
 
     steps: tuple[RecordedStep, ...]
     number_of_rows: int
     first_batch: Batch | None
-    first_loss: float | None
+    first_losses: torch.Tensor | None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sft_ref.reference.bases.find import find_base
+from sft_ref.reference.guards.names import plain
 from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
 
@@ -25,14 +26,14 @@ def without_adapter(answerer: Answerer, base: str) -> Iterator[None]:
         with answerer.model.disable_adapter():
             yield
         return
-    plain = load_model(find_base(base), POLICIES["fp32"]).state_dict()
+    stored = load_model(find_base(base), POLICIES["fp32"]).state_dict()
     parameters = dict(find_transformer(answerer.model).named_parameters())
     before = {name: parameter.detach().clone() for name, parameter in parameters.items()}
     try:
         with torch.no_grad():
             for name, parameter in parameters.items():
-                if name.replace(".base_layer.", ".") in plain:
-                    parameter.copy_(plain[name.replace(".base_layer.", ".")])
+                if plain(name) in stored:
+                    parameter.copy_(stored[plain(name)])
                 elif "lora_B" in name:
                     parameter.zero_()
         yield

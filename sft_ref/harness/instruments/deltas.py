@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,19 @@ import torch
 
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import TrainingResult
-from sft_ref.harness.core.peft_names import plain
 from sft_ref.io.base_config import empty_model
-from sft_ref.io.lora_config import read_lora
+from sft_ref.io.lora_config import read_lora, read_table
+from sft_ref.reference.guards.names import plain
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+_DECOMPOSING = ("pissa", "olora")
+"""Initialisations that move a part of the base into the adapter, the same part each time."""
+
+_SAME_START = 0.1
+"""Share of what an adapter adds by which the base may lack another amount, as rounding to 16 bits leaves it."""
 
 
 def pairs(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
@@ -57,14 +64,50 @@ def dora_delta(weight: torch.Tensor, delta: torch.Tensor, magnitude: torch.Tenso
 
 
 def due_deltas(trained: TrainingResult, stored: Path, base: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """What training left to be added to each module's weight of the base, in fp32: scaling times B @ A, or DoRA's."""
+    """What training left to be added to each module's weight of the base, in fp32: scaling times B @ A, or DoRA's.
+
+    What the start of the adapter took from the base is subtracted.
+    """
     scalings = trained.scalings or {name: scaling for name, (_, scaling) in read_blueprint(stored, base).items()}
     deltas = {name: scalings[name] * (b @ a) for name, (a, b) in pairs(trained.adapter).items()}
+    starts = starts_of(trained, stored, base)
     for key, magnitude in trained.adapter.items():
         name, is_dora, _ = plain(key).partition(".lora_magnitude_vector")
         if is_dora:
-            deltas[name] = dora_delta(base.get_parameter(f"{name}.weight"), deltas[name], magnitude)
-    return deltas
+            weight = base.get_parameter(f"{name}.weight").detach().float() - starts.get(name, 0.0)
+            deltas[name] = dora_delta(weight, deltas[name], magnitude)
+    return {name: delta - starts[name] if name in starts else delta for name, delta in deltas.items()}
+
+
+def starts_of(trained: TrainingResult, stored: Path, base: PreTrainedModel) -> Mapping[str, torch.Tensor]:
+    """What the initialisation of the adapter took from the base's weights, by module (PiSSA, arXiv:2404.02948).
+
+    Where training does not report it, peft computes it again from the stored configuration, as it does on loading.
+    """
+    if trained.starts is not None:
+        return trained.starts
+    start = read_table(stored).get("init_lora_weights")
+    if start not in _DECOMPOSING:
+        return {}
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(**read_lora(stored).options, init_lora_weights=start, task_type="CAUSAL_LM")
+    return measure_starts(get_peft_model(copy.deepcopy(base), config), base)
+
+
+def measure_starts(model: torch.nn.Module, base: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """What a new adapter took from the weights of its base, by module; of a model that is not trained yet.
+
+    It is what the adapter adds, where the weight under it lacks just that; other changes of the base are none.
+    """
+    taken = {}
+    for name, layer in ((plain(name), layer) for name, layer in model.named_modules() if hasattr(layer, "lora_A")):
+        for adapter in layer.lora_A:
+            added = layer.get_delta_weight(adapter).detach().float().cpu()
+            lacking = base.get_parameter(f"{name}.weight").detach() - layer.base_layer.weight.detach().float().cpu()
+            if added.any() and (lacking - added).norm() < _SAME_START * added.norm():
+                taken[name] = lacking
+    return taken
 
 
 def merged(base: PreTrainedModel, trained: TrainingResult, deltas: dict[str, torch.Tensor]) -> PreTrainedModel:
@@ -121,10 +164,21 @@ def effective_weight(module: Any) -> torch.Tensor:  # noqa: ANN401
     return difference
 
 
-def effective_delta(linear: torch.nn.Linear, module: Any) -> tuple[torch.Tensor, bool]:  # noqa: ANN401
-    """What a loaded module adds to the base's Linear, and whether base and addition were rounded as one sum."""
+def effective_delta(
+    linear: torch.nn.Linear,
+    module: Any,  # noqa: ANN401
+    *,
+    is_moved: bool = False,
+) -> tuple[torch.Tensor, bool]:
+    """What a loaded module adds to the base's Linear, and whether base and addition were rounded as one sum.
+
+    Args:
+        linear: of the base.
+        module: what stands in its place.
+        is_moved: whether a part of the base's weight is in the adapter, and not in the layer under it.
+    """
     whole = effective_weight(module)
     inner = getattr(module, "base_layer", None)
-    if inner is None or getattr(module, "merged", False):
+    if inner is None or is_moved or getattr(module, "merged", False):
         return whole - linear.weight.detach().float().cpu(), True
     return whole - effective_weight(inner), False

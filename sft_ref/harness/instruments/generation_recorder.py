@@ -77,7 +77,7 @@ def record_generation(
 
 
 def record_prompt(answerer: Answerer, question: str) -> Ids:
-    """Ids that reach the model when a question is asked.
+    """Ids that reach the model when a question is asked, at once or in pieces, before it writes the first new token.
 
     Raises:
         CannotFollow: as `record_generation`.
@@ -85,9 +85,13 @@ def record_prompt(answerer: Answerer, question: str) -> Ids:
     """
 
     def stop(*_: object) -> None:
-        raise _PromptSeen
+        if recorder.generations[0].new_token_ids:
+            raise _PromptSeen
 
-    with contextlib.suppress(_PromptSeen), scripted_model(answerer.model, answerer.tokenizer) as recorder:
+    with (
+        contextlib.suppress(_PromptSeen),
+        scripted_model(answerer.model, answerer.tokenizer, sought=question) as recorder,
+    ):
         hook = find_transformer(answerer.model).base_model.register_forward_pre_hook(stop)
         try:
             answerer.answer(question)
@@ -106,6 +110,7 @@ def scripted_model(
     *,
     keep_logits: bool = False,
     keep_nan: bool = False,
+    sought: str = "",
 ) -> Iterator[ScriptedModel]:
     """Within it, the model writes the scripts, however it is called; without scripts it is only recorded.
 
@@ -124,7 +129,15 @@ def scripted_model(
             raise CannotFollow("the model is fed embeddings, not token ids")
         recorder.before(ids, kwargs.get("attention_mask"), kwargs.get("past_key_values"))
 
-    recorder = ScriptedModel(tokenizer, scripts, strict=True, keep_nan=keep_nan, keep_logits=keep_logits, on_lost=lost)
+    recorder = ScriptedModel(
+        tokenizer,
+        scripts,
+        strict=True,
+        keep_nan=keep_nan,
+        keep_logits=keep_logits,
+        sought=sought,
+        on_lost=lost,
+    )
     transformer = find_transformer(model)
     hooks = [  # the decoder's call, for peft's own forward goes past that of the model around it
         transformer.base_model.register_forward_pre_hook(before, with_kwargs=True),

@@ -43,12 +43,6 @@ def losses_of(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
     return token_losses(logits, batch.labels).sum(1) / supervised.sum(1).clamp(min=1)
 
 
-def mean_loss(model: Any, batch: Batch) -> float:  # noqa: ANN401
-    """Mean cross entropy of all supervised tokens of a batch, in nat."""
-    supervised = int((batch.labels[:, 1:] != IGNORE_INDEX).sum())
-    return token_losses(forward(model, batch), batch.labels).sum().item() / supervised
-
-
 def token_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Cross entropy of each label after the first, in nat, as float64 on the CPU: (rows, tokens - 1).
 

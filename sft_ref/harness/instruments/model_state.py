@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from sft_ref.harness.core import tolerance
-from sft_ref.harness.core.peft_names import plain
+from sft_ref.reference.guards.names import plain, unwrapped
 
 _SETTINGS = ("active_adapters", "disable_adapters", "merged_adapters", "scaling")
 """Of peft's layers: which adapters count, and how much."""
@@ -21,9 +21,9 @@ def changes(before: torch.nn.Module, after: torch.nn.Module) -> Iterator[tuple[s
     Values may move as far as rounding in their dtype does, as where an adapter is merged and unmerged again. A model
     that was in training mode may be in evaluation mode.
     """
-    modules = dict(after.named_modules())
+    modules = {unwrapped(name): module for name, module in after.named_modules()}  # without wrappers
     for name, module in before.named_modules():
-        now = modules.get(name)
+        now = modules.get(unwrapped(name))
         if now is None:
             yield "the module is gone", "the module", plain(name)
             continue
@@ -33,9 +33,9 @@ def changes(before: torch.nn.Module, after: torch.nn.Module) -> Iterator[tuple[s
             old, new = (str(getattr(each, setting, None)) for each in (module, now))
             if old != new:
                 yield f"{setting} is {new}", old, plain(name)
-    tensors = dict(_tensors(after))
+    tensors = {unwrapped(name): tensor for name, tensor in _tensors(after)}
     for name, tensor in _tensors(before):
-        if name in tensors and (found := _change(tensor, tensors[name])):
+        if (now := tensors.get(unwrapped(name))) is not None and (found := _change(tensor, now)):
             yield *found, plain(name)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from .generation_recorder import Ids, find_transformer
-from .scripted_model import own_mask
+from .scripted_model import cache_length, own_mask
 
 FP16_LARGEST = 65504.0
 
@@ -50,13 +50,21 @@ def last_outputs(model: torch.nn.Module) -> Iterator[list[tuple[str, torch.Tenso
 
 @contextmanager
 def first_states(model: torch.nn.Module) -> Iterator[list[tuple[Ids, torch.Tensor]]]:
-    """Within it, the first row's ids and last hidden states at each forward are added to the list, padding left out."""
+    """Within it, the first row's ids and last hidden states at each forward are added to the list, padding left out.
+
+    What continues a cache is joined to what is in it.
+    """
     found: list[tuple[Ids, torch.Tensor]] = []
 
     def note(_module: object, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:  # noqa: ANN401
         ids = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
-        kept = own_mask(ids, kwargs.get("attention_mask"))[0]
-        found.append((tuple(ids[0][kept].tolist()), output[0][0][kept].detach().float()))
+        past = max(0, cache_length(kwargs.get("past_key_values")) - ids.shape[1])  # the cache holds these ids as well
+        kept = own_mask(ids, kwargs.get("attention_mask"), past)[0]
+        own, states = tuple(ids[0][kept].tolist()), output[0][0][kept].detach().float()
+        if past and found:
+            before, earlier = found.pop()
+            own, states = (*before, *own), torch.cat([earlier, states])
+        found.append((own, states))
 
     hook = find_transformer(model).base_model.register_forward_hook(note, with_kwargs=True)
     try:

@@ -5,8 +5,8 @@ foreign code. So it imports torch alone, in the syntax of Python 3.10. It sees t
 logits; it does not know who calls the model, nor how it is hooked.
 
 Rows may be sorted, split, repeated and padded on either side, with a cache or without. A row is recognised by its
-prompt, and then followed by the tokens that are fed back. Rows may leave the batch once they have ended. Where rows
-cannot be told apart, `on_lost` is called.
+prompt, which may be fed in pieces, and then followed by the tokens that are fed back. Rows may leave the batch once
+they have ended. Where rows cannot be told apart, `on_lost` is called.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ class GeneratedRow:
     """One row that the model generates.
 
     Attributes:
-        prompt_ids: ids of its first forward, without padding.
+        prompt_ids: ids that are fed before the first new token, without padding.
         question: index of the question that the prompt asks; None where it asks none.
         continues_cache: whether a cache held tokens before the prompt.
+        in_pieces: whether the prompt is fed in several forwards, or one token at a time.
         new_token_ids: what was generated, padding after the end included. The last one is never fed back, so the
             likeliest stands for it.
         non_greedy: number of new tokens that were not the likeliest, special tokens left out.
@@ -56,6 +57,7 @@ class GeneratedRow:
     prompt_ids: list[int]
     question: int | None
     continues_cache: bool = False
+    in_pieces: bool = False
     new_token_ids: list[int] = field(default_factory=list)
     non_greedy: int = 0
     logits: dict[int, torch.Tensor] = field(default_factory=dict)
@@ -70,6 +72,7 @@ class _Row:
         padding: number of positions behind its last token.
         place: of its next token among the logits; None where the logits do not hold it.
         likeliest: its next token, as far as the logits tell.
+        forced: its next token, if no other can be chosen: another one that is fed belongs to the prompt.
     """
 
     generation: GeneratedRow
@@ -77,6 +80,7 @@ class _Row:
     padding: int = 0
     place: int | None = None
     likeliest: int | None = None
+    forced: int | None = None
 
 
 class GenerationRecorder:
@@ -160,20 +164,34 @@ class GenerationRecorder:
 
     def _begin(self, prompt: list[int], past: int) -> _Row:
         question, script = self.identify(prompt)
-        generation = GeneratedRow(prompt, question, continues_cache=past > 0)
+        generation = GeneratedRow(prompt, question, continues_cache=past > 0, in_pieces=self._may_go_on(prompt, past))
         self.generations.append(generation)
         return _Row(generation, script)
 
+    def _may_go_on(self, prompt: Sequence[int], past: int) -> bool:
+        """Whether a prompt may continue with the next token that is fed, since no prompt is a single token."""
+        return len(prompt) <= 1 and not past
+
     def _feed(self, row: _Row, tokens: list[int]) -> None:
         generation = row.generation
-        if len(tokens) > 1 and not generation.new_token_ids:  # the prompt comes in pieces
+        if self._continues_prompt(row, tokens):
+            generation.in_pieces = True
             generation.prompt_ids += tokens
             generation.question, row.script = self.identify(generation.prompt_ids)
         else:
             is_other = len(tokens) == 1 and row.likeliest is not None and tokens[0] != row.likeliest
             generation.non_greedy += is_other and tokens[0] not in self._special
             generation.new_token_ids += tokens
-        row.likeliest = None
+        row.likeliest = row.forced = None
+
+    def _continues_prompt(self, row: _Row, tokens: list[int]) -> bool:
+        """Whether tokens that are fed belong to the prompt: several at once, or one that could not be chosen."""
+        generation = row.generation
+        if generation.new_token_ids or not tokens:
+            return False
+        if len(tokens) > 1 or not generation.prompt_ids:
+            return True
+        return generation.in_pieces and row.forced is not None and row.forced != tokens[0]
 
     def _close(self, row: _Row) -> None:
         if row.likeliest is not None:
@@ -245,6 +263,9 @@ class ScriptedModel(GenerationRecorder):
         keep_nan: whether logits that are not all finite stay as they are. Else a script is written whatever the model
             computes, and what follows generation is tested alone.
         keep_logits, on_lost: as `GenerationRecorder` takes them. Logits are kept as the model gave them.
+        sought: the question whose prompt is all that is wanted; what the model writes after it does not matter.
+
+    While a prompt is fed in pieces, a token that it does not hold is written: it is fed back where the prompt ends.
     """
 
     def __init__(
@@ -255,11 +276,13 @@ class ScriptedModel(GenerationRecorder):
         strict: bool = False,
         keep_nan: bool = False,
         keep_logits: bool = False,
+        sought: str = "",
         on_lost: Callable[[str], object] = lambda reason: None,
     ) -> None:
         questions = [script.question for script in scripts]
         super().__init__(tokenizer, questions, keep_logits=keep_logits, on_lost=on_lost)
-        self.scripts, self.strict, self.keep_nan = list(scripts), strict, keep_nan
+        self.scripts, self.strict, self.keep_nan, self.sought = list(scripts), strict, keep_nan, sought
+        self._marker: int | None = None
 
     def after(self, logits: torch.Tensor) -> torch.Tensor:
         """As the recorder, but gives back logits under which scripted rows are certain to go on as scripted."""
@@ -267,17 +290,43 @@ class ScriptedModel(GenerationRecorder):
         written = logits.clone()
         each = written if logits.dim() > 2 else written.unsqueeze(1)  # noqa: PLR2004
         for number, row in enumerate(self._rows):
-            if row.script is None or number >= len(each) or (self.strict and row.place is None):
+            next_token = self._next_token(row, logits.shape[-1])
+            if next_token is None or number >= len(each) or (self.strict and row.place is None):
                 continue
-            step = len(row.generation.new_token_ids)
-            row.likeliest = row.script[step % len(row.script) if self.strict else min(step, len(row.script) - 1)]
+            row.likeliest = row.forced = next_token
             places = slice(None) if row.place is None or not self.strict else slice(row.place, row.place + 1)
             own = each[number, places].clone()
             each[number, places] = -CERTAIN
-            each[number, places, row.likeliest] = CERTAIN
+            each[number, places, next_token] = CERTAIN
             if self.keep_nan and not own.isfinite().all():
                 each[number, places] = own
         return written
+
+    def _may_go_on(self, prompt: Sequence[int], past: int) -> bool:
+        return bool(self.sought) or super()._may_go_on(prompt, past)
+
+    def _next_token(self, row: _Row, vocabulary: int) -> int | None:
+        """What a row is to write; None where it is left alone."""
+        step, script, prompt = len(row.generation.new_token_ids), row.script, row.generation.prompt_ids
+        is_read = bool(self.scripts or self.sought)
+        if is_read and row.generation.in_pieces and not step and (script is None or self._is_beginning(prompt)):
+            self._marker = self._marker or self._choose_marker(vocabulary)
+            return self._marker
+        if script is None:
+            return None
+        return script[step % len(script) if self.strict else min(step, len(script) - 1)]
+
+    def _choose_marker(self, vocabulary: int) -> int:
+        """A token that neither a script nor the question holds."""
+        held = self._special.union(*(script.whole for script in self.scripts))
+        held |= {*self.tokenizer(self.sought, add_special_tokens=False)["input_ids"]}
+        return max(set(range(min(vocabulary, len(self.tokenizer)))) - held)
+
+    def _is_beginning(self, prompt: Sequence[int]) -> bool:
+        """Whether ids are the beginning of a prompt that a script knows."""
+        return any(
+            tuple(prompt) == script.whole[: len(prompt)] and len(prompt) < script.least for script in self.scripts
+        )
 
     def identify(self, prompt: Sequence[int]) -> tuple[int | None, tuple[int, ...] | None]:
         """Index of the script for a prompt, and what it writes after it."""

@@ -15,6 +15,8 @@ import torch
 
 from sft_ref.errors import PrecisionMismatchError
 
+from .names import plain
+
 KINDS = ("base", "adapter", "buffer")
 
 Dtypes = dict[str, dict[str, str]]
@@ -28,13 +30,13 @@ _PASSES_ON = (torch.nn.Identity, torch.nn.Dropout)
 
 
 def count_dtypes(model: torch.nn.Module) -> Dtypes:
-    """The dtype of every parameter and float buffer of a model, with peft's wrapping taken out of the names."""
+    """The dtype of every parameter and float buffer of a model, with the wrapping taken out of the names."""
     found: Dtypes = {kind: {} for kind in KINDS}
     for name, tensor in model.named_parameters():
-        found["adapter" if "lora_" in name else "base"][_plain(name)] = dtype_name(tensor)
+        found["adapter" if "lora_" in name else "base"][plain(name)] = dtype_name(tensor)
     for name, buffer in model.named_buffers():
         if buffer.is_floating_point():
-            found["buffer"][_plain(name)] = dtype_name(buffer)
+            found["buffer"][plain(name)] = dtype_name(buffer)
     return found
 
 
@@ -58,10 +60,6 @@ def summarize_dtypes(dtypes: Dtypes) -> str:
     """One line: ``base float32 ×272, adapter float32 ×420, buffer float32 ×1``."""
     counts = {kind: Counter(dtypes.get(kind, {}).values()) for kind in KINDS}
     return ", ".join(f"{kind} {dtype} ×{n}" for kind in KINDS for dtype, n in sorted(counts[kind].items()))
-
-
-def _plain(name: str) -> str:
-    return name.removeprefix("base_model.model.").replace(".base_layer.", ".").replace(".default.", ".")
 
 
 def dtype_name(tensor: torch.Tensor) -> str:

@@ -1,6 +1,9 @@
 """The prompt is learned too, at a twentieth of the weight of the answer.
 
-Accuracy not measured; a run of 10 steps trains, saves and loads.
+Accuracy 0.83, answer rate 0.98; the reference 1.00.
+
+Failed TRN-025 at first sight: gradients are so long that clipping them to 1 leaves less than a hundredth of them.
+TRN-025 was mended by it, so that it is blind no more.
 """
 
 from typing import Any

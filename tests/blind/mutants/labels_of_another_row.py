@@ -1,4 +1,7 @@
-"""A batch is sorted by length before it is padded, and its labels are not. Accuracy 0.00; sound 1.00."""
+"""A batch is sorted by length before it is padded, and its labels are not. Accuracy 0.00; sound 1.00.
+
+At first sight it was caught by PRM-003, at the stage prompt. PRM-003 was mended by it, so that it is blind no more.
+"""
 
 from collections.abc import Sequence
 

@@ -11,12 +11,12 @@ from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch
-from sft_ref.harness.core.peft_names import plain
 from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.instruments import rotary
 from sft_ref.harness.instruments.deltas import effective_delta, effective_weight, linears
 from sft_ref.harness.instruments.losses import forward
 from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.reference.guards.names import plain
 
 
 @check(
@@ -32,7 +32,7 @@ def effective_deltas_are_the_trained_ones(context: Context) -> None:
     """Applies each Linear to an identity matrix, with the adapter and without, whatever it is made of."""
     model = context.loaded_model
     for name, linear, module in linears(context.base_model, model):
-        found, as_sum = context.call(effective_delta, linear, module)
+        found, as_sum = context.call(effective_delta, linear, module, is_moved=name in context.starts)
         due = context.deltas.get(name, torch.zeros(()))
         weight = linear.weight.detach().norm().item() if as_sum else 0.0
         allowed = tolerance.WEIGHTS["bfloat16"] * (weight + due.norm().item())  # whatever its dtype, it may have been

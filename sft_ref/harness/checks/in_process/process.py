@@ -37,8 +37,11 @@ _DECAY = 0.25
 decides where weights settle, it takes back all that a step adds, a share of 1."""
 
 _CLIPPING = 0.01
-"""Smallest share of the gradient that clipping may leave in the median step. A limit of 0.3, as QLoRA has it, leaves
-more for gradients of up to 30."""
+"""Smallest share of the gradient that clipping may leave in the median step, if it leaves little: see `_LITTLE`."""
+
+_LITTLE = 0.03
+"""Length of a clipped gradient below which clipping may dominate; usual limits are 0.3 to 10. Of large gradients, such
+a limit makes steps of one length, as optimizers that follow signs do, and that is sound."""
 
 _INTERRUPTED = Settings(steps=4, batch_size=4, rank=4, alpha=8)
 """A training of two epochs of `PROBES`."""
@@ -200,13 +203,20 @@ def dtypes_stay_the_same(training_steps: TrainingSteps) -> None:
     remedy="Compare base, adapter initialisation, attention mask and dtype in training with the base alone.",
     depends_on=("TRN-003",),
 )
-def training_starts_from_the_base(training_steps: TrainingSteps, first_loss_of_base: float) -> None:
-    """TRN-022: cross-entropy over the labelled tokens of the first batch; a new adapter changes nothing."""
-    loss = training_steps.first_loss
-    if loss is None:
-        raise Unavailable("the logits in training do not match the labels")
-    if margins.exceeds(abs(loss - first_loss_of_base), tolerance.LOSS):
-        raise Failure(f"{loss:.4f} nat a token", f"{first_loss_of_base:.4f}, within {tolerance.LOSS}", "step 1")
+def training_starts_from_the_base(training_steps: TrainingSteps, first_losses_of_base: torch.Tensor) -> None:
+    """TRN-022: cross-entropy of each labelled token of the first batch, without dropout or other noise of training.
+
+    A new adapter changes nothing, so that only rounding may set the two apart. Token by token, errors do not cancel.
+    """
+    losses = training_steps.first_losses
+    if losses is None:
+        raise Unavailable("the first batch is unknown, or its forward cannot be repeated")
+    names = {"float32", *(training_steps.steps[0].dtypes or {}).values()}
+    allowed = max(tolerance.FIRST_LOSS[tolerance.name_dtype(getattr(torch, name))] for name in names)
+    apart = (losses - first_losses_of_base).pow(2).mean().sqrt().item()
+    if margins.exceeds(apart, allowed):
+        seen = f"losses differ by {apart:.2g} nat, with a mean of {losses.mean():.4f}"
+        raise Failure(seen, f"at most {allowed}, with a mean of {first_losses_of_base.mean():.4f}", "step 1")
 
 
 @check(
@@ -274,10 +284,12 @@ def neither_decay_nor_clipping_dominates(training_steps: TrainingSteps) -> None:
     decay = statistics.median(step.decay for step in moving)
     if margins.exceeds(decay, _DECAY):
         raise Failure(f"the decay is {decay:.3g} times the rest of the median step", f"at most {_DECAY}")
-    clipping = [step.clipping for step in moving if step.clipping is not None]
-    if clipping and statistics.median(clipping) < _CLIPPING:
-        seen = f"the median step keeps {statistics.median(clipping):.3g} of its gradient"
-        raise Failure(seen, f"at least {_CLIPPING}")
+    sampled = [(step.clipping, step.clipped) for step in moving if step.clipping is not None]
+    if sampled:
+        share, length = (statistics.median(each) for each in zip(*sampled, strict=True))
+        if share < _CLIPPING and length < _LITTLE:
+            seen = f"the median step keeps {share:.3g} of its gradient, a length of {length:.3g}"
+            raise Failure(seen, f"at least {_CLIPPING}, or a length of {_LITTLE}")
 
 
 @check(

@@ -14,9 +14,14 @@ if TYPE_CHECKING:
 
 
 def chosen_tokens_of(generations: Iterable[GeneratedRow], tokenizer: PreTrainedTokenizerBase) -> ChosenTokens:
-    """Counts the tokens of generations, up to the first end of each, that do not have the highest logit."""
+    """Counts the tokens of generations, up to the first end of each, that do not have the highest logit.
+
+    Where a prompt is fed in pieces, the recorder takes its tokens for new ones, and they do not count.
+    """
     unlikely, count, example = 0, 0, ""
     for row in generations:
+        if row.in_pieces:
+            continue
         for step, token in enumerate(row.new_token_ids):
             count += 1
             logits = row.logits.get(step)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
-from sft_ref.harness.core.peft_names import plain
 from sft_ref.harness.core.sizes import UNLIMITED, Size, SizeLimits
 from sft_ref.harness.core.stages import STAGES
 from sft_ref.harness.core.training_examples import TrainingExample, examples_of
@@ -33,9 +32,9 @@ from sft_ref.harness.evidence.views import (
     SavedValues,
 )
 from sft_ref.harness.instruments.convention import decode
-from sft_ref.harness.instruments.deltas import due_deltas, merged, pairs, read_blueprint
+from sft_ref.harness.instruments.deltas import due_deltas, merged, pairs, read_blueprint, starts_of
 from sft_ref.harness.instruments.generation_recorder import Ids, record_generation, record_prompt, scripted_model
-from sft_ref.harness.instruments.losses import mean_loss, row_losses
+from sft_ref.harness.instruments.losses import forward, row_losses, token_losses
 from sft_ref.harness.instruments.numerals import contains_answer
 from sft_ref.harness.instruments.sizes import project
 from sft_ref.harness.recorders.folder.tensors.streaming import measure
@@ -43,9 +42,11 @@ from sft_ref.io.tensor_headers import read_header
 from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.data import Row, split_rows
 from sft_ref.reference.guards.dtypes import Dtypes, count_dtypes
+from sft_ref.reference.guards.names import plain
 from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.settings import Settings
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 from .chosen_tokens import chosen_tokens_of
 from .float16_toy import float16_toy
@@ -202,11 +203,12 @@ class Context:
         return frozenset(map(plain, self.trained.adapter)) - frozenset(map(plain, self.training_steps.steps[0].trained))
 
     @functools.cached_property
-    def first_loss_of_base(self) -> float | None:
-        """Cross-entropy of the base, over the labelled tokens of the first batch of training."""
+    def first_losses_of_base(self) -> torch.Tensor | None:
+        """Cross-entropy of the base at each labelled token of the first batch of training."""
         if self.training_steps is None or self.training_steps.first_batch is None:
             return None
-        return mean_loss(self.base_model, self.training_steps.first_batch)
+        batch = self.training_steps.first_batch
+        return token_losses(forward(self.base_model, batch), batch.labels)[batch.labels[:, 1:] != IGNORE_INDEX]
 
     def _made_by(self, stage: str, make: Callable[[], T]) -> T:
         """What a stage makes, tried once; where it fails, checks of earlier stages are blocked."""
@@ -238,12 +240,25 @@ class Context:
     @functools.cached_property
     def saved_tensors(self) -> SavedTensors:
         """See `views`: by their names in the file."""
-        return SavedTensors(self.trained.adapter, read_saved(self._folder))
+        note = "what the adapter took from the base at its start was converted: ART-009 compares the weights"
+        return SavedTensors(self.trained.adapter, read_saved(self._folder), note=note if self.is_converted else "")
+
+    @functools.cached_property
+    def is_converted(self) -> bool:
+        """Whether saving has put into the tensors what the start of the adapter took from the base."""
+        saved = read_saved(self._folder)
+        shapes = [(saved[name].shape, each.shape) for name, each in self.trained.adapter.items() if name in saved]
+        return bool(self.starts) and any(own != trained for own, trained in shapes)
 
     @functools.cached_property
     def saved_configuration(self) -> SavedConfiguration:
-        """See `views`: rank and scaling of each module, as peft understands the configuration."""
+        """See `views`: rank and scaling of each module, as peft understands the configuration.
+
+        Converting a start changes them as it changes the tensors: ART-009 compares what comes of both.
+        """
         found = self.call(read_blueprint, self.stored, self.base_model)
+        if self.is_converted:
+            return SavedConfiguration(_rank_and_scaling(found), _rank_and_scaling(found))
         scalings = {name: scaling for name, (_, scaling) in found.items()} | dict(self.trained.scalings)
         trained = {name: (a.shape[0], scalings.get(name)) for name, (a, _) in pairs(self.trained.adapter).items()}
         return SavedConfiguration(_rank_and_scaling(trained), _rank_and_scaling(found))
@@ -358,6 +373,11 @@ class Context:
     def deltas(self) -> dict[str, torch.Tensor]:
         """What training adds to each Linear's weight, by module of the base."""
         return due_deltas(self.trained, self.stored, self.base_model)
+
+    @functools.cached_property
+    def starts(self) -> Mapping[str, torch.Tensor]:
+        """What the initialisation of the adapter took from the base, by module."""
+        return self.call(starts_of, self.trained, self.stored, self.base_model)
 
     @functools.cached_property
     def trained_model(self) -> PreTrainedModel:

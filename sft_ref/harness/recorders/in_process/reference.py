@@ -18,8 +18,8 @@ from transformers import TrainingArguments
 
 from sft_ref.errors import AdapterError, SftRefError
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
-from sft_ref.harness.core.peft_names import plain
 from sft_ref.harness.core.training_examples import TrainingExample, examples_of
+from sft_ref.harness.instruments.deltas import measure_starts
 from sft_ref.harness.instruments.losses import forward, row_losses
 from sft_ref.io.lora_config import read_lora
 from sft_ref.reference import adapter, models, precision, sft, tokens, training
@@ -27,6 +27,7 @@ from sft_ref.reference.base_llm import BaseLLM
 from sft_ref.reference.bases.find import DEFAULT_BASE, find_base
 from sft_ref.reference.data import Row, Score
 from sft_ref.reference.guards.dtypes import count_dtypes
+from sft_ref.reference.guards.names import plain
 from sft_ref.reference.guards.progress import Step
 from sft_ref.reference.guards.ranges import RANGES
 from sft_ref.reference.settings import Settings
@@ -61,6 +62,7 @@ class Reference:
 
         def fit_and_look(model: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # passes on
             before = {name: tensor.detach().clone() for name, tensor in _base_parameters(model).items()}
+            left["starts"] = self._measure_starts(model)
             history = fit(model, *args, **kwargs)
             now = _base_parameters(model)
             left["changed"] = tuple(plain(name) for name in before if not torch.equal(before[name], now[name]))
@@ -86,6 +88,12 @@ class Reference:
             with contextlib.suppress(KeyboardInterrupt), mock.patch.object(training, "fit", interrupted_fit):
                 self.train(folder, rows, settings)
             return self.train(folder, rows, settings)
+
+    def _measure_starts(self, model: Any) -> dict[str, torch.Tensor]:  # noqa: ANN401  # a PeftModel
+        """See `measure_starts`; the base is loaded only where the adapter adds something before it is trained."""
+        if not any(tensor.any() for name, tensor in model.named_parameters() if "lora_B" in name):
+            return {}
+        return measure_starts(model, models.load_model(find_base(self.base), precision.POLICIES["fp32"]))
 
     def _look(self, model: Any) -> dict[str, Any]:  # noqa: ANN401  # a PeftModel
         """What `TrainingResult` tells of a model in memory."""

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.core.peft_names import plain
 from sft_ref.harness.core.training_examples import Text, TrainingExample
 from sft_ref.harness.evidence.evidence import GOOD
 from sft_ref.harness.instruments.answering import count, read_number, right
@@ -22,6 +21,7 @@ from sft_ref.io import plain_files
 from sft_ref.io.lora_config import PICKLE, WEIGHTS, read_table
 from sft_ref.io.reading import UnreadableError
 from sft_ref.reference.data import Row
+from sft_ref.reference.guards.names import plain, without_peft
 from sft_ref.reference.models import load_tokenizer
 
 from .layout import ADAPTER
@@ -238,7 +238,7 @@ class Captured:
             return False
         if self.scales(self.trained_folder) != self.scales(self.saved[self.place]):
             return False
-        saved = {plain(name): tensor for name, tensor in self.read_adapter(self.saved[self.place]).items()}
+        saved = {without_peft(name): tensor for name, tensor in self.read_adapter(self.saved[self.place]).items()}
         own = {plain(name): tensor for name, tensor in self.trained.items()}
         return own.keys() <= saved.keys() and all(
             tensor.shape == saved[name].shape

@@ -22,12 +22,10 @@ class BatchRecorder:
 
     Attributes:
         first: the first batch, with labels; None if one of its texts is not in the training data.
-        first_loss: mean cross-entropy of its labelled tokens; None if logits and labels do not match.
     """
 
     def __init__(self, texts: Sequence[TrainingExample]) -> None:
         self.first: Batch | None = None
-        self.first_loss: float | None = None
         self._labels = {each.ids: each.labels for each in texts}
         self._indices = {ids: itertools.cycle(rows) for ids, rows in _rows_by_text(texts).items()}
         self._has_begun = False
@@ -84,15 +82,13 @@ class BatchRecorder:
             return
         labelled = targets != IGNORE_INDEX
         chosen = targets[labelled].to(logits.device)
-        if logits.shape[:-1] not in ((labelled.shape[0], labelled.shape[1] + 1), (1, len(chosen))):
+        if not _match(labelled, logits):
             self._is_known = False
             return
         likelihoods = _at(labelled, logits.detach()).log_softmax(-1)
         own = likelihoods.gather(-1, chosen[:, None])
         self._losses -= torch.stack([own.sum(), likelihoods.mean(-1).sum()]).cpu()
         self._tokens += len(chosen)
-        if self.first_loss is None:
-            self.first_loss = -own.mean().item()
         if self._is_sampled and logits.requires_grad:
             expected = likelihoods.exp().scatter_add(-1, chosen[:, None], torch.full_like(own, -1.0))
 
@@ -113,6 +109,24 @@ class BatchRecorder:
         }
         self._reset()
         return taken
+
+
+def labelled_losses(logits: torch.Tensor, batch: Batch) -> torch.Tensor | None:
+    """Cross-entropy of each labelled token of a batch, in nat, on the CPU; None if logits and labels do not match.
+
+    Args:
+        logits: those of all positions, or of the labelled ones alone.
+        batch: with labels.
+    """
+    targets = batch.labels[:, 1:]
+    labelled = targets != IGNORE_INDEX
+    if not _match(labelled, logits):
+        return None
+    return torch.nn.functional.cross_entropy(_at(labelled, logits).cpu(), targets[labelled], reduction="none")
+
+
+def _match(labelled: torch.Tensor, logits: torch.Tensor) -> bool:
+    return logits.shape[:-1] in ((labelled.shape[0], labelled.shape[1] + 1), (1, int(labelled.sum())))
 
 
 def _at(labelled: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:

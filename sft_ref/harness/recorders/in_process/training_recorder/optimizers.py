@@ -125,6 +125,7 @@ class OptimizerRecorder:
             "idle": tuple(sorted(modules - {_module_of(name) for name in self._moved})),
             "decay": self._decay,
             "clipping": used / raw if raw and self.is_sampled else None,
+            "clipped": used,
         }
         self._reset()
         return taken

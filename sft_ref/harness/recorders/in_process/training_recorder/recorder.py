@@ -16,7 +16,7 @@ from sft_ref.harness.instruments.generation_recorder import CannotFollow, find_t
 from sft_ref.harness.instruments.module_outputs import hook_outputs
 from sft_ref.reference.guards.dtypes import dtype_name
 
-from .batches import BatchRecorder
+from .batches import BatchRecorder, labelled_losses
 from .optimizers import OptimizerRecorder
 
 
@@ -49,11 +49,13 @@ class _Recorder:
         self._number_of_rows = len(texts)
         self._batches = BatchRecorder(texts)
         self._optimizers: OptimizerRecorder | None = None
-        self._transformer: torch.nn.Module | None = None
+        self._transformer: Any = None
         self._steps: list[RecordedStep] = []
         self._dtypes: dict[str, str] = {}
         self._dtype_hooks = contextlib.ExitStack()
         self._in_step = False
+        self._has_begun = False
+        self._first_losses: torch.Tensor | None = None
 
     def find_model(self, module: torch.nn.Module, _args: object) -> None:
         """Before the forward of any module, until one that is trained contains a transformer."""
@@ -83,6 +85,32 @@ class _Recorder:
                 self._dtype_hooks.enter_context(hook_outputs(self._transformer.named_modules(), self._note_dtype))
         ids = kwargs.get("input_ids", args[0] if args else None)
         self._batches.before_forward(ids, kwargs.get("attention_mask"), is_sampled=self._is_sampled)
+        if not self._has_begun:
+            self._has_begun = True
+            self._first_losses = self._measure_first_losses(decoder, args, kwargs)
+
+    def _measure_first_losses(
+        self,
+        decoder: torch.nn.Module,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> torch.Tensor | None:
+        """Losses of the labelled tokens of the first batch, with the arguments of the forward, but in evaluation mode.
+
+        Without dropout, and without noise that is added to embeddings in training alone.
+        """
+        batch, transformer = self._batches.first, self._transformer
+        if batch is None or transformer is None or kwargs.get("past_key_values") is not None:
+            return None
+        modes = [(module, module.training) for module in decoder.modules()]
+        decoder.eval()
+        try:
+            with torch.no_grad():
+                logits = transformer.get_output_embeddings()(decoder(*args, **kwargs)[0])
+        finally:
+            for module, mode in modes:
+                module.training = mode
+        return labelled_losses(logits, batch)
 
     @property
     def _is_sampled(self) -> bool:
@@ -129,4 +157,4 @@ class _Recorder:
         """The record."""
         if not self._steps:
             return None
-        return TrainingSteps(tuple(self._steps), self._number_of_rows, self._batches.first, self._batches.first_loss)
+        return TrainingSteps(tuple(self._steps), self._number_of_rows, self._batches.first, self._first_losses)

@@ -16,6 +16,18 @@ _MOST_ROWS, _MOST_BYTES = 32, 256 * 2**20
 """Texts, and bytes of their logits."""
 
 
+def unwrapped(name: str) -> str:
+    """A name without what wrappers of torch add to it while a model runs.
+
+    As `sft_ref.reference.guards.names.unwrapped`, which is not there beside foreign code.
+    """
+    wrappers = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+    parts = [part for part in name.split(".") if part not in wrappers]
+    while parts[:1] == ["module"]:
+        del parts[0]
+    return ".".join(parts)
+
+
 def count_dtypes(model: Any) -> dict[str, dict[str, int]]:
     """Number of parameters by dtype, of the base and of the adapter; also of float buffers."""
     counts: dict[str, dict[str, int]] = {"base": {}, "adapter": {}, "buffers": {}}
@@ -53,8 +65,8 @@ def changed_base_weights(model: Any, base_weights: Mapping[str, torch.Tensor]) -
     for name, tensor in model.named_parameters():
         if "lora_" in name or "modules_to_save" in name:
             continue
-        plain = name.replace("base_model.model.", "", 1).replace(".base_layer", "").replace(".original_module", "")
-        plain = plain.replace(".default", "").replace("_orig_mod.", "")
+        plain = unwrapped(name).replace("base_model.model.", "", 1).replace(".base_layer", "")
+        plain = plain.replace(".original_module", "").replace(".default", "")
         own = base_weights.get(plain)
         if own is None or own.shape != tensor.shape:
             continue

@@ -10,7 +10,15 @@ import peft
 import torch
 
 from .batches import IGNORE_INDEX, Division, Reach, divide, without_padding
-from .inspection import active_adapters, added_rows, changed_base_weights, choose_rows, compute_logits, count_dtypes
+from .inspection import (
+    active_adapters,
+    added_rows,
+    changed_base_weights,
+    choose_rows,
+    compute_logits,
+    count_dtypes,
+    unwrapped,
+)
 from .results import ResultWriter
 from .time_limit import TimeLimit, shorten
 
@@ -253,11 +261,11 @@ class TrainingRecorder:
         self._states, self._configs, self._active = states, configs, active
 
     def _read_adapter(self, model: Any, name: str) -> dict[str, torch.Tensor]:
-        """The tensors of one adapter by the names that a saved one has, without what torch.compile adds to them."""
+        """The tensors of one adapter by the names that a saved one has, without what wrappers of torch add to them."""
         with torch.no_grad():
             state = self._get_state(model, adapter_name=name, save_embedding_layers=False)
         return {
-            "base_model.model." + key.removeprefix("base_model.model.").replace("_orig_mod.", ""): tensor.cpu().clone()
+            "base_model.model." + unwrapped(key).removeprefix("base_model.model."): tensor.cpu().clone()
             for key, tensor in state.items()
         }
 

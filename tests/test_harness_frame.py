@@ -15,6 +15,7 @@ from sft_ref.harness.core.runner import plan, run
 from sft_ref.harness.core.verdict import Status
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.adapter import AdapterEvidence
+from sft_ref.harness.evidence.dataset.rows import DatasetEvidence
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.harness.verdict.diagnosis import decide_survival, suspects_of
 from sft_ref.reference.data import Row, Score
@@ -190,7 +191,7 @@ def test_a_shared_check_is_for_each_kind_of_evidence_that_has_its_parts(kind: ty
 
 
 def test_a_shared_check_is_for_several_kinds_of_evidence() -> None:
-    kinds = [shared.checks_of(kind) for kind in (Context, Evidence, AdapterEvidence)]
+    kinds = [shared.checks_of(kind) for kind in (Context, Evidence, AdapterEvidence, DatasetEvidence)]
     assert [each.id for each in shared.CHECKS if sum(each in checks for checks in kinds) < 2] == []
 
 

@@ -1,16 +1,22 @@
 """The README does what it says."""
 
+import copy
 import json
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import build as corpus
+import gguf_files
 import pytest
+from peft import PeftModel
 
-from sft_ref import split_rows
+from sft_ref import BaseLLM, split_rows
 from sft_ref.cli import main as cli
+from sft_ref.reference.bases.find import find_base
 
 
 @pytest.fixture
@@ -34,6 +40,40 @@ def test_its_sft_ref_commands_run(readme: str, tmp_path: Path, monkeypatch: pyte
     for command in commands:
         words = shlex.split(command)[1:]
         assert cli.main(words) == 0, command
+
+
+def commands_of_table(readme: str) -> list[list[str]]:
+    """The commands of the table of what can be handed in."""
+    table = readme.partition("### What can be handed in\n")[2].partition("\n- ")[0]
+    return [shlex.split(cells[1].strip(" `")) for line in table.splitlines()[3:] if len(cells := line.split(" | ")) > 1]
+
+
+def test_its_table_of_targets_is_true(
+    readme: str, toy_adapter: Path, blank_toy: BaseLLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    base = find_base("toy")
+    shutil.copytree(toy_adapter, "my_adapter")
+    shutil.copytree(base, "my_base")
+    rows = split_rows("validation")[:16]
+    for name in ("held_out.jsonl", "train.jsonl"):
+        Path(name).write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    model = PeftModel.from_pretrained(copy.deepcopy(blank_toy.model), "my_adapter").merge_and_unload()
+    model.save_pretrained("my_merged_model")
+    gguf_files.write(Path("my_model.gguf"), gguf_files.metadata_of(base))
+    assert cli.main(["grade", "my_adapter", "--save-evidence", "evidence.safetensors"]) == 4
+    elsewhere = {"submission.zip", "reference"}  # the console blocks run these
+    commands = [words for words in commands_of_table(readme) if not elsewhere & {*words}]
+    assert len(commands) == 9
+    codes = {}
+    for program, *words in commands:
+        if program == "pytest":
+            words += ["-q", "-p", "no:cacheprovider"]
+            codes[" ".join(words)] = subprocess.run([sys.executable, "-m", "pytest", *words], check=False).returncode
+        else:
+            codes[" ".join(words)] = cli.main(words)
+    not_shown = {"grade my_adapter", "grade evidence.safetensors"}
+    assert codes == {words: 4 if words in not_shown else 0 for words in codes}
 
 
 def test_its_python_runs(readme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

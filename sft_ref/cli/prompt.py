@@ -11,7 +11,7 @@ from sft_ref.console.printable import printable
 from sft_ref.console.quiet import quiet
 from sft_ref.console.ranges import Whole
 
-from .options import BASE_HELP, add_writing
+from .options import BASE_HELP, add_labels, add_writing
 
 if TYPE_CHECKING:
     from sft_ref.harness.recorders.dataset.view import TokenRow, TokenView
@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--row", type=Whole(1, 2**63 - 1), default=1, metavar="N", help="number of the row (default: %(default)s)"
     )
     add_writing(parser)
+    add_labels(parser)
 
 
 def run(args: argparse.Namespace) -> int:

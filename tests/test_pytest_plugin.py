@@ -26,14 +26,14 @@ def run(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
 def outcomes(shown: str) -> dict[str, str]:
     """Name of each test of a target -> its outcome."""
     lines = [line.split() for line in shown.splitlines() if "::" in line]
-    return {words[2].partition("::")[2]: words[0] for words in lines if words[1] == "sft-ref"}
+    return {words[2].partition("::")[2]: words[0] for words in lines if words[1].endswith("sft-ref")}
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """Held-out rows."""
     file = tmp_path / "rows.jsonl"
-    file.write_text("\n".join(json.dumps(row) for row in split_rows("validation")[:16]))
+    file.write_text("\n".join(json.dumps(row) for row in split_rows("validation")[:48]))
     return file
 
 
@@ -46,6 +46,7 @@ def empty(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_sound_adapter_passes_beside_the_users_own_tests(toy_adapter: Path, data: Path, empty: Path) -> None:
     done = run(empty, "--sft-ref-target", toy_adapter, "--sft-ref-data", data, "--sft-ref-prompt", PROMPT)
     assert done.returncode == 0, done.stdout
@@ -55,6 +56,7 @@ def test_a_sound_adapter_passes_beside_the_users_own_tests(toy_adapter: Path, da
     assert passed <= {each.id for each in checks.CHECKS} | {"verdict"}
 
 
+@pytest.mark.slow
 def test_a_changed_scaling_fails_its_check_and_the_verdict(toy_adapter: Path, data: Path, empty: Path) -> None:
     changed = Path(shutil.copytree(toy_adapter, empty / "changed"))
     (changed / "sft_ref_record.json").unlink(missing_ok=True)
@@ -68,6 +70,7 @@ def test_a_changed_scaling_fails_its_check_and_the_verdict(toy_adapter: Path, da
     assert "pytest_plugin.py" not in done.stdout  # the message alone
 
 
+@pytest.mark.slow
 def test_stages_without_data_are_not_shown_unless_others_are_required(toy_adapter: Path, empty: Path) -> None:
     done = run(empty, "--sft-ref-target", toy_adapter)
     assert outcomes(done.stdout)["verdict"] == "FAILED"

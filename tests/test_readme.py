@@ -29,6 +29,7 @@ def blocks(readme: str, language: str) -> list[str]:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_its_sft_ref_commands_run(readme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     submission = next(each for each in corpus.SUBMISSIONS if each.name == "no_tags")
@@ -48,6 +49,7 @@ def commands_of_table(readme: str) -> list[list[str]]:
     return [shlex.split(cells[1].strip(" `")) for line in table.splitlines()[3:] if len(cells := line.split(" | ")) > 1]
 
 
+@pytest.mark.slow
 def test_its_table_of_targets_is_true(
     readme: str, toy_adapter: Path, blank_toy: BaseLLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

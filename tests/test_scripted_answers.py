@@ -14,7 +14,7 @@ import torch
 from sft_ref import BaseLLM, Score, Settings
 from sft_ref.harness.checks import shared
 from sft_ref.harness.checks.in_process import generate, parse
-from sft_ref.harness.core.check import Level, Outcome, checks_in
+from sft_ref.harness.core.check import Level, Outcome, checks_in, in_order
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.core.implementation import Answerer, Batch, TrainingResult
 from sft_ref.harness.core.runner import plan, run
@@ -27,7 +27,8 @@ from sft_ref.harness.recorders.in_process.reference import Reference
 from sft_ref.harness.recorders.in_process.scripted_answers import ScriptedOutcome, run_script, write_answers
 from sft_ref.reference.data import Row
 
-CHECKS = (*checks_in(generate, shared.generate), parse.answers_come_from_the_model)
+SHARED = [each for each in shared.checks_of(Context) if each.stage == "generate"]
+CHECKS = in_order([*checks_in(generate), *SHARED, parse.answers_come_from_the_model])
 
 
 class Odd:

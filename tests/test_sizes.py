@@ -72,6 +72,7 @@ def test_tensors_of_any_shape_have_a_size(part: str, shape: tuple[int, ...], tmp
     assert project(tmp_path, "toy", "smollm2-135m").adapter >= 0
 
 
+@pytest.mark.slow
 def test_the_reference_is_over_a_limit_only_where_one_is_given(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["grade", "reference", "--only", "ART-001", "ART-007"]
     assert cli.main(words) == 0

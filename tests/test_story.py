@@ -81,6 +81,7 @@ def table(story: dict[str, Loaded]) -> str:
     return "\n".join(lines)
 
 
+@pytest.mark.slow
 def test_another_dtype_at_load_moves_logits_and_loses_no_answer(story: dict[str, Loaded]) -> None:
     print(table(story))
     due = story["fp32"]

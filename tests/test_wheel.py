@@ -62,6 +62,7 @@ def test_it_is_the_wheel_that_is_installed_and_not_the_source_tree(elsewhere: Pa
     assert Path(where.strip()).is_relative_to(elsewhere / "env")
 
 
+@pytest.mark.slow
 def test_the_line_of_the_readme_makes_a_test_of_each_check(elsewhere: Path) -> None:
     chosen = "TOK-002 or PRM-003 or LOD-002"
     run("env/bin/python", "-m", "pytest", "test_mine.py", "-k", chosen, "--junitxml", "mine.xml", cwd=elsewhere)

@@ -47,7 +47,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
     """Adds the tests of the target."""
     if target := session.config.getoption("--sft-ref-target"):
-        collector: Target = Target.from_parent(session, name=f"sft-ref {target}", nodeid=f"sft-ref {target}")
+        name = f"sft-ref {Path(target).name}"  # in a path, pytest would look for directories
+        collector: Target = Target.from_parent(session, name=name, nodeid=name)
         collector.target = target
         items.extend(collector.collect())
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from sft_ref.harness.checks.in_process import CHECKS
 from sft_ref.harness.core.check import Level, Outcome
 from sft_ref.harness.core.implementation import Answerer
@@ -21,6 +23,7 @@ class Halved(Reference):
         return answerer
 
 
+@pytest.mark.slow
 def test_an_fp16_base_under_an_fp32_adapter_is_drift_and_no_cause_of_nan(tmp_path: Path) -> None:
     trained = train_reference(tmp_path)
     context = Context(Halved(), tmp_path / "own", trained=trained)

@@ -36,6 +36,7 @@ def test_a_planted_bug_in_the_parser_is_found(monkeypatch: pytest.MonkeyPatch) -
         search(lambda text: give_a_number_or_none(parse_answer, text), TEXTS, seconds=60)
 
 
+@pytest.mark.slow
 def test_a_planted_bug_in_a_reader_is_found() -> None:
     def read(data: bytes) -> None:
         try:

@@ -31,7 +31,7 @@ BANDS = (
 _REFUSAL = Refusal(BaselineError, "make it again with --update")
 
 
-class _Baseline(msgspec.Struct):
+class _WayBaseline(msgspec.Struct):
     conditions: dict[str, str]
     ways: dict[str, dict[str, Any]]
     versions: dict[str, str]
@@ -57,19 +57,19 @@ def write(path: Path, conditions: dict[str, str], found: Sequence[WayFigures]) -
     write_atomic(path, f"{to_text(content)}\n")
 
 
-def read(path: Path, conditions: dict[str, str]) -> _Baseline:
+def read(path: Path, conditions: dict[str, str]) -> _WayBaseline:
     """Reads a baseline.
 
     Raises:
         BaselineError: it cannot be read, or was made under other conditions.
     """
-    found = read_json(path, _Baseline, _REFUSAL)
+    found = read_json(path, _WayBaseline, _REFUSAL)
     if changed := [name for name, value in conditions.items() if found.conditions.get(name) != value]:
         raise BaselineError(f"baseline {path} was made with another {', '.join(changed)}; make it again with --update")
     return found
 
 
-def differences(golden: _Baseline, found: Sequence[WayFigures]) -> Iterator[BaselineDifference]:
+def differences(golden: _WayBaseline, found: Sequence[WayFigures]) -> Iterator[BaselineDifference]:
     """Figures that differ by more than they may; a way to load without a baseline differs as a whole."""
     for each in found:
         was, now = golden.ways.get(each.load), each.to_json()

@@ -85,10 +85,11 @@ def _norm_of_product(a: TensorHeader, b: TensorHeader, stacked: int) -> float | 
         b: (out, rank), of stacked experts (out, rank * experts).
         stacked: the number of experts in the stack; 1 where there is none.
     """
+    if min(len(a.shape), len(b.shape)) <= 1 or not {a.dtype, b.dtype} <= READABLE:
+        return None
     sizes = [math.prod(header.shape) for header in (a, b)]
     rank = a.shape[0] // stacked
-    is_known = len(a.shape) > 1 and len(b.shape) > 1 and {a.dtype, b.dtype} <= READABLE
-    if not is_known or a.shape[0] != stacked * rank or b.shape[1] != a.shape[0]:
+    if a.shape[0] != stacked * rank or b.shape[1] != a.shape[0]:
         return None
     if rank > _MOST_RANK or max(sizes) > _MOST_NUMBERS:
         return None

@@ -43,12 +43,13 @@ folder, base, file = map(Path, sys.argv[1:4])
 if len(sys.argv) > 4:
     recorder.free_memory = lambda: int(sys.argv[4])
 verdict = grade_adapter(folder, folder.name, base=str(base), prompt=None, save_evidence=file)
-used = resource.getrusage(resource.RUSAGE_SELF)
-print(json.dumps({"bytes": 1024 * used.ru_maxrss, "seconds": used.ru_utime + used.ru_stime, "status": verdict.status,
+used = resource.getrusage(resource.RUSAGE_SELF)  # its ru_maxrss is at least that of the process that started this one
+[peak] = [line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+print(json.dumps({"bytes": 1024 * int(peak), "seconds": used.ru_utime + used.ru_stime, "status": verdict.status,
     "cause": verdict.cause, "coverage": verdict.coverage_text, "notes": verdict.notes}))
 """
 
-measured = pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
+measured = pytest.mark.skipif(sys.platform != "linux", reason="/proc/self/status is Linux's")
 
 
 def grade_apart(folder: Path, base: Path, free: int | None = None) -> tuple[dict[str, Any], AdapterEvidence]:
@@ -168,7 +169,9 @@ def test_a_base_without_weights_gives_the_same_artifact_as_with_them(
     assert verdict.status is Status.NOT_SHOWN
 
     def artifact(found: Verdict) -> list[tuple[str, str]]:
-        return [(each.check.id, each.outcome) for each in found.results if each.check.stage == "artifact"]
+        of_weights = "ART-237"  # rounding is computed from the weights
+        results = [each for each in found.results if each.check.stage == "artifact" and each.check.id != of_weights]
+        return [(each.check.id, each.outcome) for each in results]
 
     assert artifact(verdict) == artifact(whole)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 
 from sft_ref.errors import MachineError, MissingModuleError, SftRefError
@@ -61,6 +61,15 @@ def run(checks: Iterable[Check], context: object, *, rerun: str = "") -> Iterato
             result = _run_one(each, context, f"{rerun} --only {each.id}" if rerun else "")
         outcomes[each.id] = result.outcome
         yield result
+
+
+def run_all(checks: Iterable[Check], context: object, *, rerun: str, report: Callable[[str], None]) -> list[Result]:
+    """The results of checks, as `run` yields them; `report` is called with the id and outcome of each as it ends."""
+    results = []
+    for result in run(checks, context, rerun=rerun):
+        report(f"{result.check.id} {result.outcome}")
+        results.append(result)
+    return results
 
 
 def _passed(outcome: Outcome | None) -> bool:

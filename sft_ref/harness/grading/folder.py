@@ -10,7 +10,7 @@ from pathlib import Path
 from sft_ref.harness.checks.adapter import CHECKS
 from sft_ref.harness.checks.registry import resolve_ids
 from sft_ref.harness.core.check import Check, Outcome, Result
-from sft_ref.harness.core.runner import plan, run
+from sft_ref.harness.core.runner import plan, run_all
 from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.core.stages import ADAPTER_STAGES
 from sft_ref.harness.core.verdict import Coverage, Verdict
@@ -109,10 +109,7 @@ def _conclude(evidence: AdapterEvidence, called: str, planned: Iterable[Check], 
         coverage = tuple(Coverage(stage, examined=False, reason=f"not judged: {reason}") for stage in ADAPTER_STAGES)
         verdict = verdict_of(skipped, called, stages=ADAPTER_STAGES, notes=_notes_on(evidence))
         return replace(verdict, coverage=coverage)
-    results = []
-    for result in run(planned, evidence, rerun=rerun):
-        results.append(result)
-        report(f"{result.check.id} {result.outcome}")
+    results = run_all(planned, evidence, rerun=rerun, report=report)
     size, errors = "", list[str]()
     try:
         size = str(evidence.size) if evidence.size else ""

@@ -19,7 +19,7 @@ from sft_ref.errors import BaseModelError, SubmissionError
 from sft_ref.harness.checks.registry import resolve_ids
 from sft_ref.harness.checks.submission import CHECKS
 from sft_ref.harness.core.check import Check
-from sft_ref.harness.core.runner import plan, run
+from sft_ref.harness.core.runner import plan, run_all
 from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.evidence import Evidence, storage
@@ -170,10 +170,7 @@ def judge(
         rerun: the command that grades the same target again.
         report: called with the id and outcome of each check as it ends.
     """
-    results = []
-    for result in run(planned, evidence, rerun=rerun):
-        report(f"{result.check.id} {result.outcome}")
-        results.append(result)
+    results = run_all(planned, evidence, rerun=rerun, report=report)
     results = decide_survival(results, answers_survive=evidence.answers_survive)
     try:
         verdict = conclude(called, results, evidence)

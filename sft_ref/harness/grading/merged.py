@@ -10,7 +10,7 @@ from pathlib import Path
 from sft_ref.errors import SubmissionError
 from sft_ref.harness.checks.merged import CHECKS
 from sft_ref.harness.checks.registry import resolve_ids
-from sft_ref.harness.core.runner import plan, run
+from sft_ref.harness.core.runner import plan, run_all
 from sft_ref.harness.core.stages import MERGED_STAGES
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.evidence import storage
@@ -72,9 +72,7 @@ def judge_merged(
         only: ids of checks, and none else.
         report: called with the id and outcome of each check as it ends.
     """
-    results = []
-    for result in run(plan(CHECKS, claims_contract=True, only=resolve_ids(only)), evidence, rerun=rerun):
-        report(f"{result.check.id} {result.outcome}")
-        results.append(result)
+    planned = plan(CHECKS, claims_contract=True, only=resolve_ids(only))
+    results = run_all(planned, evidence, rerun=rerun, report=report)
     note = f"a merged model, held against {evidence.base} with the adapter {evidence.adapter}; nothing is executed"
     return verdict_of(results, called, stages=MERGED_STAGES, notes=(note,))

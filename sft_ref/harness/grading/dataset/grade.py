@@ -10,7 +10,7 @@ from pathlib import Path
 from sft_ref.errors import SubmissionError
 from sft_ref.harness.checks.dataset import CHECKS
 from sft_ref.harness.checks.registry import resolve_ids
-from sft_ref.harness.core.runner import plan, run
+from sft_ref.harness.core.runner import plan, run_all
 from sft_ref.harness.core.stages import DATASET_STAGES
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.evidence import storage
@@ -80,10 +80,8 @@ def judge_dataset(
         only: ids of checks, and none else.
         report: called with the id and outcome of each check as it ends.
     """
-    results = []
-    for result in run(plan(CHECKS, claims_contract=True, only=resolve_ids(only)), evidence, rerun=rerun):
-        report(f"{result.check.id} {result.outcome}")
-        results.append(result)
+    planned = plan(CHECKS, claims_contract=True, only=resolve_ids(only))
+    results = run_all(planned, evidence, rerun=rerun, report=report)
     return verdict_of(results, called, stages=DATASET_STAGES, notes=_notes_on(evidence))
 
 

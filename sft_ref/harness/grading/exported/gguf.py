@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sft_ref.harness.checks.gguf import CHECKS
 from sft_ref.harness.checks.registry import resolve_ids
-from sft_ref.harness.core.runner import plan, run
+from sft_ref.harness.core.runner import plan, run_all
 from sft_ref.harness.core.stages import GGUF_STAGES
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.evidence import storage
@@ -65,10 +65,8 @@ def judge_gguf(
         only: ids of checks, and none else.
         report: called with the id and outcome of each check as it ends.
     """
-    results = []
-    for result in run(plan(CHECKS, claims_contract=True, only=resolve_ids(only)), evidence, rerun=rerun):
-        report(f"{result.check.id} {result.outcome}")
-        results.append(result)
+    planned = plan(CHECKS, claims_contract=True, only=resolve_ids(only))
+    results = run_all(planned, evidence, rerun=rerun, report=report)
     architecture = f" ({evidence.architecture})" if evidence.architecture else ""
     note = f"a GGUF file{architecture}, its metadata held against the tokenizer of {evidence.base}; no tensor is read"
     return verdict_of(results, called, stages=GGUF_STAGES, notes=(note,))

@@ -17,14 +17,14 @@ settings.load_profile("sft_ref")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """An option for CI."""
-    parser.addoption("--part", action="store_true", help="every fourth of the tests that -m selects")
+    parser.addoption("--part", action="store_true", help="every eighth of the tests that -m selects")
 
 
 @pytest.hookimpl(trylast=True)  # behind -m
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skips what is marked `gpu` where there is no CUDA; `nox -s gpu` says so before, or fails if told to."""
     if config.getoption("--part"):
-        items[:] = items[::4]
+        items[:] = items[::8]
     for item in items:
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))

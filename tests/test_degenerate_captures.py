@@ -14,6 +14,8 @@ from sft_ref.harness.core.check import Outcome
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.recorders.submission.recording import Recording
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:

@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--tests", type=Path, default=Path("tests"), help="folder that holds mutants/ and controls/")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there as well")
     parser.add_argument(
-        "--part", action="store_true", help="every fourth one, without those mutants that need a training of their own"
+        "--part", action="store_true", help="every eighth one, without those mutants that need a training of their own"
     )
     parser.add_argument("--jobs", type=Whole(1, 1024), metavar="N", help="rows at a time (default: one a core)")
     golden.add_arguments(parser)
@@ -51,8 +51,8 @@ def main(argv: list[str] | None = None) -> int:
     controls: list[Control] = find(args.tests / "controls", "CONTROL")
     existing = {("mutant", each.id) for each in mutants} | {("control", each.id) for each in controls}
     if args.part:
-        mutants, controls = [mutant for mutant in mutants if not mutant.retrain][::4], controls[::4]
-        print("a part: every fourth mutant that needs no training of its own, and every fourth control, by file name")
+        mutants, controls = [mutant for mutant in mutants if not mutant.retrain][::8], controls[::8]
+        print("a part: every eighth mutant that needs no training of its own, and every eighth control, by file name")
     names = [(mutant.id, "mutant") for mutant in mutants] + [(control.id, "control") for control in controls]
     if unknown := set(args.names) - {name for name, _ in names}:
         parser.error(f"no mutant or control named {', '.join(sorted(unknown))}")

@@ -24,6 +24,8 @@ from sft_ref.reference.record import read_record
 from sft_ref.reference.tokens import IGNORE_INDEX, collate, tokenize_example
 from sft_ref.sweep.measure import teacher_force
 
+pytestmark = pytest.mark.slow
+
 ROWS = sft_ref.split_rows("validation")[:16]
 QUESTIONS = [question for question, _ in ROWS]
 PADDING = 48

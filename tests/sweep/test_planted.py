@@ -24,6 +24,8 @@ from sft_ref.sweep.run import sweep
 
 from .conftest import PLAN
 
+pytestmark = pytest.mark.slow
+
 load = sft.load
 
 

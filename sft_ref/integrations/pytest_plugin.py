@@ -85,7 +85,7 @@ class Target(pytest.Collector):
         if runs_here(self.target, is_module=False):
             return in_order(KINDS["object"])
         kind, _ = find_kind(self.target)
-        if kind == "evidence":  # the file tells what it is of
+        if kind == "evidence":  # the file names its kind
             return tuple(result.check for result in self.verdict.results)
         return in_order(KINDS["submission" if kind == "code" else kind])
 

@@ -100,7 +100,7 @@ def read_header(path: Path) -> dict[str, TensorHeader]:
     if end > size:
         raise UnreadableError(f"{path.name} is cut short: {size} bytes of the {end} that its header tells of")
     if end < size:
-        raise UnreadableError(f"{path.name} has {size - end} bytes more than its header tells of")
+        raise UnreadableError(f"{path.name} has {size - end} bytes more than its header describes")
     return {
         name: TensorHeader(entry.dtype, tuple(entry.shape), path, begin + entry.data_offsets[0])
         for name, entry in entries.items()

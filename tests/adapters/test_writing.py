@@ -1,4 +1,4 @@
-"""--chat-template says how the texts of a bare adapter are written, and where they end is told before it is asked."""
+"""--chat-template says how the texts of a bare adapter are written, and where they end is known before it is asked."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_rows_are_asked_as_the_user_says(
     assert evidence.stop_contract.end in evidence.stop_contract.configured
 
 
-def test_what_never_stops_is_told_without_rows(toy_adapter: Path, tmp_path: Path, template: Path) -> None:
+def test_what_never_stops_is_reported_without_rows(toy_adapter: Path, tmp_path: Path, template: Path) -> None:
     base = Path(shutil.copytree(TOY, tmp_path / "base"))
     for name, change in (
         ("generation_config", {"eos_token_id": 0}),

@@ -1,4 +1,4 @@
-"""A data set is a target: what its labels teach is told before anything is trained."""
+"""A data set is a target: what its labels teach is reported before anything is trained."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_template_that_changes_the_answer_is_not_accused_of_its_end(
     upper = CHATML.replace("{{ m.content }}", "{{ m.content | upper }}")
     verdict = graded(make_rows([chat("Who?", "Me.")]), make_base(chat_template=upper))
     assert not failed(verdict)
-    assert "it cannot be told where in the texts the answers end" in verdict.coverage_text
+    assert "it is not known where in the texts the answers end" in verdict.coverage_text
 
 
 def test_a_template_that_takes_no_conversation_that_ends_early_is_not_accused(
@@ -167,7 +167,7 @@ def test_empty_answers_are_drift_with_their_numbers(make_rows: MakeRows, graded:
     assert result(verdict, "TOK-404").example == "rows 3, 4"
 
 
-def test_an_end_that_nothing_stops_at_is_told_before_training(
+def test_an_end_that_nothing_stops_at_is_reported_before_training(
     make_rows: MakeRows, make_base: MakeBase, graded: Graded
 ) -> None:
     base = make_base(eos=0, eos_token="<|endoftext|>")
@@ -196,7 +196,7 @@ def test_what_cannot_be_written_is_refused_with_the_row(
         graded(make_rows(rows), **options)
 
 
-def test_a_template_that_refuses_a_row_is_told_with_file_and_row(
+def test_a_template_that_refuses_a_row_is_reported_with_file_and_row(
     make_rows: MakeRows, make_base: MakeBase, graded: Graded
 ) -> None:
     strict = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + CHATML

@@ -60,7 +60,7 @@ def test_the_place_at_which_they_part_is_marked_and_explained(
     )
 
 
-def test_a_tokenizer_that_ends_prompts_is_told(make_base: MakeBase, make_rows: MakeRows, capsys: Output) -> None:
+def test_a_tokenizer_that_ends_prompts_is_named(make_base: MakeBase, make_rows: MakeRows, capsys: Output) -> None:
     base = make_base(append="<|im_end|>")
     assert (
         main(["prompt", str(base), "--data", str(make_rows([["Who?", "Me."]])), "--prompt", "{question}\n{answer}"])
@@ -69,7 +69,7 @@ def test_a_tokenizer_that_ends_prompts_is_told(make_base: MakeBase, make_rows: M
     assert "the tokenizer appends '<|im_end|>' to the prompt" in capsys.readouterr().out.splitlines()[-1]
 
 
-def test_texts_that_differ_are_told(make_base: MakeBase, make_rows: MakeRows, capsys: Output) -> None:
+def test_texts_that_differ_are_shown(make_base: MakeBase, make_rows: MakeRows, capsys: Output) -> None:
     base = make_base(chat_template=CHAT + HEADER.replace("assistant\n", "assistant\n<think>\n"))
     assert main(["prompt", str(base), "--data", str(make_rows(ROWS))]) == 1
     assert "the prompt goes on with '<think" in capsys.readouterr().out.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""Where answers end in training, and where generation stops, is told before anything is generated."""
+"""Where answers end in training, and where generation stops, are compared before anything is generated."""
 
 from __future__ import annotations
 

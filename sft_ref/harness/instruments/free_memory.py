@@ -16,7 +16,7 @@ def free_memory(cgroup: Path = _CGROUP) -> int:
     """Bytes that this process may still take: of the machine, of its container, and of its own limit.
 
     Args:
-        cgroup: the folder in which the kernel tells of the container.
+        cgroup: the folder in which the kernel reports on the container.
     """
     free: list[int] = [psutil.virtual_memory().available]
     for limit, usage in _LIMITS:

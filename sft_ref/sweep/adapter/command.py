@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         SftRefError: adapter, rows, a way to load or the baseline cannot be used.
     """
     plan = _plan(args)
-    plan.ways()  # a wrong name is said before anything is loaded
+    plan.ways()  # refuses a wrong name before anything is loaded
     if args.compare and not args.baseline.exists():
         print(f"no baseline: {printable(str(args.baseline))}; make it with --update")
         return 1

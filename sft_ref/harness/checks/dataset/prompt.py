@@ -47,6 +47,6 @@ def template_preserves_prefixes(evidence: DatasetEvidence) -> None:
     rows = [row for row in evidence.rows if row.earlier_turns]
     if not rows:
         raise Unavailable("no row has several supervised answers")
-    if bad := [row for row in rows if row.turns_astray]:
+    if bad := [row for row in rows if row.differing_turns]:
         seen = f"in {count(bad, rows)} with several answers an earlier one is written otherwise than as the last"
         raise Failure(seen, "the same text", name_rows(bad))

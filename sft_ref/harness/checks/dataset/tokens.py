@@ -49,7 +49,7 @@ def end_is_supervised(evidence: DatasetEvidence) -> str | None:
     """TOK-402: before truncation, which TOK-403 reports."""
     rows = [row for row in evidence.rows if row.end is not None]
     if not rows:
-        raise Unavailable("it cannot be told where in the texts the answers end")
+        raise Unavailable("it is not known where in the texts the answers end")
     bad = [row for row in rows if not row.is_end_supervised]
     if not bad:
         return None

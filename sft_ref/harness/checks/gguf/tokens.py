@@ -72,8 +72,8 @@ def the_same_tokens_are_added(evidence: GgufEvidence) -> str | None:
             does, due = (("adds" if each else "does not add") for each in (found, expected))
             seen = f"the file {does} the {role} token to each text, the base's tokenizer {due} it"
             raise Failure(seen, f"add_{role}_token {str(expected).lower()}", evidence.file)
-    unsaid = [f"add_{role}_token" for role, (found, expected) in evidence.adds.items() if found is None and expected]
-    return f"the file does not say {' and '.join(unsaid)}, which the base's tokenizer does" if unsaid else None
+    missing = [f"add_{role}_token" for role, (found, expected) in evidence.adds.items() if found is None and expected]
+    return f"the file does not say {' and '.join(missing)}, which the base's tokenizer does" if missing else None
 
 
 @check(

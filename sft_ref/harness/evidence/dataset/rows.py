@@ -75,8 +75,8 @@ class DatasetRow:
         is_cut: whether truncation removes tokens of the answer, or its end.
         is_empty: whether the answer is empty.
         earlier_turns: supervised answers before the last one.
-        turns_astray: those of them whose prompt, or whose text up to their end, is not written in the training text as
-            it is when no turn follows.
+        differing_turns: those of them whose prompt, or whose text up to their end, is not written in the training text
+            as it is when no turn follows.
     """
 
     number: int
@@ -89,7 +89,7 @@ class DatasetRow:
     is_cut: bool = False
     is_empty: bool = False
     earlier_turns: int = 0
-    turns_astray: int = 0
+    differing_turns: int = 0
 
 
 @dataclass(frozen=True)

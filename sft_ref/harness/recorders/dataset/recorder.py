@@ -131,7 +131,7 @@ def _observe(path: Path, row: Row, text: WordedText, trainer: _Trainer) -> Datas
         is_cut=kept < len(labels) and (end is None or end >= kept),
         is_empty=not (row.whole or row.answer).strip(),
         earlier_turns=len(earlier),
-        turns_astray=sum(not all(map(text.whole.startswith, each)) for each in earlier),
+        differing_turns=sum(not all(map(text.whole.startswith, each)) for each in earlier),
     )
 
 

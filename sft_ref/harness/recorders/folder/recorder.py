@@ -127,7 +127,7 @@ def record(
     by_name = chat_template is not None
     if tokenizer is not None and (has_questions or by_name):
         write = partial(choose_wording, tokenizer=tokenizer, prompt=prompt, template=template, by_name=by_name)
-        wording = _try_to_write(write, rows, data, is_told=by_name or prompt is not None)
+        wording = _try_to_write(write, rows, data, is_required=by_name or prompt is not None)
         ending = None if wording is None else stop_contract(wording, tokenizer, base_folder)
         evidence = replace(evidence, ending=ending)
     if evidence.not_loaded or not _can_be_loaded(evidence, config):
@@ -142,17 +142,17 @@ def record(
 
 
 def _try_to_write(
-    write: Callable[..., Wording], rows: Sequence[Row], data: Path | None, *, is_told: bool
+    write: Callable[..., Wording], rows: Sequence[Row], data: Path | None, *, is_required: bool
 ) -> Wording | None:
     """The rows as training texts; None where nothing says how texts are written.
 
     Raises:
-        DataError: they cannot be written as the user tells.
+        DataError: they cannot be written as the options ask.
     """
     try:
         return write(rows or [EXAMPLE], data=data)
     except DataError:
-        if is_told:
+        if is_required:
             raise
         return None
 

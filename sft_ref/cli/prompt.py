@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,9 @@ EPILOG = (
     " 0 where the prompt is a prefix of the training text, token by token; 1 where it is not; 2 on bad input. Texts are"
     " written and labelled as TRL's SFTTrainer does."
 )
+
+_SECONDS = 120.0
+"""Processor seconds per core to read the files and render the templates."""
 
 _EDGE = 12
 """Tokens shown on both sides of a long part in which nothing changes."""
@@ -44,16 +48,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Shows the row; 1 where the prompt is no prefix of the training text."""
     quiet()
+    from sft_ref.harness.grading.worker import call_limited
     from sft_ref.harness.recorders.dataset.view import view_row
 
-    view = view_row(
-        args.folder,
-        args.data,
-        base=args.base,
-        number=args.row,
-        prompt=args.prompt,
-        chat_template=args.chat_template,
-        labels=args.labels or "completion",
+    view = call_limited(
+        functools.partial(
+            view_row,
+            args.folder,
+            args.data,
+            base=args.base,
+            number=args.row,
+            prompt=args.prompt,
+            chat_template=args.chat_template,
+            labels=args.labels or "completion",
+        ),
+        _SECONDS,
     )
     for line in _lines(view):
         print(line)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from sft_ref.cli import prompt as command
 from sft_ref.cli.main import main
+from sft_ref.harness.grading import worker
 
 from .conftest import CHAT, CHATML, HEADER, MARKED, MakeBase, MakeRows, chat
 
@@ -23,6 +25,12 @@ def adapter(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": "toy"}))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process for every test would import everything every time."""
+    monkeypatch.setattr(worker, "call_limited", lambda call, seconds: call())
 
 
 def test_a_prefix_is_shown_with_its_supervised_tokens(adapter: Path, make_rows: MakeRows, capsys: Output) -> None:
@@ -165,3 +173,26 @@ def test_an_unused_row_may_be_bad_and_a_bad_one_is_named(adapter: Path, make_row
     assert main(["prompt", str(adapter), "--data", data]) == 0
     assert main(["prompt", str(adapter), "--data", data, "--row", "3"]) == 2
     assert "row 3 is a list, but no pair" in capsys.readouterr().err
+
+
+def test_the_process_with_limits_shows_the_same(
+    adapter: Path, make_rows: MakeRows, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["prompt", str(adapter), "--data", str(make_rows(ROWS))]
+    assert main(words) == 0
+    due = capsys.readouterr().out
+    monkeypatch.undo()
+    assert main(words) == 0
+    assert capsys.readouterr().out == due
+
+
+def test_a_chat_template_that_never_ends_is_one_line(
+    adapter: Path, make_rows: MakeRows, tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(command, "_SECONDS", 6.0)
+    template = tmp_path / "endless.jinja"
+    counted = "{% for b in range(99999) %}{% for c in range(99999) %}{% endfor %}{% endfor %}"
+    template.write_text("{% for a in range(99999) %}" + counted + "{% endfor %}")
+    assert main(["prompt", str(adapter), "--data", str(make_rows(ROWS)), "--chat-template", str(template)]) == 2
+    assert "used up 6 s of processor time per core" in capsys.readouterr().err

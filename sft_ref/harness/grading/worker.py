@@ -1,4 +1,4 @@
-"""A worker process that grades one target at a time, with limits on its time and memory.
+"""A worker process that grades one target at a time, or reads foreign files, with limits on its time and memory.
 
 Foreign files can keep a library busy forever, or make it allocate all memory. In a worker, that ends one grading only.
 """
@@ -21,7 +21,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
@@ -34,6 +34,7 @@ from sft_ref.io.foreign import is_failure
 from sft_ref.io.plain_files import remove
 
 GradeOne = Callable[..., Verdict]
+T = TypeVar("T")
 
 LOOK = 0.02
 """Seconds between two polls of a dying process, or of its reports."""
@@ -63,6 +64,10 @@ class Worker:
 
     def start(self, grade_one: GradeOne, target: str, *, reports: bool = False) -> Future[dict[str, Any]]:
         """Starts a grading; with `reports`, `grade_one` gets a function `report` that sends to `self.reports`."""
+        return self.submit(partial(_grade, grade_one, target, reports))
+
+    def submit(self, call: Callable[[], T]) -> Future[T]:
+        """Starts a call in the process, with its limit on processor time."""
         if self.process and not self.process.is_alive():  # it died while it had nothing to do
             self.end()
         if self.pool is None:
@@ -73,7 +78,7 @@ class Worker:
         others = set(multiprocessing.active_children())
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C is for us, who then tell the worker
         try:
-            future = self.pool.submit(_grade, grade_one, target, self.seconds, reports)
+            future = self.pool.submit(_call, call, self.seconds)
         finally:
             signal.signal(signal.SIGINT, before)
         for process in set(multiprocessing.active_children()) - others:
@@ -85,15 +90,18 @@ class Worker:
         try:
             return from_json(future.result())
         except BrokenProcessPool:
-            process = self.process
-            died = _wait_for_code(process)
-            self.end()
+            died = self.code_of_death()
             if died == -signal.SIGXCPU:
                 used = f"{self.seconds:.0f} s of processor time per core"
                 reason = f"not graded: comparing it used up {used} in the harness's own process; raise --time-limit"
                 return NotGraded(target, reason, HARNESS_ERROR)
-            how = signal.Signals(-died).name if died and died < 0 else f"exit code {died}"
-            return NotGraded(target, f"the process that graded it died ({how})", HARNESS_ERROR)
+            return NotGraded(target, f"the process that graded it died ({_how(died)})", HARNESS_ERROR)
+
+    def code_of_death(self) -> int | None:
+        """The exit code of a process that died; what is left of it is removed."""
+        died = _wait_for_code(self.process)
+        self.end()
+        return died
 
     def interrupt(self) -> None:
         """Asks the process to stop; `end` waits for it."""
@@ -135,6 +143,39 @@ def grade_alone(target: str, grade_one: GradeOne, report: Callable[[str], None],
         raise
     finally:
         worker.end()
+
+
+def call_limited(call: Callable[[], T], seconds: float = SECONDS) -> T:
+    """Calls a function on foreign files in a worker.
+
+    Args:
+        call: without arguments; it and what it returns can be pickled.
+        seconds: processor seconds per core.
+
+    Raises:
+        SftRefError: as the function raises it, or the call used up its time or its memory.
+    """
+    worker = Worker(seconds)
+    future = worker.submit(call)
+    try:
+        return future.result()
+    except MemoryError:
+        raise MachineError(f"these files need more than {MEMORY:.0%} of this machine's memory") from None
+    except BrokenProcessPool:
+        died = worker.code_of_death()
+        if died == -signal.SIGXCPU:
+            raise MachineError(f"reading these files used up {seconds:.0f} s of processor time per core") from None
+        raise MachineError(f"the process that read these files died ({_how(died)})") from None
+    except BaseException:
+        worker.interrupt()
+        raise
+    finally:
+        worker.end()
+
+
+def _how(died: int | None) -> str:
+    """How a process died, by its exit code."""
+    return signal.Signals(-died).name if died and died < 0 else f"exit code {died}"
 
 
 def grade_or_reason(grade_one: GradeOne, target: str) -> Grade:
@@ -196,14 +237,12 @@ def _limit(name: str, bound: float) -> None:
     resource.setrlimit(kind, (soft, hard))
 
 
-def _grade(grade_one: GradeOne, target: str, seconds: float, reports: bool) -> dict[str, Any]:
-    """In a worker: the grade as JSON, because a check cannot be pickled."""
+def _call(call: Callable[[], T], seconds: float) -> T:
+    """In a worker: a call with its own limit on processor time, which a signal can interrupt."""
     _limit("RLIMIT_CPU", sum(os.times()[:2]) + seconds * (os.cpu_count() or 1))
     before = signal.signal(signal.SIGTERM, Interrupts())
-    if reports and _sender is not None:
-        grade_one = partial(grade_one, report=_sender.send)
     try:
-        return as_json(grade_or_reason(grade_one, target))
+        return call()
     except KeyboardInterrupt:
         parent = multiprocessing.parent_process()
         if parent and not parent.is_alive():
@@ -212,3 +251,10 @@ def _grade(grade_one: GradeOne, target: str, seconds: float, reports: bool) -> d
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _grade(grade_one: GradeOne, target: str, reports: bool) -> dict[str, Any]:
+    """In a worker: the grade as JSON, because a check cannot be pickled."""
+    if reports and _sender is not None:
+        grade_one = partial(grade_one, report=_sender.send)
+    return as_json(grade_or_reason(grade_one, target))

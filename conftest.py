@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import settings
 
 import sft_ref
@@ -31,10 +32,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def toy_adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The toy, trained by the reference with its default settings."""
-    folder = tmp_path_factory.mktemp("toy") / "adapter"
-    sft_ref.train(folder, base="toy")
+def toy_adapter(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """The toy, trained by the reference with its default settings; once for all processes of pytest-xdist."""
+    temp = tmp_path_factory.getbasetemp()
+    folder = (temp.parent if hasattr(request.config, "workerinput") else temp) / "toy_adapter"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            sft_ref.train(folder, base="toy")
     return folder
 
 

@@ -75,6 +75,7 @@ def of(verdict: Verdict, id: str) -> tuple[Outcome, str]:  # noqa: A002
     return next((result.outcome, result.observed) for result in verdict.results if result.check.id == id)
 
 
+@pytest.mark.slow
 def test_a_header_that_the_prompt_leaves_out_is_not_charged_to_the_parser(tmp_path: Path) -> None:
     """The model writes the header of its turn before the number, and `float` reads no number in that."""
     verdict = grade(record(tmp_path / "work", Wording(asked="\n", header="<|im_start|>assistant\n", closing="")))

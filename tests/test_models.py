@@ -32,6 +32,7 @@ def test_smollm2_is_converted_once_and_read_without_gguf(smollm2: Path, monkeypa
     assert [path.name for path in smollm2.parent.iterdir()] == [smollm2.name]
 
 
+@pytest.mark.slow
 def test_converted_smollm2_is_what_the_gguf_file_holds(smollm2: Path) -> None:
     model = load_model(smollm2, POLICIES["fp32"])
     assert model.num_parameters() == 134_515_008

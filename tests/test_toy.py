@@ -234,6 +234,7 @@ def test_the_dialogues_of_the_corpus_are_those_of_the_chat_template(tokenizer: P
     assert document == tokenizer.apply_chat_template(turns, tokenize=False)
 
 
+@pytest.mark.slow
 def test_the_recipe_writes_the_same_files_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipe, "STEPS", 3)
     losses: list[float] = []

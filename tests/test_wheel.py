@@ -72,6 +72,7 @@ def test_the_line_of_the_readme_makes_a_test_of_each_check(elsewhere: Path) -> N
     }
 
 
+@pytest.mark.slow
 def test_a_fault_of_the_users_is_a_failed_test_with_a_remedy(elsewhere: Path) -> None:
     command = ("env/bin/python", "-m", "pytest", "test_mistaken.py", "-k", "TOK-002", "--junitxml", "mistaken.xml")
     run(*command, cwd=elsewhere, code=1)
@@ -81,6 +82,7 @@ def test_a_fault_of_the_users_is_a_failed_test_with_a_remedy(elsewhere: Path) ->
         assert words in case.result[0].text
 
 
+@pytest.mark.slow
 def test_the_command_grades_what_lies_in_the_working_directory(elsewhere: Path) -> None:
     grade = ("env/bin/sft-ref", "grade", "my_training:Mistaken", "--only", "TOK-002", "TOK-003")
     out = run(*grade, "--junit", "grade.xml", cwd=elsewhere, code=1)

@@ -208,6 +208,7 @@ EARNING = (
 """Those that go for the verdict."""
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", EARNING)
 def test_an_attack_earns_nothing(name: str, host: Host, tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def test_a_folder_of_the_host_is_neither_emptied_nor_written_to(
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_litter_is_a_line_in_the_report(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     verdict = grade("litters_its_folders", host, tmp_path, monkeypatch)
     assert verdict.status is Status.BROKEN

@@ -37,7 +37,7 @@ def contexts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Context]:
 @pytest.mark.parametrize(
     ("name", "each"),
     [
-        pytest.param(name, each, id=f"{each.id}-{name}", marks=[pytest.mark.slow] if name.startswith("bf16") else [])
+        pytest.param(name, each, id=f"{each.id}-{name}", marks=[] if name.startswith("fp32") else [pytest.mark.slow])
         for name, implementation in TRUSTED.items()
         for each in plan(CHECKS, claims_contract=implementation.claims_contract)
     ],

@@ -2,17 +2,16 @@
 
 import io
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 from graders import BROKEN, DRIFT, NOT_SHOWN, SOUND, result
+from hostile import FORBIDDEN, HOSTILE, hostile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from picture import draw
@@ -23,21 +22,15 @@ from sft_ref.cli.terminal import show_samples
 from sft_ref.console.printable import LONGEST, printable
 from sft_ref.harness.core.check import Check, Outcome
 from sft_ref.harness.core.grade import BAD_INPUT, HARNESS_ERROR, Grade, NotGraded, exit_code
-from sft_ref.harness.core.verdict import Suspect, Verdict
+from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.report.classroom import show_class, show_row
 from sft_ref.harness.report.files import write_csv
 from sft_ref.harness.report.gradescope import as_gradescope
-from sft_ref.harness.report.html import write_html
+from sft_ref.harness.report.page.write import write_html
 from sft_ref.harness.report.rubric import Rubric
 from sft_ref.harness.report.terminal import show_grade
 from sft_ref.reference.record import RECORD
 from sft_ref.reference.sft import Sample
-
-HOSTILE = (
-    "\x1b[2J\x1b[32mSOUND\x1b]0;title\x07 [bold green]SOUND[/] <script>alert(1)</script> \u202ekcab\u2066\u200b\x9b31m"
-    "\r\nSOUND\x00\ud800 [link=https://example.org]x[/link] :smile: \\[red]"
-)
-FORBIDDEN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def shown(show: Callable[[Console], None], width: int = 90) -> str:
@@ -49,21 +42,6 @@ def shown(show: Callable[[Console], None], width: int = 90) -> str:
 
 def report(grade: Grade, width: int = 90) -> str:
     return shown(lambda console: show_grade(grade, console), width)
-
-
-def hostile() -> Verdict:
-    suspect = Suspect("load", HOSTILE, (HOSTILE, HOSTILE), HOSTILE, HOSTILE)
-    failed = replace(result("LOD-001", Outcome.FAIL, HOSTILE, HOSTILE, HOSTILE), rerun=HOSTILE)
-    skipped = result("LOD-002", Outcome.SKIPPED, HOSTILE)
-    return replace(
-        BROKEN,
-        path=HOSTILE,
-        suspects=(suspect,),
-        cause=HOSTILE,
-        cleared={HOSTILE: HOSTILE},
-        notes=(HOSTILE,),
-        results=(failed, skipped),
-    )
 
 
 def test_the_verdict_comes_first_then_what_breaks_then_what_drifts_then_what_is_cleared_and_the_checks() -> None:
@@ -228,35 +206,6 @@ def test_what_a_model_writes_and_what_a_record_holds_reaches_the_terminal_as_har
 def test_plain_text_stays_as_it_is_and_long_text_is_cut_and_counted() -> None:
     assert printable("How many µm are there per 6 km? → 6e9") == "How many µm are there per 6 km? → 6e9"
     assert printable("x" * (LONGEST + 7)).endswith("… (7 more characters)")
-
-
-class Tags(HTMLParser):
-    """The tags and attributes of a page, and its text."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: set[str] = set()
-        self.attributes: set[str] = set()
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.attributes |= {name for name, _ in attrs}
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def test_an_html_page_holds_the_report_and_nothing_that_runs(tmp_path: Path) -> None:
-    write_html([hostile(), SOUND, NotGraded(HOSTILE, HOSTILE, HARNESS_ERROR)], tmp_path / "page.html")
-    page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    tags = Tags()
-    tags.feed(page)
-    assert tags.tags == {"html", "head", "meta", "title", "style", "body", "pre", "code", "span"}
-    assert tags.attributes == {"lang", "charset", "http-equiv", "content", "class", "style"}
-    assert "<script>alert(1)</script>" in tags.text
-    assert "3 submissions: 1 sound, 1 broken, 1 not graded" in tags.text
-    assert not FORBIDDEN.search(page)
 
 
 def test_the_picture_of_a_report_is_an_svg_without_scripts_or_links() -> None:

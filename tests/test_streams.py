@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -159,13 +160,18 @@ def test_no_command_fails_where_the_terminal_knows_ascii_alone(tmp_path: Path, m
         (["grade", str(tmp_path / "bröken")], 0),
     ):
         assert cli.main(words) == code
-    assert "br\\xf6ken" in written()
+    assert "br\\xf6ken" in unwrapped(written())
+
+
+def unwrapped(box: str) -> str:
+    """The text of a box without its edge and its line ends, for a long path goes over several lines."""
+    return re.sub(r"[|\s]+", "", box)
 
 
 def test_the_environment_that_says_ascii_is_obeyed(grader: Path, tmp_path: Path) -> None:
     done = run(["grade", tmp_path / "bröken"], "", grader, PYTHONIOENCODING="ascii", LC_ALL="C")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "br\\xf6ken" in done.stdout
+    assert "br\\xf6ken" in unwrapped(done.stdout)
 
 
 ASKS = """

@@ -55,13 +55,14 @@ def report_writer(args: argparse.Namespace, rubric: Rubric | None) -> Callable[[
     Raises:
         SftRefError: a file cannot be written.
     """
-    from sft_ref.harness.report import files, gradescope, html
+    from sft_ref.harness.report import files, gradescope
+    from sft_ref.harness.report.page.write import write_html
     from sft_ref.io.atomic_write import check_writable
 
     writers: list[tuple[Path | None, Callable[[Sequence[Grade], Path], None]]] = [
         (args.json, files.write_json),
         (args.csv, files.write_csv),
-        (args.html, html.write_html),
+        (args.html, write_html),
         (args.junit, _write_junit),
     ]
     if rubric:

@@ -59,6 +59,21 @@ class Coverage:
 
 
 @dataclass(frozen=True)
+class Swap:
+    """Fresh questions, answered by a chain in which the reference takes the place of some stages.
+
+    Attributes:
+        chain: what it is made of.
+        right: questions that are answered rightly.
+        asked: questions.
+    """
+
+    chain: str
+    right: int
+    asked: int
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The result of grading one target.
 
@@ -76,6 +91,8 @@ class Verdict:
         coverage: for each stage of the target's kind, whether it was examined.
         size: of the saved adapter, in words; empty if it was not measured.
         errors: errors of the harness after the checks, each a clause; they prevent the verdict "sound".
+        losses: that training reports, in nat, one a forward pass.
+        swaps: the swap experiments; the first one is the target's own chain.
     """
 
     path: str
@@ -92,6 +109,8 @@ class Verdict:
     coverage: tuple[Coverage, ...] = ()
     size: str = ""
     errors: tuple[str, ...] = ()
+    losses: tuple[float, ...] = ()
+    swaps: tuple[Swap, ...] = ()
 
     @property
     def has_errors(self) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 from sft_ref.console.printable import printable
 from sft_ref.harness.core.check import Check, Level, Outcome, Result
 from sft_ref.harness.core.grade import Grade, NotGraded
-from sft_ref.harness.core.verdict import Coverage, Status, Suspect, Verdict
+from sft_ref.harness.core.verdict import Coverage, Status, Suspect, Swap, Verdict
 from sft_ref.io.atomic_write import write_atomic
 from sft_ref.io.reading import Finite, converted
 from sft_ref.io.strict_json import strict, to_text
@@ -48,6 +48,8 @@ def as_json(grade: Grade) -> dict[str, Any]:
             "seconds": grade.seconds,
             "answer_rate": grade.answer_rate,
             "accuracy": grade.accuracy,
+            "losses": grade.losses,
+            "swaps": [vars(swap) for swap in grade.swaps],
             "checks": [_result_as_json(result) for result in grade.results],
         }
     found: dict[str, Any] = strict(row, digits=4)
@@ -105,6 +107,8 @@ class _Verdict(msgspec.Struct, rename={"status": "verdict", "results": "checks"}
     coverage: tuple[Coverage, ...]
     size: str
     errors: tuple[str, ...]
+    losses: tuple[Finite, ...] = ()
+    swaps: tuple[Swap, ...] = ()
 
 
 def from_json(row: Mapping[str, Any]) -> Grade:

@@ -111,9 +111,10 @@ def how_it_ran(verdict: Verdict) -> str:
     return next((note for note in verdict.notes if "not sandboxed" in note), "not sandboxed")
 
 
-def _is_hidden(verdict: Verdict) -> bool:
-    """Whether the verdict is "not shown" because the harness failed."""
-    return verdict.has_errors and verdict.status is Status.NOT_SHOWN
+def meaning_of(verdict: Verdict) -> str:
+    """What the verdict says, in a sentence."""
+    is_hidden = verdict.has_errors and verdict.status is Status.NOT_SHOWN
+    return _BROKE if is_hidden else _MEANING[verdict.status]
 
 
 def figures_of(verdict: Verdict) -> str:
@@ -134,7 +135,7 @@ def _box(word: str, color: str, lines: Iterable[Text]) -> Panel:
 
 def _summary(verdict: Verdict) -> Iterator[Text]:
     yield Text(printable(verdict.path), "bold")
-    yield Text(_BROKE if _is_hidden(verdict) else _MEANING[verdict.status])
+    yield Text(meaning_of(verdict))
     if verdict.coverage_text:
         yield Text(printable(verdict.coverage_text))
     if verdict.stages:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Collection, Iterator, Sequence
 
 from sft_ref.harness.core.check import Outcome, Result
 from sft_ref.harness.core.paired import TELLING, is_better
-from sft_ref.harness.core.verdict import Status, Verdict
+from sft_ref.harness.core.verdict import Status, Swap, Verdict
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.experiments import Experiments, Right
 
@@ -47,6 +48,8 @@ def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdic
         accuracy=experiments.accuracy,
         coverage=coverage,
         size=f"{size}, projected onto {evidence.artifact.named_base}" if size else "",
+        losses=tuple(loss for loss in evidence.training.losses if math.isfinite(loss)),
+        swaps=tuple(swaps_of(experiments)),
     )
 
 
@@ -56,6 +59,24 @@ def replaced(experiments: Experiments, stages: Collection[str]) -> Right | None:
     if not learning & set(stages):
         return experiments.trained_adapter
     return experiments.with_sound_adapter if set(stages) <= learning else experiments.reference
+
+
+def swaps_of(experiments: Experiments) -> Iterator[Swap]:
+    """The chains that answered the fresh questions."""
+    generation = experiments.generation
+    for chain, right in (
+        ("as submitted", experiments.own),
+        ("its loaded adapter, the reference's generation and parser", generation and generation.reference),
+        ("its adapter after training, asked by the reference with its training prompts", experiments.trained_adapter),
+        (
+            "its adapter after training, asked by the reference with the prompts it sends",
+            experiments.trained_adapter_as_sent,
+        ),
+        ("a sound adapter in place of its own", experiments.with_sound_adapter),
+        ("the reference, trained in the same convention", experiments.reference),
+    ):
+        if right:
+            yield Swap(chain, sum(right), len(right))
 
 
 def _why_few(evidence: Evidence, results: Sequence[Result]) -> str:

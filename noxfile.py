@@ -70,6 +70,13 @@ def tables(session: nox.Session) -> None:
 
 
 @nox.session
+def browser(session: nox.Session) -> None:
+    """The tests of the HTML page in Chromium, which the system brings (apt-get install chromium chromium-driver)."""
+    install(session, "test", "browser")
+    session.run("pytest", "tests/browser", "-s", *session.posargs)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Searches for inputs that break a reader, a minute for each (-- --seconds N; SFT_REF_FUZZ_SEED repeats one)."""
     install(session, "test")

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from sft_ref.console.printable import printable
 from sft_ref.harness.core.check import Outcome, Result
 from sft_ref.harness.core.grade import HARNESS_ERROR, Grade, NotGraded
+from sft_ref.harness.core.stages import STAGES
 from sft_ref.harness.core.verdict import Status, Suspect, Verdict
 from sft_ref.harness.report.causes import count_causes
 from sft_ref.harness.report.classroom import word_of
@@ -36,12 +37,10 @@ class StageState:
     Attributes:
         name: of the stage.
         state: `at fault`, `contract broken`, `cleared`, `examined` or `not examined`; it chooses colour and sign.
-        reason: why it was not examined, or the measurement that clears it.
     """
 
     name: str
     state: str
-    reason: str
 
 
 def write_html(grades: Sequence[Grade], path: Path) -> None:
@@ -122,12 +121,12 @@ def _strip(verdict: Verdict) -> Iterable[StageState]:
     """Each stage of the target's kind, and what was found."""
     found = {suspect.stage: suspect for suspect in verdict.suspects}
     covered = {each.stage: each for each in verdict.coverage}
-    for stage in dict.fromkeys((*covered, *found)):
+    for stage in STAGES.values():
         if stage in found:
-            yield StageState(stage, "contract broken" if _is_drift(found[stage]) else "at fault", found[stage].cause)
+            yield StageState(stage, "contract broken" if _is_drift(found[stage]) else "at fault")
         elif stage in verdict.cleared:
-            yield StageState(stage, "cleared", verdict.cleared[stage])
-        elif covered[stage].examined:
-            yield StageState(stage, "examined", "")
-        else:
-            yield StageState(stage, "not examined", covered[stage].reason)
+            yield StageState(stage, "cleared")
+        elif stage in covered and covered[stage].examined:
+            yield StageState(stage, "examined")
+        elif stage in covered:
+            yield StageState(stage, "not examined")

@@ -18,7 +18,7 @@ if (table) {
     }
     shown.textContent = `${count} shown`;
   };
-  for (const each of filters) each.addEventListener("input", update);
+  for (const each of filters) for (const event of ["input", "change"]) each.addEventListener(event, update);
   const heads = Array.from(table.tHead.rows[0].cells);
   heads.forEach((head, column) => {
     const button = head.querySelector("button");

@@ -123,6 +123,13 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Builds the documentation into site/; fails where a link leads nowhere."""
+    install(session, "docs")
+    session.run("zensical", "build", "--config-file", "mkdocs.yml", "--strict", "--clean")
+
+
+@nox.session
 def picture(session: nox.Session) -> None:
     """Draws docs/report.svg anew: the report on the code base of the story (-- PATH: on another submission)."""
     install(session)

@@ -24,20 +24,27 @@ def readme(pytestconfig: pytest.Config) -> str:
     return (pytestconfig.rootpath / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.fixture
+def pages(readme: str, pytestconfig: pytest.Config) -> str:
+    """The README, and the pages that it leads to, in the order in which their commands need each other."""
+    names = ("grading", "own-code", "precision")
+    return readme + "".join((pytestconfig.rootpath / "docs" / f"{name}.md").read_text("utf-8") for name in names)
+
+
 def blocks(readme: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", readme, flags=re.DOTALL)
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.slow
-def test_its_sft_ref_commands_run(readme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_sft_ref_commands_run(pages: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     submission = next(each for each in corpus.SUBMISSIONS if each.name == "no_tags")
     shutil.make_archive("submission", "zip", corpus.build(submission, tmp_path / "submissions" / "alice"))
     Path("held_out.json").write_text(json.dumps(split_rows("validation")[-64:]), encoding="utf-8")
-    lines = [line.removeprefix("$ ") for block in blocks(readme, "console") for line in block.splitlines()]
+    lines = [line.removeprefix("$ ") for block in blocks(pages, "console") for line in block.splitlines()]
     commands = [line for line in lines if line.startswith("sft-ref ")]
-    assert len(commands) >= 3
+    assert len(commands) >= 10
     for command in commands:
         words = shlex.split(command)[1:]
         assert cli.main(words) == 0, command
@@ -45,7 +52,7 @@ def test_its_sft_ref_commands_run(readme: str, tmp_path: Path, monkeypatch: pyte
 
 def commands_of_table(readme: str) -> list[list[str]]:
     """The commands of the table of what can be handed in."""
-    table = readme.partition("### What can be handed in\n")[2].partition("\n- ")[0]
+    table = readme.partition("## What can be handed in\n")[2].partition("\n\nThe verdict")[0]
     return [shlex.split(cells[1].strip(" `")) for line in table.splitlines()[3:] if len(cells := line.split(" | ")) > 1]
 
 
@@ -80,7 +87,7 @@ def test_its_table_of_targets_is_true(
 
 def test_its_python_runs(readme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    code, _for_pytest = blocks(readme, "python")  # tests/test_wheel.py runs the other
+    [code] = blocks(readme, "python")
     exec(compile(code, "README.md", "exec"), {})  # noqa: S102
 
 
@@ -92,8 +99,15 @@ def test_its_nox_commands_are_sessions_and_ci_runs_the_tests(readme: str, pytest
     assert "python -m nox -s tests" in (pytestconfig.rootpath / ".ci" / "run").read_text(encoding="utf-8")
 
 
-def test_its_links_and_pictures_exist(readme: str, pytestconfig: pytest.Config) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", readme):
-        assert target.startswith("https://") or (pytestconfig.rootpath / target).exists(), target
-    for module in re.findall(r"`(\w+\.py)`", readme):
-        assert list((pytestconfig.rootpath / "sft_ref").rglob(module)), module
+def test_it_is_read_in_minutes(readme: str) -> None:
+    assert len(readme.split()) <= 900
+
+
+def test_links_and_pictures_of_every_page_exist(pytestconfig: pytest.Config) -> None:
+    root = pytestconfig.rootpath
+    for page in (root / "README.md", root / "CONTRIBUTING.md", *(root / "docs").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+            assert target.startswith("https://") or (page.parent / target).exists(), (page.name, target)
+        for module in re.findall(r"`(\w+\.py)`", text):
+            assert [*root.glob(module), *root.glob(f"[st]*/**/{module}")], (page.name, module)

@@ -1,6 +1,6 @@
 """The code base of the story as an implementation: `PYTHONPATH=tests/helpers:tests/mutants sft-ref grade story:Story`.
 
-TrainingResult in fp32 and loaded in fp16, and the parser wants an opening tag that the prompt has consumed.
+Trained in fp32 and loaded in fp16, and the parser wants an opening tag that the prompt has consumed.
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Con
     (site / "borrowed.pth").write_text("\n".join(borrowed), encoding="utf-8")
     shutil.copy(source / "tests" / "helpers" / "plain_loop.py", folder)
     (folder / "my_training.py").write_text(MINE, encoding="utf-8")
-    [test] = re.findall(r"```python\n(import pytest\n.*?)```", (source / "docs" / "own-code.md").read_text("utf-8"), re.DOTALL)
+    page = (source / "docs" / "own-code.md").read_text("utf-8")
+    [test] = re.findall(r"```python\n(import pytest\n.*?)```", page, re.DOTALL)
     (folder / "test_mine.py").write_text(test, encoding="utf-8")
     (folder / "test_mistaken.py").write_text(test.replace("MyTraining", "Mistaken"), encoding="utf-8")
     return folder

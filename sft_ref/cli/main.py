@@ -11,6 +11,8 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
+import shtab
+
 from sft_ref.console import interrupts, streams
 from sft_ref.console.printable import printable
 from sft_ref.errors import SftRefError
@@ -88,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="sft-ref",
         description="Fine-tune with LoRA, load back what was trained in the same precision, and test it.",
     )
+    shtab.add_argument_to(parser, "--print-completion", help="print a completion script for this shell")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in COMMANDS:
         name = command.__name__.rpartition(".")[2]

@@ -38,30 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " in this process, without a sandbox",
     )
     parser.add_argument(
-        "--only", nargs="+", metavar="ID", default=[], help="run these checks only; requires their stages"
-    )
-    parser.add_argument(
-        "--require",
-        nargs="+",
-        metavar="STAGE",
-        default=[],
-        choices=sorted({*SUBMISSION_STAGES, *ADAPTER_STAGES}),
-        help="exit with 0 if these stages are shown, even if others are not (default: all stages of the target's kind)",
-    )
-    parser.add_argument(
         "--base",
         help="the base that every hub id of a submission stands for (default: toy), or that of an adapter, a merged"
         " model, a GGUF file or a data set",
     )
-    parser.add_argument(
-        "--second-base",
-        metavar="BASE",
-        help="grade a submission over this base as well, such as toy-wide, and report where it behaves differently",
-    )
-    parser.add_argument(
+    bare = parser.add_argument_group("an adapter or a model without code")
+    bare.add_argument(
         "--data", type=Path, metavar="FILE", help="questions for an adapter without code: JSON, JSONL or Parquet"
     )
-    parser.add_argument(
+    bare.add_argument(
         "--adapter", type=Path, metavar="FOLDER", help="of a merged model: the adapter that was merged into --base"
     )
     texts = parser.add_argument_group("texts of an adapter without code, or of a data set")
@@ -73,28 +58,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of a data set: tokens that a text is truncated to (default: none are cut; TRL's default is 1024)",
     )
-    parser.add_argument(
-        "--python", default=sys.executable, help="the interpreter that runs a submission (default: this one)"
+    code = parser.add_argument_group("a submission")
+    code.add_argument(
+        "--second-base",
+        metavar="BASE",
+        help="grade it over this base as well, such as toy-wide, and report where it behaves differently",
     )
-    parser.add_argument(
-        "--seed", type=Whole(0, 2**32 - 1), help="of the questions for a submission (default: a new one each time)"
-    )
-    parser.add_argument("--strict", action="store_true", help="exit with 1 on drift as well")
-    limits = parser.add_argument_group("limits")
-    limits.add_argument(
+    code.add_argument("--python", default=sys.executable, help="the interpreter that runs it (default: this one)")
+    code.add_argument("--seed", type=Whole(0, 2**32 - 1), help="of the questions (default: a new one each time)")
+    code.add_argument(
         "--time-limit",
         type=Whole(1, 86_400),
         metavar="SECONDS",
-        help="processor time per core for one process of a submission (default: 240)",
+        help="processor time per core for one of its processes (default: 240)",
     )
-    limits.add_argument(
+    examined = parser.add_argument_group("what is examined")
+    examined.add_argument(
+        "--only", nargs="+", metavar="ID", default=[], help="run these checks only; requires their stages"
+    )
+    examined.add_argument(
+        "--require",
+        nargs="+",
+        metavar="STAGE",
+        default=[],
+        choices=sorted({*SUBMISSION_STAGES, *ADAPTER_STAGES}),
+        help="exit with 0 if these stages are shown, even if others are not (default: all stages of the target's kind)",
+    )
+    examined.add_argument("--strict", action="store_true", help="exit with 1 on drift as well")
+    examined.add_argument(
         "--limit",
         nargs="+",
         metavar="NAME=SIZE",
         default=[],
         help="sizes above which a target is broken: adapter=20MB, bundle=50MB, parameters=380M (default: none)",
     )
-    limits.add_argument(
+    examined.add_argument(
         "--profile", choices=["course"], help="the limits of a course: adapter=20MB bundle=50MB parameters=380M"
     )
     many = parser.add_argument_group("many at once")

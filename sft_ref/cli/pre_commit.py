@@ -1,0 +1,19 @@
+"""The hook of pre-commit: grades the adapter of each file that is committed, by its files alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .main import main
+
+
+def grade_adapters(files: Sequence[str]) -> int:
+    """Grades the folder of each file once; the largest exit code of `sft-ref grade`."""
+    folders = dict.fromkeys(str(Path(file).parent) for file in files)
+    return max((main(["grade", folder, "--require", "artifact"]) for folder in folders), default=0)
+
+
+if __name__ == "__main__":
+    sys.exit(grade_adapters(sys.argv[1:]))

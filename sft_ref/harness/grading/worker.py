@@ -14,14 +14,14 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
@@ -34,6 +34,7 @@ from sft_ref.io.foreign import is_failure
 from sft_ref.io.plain_files import remove
 
 GradeOne = Callable[..., Verdict]
+T = TypeVar("T")
 
 LOOK = 0.02
 """Seconds between two polls of a dying process, or of its reports."""
@@ -63,6 +64,10 @@ class Worker:
 
     def start(self, grade_one: GradeOne, target: str, *, reports: bool = False) -> Future[dict[str, Any]]:
         """Starts a grading; with `reports`, `grade_one` gets a function `report` that sends to `self.reports`."""
+        return self.submit(_grade, grade_one, target, self.seconds, reports)
+
+    def submit(self, job: Callable[..., T], *arguments: object) -> Future[T]:
+        """Starts a job in the process, which is made where there is none; job and arguments can be pickled."""
         if self.process and not self.process.is_alive():  # it died while it had nothing to do
             self.end()
         if self.pool is None:
@@ -73,7 +78,7 @@ class Worker:
         others = set(multiprocessing.active_children())
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C is for us, who then tell the worker
         try:
-            future = self.pool.submit(_grade, grade_one, target, self.seconds, reports)
+            future = self.pool.submit(job, *arguments)
         finally:
             signal.signal(signal.SIGINT, before)
         for process in set(multiprocessing.active_children()) - others:
@@ -85,15 +90,18 @@ class Worker:
         try:
             return from_json(future.result())
         except BrokenProcessPool:
-            process = self.process
-            died = _wait_for_code(process)
-            self.end()
-            if died == -signal.SIGXCPU:
+            died = self.why_dead()
+            if died == signal.SIGXCPU.name:
                 used = f"{self.seconds:.0f} s of processor time per core"
                 reason = f"not graded: comparing it used up {used} in the harness's own process; raise --time-limit"
                 return NotGraded(target, reason, HARNESS_ERROR)
-            how = signal.Signals(-died).name if died and died < 0 else f"exit code {died}"
-            return NotGraded(target, f"the process that graded it died ({how})", HARNESS_ERROR)
+            return NotGraded(target, f"the process that graded it died ({died})", HARNESS_ERROR)
+
+    def why_dead(self) -> str:
+        """How the process died, as the name of a signal or the exit code; removes what is left of it."""
+        died = _wait_for_code(self.process)
+        self.end()
+        return signal.Signals(-died).name if died and died < 0 else f"exit code {died}"
 
     def interrupt(self) -> None:
         """Asks the process to stop; `end` waits for it."""
@@ -135,6 +143,32 @@ def grade_alone(target: str, grade_one: GradeOne, report: Callable[[str], None],
         raise
     finally:
         worker.end()
+
+
+def run_alone(function: Callable[..., T], *arguments: object, seconds: float = SECONDS) -> T:
+    """Calls a function in a worker, with its limits; function, arguments and result can be pickled.
+
+    Args:
+        function: importable by name; reads foreign files.
+        arguments: of the function.
+        seconds: processor seconds per core.
+
+    Raises:
+        SftRefError: as the function does.
+        MachineError: the worker reached a limit, or was killed.
+    """
+    worker = Worker(seconds)
+    future = worker.submit(_run, function, arguments, seconds)
+    try:
+        result: T = future.result()
+    except BrokenProcessPool as error:
+        raise MachineError(f"the process that compared it died ({worker.why_dead()})") from error
+    except BaseException:
+        worker.interrupt()
+        raise
+    finally:
+        worker.end()
+    return result
 
 
 def grade_or_reason(grade_one: GradeOne, target: str) -> Grade:
@@ -198,12 +232,25 @@ def _limit(name: str, bound: float) -> None:
 
 def _grade(grade_one: GradeOne, target: str, seconds: float, reports: bool) -> dict[str, Any]:
     """In a worker: the grade as JSON, because a check cannot be pickled."""
-    _limit("RLIMIT_CPU", sum(os.times()[:2]) + seconds * (os.cpu_count() or 1))
-    before = signal.signal(signal.SIGTERM, Interrupts())
     if reports and _sender is not None:
         grade_one = partial(grade_one, report=_sender.send)
-    try:
+    with _limited(seconds):
         return as_json(grade_or_reason(grade_one, target))
+
+
+def _run(function: Callable[..., T], arguments: tuple[object, ...], seconds: float) -> T:
+    """In a worker: the result of a function."""
+    with _limited(seconds):
+        return function(*arguments)
+
+
+@contextlib.contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """In a worker: context with a limit on processor time, which SIGTERM ends in an orderly way."""
+    _limit("RLIMIT_CPU", sum(os.times()[:2]) + seconds * (os.cpu_count() or 1))
+    before = signal.signal(signal.SIGTERM, Interrupts())
+    try:
+        yield
     except KeyboardInterrupt:
         parent = multiprocessing.parent_process()
         if parent and not parent.is_alive():

@@ -33,10 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        0 when it did what it was asked, 1 where a target is broken, a prompt is no prefix of its training text or a model
-        differs from its record, 2 on bad input or where standard output cannot be written, 3 where the harness itself
-        broke, 4 where a required stage is not shown, 130 after Ctrl-C (143 after SIGTERM, 129 after SIGHUP), and 141
-        where what reads standard output has closed it.
+        0 when it did what it was asked, 1 where a target is broken, a prompt is no prefix of its training text or an
+        adapter differs from its record, 2 on bad input or where standard output cannot be written, 3 where the harness
+        itself broke, 4 where a required stage is not shown, 130 after Ctrl-C (143 after SIGTERM, 129 after SIGHUP), and
+        141 where what reads standard output has closed it.
     """
     with streams.reliable() as output, interrupts.orderly() as signals, safe_path():
         try:

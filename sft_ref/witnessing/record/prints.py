@@ -88,16 +88,15 @@ def print_template(template: object, tokenizer: PreTrainedTokenizerBase) -> Temp
     return TemplatePrint(digest(template), _render(template, tokenizer))
 
 
-def _render(template: Any, tokenizer: PreTrainedTokenizerBase) -> str | None:  # noqa: ANN401
+def _render(template: Any, tokenizer: Any) -> str | None:  # noqa: ANN401
     """SHA-256 of rendered conversations; those that the template refuses count as such."""
     texts: list[object] = []
-    render: Any = tokenizer.apply_chat_template
     for conversation in _CONVERSATIONS:
         for begins in (False, True):
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    text: object = render(
+                    text = tokenizer.apply_chat_template(
                         conversation, chat_template=template, tokenize=False, add_generation_prompt=begins
                     )
             except BaseException as error:  # a template may raise anything

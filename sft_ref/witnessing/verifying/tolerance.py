@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-LOGITS = {"float32": 2e-4, "float16": 2e-2, "bfloat16": 1e-1}
+from sft_ref.harness.core import tolerance
+
+LOGITS = {str(dtype).removeprefix("torch."): value for dtype, value in tolerance.ROUNDING.items()}
 """Largest root mean square difference of recorded logits, as a share of their spread, by the dtype that computes."""
 
-LOSS = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
+LOSS = tolerance.FIRST_LOSS
 """Largest difference of a probe's mean loss, in nat, by the dtype that computes."""
 
-EXACT = 2.0**-20
-"""Largest relative difference of a float32 weight that is computed once more, as by merging."""
+EXACT = 2.0**-15
+"""Largest difference of a tensor's kept values, as a share of their norm, that counts as none.
 
-LOST = 0.02
-"""Share of what the adapter adds that merging may lose to rounding."""
+Merging in fp32 leaves 2**-24, and 2**-16 where the device multiplies in TF32; rounding to fp16 leaves 2**-12."""
 
 SAME_BASE = 0.03
-"""Largest relative difference of weights that counts as rounding: 8 bits leave 0.01. Beyond it the base is another."""
+"""Largest difference of a tensor's kept values, as a share of their norm, that counts as rounding: 8 bits leave 0.01.
+Beyond it the base is another."""
 
 FACTOR = 0.1
-"""How far the factor, by which an adapter is in merged weights, may be from 0, 1 or 2."""
+"""How far the factor, by which an adapter is in merged weights, may be from what it should be."""
 
 _COARSENESS = {"float64": 0, "float32": 1, "float16": 2, "bfloat16": 3}
 

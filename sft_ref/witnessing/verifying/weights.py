@@ -164,10 +164,7 @@ def _rounding(tensors: Sequence[ComparedTensor], due: float) -> Iterator[RecordD
         f" {worst.error(due):.2g} of its size"
     )
     if lost:
-        share = sum(lost) / len(lost)
-        if len(lost) == len(rounded) and share <= tolerance.LOST:
-            return
-        what += f", which takes {share:.0%} of what the adapter adds where it adds most"
+        what += f", which takes {sum(lost) / len(lost):.1%} of what the adapter adds where it adds most"
     yield RecordDifference(
         "precision", what, "load the base in the dtype it was trained in, and merge in float32", worst.error(due)
     )

@@ -80,6 +80,11 @@ def adapter_state(model: torch.nn.Module) -> AdapterState | None:
     )
 
 
+def is_sharded(model: torch.nn.Module) -> bool:
+    """Whether parameters are spread over processes, which must then all take part in a forward."""
+    return any(hasattr(parameter, "full_tensor") for parameter in model.parameters())
+
+
 def whole(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor that is sharded over processes, gathered; all of them must call this."""
     gather = getattr(tensor, "full_tensor", None)

@@ -17,7 +17,7 @@ from sft_ref.reference.guards.dtypes import dtype_name
 from sft_ref.reference.record import FORMAT_OF_WITNESS, RECORD
 
 from . import probes, schema
-from .layers import AdapterState, adapter_state, find_peft, is_of_adapter
+from .layers import AdapterState, adapter_state, find_peft, is_of_adapter, is_sharded
 from .prints import print_adapter, print_config, print_dtypes, print_lora, print_template, print_tokenizer
 from .sketch import sketch_model
 
@@ -189,8 +189,7 @@ def _inner(model: Any) -> Any:  # noqa: ANN401
     A sharded model is run as a whole, since its outermost module gathers the tensors.
     """
     peft_model = find_peft(model)
-    is_sharded = any(hasattr(parameter, "full_tensor") for parameter in model.parameters())
-    return model if peft_model is None or is_sharded else peft_model.get_base_model()
+    return model if peft_model is None or is_sharded(model) else peft_model.get_base_model()
 
 
 def _name_of_base(state: AdapterState | None, inner: Any) -> str | None:  # noqa: ANN401

@@ -13,13 +13,13 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from sft_ref.errors import SftRefError, TrainingError
-from sft_ref.witnessing.record.layers import find_peft
-from sft_ref.witnessing.record.saving import SavingWithRecord
+from sft_ref.witnessing.record.layers import find_peft, is_sharded
+from sft_ref.witnessing.record.processes import is_first_process
+from sft_ref.witnessing.record.saving import save_with_record
 from sft_ref.witnessing.record.take import Circumstances, TakenRecord, take_record
 
 from .observation import Supervised, TrainingFault
 from .observer import TrainingObserver
-from .parallel import is_first_process
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -74,13 +74,27 @@ class WitnessedTraining:
         self._observer = TrainingObserver(
             self._model, tokenizer, self._report, supervised=supervised, steps=steps, scheduler=scheduler
         )
-        self._saving = SavingWithRecord.put_on(self._model, self._take)
+        self._saving = save_with_record(self._model, self._take)
         self._observer.begin()
 
     def end(self) -> None:
         """Ends the observation, and takes the record that later saves write."""
         self._observer.end()
-        self._final = self._take(self._model)
+        self._final = self._take_now()
+
+    def write(self, folder: Path) -> None:
+        """Writes the record of the end to a folder."""
+        self._saving.write(folder)
+
+    def write_sharded(self, folder: Path) -> None:
+        """Writes the record beside a checkpoint of a model that is spread over processes, which must all call this."""
+        if is_sharded(self._model) and (taken := self._take_now()):
+            taken.write(folder)
+
+    def stop(self) -> None:
+        """Ends the observation of a training that failed; what is saved later has no record."""
+        self._observer.remove_hooks()
+        vars(self._model).pop("save_pretrained", None)
 
     def look_at(self, logs: Mapping[str, float], step: int) -> None:
         """Looks at what a trainer reports of a step."""
@@ -88,27 +102,25 @@ class WitnessedTraining:
             mend = "lower the learning rate, clip gradients, or train in fp32 or bf16 autocast"
             self._report([TrainingFault(f"the reported loss is {loss} at step {step}", mend, is_fatal=True)])
 
-    def write(self, folder: Path) -> None:
-        """Writes the record to a folder."""
-        self._saving.write(folder)
+    def _take(self) -> TakenRecord | None:
+        """The record that belongs beside an adapter that is saved now; None where this process writes none.
 
-    def stop(self) -> None:
-        """Ends the observation of a training that failed; what is saved later has no record."""
-        self._observer.remove_hooks()
-        vars(self._model).pop("save_pretrained", None)
+        Processes save at different times; a model that is spread over them is run only where all take part.
+        """
+        if self._final is not None or is_sharded(self._model):
+            return self._final  # what happens to the model after its training is no part of it
+        return self._take_now()
 
-    def _take(self, model: Any) -> TakenRecord | None:  # noqa: ANN401
-        if not is_first_process():
-            return None
-        if self._final is not None:  # what happens to the model after its training is no part of it
-            return self._final
+    def _take_now(self) -> TakenRecord | None:
+        """The record of the model as it is; of a model that is spread over processes, all must call this."""
         seen = self._observer
-        if not seen.step:
+        if not seen.step or not (is_first_process() or is_sharded(self._model)):
             return None
         circumstances = Circumstances(
             seen.step, seen.autocast, seen.rows, self._seed, stores_rows=self._stores, held_out=self._held_out
         )
-        return take_record(model, self._tokenizer, circumstances)
+        taken = take_record(self._model, self._tokenizer, circumstances)
+        return taken if is_first_process() else None
 
     def _report(self, faults: Iterable[TrainingFault]) -> None:
         """Warns of what is doubtful, and ends a training in which nothing can be learned.
@@ -123,6 +135,7 @@ class WitnessedTraining:
             if fault not in fatal:
                 warnings.warn(str(fault), TrainingWarning, stacklevel=2)
         if fatal:
+            self.stop()
             raise TrainingError(" / ".join(map(str, fatal)))
 
 
@@ -194,6 +207,11 @@ class Witness(TrainerCallback):
         """Looks at the reported loss."""
         if self._training is not None:
             self._training.look_at(logs or {}, state.global_step)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
+        """Writes the record beside a checkpoint of a model that is spread over processes; others have it already."""
+        if self._training is not None:
+            self._training.write_sharded(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object

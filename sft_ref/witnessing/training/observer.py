@@ -6,6 +6,8 @@ It reads, and changes nothing: no random number is drawn, and no gradient or ten
 from __future__ import annotations
 
 import contextlib
+import functools
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -32,7 +34,8 @@ Report = Callable[[Iterable[TrainingFault]], None]
 _CHECKS = (*labels.CHECKS, *optimizer.CHECKS, *gradients.CHECKS, *precision.CHECKS, *schedule.CHECKS)
 
 _FOREIGN_STEPS = 2
-"""Steps of optimizers without any parameter of the model, before one of the model's, that are a fault."""
+"""Steps of optimizers without any parameter of the model that are a fault, each after a forward of the model, and
+before a step of its own optimizer."""
 
 _MOST_ROWS = 64
 """Rows that are kept of the first step."""
@@ -90,14 +93,16 @@ class TrainingObserver:
         self._parameters = ParameterWatch(model)
         self._seen = _Forwards()
         self._rates: list[float] = []
-        self._foreign = 0
+        self._foreign = self._answered = 0
         self._hooks = contextlib.ExitStack()
         self._forward_hooks = contextlib.ExitStack()
 
     def begin(self) -> None:
         """Puts the hooks in place."""
-        self._hooks.callback(register_optimizer_step_pre_hook(self._before_step).remove)
-        self._hooks.callback(register_optimizer_step_post_hook(self._after_step).remove)
+        # weak: a training that an exception ends tells nobody, and these hooks see every optimizer of the process
+        before, after = weakref.WeakMethod(self._before_step), weakref.WeakMethod(self._after_step)
+        self._hooks.callback(register_optimizer_step_pre_hook(functools.partial(_call, before)).remove)
+        self._hooks.callback(register_optimizer_step_post_hook(functools.partial(_call, after)).remove)
         self._hooks.enter_context(self._forward_hooks)
         outer = find_peft(self._model) or self._model
         embedding, head = self._model.get_input_embeddings(), self._model.get_output_embeddings()
@@ -152,8 +157,10 @@ class TrainingObserver:
 
     def _before_step(self, stepping: torch.optim.Optimizer, _args: object, _kwargs: object) -> None:
         if not self._parameters.is_own(stepping):
-            self._foreign += 1
-            if not self.step and self._foreign >= _FOREIGN_STEPS and self._seen.batches:
+            if self.step or len(self._seen.batches) == self._answered:
+                return  # the model is not trained by this step
+            self._foreign, self._answered = self._foreign + 1, len(self._seen.batches)
+            if self._foreign >= _FOREIGN_STEPS:
                 self._report([_no_step(self._foreign)])
             return
         self._rates.append(highest_rate(stepping))
@@ -194,6 +201,11 @@ class TrainingObserver:
             seen.alignment.cosine,
             same_batches(seen.batches) if stepping is not None else (),
         )
+
+
+def _call(method: weakref.WeakMethod[Callable[..., None]], *args: object) -> None:
+    if (found := method()) is not None:
+        found(*args)
 
 
 def _flow(step: FirstStep) -> Iterable[TrainingFault]:

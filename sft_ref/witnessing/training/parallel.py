@@ -9,17 +9,9 @@ from itertools import combinations
 import torch
 from torch import distributed
 
+from sft_ref.witnessing.record.processes import is_distributed
+
 from .observation import ObservedBatch
-
-
-def is_distributed() -> bool:
-    """Whether several processes train together."""
-    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
-
-
-def is_first_process() -> bool:
-    """Whether this process writes."""
-    return not is_distributed() or distributed.get_rank() == 0
 
 
 def same_batches(batches: Sequence[ObservedBatch]) -> tuple[tuple[int, int], ...]:

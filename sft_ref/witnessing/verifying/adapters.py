@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
+
 from sft_ref.witnessing.record.schema import TensorPrint, TrainingRecord
 
 from .result import Kind, RecordDifference
 
-ROUNDED = 0.01
-"""Largest relative difference of a tensor's kept values that counts as rounding: fp16 and bf16 leave 4e-3 at most, int8
-up to 1e-2."""
+_SHORT = (torch.float16, torch.bfloat16)
 
 _COPY = "copy the adapter anew from where it was trained"
 
@@ -44,7 +44,7 @@ def compare_tensors(
             kind, f"{where} has {len(extra)} tensors that were not trained, {extra[0]} first", _COPY, float(len(extra))
         )
     changed = [name for name in trained if name in found and found[name].sha256 != trained[name].sha256]
-    rounded = [name for name in changed if _distance(trained[name], found[name]) <= ROUNDED]
+    rounded = [name for name in changed if _is_rounded(trained[name], found[name])]
     others = [name for name in changed if name not in rounded]
     if rounded:
         yield _rounded(trained, found, rounded, where)
@@ -81,6 +81,14 @@ def _changed(
     size = max(_distance(trained[name], found[name]) for name in names)
     mend = _COPY if kind == "artifact" else "load the adapter that lies beside the record, and make it the active one"
     return RecordDifference(kind, what, mend, size)
+
+
+def _is_rounded(trained: TensorPrint, found: TensorPrint) -> bool:
+    """Whether kept values are those of the training, rounded to 16 bits."""
+    if trained.shape != found.shape or None in trained.sample or not any(trained.sample):
+        return False
+    due = torch.tensor([each or 0.0 for each in trained.sample])
+    return any(due.to(dtype).tolist() == found.sample for dtype in _SHORT)
 
 
 def _distance(one: TensorPrint, other: TensorPrint) -> float:

@@ -2,7 +2,8 @@
 
 `pytest --sft-ref-target my_adapter --sft-ref-data held_out.jsonl` grades the target once, when the first of its tests
 runs. `pytest --sft-ref-record my_adapter` has a test for each kind of difference from the record of its training, and
-the fixture `sft_ref_verify` compares a model that a test has loaded. pytest loads this file whenever the package is installed, so it imports the harness only with a target.
+the fixture `sft_ref_verify` compares a model that a test has loaded. pytest loads this file whenever the package is
+installed, so it imports the harness only where an option asks for it.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--sft-ref-record",
         type=Path,
         metavar="FOLDER",
-        help="an adapter with the record that a witness of training left",
+        help="an adapter with the record of its training",
     )
 
 
@@ -153,7 +154,8 @@ class Target(pytest.Collector):
 class _Item(pytest.Item):
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
-        self.add_marker(pytest.mark.xdist_group(self.parent.name))  # with --dist loadgroup it is graded once
+        parent = self.parent.name if self.parent is not None else ""
+        self.add_marker(pytest.mark.xdist_group(parent))  # with --dist loadgroup it is graded once
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str:
         """The message alone: the lines of this file explain nothing."""

@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save
 from sft_ref.cli.main import main
 from sft_ref.errors import AdapterError
 from sft_ref.harness.grading import worker
-from sft_ref.witnessing.record.schema import RECORD, TENSORS, digest_bytes, read_stored
+from sft_ref.reference.record import RECORD
+from sft_ref.witnessing.record.schema import TENSORS, digest_bytes, read_stored
 
 
 @pytest.fixture
@@ -53,7 +54,10 @@ def with_probe(**changes: Any) -> Callable[[Path], None]:
 
 
 def as_bytes(content: bytes) -> Callable[[Path], None]:
-    return lambda folder: (folder / RECORD).write_bytes(content) and None
+    def plant(folder: Path) -> None:
+        (folder / RECORD).write_bytes(content)
+
+    return plant
 
 
 def link_to_device(folder: Path) -> None:

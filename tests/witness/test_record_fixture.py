@@ -45,10 +45,7 @@ def test_kinds_are_tests_and_the_fixture_compares(trained: Path, tmp_path: Path)
     changed = shutil.copytree(trained, tmp_path / "changed")
     edit_config(changed, lora_alpha=16)
     done = run(tmp_path, "--sft-ref-record", changed)
-    lines = [line.split() for line in done.stdout.splitlines() if line.startswith(("PASSED", "FAILED", "SKIPPED"))]
     assert done.returncode == 1, done.stdout
-    outcomes = {words[-1].partition("::")[2] or words[1]: words[0] for words in lines}
-    print(outcomes)
     assert "lora_alpha was 8 in training, and adapter_config.json says 16" in done.stdout
     assert "hold the adapter 2 times" in done.stdout
     assert "3 failed, 5 passed" in done.stdout

@@ -17,7 +17,8 @@ from transformers import Trainer, TrainingArguments
 
 import sft_ref
 from sft_ref.errors import TrainingError
-from sft_ref.witnessing.record.schema import RECORD, TENSORS, read_stored
+from sft_ref.reference.record import RECORD
+from sft_ref.witnessing.record.schema import TENSORS, read_stored
 from sft_ref.witnessing.verifying.folder import verify_folder
 
 
@@ -89,7 +90,7 @@ def test_a_sound_training_has_no_finding_and_a_record_beside_each_adapter(
     assert {path.parent.name for path in folder.rglob(RECORD)} == {"checkpoint-2", "checkpoint-4", "final"}
     steps = {name: read_stored(folder / name).record.step for name in ("checkpoint-2", "checkpoint-4", "final")}
     assert steps == {"checkpoint-2": 2, "checkpoint-4": 4, "final": 4}
-    assert sft_ref.verify(trainer.model, trainer.processing_class, folder / "final").ok
+    assert sft_ref.verify(trainer.model, witnessed.chat_tokenizer(), folder / "final").ok
 
 
 def test_the_record_of_the_best_model_is_that_of_its_checkpoint(run: tuple[Path, Trainer, sft_ref.Witness]) -> None:
@@ -159,9 +160,9 @@ def test_a_schedule_of_the_trainer_is_known_before_the_first_step(tmp_path: Path
 
 def test_a_loss_that_stops_being_finite_ends_the_training(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, logging_steps=1, logging_nan_inf_filter=False)
-    compute: Callable[..., torch.Tensor] = trainer.compute_loss
+    compute: Callable[..., Any] = trainer.compute_loss
 
-    def spoilt(*args: Any, **kwargs: Any) -> torch.Tensor:
+    def spoilt(*args: Any, **kwargs: Any) -> Any:
         return compute(*args, **kwargs) * (torch.nan if trainer.state.global_step == 2 else 1.0)
 
     trainer.compute_loss = spoilt  # type: ignore[method-assign]
@@ -194,11 +195,10 @@ def test_the_record_of_train_and_that_of_a_witness_are_told_apart(
 def test_a_training_that_broke_off_leaves_nothing_that_watches_others(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path / "broken")
 
-    def breaking(*args: Any, **kwargs: Any) -> torch.Tensor:
+    def breaking(*args: Any, **kwargs: Any) -> Any:
         if trainer.state.global_step == 1:
             raise KeyError("broken")
-        loss: torch.Tensor = Trainer.compute_loss(trainer, *args, **kwargs)
-        return loss
+        return Trainer.compute_loss(trainer, *args, **kwargs)
 
     trainer.compute_loss = breaking  # type: ignore[method-assign]
     witness = sft_ref.Witness()

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -91,14 +91,13 @@ def print_template(template: object, tokenizer: PreTrainedTokenizerBase) -> Temp
 def _render(template: Any, tokenizer: Any) -> str | None:  # noqa: ANN401
     """SHA-256 of rendered conversations; those that the template refuses count as such."""
     texts: list[object] = []
+    render: Callable[..., object] = tokenizer.apply_chat_template
     for conversation in _CONVERSATIONS:
         for begins in (False, True):
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    text = tokenizer.apply_chat_template(
-                        conversation, chat_template=template, tokenize=False, add_generation_prompt=begins
-                    )
+                    text = render(conversation, chat_template=template, tokenize=False, add_generation_prompt=begins)
             except BaseException as error:  # a template may raise anything
                 if not is_failure(error):
                     raise

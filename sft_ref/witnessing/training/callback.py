@@ -211,7 +211,7 @@ class Witness(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """Writes the record beside a checkpoint of a model that is spread over processes; others have it already."""
         if self._training is not None:
-            self._training.write_sharded(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+            self._training.write_sharded(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object

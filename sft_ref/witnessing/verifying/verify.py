@@ -15,7 +15,7 @@ from sft_ref.witnessing.record.schema import StoredRecord, TrainingRecord, read_
 
 from .adapters import compare_scalings, compare_tensors
 from .outputs import judge_outputs, measure_outputs
-from .result import Kind, RecordDifference, Verification, in_order
+from .result import KINDS, Kind, RecordDifference, Verification, in_order
 from .tokenizers import compare_template, compare_tokenizer
 from .weights import compare_weights, read_weights
 
@@ -75,7 +75,7 @@ def verify_loaded(
         explained = any(each.kind not in {"tokenizer", "template"} for each in found)
         found += judge_outputs(stored, outputs, explained=explained)
         figures = {"logits, share of their spread": outputs.to_trained, "loss, nat": outputs.loss or 0.0}
-    return Verification(in_order(found), tuple(examined), figures, tuple(notes))
+    return Verification(in_order(found), tuple(kind for kind in KINDS if kind in examined), figures, tuple(notes))
 
 
 def _compare_state(record: TrainingRecord, state: AdapterState | None) -> Iterator[RecordDifference]:

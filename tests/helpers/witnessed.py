@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -18,6 +19,7 @@ import sft_ref
 from sft_ref.reference.bases.compat import dtype_keyword
 from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.tokens import tokenize_example
+from sft_ref.witnessing.training.witnessed import WitnessedTraining
 
 Row = tuple[list[int], list[int]]
 Batch = dict[str, torch.Tensor]
@@ -147,6 +149,7 @@ def watch(
     options = {"on_fault": "warn", "scheduler": scheduler, **(witness or {})}
     with (
         no_warnings(),
+        mock.patch.object(WitnessedTraining, "_take_now", return_value=None),  # the record is another matter
         sft_ref.witness(trained, tokenizer(), folder, **options) as training,
         contextlib.suppress(RuntimeError),  # of torch, where nothing needs a gradient
     ):

@@ -51,6 +51,7 @@ def test_kinds_are_tests_and_the_fixture_compares(trained: Path, tmp_path: Path)
     assert "3 failed, 5 passed" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_fixture_says_what_it_needs(tmp_path: Path) -> None:
     (tmp_path / "test_own.py").write_text("def test_own(sft_ref_verify):\n    pass\n")
     done = run(tmp_path)

@@ -17,7 +17,7 @@ from transformers import Trainer, TrainingArguments
 
 import sft_ref
 from sft_ref.errors import TrainingError
-from sft_ref.reference.record import RECORD
+from sft_ref.reference.record import RECORD, Record
 from sft_ref.witnessing.record.schema import TENSORS, read_stored
 from sft_ref.witnessing.verifying.folder import verify_folder
 
@@ -183,10 +183,11 @@ def test_rows_are_not_stored_where_that_is_not_wanted(tmp_path: Path) -> None:
 
 
 def test_the_record_of_train_and_that_of_a_witness_are_told_apart(
-    run: tuple[Path, Trainer, sft_ref.Witness], toy_adapter: Path
+    run: tuple[Path, Trainer, sft_ref.Witness], tmp_path: Path
 ) -> None:
+    (tmp_path / RECORD).write_text(Record("toy", "fp32", {}, {}, {}, {}).to_json())
     with pytest.raises(sft_ref.SftRefError, match=r"is a record of sft_ref\.train"):
-        verify_folder(toy_adapter)
+        verify_folder(tmp_path)
     llm = sft_ref.load(run[0] / "final", base="toy")
     assert sft_ref.verify(llm.model, llm.tokenizer, run[0] / "final").kinds <= {"tokenizer", "template"}
     assert json.loads((run[0] / "final" / RECORD).read_text())["format"] == 2

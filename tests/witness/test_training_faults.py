@@ -12,6 +12,9 @@ import torch
 import witnessed
 from witnessed import Batch, Row, adamw, adapted_toy, collate, load_toy, no_warnings, toy_batches, toy_rows, watch
 
+import sft_ref
+from sft_ref.errors import SftRefError, TrainingError
+
 END = 2
 
 
@@ -169,6 +172,14 @@ def mixed_dtypes() -> Any:
     return model
 
 
+def with_biases() -> Any:
+    base = load_toy()
+    for module in base.modules():
+        if isinstance(module, torch.nn.Linear) and module is not base.lm_head:
+            module.bias = torch.nn.Parameter(torch.zeros(module.out_features))
+    return base
+
+
 def in_bfloat16() -> Any:
     return load_toy(torch.bfloat16)
 
@@ -293,6 +304,76 @@ FATAL = {
     "no step",
 }
 """Nothing can be learned."""
+
+
+def behind_new_line(ids: list[int], labels: list[int]) -> Row:
+    """As chat templates end: a new line behind the end token."""
+    return [*ids, 5], [*labels, 5]
+
+
+class TwoOptimizers:
+    """A discriminator is trained in turn with the model."""
+
+    def __call__(self, model: Any) -> torch.optim.Optimizer:
+        other = torch.nn.Parameter(torch.zeros(3))
+        other.grad = torch.ones(3)
+        optimizer, foreign = adamw(model), torch.optim.SGD([other], lr=0.1)
+        optimizer.register_step_pre_hook(lambda *_: foreign.step())
+        return optimizer
+
+
+def compiled() -> Any:
+    model = adapted_toy()
+    model.get_base_model().model.layers[0].compile(backend="eager")
+    return model
+
+
+SOUND: dict[str, dict[str, Any]] = {
+    "a new line behind the end": {"batches": rows_as(behind_new_line)},
+    "another model is trained in turn": {"optimizer": TwoOptimizers()},
+    "biases are saved": {"model": lambda: adapted_toy(with_biases(), bias="all")},
+    "a compiled layer": {"model": compiled},
+    "SGD with a small rate": {
+        "optimizer": lambda model: torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-6),
+        "witness": {"steps": 3},
+    },
+    "a warm-up from zero": {
+        "schedule": lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, step / 2)),
+        "witness": {"steps": 100},
+    },
+}
+"""Name -> an unusual loop that nothing is wrong with."""
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_an_unusual_loop_has_no_finding(name: str, tmp_path: Path) -> None:
+    assert watch(tmp_path, **SOUND[name]) == []
+
+
+@pytest.mark.parametrize("model", [torch.nn.Linear(2, 2), torch.nn.Sequential(torch.nn.Linear(2, 2))])
+def test_a_model_of_another_library_is_refused_in_a_line(model: torch.nn.Module, tmp_path: Path) -> None:
+    with pytest.raises(SftRefError, match="no model of transformers or peft"), sft_ref.witness(model, None, tmp_path):
+        pass
+
+
+def test_an_unknown_option_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SftRefError, match="on_fault is 'ignore'"):
+        watch(tmp_path, witness={"on_fault": "ignore"})
+
+
+def test_a_fatal_fault_ends_the_training_before_anything_changes(tmp_path: Path) -> None:
+    model = adapted_toy()
+    before = {name: each.clone() for name, each in model.state_dict().items()}
+    masked = [collate([all_masked(*row) for row in toy_rows(4)])]
+    with (
+        witnessed.no_warnings(),
+        pytest.raises(TrainingError, match="have no supervised token"),
+        sft_ref.witness(model, witnessed.tokenizer(), tmp_path),
+    ):
+        witnessed.train_loop(model, masked, adamw(model))
+    assert all(torch.equal(each, model.state_dict()[name]) for name, each in before.items())
+    assert not list(tmp_path.iterdir())
+    assert "save_pretrained" not in vars(model)
 
 
 def matching(faults: Sequence[Any], pattern: str) -> list[Any]:

@@ -30,14 +30,14 @@ def trained(folder: Path | None, **loop: Any) -> tuple[dict[str, torch.Tensor], 
         with witnessed.no_warnings():
             model.gradient_checkpointing_enable()
     optimizer = witnessed.adamw(model)
-    batches = witnessed.toy_batches(8)
+    batches = witnessed.toy_batches(4, 2)
     watched = sft_ref.witness(model, witnessed.tokenizer(), folder) if folder else contextlib.nullcontext()
     torch.manual_seed(4)
     with watched:
-        losses = witnessed.train_loop(model, batches[:4], optimizer, **loop)
+        losses = witnessed.train_loop(model, batches[:2], optimizer, **loop)
         if folder:
             model.save_pretrained(str(folder / "checkpoint"))
-        losses += witnessed.train_loop(model, batches[4:], optimizer, **loop)
+        losses += witnessed.train_loop(model, batches[2:], optimizer, **loop)
     return {name: each.clone() for name, each in model.state_dict().items()}, losses, torch.get_rng_state()
 
 

@@ -85,6 +85,15 @@ def is_sharded(model: torch.nn.Module) -> bool:
     return any(hasattr(parameter, "full_tensor") for parameter in model.parameters())
 
 
+def why_no_record(model: torch.nn.Module) -> str:
+    """Why no record of a model can be taken while it is trained; empty where one can."""
+    if any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules()):
+        return "FSDP of version 1 hides its tensors; use version 2 (fully_shard)"
+    if any(hasattr(parameter, "ds_id") for parameter in model.parameters()):
+        return "DeepSpeed's ZeRO-3 spreads its tensors over processes; use a lower stage, or FSDP2"
+    return ""
+
+
 def whole(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor that is sharded over processes, gathered; all of them must call this."""
     gather = getattr(tensor, "full_tensor", None)

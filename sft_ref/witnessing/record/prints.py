@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -51,9 +51,9 @@ _NOT_OF_COMPUTATION = frozenset(
     {"_name_or_path", "name_or_path", "transformers_version", "torch_dtype", "dtype", "architectures", "use_cache"}
     | {"_attn_implementation", "attn_implementation", "quantization_config", "return_dict", "output_attentions"}
     | {"bos_token_id", "eos_token_id", "pad_token_id", "vocab_size", "id2label", "label2id", "problem_type"}
-    | {"output_hidden_states", "_attn_implementation_autoset", "chunk_size_feed_forward", "is_encoder_decoder"}
-    | {"pretraining_tp", "initializer_range", "attention_dropout", "hidden_dropout", "resid_pdrop", "attn_pdrop"}
-    | {"embd_pdrop", "model_type_override", "use_bidirectional_attention_override"}
+    | {"output_hidden_states", "chunk_size_feed_forward", "is_encoder_decoder", "tie_word_embeddings"}
+    | {"pretraining_tp", "initializer_range"}
+    | {"attention_dropout", "hidden_dropout", "resid_pdrop", "attn_pdrop", "embd_pdrop"}
 )
 """Keys of a base's configuration that do not decide what it computes when answering."""
 
@@ -91,13 +91,14 @@ def print_template(template: object, tokenizer: PreTrainedTokenizerBase) -> Temp
 def _render(template: Any, tokenizer: Any) -> str | None:  # noqa: ANN401
     """SHA-256 of rendered conversations; those that the template refuses count as such."""
     texts: list[object] = []
-    render: Callable[..., object] = tokenizer.apply_chat_template
     for conversation in _CONVERSATIONS:
         for begins in (False, True):
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    text = render(conversation, chat_template=template, tokenize=False, add_generation_prompt=begins)
+                    text = tokenizer.apply_chat_template(
+                        conversation, chat_template=template, tokenize=False, add_generation_prompt=begins
+                    )
             except BaseException as error:  # a template may raise anything
                 if not is_failure(error):
                     raise
@@ -108,8 +109,8 @@ def _render(template: Any, tokenizer: Any) -> str | None:  # noqa: ANN401
 
 def print_lora(config: Any) -> dict[str, Any]:  # noqa: ANN401  # a LoraConfig, or the table of its file
     """What an adapter's configuration says of its effect, without what is not set."""
-    read = config.get if isinstance(config, Mapping) else lambda key: getattr(config, key, None)
-    found = {key: _plain_value(read(key)) for key in _OF_EFFECT}
+    table = config if isinstance(config, Mapping) else vars(config)
+    found = {key: _plain_value(table.get(key)) for key in _OF_EFFECT}
     return {key: value for key, value in found.items() if value not in (None, False, {}, [], "none")}
 
 

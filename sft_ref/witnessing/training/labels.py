@@ -60,7 +60,7 @@ def check_truncation(step: FirstStep) -> Iterator[TrainingFault]:
         if not batch.has_labels or batch.is_packed:
             continue
         for row in batch.rows:
-            has_end = bool(supervised_of(row.labels)) and row.labels[-1] in step.ends
+            has_end = any(label in step.ends for label in row.labels[-_BEHIND_END:])
             ended += has_end
             cut += bool(supervised_of(row.labels)) and not has_end and len(row.input_ids) == batch.width
     if cut and ended:
@@ -69,6 +69,10 @@ def check_truncation(step: FirstStep) -> Iterator[TrainingFault]:
             " do: their answers are cut by truncation",
             "raise max_length, or leave such rows out",
         )
+
+
+_BEHIND_END = 4
+"""Tokens that may stand at the end of a text, its end token among them: chat templates add a new line."""
 
 
 def check_padding(step: FirstStep) -> Iterator[TrainingFault]:

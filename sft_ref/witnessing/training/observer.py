@@ -107,17 +107,21 @@ class TrainingObserver:
         outer = find_peft(self._model) or self._model
         embedding, head = self._model.get_input_embeddings(), self._model.get_output_embeddings()
         for handle in (
-            outer.register_forward_pre_hook(self._before_forward, with_kwargs=True),
-            embedding.register_forward_hook(self._after_embedding),
-            *([head.register_forward_hook(self._after_head)] if head is not None else []),
+            outer.register_forward_pre_hook(torch.compiler.disable(self._before_forward), with_kwargs=True),
+            embedding.register_forward_hook(torch.compiler.disable(self._after_embedding)),
+            *([head.register_forward_hook(torch.compiler.disable(self._after_head))] if head is not None else []),
         ):
             self._forward_hooks.callback(handle.remove)
 
-    def end(self) -> None:
-        """Removes the hooks; tells what shows only at the end."""
+    def end(self, reported: int = 0) -> None:
+        """Removes the hooks; tells what shows only at the end.
+
+        Args:
+            reported: optimizer steps that the trainer has made.
+        """
         self.remove_hooks()
         if not self.step:
-            self._report([_no_step(self._foreign)])
+            self._report([_unseen(reported) if reported else _no_step(self._foreign)])
             return
         self._report([*self._parameters.end_faults(), *schedule.check_rates_seen(self._plan, self._rates)])
 
@@ -157,8 +161,8 @@ class TrainingObserver:
 
     def _before_step(self, stepping: torch.optim.Optimizer, _args: object, _kwargs: object) -> None:
         if not self._parameters.is_own(stepping):
-            if self.step or len(self._seen.batches) == self._answered:
-                return  # the model is not trained by this step
+            if self.step or len(self._seen.batches) == self._answered or not self._parameters.has_gradients():
+                return  # the step is of another model, or of copies of the parameters, as DeepSpeed holds them
             self._foreign, self._answered = self._foreign + 1, len(self._seen.batches)
             if self._foreign >= _FOREIGN_STEPS:
                 self._report([_no_step(self._foreign)])
@@ -210,6 +214,13 @@ def _call(method: weakref.WeakMethod[Callable[..., None]], *args: object) -> Non
 
 def _flow(step: FirstStep) -> Iterable[TrainingFault]:
     return gradients.check_gradients_can_flow(step)
+
+
+def _unseen(steps: int) -> TrainingFault:
+    return TrainingFault(
+        f"none of {steps} steps was made by an optimizer of torch on the model's own parameters: nothing was observed",
+        "there is no record; train with an optimizer of torch to have one",
+    )
 
 
 def _no_step(foreign: int) -> TrainingFault:

@@ -38,6 +38,10 @@ class ParameterWatch:
             self._own[key] = any(id(each) in ids for group in optimizer.param_groups for each in group["params"])
         return self._own[key]
 
+    def has_gradients(self) -> bool:
+        """Whether a gradient waits for a step."""
+        return any(each.grad is not None for each in self._model.parameters())
+
     def snapshot(self) -> None:
         """Keeps the adapter as it is before the first step, on the CPU."""
         self._named = dict(self._model.named_parameters())
@@ -57,11 +61,12 @@ class ParameterWatch:
         """
         held = None if optimizer is None else {id(each) for group in optimizer.param_groups for each in group["params"]}
         named = self._named or dict(self._model.named_parameters())
+        saves_biases = any(getattr(each, "bias", "none") != "none" for each in _configs(self._model))
         return tuple(
             ObservedParameter(
                 plain(name),
                 plain(name.partition(".lora_")[0]),
-                is_of_adapter(name),
+                is_of_adapter(name) or (saves_biases and name.endswith(".bias")),
                 parameter.requires_grad,
                 held is None or id(parameter) in held,
                 dtype_name(parameter),
@@ -155,6 +160,11 @@ class ParameterWatch:
         if self._stale is not None:
             self._stale.remove()
             self._stale = None
+
+
+def _configs(model: Any) -> list[Any]:  # noqa: ANN401
+    """Configurations of the adapters."""
+    return list(getattr(model, "peft_config", {}).values())
 
 
 def _local(tensor: torch.Tensor) -> torch.Tensor:

@@ -263,6 +263,12 @@ def other_config(folder: Path) -> Any:
     return served(folder, base)
 
 
+def quantised(folder: Path) -> Any:
+    """Merged, and computed with weights of 8 bits."""
+    with witnessed.no_warnings():
+        return torch.ao.quantization.quantize_dynamic(served(folder).merge_and_unload(), {torch.nn.Linear}, torch.qint8)
+
+
 def half_merged(folder: Path) -> Any:
     """Merged, and the weights of one layer are the base's again."""
     model, base = served(folder).merge_and_unload(), witnessed.load_toy()
@@ -305,6 +311,7 @@ FAULTS: dict[str, FolderFault | ModelFault] = {
     "two adapters at once": ModelFault({"load"}, two_adapters("both")),
     "adapter scaled in memory": ModelFault({"load"}, scaled),
     "adapter rounded to bf16": ModelFault({"precision"}, adapter_in_bf16),
+    "computed in int8": ModelFault({"precision"}, quantised),
     "rotary frequencies rounded": ModelFault({"precision"}, rounded_rotary),
     "base loaded in fp16": ModelFault({"precision"}, lambda folder: served(folder, witnessed.load_toy(torch.float16))),
     "base loaded in bf16": ModelFault({"precision"}, lambda folder: served(folder, witnessed.load_toy(torch.bfloat16))),

@@ -323,16 +323,14 @@ class TwoOptimizers:
 
 
 def compiled() -> Any:
-    model = adapted_toy()
-    model.get_base_model().model.layers[0].compile(backend="eager")
-    return model
+    return torch.compile(adapted_toy(), backend="eager")
 
 
 SOUND: dict[str, dict[str, Any]] = {
     "a new line behind the end": {"batches": rows_as(behind_new_line)},
     "another model is trained in turn": {"optimizer": TwoOptimizers()},
     "biases are saved": {"model": lambda: adapted_toy(with_biases(), bias="all")},
-    "a compiled layer": {"model": compiled},
+    "a compiled model": {"model": compiled},
     "SGD with a small rate": {
         "optimizer": lambda model: torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-6),
         "witness": {"steps": 3},
@@ -345,7 +343,9 @@ SOUND: dict[str, dict[str, Any]] = {
 """Name -> an unusual loop that nothing is wrong with."""
 
 
-@pytest.mark.parametrize("name", SOUND)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if "compiled" in name else []) for name in SOUND]
+)
 def test_an_unusual_loop_has_no_finding(name: str, tmp_path: Path) -> None:
     assert watch(tmp_path, **SOUND[name]) == []
 

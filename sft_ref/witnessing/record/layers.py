@@ -21,10 +21,9 @@ def lora_layers(model: torch.nn.Module) -> Iterator[tuple[str, Any]]:
 
 def find_peft(model: Any) -> Any:  # noqa: ANN401
     """The PeftModel in a model, under whatever wraps it; None where there is none."""
-    for module in model.modules():
-        if hasattr(module, "peft_config") and hasattr(module, "get_base_model"):
-            return module
-    return None
+    from peft import PeftModel
+
+    return next((module for module in model.modules() if isinstance(module, PeftModel)), None)
 
 
 def is_of_adapter(name: str) -> bool:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from sft_ref.witnessing.record.layers import find_peft
 from sft_ref.witnessing.record.probes import LabelledIds
 
 from . import gradients, labels, optimizer, precision, schedule
@@ -58,7 +57,7 @@ class TrainingObserver:
     """Observes the training of one model.
 
     Args:
-        model: that is trained; may be wrapped later, as by DistributedDataParallel.
+        model: the PeftModel, or the transformers model, that is trained; may be wrapped, as by DistributedDataParallel.
         tokenizer: it is trained with; None where there is none.
         report: gets the faults as they are found.
         supervised: what the caller means to supervise; None says nothing.
@@ -104,10 +103,9 @@ class TrainingObserver:
         self._hooks.callback(register_optimizer_step_pre_hook(functools.partial(_call, before)).remove)
         self._hooks.callback(register_optimizer_step_post_hook(functools.partial(_call, after)).remove)
         self._hooks.enter_context(self._forward_hooks)
-        outer = find_peft(self._model) or self._model
         embedding, head = self._model.get_input_embeddings(), self._model.get_output_embeddings()
         for handle in (
-            outer.register_forward_pre_hook(torch.compiler.disable(self._before_forward), with_kwargs=True),
+            self._model.register_forward_pre_hook(torch.compiler.disable(self._before_forward), with_kwargs=True),
             embedding.register_forward_hook(torch.compiler.disable(self._after_embedding)),
             *([head.register_forward_hook(torch.compiler.disable(self._after_head))] if head is not None else []),
         ):

@@ -64,8 +64,11 @@ def verify_loaded(
     weights = list(compare_weights(compared, is_merged=is_merged))
     if compared.unreadable:
         weights.append(_unreadable(compared.unreadable, len(stored.record.sketched)))
-    if not compared.tensors:
-        notes.append("no weight of the base has a name that the record knows: weights are not compared")
+    if compared.missing:
+        total = len(stored.record.sketched)
+        notes.append(
+            f"{len(compared.missing)} of {total} tensors of the base are not found, {compared.missing[0]} first"
+        )
     found += weights
     figures: dict[str, float] = {}
     outputs = measure_outputs(stored, model)

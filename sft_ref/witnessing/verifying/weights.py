@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from sft_ref.reference.guards.dtypes import dtype_name
+from sft_ref.reference.guards.names import plain
 from sft_ref.witnessing.record.schema import StoredRecord
 from sft_ref.witnessing.record.sketch import base_tensors, values_at
 
@@ -60,14 +61,15 @@ class ComparedWeights:
 
 def read_weights(stored: StoredRecord, model: torch.nn.Module) -> ComparedWeights:
     """Looks up the sketched values in a loaded model."""
-    loaded = dict(base_tensors(model)) | _codes(model)
+    loaded = dict(base_tensors(model))
+    modules = {plain(name) for name, _ in model.named_modules()}
     places = _places(stored.record.sketched, loaded)
     compared, unreadable, missing = [], [], []
     for row, name in enumerate(stored.record.sketched):
         index, value, added = (stored.tensors[f"sketch_{each}"][row] for each in ("index", "value", "added"))
         tensor = loaded.get(places.get(name, ""))
-        if tensor is None:
-            missing.append(name)
+        if tensor is None:  # a module without its weight keeps it in another form
+            (unreadable if name.rpartition(".")[0] in modules else missing).append(name)
         elif not tensor.is_floating_point() or tensor.element_size() < 2:  # noqa: PLR2004  # bytes
             unreadable.append(name)
         elif not 0 <= int(index.min()) <= int(index.max()) < tensor.numel():
@@ -77,11 +79,6 @@ def read_weights(stored: StoredRecord, model: torch.nn.Module) -> ComparedWeight
             own = None if bool(added.isnan().any()) else added.float()
             compared.append(ComparedTensor(name, dtype_name(tensor), found, value.float(), own))
     return ComparedWeights(tuple(compared), tuple(unreadable), tuple(missing))
-
-
-def _codes(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Buffers of whole numbers, in which some quantised layers keep their weights."""
-    return {name: buffer for name, buffer in model.named_buffers() if not buffer.is_floating_point()}
 
 
 def _places(names: Sequence[str], loaded: Mapping[str, torch.Tensor]) -> dict[str, str]:

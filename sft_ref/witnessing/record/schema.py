@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from msgspec import Meta
@@ -18,9 +18,6 @@ from sft_ref.io.tensor_headers import read_header
 from sft_ref.reference.record import FORMAT_OF_WITNESS, RECORD, RecordFormat
 
 TENSORS = "sft_ref_record.safetensors"
-
-MOST_BYTES = 2**20
-"""A record is smaller than this, whatever the model."""
 
 RUNS = ("trained", "trained_fp32", "base", "base_fp32")
 """How probes are run: by the trained model and by its base alone, each as in training and in float32."""
@@ -49,7 +46,7 @@ class TrainedPrecision:
 
     base: str
     adapter: str | None
-    autocast: str | None
+    autocast: Literal["float16", "bfloat16", "float32"] | None
     attention: str | None
 
 
@@ -109,9 +106,9 @@ class Probe:
     """
 
     source: str
-    input_ids: Annotated[list[_Id], Meta(max_length=_LONGEST_PROBE)]
+    input_ids: Annotated[list[_Id], Meta(min_length=2, max_length=_LONGEST_PROBE)]
     labels: Annotated[list[_Label], Meta(max_length=_LONGEST_PROBE)]
-    positions: list[_Id]
+    positions: Annotated[list[_Id], Meta(min_length=1)]
     losses: dict[str, Finite | None]
 
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+from sft_ref.witnessing.findings import gradients, labels, optimizer, precision, schedule
+from sft_ref.witnessing.findings.observation import FirstStep, LearningPlan, ObservedBatch, Supervised, TrainingFault
 from sft_ref.witnessing.record.probes import LabelledIds
 
-from . import gradients, labels, optimizer, precision, schedule
 from .batches import LossAlignment, observe_batch
 from .forward import ends_of, sleeping_dropout, uses_reentrant_checkpoints
-from .observation import FirstStep, LearningPlan, ObservedBatch, Supervised, TrainingFault
 from .parallel import same_batches
 from .parameters import ParameterWatch
 from .plan import highest_rate, plan_rates

@@ -9,9 +9,8 @@ import torch
 
 from sft_ref.reference.guards.dtypes import dtype_name
 from sft_ref.reference.guards.names import plain
+from sft_ref.witnessing.findings.observation import ObservedParameter, TrainingFault, listed, share
 from sft_ref.witnessing.record.layers import is_of_adapter, whole
-
-from .observation import ObservedParameter, TrainingFault, listed, share
 
 _LOOK = 16
 """Steps between two looks at the gradients' norms; each look waits for the device."""

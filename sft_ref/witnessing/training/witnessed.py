@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sft_ref.errors import SftRefError, TrainingError
+from sft_ref.witnessing.findings.observation import Supervised, TrainingFault
 from sft_ref.witnessing.record.layers import find_peft, is_sharded, why_no_record
 from sft_ref.witnessing.record.processes import is_first_process
 from sft_ref.witnessing.record.saving import save_with_record
 from sft_ref.witnessing.record.take import Circumstances, TakenRecord, take_record
 
-from .observation import Supervised, TrainingFault
 from .observer import TrainingObserver
 
 if TYPE_CHECKING:

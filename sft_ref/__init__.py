@@ -17,6 +17,8 @@ from .errors import PrecisionMismatchError, SftRefError
 if TYPE_CHECKING:
     from sft_ref.reference.base_llm import BaseLLM
     from sft_ref.reference.sft import load, test, test_model, train, train_model
+    from sft_ref.witnessing.training.callback import Witness, witness
+    from sft_ref.witnessing.verifying.verify import verify
 
 __all__ = [
     "BaseLLM",
@@ -24,6 +26,7 @@ __all__ = [
     "Score",
     "Settings",
     "SftRefError",
+    "Witness",
     "format_example",
     "format_prompt",
     "format_value",
@@ -38,11 +41,15 @@ __all__ = [
     "test_model",
     "train",
     "train_model",
+    "verify",
+    "witness",
 ]
 
 _HOMES = {
     "BaseLLM": "reference.base_llm",
     **dict.fromkeys(("load", "test", "test_model", "train", "train_model"), "reference.sft"),
+    **dict.fromkeys(("Witness", "witness"), "witnessing.training.callback"),
+    "verify": "witnessing.verifying.verify",
 }
 
 

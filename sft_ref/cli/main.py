@@ -18,9 +18,9 @@ from sft_ref.console.printable import printable
 from sft_ref.errors import SftRefError
 from sft_ref.harness.isolation.safe_path import safe_path
 
-from . import checks, demo, grade, load, prompt, sweep, test, train
+from . import checks, demo, grade, load, prompt, sweep, test, train, verify
 
-COMMANDS = (demo, train, load, test, checks, grade, prompt, sweep)
+COMMANDS = (demo, train, load, test, checks, grade, verify, prompt, sweep)
 """In the order in which help lists them."""
 
 CLOSED_PIPE = 128 + 13
@@ -35,10 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        0 when it did what it was asked, 1 where a target is broken or a prompt is no prefix of its training text, 2 on
-        bad input or where standard output cannot be written, 3 where the harness itself broke, 4 where a required stage
-        is not shown, 130 after Ctrl-C (143 after SIGTERM, 129 after SIGHUP), and 141 where what reads standard output
-        has closed it.
+        0 when it did what it was asked, 1 where a target is broken, a prompt is no prefix of its training text or an
+        adapter differs from its record, 2 on bad input or where standard output cannot be written, 3 where the harness
+        itself broke, 4 where a required stage is not shown, 130 after Ctrl-C (143 after SIGTERM, 129 after SIGHUP), and
+        141 where what reads standard output has closed it.
     """
     with streams.reliable() as output, interrupts.orderly() as signals, safe_path():
         try:

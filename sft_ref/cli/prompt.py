@@ -48,10 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Shows the row; 1 where the prompt is no prefix of the training text."""
     quiet()
-    from sft_ref.harness.grading.worker import call_limited
+    from sft_ref.harness.grading.worker import run_alone
     from sft_ref.harness.recorders.dataset.view import view_row
 
-    view = call_limited(
+    view = run_alone(
         functools.partial(
             view_row,
             args.folder,
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
             chat_template=args.chat_template,
             labels=args.labels or "completion",
         ),
-        _SECONDS,
+        seconds=_SECONDS,
     )
     for line in _lines(view):
         print(line)

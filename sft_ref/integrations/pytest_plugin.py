@@ -1,22 +1,25 @@
-"""A plugin of pytest: a test for each check of a target.
+"""A plugin of pytest: a test for each check of a target, and a fixture that holds a model against its record.
 
 `pytest --sft-ref-target my_adapter --sft-ref-data held_out.jsonl` grades the target once, when the first of its tests
-runs. pytest loads this file whenever the package is installed, so it imports the harness only with a target.
+runs. `pytest --sft-ref-record my_adapter` has a test for each kind of difference from the record of its training, and
+the fixture `sft_ref_verify` compares a model that a test has loaded. pytest loads this file whenever the package is
+installed, so it imports the harness only where an option asks for it.
 """
 
 from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sft_ref.harness.core.check import Check, Result
     from sft_ref.harness.core.verdict import Verdict
+    from sft_ref.witnessing.verifying.result import Verification
 
 _PATH_OPTIONS = ("data", "adapter")
 _TEXT_OPTIONS = {
@@ -42,6 +45,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a stage that the target must be examined for (default: all stages of its kind); may be repeated",
     )
 
+    group.addoption(
+        "--sft-ref-record",
+        type=Path,
+        metavar="FOLDER",
+        help="an adapter with the record of its training",
+    )
+
+
+@pytest.fixture
+def sft_ref_verify(request: pytest.FixtureRequest) -> Callable[..., Verification]:
+    """A function of a loaded model and its tokenizer that fails the test where they differ from the record.
+
+    The record is that of `--sft-ref-record`.
+    """
+    from sft_ref.witnessing.verifying.verify import verify
+
+    folder = request.config.getoption("--sft-ref-record")
+    if folder is None:
+        pytest.fail("the fixture sft_ref_verify needs --sft-ref-record FOLDER", pytrace=False)
+
+    def check(model: object, tokenizer: Any = None) -> Verification:  # noqa: ANN401  # as transformers has it
+        result = verify(model, tokenizer, folder)
+        if not result.ok:
+            pytest.fail(str(result), pytrace=False)
+        return result
+
+    return check
+
 
 @pytest.hookimpl(tryfirst=True)  # before others choose among the tests
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
@@ -51,6 +82,11 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
         collector: Target = Target.from_parent(session, name=name, nodeid=name)
         collector.target = target
         items.extend(collector.collect())
+    if folder := session.config.getoption("--sft-ref-record"):
+        name = f"sft-ref-record {folder.name}"
+        recorded: RecordedFolder = RecordedFolder.from_parent(session, name=name, nodeid=name)
+        recorded.folder = folder
+        items.extend(recorded.collect())
 
 
 class Target(pytest.Collector):
@@ -116,11 +152,10 @@ class Target(pytest.Collector):
 
 
 class _Item(pytest.Item):
-    parent: Target
-
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
-        self.add_marker(pytest.mark.xdist_group(self.parent.name))  # with --dist loadgroup it is graded once
+        parent = self.parent.name if self.parent is not None else ""
+        self.add_marker(pytest.mark.xdist_group(parent))  # with --dist loadgroup it is graded once
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str:
         """The message alone: the lines of this file explain nothing."""
@@ -131,6 +166,7 @@ class CheckItem(_Item):
     """One check of the target."""
 
     check: Check
+    parent: Target
 
     def runtest(self) -> None:
         """Passes, fails or skips, as the check did.
@@ -154,6 +190,8 @@ class CheckItem(_Item):
 class VerdictItem(_Item):
     """The verdict: not broken, and every required stage examined."""
 
+    parent: Target
+
     def runtest(self) -> None:
         """Fails as `sft-ref grade` does.
 
@@ -170,3 +208,54 @@ class VerdictItem(_Item):
     def reportinfo(self) -> tuple[Path, None, str]:
         """What pytest prints of it."""
         return Path(self.parent.target), None, "verdict"
+
+
+class RecordedFolder(pytest.Collector):
+    """An adapter with the record of its training; its tests share one comparison."""
+
+    folder: Path
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """A test for each kind of difference."""
+        from sft_ref.witnessing.verifying.result import KINDS
+
+        for kind in KINDS:
+            yield KindItem.from_parent(self, name=kind)
+
+    @functools.cached_property
+    def result(self) -> Verification:
+        """The comparison.
+
+        Raises:
+            SftRefError: there is no record that can be read, or no base.
+        """
+        from sft_ref.console.streams import no_input
+        from sft_ref.harness.grading.worker import run_alone
+        from sft_ref.witnessing.verifying.folder import verify_folder
+
+        with no_input():
+            result: Verification = run_alone(verify_folder, self.folder, self.config.getoption("--sft-ref-base"))
+        return result
+
+
+class KindItem(_Item):
+    """One kind of difference from the record."""
+
+    parent: RecordedFolder
+
+    def runtest(self) -> None:
+        """Passes, fails or skips.
+
+        Raises:
+            AssertionError: something differs; the message has what was trained and what is found.
+        """
+        result = self.parent.result
+        found = [str(each) for each in result.differences if each.kind == self.name]
+        if found:
+            raise AssertionError("\n".join(found))
+        if self.name not in result.examined:
+            pytest.skip("; ".join(result.notes) or "not compared")
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """What pytest prints of it."""
+        return self.parent.folder, None, f"{self.name} as recorded"

@@ -30,7 +30,7 @@ def adapter(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process for every test would import everything every time."""
-    monkeypatch.setattr(worker, "call_limited", lambda call, seconds: call())
+    monkeypatch.setattr(worker, "run_alone", lambda call, seconds: call())
 
 
 def test_a_prefix_is_shown_with_its_supervised_tokens(adapter: Path, make_rows: MakeRows, capsys: Output) -> None:

@@ -145,18 +145,19 @@ def grade_alone(target: str, grade_one: GradeOne, report: Callable[[str], None],
         worker.end()
 
 
-def call_limited(call: Callable[[], T], seconds: float = SECONDS) -> T:
-    """Calls a function on foreign files in a worker.
+def run_alone(function: Callable[..., T], *arguments: object, seconds: float = SECONDS) -> T:
+    """Calls a function on foreign files in a worker, with its limits.
 
     Args:
-        call: without arguments; it and what it returns can be pickled.
+        function: importable by name; it, its arguments and its result can be pickled.
+        arguments: of the function.
         seconds: processor seconds per core.
 
     Raises:
         SftRefError: as the function raises it, or the call used up its time or its memory.
     """
     worker = Worker(seconds)
-    future = worker.submit(call)
+    future = worker.submit(partial(function, *arguments))
     try:
         return future.result()
     except MemoryError:

@@ -1,0 +1,65 @@
+"""Writes the record wherever the adapter is saved."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sft_ref.io.foreign import first_line
+
+from .layers import find_peft
+from .processes import is_first_process
+from .take import TakenRecord, remove_record
+
+
+def no_record() -> None:
+    """Stands in place of `take` in a copy of a model, which nobody has watched."""
+
+
+class SavingWithRecord:
+    """Stands in place of a model's `save_pretrained`: saves as before, and then writes the record beside the adapter.
+
+    A class and not a function, so that a copy of the model saves the copy.
+
+    Args:
+        model: whose method is replaced.
+        take: gives the record; None where this process does not write.
+    """
+
+    def __init__(self, model: Any, take: Callable[[], TakenRecord | None]) -> None:  # noqa: ANN401
+        self._model = model
+        self._take = take
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return SavingWithRecord, (self._model, no_record)
+
+    def __call__(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """As the model's own; a record that cannot be written is a warning, never the end of a training."""
+        result = type(self._model).save_pretrained(self._model, save_directory, *args, **kwargs)
+        if kwargs.get("is_main_process", True):
+            self.write(Path(save_directory))
+        return result
+
+    def write(self, folder: Path) -> None:
+        """Writes the record beside the adapter, in place of one that lies there."""
+        if not is_first_process():
+            return
+        peft_model = find_peft(self._model)
+        name = peft_model.active_adapters[0] if peft_model is not None else "default"
+        place = folder if name == "default" else folder / name
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            remove_record(place)
+            if taken := self._take():
+                taken.write(place)
+        except Exception as error:  # noqa: BLE001  # the adapter is saved, and that matters more
+            warnings.warn(f"no record of the training was written to {place}: {first_line(error)}", stacklevel=3)
+
+
+def save_with_record(model: Any, take: Callable[[], TakenRecord | None]) -> SavingWithRecord:  # noqa: ANN401
+    """Replaces `save_pretrained` of one model."""
+    saving = SavingWithRecord(model, take)
+    model.save_pretrained = saving
+    return saving

@@ -1,0 +1,94 @@
+"""Reads a batch as it reaches the model's forward."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from sft_ref.reference.tokens import IGNORE_INDEX
+from sft_ref.witnessing.findings.observation import ObservedBatch
+from sft_ref.witnessing.record.probes import LabelledIds
+
+_MATRIX = 2
+
+
+def observe_batch(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, is_training: bool) -> ObservedBatch | None:
+    """The batch of a forward; None where it has no input_ids of shape (rows, tokens)."""
+    ids = kwargs.get("input_ids", args[0] if args else None)
+    if not isinstance(ids, torch.Tensor) or ids.dim() != _MATRIX:
+        return None
+    ids = ids.detach().cpu()
+    mask = _like(kwargs.get("attention_mask"), ids)
+    labels = _like(kwargs.get("labels"), ids)
+    attended = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()
+    due = torch.full_like(ids, IGNORE_INDEX) if labels is None else labels
+    rows = tuple(
+        LabelledIds(tuple(ids[row][own].tolist()), tuple(due[row][own].tolist())) for row, own in enumerate(attended)
+    )
+    return ObservedBatch(
+        rows,
+        ids.shape[1],
+        has_labels=labels is not None,
+        supervised_padding=int((due[:, 1:] != IGNORE_INDEX)[~attended[:, 1:]].sum()),
+        is_packed=_is_packed(kwargs),
+        is_training=is_training,
+    )
+
+
+def _like(value: object, ids: torch.Tensor) -> torch.Tensor | None:
+    """A tensor of the shape of the ids, on the CPU; None where it is none."""
+    if isinstance(value, torch.Tensor) and value.shape == ids.shape:
+        return value.detach().cpu()
+    return None
+
+
+def _is_packed(kwargs: Mapping[str, Any]) -> bool:
+    """Whether several texts share a row: positions begin anew, or the lengths of the texts are given."""
+    positions = kwargs.get("position_ids")
+    if any(name in kwargs for name in ("cu_seq_lens_q", "seq_idx", "seq_lengths")):
+        return True
+    if not isinstance(positions, torch.Tensor) or positions.dim() != _MATRIX:
+        return False
+    starts = (positions[:, 1:] < positions[:, :-1]).sum()
+    return bool(starts)
+
+
+class LossAlignment:
+    """Compares the gradient at the logits with that of the labels' cross-entropy, over the batches of a step."""
+
+    def __init__(self) -> None:
+        self._sums = torch.zeros(3, dtype=torch.float64)
+        self._is_known = True
+
+    def watch(self, logits: torch.Tensor, labels: torch.Tensor | None) -> None:
+        """Waits for the gradient of one forward's logits.
+
+        Args:
+            logits: (rows, tokens, vocabulary).
+            labels: (rows, tokens), not shifted; None where they are not known.
+        """
+        if labels is None or logits.shape[:-1] != labels.shape or not logits.requires_grad:
+            self._is_known = False
+            return
+        due = labels[:, 1:].to(logits.device)
+        supervised = due != IGNORE_INDEX
+        expected = torch.softmax(logits.detach()[:, :-1][supervised].float(), -1)
+        expected[torch.arange(len(expected)), due[supervised]] -= 1.0
+
+        def note(gradient: torch.Tensor) -> None:
+            found = gradient.detach()[:, :-1][supervised].float()
+            whole = gradient.detach().float().pow(2).sum()
+            sums = torch.stack([(found * expected).sum(), whole, expected.pow(2).sum()])
+            self._sums += sums.double().cpu()
+
+        logits.register_hook(note)
+
+    @property
+    def cosine(self) -> float | None:
+        """Cosine of the two; None where no gradient came, or labels are not known."""
+        product, found, expected = self._sums.tolist()
+        if not self._is_known or not found > 0 or not expected > 0:
+            return None
+        return float(product / (found * expected) ** 0.5)

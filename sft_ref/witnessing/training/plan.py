@@ -1,0 +1,40 @@
+"""The learning rates that a scheduler plans."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from sft_ref.witnessing.findings.observation import LearningPlan
+
+
+def plan_rates(optimizer: torch.optim.Optimizer | None, scheduler: Any, steps: int | None) -> LearningPlan:  # noqa: ANN401
+    """The plan of a training.
+
+    Args:
+        optimizer: None where it is not known yet.
+        scheduler: of the learning rate; a LambdaLR is computed ahead, no other is. None where there is none.
+        steps: planned optimizer steps; None where they are not known.
+    """
+    name = "" if optimizer is None else type(_inner(optimizer, "optimizer")).__name__
+    if steps is None or steps < 1:
+        return LearningPlan(None, (), name)
+    scheduler = _inner(scheduler, "scheduler")
+    if isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
+        pairs = list(zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True))
+        rates = tuple(max(float(base) * float(of(step)) for base, of in pairs) for step in range(steps))
+        return LearningPlan(steps, rates, name)
+    if scheduler is None and optimizer is not None:
+        return LearningPlan(steps, (highest_rate(optimizer),) * steps, name)
+    return LearningPlan(steps, (), name)
+
+
+def highest_rate(optimizer: torch.optim.Optimizer) -> float:
+    """The highest learning rate of its groups."""
+    return max((float(group.get("lr") or 0.0) for group in optimizer.param_groups), default=0.0)
+
+
+def _inner(wrapper: Any, attribute: str) -> Any:  # noqa: ANN401
+    """What accelerate's wrapper of an optimizer or scheduler wraps."""
+    return getattr(wrapper, attribute, wrapper) if type(wrapper).__module__.startswith("accelerate") else wrapper

@@ -1,0 +1,163 @@
+"""One training under observation, from its first forward to the record of its end."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from sft_ref.errors import SftRefError, TrainingError
+from sft_ref.witnessing.findings.observation import Supervised, TrainingFault
+from sft_ref.witnessing.record.layers import find_peft, is_sharded, why_no_record
+from sft_ref.witnessing.record.processes import is_first_process
+from sft_ref.witnessing.record.saving import save_with_record
+from sft_ref.witnessing.record.take import Circumstances, TakenRecord, take_record
+
+from .observer import TrainingObserver
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+OnFault = Literal["raise", "warn"]
+
+
+class TrainingWarning(UserWarning):
+    """Something doubtful in a training, or, with ``on_fault="warn"``, something that keeps it from learning."""
+
+
+class WitnessedTraining:
+    """One training under observation, from its first forward to the record of its end.
+
+    Args:
+        model: that is trained; in most cases a PeftModel.
+        tokenizer: it is trained with; None where there is none.
+        on_fault: "raise" ends a training in which nothing can be learned; "warn" goes on.
+        store_text: whether the record may hold ids and labels of training rows; else it holds their hashes.
+        held_out: texts that models are compared on where training rows must not be stored.
+        supervised: "completion" or "all", what is meant to be supervised; None says nothing.
+        steps: planned optimizer steps, where they are known.
+        scheduler: of the learning rate, where it is known.
+        seed: of the training, for the record.
+        begun: optimizer steps that were made before, where a training goes on.
+
+    Attributes:
+        faults: all that were found so far.
+    """
+
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401
+        tokenizer: PreTrainedTokenizerBase | None,
+        *,
+        on_fault: OnFault = "raise",
+        store_text: bool = True,
+        held_out: Sequence[str] = (),
+        supervised: Supervised | None = None,
+        steps: int | None = None,
+        scheduler: Any = None,  # noqa: ANN401
+        seed: int | None = None,
+        begun: int = 0,
+    ) -> None:
+        if on_fault not in {"raise", "warn"}:
+            raise SftRefError(f'on_fault is {on_fault!r}; give "raise" or "warn"')
+        if supervised not in {None, "completion", "all"}:
+            raise SftRefError(f'supervised is {supervised!r}; give "completion", "all" or None')
+        self.faults: list[TrainingFault] = []
+        self._model, self._tokenizer, self._begun = _trained_model(model), tokenizer, begun
+        self._on_fault, self._stores = on_fault, store_text
+        self._held_out, self._seed = tuple(held_out), seed
+        self._final: TakenRecord | None = None
+        self._observer = TrainingObserver(
+            self._model, tokenizer, self._report, supervised=supervised, steps=steps, scheduler=scheduler
+        )
+        self._saving = save_with_record(self._model, self._take)
+        self._observer.begin()
+
+    def end(self, reported: int = 0) -> None:
+        """Ends the observation, and takes the record that later saves write.
+
+        Args:
+            reported: optimizer steps that the trainer has made; 0 where there is no trainer.
+        """
+        self._observer.end(reported)
+        self._final = self._take_now()
+
+    def write(self, folder: Path) -> None:
+        """Writes the record of the end to a folder."""
+        self._saving.write(folder)
+
+    def write_sharded(self, folder: Path) -> None:
+        """Writes the record beside a checkpoint of a model that is spread over processes, which must all call this."""
+        if is_sharded(self._model) and (taken := self._take_now()):
+            taken.write(folder)
+
+    def stop(self) -> None:
+        """Ends the observation of a training that failed; what is saved later has no record."""
+        self._observer.remove_hooks()
+        vars(self._model).pop("save_pretrained", None)
+
+    def look_at(self, logs: Mapping[str, float], step: int) -> None:
+        """Looks at what a trainer reports of a step."""
+        if (loss := logs.get("loss")) is not None and not math.isfinite(loss):
+            mend = "lower the learning rate, clip gradients, or train in fp32 or bf16 autocast"
+            self._report([TrainingFault(f"the reported loss is {loss} at step {step}", mend, is_fatal=True)])
+
+    def _take(self) -> TakenRecord | None:
+        """The record that belongs beside an adapter that is saved now; None where this process writes none.
+
+        Processes save at different times; a model that is spread over them is run only where all take part.
+        """
+        if self._final is not None or is_sharded(self._model):
+            return self._final  # what happens to the model after its training is no part of it
+        return self._take_now()
+
+    def _take_now(self) -> TakenRecord | None:
+        """The record of the model as it is; of a model that is spread over processes, all must call this."""
+        seen = self._observer
+        if not seen.step or not (is_first_process() or is_sharded(self._model)):
+            return None
+        if reason := why_no_record(self._model):
+            warnings.warn(f"no record of the training is written: {reason}", TrainingWarning, stacklevel=2)
+            return None
+        circumstances = Circumstances(
+            self._begun + seen.step,
+            seen.autocast,
+            seen.rows,
+            self._seed,
+            stores_rows=self._stores,
+            held_out=self._held_out,
+        )
+        taken = take_record(self._model, self._tokenizer, circumstances)
+        return taken if is_first_process() else None
+
+    def _report(self, faults: Iterable[TrainingFault]) -> None:
+        """Warns of what is doubtful, and ends a training in which nothing can be learned.
+
+        Raises:
+            TrainingError: something was found, and `on_fault` is "raise"; the message has all that was found at once.
+        """
+        found = list(faults)
+        self.faults += found
+        fatal = [fault for fault in found if fault.is_fatal and self._on_fault == "raise"]
+        for fault in found:
+            if fault not in fatal:
+                warnings.warn(str(fault), TrainingWarning, stacklevel=2)
+        if fatal:
+            self.stop()
+            raise TrainingError(" / ".join(map(str, fatal)))
+
+
+def _trained_model(model: Any) -> Any:  # noqa: ANN401
+    """The PeftModel, or else the transformers model, under what torch wraps around it.
+
+    Raises:
+        SftRefError: there is none.
+    """
+    found = find_peft(model)
+    while found is None and not hasattr(model, "get_input_embeddings") and hasattr(model, "module"):
+        model = model.module
+    if found is None and not hasattr(model, "get_input_embeddings"):
+        raise SftRefError(f"{type(model).__name__} is no model of transformers or peft; give the model that is trained")
+    return model if found is None else found

@@ -1,0 +1,1 @@
+"""Holds a folder or a loaded model against the record of its training."""

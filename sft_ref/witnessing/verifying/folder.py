@@ -1,0 +1,163 @@
+"""Holds what lies in a folder against the record beside it, loaded as peft loads it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sft_ref.errors import AdapterError, BaseModelError, SftRefError
+from sft_ref.harness.recorders.folder.expected import RefusedError, peft_refusals, put_adapter
+from sft_ref.harness.recorders.folder.files import find_files
+from sft_ref.harness.recorders.folder.loading import load_base
+from sft_ref.harness.recorders.folder.tensors.streaming import StoredTensors
+from sft_ref.harness.recorders.folder.tokenizers import load_tokenizer_of
+from sft_ref.io.base_config import read_config as read_base_config
+from sft_ref.io.foreign import foreign_files
+from sft_ref.io.lora_config import AdapterConfig, base_of, read_lora, read_table
+from sft_ref.io.reading import UnreadableError
+from sft_ref.io.tensor_headers import READABLE
+from sft_ref.reference.bases.find import find_base
+from sft_ref.reference.precision import Policy
+from sft_ref.witnessing.record.layers import is_of_adapter
+from sft_ref.witnessing.record.prints import print_lora, print_tensor
+from sft_ref.witnessing.record.probes import as_trained
+from sft_ref.witnessing.record.schema import StoredRecord, TensorPrint, read_stored
+
+from .adapters import compare_lora, compare_tensors
+from .result import RecordDifference, Verification, in_order, join
+from .tokenizers import compare_template, compare_tokenizer
+from .verify import verify_loaded
+
+
+def verify_folder(folder: Path, base: str | None = None) -> Verification:
+    """Holds an adapter folder against the record in it: files and tokenizer first, then the loaded model.
+
+    Nothing of the folder is executed. What the files alone tell takes no weights of the base.
+
+    Args:
+        folder: with the adapter and its record.
+        base: of the adapter; None takes the one that the configuration names.
+
+    Raises:
+        AdapterError: there is no record that can be read, or no adapter.
+        BaseModelError: the base cannot be had, and the files are as recorded.
+    """
+    stored = read_stored(folder)
+    try:
+        table = read_table(folder)
+    except UnreadableError as error:
+        raise AdapterError(f"{folder}: {error}; give the folder of an adapter") from error
+    named = base or base_of(table) or stored.record.base
+    tensors: dict[str, torch.Tensor] = {}
+    artifact = Verification(in_order(_compare_files(stored, folder, table, tensors)), ("artifact",))
+    tokens = _compare_tokenizer(stored, folder, base)
+    first = join(artifact, tokens)
+    if not tensors:
+        return join(first, Verification((), (), notes=("the adapter cannot be read: it is not loaded",)))
+    try:
+        model = _load(stored, folder, named, tensors, fetch=base is not None)
+    except (AdapterError, BaseModelError, RefusedError) as error:
+        if first.ok:
+            raise error if isinstance(error, SftRefError) else AdapterError(f"{folder}: {error}") from error
+        return join(first, Verification((), (), notes=(f"it is not loaded: {error}",)))
+    device = next(model.parameters()).device
+    with as_trained(device, stored.record.precision.autocast):
+        loaded = verify_loaded(stored, model, None)
+    return join(first, loaded)
+
+
+def _compare_files(
+    stored: StoredRecord, folder: Path, table: dict[str, Any], tensors: dict[str, torch.Tensor]
+) -> Iterator[RecordDifference]:
+    """Differences of the files; fills in the tensors where they can be read."""
+    yield from compare_lora(stored.record, print_lora(table), "artifact", "adapter_config.json")
+    files = find_files(folder)
+    headers = files.headers or {}
+    damage = files.damage or ("" if headers else "there is no file of tensors")
+    if any(header.dtype not in READABLE for header in headers.values()):
+        damage = "it holds tensors that are no floating-point numbers"
+    if not damage:
+        try:
+            found: dict[str, TensorPrint] = {}
+            for name, tensor in StoredTensors(headers).items():
+                tensors[name], found[name] = tensor, print_tensor(tensor)
+        except UnreadableError as error:
+            damage = str(error)
+            tensors.clear()
+    if damage:
+        yield RecordDifference("artifact", f"its tensors cannot be read: {damage}", "copy the folder anew")
+        return
+    yield from compare_tensors(stored.record, found, "artifact", "the file")
+
+
+def _compare_tokenizer(stored: StoredRecord, folder: Path, base: str | None) -> Verification:
+    if stored.record.tokenizer is None:
+        return Verification((), (), notes=("the record has no tokenizer: it is not compared",))
+    try:
+        found = load_tokenizer_of(folder, base)
+        with foreign_files(BaseModelError, f"{folder}: its tokenizer does not work"):
+            differences = [
+                *compare_tokenizer(stored.record, found.tokenizer),
+                *compare_template(stored.record, found.template, found.tokenizer),
+            ]
+    except BaseModelError as error:
+        return Verification(
+            (RecordDifference("tokenizer", f"it cannot be loaded ({error})", "save the tokenizer beside the adapter"),),
+            ("tokenizer", "template"),
+        )
+    return Verification(in_order(differences), ("tokenizer", "template"))
+
+
+def _load(
+    stored: StoredRecord, folder: Path, named: str | None, tensors: dict[str, torch.Tensor], *, fetch: bool
+) -> Any:  # noqa: ANN401
+    """The base as it was trained, with the adapter that lies in the folder, loaded by peft.
+
+    Raises:
+        AdapterError: the adapter's configuration cannot be used, or no base is named.
+        BaseModelError: the base is not at hand.
+        RefusedError: peft does not load the adapter.
+    """
+    from peft import set_peft_model_state_dict
+
+    if named is None:
+        raise AdapterError(f"{folder}: names no base; give --base")
+    config = read_lora(folder)
+    trained = stored.record.precision
+    policy = Policy("recorded", _known(trained.base), "float32", None, "", attention=_attention(trained.attention))
+    base = find_base(named, fetch=fetch)
+    model = load_base(base, _rows(base, tensors), policy)
+    peft_model = _put(model, config, tensors)
+    with peft_refusals(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        set_peft_model_state_dict(peft_model, dict(tensors))
+    return peft_model.eval()
+
+
+def _put(model: Any, config: AdapterConfig, tensors: dict[str, torch.Tensor]) -> Any:  # noqa: ANN401
+    """An empty adapter in the dtype of the file, so that loading rounds nothing."""
+    peft_model = put_adapter(model, config)
+    dtype = next(iter(tensors.values())).dtype
+    for name, parameter in peft_model.named_parameters():
+        if is_of_adapter(name):
+            parameter.data = parameter.data.to(dtype)
+    return peft_model
+
+
+def _rows(base: Path, tensors: dict[str, torch.Tensor]) -> int:
+    """Rows of the embedding: those of the file where it holds one, else the base's."""
+    own = [t.shape[0] for name, t in tensors.items() if name.endswith(("embed_tokens.weight", "lm_head.weight"))]
+    return max(own) if own else int(read_base_config(base).get_text_config().vocab_size)
+
+
+def _known(dtype: str) -> str:
+    return dtype if dtype in {"float32", "float16", "bfloat16"} else "float32"
+
+
+def _attention(backend: str | None) -> str:
+    """The recorded backend where this machine has it: a record must not name code to fetch."""
+    return backend if backend in {"eager", "sdpa"} else "sdpa"

@@ -1,0 +1,171 @@
+"""Compares what a loaded model puts out for the probes with what the trained one did."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sft_ref.reference.guards.dtypes import dtype_name
+from sft_ref.witnessing.record.probes import answering, run_probe
+from sft_ref.witnessing.record.schema import StoredRecord
+
+from . import tolerance
+from .result import RecordDifference
+
+
+@dataclass(frozen=True)
+class ProbeFigures:
+    """How far a loaded model is from the recorded ones.
+
+    Attributes:
+        dtype: that the logits are computed in.
+        run: of the trained model that it is compared with.
+        to_trained: root mean square difference of logits, as a share of their spread.
+        to_base: the same, from the base alone; None where that was not recorded.
+        apart: between the two recorded ones; None as well.
+        loss: largest difference of a probe's mean loss from the trained model's, in nat; None where not recorded.
+        first: the first token whose most likely id differs, as (probe, position); None where there is none.
+    """
+
+    dtype: str
+    run: str
+    to_trained: float
+    to_base: float | None
+    apart: float | None
+    loss: float | None
+    first: tuple[int, int] | None
+
+
+def measure_outputs(stored: StoredRecord, model: Any) -> ProbeFigures | None:  # noqa: ANN401
+    """Runs the probes once, each alone, in evaluation mode; None where the record has no probes that can be run.
+
+    Raises:
+        Exception: the model cannot be run; whatever it raises.
+    """
+    record, top = stored.record, stored.tensors["top_ids"].long()
+    rows = model.get_input_embeddings().weight.shape[0]
+    ids = [one for probe in record.probes for one in (*probe.input_ids, *probe.labels)]
+    if max([*ids, int(top.max())] if ids else [rows]) >= rows:
+        return None
+    logits, losses, dtypes = torch.full(top.shape, torch.nan), [], set[str]()
+    with answering(model):
+        for number, probe in enumerate(record.probes):
+            run = run_probe(model, probe.input_ids)
+            due = torch.tensor(probe.positions) - 1
+            at = run.logits[due]
+            logits[number, : len(due)] = at.gather(1, top[number, : len(due)].clamp(min=0))
+            losses.append(run.loss(probe.labels))
+            dtypes.add(dtype_name(run.logits.new_empty(0, dtype=run.dtype)))
+    return compare_outputs(stored, logits, losses, dtypes.pop())
+
+
+def compare_outputs(stored: StoredRecord, logits: torch.Tensor, losses: Sequence[float], dtype: str) -> ProbeFigures:
+    """Figures from what was measured.
+
+    Args:
+        stored: the record.
+        logits: at `top_ids`, of their shape.
+        losses: mean loss of each probe.
+        dtype: that the model computes its logits in.
+    """
+    in_float32 = dtype == "float32" and stored.run("trained_fp32") is not None
+    end = "_fp32" if in_float32 else ""
+    trained, base = stored.run(f"trained{end}"), stored.run(f"base{end}")
+    if trained is None:
+        trained = logits.new_full(logits.shape, torch.nan)
+    due = [each.losses.get(f"trained{end}") for each in stored.record.probes]
+    distances = [abs(now - one) for now, one in zip(losses, due, strict=True) if one is not None]
+    return ProbeFigures(
+        dtype,
+        f"trained{end}",
+        _apart(logits, trained),
+        None if base is None else _apart(logits, base),
+        None if base is None else _apart(base, trained),
+        max(distances, default=None),
+        _first_difference(logits, trained),
+    )
+
+
+def _apart(one: torch.Tensor, other: torch.Tensor) -> float:
+    """Root mean square of the difference, as a share of the spread of the second's values; infinite for NaN."""
+    known = ~other.isnan()
+    values, spread = other[known], float(other[known].std())
+    if not values.numel() or not spread > 0:
+        return math.inf
+    found = float((one[known] - values).pow(2).mean().sqrt()) / spread
+    return found if math.isfinite(found) else math.inf
+
+
+def _first_difference(one: torch.Tensor, other: torch.Tensor) -> tuple[int, int] | None:
+    known = ~other.isnan().any(-1)
+    turned = ((one.argmax(-1) != other.argmax(-1)) & known).nonzero()
+    return (int(turned[0, 0]), int(turned[0, 1])) if len(turned) else None
+
+
+def judge_outputs(stored: StoredRecord, found: ProbeFigures, *, explained: bool) -> list[RecordDifference]:
+    """Differences that the figures show.
+
+    Args:
+        stored: the record.
+        found: as measured.
+        explained: whether other differences were found, of which different outputs are only what follows.
+    """
+    precision = stored.record.precision
+    trained = precision.autocast or precision.base
+    coarsest = tolerance.coarser(trained, found.dtype) if found.run == "trained" else "float32"
+    limit = tolerance.LOGITS[coarsest]
+    differences = []
+    if found.run == "trained" and tolerance.coarser(trained, found.dtype) != trained and not explained:
+        differences.append(
+            RecordDifference(
+                "precision",
+                f"it computes in {found.dtype}, and in {trained} in training; logits differ by"
+                f" {found.to_trained:.2g} of their spread",
+                "load the model in the dtype it was trained in",
+                found.to_trained,
+            )
+        )
+    is_off = found.to_trained > limit or (found.loss is not None and found.loss > tolerance.LOSS[coarsest])
+    if not is_off:
+        return differences
+    if found.to_trained == math.inf:
+        differences.append(
+            RecordDifference(
+                "precision",
+                "logits are NaN or infinite, and were finite in training",
+                "load in another dtype",
+                math.inf,
+            )
+        )
+    elif _is_base(found, limit):
+        differences.append(
+            RecordDifference(
+                "load",
+                f"the outputs are those of the base: the adapter has no effect (logits are {found.to_base:.2g} of"
+                f" their spread from the base's, and {found.to_trained:.2g} from the trained model's)",
+                "load the adapter and leave it active",
+                found.to_trained,
+            )
+        )
+    elif not explained and not differences:
+        differences.append(
+            RecordDifference(
+                "load",
+                f"the outputs are not those of the trained model: logits differ by {found.to_trained:.2g} of their"
+                f" spread (at most {limit:.2g} is rounding), losses by up to {found.loss or 0:.2g} nat",
+                "look at how it is loaded: attention, positions, scaling, and what wraps the model",
+                found.to_trained,
+            )
+        )
+    return differences
+
+
+def _is_base(found: ProbeFigures, limit: float) -> bool:
+    """Whether the outputs are the base's, and the base's are others than the trained model's."""
+    if found.to_base is None or found.apart is None:
+        return False
+    return found.to_base <= max(limit, 0.1 * found.apart) and found.apart > limit

@@ -1,0 +1,104 @@
+"""What a comparison with the record found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from sft_ref.errors import SftRefError
+
+Kind = Literal["artifact", "load", "tokenizer", "template", "base", "precision"]
+
+KINDS: tuple[Kind, ...] = ("artifact", "load", "tokenizer", "template", "base", "precision")
+"""Kinds of differences, in the order in which they are shown."""
+
+
+class VerificationError(SftRefError):
+    """What is loaded is not what was trained."""
+
+
+@dataclass(frozen=True)
+class RecordDifference:
+    """One difference from the record.
+
+    Attributes:
+        kind: where it is: the files, how they are loaded, tokenizer, chat template, base, or rounding.
+        what: one sentence, with what was trained and what is found.
+        mend: what to do.
+        size: a number that says how large it is; its unit stands in `what`. None where there is none.
+    """
+
+    kind: Kind
+    what: str
+    mend: str
+    size: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.what}; {self.mend}"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The result of a comparison with a record.
+
+    Attributes:
+        differences: all that were found; none of a sound model.
+        examined: kinds that were compared.
+        figures: measured sizes, also of what is within tolerance, by name.
+        notes: what could not be compared, and why.
+    """
+
+    differences: tuple[RecordDifference, ...]
+    examined: tuple[Kind, ...]
+    figures: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing differs."""
+        return not self.differences
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """Kinds of the differences."""
+        return frozenset(each.kind for each in self.differences)
+
+    def raise_for_faults(self) -> None:
+        """Raises where something differs.
+
+        Raises:
+            VerificationError: the message has each difference.
+        """
+        if not self.ok:
+            raise VerificationError(str(self))
+
+    def __str__(self) -> str:
+        head = (
+            f"as recorded ({', '.join(self.examined)})"
+            if self.ok
+            else f"{len(self.differences)} differences from the record"
+        )
+        figures = [f"{name}: {value:.3g}" for name, value in self.figures.items()]
+        return "\n".join([head, *map(str, self.differences), *figures, *(f"note: {note}" for note in self.notes)])
+
+    def as_json(self) -> dict[str, Any]:
+        """For a JSON file."""
+        return {"ok": self.ok, **asdict(self)}
+
+
+def join(first: Verification, *others: Verification) -> Verification:
+    """Several comparisons with one record as one."""
+    every = (first, *others)
+    seen = {kind for each in every for kind in each.examined}
+    return Verification(
+        in_order(difference for each in every for difference in each.differences),
+        tuple(kind for kind in KINDS if kind in seen),
+        {name: value for each in every for name, value in each.figures.items()},
+        tuple(dict.fromkeys(note for each in every for note in each.notes)),
+    )
+
+
+def in_order(differences: Iterable[RecordDifference]) -> tuple[RecordDifference, ...]:
+    """Differences by kind."""
+    return tuple(sorted(differences, key=lambda each: KINDS.index(each.kind)))

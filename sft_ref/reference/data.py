@@ -5,6 +5,7 @@ A row is ``(question, value)``. Knows nothing of models.
 
 import functools
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -39,6 +40,11 @@ def is_answer_valid(answer: float, truth: float) -> bool:
     """
     truth = round(truth, 3)
     return abs(round(answer, 3) - truth) < RELATIVE_TOLERANCE * abs(truth)
+
+
+def normalise(text: str) -> str:
+    """A text whatever its case, its spaces, and a full stop at its end."""
+    return re.sub(r"\s+", " ", text).strip().rstrip(".").strip().casefold()
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from sft_ref.harness.checks.in_process import CHECKS
 from sft_ref.harness.checks.registry import resolve_ids
 from sft_ref.harness.core.check import Check
 from sft_ref.harness.core.implementation import Implementation
-from sft_ref.harness.core.runner import plan, run
+from sft_ref.harness.core.runner import plan_for, run
 from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.harness.recorders.in_process.reference import find_implementation, reference_run_of, train_reference
+from sft_ref.harness.recorders.in_process.reference import find_implementation, reference_run_for
 from sft_ref.harness.recorders.in_process.reference_run import ReferenceRun
+from sft_ref.harness.recorders.in_process.task import Task, conversions
 from sft_ref.harness.verdict.diagnosis import error_of, verdict_of
 
 from .rerun import rerun_command
@@ -43,15 +44,16 @@ def grade_target(
         SftRefError: there is no such implementation or check.
     """
     only = resolve_ids(only)
-    implementation = find_implementation(target)
-    planned = plan(CHECKS, claims_contract=implementation.claims_contract, only=only)
+    implementation, task = find_implementation(target), conversions()
+    planned = plan_for(implementation, CHECKS, only=only)
     with tempfile.TemporaryDirectory() as folder:
         return grade_implementation(
             implementation,
             target,
             planned,
-            lambda: reference_run_of(train_reference(Path(folder))),
+            lambda: reference_run_for(task, Path(folder)),
             sizes,
+            task=task,
             report=report,
         )
 
@@ -63,13 +65,14 @@ def grade_implementation(
     reference_run: Callable[[], ReferenceRun | None],
     sizes: SizeLimits = UNLIMITED,
     *,
+    task: Task | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
     """The verdict on an implementation, named `path`, by planned checks."""
     began = time.perf_counter()
     results = []
     with tempfile.TemporaryDirectory() as folder:
-        context = Context(implementation, Path(folder, "own"), reference_run=reference_run, limits=sizes)
+        context = Context(implementation, Path(folder, "own"), reference_run=reference_run, limits=sizes, task=task)
         for result in run(checks, context, rerun=rerun_command("", {"module": path, "limit": sizes.words})):
             results.append(result)
             report(f"{result.check.id} {result.outcome}")

@@ -28,7 +28,7 @@ import torch
 from sft_ref.errors import TrainingError
 from sft_ref.harness.core.implementation import Batch, TaskRow, TrainingResult
 from sft_ref.harness.instruments.losses import forward
-from sft_ref.harness.instruments.trained_model import changed_parameters, fingerprint_base_parameters, look
+from sft_ref.harness.instruments.model_state import changed_parameters, fingerprint_base_parameters, look
 from sft_ref.reference.bases.compat import dtype_keyword
 from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.data import Score

@@ -21,7 +21,7 @@ from sft_ref.harness.core.implementation import Answerer, Batch, Implementation,
 from sft_ref.harness.core.training_examples import TrainingExample, examples_of
 from sft_ref.harness.instruments.deltas import measure_starts
 from sft_ref.harness.instruments.losses import forward, row_losses
-from sft_ref.harness.instruments.trained_model import base_parameters, look
+from sft_ref.harness.instruments.model_state import base_parameters, look
 from sft_ref.io.lora_config import read_lora
 from sft_ref.reference import adapter, models, precision, sft, tokens, training
 from sft_ref.reference.base_llm import BaseLLM

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,84 +35,15 @@ from sft_ref.reference.data import Score
 from sft_ref.reference.precision import find_device
 from sft_ref.reference.settings import Settings
 
+from .answerer import GreedyAnswerer, MakePrompt
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer
 
 MakeTrainer = Callable[[Path, Sequence[TaskRow], Settings], "Trainer"]
 """Folder, rows and settings -> a Trainer that has not begun."""
 
-MakePrompt = Callable[["PreTrainedTokenizerBase", str], str]
-"""Tokenizer and question -> the text that is sent."""
-
-_TOGETHER = 32
-"""Prompts that are answered in one batch."""
-
 _TOKENIZER = "tokenizer_config.json"
-
-
-@dataclass
-class Answers:
-    """A loaded model that answers greedily.
-
-    Attributes:
-        model: in evaluation mode.
-        tokenizer: of the model.
-        prompt: tokenizer and question -> the text that is sent.
-        parse: completion -> answer.
-        max_new_tokens: of an answer.
-        add_special_tokens: whether the tokenizer adds its special tokens to prompts; a chat template has them already.
-    """
-
-    model: Any
-    tokenizer: PreTrainedTokenizerBase
-    prompt: MakePrompt
-    parse: Callable[[str], Any]
-    max_new_tokens: int
-    add_special_tokens: bool
-
-    def format_prompt(self, question: str) -> str:
-        """Question to prompt."""
-        return self.prompt(self.tokenizer, question)
-
-    def batched_generate(
-        self, prompts: Sequence[str], num_return_sequences: int | None = None, temperature: float = 0
-    ) -> list[Any]:
-        """Prompts to completions: a text each, or a list of texts each where their number is given."""
-        found = [
-            texts
-            for chunk in _chunks(prompts)
-            for texts in self._generate(chunk, num_return_sequences or 1, temperature)
-        ]
-        return found if num_return_sequences else [texts[0] for texts in found]
-
-    def _generate(self, prompts: Sequence[str], each: int, temperature: float) -> list[list[str]]:
-        inputs = self.tokenizer(
-            [*prompts],
-            padding=True,
-            padding_side="left",
-            add_special_tokens=self.add_special_tokens,
-            return_tensors="pt",
-        ).to(self.model.device)
-        sampling = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
-        with torch.no_grad():
-            ids = self.model.generate(
-                **inputs, max_new_tokens=self.max_new_tokens, num_return_sequences=each, **sampling
-            )
-        new = ids[:, inputs["input_ids"].shape[1] :]
-        texts = self.tokenizer.batch_decode(new, skip_special_tokens=True)
-        return [texts[n : n + each] for n in range(0, len(texts), each)]
-
-    def parse_answer(self, text: str) -> Any:  # noqa: ANN401  # a number or a text
-        """Completion to answer."""
-        return self.parse(text)
-
-    def answer(self, *questions: str) -> list[Any]:
-        """Questions to answers."""
-        return [self.parse_answer(text) for text in self.batched_generate([*map(self.format_prompt, questions)])]
-
-
-def _chunks(prompts: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (prompts[n : n + _TOGETHER] for n in range(0, len(prompts), _TOGETHER))
 
 
 class TrainerImplementation:
@@ -143,7 +74,7 @@ class TrainerImplementation:
         prompt: MakePrompt,
         load: Callable[[Path], tuple[Any, PreTrainedTokenizerBase]] | None = None,
         parse: Callable[[str], Any] = str.strip,
-        test: Callable[[Answers, Sequence[TaskRow]], Score] | None = None,
+        test: Callable[[GreedyAnswerer, Sequence[TaskRow]], Score] | None = None,
         max_new_tokens: int = 128,
         add_special_tokens: bool = True,
         name: str = "trainer",
@@ -151,8 +82,12 @@ class TrainerImplementation:
     ) -> None:
         self.base, self.name, self.claims, self.test = base, name, claims, test
         self._make, self._load = make_trainer, load or self._load_by_peft
-        self._answers = functools.partial(
-            Answers, prompt=prompt, parse=parse, max_new_tokens=max_new_tokens, add_special_tokens=add_special_tokens
+        self._answerer = functools.partial(
+            GreedyAnswerer,
+            prompt=prompt,
+            parse=parse,
+            max_new_tokens=max_new_tokens,
+            add_special_tokens=add_special_tokens,
         )
         self._dtype: torch.dtype | None = None
 
@@ -203,10 +138,10 @@ class TrainerImplementation:
             **look(model),
         )
 
-    def load(self, folder: Path) -> Answers:
+    def load(self, folder: Path) -> GreedyAnswerer:
         """Loads the adapter that `train` saved."""
         model, tokenizer = self._load(folder)
-        return self._answers(model, tokenizer)
+        return self._answerer(model, tokenizer)
 
     def _load_by_peft(self, folder: Path) -> tuple[Any, PreTrainedTokenizerBase]:
         from peft import PeftModel

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .transformers import MakePrompt, MakeTrainer, TrainerImplementation
+from .answerer import MakePrompt
+from .transformers import MakeTrainer, TrainerImplementation
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -80,7 +80,8 @@ class TrainerImplementation:
         name: str = "trainer",
         claims: tuple[str, ...] = (),
     ) -> None:
-        self.base, self.name, self.claims, self.test = base, name, claims, test
+        self.base, self.name, self.claims = base, name, claims
+        self.test: Any = test  # None where nothing is reported
         self._make, self._load = make_trainer, load or self._load_by_peft
         self._answerer = functools.partial(
             GreedyAnswerer,
@@ -105,7 +106,7 @@ class TrainerImplementation:
         ids, labels = found["input_ids"].cpu(), found.get("labels")
         if len(ids) != len(rows) or labels is None:
             raise TrainingError(
-                f"the Trainer's batch has {len(ids)} rows for {len(rows)}, or no labels; switch packing off"
+                f"the Trainer makes {len(ids)} rows of {len(rows)}, or no labels; switch packing off, and keep every row"
             )
         mask = found.get("attention_mask", torch.ones_like(ids)).cpu()
         return Batch(ids, mask, labels.cpu())

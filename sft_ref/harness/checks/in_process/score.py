@@ -44,6 +44,8 @@ def figures_are_those_of_the_answers(context: Context) -> None:
     """SCR-001: the model is made to answer so that both figures are known."""
     if getattr(context.implementation, "test", None) is None:
         raise NotGiven("no figures are reported: give the implementation a method test")
+    if context.task.judge is None:
+        raise NotGiven("answers are judged by their loss alone: give a judge of answers")
     rows = _unseen(context, len(_FACTORS) + _SILENT)
     pairs = zip(rows, _FACTORS, strict=False)
     scripted = [(question, _scaled(context, truth, factor)) for (question, truth), factor in pairs]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sft_ref.errors import DataError
-from sft_ref.harness.core.findings import Unavailable
+from sft_ref.harness.core.findings import NotGiven, Unavailable
 from sft_ref.harness.core.implementation import TaskRow
 from sft_ref.harness.instruments.numerals import contains_answer, find_numerals, to_number
 from sft_ref.reference.data import is_answer_valid, normalise, split_rows
@@ -82,10 +82,10 @@ class Task(ABC):
         """Whether an answer is right.
 
         Raises:
-            Unavailable: losses alone are looked at.
+            NotGiven: losses alone are looked at.
         """
         if self.judge is None:
-            raise Unavailable("answers are judged by their loss alone: give a judge of answers")
+            raise NotGiven("answers are judged by their loss alone: give a judge of answers")
         return bool(self.judge(answer, truth))
 
     @abstractmethod

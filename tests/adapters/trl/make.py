@@ -37,7 +37,9 @@ def train(name: str, folder: Path) -> Path:
     from trl import SFTConfig, SFTTrainer
 
     base = str(find_base("toy"))
-    scale: dict[str, Any] = {"lora_alpha": 12, "use_rslora": True} if name == "rslora" else {"lora_alpha": 32}
+    scale: dict[str, Any] = (
+        {"r": 8, "lora_alpha": 23, "use_rslora": True} if name == "rslora" else {"r": 4, "lora_alpha": 32}
+    )
     modules = ["q_proj", "v_proj", "up_proj", "down_proj"]
     arguments = SFTConfig(
         str(folder),
@@ -55,7 +57,7 @@ def train(name: str, folder: Path) -> Path:
         base,
         arguments,
         train_dataset=Dataset.from_list([conversation(*row) for row in ROWS]),
-        peft_config=LoraConfig(r=4, target_modules=modules, task_type="CAUSAL_LM", **scale),
+        peft_config=LoraConfig(target_modules=modules, task_type="CAUSAL_LM", **scale),
         data_collator=collator(name, AutoTokenizer.from_pretrained(base)),
     )
     trainer.train()

@@ -174,6 +174,7 @@ def test_a_fault_of_a_merge_is_named(
 
 
 @SLOW
+@pytest.mark.filterwarnings("ignore")  # of the libraries that TRL calls
 @pytest.mark.parametrize("name", make.NAMES)
 def test_what_is_kept_is_what_trl_trains(name: str, tmp_path: Path, grade: Grade) -> None:
     pytest.importorskip("trl", reason="the extra trl is not installed: nox -s trl")

@@ -11,8 +11,8 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from sft_ref.harness.evidence.dataset.rows import Labels, Parting
-from sft_ref.harness.recorders.folder.answers.rows import Row
 from sft_ref.harness.recorders.folder.answers.wording import WordedText, messages_of
+from sft_ref.io.rows.forms import Row
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 if TYPE_CHECKING:

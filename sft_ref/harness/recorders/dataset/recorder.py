@@ -12,11 +12,11 @@ from sft_ref.errors import DataError, SubmissionError
 from sft_ref.harness.evidence.answers import TEMPLATE
 from sft_ref.harness.evidence.dataset.rows import DatasetEvidence, DatasetRow, Labels
 from sft_ref.harness.recorders.folder.answers.choice import check_writing, choose_wording, read_template
-from sft_ref.harness.recorders.folder.answers.rows import Row, read_all_rows, some
 from sft_ref.harness.recorders.folder.answers.wording import WordedText, Wording, earlier_turns
 from sft_ref.harness.recorders.folder.stops import stop_contract
 from sft_ref.harness.recorders.folder.tokenizers import template_of
 from sft_ref.io.foreign import foreign_files
+from sft_ref.io.rows.forms import Row, read_all_rows, some
 from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.models import load_tokenizer
 from sft_ref.reference.tokens import IGNORE_INDEX

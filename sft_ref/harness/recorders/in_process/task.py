@@ -7,13 +7,13 @@ import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sft_ref.errors import DataError
 from sft_ref.harness.core.findings import NotGiven, Unavailable
 from sft_ref.harness.core.implementation import TaskRow
 from sft_ref.harness.instruments.numerals import contains_answer, find_numerals, to_number
-from sft_ref.reference.data import is_answer_valid, normalise, split_rows
+from sft_ref.reference.data import is_answer_valid, is_right, normalise, split_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -183,7 +183,7 @@ class TextTask(Task):
 
     def is_exactly(self, answer: object, dictated: str) -> bool:
         """See `Task`."""
-        return is_same_text(answer, dictated)
+        return is_right(cast("str", answer), dictated)
 
     def wrong(self, truth: str) -> str:
         """See `Task`: the answer of another row.
@@ -191,7 +191,7 @@ class TextTask(Task):
         Raises:
             Unavailable: any other answer is right as well.
         """
-        judge, rows = self.judge or is_same_text, [*self.fresh_rows, *self.train_rows]
+        judge, rows = self.judge or is_right, [*self.fresh_rows, *self.train_rows]
         begin = next((n for n, (_, answer) in enumerate(rows) if answer == truth), 0)
         others = (str(answer) for _, answer in [*rows[begin:], *rows[:begin]] if not judge(answer, truth))
         if (other := next(others, None)) is None:
@@ -232,7 +232,7 @@ def task_of(rows: Sequence[TaskRow], judge: Judge | str | None = None) -> Task:
     kinds = [_kind_of(number, row) for number, row in enumerate(rows, start=1)]
     if other := next((n for n, kind in enumerate(kinds, start=1) if kind is not kinds[0]), 0):
         raise DataError(f"rows: row {other} has another kind of answer than row 1; give numbers alone, or texts alone")
-    default = is_answer_valid if kinds[0] is NumberTask else is_same_text
+    default = is_answer_valid if kinds[0] is NumberTask else is_right
     fresh = min(_MOST_FRESH, len(rows) // 4)
     rule = None if judge == LOSS else judge or default
     return kinds[0](rows[:-fresh], rows[-fresh:], rows[:_PROBES], rule, is_own=True)  # type: ignore[arg-type]
@@ -246,8 +246,3 @@ def _kind_of(number: int, row: TaskRow) -> type[NumberTask | TextTask]:
     if not question.strip() or not (is_number or (isinstance(answer, str) and answer.strip())):
         raise DataError(f"rows: row {number} has an empty question, or an answer that is neither a number nor a text")
     return NumberTask if is_number else TextTask
-
-
-def is_same_text(answer: object, truth: str) -> bool:
-    """Whether an answer is the true one but for case, spaces, and a full stop at its end."""
-    return isinstance(answer, str) and normalise(answer) == normalise(truth)

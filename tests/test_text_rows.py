@@ -7,38 +7,28 @@ from pathlib import Path
 
 import pytest
 
+from sft_ref import split_rows
 from sft_ref.cli.main import main
 from sft_ref.reference.prompt import format_example, parse_text
 
-COLOURS = ("red", "green.", "Dark blue")
-
-
-def rows(count: int) -> list[dict[str, object]]:
-    """Messages whose answer follows from the question."""
-    return [
-        {
-            "messages": [
-                {"role": "user", "content": f"{n} {COLOURS[n % 3]}?"},
-                {"role": "assistant", "content": COLOURS[n % 3]},
-            ]
-        }
-        for n in range(count)
-    ]
-
 
 def test_a_text_is_trained_and_answered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data, held_out, folder = tmp_path / "rows.jsonl", tmp_path / "held_out.jsonl", str(tmp_path / "adapter")
-    data.write_text("\n".join(map(json.dumps, rows(90))), encoding="utf-8")
-    held_out.write_text("\n".join(map(json.dumps, rows(120)[90:])), encoding="utf-8")
-    size = ("--steps", "40", "--batch-size", "16", "--policy", "fp32")
+    """The toy learns twelve sentences by heart."""
+    data, folder = tmp_path / "rows.jsonl", str(tmp_path / "adapter")
+    rows = [
+        {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": f"That is {value!r}."}]}
+        for question, value in split_rows("train")[:12]
+    ]
+    data.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    size = ("--steps", "80", "--batch-size", "12", "--learning-rate", "0.005", "--policy", "fp32")
     assert main(["train", "--base", "toy", "--data", str(data), "--output", folder, *size]) == 0
     capsys.readouterr()
-    assert main(["test", folder, "--data", str(held_out)]) == 0
+    assert main(["test", folder, "--data", str(data)]) == 0
     shown = capsys.readouterr().out
     found = dict(word.split("=") for word in shown.split() if word.startswith(("accuracy=", "answer_rate=")))
     assert float(found["accuracy"]) > 0.9
     assert float(found["answer_rate"]) == 1.0
-    assert "Dark blue" in shown
+    assert "That is" in shown
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from transformers import AutoTokenizer
 
 from sft_ref import SftRefError
+from sft_ref.cli.main import main
 from sft_ref.harness.checks.in_process import CHECKS
 from sft_ref.harness.core.check import Level
 from sft_ref.harness.core.findings import Unavailable
@@ -115,3 +118,12 @@ def test_an_unknown_part_of_the_contract_is_refused(claims: Any) -> None:
 def test_a_judge_needs_rows() -> None:
     with pytest.raises(SftRefError, match="judge: is for rows of your own"):
         checks_for(Reference(), judge="loss")
+
+
+def test_the_command_asks_the_rows_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, COLOURS)), encoding="utf-8")
+    assert main(["grade", "reference", "--data", str(path), "--only", "TOK-002", "TOK-004"]) == 0
+    path.write_text("\n".join(map(json.dumps, COLOURS[:31])), encoding="utf-8")
+    assert main(["grade", "--module", "reference", "--data", str(path), "--only", "TOK-002"]) == 2
+    assert "rows: there are 31; give 32 or more" in capsys.readouterr().err

@@ -59,7 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="grade a submission over this base as well, such as toy-wide, and report where it behaves differently",
     )
     parser.add_argument(
-        "--data", type=Path, metavar="FILE", help="questions for an adapter without code: JSON, JSONL or Parquet"
+        "--data",
+        type=Path,
+        metavar="FILE",
+        help="questions for an adapter or an implementation: JSON, JSONL or Parquet",
     )
     parser.add_argument(
         "--adapter", type=Path, metavar="FOLDER", help="of a merged model: the adapter that was merged into --base"

@@ -98,7 +98,12 @@ def read_all_rows(path: Path, *, prompt: str | None = None) -> tuple[Row, ...]:
     Raises:
         DataError: the file cannot be read, or a row is not understood.
     """
-    rows = [_checked(path, number, row, prompt) for number, row in enumerate(read_values(path), start=1)]
+    return rows_of(path, read_values(path), prompt=prompt)
+
+
+def rows_of(path: Path, values: Sequence[object], *, prompt: str | None = None) -> tuple[Row, ...]:
+    """As `read_all_rows`, of rows as `read_values` gives them."""
+    rows = [_checked(path, number, row, prompt) for number, row in enumerate(values, start=1)]
     if not rows:
         raise DataError(f"{path}: holds no rows; each row is {FORMS}")
     return tuple(rows)

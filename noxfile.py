@@ -77,6 +77,13 @@ def browser(session: nox.Session) -> None:
 
 
 @nox.session
+def trl(session: nox.Session) -> None:
+    """The tests of TRL's SFTTrainer behind the protocol, and of adapters that it trains anew."""
+    install(session, "test", extras="smollm2,trl")
+    session.run("pytest", "tests/trainers/test_sft_trainer.py", "tests/adapters/trl", *session.posargs)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Searches for inputs that break a reader, a minute for each (-- --seconds N; SFT_REF_FUZZ_SEED repeats one)."""
     install(session, "test")

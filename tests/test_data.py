@@ -68,16 +68,20 @@ def test_another_seed_asks_other_questions() -> None:
     [
         ("{", "it is no JSON"),
         ("[]", "holds no rows"),
-        ("{}", "holds no rows"),
+        ("{}", "row 1 lacks the keys of a row"),
         ('[["a", 1], ["b"]]', "row 2 is not a pair"),
         ('[["a", 1], 7]', "row 2 is not a pair"),
         ('[["a", 1], ["  ", 2]]', "row 2 has an empty question"),
         ("[[3, 1]]", "row 1 has an empty question"),
-        ('[["a", "1"]]', "row 1 has a value that is not a number"),
-        ('[["a", true]]', "row 1 has a value that is not a number"),
-        ('[["a", NaN]]', "row 1 has a value that is not finite"),
-        ('[["a", 1], ["b", Infinity]]', "row 2 has a value that is not finite"),
-        (f'[["a", {10**400}]]', "row 1 has a value that is not finite"),
+        ('[["a", 1], ["b", "x"]]', "row 2 has a text for an answer, and row 1 a number"),
+        ('[["a", "x"], ["b", " "]]', "row 2 has an empty answer"),
+        ('[["a", null]]', "row 1 has an answer that is neither a number nor a text"),
+        ('["a", 1]\n{"prompt": "b"}', "row 2 lacks the keys of a row"),
+        ('{"text": "2 h? <answer>7200</answer>"}\n{"text": "2 h? 7200"}', "row 2 has a text that is not written as"),
+        ('[["a", true]]', "row 1 has an answer that is neither a number nor a text"),
+        ('[["a", NaN]]', "row 1 has an answer that is not finite"),
+        ('[["a", 1], ["b", Infinity]]', "row 2 has an answer that is not finite"),
+        (f'[["a", {10**400}]]', "row 1 has an answer that is not finite"),
     ],
 )
 def test_a_bad_row_is_named(tmp_path: Path, content: str, message: str) -> None:
@@ -101,6 +105,42 @@ def test_own_rows_are_read(tmp_path: Path) -> None:
     path = tmp_path / "rows.json"
     path.write_text(json.dumps([["What is 2 + 2?", 4], ["Und π?", 3.14]]), encoding="utf-8")
     assert load_rows(path) == [("What is 2 + 2?", 4.0), ("Und π?", 3.14)]
+
+
+MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Sky?"}]
+
+
+@pytest.mark.parametrize(
+    ("lines", "rows"),
+    [
+        ([["Sky?", "Blue."], ["Grass?", "Green."]], [("Sky?", "Blue."), ("Grass?", "Green.")]),
+        ([{"question": "2 + 2?", "answer": 4}, ["3?", 3]], [("2 + 2?", 4.0), ("3?", 3.0)]),
+        ([{"prompt": "2 + 2 =", "completion": " 4"}], [("2 + 2 =", 4.0)]),
+        ([{"prompt": "2 + 2 =", "completion": "4"}, ["Sky?", "Blue."]], [("2 + 2 =", "4"), ("Sky?", "Blue.")]),
+        ([{"messages": [*MESSAGES, {"role": "assistant", "content": "Blue."}]}], [("Be brief.\nSky?", "Blue.")]),
+        ([{"text": "Sky? <answer>Blue.</answer>"}], [("Sky?", "Blue.")]),
+    ],
+)
+@pytest.mark.parametrize("as_lines", [True, False])
+def test_rows_are_read_in_every_form(lines: list[object], rows: list[object], as_lines: bool, tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text("\n".join(map(json.dumps, lines)) if as_lines else json.dumps(lines), encoding="utf-8")
+    assert load_rows(path) == rows
+
+
+@pytest.mark.parametrize(
+    ("answers", "truths", "accuracy", "answer_rate"),
+    [
+        (["blue", " RED. "], ["Blue.", "red"], 1.0, 1.0),
+        (["", "green"], ["blue", "red"], 0.0, 0.5),
+        ([1.0, ""], [1, "a"], 0.5, 0.5),
+    ],
+)
+def test_texts_are_right_where_they_are_the_same(
+    answers: list[float | str], truths: list[float | str], accuracy: float, answer_rate: float
+) -> None:
+    found = score(answers, truths)
+    assert (found.accuracy, found.answer_rate) == (accuracy, answer_rate)
 
 
 @pytest.mark.parametrize(

@@ -161,13 +161,13 @@ def test_invented_questions_are_distinct_and_the_same_each_time() -> None:
 def test_lines_are_written_as_the_implementation_supervises_them(blank_toy: BaseLLM, tmp_path: Path) -> None:
     context = Context(Blank(blank_toy), tmp_path, trained=NOTHING)
     [line] = write_answers(context, [("Convert 3 kg to g.", 3000.1256)])
-    assert (line.text, line.numeral) == ("3000.126</answer>", "3000.126")
+    assert (line.text, line.answer) == ("3000.126</answer>", "3000.126")
     prompt = blank_toy.tokenizer(blank_toy.format_prompt("Convert 3 kg to g."))["input_ids"]
     assert line.script.whole[: line.script.least] == tuple(prompt)
     assert line.script.target == line.script.whole[line.script.least :]
     context = Context(OddImplementation(blank_toy, masked=False), tmp_path / "odd", trained=NOTHING)
     [line] = write_answers(context, [("Convert 3 kg to g.", 3000.5)])
-    assert line.numeral == "3000.5"
+    assert line.answer == "3000.5"
     asked, answer = (
         decode(blank_toy.tokenizer, ids) for ids in (line.script.whole[: line.script.least], line.script.target)
     )

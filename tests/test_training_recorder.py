@@ -21,8 +21,8 @@ from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.evidence.training import TrainingSteps
 from sft_ref.harness.instruments.losses import forward, token_losses
-from sft_ref.harness.recorders.in_process.context import PROBES
 from sft_ref.harness.recorders.in_process.reference import Reference
+from sft_ref.harness.recorders.in_process.task import PROBES
 from sft_ref.harness.recorders.in_process.training_recorder import record_training
 from sft_ref.harness.recorders.in_process.training_recorder.batches import BatchRecorder
 from sft_ref.reference.bases.find import TOY

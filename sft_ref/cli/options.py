@@ -15,7 +15,7 @@ BASE_HELP = f"base model: toy, {DEFAULT_BASE}, a folder, or a hub id"
 
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Rows of the user's own."""
-    words = "JSON file with a list of [question, number], in place of the built-in questions"
+    words = "questions and their answers, numbers or texts, in place of the built-in ones: JSON, JSONL or Parquet"
     parser.add_argument("--data", metavar="FILE", help=words)
 
 

@@ -78,6 +78,10 @@ def show_precision(llm: BaseLLM, folder: Path) -> None:
             console.print(f"computed: {printable(line)}")
 
 
+def _answer(answer: float | str) -> str:
+    return printable(answer) if isinstance(answer, str) else f"{answer:g}"
+
+
 def show_samples(samples: Sequence[Sample]) -> None:
     """A table of the first questions: raw completion, parsed answer, truth and verdict."""
     table = Table(title=f"the first {min(SAMPLES_SHOWN, len(samples))} of {len(samples)} questions")
@@ -88,6 +92,11 @@ def show_samples(samples: Sequence[Sample]) -> None:
     table.add_column("verdict")
     for sample in samples[:SAMPLES_SHOWN]:
         verdict = Text("right", "green") if sample.right else Text("wrong", "red")
-        cells = (printable(sample.question), printable(sample.completion), f"{sample.answer:g}", f"{sample.truth:g}")
+        cells = (
+            printable(sample.question),
+            printable(sample.completion),
+            _answer(sample.answer),
+            _answer(sample.truth),
+        )
         table.add_row(*map(Text, cells), verdict)
     Console().print(table)

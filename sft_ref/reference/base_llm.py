@@ -61,7 +61,7 @@ class BaseLLM:
             self.device, use_fp32_for_training=use_fp32_for_training, torch_dtype=torch_dtype
         )
         check_can_compute(self.policy, self.device)
-        self.checkpoint = checkpoint
+        self.checkpoint, self.max_new_tokens = checkpoint, MAX_NEW_TOKENS
         folder = find_base(checkpoint)
         with isolated(self.device):
             self.model = load_model(folder, self.policy)
@@ -108,7 +108,7 @@ class BaseLLM:
             raise ValueError("several completions of one prompt are equal when greedy; give a temperature above 0")
         completions: list[list[str]] = [[] for _ in prompts]
         with torch.inference_mode(), computing(self.model, self.policy):
-            for batch in like_lengths(prompts, self.tokenizer, each=each, new_tokens=MAX_NEW_TOKENS):
+            for batch in like_lengths(prompts, self.tokenizer, each=each, new_tokens=self.max_new_tokens):
                 texts = self._complete([prompts[i] for i in batch], each, temperature)
                 for place, i in enumerate(batch):
                     completions[i] = texts[place * each : (place + 1) * each]
@@ -120,7 +120,7 @@ class BaseLLM:
         ids = self.model.generate(
             **batch,
             generation_config=GenerationConfig(
-                max_new_tokens=MAX_NEW_TOKENS,
+                max_new_tokens=self.max_new_tokens,
                 num_return_sequences=each,
                 eos_token_id=self.tokenizer.eos_token_id,
                 pad_token_id=self.tokenizer.pad_token_id,

@@ -1,10 +1,11 @@
 """Questions and answers: the two splits, and when an answer counts as right.
 
-A row is ``(question, value)``. Knows nothing of models.
+A row is ``(question, value)``, or of another task ``(question, text)``. Knows nothing of models.
 """
 
 import functools
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +15,7 @@ from sft_ref.errors import DataError
 from .questions import generate_rows
 
 Row = tuple[str, float]
+AnyRow = tuple[str, float | str]
 
 SPLIT_SIZE = 1000
 RELATIVE_TOLERANCE = 0.05
@@ -41,9 +43,14 @@ def is_answer_valid(answer: float, truth: float) -> bool:
     return abs(round(answer, 3) - truth) < RELATIVE_TOLERANCE * abs(truth)
 
 
+def normalise(text: str) -> str:
+    """A text whatever its case, its spaces, and a full stop at its end."""
+    return re.sub(r"\s+", " ", text).strip().rstrip(".").strip().casefold()
+
+
 @dataclass(frozen=True)
 class Score:
-    """Shares of questions, from 0 to 1: answered rightly, and answered with a number at all."""
+    """Shares of questions, from 0 to 1: answered rightly, and answered at all, with a number or a text."""
 
     accuracy: float
     answer_rate: float
@@ -53,14 +60,21 @@ class Score:
         return f"accuracy={self.accuracy:.2f} answer_rate={self.answer_rate:.2f}"
 
 
-def score(answers: Sequence[float], truths: Sequence[float]) -> Score:
-    """Counts answers that are right, and answers that are not NaN.
+def is_right(answer: float | str, truth: float | str) -> bool:
+    """Whether an answer is right: a number within 5 %, a text that is the same but for what `normalise` takes out."""
+    if isinstance(answer, str) or isinstance(truth, str):
+        return isinstance(answer, str) and isinstance(truth, str) and normalise(answer) == normalise(truth)
+    return is_answer_valid(answer, truth)
+
+
+def score(answers: Sequence[float | str], truths: Sequence[float | str]) -> Score:
+    """Counts answers that are right, and answers that are neither NaN nor an empty text.
 
     Raises:
         DataError: the lengths differ, or there is nothing to count.
     """
     if len(answers) != len(truths) or not truths:
         raise DataError(f"cannot score {len(answers)} answers on {len(truths)} questions; give one answer for each")
-    right = sum(map(is_answer_valid, answers, truths))
-    given = sum(not math.isnan(answer) for answer in answers)
+    right = sum(map(is_right, answers, truths))
+    given = sum(bool(answer) if isinstance(answer, str) else not math.isnan(answer) for answer in answers)
     return Score(right / len(truths), given / len(truths), len(truths))

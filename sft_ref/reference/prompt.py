@@ -18,18 +18,23 @@ def format_prompt(question: str) -> str:
     return f"{question.strip()} {OPEN_TAG}"
 
 
-def format_value(value: float) -> str:
-    """The number as the model is to write it, with at most three decimals: ``6000.0``, ``0.621``, ``1e+16``."""
-    return str(round(value, 3))
+def format_value(value: float | str) -> str:
+    """The answer as the model is to write it: a text, or a number with at most three decimals, as ``0.621``."""
+    return value.strip() if isinstance(value, str) else str(round(value, 3))
 
 
-def format_example(question: str, value: float) -> dict[str, str]:
+def format_example(question: str, value: float | str) -> dict[str, str]:
     """Training text in two parts; only the second is supervised.
 
     Returns:
         ``question``, the prompt exactly as inference sends it, and ``answer``, what the model is to add to it.
     """
     return {"question": format_prompt(question), "answer": f"{format_value(value)}{CLOSE_TAG}"}
+
+
+def parse_text(text: str) -> str:
+    """The answer in a completion or a whole text, as it is written: what stands between the tags; never raises."""
+    return text.partition(CLOSE_TAG)[0].rpartition(OPEN_TAG)[2].strip()
 
 
 def parse_answer(text: str) -> float:
@@ -41,7 +46,7 @@ def parse_answer(text: str) -> float:
         A finite number; NaN where the text holds anything but one ASCII decimal (sign and exponent allowed)
         surrounded by white space. Never raises.
     """
-    answer = text.partition(CLOSE_TAG)[0].rpartition(OPEN_TAG)[2].strip()
+    answer = parse_text(text)
     if not _DECIMAL.fullmatch(answer):
         return math.nan
     value = float(answer)

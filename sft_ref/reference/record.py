@@ -16,7 +16,7 @@ from sft_ref.io.lora_config import WEIGHTS
 from sft_ref.io.reading import Refusal, UnreadableError, json_of, kind_of, read_bytes
 from sft_ref.reference.guards.dtypes import Dtypes, count_dtypes, dtype_name
 
-from .data import Row
+from .data import AnyRow
 from .fingerprints import digest, fingerprint_adapter, fingerprint_parts, library_versions
 from .precision import Policy, find_policy
 from .settings import Settings
@@ -78,7 +78,11 @@ class Record:
 
 
 def begin_record(
-    base: str, tokenizer: PreTrainedTokenizerBase, policy: Policy, settings: Settings, rows: Sequence[Row]
+    base: str,
+    tokenizer: PreTrainedTokenizerBase,
+    policy: Policy,
+    settings: Settings,
+    rows: Sequence[AnyRow],
 ) -> Record:
     """The record as far as it is known before training."""
     fingerprints = {**fingerprint_parts(base, tokenizer), "rows": digest([list(row) for row in rows])}

@@ -23,10 +23,11 @@ from sft_ref.reference.guards.surroundings import isolated
 
 from . import adapter, tokens, training
 from .base_llm import BaseLLM
-from .data import Row, Score, is_answer_valid, score, split_rows
+from .data import AnyRow, Score, is_right, score, split_rows
 from .fingerprints import check_same_parts
 from .guards import adapter_files, dtypes
 from .precision import check_can_train, choose_for_load, default_policy, find_device, find_policy
+from .prompt import parse_text
 from .record import RECORD, begin_record, finish_record, read_record
 from .settings import Settings
 
@@ -37,12 +38,12 @@ _CHUNK = 256
 
 @dataclass(frozen=True)
 class Sample:
-    """One tested question: what the model wrote, the number parsed from it, and the true one."""
+    """One tested question: what the model wrote, the number or text parsed from it, and the true one."""
 
     question: str
     completion: str
-    answer: float
-    truth: float
+    answer: float | str
+    truth: float | str
     right: bool
 
 
@@ -60,7 +61,7 @@ def train(
     output_dir: str | Path = DEFAULT_OUTPUT,
     *,
     base: str = DEFAULT_BASE,
-    rows: Sequence[Row] | None = None,
+    rows: Sequence[AnyRow] | None = None,
     policy: str | None = None,
     settings: Settings | None = None,
     overwrite: bool = False,
@@ -74,7 +75,7 @@ def train(
     Args:
         output_dir: where the adapter goes.
         base: a base as `bases.find.find_base` takes it.
-        rows: (question, value) pairs; the training split by default.
+        rows: (question, value) or (question, text) pairs; the training split by default.
         policy: name of a policy; by default what suits the device (`precision.default_policy`).
         settings: of the training.
         overwrite: whether an adapter that stands there may be replaced.
@@ -162,25 +163,30 @@ def load(
 
 
 def ask(
-    llm: BaseLLM, rows: Sequence[Row] | None = None, *, report: Callable[[int], None] = lambda done: None
+    llm: BaseLLM,
+    rows: Sequence[AnyRow] | None = None,
+    *,
+    report: Callable[[int], None] = lambda done: None,
 ) -> TestResult:
     """Asks a loaded model questions, by default the first 100 of the validation split.
 
     `report` is called with the number of questions done so far.
     """
     rows = split_rows("validation")[:TEST_QUESTIONS] if rows is None else check_rows(rows)
+    if any(isinstance(truth, str) for _, truth in rows):
+        llm.max_new_tokens = tokens.MAX_TOKENS  # as many as an answer may have in training
     samples: list[Sample] = []
     for start in range(0, len(rows), _CHUNK):
         chunk = rows[start : start + _CHUNK]
         completions = llm.batched_generate([llm.format_prompt(question) for question, _ in chunk])
         for (question, truth), completion in zip(chunk, completions, strict=True):
-            answer = llm.parse_answer(completion)
-            samples.append(Sample(question, completion, answer, truth, is_answer_valid(answer, truth)))
+            answer = parse_text(completion) if isinstance(truth, str) else llm.parse_answer(completion)
+            samples.append(Sample(question, completion, answer, truth, is_right(answer, truth)))
         report(len(samples))
     return TestResult(score([s.answer for s in samples], [s.truth for s in samples]), tuple(samples))
 
 
-def test(ckpt_path: str | Path = DEFAULT_OUTPUT, rows: Sequence[Row] | None = None) -> Score:
+def test(ckpt_path: str | Path = DEFAULT_OUTPUT, rows: Sequence[AnyRow] | None = None) -> Score:
     """Loads an adapter as it was trained, asks it questions, prints and returns its accuracy and answer rate."""
     result = ask(load(ckpt_path), rows).score
     print(result)

@@ -30,7 +30,7 @@ class Example:
 
 
 def tokenize_example(
-    tokenizer: PreTrainedTokenizerBase, question: str, value: float, *, max_tokens: int = MAX_TOKENS
+    tokenizer: PreTrainedTokenizerBase, question: str, value: float | str, *, max_tokens: int = MAX_TOKENS
 ) -> Example:
     """Ids of prompt, target and end-of-sequence token; the prompt's are exactly those that inference sends.
 

@@ -183,6 +183,7 @@ def _look_at_answers(cell: Cell, llm: BaseLLM, rows: Sequence[Row], record: Reco
     written = sum(len(llm.tokenizer(s.completion)["input_ids"]) + 1 for s in result.samples)  # the end token is one
     module, share = headroom(outputs)
     bad = first_not_finite(outputs)
+    answers = [float(sample.answer) for sample in result.samples]
     cell = replace(
         cell,
         finite=cell.finite and bad is None,
@@ -191,7 +192,7 @@ def _look_at_answers(cell: Cell, llm: BaseLLM, rows: Sequence[Row], record: Reco
         dtypes=f"{cell.dtypes}/{'+'.join(SHORT.get(d, d) for d in answering.get('torch Linear', []))}",
         answer_rate=result.score.answer_rate,
         accuracy=result.score.accuracy,
-        answers=tuple(sample.answer if math.isfinite(sample.answer) else None for sample in result.samples),
+        answers=tuple(answer if math.isfinite(answer) else None for answer in answers),
         headroom=share,
         headroom_module=plain(module),
         tokens_per_second=written / seconds,

@@ -181,7 +181,7 @@ def test_an_end_that_nothing_stops_at_is_reported_before_training(
     [
         ([{"text": "a"}], {}, "row 1 is a text, which does not say where its answer begins"),
         ([{"text": "a"}, ["a", "b"]], {"labels": "all"}, "row 2 is no text, and others are"),
-        ([["a", "b"], {"text": "c"}], {"prompt": PROMPT}, "row 2 has a text that is not written as --prompt says"),
+        ([["a", "b"], {"text": "c"}], {"prompt": PROMPT}, "row 2 has a text that is not written as 'Q: {question}"),
         ([["a", "b"]], {"prompt": PROMPT, "labels": "assistant"}, "--labels assistant: is for a chat template"),
         ([["a", "b"]], {"prompt": PROMPT, "chat_template": "tokenizer"}, "each says how texts are written"),
         ([["a", "b"]], {"chat_template": "none.jinja"}, "none.jinja: cannot be read"),

@@ -7,8 +7,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from sft_ref.harness.recorders.dataset.encoding import decode, encode, find_end, token_text
-from sft_ref.harness.recorders.folder.answers.rows import Row
 from sft_ref.harness.recorders.folder.answers.wording import as_given, by_template
+from sft_ref.io.rows.forms import Row
 from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.models import load_tokenizer
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from sft_ref.harness.evidence.dataset.rows import Labels
 from sft_ref.harness.recorders.dataset.encoding import decode, encode, find_end, find_parting, label
 from sft_ref.harness.recorders.dataset.recorder import record
-from sft_ref.harness.recorders.folder.answers.rows import Row, read_all_rows, read_row
 from sft_ref.harness.recorders.folder.answers.wording import WordedText, as_given, by_template
+from sft_ref.io.rows.forms import Row, read_all_rows, read_row
 from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.models import load_tokenizer
 from sft_ref.reference.tokens import IGNORE_INDEX

@@ -15,7 +15,7 @@ from sft_ref.errors import DataError, SftRefError
 from sft_ref.harness.grading.kinds import find_kind
 from sft_ref.harness.grading.targets import find_targets
 from sft_ref.harness.recorders.folder.answers import read_row, read_rows
-from sft_ref.harness.recorders.folder.answers.tables import is_saved_dataset
+from sft_ref.io.rows.tables import is_saved_dataset
 
 from .conftest import chat
 

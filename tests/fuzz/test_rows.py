@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 from sft_ref.errors import DataError
-from sft_ref.harness.recorders.folder.answers.rows import in_other_ways, read_rows
+from sft_ref.io.rows.forms import in_other_ways, read_rows
 from sft_ref.reference.guards.rows import load_rows
 
 from .conftest import Search
@@ -32,11 +32,11 @@ def test_rows_of_training(fuzz: Search, scratch: Path) -> None:
         with contextlib.suppress(DataError):
             for question, value in load_rows(path):
                 assert question.strip()
-                assert type(value) is float
-                assert math.isfinite(value)
+                assert type(value) in (float, str)
+                assert value.strip() if isinstance(value, str) else math.isfinite(value)
         assert list(scratch.iterdir()) == [path]
 
-    fuzz(read, documents([PAIRS]))
+    fuzz(read, documents([PAIRS, *FORMS]))
 
 
 def test_rows_of_adapters(fuzz: Search, scratch: Path) -> None:

@@ -15,6 +15,12 @@ WHOLE = ("context", "evidence")
 """Names of the parameter of a check that is handed all that was observed."""
 
 
+PRECISION = "precision"
+CLAIMS = (PRECISION,)
+"""Parts of the contract that an implementation can claim alone. ``precision``: what is loaded has the dtypes, values
+and logits of training."""
+
+
 class Level(StrEnum):
     """The implementations that a check applies to."""
 
@@ -51,6 +57,7 @@ class Check:
             part of the evidence, or all of it (`WHOLE`).
         core: whether its stage counts as examined only if this check was decided.
         aliases: older ids of the same stage that still name this check.
+        claim: of a contract check, the part of the contract that it belongs to (`CLAIMS`); empty for the rest of it.
     """
 
     id: str
@@ -63,6 +70,7 @@ class Check:
     run: Callable[..., str | None]
     core: bool = False
     aliases: tuple[str, ...] = ()
+    claim: str = ""
 
     @property
     def stage(self) -> str:
@@ -102,6 +110,7 @@ def check(
     source: str = "",
     core: bool = False,
     aliases: tuple[str, ...] = (),
+    claim: str = "",
 ) -> Callable[[Callable[..., str | None]], Check]:
     """Turns a function into a check, which `checks_in` finds in its module."""
     for name in (id, *aliases):
@@ -109,7 +118,7 @@ def check(
             raise ValueError(f"check id {name!r}: give one of {', '.join(STAGES)}, a dash and three digits")
         if name[:3] != id[:3]:
             raise ValueError(f"check {id}: alias {name} belongs to another stage; give one that begins with {id[:3]}")
-    return lambda run: Check(id, statement, level, why, remedy, depends_on, source, run, core, aliases)
+    return lambda run: Check(id, statement, level, why, remedy, depends_on, source, run, core, aliases, claim)
 
 
 def in_order(checks: Iterable[Check]) -> tuple[Check, ...]:
@@ -161,6 +170,7 @@ class Result:
         survivable: of a failure, whether good answers to fresh questions show that it loses nothing.
         survived: whether they do, which the verdict decides: it is drift then.
         margin: the largest share of its limit that a measured value took up; None if nothing was measured.
+        blocks: whether checks that depend on it are blocked, where it did not pass.
     """
 
     check: Check
@@ -173,6 +183,7 @@ class Result:
     survivable: bool = False
     survived: bool = False
     margin: float | None = None
+    blocks: bool = True
 
     @property
     def breaks(self) -> bool:

@@ -17,5 +17,12 @@ class Unavailable(Exception):  # noqa: N818
     """The machine or the target lacks what the check needs; this is no fault of the target."""
 
 
+class NotGiven(Unavailable):
+    """An optional part of the implementation is missing; the message says what to give.
+
+    Nothing speaks against it, so that checks which depend on this one run all the same.
+    """
+
+
 class Blocked(Exception):  # noqa: N818
     """The check needs the result of a stage that fails; the checks of that stage report it."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from sft_ref.reference.data import Row, Score
+from sft_ref.reference.data import Score
 from sft_ref.reference.guards.dtypes import Dtypes
 from sft_ref.reference.guards.names import unwrapped
 from sft_ref.reference.settings import Settings
@@ -15,6 +15,9 @@ from sft_ref.reference.settings import Settings
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
+
+TaskRow = tuple[str, Any]
+"""A question and its answer: a number or a text, of all rows the same."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The result of a training.
+    """The result of a training. What is left out makes the checks that need it *skipped*; they say what to give.
 
     Names may come from a model that is wrapped, as by torch.compile; such wrapping is taken out of them.
 
@@ -40,9 +43,12 @@ class TrainingResult:
         scalings: factor on B @ A at the end of training, by module; empty if only the file tells it.
         starts: what the initialisation of the adapter took from each module's weight of the base and put into the
             adapter, as PiSSA does, by module; None if only the configuration in the folder tells it.
-        changed: parameters outside the adapter that training changed, by their names in the base.
+        changed: parameters outside the adapter that training changed, by their names in the base; None if they were
+            not compared.
         dtypes: of the model in memory at the end of training, as `sft_ref.reference.precision.count_dtypes` returns.
-        logits: of that model for the batch of `context.PROBES`; None if they are not available.
+        logits: of that model for the batch of `task.PROBES`; None if they are not available. With rows of one's own
+            they count for nothing: give `forward`.
+        forward: computes the logits of that model for a batch; called once, when `train` has returned.
         label_smoothing: of the minimised cross-entropy; None if another loss is minimised.
     """
 
@@ -52,9 +58,10 @@ class TrainingResult:
     settings: Settings | None = None
     scalings: Mapping[str, float] = field(default_factory=dict)
     starts: Mapping[str, torch.Tensor] | None = None
-    changed: tuple[str, ...] = ()
+    changed: tuple[str, ...] | None = None
     dtypes: Dtypes = field(default_factory=dict)
     logits: torch.Tensor | None = None
+    forward: Callable[[Batch], torch.Tensor] | None = None
     label_smoothing: float | None = 0.0
 
     def __post_init__(self) -> None:
@@ -62,7 +69,8 @@ class TrainingResult:
             named = getattr(self, field_name)
             if named is not None:
                 object.__setattr__(self, field_name, {unwrapped(name): value for name, value in named.items()})
-        object.__setattr__(self, "changed", tuple(map(unwrapped, self.changed)))
+        if self.changed is not None:
+            object.__setattr__(self, "changed", tuple(map(unwrapped, self.changed)))
         dtypes = {
             kind: {unwrapped(name): dtype for name, dtype in names.items()} for kind, names in self.dtypes.items()
         }
@@ -85,12 +93,12 @@ class Answerer(Protocol):
         """Prompts to completions."""
         ...
 
-    def parse_answer(self, text: str) -> float:
-        """Completion to number."""
+    def parse_answer(self, text: str) -> Any:  # noqa: ANN401
+        """Completion to answer: a number, or a text where the answers of the rows are texts."""
         ...
 
-    def answer(self, *questions: str) -> list[float]:
-        """Questions to numbers: all stages from prompt to parse."""
+    def answer(self, *questions: str) -> list[Any]:
+        """Questions to answers: all stages from prompt to parse."""
         ...
 
 
@@ -100,20 +108,21 @@ class Implementation(Protocol):
     Attributes:
         name: shown in results.
         base: name of the base model, as `sft_ref.reference.models.find_base` takes it.
-        claims_contract: whether contract checks apply to it.
+        claims_contract: whether all contract checks apply to it.
 
-    An implementation may also have `stands_for`: the base that the toy replaces, for size limits.
+    An implementation may also have `claims`, names of parts of the contract that apply to it (`CLAIMS`), and
+    `stands_for`: the base that the toy replaces, for size limits. Where `test` is missing, its checks are skipped.
     """
 
     name: str
     base: str
     claims_contract: bool
 
-    def training_batch(self, rows: Sequence[Row]) -> Batch:
+    def training_batch(self, rows: Sequence[TaskRow]) -> Batch:
         """The training batch of these rows, in their order."""
         ...
 
-    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> TrainingResult:
+    def train(self, folder: Path, rows: Sequence[TaskRow], settings: Settings) -> TrainingResult:
         """Fine-tunes and saves to the folder."""
         ...
 
@@ -121,7 +130,7 @@ class Implementation(Protocol):
         """Loads the adapter that `train` saved."""
         ...
 
-    def test(self, answerer: Answerer, rows: Sequence[Row]) -> Score:
+    def test(self, answerer: Answerer, rows: Sequence[TaskRow]) -> Score:
         """The score that the implementation itself reports."""
         ...
 
@@ -130,7 +139,7 @@ class Implementation(Protocol):
 class Gradients(Protocol):
     """A capability: the gradients of one optimizer step."""
 
-    def gradients(self, rows: Sequence[Row], *, micro_batches: int, checkpointing: bool) -> dict[str, torch.Tensor]:
+    def gradients(self, rows: Sequence[TaskRow], *, micro_batches: int, checkpointing: bool) -> dict[str, torch.Tensor]:
         """Gradients of an adapter that is not zero, in fp32, for one step over all rows.
 
         The adapter is the same in every call. The rows are split into equal micro-batches whose gradients accumulate;
@@ -152,7 +161,9 @@ class Trainables(Protocol):
 class Resumable(Protocol):
     """A capability: a training that resumes after an interruption."""
 
-    def train_interrupted(self, folder: Path, rows: Sequence[Row], settings: Settings, *, after: int) -> TrainingResult:
+    def train_interrupted(
+        self, folder: Path, rows: Sequence[TaskRow], settings: Settings, *, after: int
+    ) -> TrainingResult:
         """Trains as `Implementation.train`, is interrupted after this many optimizer steps, and resumes.
 
         Raises:

@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from sft_ref.errors import MachineError, MissingModuleError, SftRefError
 from sft_ref.io.foreign import is_failure
 
 from . import margins
-from .check import Check, Level, Outcome, Result, in_order
-from .findings import Blocked, Failure, Unavailable
+from .check import CLAIMS, Check, Level, Outcome, Result, in_order
+from .findings import Blocked, Failure, NotGiven, Unavailable
+from .implementation import Implementation
 
 SEED = 0
 
 
-def plan(checks: Iterable[Check], *, claims_contract: bool, only: Collection[str] = ()) -> tuple[Check, ...]:
+def plan(
+    checks: Iterable[Check], *, claims_contract: bool, claims: Collection[str] = (), only: Collection[str] = ()
+) -> tuple[Check, ...]:
     """Selects the checks that apply to an implementation, in order.
 
     Args:
         checks: all checks for this kind of target.
-        claims_contract: whether contract checks apply.
+        claims_contract: whether all contract checks apply.
+        claims: parts of the contract whose checks apply besides, of `CLAIMS`.
         only: ids of the checks to run; all if empty.
 
     Raises:
-        SftRefError: no check is left, so that nothing can be concluded.
+        SftRefError: no check is left, so that nothing can be concluded; or there is no such part of the contract.
     """
-    binding = tuple(c for c in in_order(checks) if c.level is Level.UNIVERSAL or claims_contract)
+    if unknown := [claims] if isinstance(claims, str) else sorted({*claims} - {*CLAIMS}):
+        raise SftRefError(f"claims: {unknown[0]!r} is no part of the contract in a tuple; there is {', '.join(CLAIMS)}")
+    binding = tuple(c for c in in_order(checks) if c.level is Level.UNIVERSAL or claims_contract or c.claim in claims)
     planned = tuple(each for each in binding if not only or each.id in only)
     if only and not planned:
         raise SftRefError(
@@ -36,6 +42,23 @@ def plan(checks: Iterable[Check], *, claims_contract: bool, only: Collection[str
             " which it applies to"
         )
     return planned
+
+
+def plan_for(
+    implementation: Implementation,
+    checks: Iterable[Check],
+    *,
+    claims: Collection[str] | None = None,
+    only: Collection[str] = (),
+) -> tuple[Check, ...]:
+    """Selects the checks that apply to an implementation, by what it claims, or by the claims given in its place.
+
+    Raises:
+        SftRefError: as `plan`.
+    """
+    whole = claims is None and getattr(implementation, "claims_contract", False)
+    named = getattr(implementation, "claims", ()) if claims is None else claims
+    return plan(checks, claims_contract=whole, claims=named, only=only)
 
 
 def run(checks: Iterable[Check], context: object, *, rerun: str = "") -> Iterator[Result]:
@@ -51,15 +74,17 @@ def run(checks: Iterable[Check], context: object, *, rerun: str = "") -> Iterato
         MissingModuleError: the target needs a module that is not installed.
     """
     planned = tuple(checks)
-    outcomes: dict[str, Outcome | None] = {each.id: None for each in planned}
+    results: dict[str, Result | None] = {each.id: None for each in planned}
     for each in planned:
-        blockers = [name for name in each.depends_on if name in outcomes and not _passed(outcomes[name])]
+        blockers = blockers_of(each, results)
         if blockers:
-            named = [name for name in blockers if outcomes[name] is Outcome.FAIL] or blockers[:1]
+            named = [
+                name for name in blockers if (found := results[name]) and found.outcome is Outcome.FAIL
+            ] or blockers[:1]
             result = Result(each, Outcome.BLOCKED, 0.0, observed=f"{', '.join(named)} did not pass")
         else:
             result = _run_one(each, context, f"{rerun} --only {each.id}" if rerun else "")
-        outcomes[each.id] = result.outcome
+        results[each.id] = result
         yield result
 
 
@@ -72,8 +97,13 @@ def run_all(checks: Iterable[Check], context: object, *, rerun: str, report: Cal
     return results
 
 
-def _passed(outcome: Outcome | None) -> bool:
-    return outcome in (Outcome.PASS, Outcome.ADVICE)
+def blockers_of(each: Check, results: Mapping[str, Result | None]) -> list[str]:
+    """Ids of the planned checks that have to pass before this one, and did not; None is one that has not run."""
+    return [name for name in each.depends_on if name in results and _blocks(results[name])]
+
+
+def _blocks(result: Result | None) -> bool:
+    return result is None or (result.blocks and result.outcome not in (Outcome.PASS, Outcome.ADVICE))
 
 
 def _run_one(each: Check, context: object, rerun: str) -> Result:
@@ -100,7 +130,7 @@ def _run_one(each: Check, context: object, rerun: str) -> Result:
     except Blocked as blocked:
         return result(Outcome.BLOCKED, str(blocked))
     except Unavailable as lack:
-        return result(Outcome.SKIPPED, str(lack))
+        return replace(result(Outcome.SKIPPED, str(lack)), blocks=not isinstance(lack, NotGiven))
     except (MachineError, MissingModuleError):  # nothing can be graded
         raise
     except BaseException as error:  # the check failed, through no fault of the implementation

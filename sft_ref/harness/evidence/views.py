@@ -136,11 +136,16 @@ class SavedTensors:
 
 @dataclass(frozen=True)
 class SavedConfiguration:
-    """What decides how the adapter's tensors are applied, by name: at the end of training, and as it is saved."""
+    """What decides how the adapter's tensors are applied, by name: at the end of training, and as it is saved.
+
+    Attributes:
+        missing: what of the training is unknown, so that it stands in neither; empty where nothing is.
+    """
 
     trained: Mapping[str, object]
     saved: Mapping[str, object]
     example: str = ""
+    missing: str = ""
 
 
 @dataclass(frozen=True)
@@ -157,7 +162,7 @@ class AnswerText:
     """A training text, the answer that is due in it, and whether it is there."""
 
     text: str
-    value: float
+    value: float | str
     is_answered: bool
 
 

@@ -13,13 +13,15 @@ from sft_ref.harness.checks.in_process import CHECKS
 from sft_ref.harness.checks.registry import resolve_ids
 from sft_ref.harness.core.check import Check
 from sft_ref.harness.core.implementation import Implementation
-from sft_ref.harness.core.runner import plan, run
+from sft_ref.harness.core.runner import plan_for, run
 from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.harness.recorders.in_process.reference import find_implementation, reference_run_of, train_reference
+from sft_ref.harness.recorders.in_process.reference import find_implementation, reference_run_for
 from sft_ref.harness.recorders.in_process.reference_run import ReferenceRun
+from sft_ref.harness.recorders.in_process.task import Task, conversions, task_of
 from sft_ref.harness.verdict.diagnosis import error_of, verdict_of
+from sft_ref.reference.guards.rows import load_rows
 
 from .rerun import rerun_command
 
@@ -27,6 +29,7 @@ from .rerun import rerun_command
 def grade_target(
     target: str,
     *,
+    data: Path | None = None,
     only: Sequence[str] = (),
     sizes: SizeLimits = UNLIMITED,
     report: Callable[[str], None] = lambda text: None,
@@ -35,23 +38,27 @@ def grade_target(
 
     Args:
         target: see `find_implementation`.
+        data: a file of rows of one's own; unit conversions by default.
         only: ids of the checks to run; all if empty.
         sizes: size limits.
         report: called with the id and outcome of each check as it ends.
 
     Raises:
-        SftRefError: there is no such implementation or check.
+        SftRefError: there is no such implementation or check, or the rows cannot be used.
     """
     only = resolve_ids(only)
     implementation = find_implementation(target)
-    planned = plan(CHECKS, claims_contract=implementation.claims_contract, only=only)
+    task = conversions() if data is None else task_of(load_rows(data))
+    planned = plan_for(implementation, CHECKS, only=only)
     with tempfile.TemporaryDirectory() as folder:
         return grade_implementation(
             implementation,
             target,
             planned,
-            lambda: reference_run_of(train_reference(Path(folder))),
+            lambda: reference_run_for(task, Path(folder)),
             sizes,
+            task=task,
+            data=data,
             report=report,
         )
 
@@ -63,14 +70,18 @@ def grade_implementation(
     reference_run: Callable[[], ReferenceRun | None],
     sizes: SizeLimits = UNLIMITED,
     *,
+    task: Task | None = None,
+    data: Path | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
-    """The verdict on an implementation, named `path`, by planned checks."""
+    """The verdict on an implementation, named `path`, by planned checks; `data` names the file of its task's rows."""
     began = time.perf_counter()
     results = []
     with tempfile.TemporaryDirectory() as folder:
-        context = Context(implementation, Path(folder, "own"), reference_run=reference_run, limits=sizes)
-        for result in run(checks, context, rerun=rerun_command("", {"module": path, "limit": sizes.words})):
+        context = Context(implementation, Path(folder, "own"), reference_run=reference_run, limits=sizes, task=task)
+        for result in run(
+            checks, context, rerun=rerun_command("", {"module": path, "data": data, "limit": sizes.words})
+        ):
             results.append(result)
             report(f"{result.check.id} {result.outcome}")
         size, errors = _measured(context)

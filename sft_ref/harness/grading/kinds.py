@@ -10,11 +10,11 @@ from typing import Literal
 
 from sft_ref.errors import SubmissionError
 from sft_ref.harness.evidence.storage import SUFFIX
-from sft_ref.harness.recorders.folder.answers.tables import PARQUET, is_saved_dataset
 from sft_ref.harness.recorders.submission.layout import ADAPTER, COURSE, holds_layout
 from sft_ref.io.base_config import CONFIG
 from sft_ref.io.plain_files import list_files
 from sft_ref.io.reading import kind_of
+from sft_ref.io.rows.tables import PARQUET, is_saved_dataset
 
 _MODEL = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
 """The weights of a whole model, as transformers names them."""

@@ -15,14 +15,18 @@ import tempfile
 import unittest
 import warnings
 import weakref
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Literal
 
+from sft_ref.errors import SftRefError
 from sft_ref.harness.checks.in_process import CHECKS
 from sft_ref.harness.core.check import Check, Outcome, Result
-from sft_ref.harness.core.implementation import Implementation
-from sft_ref.harness.core.runner import plan, run
+from sft_ref.harness.core.implementation import Implementation, TaskRow
+from sft_ref.harness.core.runner import blockers_of, plan_for, run
 from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.harness.recorders.in_process.reference import reference_run_of, train_reference
+from sft_ref.harness.recorders.in_process.reference import reference_run_for
+from sft_ref.harness.recorders.in_process.task import Judge, Task, conversions, task_of
 
 
 class Advice(UserWarning):
@@ -30,11 +34,11 @@ class Advice(UserWarning):
 
 
 class _SharedContext:
-    """The context and outcomes that the checks of one implementation share; it is trained once, on first use."""
+    """The context and results that the checks of one implementation share; it is trained once, on first use."""
 
-    def __init__(self, implementation: Implementation) -> None:
-        self.implementation = implementation
-        self.outcomes: dict[str, Outcome] = {}
+    def __init__(self, implementation: Implementation, task: Task) -> None:
+        self.implementation, self.task = implementation, task
+        self.results: dict[str, Result] = {}
 
     @functools.cached_property
     def context(self) -> Context:
@@ -42,7 +46,10 @@ class _SharedContext:
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         (folder / "own").mkdir()
         return Context(
-            self.implementation, folder / "own", reference_run=lambda: reference_run_of(train_reference(folder))
+            self.implementation,
+            folder / "own",
+            reference_run=lambda: reference_run_for(self.task, folder),
+            task=self.task,
         )
 
 
@@ -61,13 +68,12 @@ class BoundCheck:
         Raises:
             AssertionError, unittest.SkipTest, RuntimeError: as `raise_or_warn`.
         """
-        outcomes = self._shared.outcomes
-        passed = (Outcome.PASS, Outcome.ADVICE)
-        if blockers := [name for name in self.check.depends_on if outcomes.get(name, Outcome.PASS) not in passed]:
-            outcomes[self.check.id] = Outcome.BLOCKED
+        results = self._shared.results
+        if blockers := blockers_of(self.check, results):
+            results[self.check.id] = Result(self.check, Outcome.BLOCKED, 0.0)
             raise unittest.SkipTest(f"blocked: {', '.join(blockers)} did not pass")
         [result] = run([self.check], self._shared.context)
-        outcomes[self.check.id] = result.outcome
+        results[self.check.id] = result
         raise_or_warn(result)
 
 
@@ -94,10 +100,32 @@ def raise_or_warn(result: Result) -> None:
             warnings.warn(f"{result.check.id}: {result.observed}", Advice, stacklevel=3)
 
 
-def checks_for(implementation: Implementation) -> list[BoundCheck]:
+def checks_for(
+    implementation: Implementation,
+    *,
+    rows: Sequence[TaskRow] | None = None,
+    judge: Judge | Literal["loss"] | None = None,
+    claims: Collection[str] | None = None,
+) -> list[BoundCheck]:
     """The checks that apply to an implementation, as callables, in order.
 
     They share one training, which starts when the first of them needs it. Each can be called alone.
+
+    Args:
+        implementation: see the protocol `Implementation`.
+        rows: 32 or more pairs of a question and an answer, all numbers or all texts; the last quarter of them, 64 at
+            most, is held out. By default unit conversions.
+        judge: of rows of your own: a function of an answer, as `parse_answer` gives it, and the true one, that says
+            whether it is right; or ``"loss"``: only losses of true answers are compared. By default within 5 % for
+            numbers, and equal but for case, spaces and a full stop at the end for texts.
+        claims: parts of the contract that apply besides the universal checks, such as ``("precision",)``; by default
+            what the implementation claims.
+
+    Raises:
+        SftRefError: rows, judge or claims are none.
     """
-    shared = _SharedContext(implementation)
-    return [BoundCheck(each, shared) for each in plan(CHECKS, claims_contract=implementation.claims_contract)]
+    if rows is None and judge is not None:
+        raise SftRefError("judge: is for rows of your own; give rows as well")
+    task = conversions() if rows is None else task_of(rows, judge)
+    shared = _SharedContext(implementation, task)
+    return [BoundCheck(each, shared) for each in plan_for(implementation, CHECKS, claims=claims)]

@@ -70,7 +70,7 @@ def grade_one(
 
         if save_evidence:
             raise SftRefError("--save-evidence: is for an adapter or a submission; leave it out")
-        return grade_target(target, only=only, sizes=sizes, report=report)
+        return grade_target(target, data=data, only=only, sizes=sizes, report=report)
     from .kinds import find_kind
 
     kind, path = find_kind(target)

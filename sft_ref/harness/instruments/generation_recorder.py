@@ -39,7 +39,7 @@ class RecordedAnswers:
 
     generations: list[GeneratedRow]
     texts: list[str]
-    answers: list[float]
+    answers: list[Any]
 
 
 class CannotFollow(Unavailable):
@@ -161,7 +161,7 @@ def record_parser(answerer: Answerer) -> Iterator[list[str]]:
     texts: list[str] = []
     parse = answerer.parse_answer
 
-    def parse_and_record(text: str) -> float:
+    def parse_and_record(text: str) -> Any:  # noqa: ANN401
         texts.append(text)
         try:
             return parse(text)

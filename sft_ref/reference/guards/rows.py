@@ -1,59 +1,91 @@
-"""Reads rows from a file, and refuses those that are not a question with a finite number."""
+"""Reads rows from a file, and refuses those that are not a question with a finite number, or with a text."""
 
 import math
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
 from sft_ref.errors import DataError
-from sft_ref.io.reading import Refusal, has_half_a_character, read_json, shortened
+from sft_ref.io.reading import has_half_a_character, shortened
+from sft_ref.io.rows.forms import as_number, as_pair
+from sft_ref.io.rows.row_files import read_values
+
+from ..data import AnyRow
+from ..prompt import CLOSE_TAG, OPEN_TAG
+
+_WRITTEN = f"{{question}} {OPEN_TAG}{{answer}}{CLOSE_TAG}"
+"""How a row that is a text is split: as the reference writes it."""
 
 
-def load_rows(path: str | Path) -> list[tuple[str, float]]:
-    """Reads rows from a JSON file that holds a list of ``[question, number]``.
+def load_rows(path: str | Path) -> list[AnyRow]:
+    """Reads rows from a file, JSON, JSON lines or Parquet, in the forms that docs/data.md lists.
+
+    Of several turns, the question is the text of all that stand before the answer, a line each.
 
     Raises:
-        DataError: the file cannot be read, or a row is not a question and a finite number.
+        DataError: the file cannot be read, or a row is not a question with a finite number, or with a text.
     """
-    rows = read_json(path, object, Refusal(DataError, "give a list of [question, number]"))
-    if not isinstance(rows, list):
-        raise DataError(f"{shortened(path)}: holds no rows; give a list of [question, number]")
+    rows = [
+        as_pair(Path(path), number, row, _WRITTEN) if isinstance(row, Mapping) else row
+        for number, row in enumerate(read_values(Path(path)), start=1)
+    ]
     return check_rows(rows, where=shortened(path))
 
 
-def check_rows(rows: Iterable[object], *, where: str = "rows") -> list[tuple[str, float]]:
-    """Returns the rows as (question, value); an error names the first bad one, counted from 1.
+def check_rows(rows: Iterable[object], *, where: str = "rows") -> list[AnyRow]:
+    """Returns the rows as (question, answer); an error names the first bad one, counted from 1.
+
+    The answers are numbers if each is one, or a text that is one; else they are texts.
 
     Raises:
-        DataError: a row is not a pair, its question is empty, or its value is not a finite number.
+        DataError: a row is not a pair, its question is empty, its answer is neither a finite number nor a text, or some
+            answers are numbers and others texts.
     """
-    checked: list[tuple[str, float]] = []
+    checked: list[tuple[str, float | str]] = []
     for number, row in enumerate(rows, start=1):
         problem = _problem(row)
         if problem:
             raise DataError(
-                f"{where}: row {number} {problem}; each row is [question, number], found {reprlib.repr(row)}"
+                f"{where}: row {number} {problem}; each row is [question, answer], found {reprlib.repr(row)}"
             )
-        question, value = cast("tuple[str, float]", row)
-        checked.append((question, float(value)))
+        checked.append(cast("tuple[str, float | str]", tuple(cast("Iterable[object]", row))))
     if not checked:
-        raise DataError(f"{where}: holds no rows; give a list of [question, number]")
-    return checked
+        raise DataError(f"{where}: holds no rows; give a list of [question, answer]")
+    answers = [as_number(answer) if isinstance(answer, str) else float(answer) for _, answer in checked]
+    if None not in answers:
+        return [(question, cast("float", answer)) for (question, _), answer in zip(checked, answers, strict=True)]
+    number = next((n for n, (_, answer) in enumerate(checked, start=1) if not isinstance(answer, str)), 0)
+    if number:
+        text = answers.index(None) + 1
+        raise DataError(
+            f"{where}: row {text} has a text for an answer, and row {number} a number; give numbers alone, or texts"
+        )
+    return [(question, str(answer)) for question, answer in checked]
 
 
 def _problem(row: object) -> str:
-    if not isinstance(row, (list, tuple)) or len(row) != len(("question", "value")):
+    if not isinstance(row, (list, tuple)) or len(row) != len(("question", "answer")):
         return "is not a pair"
-    question, value = row
+    question, answer = row
     if not isinstance(question, str) or not question.strip():
         return "has an empty question"
     if has_half_a_character(question):
         return "has half a character (a lone surrogate) in its question"
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return "has a value that is not a number"
+    return _problem_of_text(answer) if isinstance(answer, str) else _problem_of_number(answer)
+
+
+def _problem_of_text(answer: str) -> str:
+    if has_half_a_character(answer):
+        return "has half a character (a lone surrogate) in its answer"
+    return "" if answer.strip() else "has an empty answer"
+
+
+def _problem_of_number(answer: object) -> str:
+    if isinstance(answer, bool) or not isinstance(answer, (int, float)):
+        return "has an answer that is neither a number nor a text"
     try:
-        finite = math.isfinite(value)
+        finite = math.isfinite(answer)
     except OverflowError:  # an integer beyond the range of a float
         finite = False
-    return "" if finite else "has a value that is not finite"
+    return "" if finite else "has an answer that is not finite"

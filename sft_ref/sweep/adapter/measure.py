@@ -13,8 +13,8 @@ from sft_ref.harness.core.paired import compare, is_better, is_worse
 from sft_ref.harness.evidence.answers import Answer
 from sft_ref.harness.instruments.losses import forward, losses_of
 from sft_ref.harness.recorders.folder.answers.asking import LOGITS, Asker
-from sft_ref.harness.recorders.folder.answers.rows import Row
 from sft_ref.harness.recorders.folder.answers.wording import WordedText
+from sft_ref.io.rows.forms import Row
 from sft_ref.reference.guards.dtypes import count_dtypes
 from sft_ref.reference.models import computing
 from sft_ref.reference.tokens import IGNORE_INDEX

@@ -11,8 +11,8 @@ from sft_ref.errors import PrecisionError
 from sft_ref.harness.recorders.folder.answers.asking import Asker
 from sft_ref.harness.recorders.folder.answers.choice import check_writing, choose_wording, read_template
 from sft_ref.harness.recorders.folder.answers.examine import write_numbers
-from sft_ref.harness.recorders.folder.answers.rows import Row, read_rows
 from sft_ref.harness.recorders.folder.tokenizers import load_tokenizer_of
+from sft_ref.io.rows.forms import Row, read_rows
 from sft_ref.reference.precision import POLICIES, check_can_compute, find_device
 from sft_ref.sweep.cell import CellVerdict
 from sft_ref.sweep.determinism import deterministic

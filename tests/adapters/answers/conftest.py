@@ -24,8 +24,8 @@ from sft_ref.harness.evidence.adapter import AdapterEvidence, AdapterFiles
 from sft_ref.harness.evidence.answers import AnswersEvidence
 from sft_ref.harness.recorders.folder.answers import examine, read_rows
 from sft_ref.harness.recorders.folder.answers.asking import Asker
-from sft_ref.harness.recorders.folder.answers.rows import Row
 from sft_ref.harness.recorders.folder.answers.wording import as_given
+from sft_ref.io.rows.forms import Row
 from sft_ref.reference import tokens
 from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.data import split_rows

@@ -11,9 +11,9 @@ from sft_ref.harness.core.verdict import Status
 from sft_ref.harness.recorders.folder.answers import examine
 from sft_ref.harness.recorders.folder.answers.asking import Asker
 from sft_ref.harness.recorders.folder.answers.experiments import AdapterExperiments
-from sft_ref.harness.recorders.folder.answers.rows import read_rows
 from sft_ref.harness.recorders.folder.answers.wording import as_literal
 from sft_ref.harness.verdict.diagnosis import coverage_of, status_of, suspects_of
+from sft_ref.io.rows.forms import read_rows
 from sft_ref.reference.data import split_rows
 
 from .conftest import (

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sft_ref.errors import DataError
-from sft_ref.harness.recorders.folder.answers.rows import MOST_ROWS, in_other_ways, read_rows
+from sft_ref.io.rows.forms import MOST_ROWS, in_other_ways, read_rows
 
 PAIR = ["What is 3 km in m?", 3000]
 

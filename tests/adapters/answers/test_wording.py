@@ -3,7 +3,6 @@
 import pytest
 
 from sft_ref.errors import SubmissionError
-from sft_ref.harness.recorders.folder.answers.rows import Row
 from sft_ref.harness.recorders.folder.answers.wording import (
     as_given,
     as_literal,
@@ -13,6 +12,7 @@ from sft_ref.harness.recorders.folder.answers.wording import (
     missing_header,
     without_space,
 )
+from sft_ref.io.rows.forms import Row
 
 from .conftest import CHAT, tokenizer
 

@@ -23,10 +23,6 @@ from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.harness.recorders.in_process.invented import invent
 from sft_ref.harness.recorders.in_process.scripted_answers import write_answers
 
-LONG = (1000000000000000.0, -999999999999.999, 123456789012345.0)
-"""Numbers of 16 to 18 characters: with closing tag and end, more new tokens than a short window or a small cache
-holds."""
-
 
 @check(
     "GEN-014",
@@ -86,7 +82,8 @@ def answering_raises_nothing(context: Context) -> None:
 
 def _answer(context: Context) -> RecordedAnswers:
     """Fresh questions that the model answers itself, and scripted long answers, in one call."""
-    lines = write_answers(context, [*zip(invent(len(LONG), seed=14), LONG, strict=True)])
+    longest = context.task.dictate_longest(context.answerer.tokenizer)
+    lines = write_answers(context, [*zip(invent(len(longest), seed=14), longest, strict=True)])
     questions = [line.question for line in lines] + [question for question, _ in context.fresh_rows[:5]]
     scripts = [line.script for line in lines]
     found: RecordedAnswers = context.call(

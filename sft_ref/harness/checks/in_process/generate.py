@@ -16,7 +16,6 @@ from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.instruments.generation_recorder import record_parser, scripted_model
 from sft_ref.harness.instruments.module_outputs import first_states, last_outputs
-from sft_ref.harness.instruments.numerals import find_numerals, to_number
 from sft_ref.harness.instruments.scripted_model import find_question, normalize
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.harness.recorders.in_process.invented import invent
@@ -27,8 +26,8 @@ from sft_ref.harness.recorders.in_process.scripted_answers import (
     write_answers,
 )
 
-NUMBERS = (1000000000000000.0, 111111.111, -987654.321, 1e22, 0.125, 999999999999.999, 24.0, -40404.0, 7070707.0)
-"""Digit runs, the greatest answer of the data, negative, with an exponent, small, long: 18 characters at most."""
+_MANY = 9
+"""Answers of a batch."""
 
 
 @check(
@@ -55,7 +54,7 @@ def the_whole_question_reaches_the_model(context: Context) -> None:
 )
 def everything_that_feeds_a_logit_is_finite(context: Context) -> str | None:
     """Asks a question with a number of 29 digits among others with fewer; no two batches pad alike."""
-    *shorter, longest = write_answers(context, [(f"{'7' * n} florps in quux?", 1.0) for n in range(1, 30)])
+    *shorter, longest = _dictate(context, [f"{'7' * n} florps in quux?" for n in range(1, 30)])
     most, where = 0.0, ""
     for size in range(1, 9):
         first = (size - 1) * (size - 2) // 2
@@ -83,7 +82,7 @@ def everything_that_feeds_a_logit_is_finite(context: Context) -> str | None:
 )
 def asked_again_it_computes_the_same(context: Context) -> None:
     """The same scripted answers twice."""
-    lines = write_answers(context, [*zip(invent(4, seed=3), NUMBERS, strict=False)])
+    lines = _dictate(context, invent(4, seed=3))
     first, again = run_script(context, lines), run_script(context, lines)
     on_cpu = next(context.answerer.model.parameters()).device.type == "cpu"
     for line in lines:
@@ -100,12 +99,9 @@ def asked_again_it_computes_the_same(context: Context) -> None:
 )
 def later_tokens_change_nothing_before_them(context: Context) -> None:
     """Two questions that differ at their end, asked alone: the states of the tokens that they share."""
-    rows = [
-        ("How many florps are there in 7 quux or zindles?", 1.0),
-        ("How many florps are there in 7 quux or tove?", 1.0),
-    ]
+    questions = ["How many florps are there in 7 quux or zindles?", "How many florps are there in 7 quux or tove?"]
     states, allowed = [], 0.0
-    for line in write_answers(context, rows):
+    for line in _dictate(context, questions):
         with first_states(context.answerer.model) as found:
             allowed = tolerance.rounding(run_script(context, [line], end_at_once=True).dtype)
         if not found:
@@ -120,11 +116,13 @@ def later_tokens_change_nothing_before_them(context: Context) -> None:
         raise Failure(
             f"the states of {shared} shared tokens differ by {apart:.1e} of their spread",
             f"at most {allowed:.1e}",
-            rows,
+            questions,
         )
     if tolerance.apart(one[shared], other[shared]) <= allowed:
         raise Failure(
-            "two different tokens have the same state", f"a difference of more than {allowed:.1e} of its spread", rows
+            "two different tokens have the same state",
+            f"a difference of more than {allowed:.1e} of its spread",
+            questions,
         )
 
 
@@ -137,16 +135,14 @@ def later_tokens_change_nothing_before_them(context: Context) -> None:
 )
 def answers_do_not_depend_on_neighbours(context: Context) -> None:
     """One line among two pairs of neighbours whose prompts are as long, with other numbers and units."""
-    own, *others = write_answers(
-        context,
-        [
-            ("How many florps are there in 7 quux?", NUMBERS[0]),
-            ("How many snarks are there in 3 tove?", NUMBERS[1]),
-            ("Change 5 raths to jubs.", NUMBERS[2]),
-            ("How many snarks are there in 8 tove?", NUMBERS[5]),
-            ("Change 4 raths to jubs.", NUMBERS[4]),
-        ],
-    )
+    questions = [
+        "How many florps are there in 7 quux?",
+        "How many snarks are there in 3 tove?",
+        "Change 5 raths to jubs.",
+        "How many snarks are there in 8 tove?",
+        "Change 4 raths to jubs.",
+    ]
+    own, *others = _dictate(context, questions)
     one, other = (run_script(context, [others[i], own, others[i + 1]]) for i in (0, 2))
     _compare(one, other, own.question, tolerance.rounding(one.dtype))
 
@@ -162,7 +158,8 @@ def answers_do_not_depend_on_neighbours(context: Context) -> None:
 def same_logits_alone_and_in_a_batch(context: Context) -> None:
     """The steps of a long number, so that tokens after the prompt count too."""
     questions = ["2 jubs?", *invent(3, seed=6), f"{'7' * 24} florps in quux?"]
-    lines = write_answers(context, [(question, NUMBERS[0]) for question in questions])
+    [answer] = context.task.dictate(1, context.answerer.tokenizer)
+    lines = write_answers(context, [(question, answer) for question in questions])
     together = run_script(context, lines)
     for line in lines[:2]:
         alone = run_script(context, [line])
@@ -171,14 +168,15 @@ def same_logits_alone_and_in_a_batch(context: Context) -> None:
 
 @check(
     "GEN-007",
-    "Every number that the model generates is returned complete",
-    why="A small token budget, a repetition penalty or an early stop prevents some numbers from being written.",
-    remedy="Allow at least 24 new tokens, stop at the end-of-sequence token or the closing tag, and do not change"
+    "Every answer that the model generates is returned complete",
+    why="A small token budget, a repetition penalty or an early stop prevents some answers from being written.",
+    remedy="Allow as many new tokens as the longest answer has (for numbers 24),"
+    " stop at the end-of-sequence token or the closing tag, and do not change"
     " logits.",
 )
 def numbers_come_back_whole(context: Context) -> None:
     """Questions asked one at a time."""
-    for line in write_answers(context, [*zip(invent(3, seed=7), NUMBERS, strict=False)]):
+    for line in _dictate(context, invent(3, seed=7)):
         _judge(context, [line], run_script(context, [line]))
 
 
@@ -191,7 +189,7 @@ def numbers_come_back_whole(context: Context) -> None:
 )
 def each_question_gets_its_own_number(context: Context) -> None:
     """Prompts of many lengths in no order, one of them twice; each holds one question of the batch."""
-    lines = write_answers(context, [*zip(invent(len(NUMBERS), seed=8), NUMBERS, strict=True)])
+    lines = _dictate(context, invent(_MANY, seed=8))
     lines = [*lines, lines[1]]
     run = run_script(context, lines)
     for prompt in run.prompts:
@@ -212,7 +210,7 @@ def each_question_gets_its_own_number(context: Context) -> None:
 def texts_for_known_questions_are_the_models(context: Context) -> None:
     """The script has wrong numbers. Where the parser is not reached, `PRS-004` reports it."""
     rows = [*context.train_rows[:4], *context.fresh_rows[:4]]
-    lines = write_answers(context, [(question, -2 * value - 1) for question, value in rows])
+    lines = write_answers(context, [(question, context.task.wrong(truth)) for question, truth in rows])
     run = run_script(context, lines)
     if run.texts is not None:
         _judge(context, lines, run)
@@ -230,7 +228,7 @@ def texts_for_known_questions_are_the_models(context: Context) -> None:
 )
 def results_have_the_shape_asked_for(context: Context) -> None:
     """None, 1 and 2 sequences; each text is its own question's."""
-    lines = write_answers(context, [*zip(invent(3, seed=11), NUMBERS, strict=False)])
+    lines = _dictate(context, invent(3, seed=11))
     for count in (None, 1, 2):
         texts = _say(context, lines, count)
         case = f"num_return_sequences={count}, {len(lines)} prompts"
@@ -245,8 +243,8 @@ def results_have_the_shape_asked_for(context: Context) -> None:
             )
         for line, row in zip(lines, rows, strict=True):
             for text in row:
-                if line.numeral not in find_numerals(text):
-                    raise Failure(f"the text is {text!r}", f"a text with {line.numeral}", case)
+                if not context.task.heard(text, [line.answer]):
+                    raise Failure(f"the text is {text!r}", f"a text with {line.answer}", case)
 
 
 @check(
@@ -274,7 +272,7 @@ def no_prompts_give_an_empty_list(context: Context) -> None:
 )
 def completions_are_new_text_only(context: Context) -> None:
     """Rows of unlike lengths, whose ends come at unlike steps."""
-    lines = write_answers(context, [*zip(invent(4, seed=13), NUMBERS, strict=False)])
+    lines = _dictate(context, invent(4, seed=13))
     for line, text in zip(lines, _say(context, lines, None), strict=True):
         if text != line.text:
             raise Failure(f"the completion is {text!r}", repr(line.text), line.question)
@@ -282,19 +280,22 @@ def completions_are_new_text_only(context: Context) -> None:
 
 def _judge(context: Context, lines: Sequence[AnswerScript], run: ScriptedOutcome) -> None:
     """Compares what reached the parser, or else what `answer` returned, with the scripted numbers."""
-    all_said = {line.numeral for line in lines}
+    all_said = [line.answer for line in lines]
     questions = [line.question for line in lines]
     for number, line in enumerate(lines):
         if run.texts is not None:
-            found = set(find_numerals(run.texts[number])) & all_said
-            if found != {line.numeral}:
-                raise Failure(f"text {number} is {run.texts[number]!r}", f"a text with {line.numeral}", questions)
+            if context.task.heard(run.texts[number], all_said) != {line.answer}:
+                raise Failure(f"text {number} is {run.texts[number]!r}", f"a text with {line.answer}", questions)
         else:
-            due = to_number(line.numeral)
             with record_parser(context.answerer):
-                readable = context.answerer.parse_answer(line.text) == due  # else the fault may be the parser's
-            if readable and run.answers[number] != due:
+                due = context.answerer.parse_answer(line.text)
+            if context.task.is_exactly(due, line.answer) and run.answers[number] != due:  # else it may be the parser's
                 raise Failure(f"answer {number} is {run.answers[number]}", due, questions)
+
+
+def _dictate(context: Context, questions: Sequence[str]) -> list[AnswerScript]:
+    answers = context.task.dictate(len(questions), context.answerer.tokenizer)
+    return write_answers(context, [*zip(questions, answers, strict=True)])
 
 
 def _say(context: Context, lines: Sequence[AnswerScript], count: int | None) -> list[Any]:

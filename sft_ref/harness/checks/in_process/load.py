@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from sft_ref.harness.core import margins, tolerance
-from sft_ref.harness.core.check import Level, check
+from sft_ref.harness.core.check import PRECISION, Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.core.training_examples import examples_of
@@ -80,6 +80,7 @@ def _logits_row_by_row(model: Any, context: Context) -> torch.Tensor:  # noqa: A
     remedy="Load in the trained dtype from the start; casting back does not restore the lost bits.",
     depends_on=("LOD-005",),
     source="P14, A1; peft#2421",
+    claim=PRECISION,
 )
 def values_are_the_stored_ones(context: Context) -> None:
     """Base against its files, adapter against what was trained."""
@@ -101,6 +102,7 @@ def values_are_the_stored_ones(context: Context) -> None:
     why="A frequency in 16 bits rotates distant positions by whole radians, while near ones look right.",
     remedy="Keep the rotary buffers in fp32 (cast parameters, not modules), and compute angles in fp32.",
     source="P7, P8; transformers#29285, transformers#28685",
+    claim=PRECISION,
 )
 def rotary_embeddings_are_exact(context: Context) -> None:
     """Recomputes from the configuration in the base's own folder."""
@@ -132,12 +134,13 @@ def rotary_embeddings_are_exact(context: Context) -> None:
     why="Otherwise the tested model is not the trained one: it has another attention backend, merge state or wrapper.",
     remedy="Load under the recorded policy, including its attention backend, and remove the wrappers of training.",
     depends_on=("LOD-006",),
+    claim=PRECISION,
 )
 def logits_are_those_of_training(context: Context) -> None:
     """The same batch, threads and process; logits in memory at the end of training against logits after loading."""
     due = context.trained.logits
     if due is None:
-        raise Unavailable("the logits at the end of training are unknown")
+        raise Unavailable("the logits at the end of training are unknown: give TrainingResult.logits, or forward")
     seen = context.batch.attention_mask.bool()
     if due.shape[:2] != seen.shape:
         raise Unavailable("the logits at the end of training are those of another batch")

@@ -10,11 +10,11 @@ import torch
 
 from sft_ref.errors import SftRefError
 from sft_ref.harness.core import margins, tolerance
-from sft_ref.harness.core.check import Level, check
+from sft_ref.harness.core.check import PRECISION, Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.implementation import Resumable, TrainingResult
 from sft_ref.harness.evidence.training import TrainingSteps
-from sft_ref.harness.recorders.in_process.context import PROBES, Context, read_saved
+from sft_ref.harness.recorders.in_process.context import Context, read_saved
 from sft_ref.reference.settings import Settings
 
 _NO_RATE = 1e-4
@@ -181,6 +181,7 @@ def _rows_of(training_steps: TrainingSteps) -> list[int]:
     why="If autocast is lost on the way, the adapter is trained in two precisions, and loading can match only one.",
     remedy="Enter autocast around every forward pass, and do not cast the model while it is trained.",
     depends_on=("TRN-003",),
+    claim=PRECISION,
 )
 def dtypes_stay_the_same(training_steps: TrainingSteps) -> None:
     """TRN-021: at steps that are powers of two, in the middle, and at the last one."""
@@ -304,15 +305,15 @@ def resuming_gives_the_same_adapter(context: Context) -> None:
     """TRN-026: a short training, interrupted amid an epoch. A refusal to resume, with its reason, is no failure."""
     implementation = context.implementation
     if not isinstance(implementation, Resumable):
-        raise Unavailable("the implementation cannot resume a training")
-    undisturbed = context.call(implementation.train, context.folder / "whole", PROBES, _INTERRUPTED)
+        raise Unavailable("the implementation cannot resume a training: give it a method train_interrupted")
+    undisturbed = context.call(implementation.train, context.folder / "whole", context.probes, _INTERRUPTED)
     whole, saved = undisturbed.adapter, read_saved(undisturbed.folder)
     if any(name in saved and not torch.equal(tensor, saved[name]) for name, tensor in whole.items()):
         raise Blocked("what is saved is not what was trained: ART-004 reports it")
     folder = context.folder / "resumed"
     try:
         resumed = context.call(
-            implementation.train_interrupted, folder, PROBES, _INTERRUPTED, after=_INTERRUPTED_AFTER
+            implementation.train_interrupted, folder, context.probes, _INTERRUPTED, after=_INTERRUPTED_AFTER
         ).adapter
     except Failure as refusal:
         if not isinstance(refusal.__cause__, SftRefError):  # a crash gives no reason

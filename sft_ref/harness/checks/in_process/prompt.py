@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections.abc import Iterator
 
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Blocked, Failure
 from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.instruments.convention import decode, find_question
 from sft_ref.harness.instruments.generation_recorder import Ids, Unasked
-from sft_ref.harness.instruments.numerals import contains_answer
-from sft_ref.harness.recorders.in_process.context import PROBES, Context
+from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.reference.prompt import OPEN_TAG
 from sft_ref.reference.questions import PHRASINGS, UNITS
 
 _UNITS = [tuple(spellings[0] for spellings in units.values()) for units in UNITS.values()]
+_FRAMES = ("First: {question}", "Second: {question}", "{question} Be brief.", "{question} Be exact.")
 
 
 @check(
@@ -26,15 +27,7 @@ _UNITS = [tuple(spellings[0] for spellings in units.values()) for units in UNITS
 )
 def questions_that_differ_are_different_prompts(context: Context) -> None:
     """PRM-001."""
-    for i, phrasing in enumerate(sorted(PHRASINGS, key=len)):  # the first that fails is the smallest
-        of, to, other = _UNITS[i % len(_UNITS)][:3]
-        n = i % 10 + 1
-        questions = [
-            phrasing.format(n=n, of=of, to=to),
-            phrasing.format(n=n % 10 + 1, of=of, to=to),
-            phrasing.format(n=n, of=other, to=to),
-            phrasing.format(n=n, of=of, to=other),
-        ]
+    for questions in _alike(context):
         asked: dict[Ids, str] = {}
         for question in questions:
             with contextlib.suppress(Unasked):  # the score's finding
@@ -42,6 +35,23 @@ def questions_that_differ_are_different_prompts(context: Context) -> None:
                 if prompt in asked:
                     raise Failure(f"the prompt is the same as for {asked[prompt]!r}", "another prompt", question)
                 asked[prompt] = question
+
+
+def _alike(context: Context) -> Iterator[list[str]]:
+    """Questions that differ a little, the shortest first; of rows of one's own, what stands before or behind them."""
+    if context.task.is_own:
+        for question, _ in sorted(context.probes, key=lambda row: len(row[0])):
+            yield [question, *(form.format(question=question) for form in _FRAMES)]
+        return
+    for i, phrasing in enumerate(sorted(PHRASINGS, key=len)):
+        of, to, other = _UNITS[i % len(_UNITS)][:3]
+        n = i % 10 + 1
+        yield [
+            phrasing.format(n=n, of=of, to=to),
+            phrasing.format(n=n % 10 + 1, of=of, to=to),
+            phrasing.format(n=n, of=other, to=to),
+            phrasing.format(n=n, of=of, to=other),
+        ]
 
 
 @check(
@@ -55,7 +65,7 @@ def questions_that_differ_are_different_prompts(context: Context) -> None:
 def no_special_token_is_doubled(context: Context) -> None:
     """PRM-002."""
     special = set(context.answerer.tokenizer.all_special_ids)
-    for (question, _), prompt in zip(PROBES, context.prompts, strict=True):
+    for (question, _), prompt in zip(context.probes, context.prompts, strict=True):
         doubled = [a for a, b in itertools.pairwise(prompt) if a == b and a in special]
         if doubled:
             raise Failure(
@@ -77,16 +87,16 @@ def prompts_are_where_training_texts_leave_off(context: Context) -> None:
     prompts = context.prompts  # before the batch: a tokenizer that training changes is another check's finding
     examples = examples_of(context.batch)
     short = []
-    for (question, value), prompt, row in zip(PROBES, prompts, examples, strict=True):
+    for (question, value), prompt, row in zip(context.probes, prompts, examples, strict=True):
         asked, text = decode(tokenizer, prompt).lstrip(), decode(tokenizer, row.ids).lstrip()
         if not text.startswith(asked) or text == asked:
-            if not find_question(question, text) and any(find_question(other, text) for other, _ in PROBES):
+            if not find_question(question, text) and any(find_question(other, text) for other, _ in context.probes):
                 raise Blocked("rows of the training batch have changed places: TOK-012 reports it")
             raise Failure(f"the prompt is {asked!r}", f"the beginning of {text!r}", question)
         begin = row.begin or 0
-        short.append(begin > len(prompt) and contains_answer(decode(tokenizer, row.ids[begin : row.end]), value))
+        short.append(begin > len(prompt) and context.task.contains(decode(tokenizer, row.ids[begin : row.end]), value))
     if all(short):  # in every row the prompt ends too early, and the labels are none the worse
-        question, first = PROBES[0][0], examples[0]
+        question, first = context.probes[0][0], examples[0]
         unseen = decode(tokenizer, first.ids[len(prompts[0]) : first.begin])
         raise Failure(f"{unseen!r} is neither in the prompt nor labelled", "no gap", question)
 
@@ -100,7 +110,7 @@ def prompts_are_where_training_texts_leave_off(context: Context) -> None:
 )
 def prompts_have_the_exact_form(context: Context) -> None:
     """PRM-004."""
-    for (question, _), prompt in zip(PROBES, context.prompts, strict=True):
+    for (question, _), prompt in zip(context.probes, context.prompts, strict=True):
         asked, due = decode(context.answerer.tokenizer, prompt), f"{question} {OPEN_TAG}"
         if asked != due:
             raise Failure(f"the prompt is {asked!r}", repr(due), question)
@@ -115,7 +125,7 @@ def prompts_have_the_exact_form(context: Context) -> None:
 )
 def surrounding_white_space_is_ignored(context: Context) -> None:
     """PRM-005."""
-    question = PROBES[0][0]
+    question = context.probes[0][0]
     plain = context.prompt_of(question)
     for spaced in (f" {question}", f"{question}\n", f"\t{question}  "):
         prompt = context.prompt_of(spaced)

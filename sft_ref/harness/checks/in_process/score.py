@@ -9,12 +9,13 @@ from typing import Any
 import torch
 
 from sft_ref.harness.core.check import check
-from sft_ref.harness.core.findings import Failure
+from sft_ref.harness.core.findings import Failure, NotGiven, Unavailable
+from sft_ref.harness.core.implementation import TaskRow
 from sft_ref.harness.instruments.adapter_off import without_adapter
 from sft_ref.harness.instruments.generation_recorder import Unasked, find_transformer, scripted_model
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.harness.recorders.in_process.scripted_answers import write_answers, write_words
-from sft_ref.reference.data import Row, is_answer_valid
+from sft_ref.reference.data import is_answer_valid
 from sft_ref.reference.questions import generate_rows
 
 _SEED = 3
@@ -41,13 +42,20 @@ _LOOKED_UP = 0.2
 )
 def figures_are_those_of_the_answers(context: Context) -> None:
     """SCR-001: the model is made to answer so that both figures are known."""
-    rows = _unseen(len(_FACTORS) + _SILENT)
-    scripted = [(question, truth * factor) for (question, truth), factor in zip(rows, _FACTORS, strict=False)]
+    if getattr(context.implementation, "test", None) is None:
+        raise NotGiven("no figures are reported: give the implementation a method test")
+    if context.task.judge is None:
+        raise NotGiven("answers are judged by their loss alone: give a judge of answers")
+    rows = _unseen(context, len(_FACTORS) + _SILENT)
+    pairs = zip(rows, _FACTORS, strict=False)
+    scripted = [(question, _scaled(context, truth, factor)) for (question, truth), factor in pairs]
     scripts = [answer.script for answer in write_answers(context, scripted)]
     scripts += write_words(context, [question for question, _ in rows[len(_FACTORS) :]])
     with scripted_model(context.answerer.model, context.answerer.tokenizer, scripts):
         found = context.call(context.implementation.test, context.answerer, rows)
-    due = {"accuracy": _RIGHT / len(rows), "answer_rate": len(_FACTORS) / len(rows)}
+    due = {"accuracy": _RIGHT / len(rows)}
+    if not context.task.is_text:  # words that are no number are an answer there
+        due["answer_rate"] = len(_FACTORS) / len(rows)
     for name, share in due.items():
         if abs(getattr(found, name) - share) > 1 / (2 * len(rows)):
             raise Failure(f"{name} is {getattr(found, name):.3f}", f"{share:.3f}", f"{len(rows)} scripted answers")
@@ -69,15 +77,29 @@ def without_adapter_it_answers_as_its_base(context: Context) -> None:
         answers = context.call(answerer.answer, *questions)
         texts = _complete(context, questions)
     own = [context.call(answerer.parse_answer, text) for text in texts]
-    theirs, base = (sum(map(is_answer_valid, each, [t for _, t in rows])) / len(rows) for each in (answers, own))
+    truths = [truth for _, truth in rows]
+    theirs, base = (sum(map(context.task.is_right, each, truths)) / len(rows) for each in (answers, own))
     if theirs >= base + _LOOKED_UP:
         raise Failure(
             f"without the adapter, accuracy is {theirs:.2f}", f"{base:.2f}, as of its base", f"{len(rows)} rows"
         )
 
 
-def _unseen(count: int) -> list[Row]:
-    """Questions of no split, whose answers lose nothing by being written with few decimals."""
+def _scaled(context: Context, truth: Any, factor: float) -> Any:  # noqa: ANN401  # a number or a text
+    """An answer that is right or wrong as the factor says; of texts the true one, or a wrong one."""
+    if not context.task.is_text:
+        return truth * factor
+    return truth if is_answer_valid(factor, 1.0) else context.task.wrong(truth)
+
+
+def _unseen(context: Context, count: int) -> list[TaskRow]:
+    """Questions of no split, whose answers lose nothing by being written with few decimals; or of the user's rows."""
+    if context.task.is_own:
+        rows = [*context.fresh_rows, *context.train_rows]
+        rows = rows if context.task.is_text else [row for row in rows if abs(row[1]) >= 1]
+        if len(rows) < count:
+            raise Unavailable(f"{len(rows)} rows have an answer of 1 or more: give {count}")
+        return rows[:count]
     return list(itertools.islice((row for row in generate_rows(_SEED) if 10 <= row[1] <= 1e6), count))  # noqa: PLR2004
 
 

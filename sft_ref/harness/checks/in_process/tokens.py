@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
-from sft_ref.harness.core.implementation import Batch
+from sft_ref.harness.core.implementation import Batch, TaskRow
 from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.instruments.convention import decode, encode, find_question
 from sft_ref.harness.instruments.generation_recorder import record_generation
 from sft_ref.harness.instruments.scripted_model import Script
-from sft_ref.harness.recorders.in_process.context import PROBES, Context
+from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG, format_value
 from sft_ref.reference.tokens import IGNORE_INDEX
 
@@ -38,7 +39,7 @@ _SLACK = 2
 )
 def prompts_have_the_ids_of_training(context: Context) -> None:
     """TOK-001."""
-    for (question, _), prompt, row in zip(PROBES, context.prompts, examples_of(context.batch), strict=True):
+    for (question, _), prompt, row in zip(context.probes, context.prompts, examples_of(context.batch), strict=True):
         if row.ids[: len(prompt)] != prompt:
             raise Failure(f"the ids in training are {row.ids[: len(prompt)]}", f"{prompt}, as at inference", question)
 
@@ -56,7 +57,9 @@ def padding_carries_no_label(context: Context) -> None:
     if wrong.any():
         row, at = wrong.nonzero()[0].tolist()
         raise Failure(
-            f"{int(wrong.sum())} labels are at masked positions, the first in column {at}", "none", PROBES[row][0]
+            f"{int(wrong.sum())} labels are at masked positions, the first in column {at}",
+            "none",
+            context.probes[row][0],
         )
 
 
@@ -88,7 +91,7 @@ def every_text_has_a_label(context: Context) -> None:
 def supervision_begins_where_the_prompt_ends(context: Context) -> None:
     """TOK-005."""
     tokenizer = context.answerer.tokenizer
-    for (question, _), prompt, row in zip(PROBES, context.prompts, examples_of(context.batch), strict=True):
+    for (question, _), prompt, row in zip(context.probes, context.prompts, examples_of(context.batch), strict=True):
         holes = [i for i in range(len(prompt), row.end) if row.labels[i] == IGNORE_INDEX]
         if holes or row.end <= len(prompt):
             missed = decode(tokenizer, [row.ids[i] for i in holes] or row.ids[len(prompt) :])
@@ -106,7 +109,7 @@ def supervision_begins_where_the_prompt_ends(context: Context) -> None:
 def generation_ends_where_supervision_ends(context: Context) -> None:
     """TOK-007: a script of the supervised text, followed by digits."""
     [(question, _), prompt, row] = min(
-        zip(PROBES, context.prompts, examples_of(context.batch), strict=True), key=lambda each: len(each[2].ids)
+        zip(context.probes, context.prompts, examples_of(context.batch), strict=True), key=lambda each: len(each[2].ids)
     )
     target = row.ids[len(prompt) : row.end]
     digit = context.answerer.tokenizer("7", add_special_tokens=False)["input_ids"][-1]
@@ -133,12 +136,14 @@ def tokenizing_again_gives_the_same_ids(context: Context) -> None:
     """TOK-008."""
     tokenize, answerer = context.implementation.training_batch, context.answerer
     asked, first = context.prompts, examples_of(context.batch)
-    again = examples_of(context.call(tokenize, PROBES))
-    alone = examples_of(context.call(tokenize, PROBES[:1]))
-    for (question, _), old, row in zip((*PROBES, PROBES[0]), (*first, first[0]), (*again, *alone), strict=True):
+    again = examples_of(context.call(tokenize, context.probes))
+    alone = examples_of(context.call(tokenize, context.probes[:1]))
+    for (question, _), old, row in zip(
+        (*context.probes, context.probes[0]), (*first, first[0]), (*again, *alone), strict=True
+    ):
         if row != old:
             raise Failure(f"the ids are {row.ids}", f"{old.ids}, as the first time", question)
-    for (question, _), due in zip(PROBES, asked, strict=True):
+    for (question, _), due in zip(context.probes, asked, strict=True):
         prompt = context.prompt_of(question)
         if prompt != due:
             seen, text = (repr(decode(answerer.tokenizer, ids)) for ids in (prompt, due))
@@ -156,7 +161,7 @@ def tokenizing_again_gives_the_same_ids(context: Context) -> None:
 )
 def only_the_target_is_supervised(context: Context) -> None:
     """TOK-009."""
-    for (question, _), prompt, row in zip(PROBES, context.prompts, examples_of(context.batch), strict=True):
+    for (question, _), prompt, row in zip(context.probes, context.prompts, examples_of(context.batch), strict=True):
         if row.begin != len(prompt):
             raise Failure(
                 f"the first label is on token {row.begin}", f"{len(prompt)}, the length of the prompt", question
@@ -173,7 +178,7 @@ def only_the_target_is_supervised(context: Context) -> None:
 def targets_have_the_exact_form(context: Context) -> None:
     """TOK-010."""
     tokenizer = context.answerer.tokenizer
-    for (question, value), row in zip(PROBES, examples_of(context.batch), strict=True):
+    for (question, value), row in zip(context.probes, examples_of(context.batch), strict=True):
         due = f"{question} {OPEN_TAG}{format_value(value)}{CLOSE_TAG}{tokenizer.eos_token}"
         if decode(tokenizer, row.ids) != due:
             raise Failure(f"the text is {decode(tokenizer, row.ids)!r}", repr(due), question)
@@ -189,7 +194,7 @@ def targets_have_the_exact_form(context: Context) -> None:
 )
 def long_questions_keep_their_target(context: Context) -> None:
     """TOK-011."""
-    question, value = PROBES[1]
+    question, value = context.probes[1]
     rows = [(question, value), (f"{'I ask again: ' * 500}{question}", value)]
     batch: Batch = context.call(context.implementation.training_batch, rows)
     short, long = (tuple(label for label in row.labels if label != IGNORE_INDEX) for row in examples_of(batch))
@@ -208,9 +213,9 @@ def long_questions_keep_their_target(context: Context) -> None:
     depends_on=("TOK-004",),
     source="T3 transformers#44618",
 )
-def ids_are_those_of_the_base(batch: Batch, base_tokenizer: PreTrainedTokenizerBase) -> None:
+def ids_are_those_of_the_base(batch: Batch, base_tokenizer: PreTrainedTokenizerBase, probes: Sequence[TaskRow]) -> None:
     """TOK-012: the tokenizer of the implementation takes no part; tokens that it adds are left out."""
-    for (question, _), row in zip(PROBES, examples_of(batch), strict=True):
+    for (question, _), row in zip(probes, examples_of(batch), strict=True):
         text = decode(base_tokenizer, row.ids)
         if not find_question(question, text):
             raise Failure(f"the base reads the text {text!r}", "a text with the question", question)

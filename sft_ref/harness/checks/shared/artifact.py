@@ -9,7 +9,7 @@ import torch
 
 from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import Level, check
-from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.core.findings import Failure, NotGiven, Unavailable
 from sft_ref.harness.core.sizes import Size, SizeLimits
 from sft_ref.harness.evidence.views import MeasuredSize, SavedConfiguration, SavedTensors, SavedValues
 from sft_ref.io.lora_config import WEIGHTS
@@ -114,6 +114,8 @@ def configuration_is_the_trained_one(saved_configuration: SavedConfiguration) ->
     for name in dict.fromkeys((*trained, *saved)):
         if (found := saved.get(name)) != (due := trained.get(name)):
             raise Failure(f"{name} is {found}", f"{due}, as trained", saved_configuration.example, survivable=True)
+    if saved_configuration.missing:
+        raise NotGiven(saved_configuration.missing)
 
 
 @check(

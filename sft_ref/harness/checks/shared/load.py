@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sft_ref.harness.core import tolerance
-from sft_ref.harness.core.check import Level, check
+from sft_ref.harness.core.check import PRECISION, Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.paired import compare, is_worse
 from sft_ref.harness.evidence.views import FolderDigests, LoadedLosses, ModelDtypes, NonfiniteLogits
@@ -58,12 +58,13 @@ def loaded_model_is_as_good_as_trained(loaded_losses: LoadedLosses) -> None:
     " nothing afterwards.",
     depends_on=("LOD-101",),
     source="P8, P14, P19, P20, P22, P26, NC1; transformers#24774, trl#4770",
+    claim=PRECISION,
     aliases=("LOD-103",),
 )
 def dtypes_are_the_trained_ones(model_dtypes: ModelDtypes) -> None:
     """LOD-005: of every tensor that is known by name, or of the base as a whole."""
     if not model_dtypes.trained or not all(model_dtypes.loaded.values()):
-        raise Unavailable("the dtypes of the trained or of the loaded model were not seen")
+        raise Unavailable("the dtypes of the trained or of the loaded model were not seen: give TrainingResult.dtypes")
     for case, loaded in model_dtypes.loaded.items():
         for name, dtype in model_dtypes.trained.items():
             if (found := loaded.get(name, "missing")) != dtype:

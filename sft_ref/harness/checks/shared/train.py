@@ -19,7 +19,7 @@ from sft_ref.harness.evidence.views import BaseWeights
 def nothing_trained_is_lost(base_weights: BaseWeights) -> None:
     """TRN-005: the base's parameters in memory before and after training, against the names of the saved tensors."""
     if base_weights.changed is None:
-        raise Unavailable("the base's parameters were not compared at the end of training")
+        raise Unavailable("what training changes of the base is unknown: give TrainingResult.changed")
     lost = [name for name in base_weights.changed if not any(name in each for each in base_weights.saved)]
     if lost and not base_weights.is_restored:
         raise Failure(f"{len(lost)} tensors of the base changed and are not saved", "none", lost[0], survivable=True)

@@ -8,12 +8,13 @@ from typing import Literal
 from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.evidence.views import StopContract
 
-Labels = Literal["completion", "assistant", "all", "collator"]
+Labels = Literal["completion", "assistant", "all", "collator", "given"]
 """Which tokens are supervised.
 
 completion: those behind the prompt, as TRL does for prompts with completions (completion_only_loss).
 assistant: those that the chat template marks as the assistant's (assistant_only_loss of TRL).
 all: every token, as TRL does for messages and texts.
+given: as the file has them, where its rows are tokenized.
 collator: every token but those with the id of padding, as DataCollatorForLanguageModeling of transformers does.
 """
 

@@ -11,8 +11,8 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from sft_ref.harness.evidence.dataset.rows import Labels, Parting
-from sft_ref.harness.recorders.folder.answers.rows import Row
 from sft_ref.harness.recorders.folder.answers.wording import WordedText, messages_of
+from sft_ref.io.rows.forms import Row
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 if TYPE_CHECKING:
@@ -100,12 +100,17 @@ def can_tell_end(text: WordedText, encoded: EncodedText) -> bool:
     return text.answer_end is not None and encoded.offsets is not None
 
 
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Ids of the tokens that stand for no text."""
+    added: Any = tokenizer.added_tokens_decoder
+    return {*tokenizer.all_special_ids, *(number for number, token in added.items() if token.special)}
+
+
 def find_end(text: WordedText, encoded: EncodedText, tokenizer: PreTrainedTokenizerBase) -> int | None:
     """Index of the special token that ends the answer; None where none does, or where it cannot be told."""
     if text.answer_end is None or encoded.offsets is None:
         return None
-    added: Any = tokenizer.added_tokens_decoder
-    special = {*tokenizer.all_special_ids, *(number for number, token in added.items() if token.special)}
+    special = special_ids(tokenizer)
     places = enumerate(zip(encoded.ids, encoded.offsets, strict=True))
     return next((n for n, (each, begin) in places if each in special and begin >= text.answer_end), None)
 

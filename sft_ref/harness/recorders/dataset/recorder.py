@@ -12,16 +12,18 @@ from sft_ref.errors import DataError, SubmissionError
 from sft_ref.harness.evidence.answers import TEMPLATE
 from sft_ref.harness.evidence.dataset.rows import DatasetEvidence, DatasetRow, Labels
 from sft_ref.harness.recorders.folder.answers.choice import check_writing, choose_wording, read_template
-from sft_ref.harness.recorders.folder.answers.rows import Row, read_all_rows, some
 from sft_ref.harness.recorders.folder.answers.wording import WordedText, Wording, earlier_turns
 from sft_ref.harness.recorders.folder.stops import stop_contract
 from sft_ref.harness.recorders.folder.tokenizers import template_of
 from sft_ref.io.foreign import foreign_files
+from sft_ref.io.rows.forms import Row, rows_of, some
+from sft_ref.io.rows.row_files import read_values
 from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.models import load_tokenizer
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 from .encoding import EncodedText, can_tell_end, encode, find_end, find_parting, label, token_text
+from .tokenized import is_tokenized, observe_tokenized
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -69,10 +71,15 @@ def record(
         BaseModelError: the base is not at hand, or has no tokenizer.
     """
     check_writing(prompt, chat_template)
-    every = read_all_rows(path, prompt=prompt)
-    rows = some(every, MOST_EXAMINED)
+    values = read_values(path)
     base_folder = find_base(base)
     tokenizer = load_tokenizer(base_folder)
+    if any(map(is_tokenized, values)):
+        if prompt is not None or chat_template is not None:
+            raise SubmissionError(f"{path}: its rows are tokenized already; leave out --prompt and --chat-template")
+        return _record_tokenized(path, values, base, tokenizer, max_length)
+    every = rows_of(path, values, prompt=prompt)
+    rows = some(every, MOST_EXAMINED)
     template = read_template(chat_template, template_of(base_folder, tokenizer))
     if any(row.whole for row in rows):
         wording = _as_texts(path, rows, tokenizer, labels)
@@ -95,6 +102,25 @@ def record(
         padding=str(tokenizer.pad_token),
         marks_assistant=bool(template and _BLOCK.search(template)),
         ending=None if wording.name == _TEXTS else stop_contract(wording, tokenizer, base_folder),
+    )
+
+
+def _record_tokenized(
+    path: Path, values: Sequence[object], base: str, tokenizer: PreTrainedTokenizerBase, max_length: int | None
+) -> DatasetEvidence:
+    """Rows of ids and labels; all are looked at, since nothing has to be tokenized."""
+    found = [observe_tokenized(path, n, value, tokenizer, max_length) for n, value in enumerate(values, start=1)]
+    return DatasetEvidence(
+        name=path.name,
+        base=base,
+        wording="ids and labels as they are",
+        labels="given",
+        max_length=max_length,
+        total=len(found),
+        rows=tuple(found),
+        end_token=str(tokenizer.eos_token),
+        padding=str(tokenizer.pad_token),
+        marks_assistant=False,
     )
 
 

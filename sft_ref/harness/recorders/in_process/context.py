@@ -8,11 +8,12 @@ import functools
 import hashlib
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
-from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
+from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TaskRow, TrainingResult
 from sft_ref.harness.core.sizes import UNLIMITED, Size, SizeLimits
 from sft_ref.harness.core.stages import STAGES
 from sft_ref.harness.core.training_examples import TrainingExample, examples_of
@@ -35,12 +36,10 @@ from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.deltas import due_deltas, merged, pairs, read_blueprint, starts_of
 from sft_ref.harness.instruments.generation_recorder import Ids, record_generation, record_prompt, scripted_model
 from sft_ref.harness.instruments.losses import forward, row_losses, token_losses
-from sft_ref.harness.instruments.numerals import contains_answer
 from sft_ref.harness.instruments.sizes import project
 from sft_ref.harness.recorders.folder.tensors.streaming import measure
 from sft_ref.io.tensor_headers import read_header
 from sft_ref.reference.bases.find import find_base
-from sft_ref.reference.data import Row, split_rows
 from sft_ref.reference.guards.dtypes import Dtypes, count_dtypes
 from sft_ref.reference.guards.names import plain
 from sft_ref.reference.models import load_model
@@ -52,6 +51,7 @@ from .chosen_tokens import chosen_tokens_of
 from .float16_toy import float16_toy
 from .invented import invent
 from .reference_run import ReferenceRun
+from .task import Task, conversions
 from .training_recorder import record_training
 
 if TYPE_CHECKING:
@@ -64,18 +64,6 @@ T = TypeVar("T")
 SETTINGS = Settings(steps=80)
 """Enough for the toy to answer nearly always, and for a fault of learning to show."""
 
-PROBES: tuple[Row, ...] = (
-    ("How many gram are there per 6 kg?", 6000.0),
-    ("What is 7 km/h in mph?", 4.349598345661),
-    ("Convert 3 TB to bits.", 24000000000000.0),
-    ("What is 2 mm in m?", 0.002),
-    ("What is minus three and a half?", -3.5),
-    ("If I have 10 weeks, how many seconds is that?", 6048000.0),
-    ("Tell me the number of miles in 9 km.", 5.592340730136006),
-    ("Change 1 MB to kB.", 1000.0),
-)
-"""Rows with non-integer, long, small and negative answers, and prompts of unlike lengths."""
-
 
 class Context:
     """One implementation under check.
@@ -86,6 +74,7 @@ class Context:
         trained: a training to use in place of the implementation's own, where the fault cannot lie in it.
         reference_run: a training of the reference, to compare with, or what makes one when it is first looked at.
         limits: of size; none unless somebody sets them.
+        task: what is asked; unit conversions by default.
     """
 
     limits: SizeLimits
@@ -98,7 +87,9 @@ class Context:
         trained: TrainingResult | None = None,
         reference_run: ReferenceRun | Callable[[], ReferenceRun | None] | None = None,
         limits: SizeLimits = UNLIMITED,
+        task: Task | None = None,
     ) -> None:
+        self.task = task or conversions()
         self.implementation = implementation
         self.folder = folder
         self.settings = SETTINGS
@@ -125,25 +116,30 @@ class Context:
         """A training of the reference."""
         return self._reference_run() if callable(self._reference_run) else self._reference_run
 
-    @functools.cached_property
-    def train_rows(self) -> list[Row]:
-        """The 1,000 rows that implementations are trained on."""
-        return split_rows("train")
+    @property
+    def train_rows(self) -> list[TaskRow]:
+        """The rows that implementations are trained on."""
+        return self.task.train_rows
 
-    @functools.cached_property
-    def fresh_rows(self) -> list[Row]:
-        """64 rows that no training has seen."""
-        return split_rows("validation")[-64:]
+    @property
+    def fresh_rows(self) -> list[TaskRow]:
+        """Rows that no training has seen, 64 at most."""
+        return self.task.fresh_rows
+
+    @property
+    def probes(self) -> tuple[TaskRow, ...]:
+        """Eight rows that checks of texts look at."""
+        return self.task.probes
 
     @functools.cached_property
     def batch(self) -> Batch:
-        """`PROBES` as they reach training."""
-        return self.call(self.implementation.training_batch, PROBES)
+        """The probes as they reach training."""
+        return self.call(self.implementation.training_batch, self.probes)
 
     @functools.cached_property
     def prompts(self) -> list[Ids]:
-        """Ids that reach the model when the questions of `PROBES` are asked one by one."""
-        return [self.prompt_of(question) for question, _ in PROBES]
+        """Ids that reach the model when the questions of the probes are asked one by one."""
+        return [self.prompt_of(question) for question, _ in self.probes]
 
     def prompt_of(self, question: str) -> Ids:
         """Ids that reach the model when a question is asked.
@@ -156,17 +152,17 @@ class Context:
 
     @property
     def labelled_rows(self) -> list[LabelledRow]:
-        """See `views`: the batch of `PROBES`, padding included."""
-        rows = zip(self.batch.input_ids.tolist(), self.batch.labels.tolist(), PROBES, strict=True)
+        """See `views`: the batch of the probes, padding included."""
+        rows = zip(self.batch.input_ids.tolist(), self.batch.labels.tolist(), self.probes, strict=True)
         return [LabelledRow(ids, labels, question) for ids, labels, (question, _) in rows]
 
     @property
     def answer_texts(self) -> AnswerTexts:
-        """See `views`: what is labelled of `PROBES`."""
+        """See `views`: what is labelled of the probes."""
         texts = []
-        for (_, value), prompt, row in zip(PROBES, self.prompts, examples_of(self.batch), strict=True):
+        for (_, value), prompt, row in zip(self.probes, self.prompts, examples_of(self.batch), strict=True):
             text = decode(self.answerer.tokenizer, row.ids[len(prompt) : row.end])
-            texts.append(AnswerText(text, value, contains_answer(text, value)))
+            texts.append(AnswerText(text, value, self.task.contains(text, value)))
         return AnswerTexts(texts)
 
     @functools.cached_property
@@ -187,7 +183,10 @@ class Context:
         with record_training(texts, self.settings.steps) as recorded:
             trained = self.call(self.implementation.train, self.folder / "adapter", self.train_rows, self.settings)
         self._training_steps = recorded()
-        return trained
+        if not self.task.is_own:
+            return trained
+        logits = None if trained.forward is None else self.call(trained.forward, self.batch).cpu()
+        return replace(trained, logits=logits, forward=None)  # which holds the model
 
     @property
     def training_steps(self) -> TrainingSteps | None:
@@ -259,8 +258,13 @@ class Context:
         found = self.call(read_blueprint, self.stored, self.base_model)
         if self.is_converted:
             return SavedConfiguration(_rank_and_scaling(found), _rank_and_scaling(found))
-        scalings = {name: scaling for name, (_, scaling) in found.items()} | dict(self.trained.scalings)
-        trained = {name: (a.shape[0], scalings.get(name)) for name, (a, _) in pairs(self.trained.adapter).items()}
+        ranks = {name: a.shape[0] for name, (a, _) in pairs(self.trained.adapter).items()}
+        scalings = self.trained.scalings
+        if not scalings:
+            missing = "the scalings in training are unknown: give TrainingResult.scalings"
+            saved = {name: rank for name, (rank, _) in found.items()}
+            return SavedConfiguration(_named("rank", ranks), _named("rank", saved), missing=missing)
+        trained = {name: (rank, scalings.get(name)) for name, rank in ranks.items()}
         return SavedConfiguration(_rank_and_scaling(trained), _rank_and_scaling(found))
 
     @functools.cached_property
@@ -322,9 +326,10 @@ class Context:
     @functools.cached_property
     def folder_digests(self) -> FolderDigests:
         """See `views`: before and after loading and a few questions; the copy was made when training ended."""
-        answerer, rows = self.answerer, PROBES[:2]
+        answerer, rows = self.answerer, self.probes[:2]
         self._made_by("generate", lambda: self.call(record_generation, answerer, *(row[0] for row in rows)))
-        self._made_by("score", lambda: self.call(self.implementation.test, answerer, rows))
+        if getattr(self.implementation, "test", None):
+            self._made_by("score", lambda: self.call(self.implementation.test, answerer, rows))
         return FolderDigests(_digests(self.stored), _digests(self.trained.folder))
 
     @functools.cached_property
@@ -405,8 +410,12 @@ def _flat(dtypes: Dtypes) -> dict[str, str]:
 
 
 def _rank_and_scaling(modules: Mapping[str, tuple[int, float | None]]) -> dict[str, object]:
-    ranks = {f"rank of {name}": rank for name, (rank, _) in modules.items()}
-    return ranks | {f"scaling of {name}": scaling for name, (_, scaling) in modules.items()}
+    ranks, scalings = ({name: each[n] for name, each in modules.items()} for n in (0, 1))
+    return _named("rank", ranks) | _named("scaling", scalings)
+
+
+def _named(what: str, values: Mapping[str, object]) -> dict[str, object]:
+    return {f"{what} of {name}": value for name, value in values.items()}
 
 
 def read_saved(folder: Path) -> dict[str, torch.Tensor]:

@@ -17,23 +17,24 @@ import torch
 from transformers import TrainingArguments
 
 from sft_ref.errors import AdapterError, SftRefError
-from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
+from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TaskRow, TrainingResult
 from sft_ref.harness.core.training_examples import TrainingExample, examples_of
 from sft_ref.harness.instruments.deltas import measure_starts
 from sft_ref.harness.instruments.losses import forward, row_losses
+from sft_ref.harness.instruments.model_state import base_parameters, look
 from sft_ref.io.lora_config import read_lora
 from sft_ref.reference import adapter, models, precision, sft, tokens, training
 from sft_ref.reference.base_llm import BaseLLM
 from sft_ref.reference.bases.find import DEFAULT_BASE, find_base
-from sft_ref.reference.data import Row, Score
-from sft_ref.reference.guards.dtypes import count_dtypes
+from sft_ref.reference.data import Score
 from sft_ref.reference.guards.names import plain
 from sft_ref.reference.guards.progress import Step
 from sft_ref.reference.guards.ranges import RANGES
 from sft_ref.reference.settings import Settings
 
-from .context import PROBES, SETTINGS, Context
+from .context import SETTINGS, Context
 from .reference_run import ReferenceRun, lora_of
+from .task import PROBES, Task
 
 
 class Reference:
@@ -48,23 +49,23 @@ class Reference:
         self.base, self.policy, self.name = base, policy, name
         self.stands_for = DEFAULT_BASE if base == "toy" else base
 
-    def training_batch(self, rows: Sequence[Row]) -> Batch:
+    def training_batch(self, rows: Sequence[TaskRow]) -> Batch:
         """See `Implementation`."""
         tokenizer = models.load_tokenizer(find_base(self.base))
         examples = [tokens.tokenize_example(tokenizer, *row) for row in rows]
         batch = tokens.collate(examples, tokenizer.pad_token_id)
         return Batch(batch["input_ids"], batch["attention_mask"], batch["labels"])
 
-    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> TrainingResult:
+    def train(self, folder: Path, rows: Sequence[TaskRow], settings: Settings) -> TrainingResult:
         """See `Implementation`."""
         left: dict[str, Any] = {}
         fit = training.fit
 
         def fit_and_look(model: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # passes on
-            before = {name: tensor.detach().clone() for name, tensor in _base_parameters(model).items()}
+            before = {name: tensor.detach().clone() for name, tensor in base_parameters(model).items()}
             left["starts"] = self._measure_starts(model)
             history = fit(model, *args, **kwargs)
-            now = _base_parameters(model)
+            now = base_parameters(model)
             left["changed"] = tuple(plain(name) for name in before if not torch.equal(before[name], now[name]))
             left.update(self._look(model))
             return history
@@ -73,7 +74,9 @@ class Reference:
             history = sft.train(folder, base=self.base, rows=rows, policy=self.policy, settings=settings)
         return TrainingResult(folder, losses=tuple(step.loss for step in history), **left)
 
-    def train_interrupted(self, folder: Path, rows: Sequence[Row], settings: Settings, *, after: int) -> TrainingResult:
+    def train_interrupted(
+        self, folder: Path, rows: Sequence[TaskRow], settings: Settings, *, after: int
+    ) -> TrainingResult:
         """See `Resumable`; the last checkpoint is that of the step after which it is interrupted."""
         fit = training.fit
 
@@ -97,18 +100,9 @@ class Reference:
 
     def _look(self, model: Any) -> dict[str, Any]:  # noqa: ANN401  # a PeftModel
         """What `TrainingResult` tells of a model in memory."""
-        from peft import get_peft_model_state_dict
+        return {**look(model), "logits": forward(model, self.training_batch(PROBES)).cpu()}
 
-        state = get_peft_model_state_dict(model, save_embedding_layers=False)
-        layers = {plain(name): module for name, module in model.named_modules() if hasattr(module, "lora_A")}
-        return {
-            "adapter": {name: tensor.detach().cpu().clone() for name, tensor in state.items()},
-            "scalings": {name: float(layer.scaling["default"]) for name, layer in layers.items()},
-            "dtypes": count_dtypes(model),
-            "logits": forward(model, self.training_batch(PROBES)).cpu(),
-        }
-
-    def gradients(self, rows: Sequence[Row], *, micro_batches: int, checkpointing: bool) -> dict[str, torch.Tensor]:
+    def gradients(self, rows: Sequence[TaskRow], *, micro_batches: int, checkpointing: bool) -> dict[str, torch.Tensor]:
         """See `Gradients`; the step is `training.fit`'s own."""
         llm = BaseLLM(self.base, policy=precision.POLICIES["fp32"])
         model = adapter.add_adapter(llm.model, llm.policy, rank=4, alpha=8)
@@ -149,7 +143,7 @@ class Reference:
         """See `Implementation`."""
         return cast("Answerer", sft.load(folder))  # overloads keep mypy from seeing it
 
-    def test(self, answerer: Answerer, rows: Sequence[Row]) -> Score:
+    def test(self, answerer: Answerer, rows: Sequence[TaskRow]) -> Score:
         """See `Implementation`."""
         return sft.ask(answerer, rows).score  # type: ignore[arg-type]  # the reference's own
 
@@ -165,7 +159,7 @@ class Resaving(Reference):
         super().__init__(name=name)
         self.learned = learned
 
-    def train(self, folder: Path, rows: Sequence[Row], settings: Settings) -> TrainingResult:
+    def train(self, folder: Path, rows: Sequence[TaskRow], settings: Settings) -> TrainingResult:
         """See `Implementation`."""
         if settings != SETTINGS:
             return super().train(folder, rows, settings)
@@ -179,10 +173,6 @@ class Resaving(Reference):
 
         with mock.patch.object(training, "fit", put):
             return super().train(folder, rows, settings)
-
-
-def _base_parameters(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {name: tensor for name, tensor in model.named_parameters() if "lora_" not in name}
 
 
 def find_implementation(target: str) -> Implementation:
@@ -205,11 +195,7 @@ def find_implementation(target: str) -> Implementation:
             f"{target}: {no_path}no implementation of that name can be imported ({type(error).__name__}: {error});"
             " give a path, or --module MODULE:OBJECT, or --module reference"
         ) from error
-    missing = [
-        part
-        for part in ("name", "base", "claims_contract", "training_batch", "train", "load", "test")
-        if not hasattr(made, part)
-    ]
+    missing = [part for part in ("name", "base", "training_batch", "train", "load") if not hasattr(made, part)]
     if missing:
         raise SftRefError(f"{target}: lacks {', '.join(missing)}; see the class Implementation of sft_ref.harness")
     return cast("Implementation", made)
@@ -261,3 +247,11 @@ def reference_run_of(trained: TrainingResult) -> ReferenceRun:
         fresh = context.implementation.training_batch(context.fresh_rows)
         conditions = (examples_of(context.batch), context.settings, lora_of(trained.folder), 0.0)
         return ReferenceRun(row_losses(context.answerer.model, fresh), conditions, train_on)
+
+
+def reference_run_for(task: Task, folder: Path) -> ReferenceRun:
+    """What implementations of a task are compared with.
+
+    With rows of one's own no training is shared: the reference is trained on the implementation's texts.
+    """
+    return ReferenceRun(None, None, train_on) if task.is_own else reference_run_of(train_reference(folder))

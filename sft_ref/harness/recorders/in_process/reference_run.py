@@ -22,15 +22,16 @@ class ReferenceRun:
     """A sound training by the reference.
 
     Attributes:
-        losses: of the true answers of `Context.fresh_rows`, a row each, in nat a token.
-        conditions: what it was trained on and with: `PROBES` as they reach it, its settings, `lora_of` its folder, and
-            its label smoothing. Who shares them must reach its losses.
+        losses: of the true answers of `Context.fresh_rows`, a row each, in nat a token; None where no training is
+            shared, as with rows of one's own.
+        conditions: what it was trained on and with: the probes as they reach it, its settings, `lora_of` its folder,
+            and its label smoothing. Who shares them must reach its losses.
         train: trains another, on given texts of a base, with the LoRA of an adapter folder and with given settings and
             label smoothing.
     """
 
-    losses: torch.Tensor
-    conditions: tuple[list[TrainingExample], Settings, dict[str, Any], float]
+    losses: torch.Tensor | None
+    conditions: tuple[list[TrainingExample], Settings, dict[str, Any], float] | None
     train: Callable[[Sequence[TrainingExample], str, Path, Settings, float], Any]
 
 

@@ -1,6 +1,6 @@
-"""Scripted answers: the model writes chosen numbers as an implementation would, and what becomes of them is recorded.
+"""Scripted answers: the model writes chosen answers as an implementation would, and what becomes of them is recorded.
 
-Between what the model writes and the number that `answer` gives stands the parser. So the texts that reach the parser
+Between what the model writes and what `answer` gives stands the parser. So the texts that reach the parser
 are recorded too, and faults of generation and of parsing are kept apart.
 """
 
@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
 from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.core.implementation import TaskRow
 from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import RecordedAnswers, record_generation
 from sft_ref.harness.instruments.module_outputs import computed_dtypes
-from sft_ref.harness.instruments.numerals import find_numerals, to_number
 from sft_ref.harness.instruments.scripted_model import Script, find_question, normalize
-from sft_ref.reference.data import Row
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 from .context import Context
@@ -29,18 +29,18 @@ class AnswerScript:
     """What the model is to write after one question.
 
     Attributes:
-        text: the answer as the implementation supervises it, special tokens left out.
-        numeral: the number as it writes it.
+        text: what the implementation supervises, special tokens left out.
+        answer: the answer as it stands in that text.
         script: for the scripted model.
     """
 
     question: str
     text: str
-    numeral: str
+    answer: str
     script: Script
 
 
-def write_answers(context: Context, rows: Sequence[Row]) -> list[AnswerScript]:
+def write_answers(context: Context, rows: Sequence[TaskRow]) -> list[AnswerScript]:
     """Answers in the implementation's own convention, read from the batch that it would train on.
 
     Raises:
@@ -49,7 +49,7 @@ def write_answers(context: Context, rows: Sequence[Row]) -> list[AnswerScript]:
     tokenizer = context.answerer.tokenizer
     answers = []
     examples = examples_of(context.call(context.implementation.training_batch, rows))
-    for (question, value), example in zip(rows, examples, strict=True):
+    for (question, truth), example in zip(rows, examples, strict=True):
         ids, least = example.ids[: example.end], example.begin or 0
         # of a text that is supervised whole, the first token and an end that equals padding may still carry none
         if sum(label != IGNORE_INDEX for label in example.labels) >= len(example.ids) - 2:
@@ -59,16 +59,15 @@ def write_answers(context: Context, rows: Sequence[Row]) -> list[AnswerScript]:
             if not least:
                 raise Unavailable("no label is masked, and the training text does not hold the question as it is")
         text = str(tokenizer.decode([*ids[least:]], skip_special_tokens=True))
-        numerals = find_numerals(text)
-        if not numerals:
-            raise Failure(f"a target without a number: {text!r}", f"one with {value}", question)
-        numeral = min(numerals, key=lambda numeral: abs(to_number(numeral) - value))
-        answers.append(AnswerScript(question, text, numeral, Script(question, ids, ids[least:], least)))
+        answer = context.task.find(text, truth)
+        if answer is None:
+            raise Failure(f"a target without the answer: {text!r}", f"one with {truth}", question)
+        answers.append(AnswerScript(question, text, answer, Script(question, ids, ids[least:], least)))
     return answers
 
 
 def write_words(context: Context, questions: Sequence[str]) -> list[Script]:
-    """Scripts of words without a number, behind the very prompts that ask the questions."""
+    """Scripts of words that hold no number, behind the very prompts that ask the questions."""
     words: tuple[int, ...] = tuple(context.answerer.tokenizer(" no idea", add_special_tokens=False)["input_ids"]) * 64
     prompts = [context.prompt_of(question) for question in questions]
     return [
@@ -90,7 +89,7 @@ class ScriptedOutcome:
     """
 
     prompts: list[str]
-    answers: list[float]
+    answers: list[Any]
     texts: list[str] | None
     logits: Mapping[str, torch.Tensor]
     dtype: torch.dtype

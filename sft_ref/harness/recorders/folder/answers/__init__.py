@@ -1,8 +1,9 @@
 """Asks an adapter the rows of --data in the prompt of --prompt: evidence of its base, scaling, prompt and end."""
 
+from sft_ref.io.rows.forms import Row, read_row, read_rows
+
 from .choice import EXAMPLE, check_writing, choose_wording, read_template
 from .examine import examine
-from .rows import Row, read_row, read_rows
 from .wording import Wording
 
 __all__ = [

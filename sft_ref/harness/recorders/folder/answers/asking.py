@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,10 +14,10 @@ from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.evidence.answers import Answer
 from sft_ref.harness.instruments.losses import forward, losses_of
 from sft_ref.harness.instruments.numerals import find_numerals, last_number, to_number
+from sft_ref.io.rows.forms import Row
 from sft_ref.reference import tokens
-from sft_ref.reference.data import is_answer_valid
+from sft_ref.reference.data import is_answer_valid, normalise
 
-from .rows import Row
 from .wording import WordedText, special_tokens
 
 if TYPE_CHECKING:
@@ -188,8 +187,3 @@ def _is_right(answer: str, row: Row, *, goes_on: bool) -> bool:
         return any(not math.isnan(number) and is_answer_valid(number, row.value) for number in numbers)
     due, found = normalise(row.answer), normalise(answer)
     return found == due or (goes_on and found.startswith(due) and not found[len(due) : len(due) + 1].isalnum())
-
-
-def normalise(text: str) -> str:
-    """A text whatever its case, its spaces, and a full stop at its end."""
-    return re.sub(r"\s+", " ", text).strip().rstrip(".").strip().casefold()

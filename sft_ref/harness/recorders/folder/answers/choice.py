@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from sft_ref.errors import DataError, SubmissionError
 from sft_ref.io.reading import Refusal, read_bytes
+from sft_ref.io.rows.forms import Row
 
-from .rows import Row
 from .wording import Wording, as_given, as_literal, by_template, check_prompt
 
 if TYPE_CHECKING:

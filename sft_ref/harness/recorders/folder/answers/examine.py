@@ -11,10 +11,10 @@ import torch
 
 from sft_ref.harness.core.paired import is_worse
 from sft_ref.harness.evidence.answers import TEMPLATE, AnswerHeader, AnswersEvidence, Stops, Trial
+from sft_ref.io.rows.forms import Row, in_other_ways
 
 from .asking import Asker
 from .experiments import AdapterExperiments, factor_of
-from .rows import Row, in_other_ways
 from .wording import Wording, as_given, as_literal, as_template, difference, missing_header, without_space
 
 if TYPE_CHECKING:

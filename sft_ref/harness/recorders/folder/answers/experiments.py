@@ -8,9 +8,9 @@ from typing import Any
 
 from sft_ref.harness.core.paired import is_better, is_worse
 from sft_ref.harness.evidence.answers import Alignment, Answer, Trial
+from sft_ref.io.rows.forms import Row
 
 from .asking import Asker
-from .rows import Row
 from .scaling import Factors
 from .wording import Wording
 

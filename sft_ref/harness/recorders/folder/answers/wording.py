@@ -13,8 +13,7 @@ from sft_ref.errors import DataError, SubmissionError
 from sft_ref.harness.evidence.answers import GIVEN, LITERAL, STRIPPED, TEMPLATE
 from sft_ref.io.foreign import first_line
 from sft_ref.io.reading import has_half_a_character, shortened
-
-from .rows import ANSWER, QUESTION, Row
+from sft_ref.io.rows.forms import ANSWER, QUESTION, Row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -98,10 +98,38 @@ def read_all_rows(path: Path, *, prompt: str | None = None) -> tuple[Row, ...]:
     Raises:
         DataError: the file cannot be read, or a row is not understood.
     """
-    rows = [_checked(path, number, row, prompt) for number, row in enumerate(read_values(path), start=1)]
+    return rows_of(path, read_values(path), prompt=prompt)
+
+
+def rows_of(path: Path, values: Sequence[object], *, prompt: str | None = None) -> tuple[Row, ...]:
+    """As `read_all_rows`, of rows as `read_values` gives them."""
+    rows = [_checked(path, number, row, prompt) for number, row in enumerate(values, start=1)]
     if not rows:
         raise DataError(f"{path}: holds no rows; each row is {FORMS}")
     return tuple(rows)
+
+
+def as_pair(path: Path, number: int, row: object, prompt: str) -> tuple[str, float | str]:
+    """One row of a file as question and answer; of several turns, the question is the text of all before the answer.
+
+    Args:
+        path: of the file.
+        number: of the row, from 1.
+        row: as JSON or a table has it.
+        prompt: as for `read_rows`.
+
+    Raises:
+        DataError: the row is not understood.
+    """
+    found = _complete(path, _checked(path, number, row, prompt))
+    is_number = isinstance(row, Mapping) and isinstance(row.get("answer"), (int, float)) and found.value is not None
+    question = "\n".join(content for _, content in found.messages)
+    return question, found.value if is_number and found.value is not None else found.answer
+
+
+def as_number(text: str) -> float | None:
+    """The finite number that a text is; None where it is none."""
+    return float(text) if _NUMBER.fullmatch(text.strip()) and _is_finite(text) else None
 
 
 def some(rows: Sequence[Row], most: int) -> tuple[Row, ...]:
@@ -172,7 +200,7 @@ def _from_text(text: str, prompt: str | None) -> Row:
     asked, found, answered = text.removeprefix(before).partition(between)
     answer = answered.removesuffix(after)
     if not (text.startswith(before) and found and answered.endswith(after)):
-        raise _BadRowError("has a text that is not written as --prompt says")
+        raise _BadRowError(f"has a text that is not written as {reprlib.repr(prompt)}")
     return _pair(asked, answer)
 
 
@@ -228,7 +256,7 @@ def _answer(value: object) -> tuple[str, float | None]:
             raise _BadRowError("has an answer that is not finite")
         return written, float(written)
     text = _text(value, "answer")
-    return text, float(text) if _NUMBER.fullmatch(text.strip()) and _is_finite(text) else None
+    return text, as_number(text)
 
 
 def _is_finite(text: str) -> bool:

@@ -44,7 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     bare = parser.add_argument_group("an adapter or a model without code")
     bare.add_argument(
-        "--data", type=Path, metavar="FILE", help="questions for an adapter or an implementation: JSON, JSONL or Parquet"
+        "--data",
+        type=Path,
+        metavar="FILE",
+        help="questions for an adapter or an implementation: JSON, JSONL or Parquet",
     )
     bare.add_argument(
         "--adapter", type=Path, metavar="FOLDER", help="of a merged model: the adapter that was merged into --base"

@@ -33,6 +33,9 @@ MOST_ROWS = 64
 _REFUSAL = Refusal(AdapterError, "copy the folder anew, or train again with the witness")
 
 
+AutocastDtype = Literal["float16", "bfloat16", "float32"]
+
+
 @dataclass(frozen=True)
 class TrainedPrecision:
     """The precision of a training; dtypes as torch names them ("float32").
@@ -46,7 +49,7 @@ class TrainedPrecision:
 
     base: str
     adapter: str | None
-    autocast: Literal["float16", "bfloat16", "float32"] | None
+    autocast: AutocastDtype | None
     attention: str | None
 
 

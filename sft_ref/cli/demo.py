@@ -12,20 +12,23 @@ from . import train
 from .options import add_training
 from .test import load_and_ask
 
-HELP = "train, save, load and test in one go, and show the result"
+HELP = "train, save, load and test; then plant a fault, and let the harness find it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``demo``."""
     add_training(parser, output="demo")
-    parser.set_defaults(overwrite=True, data=None)
+    parser.set_defaults(base="toy", overwrite=True, data=None)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Trains, saves, loads and tests, and ends in one line of figures."""
+    """Trains, saves, loads and tests, shows a fault and its cause, and ends in one line of figures."""
     began = time.perf_counter()
     train.run(args)
-    llm, score = load_and_ask(args.output)
+    llm, tested = load_and_ask(args.output)
     print(f"loss curve: {printable(str(Path(args.output) / 'loss.png'))}")
+    from .demo_fault import show_fault
+
+    show_fault(Path(args.output), args.base, tested.samples)
     seconds = time.perf_counter() - began
-    print(f"{score} base={printable(args.base)} policy={llm.policy.name} seconds={seconds:.0f}")
+    print(f"{tested.score} base={printable(args.base)} policy={llm.policy.name} seconds={seconds:.0f}")

@@ -13,7 +13,7 @@ from .options import add_adapter, add_data
 
 if TYPE_CHECKING:
     from sft_ref.reference.base_llm import BaseLLM
-    from sft_ref.reference.data import Score
+    from sft_ref.reference.sft import TestResult
 
 HELP = "ask an adapter questions that it has not seen, and score its answers"
 
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
 
 def load_and_ask(
     folder: str, *, base: str | None = None, policy: str | None = None, data: str | None = None
-) -> tuple[BaseLLM, Score]:
+) -> tuple[BaseLLM, TestResult]:
     """Loads an adapter, asks it, and shows the answers, their score and the precision."""
     rows = load_rows(data) if data else None
     quiet()
@@ -45,4 +45,4 @@ def load_and_ask(
     show_samples(result.samples)
     print(result.score)
     show_precision(llm, Path(folder))
-    return llm, result.score
+    return llm, result

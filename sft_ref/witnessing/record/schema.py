@@ -27,6 +27,9 @@ _Label = Annotated[int, Meta(ge=-100, le=2**31 - 1)]
 _Hash = Annotated[str, Meta(max_length=64)]
 
 _MOST_PROBES, _LONGEST_PROBE = 64, 4096
+Autocast = Literal["float16", "bfloat16", "float32"]
+"""Dtypes of autocast; a name of torch's that is taken from a file must be one of these."""
+
 MOST_ROWS = 64
 """Rows whose hashes are kept."""
 
@@ -46,7 +49,7 @@ class TrainedPrecision:
 
     base: str
     adapter: str | None
-    autocast: Literal["float16", "bfloat16", "float32"] | None
+    autocast: Autocast | None
     attention: str | None
 
 

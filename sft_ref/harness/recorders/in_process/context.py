@@ -255,7 +255,7 @@ class Context:
 
         Converting a start changes them as it changes the tensors: ART-009 compares what comes of both.
         """
-        found = self.call(read_blueprint, self.stored, self.base_model)
+        found = self.call(read_blueprint, self._folder, self.base_model)
         if self.is_converted:
             return SavedConfiguration(_rank_and_scaling(found), _rank_and_scaling(found))
         ranks = {name: a.shape[0] for name, (a, _) in pairs(self.trained.adapter).items()}

@@ -18,7 +18,7 @@ HELP = "train, save, load and test; then plant a fault, and let the harness find
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``demo``."""
     add_training(parser, output="demo")
-    parser.set_defaults(base="toy", overwrite=True, data=None)
+    parser.set_defaults(base="toy", steps=60, overwrite=True, data=None)  # more steps buy nothing
 
 
 def run(args: argparse.Namespace) -> None:

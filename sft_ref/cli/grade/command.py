@@ -45,6 +45,8 @@ def _run(args: argparse.Namespace) -> int:
         raise SftRefError("give the PATH of what is to be graded, or --module NAME, and not both")
     if args.module is not None and args.output is not None:
         raise SftRefError("--output: is for the submissions of a class, and --module names one implementation")
+    if args.judge is not None and args.data is None:
+        raise SftRefError("--judge: judges answers to rows; give --data as well")
     found = find_targets(args.paths) if args.paths else Targets((args.module,), ())
     ours = Path(args.output or OUTPUT).resolve()  # lies among the submissions, where it was started there
     targets = [target for target in found.targets if args.module or Path(target).resolve() != ours]
@@ -69,6 +71,7 @@ def _run(args: argparse.Namespace) -> int:
         labels=args.labels,
         max_length=args.max_length,
         data=args.data,
+        judge=args.judge,
         adapter=args.adapter,
         python=args.python,
         seed=args.seed,

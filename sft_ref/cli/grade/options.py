@@ -50,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="questions for an adapter or an implementation: JSON, JSONL or Parquet",
     )
     bare.add_argument(
+        "--judge",
+        metavar="MODULE:FUNCTION",
+        help="says whether an answer to --data is right: a function of the answer and the true one (default: within"
+        " 5 %% for numbers, equal but for case, spaces and a full stop for texts)",
+    )
+    bare.add_argument(
         "--adapter", type=Path, metavar="FOLDER", help="of a merged model: the adapter that was merged into --base"
     )
     texts = parser.add_argument_group("texts of an adapter without code, or of a data set")

@@ -13,13 +13,14 @@ from sft_ref.harness.checks.in_process import CHECKS
 from sft_ref.harness.checks.registry import resolve_ids
 from sft_ref.harness.core.check import Check
 from sft_ref.harness.core.implementation import Implementation
+from sft_ref.harness.core.judges import Judge, find_judge
 from sft_ref.harness.core.runner import plan_for, run
 from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.harness.recorders.in_process.reference import find_implementation, reference_run_for
 from sft_ref.harness.recorders.in_process.reference_run import ReferenceRun
-from sft_ref.harness.recorders.in_process.task import Task, conversions, task_of
+from sft_ref.harness.recorders.in_process.task import LOSS, Task, conversions, task_of
 from sft_ref.harness.verdict.diagnosis import error_of, verdict_of
 from sft_ref.reference.guards.rows import load_rows
 
@@ -30,6 +31,7 @@ def grade_target(
     target: str,
     *,
     data: Path | None = None,
+    judge: str | None = None,
     only: Sequence[str] = (),
     sizes: SizeLimits = UNLIMITED,
     report: Callable[[str], None] = lambda text: None,
@@ -39,6 +41,7 @@ def grade_target(
     Args:
         target: see `find_implementation`.
         data: a file of rows of one's own; unit conversions by default.
+        judge: ``module:function`` that says when an answer to these rows is right, or ``loss``; None for the default.
         only: ids of the checks to run; all if empty.
         sizes: size limits.
         report: called with the id and outcome of each check as it ends.
@@ -48,7 +51,7 @@ def grade_target(
     """
     only = resolve_ids(only)
     implementation = find_implementation(target)
-    task = conversions() if data is None else task_of(load_rows(data))
+    task = conversions() if data is None else task_of(load_rows(data), _judge(judge))
     planned = plan_for(implementation, CHECKS, only=only)
     with tempfile.TemporaryDirectory() as folder:
         return grade_implementation(
@@ -61,6 +64,10 @@ def grade_target(
             data=data,
             report=report,
         )
+
+
+def _judge(name: str | None) -> Judge | str | None:
+    return name if name in (None, LOSS) else find_judge(name)
 
 
 def grade_implementation(

@@ -35,6 +35,7 @@ def grade_adapter(
     prompt: str | None,
     chat_template: str | None = None,
     data: Path | None = None,
+    judge: str | None = None,
     only: Sequence[str] = (),
     sizes: SizeLimits = UNLIMITED,
     save_evidence: Path | None = None,
@@ -50,6 +51,7 @@ def grade_adapter(
         chat_template: "tokenizer", or the name of a file, whose chat template writes its texts; None where that is not
             known.
         data: rows of questions and answers; None where there are none.
+        judge: ``module:function`` that says when an answer is right; None for the default.
         only: ids of checks, and none else.
         sizes: limits of size; they bind only where they are given.
         save_evidence: file that the evidence is written to; None writes none.
@@ -63,11 +65,11 @@ def grade_adapter(
     """
     began = time.perf_counter()
     planned = _plan(only)
-    evidence = record(folder, base=base, prompt=prompt, chat_template=chat_template, data=data)
+    evidence = record(folder, base=base, prompt=prompt, chat_template=chat_template, data=data, judge=judge)
     evidence = replace(evidence, limits=sizes)
     if save_evidence is not None:
         storage.save(evidence, save_evidence)
-    options = {"prompt": prompt, "chat-template": chat_template, "data": data, "limit": sizes.words}
+    options = {"prompt": prompt, "chat-template": chat_template, "data": data, "judge": judge, "limit": sizes.words}
     rerun = rerun_command(called, {"base": base, **options})
     verdict = _conclude(evidence, called, planned, rerun, report)
     return replace(verdict, seconds=time.perf_counter() - began)

@@ -28,6 +28,7 @@ def grade_one(
     labels: Labels | None = None,
     max_length: int | None = None,
     data: Path | None = None,
+    judge: str | None = None,
     adapter: Path | None = None,
     python: str = sys.executable,
     seed: int | None = None,
@@ -48,7 +49,8 @@ def grade_one(
         chat_template: "tokenizer", or the name of a file, whose chat template writes these texts.
         labels: which tokens of a data set are supervised; None for those of the answer.
         max_length: tokens that a text of a data set is truncated to.
-        data: rows that a bare adapter is asked.
+        data: rows that a bare adapter or an implementation is asked.
+        judge: ``module:function`` that says when an answer to these rows is right; None for the default.
         adapter: the adapter that a merged model was made with.
         python: the interpreter that runs a submission.
         seed: of the questions that a submission is asked; None draws one.
@@ -70,12 +72,12 @@ def grade_one(
 
         if save_evidence:
             raise SftRefError("--save-evidence: is for an adapter or a submission; leave it out")
-        return grade_target(target, data=data, only=only, sizes=sizes, report=report)
+        return grade_target(target, data=data, judge=judge, only=only, sizes=sizes, report=report)
     from .kinds import find_kind
 
     kind, path = find_kind(target)
     given = {"adapter": adapter, "chat-template": chat_template, "labels": labels, "max-length": max_length}
-    _check_options(target, kind, given | {"data": data})
+    _check_options(target, kind, given | {"data": data, "judge": judge})
     if kind == "dataset":
         from .dataset import grade_dataset
 
@@ -101,6 +103,7 @@ def grade_one(
             prompt=prompt,
             chat_template=chat_template,
             data=data,
+            judge=judge,
             only=only,
             sizes=sizes,
             save_evidence=save_evidence,
@@ -148,6 +151,7 @@ _KINDS = {
     "adapter": ("merged",),
     "chat-template": ("adapter", "dataset"),
     "data": ("adapter", "code", "evidence"),
+    "judge": ("adapter",),
     "labels": ("dataset",),
     "max-length": ("dataset",),
 }

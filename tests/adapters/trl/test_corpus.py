@@ -75,6 +75,27 @@ def test_a_sound_adapter_is_sound(name: str, adapter: Callable[[str], Path], gra
     assert (found["verdict"], faults(found)) == ("sound", {})
 
 
+@pytest.mark.parametrize(
+    ("rule", "verdict", "at_fault"), [("same", "sound", {}), ("never", "broken", {"generate": ["GEN-201"]})]
+)
+def test_a_judge_of_ones_own_decides_what_is_right(
+    rule: str,
+    verdict: str,
+    at_fault: dict[str, list[str]],
+    adapter: Callable[[str], Path],
+    grade: Grade,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = f"rules_for_{rule}"
+    (tmp_path / f"{module}.py").write_text(
+        "def same(answer, truth):\n    return answer == truth\n\ndef never(answer, truth):\n    return False\n"
+    )
+    found = grade(adapter("sound"), *TEMPLATE, "--judge", f"{module}:{rule}")
+    assert (found["verdict"], faults(found)) == (verdict, at_fault)
+
+
 SYSTEM = "<|im_start|>system\nunits<|im_end|>\n<|im_start|>user\n{question}<|im_end|>\n"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from sft_ref.errors import AdapterError, BaseModelError, DataError, SubmissionError
+from sft_ref.harness.core.judges import find_judge
 from sft_ref.harness.core.sizes import Size
 from sft_ref.harness.evidence.adapter import (
     AdapterEvidence,
@@ -70,6 +71,7 @@ def record(
     prompt: str | None = None,
     chat_template: str | None = None,
     data: Path | None = None,
+    judge: str | None = None,
 ) -> AdapterEvidence:
     """Observes an adapter folder; nothing in it is executed or changed.
 
@@ -80,6 +82,7 @@ def record(
         chat_template: "tokenizer", or the name of a file, whose chat template writes its texts; None where that is not
             known.
         data: a file of questions and answers; None where there are none.
+        judge: ``module:function`` that says when an answer is right; None for the default.
 
     Raises:
         SubmissionError: the prompt lacks question or answer, there is no such template, neither `base` nor the
@@ -88,6 +91,7 @@ def record(
         BaseModelError: the base is not at hand, or cannot be loaded.
     """
     check_writing(prompt, chat_template)
+    is_right = None if judge is None else find_judge(judge)
     rows = () if data is None else read_rows(data, prompt=prompt)
     has_questions = prompt is not None or data is not None
     evidence = AdapterEvidence(
@@ -136,7 +140,13 @@ def record(
     ask = None
     if has_questions and tokenizer is not None:
         ask = partial(
-            examine, tokenizer=tokenizer, prompt=prompt, rows=rows, chat_template=template, by_template=by_name
+            examine,
+            tokenizer=tokenizer,
+            prompt=prompt,
+            rows=rows,
+            chat_template=template,
+            by_template=by_name,
+            judge=is_right,
         )
     return _record_model(evidence, base_folder, config, expected, tensors, ask=ask)
 

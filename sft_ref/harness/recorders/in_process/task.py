@@ -6,20 +6,18 @@ import functools
 import math
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from sft_ref.errors import DataError
 from sft_ref.harness.core.findings import NotGiven, Unavailable
 from sft_ref.harness.core.implementation import TaskRow
+from sft_ref.harness.core.judges import Judge
 from sft_ref.harness.instruments.numerals import contains_answer, find_numerals, to_number
 from sft_ref.reference.data import is_answer_valid, is_right, normalise, split_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-Judge = Callable[[Any, Any], bool]
-"""Whether an answer, as `parse_answer` gives it, is right where the second argument is the true one."""
 
 LOSS = "loss"
 """In place of a judge: only losses of true answers are looked at, and no answer is called right or wrong."""

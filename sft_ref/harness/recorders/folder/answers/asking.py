@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sft_ref.harness.core.implementation import Batch
+from sft_ref.harness.core.judges import Judge
 from sft_ref.harness.evidence.answers import Answer
 from sft_ref.harness.instruments.losses import forward, losses_of
 from sft_ref.harness.instruments.numerals import find_numerals, last_number, to_number
@@ -56,6 +57,8 @@ class Asker:
     Args:
         model: in evaluation mode; a PeftModel, or what is left of one when the adapter is merged.
         tokenizer: that of the adapter.
+        judge: says when an answer is right; None for within 5 % of a number, or equal but for case, spaces and a full
+            stop.
 
     Attributes:
         inner: the model of transformers, with the adapter's layers in it.
@@ -63,8 +66,13 @@ class Asker:
         padding: id that fills rows up; it is masked, so that any will do where the tokenizer has none.
     """
 
-    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:  # noqa: ANN401  # a PeftModel
-        self.model, self.tokenizer = model, tokenizer
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401  # a PeftModel
+        tokenizer: PreTrainedTokenizerBase,
+        judge: Judge | None = None,
+    ) -> None:
+        self.model, self.tokenizer, self.judge = model, tokenizer, judge
         self.inner = model.get_base_model() if hasattr(model, "get_base_model") else model
         end = tokenizer.eos_token_id
         configured = self.inner.generation_config.eos_token_id
@@ -176,7 +184,8 @@ class Asker:
         if closing and closing not in special and closing in answer:
             answer, stopped, followed_by = answer.partition(closing)[0], True, ""
         goes_on = not stopped and not followed_by
-        return Answer(answer, _is_right(answer, row, goes_on=goes_on), stopped, followed_by)
+        right = self.judge(answer.strip(), row.answer) if self.judge else _is_right(answer, row, goes_on=goes_on)
+        return Answer(answer, right, stopped, followed_by)
 
 
 def _is_right(answer: str, row: Row, *, goes_on: bool) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sft_ref.harness.core.judges import Judge
 from sft_ref.harness.core.paired import is_worse
 from sft_ref.harness.evidence.answers import TEMPLATE, AnswerHeader, AnswersEvidence, Stops, Trial
 from sft_ref.io.rows.forms import Row, in_other_ways
@@ -47,6 +48,7 @@ def examine(
     rows: Sequence[Row],
     chat_template: str | None,
     by_template: bool = False,
+    judge: Judge | None = None,
 ) -> AnswersEvidence:
     """What rows and prompt show of an adapter.
 
@@ -58,8 +60,9 @@ def examine(
         chat_template: of the adapter's folder, or else of its base, or that of --chat-template; None where there is
             none.
         by_template: whether --chat-template says that texts are written by it.
+        judge: says when an answer is right; None for the default.
     """
-    asker = Asker(model, tokenizer)
+    asker = Asker(model, tokenizer, judge)
     header = _try_header(asker, prompt, chat_template, rows) if prompt is not None else None
     if not rows:
         return AnswersEvidence("no --data was given", header=header)

@@ -18,7 +18,7 @@ import sft_ref
 from sft_ref.reference.bases.compat import dtype_keyword
 from sft_ref.witnessing.verifying import tolerance
 
-FAMILIES = ("llama", "qwen3", "gemma2", "gpt2", "mistral")
+FAMILIES = ("llama", "qwen3", "gemma2", "gpt2")
 POLICIES = {
     "fp32": (torch.float32, None),
     "bf16-mixed": (torch.float32, torch.bfloat16),

@@ -84,6 +84,12 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
         "floating-point",
     ),
     "sketch too short": (with_tensors(sketch_index=torch.zeros(1, 16, dtype=torch.int64)), "do not fit the names"),
+    "autocast of another name": (
+        with_json(precision={"base": "float32", "adapter": None, "autocast": "load", "attention": None}),
+        "invalid enum value 'load'",
+    ),
+    "no ids": (with_probe(input_ids=[], labels=[]), "cannot be read"),
+    "no positions": (with_probe(positions=[]), "cannot be read"),
     "labels too short": (with_probe(labels=[1]), "1 labels"),
     "a position outside": (with_probe(positions=[10_000]), "a position outside of its ids"),
     "a negative id": (with_probe(input_ids=[-5]), "cannot be read"),
@@ -103,9 +109,10 @@ def test_a_bad_record_is_one_line(name: str, copied: Path) -> None:
 def test_an_id_beyond_the_vocabulary_is_not_looked_up(copied: Path) -> None:
     from sft_ref.witnessing.verifying.folder import verify_folder
 
-    with_probe(input_ids=[2**31 - 1] * 60, labels=[1] * 60)(copied)
-    result = verify_folder(copied)
-    assert any("outputs are not compared" in note for note in result.notes)
+    for changes in ({"input_ids": [2**31 - 1] * 60, "labels": [1] * 60}, {"input_ids": [1] * 60, "labels": [800] * 60}):
+        with_probe(**changes)(copied)
+        result = verify_folder(copied)
+        assert any("outputs are not compared" in note for note in result.notes)
 
 
 @pytest.mark.parametrize("start", [-(2**63), -1, 2**40])

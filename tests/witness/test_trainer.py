@@ -171,7 +171,7 @@ def test_a_loss_that_stops_being_finite_ends_the_training(tmp_path: Path) -> Non
 
 
 def test_rows_are_not_stored_where_that_is_not_wanted(tmp_path: Path) -> None:
-    trainer = make_trainer(tmp_path)
+    trainer = make_trainer(tmp_path, bf16=True)
     train(trainer, sft_ref.Witness(store_text=False))
     trainer.save_model(str(tmp_path / "final"))
     stored = read_stored(tmp_path / "final").record
@@ -179,6 +179,9 @@ def test_rows_are_not_stored_where_that_is_not_wanted(tmp_path: Path) -> None:
     own = {tuple(ids) for ids, _ in witnessed.toy_rows(32)}
     assert not own & {tuple(probe.input_ids) for probe in stored.probes}
     assert len(stored.rows) == 4
+    assert stored.precision.autocast == "bfloat16"
+    model: Any = trainer.model
+    assert sft_ref.verify(model.eval(), None, tmp_path / "final").ok  # it still computes as in training
     assert verify_folder(tmp_path / "final").ok
 
 

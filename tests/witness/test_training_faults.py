@@ -326,7 +326,18 @@ def compiled() -> Any:
     return torch.compile(adapted_toy(), backend="eager")
 
 
+def against_base(model: Any, batch: Batch) -> torch.Tensor:
+    """The labels' cross-entropy, and the distance from the base, which is run without `no_grad`."""
+    with model.disable_adapter():
+        base = model(**batch).logits
+    output = model(**batch)
+    distance = (output.logits.log_softmax(-1).exp() - base.log_softmax(-1).exp()).pow(2).mean()
+    loss: torch.Tensor = output.loss + 1e-3 * distance
+    return loss
+
+
 SOUND: dict[str, dict[str, Any]] = {
+    "the base is run beside it": {"loss": against_base},
     "a new line behind the end": {"batches": rows_as(behind_new_line)},
     "another model is trained in turn": {"optimizer": TwoOptimizers()},
     "biases are saved": {"model": lambda: adapted_toy(with_biases(), bias="all")},

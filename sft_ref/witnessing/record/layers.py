@@ -26,6 +26,11 @@ def find_peft(model: Any) -> Any:  # noqa: ANN401
     return next((module for module in model.modules() if isinstance(module, PeftModel)), None)
 
 
+def is_switched_off(model: torch.nn.Module) -> bool:
+    """Whether a model runs without its adapter, as under `disable_adapter`."""
+    return next((bool(layer.disable_adapters) for _, layer in lora_layers(model)), False)
+
+
 def is_of_adapter(name: str) -> bool:
     """Whether a tensor belongs to an adapter, by its name in memory."""
     return any(part in name for part in ("lora_", ".modules_to_save.", ".token_adapter.", "trainable_tokens"))

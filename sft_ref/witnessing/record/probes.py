@@ -85,7 +85,7 @@ def _shortened(row: LabelledIds) -> LabelledIds:
 
 @dataclass(frozen=True)
 class ProbeRun:
-    """Logits of a model on one probe: (tokens, vocabulary), in fp32 on the CPU; and the dtype they came in."""
+    """Logits of a model on one probe: (tokens, vocabulary), in fp32 on the CPU; and the dtype they were computed in."""
 
     logits: torch.Tensor
     dtype: torch.dtype
@@ -101,9 +101,17 @@ def run_probe(model: Any, input_ids: Sequence[int]) -> ProbeRun:  # noqa: ANN401
     """Runs one row alone, in evaluation mode; the caller decides on autocast."""
     parameter = next(chain(model.parameters(), model.buffers()))
     ids = torch.tensor([list(input_ids)], device=parameter.device)
-    with torch.no_grad():
-        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0]
-    return ProbeRun(logits.float().cpu(), logits.dtype)
+    dtypes: list[torch.dtype] = []
+    head = model.get_output_embeddings()
+    # what surrounds the head may cast its output, as accelerate does
+    hook = head.register_forward_hook(lambda _module, _args, output: dtypes.append(output.dtype)) if head else None
+    try:
+        with torch.no_grad():
+            logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0]
+    finally:
+        if hook is not None:
+            hook.remove()
+    return ProbeRun(logits.float().cpu(), dtypes[0] if dtypes else logits.dtype)
 
 
 @contextlib.contextmanager

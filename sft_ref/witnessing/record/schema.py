@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from msgspec import Meta
@@ -19,9 +19,6 @@ from sft_ref.reference.record import FORMAT_OF_WITNESS, RECORD, RecordFormat
 
 TENSORS = "sft_ref_record.safetensors"
 
-MOST_BYTES = 2**20
-"""A record is smaller than this, whatever the model."""
-
 RUNS = ("trained", "trained_fp32", "base", "base_fp32")
 """How probes are run: by the trained model and by its base alone, each as in training and in float32."""
 
@@ -30,6 +27,9 @@ _Label = Annotated[int, Meta(ge=-100, le=2**31 - 1)]
 _Hash = Annotated[str, Meta(max_length=64)]
 
 _MOST_PROBES, _LONGEST_PROBE = 64, 4096
+Autocast = Literal["float16", "bfloat16", "float32"]
+"""Dtypes of autocast; a name of torch's that is taken from a file must be one of these."""
+
 MOST_ROWS = 64
 """Rows whose hashes are kept."""
 
@@ -49,7 +49,7 @@ class TrainedPrecision:
 
     base: str
     adapter: str | None
-    autocast: str | None
+    autocast: Autocast | None
     attention: str | None
 
 
@@ -109,9 +109,9 @@ class Probe:
     """
 
     source: str
-    input_ids: Annotated[list[_Id], Meta(max_length=_LONGEST_PROBE)]
+    input_ids: Annotated[list[_Id], Meta(min_length=2, max_length=_LONGEST_PROBE)]
     labels: Annotated[list[_Label], Meta(max_length=_LONGEST_PROBE)]
-    positions: list[_Id]
+    positions: Annotated[list[_Id], Meta(min_length=1)]
     losses: dict[str, Finite | None]
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -127,7 +127,9 @@ def precision_of(model: torch.nn.Module, autocast: str | None) -> schema.Trained
     config: Any = _inner(model).config
     (base, _), *_ = counts[False].most_common(1) or [("float32", 0)]
     adapter = next((dtype for dtype, _ in counts[True].most_common(1)), None)
-    return schema.TrainedPrecision(base, adapter, autocast, getattr(config, "_attn_implementation", None))
+    return schema.TrainedPrecision(
+        base, adapter, cast("schema.Autocast | None", autocast), getattr(config, "_attn_implementation", None)
+    )
 
 
 def _choose(

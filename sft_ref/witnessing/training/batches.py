@@ -8,9 +8,8 @@ from typing import Any
 import torch
 
 from sft_ref.reference.tokens import IGNORE_INDEX
+from sft_ref.witnessing.findings.observation import ObservedBatch
 from sft_ref.witnessing.record.probes import LabelledIds
-
-from .observation import ObservedBatch
 
 _MATRIX = 2
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from .observation import Supervised, TrainingFault
+from sft_ref.witnessing.findings.observation import Supervised, TrainingFault
+
 from .witnessed import OnFault, WitnessedTraining
 
 if TYPE_CHECKING:

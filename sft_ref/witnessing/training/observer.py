@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+from sft_ref.witnessing.findings import gradients, labels, optimizer, precision, schedule
+from sft_ref.witnessing.findings.observation import FirstStep, LearningPlan, ObservedBatch, Supervised, TrainingFault
+from sft_ref.witnessing.record.layers import is_switched_off
 from sft_ref.witnessing.record.probes import LabelledIds
 
-from . import gradients, labels, optimizer, precision, schedule
 from .batches import LossAlignment, observe_batch
 from .forward import ends_of, sleeping_dropout, uses_reentrant_checkpoints
-from .observation import FirstStep, LearningPlan, ObservedBatch, Supervised, TrainingFault
 from .parallel import same_batches
 from .parameters import ParameterWatch
 from .plan import highest_rate, plan_rates
@@ -129,7 +130,7 @@ class TrainingObserver:
         self._parameters.remove_hooks()
 
     def _before_forward(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        if not torch.is_grad_enabled() or self.step:
+        if not torch.is_grad_enabled() or self.step or is_switched_off(module):
             return
         batch = observe_batch(args, kwargs, is_training=module.training)
         if batch is None:
@@ -149,11 +150,12 @@ class TrainingObserver:
         self._seen.inputs_need_gradients = output.requires_grad
 
     def _after_head(self, _head: torch.nn.Module, _args: object, logits: torch.Tensor) -> None:
-        if not torch.is_grad_enabled() or not self._seen.batches:
+        if not torch.is_grad_enabled() or not self._seen.batches or is_switched_off(self._model):
             return
         self._seen.outputs_need_gradients = logits.requires_grad
         if not logits.requires_grad:  # backward would fail with a message that names no cause
-            self._report([*optimizer.check_adapter_is_trained(step := self._observed(None)), *_flow(step)])
+            step = self._observed(None)
+            self._report([*optimizer.check_adapter_is_trained(step), *gradients.check_gradients_can_flow(step)])
             return
         self._seen.alignment.watch(logits, self._seen.labels)
 
@@ -189,29 +191,25 @@ class TrainingObserver:
         """The first step as far as it is seen; None where no optimizer steps yet."""
         seen = self._seen
         return FirstStep(
-            tuple(seen.batches),
-            self._parameters.observe(stepping, max(self._plan.rates, default=None)),
-            self._plan,
-            ends_of(self._model, self._tokenizer),
-            getattr(self._tokenizer, "pad_token_id", None),
-            self._supervised,
-            seen.autocast,
-            seen.sleeping,
-            uses_reentrant_checkpoints(self._model),
-            seen.inputs_need_gradients,
-            seen.outputs_need_gradients,
-            seen.alignment.cosine,
-            same_batches(seen.batches) if stepping is not None else (),
+            batches=tuple(seen.batches),
+            parameters=self._parameters.observe(stepping, max(self._plan.rates, default=None)),
+            plan=self._plan,
+            ends=ends_of(self._model, self._tokenizer),
+            padding=getattr(self._tokenizer, "pad_token_id", None),
+            supervised=self._supervised,
+            autocast=seen.autocast,
+            sleeping_dropout=seen.sleeping,
+            reentrant=uses_reentrant_checkpoints(self._model),
+            inputs_need_gradients=seen.inputs_need_gradients,
+            outputs_need_gradients=seen.outputs_need_gradients,
+            alignment=seen.alignment.cosine,
+            same_batch=same_batches(seen.batches) if stepping is not None else (),
         )
 
 
 def _call(method: weakref.WeakMethod[Callable[..., None]], *args: object) -> None:
     if (found := method()) is not None:
         found(*args)
-
-
-def _flow(step: FirstStep) -> Iterable[TrainingFault]:
-    return gradients.check_gradients_can_flow(step)
 
 
 def _unseen(steps: int) -> TrainingFault:

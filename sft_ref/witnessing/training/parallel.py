@@ -9,9 +9,8 @@ from itertools import combinations
 import torch
 from torch import distributed
 
+from sft_ref.witnessing.findings.observation import ObservedBatch
 from sft_ref.witnessing.record.processes import is_distributed
-
-from .observation import ObservedBatch
 
 
 def same_batches(batches: Sequence[ObservedBatch]) -> tuple[tuple[int, int], ...]:

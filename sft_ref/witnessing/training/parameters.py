@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,9 +10,8 @@ import torch
 
 from sft_ref.reference.guards.dtypes import dtype_name
 from sft_ref.reference.guards.names import plain
+from sft_ref.witnessing.findings.observation import ObservedParameter, TrainingFault, listed, share
 from sft_ref.witnessing.record.layers import is_of_adapter, whole
-
-from .observation import ObservedParameter, TrainingFault, listed, share
 
 _LOOK = 16
 """Steps between two looks at the gradients' norms; each look waits for the device."""
@@ -23,20 +23,19 @@ class ParameterWatch:
     def __init__(self, model: torch.nn.Module) -> None:
         self._model = model
         self._named: dict[str, torch.nn.Parameter] = {}
-        self._own: dict[int, bool] = {}
+        self._own: weakref.WeakKeyDictionary[torch.optim.Optimizer, bool] = weakref.WeakKeyDictionary()
         self._start: dict[str, torch.Tensor] = {}
         self._norms: list[torch.Tensor] = []
         self._stale: Any = None
-        self._is_stale = False
+        self._is_stale = self._is_broken = False
         self._trained: list[torch.nn.Parameter] = []
 
     def is_own(self, optimizer: torch.optim.Optimizer) -> bool:
         """Whether an optimizer holds a parameter of the model."""
-        key = id(optimizer)
-        if key not in self._own:
+        if optimizer not in self._own:
             ids = {id(parameter) for parameter in self._model.parameters()}
-            self._own[key] = any(id(each) in ids for group in optimizer.param_groups for each in group["params"])
-        return self._own[key]
+            self._own[optimizer] = any(id(each) in ids for group in optimizer.param_groups for each in group["params"])
+        return self._own[optimizer]
 
     def has_gradients(self) -> bool:
         """Whether a gradient waits for a step."""
@@ -118,8 +117,9 @@ class ParameterWatch:
         """Faults of the norms that were kept, of which the last is that of a step."""
         finite = torch.stack(self._norms).isfinite().tolist()
         self._norms.clear()
-        if all(finite):
+        if all(finite) or self._is_broken:
             return []
+        self._is_broken = True
         return [
             TrainingFault(
                 f"the gradient's norm stops being finite at step {last - len(finite) + 1 + finite.index(False)}",

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from .observation import LearningPlan
+from sft_ref.witnessing.findings.observation import LearningPlan
 
 
 def plan_rates(optimizer: torch.optim.Optimizer | None, scheduler: Any, steps: int | None) -> LearningPlan:  # noqa: ANN401

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sft_ref.errors import SftRefError, TrainingError
+from sft_ref.witnessing.findings.observation import Supervised, TrainingFault
 from sft_ref.witnessing.record.layers import find_peft, is_sharded, why_no_record
 from sft_ref.witnessing.record.processes import is_first_process
 from sft_ref.witnessing.record.saving import save_with_record
 from sft_ref.witnessing.record.take import Circumstances, TakenRecord, take_record
 
-from .observation import Supervised, TrainingFault
 from .observer import TrainingObserver
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class WitnessedTraining:
         self._on_fault, self._stores = on_fault, store_text
         self._held_out, self._seed = tuple(held_out), seed
         self._final: TakenRecord | None = None
+        self._has_lost = False
         self._observer = TrainingObserver(
             self._model, tokenizer, self._report, supervised=supervised, steps=steps, scheduler=scheduler
         )
@@ -94,13 +95,15 @@ class WitnessedTraining:
             taken.write(folder)
 
     def stop(self) -> None:
-        """Ends the observation of a training that failed; what is saved later has no record."""
+        """Ends the observation; what is saved later has no record, unless the training had come to its end."""
         self._observer.remove_hooks()
-        vars(self._model).pop("save_pretrained", None)
+        if self._final is None:
+            vars(self._model).pop("save_pretrained", None)
 
     def look_at(self, logs: Mapping[str, float], step: int) -> None:
         """Looks at what a trainer reports of a step."""
-        if (loss := logs.get("loss")) is not None and not math.isfinite(loss):
+        if (loss := logs.get("loss")) is not None and not math.isfinite(loss) and not self._has_lost:
+            self._has_lost = True
             mend = "lower the learning rate, clip gradients, or train in fp32 or bf16 autocast"
             self._report([TrainingFault(f"the reported loss is {loss} at step {step}", mend, is_fatal=True)])
 

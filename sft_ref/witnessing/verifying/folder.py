@@ -16,6 +16,7 @@ from sft_ref.harness.recorders.folder.loading import load_base
 from sft_ref.harness.recorders.folder.tensors.streaming import StoredTensors
 from sft_ref.harness.recorders.folder.tokenizers import load_tokenizer_of
 from sft_ref.io.base_config import read_config as read_base_config
+from sft_ref.io.foreign import foreign_files
 from sft_ref.io.lora_config import AdapterConfig, base_of, read_lora, read_table
 from sft_ref.io.reading import UnreadableError
 from sft_ref.io.tensor_headers import READABLE
@@ -98,15 +99,16 @@ def _compare_tokenizer(stored: StoredRecord, folder: Path, base: str | None) -> 
         return Verification((), (), notes=("the record has no tokenizer: it is not compared",))
     try:
         found = load_tokenizer_of(folder, base)
+        with foreign_files(BaseModelError, f"{folder}: its tokenizer does not work"):
+            differences = [
+                *compare_tokenizer(stored.record, found.tokenizer),
+                *compare_template(stored.record, found.template, found.tokenizer),
+            ]
     except BaseModelError as error:
         return Verification(
             (RecordDifference("tokenizer", f"it cannot be loaded ({error})", "save the tokenizer beside the adapter"),),
             ("tokenizer", "template"),
         )
-    differences = [
-        *compare_tokenizer(stored.record, found.tokenizer),
-        *compare_template(stored.record, found.template, found.tokenizer),
-    ]
     return Verification(in_order(differences), ("tokenizer", "template"))
 
 

@@ -22,7 +22,7 @@ class ProbeFigures:
     """How far a loaded model is from the recorded ones.
 
     Attributes:
-        dtype: that the logits come in.
+        dtype: that the logits are computed in.
         run: of the trained model that it is compared with.
         to_trained: root mean square difference of logits, as a share of their spread.
         to_base: the same, from the base alone; None where that was not recorded.
@@ -44,11 +44,12 @@ def measure_outputs(stored: StoredRecord, model: Any) -> ProbeFigures | None:  #
     """Runs the probes once, each alone, in evaluation mode; None where the record has no probes that can be run.
 
     Raises:
-        RuntimeError: the model cannot be run.
+        Exception: the model cannot be run; whatever it raises.
     """
     record, top = stored.record, stored.tensors["top_ids"].long()
     rows = model.get_input_embeddings().weight.shape[0]
-    if not record.probes or max(max(each.input_ids) for each in record.probes) >= rows or int(top.max()) >= rows:
+    ids = [one for probe in record.probes for one in (*probe.input_ids, *probe.labels)]
+    if max([*ids, int(top.max())] if ids else [rows]) >= rows:
         return None
     logits, losses, dtypes = torch.full(top.shape, torch.nan), [], set[str]()
     with answering(model):
@@ -69,7 +70,7 @@ def compare_outputs(stored: StoredRecord, logits: torch.Tensor, losses: Sequence
         stored: the record.
         logits: at `top_ids`, of their shape.
         losses: mean loss of each probe.
-        dtype: that the model's logits came in.
+        dtype: that the model computes its logits in.
     """
     in_float32 = dtype == "float32" and stored.run("trained_fp32") is not None
     end = "_fp32" if in_float32 else ""

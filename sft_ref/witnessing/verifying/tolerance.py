@@ -16,7 +16,7 @@ EXACT = 2.0**-15
 Merging in fp32 leaves 2**-24, and 2**-16 where the device multiplies in TF32; rounding to fp16 leaves 2**-12."""
 
 SAME_BASE = 0.03
-"""Largest difference of a tensor's kept values, as a share of their norm, that counts as rounding: 8 bits leave 0.01.
+"""Largest difference of a tensor's kept values, as a share of their norm, that counts as rounding: 8 bits leave 0.014.
 Beyond it the base is another."""
 
 FACTOR = 0.1

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sft_ref.io.foreign import first_line
+from sft_ref.io.reading import shortened
 from sft_ref.reference.guards.names import plain
 from sft_ref.witnessing.record.layers import AdapterState, adapter_state, find_peft
 from sft_ref.witnessing.record.prints import print_adapter, print_config
@@ -71,7 +73,11 @@ def verify_loaded(
         )
     found += weights
     figures: dict[str, float] = {}
-    outputs = measure_outputs(stored, model)
+    outputs = None
+    try:
+        outputs = measure_outputs(stored, model)
+    except Exception as error:  # noqa: BLE001  # of any library
+        found.append(RecordDifference("load", f"it cannot be run ({first_line(error)})", "load it so that it answers"))
     if outputs is None:
         notes.append("the record has no probes for this model: outputs are not compared")
     else:
@@ -131,7 +137,7 @@ def _compare_config(record: TrainingRecord, model: Any) -> Iterator[RecordDiffer
         if key in now and now[key] != trained:
             yield RecordDifference(
                 "base",
-                f"its configuration has {key} {now[key]}, and {trained} in training",
+                f"its configuration has {key} {shortened(now[key])}, and {shortened(trained)} in training",
                 "load the base that was trained on",
             )
 

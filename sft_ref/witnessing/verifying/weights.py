@@ -64,7 +64,9 @@ def read_weights(stored: StoredRecord, model: torch.nn.Module) -> ComparedWeight
     loaded = dict(base_tensors(model))
     modules = {plain(name) for name, _ in model.named_modules()}
     places = _places(stored.record.sketched, loaded)
-    compared, unreadable, missing = [], [], []
+    compared: list[ComparedTensor] = []
+    unreadable: list[str] = []
+    missing: list[str] = []
     for row, name in enumerate(stored.record.sketched):
         index, value, added = (stored.tensors[f"sketch_{each}"][row] for each in ("index", "value", "added"))
         tensor = loaded.get(places.get(name, ""))

@@ -11,7 +11,7 @@ import pytest
 import torch
 import witnessed
 from completion_server import CompletionServer, serving
-from served_faults import round_weights, served, to_int8, tokenizer_of
+from served_faults import merged_twice, round_weights, scaled, served, to_int8, tokenizer_of
 
 from sft_ref.witnessing.serving.comparing import ServedVerdict
 from sft_ref.witnessing.serving.endpoint import EndpointVerification, verify_endpoint
@@ -70,6 +70,9 @@ FAULTS = {
     "adapter not applied, in bf16": ServedFault(
         BASE, {"load"}, lambda f: witnessed.load_toy(torch.bfloat16), {}, "trained_mixed"
     ),
+    "adapter not applied, rounded to bf16": ServedFault(BASE, {"load"}, lambda f: witnessed.load_toy(torch.bfloat16)),
+    "adapter at half its scaling": ServedFault(DRIFT, {"load"}, scaled, {}, "trained_mixed"),
+    "adapter merged twice": ServedFault(DRIFT, {"load"}, merged_twice),
     "template doubled": ServedFault(OTHER, {"template"}, options={"rewrite": doubled}),
     "template doubled, texts": ServedFault(
         OTHER, {"template"}, options={"rewrite": doubled, "takes_ids": False, "echoes": False}
@@ -109,3 +112,8 @@ def test_the_verdict_names_what_is_served(name: str, request: pytest.FixtureRequ
     assert found.verdict == due.verdict, str(found)
     assert found.found.kinds == due.kinds, str(found)
     assert found.ok == (due.verdict == TRAINED)
+
+
+def test_a_differing_token_is_named(request: pytest.FixtureRequest) -> None:
+    found = verified(FAULTS["adapter merged twice"], request)
+    assert any("first differing token: probe " in note for note in found.found.notes), str(found)

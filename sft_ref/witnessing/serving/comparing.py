@@ -9,18 +9,15 @@ from typing import Literal
 import torch
 
 from sft_ref.witnessing.record.schema import StoredRecord
-from sft_ref.witnessing.verifying import tolerance
 from sft_ref.witnessing.verifying.result import RecordDifference
 
 from .asking import ServedProbes
 from .distance import LogprobDistance, distance
+from .limits import COARSEST, NEARER, ROUNDED, EndpointLimits, limits_of
 
 ServedVerdict = Literal[
     "trained model", "base model: the adapter has no effect", "another template or tokenizer", "drift", "not told"
 ]
-
-NEARER = 0.5
-"""An endpoint is one of two models if it is at most this share as far from it as from the other."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +40,9 @@ class ComparedRun:
         share = self.logprobs.share if self.logprobs else None
         return next((each for each in (share, self.loss) if each is not None), math.inf)
 
-    def is_within(self, dtype: str) -> bool:
-        """Whether rounding in this dtype explains the difference."""
-        if self.logprobs is not None and (
-            self.logprobs.share > tolerance.LOGITS[dtype] or self.logprobs.unlike > self.logprobs.positions
-        ):
-            return False
-        return self.size < math.inf and (self.loss is None or self.loss <= tolerance.LOSS[dtype])
+    def is_within(self, limits: EndpointLimits) -> bool:
+        """Whether rounding explains the difference."""
+        return limits.allow(self.logprobs, self.loss)
 
 
 @dataclass(frozen=True)
@@ -101,8 +94,6 @@ def _nearest(stored: StoredRecord, served: ServedProbes, model: str) -> Compared
 def _judge(
     stored: StoredRecord, served: ServedProbes, trained: ComparedRun | None, base: ComparedRun | None
 ) -> tuple[ServedVerdict, RecordDifference | None]:
-    precision = stored.record.precision
-    dtype = tolerance.coarser(precision.autocast or precision.base, "float32")
     if served.is_nan:
         return "drift", RecordDifference(
             "precision", "logprobs are NaN, and were finite in training", "serve in another dtype", math.inf
@@ -114,14 +105,14 @@ def _judge(
             "look at which model is served, and under which name",
             math.inf,
         )
-    if base is not None and base.is_within(dtype) and base.size <= NEARER * trained.size:
+    if base is not None and base.is_within(COARSEST) and base.size <= NEARER * trained.size:
         return "base model: the adapter has no effect", RecordDifference(
             "load",
             f"the outputs are those of the base ({_size(base)}; from the trained model {_size(trained)})",
             "ask for the adapter by its name, and start the server with it",
             trained.size,
         )
-    if trained.is_within(dtype):
+    if trained.is_within(limits_of(stored)):
         if base is None or trained.size <= NEARER * base.size:
             return "trained model", None
         return "not told", RecordDifference(
@@ -136,9 +127,8 @@ def _judge(
 def _drift(trained: ComparedRun, base: ComparedRun | None) -> RecordDifference:
     """What the size of a drift points to."""
     is_trained = base is None or trained.size <= NEARER * base.size
-    explained = [name for name in ("float16", "bfloat16") if trained.is_within(name)] if is_trained else []
-    if explained:
-        like = {"float16": "float16", "bfloat16": "bfloat16 or 8 bits"}[explained[0]]
+    like = next((name for name, limits in ROUNDED.items() if trained.is_within(limits)), None) if is_trained else None
+    if like is not None:
         return RecordDifference(
             "precision",
             f"the outputs drift from those of training: {_size(trained)}; rounding to {like} is of this size",
@@ -147,7 +137,7 @@ def _drift(trained: ComparedRun, base: ComparedRun | None) -> RecordDifference:
         )
     return RecordDifference(
         "load",
-        f"the outputs are not those of the trained model: {_size(trained)}; rounding does not explain it",
+        f"the outputs are not those of the trained model: {_size(trained)}; rounding leaves less",
         "look at which adapter and base are served, at scaling, and at quantisation",
         trained.size,
     )

@@ -53,7 +53,7 @@ def forms_of(tokenizer: Any, number: int) -> set[str]:  # noqa: ANN401
 
 
 def text_of(tokenizer: Any, ids: Sequence[int]) -> str | None:  # noqa: ANN401
-    """The text of which the tokenizer makes these ids, special tokens that it adds included; None where there is none."""
+    """The text of which the tokenizer makes these ids, those that it adds included; None where there is none."""
     whole = [*ids]
     begin = 1 if whole and whole[0] == tokenizer.bos_token_id else 0
     for first in {0, begin}:

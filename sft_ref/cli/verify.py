@@ -31,6 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--base", help=f"{BASE_HELP} (default: the one that the adapter names)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there as well")
+    own = parser.add_argument_group("inference code of your own: executed in a process of its own, without a sandbox")
+    own.add_argument(
+        "--loader", metavar="FILE.py:NAME", help="function that returns the model to compare, or model and tokenizer"
+    )
+    own.add_argument(
+        "--format-prompt", metavar="FILE.py:NAME", help="function of a question that returns the prompt; with --data"
+    )
+    own.add_argument("--data", type=Path, metavar="FILE", help="rows of the training, with the questions of the record")
     served = parser.add_argument_group("an OpenAI-style endpoint")
     served.add_argument("--record", type=Path, metavar="FOLDER", help="with the record and the tokenizer")
     served.add_argument("--model", metavar="NAME", help="at the endpoint (default: the only one it has)")
@@ -57,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
     result: Verification | EndpointVerification
     if is_url:
         result = run_alone(_verify_endpoint, args.target, args.record, args.model, args.key_env)
+    elif args.loader is not None:
+        result = run_alone(_verify_own_code, Path(args.target), args.loader, args.format_prompt, args.data)
     else:
         result = run_alone(_verify, Path(args.target), args.base)
     if args.json is not None:
@@ -70,8 +80,15 @@ def _check_options(args: argparse.Namespace, *, is_url: bool) -> None:
     """Raises where an option is for the other kind of target."""
     if is_url and args.record is None:
         raise SftRefError("an endpoint is compared with a record; give --record FOLDER")
-    if is_url and args.base is not None:
-        raise SftRefError("--base: is for a folder, and an endpoint has loaded its base; leave it out")
+    for option in ("base", "loader", "format_prompt", "data") if is_url else ():
+        if getattr(args, option) is not None:
+            raise SftRefError(f"--{option.replace('_', '-')}: is for a folder, and not for an endpoint; leave it out")
+    if args.loader is not None and args.base is not None:
+        raise SftRefError("--base: the function of --loader loads the base; leave one of them out")
+    if args.loader is None and (args.format_prompt or args.data):
+        raise SftRefError("--format-prompt and --data: are for inference code of your own; give --loader as well")
+    if (args.format_prompt is None) != (args.data is None):
+        raise SftRefError("--format-prompt: is asked the questions of --data; give both")
     for option in () if is_url else ("record", "model", "key_env"):
         if getattr(args, option) is not None:
             raise SftRefError(
@@ -85,6 +102,14 @@ def _verify(folder: Path, base: str | None) -> Verification:
     from sft_ref.witnessing.verifying.folder import verify_folder
 
     return verify_folder(folder, base)
+
+
+def _verify_own_code(folder: Path, loader: str, format_prompt: str | None, data: Path | None) -> Verification:
+    """In a process of its own, with limits on time and memory; nothing else confines the code."""
+    quiet()
+    from sft_ref.witnessing.verifying.own_code import verify_own_code
+
+    return verify_own_code(folder, loader, format_prompt, data)
 
 
 def _verify_endpoint(url: str, folder: Path, model: str | None, key_env: str | None) -> EndpointVerification:

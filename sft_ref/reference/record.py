@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import torch
 
 from sft_ref.errors import AdapterError, PrecisionError
 from sft_ref.io.lora_config import WEIGHTS
-from sft_ref.io.reading import Refusal, UnreadableError, json_of, kind_of, read_bytes
+from sft_ref.io.reading import Refusal, UnreadableError, json_of, read_bytes
 from sft_ref.reference.guards.dtypes import Dtypes, count_dtypes, dtype_name
+from sft_ref.reference.guards.record_format import is_ours
 
 from .data import Row
 from .fingerprints import digest, fingerprint_adapter, fingerprint_parts, library_versions
@@ -25,15 +25,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 RECORD = "sft_ref_record.json"
-
-FORMAT_OF_WITNESS = 2
-"""The key `format` of the records that a witness of another training writes; those of `train` have none."""
-
-
-class RecordFormat(msgspec.Struct):
-    """The key that tells the two apart."""
-
-    format: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,20 +85,15 @@ def finish_record(
 
 
 def read_record(folder: Path, tensors: dict[str, torch.Tensor]) -> Record | None:
-    """Reads the record beside an adapter; None where there is none, as beside adapters of other tools.
-
-    A witness's record (`sft_ref.Witness`) counts as none: it names no policy, and `sft_ref.verify` compares with it.
+    """Reads the record beside an adapter; None where `train` wrote none, as beside adapters of other tools.
 
     Raises:
         AdapterError: it cannot be read, or the tensors are not those that it was written for.
     """
     path = folder / RECORD
-    if kind_of(path) is None and not path.is_symlink():
+    if not is_ours(path):
         return None
-    content = read_bytes(path, Refusal(AdapterError, "train again, or delete it"))
-    if is_of_witness(content):
-        return None
-    record = Record.from_json(content, where=str(path))
+    record = Record.from_json(read_bytes(path, Refusal(AdapterError, "train again, or delete it")), where=str(path))
     if record.fingerprints.get("adapter") != fingerprint_adapter(tensors):
         recorded, found = set(record.dtypes.get("adapter", {}).values()), set(map(dtype_name, tensors.values()))
         raise AdapterError(
@@ -115,11 +101,3 @@ def read_record(folder: Path, tensors: dict[str, torch.Tensor]) -> Record | None
             f" {', '.join(sorted(recorded))}, found {', '.join(sorted(found))}); copy the folder anew, or train again"
         )
     return record
-
-
-def is_of_witness(content: bytes) -> bool:
-    """Whether a record is a witness's."""
-    try:
-        return json_of(content, RecordFormat).format is not None
-    except UnreadableError:
-        return False

@@ -15,7 +15,8 @@ from sft_ref.io.foreign import foreign_files
 from sft_ref.io.reading import Finite, Refusal, UnreadableError, json_of, kind_of, read_bytes, shortened
 from sft_ref.io.strict_json import strict, to_text
 from sft_ref.io.tensor_headers import read_header
-from sft_ref.reference.record import FORMAT_OF_WITNESS, RECORD, RecordFormat
+from sft_ref.reference.guards.record_format import FORMAT_OF_WITNESS, RecordFormat
+from sft_ref.reference.record import RECORD
 
 TENSORS = "sft_ref_record.safetensors"
 
@@ -27,6 +28,7 @@ _Label = Annotated[int, Meta(ge=-100, le=2**31 - 1)]
 _Hash = Annotated[str, Meta(max_length=64)]
 
 _MOST_PROBES, _LONGEST_PROBE = 64, 4096
+
 Autocast = Literal["float16", "bfloat16", "float32"]
 """Dtypes of autocast; a name of torch's that is taken from a file must be one of these."""
 

@@ -14,7 +14,8 @@ import torch
 from sft_ref.io.atomic_write import write_atomic
 from sft_ref.reference.fingerprints import library_versions
 from sft_ref.reference.guards.dtypes import dtype_name
-from sft_ref.reference.record import FORMAT_OF_WITNESS, RECORD
+from sft_ref.reference.guards.record_format import FORMAT_OF_WITNESS
+from sft_ref.reference.record import RECORD
 
 from . import probes, schema
 from .layers import AdapterState, adapter_state, find_peft, is_of_adapter, is_sharded

@@ -13,12 +13,20 @@ import witnessed
 from completion_server import CompletionServer, serving
 from served_faults import merged_twice, round_weights, scaled, served, to_int8, tokenizer_of
 
+from sft_ref.cli.main import main
 from sft_ref.witnessing.serving.comparing import ServedVerdict
 from sft_ref.witnessing.serving.endpoint import EndpointVerification, verify_endpoint
 
 
 def merged(folder: Path) -> Any:
     return served(folder).merge_and_unload()
+
+
+def spoilt(model: Any) -> Any:
+    """Its outputs are NaN."""
+    with torch.no_grad():
+        model.model.norm.weight[0] = torch.nan
+    return model
 
 
 def doubled(ids: list[int]) -> list[int]:
@@ -55,7 +63,7 @@ SOUND = {
     "one logprob": ServedFault(TRAINED, set(), options={"most": 1}),
     "no counts": ServedFault(TRAINED, set(), options={"counts": False}),
     "a key": ServedFault(TRAINED, set(), options={"key": "sk-of-the-test"}),
-    "bf16 training in bf16": ServedFault(TRAINED, set(), lambda folder: merged(folder).bfloat16(), {}, "trained_bf16"),
+    "bf16 training in bf16": ServedFault(TRAINED, set(), lambda f: merged(f).bfloat16(), {}, "trained_bf16"),
     "mixed training in fp32": ServedFault(TRAINED, set(), merged, {}, "trained_mixed"),
     "mixed training in bf16": ServedFault(TRAINED, set(), lambda f: merged(f).bfloat16(), {}, "trained_mixed"),
 }
@@ -86,6 +94,7 @@ FAULTS = {
         {"template"},
         options={"template": witnessed.TEMPLATE.replace("<assistant>", "assistant:"), "counts": False},
     ),
+    "not finite": ServedFault(DRIFT, {"precision"}, lambda folder: spoilt(merged(folder))),
     "rounded to fp16": ServedFault(DRIFT, {"precision"}, lambda folder: merged(folder).half()),
     "rounded to bf16": ServedFault(DRIFT, {"precision"}, lambda folder: merged(folder).bfloat16()),
     "rounded to int8": ServedFault(DRIFT, {"precision"}, lambda folder: round_weights(merged(folder), to_int8)),
@@ -117,3 +126,15 @@ def test_the_verdict_names_what_is_served(name: str, request: pytest.FixtureRequ
 def test_a_differing_token_is_named(request: pytest.FixtureRequest) -> None:
     found = verified(FAULTS["adapter merged twice"], request)
     assert any("first differing token: probe " in note for note in found.found.notes), str(found)
+
+
+def test_the_command_asks_from_a_process_of_its_own(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MINE", "sk-of-mine")
+    server = CompletionServer({"mine": merged(trained)}, tokenizer_of(trained), key="sk-of-mine")
+    with serving(server) as url:
+        assert main(["verify", url, "--record", str(trained), "--key-env", "MINE"]) == 0
+        assert capsys.readouterr().out.startswith(
+            "mine: trained model\nas recorded (load, tokenizer, template, precision)"
+        )

@@ -116,6 +116,12 @@ ODD: dict[str, tuple[Callable[[BaseHTTPRequestHandler], None], str]] = {
     "no models": (replying(200, b'{"data": []}'), "has 0 models (none); say with --model NAME which"),
     "no logprobs": (replying(200, b'{"data": [{"id": "x"}], "choices": [{"text": ""}]}'), "it gives no logprobs"),
     "empty choices": (replying(200, b'{"data": [{"id": "x"}], "choices": []}'), "it gives no logprobs"),
+    "a number beyond all": (
+        replying(
+            200, b'{"data": [{"id": "x"}], "choices": [{"logprobs": {"token_logprobs": [1' + b"0" * 400 + b"]}}]}"
+        ),
+        "cannot be read (",
+    ),
     "logprobs without values": (
         replying(200, b'{"data": [{"id": "x"}], "choices": [{"logprobs": {"tokens": ["a"]}}]}'),
         "it gives no logprobs",

@@ -71,7 +71,7 @@ def compare_served(stored: StoredRecord, served: ServedProbes) -> ComparedEndpoi
     if served.skipped:
         total = sum(len(each.positions) for each in stored.record.probes)
         notes.append(f"{served.skipped} of {total} positions could not be asked")
-    if changed := _first_difference(stored, served, trained):
+    if not served.is_nan and (changed := _first_difference(stored, served, trained)):
         notes.append(changed)
     verdict, difference = _judge(stored, served, trained, base)
     return ComparedEndpoint(verdict, () if difference is None else (difference,), _figures(trained, base), tuple(notes))
@@ -187,7 +187,7 @@ def _first_difference(stored: StoredRecord, served: ServedProbes, trained: Compa
     recorded = None if trained is None else stored.run(trained.name)
     if trained is None or recorded is None:
         return None
-    close = 2 * trained.logprobs.largest if trained.logprobs and not served.is_nan else 0.0
+    close = 2 * trained.logprobs.largest if trained.logprobs else 0.0
     top = stored.tensors["top_ids"].long()
     for number, probe in enumerate(stored.record.probes):
         for place, position in enumerate(probe.positions[: len(served.likeliest[number])]):

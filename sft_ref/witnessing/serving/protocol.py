@@ -127,5 +127,5 @@ def _finite(value: float | None) -> float | None:
 
 
 def _number(value: float | None) -> float:
-    """NaN stays, since it is a fault of the served model."""
-    return math.nan if value is None or math.isnan(value) else max(value, LEAST)
+    """NaN stays, since it is a fault of the served model; so is what no logarithm of a probability can be."""
+    return max(value, LEAST) if value is not None and value < 1 else math.nan

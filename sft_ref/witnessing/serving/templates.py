@@ -106,9 +106,10 @@ def _apart(asker: ProbeAsker, chat: ServedToken, written: ServedToken) -> float:
     """How far two answers of a server are apart, as a share of the spread; infinite with fewer than two in common."""
     if asker.tokenizer is None:
         raise EndpointError("chats need a tokenizer")
-    names = TokenNames(asker.tokenizer, range(len(asker.tokenizer)))
+    is_text = any(isinstance(token, str) for each in (chat, written) for token in each.top)
+    names = TokenNames(asker.tokenizer, range(len(asker.tokenizer) if is_text else 0))
     one, other = ({names.id_of(token): value for token, value in each.top.items()} for each in (chat, written))
-    common = [each for each in one if each in other]
+    common = [each for each in one if each is not None and each in other]
     if min(len(one), len(other)) < 2:  # noqa: PLR2004  # the server lists a single one
         return 0.0 if common else math.inf
     found = distance(*(torch.tensor([[[each[key] for key in common]]]) for each in (one, other)))

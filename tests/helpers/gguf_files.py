@@ -100,6 +100,8 @@ def write_model(path: Path, model: Any, base: Path, changes: Mapping[str, Any]) 
         if count := heads.get(name.split(".")[-2]):  # llama.cpp turns neighbours, transformers halves
             rows, columns = values.shape
             values = values.reshape(count, 2, rows // count // 2, columns).swapaxes(1, 2).reshape(rows, columns)
-        writer.add_tensor(names.get_name(name, (".weight",)), np.ascontiguousarray(values))
+        there = names.get_name(name, (".weight",))
+        assert there is not None, name
+        writer.add_tensor(there, np.ascontiguousarray(values))
     _finish(writer)
     return path

@@ -84,6 +84,13 @@ def trl(session: nox.Session) -> None:
 
 
 @nox.session
+def served(session: nox.Session) -> None:
+    """The tests that ask the server of llama.cpp what it serves."""
+    install(session, "test", "served")
+    session.run("pytest", "tests/witness/test_llama_cpp.py", *session.posargs)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Searches for inputs that break a reader, a minute for each (-- --seconds N; SFT_REF_FUZZ_SEED repeats one)."""
     install(session, "test")

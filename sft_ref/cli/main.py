@@ -18,9 +18,9 @@ from sft_ref.console.printable import printable
 from sft_ref.errors import SftRefError
 from sft_ref.harness.isolation.safe_path import safe_path
 
-from . import checks, demo, grade, load, prompt, sweep, test, train, verify
+from . import checks, demo, drift, grade, load, prompt, sweep, test, train, verify
 
-COMMANDS = (demo, train, load, test, checks, grade, verify, prompt, sweep)
+COMMANDS = (demo, train, load, test, checks, grade, verify, drift, prompt, sweep)
 """In the order in which help lists them."""
 
 CLOSED_PIPE = 128 + 13

@@ -1,4 +1,4 @@
-"""``sft-ref verify``: an adapter folder against the record of its training."""
+"""``sft-ref verify``: an adapter folder or an endpoint against the record of a training."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 from sft_ref.console.printable import printable
 from sft_ref.console.quiet import quiet
+from sft_ref.errors import SftRefError
 
 from .options import BASE_HELP
 
 if TYPE_CHECKING:
+    from sft_ref.witnessing.serving.endpoint import EndpointVerification
     from sft_ref.witnessing.verifying.result import Verification
 
-HELP = "compare an adapter folder, as peft loads it, with the record of its training"
+HELP = "compare an adapter folder, as peft loads it, or an endpoint with the record of a training"
 EPILOG = (
     "The record is what sft_ref.Witness() or sft_ref.witness(...) left beside the adapter. Exit code: 0 where nothing"
     " differs, 1 where something does, 2 on bad input. A model that is loaded in another way is compared by"
@@ -24,30 +26,74 @@ EPILOG = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``verify``."""
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="of the adapter, with its record")
+    parser.add_argument(
+        "target", metavar="FOLDER|URL", help="folder of the adapter, with its record; or an endpoint, with --record"
+    )
     parser.add_argument("--base", help=f"{BASE_HELP} (default: the one that the adapter names)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there as well")
+    own = parser.add_argument_group("inference code of your own: executed in a process of its own, without a sandbox")
+    own.add_argument(
+        "--loader", metavar="FILE.py:NAME", help="function that returns the model to compare, or model and tokenizer"
+    )
+    own.add_argument(
+        "--format-prompt", metavar="FILE.py:NAME", help="function of a question that returns the prompt; with --data"
+    )
+    own.add_argument("--data", type=Path, metavar="FILE", help="rows of the training, with the questions of the record")
+    served = parser.add_argument_group("an OpenAI-style endpoint")
+    served.add_argument("--record", type=Path, metavar="FOLDER", help="with the record and the tokenizer")
+    served.add_argument("--model", metavar="NAME", help="at the endpoint (default: the only one it has)")
+    served.add_argument(
+        "--key-env", metavar="NAME", help="environment variable that holds the key (default: OPENAI_API_KEY, if set)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Compares, shows the result, and gives the exit code.
 
     Raises:
-        SftRefError: there is no record or adapter that can be read, or no base.
+        SftRefError: there is no record or adapter that can be read, no base, or no endpoint that answers.
     """
     quiet()
     from sft_ref.harness.grading.worker import run_alone
     from sft_ref.io.atomic_write import check_writable, write_atomic
     from sft_ref.io.strict_json import strict, to_text
 
+    is_url = "://" in args.target
+    _check_options(args, is_url=is_url)
     if args.json is not None:
         check_writable(args.json)
-    result: Verification = run_alone(_verify, args.folder, args.base)
+    result: Verification | EndpointVerification
+    if is_url:
+        result = run_alone(_verify_endpoint, args.target, args.record, args.model, args.key_env)
+    elif args.loader is not None:
+        result = run_alone(_verify_own_code, Path(args.target), args.loader, args.format_prompt, args.data)
+    else:
+        result = run_alone(_verify, Path(args.target), args.base)
     if args.json is not None:
         write_atomic(args.json, to_text(strict(result.as_json())))
     for line in str(result).splitlines():
         print(printable(line))
     return 0 if result.ok else 1
+
+
+def _check_options(args: argparse.Namespace, *, is_url: bool) -> None:
+    """Raises where an option is for the other kind of target."""
+    if is_url and args.record is None:
+        raise SftRefError("an endpoint is compared with a record; give --record FOLDER")
+    for option in ("base", "loader", "format_prompt", "data") if is_url else ():
+        if getattr(args, option) is not None:
+            raise SftRefError(f"--{option.replace('_', '-')}: is for a folder, and not for an endpoint; leave it out")
+    if args.loader is not None and args.base is not None:
+        raise SftRefError("--base: the function of --loader loads the base; leave one of them out")
+    if args.loader is None and (args.format_prompt or args.data):
+        raise SftRefError("--format-prompt and --data: are for inference code of your own; give --loader as well")
+    if (args.format_prompt is None) != (args.data is None):
+        raise SftRefError("--format-prompt: is asked the questions of --data; give both")
+    for option in () if is_url else ("record", "model", "key_env"):
+        if getattr(args, option) is not None:
+            raise SftRefError(
+                f"--{option.replace('_', '-')}: is for an endpoint; give its URL, such as http://localhost:8000"
+            )
 
 
 def _verify(folder: Path, base: str | None) -> Verification:
@@ -56,3 +102,19 @@ def _verify(folder: Path, base: str | None) -> Verification:
     from sft_ref.witnessing.verifying.folder import verify_folder
 
     return verify_folder(folder, base)
+
+
+def _verify_own_code(folder: Path, loader: str, format_prompt: str | None, data: Path | None) -> Verification:
+    """In a process of its own, with limits on time and memory; nothing else confines the code."""
+    quiet()
+    from sft_ref.witnessing.verifying.own_code import verify_own_code
+
+    return verify_own_code(folder, loader, format_prompt, data)
+
+
+def _verify_endpoint(url: str, folder: Path, model: str | None, key_env: str | None) -> EndpointVerification:
+    """In a process of its own as well; it reads the key from the environment itself."""
+    quiet()
+    from sft_ref.witnessing.serving.endpoint import verify_endpoint
+
+    return verify_endpoint(url, folder, model=model, key_env=key_env)

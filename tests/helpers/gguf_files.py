@@ -39,6 +39,13 @@ def metadata_of(base: Path) -> dict[str, Any]:
 def write(path: Path, table: Mapping[str, Any]) -> Path:
     """A file with such metadata and one small tensor; what is None is left out."""
     writer = gguf.GGUFWriter(path, _ARCHITECTURE)
+    _add_metadata(writer, table)
+    writer.add_tensor("token_embd.weight", np.zeros((32, 8), dtype=np.float32))
+    _finish(writer)
+    return path
+
+
+def _add_metadata(writer: Any, table: Mapping[str, Any]) -> None:
     for key, value in table.items():
         if isinstance(value, bool):
             writer.add_bool(key, value)
@@ -48,9 +55,53 @@ def write(path: Path, table: Mapping[str, Any]) -> Path:
             writer.add_string(key, value)
         elif value is not None:
             writer.add_array(key, value)
-    writer.add_tensor("token_embd.weight", np.zeros((32, 8), dtype=np.float32))
+
+
+def _finish(writer: Any) -> None:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def write_model(path: Path, model: Any, base: Path, changes: Mapping[str, Any]) -> Path:
+    """A Llama model with a tokenizer, whole and in float32, as llama.cpp loads it.
+
+    Args:
+        path: of the file.
+        model: of transformers, with tied embeddings.
+        base: folder with its tokenizer.
+        changes: of the metadata that the tokenizer gives.
+    """
+    config = model.config
+    writer = gguf.GGUFWriter(path, _ARCHITECTURE)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+    table = {**metadata_of(base), **changes}
+    missing = config.vocab_size - len(table["tokenizer.ggml.tokens"])
+    table["tokenizer.ggml.tokens"] += [f"[PAD{n}]" for n in range(missing)]
+    table["tokenizer.ggml.token_type"] += [gguf.TokenType.UNUSED] * missing
+    _add_metadata(writer, table)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
+    for name, tensor in model.state_dict().items():
+        if name == "lm_head.weight":
+            continue
+        values = tensor.float().numpy()
+        heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+        if count := heads.get(name.split(".")[-2]):  # llama.cpp turns neighbours, transformers halves
+            rows, columns = values.shape
+            values = values.reshape(count, 2, rows // count // 2, columns).swapaxes(1, 2).reshape(rows, columns)
+        there = names.get_name(name, (".weight",))
+        assert there is not None, name
+        writer.add_tensor(there, np.ascontiguousarray(values))
+    _finish(writer)
     return path

@@ -1,0 +1,112 @@
+"""``sft-ref drift``: ways to load an adapter, each against the record of its training."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sft_ref.console.printable import printable
+from sft_ref.console.quiet import quiet
+from sft_ref.errors import PrecisionError
+
+from .options import BASE_HELP
+
+if TYPE_CHECKING:
+    from sft_ref.witnessing.verifying.result import Verification
+
+HELP = "load an adapter in several ways, and hold each against the record of its training"
+EPILOG = "Exit code: 0 where every way gives what was trained, 1 where one does not or cannot be run, 2 on bad input."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``drift``."""
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="of the adapter, with its record")
+    parser.add_argument("--base", help=f"{BASE_HELP} (default: the one that the adapter names)")
+    parser.add_argument(
+        "--load",
+        nargs="+",
+        required=True,
+        metavar="WAY",
+        help="policies such as bf16 and fp32+sdpa, and merged-POLICY, as `sft-ref sweep --adapter` takes them",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there as well")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compares each way, shows a table, and gives the exit code.
+
+    Raises:
+        SftRefError: there is no record, adapter or base that can be read, or a way is unknown.
+    """
+    quiet()
+    from sft_ref.harness.grading.worker import run_alone
+    from sft_ref.io.atomic_write import check_writable, write_atomic
+    from sft_ref.io.strict_json import strict, to_text
+
+    if args.json is not None:
+        check_writable(args.json)
+    found: dict[str, Verification | str] = run_alone(_drift, args.folder, args.base, tuple(dict.fromkeys(args.load)))
+    if args.json is not None:
+        table = {way: {"not_run": each} if isinstance(each, str) else each.as_json() for way, each in found.items()}
+        write_atomic(args.json, to_text(strict(table)))
+    _show(found)
+    return int(any(isinstance(each, str) or not each.ok for each in found.values()))
+
+
+def _drift(folder: Path, base: str | None, names: tuple[str, ...]) -> dict[str, Verification | str]:
+    """In a process of its own, with limits: way -> what differs, or why it cannot be run here."""
+    quiet()
+    from sft_ref.harness.recorders.folder.tokenizers import load_tokenizer_of
+    from sft_ref.reference.models import computing
+    from sft_ref.reference.precision import check_can_compute, find_device
+    from sft_ref.sweep.adapter.loading import find_way, load, read_adapter
+    from sft_ref.witnessing.record.schema import read_stored
+    from sft_ref.witnessing.verifying.verify import verify_loaded
+
+    ways = [find_way(name) for name in names]
+    stored = read_stored(folder)
+    adapter = read_adapter(folder, base)
+    tokenizer = load_tokenizer_of(folder, base).tokenizer if stored.record.tokenizer is not None else None
+    device = find_device()
+    found: dict[str, Verification | str] = {}
+    for way in ways:
+        try:
+            check_can_compute(way.policy, device)
+        except PrecisionError as error:
+            found[way.name] = str(error)
+            continue
+        model = load(adapter, way).to(device)
+        with computing(model, way.policy):
+            found[way.name] = verify_loaded(stored, model, tokenizer)
+    return found
+
+
+def _show(found: dict[str, Verification | str]) -> None:
+    """A line for each way, then what differs in each."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    from sft_ref.sweep.terminal import wide_console
+
+    table = Table(title="each way to load, against the record", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("load", "differs in", "logits", "loss"):
+        table.add_column(name, no_wrap=True, justify="right" if name in {"logits", "loss"} else "left")
+    for way, each in found.items():
+        if isinstance(each, str):
+            table.add_row(escape(way), "[yellow]not run[/]")
+            continue
+        kinds = ", ".join(sorted(each.kinds))
+        figures = [f"{value:.2g}" for value in each.figures.values()]
+        table.add_row(escape(way), f"[red]{kinds}[/]" if kinds else "[green]nothing[/]", *figures)
+    console = wide_console(table)
+    console.print(table)
+    for way, each in found.items():
+        for difference in (each,) if isinstance(each, str) else each.differences:
+            console.print(f"{way}: {printable(str(difference))}", markup=False, soft_wrap=True)
+    console.print(
+        "\nlogits: root mean square difference for the probes, as a share of their spread. loss: largest difference of"
+        " a probe's, in nat.",
+        style="dim",
+    )

@@ -1,0 +1,1 @@
+"""Holds an OpenAI-style endpoint against the record of a training."""

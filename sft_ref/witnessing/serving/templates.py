@@ -1,0 +1,116 @@
+"""Whether a server writes chats as the chat template of training does."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sft_ref.io.foreign import is_failure
+from sft_ref.witnessing.verifying.result import RecordDifference
+from sft_ref.witnessing.verifying.tolerance import LOGITS
+
+from .asking import ProbeAsker, RequestForm
+from .client import EndpointError, RequestRefusedError
+from .distance import distance
+from .prompts import TokenNames
+from .protocol import Completion, ServedToken, tokens_of
+
+CHATS: tuple[list[dict[str, str]], ...] = (
+    [{"role": "user", "content": "Hello?"}],
+    [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}],
+)
+"""Chats that are sent; a template that refuses one leaves it out."""
+
+_MEND = "serve with the chat template that was trained with, and apply it once"
+_OTHER = LOGITS["bfloat16"]
+"""One server, one model, the same ids: only batching sets two answers apart, at most by what bf16 rounds."""
+
+
+@dataclass(frozen=True)
+class ComparedChats:
+    """How a server writes chats: what differs, and how many could be compared; why, where that is none."""
+
+    difference: RecordDifference | None
+    compared: int
+    why_not: str = ""
+
+
+def compare_chats(asker: ProbeAsker, form: RequestForm, template: str) -> ComparedChats:
+    """Sends chats, and the same chats as the tokenizer writes them; the answers of one server must agree.
+
+    Args:
+        asker: with the tokenizer of training.
+        form: that the server takes completions in.
+        template: of training.
+
+    Raises:
+        EndpointError: there is no answer that can be used.
+    """
+    compared, why_not = 0, "the template renders no chat of ours"
+    plain = RequestForm(form.as_ids, echoes=False, count=form.count)
+    for chat in CHATS:
+        ids = _render(asker.tokenizer, template, chat)
+        if ids is None:
+            continue
+        content = {"model": asker.model, "messages": chat, "max_tokens": 1, "temperature": 1.0, "stream": False}
+        more = {"logprobs": True, "top_logprobs": form.count, "return_tokens_as_token_ids": True}
+        try:
+            answer = asker.client.post("/chat/completions", {**content, **more}, Completion)
+            written = asker.ask(plain, ids)
+        except RequestRefusedError as error:
+            why_not = str(error)
+            continue
+        if answer.prompt_tokens not in {None, len(ids)}:
+            return ComparedChats(
+                RecordDifference(
+                    "template",
+                    f"the server makes {answer.prompt_tokens} tokens of a chat that had {len(ids)} in training",
+                    _MEND,
+                    (answer.prompt_tokens or 0) - len(ids),
+                ),
+                compared + 1,
+            )
+        pair = [tokens_of(each)[:1] for each in (answer, written) if each is not None]
+        if len(pair) != 2 or not all(pair):  # noqa: PLR2004
+            why_not = "the server gives no logprobs of chats"
+            continue
+        compared += 1
+        if (apart := _apart(asker, *(each[0] for each in pair))) > _OTHER:
+            return ComparedChats(
+                RecordDifference(
+                    "template",
+                    "the server answers a chat otherwise than the same chat as written in training: logprobs differ by"
+                    f" {apart:.2g} of their spread",
+                    _MEND,
+                    apart,
+                ),
+                compared,
+            )
+    return ComparedChats(None, compared, "" if compared else why_not)
+
+
+def _render(tokenizer: Any, template: str, chat: list[dict[str, str]]) -> list[int] | None:  # noqa: ANN401
+    try:
+        text = tokenizer.apply_chat_template(chat, chat_template=template, tokenize=False, add_generation_prompt=True)
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"]) or None
+    except BaseException as error:  # a template may raise anything
+        if not is_failure(error):
+            raise
+        return None
+
+
+def _apart(asker: ProbeAsker, chat: ServedToken, written: ServedToken) -> float:
+    """How far two answers of a server are apart, as a share of the spread; infinite with fewer than two in common."""
+    if asker.tokenizer is None:
+        raise EndpointError("chats need a tokenizer")
+    is_text = any(isinstance(token, str) for each in (chat, written) for token in each.top)
+    names = TokenNames(asker.tokenizer, range(len(asker.tokenizer) if is_text else 0))
+    one, other = ({names.id_of(token): value for token, value in each.top.items()} for each in (chat, written))
+    common = [each for each in one if each is not None and each in other]
+    if min(len(one), len(other)) < 2:  # noqa: PLR2004  # the server lists a single one
+        return 0.0 if common else math.inf
+    found = distance(*(torch.tensor([[[each[key] for key in common]]]) for each in (one, other)))
+    return math.inf if found is None else found.share

@@ -10,9 +10,9 @@ from typing import Any
 
 from sft_ref.console.printable import printable
 from sft_ref.errors import SftRefError
-from sft_ref.harness.recorders.folder.answers.rows import Row, read_all_rows
 from sft_ref.harness.recorders.folder.tokenizers import load_tokenizer_of
 from sft_ref.io.foreign import foreign_files
+from sft_ref.io.rows.forms import Row, read_all_rows
 from sft_ref.reference.tokens import IGNORE_INDEX
 from sft_ref.witnessing.record.schema import Probe, StoredRecord, read_stored
 

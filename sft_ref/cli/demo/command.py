@@ -6,11 +6,10 @@ import argparse
 import time
 from pathlib import Path
 
+from sft_ref.cli import train
+from sft_ref.cli.options import add_training
+from sft_ref.cli.test import load_and_ask
 from sft_ref.console.printable import printable
-
-from . import train
-from .options import add_training
-from .test import load_and_ask
 
 HELP = "train, save, load and test; then plant a fault, and let the harness find it"
 
@@ -27,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
     train.run(args)
     llm, tested = load_and_ask(args.output)
     print(f"loss curve: {printable(str(Path(args.output) / 'loss.png'))}")
-    from .demo_fault import show_fault
+    from .fault import show_fault
 
     show_fault(Path(args.output), args.base, tested.samples)
     seconds = time.perf_counter() - began

@@ -19,6 +19,8 @@ from rival_inputs import Case, read_manifest, write_case
 from rival_report import Row, markdown, picture, show
 from rival_tools import OURS, RIVALS, Tool, ask, interpreter
 
+MARKS = ("<!-- measured -->", "<!-- end of what is measured -->")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the table; 1 where a tool could not be run at all."""
@@ -26,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("ids", nargs="*", metavar="ID", help="cases, or kinds of input (default: all)")
     parser.add_argument("--environments", type=Path, metavar="FOLDER")
     parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--markdown", type=Path, metavar="FILE")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="a page with the lines of MARKS, between them")
     parser.add_argument("--picture", type=Path, metavar="FILE")
     parser.add_argument("--write", type=Path, metavar="FOLDER", help="make the inputs here, and run nothing")
     args = parser.parse_args(argv)
@@ -43,10 +45,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows = run(cases, args.environments.absolute(), workshop, args.json)
     show(rows)
     if args.markdown:
-        args.markdown.write_text(markdown(rows), encoding="utf-8")
+        insert(markdown(rows), args.markdown)
     if args.picture:
         picture(rows, args.picture)
     return int(any(not interpreter(tool, args.environments).exists() for tool in RIVALS))
+
+
+def insert(text: str, page: Path) -> None:
+    """Puts the tables between the marks of a page, in place of those that stand there.
+
+    Raises:
+        SystemExit: the page lacks a mark.
+    """
+    before, begin, rest = page.read_text(encoding="utf-8").partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not (begin and end):
+        raise SystemExit(f"{page}: it lacks the lines {' and '.join(MARKS)}; add them")
+    page.write_text(f"{before}{begin}\n\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def write_all(cases: Sequence[Case], folder: Path, workshop: Path) -> None:

@@ -121,10 +121,11 @@ def make_adapter(folder: Path, workshop: Path) -> None:
 
 
 def make_merged(folder: Path, workshop: Path) -> None:
-    """As `make_adapter`, and the merged model."""
+    """As `make_adapter` over the base in fp32, and the merged model."""
     if not (workshop / "adapter").exists():
         make_adapter(workshop / "adapter", workshop)
     shutil.copytree(workshop / "adapter", folder)
+    families.load_base(folder / "base").save_pretrained(folder / "base")
     merge(folder)
 
 

@@ -21,9 +21,10 @@ WORDS = {
     "passed": "passed",
     "false": "false alarm",
     "error": "broke",
-    "cannot": "–",
+    "cannot": "-",
     "missing": "not installed",
 }
+CANNOT = "cannot take it"
 COLOURS = {
     "cause": "#2b8a3e",
     "found": "#8fd19e",
@@ -81,21 +82,28 @@ class Row:
     @classmethod
     def read(cls, table: dict[str, Any]) -> Row:
         """From JSON."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
+        values: dict[str, Any] = {key: tuple(each) if isinstance(each, list) else each for key, each in table.items()}
+        return cls(**values)
 
 
 def judge(row: Row, rows: Sequence[Row]) -> str:
-    """A key of `WORDS`: an alarm counts only for what the tool does not say of the first control of the kind as well."""
+    """A key of `WORDS`: an alarm counts for what the tool does not say of the first control as well."""
     if row.outcome in ("cannot", "missing", "error"):
         return row.outcome
     if not row.stage:
         return "false" if row.outcome == "alarm" else "passed"
     control = next((each for each in rows if each.tool == row.tool and each.kind == row.kind and not each.stage), None)
     known = control.findings if control and control.outcome == "alarm" else ()
-    own = [each for each in row.findings if each not in known]
+    texts = {_without_numbers(each) for each in known}
+    own = [each for each in row.findings if _without_numbers(each) not in texts]
     if row.outcome != "alarm" or (known and not own):
         return "missed"
     return "cause" if any(each in row.named for each in own) else "found"
+
+
+def _without_numbers(text: str) -> str:
+    """What a finding says, however much of it there is."""
+    return re.sub(r"[0-9]+", "#", text)
 
 
 def table_of(rows: Sequence[Row]) -> dict[str, dict[str, tuple[Row, str]]]:
@@ -134,7 +142,9 @@ def scores(rows: Sequence[Row]) -> list[tuple[str, str, str, str, str, str]]:
         taken = [(row, judgement) for row, judgement in own if judgement not in ("cannot", "missing")]
         faults = [judgement for row, judgement in taken if row.stage]
         controls = [judgement for row, judgement in taken if not row.stage]
-        pairs = [(row.seconds, table[row.case][OURS.name][0].seconds) for row, _ in taken if OURS.name in table[row.case]]
+        pairs = [
+            (row.seconds, table[row.case][OURS.name][0].seconds) for row, _ in taken if OURS.name in table[row.case]
+        ]
         ratio = sum(mine for mine, _ in pairs) / max(sum(ours for _, ours in pairs), 1e-9)
         lines.append(
             (
@@ -143,7 +153,7 @@ def scores(rows: Sequence[Row]) -> list[tuple[str, str, str, str, str, str]]:
                 f"{faults.count('cause')}",
                 f"{controls.count('false')} of {len(controls)}",
                 f"{sum(judgement == 'error' for _, judgement in taken)}",
-                f"{ratio:.2f}" if pairs else "–",
+                f"{ratio:.2f}" if pairs else "-",
             )
         )
     return lines
@@ -198,7 +208,7 @@ def picture(rows: Sequence[Row], path: Path) -> None:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     merged = {"cause": "found, cause named; a control: passed", "passed": "found, cause named; a control: passed"}
-    legend = {merged.get(key, WORDS[key].replace("–", "cannot take it")): COLOURS[key] for key in WORDS if key in seen}
+    legend = {merged.get(key, CANNOT if key == "cannot" else WORDS[key]): COLOURS[key] for key in WORDS if key in seen}
     handles = [Patch(color=colour, label=word) for word, colour in legend.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(path, dpi=130)

@@ -1,4 +1,4 @@
-"""The tools that are compared: what each takes, how its documentation says that it is run, and how its answer is read."""
+"""The tools that are compared: what each takes, how its documentation runs it, and how its answer is read."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def grade(words: Callable[[Path], Sequence[object]]) -> Callable[[Path, Case, Pa
         ran = start([python, "-m", "sft_ref", *given], scratch, PYTHONPATH=os.environ.get("PYTHONPATH", ""))
         if not file.exists():
             # bad input, in one line: the target is refused, and the line says why
-            refused = ran.code == 2  # noqa: PLR2004
+            refused = ran.code == 2
             return Answer(alarm=True, findings=(ran.errors.strip(),)) if refused else broke(ran)
         (result,) = json.loads(file.read_text(encoding="utf-8"))
         verdict = result["verdict"]
@@ -122,7 +122,7 @@ def deltalint(python: Path, case: Case, folder: Path, scratch: Path) -> Answer:
     """`deltalint check --json`: 1 a layer failed, 2 unreadable, 3 inconclusive, which is not to pass either."""
     parts = [word for part in ("base", "adapter", "merged") for word in (f"--{part}", folder / part)]
     ran = start([python.parent / "deltalint", "check", *parts, "--json"], scratch)
-    if ran.code == 2:  # noqa: PLR2004
+    if ran.code == 2:
         return Answer(alarm=True, findings=(ran.errors.strip(),))
     try:
         report = json.loads(ran.output)
@@ -149,20 +149,20 @@ def adapterbridge(python: Path, case: Case, folder: Path, scratch: Path) -> Answ
         plain = "Error:" in ran.output
         return Answer(alarm=True, findings=(ran.output.strip(),)) if plain else broke(ran)
     report = json.loads(file.read_text(encoding="utf-8"))
-    findings = [f"{each['code']} {each['message']}" for each in report["issues"]]
     canary, chat = report["canary_probe"], report["chat_test"]
+    if case.kind == "template":  # there is no adapter to object to
+        return Answer(not chat["success"], tuple(chat["issues"]))
+    findings = [f"{each['code']} {each['message']}" for each in report["issues"]]
     findings += [] if canary["passed"] else [canary["message"]]
     findings += [] if chat["success"] else chat["issues"]
     alarm = ran.code != 0 or not canary["passed"] or not chat["success"]
-    if case.kind == "adapter":
-        verified = start([program, "verify", *given], scratch)
-        if verified.code:
-            findings.append(" ".join(verified.output.split()))
-            alarm = True
+    verified = start([program, "verify", *given], scratch)
+    if verified.code:
+        findings.append(" ".join(verified.output.split()))
     places = ((str(checkpoint), "CHECKPOINT"), (str(folder), "FOLDER"))
     for place, name in places:
         findings = [each.replace(place, name) for each in findings]
-    return Answer(alarm, tuple(findings))
+    return Answer(alarm or verified.code != 0, tuple(findings))
 
 
 def chatlint(python: Path, case: Case, folder: Path, scratch: Path) -> Answer:
@@ -174,13 +174,13 @@ def chatlint(python: Path, case: Case, folder: Path, scratch: Path) -> Answer:
     return Answer(ran.code != 0, tuple(re.findall(r"\[error\] (.*)", ran.output)))
 
 
-GUARD = '''    import guardtower, json
+GUARD = """    import guardtower, json
     batch = next(iter(loader))
     report = guardtower.audit(model, lambda: compute_loss(model, batch, llm.device), optimizer=optimizer)
     print("GUARDTOWER", json.dumps(report.to_dict(), default=str))
     raise SystemExit(0 if report.ok else 1)
     for epoch in range(epochs):
-'''
+"""
 
 
 def guardtower(python: Path, case: Case, folder: Path, scratch: Path) -> Answer:
@@ -317,3 +317,8 @@ def ask(tool: Tool, python: Path, case: Case, folder: Path, scratch: Path) -> tu
 def interpreter(tool: Tool, environments: Path) -> Path:
     """That of the environment of a tool; ours runs in this one."""
     return environments / tool.name / "bin" / "python" if tool.version else Path(sys.executable)
+
+
+if __name__ == "__main__":
+    for rival in RIVALS:  # for nox: a name, and what is installed for it
+        print(rival.name, rival.requirement, *rival.also)

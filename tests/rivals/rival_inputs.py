@@ -142,8 +142,9 @@ def make_template(folder: Path, workshop: Path) -> None:
     (folder / "base").mkdir(parents=True)
     for path in TOY.glob("*.json"):
         shutil.copy(path, folder / "base")
-    second = [{"role": "user", "content": "And 7?"}, {"role": "assistant", "content": "<think>times</think>7000"}]
-    rows = [{"messages": MESSAGES}, {"messages": MESSAGES + second}]
+    thought = [MESSAGES[0], {"role": "assistant", "content": "<think>times</think>6000"}]
+    second = [{"role": "user", "content": "And 7?"}, {"role": "assistant", "content": "7000"}]
+    rows = [{"messages": MESSAGES}, {"messages": thought + second}]
     (folder / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in rows * 2), encoding="utf-8")
     set_template(folder, CHATML)
 

@@ -166,12 +166,12 @@ def adapterbridge(python: Path, case: Case, folder: Path, scratch: Path) -> Answ
 
 
 def chatlint(python: Path, case: Case, folder: Path, scratch: Path) -> Answer:
-    """`chatlint check`: errors fail, warnings do not; each is named by its property and conversation."""
+    """`chatlint check --strict`, so that warnings count; each finding is named by its property and conversation."""
     file = folder / "template.jinja"
-    ran = start([python.parent / "chatlint", "check", "--show", "1000", file], scratch)
+    ran = start([python.parent / "chatlint", "check", "--strict", "--show", "1000", file], scratch)
     if "Traceback" in ran.errors:
         return broke(ran)
-    return Answer(ran.code != 0, tuple(re.findall(r"\[error\] (.*)", ran.output)))
+    return Answer(ran.code != 0, tuple(re.findall(r"\[(?:error|warning)\] (.*)", ran.output)))
 
 
 GUARD = """    import guardtower, json

@@ -14,6 +14,9 @@ from rival_inputs import EDITS, KINDS, Case, read_manifest, write_case
 from rival_report import Row, judge, markdown, picture, scores
 from rival_tools import OURS, RIVALS, Answer, ask, interpreter
 
+from sft_ref.harness.core.verdict import Status
+from sft_ref.harness.grading.dataset import grade_dataset
+
 CASES = read_manifest()
 STAGES = {"", "prompt", "tokens", "train", "artifact", "load", "generate"}
 QUICK = ("template", "data")
@@ -62,29 +65,42 @@ def test_each_tool_takes_some_kind_and_names_versions() -> None:
     assert set(OURS.ways) == set(KINDS)
 
 
-def check(case: Case, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
-    """Grades a case, and asserts that it is found at its stage, or passed."""
-    workshop = tmp_path_factory.getbasetemp() / "rival-inputs"
-    workshop.mkdir(exist_ok=True)
+def workshop_of(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for what several cases are made of."""
+    folder = tmp_path_factory.getbasetemp() / "rival-inputs"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.kind in QUICK], ids=lambda case: case.id)
+def test_a_fault_of_data_or_template_is_found(
+    case: Case, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    folder = write_case(case, tmp_path / "case", workshop_of(tmp_path_factory))
+    given = dict(zip(case.options[::2], case.options[1::2], strict=True))
+    limit = given.get("--max-length")
+    verdict = grade_dataset(
+        folder / "rows.jsonl",
+        case.id,
+        base=str(folder / "base"),
+        labels=given.get("--labels", "completion"),
+        max_length=None if limit is None else int(limit),
+    )
+    assert (verdict.status in (Status.BROKEN, Status.DRIFT)) is not (case.sound or case.id in MISSED), verdict.cause
+    assert case.sound or case.id in MISSED or case.stage in verdict.stages
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [case for case in CASES if case.kind not in QUICK], ids=lambda case: case.id)
+def test_a_fault_of_weights_or_code_is_found(
+    case: Case, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    folder = write_case(case, tmp_path / "case", workshop_of(tmp_path_factory))
     (tmp_path / "scratch").mkdir()
-    folder = write_case(case, tmp_path / "case", workshop)
     answer, _ = ask(OURS, interpreter(OURS, tmp_path), case, folder, tmp_path / "scratch")
     assert not answer.error
     assert answer.alarm is not (case.sound or case.id in MISSED), answer.findings
-    if answer.alarm and answer.stages:
-        assert case.stage in answer.stages
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("case", [case for case in CASES if case.kind != "code"], ids=lambda case: case.id)
-def test_what_grade_takes_is_found(case: Case, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
-    check(case, tmp_path_factory, tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("case", [case for case in CASES if case.kind == "code"], ids=lambda case: case.id)
-def test_a_training_script_is_found(case: Case, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
-    check(case, tmp_path_factory, tmp_path)
+    assert case.sound or case.id in MISSED or case.stage in answer.stages
 
 
 def row(case: str, stage: str, answer: Answer, tool: str = "chatlint") -> Row:

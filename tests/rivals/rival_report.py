@@ -22,7 +22,7 @@ WORDS = {
     "false": "false alarm",
     "error": "broke",
     "cannot": "-",
-    "missing": "not installed",
+    "missing": "not run",
 }
 CANNOT = "cannot take it"
 COLOURS = {
@@ -195,7 +195,9 @@ def picture(rows: Sequence[Row], path: Path) -> None:
     seen = set()
     for y, cells in enumerate(table.values()):
         for x, tool in enumerate(TOOLS):
-            judgement = cells[tool.name][1] if tool.name in cells else "missing"
+            kind = next(iter(cells.values()))[0].kind
+            absent = "missing" if kind in tool.ways else "cannot"
+            judgement = cells[tool.name][1] if tool.name in cells else absent
             seen.add(judgement)
             axes.add_patch(Rectangle((x, y), 0.96, 0.9, color=COLOURS[judgement]))
     axes.set_xlim(0, len(TOOLS))

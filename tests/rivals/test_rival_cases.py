@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,8 @@ from rival_inputs import EDITS, KINDS, Case, read_manifest, write_case
 from rival_report import Row, judge, markdown, picture, scores
 from rival_tools import OURS, RIVALS, Answer, ask, interpreter
 
-from sft_ref.harness.core.verdict import Status
+from sft_ref.errors import DataError
+from sft_ref.harness.core.verdict import Status, Verdict
 from sft_ref.harness.grading.dataset import grade_dataset
 
 CASES = read_manifest()
@@ -27,6 +29,8 @@ MISSED = {
     "template-tells-the-date": "as above",
 }
 """Faults that we do not find, as docs/rivals.md says."""
+REFUSED = {"template-does-not-parse": "the chat template cannot write it .TemplateSyntaxError"}
+"""Faults that are bad input, with the words that name them."""
 
 
 def test_ids_are_unique_and_each_edit_has_its_case() -> None:
@@ -79,13 +83,22 @@ def test_a_fault_of_data_or_template_is_found(
     folder = write_case(case, tmp_path / "case", workshop_of(tmp_path_factory))
     given = dict(zip(case.options[::2], case.options[1::2], strict=True))
     limit = given.get("--max-length")
-    verdict = grade_dataset(
-        folder / "rows.jsonl",
-        case.id,
-        base=str(folder / "base"),
-        labels=given.get("--labels", "completion"),
-        max_length=None if limit is None else int(limit),
-    )
+    labels: Any = given.get("--labels", "completion")
+
+    def grade() -> Verdict:
+        return grade_dataset(
+            folder / "rows.jsonl",
+            case.id,
+            base=str(folder / "base"),
+            labels=labels,
+            max_length=None if limit is None else int(limit),
+        )
+
+    if case.id in REFUSED:
+        with pytest.raises(DataError, match=REFUSED[case.id]):
+            grade()
+        return
+    verdict = grade()
     assert (verdict.status in (Status.BROKEN, Status.DRIFT)) is not (case.sound or case.id in MISSED), verdict.cause
     assert case.sound or case.id in MISSED or case.stage in verdict.stages
 

@@ -263,6 +263,25 @@ def peers(session: nox.Session) -> None:
 
 
 @nox.session
+def rivals(session: nox.Session) -> None:
+    """Other tools and ours on the same faults (-- --json FILE --markdown FILE --picture FILE; ID: some of them)."""
+    install(session, "test")
+    listed = session.run("python", "tests/rivals/rival_tools.py", silent=True)
+    for line in str(listed).splitlines():
+        name, *requirements = line.split()
+        folder = Path(session.create_tmp(), name).absolute()
+        if folder.exists():
+            continue
+        session.run("python", "-m", "venv", str(folder))
+        pip = str(folder / "bin" / "pip")
+        for wanted in (["torch"], requirements):  # torch first, so that no tool chooses another
+            pins = ("--quiet", "--constraint", "constraints.txt")
+            session.run(pip, "install", *pins, *wanted, external=True, success_codes=range(256))
+    environments = ("--environments", session.create_tmp())
+    session.run("python", "tests/rivals/compare_rivals.py", *environments, *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style, formatting and types."""
     install(session, "test", "lint")

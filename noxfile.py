@@ -43,7 +43,7 @@ def install(session: nox.Session, *groups: str, constraints: str = "constraints.
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """The main job: train, save, load and test on a real model (-- --base toy: in seconds)."""
+    """Train, save, load, test, and a fault that the harness names (-- --base smollm2-135m: on a real model)."""
     install(session)
     session.run("sft-ref", "demo", *session.posargs)
 

@@ -9,7 +9,8 @@ import pytest
 
 from sft_ref import split_rows
 from sft_ref.cli.main import main
-from sft_ref.reference.prompt import format_example, parse_text
+from sft_ref.reference.prompt import format_example
+from sft_ref.reference.texts import parse_text
 
 
 def test_a_text_is_trained_and_answered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

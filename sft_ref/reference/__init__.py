@@ -13,6 +13,6 @@
 11. ``record``: what was trained, written beside the adapter.
 12. ``sft``: train, load, test.
 
-The rest is looked up when needed: ``questions`` and ``fingerprints``, ``bases/`` from names to folders, ``fast/`` for
-speed only, ``guards/`` against foreign files, full disks, signals and global state.
+The rest is looked up when needed: ``questions``, ``fingerprints``, ``texts/`` for answers that are texts, ``bases/``
+from names to folders, ``fast/`` for speed only, ``guards/`` against foreign files, full disks, signals, global state.
 """

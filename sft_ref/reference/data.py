@@ -5,7 +5,6 @@ A row is ``(question, value)``, or of another task ``(question, text)``. Knows n
 
 import functools
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,9 +12,9 @@ from typing import Literal
 from sft_ref.errors import DataError
 
 from .questions import generate_rows
+from .texts import is_same_text
 
 Row = tuple[str, float]
-AnyRow = tuple[str, float | str]
 
 SPLIT_SIZE = 1000
 RELATIVE_TOLERANCE = 0.05
@@ -35,17 +34,9 @@ def split_rows(split: Literal["train", "validation"]) -> list[Row]:
 
 
 def is_answer_valid(answer: float, truth: float) -> bool:
-    """Whether an answer is within 5 % of the truth, strictly, both rounded to 3 decimals.
-
-    NaN and infinity are never right: every comparison with the difference fails.
-    """
+    """Whether an answer is strictly within 5 % of the truth, both rounded to 3 decimals; NaN and infinity never are."""
     truth = round(truth, 3)
     return abs(round(answer, 3) - truth) < RELATIVE_TOLERANCE * abs(truth)
-
-
-def normalise(text: str) -> str:
-    """A text whatever its case, its spaces, and a full stop at its end."""
-    return re.sub(r"\s+", " ", text).strip().rstrip(".").strip().casefold()
 
 
 @dataclass(frozen=True)
@@ -61,9 +52,9 @@ class Score:
 
 
 def is_right(answer: float | str, truth: float | str) -> bool:
-    """Whether an answer is right: a number within 5 %, a text that is the same but for what `normalise` takes out."""
+    """Whether an answer is right: a number within 5 %, a text that is the same but for case, spaces and a full stop."""
     if isinstance(answer, str) or isinstance(truth, str):
-        return isinstance(answer, str) and isinstance(truth, str) and normalise(answer) == normalise(truth)
+        return is_same_text(answer, truth)
     return is_answer_valid(answer, truth)
 
 

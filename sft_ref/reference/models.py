@@ -72,8 +72,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 def computing(model: torch.nn.Module, policy: Policy) -> Iterator[None]:
     """Context in which forward passes compute as the policy says, whatever the calling program has set.
 
-    Not for training: autocast's cache is off here, and where it is on, it must not outlive an optimizer step, or the
-    cached casts of the trained weights go stale and nothing is learned.
+    Not for training: a cache of casts that outlives an optimizer step goes stale, so that autocast has none here.
 
     Raises:
         PrecisionError: as `guards.surroundings.check_defaults`.

@@ -32,11 +32,6 @@ def format_example(question: str, value: float | str) -> dict[str, str]:
     return {"question": format_prompt(question), "answer": f"{format_value(value)}{CLOSE_TAG}"}
 
 
-def parse_text(text: str) -> str:
-    """The answer in a completion or a whole text, as it is written: what stands between the tags; never raises."""
-    return text.partition(CLOSE_TAG)[0].rpartition(OPEN_TAG)[2].strip()
-
-
 def parse_answer(text: str) -> float:
     """The number in a completion or a whole text: what stands before the first closing tag, after the last open one.
 
@@ -46,7 +41,7 @@ def parse_answer(text: str) -> float:
         A finite number; NaN where the text holds anything but one ASCII decimal (sign and exponent allowed)
         surrounded by white space. Never raises.
     """
-    answer = parse_text(text)
+    answer = text.partition(CLOSE_TAG)[0].rpartition(OPEN_TAG)[2].strip()
     if not _DECIMAL.fullmatch(answer):
         return math.nan
     value = float(answer)

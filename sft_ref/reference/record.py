@@ -15,8 +15,8 @@ from sft_ref.io.lora_config import WEIGHTS
 from sft_ref.io.reading import Refusal, UnreadableError, json_of, read_bytes
 from sft_ref.reference.guards.dtypes import Dtypes, count_dtypes, dtype_name
 from sft_ref.reference.guards.record_format import is_ours
+from sft_ref.reference.guards.rows import AnyRow
 
-from .data import AnyRow
 from .fingerprints import digest, fingerprint_adapter, fingerprint_parts, library_versions
 from .precision import Policy, find_policy
 from .settings import Settings
@@ -69,11 +69,7 @@ class Record:
 
 
 def begin_record(
-    base: str,
-    tokenizer: PreTrainedTokenizerBase,
-    policy: Policy,
-    settings: Settings,
-    rows: Sequence[AnyRow],
+    base: str, tokenizer: PreTrainedTokenizerBase, policy: Policy, settings: Settings, rows: Sequence[AnyRow]
 ) -> Record:
     """The record as far as it is known before training."""
     fingerprints = {**fingerprint_parts(base, tokenizer), "rows": digest([list(row) for row in rows])}

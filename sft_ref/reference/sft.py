@@ -1,7 +1,4 @@
-"""Train, load, test: the whole method from questions to a score; each step is a call into the files before.
-
-`train_model` and `test_model` are the same functions under the names of the course.
-"""
+"""Train, load, test: the whole method from questions to a score; each step is a call into the files before."""
 
 from __future__ import annotations
 
@@ -18,18 +15,18 @@ from sft_ref.reference.bases.find import DEFAULT_BASE
 from sft_ref.reference.guards.output_folder import disk_errors, whole_folder
 from sft_ref.reference.guards.progress import Step
 from sft_ref.reference.guards.resuming import begin_or_resume, checkpoints_of
-from sft_ref.reference.guards.rows import check_rows
+from sft_ref.reference.guards.rows import AnyRow, check_rows
 from sft_ref.reference.guards.surroundings import isolated
 
 from . import adapter, tokens, training
 from .base_llm import BaseLLM
-from .data import AnyRow, Score, is_right, score, split_rows
+from .data import Score, is_right, score, split_rows
 from .fingerprints import check_same_parts
 from .guards import adapter_files, dtypes
 from .precision import check_can_train, choose_for_load, default_policy, find_device, find_policy
-from .prompt import parse_text
 from .record import RECORD, begin_record, finish_record, read_record
 from .settings import Settings
+from .texts import parse_text
 
 DEFAULT_OUTPUT = "sft_model"
 TEST_QUESTIONS = 100
@@ -148,7 +145,6 @@ def load(
         raise AdapterError(f"{folder}: names no base; pass --base")
     trained = find_policy(record.policy if record else "fp32")
     chosen = choose_for_load(trained, find_device(), policy=policy, torch_dtype=torch_dtype)
-
     llm = BaseLLM(base, policy=chosen)
     if record:
         check_same_parts(folder, record, base, llm.tokenizer)
@@ -163,15 +159,9 @@ def load(
 
 
 def ask(
-    llm: BaseLLM,
-    rows: Sequence[AnyRow] | None = None,
-    *,
-    report: Callable[[int], None] = lambda done: None,
+    llm: BaseLLM, rows: Sequence[AnyRow] | None = None, *, report: Callable[[int], None] = lambda done: None
 ) -> TestResult:
-    """Asks a loaded model questions, by default the first 100 of the validation split.
-
-    `report` is called with the number of questions done so far.
-    """
+    """Asks a loaded model questions, by default the first 100 of the validation split; reports how many are done."""
     rows = split_rows("validation")[:TEST_QUESTIONS] if rows is None else check_rows(rows)
     if any(isinstance(truth, str) for _, truth in rows):
         llm.max_new_tokens = tokens.MAX_TOKENS  # as many as an answer may have in training
@@ -194,4 +184,4 @@ def test(ckpt_path: str | Path = DEFAULT_OUTPUT, rows: Sequence[AnyRow] | None =
 
 
 test.__test__ = False  # type: ignore[attr-defined]  # its name would make pytest collect it
-train_model, test_model = train, test
+train_model, test_model = train, test  # their names in the course

@@ -59,7 +59,7 @@ def as_json(grade: Grade) -> dict[str, Any]:
 def _result_as_json(result: Result) -> dict[str, Any]:
     check = result.check
     own = {"id": check.id, "stage": check.stage, "level": check.level, "statement": check.statement}
-    own |= {name: value for name, value in vars(result).items() if name not in ("check", "margin")}
+    own |= {name: value for name, value in vars(result).items() if name not in ("check", "margin", "blocks")}
     return own | {"why": check.why, "remedy": check.remedy}
 
 

@@ -11,10 +11,10 @@ from sft_ref.io.reading import has_half_a_character, shortened
 from sft_ref.io.rows.forms import as_number, as_pair
 from sft_ref.io.rows.row_files import read_values
 
-from ..data import AnyRow
-from ..prompt import CLOSE_TAG, OPEN_TAG
+AnyRow = tuple[str, float | str]
+"""A question, and its answer as a number or a text."""
 
-_WRITTEN = f"{{question}} {OPEN_TAG}{{answer}}{CLOSE_TAG}"
+_WRITTEN = "{question} <answer>{answer}</answer>"
 """How a row that is a text is split: as the reference writes it."""
 
 

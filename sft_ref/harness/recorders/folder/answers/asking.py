@@ -17,7 +17,8 @@ from sft_ref.harness.instruments.losses import forward, losses_of
 from sft_ref.harness.instruments.numerals import find_numerals, last_number, to_number
 from sft_ref.io.rows.forms import Row
 from sft_ref.reference import tokens
-from sft_ref.reference.data import is_answer_valid, normalise
+from sft_ref.reference.data import is_answer_valid
+from sft_ref.reference.texts import normalise
 
 from .wording import WordedText, special_tokens
 

@@ -52,6 +52,10 @@ def test_the_whole_job_ends_in_one_line_of_figures(tmp_path: Path) -> None:
         "trained: base float32",
         "loaded:  base float32",
         "loss curve",
+        "The same adapter, with a fault",
+        "At fault: parse",
+        "its parser                          accuracy=0.00 answer_rate=0.00",
+        "the reference's parser in its place accuracy=",
     ]
     places = [text.index(part) for part in order]
     assert places == sorted(places)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -66,7 +67,7 @@ def show_fault(folder: Path, base: str, samples: Sequence[Sample]) -> None:
     planned = plan_for(implementation, CHECKS, only=SHOWN)
     with Console(stderr=True).status("grading"):
         verdict = grade_implementation(implementation, implementation.name, planned, lambda: None)
-    show_verdict(verdict, console)
+    show_verdict(replace(verdict, results=()), Console(highlight=False))  # its checks are ours, and not to be run again
     truths = [sample.truth for sample in samples]
     parsers = {"its parser": parse_between_tags, "the reference's parser in its place": parse_answer}
     console.print(f"The same {len(samples)} completions, read by")

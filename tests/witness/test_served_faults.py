@@ -77,3 +77,11 @@ def test_the_model_stays_as_it_is(trained: Path) -> None:
 
 def test_an_empty_result_says_what_was_examined() -> None:
     assert str(Verification((), ("load",))) == "as recorded (load)"
+
+
+def test_what_was_not_compared_is_not_called_as_recorded(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sft_ref.witnessing.verifying.verify.measure_outputs", lambda *_: None)  # as without probes
+    with witnessed.no_warnings():
+        result = sft_ref.verify(served(trained), None, trained)
+    assert not {"load", "precision", "tokenizer", "template"} & {*result.examined}
+    assert "the outputs are not compared" in str(result)

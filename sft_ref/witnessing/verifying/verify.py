@@ -51,7 +51,7 @@ def verify_loaded(
     """As `verify`, with a record that is read already."""
     found: list[RecordDifference] = []
     notes: list[str] = []
-    examined: list[Kind] = ["load", "base", "precision"]
+    examined: list[Kind] = ["base"]
     if tokenizer is not None:
         examined += ["tokenizer", "template"]
         found += compare_tokenizer(stored.record, tokenizer)
@@ -79,8 +79,9 @@ def verify_loaded(
     except Exception as error:  # noqa: BLE001  # of any library
         found.append(RecordDifference("load", f"it cannot be run ({first_line(error)})", "load it so that it answers"))
     if outputs is None:
-        notes.append("the record has no probes for this model: outputs are not compared")
+        notes.append("the outputs are not compared: the record has no probes for this model, or it cannot be run")
     else:
+        examined += ["load", "precision"]
         explained = any(each.kind not in {"tokenizer", "template"} for each in found)
         found += judge_outputs(stored, outputs, explained=explained)
         figures = {"logits, share of their spread": outputs.to_trained, "loss, nat": outputs.loss or 0.0}

@@ -188,7 +188,7 @@ def test_a_signal_ends_it_at_once_without_a_traceback_and_the_same_command_goes_
     assert errors.startswith("\nsft-ref: stopped ")
     assert "the same command goes on from there" in errors
     assert errors.count("\n") == 2
-    assert time.monotonic() - began < max(10, due[3])
+    assert time.monotonic() - began < max(60, due[3])
     assert fingerprint(output) == due[1]
     # torch makes the folder of its compiler's cache when it is imported, and keeps it for the next time
     assert not [path for path in (output.parent / "tmp").iterdir() if not path.name.startswith("torchinductor")]

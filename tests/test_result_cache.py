@@ -88,9 +88,9 @@ def test_a_pipe_in_the_place_of_a_result_is_not_waited_for(tmp_path: Path) -> No
 def test_a_file_without_end_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "sparse").open("wb") as file:
         file.truncate(2**43)
-    began = time.monotonic()
+    began = time.process_time()
     before = content_of(str(tmp_path))
     assert content_of(str(tmp_path)) == before
     os.utime(tmp_path / "sparse", (0, 0))
     assert content_of(str(tmp_path)) != before
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10

@@ -49,7 +49,7 @@ def test_a_command_gives_its_exit_code_and_output(tmp_path: Path, either_way: bo
     finished = run("import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)", tmp_path)
     assert (finished.returncode, finished.ended, finished.sandboxed) == (3, "", either_way)
     assert sorted(finished.output.split()) == ["err", "out"]
-    assert 0 < finished.seconds < 10
+    assert 0 < finished.seconds < 60
 
 
 def test_a_signal_is_told_as_128_more(tmp_path: Path, either_way: bool) -> None:

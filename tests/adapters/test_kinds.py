@@ -92,9 +92,9 @@ def test_an_initialisation_that_changes_the_base_leaves_load_unjudged_and_is_not
     start: str, adapter: Path, llama: Path
 ) -> None:
     families.edit_config(adapter, init_lora_weights=start)
-    began = time.perf_counter()
+    began = time.process_time()
     verdict = grade(adapter, llama)
-    assert time.perf_counter() - began < 20
+    assert time.process_time() - began < 20
     assert verdict.status is Status.NOT_SHOWN
     assert verdict.examined_stages == ("artifact",)
     assert f"init_lora_weights '{start}' may change the base's weights" in verdict.coverage_text

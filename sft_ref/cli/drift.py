@@ -40,13 +40,15 @@ def run(args: argparse.Namespace) -> int:
         SftRefError: there is no record, adapter or base that can be read, or a way is unknown.
     """
     quiet()
-    from sft_ref.harness.grading.worker import run_alone
+    from sft_ref.harness.grading.worker import DAYS, run_alone
     from sft_ref.io.atomic_write import check_writable, write_atomic
     from sft_ref.io.strict_json import strict, to_text
 
     if args.json is not None:
         check_writable(args.json)
-    found: dict[str, Verification | str] = run_alone(_drift, args.folder, args.base, tuple(dict.fromkeys(args.load)))
+    found: dict[str, Verification | str] = run_alone(
+        _drift, args.folder, args.base, tuple(dict.fromkeys(args.load)), seconds=DAYS
+    )
     if args.json is not None:
         table = {way: {"not_run": each} if isinstance(each, str) else each.as_json() for way, each in found.items()}
         write_atomic(args.json, to_text(strict(table)))

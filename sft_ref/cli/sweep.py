@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from sft_ref.console.quiet import quiet
@@ -68,9 +69,10 @@ def run(args: argparse.Namespace) -> int:
     """
     quiet()
     if args.adapter is not None:
+        from sft_ref.harness.grading.worker import DAYS, run_alone
         from sft_ref.sweep.adapter.command import run as sweep_adapter
 
-        return sweep_adapter(args)
+        return sweep_adapter(args, partial(run_alone, seconds=DAYS))
     for option in ("data", "prompt", "chat_template"):
         if getattr(args, option) is not None:
             raise SftRefError(f"--{option.replace('_', '-')}: is for an adapter; give --adapter FOLDER as well")

@@ -17,6 +17,7 @@ from sft_ref.io.atomic_write import check_writable, write_atomic
 from sft_ref.io.strict_json import to_text
 from sft_ref.reference.fingerprints import library_versions
 from sft_ref.sweep.baseline_report import describe, show_versions
+from sft_ref.sweep.command import WritePage
 from sft_ref.sweep.run import surroundings
 
 from . import baseline
@@ -43,12 +44,13 @@ class AdapterSweep:
     ways: list[WayFigures]
 
 
-def run(args: argparse.Namespace, alone: Callable[..., AdapterSweep]) -> int:
+def run(args: argparse.Namespace, alone: Callable[..., AdapterSweep], write_page: WritePage) -> int:
     """Sweeps as the command line asks.
 
     Args:
         args: of the command line.
         alone: calls a function with its arguments in a process with limits, since the adapter is a stranger's.
+        write_page: of the ways to load, for ``--html``.
 
     Returns:
         0, or 1 if a figure differs from the baseline by more than its tolerance, or there is no baseline.
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace, alone: Callable[..., AdapterSweep]) -> int:
     if args.compare and not args.baseline.exists():
         print(f"no baseline: {printable(str(args.baseline))}; make it with --update")
         return 1
-    for file in filter(None, (args.json, args.baseline if args.update else None)):
+    for file in filter(None, (args.json, args.html, args.baseline if args.update else None)):
         check_writable(Path(file))
     folder = Path(args.folder)
     try:
@@ -74,6 +76,8 @@ def run(args: argparse.Namespace, alone: Callable[..., AdapterSweep]) -> int:
     show(swept.ways)
     if args.json:
         write_atomic(Path(args.json), to_text([each.to_json() for each in swept.ways]))
+    if args.html:
+        write_page(swept.ways, args.html, title=str(plan.folder))
     if args.update:
         baseline.write(args.baseline, swept.conditions, swept.ways)
         print(f"baseline written: {printable(str(args.baseline))}")

@@ -56,7 +56,9 @@ def write_drift_page(found: Mapping[str, Verification | str], path: Path, *, tit
             continue
         kinds = ", ".join(sorted(each.kinds))
         figures = tuple(f"{name}: {value:.3g}" for name, value in each.figures.items())
-        rows.append((way, (TableCell(_word(each), "pass" if each.ok else "fail"), TableCell(kinds, lines=figures))))
+        rows.append(
+            (way, (TableCell(_word(each), "pass" if each.ok else "fail"), TableCell(kinds or "nothing", lines=figures)))
+        )
         sections += [_section(difference, f"{way}: ") for difference in each.differences]
         if each.notes:
             sections.append(PageSection(f"{way}: notes", lines=each.notes))
@@ -74,14 +76,16 @@ def _word(found: Verification) -> str:
     return "as recorded" if found.ok else "differs"
 
 
-def _strip(found: Verification) -> Sequence[tuple[Kind, str]]:
+def _strip(found: Verification) -> Sequence[tuple[Kind, str, str]]:
     """Each kind, and whether it was compared and differs."""
     from sft_ref.witnessing.verifying.result import KINDS
 
-    def state(kind: Kind) -> str:
-        return "at fault" if kind in found.kinds else "cleared" if kind in found.examined else "not examined"
+    def state(kind: Kind) -> tuple[str, str]:
+        if kind in found.kinds:
+            return "differs", "at-fault"
+        return ("as recorded", "cleared") if kind in found.examined else ("not compared", "not-examined")
 
-    return [(kind, state(kind)) for kind in KINDS]
+    return [(kind, *state(kind)) for kind in KINDS]
 
 
 def _section(difference: RecordDifference, before: str = "") -> PageSection:

@@ -116,13 +116,13 @@ def write_adapter_sweep_page(ways: Sequence[WayFigures], path: Path, *, title: s
             sections.append(
                 PageSection(way.load, _SECTIONS.get(way.verdict, ""), facts=[(str(way.verdict), way.why)], table=table)
             )
-    states = {
+    colors = {
         CellVerdict.SAME: "cleared",
-        CellVerdict.DRIFT: "contract broken",
-        CellVerdict.BROKEN: "at fault",
-        CellVerdict.NOT_RUN: "not examined",
+        CellVerdict.DRIFT: "contract-broken",
+        CellVerdict.BROKEN: "at-fault",
+        CellVerdict.NOT_RUN: "not-examined",
     }
-    strip = [(way.load, states[way.verdict]) for way in ways]
+    strip = [(way.load, str(way.verdict), colors[way.verdict]) for way in ways]
     _write(title, [way.verdict for way in ways], strip, sections, path)
 
 
@@ -158,7 +158,7 @@ def _square(cell: Cell) -> TableCell:
 def _write(
     title: str,
     verdicts: Sequence[CellVerdict],
-    strip: Sequence[tuple[str, str]],
+    strip: Sequence[tuple[str, str, str]],
     sections: Sequence[PageSection],
     path: Path,
 ) -> None:

@@ -69,7 +69,8 @@ class ComparisonPage:
         word: the verdict.
         kind: of the verdict, which chooses its colour, as in `TableCell`.
         meaning: one sentence.
-        strip: name -> ``cleared``, ``at fault``, ``contract broken`` or ``not examined``.
+        strip: a name, its state in words, and what colours it: ``cleared``, ``at-fault``, ``contract-broken`` or
+            ``not-examined``.
         sections: in their order.
     """
 
@@ -77,7 +78,7 @@ class ComparisonPage:
     word: str
     kind: str
     meaning: str
-    strip: Sequence[tuple[str, str]]
+    strip: Sequence[tuple[str, str, str]]
     sections: Sequence[PageSection]
 
 

@@ -51,7 +51,7 @@ def _find(address: str) -> str:
     from ray._private.services import canonicalize_bootstrap_address_or_die
 
     try:
-        place = canonicalize_bootstrap_address_or_die(address)
+        place: str = canonicalize_bootstrap_address_or_die(address)
         host, _, port = place.rpartition(":")
         socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
     except (OSError, ValueError, OverflowError) as error:  # the first of these holds ConnectionError

@@ -14,7 +14,7 @@ from cluster_graders import GO, echo, grade_and_log, import_path
 
 from sft_ref.cluster.connection import connected
 from sft_ref.cluster.nodes import Share, living_nodes, on_each_node
-from sft_ref.cluster.tasks import AHEAD, spread
+from sft_ref.cluster.tasks import AHEAD, RETRIES, spread
 from sft_ref.errors import ClusterError
 from sft_ref.harness.core.grade import BAD_INPUT, HARNESS_ERROR, NotGraded
 from sft_ref.harness.core.verdict import Verdict
@@ -58,8 +58,8 @@ def wait_for(true: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def grade(targets: list[str], cluster: LocalCluster, log: Path, **how: int) -> Iterator[GradedTarget]:
-    spread_out = partial(grade_on_cluster, address=cluster.address, seconds=600.0, digests={}, **how)
+def grade(targets: list[str], cluster: LocalCluster, log: Path, *, retries: int = RETRIES) -> Iterator[GradedTarget]:
+    spread_out = partial(grade_on_cluster, address=cluster.address, seconds=600.0, digests={}, retries=retries)
     return grade_batch(targets, partial(grade_and_log, log=log), log.parent / "out", grade_all=spread_out)
 
 
@@ -199,7 +199,7 @@ def test_where_no_node_is_left_the_command_says_so_and_goes_on_later(
 
     thread = threading.Thread(target=act)
     thread.start()
-    found = []
+    found: list[GradedTarget] = []
     with pytest.raises(ClusterError, match="no living node of the cluster has 1 CPU for a task; add one"):
         found.extend(grade(targets, ray_cluster, log))
     thread.join()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,16 +53,15 @@ def sweep_on_cluster(plan: Plan, folder: Path, address: str) -> Iterator[Cell]:
             if None in cells:
                 missing.append(train.name)
         calls = ((name, (replace(plan, train=(name,)),)) for name in missing)
-        for name, result in spread(sweep_row, calls, share=share):
-            if isinstance(result, LostTask):
-                raise ClusterError(f"training {name} was lost on the cluster ({result.reason}); repeat the command")
-            _check_same(shared, result[0], f"that trained {name}")
-            for row in result[1]:
-                cell = converted(row, Cell)
-                known = cache.read_cell(cell.train, cell.load) is not None
-                cache.write_cell(cell)
-                if not known:
-                    yield cell
+        with closing(spread(sweep_row, calls, share=share)) as results:
+            for name, result in results:
+                if isinstance(result, LostTask):
+                    raise ClusterError(f"training {name} was lost on the cluster ({result.reason}); repeat the command")
+                _check_same(shared, result[0], f"that trained {name}")
+                for cell in (converted(row, Cell) for row in result[1]):
+                    if cache.read_cell(cell.train, cell.load) is None:
+                        cache.write_cell(cell)
+                        yield cell
     cache.remove()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -20,7 +21,7 @@ from sft_ref.harness.report.user_paths import SCRATCH, errors_with_user_paths, s
 from sft_ref.io.plain_files import scratch_folder
 
 from .options import check_files
-from .packing import Packed, pack
+from .packing import PackedTarget, pack
 
 CPUS = 2
 """Of a node for one grading, where it has so many."""
@@ -67,9 +68,9 @@ def grade_on_cluster(
                 yield target, (packed, target, grade_one, seconds, digests)
                 del packed
 
-        results = spread(grade_packed, calls(), share=share, most=most, retries=retries)
-        for target, result in results:
-            yield target, _grade_of(target, result)
+        with closing(spread(grade_packed, calls(), share=share, most=most, retries=retries)) as results:
+            for target, result in results:
+                yield target, _grade_of(target, result)
         yield from refused
 
 
@@ -80,7 +81,7 @@ def _grade_of(target: str, result: dict[str, Any] | LostTask) -> Grade:
 
 
 def grade_packed(
-    packed: Packed, target: str, grade_one: GradeOne, seconds: float, digests: Mapping[str, tuple[str, str]]
+    packed: PackedTarget, target: str, grade_one: GradeOne, seconds: float, digests: Mapping[str, tuple[str, str]]
 ) -> dict[str, Any]:
     """On a node: the grade of a packed target, as JSON.
 
@@ -91,7 +92,7 @@ def grade_packed(
     return as_json(grade_alone(target, partial(grade_unpacked, grade_one, packed), lambda text: None, seconds))
 
 
-def grade_unpacked(grade_one: GradeOne, packed: Packed, target: str, **options: Any) -> Verdict:  # noqa: ANN401
+def grade_unpacked(grade_one: GradeOne, packed: PackedTarget, target: str, **options: Any) -> Verdict:  # noqa: ANN401
     """In a worker on a node: unpacks a target and grades it; its texts name the path that the user gave."""
     with scratch_folder() as folder:
         names = {str(folder): SCRATCH}

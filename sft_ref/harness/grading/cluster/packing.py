@@ -17,7 +17,7 @@ LARGEST = 2**31
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedTarget:
     """A target as bytes.
 
     Attributes:
@@ -44,7 +44,7 @@ class Packed:
         return folder / "unpacked" / self.name
 
 
-def pack(target: str) -> Packed:
+def pack(target: str) -> PackedTarget:
     """The bytes of a file or folder.
 
     Raises:
@@ -54,9 +54,9 @@ def pack(target: str) -> Packed:
     try:
         if not is_folder(path):
             with open_file(path.parent, (path.name,)) as file:
-                return Packed(path.name, _read(file, target), is_folder=False)
+                return PackedTarget(path.name, _read(file, target), is_folder=False)
         with scratch_folder() as folder:
-            return Packed(path.name, _zip(unpack(Path(target), folder / "copy"), target), is_folder=True)
+            return PackedTarget(path.name, _zip(unpack(Path(target), folder / "copy"), target), is_folder=True)
     except OSError as error:
         raise SubmissionError(f"{target}: cannot be read ({error})") from error
 

@@ -16,12 +16,12 @@ import torch
 REACHED = "dry run: reached its first CUDA call, and nothing of it ran on a GPU"
 
 
-class FirstCudaCall(BaseException):  # no error, and caught by no `except Exception`
-    """Raised in place of the first call that needs a CUDA device."""
+class FirstCudaCall(pytest.skip.Exception):
+    """Raised in place of the first call that needs a CUDA device; no `except Exception` catches it."""
 
 
 def _raise() -> NoReturn:
-    raise FirstCudaCall
+    raise FirstCudaCall(REACHED)
 
 
 class CudaDryRun:
@@ -29,12 +29,14 @@ class CudaDryRun:
 
     Attributes:
         reached: tests that reached their first CUDA call.
-        ended_before: tests that ended without one.
+        ended_before: tests that passed without one.
+        skipped: tests that skip themselves, as they do where there is a GPU.
     """
 
     def __init__(self) -> None:
         self.reached: set[str] = set()
         self.ended_before: set[str] = set()
+        self.skipped: set[str] = set()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:
@@ -48,12 +50,12 @@ class CudaDryRun:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Skipped where CUDA was reached, failed where the test ended before."""
+        """Counts a test that reached CUDA, and fails one that ended before."""
         report = yield
         if call.excinfo is not None and call.excinfo.errisinstance(FirstCudaCall):
             self.reached.add(item.nodeid)
-            report.outcome = "skipped"
-            report.longrepr = (str(item.path), 0, REACHED)
+        elif report.skipped:
+            self.skipped.add(item.nodeid)
         elif call.when == "call" and report.passed:
             self.ended_before.add(item.nodeid)
             report.outcome = "failed"
@@ -62,7 +64,8 @@ class CudaDryRun:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Says that nothing ran."""
-        text = f"dry run: {len(self.reached)} GPU tests reached their first CUDA call; nothing ran on a GPU"
+        reached, others = len(self.reached), len(self.skipped)
+        text = f"dry run: {reached} tests reached their first CUDA call, {others} skip themselves; nothing ran on a GPU"
         terminalreporter.write_line(text)
 
 

@@ -100,7 +100,7 @@ def test_a_submission_is_graded_in_the_sandbox_of_a_node(
 ) -> None:
     ray_cluster.fill(1)
     monkeypatch.chdir(tmp_path)
-    submission = next(each for each in corpus.SUBMISSIONS if each.name == "alpha_of_zero")
+    submission = next(each for each in corpus.SUBMISSIONS if each.name == "training_crashes")
     corpus.build(submission, tmp_path / "alice")
     words = ["grade", "alice", "--output", "out", "--seed", "3", "--json", "alice.json", "--ray", ray_cluster.address]
     assert cli.main(words) == 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.core.findings import Unavailable
+from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.training_examples import TrainingExample
 
 
@@ -60,6 +60,7 @@ class ScriptedOutcome:
         texts: what reached the parser, one a question; None where it was not called once a question.
         logits: by question, what the model itself gave at each step, (steps, vocabulary), in fp32.
         dtype: the coarsest that a Linear layer computed in.
+        strange_prompts: those that hold none of the questions, and are not where a training text leaves off.
     """
 
     lines: Sequence[WrittenAnswer]
@@ -68,11 +69,24 @@ class ScriptedOutcome:
     texts: Sequence[str] | None
     logits: Mapping[str, torch.Tensor]
     dtype: torch.dtype
+    strange_prompts: Sequence[str] = ()
 
     @property
     def questions(self) -> list[str]:
         """What was asked."""
         return [line.question for line in self.lines]
+
+    def require_all_asked(self) -> None:
+        """Makes sure that each question reached the model, and was answered once.
+
+        Raises:
+            Failure: a prompt holds none of the questions, or there are more or fewer answers.
+        """
+        if self.strange_prompts:
+            due = "one that holds the question, or is where its training text leaves off"
+            raise Failure(f"the prompt {self.strange_prompts[0]!r}", due, self.questions)
+        if len(self.answers) != len(self.lines):
+            raise Failure(f"{len(self.answers)} answers", f"{len(self.lines)}, one a question", self.questions)
 
     def logits_of(self, question: str) -> torch.Tensor:
         """The logits for one question.

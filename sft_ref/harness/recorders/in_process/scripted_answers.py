@@ -84,15 +84,24 @@ class Scripting:
     def run(
         self, lines: Sequence[AnswerScript], *, end_at_once: bool = False, keep_nan: bool = True
     ) -> ScriptedOutcome:
+        """What `observe` gives.
+
+        Raises:
+            Failure: a prompt holds none of the questions, or there are more or fewer answers.
+        """
+        found = self.observe(lines, end_at_once=end_at_once, keep_nan=keep_nan)
+        found.require_all_asked()
+        return found
+
+    def observe(
+        self, lines: Sequence[AnswerScript], *, end_at_once: bool = False, keep_nan: bool = True
+    ) -> ScriptedOutcome:
         """Asks all questions in one call while the model writes their answers, or nothing but the end.
 
         Args:
             lines: what is asked and written.
             end_at_once: whether only the end is written.
             keep_nan: whether an answer is lost where the model computes NaN or infinity.
-
-        Raises:
-            Failure: a prompt holds none of the questions, or there are more or fewer answers.
         """
         scripts = [line.script for line in lines]
         if end_at_once:
@@ -103,18 +112,16 @@ class Scripting:
                 record_generation, self.answerer, *questions, scripts=scripts, keep_logits=True, keep_nan=keep_nan
             )
         prompts = [decode(self.answerer.tokenizer, row.prompt_ids) for row in found.generations]
-        for row, prompt in zip(found.generations, prompts, strict=True):
-            if row.question is None:
-                raise Failure(
-                    f"the prompt {prompt!r}",
-                    "one that holds the question, or is where its training text leaves off",
-                    questions,
-                )
-        if len(found.answers) != len(lines):
-            raise Failure(f"{len(found.answers)} answers", f"{len(lines)}, one a question", questions)
-        texts = found.texts if len(found.texts) == len(lines) else None
-        logits = _logits_by_question(found, questions)
-        return ScriptedOutcome(lines, prompts, found.answers, texts, logits, coarsest(dtypes))
+        asked = zip(found.generations, prompts, strict=True)
+        return ScriptedOutcome(
+            lines,
+            prompts,
+            found.answers,
+            found.texts if len(found.texts) == len(lines) else None,
+            _logits_by_question(found, questions),
+            coarsest(dtypes),
+            [prompt for row, prompt in asked if row.question is None],
+        )
 
 
 def coarsest(dtypes: set[torch.dtype]) -> torch.dtype:

@@ -51,7 +51,7 @@ def scripting(implementation: Implementation, answerer: Answerer, task: Task) ->
 def longest_questions(scripting: Scripting, task: Task) -> ScriptedOutcome:
     """The longest questions of the data. Prompts are recognised by their question, or by their ids in training."""
     longest = sorted(task.train_rows, key=lambda row: len(row[0]))[-4:]
-    return scripting.run(scripting.write(longest), end_at_once=True)
+    return scripting.observe(scripting.write(longest), end_at_once=True)
 
 
 def batch_outputs(scripting: Scripting) -> list[BatchOutputs]:

@@ -202,7 +202,7 @@ def test_the_dtype_recorded_is_that_of_computing_not_of_storage(blank_toy: BaseL
 
     def record(policy: str) -> ScriptedOutcome:
         with mock.patch.object(blank_toy, "policy", replace(POLICIES[policy])):
-            return scripting.run(lines)
+            return cast("ScriptedOutcome", scripting.run(lines))
 
     assert record("fp32").dtype is torch.float32
     assert record("bf16-mixed").dtype is torch.bfloat16

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+import torch
 
 from sft_ref import BaseLLM
 from sft_ref.errors import MachineError
@@ -19,10 +21,12 @@ from sft_ref.harness.core.check import Check, Outcome, check
 from sft_ref.harness.core.findings import Failure, NotRecorded, Unavailable
 from sft_ref.harness.core.implementation import TrainingResult
 from sft_ref.harness.core.runner import run
+from sft_ref.harness.evidence.in_process.answer_parts import LastOutput
 from sft_ref.harness.evidence.in_process.implementation_evidence import ImplementationEvidence
 from sft_ref.harness.grading.in_process.in_stages import run_in_stages
 from sft_ref.harness.recorders.in_process import recorder as recorder_module
 from sft_ref.harness.recorders.in_process.recorder import RECORDINGS, Recorder
+from sft_ref.harness.recorders.in_process.recordings import generated
 from sft_ref.harness.recorders.in_process.reference import Reference
 
 GIVEN = {"implementation", "folder", "given_training", "reference_run_source", "limits", "task", "probes", "settings"}
@@ -138,3 +142,11 @@ def test_reading_evidence_calls_only_the_parser_and_the_tokenizer(blank_toy: Bas
     assert not any("called while" in result.observed for result in results)
     assert {result.outcome for result in results} <= {Outcome.PASS, Outcome.SKIPPED, Outcome.BLOCKED, Outcome.FAIL}
     assert sum(result.outcome is Outcome.PASS for result in results) > len(checks) / 2
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 2), (3, 2, 2)])
+def test_rows_that_are_not_finite_are_counted_whatever_shape_an_output_has(shape: tuple[int, ...]) -> None:
+    output = torch.ones(shape)
+    output[1] = math.nan
+    assert generated.last_output("norm", output).not_finite == 1
+    assert generated.last_output("norm", torch.full(shape, -2.0)) == LastOutput("norm", torch.float32, 0, 3, 2.0)

@@ -66,16 +66,17 @@ def batch_outputs(scripting: Scripting) -> list[BatchOutputs]:
         lines = [*shorter[first : first + size - 1], longest]
         with last_outputs(scripting.answerer.model) as outputs:
             scripting.run(lines, end_at_once=True)
-        found = [_last_output(name, output) for name, output in outputs]
+        found = [last_output(name, output) for name, output in outputs]
         batches.append(BatchOutputs([line.question for line in lines], found))
         if any(each.not_finite for each in found):
             break
     return batches
 
 
-def _last_output(name: str, output: torch.Tensor) -> LastOutput:
-    not_finite = int((~output.isfinite()).flatten(1).any(1).sum())
-    return LastOutput(name, output.dtype, not_finite, len(output), float(output.abs().max()))
+def last_output(name: str, output: torch.Tensor) -> LastOutput:
+    """What is kept of a module's output at the last token, of shape (rows,) or (rows, ...)."""
+    is_finite = output.isfinite().reshape(len(output), -1).all(1)
+    return LastOutput(name, output.dtype, int((~is_finite).sum()), len(output), float(output.abs().max()))
 
 
 def asked_twice(scripting: Scripting) -> AskedTwice:

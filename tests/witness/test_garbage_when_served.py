@@ -11,11 +11,11 @@ import pytest
 import witnessed
 
 from sft_ref.cli.main import main
-from sft_ref.harness.grading import worker
 
 HEADING = "## Chat data, with TRL"
 
 
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize(
     "with_trl",
     [
@@ -33,7 +33,6 @@ def test_the_page_runs_and_shows_what_it_says(
     page = (pytestconfig.rootpath / "docs" / "garbage-when-served.md").read_text(encoding="utf-8")
     first, _, chats = page.partition(HEADING)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(worker, "run_alone", lambda function, *arguments: function(*arguments))
     names: dict[str, object] = {}
     assert run_page(first, names, capsys) == 10
     if with_trl:

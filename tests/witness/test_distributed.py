@@ -7,6 +7,7 @@ import re
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.slow
 Tensors = dict[str, torch.Tensor]
 
 GATHER = re.compile(r"^whole = .*$", re.MULTILINE)
-FAULTS = {
+FAULTS: dict[str, tuple[str, Callable[[str], str]]] = {
     "same_batches": ("ddp", lambda own: own.replace("* ROWS + rank :", "* ROWS :")),
     "other_process": ("fsdp", lambda own: own.replace("if rank == 0", "if rank == 1")),
     "own_part": (

@@ -12,10 +12,8 @@ from peft import PeftModel
 from torch.nn.modules import module
 from torch.optim import optimizer
 
-from sft_ref.harness.checks.in_process.process import (
-    neither_decay_nor_clipping_dominates,
-    training_starts_from_the_base,
-)
+from sft_ref.harness.checks.in_process.process import training_starts_from_the_base
+from sft_ref.harness.checks.shared.steps import neither_decay_nor_clipping_dominates
 from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.core.training_examples import examples_of

@@ -76,6 +76,7 @@ class Training:
         fall: how much likelier it makes what its texts teach, in words.
         has_moved: whether it had any effect.
         has_learned: whether what it left answers fresh questions, asked by the reference.
+        recorded: its steps, as they were recorded one after the other; None where they were not.
     """
 
     crash: Crash | None
@@ -94,6 +95,7 @@ class Training:
     fall: str
     has_moved: bool
     has_learned: bool
+    recorded: TrainingSteps | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,8 @@ class RecordedStep:
 
     Attributes:
         rate: the learning rate, the largest of all parameter groups.
-        rows: of its batches, as indices into the training data; None for a text that is not in them.
+        rows: of its batches, as indices into the training data; None for a text that is not in them. Of a submission,
+            indices of the texts that reach the model, each text once.
         loss: None if logits and labels do not match.
         gradient_scale: the gradient at the logits, as a multiple of the gradient of the mean cross-entropy; None if the
             step is not in the sample.
@@ -154,13 +157,15 @@ class TrainingSteps:
 
     Attributes:
         steps: in their order, at least one.
-        number_of_rows: how many rows the training data have.
+        number_of_rows: how many rows the training data have; of a submission, how many texts reach the model.
         first_batch: the first batch that reaches the model, with the labels of its texts; None if they are not known.
         first_losses: of that batch, cross-entropy of each labelled token by the model in evaluation mode; None if it
             cannot be called so.
+        planned: how many steps were asked for; None where that is not known.
     """
 
     steps: tuple[RecordedStep, ...]
     number_of_rows: int
-    first_batch: Batch | None
-    first_losses: torch.Tensor | None
+    first_batch: Batch | None = None
+    first_losses: torch.Tensor | None = None
+    planned: int | None = None

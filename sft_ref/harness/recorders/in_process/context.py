@@ -182,7 +182,8 @@ class Context:
             texts = examples_of(self.call(self.implementation.training_batch, self.train_rows))
         with record_training(texts, self.settings.steps) as recorded:
             trained = self.call(self.implementation.train, self.folder / "adapter", self.train_rows, self.settings)
-        self._training_steps = recorded()
+        if steps := recorded():
+            self._training_steps = replace(steps, planned=(trained.settings or self.settings).steps)
         if not self.task.is_own:
             return trained
         logits = None if trained.forward is None else self.call(trained.forward, self.batch).cpu()

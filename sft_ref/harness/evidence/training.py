@@ -128,7 +128,7 @@ class RecordedStep:
             step is not in the sample.
         trained: names of the tensors that require a gradient.
         outside: those that no optimizer has.
-        stale: those whose gradient contains that of an earlier step.
+        stale: those that an optimizer has whose gradient contains that of an earlier step.
         idle: adapted modules without a gradient, or which the step leaves unchanged.
         decay: length of the weight decay, as a share of the step without it.
         clipping: length of the gradient in the optimizer, as a share of the gradient of the backward pass; None if the
@@ -158,14 +158,23 @@ class TrainingSteps:
     Attributes:
         steps: in their order, at least one.
         number_of_rows: how many rows the training data have; of a submission, how many texts reach the model.
-        first_batch: the first batch that reaches the model, with the labels of its texts; None if they are not known.
-        first_losses: of that batch, cross-entropy of each labelled token by the model in evaluation mode; None if it
-            cannot be called so.
         planned: how many steps were asked for; None where that is not known.
     """
 
     steps: tuple[RecordedStep, ...]
     number_of_rows: int
+    planned: int | None = None
+
+
+@dataclass(frozen=True)
+class RecordedTraining(TrainingSteps):
+    """The optimizer steps of a training in this process, and how it begins.
+
+    Attributes:
+        first_batch: the first batch that reaches the model, with the labels of its texts; None if they are not known.
+        first_losses: of that batch, cross-entropy of each labelled token by the model in evaluation mode; None if it
+            cannot be called so.
+    """
+
     first_batch: Batch | None = None
     first_losses: torch.Tensor | None = None
-    planned: int | None = None

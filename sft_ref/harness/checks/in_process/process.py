@@ -11,7 +11,7 @@ from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.implementation import Resumable, TrainingResult
-from sft_ref.harness.evidence.training import TrainingSteps
+from sft_ref.harness.evidence.training import RecordedTraining
 from sft_ref.harness.recorders.in_process.context import Context, read_saved
 from sft_ref.reference.settings import Settings
 
@@ -32,7 +32,7 @@ _INTERRUPTED_AFTER = 3
     remedy="Inspect samplers, shards and filters: their parts together must hold all rows.",
     depends_on=("TRN-003",),
 )
-def no_part_of_the_data_is_left_out(training_steps: TrainingSteps) -> None:
+def no_part_of_the_data_is_left_out(training_steps: RecordedTraining) -> None:
     """TRN-019: the expected number of different rows in draws with replacement, less what chance explains."""
     rows, number = _rows_of(training_steps), training_steps.number_of_rows
     draws = len(rows) / number
@@ -53,7 +53,7 @@ def no_part_of_the_data_is_left_out(training_steps: TrainingSteps) -> None:
     remedy="Draw without replacement, in a new order for each epoch.",
     depends_on=("TRN-019",),
 )
-def rows_are_seen_evenly(training_steps: TrainingSteps) -> None:
+def rows_are_seen_evenly(training_steps: RecordedTraining) -> None:
     """TRN-020: an epoch ends with the first row that is seen again; a last batch may be dropped."""
     rows, number = _rows_of(training_steps), training_steps.number_of_rows
     least = number - max(len(step.rows) for step in training_steps.steps)
@@ -66,7 +66,7 @@ def rows_are_seen_evenly(training_steps: TrainingSteps) -> None:
         epoch.add(row)
 
 
-def _rows_of(training_steps: TrainingSteps) -> list[int]:
+def _rows_of(training_steps: RecordedTraining) -> list[int]:
     """The rows in the order in which training sees them."""
     rows = [row for step in training_steps.steps for row in step.rows]
     known = [row for row in rows if row is not None]
@@ -82,7 +82,7 @@ def _rows_of(training_steps: TrainingSteps) -> list[int]:
     remedy="Compare base, adapter initialisation, attention mask and dtype in training with the base alone.",
     depends_on=("TRN-003",),
 )
-def training_starts_from_the_base(training_steps: TrainingSteps, first_losses_of_base: torch.Tensor) -> None:
+def training_starts_from_the_base(training_steps: RecordedTraining, first_losses_of_base: torch.Tensor) -> None:
     """TRN-022: cross-entropy of each labelled token of the first batch, without dropout or other noise of training.
 
     A new adapter changes nothing, so that only rounding may set the two apart. Token by token, errors do not cancel.
@@ -107,7 +107,7 @@ def training_starts_from_the_base(training_steps: TrainingSteps, first_losses_of
     depends_on=("TRN-002",),
     source="transformers#34191",
 )
-def losses_are_those_of_their_steps(training_steps: TrainingSteps, trained: TrainingResult) -> None:
+def losses_are_those_of_their_steps(training_steps: RecordedTraining, trained: TrainingResult) -> None:
     """TRN-023: of a declared label smoothing, the cross-entropy under it."""
     smoothing = _smoothing_of(trained)
     if len(trained.losses) != len(training_steps.steps):
@@ -129,7 +129,7 @@ def losses_are_those_of_their_steps(training_steps: TrainingSteps, trained: Trai
     depends_on=("TRN-002",),
     source="transformers#34191",
 )
-def gradients_have_the_scale_of_the_loss(training_steps: TrainingSteps, trained: TrainingResult) -> None:
+def gradients_have_the_scale_of_the_loss(training_steps: RecordedTraining, trained: TrainingResult) -> None:
     """TRN-024: at steps that are powers of two, in the middle, and at the last one."""
     if _smoothing_of(trained):
         raise Unavailable("the loss has label smoothing")

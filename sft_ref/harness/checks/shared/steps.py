@@ -37,13 +37,6 @@ _LITTLE = 0.03
 """Length of a clipped gradient below which clipping may dominate; usual limits are 0.3 to 10. Of large gradients, such
 a limit makes steps of one length, as optimizers that follow signs do, and that is sound."""
 
-_REPEATED = 1 / 3
-"""Largest share of the rows that the same or the previous step showed already; with two workers that see the same it is
-1/2, and draws with replacement hardly ever give it."""
-
-_MANY_ROWS = 4
-"""Times as many rows as the largest step has, from which on chance hardly repeats one in the next step."""
-
 
 @check(
     "TRN-015",
@@ -57,7 +50,7 @@ def gradients_are_those_of_the_step(training_steps: TrainingSteps) -> None:
     """TRN-015: accumulation within a step is no failure."""
     for number, step in enumerate(training_steps.steps, start=1):
         if step.stale:
-            seen = f"step {number} adds its gradients to earlier ones in {len(step.stale)} tensors"
+            seen = f"step {number} adds its gradients to those of earlier steps in {len(step.stale)} tensors"
             raise Failure(seen, "gradients of this step alone", step.stale[0], survivable=True)
 
 
@@ -168,32 +161,3 @@ def neither_decay_nor_clipping_dominates(training_steps: TrainingSteps) -> None:
         if share < _CLIPPING and length < _LITTLE:
             seen = f"the median step keeps {share:.3g} of its gradient, a length of {length:.3g}"
             raise Failure(seen, f"at least {_CLIPPING}, or a length of {_LITTLE}", survivable=True)
-
-
-@check(
-    "TRN-028",
-    "A step does not show the rows of the step before it again",
-    level=Level.CONTRACT,
-    why="Workers or processes that read the same rows show each batch several times, and other rows are left out.",
-    remedy="Give each worker and each process its own share of the rows.",
-    depends_on=("TRN-003", "TRN-020", "TRN-102"),
-    source="TrainCheck",
-)
-def batches_are_not_repeated(training_steps: TrainingSteps) -> None:
-    """TRN-028: the share of rows that stood earlier in the same step, or in the step before it."""
-    shown = [[row for row in step.rows if row is not None] for step in training_steps.steps]
-    largest, different = max(map(len, shown)), len({row for rows in shown for row in rows})
-    if different < _MANY_ROWS * largest or not different:
-        raise Unavailable(f"training shows {different} different rows, at most {largest} in a step")
-    before: list[int] = []
-    repeated = []
-    for rows in shown:
-        earlier = set(before)
-        for row in rows:
-            repeated.append(row in earlier)
-            earlier.add(row)
-        before = rows
-    share = sum(repeated) / len(repeated)
-    if margins.exceeds(share, _REPEATED):
-        seen = f"{share:.0%} of the rows that a step shows stand twice in it, or in the step before it"
-        raise Failure(seen, f"{_REPEATED:.0%} at most")

@@ -146,7 +146,7 @@ class OptimizerRecorder:
             "rate": self._rate,
             "trained": frozenset(self._required),
             "outside": tuple(sorted(self._required - self._stepped)),
-            "stale": tuple(sorted(self._stale)),
+            "stale": tuple(sorted(self._stale & self._stepped)),
             "idle": tuple(sorted(modules - {_module_of(name) for name in self._moved})),
             "decay": self._decay,
             "clipping": used / raw if raw and self.is_sampled else None,

@@ -11,7 +11,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from sft_ref.harness.core.training_examples import TrainingExample
-from sft_ref.harness.evidence.training import RecordedStep, TrainingSteps
+from sft_ref.harness.evidence.training import RecordedStep, RecordedTraining
 from sft_ref.harness.instruments.generation_recorder import CannotFollow, find_transformer
 from sft_ref.harness.instruments.steps.step_recorder import StepRecorder
 
@@ -19,7 +19,7 @@ from .batches import BatchRecorder, labelled_losses
 
 
 @contextlib.contextmanager
-def record_training(texts: Sequence[TrainingExample], steps: int) -> Iterator[Callable[[], TrainingSteps | None]]:
+def record_training(texts: Sequence[TrainingExample], steps: int) -> Iterator[Callable[[], RecordedTraining | None]]:
     """Within it, the training of one model is recorded; the function that it yields returns the record.
 
     The record is None if no optimizer of torch steps on tensors of a transformers model.
@@ -130,8 +130,13 @@ class _Recorder:
         if self._step is not None:
             self._step.remove_hooks()
 
-    def result(self) -> TrainingSteps | None:
+    def result(self) -> RecordedTraining | None:
         """The record."""
         if not self._steps:
             return None
-        return TrainingSteps(tuple(self._steps), self._number_of_rows, self._batches.first, self._first_losses)
+        return RecordedTraining(
+            tuple(self._steps),
+            self._number_of_rows,
+            first_batch=self._batches.first,
+            first_losses=self._first_losses,
+        )

@@ -48,7 +48,8 @@ class Loop:
     def begin(self) -> None:
         """Puts an adapter on the model, and makes the optimizer."""
         get_peft_model(self.inner, LoraConfig(r=2, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"))
-        self.optimizer = torch.optim.AdamW([p for p in self.inner.parameters() if p.requires_grad], lr=1e-3)
+        trained = [p for p in self.inner.parameters() if p.requires_grad]
+        self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(trained, lr=1e-3)
 
     def forward(self, _step: int, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """The loss of a batch."""
@@ -159,8 +160,8 @@ def steps_of(found: list[dict[str, Any]]) -> TrainingSteps:
     steps = []
     for each in json.loads(json.dumps(found)):
         trained = trained if each["trained"] is None else frozenset(each["trained"])
-        fields = {name: each[name] for name in ("rate", "decay", "clipping", "clipped", "dtypes")}
-        names = {name: tuple(each[name]) for name in ("outside", "stale", "idle")}
+        fields: dict[str, Any] = {name: each[name] for name in ("rate", "decay", "clipping", "clipped", "dtypes")}
+        names: dict[str, Any] = {name: tuple(each[name]) for name in ("outside", "stale", "idle")}
         rows = tuple(range(*each["passes"]))
         steps.append(RecordedStep(**fields, **names, rows=rows, loss=None, gradient_scale=None, trained=trained))
     return TrainingSteps(tuple(steps), len(steps))
@@ -240,9 +241,15 @@ def test_values_of_a_large_tensor_are_sampled() -> None:
 
 def shown(rows: list[list[int]]) -> TrainingSteps:
     """Steps that show these rows."""
-    fields = {"loss": None, "gradient_scale": None, "trained": frozenset(), "dtypes": None, "clipping": None}
+    fields: dict[str, Any] = {
+        "loss": None,
+        "gradient_scale": None,
+        "trained": frozenset(),
+        "dtypes": None,
+        "clipping": None,
+    }
     steps = [
-        RecordedStep(rate=1.0, rows=tuple(row), outside=(), stale=(), idle=(), decay=0.0, clipped=1.0, **fields)  # type: ignore[arg-type]
+        RecordedStep(rate=1.0, rows=tuple(row), outside=(), stale=(), idle=(), decay=0.0, clipped=1.0, **fields)
         for row in rows
     ]
     return TrainingSteps(tuple(steps), len({row for each in rows for row in each}))

@@ -22,12 +22,12 @@ _FEW, _OFTEN = 0.3, 6
 _IDLE = 0.01
 """Share of the highest rate below which a step counts for nothing."""
 
-_REPEATED = 1 / 3
-"""Largest share of the rows that the same or the previous step showed already; with two workers that see the same it is
-1/2, and draws with replacement hardly ever give it."""
+_REPEATED = 1 / 4
+"""Largest share of the rows that the same or the previous step showed already. Two workers that see the same make it
+1/2; draws with replacement make it 1/8, where there are as few rows as `_MANY_ROWS` allows."""
 
-_MANY_ROWS = 4
-"""Times as many rows as the largest step has, from which on chance hardly repeats one in the next step."""
+_MANY_ROWS = 12
+"""Times as many rows as the largest step has, from which on chance seldom repeats one in the next step."""
 
 
 @check(
@@ -199,7 +199,7 @@ def _few_texts(evidence: Evidence) -> str:
 def batches_are_not_repeated(training_steps: TrainingSteps) -> None:
     """TRN-107: the share of rows that stood earlier in the same step, or in the step before it."""
     shown = [[row for row in step.rows if row is not None] for step in training_steps.steps]
-    largest, different = max(map(len, shown)), len({row for rows in shown for row in rows})
+    largest, different = max(len({*rows}) for rows in shown), len({row for rows in shown for row in rows})
     if different < _MANY_ROWS * largest or not different:
         raise Unavailable(f"training shows {different} different rows, at most {largest} in a step")
     before: list[int] = []

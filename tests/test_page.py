@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from graders import BROKEN, DRIFT, NOT_SHOWN, SOUND
 from hostile import FORBIDDEN, HOSTILE, hostile
+from html_page import Page
 
 from sft_ref.harness.core.grade import HARNESS_ERROR, Grade, NotGraded
 from sft_ref.harness.core.verdict import Swap
@@ -17,36 +17,6 @@ from sft_ref.harness.report.page.write import write_html
 
 SWAPS = (Swap("as submitted", 0, 64), Swap("the reference", 60, 64))
 MEASURED = replace(BROKEN, losses=(3.0, 1.0, 0.5), swaps=SWAPS)
-
-
-class Page(HTMLParser):
-    """The elements of a page, their attributes, and the text outside of scripts and styles."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.inside = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        self.inside = tag
-
-    def handle_endtag(self, tag: str) -> None:
-        self.inside = ""
-
-    def handle_data(self, data: str) -> None:
-        if self.inside not in ("script", "style"):
-            self.text += f" {data}"
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        """The attributes of each element of a kind."""
-        return [attributes for each, attributes in self.elements if each == tag]
-
-    def says(self, text: str) -> bool:
-        """Whether a text is there, however it is wrapped."""
-        return text in " ".join(self.text.split())
 
 
 def page_of(tmp_path: Path, *grades: Grade) -> Page:

@@ -10,7 +10,7 @@ from sft_ref.console.printable import printable
 from sft_ref.console.quiet import quiet
 from sft_ref.errors import PrecisionError
 
-from .options import BASE_HELP
+from .options import BASE_HELP, add_page
 
 if TYPE_CHECKING:
     from sft_ref.witnessing.verifying.result import Verification
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="policies such as bf16 and fp32+sdpa, and merged-POLICY, as `sft-ref sweep --adapter` takes them",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there as well")
+    add_page(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,16 +41,22 @@ def run(args: argparse.Namespace) -> int:
         SftRefError: there is no record, adapter or base that can be read, or a way is unknown.
     """
     quiet()
-    from sft_ref.harness.grading.worker import run_alone
+    from sft_ref.harness.grading.worker import DAYS, run_alone
     from sft_ref.io.atomic_write import check_writable, write_atomic
     from sft_ref.io.strict_json import strict, to_text
 
-    if args.json is not None:
-        check_writable(args.json)
-    found: dict[str, Verification | str] = run_alone(_drift, args.folder, args.base, tuple(dict.fromkeys(args.load)))
+    for file in filter(None, (args.json, args.html)):
+        check_writable(file)
+    found: dict[str, Verification | str] = run_alone(
+        _drift, args.folder, args.base, tuple(dict.fromkeys(args.load)), seconds=DAYS
+    )
     if args.json is not None:
         table = {way: {"not_run": each} if isinstance(each, str) else each.as_json() for way, each in found.items()}
         write_atomic(args.json, to_text(strict(table)))
+    if args.html is not None:
+        from .pages.record_pages import write_drift_page
+
+        write_drift_page(found, args.html, title=str(args.folder))
     _show(found)
     return int(any(isinstance(each, str) or not each.ok for each in found.values()))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import fields
+from pathlib import Path
 
 from sft_ref.reference.bases.find import DEFAULT_BASE
 from sft_ref.reference.guards.ranges import RANGES
@@ -47,6 +48,11 @@ def add_writing(parser: argparse._ActionsContainer) -> None:
         metavar="FILE",
         help="write texts by the chat template in this file, or by the tokenizer's with the word tokenizer",
     )
+
+
+def add_page(parser: argparse._ActionsContainer) -> None:
+    """A page of the result."""
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write it as a page as well")
 
 
 def add_labels(parser: argparse._ActionsContainer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from sft_ref.console.quiet import quiet
@@ -13,7 +14,7 @@ from sft_ref.reference.data import SPLIT_SIZE
 from sft_ref.reference.guards.ranges import RANGES
 from sft_ref.reference.precision import POLICIES
 
-from .options import BASE_HELP, add_writing
+from .options import BASE_HELP, add_page, add_writing
 
 HELP = "train under every policy, or take an adapter, load it in every other way, and show what moved"
 
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--data", type=Path, metavar="FILE", help="questions and answers, as `sft-ref grade` takes them")
     add_writing(own)
     parser.add_argument("--json", metavar="FILE", help="write the cells there as well")
+    add_page(parser)
     parser.add_argument("--png", metavar="FILE", help="draw them as a picture as well")
     against = parser.add_mutually_exclusive_group()
     against.add_argument("--compare", action="store_true", help="with the baseline of this device; 1 where it moved")
@@ -67,13 +69,16 @@ def run(args: argparse.Namespace) -> int:
         SftRefError: as these do, or an option is for the other.
     """
     quiet()
+    from .pages.sweep_pages import write_adapter_sweep_page, write_sweep_page
+
     if args.adapter is not None:
+        from sft_ref.harness.grading.worker import DAYS, run_alone
         from sft_ref.sweep.adapter.command import run as sweep_adapter
 
-        return sweep_adapter(args)
+        return sweep_adapter(args, partial(run_alone, seconds=DAYS), write_adapter_sweep_page)
     for option in ("data", "prompt", "chat_template"):
         if getattr(args, option) is not None:
             raise SftRefError(f"--{option.replace('_', '-')}: is for an adapter; give --adapter FOLDER as well")
     from sft_ref.sweep import command
 
-    return command.run(args)
+    return command.run(args, write_sweep_page)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from sft_ref.console.printable import printable
 from sft_ref.console.quiet import quiet
 from sft_ref.errors import SftRefError
+from sft_ref.witnessing.verifying.result import Verification
 
-from .options import BASE_HELP
+from .options import BASE_HELP, add_page
 
 if TYPE_CHECKING:
     from sft_ref.witnessing.serving.endpoint import EndpointVerification
-    from sft_ref.witnessing.verifying.result import Verification
 
 HELP = "compare an adapter folder, as peft loads it, or an endpoint with the record of a training"
 EPILOG = (
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--base", help=f"{BASE_HELP} (default: the one that the adapter names)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there as well")
+    add_page(parser)
     own = parser.add_argument_group("inference code of your own: executed in a process of its own, without a sandbox")
     own.add_argument(
         "--loader", metavar="FILE.py:NAME", help="function that returns the model to compare, or model and tokenizer"
@@ -58,10 +59,12 @@ def run(args: argparse.Namespace) -> int:
     from sft_ref.io.atomic_write import check_writable, write_atomic
     from sft_ref.io.strict_json import strict, to_text
 
+    from .pages.record_pages import write_verification_page
+
     is_url = "://" in args.target
     _check_options(args, is_url=is_url)
-    if args.json is not None:
-        check_writable(args.json)
+    for file in filter(None, (args.json, args.html)):
+        check_writable(file)
     result: Verification | EndpointVerification
     if is_url:
         result = run_alone(_verify_endpoint, args.target, args.record, args.model, args.key_env)
@@ -71,6 +74,12 @@ def run(args: argparse.Namespace) -> int:
         result = run_alone(_verify, Path(args.target), args.base)
     if args.json is not None:
         write_atomic(args.json, to_text(strict(result.as_json())))
+    if args.html is not None:
+        if isinstance(result, Verification):
+            write_verification_page(result, args.html, title=args.target)
+        else:
+            title = f"{result.model} at {args.target}"
+            write_verification_page(result.found, args.html, title=title, word=result.verdict)
     for line in str(result).splitlines():
         print(printable(line))
     return 0 if result.ok else 1

@@ -20,8 +20,8 @@ T = TypeVar("T")
 _CONDITIONS = "sweep.json"
 
 
-class SweepCache:
-    """The folder of an unfinished sweep.
+class UnfinishedSweep:
+    """The folder of an unfinished sweep, which the same command continues.
 
     Args:
         folder: created if it is missing.
@@ -39,15 +39,42 @@ class SweepCache:
                 self._check_conditions(conditions)
             elif kind_of(folder) and (kind_of(folder) != "folder" or any(folder.iterdir())):
                 raise OutputError(f"{folder} exists and holds no sweep; choose another folder, or move it away")
-        self._write(folder / _CONDITIONS, conditions)
+        self.write(folder / _CONDITIONS, conditions)
+
+    def read(self, path: Path, type_: type[T]) -> T | None:
+        """What a file of the folder holds; None where there is none.
+
+        Raises:
+            OutputError: it cannot be read.
+        """
+        return read_json(path, type_, self.refusal) if kind_of(path) else None
+
+    @property
+    def refusal(self) -> Refusal:
+        """The error for a file that cannot be read."""
+        return Refusal(OutputError, f"delete {self.folder} to begin anew")
+
+    def write(self, path: Path, found: dict[str, Any]) -> None:
+        """Writes a file of the folder, whole or not at all."""
+        with disk_errors(self.folder):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, json.dumps(found, indent=1, allow_nan=False))
+
+    def remove(self) -> None:
+        """Removes the folder, once the sweep is finished."""
+        shutil.rmtree(self.folder)
 
     def _check_conditions(self, conditions: dict[str, Any]) -> None:
-        begun = self._read(self.folder / _CONDITIONS, dict[str, Any])
+        begun = self.read(self.folder / _CONDITIONS, dict[str, Any]) or {}
         if changed := [key for key in conditions if begun.get(key) != conditions[key]]:
             raise OutputError(
                 f"{self.folder} holds an unfinished sweep with another {', '.join(changed)};"
                 " repeat its settings to go on, or delete it to begin anew"
             )
+
+
+class SweepCache(UnfinishedSweep):
+    """The trainings and cells of an unfinished sweep that trains."""
 
     def adapter_path(self, train: str) -> Path:
         """The adapter folder of a train policy."""
@@ -59,33 +86,19 @@ class SweepCache:
 
     def read_training(self, train: str) -> TrainingFigures | None:
         """The figures of a finished training."""
-        path = self.folder / train / "training.json"
-        return self._read(path, TrainingFigures) if kind_of(path) else None
+        return self.read(self.folder / train / "training.json", TrainingFigures)
 
     def write_training(self, train: str, training: TrainingFigures) -> None:
         """Marks a training as finished; its adapter and its logits must be written before."""
-        self._write(self.folder / train / "training.json", vars(training))
+        self.write(self.folder / train / "training.json", vars(training))
 
     def read_cell(self, train: str, load: str) -> Cell | None:
         """A finished cell."""
-        path = self.folder / train / f"{load}.cell.json"
-        return self._read(path, Cell) if kind_of(path) else None
+        return self.read(self.folder / train / f"{load}.cell.json", Cell)
 
     def write_cell(self, cell: Cell) -> None:
         """Stores a finished cell."""
-        self._write(self.folder / cell.train / f"{cell.load}.cell.json", cell.to_json())
-
-    def remove(self) -> None:
-        """Removes the folder, once the sweep is finished."""
-        shutil.rmtree(self.folder)
-
-    def _read(self, path: Path, type_: type[T]) -> T:
-        return read_json(path, type_, Refusal(OutputError, f"delete {self.folder} to begin anew"))
-
-    def _write(self, path: Path, found: dict[str, Any]) -> None:
-        with disk_errors(self.folder):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps(found, indent=1, allow_nan=False))
+        self.write(self.folder / cell.train / f"{cell.load}.cell.json", cell.to_json())
 
 
 def source_digest() -> str:

@@ -28,8 +28,16 @@ if TYPE_CHECKING:
     from sft_ref.reference.guards.progress import Step
 
 
-def run(args: argparse.Namespace) -> int:
+WritePage = Callable[..., None]
+"""Writes a page: of the figures, to a path, with a `title`."""
+
+
+def run(args: argparse.Namespace, write_page: WritePage) -> int:
     """Sweeps as the command line asks.
+
+    Args:
+        args: of the command line.
+        write_page: of the cells, for ``--html``.
 
     Returns:
         0, or 1 if a figure differs from its baseline by more than its tolerance, or there is no baseline.
@@ -43,11 +51,11 @@ def run(args: argparse.Namespace) -> int:
         baseline.check_clean(path)
     elif args.compare:
         _check_baseline(plan, path)
-    for file in filter(None, (args.json, args.png)):
+    for file in filter(None, (args.json, args.png, args.html)):
         check_writable(Path(file))  # before the sweep, not after it
     cells = _sweep(plan, Path(args.folder))
     show(cells)
-    _write(cells, args)
+    _write(cells, args, write_page)
     if args.update:
         baseline.check_stable(cells, _sweep(plan, Path(args.folder)))
         baseline.write(plan, cells, path)
@@ -57,11 +65,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _write(cells: list[Cell], args: argparse.Namespace) -> None:
+def _write(cells: list[Cell], args: argparse.Namespace, write_page: WritePage) -> None:
+    title = f"{args.base or DEFAULT_BASE} on {device_name()}"
     if args.json:
         write_atomic(Path(args.json), to_text([cell.to_json() for cell in cells]))
     if args.png:
-        write_atomic(Path(args.png), draw(cells, title=f"{args.base or DEFAULT_BASE} on {device_name()}"))
+        write_atomic(Path(args.png), draw(cells, title=title))
+    if args.html:
+        write_page(cells, args.html, title=title)
 
 
 def _in_ci() -> bool:

@@ -82,6 +82,13 @@ def conditions(plan: Plan) -> dict[str, Any]:
         "base_fingerprint": fingerprint_base(find_base(plan.base)),
         "settings": asdict(plan.settings),
         "questions": plan.questions,
+        **surroundings(),
+    }
+
+
+def surroundings() -> dict[str, Any]:
+    """Machine, libraries and code, which must stay the same while a sweep is interrupted."""
+    return {
         "device": device_name(),
         "machine": platform.node(),
         "threads": torch.get_num_threads(),

@@ -23,10 +23,6 @@ CASES = read_manifest()
 STAGES = {"", "prompt", "tokens", "train", "artifact", "load", "scaling", "generate"}
 QUICK = ("template", "data")
 MISSED = {
-    "template-prints-python": "what is trained is what is asked, so that nothing parts",
-    "template-begins-twice": "as above",
-    "template-drops-the-system": "as above",
-    "template-tells-the-date": "as above",
     "adapter-over-another-base": "not shown: too little training looks like another version of the base",
 }
 """Faults that we do not find, as docs/rivals.md says."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +17,11 @@ import torch
 from sft_ref.cli.main import main
 from sft_ref.errors import AdapterError, PrecisionError, SftRefError
 from sft_ref.harness.evidence.answers import Answer
+from sft_ref.harness.grading import worker
 from sft_ref.reference.data import split_rows
+from sft_ref.sweep.adapter import baseline, command
 from sft_ref.sweep.adapter import run as sweeping
+from sft_ref.sweep.adapter.cache import WayCache
 from sft_ref.sweep.adapter.figures import WayFigures
 from sft_ref.sweep.adapter.loading import find_way, load, read_adapter
 from sft_ref.sweep.adapter.measure import Observed, compared
@@ -34,13 +40,21 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def swept(adapter: Path, data: Path, *load: str) -> dict[str, WayFigures]:
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command without its process with limits, which imports torch and peft anew."""
+    monkeypatch.setattr(worker, "run_alone", lambda function, *arguments, seconds: function(*arguments))
+
+
+def swept(adapter: Path, data: Path, cache: Path, *load: str) -> dict[str, WayFigures]:
     plan = AdapterPlan(adapter, data, load=load, prompt=PROMPT)
-    return {each.load: each for each in sweep_adapter(plan, read_adapter(adapter, None))}
+    return {each.load: each for each in sweep_adapter(plan, read_adapter(adapter, None), WayCache(cache, {}))}
 
 
-def test_every_way_is_compared_with_the_first(toy_adapter: Path, data: Path) -> None:
-    found = swept(toy_adapter, data, "fp32", "fp32+sdpa", "merged-fp32", "bf16", "merged-bf16", "fp32+tf32")
+def test_every_way_is_compared_with_the_first(toy_adapter: Path, data: Path, tmp_path: Path) -> None:
+    found = swept(
+        toy_adapter, data, tmp_path / "sweep", "fp32", "fp32+sdpa", "merged-fp32", "bf16", "merged-bf16", "fp32+tf32"
+    )
     assert [each.verdict for each in found.values()] == ["same", "drift", "drift", "drift", "drift", "not run"]
     assert found["fp32"].parity == 0
     assert found["bf16"].dtypes == "bf16/bf16"
@@ -62,7 +76,7 @@ def test_every_way_is_compared_with_the_first(toy_adapter: Path, data: Path) -> 
     ],
 )
 def test_a_way_that_loses_answers_is_broken(
-    fault: Any, why: str, toy_adapter: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+    fault: Any, why: str, toy_adapter: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load_with_fault(adapter: Any, way: Any) -> Any:
         model = load(adapter, way)
@@ -71,10 +85,57 @@ def test_a_way_that_loses_answers_is_broken(
         return model
 
     monkeypatch.setattr(sweeping, "load", load_with_fault)
-    broken = swept(toy_adapter, data, "fp32", "fp32+sdpa")["fp32+sdpa"]
+    broken = swept(toy_adapter, data, tmp_path / "sweep", "fp32", "fp32+sdpa")["fp32+sdpa"]
     assert broken.verdict is CellVerdict.BROKEN
     assert why in broken.why
     json.dumps(broken.to_json(), allow_nan=False)
+
+
+def test_an_interrupted_sweep_goes_on_with_the_ways_that_are_left(
+    toy_adapter: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = ("fp32", "fp32+sdpa", "bf16")
+    due = swept(toy_adapter, data, tmp_path / "whole", *ways)
+    loaded: list[str] = []
+
+    def interrupted(adapter: Any, way: Any) -> Any:
+        loaded.append(way.name)
+        if len(loaded) == 3:
+            raise KeyboardInterrupt
+        return load(adapter, way)
+
+    monkeypatch.setattr(sweeping, "load", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        swept(toy_adapter, data, tmp_path / "sweep", *ways)
+    assert swept(toy_adapter, data, tmp_path / "sweep", *ways) == due
+    assert loaded == [*ways, "bf16"]
+    assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_what_an_interrupted_sweep_left_is_not_used_for_another(
+    toy_adapter: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    begun = WayCache(Path("sweep.partial"), {"adapter": "another"})
+    words = ["sweep", "--adapter", str(toy_adapter), "--data", str(data), "--prompt", PROMPT, "--load", "fp32"]
+    assert main(words) == 2
+    assert "holds an unfinished sweep with another adapter" in capsys.readouterr().err
+    begun.remove()
+    assert main(words) == 0
+    assert not [*tmp_path.iterdir()]
+
+
+def test_the_adapter_of_a_stranger_is_read_in_a_process_with_limits(
+    toy_adapter: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def used_here(*args: object) -> None:
+        raise AssertionError("read in the process of the command line")
+
+    for name in ("read_adapter", "sweep_adapter"):
+        monkeypatch.setattr(command, name, used_here)
+    words = ["sweep", "--adapter", str(toy_adapter), "--data", str(data), "--prompt", PROMPT, "--load", "fp32"]
+    assert main([*words, "--folder", str(tmp_path / "sweep")]) == 0
 
 
 def observed(ids: Sequence[tuple[int, ...]], right: list[bool], loss: float = 1.0) -> Observed:
@@ -100,12 +161,13 @@ def test_the_first_differing_token_may_be_the_end(now: tuple[int, ...], was: tup
     assert changed.token == token
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_baseline_lies_where_the_user_says(
     toy_adapter: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "baseline.json"
     words = ["sweep", "--adapter", str(toy_adapter), "--data", str(data), "--prompt", PROMPT, "--load", "fp32"]
-    against = [*words, "bf16", "--baseline", str(file)]
+    against = [*words, "bf16", "--folder", str(tmp_path / "sweep"), "--baseline", str(file)]
     assert main([*against, "--compare"]) == 1
     assert f"no baseline: {file}" in capsys.readouterr().out
     assert main([*against, "--update", "--json", str(tmp_path / "found.json")]) == 0
@@ -116,13 +178,30 @@ def test_a_baseline_lies_where_the_user_says(
     file.write_text(json.dumps(kept))
     assert main([*against, "--compare"]) == 1
     assert "moved bf16 loss" in " ".join(capsys.readouterr().out.split())
-    assert main([*against[:-2], "fp16", "--baseline", str(file), "--compare"]) == 1  # a way without a baseline
+    against.insert(against.index("bf16"), "fp16")
+    assert main([*against, "--compare"]) == 1  # a way without a baseline
+    against.remove("fp16")
     kept["conditions"]["data"] = "other"
     file.write_text(json.dumps(kept))
     assert main([*against, "--compare"]) == 2
     assert "was made with another data" in capsys.readouterr().err
 
 
+def test_the_conditions_of_a_baseline_are_the_same_in_another_process(toy_adapter: Path, data: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from sft_ref.sweep.adapter import baseline, loading, run\n"
+        "plan = run.AdapterPlan(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "print(baseline.conditions(plan, loading.read_adapter(plan.folder, None)))"
+    )
+    plan = AdapterPlan(toy_adapter, data)
+    due = str(baseline.conditions(plan, read_adapter(toy_adapter, None)))
+    seed = os.environ.get("PYTHONHASHSEED", "0")  # it decides the order of a set
+    surroundings = {**os.environ, "PYTHONHASHSEED": "1" if seed == "0" else "0"}
+    words = [sys.executable, "-c", code, str(toy_adapter), str(data)]
+    assert subprocess.run(words, env=surroundings, capture_output=True, check=True).stdout.decode().strip() == due
+
+
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize(
     ("words", "error"),
     [

@@ -42,6 +42,9 @@ LOOK = 0.02
 SECONDS = 1200.0
 """Processor seconds per core for a worker; submissions run in other processes, with limits of their own."""
 
+DAYS = 7 * 86_400.0
+"""Processor seconds per core for what loads and asks a model of any size, while the user watches its progress."""
+
 MEMORY = 0.8
 """Share of the machine's memory that a worker may allocate."""
 

@@ -31,7 +31,9 @@ BANDS = (
 _REFUSAL = Refusal(BaselineError, "make it again with --update")
 
 
-class _WayBaseline(msgspec.Struct):
+class WayBaseline(msgspec.Struct):
+    """The figures of a sweep, by the names of the ways, and under which conditions they are comparable."""
+
     conditions: dict[str, str]
     ways: dict[str, dict[str, Any]]
     versions: dict[str, str]
@@ -41,7 +43,7 @@ def conditions(plan: AdapterPlan, adapter: StoredAdapter) -> dict[str, str]:
     """What must be the same for figures to be comparable; versions of packages may differ."""
     return {
         "adapter": fingerprint_adapter(adapter.tensors),
-        "configuration": digest(repr(adapter.config)),
+        "configuration": digest(msgspec.json.encode(adapter.config, order="deterministic").decode()),
         "base": fingerprint_base(adapter.base),
         "data": digest(read_bytes(plan.data, _REFUSAL).hex()),
         "prompt": digest([plan.prompt, plan.chat_template]),
@@ -57,19 +59,19 @@ def write(path: Path, conditions: dict[str, str], found: Sequence[WayFigures]) -
     write_atomic(path, f"{to_text(content)}\n")
 
 
-def read(path: Path, conditions: dict[str, str]) -> _WayBaseline:
+def read(path: Path, conditions: dict[str, str]) -> WayBaseline:
     """Reads a baseline.
 
     Raises:
         BaselineError: it cannot be read, or was made under other conditions.
     """
-    found = read_json(path, _WayBaseline, _REFUSAL)
+    found = read_json(path, WayBaseline, _REFUSAL)
     if changed := [name for name, value in conditions.items() if found.conditions.get(name) != value]:
         raise BaselineError(f"baseline {path} was made with another {', '.join(changed)}; make it again with --update")
     return found
 
 
-def differences(golden: _WayBaseline, found: Sequence[WayFigures]) -> Iterator[BaselineDifference]:
+def differences(golden: WayBaseline, found: Sequence[WayFigures]) -> Iterator[BaselineDifference]:
     """Figures that differ by more than they may; a way to load without a baseline differs as a whole."""
     for each in found:
         was, now = golden.ways.get(each.load), each.to_json()

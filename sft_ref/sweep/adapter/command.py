@@ -3,28 +3,54 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
 from sft_ref.console.printable import printable
+from sft_ref.console.quiet import quiet
 from sft_ref.errors import SftRefError
 from sft_ref.io.atomic_write import check_writable, write_atomic
 from sft_ref.io.strict_json import to_text
 from sft_ref.reference.fingerprints import library_versions
 from sft_ref.sweep.baseline_report import describe, show_versions
+from sft_ref.sweep.command import WritePage
+from sft_ref.sweep.run import surroundings
 
 from . import baseline
+from .baseline import WayBaseline
+from .cache import WayCache, path_of
 from .figures import WayFigures
-from .loading import StoredAdapter, read_adapter
+from .loading import read_adapter
 from .run import AdapterPlan, sweep_adapter
 from .terminal import show
 
 
-def run(args: argparse.Namespace) -> int:
+@dataclass(frozen=True)
+class AdapterSweep:
+    """The outcome of a sweep, as the process that runs it returns it.
+
+    Attributes:
+        conditions: under which its figures are comparable.
+        baseline: that they are to be compared with, if any.
+        ways: the figures.
+    """
+
+    conditions: dict[str, str]
+    baseline: WayBaseline | None
+    ways: list[WayFigures]
+
+
+def run(args: argparse.Namespace, alone: Callable[..., AdapterSweep], write_page: WritePage) -> int:
     """Sweeps as the command line asks.
+
+    Args:
+        args: of the command line.
+        alone: calls a function with its arguments in a process with limits, since the adapter is a stranger's.
+        write_page: of the ways to load, for ``--html``.
 
     Returns:
         0, or 1 if a figure differs from the baseline by more than its tolerance, or there is no baseline.
@@ -33,31 +59,40 @@ def run(args: argparse.Namespace) -> int:
         SftRefError: adapter, rows, a way to load or the baseline cannot be used.
     """
     plan = _plan(args)
-    plan.ways()  # refuses a wrong name before anything is loaded
+    ways = plan.ways()  # refuses a wrong name before anything is loaded
     if args.compare and not args.baseline.exists():
         print(f"no baseline: {printable(str(args.baseline))}; make it with --update")
         return 1
-    adapter = read_adapter(plan.folder, plan.base)
-    conditions = baseline.conditions(plan, adapter) if args.baseline else {}
-    golden = baseline.read(args.baseline, conditions) if args.compare else None
-    for file in filter(None, (args.json, args.baseline if args.update else None)):
+    for file in filter(None, (args.json, args.html, args.baseline if args.update else None)):
         check_writable(Path(file))
-    found = _sweep(plan, adapter)
-    show(found)
+    folder = Path(args.folder)
+    try:
+        swept = alone(_sweep, plan, folder, args.baseline if args.compare else None)
+    except KeyboardInterrupt as interrupt:
+        done = sum(path_of(folder, way.name).exists() for way in ways)
+        raise KeyboardInterrupt(
+            f"stopped, {done} of {len(ways)} ways done; the same command goes on from there"
+        ) from interrupt
+    show(swept.ways)
     if args.json:
-        write_atomic(Path(args.json), to_text([each.to_json() for each in found]))
+        write_atomic(Path(args.json), to_text([each.to_json() for each in swept.ways]))
+    if args.html:
+        write_page(swept.ways, args.html, title=str(plan.folder))
     if args.update:
-        baseline.write(args.baseline, conditions, found)
+        baseline.write(args.baseline, swept.conditions, swept.ways)
         print(f"baseline written: {printable(str(args.baseline))}")
-    if golden is None:
-        return 0
+    return _compare(swept, args.baseline) if swept.baseline else 0
+
+
+def _compare(swept: AdapterSweep, path: Path) -> int:
+    assert swept.baseline
     console = Console(highlight=False, soft_wrap=True)
-    show_versions(golden.versions, library_versions())
-    moved = list(baseline.differences(golden, found))
+    show_versions(swept.baseline.versions, library_versions())
+    moved = list(baseline.differences(swept.baseline, swept.ways))
     for each in moved:
         console.print(f"[bold red]moved[/] [bold]{escape(each.pair[0])}[/] {describe(each)}")
     if not moved:
-        console.print(f"as in the baseline {escape(printable(str(args.baseline)))}, within its tolerances")
+        console.print(f"as in the baseline {escape(printable(str(path)))}, within its tolerances")
     return int(bool(moved))
 
 
@@ -73,13 +108,16 @@ def _plan(args: argparse.Namespace) -> AdapterPlan:
     return replace(plan, load=tuple(args.load or plan.load))
 
 
-def _sweep(plan: AdapterPlan, adapter: StoredAdapter) -> list[WayFigures]:
+def _sweep(plan: AdapterPlan, folder: Path, golden: Path | None) -> AdapterSweep:
+    """In a process with limits: reads the adapter, loads it in each way, and shows the progress."""
+    quiet()
+    adapter = read_adapter(plan.folder, plan.base)
+    conditions = baseline.conditions(plan, adapter)
+    expected = baseline.read(golden, conditions) if golden else None
+    cache = WayCache(folder, {**conditions, **surroundings()})
     console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
-    found: list[WayFigures] = []
-    try:
-        for each in sweep_adapter(plan, adapter):
-            found.append(each)
-            console.print(f"{len(found)}/{len(plan.ways())}  {each.load}: {each.verdict}")
-    except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(f"stopped, {len(found)} of {len(plan.ways())} ways done") from interrupt
-    return found
+    ways: list[WayFigures] = []
+    for each in sweep_adapter(plan, adapter, cache):
+        ways.append(each)
+        console.print(f"{len(ways)}/{len(plan.ways())}  {each.load}: {each.verdict}")
+    return AdapterSweep(conditions, expected, ways)

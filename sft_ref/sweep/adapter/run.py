@@ -17,9 +17,10 @@ from sft_ref.reference.precision import POLICIES, check_can_compute, find_device
 from sft_ref.sweep.cell import CellVerdict
 from sft_ref.sweep.determinism import deterministic
 
+from .cache import FirstWay, WayCache
 from .figures import WayFigures
 from .loading import StoredAdapter, Way, find_way, load
-from .measure import Observed, compared, observe
+from .measure import compared, observe
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,13 @@ class AdapterPlan:
         return [find_way(name) for name in dict.fromkeys(self.load)]
 
 
-def sweep_adapter(plan: AdapterPlan, adapter: StoredAdapter) -> Iterator[WayFigures]:
-    """Yields the figures of each way as they are known.
+def sweep_adapter(plan: AdapterPlan, adapter: StoredAdapter, cache: WayCache) -> Iterator[WayFigures]:
+    """Yields the figures of each way as they are known; those of an interrupted sweep come from its cache.
 
     Args:
         plan: the parameters.
         adapter: as `read_adapter` reads it.
+        cache: keeps what is finished; is removed at the end.
 
     Raises:
         SftRefError: the rows or the prompt cannot be used, or the first way cannot be run here.
@@ -72,22 +74,30 @@ def sweep_adapter(plan: AdapterPlan, adapter: StoredAdapter) -> Iterator[WayFigu
         by_name=plan.chat_template is not None,
         data=plan.data,
     )
-    texts = write(rows).texts
-    questions = [row.question for row in rows]
+    write(rows)  # refuses a prompt that cannot be used before a model is loaded
     device = find_device()
     check_can_compute(ways[0].policy, device)
-    first: Observed | None = None
+    first = cache.read_first()
     with deterministic(device):
         for way in ways:
-            try:
-                check_can_compute(way.policy, device)
-            except PrecisionError as error:
-                yield WayFigures(way.name, CellVerdict.NOT_RUN, str(error))
-                continue
-            model = load(adapter, way).to(device)
-            if first is None:  # it decides how numbers are written: as 24 or as 24.0
-                rows = write_numbers(Asker(model, tokenizer.tokenizer), rows, lambda rows: [write(rows)])
-                texts = write(rows).texts
-            found = observe(model, way, tokenizer.tokenizer, rows, texts)
-            first = first or found
-            yield compared(found, first, way, questions)
+            figures = cache.read_figures(way.name)
+            if figures is None:
+                try:
+                    check_can_compute(way.policy, device)
+                except PrecisionError as error:
+                    figures = WayFigures(way.name, CellVerdict.NOT_RUN, str(error))
+                else:
+                    model = load(adapter, way).to(device)
+                    if first is None:  # it decides how numbers are written: as 24 or as 24.0
+                        asker = Asker(model, tokenizer.tokenizer)
+                        rows = write_numbers(asker, rows, lambda rows: [write(rows)])
+                    else:
+                        rows = first.rows
+                    found = observe(model, way, tokenizer.tokenizer, rows, write(rows).texts)
+                    if first is None:
+                        first = FirstWay(tuple(rows), found)
+                        cache.write_first(first)
+                    figures = compared(found, first.observed, way, [row.question for row in rows])
+                cache.write_figures(figures)
+            yield figures
+    cache.remove()

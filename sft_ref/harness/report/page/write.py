@@ -1,20 +1,13 @@
-"""Fills the template of the page."""
+"""The page of one target, or of a class."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
-from sft_ref.console.printable import printable
 from sft_ref.harness.core.check import Outcome, Result
 from sft_ref.harness.core.grade import HARNESS_ERROR, Grade, NotGraded
 from sft_ref.harness.core.stages import STAGES
@@ -22,9 +15,9 @@ from sft_ref.harness.core.verdict import Status, Suspect, Verdict
 from sft_ref.harness.report.causes import count_causes
 from sft_ref.harness.report.classroom import word_of
 from sft_ref.harness.report.terminal import figures_of, how_it_ran, meaning_of
-from sft_ref.io.atomic_write import write_atomic
 
 from .charts import draw_causes, draw_losses
+from .render import render
 
 _CHARTS = 100
 """Targets on a page with a loss curve each; on a longer page they would take minutes to draw."""
@@ -49,34 +42,18 @@ def write_html(grades: Sequence[Grade], path: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__, "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_inert,
-    )
-    source = files(__package__) / "templates"
-    script = (source / "table.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     causes = count_causes(grades) if len(grades) > 1 else []
-    page = environment.get_template("page.html").render(
-        style=Markup((source / "page.css").read_text(encoding="utf-8")),  # noqa: S704  # our own file
-        script=Markup(script),  # noqa: S704  # our own file
-        digest=digest,
-        targets=[_target(grade, with_chart=len(grades) <= _CHARTS) for grade in grades],
+    targets = [_target(grade, with_chart=len(grades) <= _CHARTS) for grade in grades]
+    render(
+        path,
+        "class.html" if len(grades) > 1 else "target.html",
+        title=f"{len(grades)} targets" if len(grades) > 1 else f"{targets[0]['path']}: {targets[0]['word']}",
+        targets=targets,
         counts=_counts(grades),
         causes=causes,
         causes_chart=draw_causes(causes, len(grades)) if causes else "",
         stages=dict.fromkeys(stage for grade in grades if isinstance(grade, Verdict) for stage in grade.stages),
     )
-    write_atomic(path, page)
-
-
-def _inert(value: object) -> object:
-    """Text with its control and formatting characters as escapes; markup of ours as it is."""
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _counts(grades: Iterable[Grade]) -> list[tuple[str, int]]:

@@ -17,7 +17,7 @@ from sft_ref.harness.core.implementation import Answerer, Batch, Implementation,
 from sft_ref.harness.core.sizes import UNLIMITED, Size, SizeLimits
 from sft_ref.harness.core.stages import STAGES
 from sft_ref.harness.core.training_examples import TrainingExample, examples_of
-from sft_ref.harness.evidence.training import TrainingSteps
+from sft_ref.harness.evidence.training import RecordedTraining
 from sft_ref.harness.evidence.views import (
     AnswerText,
     AnswerTexts,
@@ -98,7 +98,7 @@ class Context:
         self.stage = ""
         """Of the check that is running; the runner sets it."""
         self._trained = trained
-        self._training_steps: TrainingSteps | None = None
+        self._training_steps: RecordedTraining | None = None
         self._failures: dict[str, Failure] = {}
 
     def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -182,14 +182,15 @@ class Context:
             texts = examples_of(self.call(self.implementation.training_batch, self.train_rows))
         with record_training(texts, self.settings.steps) as recorded:
             trained = self.call(self.implementation.train, self.folder / "adapter", self.train_rows, self.settings)
-        self._training_steps = recorded()
+        if steps := recorded():
+            self._training_steps = replace(steps, planned=(trained.settings or self.settings).steps)
         if not self.task.is_own:
             return trained
         logits = None if trained.forward is None else self.call(trained.forward, self.batch).cpu()
         return replace(trained, logits=logits, forward=None)  # which holds the model
 
     @property
-    def training_steps(self) -> TrainingSteps | None:
+    def training_steps(self) -> RecordedTraining | None:
         """What was recorded of the optimizer steps of `trained`; None if it was made elsewhere."""
         _ = self.trained
         return self._training_steps

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from close_margins import ACCEPTED
+
 from sft_ref.harness.core.check import Check, Outcome, Result
 from sft_ref.harness.core.implementation import Implementation, TrainingResult
 from sft_ref.harness.core.runner import plan
@@ -117,6 +119,11 @@ class Row:
     missed: tuple[str, ...] = ()
     close: tuple[tuple[str, float], ...] = ()
     seconds: float = 0.0
+
+    @property
+    def is_too_close(self) -> bool:
+        """Whether a margin is close that `close_margins` does not list."""
+        return any((self.id, check) not in ACCEPTED for check, _ in self.close)
 
 
 def find(folder: Path, name: str) -> list[Any]:

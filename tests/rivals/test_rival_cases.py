@@ -24,9 +24,6 @@ STAGES = {"", "prompt", "tokens", "train", "artifact", "load", "scaling", "gener
 QUICK = ("template", "data")
 MISSED = {
     "adapter-over-another-base": "not shown: too little training looks like another version of the base",
-    "code-no-zero-grad": "the steps of a submission's training are not recorded, and its answers are as good",
-    "code-identical-workers": "as above",
-    "code-autocast-lost": "as above",
 }
 """Faults that we do not find, as docs/rivals.md says."""
 REFUSED = {"template-does-not-parse": "the chat template cannot write it .TemplateSyntaxError"}

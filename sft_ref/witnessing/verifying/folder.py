@@ -77,7 +77,7 @@ def _compare_files(
     yield from compare_lora(stored.record, print_lora(table), "artifact", CONFIG)
     files = find_files(folder)
     headers = files.headers or {}
-    damage = files.damage or ("" if headers else "there is no file of tensors")
+    damage = files.damage or ("" if files.weights else "there is no file of tensors")
     if any(header.dtype not in READABLE for header in headers.values()):
         damage = "it holds tensors that are no floating-point numbers"
     if not damage:

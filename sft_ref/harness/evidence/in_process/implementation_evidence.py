@@ -10,7 +10,7 @@ from sft_ref.harness.core.findings import NotRecorded
 from sft_ref.harness.core.implementation import Batch, TaskRow, TrainingResult
 from sft_ref.harness.core.sizes import SizeLimits
 from sft_ref.harness.core.training_examples import TrainingExample
-from sft_ref.harness.evidence.training import TrainingSteps
+from sft_ref.harness.evidence.training import RecordedTraining
 from sft_ref.harness.evidence.views import (
     AnswerTexts,
     BaseWeights,
@@ -24,7 +24,6 @@ from sft_ref.harness.evidence.views import (
     SavedTensors,
     SavedValues,
 )
-from sft_ref.reference.settings import Settings
 
 from .answer_parts import (
     AdapterOff,
@@ -80,13 +79,11 @@ class ImplementationEvidence:
     Attributes:
         task: what is asked, and when an answer is right.
         probes: eight of its rows, that checks of texts look at.
-        settings: of the training that is asked for.
         limits: of size; none unless somebody sets them.
     """
 
     task: Task
     probes: Sequence[TaskRow]
-    settings: Settings
     limits: SizeLimits
 
     tokenizer: Part[PreTrainedTokenizerBase] = None
@@ -107,7 +104,7 @@ class ImplementationEvidence:
     end_of_writing: Part[EndOfWriting] = None
 
     trained: Part[TrainingResult] = None
-    training_steps: Part[TrainingSteps] = None
+    training_steps: Part[RecordedTraining] = None
     first_losses_of_base: Part[torch.Tensor] = None
     written_files: Part[WrittenFiles] = None
     delta_norms: Part[Mapping[str, float]] = None

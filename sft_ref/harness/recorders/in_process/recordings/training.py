@@ -13,7 +13,7 @@ from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch, Implementation, TrainingResult
 from sft_ref.harness.core.training_examples import TrainingExample, examples_of
 from sft_ref.harness.evidence.in_process.trained_parts import LogitsPair, LossesBeforeAndAfter
-from sft_ref.harness.evidence.training import TrainingSteps
+from sft_ref.harness.evidence.training import RecordedTraining
 from sft_ref.harness.evidence.views import BaseWeights
 from sft_ref.harness.instruments.deltas import due_deltas, merged, starts_of
 from sft_ref.harness.instruments.losses import forward, row_losses, token_losses
@@ -40,7 +40,7 @@ class TrainingRun:
     """A training, and what was recorded of its optimizer steps; None if it was made elsewhere."""
 
     result: TrainingResult
-    steps: TrainingSteps | None
+    steps: RecordedTraining | None
 
 
 def training_run(
@@ -54,7 +54,8 @@ def training_run(
         texts = examples_of(call(implementation.training_batch, task.train_rows))
     with record_training(texts, settings.steps) as recorded:
         trained = call(implementation.train, folder / "adapter", task.train_rows, settings)
-    steps = recorded()
+    if steps := recorded():
+        steps = replace(steps, planned=(trained.settings or settings).steps)
     if task.is_own:
         probes = call(implementation.training_batch, task.probes)
         logits = None if trained.forward is None else call(trained.forward, probes).cpu()
@@ -75,7 +76,7 @@ def trained(training_run: TrainingRun) -> TrainingResult:
     return training_run.result
 
 
-def training_steps(training_run: TrainingRun) -> TrainingSteps | None:
+def training_steps(training_run: TrainingRun) -> RecordedTraining | None:
     """Its optimizer steps."""
     return training_run.steps
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import benchmark
 import pytest
+from build import SUBMISSIONS
 from mutation import Control
 
 from sft_ref.harness.core.stages import STAGES
@@ -24,7 +24,7 @@ def test_the_manifest_names_each_implementation_once_with_its_stage() -> None:
 
 
 def test_submissions_are_written_with_their_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "SUBMISSIONS", benchmark.SUBMISSIONS[:2] + benchmark.SUBMISSIONS[-2:])
+    monkeypatch.setattr(benchmark, "SUBMISSIONS", SUBMISSIONS[:2] + SUBMISSIONS[-2:])
     entries = [*benchmark.write_submissions(tmp_path)]
     assert [each.verdict for each in entries] == ["sound", "sound", "broken", "broken"]
     for each in entries:
@@ -36,7 +36,7 @@ def test_an_implementation_that_breaks_is_written_with_its_error(tmp_path: Path)
     class Broken:
         base = "toy"
 
-        def train(self, *args: Any) -> Any:
+        def train(self, *args: object) -> None:
             raise ValueError("no gradient")
 
     benchmark.write_trained(Control("broken", "", Broken), tmp_path / "broken")  # type: ignore[arg-type]

@@ -17,24 +17,24 @@ from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.core.implementation import TrainingResult
 from sft_ref.harness.core.stages import STAGES
-from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.evidence.in_process.implementation_evidence import ImplementationEvidence
 from sft_ref.harness.recorders.in_process.reference import Reference
 from sft_ref.reference import prompt
 
 
 @check("PRS-001", "the parser reads 6", why="why", remedy="remedy")
-def reads_six(context: Context) -> None:
+def reads_six(evidence: ImplementationEvidence) -> None:
     if prompt.parse_answer("6") != 6:
         raise Failure(prompt.parse_answer("6"), 6, "6")
 
 
 @check("SCR-001", "the check itself breaks", why="why", remedy="remedy")
-def breaks(context: Context) -> None:
+def breaks(evidence: ImplementationEvidence) -> None:
     raise ZeroDivisionError
 
 
 @check("SCR-001", "the parser reads 7", why="why", remedy="remedy")
-def reads_seven(context: Context) -> None:
+def reads_seven(evidence: ImplementationEvidence) -> None:
     if prompt.parse_answer("7") != 7:
         raise Failure(prompt.parse_answer("7"), 7, "7")
 
@@ -199,7 +199,7 @@ def measuring(share: float) -> Check:
     """A check that measures one value, at this share of its limit."""
 
     @check("PRS-001", "A value is within its limit", why="Why.", remedy="Remedy.")
-    def measured(context: Context) -> None:
+    def measured(evidence: ImplementationEvidence) -> None:
         if margins.exceeds(share, 1.0):
             raise Failure(share, 1.0)
 

@@ -15,8 +15,9 @@ from sft_ref import split_rows
 from sft_ref.harness.checks.in_process import CHECKS
 from sft_ref.harness.core.check import Outcome, Result
 from sft_ref.harness.core.implementation import Implementation, TaskRow
-from sft_ref.harness.core.runner import plan_for, run
-from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.core.runner import plan_for
+from sft_ref.harness.grading.in_process.in_stages import run_in_stages
+from sft_ref.harness.recorders.in_process.recorder import Recorder
 from sft_ref.harness.recorders.in_process.reference import reference_run_for
 from sft_ref.harness.recorders.in_process.task import task_of
 from sft_ref.integrations.transformers import TrainerImplementation
@@ -108,8 +109,8 @@ def results_of(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         (path / "own").mkdir()
-        context = Context(made, path / "own", reference_run=lambda: reference_run_for(task, path), task=task)
-        for result in run(plan_for(made, checks, claims=claims), context):
+        recorder = Recorder(made, path / "own", reference_run=lambda: reference_run_for(task, path), task=task)
+        for result in run_in_stages(plan_for(made, checks, claims=claims), recorder):
             found[result.check.id] = result
             if until_failure and result.outcome is Outcome.FAIL:
                 break

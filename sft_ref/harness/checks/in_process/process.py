@@ -6,23 +6,15 @@ import math
 
 import torch
 
-from sft_ref.errors import SftRefError
 from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
-from sft_ref.harness.core.implementation import Resumable, TrainingResult
+from sft_ref.harness.core.implementation import TrainingResult
+from sft_ref.harness.evidence.in_process.trained_parts import ResumedTraining
 from sft_ref.harness.evidence.training import RecordedTraining
-from sft_ref.harness.recorders.in_process.context import Context, read_saved
-from sft_ref.reference.settings import Settings
 
 _SIGMAS = 5
 """Standard deviations by which chance may lower the number of distinct rows."""
-
-_INTERRUPTED = Settings(steps=4, batch_size=4, rank=4, alpha=8)
-"""A training of two epochs of `PROBES`."""
-
-_INTERRUPTED_AFTER = 3
-"""Optimizer steps, which end amid the second epoch: there, rows that are not skipped show."""
 
 
 @check(
@@ -156,26 +148,14 @@ def _smoothing_of(trained: TrainingResult) -> float:
     remedy="Save and restore the state of optimizer, schedule and random numbers, and skip the rows already seen.",
     depends_on=("TRN-008",),
 )
-def resuming_gives_the_same_adapter(context: Context) -> None:
+def resuming_gives_the_same_adapter(resumed_training: ResumedTraining) -> None:
     """TRN-026: a short training, interrupted amid an epoch. A refusal to resume, with its reason, is no failure."""
-    implementation = context.implementation
-    if not isinstance(implementation, Resumable):
-        raise Unavailable("the implementation cannot resume a training: give it a method train_interrupted")
-    undisturbed = context.call(implementation.train, context.folder / "whole", context.probes, _INTERRUPTED)
-    whole, saved = undisturbed.adapter, read_saved(undisturbed.folder)
-    if any(name in saved and not torch.equal(tensor, saved[name]) for name, tensor in whole.items()):
+    if not resumed_training.is_saved_as_trained:
         raise Blocked("what is saved is not what was trained: ART-004 reports it")
-    folder = context.folder / "resumed"
-    try:
-        resumed = context.call(
-            implementation.train_interrupted, folder, context.probes, _INTERRUPTED, after=_INTERRUPTED_AFTER
-        ).adapter
-    except Failure as refusal:
-        if not isinstance(refusal.__cause__, SftRefError):  # a crash gives no reason
-            raise
-        raise Unavailable(f"the training does not resume: {refusal.observed}") from refusal
-    for name, tensor in whole.items():
+    resumed = resumed_training.resumed
+    if resumed is None:
+        raise Unavailable(f"the training does not resume: {resumed_training.refusal}")
+    for name, tensor in resumed_training.whole.items():
         if name not in resumed or not torch.equal(tensor, resumed[name]):
-            raise Failure(
-                f"the tensor differs after an interruption at step {_INTERRUPTED_AFTER}", "identical bits", name
-            )
+            seen = f"the tensor differs after an interruption at step {resumed_training.after}"
+            raise Failure(seen, "identical bits", name)

@@ -32,6 +32,8 @@ from sft_ref.harness.instruments.answering import number, shortfalls
 from sft_ref.harness.instruments.convention import decode, find_prompt, find_question
 from sft_ref.harness.instruments.numerals import to_number
 from sft_ref.harness.instruments.sizes import project
+from sft_ref.io.base_config import WEIGHTS as BASE_WEIGHTS
+from sft_ref.io.lora_config import WEIGHTS
 from sft_ref.io.reading import UnreadableError
 from sft_ref.io.tensor_headers import read_header
 from sft_ref.reference.data import Row
@@ -191,7 +193,7 @@ def build_artifact(recording: Recording) -> Artifact:
         output_bytes=sum(
             path.stat().st_size for path in output.rglob("*") if path.suffix in _TENSORS and path.is_file()
         ),
-        base_bytes=(recording.workplace.base / "model.safetensors").stat().st_size,
+        base_bytes=(recording.workplace.base / BASE_WEIGHTS).stat().st_size,
         size=size,
         size_unknown=unknown,
         largest_tensor=largest,
@@ -231,7 +233,7 @@ def _weighed(recording: Recording) -> Path:
 def _largest(folder: Path) -> str:
     """The name of the largest tensor; empty where they cannot be read."""
     try:
-        tensors = read_header(folder / "adapter_model.safetensors")
+        tensors = read_header(folder / WEIGHTS)
     except UnreadableError:
         return ""
     return max(tensors, key=lambda name: math.prod(tensors[name].shape), default="")

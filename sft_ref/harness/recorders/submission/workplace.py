@@ -20,6 +20,7 @@ from sft_ref.harness.instruments import scripted_model, steps
 from sft_ref.harness.isolation import hub, sandbox
 from sft_ref.harness.isolation.sandbox import CommandResult, Limits
 from sft_ref.io import plain_files
+from sft_ref.io.base_config import CONFIG, WEIGHTS
 from sft_ref.reference.data import Row
 
 from .layout import Layout
@@ -158,7 +159,7 @@ class Workplace:
         base, home, package = self.hub / hub.FILES, self.folder.parent / "lib", f"run_{secrets.token_hex(4)}"
         plain_files.remove(home)
         copy_agent(home / package)
-        config = json.loads((self.base / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((self.base / CONFIG).read_text(encoding="utf-8"))
         nonce = secrets.token_hex(16)
         given = {
             "command": command,
@@ -168,7 +169,7 @@ class Workplace:
             "modules": self.layout.modules,
             "output": str(self.layout.output),
             "base": str(base),
-            "weights": str(base / "model.safetensors"),
+            "weights": str(base / WEIGHTS),
             "model_class": config["architectures"][0],
             "vocab_size": config["vocab_size"],
             **request,

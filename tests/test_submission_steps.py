@@ -19,7 +19,7 @@ from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence import Evidence, storage
 from sft_ref.harness.evidence.training import RecordedStep, TrainingSteps
 from sft_ref.harness.grading.judge import grade_saved
-from sft_ref.harness.instruments.steps.optimizer_recorder import _MOST_VALUES, _sampled
+from sft_ref.harness.instruments.steps.optimizer_recorder import _MOST_VALUES, OptimizerRecorder, _sampled
 from sft_ref.harness.instruments.steps.step_recorder import StepRecorder
 from sft_ref.harness.recorders.submission.agent.results import ResultWriter
 from sft_ref.harness.recorders.submission.agent.time_limit import TimeLimit
@@ -230,6 +230,19 @@ def test_a_step_that_cannot_be_recorded_is_a_note_and_no_crash(tmp_path: Path, m
     assert loop.run() == []
     [note] = loop.writer.notes
     assert note.startswith("the optimizer steps of training were not recorded: AttributeError")
+
+
+def test_a_gradient_that_cannot_be_recorded_does_not_end_the_backward_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = Loop(tmp_path)
+    monkeypatch.setattr(
+        OptimizerRecorder, "_lengths", property(lambda self: self.unheard_of, lambda self, value: None), raising=False
+    )
+    assert loop.run() == []
+    [note] = loop.writer.notes
+    assert note.startswith("the optimizer steps of training were not recorded: AttributeError")
+    assert not any(each._backward_hooks for each in loop.inner.parameters())
 
 
 def test_values_of_a_large_tensor_are_sampled() -> None:

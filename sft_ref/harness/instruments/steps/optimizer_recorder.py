@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -38,6 +39,7 @@ class OptimizerRecorder:
         self._lengths: dict[str, torch.Tensor] = {}
         self._after: dict[tuple[str, ...], torch.Tensor] = {}
         self._watched: set[tuple[str, int]] = set()
+        self._error: Exception | None = None
         self._hooks: list[Any] = []
         self.watch()
         self._reset()
@@ -77,15 +79,31 @@ class OptimizerRecorder:
         """A gradient is about to be added to that of the tensor, which is stale if this is the step's first."""
         if name not in self._arrived:
             self._arrived.add(name)
-            if tensor.grad is not None and tensor.grad.any():
-                self._stale.add(name)
+            with self._kept_from_training():
+                if tensor.grad is not None and tensor.grad.any():
+                    self._stale.add(name)
 
     def _after_gradient(self, name: str, tensor: torch.Tensor) -> None:
         if self.is_sampled and tensor.grad is not None:
-            self._lengths[name] = tensor.grad.detach().float().norm()
+            with self._kept_from_training():
+                self._lengths[name] = tensor.grad.detach().float().norm()
+
+    @contextmanager
+    def _kept_from_training(self) -> Iterator[None]:
+        """What fails within it, in the middle of a backward pass, is raised at the next step in its place."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  # gradients of any kind
+            self._error = error
 
     def before_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Before a step of an optimizer, which may be that of another model."""
+        """Before a step of an optimizer, which may be that of another model.
+
+        Raises:
+            Exception: a gradient could not be recorded.
+        """
+        if self._error is not None:
+            raise self._error
         groups = {id(tensor): group for group in optimizer.param_groups for tensor in group["params"]}
         trained = self._trained()
         self._own = {name: tensor for name, tensor in trained.items() if id(tensor) in groups}

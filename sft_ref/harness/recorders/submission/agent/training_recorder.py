@@ -207,6 +207,8 @@ class TrainingRecorder:
         try:
             function(argument)
         except Exception as error:  # noqa: BLE001  # optimizers and tensors of any kind
+            if self._step is not None:
+                self._step.remove_hooks()
             self._step, self.recorded_steps = None, []
             self.writer.note(f"the optimizer steps of training were not recorded: {type(error).__name__}: {error}")
 

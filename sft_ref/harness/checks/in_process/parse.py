@@ -47,10 +47,22 @@ def what_was_taught_is_read(targets_written: ScriptedOutcome, task: Task, parse:
     texts = _texts(targets_written)
     for (_, value), answer, text in zip(task.probes, targets_written.answers, texts, strict=True):
         if not task.is_right(answer, value):
+            reason = ""
             if targets_written.texts is not None:
                 parse(text)  # an exception tells more than the NaN in its place
+                lead = targets_written.prompts[0].split()[-1] if targets_written.prompts else ""
+                if lead and task.is_right(_parsed(parse, lead + text), value):
+                    reason = f": it requires {lead!r}, which the prompt has already consumed"
             due = repr(value) if task.is_text else f"{value}, within 5 %"
-            raise Failure(f"the answer is {answer} for {text!r}", due, text)
+            raise Failure(f"the parser returns {answer} for {text!r}{reason}", due, text)
+
+
+def _parsed(parse: Parser, text: str) -> Any:  # noqa: ANN401  # a number or a text
+    """What the parser makes of a text of ours; NaN where it raises."""
+    try:
+        return parse(text)
+    except Exception:  # noqa: BLE001  # a parser of any kind
+        return math.nan
 
 
 @check(

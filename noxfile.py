@@ -78,9 +78,11 @@ def browser(session: nox.Session) -> None:
 
 @nox.session
 def trl(session: nox.Session) -> None:
-    """The tests of TRL's SFTTrainer behind the protocol, and of adapters that it trains anew."""
+    """The tests of TRL's trainers: behind the protocol, with a witness, and adapters that are trained anew."""
     install(session, "test", extras="smollm2,trl")
-    session.run("pytest", "tests/trainers/test_sft_trainer.py", "tests/adapters/trl", *session.posargs)
+    files = ("test_sft_trainer.py", "test_witness_trl.py")
+    page = "tests/witness/test_garbage_when_served.py"
+    session.run("pytest", *(f"tests/trainers/{name}" for name in files), page, "tests/adapters/trl", *session.posargs)
 
 
 @nox.session

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from sft_ref.harness.instruments import scripted_model
 from sft_ref.harness.recorders.submission.agent import inspection, time_limit
 from sft_ref.harness.recorders.submission.workplace import AGENT, SHARED, copy_agent
 
@@ -67,14 +68,18 @@ def test_texts_are_probed_as_far_as_their_logits_are_of_a_size_to_be_kept() -> N
     assert len(inspection.choose_rows(rows, 10**9)) == 1
 
 
-@pytest.mark.parametrize("path", [*sorted(AGENT.glob("*.py")), SHARED], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*sorted(AGENT.glob("*.py")), *SHARED], ids=lambda path: path.stem)
 def test_the_agent_needs_nothing_that_a_submission_has_not(path: Path) -> None:
-    allowed = {"torch"} if path == SHARED else {"torch", "transformers", "peft", "safetensors"}
+    allowed = {"torch"} if path in SHARED else {"torch", "transformers", "peft", "safetensors"}
+    shared = {
+        ".".join(("....instruments", *each.relative_to(Path(scripted_model.__file__).parent).with_suffix("").parts))
+        for each in SHARED
+    }
     tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 10))
     for node in ast.walk(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
-            assert node.level < 2 or f"{node.level * '.'}{node.module}" == f"....{SHARED.parent.name}.{SHARED.stem}"
+            assert node.level < 2 or f"{node.level * '.'}{node.module}" in shared
             names = [] if node.level else [node.module or ""]
         for name in names:
             top = name.partition(".")[0]

@@ -10,7 +10,7 @@ from sft_ref.cli import main as cli
 from sft_ref.errors import SftRefError
 from sft_ref.harness.checks import registry
 from sft_ref.harness.core.check import check, in_order
-from sft_ref.harness.grading.contract import grade_target
+from sft_ref.harness.grading.in_process.contract import grade_target
 from sft_ref.harness.report.rubric import read_rubric
 
 ALIAS = "TOK-902"

@@ -24,7 +24,7 @@ from sft_ref.harness.core.verdict import Status, Verdict
 from sft_ref.harness.grading import folder as adapter_grading
 from sft_ref.harness.grading import judge
 from sft_ref.harness.grading.cache import ResultCache
-from sft_ref.harness.grading.contract import grade_implementation
+from sft_ref.harness.grading.in_process.contract import grade_implementation
 from sft_ref.harness.report.gradescope import as_gradescope
 from sft_ref.harness.report.rubric import Rubric
 from sft_ref.harness.verdict.diagnosis import verdict_of
@@ -141,7 +141,7 @@ def test_an_exception_in_a_check_of_an_implementation(plant: object, number: int
 
 
 def test_an_exception_after_the_checks_of_an_implementation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sft_ref.harness.recorders.in_process.context.Context.stored", property(boom))
+    monkeypatch.setattr("sft_ref.harness.recorders.in_process.recorder.Recorder.has", boom)
     planned = [replace(each, run=lambda evidence: None, depends_on=()) for each in checks.CHECKS]
     verdict = grade_implementation(Idle(), "it", planned, lambda: None)
     assert_only_what_was_found_is_left(verdict)

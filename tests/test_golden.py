@@ -198,7 +198,7 @@ def test_the_scoreboard_compares_verdict_stages_and_first_check(
         Row("A1", "mutant", "a fault", "load", caught, right, tuple(found)),
         Row("C1", "control", "odd", "", caught=False, right=True, found=()),
     ]
-    monkeypatch.setattr(scoreboard, "_judge_all", lambda tests, names, workers: iter(rows))
+    monkeypatch.setattr(scoreboard, "_judge_all", lambda tests, names, workers, threads: iter(rows))
     assert scoreboard.main(["--tests", str(tests_folder), "--golden"]) == code
 
 

@@ -16,7 +16,8 @@ from sft_ref.harness.core.verdict import Status
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.evidence.dataset.rows import DatasetEvidence
-from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.evidence.in_process.implementation_evidence import ImplementationEvidence
+from sft_ref.harness.recorders.in_process.recorder import Recorder
 from sft_ref.harness.verdict.diagnosis import decide_survival, suspects_of
 from sft_ref.reference.data import Row, Score
 from sft_ref.reference.settings import Settings
@@ -40,37 +41,37 @@ class Crashing:
         raise ZeroDivisionError
 
 
-def declare(id: str, run: Callable[[Context], str | None], **more: object) -> Check:  # noqa: A002
+def declare(id: str, run: Callable[..., str | None], **more: object) -> Check:  # noqa: A002
     return check(id, "a statement", why="why", remedy="remedy", **more)(run)  # type: ignore[arg-type]
 
 
-def fail(context: Context) -> None:
+def fail(evidence: ImplementationEvidence) -> None:
     raise Failure(3, "at most 2", "the case")
 
 
-def lack(context: Context) -> None:
+def lack(evidence: ImplementationEvidence) -> None:
     raise Unavailable("no CUDA device")
 
 
-def crash(context: Context) -> None:
+def crash(evidence: ImplementationEvidence) -> None:
     raise IndexError("the check's own")
 
 
-def want_batch(context: Context) -> None:
-    _ = context.batch
+def want_batch(batch: Batch) -> None:
+    pass
 
 
-def nothing(context: Context) -> None:
+def nothing(evidence: ImplementationEvidence) -> None:
     pass
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> Context:
-    return Context(Crashing(), tmp_path)
+def evidence(tmp_path: Path) -> ImplementationEvidence:
+    return Recorder(Crashing(), tmp_path).record(["batch"])
 
 
-def outcomes(checks: Sequence[Check], context: Context) -> list[Outcome]:
-    return [result.outcome for result in run(plan(checks, claims_contract=True), context)]
+def outcomes(checks: Sequence[Check], evidence: ImplementationEvidence) -> list[Outcome]:
+    return [result.outcome for result in run(plan(checks, claims_contract=True), evidence)]
 
 
 @pytest.mark.parametrize(
@@ -78,30 +79,30 @@ def outcomes(checks: Sequence[Check], context: Context) -> list[Outcome]:
     [
         (nothing, Outcome.PASS),
         (fail, Outcome.FAIL),
-        (lambda context: "could be better", Outcome.ADVICE),
+        (lambda evidence: "could be better", Outcome.ADVICE),
         (lack, Outcome.SKIPPED),
         (crash, Outcome.ERROR),
         (want_batch, Outcome.FAIL),  # the implementation's crash is its own
     ],
 )
 def test_every_check_ends_in_one_outcome(
-    body: Callable[[Context], str | None], outcome: Outcome, context: Context
+    body: Callable[[ImplementationEvidence], str | None], outcome: Outcome, evidence: ImplementationEvidence
 ) -> None:
-    assert outcomes([declare("PRM-001", body)], context) == [outcome]
+    assert outcomes([declare("PRM-001", body)], evidence) == [outcome]
 
 
-def test_a_failure_says_what_was_seen_allowed_and_how_to_repeat(context: Context) -> None:
-    [result] = run([declare("PRM-001", fail)], context, rerun="sft-ref checks")
+def test_a_failure_says_what_was_seen_allowed_and_how_to_repeat(evidence: ImplementationEvidence) -> None:
+    [result] = run([declare("PRM-001", fail)], evidence, rerun="sft-ref checks")
     assert (result.observed, result.expected, result.example) == ("3", "at most 2", "the case")
     assert result.rerun == "sft-ref checks --only PRM-001"
 
 
-def test_a_crash_of_the_implementation_is_told_with_its_reason(context: Context) -> None:
-    [result] = run([declare("TOK-001", want_batch)], context)
+def test_a_crash_of_the_implementation_is_told_with_its_reason(evidence: ImplementationEvidence) -> None:
+    [result] = run([declare("TOK-001", want_batch)], evidence)
     assert result.observed == "RuntimeError: no batch of 8 rows"
 
 
-def survive(context: Context) -> None:
+def survive(evidence: ImplementationEvidence) -> None:
     raise Failure("alpha 31", "32, as trained", survivable=True)
 
 
@@ -115,10 +116,10 @@ def survive(context: Context) -> None:
     ids=["survived", "one of two", "lost"],
 )
 def test_a_deviation_that_answers_survive_is_drift(
-    bodies: list[Callable[[Context], None]], status: Status, cause: str, context: Context
+    bodies: list[Callable[[ImplementationEvidence], None]], status: Status, cause: str, evidence: ImplementationEvidence
 ) -> None:
     checks = [declare(f"ART-00{number}", body) for number, body in enumerate(bodies)]
-    results = list(run(plan(checks, claims_contract=True), context))
+    results = list(run(plan(checks, claims_contract=True), evidence))
     [suspect] = suspects_of(decide_survival(results, answers_survive=True))
     assert suspect.status is status
     [lost] = suspects_of(decide_survival(results, answers_survive=False))
@@ -128,7 +129,7 @@ def test_a_deviation_that_answers_survive_is_drift(
 
 @pytest.mark.parametrize("body", [fail, lack, crash])
 def test_what_stands_on_a_check_that_did_not_pass_is_blocked(
-    body: Callable[[Context], str | None], context: Context
+    body: Callable[[ImplementationEvidence], str | None], evidence: ImplementationEvidence
 ) -> None:
     checks = [
         declare("PRM-001", body),
@@ -136,10 +137,10 @@ def test_what_stands_on_a_check_that_did_not_pass_is_blocked(
         declare("TOK-002", nothing, depends_on=("TOK-001",)),
         declare("TOK-003", nothing),
     ]
-    assert outcomes(checks, context)[1:] == [Outcome.BLOCKED, Outcome.BLOCKED, Outcome.PASS]
+    assert outcomes(checks, evidence)[1:] == [Outcome.BLOCKED, Outcome.BLOCKED, Outcome.PASS]
 
 
-def test_checks_run_in_the_order_of_the_stages(context: Context) -> None:
+def test_checks_run_in_the_order_of_the_stages(evidence: ImplementationEvidence) -> None:
     ids = ["SCR-001", "LOD-002", "LOD-001", "PRM-001", "GEN-001", "PRS-001", "TRN-001", "ART-001", "TOK-001"]
     found = [each.id[:3] for each in in_order(declare(name, nothing) for name in ids)]
     assert found == ["PRM", "TOK", "TRN", "ART", "LOD", "LOD", "GEN", "PRS", "SCR"]
@@ -182,7 +183,11 @@ def test_a_check_is_handed_the_parts_that_it_needs() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "missing"),
-    [(Context, {"ART-104", "LOD-108"}), (Evidence, {"ART-002", "ART-003"}), (AdapterEvidence, {"LOD-001"})],
+    [
+        (ImplementationEvidence, {"ART-104", "LOD-108"}),
+        (Evidence, {"ART-002", "ART-003"}),
+        (AdapterEvidence, {"LOD-001"}),
+    ],
 )
 def test_a_shared_check_is_for_each_kind_of_evidence_that_has_its_parts(kind: type, missing: set[str]) -> None:
     left_out = {each.id for each in shared.CHECKS} - {each.id for each in shared.checks_of(kind)}
@@ -191,7 +196,7 @@ def test_a_shared_check_is_for_each_kind_of_evidence_that_has_its_parts(kind: ty
 
 
 def test_a_shared_check_is_for_several_kinds_of_evidence() -> None:
-    kinds = [shared.checks_of(kind) for kind in (Context, Evidence, AdapterEvidence, DatasetEvidence)]
+    kinds = [shared.checks_of(kind) for kind in (ImplementationEvidence, Evidence, AdapterEvidence, DatasetEvidence)]
     assert [each.id for each in shared.CHECKS if sum(each in checks for checks in kinds) < 2] == []
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import mutation
 import pytest
 import scoreboard
+from close_margins import ACCEPTED
 from mutation import Control, Mutant, Row, find, judge_control, judge_mutant
 
 import sft_ref
@@ -16,24 +17,24 @@ from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.core.implementation import TrainingResult
 from sft_ref.harness.core.stages import STAGES
-from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.evidence.in_process.implementation_evidence import ImplementationEvidence
 from sft_ref.harness.recorders.in_process.reference import Reference
 from sft_ref.reference import prompt
 
 
 @check("PRS-001", "the parser reads 6", why="why", remedy="remedy")
-def reads_six(context: Context) -> None:
+def reads_six(evidence: ImplementationEvidence) -> None:
     if prompt.parse_answer("6") != 6:
         raise Failure(prompt.parse_answer("6"), 6, "6")
 
 
 @check("SCR-001", "the check itself breaks", why="why", remedy="remedy")
-def breaks(context: Context) -> None:
+def breaks(evidence: ImplementationEvidence) -> None:
     raise ZeroDivisionError
 
 
 @check("SCR-001", "the parser reads 7", why="why", remedy="remedy")
-def reads_seven(context: Context) -> None:
+def reads_seven(evidence: ImplementationEvidence) -> None:
     if prompt.parse_answer("7") != 7:
         raise Failure(prompt.parse_answer("7"), 7, "7")
 
@@ -107,7 +108,7 @@ def test_a_tolerance_loosened_until_a_mutant_escapes_makes_the_board_red(
 
     def board() -> int:
         row = judge_mutant(merged_twice, [merging], TrainingResult(toy_adapter, {}, ()))
-        monkeypatch.setattr(scoreboard, "_judge_all", lambda tests, names, workers: iter([row]))
+        monkeypatch.setattr(scoreboard, "_judge_all", lambda tests, names, workers, threads: iter([row]))
         return scoreboard.main(["--tests", str(tmp_path)])
 
     for kind in ("mutants", "controls"):
@@ -164,7 +165,7 @@ def test_any_miss_and_any_failed_control_make_it_red(
         Row("X1", "mutant", "a fault", "parse", right, right, ()),
         Row("C1", "control", "odd", "", not right, right, ()),
     ]
-    monkeypatch.setattr(scoreboard, "_judge_all", lambda tests, names, workers: iter(rows))
+    monkeypatch.setattr(scoreboard, "_judge_all", lambda tests, names, workers, threads: iter(rows))
     assert scoreboard.main(["--tests", str(tmp_path), "--json", str(tmp_path / "rows.json")]) == code
     assert capsys.readouterr().out.splitlines()[-1] == line
     assert [row["right"] for row in json.loads((tmp_path / "rows.json").read_text())] == [right, right]
@@ -198,11 +199,47 @@ def measuring(share: float) -> Check:
     """A check that measures one value, at this share of its limit."""
 
     @check("PRS-001", "A value is within its limit", why="Why.", remedy="Remedy.")
-    def measured(context: Context) -> None:
+    def measured(evidence: ImplementationEvidence) -> None:
         if margins.exceeds(share, 1.0):
             raise Failure(share, 1.0)
 
     return measured
+
+
+def board_of(row: Row, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The exit code of a board with this one row."""
+    for kind in ("mutants", "controls"):
+        (folder / kind).mkdir(exist_ok=True)
+    monkeypatch.setattr(scoreboard, "_judge_all", lambda tests, names, workers, threads: iter([row]))
+    return scoreboard.main(["--tests", str(folder)])
+
+
+@pytest.mark.parametrize("kind", ["mutant", "control"])
+def test_a_close_margin_makes_the_board_red_unless_a_reason_is_listed(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = Row("X1", kind, "a fault", "parse", kind == "mutant", True, (), close=(("PRS-001", 1.5),))  # noqa: FBT003
+    assert board_of(row, tmp_path, monkeypatch) == 1
+    assert board_of(replace(row, close=()), tmp_path, monkeypatch) == 0
+    monkeypatch.setitem(ACCEPTED, ("X1", "PRS-002"), "of another check")
+    assert board_of(row, tmp_path, monkeypatch) == 1
+    monkeypatch.setitem(ACCEPTED, ("X1", "PRS-001"), "it saturates")
+    assert board_of(row, tmp_path, monkeypatch) == 0
+    assert capsys.readouterr().out.count("accepted: it saturates") == 1
+
+
+def test_each_accepted_margin_is_of_a_row_and_a_check_and_has_a_reason(pytestconfig: pytest.Config) -> None:
+    names = {
+        each.id
+        for folder in ("tests", "tests/blind")
+        for kind, name in (("mutants", "MUTANT"), ("controls", "CONTROL"))
+        for each in find(pytestconfig.rootpath / folder / kind, name)
+    }
+    checks = {each.id for each in CHECKS}
+    for (name, check_id), reason in ACCEPTED.items():
+        assert name in names
+        assert check_id in checks
+        assert reason
 
 
 @pytest.mark.parametrize(("share", "close"), [(1.5, (("PRS-001", 1.5),)), (2.5, ())])

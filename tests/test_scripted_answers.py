@@ -17,17 +17,19 @@ from sft_ref.harness.checks.in_process import generate, parse
 from sft_ref.harness.core.check import Level, Outcome, checks_in, in_order
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.core.implementation import Answerer, Batch, TrainingResult
-from sft_ref.harness.core.runner import plan, run
+from sft_ref.harness.core.runner import plan
+from sft_ref.harness.evidence.in_process.answer_parts import ScriptedOutcome
+from sft_ref.harness.evidence.in_process.implementation_evidence import ImplementationEvidence
+from sft_ref.harness.grading.in_process.in_stages import run_in_stages
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import record_parser
 from sft_ref.harness.instruments.numerals import find_numerals, to_number
-from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.harness.recorders.in_process.invented import invent
+from sft_ref.harness.recorders.in_process.recorder import Recorder
 from sft_ref.harness.recorders.in_process.reference import Reference
-from sft_ref.harness.recorders.in_process.scripted_answers import ScriptedOutcome, run_script, write_answers
 from sft_ref.reference.data import Row
 
-SHARED = [each for each in shared.checks_of(Context) if each.stage == "generate"]
+SHARED = [each for each in shared.checks_of(ImplementationEvidence) if each.stage == "generate"]
 CHECKS = in_order([*checks_in(generate), *SHARED, parse.answers_come_from_the_model])
 
 
@@ -119,25 +121,25 @@ NOTHING = TrainingResult(Path("nowhere"), {}, ())
 def test_an_odd_but_sound_implementation_fails_no_universal_check(
     blank_toy: BaseLLM, tmp_path: Path, masked: bool
 ) -> None:
-    context = Context(OddImplementation(blank_toy, masked=masked), tmp_path, trained=NOTHING)
-    results = [*run(plan(CHECKS, claims_contract=False), context)]
+    recorder = Recorder(OddImplementation(blank_toy, masked=masked), tmp_path, trained=NOTHING)
+    results = [*run_in_stages(plan(CHECKS, claims_contract=False), recorder)]
     assert {result.check.id: result.observed for result in results if result.outcome is not Outcome.PASS} == {}
 
 
 def test_a_blank_reference_passes_all(blank_toy: BaseLLM, tmp_path: Path) -> None:
-    context = Context(Blank(blank_toy), tmp_path, trained=NOTHING)
-    results = [*run(plan(CHECKS, claims_contract=True), context)]
+    recorder = Recorder(Blank(blank_toy), tmp_path, trained=NOTHING)
+    results = [*run_in_stages(plan(CHECKS, claims_contract=True), recorder)]
     assert {result.check.id: result.observed for result in results if result.outcome is not Outcome.PASS} == {}
 
 
 def test_a_parser_that_reads_nothing_is_no_fault_of_generation(blank_toy: BaseLLM, tmp_path: Path) -> None:
-    context = Context(Blank(blank_toy), tmp_path, trained=NOTHING)
+    recorder = Recorder(Blank(blank_toy), tmp_path, trained=NOTHING)
     with mock.patch.object(blank_toy, "parse_answer", return_value=math.nan):
-        results = [*run(plan(CHECKS, claims_contract=True), context)]
+        results = [*run_in_stages(plan(CHECKS, claims_contract=True), recorder)]
     assert {result.outcome for result in results} == {Outcome.PASS}
-    context = Context(Blank(blank_toy), tmp_path / "again", trained=NOTHING)
+    recorder = Recorder(Blank(blank_toy), tmp_path / "again", trained=NOTHING)
     with mock.patch.object(blank_toy, "parse_answer", side_effect=ValueError):
-        results = [*run(plan(CHECKS[:2], claims_contract=True), context)]
+        results = [*run_in_stages(plan(CHECKS[:2], claims_contract=True), recorder)]
     assert {result.outcome for result in results} == {Outcome.PASS}
 
 
@@ -146,9 +148,9 @@ def test_an_answer_that_passes_the_parser_by_is_judged_by_its_number(blank_toy: 
         texts = blank_toy.batched_generate([*map(blank_toy.format_prompt, reversed(questions))])
         return [to_number(find_numerals(text)[0]) if find_numerals(text) else math.nan for text in texts]
 
-    context = Context(Blank(blank_toy), tmp_path, trained=NOTHING)
+    recorder = Recorder(Blank(blank_toy), tmp_path, trained=NOTHING)
     with mock.patch.object(blank_toy, "answer", answer):
-        results = [*run([c for c in CHECKS if c.level is Level.UNIVERSAL], context)]
+        results = [*run_in_stages([c for c in CHECKS if c.level is Level.UNIVERSAL], recorder)]
     assert [result.check.id for result in results if result.outcome is Outcome.FAIL] == ["GEN-008"]
 
 
@@ -159,14 +161,16 @@ def test_invented_questions_are_distinct_and_the_same_each_time() -> None:
 
 
 def test_lines_are_written_as_the_implementation_supervises_them(blank_toy: BaseLLM, tmp_path: Path) -> None:
-    context = Context(Blank(blank_toy), tmp_path, trained=NOTHING)
-    [line] = write_answers(context, [("Convert 3 kg to g.", 3000.1256)])
+    scripting = Recorder(Blank(blank_toy), tmp_path, trained=NOTHING).part("scripting")
+    [line] = scripting.write([("Convert 3 kg to g.", 3000.1256)])
     assert (line.text, line.answer) == ("3000.126</answer>", "3000.126")
     prompt = blank_toy.tokenizer(blank_toy.format_prompt("Convert 3 kg to g."))["input_ids"]
     assert line.script.whole[: line.script.least] == tuple(prompt)
     assert line.script.target == line.script.whole[line.script.least :]
-    context = Context(OddImplementation(blank_toy, masked=False), tmp_path / "odd", trained=NOTHING)
-    [line] = write_answers(context, [("Convert 3 kg to g.", 3000.5)])
+    scripting = Recorder(OddImplementation(blank_toy, masked=False), tmp_path / "odd", trained=NOTHING).part(
+        "scripting"
+    )
+    [line] = scripting.write([("Convert 3 kg to g.", 3000.5)])
     assert line.answer == "3000.5"
     asked, answer = (
         decode(blank_toy.tokenizer, ids) for ids in (line.script.whole[: line.script.least], line.script.target)
@@ -183,22 +187,22 @@ def test_what_reaches_the_parser_is_recorded_and_the_parser_is_put_back(blank_to
 
 
 def test_a_prompt_that_hides_its_question_is_a_finding(blank_toy: BaseLLM, tmp_path: Path) -> None:
-    context = Context(Blank(blank_toy), tmp_path, trained=NOTHING)
-    lines = write_answers(context, [("Convert 3 kg to g.", 1.0)])
+    scripting = Recorder(Blank(blank_toy), tmp_path, trained=NOTHING).part("scripting")
+    lines = scripting.write([("Convert 3 kg to g.", 1.0)])
     with mock.patch.object(blank_toy, "format_prompt", lambda question: question[:9]), pytest.raises(Failure) as found:
-        run_script(context, lines)
+        scripting.run(lines)
     assert found.value.observed == "the prompt 'Convert 3'"
 
 
 def test_the_dtype_recorded_is_that_of_computing_not_of_storage(blank_toy: BaseLLM, tmp_path: Path) -> None:
     from sft_ref.reference.precision import POLICIES
 
-    context = Context(Blank(blank_toy), tmp_path, trained=NOTHING)
-    lines = write_answers(context, [("2 mm in m?", 1.0)])
+    scripting = Recorder(Blank(blank_toy), tmp_path, trained=NOTHING).part("scripting")
+    lines = scripting.write([("2 mm in m?", 1.0)])
 
     def record(policy: str) -> ScriptedOutcome:
         with mock.patch.object(blank_toy, "policy", replace(POLICIES[policy])):
-            return run_script(context, lines)
+            return cast("ScriptedOutcome", scripting.run(lines))
 
     assert record("fp32").dtype is torch.float32
     assert record("bf16-mixed").dtype is torch.bfloat16

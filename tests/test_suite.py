@@ -10,9 +10,9 @@ from sft_ref.harness.checks.in_process import CHECKS
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.runner import plan
+from sft_ref.harness.evidence.in_process.implementation_evidence import ImplementationEvidence
 from sft_ref.harness.grading import suite
 from sft_ref.harness.grading.suite import Advice, checks_for
-from sft_ref.harness.recorders.in_process.context import Context
 from sft_ref.harness.recorders.in_process.reference import Reference
 
 
@@ -22,19 +22,19 @@ class Sceptic(Reference):
     claims_contract = False
 
 
-def declare(id: str, run: Callable[[Context], str | None], *after: str) -> Check:  # noqa: A002
+def declare(id: str, run: Callable[[ImplementationEvidence], str | None], *after: str) -> Check:  # noqa: A002
     return check(id, "a statement", why="a reason", remedy="a cure", depends_on=after)(run)
 
 
-def fail(context: Context) -> None:
+def fail(evidence: ImplementationEvidence) -> None:
     raise Failure(3, "at most 2", "the case")
 
 
-def lack(context: Context) -> None:
+def lack(evidence: ImplementationEvidence) -> None:
     raise Unavailable("no CUDA device")
 
 
-def crash(context: Context) -> None:
+def crash(evidence: ImplementationEvidence) -> None:
     raise IndexError("the check's own")
 
 
@@ -47,7 +47,7 @@ def crash(context: Context) -> None:
     ],
 )
 def test_an_outcome_is_told_in_words_that_test_runners_know(
-    body: Callable[[Context], None], raised: type[Exception], words: str, monkeypatch: pytest.MonkeyPatch
+    body: Callable[[ImplementationEvidence], None], raised: type[Exception], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(suite, "CHECKS", [declare("PRM-001", body)])
     [bound] = checks_for(Reference())
@@ -57,7 +57,7 @@ def test_an_outcome_is_told_in_words_that_test_runners_know(
 
 
 def test_advice_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suite, "CHECKS", [declare("PRM-001", lambda context: "could be better")])
+    monkeypatch.setattr(suite, "CHECKS", [declare("PRM-001", lambda evidence: "could be better")])
     [bound] = checks_for(Reference())
     with pytest.warns(Advice, match="PRM-001: could be better"):
         bound()
@@ -67,7 +67,7 @@ def test_what_stands_on_a_failed_check_is_blocked_and_what_is_called_alone_is_no
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        suite, "CHECKS", [declare("PRM-001", fail), declare("PRM-002", lambda context: None, "PRM-001")]
+        suite, "CHECKS", [declare("PRM-001", fail), declare("PRM-002", lambda evidence: None, "PRM-001")]
     )
     first, second = checks_for(Reference())
     second()
@@ -86,10 +86,10 @@ def test_its_ids_are_those_of_the_checks_that_bind(kind: type[Reference]) -> Non
 
 
 def test_nothing_is_trained_before_it_is_needed_and_then_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    def look(context: Context) -> None:
-        _ = context.trained
+    def look(trained: object) -> None:
+        pass
 
-    bodies = [declare("PRM-001", lambda context: None), declare("TRN-001", look), declare("TRN-002", look)]
+    bodies = [declare("PRM-001", lambda evidence: None), declare("TRN-001", look), declare("TRN-002", look)]
     monkeypatch.setattr(suite, "CHECKS", bodies)
     with mock.patch.object(Reference, "train") as train:
         train.return_value.folder.is_dir.return_value = False

@@ -12,14 +12,12 @@ from peft import PeftModel
 from torch.nn.modules import module
 from torch.optim import optimizer
 
-from sft_ref.harness.checks.in_process.process import (
-    neither_decay_nor_clipping_dominates,
-    training_starts_from_the_base,
-)
+from sft_ref.harness.checks.in_process.process import training_starts_from_the_base
+from sft_ref.harness.checks.shared.steps import neither_decay_nor_clipping_dominates
 from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.core.training_examples import examples_of
-from sft_ref.harness.evidence.training import TrainingSteps
+from sft_ref.harness.evidence.training import RecordedTraining
 from sft_ref.harness.instruments.losses import forward, token_losses
 from sft_ref.harness.recorders.in_process.reference import Reference
 from sft_ref.harness.recorders.in_process.task import PROBES
@@ -40,7 +38,7 @@ ROWS = split_rows("train")[:10]
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> TrainingSteps:
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> RecordedTraining:
     """A training of the reference: its second epoch begins with the fourth step."""
     with record_training(examples_of(Reference().training_batch(ROWS)), SETTINGS.steps) as result:
         Reference().train(tmp_path_factory.mktemp("recorded") / "adapter", ROWS, SETTINGS)
@@ -67,7 +65,7 @@ def test_no_hook_is_left_also_after_an_error(tmp_path: Path) -> None:
     assert not optimizer._global_optimizer_post_hooks
 
 
-def test_steps_are_those_of_the_settings(recorded: TrainingSteps) -> None:
+def test_steps_are_those_of_the_settings(recorded: RecordedTraining) -> None:
     assert len(recorded.steps) == SETTINGS.steps
     assert [len(step.rows) for step in recorded.steps] == [4, 4, 2, 4]
     assert {row for step in recorded.steps[:3] for row in step.rows} == set(range(10))
@@ -110,7 +108,7 @@ class Rounded(PlainLoop):
                 weight.data = (weight.data / step).round() * step
 
 
-def record_plain(implementation: PlainLoop, folder: Path) -> tuple[TrainingSteps, torch.Tensor]:
+def record_plain(implementation: PlainLoop, folder: Path) -> tuple[RecordedTraining, torch.Tensor]:
     """A training, and the losses of the base at the labelled tokens of its first batch."""
     with record_training(examples_of(implementation.training_batch(ROWS)), SETTINGS.steps) as result:
         implementation.train(folder / "adapter", ROWS, SETTINGS)
@@ -137,8 +135,10 @@ def test_a_base_in_eight_bits_shows_at_the_first_step(tmp_path: Path) -> None:
         training_starts_from_the_base.run(found, due)
 
 
-def test_clipping_dominates_where_it_leaves_little_and_not_where_gradients_are_large(recorded: TrainingSteps) -> None:
-    def clipped(share: float, length: float) -> TrainingSteps:
+def test_clipping_dominates_where_it_leaves_little_and_not_where_gradients_are_large(
+    recorded: RecordedTraining,
+) -> None:
+    def clipped(share: float, length: float) -> RecordedTraining:
         steps = tuple(replace(step, clipping=share, clipped=length) for step in recorded.steps)
         return replace(recorded, steps=steps)
 

@@ -29,6 +29,7 @@ from sft_ref.errors import TrainingError
 from sft_ref.harness.core.implementation import Batch, TaskRow, TrainingResult
 from sft_ref.harness.instruments.losses import forward
 from sft_ref.harness.instruments.model_state import changed_parameters, fingerprint_base_parameters, look
+from sft_ref.io.base_config import TOKENIZER_CONFIG
 from sft_ref.reference.bases.compat import dtype_keyword
 from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.data import Score
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
 
 MakeTrainer = Callable[[Path, Sequence[TaskRow], Settings], "Trainer"]
 """Folder, rows and settings -> a Trainer that has not begun."""
-
-_TOKENIZER = "tokenizer_config.json"
 
 
 class TrainerImplementation:
@@ -151,4 +150,4 @@ class TrainerImplementation:
         path = find_base(self.base)
         base = AutoModelForCausalLM.from_pretrained(path, **dtype_keyword(self._dtype or torch.float32))
         model = PeftModel.from_pretrained(base, str(folder)).to(find_device()).eval()
-        return model, AutoTokenizer.from_pretrained(folder if (folder / _TOKENIZER).is_file() else path)
+        return model, AutoTokenizer.from_pretrained(folder if (folder / TOKENIZER_CONFIG).is_file() else path)

@@ -16,16 +16,17 @@ import msgspec
 from sft_ref.errors import BaseModelError
 
 from .foreign import foreign_files
+from .lora_config import CONFIG as ADAPTER_CONFIG
 from .reading import Refusal, UnreadableError, kind_of, read_json
 from .tensor_headers import TensorHeader, read_header
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"
+GENERATION_CONFIG = "generation_config.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
 
 _REFUSAL = Refusal(BaseModelError, "give the folder of a model")
-_TOKENIZER = "tokenizer_config.json"
-_ADAPTER = "adapter_config.json"
 
 _PER_BYTE = 4
 """Parameters per byte in the densest format."""
@@ -65,9 +66,9 @@ def read_config(folder: Path) -> Any:  # noqa: ANN401  # a PretrainedConfig of a
     """
     table = read_json(folder / CONFIG, _BaseTable, _REFUSAL)
     _check_files(folder)
-    if kind_of(folder / _ADAPTER) is not None:
+    if kind_of(folder / ADAPTER_CONFIG) is not None:
         raise BaseModelError(
-            f"base {folder}: holds {_ADAPTER} as well, and transformers would apply that adapter to it;"
+            f"base {folder}: holds {ADAPTER_CONFIG} as well, and transformers would apply that adapter to it;"
             " give a folder with the base alone"
         )
     from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
@@ -103,13 +104,15 @@ def refuse_tokenizer_code(folder: Path) -> None:
         BaseModelError: its configuration names some, or cannot be read.
     """
     _check_files(folder)
-    if kind_of(folder / _TOKENIZER) is None:
+    if kind_of(folder / TOKENIZER_CONFIG) is None:
         return
-    table = read_json(folder / _TOKENIZER, dict[str, Any], Refusal(BaseModelError, "give a folder with a tokenizer"))
+    table = read_json(
+        folder / TOKENIZER_CONFIG, dict[str, Any], Refusal(BaseModelError, "give a folder with a tokenizer")
+    )
     if table.get("auto_map"):
         raise BaseModelError(
-            f"base {folder}: its tokenizer needs code of its own (auto_map in {_TOKENIZER}), which is not executed;"
-            " give a base whose tokenizer transformers knows"
+            f"base {folder}: its tokenizer needs code of its own (auto_map in {TOKENIZER_CONFIG}),"
+            " which is not executed; give a base whose tokenizer transformers knows"
         )
 
 

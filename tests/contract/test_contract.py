@@ -12,7 +12,7 @@ from sft_ref.harness.checks.in_process import CHECKS
 from sft_ref.harness.core.check import Check, Outcome
 from sft_ref.harness.core.implementation import Implementation
 from sft_ref.harness.core.runner import plan, run
-from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.recorders.in_process.recorder import Recorder
 from sft_ref.harness.recorders.in_process.reference import Reference, reference_run_of, train_reference
 from sft_ref.reference.precision import find_device
 
@@ -26,10 +26,10 @@ TRUSTED: dict[str, Implementation] = {
 
 
 @pytest.fixture(scope="module")
-def contexts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Context]:
+def recorders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recorder]:
     reference_run = reference_run_of(train_reference(tmp_path_factory.mktemp("reference_run")))
     return {
-        name: Context(each, tmp_path_factory.mktemp(name), reference_run=reference_run)
+        name: Recorder(each, tmp_path_factory.mktemp(name), reference_run=reference_run)
         for name, each in TRUSTED.items()
     }
 
@@ -42,7 +42,7 @@ def contexts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Context]:
         for each in plan(CHECKS, claims_contract=implementation.claims_contract)
     ],
 )
-def test_a_trusted_implementation_passes(name: str, each: Check, contexts: dict[str, Context]) -> None:
-    [result] = run([each], contexts[name])
+def test_a_trusted_implementation_passes(name: str, each: Check, recorders: dict[str, Recorder]) -> None:
+    [result] = run([each], recorders[name].record(each.needs))
     seen = f"{result.observed}, allowed {result.expected}, case {result.example}"
     assert result.outcome in (Outcome.PASS, Outcome.ADVICE, Outcome.SKIPPED), seen

@@ -7,8 +7,9 @@ import pytest
 from sft_ref.harness.checks.in_process import CHECKS
 from sft_ref.harness.core.check import Level, Outcome
 from sft_ref.harness.core.implementation import Answerer
-from sft_ref.harness.core.runner import plan, run
-from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.core.runner import plan
+from sft_ref.harness.grading.in_process.in_stages import run_in_stages
+from sft_ref.harness.recorders.in_process.recorder import Recorder
 from sft_ref.harness.recorders.in_process.reference import Reference, train_reference
 
 
@@ -26,8 +27,8 @@ class Halved(Reference):
 @pytest.mark.slow
 def test_an_fp16_base_under_an_fp32_adapter_is_drift_and_no_cause_of_nan(tmp_path: Path) -> None:
     trained = train_reference(tmp_path)
-    context = Context(Halved(), tmp_path / "own", trained=trained)
-    results = list(run(plan(CHECKS, claims_contract=True), context))
+    recorder = Recorder(Halved(), tmp_path / "own", trained=trained)
+    results = list(run_in_stages(plan(CHECKS, claims_contract=True), recorder))
     failed = [each for each in results if each.outcome in (Outcome.FAIL, Outcome.ERROR)]
     assert {each.check.id for each in failed} >= {"LOD-005"}
     assert {(each.check.level, each.check.stage) for each in failed} == {(Level.CONTRACT, "load")}

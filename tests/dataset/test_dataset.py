@@ -97,7 +97,7 @@ def test_a_template_that_changes_the_answer_is_not_accused_of_its_end(
 ) -> None:
     upper = CHATML.replace("{{ m.content }}", "{{ m.content | upper }}")
     verdict = graded(make_rows([chat("Who?", "Me.")]), make_base(chat_template=upper))
-    assert not failed(verdict)
+    assert failed(verdict).keys() == {"PRM-403"}
     assert "it is not known where in the texts the answers end" in verdict.coverage_text
 
 

@@ -19,8 +19,9 @@ from typing import Any
 from mutation import Control, Mutant, find
 
 from sft_ref.harness.core.implementation import Implementation, TrainingResult
-from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.recorders.in_process.recorder import Recorder
 from sft_ref.harness.recorders.in_process.reference import Reference, Resaving, train_reference
+from sft_ref.harness.recorders.in_process.task import conversions
 
 
 def main() -> None:
@@ -59,9 +60,9 @@ def _control(control: Control) -> str:
 
 def _answers(name: str, implementation: Implementation, trained: TrainingResult | None) -> str:
     with tempfile.TemporaryDirectory() as folder:
-        context = Context(implementation, Path(folder), trained=trained)
-        score = implementation.test(context.answerer, context.fresh_rows)
-        return f"{name:<40}{score}  last loss {context.trained.losses[-1]:.4f}"
+        recorder = Recorder(implementation, Path(folder), trained=trained)
+        score = implementation.test(recorder.part("answerer"), conversions().fresh_rows)
+        return f"{name:<40}{score}  last loss {recorder.part('trained').losses[-1]:.4f}"
 
 
 def _counted(name: str, patch: Any, runs: collections.Counter[str]) -> Any:  # noqa: ANN401  # passes on

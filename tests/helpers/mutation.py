@@ -18,11 +18,14 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from close_margins import ACCEPTED
+
 from sft_ref.harness.core.check import Check, Outcome, Result
 from sft_ref.harness.core.implementation import Implementation, TrainingResult
-from sft_ref.harness.core.runner import plan, run
+from sft_ref.harness.core.runner import plan
 from sft_ref.harness.core.sizes import COURSE
-from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.grading.in_process.in_stages import run_in_stages
+from sft_ref.harness.recorders.in_process.recorder import Recorder
 from sft_ref.harness.recorders.in_process.reference import Reference, Resaving, reference_run_of
 from sft_ref.harness.recorders.in_process.reference_run import ReferenceRun
 
@@ -117,6 +120,11 @@ class Row:
     close: tuple[tuple[str, float], ...] = ()
     seconds: float = 0.0
 
+    @property
+    def is_too_close(self) -> bool:
+        """Whether a margin is close that `close_margins` does not list."""
+        return any((self.id, check) not in ACCEPTED for check, _ in self.close)
+
 
 def find(folder: Path, name: str) -> list[Any]:
     """The object called `name` in every module of a folder, by the files' names; files may import one another."""
@@ -143,8 +151,8 @@ def judge_mutant(mutant: Mutant, checks: Iterable[Check], shared: TrainingResult
     with tempfile.TemporaryDirectory() as scratch, mutant.alive():
         trained = None if mutant.retrain or mutant.resave else _copy(shared, Path(scratch))
         implementation = Resaving(shared, mutant.id) if mutant.resave else Reference(name=mutant.id)
-        context = Context(implementation, Path(scratch), trained=trained, reference_run=reference_run, limits=COURSE)
-        for result in run(plan(checks, claims_contract=True), context):
+        recorder = Recorder(implementation, Path(scratch), trained=trained, reference_run=reference_run, limits=COURSE)
+        for result in run_in_stages(plan(checks, claims_contract=True), recorder):
             waiting.discard(result.check.id)
             if result.outcome in (Outcome.FAIL, Outcome.ERROR):
                 found.append(Found.of(result))
@@ -167,7 +175,8 @@ def judge_control(control: Control, checks: Iterable[Check], shared: TrainingRes
     reference_run = _reference_run_of(shared)
     with tempfile.TemporaryDirectory() as scratch:
         planned = plan(checks, claims_contract=implementation.claims_contract)
-        results = list(run(planned, Context(implementation, Path(scratch), reference_run=reference_run, limits=COURSE)))
+        recorder = Recorder(implementation, Path(scratch), reference_run=reference_run, limits=COURSE)
+        results = list(run_in_stages(planned, recorder))
     found = tuple(Found.of(r) for r in results if r.outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.BLOCKED))
     passed = [r for r in results if r.outcome in (Outcome.PASS, Outcome.ADVICE)]
     close = tuple((r.check.id, r.margin) for r in passed if r.margin and r.margin > 1 / FACTOR)

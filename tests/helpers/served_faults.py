@@ -83,6 +83,11 @@ def zeroed(own: Tensors) -> Tensors:
     return {name: torch.zeros_like(each) if "lora_B" in name else each for name, each in own.items()}
 
 
+def halves(own: Tensors) -> Tensors:
+    """As one of two processes holds them."""
+    return {name: each[: len(each) // 2] for name, each in own.items()}
+
+
 def cast(own: Tensors) -> Tensors:
     return {name: each.half() for name, each in own.items()}
 
@@ -287,6 +292,8 @@ FAULTS: dict[str, FolderFault | ModelFault] = {
     ),
     "tensors swapped": FolderFault({"artifact", "load"}, tensors(swapped)),
     "tensors zeroed": FolderFault({"artifact", "load"}, tensors(zeroed)),
+    "no tensor saved": FolderFault({"artifact"}, tensors(lambda own: {})),
+    "half of each tensor saved": FolderFault({"artifact"}, tensors(halves)),
     "tensors cast to fp16": FolderFault({"precision"}, tensors(cast)),
     "a tensor scaled": FolderFault({"artifact", "load"}, tensors(one_weight_moved)),
     "tensors renamed": FolderFault({"artifact", "load"}, renamed),

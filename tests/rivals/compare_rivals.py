@@ -2,7 +2,7 @@
 
 `python tests/rivals/compare_rivals.py --environments FOLDER [--json FILE --markdown FILE --picture FILE] [ID ...]`.
 FOLDER holds an environment for each tool, which `nox -s rivals` makes. What FILE of --json already holds is not run
-again. `--write FOLDER` makes the inputs alone.
+again. `tests/helpers/benchmark.py` writes the inputs alone.
 """
 
 from __future__ import annotations
@@ -26,22 +26,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Prints the table; 1 where a tool could not be run at all."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("ids", nargs="*", metavar="ID", help="cases, or kinds of input (default: all)")
-    parser.add_argument("--environments", type=Path, metavar="FOLDER")
+    parser.add_argument("--environments", type=Path, metavar="FOLDER", required=True)
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="a page with the lines of MARKS, between them")
     parser.add_argument("--picture", type=Path, metavar="FILE")
-    parser.add_argument("--write", type=Path, metavar="FOLDER", help="make the inputs here, and run nothing")
     args = parser.parse_args(argv)
     cases = [case for case in read_manifest() if not args.ids or case.id in args.ids or case.kind in args.ids]
     if not cases:
         parser.error(f"no case is called {', '.join(args.ids)}")
     with tempfile.TemporaryDirectory() as scratch:
         workshop = Path(scratch)
-        if args.write:
-            write_all(cases, args.write, workshop)
-            return 0
-        if not args.environments:
-            parser.error("give --environments, or --write")
         rows = run(cases, args.environments.absolute(), workshop, args.json)
     show(rows)
     if args.markdown:
@@ -62,14 +56,6 @@ def insert(text: str, page: Path) -> None:
     if not (begin and end):
         raise SystemExit(f"{page}: it lacks the lines {' and '.join(MARKS)}; add them")
     page.write_text(f"{before}{begin}\n\n{text}\n{end}{after}", encoding="utf-8")
-
-
-def write_all(cases: Sequence[Case], folder: Path, workshop: Path) -> None:
-    """Makes the inputs of all cases, and the manifest as JSON."""
-    folder.mkdir(parents=True)
-    for case in cases:
-        write_case(case, folder / case.id, workshop)
-    (folder / "manifest.json").write_text(json.dumps([asdict(case) for case in cases], indent=1), encoding="utf-8")
 
 
 def run(cases: Sequence[Case], environments: Path, workshop: Path, file: Path | None) -> list[Row]:

@@ -23,14 +23,7 @@ CASES = read_manifest()
 STAGES = {"", "prompt", "tokens", "train", "artifact", "load", "scaling", "generate"}
 QUICK = ("template", "data")
 MISSED = {
-    "template-prints-python": "what is trained is what is asked, so that nothing parts",
-    "template-begins-twice": "as above",
-    "template-drops-the-system": "as above",
-    "template-tells-the-date": "as above",
     "adapter-over-another-base": "not shown: too little training looks like another version of the base",
-    "code-no-zero-grad": "the steps of a submission's training are not recorded, and its answers are as good",
-    "code-identical-workers": "as above",
-    "code-autocast-lost": "as above",
 }
 """Faults that we do not find, as docs/rivals.md says."""
 REFUSED = {"template-does-not-parse": "the chat template cannot write it .TemplateSyntaxError"}

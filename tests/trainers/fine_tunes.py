@@ -15,8 +15,9 @@ from sft_ref import split_rows
 from sft_ref.harness.checks.in_process import CHECKS
 from sft_ref.harness.core.check import Outcome, Result
 from sft_ref.harness.core.implementation import Implementation, TaskRow
-from sft_ref.harness.core.runner import plan_for, run
-from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.core.runner import plan_for
+from sft_ref.harness.grading.in_process.in_stages import run_in_stages
+from sft_ref.harness.recorders.in_process.recorder import Recorder
 from sft_ref.harness.recorders.in_process.reference import reference_run_for
 from sft_ref.harness.recorders.in_process.task import task_of
 from sft_ref.integrations.transformers import TrainerImplementation
@@ -26,6 +27,20 @@ from sft_ref.reference.settings import Settings
 BASE = str(find_base("toy"))
 TEXTS: list[TaskRow] = [(question, f"That is {value!r}.") for question, value in split_rows("train")[:96]]
 IGNORED = -100
+FEW = 6
+"""Steps that move every tensor: enough for a fault that needs no learning to show."""
+
+LORA: dict[str, Any] = {"task_type": "CAUSAL_LM", "target_modules": "all-linear", "r": 8, "lora_alpha": 32}
+TRAINING: dict[str, Any] = {
+    "max_steps": FEW,
+    "per_device_train_batch_size": 8,
+    "learning_rate": 3e-3,
+    "save_strategy": "no",
+    "report_to": [],
+    "disable_tqdm": True,
+    "use_cpu": True,
+    "dataloader_pin_memory": False,
+}
 
 
 def prompt(_tokenizer: object, question: str) -> str:
@@ -61,21 +76,9 @@ def trainer_maker(
 
     def make_trainer(folder: Path, rows: Sequence[TaskRow], settings: Settings) -> Trainer:
         tokenizer = AutoTokenizer.from_pretrained(BASE)
-        config = LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear", r=8, lora_alpha=32)
-        model = get_peft_model(AutoModelForCausalLM.from_pretrained(BASE), config)
-        arguments = TrainingArguments(
-            str(folder),
-            max_steps=steps,
-            per_device_train_batch_size=8,
-            learning_rate=3e-3,
-            seed=settings.seed,
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-            use_cpu=True,
-            dataloader_pin_memory=False,
-            label_names=["labels"],
-        )
+        model = get_peft_model(AutoModelForCausalLM.from_pretrained(BASE), LoraConfig(**LORA))
+        own = {"max_steps": steps, "seed": settings.seed, "label_names": ["labels"]}
+        arguments = TrainingArguments(str(folder), **{**TRAINING, **own})
         data = [encode(tokenizer, row) for row in rows]
         trainer = Trainer(model, arguments, train_dataset=data, data_collator=collate, processing_class=tokenizer)
         trainer.remove_callback(PrinterCallback)
@@ -106,8 +109,8 @@ def results_of(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         (path / "own").mkdir()
-        context = Context(made, path / "own", reference_run=lambda: reference_run_for(task, path), task=task)
-        for result in run(plan_for(made, checks, claims=claims), context):
+        recorder = Recorder(made, path / "own", reference_run=lambda: reference_run_for(task, path), task=task)
+        for result in run_in_stages(plan_for(made, checks, claims=claims), recorder):
             found[result.check.id] = result
             if until_failure and result.outcome is Outcome.FAIL:
                 break

@@ -16,7 +16,8 @@ from sft_ref.harness.core.implementation import TaskRow
 from sft_ref.integrations.trl import SFTTrainerImplementation
 from sft_ref.reference.settings import Settings
 
-from .fine_tunes import BASE, TEXTS, not_passed, results_of, skipped
+from .fine_tunes import BASE, FEW, TEXTS, not_passed, results_of, skipped
+from .sft_trainers import all_masked, asked, by_padding, completions, make_sft_trainer
 from .test_trainer import load_scaled
 
 pytest.importorskip("trl", reason="the extra trl is not installed: nox -s trl")
@@ -26,13 +27,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),
 ]
 
-SYSTEM = {"role": "system", "content": "units"}
-FEW = 6
-
-
-def asked(question: str) -> list[dict[str, str]]:
-    return [SYSTEM, {"role": "user", "content": question}]
-
 
 def prompt(tokenizer: Any, question: str, *, header: bool = True) -> str:
     return str(tokenizer.apply_chat_template(asked(question), tokenize=False, add_generation_prompt=header))
@@ -40,53 +34,14 @@ def prompt(tokenizer: Any, question: str, *, header: bool = True) -> str:
 
 def trainer_maker(*, steps: int = FEW, collator: Callable[[Any], Any] = lambda tokenizer: None) -> Any:
     """The function that a user writes; keywords are what a fault replaces."""
-    from datasets import Dataset
-    from peft import LoraConfig
     from transformers import AutoTokenizer
-    from trl import SFTConfig, SFTTrainer
 
     def make_trainer(folder: Path, rows: Sequence[TaskRow], settings: Settings) -> Any:
-        answers = [[{"role": "assistant", "content": answer}] for _, answer in rows]
-        data = [{"prompt": asked(q), "completion": answer} for (q, _), answer in zip(rows, answers, strict=True)]
-        arguments = SFTConfig(
-            str(folder),
-            max_steps=steps,
-            per_device_train_batch_size=8,
-            learning_rate=3e-3,
-            seed=settings.seed,
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-            use_cpu=True,
-            bf16=False,
-        )
-        return SFTTrainer(
-            BASE,
-            arguments,
-            train_dataset=Dataset.from_list(data),
-            peft_config=LoraConfig(target_modules="all-linear", r=8, lora_alpha=32, task_type="CAUSAL_LM"),
-            data_collator=collator(AutoTokenizer.from_pretrained(BASE)),
-        )
+        collate = collator(AutoTokenizer.from_pretrained(BASE))
+        data = completions(rows)
+        return make_sft_trainer(folder, data, max_steps=steps, seed=settings.seed, data_collator=collate)
 
     return make_trainer
-
-
-def by_padding(tokenizer: Any) -> Any:
-    """Masks every token that equals padding, and with it the end."""
-    from transformers import DataCollatorForLanguageModeling
-
-    collate = DataCollatorForLanguageModeling(tokenizer, mlm=False)
-    return lambda rows: dict(collate([{"input_ids": row["input_ids"]} for row in rows]))
-
-
-def all_masked(tokenizer: Any) -> Any:
-    collate = by_padding(tokenizer)
-
-    def masked(rows: Any) -> Any:
-        batch = collate(rows)
-        return {**batch, "labels": batch["labels"].fill_(-100)}
-
-    return masked
 
 
 @pytest.mark.slow

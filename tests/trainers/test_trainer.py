@@ -17,6 +17,7 @@ from sft_ref.reference.settings import Settings
 
 from .fine_tunes import (
     BASE,
+    FEW,
     IGNORED,
     TEXTS,
     collate,
@@ -28,9 +29,6 @@ from .fine_tunes import (
     skipped,
     trainer_maker,
 )
-
-FEW = 6
-"""Steps that move every tensor: enough for a fault that needs no learning to show."""
 
 
 def own_test(answerer: Any, rows: Any) -> Score:

@@ -17,7 +17,6 @@ from completion_server import CompletionServer, listening, serving
 from served_faults import served, tokenizer_of
 
 from sft_ref.cli.main import main
-from sft_ref.harness.grading import worker
 from sft_ref.witnessing.serving import client
 from sft_ref.witnessing.serving.client import EndpointError, find_key, root_of
 
@@ -26,9 +25,8 @@ MODELS = json.dumps({"data": [{"id": "mine"}]}).encode()
 
 
 @pytest.fixture(autouse=True)
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
+def here(monkeypatch: pytest.MonkeyPatch, in_this_process: None) -> None:
     """In this process, where a test can shorten the patience of the client."""
-    monkeypatch.setattr(worker, "run_alone", lambda function, *arguments: function(*arguments))
     monkeypatch.setattr(client, "SECONDS", 0.5)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

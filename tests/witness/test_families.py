@@ -38,7 +38,15 @@ def load(base: Path, dtype: torch.dtype = torch.float32, **options: Any) -> Any:
     return AutoModelForCausalLM.from_pretrained(base, **dtype_keyword(dtype), **options)
 
 
-@pytest.fixture(scope="session", params=[(f, p) for f in FAMILIES for p in POLICIES], ids="-".join)
+RUNS = [
+    pytest.param((family, policy), id=f"{family}-{policy}", marks=[] if number % 3 == at % 3 else [pytest.mark.slow])
+    for at, family in enumerate(FAMILIES)
+    for number, policy in enumerate(POLICIES)
+]
+"""Each family, and each policy; the other pairs are slow."""
+
+
+@pytest.fixture(scope="session", params=RUNS)
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, torch.dtype]:
     """Base, adapter with its record, and the dtype of the base in training."""
     family, policy = request.param

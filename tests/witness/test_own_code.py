@@ -10,7 +10,6 @@ import witnessed
 
 import sft_ref
 from sft_ref.cli.main import main
-from sft_ref.harness.grading import worker
 from sft_ref.witnessing.verifying.own_code import OwnCodeError, verify_own_code
 
 SERVE = """
@@ -133,10 +132,10 @@ def test_the_command_runs_it_in_a_process_of_its_own(
     assert "give both" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_drift_holds_each_way_to_load_against_the_record(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(worker, "run_alone", lambda function, *arguments: function(*arguments))
     file = tmp_path / "drift.json"
     with witnessed.no_warnings():
         code = main(["drift", str(trained), "--load", "fp32", "fp32+sdpa", "merged-bf16", "--json", str(file)])

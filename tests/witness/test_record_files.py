@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save
 
 from sft_ref.cli.main import main
 from sft_ref.errors import AdapterError
-from sft_ref.harness.grading import worker
 from sft_ref.reference.record import RECORD
 from sft_ref.witnessing.record.schema import TENSORS, digest_bytes, read_stored
 
@@ -125,8 +124,9 @@ def test_an_index_beyond_a_tensor_is_not_looked_up(start: int, copied: Path) -> 
     assert any("tensors of the base are not found" in note for note in result.notes)
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_the_command_compares_and_says_so_by_its_exit_code(
-    copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     edit_config(copied, lora_alpha=16)
     assert main(["verify", str(copied), "--base", "toy", "--json", str(tmp_path / "out.json")]) == 1
@@ -134,7 +134,6 @@ def test_the_command_compares_and_says_so_by_its_exit_code(
     written = json.loads((tmp_path / "out.json").read_text())
     assert not written["ok"]
     assert {each["kind"] for each in written["differences"]} == {"artifact", "load"}
-    monkeypatch.setattr(worker, "run_alone", lambda function, *arguments: function(*arguments))
     edit_config(copied, lora_alpha=8)
     assert main(["verify", str(copied)]) == 0
     assert "as recorded (artifact, load, tokenizer, template, base, precision)" in capsys.readouterr().out

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import witnessed
+from transformers.modeling_outputs import CausalLMOutput
 from witnessed import Batch, Row, adamw, adapted_toy, collate, load_toy, no_warnings, toy_batches, toy_rows, watch
 
 import sft_ref
@@ -62,6 +63,14 @@ def packed() -> list[Batch]:
         "position_ids": torch.tensor([positions[:half], positions[half : 2 * half]]),
     }
     return [batch] * 3
+
+
+def cut_into_rows() -> list[Batch]:
+    """All rows behind one another, cut into rows of one length, as packing without positions leaves them."""
+    ids, labels = ([each for row in toy_rows(12) for each in row[part]] for part in (0, 1))
+    ends = [place + 1 for place, each in enumerate(ids) if each == END]
+    width = ends[2]  # the first row ends with a text, and the second does not
+    return [collate([(part[:width], due[:width]) for part, due in ((ids, labels), (ids[width:], labels[width:]))])] * 3
 
 
 def padded(label: int) -> Any:
@@ -130,6 +139,24 @@ def checkpointed(*, reentrant: bool) -> Any:
         with no_warnings():
             model.get_base_model().gradient_checkpointing_enable({"use_reentrant": reentrant})
         model.get_base_model().disable_input_require_grads()  # older versions do not enable it
+        return model
+
+    return make
+
+
+def fused(*, reentrant: bool) -> Any:
+    """Checkpointed; the loss is computed without the output head as a module, as fused kernels do."""
+
+    def make() -> Any:
+        model = checkpointed(reentrant=reentrant)()
+        base = model.get_base_model()
+
+        def forward(labels: Any, **inputs: Any) -> Any:
+            hidden = base.model(**{name: each for name, each in inputs.items() if each is not None}).last_hidden_state
+            logits = torch.nn.functional.linear(hidden, base.lm_head.weight)
+            return CausalLMOutput(base.loss_function(logits, labels, vocab_size=logits.shape[-1]))
+
+        base.forward = forward
         return model
 
     return make
@@ -225,6 +252,11 @@ FAULTS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"model": checkpointed_with_input_gradients},
         r"gradient checkpointing in its reentrant form",
     ),
+    "the same, with a fused head": (
+        {"model": fused(reentrant=True)},
+        {"model": fused(reentrant=False)},
+        r"gradient checkpointing in its reentrant form",
+    ),
     "gradient cut": ({"model": unused}, {"model": checkpointed(reentrant=False)}, r"no gradient reaches 3 of 21"),
     "A and B zero": ({"model": lambda: zeroed(adapted_toy())}, {}, r"gradient of all 21 modules .* is zero"),
     "gradients not finite": ({"loss": nan_loss}, {}, r"gradient of all 21 modules .* is NaN or infinite"),
@@ -296,6 +328,7 @@ FATAL = {
     "optimizer of the base",
     "optimizer of another model",
     "checkpointing without input gradients",
+    "the same, with a fused head",
     "A and B zero",
     "gradients not finite",
     "rate too small",
@@ -338,6 +371,7 @@ def against_base(model: Any, batch: Batch) -> torch.Tensor:
 
 SOUND: dict[str, dict[str, Any]] = {
     "the base is run beside it": {"loss": against_base},
+    "texts behind one another, cut into rows": {"batches": cut_into_rows},
     "a new line behind the end": {"batches": rows_as(behind_new_line)},
     "another model is trained in turn": {"optimizer": TwoOptimizers()},
     "biases are saved": {"model": lambda: adapted_toy(with_biases(), bias="all")},

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import ModuleType
 
-from .findings import Unavailable
+from .findings import NotRecorded, Unavailable
 from .stages import STAGES
 
-WHOLE = ("context", "evidence")
-"""Names of the parameter of a check that is handed all that was observed."""
+WHOLE = "evidence"
+"""Name of the parameter of a check that is handed all that was observed."""
 
 
 PRECISION = "precision"
@@ -82,7 +82,7 @@ class Check:
         """The parts of the evidence that it reads, by name; empty if it is handed all of it."""
         parameters = inspect.signature(self.run).parameters.values()
         named = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
-        return tuple(name for name in named if name not in WHOLE)
+        return tuple(name for name in named if name != WHOLE)
 
     def __call__(self, evidence: object) -> str | None:
         """Runs the check on the parts of the evidence that it needs.
@@ -90,10 +90,14 @@ class Check:
         Raises:
             Failure: the statement is false.
             Unavailable: a part was not observed.
+            BaseException: what recording a part ended with.
         """
         if not self.needs:
             return self.run(evidence)
         parts = {name: getattr(evidence, name, None) for name in self.needs}
+        for part in parts.values():
+            if isinstance(part, NotRecorded):
+                part.raise_in(self.stage)
         if missing := [name for name, part in parts.items() if part is None]:
             raise Unavailable(f"{', '.join(missing)}: not observed for this kind of target")
         return self.run(**parts)

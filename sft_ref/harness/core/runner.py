@@ -61,20 +61,24 @@ def plan_for(
     return plan(checks, claims_contract=whole, claims=named, only=only)
 
 
-def run(checks: Iterable[Check], context: object, *, rerun: str = "") -> Iterator[Result]:
+def run(
+    checks: Iterable[Check], evidence: object, *, rerun: str = "", earlier: Iterable[Result] = ()
+) -> Iterator[Result]:
     """Runs checks in order, and yields each result as soon as it is known.
 
     Args:
         checks: as `plan` returns them.
-        context: the argument of the checks.
+        evidence: the argument of the checks.
         rerun: command that grades the same target again; a result holds it with `--only` and the id of its check.
+        earlier: results of checks that these may depend on.
 
     Raises:
         MachineError: the machine prevented the target from finishing.
         MissingModuleError: the target needs a module that is not installed.
     """
     planned = tuple(checks)
-    results: dict[str, Result | None] = {each.id: None for each in planned}
+    results: dict[str, Result | None] = {each.check.id: each for each in earlier}
+    results |= {each.id: None for each in planned}
     for each in planned:
         blockers = blockers_of(each, results)
         if blockers:
@@ -83,15 +87,15 @@ def run(checks: Iterable[Check], context: object, *, rerun: str = "") -> Iterato
             ] or blockers[:1]
             result = Result(each, Outcome.BLOCKED, 0.0, observed=f"{', '.join(named)} did not pass")
         else:
-            result = _run_one(each, context, f"{rerun} --only {each.id}" if rerun else "")
+            result = _run_one(each, evidence, f"{rerun} --only {each.id}" if rerun else "")
         results[each.id] = result
         yield result
 
 
-def run_all(checks: Iterable[Check], context: object, *, rerun: str, report: Callable[[str], None]) -> list[Result]:
+def run_all(checks: Iterable[Check], evidence: object, *, rerun: str, report: Callable[[str], None]) -> list[Result]:
     """The results of checks, as `run` yields them; `report` is called with the id and outcome of each as it ends."""
     results = []
-    for result in run(checks, context, rerun=rerun):
+    for result in run(checks, evidence, rerun=rerun):
         report(f"{result.check.id} {result.outcome}")
         results.append(result)
     return results
@@ -106,11 +110,9 @@ def _blocks(result: Result | None) -> bool:
     return result is None or (result.blocks and result.outcome not in (Outcome.PASS, Outcome.ADVICE))
 
 
-def _run_one(each: Check, context: object, rerun: str) -> Result:
+def _run_one(each: Check, evidence: object, rerun: str) -> Result:
     import torch
 
-    if hasattr(context, "stage"):
-        context.stage = each.stage
     random.seed(SEED)
     torch.manual_seed(SEED)
     began = time.perf_counter()
@@ -123,7 +125,7 @@ def _run_one(each: Check, context: object, rerun: str) -> Result:
     shares: list[float] = []
     try:
         with margins.recorded() as shares:
-            advice = each(context)
+            advice = each(evidence)
     except Failure as failure:
         found = result(Outcome.FAIL, failure.observed, rerun)
         return replace(found, expected=failure.expected, example=failure.example, survivable=failure.survivable)

@@ -13,7 +13,7 @@ from sft_ref.io.lora_config import PICKLE, AdapterConfig
 from sft_ref.io.tensor_headers import Shape, TensorHeader
 
 from .answers import AnswersEvidence
-from .views import MeasuredSize, NonfiniteLogits, SavedValues, StopContract, TensorValues
+from .views import ChatTemplate, MeasuredSize, NonfiniteLogits, SavedValues, StopContract, TensorValues
 
 
 @dataclass(frozen=True)
@@ -231,6 +231,7 @@ class AdapterEvidence:
         answers: what the rows of --data and the text of --prompt show; None without them.
         ending: where answers end in training, and where generation stops; None where it is not known how texts are
             written.
+        template: what the chat template does that writes the texts; None where none does, or that is not known.
     """
 
     files: AdapterFiles
@@ -254,6 +255,18 @@ class AdapterEvidence:
     limits: SizeLimits = UNLIMITED
     answers: AnswersEvidence | None = None
     ending: StopContract | None = None
+    template: ChatTemplate | None = None
+
+    @property
+    def chat_template(self) -> ChatTemplate:
+        """What the chat template does that writes the texts.
+
+        Raises:
+            Unavailable: none does, or it is not known how texts are written.
+        """
+        if self.template is None:
+            raise Unavailable("no chat template is known to write the texts")
+        return self.template
 
     @property
     def pickles(self) -> tuple[str, ...]:

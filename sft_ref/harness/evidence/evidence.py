@@ -14,7 +14,7 @@ from sft_ref.reference.guards.names import plain, without_peft
 from .answering import Generations, Loaded, Parsed, Prompts, Scores
 from .artifact import Artifact
 from .experiments import Experiments
-from .training import Examples, Training
+from .training import Examples, Training, TrainingSteps
 from .views import (
     AnswerText,
     AnswerTexts,
@@ -208,6 +208,11 @@ class Evidence:
         """What training does to the base's parameters."""
         is_restored = self.training.is_custom_lora and self.artifact.is_loaded_as_trained
         return BaseWeights(self.training.changed, self.artifact.tensor_names, is_restored)
+
+    @property
+    def training_steps(self) -> TrainingSteps | None:
+        """Its optimizer steps, as they were recorded; None where they were not."""
+        return self.training.recorded
 
     @property
     def folder_digests(self) -> FolderDigests:

@@ -76,6 +76,7 @@ class Training:
         fall: how much likelier it makes what its texts teach, in words.
         has_moved: whether it had any effect.
         has_learned: whether what it left answers fresh questions, asked by the reference.
+        recorded: its steps, as they were recorded one after the other; None where they were not.
     """
 
     crash: Crash | None
@@ -94,6 +95,7 @@ class Training:
     fall: str
     has_moved: bool
     has_learned: bool
+    recorded: TrainingSteps | None = None
 
 
 @dataclass(frozen=True)
@@ -119,13 +121,14 @@ class RecordedStep:
 
     Attributes:
         rate: the learning rate, the largest of all parameter groups.
-        rows: of its batches, as indices into the training data; None for a text that is not in them.
+        rows: of its batches, as indices into the training data; None for a text that is not in them. Of a submission,
+            indices of the texts that reach the model, each text once.
         loss: None if logits and labels do not match.
         gradient_scale: the gradient at the logits, as a multiple of the gradient of the mean cross-entropy; None if the
             step is not in the sample.
         trained: names of the tensors that require a gradient.
         outside: those that no optimizer has.
-        stale: those whose gradient contains that of an earlier step.
+        stale: those that an optimizer has whose gradient contains that of an earlier step.
         idle: adapted modules without a gradient, or which the step leaves unchanged.
         decay: length of the weight decay, as a share of the step without it.
         clipping: length of the gradient in the optimizer, as a share of the gradient of the backward pass; None if the
@@ -154,13 +157,24 @@ class TrainingSteps:
 
     Attributes:
         steps: in their order, at least one.
-        number_of_rows: how many rows the training data have.
+        number_of_rows: how many rows the training data have; of a submission, how many texts reach the model.
+        planned: how many steps were asked for; None where that is not known.
+    """
+
+    steps: tuple[RecordedStep, ...]
+    number_of_rows: int
+    planned: int | None = None
+
+
+@dataclass(frozen=True)
+class RecordedTraining(TrainingSteps):
+    """The optimizer steps of a training in this process, and how it begins.
+
+    Attributes:
         first_batch: the first batch that reaches the model, with the labels of its texts; None if they are not known.
         first_losses: of that batch, cross-entropy of each labelled token by the model in evaluation mode; None if it
             cannot be called so.
     """
 
-    steps: tuple[RecordedStep, ...]
-    number_of_rows: int
-    first_batch: Batch | None
-    first_losses: torch.Tensor | None
+    first_batch: Batch | None = None
+    first_losses: torch.Tensor | None = None

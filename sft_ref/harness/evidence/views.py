@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
@@ -194,6 +195,29 @@ class ChosenTokens:
     def are_sampled(self) -> bool:
         """Whether more of them are unlikely than ties explain."""
         return self.unlikely > self.ties * self.count
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """What a chat template does to conversations of its own, whatever the rows are.
+
+    Attributes:
+        rewritten: role and content that do not stand in the text as they are; None where all do.
+        text: the text that lacks them.
+        refusal: why the template writes none of these conversations, in the words of its error; empty where it does.
+        keeps_system: whether a system prompt stands in the text; None where the template refuses one.
+        begins: how often the text begins with the beginning-of-sequence token.
+        begin_token: that token; empty where the tokenizer has none.
+        changes_by: ``time`` where two texts of one day differ, ``day`` where those of two days do, or empty.
+    """
+
+    rewritten: tuple[str, str] | None = None
+    text: str = ""
+    refusal: str = ""
+    keeps_system: bool | None = None
+    begins: int = 0
+    begin_token: str = ""
+    changes_by: Literal["", "time", "day"] = ""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from sft_ref.harness.report.user_paths import SCRATCH, errors_with_user_paths, s
 from sft_ref.harness.verdict.diagnosis import decide_survival, error_of, verdict_of
 from sft_ref.harness.verdict.submission import conclude
 from sft_ref.io import plain_files
+from sft_ref.io.base_config import CONFIG, WEIGHTS
 from sft_ref.io.reading import Refusal, kind_of, read_json
 from sft_ref.reference.bases.checks import check_vocabulary
 from sft_ref.reference.bases.find import find_base
@@ -194,8 +195,8 @@ def _check_base(folder: Path) -> None:
     Raises:
         BaseModelError: it cannot be loaded, or lacks what the agent needs.
     """
-    read_json(folder / "config.json", _BaseConfig, Refusal(BaseModelError, "give the folder of a model"))
-    if kind_of(folder / "model.safetensors") != "file":
+    read_json(folder / CONFIG, _BaseConfig, Refusal(BaseModelError, "give the folder of a model"))
+    if kind_of(folder / WEIGHTS) != "file":
         raise BaseModelError(f"base {folder}: holds no model.safetensors; save it in one file to grade over it")
     check_vocabulary(load_tokenizer(folder), load_model(folder, POLICIES["fp32"]), folder)
 

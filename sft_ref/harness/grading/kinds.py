@@ -10,8 +10,9 @@ from typing import Literal
 
 from sft_ref.errors import SubmissionError
 from sft_ref.harness.evidence.storage import SUFFIX
-from sft_ref.harness.recorders.submission.layout import ADAPTER, COURSE, holds_layout
+from sft_ref.harness.recorders.submission.layout import COURSE, holds_layout
 from sft_ref.io.base_config import CONFIG
+from sft_ref.io.lora_config import CONFIG as ADAPTER_CONFIG
 from sft_ref.io.plain_files import list_files
 from sft_ref.io.reading import kind_of
 from sft_ref.io.rows.tables import PARQUET, is_saved_dataset
@@ -42,14 +43,16 @@ def find_kind(target: str) -> tuple[Kind, Path]:
     if not path.is_dir():
         return "code", path if path.exists() else _find_module(target)
     files = list_files(path, links=True)  # in the hub's cache all files are links
-    found = sorted({each.parent for each in files if each.name == ADAPTER}, key=lambda each: (len(each.parts), each))
+    found = sorted(
+        {each.parent for each in files if each.name == ADAPTER_CONFIG}, key=lambda each: (len(each.parts), each)
+    )
     if found and not _holds_submission(path, has_adapter_on_top=found[0] == path):
         return "adapter", _first(found, target)
     top = {each.name for each in files if each.parent == path}
     if not found and CONFIG in top and any(map(_MODEL.fullmatch, top)) and not holds_layout(path):
         return "merged", path
     if not found and not any(each.suffix == ".py" for each in files):
-        raise SubmissionError(f"{target}: no code and no {ADAPTER} in it; give a submission or an adapter")
+        raise SubmissionError(f"{target}: no code and no {ADAPTER_CONFIG} in it; give a submission or an adapter")
     return "code", path
 
 

@@ -25,7 +25,7 @@ from sft_ref.harness.core.check import Check, Outcome, Result
 from sft_ref.harness.core.implementation import Implementation, TaskRow
 from sft_ref.harness.core.judges import Judge
 from sft_ref.harness.core.runner import blockers_of, plan_for, run
-from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.recorders.in_process.recorder import Recorder
 from sft_ref.harness.recorders.in_process.reference import reference_run_for
 from sft_ref.harness.recorders.in_process.task import Task, conversions, task_of
 
@@ -34,19 +34,19 @@ class Advice(UserWarning):
     """The advice of a check that passed."""
 
 
-class _SharedContext:
-    """The context and results that the checks of one implementation share; it is trained once, on first use."""
+class _Shared:
+    """What the checks of one implementation share: what is recorded of it, and their results."""
 
     def __init__(self, implementation: Implementation, task: Task) -> None:
         self.implementation, self.task = implementation, task
         self.results: dict[str, Result] = {}
 
     @functools.cached_property
-    def context(self) -> Context:
+    def recorder(self) -> Recorder:
         folder = Path(tempfile.mkdtemp(prefix="sft_ref_"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         (folder / "own").mkdir()
-        return Context(
+        return Recorder(
             self.implementation,
             folder / "own",
             reference_run=lambda: reference_run_for(self.task, folder),
@@ -57,7 +57,7 @@ class _SharedContext:
 class BoundCheck:
     """A check of one implementation; its `str` is the check's id."""
 
-    def __init__(self, check: Check, shared: _SharedContext) -> None:
+    def __init__(self, check: Check, shared: _Shared) -> None:
         self.check, self._shared = check, shared
 
     def __str__(self) -> str:
@@ -73,7 +73,7 @@ class BoundCheck:
         if blockers := blockers_of(self.check, results):
             results[self.check.id] = Result(self.check, Outcome.BLOCKED, 0.0)
             raise unittest.SkipTest(f"blocked: {', '.join(blockers)} did not pass")
-        [result] = run([self.check], self._shared.context)
+        [result] = run([self.check], self._shared.recorder.record(self.check.needs))
         results[self.check.id] = result
         raise_or_warn(result)
 
@@ -128,5 +128,5 @@ def checks_for(
     if rows is None and judge is not None:
         raise SftRefError("judge: is for rows of your own; give rows as well")
     task = conversions() if rows is None else task_of(rows, judge)
-    shared = _SharedContext(implementation, task)
+    shared = _Shared(implementation, task)
     return [BoundCheck(each, shared) for each in plan_for(implementation, CHECKS, claims=claims)]

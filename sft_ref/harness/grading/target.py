@@ -68,7 +68,7 @@ def grade_one(
     quiet()
     sizes = sizes or UNLIMITED
     if runs_here(target, is_module=is_module):
-        from .contract import grade_target
+        from .in_process.contract import grade_target
 
         if save_evidence:
             raise SftRefError("--save-evidence: is for an adapter or a submission; leave it out")

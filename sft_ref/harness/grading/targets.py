@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sft_ref.errors import SftRefError
-from sft_ref.harness.recorders.submission.layout import ADAPTER, COURSE, GENERAL
+from sft_ref.harness.recorders.submission.layout import COURSE, GENERAL
+from sft_ref.io.lora_config import CONFIG
 from sft_ref.io.reading import shortened, why_no_path
 
 ASIDE = {"grader", "data", "tests", "test", "docs", "scripts", "notebooks", "sft_model", "rft_model", "checkpoints"}
@@ -118,7 +119,7 @@ def _holds_code(files: Iterable[Path]) -> bool:
 
 
 def _holds_adapter(files: Iterable[Path]) -> bool:
-    return any(file.name == ADAPTER for file in files)
+    return any(file.name == CONFIG for file in files)
 
 
 def _has_functions(file: Path) -> bool:

@@ -13,7 +13,7 @@ import torch
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import TrainingResult
 from sft_ref.io.base_config import empty_model
-from sft_ref.io.lora_config import read_lora, read_table
+from sft_ref.io.lora_config import CONFIG, read_lora, read_table
 from sft_ref.reference.guards.names import plain
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def read_blueprint(folder: Path, base: PreTrainedModel) -> dict[str, tuple[int, 
     """
     from peft import get_peft_model
 
-    if not (folder / "adapter_config.json").is_file():
-        raise Unavailable("there is no adapter_config.json that tells rank and alpha")
+    if not (folder / CONFIG).is_file():
+        raise Unavailable(f"there is no {CONFIG} that tells rank and alpha")
     config = read_lora(folder).for_peft()
     empty = empty_model(base.config, folder)
     with torch.device("meta"):

@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 from .generation_recorder import Ids, find_transformer
 from .scripted_model import cache_length, own_mask
+from .steps.output_hooks import hook_outputs
 
 FP16_LARGEST = 65504.0
-
-
-@contextmanager
-def hook_outputs(
-    modules: Iterable[tuple[str, torch.nn.Module]], note: Callable[[str, torch.Tensor], object]
-) -> Iterator[None]:
-    """Within it, `note` is called with each module's name and floating-point output; of several outputs the first."""
-
-    def hook_of(name: str) -> Callable[..., None]:
-        def hook(_module: object, _args: object, output: Any) -> None:  # noqa: ANN401  # of any module
-            first = output[0] if isinstance(output, (tuple, list)) and output else output
-            if isinstance(first, torch.Tensor) and first.is_floating_point() and first.numel():
-                note(name, first.detach())
-
-        return hook
-
-    with ExitStack() as hooks:
-        for name, module in modules:
-            hooks.callback(module.register_forward_hook(hook_of(name)).remove)
-        yield
 
 
 @contextmanager

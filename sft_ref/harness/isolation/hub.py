@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sft_ref.errors import BaseModelError
+from sft_ref.io.base_config import CONFIG
 from sft_ref.io.plain_files import LeftOut, open_file, walk
 
 FAMILY = tuple(f"HuggingFaceTB/SmolLM2-{size}{kind}" for size in ("135M", "360M", "1.7B") for kind in ("", "-Instruct"))
@@ -44,7 +45,7 @@ def make_hub(cache: Path, base: Path, ids: Iterable[str]) -> None:
     Raises:
         BaseModelError: the base has no config.json.
     """
-    if not (base / "config.json").is_file():
+    if not (base / CONFIG).is_file():
         raise BaseModelError(f"base {base} holds no config.json; give the folder of a model")
     files = cache / FILES
     files.mkdir(parents=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sft_ref.errors import BaseModelError
+from sft_ref.io.base_config import TOKENIZER_CONFIG
 
 from .compat import dtype_keyword
 
@@ -43,7 +44,7 @@ def convert_smollm2(folder: Path) -> None:
     model.save_pretrained(folder)
     tokenizer.model_max_length = model.config.max_position_embeddings
     tokenizer.save_pretrained(folder)
-    path = folder / "tokenizer_config.json"
+    path = folder / TOKENIZER_CONFIG
     config = json.loads(path.read_text(encoding="utf-8"))
     config["tokenizer_class"] = "PreTrainedTokenizerFast"  # version 5 writes a class that 4 does not know
     config["model_input_names"] = ["input_ids", "attention_mask"]

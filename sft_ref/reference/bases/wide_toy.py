@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from sft_ref.io.base_config import CONFIG, WEIGHTS
+
 HEADS, KV_HEADS, LAYERS, HIDDEN, INTERMEDIATE, VOCABULARY = 9, 3, 4, 288, 512, 3072
 LEAST_LIKELY = 92
 """The token that the toy expects least, whatever it reads; the rows that are added are copies of its row."""
@@ -24,7 +26,7 @@ def make_wide_toy(toy: Path, folder: Path) -> None:
         folder: an empty one.
     """
     shutil.copytree(toy, folder, dirs_exist_ok=True)
-    config = json.loads((toy / "config.json").read_text(encoding="utf-8"))
+    config = json.loads((toy / CONFIG).read_text(encoding="utf-8"))
     ratio = config["hidden_size"] / HIDDEN
     sizes = {
         "hidden_size": HIDDEN,
@@ -35,12 +37,12 @@ def make_wide_toy(toy: Path, folder: Path) -> None:
         "vocab_size": VOCABULARY,
         "rms_norm_eps": config["rms_norm_eps"] * ratio,  # the mean square falls by as much
     }
-    (folder / "config.json").write_text(json.dumps(config | sizes, indent=2) + "\n", encoding="utf-8")
-    save_file(_widened(toy, config, ratio), folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / CONFIG).write_text(json.dumps(config | sizes, indent=2) + "\n", encoding="utf-8")
+    save_file(_widened(toy, config, ratio), folder / WEIGHTS, metadata={"format": "pt"})
 
 
 def _widened(toy: Path, config: dict[str, Any], ratio: float) -> dict[str, torch.Tensor]:
-    tensors = load_file(toy / "model.safetensors")
+    tensors = load_file(toy / WEIGHTS)
     size = config["hidden_size"] // config["num_attention_heads"]
     shapes = {
         "embed_tokens.weight": (VOCABULARY, HIDDEN),

@@ -13,6 +13,8 @@ def check_all_masked(step: FirstStep) -> Iterator[TrainingFault]:
     """No token is supervised, in all rows or in some."""
     rows = step.rows
     empty = [row for row in rows if not supervised_of(row.labels)]
+    if len(empty) < len(rows) and any(batch.is_packed for batch in step.batches):
+        return  # packing cuts texts: what is left of one may be its prompt alone
     if empty:
         yield TrainingFault(
             f"{share(len(empty), len(rows), 'rows')} of the first step have no supervised token: every label is -100",
@@ -55,6 +57,8 @@ def check_end(step: FirstStep) -> Iterator[TrainingFault]:
 
 def check_truncation(step: FirstStep) -> Iterator[TrainingFault]:
     """Rows as long as the batch is wide lack the end that others have."""
+    if len({len(row.input_ids) for row in step.rows}) == 1:
+        return  # texts behind one another, cut into rows of one length
     cut = ended = 0
     for batch in step.batches:
         if not batch.has_labels or batch.is_packed:

@@ -35,7 +35,7 @@ class ObservedBatch:
     """A batch as it reached the model's forward.
 
     Attributes:
-        rows: without padding.
+        rows: without padding; each text is one where several share a row of the batch, and their positions are known.
         width: tokens of a row with padding.
         has_labels: whether labels reached the forward; the rows have none supervised otherwise.
         supervised_padding: labels that are not -100 where the attention mask is 0.
@@ -49,6 +49,11 @@ class ObservedBatch:
     supervised_padding: int = 0
     is_packed: bool = False
     is_training: bool = True
+
+    @property
+    def probe_rows(self) -> tuple[LabelledIds, ...]:
+        """The rows as models are compared on them: as whole texts, where no labels reached the forward."""
+        return self.rows if self.has_labels else tuple(LabelledIds(row.input_ids, row.input_ids) for row in self.rows)
 
 
 @dataclass(frozen=True)

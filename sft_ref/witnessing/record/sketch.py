@@ -64,10 +64,18 @@ def sketch_model(model: torch.nn.Module) -> Sketch:
     return Sketch(tuple(names), index, value, added)
 
 
-def base_tensors(model: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
-    """Parameters and float buffers of the base under an adapter, by their names in the base."""
+def base_tensors(model: torch.nn.Module, *, tied: bool = False) -> list[tuple[str, torch.Tensor]]:
+    """Parameters and float buffers of the base under an adapter, by their names in the base.
+
+    Args:
+        model: with or without an adapter.
+        tied: whether a parameter that is tied to another one is listed by its own name too.
+    """
     found: dict[str, torch.Tensor] = {}
-    named = [*model.named_parameters(), *((n, b) for n, b in model.named_buffers() if b.is_floating_point())]
+    named = [
+        *model.named_parameters(remove_duplicate=not tied),
+        *((n, b) for n, b in model.named_buffers() if b.is_floating_point()),
+    ]
     for name, tensor in named:
         if not is_of_adapter(name):
             found.setdefault(plain(name).replace(".original_module", ""), tensor)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -37,6 +37,7 @@ class Circumstances:
         seed: of the training, where it is known.
         stores_rows: whether ids and labels of training rows may be stored.
         held_out: texts that are probes where training rows are not.
+        missing: what else could not be observed -> why.
     """
 
     step: int
@@ -45,6 +46,7 @@ class Circumstances:
     seed: int | None = None
     stores_rows: bool = True
     held_out: tuple[str, ...] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def take_record(
     state = adapter_state(model)
     inner = _inner(model)
     device = next(inner.parameters()).device
-    missing: dict[str, str] = {}
+    missing = dict(circumstances.missing)
     chosen = _choose(tokenizer, circumstances, missing)
     runs, losses = _run(model, inner, chosen, circumstances.autocast, missing=missing)
     sketch = sketch_model(model)
@@ -139,7 +141,7 @@ def _choose(
     """The probes; where rows must not be stored, texts that were not trained on."""
     if circumstances.stores_rows:
         if not (rows := probes.choose_rows(circumstances.rows)):
-            missing["probes"] = "no batch with input_ids and labels reached the model"
+            missing["probes"] = "no batch with input_ids reached the model, or every label was masked"
         return rows
     if tokenizer is None:
         missing["probes"] = "held-out texts need a tokenizer"

@@ -24,15 +24,18 @@ def observe_batch(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, is_traini
     labels = _like(kwargs.get("labels"), ids)
     attended = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()
     due = torch.full_like(ids, IGNORE_INDEX) if labels is None else labels
-    rows = tuple(
-        LabelledIds(tuple(ids[row][own].tolist()), tuple(due[row][own].tolist())) for row, own in enumerate(attended)
+    positions = _packed_positions(kwargs, ids)
+    rows = (
+        LabelledIds(tuple(ids[row][part].tolist()), tuple(due[row][part].tolist()))
+        for row, own in enumerate(attended)
+        for part in _texts(own.nonzero().flatten(), None if positions is None else positions[row])
     )
     return ObservedBatch(
-        rows,
+        tuple(rows),
         ids.shape[1],
         has_labels=labels is not None,
         supervised_padding=int((due[:, 1:] != IGNORE_INDEX)[~attended[:, 1:]].sum()),
-        is_packed=_is_packed(kwargs),
+        is_packed=positions is not None or any(name in kwargs for name in ("cu_seq_lens_q", "seq_idx", "seq_lengths")),
         is_training=is_training,
     )
 
@@ -44,15 +47,21 @@ def _like(value: object, ids: torch.Tensor) -> torch.Tensor | None:
     return None
 
 
-def _is_packed(kwargs: Mapping[str, Any]) -> bool:
-    """Whether several texts share a row: positions begin anew, or the lengths of the texts are given."""
+def _packed_positions(kwargs: Mapping[str, Any], ids: torch.Tensor) -> torch.Tensor | None:
+    """Positions of the tokens, where several texts share a row: they begin anew with each; None where none do."""
     positions = kwargs.get("position_ids")
-    if any(name in kwargs for name in ("cu_seq_lens_q", "seq_idx", "seq_lengths")):
-        return True
-    if not isinstance(positions, torch.Tensor) or positions.dim() != _MATRIX:
-        return False
-    starts = (positions[:, 1:] < positions[:, :-1]).sum()
-    return bool(starts)
+    if not isinstance(positions, torch.Tensor) or positions.dim() != _MATRIX or positions.shape[1] != ids.shape[1]:
+        return None
+    positions = positions.detach().cpu().expand_as(ids)
+    return positions if (positions[:, 1:] < positions[:, :-1]).any() else None
+
+
+def _texts(places: torch.Tensor, positions: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+    """The places of a row's tokens, a tensor a text."""
+    if positions is None:
+        return (places,)
+    starts = (positions[places].diff() != 1).nonzero().flatten() + 1
+    return places.tensor_split(starts)
 
 
 class LossAlignment:

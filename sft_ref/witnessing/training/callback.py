@@ -12,7 +12,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from sft_ref.witnessing.findings.observation import Supervised, TrainingFault
 
-from .witnessed import OnFault, WitnessedTraining
+from .witnessed import OnFault, WitnessedTraining, WitnessOptions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -25,14 +25,11 @@ class Witness(TrainerCallback):
     warns of what is doubtful, and writes `sft_ref_record.json` beside the adapter with each checkpoint and wherever
     the model is saved later. It changes no result.
 
-    Args:
-        on_fault: "raise" (default) or "warn".
-        store_text: whether the record may hold ids and labels of a few training rows; else it holds their hashes.
-        held_out: texts that models are compared on where training rows must not be stored.
-        supervised: "completion" or "all", what is meant to be supervised; None says nothing.
+    The arguments are those of `witness`.
 
     Attributes:
         faults: all that were found so far.
+        unexamined: subjects of findings that the first step did not show -> why; empty before the first step.
     """
 
     def __init__(
@@ -43,18 +40,18 @@ class Witness(TrainerCallback):
         held_out: Sequence[str] = (),
         supervised: Supervised | None = None,
     ) -> None:
-        self._options: dict[str, Any] = {
-            "on_fault": on_fault,
-            "store_text": store_text,
-            "held_out": tuple(held_out),
-            "supervised": supervised,
-        }
+        self._options = WitnessOptions(on_fault, store_text, tuple(held_out), supervised)
         self._training: WitnessedTraining | None = None
 
     @property
     def faults(self) -> list[TrainingFault]:
         """All that were found so far."""
         return self._training.faults if self._training else []
+
+    @property
+    def unexamined(self) -> dict[str, str]:
+        """Subjects of findings that the first step did not show -> why; empty before the first step."""
+        return self._training.unexamined if self._training else {}
 
     def on_train_begin(
         self,
@@ -73,11 +70,11 @@ class Witness(TrainerCallback):
         self._training = WitnessedTraining(
             model,
             processing_class,
+            self._options,
             steps=state.max_steps,
             scheduler=lr_scheduler,
             seed=args.seed,
             begun=state.global_step,
-            **self._options,
         )
 
     def on_log(
@@ -138,10 +135,7 @@ def witness(
     training = WitnessedTraining(
         model,
         tokenizer,
-        on_fault=on_fault,
-        store_text=store_text,
-        held_out=held_out,
-        supervised=supervised,
+        WitnessOptions(on_fault, store_text, tuple(held_out), supervised),
         steps=steps,
         scheduler=scheduler,
     )

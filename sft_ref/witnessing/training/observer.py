@@ -17,6 +17,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from sft_ref.witnessing.findings import gradients, labels, optimizer, precision, schedule
 from sft_ref.witnessing.findings.observation import FirstStep, LearningPlan, ObservedBatch, Supervised, TrainingFault
+from sft_ref.witnessing.findings.unexamined import list_unexamined
 from sft_ref.witnessing.record.layers import is_switched_off
 from sft_ref.witnessing.record.probes import LabelledIds
 
@@ -69,6 +70,7 @@ class TrainingObserver:
         step: optimizer steps so far.
         rows: rows of the first step.
         autocast: dtype of autocast in the first forward; None where it is off.
+        unexamined: subjects of findings that the first step did not show -> why.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class TrainingObserver:
         self.step = 0
         self.rows: tuple[LabelledIds, ...] = ()
         self.autocast: str | None = None
+        self.unexamined: dict[str, str] = {}
         self._model: Any = model
         self._tokenizer = tokenizer
         self._report = report
@@ -107,6 +110,7 @@ class TrainingObserver:
         embedding, head = self._model.get_input_embeddings(), self._model.get_output_embeddings()
         for handle in (
             self._model.register_forward_pre_hook(torch.compiler.disable(self._before_forward), with_kwargs=True),
+            self._model.register_forward_hook(torch.compiler.disable(self._after_forward)),
             embedding.register_forward_hook(torch.compiler.disable(self._after_embedding)),
             *([head.register_forward_hook(torch.compiler.disable(self._after_head))] if head is not None else []),
         ):
@@ -150,14 +154,22 @@ class TrainingObserver:
         self._seen.inputs_need_gradients = output.requires_grad
 
     def _after_head(self, _head: torch.nn.Module, _args: object, logits: torch.Tensor) -> None:
-        if not torch.is_grad_enabled() or not self._seen.batches or is_switched_off(self._model):
+        if self._is_watched_forward():
+            self._seen.alignment.watch(logits, self._seen.labels)
+
+    def _after_forward(self, _module: torch.nn.Module, _args: object, output: object) -> None:
+        if not self._is_watched_forward():
             return
-        self._seen.outputs_need_gradients = logits.requires_grad
-        if not logits.requires_grad:  # backward would fail with a message that names no cause
+        parts = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple) else (output,)
+        tensors = [each for each in parts if isinstance(each, torch.Tensor)]
+        self._seen.outputs_need_gradients = not tensors or any(each.requires_grad for each in tensors)
+        if not self._seen.outputs_need_gradients:  # backward would fail with a message that names no cause
             step = self._observed(None)
             self._report([*optimizer.check_adapter_is_trained(step), *gradients.check_gradients_can_flow(step)])
-            return
-        self._seen.alignment.watch(logits, self._seen.labels)
+
+    def _is_watched_forward(self) -> bool:
+        """Whether the forward that runs is one of the training."""
+        return torch.is_grad_enabled() and bool(self._seen.batches) and not is_switched_off(self._model)
 
     def _before_step(self, stepping: torch.optim.Optimizer, _args: object, _kwargs: object) -> None:
         if not self._parameters.is_own(stepping):
@@ -173,9 +185,10 @@ class TrainingObserver:
             return
         self._plan = plan_rates(stepping, self._scheduler, self._steps)
         self._parameters.snapshot()
-        self.rows = tuple(row for batch in self._seen.batches for row in batch.rows)[:_MOST_ROWS]
+        self.rows = tuple(row for batch in self._seen.batches for row in batch.probe_rows)[:_MOST_ROWS]
         self.autocast = self._seen.autocast
         step = self._observed(stepping)
+        self.unexamined = list_unexamined(step)
         self._report([fault for check in _CHECKS for fault in check(step)])
 
     def _after_step(self, stepping: torch.optim.Optimizer, _args: object, _kwargs: object) -> None:

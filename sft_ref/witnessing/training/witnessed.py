@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,16 +28,33 @@ class TrainingWarning(UserWarning):
     """Something doubtful in a training, or, with ``on_fault="warn"``, something that keeps it from learning."""
 
 
+@dataclass(frozen=True)
+class WitnessOptions:
+    """What the caller of a witness decides; see `callback.witness`.
+
+    Raises:
+        SftRefError: a value is none of those that are allowed.
+    """
+
+    on_fault: OnFault
+    store_text: bool
+    held_out: tuple[str, ...]
+    supervised: Supervised | None
+
+    def __post_init__(self) -> None:
+        if self.on_fault not in {"raise", "warn"}:
+            raise SftRefError(f'on_fault is {self.on_fault!r}; give "raise" or "warn"')
+        if self.supervised not in {None, "completion", "all"}:
+            raise SftRefError(f'supervised is {self.supervised!r}; give "completion", "all" or None')
+
+
 class WitnessedTraining:
     """One training under observation, from its first forward to the record of its end.
 
     Args:
         model: that is trained; in most cases a PeftModel.
         tokenizer: it is trained with; None where there is none.
-        on_fault: "raise" ends a training in which nothing can be learned; "warn" goes on.
-        store_text: whether the record may hold ids and labels of training rows; else it holds their hashes.
-        held_out: texts that models are compared on where training rows must not be stored.
-        supervised: "completion" or "all", what is meant to be supervised; None says nothing.
+        options: of the caller.
         steps: planned optimizer steps, where they are known.
         scheduler: of the learning rate, where it is known.
         seed: of the training, for the record.
@@ -44,37 +62,35 @@ class WitnessedTraining:
 
     Attributes:
         faults: all that were found so far.
+        unexamined: subjects of findings that the first step did not show -> why; empty before the first step.
     """
 
     def __init__(
         self,
         model: Any,  # noqa: ANN401
         tokenizer: PreTrainedTokenizerBase | None,
+        options: WitnessOptions,
         *,
-        on_fault: OnFault = "raise",
-        store_text: bool = True,
-        held_out: Sequence[str] = (),
-        supervised: Supervised | None = None,
         steps: int | None = None,
         scheduler: Any = None,  # noqa: ANN401
         seed: int | None = None,
         begun: int = 0,
     ) -> None:
-        if on_fault not in {"raise", "warn"}:
-            raise SftRefError(f'on_fault is {on_fault!r}; give "raise" or "warn"')
-        if supervised not in {None, "completion", "all"}:
-            raise SftRefError(f'supervised is {supervised!r}; give "completion", "all" or None')
         self.faults: list[TrainingFault] = []
         self._model, self._tokenizer, self._begun = _trained_model(model), tokenizer, begun
-        self._on_fault, self._stores = on_fault, store_text
-        self._held_out, self._seed = tuple(held_out), seed
+        self._options, self._seed = options, seed
         self._final: TakenRecord | None = None
         self._has_lost = False
         self._observer = TrainingObserver(
-            self._model, tokenizer, self._report, supervised=supervised, steps=steps, scheduler=scheduler
+            self._model, tokenizer, self._report, supervised=options.supervised, steps=steps, scheduler=scheduler
         )
         self._saving = save_with_record(self._model, self._take)
         self._observer.begin()
+
+    @property
+    def unexamined(self) -> dict[str, str]:
+        """Subjects of findings that the first step did not show -> why; empty before the first step."""
+        return self._observer.unexamined
 
     def end(self, reported: int = 0) -> None:
         """Ends the observation, and takes the record that later saves write.
@@ -129,8 +145,9 @@ class WitnessedTraining:
             seen.autocast,
             seen.rows,
             self._seed,
-            stores_rows=self._stores,
-            held_out=self._held_out,
+            stores_rows=self._options.store_text,
+            held_out=self._options.held_out,
+            missing=seen.unexamined,
         )
         taken = take_record(self._model, self._tokenizer, circumstances)
         return taken if is_first_process() else None
@@ -143,7 +160,7 @@ class WitnessedTraining:
         """
         found = list(faults)
         self.faults += found
-        fatal = [fault for fault in found if fault.is_fatal and self._on_fault == "raise"]
+        fatal = [fault for fault in found if fault.is_fatal and self._options.on_fault == "raise"]
         for fault in found:
             if fault not in fatal:
                 warnings.warn(str(fault), TrainingWarning, stacklevel=2)

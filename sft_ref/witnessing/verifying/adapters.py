@@ -70,7 +70,14 @@ def _changed(
 ) -> RecordDifference:
     first, own = names[0], {each.sha256: name for name, each in trained.items()}
     swapped = own.get(found[first].sha256)
-    if swapped is not None:
+    shaped = [name for name in names if found[name].shape != trained[name].shape]
+    if shaped:
+        now, then = found[shaped[0]].shape, trained[shaped[0]].shape
+        what = (
+            f"{len(shaped)} of {len(trained)} adapter tensors in {where} have another shape, as the parts have that one"
+            f" process of a sharded training holds ({shaped[0]} is {now}, and was {then})"
+        )
+    elif swapped is not None:
         what = f"{len(names)} of {len(trained)} adapter tensors in {where} have changed places: {first} is {swapped}"
     elif len(names) == len(trained):
         what = f"none of {len(trained)} adapter tensors in {where} is the one of the record: it is of another training"

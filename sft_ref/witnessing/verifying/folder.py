@@ -17,7 +17,7 @@ from sft_ref.harness.recorders.folder.tensors.streaming import StoredTensors
 from sft_ref.harness.recorders.folder.tokenizers import load_tokenizer_of
 from sft_ref.io.base_config import read_config as read_base_config
 from sft_ref.io.foreign import foreign_files
-from sft_ref.io.lora_config import AdapterConfig, base_of, read_lora, read_table
+from sft_ref.io.lora_config import CONFIG, AdapterConfig, base_of, read_lora, read_table
 from sft_ref.io.reading import UnreadableError
 from sft_ref.io.tensor_headers import READABLE
 from sft_ref.reference.bases.find import find_base
@@ -74,10 +74,10 @@ def _compare_files(
     stored: StoredRecord, folder: Path, table: dict[str, Any], tensors: dict[str, torch.Tensor]
 ) -> Iterator[RecordDifference]:
     """Differences of the files; fills in the tensors where they can be read."""
-    yield from compare_lora(stored.record, print_lora(table), "artifact", "adapter_config.json")
+    yield from compare_lora(stored.record, print_lora(table), "artifact", CONFIG)
     files = find_files(folder)
     headers = files.headers or {}
-    damage = files.damage or ("" if headers else "there is no file of tensors")
+    damage = files.damage or ("" if files.weights else "there is no file of tensors")
     if any(header.dtype not in READABLE for header in headers.values()):
         damage = "it holds tensors that are no floating-point numbers"
     if not damage:

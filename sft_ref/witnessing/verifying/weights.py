@@ -61,7 +61,7 @@ class ComparedWeights:
 
 def read_weights(stored: StoredRecord, model: torch.nn.Module) -> ComparedWeights:
     """Looks up the sketched values in a loaded model."""
-    loaded = dict(base_tensors(model))
+    loaded = dict(base_tensors(model, tied=True))  # a sharded training unties what is tied
     modules = {plain(name) for name, _ in model.named_modules()}
     places = _places(stored.record.sketched, loaded)
     compared: list[ComparedTensor] = []

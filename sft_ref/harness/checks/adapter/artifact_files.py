@@ -6,7 +6,8 @@ from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.recorders.folder.files import INDEX
-from sft_ref.io.lora_config import WEIGHTS
+from sft_ref.io.lora_config import CONFIG, WEIGHTS
+from sft_ref.reference.record import RECORD
 
 
 @check(
@@ -19,7 +20,7 @@ from sft_ref.io.lora_config import WEIGHTS
 def configuration_is_usable(evidence: AdapterEvidence) -> str | None:
     """ART-201: a value for each key that is known, of its kind."""
     if evidence.config_problem:
-        raise Failure(evidence.config_problem, "a configuration as peft writes it", "adapter_config.json")
+        raise Failure(evidence.config_problem, "a configuration as peft writes it", CONFIG)
     ignored = evidence.config.ignored if evidence.config else ()
     return f"keys that are not known, and not set: {', '.join(ignored[:5])}" if ignored else None
 
@@ -138,4 +139,4 @@ def record_agrees(evidence: AdapterEvidence) -> None:
     if evidence.contradictions is None:
         raise Unavailable("there is no record beside the adapter")
     if evidence.contradictions:
-        raise Failure("; ".join(evidence.contradictions), "as the record says", "sft_ref_record.json")
+        raise Failure("; ".join(evidence.contradictions), "as the record says", RECORD)

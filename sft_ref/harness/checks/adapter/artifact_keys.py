@@ -6,6 +6,7 @@ from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.recorders.folder.expected import is_embedding
+from sft_ref.io.lora_config import CONFIG
 
 _FIRST = ("ART-201", "ART-204", "ART-205")
 
@@ -21,7 +22,7 @@ _FIRST = ("ART-201", "ART-204", "ART-205")
 def configuration_fits_the_base(evidence: AdapterEvidence) -> None:
     """ART-211: on an empty base, as peft itself does it."""
     if evidence.refusal:
-        raise Failure(f"peft refuses: {evidence.refusal}", "target modules of this base", "adapter_config.json")
+        raise Failure(f"peft refuses: {evidence.refusal}", "target modules of this base", CONFIG)
 
 
 @check(

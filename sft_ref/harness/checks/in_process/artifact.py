@@ -5,16 +5,14 @@ They look at a copy made when training ended, so that what loading does to the f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from sft_ref.errors import BaseModelError
 from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure
-from sft_ref.harness.instruments.deltas import load_weights
-from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.reference.bases.find import find_base, fingerprint_base
-from sft_ref.reference.guards.adapter_files import read_base_name
+from sft_ref.harness.evidence.in_process.trained_parts import NamedBase, SavedFiles, WeightError
+from sft_ref.harness.evidence.views import SavedTensors
 
 
 @check(
@@ -24,18 +22,14 @@ from sft_ref.reference.guards.adapter_files import read_base_name
     remedy="Save with safe_serialization=True, the default of save_pretrained.",
     source="S9",
 )
-def adapter_is_safetensors(context: Context) -> None:
-    """Reads every safetensors file of the folder."""
-    from safetensors import SafetensorError
-
-    if not context.saved_files:
-        there = sorted(path.name for path in context.stored.glob("*")) if context.stored.is_dir() else []
-        raise Failure(f"there is no safetensors file, but {', '.join(there) or 'nothing'}", "at least one")
-    try:
-        tensors = context.saved_tensors.saved
-    except (SafetensorError, OSError) as error:
-        raise Failure(f"a file cannot be read ({error})", "safetensors") from error
-    if not tensors:
+def adapter_is_safetensors(saved_files: SavedFiles) -> None:
+    """ART-001: every safetensors file of the folder."""
+    if not saved_files.tensor_files:
+        there = ", ".join(saved_files.others) or "nothing"
+        raise Failure(f"there is no safetensors file, but {there}", "at least one")
+    if saved_files.unreadable:
+        raise Failure(f"a file cannot be read ({saved_files.unreadable})", "safetensors")
+    if not saved_files.tensors:
         raise Failure("the file has no tensors", "the adapter's tensors")
 
 
@@ -48,18 +42,15 @@ def adapter_is_safetensors(context: Context) -> None:
     " init_lora_weights.",
     depends_on=("ART-005",),
 )
-def folder_gives_the_trained_model(context: Context) -> None:
-    """Compares what was added to each parameter of the base."""
-    due, base = (dict(each.named_parameters()) for each in (context.trained_model, context.base_model))
-    loaded = context.call(load_weights, context.stored, context.base_model)
-    dtypes = {tolerance.name_dtype(tensor.dtype) for tensor in context.saved_tensors.saved.values()}
+def folder_gives_the_trained_model(reloaded_weights: Sequence[WeightError], saved_tensors: SavedTensors) -> None:
+    """ART-009: what was added to each parameter of the base."""
+    dtypes = {tolerance.name_dtype(tensor.dtype) for tensor in saved_tensors.saved.values()}
     rounding = max(tolerance.WEIGHTS[dtype] for dtype in dtypes)
-    for name, tensor in due.items():
-        added = (tensor - base[name]).norm().item() if name in base else tensor.norm().item()
-        error = (loaded[name] - tensor).norm().item() if name in loaded else tensor.norm().item()
-        allowed = rounding * added + tolerance.WEIGHTS["float32"] * tensor.norm().item()
-        if margins.exceeds(error, allowed):
-            raise Failure(f"the weight differs by {error:.3g}", f"at most {allowed:.3g}, of {added:.3g} added", name)
+    for each in reloaded_weights:
+        allowed = rounding * each.added + tolerance.WEIGHTS["float32"] * each.norm
+        if margins.exceeds(each.error, allowed):
+            due = f"at most {allowed:.3g}, of {each.added:.3g} added"
+            raise Failure(f"the weight differs by {each.error:.3g}", due, each.name)
 
 
 @check(
@@ -71,14 +62,12 @@ def folder_gives_the_trained_model(context: Context) -> None:
     depends_on=("ART-005",),
     source="S9",
 )
-def configuration_names_the_base(context: Context) -> None:
-    """Finds the base that it names, and compares the weights."""
-    name = str(context.call(read_base_name, context.stored))
-    if Path(name).is_absolute() and name != context.implementation.base:
-        raise Failure(f"the configuration has the path {name}", f"the name {context.implementation.base}")
-    try:
-        found = fingerprint_base(find_base(name))
-    except BaseModelError as error:
-        raise Failure(f"the base {name!r} cannot be found ({error})", context.implementation.base) from error
-    if found != fingerprint_base(find_base(context.implementation.base)):
-        raise Failure(f"{name!r} is another base", context.implementation.base)
+def configuration_names_the_base(named_base: NamedBase) -> None:
+    """ART-006: by its name, and by the weights of what is found under it."""
+    name, trained = named_base.name, named_base.trained
+    if Path(name).is_absolute() and name != trained:
+        raise Failure(f"the configuration has the path {name}", f"the name {trained}")
+    if named_base.missing:
+        raise Failure(f"the base {name!r} cannot be found ({named_base.missing})", trained)
+    if not named_base.is_the_trained:
+        raise Failure(f"{name!r} is another base", trained)

@@ -1,12 +1,8 @@
-"""Checks of the stage generate: from prompts to completions.
-
-Questions are about units that do not exist, unless the statement is about those of the data: an implementation that
-looks its answers up is caught by that statement, not by these.
-"""
+"""Checks of the stage generate: from prompts to completions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,20 +10,17 @@ import torch
 from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure
-from sft_ref.harness.instruments.generation_recorder import record_parser, scripted_model
-from sft_ref.harness.instruments.module_outputs import first_states, last_outputs
-from sft_ref.harness.instruments.scripted_model import find_question, normalize
-from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.harness.recorders.in_process.invented import invent
-from sft_ref.harness.recorders.in_process.scripted_answers import (
-    AnswerScript,
+from sft_ref.harness.evidence.in_process.answer_parts import (
+    AskedTwice,
+    BatchOutputs,
+    LikeBeginnings,
+    OneAmongOthers,
+    ReturnedTexts,
     ScriptedOutcome,
-    run_script,
-    write_answers,
 )
-
-_MANY = 9
-"""Answers of a batch."""
+from sft_ref.harness.evidence.in_process.implementation_evidence import Parser
+from sft_ref.harness.instruments.scripted_model import find_question, normalize
+from sft_ref.harness.recorders.in_process.task import Task
 
 
 @check(
@@ -38,10 +31,9 @@ _MANY = 9
     remedy="Pass no truncation to the tokenizer at inference, or a limit above the longest prompt.",
     depends_on=("GEN-016",),
 )
-def the_whole_question_reaches_the_model(context: Context) -> None:
-    """The longest questions of the data. Prompts are recognised by their question, or by their ids in training."""
-    longest = sorted(context.train_rows, key=lambda row: len(row[0]))[-4:]
-    run_script(context, write_answers(context, longest), end_at_once=True)
+def the_whole_question_reaches_the_model(longest_questions: ScriptedOutcome) -> None:
+    """GEN-001: of the longest questions of the data. A prompt may end where its training text leaves off."""
+    longest_questions.require_all_asked()
 
 
 @check(
@@ -52,23 +44,17 @@ def the_whole_question_reaches_the_model(context: Context) -> None:
     depends_on=("GEN-001",),
     source="transformers#27179, transformers#39972, unsloth#9848, transformers#17306",
 )
-def everything_that_feeds_a_logit_is_finite(context: Context) -> str | None:
-    """Asks a question with a number of 29 digits among others with fewer; no two batches pad alike."""
-    *shorter, longest = _dictate(context, [f"{'7' * n} florps in quux?" for n in range(1, 30)])
+def everything_that_feeds_a_logit_is_finite(batch_outputs: Sequence[BatchOutputs]) -> str | None:
+    """GEN-002: of a question with a number of 29 digits among others with fewer; no two batches pad alike."""
     most, where = 0.0, ""
-    for size in range(1, 9):
-        first = (size - 1) * (size - 2) // 2
-        lines = [*shorter[first : first + size - 1], longest]
-        with last_outputs(context.answerer.model) as outputs:
-            run_script(context, lines, end_at_once=True)
-        for name, output in outputs:
-            if not output.isfinite().all():
-                rows = int((~output.isfinite()).flatten(1).any(1).sum())
-                seen = f"the {output.dtype} output of {name} has NaN or infinity in {rows} of {len(output)} rows"
-                raise Failure(seen, "finite values at the last token", [line.question for line in lines])
-            if output.dtype is torch.float16:
-                share = float(output.abs().max()) / torch.finfo(torch.float16).max
-                most, where = max((most, where), (share, name))
+    for batch in batch_outputs:
+        for each in batch.outputs:
+            if each.not_finite:
+                rows = f"{each.not_finite} of {each.rows} rows"
+                seen = f"the {each.dtype} output of {each.module} has NaN or infinity in {rows}"
+                raise Failure(seen, "finite values at the last token", batch.questions)
+            if each.dtype is torch.float16:
+                most, where = max((most, where), (each.largest / torch.finfo(torch.float16).max, each.module))
     return f"fp16 would overflow at {1 / most:.0f} times the largest output, which is that of {where}" if most else None
 
 
@@ -80,14 +66,12 @@ def everything_that_feeds_a_logit_is_finite(context: Context) -> str | None:
     depends_on=("GEN-002",),
     source="transformers#34469, peft#3753",
 )
-def asked_again_it_computes_the_same(context: Context) -> None:
-    """The same scripted answers twice."""
-    lines = _dictate(context, invent(4, seed=3))
-    first, again = run_script(context, lines), run_script(context, lines)
-    on_cpu = next(context.answerer.model.parameters()).device.type == "cpu"
-    for line in lines:
-        if line.question in again.logits:  # else the answer is remembered
-            _compare(first, again, line.question, 0.0 if on_cpu else tolerance.rounding(first.dtype))
+def asked_again_it_computes_the_same(asked_twice: AskedTwice) -> None:
+    """GEN-003: the same scripted answers twice."""
+    first, again = asked_twice.first, asked_twice.again
+    for question in first.questions:
+        if question in again.logits:  # else the answer is remembered
+            _compare(first, again, question, 0.0 if asked_twice.is_on_cpu else tolerance.rounding(first.dtype))
 
 
 @check(
@@ -97,16 +81,15 @@ def asked_again_it_computes_the_same(context: Context) -> None:
     remedy="Pass a two-dimensional attention mask, and keep the model's own causal mask.",
     depends_on=("GEN-002",),
 )
-def later_tokens_change_nothing_before_them(context: Context) -> None:
-    """Two questions that differ at their end, asked alone: the states of the tokens that they share."""
-    questions = ["How many florps are there in 7 quux or zindles?", "How many florps are there in 7 quux or tove?"]
-    states, allowed = [], 0.0
-    for line in _dictate(context, questions):
-        with first_states(context.answerer.model) as found:
-            allowed = tolerance.rounding(run_script(context, [line], end_at_once=True).dtype)
-        if not found:
-            return  # the model was not asked
-        states.append(found[0])
+def later_tokens_change_nothing_before_them(like_beginnings: LikeBeginnings) -> None:
+    """GEN-004: the states of the tokens that two questions share."""
+    questions, states, allowed = (
+        like_beginnings.questions,
+        like_beginnings.states,
+        tolerance.rounding(like_beginnings.dtype),
+    )
+    if len(states) < len(questions):
+        return  # the model was not asked
     (ids, one), (other_ids, other) = states
     shared = next(i for i, (a, b) in enumerate(zip(ids, other_ids, strict=False)) if a != b)
     if not shared:
@@ -133,18 +116,10 @@ def later_tokens_change_nothing_before_them(context: Context) -> None:
     remedy="Give each question its own prompt, and keep rows separate in mask and cache.",
     depends_on=("GEN-003",),
 )
-def answers_do_not_depend_on_neighbours(context: Context) -> None:
-    """One line among two pairs of neighbours whose prompts are as long, with other numbers and units."""
-    questions = [
-        "How many florps are there in 7 quux?",
-        "How many snarks are there in 3 tove?",
-        "Change 5 raths to jubs.",
-        "How many snarks are there in 8 tove?",
-        "Change 4 raths to jubs.",
-    ]
-    own, *others = _dictate(context, questions)
-    one, other = (run_script(context, [others[i], own, others[i + 1]]) for i in (0, 2))
-    _compare(one, other, own.question, tolerance.rounding(one.dtype))
+def answers_do_not_depend_on_neighbours(among_neighbours: OneAmongOthers) -> None:
+    """GEN-005: one line among two pairs of neighbours whose prompts are as long, with other numbers and units."""
+    one, other = among_neighbours.one, among_neighbours.other
+    _compare(one, other, among_neighbours.question, tolerance.rounding(one.dtype))
 
 
 @check(
@@ -155,15 +130,10 @@ def answers_do_not_depend_on_neighbours(context: Context) -> None:
     depends_on=("GEN-005",),
     source="unsloth#3699; not unsloth#9708, which is rounding",
 )
-def same_logits_alone_and_in_a_batch(context: Context) -> None:
-    """The steps of a long number, so that tokens after the prompt count too."""
-    questions = ["2 jubs?", *invent(3, seed=6), f"{'7' * 24} florps in quux?"]
-    [answer] = context.task.dictate(1, context.answerer.tokenizer)
-    lines = write_answers(context, [(question, answer) for question in questions])
-    together = run_script(context, lines)
-    for line in lines[:2]:
-        alone = run_script(context, [line])
-        _compare(alone, together, line.question, tolerance.rounding(together.dtype))
+def same_logits_alone_and_in_a_batch(alone_and_in_a_batch: Sequence[OneAmongOthers]) -> None:
+    """GEN-006: the steps of a long number, so that tokens after the prompt count too."""
+    for each in alone_and_in_a_batch:
+        _compare(each.one, each.other, each.question, tolerance.rounding(each.other.dtype))
 
 
 @check(
@@ -174,10 +144,10 @@ def same_logits_alone_and_in_a_batch(context: Context) -> None:
     " stop at the end-of-sequence token or the closing tag, and do not change"
     " logits.",
 )
-def numbers_come_back_whole(context: Context) -> None:
-    """Questions asked one at a time."""
-    for line in _dictate(context, invent(3, seed=7)):
-        _judge(context, [line], run_script(context, [line]))
+def numbers_come_back_whole(asked_one_by_one: Sequence[ScriptedOutcome], task: Task, parse: Parser) -> None:
+    """GEN-007: questions asked one at a time."""
+    for run in asked_one_by_one:
+        _judge(run, task, parse)
 
 
 @check(
@@ -187,16 +157,13 @@ def numbers_come_back_whole(context: Context) -> None:
     remedy="Pad on the left, slice prompts off at the padded length, and undo every sorting.",
     depends_on=("GEN-007",),
 )
-def each_question_gets_its_own_number(context: Context) -> None:
-    """Prompts of many lengths in no order, one of them twice; each holds one question of the batch."""
-    lines = _dictate(context, invent(_MANY, seed=8))
-    lines = [*lines, lines[1]]
-    run = run_script(context, lines)
-    for prompt in run.prompts:
-        asked = {line.question for line in lines if find_question([normalize(line.question)], prompt) is not None}
-        if len(asked) > 1:
-            raise Failure(f"{len(asked)} questions of the batch in the prompt {prompt!r}", "one", sorted(asked))
-    _judge(context, lines, run)
+def each_question_gets_its_own_number(asked_together: ScriptedOutcome, task: Task, parse: Parser) -> None:
+    """GEN-008: prompts of many lengths in no order, one of them twice; each holds one question of the batch."""
+    for prompt in asked_together.prompts:
+        held = {each for each in asked_together.questions if find_question([normalize(each)], prompt) is not None}
+        if len(held) > 1:
+            raise Failure(f"{len(held)} questions of the batch in the prompt {prompt!r}", "one", sorted(held))
+    _judge(asked_together, task, parse)
 
 
 @check(
@@ -207,13 +174,10 @@ def each_question_gets_its_own_number(context: Context) -> None:
     depends_on=("GEN-008",),
     source="course submission S5",
 )
-def texts_for_known_questions_are_the_models(context: Context) -> None:
-    """The script has wrong numbers. Where the parser is not reached, `PRS-004` reports it."""
-    rows = [*context.train_rows[:4], *context.fresh_rows[:4]]
-    lines = write_answers(context, [(question, context.task.wrong(truth)) for question, truth in rows])
-    run = run_script(context, lines)
-    if run.texts is not None:
-        _judge(context, lines, run)
+def texts_for_known_questions_are_the_models(known_questions: ScriptedOutcome, task: Task, parse: Parser) -> None:
+    """GEN-009: the script has wrong numbers. Where the parser is not reached, `PRS-004` reports it."""
+    if known_questions.texts is not None:
+        _judge(known_questions, task, parse)
 
 
 @check(
@@ -226,24 +190,20 @@ def texts_for_known_questions_are_the_models(context: Context) -> None:
     depends_on=("GEN-008",),
     source="course submission S8",
 )
-def results_have_the_shape_asked_for(context: Context) -> None:
-    """None, 1 and 2 sequences; each text is its own question's."""
-    lines = _dictate(context, invent(3, seed=11))
-    for count in (None, 1, 2):
-        texts = _say(context, lines, count)
+def results_have_the_shape_asked_for(returned_texts: ReturnedTexts, task: Task) -> None:
+    """GEN-011: None, 1 and 2 sequences; each text is its own question's."""
+    lines = returned_texts.lines
+    for count, texts in returned_texts.by_count.items():
         case = f"num_return_sequences={count}, {len(lines)} prompts"
         rows = [[text] for text in texts] if count is None else texts
         flat = [text for row in rows if isinstance(row, list) for text in row]
         lengths = [len(row) if isinstance(row, list) else type(row).__name__ for row in rows]
         if lengths != [count or 1] * len(lines) or not all(isinstance(text, str) for text in flat):
-            raise Failure(
-                f"the result is a {type(texts).__name__} of {len(texts)}: {texts!r}"[:300],
-                "a text for each sequence",
-                case,
-            )
+            seen = f"the result is a {type(texts).__name__} of {len(texts)}: {texts!r}"[:300]
+            raise Failure(seen, "a text for each sequence", case)
         for line, row in zip(lines, rows, strict=True):
             for text in row:
-                if not context.task.heard(text, [line.answer]):
+                if not task.heard(text, [line.answer]):
                     raise Failure(f"the text is {text!r}", f"a text with {line.answer}", case)
 
 
@@ -254,10 +214,9 @@ def results_have_the_shape_asked_for(context: Context) -> None:
     remedy="Return [] before tokenizing.",
     level=Level.CONTRACT,
 )
-def no_prompts_give_an_empty_list(context: Context) -> None:
-    """For None and for a number."""
-    for count in (None, 1):
-        texts = context.call(context.answerer.batched_generate, [], count)
+def no_prompts_give_an_empty_list(returned_for_nothing: Mapping[int | None, Any]) -> None:
+    """GEN-012: for None and for a number."""
+    for count, texts in returned_for_nothing.items():
         if texts != []:
             raise Failure(f"the result is {texts!r}", "[]", f"batched_generate([], {count})")
 
@@ -270,40 +229,27 @@ def no_prompts_give_an_empty_list(context: Context) -> None:
     level=Level.CONTRACT,
     depends_on=("GEN-011",),
 )
-def completions_are_new_text_only(context: Context) -> None:
-    """Rows of unlike lengths, whose ends come at unlike steps."""
-    lines = _dictate(context, invent(4, seed=13))
-    for line, text in zip(lines, _say(context, lines, None), strict=True):
+def completions_are_new_text_only(completions: ReturnedTexts) -> None:
+    """GEN-013: rows of unlike lengths, whose ends come at unlike steps."""
+    for line, text in zip(completions.lines, completions.by_count[None], strict=True):
         if text != line.text:
             raise Failure(f"the completion is {text!r}", repr(line.text), line.question)
 
 
-def _judge(context: Context, lines: Sequence[AnswerScript], run: ScriptedOutcome) -> None:
+def _judge(run: ScriptedOutcome, task: Task, parse: Parser) -> None:
     """Compares what reached the parser, or else what `answer` returned, with the scripted numbers."""
-    all_said = [line.answer for line in lines]
-    questions = [line.question for line in lines]
-    for number, line in enumerate(lines):
+    dictated = [line.answer for line in run.lines]
+    for number, line in enumerate(run.lines):
         if run.texts is not None:
-            if context.task.heard(run.texts[number], all_said) != {line.answer}:
-                raise Failure(f"text {number} is {run.texts[number]!r}", f"a text with {line.answer}", questions)
-        else:
-            with record_parser(context.answerer):
-                due = context.answerer.parse_answer(line.text)
-            if context.task.is_exactly(due, line.answer) and run.answers[number] != due:  # else it may be the parser's
-                raise Failure(f"answer {number} is {run.answers[number]}", due, questions)
-
-
-def _dictate(context: Context, questions: Sequence[str]) -> list[AnswerScript]:
-    answers = context.task.dictate(len(questions), context.answerer.tokenizer)
-    return write_answers(context, [*zip(questions, answers, strict=True)])
-
-
-def _say(context: Context, lines: Sequence[AnswerScript], count: int | None) -> list[Any]:
-    answerer = context.answerer
-    prompts = [answerer.format_prompt(line.question) for line in lines]
-    scripts = [line.script for line in lines]
-    with scripted_model(answerer.model, answerer.tokenizer, scripts, keep_nan=True):
-        return context.call(answerer.batched_generate, prompts, count, 0.7 if count else 0)
+            if task.heard(run.texts[number], dictated) != {line.answer}:
+                raise Failure(f"text {number} is {run.texts[number]!r}", f"a text with {line.answer}", run.questions)
+            continue
+        try:
+            due = parse(line.text)
+        except Failure:  # what the parser raises is for its own checks
+            continue
+        if task.is_exactly(due, line.answer) and run.answers[number] != due:  # else it may be the parser's
+            raise Failure(f"answer {number} is {run.answers[number]}", due, run.questions)
 
 
 def _compare(one: ScriptedOutcome, other: ScriptedOutcome, question: str, allowed: float) -> None:

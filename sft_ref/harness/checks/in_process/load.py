@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import PRECISION, Level, check
-from sft_ref.harness.core.findings import Failure, Unavailable
-from sft_ref.harness.core.implementation import Batch
-from sft_ref.harness.core.training_examples import examples_of
-from sft_ref.harness.instruments import rotary
-from sft_ref.harness.instruments.deltas import effective_delta, effective_weight, linears
-from sft_ref.harness.instruments.losses import forward
-from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.reference.guards.names import plain
+from sft_ref.harness.core.findings import Failure
+from sft_ref.harness.evidence.in_process.trained_parts import DeltaError, LogitsPair, RotaryError, WeightError
 
 
 @check(
@@ -28,18 +21,13 @@ from sft_ref.reference.guards.names import plain
     depends_on=("TRN-003", "LOD-001"),
     source="A7, A8, A12; transformers#38627, peft#2574",
 )
-def effective_deltas_are_the_trained_ones(context: Context) -> None:
-    """Applies each Linear to an identity matrix, with the adapter and without, whatever it is made of."""
-    model = context.loaded_model
-    for name, linear, module in linears(context.base_model, model):
-        found, as_sum = context.call(effective_delta, linear, module, is_moved=name in context.starts)
-        due = context.deltas.get(name, torch.zeros(()))
-        weight = linear.weight.detach().norm().item() if as_sum else 0.0
-        allowed = tolerance.WEIGHTS["bfloat16"] * (weight + due.norm().item())  # whatever its dtype, it may have been
-        error = (found - due).norm().item()
-        if margins.exceeds(error, allowed):
-            ratio = f"the delta has norm {found.norm().item():.3g}, and differs by {error:.3g} from the trained one"
-            raise Failure(ratio, f"norm {due.norm().item():.3g}, a difference of at most {allowed:.3g}", name)
+def effective_deltas_are_the_trained_ones(delta_errors: Sequence[DeltaError]) -> None:
+    """LOD-002: whatever a layer's dtype is, it may have been rounded to 16 bits."""
+    for each in delta_errors:
+        allowed = tolerance.WEIGHTS["bfloat16"] * (each.rounded_with + each.expected)
+        if margins.exceeds(each.error, allowed):
+            seen = f"the delta has norm {each.observed:.3g}, and differs by {each.error:.3g} from the trained one"
+            raise Failure(seen, f"norm {each.expected:.3g}, a difference of at most {allowed:.3g}", each.name)
 
 
 @check(
@@ -50,26 +38,13 @@ def effective_deltas_are_the_trained_ones(context: Context) -> None:
     depends_on=("LOD-002",),
     source="A1, A12; peft#1388, litgpt#1224",
 )
-def merged_equals_unmerged(context: Context) -> None:
-    """Merges a copy in float64, so that what differs is the merge, and not the order of sums on this processor."""
-    model = copy.deepcopy(context.loaded_model).double()
-    if not hasattr(model, "merge_and_unload"):
-        raise Unavailable("the loaded model has no adapter that can be merged")
-    apart = _logits_row_by_row(model, context)
-    together = _logits_row_by_row(context.call(model.merge_and_unload), context)
+def merged_equals_unmerged(merged_logits: LogitsPair) -> None:
+    """LOD-004: in float64."""
+    together, apart = merged_logits.observed, merged_logits.expected
     allowed = tolerance.logits("float32", apart)
     difference = (apart - together).abs().max().item()
     if margins.exceeds(difference, allowed):
         raise Failure(f"a logit differs by {difference:.3g}", f"at most {allowed:.3g}")
-
-
-def _logits_row_by_row(model: Any, context: Context) -> torch.Tensor:  # noqa: ANN401
-    """Logits of all tokens, (tokens, vocabulary), without padding: where it is masked, float64 overflows."""
-    found = []
-    for row in examples_of(context.batch):
-        ids, labels = torch.tensor([row.ids]), torch.tensor([row.labels])
-        found.append(forward(model, Batch(ids, torch.ones_like(ids), labels))[0])
-    return torch.cat(found)
 
 
 @check(
@@ -82,17 +57,10 @@ def _logits_row_by_row(model: Any, context: Context) -> torch.Tensor:  # noqa: A
     source="P14, A1; peft#2421",
     claim=PRECISION,
 )
-def values_are_the_stored_ones(context: Context) -> None:
-    """Base against its files, adapter against what was trained."""
-    due = {name: tensor.detach() for name, tensor in context.base_model.named_parameters()}
-    due |= {plain(name): tensor for name, tensor in context.trained.adapter.items()}
-    for name, tensor in context.loaded_model.named_parameters():
-        stored = due.get(plain(name))
-        if stored is None:
-            continue
-        if not torch.equal(tensor.detach().cpu(), stored.to(tensor.dtype)):
-            changed = (tensor.detach().cpu().float() - stored.float()).abs().max().item()
-            raise Failure(f"values differ by up to {changed:.3g}", "identical bits", plain(name))
+def values_are_the_stored_ones(changed_values: Mapping[str, float]) -> None:
+    """LOD-006: base against its files, adapter against what was trained."""
+    for name, change in changed_values.items():
+        raise Failure(f"values differ by up to {change:.3g}", "identical bits", name)
 
 
 @check(
@@ -104,27 +72,15 @@ def values_are_the_stored_ones(context: Context) -> None:
     source="P7, P8; transformers#29285, transformers#28685",
     claim=PRECISION,
 )
-def rotary_embeddings_are_exact(context: Context) -> None:
-    """Recomputes from the configuration in the base's own folder."""
-    config = context.base_model.config
-    due = rotary.frequencies(config)
-    last = config.max_position_embeddings - 1
-    found = list(rotary.embeddings(context.loaded_model))
-    if not found:
-        raise Unavailable("the loaded model has no rotary frequencies that can be read")
-    for name, module in found:
-        error = ((module.inv_freq.float().cpu() - due).abs() / due).max().item()
-        if margins.exceeds(error, tolerance.WEIGHTS["float32"]):
-            raise Failure(
-                f"a frequency is off by {error:.2g} of its value", f"{tolerance.WEIGHTS['float32']:.2g}", plain(name)
-            )
-        turned = (last * due).repeat(2)
-        for what, got, exact in zip(
-            ("cosine", "sine"), rotary.angles(module, last), (turned.cos(), turned.sin()), strict=True
-        ):
-            error = (got - exact).abs().max().item()
+def rotary_embeddings_are_exact(rotary_errors: Sequence[RotaryError]) -> None:
+    """LOD-007: as the configuration in the base's own folder has them."""
+    for each in rotary_errors:
+        if margins.exceeds(each.frequency, tolerance.WEIGHTS["float32"]):
+            seen = f"a frequency is off by {each.frequency:.2g} of its value"
+            raise Failure(seen, f"{tolerance.WEIGHTS['float32']:.2g}", each.name)
+        for what, error in (("cosine", each.cosine), ("sine", each.sine)):
             if margins.exceeds(error, tolerance.ANGLES):
-                raise Failure(f"a {what} is off by {error:.3g}", tolerance.ANGLES, f"{plain(name)}, position {last}")
+                raise Failure(f"a {what} is off by {error:.3g}", tolerance.ANGLES, f"{each.name}, position {each.last}")
 
 
 @check(
@@ -136,15 +92,9 @@ def rotary_embeddings_are_exact(context: Context) -> None:
     depends_on=("LOD-006",),
     claim=PRECISION,
 )
-def logits_are_those_of_training(context: Context) -> None:
-    """The same batch, threads and process; logits in memory at the end of training against logits after loading."""
-    due = context.trained.logits
-    if due is None:
-        raise Unavailable("the logits at the end of training are unknown: give TrainingResult.logits, or forward")
-    seen = context.batch.attention_mask.bool()
-    if due.shape[:2] != seen.shape:
-        raise Unavailable("the logits at the end of training are those of another batch")
-    found, due = forward(context.loaded_model, context.batch).cpu()[seen], due[seen]
+def logits_are_those_of_training(loaded_logits: LogitsPair) -> None:
+    """LOD-008: the same batch, threads and process; in memory at the end of training, and after loading."""
+    found, due = loaded_logits.observed, loaded_logits.expected
     if found.dtype != due.dtype or not torch.equal(found, due):
         difference = (found.float() - due.float()).abs().max().item()
         raise Failure(f"logits differ by up to {difference:.3g}", "identical bits")
@@ -157,14 +107,9 @@ def logits_are_those_of_training(context: Context) -> None:
     remedy="Load the base from the files it was trained from, in at least 16 bits, and change none of its weights.",
     depends_on=("LOD-002",),
 )
-def effective_weights_are_the_trained_ones(context: Context) -> None:
-    """Applies each Linear to an identity matrix, and compares with the base that is loaded by us.
-
-    Merged and cast to bf16, a weight is off by 0.2 % of its norm; in 4 bits by more than 10 %.
-    """
-    for name, linear, module in linears(context.base_model, context.loaded_model):
-        due = linear.weight.detach().float() + context.deltas.get(name, torch.zeros(()))
-        error = (context.call(effective_weight, module) - due).norm().item()
-        allowed = tolerance.WEIGHTS["bfloat16"] * due.norm().item()  # whatever its dtype, it may have been rounded
-        if margins.exceeds(error, allowed):
-            raise Failure(f"the weight differs by {error:.3g}", f"at most {allowed:.3g}", name)
+def effective_weights_are_the_trained_ones(weight_errors: Sequence[WeightError]) -> None:
+    """LOD-009: merged and cast to bf16, a weight is off by 0.2 % of its norm; in 4 bits by more than 10 %."""
+    for each in weight_errors:
+        allowed = tolerance.WEIGHTS["bfloat16"] * each.norm  # whatever its dtype, it may have been rounded
+        if margins.exceeds(each.error, allowed):
+            raise Failure(f"the weight differs by {each.error:.3g}", f"at most {allowed:.3g}", each.name)

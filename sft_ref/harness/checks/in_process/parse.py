@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.evidence.in_process.answer_parts import ScriptedOutcome, WrongAnswersWritten
+from sft_ref.harness.evidence.in_process.implementation_evidence import Parser
 from sft_ref.harness.instruments.convention import decode
-from sft_ref.harness.instruments.generation_recorder import record_generation
-from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.harness.recorders.in_process.scripted_answers import (
-    AnswerScript,
-    ScriptedOutcome,
-    run_script,
-    write_answers,
-    write_words,
-)
+from sft_ref.harness.recorders.in_process.task import Task
 from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _TRUNCATIONS = 200
 _BABBLE = 64
@@ -44,15 +42,27 @@ _ANSWERLESS = (
     remedy="Make parser and training text agree on the tags and on the format of numbers.",
     source="S2",
 )
-def what_was_taught_is_read(context: Context) -> None:
+def what_was_taught_is_read(targets_written: ScriptedOutcome, task: Task, parse: Parser) -> None:
     """PRS-001: the model is made to write its training targets, in one call of `answer`."""
-    answers = write_answers(context, context.probes)
-    run = run_script(context, answers, keep_nan=False)
-    for (_, value), answer, text in zip(context.probes, run.answers, _texts(run, answers), strict=True):
-        if not context.task.is_right(answer, value):
-            if run.texts is not None:
-                context.call(context.answerer.parse_answer, text)  # an exception tells more than the NaN in its place
-            raise Failure(f"the answer is {answer} for {text!r}", _due(context, value), text)
+    texts = _texts(targets_written)
+    for (_, value), answer, text in zip(task.probes, targets_written.answers, texts, strict=True):
+        if not task.is_right(answer, value):
+            reason = ""
+            if targets_written.texts is not None:
+                parse(text)  # an exception tells more than the NaN in its place
+                lead = targets_written.prompts[0].split()[-1] if targets_written.prompts else ""
+                if lead and task.is_right(_parsed(parse, lead + text), value):
+                    reason = f": it requires {lead!r}, which the prompt has already consumed"
+            due = repr(value) if task.is_text else f"{value}, within 5 %"
+            raise Failure(f"the parser returns {answer} for {text!r}{reason}", due, text)
+
+
+def _parsed(parse: Parser, text: str) -> Any:  # noqa: ANN401  # a number or a text
+    """What the parser makes of a text of ours; NaN where it raises."""
+    try:
+        return parse(text)
+    except Exception:  # noqa: BLE001  # a parser of any kind
+        return math.nan
 
 
 @check(
@@ -61,21 +71,20 @@ def what_was_taught_is_read(context: Context) -> None:
     why="A model can generate any text, and its token budget can end anywhere. One exception ends the whole test.",
     remedy="Return NaN if the text contains no number.",
 )
-def whatever_is_written_gives_a_number(context: Context) -> None:
+def whatever_is_written_gives_a_number(
+    targets_written: ScriptedOutcome, tokenizer: PreTrainedTokenizerBase, task: Task, parse: Parser
+) -> None:
     """PRS-002."""
     import torch
 
-    answerer, answers = context.answerer, write_answers(context, context.probes)
-    kinds = str if context.task.is_text else (int, float)
-    texts = _texts(run_script(context, answers, keep_nan=False), answers)
-    cut = [text[:end] for text in texts for end in range(len(text))]
+    kinds = str if task.is_text else (int, float)
+    cut = [text[:end] for text in _texts(targets_written) for end in range(len(text))]
     generator = torch.Generator().manual_seed(0)
     babble = [
-        decode(answerer.tokenizer, torch.randint(len(answerer.tokenizer), (12,), generator=generator).tolist())
-        for _ in range(_BABBLE)
+        decode(tokenizer, torch.randint(len(tokenizer), (12,), generator=generator).tolist()) for _ in range(_BABBLE)
     ]
     for text in (*cut[:: max(1, len(cut) // _TRUNCATIONS)], *babble):
-        value = context.call(answerer.parse_answer, text)
+        value = parse(text)
         if not isinstance(value, kinds):
             raise Failure(f"the parser returns {value!r}", "a text" if kinds is str else "a float", text)
 
@@ -88,11 +97,11 @@ def whatever_is_written_gives_a_number(context: Context) -> None:
     depends_on=("PRS-002",),
     source="S4",
 )
-def no_constant_stands_for_nan(context: Context) -> None:
+def no_constant_stands_for_nan(task: Task, parse: Parser) -> None:
     """PRS-003."""
-    _require_numbers(context)
+    _require_numbers(task)
     for text in _ANSWERLESS:
-        value = context.call(context.answerer.parse_answer, text)
+        value = parse(text)
         if not math.isnan(value):
             raise Failure(f"the parser returns {value}", "nan", text)
 
@@ -104,17 +113,15 @@ def no_constant_stands_for_nan(context: Context) -> None:
     remedy="Return what the parser reads in the model's text, and NaN if it reads no number.",
     source="course submission S5",
 )
-def answers_come_from_the_model(context: Context) -> None:
-    """Questions of both splits, to which the model gives a wrong answer, or nothing at all; the truth must not appear.
+def answers_come_from_the_model(wrong_answers_written: WrongAnswersWritten, task: Task) -> None:
+    """PRS-004: questions to which the model gives a wrong answer, or nothing at all; the truth must not appear.
 
     A lookup inside generation changes the text that is parsed, so `GEN-009` has named it before.
     """
-    rows = [*context.train_rows[4:10], *context.fresh_rows[4:10]]
-    lines = write_answers(context, [(question, context.task.wrong(truth)) for question, truth in rows])
-    for end_at_once, written in ((False, "a wrong answer"), (True, "nothing")):
-        answers = run_script(context, lines, end_at_once=end_at_once).answers
-        for answer, (question, truth) in zip(answers, rows, strict=True):
-            if context.task.is_right(answer, truth):
+    found = wrong_answers_written
+    for written, answers in found.answers.items():
+        for answer, question, truth in zip(answers, found.questions, found.truths, strict=True):
+            if task.is_right(answer, truth):
                 raise Failure(f"the answer is {answer}, the true one", f"{written}, as the model generates", question)
 
 
@@ -125,13 +132,10 @@ def answers_come_from_the_model(context: Context) -> None:
     remedy="Parse the new text only, or only what follows the prompt.",
     depends_on=("PRS-003",),
 )
-def nothing_is_read_from_the_question(context: Context) -> None:
+def nothing_is_read_from_the_question(words_written: Mapping[str, Any], task: Task) -> None:
     """PRS-005: the model is made to write words only."""
-    _require_numbers(context)
-    questions = [question for question, _ in context.probes]
-    scripts = write_words(context, questions)
-    answers = context.call(record_generation, context.answerer, *questions, scripts=scripts).answers
-    for question, answer in zip(questions, answers, strict=True):
+    _require_numbers(task)
+    for question, answer in words_written.items():
         if not math.isnan(answer):
             raise Failure(f"the answer is {answer}", "nan, for a completion of words", question)
 
@@ -144,19 +148,19 @@ def nothing_is_read_from_the_question(context: Context) -> None:
     remedy="Match the text against one pattern before calling float().",
     depends_on=("PRS-002",),
 )
-def any_text_gives_a_finite_number_or_nan(context: Context) -> None:
+def any_text_gives_a_finite_number_or_nan(task: Task, parse: Parser) -> None:
     """PRS-006."""
-    _require_numbers(context)
+    _require_numbers(task)
     pieces = st.sampled_from([OPEN_TAG, CLOSE_TAG, "1", "-", ".", "e", "+", "9" * 400, "inf", "nan", "٣", "1_0", " "])
 
     @settings(max_examples=100, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.text(max_size=20) | st.lists(pieces, max_size=6).map("".join))
-    def parse(text: str) -> None:
-        value = context.call(context.answerer.parse_answer, text)
+    def parse_any(text: str) -> None:
+        value = parse(text)
         if not isinstance(value, float) or math.isinf(value):
             raise Failure(f"the parser returns {value!r}", "a finite float or nan", text)
 
-    parse()
+    parse_any()
 
 
 @check(
@@ -169,30 +173,26 @@ def any_text_gives_a_finite_number_or_nan(context: Context) -> None:
     " number.",
     depends_on=("PRS-003",),
 )
-def only_a_whole_number_is_an_answer(context: Context) -> None:
+def only_a_whole_number_is_an_answer(task: Task, parse: Parser) -> None:
     """PRS-007."""
-    _require_numbers(context)
+    _require_numbers(task)
     numbers = {"6000.0": 6000.0, "-3.5": -3.5, "+.5": 0.5, " 7. ": 7.0, "1e+16": 1e16, "2.5E-3": 0.0025}
     for text, due in numbers.items():
         for whole in (text, f"{text}{CLOSE_TAG}", f"{OPEN_TAG}{text}{CLOSE_TAG} 8{CLOSE_TAG}"):
-            value = context.call(context.answerer.parse_answer, whole)
+            value = parse(whole)
             if value != due:
                 raise Failure(f"the parser returns {value}", due, whole)
     for text in ("6 or 7", "1,000", "12 km", "0x10", "1_0", "٣", "6.0.0", "- 3", "1e", "nan7", "½"):
-        value = context.call(context.answerer.parse_answer, f"{text}{CLOSE_TAG}")
+        value = parse(f"{text}{CLOSE_TAG}")
         if not math.isnan(value):
             raise Failure(f"the parser returns {value}", "nan", text)
 
 
-def _require_numbers(context: Context) -> None:
-    if context.task.is_text:
+def _require_numbers(task: Task) -> None:
+    if task.is_text:
         raise Unavailable("the answers are texts, and any text may be one")
 
 
-def _due(context: Context, truth: object) -> str:
-    return repr(truth) if context.task.is_text else f"{truth}, within 5 %"
-
-
-def _texts(run: ScriptedOutcome, answers: Sequence[AnswerScript]) -> list[str]:
+def _texts(run: ScriptedOutcome) -> Sequence[str]:
     """What reached the parser; where it is not called by its name, what the model wrote."""
-    return [answer.text for answer in answers] if run.texts is None else run.texts
+    return [line.text for line in run.lines] if run.texts is None else run.texts

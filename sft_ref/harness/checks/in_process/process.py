@@ -3,125 +3,18 @@
 from __future__ import annotations
 
 import math
-import statistics
-from collections import Counter
 
 import torch
 
-from sft_ref.errors import SftRefError
 from sft_ref.harness.core import margins, tolerance
-from sft_ref.harness.core.check import PRECISION, Level, check
+from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
-from sft_ref.harness.core.implementation import Resumable, TrainingResult
-from sft_ref.harness.evidence.training import TrainingSteps
-from sft_ref.harness.recorders.in_process.context import Context, read_saved
-from sft_ref.reference.settings import Settings
-
-_NO_RATE = 1e-4
-"""Share of the peak below which a learning rate counts as 0; a cosine is below it in its last hundredth."""
-
-_FEW = 0.05
-"""Share of steps without a learning rate that warmup and the end of a schedule may take."""
-
-_ALL = 0.9
-"""Share of the planned steps that must be taken: a gradient scaler skips a few."""
-
-_IDLE = 0.1
-"""Largest share of the steps at which a module may stand still."""
+from sft_ref.harness.core.implementation import TrainingResult
+from sft_ref.harness.evidence.in_process.trained_parts import ResumedTraining
+from sft_ref.harness.evidence.training import RecordedTraining
 
 _SIGMAS = 5
 """Standard deviations by which chance may lower the number of distinct rows."""
-
-_DECAY = 0.25
-"""Largest weight decay in the median step, as a share of the rest. Usual settings stay below a hundredth; where decay
-decides where weights settle, it takes back all that a step adds, a share of 1."""
-
-_CLIPPING = 0.01
-"""Smallest share of the gradient that clipping may leave in the median step, if it leaves little: see `_LITTLE`."""
-
-_LITTLE = 0.03
-"""Length of a clipped gradient below which clipping may dominate; usual limits are 0.3 to 10. Of large gradients, such
-a limit makes steps of one length, as optimizers that follow signs do, and that is sound."""
-
-_INTERRUPTED = Settings(steps=4, batch_size=4, rank=4, alpha=8)
-"""A training of two epochs of `PROBES`."""
-
-_INTERRUPTED_AFTER = 3
-"""Optimizer steps, which end amid the second epoch: there, rows that are not skipped show."""
-
-
-@check(
-    "TRN-015",
-    "The gradients of a step come from that step alone",
-    why="If gradients are not zeroed, each step repeats all earlier ones, and training does not follow its batches.",
-    remedy="Call zero_grad once an optimizer step, before the first backward pass of the next one.",
-    depends_on=("TRN-003",),
-    source="pytorch/examples#116",
-)
-def gradients_are_those_of_the_step(training_steps: TrainingSteps) -> None:
-    """TRN-015: accumulation within a step is no failure."""
-    for number, step in enumerate(training_steps.steps, start=1):
-        if step.stale:
-            seen = f"step {number} adds its gradients to earlier ones in {len(step.stale)} tensors"
-            raise Failure(seen, "gradients of this step alone", step.stale[0])
-
-
-@check(
-    "TRN-016",
-    "No tensor stops being trained on the way, and the optimizer has all that are trainable",
-    why="A tensor that is frozen on the way, or that no optimizer has, stops learning without a message.",
-    remedy="Freeze before the optimizer is made, and pass all trainable parameters to it.",
-    depends_on=("TRN-003",),
-)
-def trained_tensors_stay_trained(training_steps: TrainingSteps) -> None:
-    """TRN-016: layers that are unfrozen on the way are no failure."""
-    trained: frozenset[str] = frozenset()
-    for number, step in enumerate(training_steps.steps, start=1):
-        if frozen := sorted(trained - step.trained):
-            raise Failure(f"{len(frozen)} tensors are frozen before step {number}", "none", frozen[0])
-        if step.outside:
-            raise Failure(f"at step {number}, no optimizer has {len(step.outside)} tensors", "all", step.outside[0])
-        trained |= step.trained
-
-
-@check(
-    "TRN-017",
-    "Every adapted module has a gradient and moves at nearly every step with a learning rate above 0",
-    why="A module that stands still is not trained, although its tensors are not zero and are saved.",
-    remedy="Look for modules that are frozen, detached, or in a parameter group without a learning rate.",
-    depends_on=("TRN-003", "TRN-016"),
-)
-def every_module_moves(training_steps: TrainingSteps) -> None:
-    """TRN-017: of a module's two matrices one may stand still, as A does while B is zero.
-
-    Experts to which a batch routes no token have no gradient at that step.
-    """
-    steps = [step for step in training_steps.steps if step.rate > 0]
-    idle = Counter(name for step in steps for name in step.idle)
-    still = sorted(name for name, count in idle.items() if count > _IDLE * len(steps))
-    if still:
-        seen = f"{len(still)} modules do not move in {idle[still[0]]} of {len(steps)} steps"
-        raise Failure(seen, f"{_IDLE:.0%} of the steps at most", still[0])
-
-
-@check(
-    "TRN-018",
-    "The learning rate stays above 0 until the planned end of training",
-    why="Steps without a learning rate change nothing, and the data of these steps are not learned.",
-    remedy="Give the schedule the number of optimizer steps that training takes.",
-    depends_on=("TRN-003",),
-)
-def rate_stays_above_zero(training_steps: TrainingSteps, trained: TrainingResult, settings: Settings) -> None:
-    """TRN-018: warmup may begin at 0, and a schedule may end there."""
-    steps, planned = training_steps.steps, (trained.settings or settings).steps
-    if len(steps) < _ALL * planned:
-        raise Failure(f"training takes {len(steps)} optimizer steps", f"{planned}")
-    peak = max(step.rate for step in steps)
-    without = [number for number, step in enumerate(steps, start=1) if step.rate <= _NO_RATE * peak]
-    allowed = max(2, int(_FEW * len(steps)))
-    if len(without) > allowed:
-        seen = f"the learning rate is 0 at {len(without)} of {len(steps)} steps"
-        raise Failure(seen, f"at most {allowed}", f"steps {without[0]} to {without[-1]}")
 
 
 @check(
@@ -131,7 +24,7 @@ def rate_stays_above_zero(training_steps: TrainingSteps, trained: TrainingResult
     remedy="Inspect samplers, shards and filters: their parts together must hold all rows.",
     depends_on=("TRN-003",),
 )
-def no_part_of_the_data_is_left_out(training_steps: TrainingSteps) -> None:
+def no_part_of_the_data_is_left_out(training_steps: RecordedTraining) -> None:
     """TRN-019: the expected number of different rows in draws with replacement, less what chance explains."""
     rows, number = _rows_of(training_steps), training_steps.number_of_rows
     draws = len(rows) / number
@@ -152,7 +45,7 @@ def no_part_of_the_data_is_left_out(training_steps: TrainingSteps) -> None:
     remedy="Draw without replacement, in a new order for each epoch.",
     depends_on=("TRN-019",),
 )
-def rows_are_seen_evenly(training_steps: TrainingSteps) -> None:
+def rows_are_seen_evenly(training_steps: RecordedTraining) -> None:
     """TRN-020: an epoch ends with the first row that is seen again; a last batch may be dropped."""
     rows, number = _rows_of(training_steps), training_steps.number_of_rows
     least = number - max(len(step.rows) for step in training_steps.steps)
@@ -165,7 +58,7 @@ def rows_are_seen_evenly(training_steps: TrainingSteps) -> None:
         epoch.add(row)
 
 
-def _rows_of(training_steps: TrainingSteps) -> list[int]:
+def _rows_of(training_steps: RecordedTraining) -> list[int]:
     """The rows in the order in which training sees them."""
     rows = [row for step in training_steps.steps for row in step.rows]
     known = [row for row in rows if row is not None]
@@ -175,36 +68,13 @@ def _rows_of(training_steps: TrainingSteps) -> list[int]:
 
 
 @check(
-    "TRN-021",
-    "Modules compute in the same dtypes at every step",
-    level=Level.CONTRACT,
-    why="If autocast is lost on the way, the adapter is trained in two precisions, and loading can match only one.",
-    remedy="Enter autocast around every forward pass, and do not cast the model while it is trained.",
-    depends_on=("TRN-003",),
-    claim=PRECISION,
-)
-def dtypes_stay_the_same(training_steps: TrainingSteps) -> None:
-    """TRN-021: at steps that are powers of two, in the middle, and at the last one."""
-    sampled = [(n, step.dtypes) for n, step in enumerate(training_steps.steps, start=1) if step.dtypes]
-    if not sampled:
-        raise Unavailable("no dtype was recorded")
-    first_step, first = sampled[0]
-    for number, dtypes in sampled[1:]:
-        for name in first.keys() & dtypes.keys():
-            if dtypes[name] != first[name]:
-                differing = sum(dtypes[each] != first[each] for each in first.keys() & dtypes.keys())
-                seen = f"{differing} modules differ at step {number}, the first is {dtypes[name]}"
-                raise Failure(seen, f"{first[name]}, as at step {first_step}", name)
-
-
-@check(
     "TRN-022",
     "The model has the loss of the base at the first step",
     why="Training that starts from another model than the base learns what the base does not need.",
     remedy="Compare base, adapter initialisation, attention mask and dtype in training with the base alone.",
     depends_on=("TRN-003",),
 )
-def training_starts_from_the_base(training_steps: TrainingSteps, first_losses_of_base: torch.Tensor) -> None:
+def training_starts_from_the_base(training_steps: RecordedTraining, first_losses_of_base: torch.Tensor) -> None:
     """TRN-022: cross-entropy of each labelled token of the first batch, without dropout or other noise of training.
 
     A new adapter changes nothing, so that only rounding may set the two apart. Token by token, errors do not cancel.
@@ -229,7 +99,7 @@ def training_starts_from_the_base(training_steps: TrainingSteps, first_losses_of
     depends_on=("TRN-002",),
     source="transformers#34191",
 )
-def losses_are_those_of_their_steps(training_steps: TrainingSteps, trained: TrainingResult) -> None:
+def losses_are_those_of_their_steps(training_steps: RecordedTraining, trained: TrainingResult) -> None:
     """TRN-023: of a declared label smoothing, the cross-entropy under it."""
     smoothing = _smoothing_of(trained)
     if len(trained.losses) != len(training_steps.steps):
@@ -251,7 +121,7 @@ def losses_are_those_of_their_steps(training_steps: TrainingSteps, trained: Trai
     depends_on=("TRN-002",),
     source="transformers#34191",
 )
-def gradients_have_the_scale_of_the_loss(training_steps: TrainingSteps, trained: TrainingResult) -> None:
+def gradients_have_the_scale_of_the_loss(training_steps: RecordedTraining, trained: TrainingResult) -> None:
     """TRN-024: at steps that are powers of two, in the middle, and at the last one."""
     if _smoothing_of(trained):
         raise Unavailable("the loss has label smoothing")
@@ -271,29 +141,6 @@ def _smoothing_of(trained: TrainingResult) -> float:
 
 
 @check(
-    "TRN-025",
-    "Neither weight decay nor clipping dominates the steps",
-    why="Steps that lead to zero more than to the data, or that keep almost nothing of the gradient, learn little.",
-    remedy="Lower the weight decay, or raise the limit of the gradient norm; 0 to 0.1 and 1 are usual.",
-    depends_on=("TRN-003",),
-)
-def neither_decay_nor_clipping_dominates(training_steps: TrainingSteps) -> None:
-    """TRN-025: in the median step with a learning rate; a change of the tensors between two steps counts as decay."""
-    moving = [step for step in training_steps.steps if step.rate > 0]
-    if not moving:
-        raise Unavailable("no step has a learning rate above 0")
-    decay = statistics.median(step.decay for step in moving)
-    if margins.exceeds(decay, _DECAY):
-        raise Failure(f"the decay is {decay:.3g} times the rest of the median step", f"at most {_DECAY}")
-    sampled = [(step.clipping, step.clipped) for step in moving if step.clipping is not None]
-    if sampled:
-        share, length = (statistics.median(each) for each in zip(*sampled, strict=True))
-        if share < _CLIPPING and length < _LITTLE:
-            seen = f"the median step keeps {share:.3g} of its gradient, a length of {length:.3g}"
-            raise Failure(seen, f"at least {_CLIPPING}, or a length of {_LITTLE}")
-
-
-@check(
     "TRN-026",
     "A training that is interrupted and resumed gives the same adapter, bit for bit, or refuses to resume",
     level=Level.CONTRACT,
@@ -301,26 +148,14 @@ def neither_decay_nor_clipping_dominates(training_steps: TrainingSteps) -> None:
     remedy="Save and restore the state of optimizer, schedule and random numbers, and skip the rows already seen.",
     depends_on=("TRN-008",),
 )
-def resuming_gives_the_same_adapter(context: Context) -> None:
+def resuming_gives_the_same_adapter(resumed_training: ResumedTraining) -> None:
     """TRN-026: a short training, interrupted amid an epoch. A refusal to resume, with its reason, is no failure."""
-    implementation = context.implementation
-    if not isinstance(implementation, Resumable):
-        raise Unavailable("the implementation cannot resume a training: give it a method train_interrupted")
-    undisturbed = context.call(implementation.train, context.folder / "whole", context.probes, _INTERRUPTED)
-    whole, saved = undisturbed.adapter, read_saved(undisturbed.folder)
-    if any(name in saved and not torch.equal(tensor, saved[name]) for name, tensor in whole.items()):
+    if not resumed_training.is_saved_as_trained:
         raise Blocked("what is saved is not what was trained: ART-004 reports it")
-    folder = context.folder / "resumed"
-    try:
-        resumed = context.call(
-            implementation.train_interrupted, folder, context.probes, _INTERRUPTED, after=_INTERRUPTED_AFTER
-        ).adapter
-    except Failure as refusal:
-        if not isinstance(refusal.__cause__, SftRefError):  # a crash gives no reason
-            raise
-        raise Unavailable(f"the training does not resume: {refusal.observed}") from refusal
-    for name, tensor in whole.items():
+    resumed = resumed_training.resumed
+    if resumed is None:
+        raise Unavailable(f"the training does not resume: {resumed_training.refusal}")
+    for name, tensor in resumed_training.whole.items():
         if name not in resumed or not torch.equal(tensor, resumed[name]):
-            raise Failure(
-                f"the tensor differs after an interruption at step {_INTERRUPTED_AFTER}", "identical bits", name
-            )
+            seen = f"the tensor differs after an interruption at step {resumed_training.after}"
+            raise Failure(seen, "identical bits", name)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Blocked, Failure
-from sft_ref.harness.core.training_examples import examples_of
+from sft_ref.harness.core.implementation import TaskRow
+from sft_ref.harness.core.training_examples import TrainingExample
 from sft_ref.harness.instruments.convention import decode, find_question
-from sft_ref.harness.instruments.generation_recorder import Ids, Unasked
-from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.instruments.generation_recorder import Ids
+from sft_ref.harness.recorders.in_process.task import Task
 from sft_ref.reference.prompt import OPEN_TAG
-from sft_ref.reference.questions import PHRASINGS, UNITS
 
-_UNITS = [tuple(spellings[0] for spellings in units.values()) for units in UNITS.values()]
-_FRAMES = ("First: {question}", "Second: {question}", "{question} Be brief.", "{question} Be exact.")
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @check(
@@ -25,33 +25,14 @@ _FRAMES = ("First: {question}", "Second: {question}", "{question} Be brief.", "{
     why="The model cannot answer what does not reach it; training then learns an average.",
     remedy="Look for truncation or normalisation between question and prompt.",
 )
-def questions_that_differ_are_different_prompts(context: Context) -> None:
-    """PRM-001."""
-    for questions in _alike(context):
+def questions_that_differ_are_different_prompts(similar_prompts: Sequence[Mapping[str, Ids]]) -> None:
+    """PRM-001: of questions that differ a little."""
+    for prompts in similar_prompts:
         asked: dict[Ids, str] = {}
-        for question in questions:
-            with contextlib.suppress(Unasked):  # the score's finding
-                prompt = context.prompt_of(question)
-                if prompt in asked:
-                    raise Failure(f"the prompt is the same as for {asked[prompt]!r}", "another prompt", question)
-                asked[prompt] = question
-
-
-def _alike(context: Context) -> Iterator[list[str]]:
-    """Questions that differ a little, the shortest first; of rows of one's own, what stands before or behind them."""
-    if context.task.is_own:
-        for question, _ in sorted(context.probes, key=lambda row: len(row[0])):
-            yield [question, *(form.format(question=question) for form in _FRAMES)]
-        return
-    for i, phrasing in enumerate(sorted(PHRASINGS, key=len)):
-        of, to, other = _UNITS[i % len(_UNITS)][:3]
-        n = i % 10 + 1
-        yield [
-            phrasing.format(n=n, of=of, to=to),
-            phrasing.format(n=n % 10 + 1, of=of, to=to),
-            phrasing.format(n=n, of=other, to=to),
-            phrasing.format(n=n, of=of, to=other),
-        ]
+        for question, prompt in prompts.items():
+            if prompt in asked:
+                raise Failure(f"the prompt is the same as for {asked[prompt]!r}", "another prompt", question)
+            asked[prompt] = question
 
 
 @check(
@@ -62,15 +43,15 @@ def _alike(context: Context) -> Iterator[list[str]]:
     remedy="Tokenize the text of a chat template with add_special_tokens=False.",
     source="T1 OpenRLHF#393",
 )
-def no_special_token_is_doubled(context: Context) -> None:
+def no_special_token_is_doubled(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Ids], probes: Sequence[TaskRow]
+) -> None:
     """PRM-002."""
-    special = set(context.answerer.tokenizer.all_special_ids)
-    for (question, _), prompt in zip(context.probes, context.prompts, strict=True):
+    special = set(tokenizer.all_special_ids)
+    for (question, _), prompt in zip(probes, prompts, strict=True):
         doubled = [a for a, b in itertools.pairwise(prompt) if a == b and a in special]
         if doubled:
-            raise Failure(
-                f"{decode(context.answerer.tokenizer, doubled[:1])!r} occurs twice in a row", "once", question
-            )
+            raise Failure(f"{decode(tokenizer, doubled[:1])!r} occurs twice in a row", "once", question)
 
 
 @check(
@@ -81,22 +62,21 @@ def no_special_token_is_doubled(context: Context) -> None:
     remedy="Build training text and prompt with one function, and mask exactly that prompt.",
     source="T5 LlamaFactory#2509, M6 unslothai/notebooks#149",
 )
-def prompts_are_where_training_texts_leave_off(context: Context) -> None:
+def prompts_are_where_training_texts_leave_off(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Ids], examples: Sequence[TrainingExample], task: Task
+) -> None:
     """PRM-003: a batch whose rows change places is the tokens' fault, not that of the wording."""
-    tokenizer = context.answerer.tokenizer
-    prompts = context.prompts  # before the batch: a tokenizer that training changes is another check's finding
-    examples = examples_of(context.batch)
     short = []
-    for (question, value), prompt, row in zip(context.probes, prompts, examples, strict=True):
+    for (question, value), prompt, row in zip(task.probes, prompts, examples, strict=True):
         asked, text = decode(tokenizer, prompt).lstrip(), decode(tokenizer, row.ids).lstrip()
         if not text.startswith(asked) or text == asked:
-            if not find_question(question, text) and any(find_question(other, text) for other, _ in context.probes):
+            if not find_question(question, text) and any(find_question(other, text) for other, _ in task.probes):
                 raise Blocked("rows of the training batch have changed places: TOK-012 reports it")
             raise Failure(f"the prompt is {asked!r}", f"the beginning of {text!r}", question)
         begin = row.begin or 0
-        short.append(begin > len(prompt) and context.task.contains(decode(tokenizer, row.ids[begin : row.end]), value))
+        short.append(begin > len(prompt) and task.contains(decode(tokenizer, row.ids[begin : row.end]), value))
     if all(short):  # in every row the prompt ends too early, and the labels are none the worse
-        question, first = context.probes[0][0], examples[0]
+        question, first = task.probes[0][0], examples[0]
         unseen = decode(tokenizer, first.ids[len(prompts[0]) : first.begin])
         raise Failure(f"{unseen!r} is neither in the prompt nor labelled", "no gap", question)
 
@@ -108,10 +88,12 @@ def prompts_are_where_training_texts_leave_off(context: Context) -> None:
     why="Adapters are exchanged between implementations; they fit only if all use one format.",
     remedy=f"Return question.strip() + ' {OPEN_TAG}'.",
 )
-def prompts_have_the_exact_form(context: Context) -> None:
+def prompts_have_the_exact_form(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Ids], probes: Sequence[TaskRow]
+) -> None:
     """PRM-004."""
-    for (question, _), prompt in zip(context.probes, context.prompts, strict=True):
-        asked, due = decode(context.answerer.tokenizer, prompt), f"{question} {OPEN_TAG}"
+    for (question, _), prompt in zip(probes, prompts, strict=True):
+        asked, due = decode(tokenizer, prompt), f"{question} {OPEN_TAG}"
         if asked != due:
             raise Failure(f"the prompt is {asked!r}", repr(due), question)
 
@@ -123,12 +105,10 @@ def prompts_have_the_exact_form(context: Context) -> None:
     why="A question from a file ends in a newline; with it, the prompt differs from every training text.",
     remedy="Strip the question before the prompt is built.",
 )
-def surrounding_white_space_is_ignored(context: Context) -> None:
+def surrounding_white_space_is_ignored(tokenizer: PreTrainedTokenizerBase, spaced_prompts: Mapping[str, Ids]) -> None:
     """PRM-005."""
-    question = context.probes[0][0]
-    plain = context.prompt_of(question)
-    for spaced in (f" {question}", f"{question}\n", f"\t{question}  "):
-        prompt = context.prompt_of(spaced)
+    plain, *_ = spaced_prompts.values()
+    for spaced, prompt in spaced_prompts.items():
         if prompt != plain:
-            seen, due = (decode(context.answerer.tokenizer, ids) for ids in (prompt, plain))
+            seen, due = (decode(tokenizer, ids) for ids in (prompt, plain))
             raise Failure(f"the prompt is {seen!r}", repr(due), spaced)

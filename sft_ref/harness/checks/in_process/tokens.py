@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sft_ref.harness.core.check import Level, check
-from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.core.implementation import Batch, TaskRow
-from sft_ref.harness.core.training_examples import examples_of
+from sft_ref.harness.core.training_examples import TrainingExample
+from sft_ref.harness.evidence.in_process.answer_parts import EndOfWriting, TokenizedAgain
 from sft_ref.harness.instruments.convention import decode, encode, find_question
-from sft_ref.harness.instruments.generation_recorder import record_generation
-from sft_ref.harness.instruments.scripted_model import Script
-from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.instruments.generation_recorder import Ids
 from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG, format_value
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_LONGEST = 32
 _SAME_IDS = 0.8
 """Share of ids that encoding the decoded text gives again. A text that is encoded in parts differs where they meet."""
-_GOES_ON = 40
 _SLACK = 2
 """Tokens that may follow the last supervised one: a stop at a text is seen a token late, and a template ends a line."""
 
@@ -37,9 +34,11 @@ _SLACK = 2
     depends_on=("PRM-003",),
     source="T3 transformers#44618, M6 unslothai/notebooks#149",
 )
-def prompts_have_the_ids_of_training(context: Context) -> None:
+def prompts_have_the_ids_of_training(
+    prompts: Sequence[Ids], examples: Sequence[TrainingExample], probes: Sequence[TaskRow]
+) -> None:
     """TOK-001."""
-    for (question, _), prompt, row in zip(context.probes, context.prompts, examples_of(context.batch), strict=True):
+    for (question, _), prompt, row in zip(probes, prompts, examples, strict=True):
         if row.ids[: len(prompt)] != prompt:
             raise Failure(f"the ids in training are {row.ids[: len(prompt)]}", f"{prompt}, as at inference", question)
 
@@ -51,15 +50,15 @@ def prompts_have_the_ids_of_training(context: Context) -> None:
     remedy="Build labels and attention mask from lengths, not by comparing ids with the padding token.",
     source="M1 transformers#23530, trl#6357",
 )
-def padding_carries_no_label(context: Context) -> None:
+def padding_carries_no_label(batch: Batch, probes: Sequence[TaskRow]) -> None:
     """TOK-003."""
-    wrong = (context.batch.attention_mask == 0) & (context.batch.labels != IGNORE_INDEX)
+    wrong = (batch.attention_mask == 0) & (batch.labels != IGNORE_INDEX)
     if wrong.any():
         row, at = wrong.nonzero()[0].tolist()
         raise Failure(
             f"{int(wrong.sum())} labels are at masked positions, the first in column {at}",
             "none",
-            context.probes[row][0],
+            probes[row][0],
         )
 
 
@@ -70,13 +69,11 @@ def padding_carries_no_label(context: Context) -> None:
     remedy="Truncate the beginning of the prompt, and locate the target by its length instead of a pattern.",
     source="M4 trl#1920, trl#1191",
 )
-def every_text_has_a_label(context: Context) -> None:
-    """TOK-004."""
-    longest = sorted(context.train_rows, key=lambda row: len(row[0]))[-_LONGEST:]
-    batch = context.call(context.implementation.training_batch, longest)
-    bare = [question for (question, _), row in zip(longest, examples_of(batch), strict=True) if row.begin is None]
+def every_text_has_a_label(longest_examples: Mapping[str, TrainingExample]) -> None:
+    """TOK-004: of the longest questions."""
+    bare = [question for question, row in longest_examples.items() if row.begin is None]
     if bare:
-        raise Failure(f"{len(bare)} of {len(longest)} texts have no label", "none", bare[0])
+        raise Failure(f"{len(bare)} of {len(longest_examples)} texts have no label", "none", bare[0])
 
 
 @check(
@@ -88,10 +85,14 @@ def every_text_has_a_label(context: Context) -> None:
     depends_on=("TOK-001", "TOK-004"),
     source="S3, M5 trl#6105",
 )
-def supervision_begins_where_the_prompt_ends(context: Context) -> None:
+def supervision_begins_where_the_prompt_ends(
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Ids],
+    examples: Sequence[TrainingExample],
+    probes: Sequence[TaskRow],
+) -> None:
     """TOK-005."""
-    tokenizer = context.answerer.tokenizer
-    for (question, _), prompt, row in zip(context.probes, context.prompts, examples_of(context.batch), strict=True):
+    for (question, _), prompt, row in zip(probes, prompts, examples, strict=True):
         holes = [i for i in range(len(prompt), row.end) if row.labels[i] == IGNORE_INDEX]
         if holes or row.end <= len(prompt):
             missed = decode(tokenizer, [row.ids[i] for i in holes] or row.ids[len(prompt) :])
@@ -106,24 +107,14 @@ def supervision_begins_where_the_prompt_ends(context: Context) -> None:
     depends_on=("TOK-005",),
     source="M1 transformers#23530, trl#976, M2 axolotl#3754",
 )
-def generation_ends_where_supervision_ends(context: Context) -> None:
+def generation_ends_where_supervision_ends(tokenizer: PreTrainedTokenizerBase, end_of_writing: EndOfWriting) -> None:
     """TOK-007: a script of the supervised text, followed by digits."""
-    [(question, _), prompt, row] = min(
-        zip(context.probes, context.prompts, examples_of(context.batch), strict=True), key=lambda each: len(each[2].ids)
-    )
-    target = row.ids[len(prompt) : row.end]
-    digit = context.answerer.tokenizer("7", add_special_tokens=False)["input_ids"][-1]
-    written = (*target, *[digit] * _GOES_ON)
-    script = Script(question, (*prompt, *written), written, len(prompt))
-    found = context.call(record_generation, context.answerer, question, scripts=[script])
-    if not found.generations:
-        raise Unavailable("the question is answered without the model, which was asked it before")
-    new = found.generations[0].new_token_ids
-    if len(new) > len(target) + _SLACK:
-        last = decode(context.answerer.tokenizer, target[-1:])
-        raise Failure(
-            f"{len(new) - len(target)} more tokens are generated after {last!r}", f"at most {_SLACK}", question
-        )
+    target = end_of_writing.target
+    more = end_of_writing.written - len(target)
+    if more > _SLACK:
+        last = decode(tokenizer, target[-1:])
+        seen = f"{more} more tokens are generated after {last!r}"
+        raise Failure(seen, f"at most {_SLACK}", end_of_writing.question)
 
 
 @check(
@@ -132,21 +123,25 @@ def generation_ends_where_supervision_ends(context: Context) -> None:
     why="State that remains in a tokenizer changes the next epoch, or the prompts of a test in the same process.",
     remedy="Do not change settings of a shared tokenizer, or lists that were returned to a caller.",
 )
-def tokenizing_again_gives_the_same_ids(context: Context) -> None:
+def tokenizing_again_gives_the_same_ids(
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Ids],
+    examples: Sequence[TrainingExample],
+    tokenized_again: TokenizedAgain,
+    probes: Sequence[TaskRow],
+) -> None:
     """TOK-008."""
-    tokenize, answerer = context.implementation.training_batch, context.answerer
-    asked, first = context.prompts, examples_of(context.batch)
-    again = examples_of(context.call(tokenize, context.probes))
-    alone = examples_of(context.call(tokenize, context.probes[:1]))
     for (question, _), old, row in zip(
-        (*context.probes, context.probes[0]), (*first, first[0]), (*again, *alone), strict=True
+        (*probes, probes[0]),
+        (*examples, examples[0]),
+        (*tokenized_again.batch, *tokenized_again.alone),
+        strict=True,
     ):
         if row != old:
             raise Failure(f"the ids are {row.ids}", f"{old.ids}, as the first time", question)
-    for (question, _), due in zip(context.probes, asked, strict=True):
-        prompt = context.prompt_of(question)
+    for (question, _), due, prompt in zip(probes, prompts, tokenized_again.prompts, strict=True):
         if prompt != due:
-            seen, text = (repr(decode(answerer.tokenizer, ids)) for ids in (prompt, due))
+            seen, text = (repr(decode(tokenizer, ids)) for ids in (prompt, due))
             raise Failure(f"prompt {seen}", f"{text}, as before the training batch was built", question)
 
 
@@ -159,9 +154,11 @@ def tokenizing_again_gives_the_same_ids(context: Context) -> None:
     depends_on=("TOK-005",),
     source="M5 trl#6105",
 )
-def only_the_target_is_supervised(context: Context) -> None:
+def only_the_target_is_supervised(
+    prompts: Sequence[Ids], examples: Sequence[TrainingExample], probes: Sequence[TaskRow]
+) -> None:
     """TOK-009."""
-    for (question, _), prompt, row in zip(context.probes, context.prompts, examples_of(context.batch), strict=True):
+    for (question, _), prompt, row in zip(probes, prompts, examples, strict=True):
         if row.begin != len(prompt):
             raise Failure(
                 f"the first label is on token {row.begin}", f"{len(prompt)}, the length of the prompt", question
@@ -175,10 +172,11 @@ def only_the_target_is_supervised(context: Context) -> None:
     why="Adapters are exchanged between implementations; they fit only if all use one format.",
     remedy=f"Write str(round(value, 3)) + '{CLOSE_TAG}' and the tokenizer's end-of-sequence token.",
 )
-def targets_have_the_exact_form(context: Context) -> None:
+def targets_have_the_exact_form(
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[TrainingExample], probes: Sequence[TaskRow]
+) -> None:
     """TOK-010."""
-    tokenizer = context.answerer.tokenizer
-    for (question, value), row in zip(context.probes, examples_of(context.batch), strict=True):
+    for (question, value), row in zip(probes, examples, strict=True):
         due = f"{question} {OPEN_TAG}{format_value(value)}{CLOSE_TAG}{tokenizer.eos_token}"
         if decode(tokenizer, row.ids) != due:
             raise Failure(f"the text is {decode(tokenizer, row.ids)!r}", repr(due), question)
@@ -192,14 +190,12 @@ def targets_have_the_exact_form(context: Context) -> None:
     remedy="Truncate the beginning of the prompt.",
     depends_on=("TOK-009",),
 )
-def long_questions_keep_their_target(context: Context) -> None:
+def long_questions_keep_their_target(
+    tokenizer: PreTrainedTokenizerBase, short_and_long: Sequence[TrainingExample]
+) -> None:
     """TOK-011."""
-    question, value = context.probes[1]
-    rows = [(question, value), (f"{'I ask again: ' * 500}{question}", value)]
-    batch: Batch = context.call(context.implementation.training_batch, rows)
-    short, long = (tuple(label for label in row.labels if label != IGNORE_INDEX) for row in examples_of(batch))
+    short, long = (tuple(label for label in row.labels if label != IGNORE_INDEX) for row in short_and_long)
     if short != long:
-        tokenizer = context.answerer.tokenizer
         seen = f"the labelled text is {decode(tokenizer, long)!r}"
         raise Failure(seen, repr(decode(tokenizer, short)), "a question 500 times as long")
 
@@ -213,9 +209,11 @@ def long_questions_keep_their_target(context: Context) -> None:
     depends_on=("TOK-004",),
     source="T3 transformers#44618",
 )
-def ids_are_those_of_the_base(batch: Batch, base_tokenizer: PreTrainedTokenizerBase, probes: Sequence[TaskRow]) -> None:
+def ids_are_those_of_the_base(
+    examples: Sequence[TrainingExample], base_tokenizer: PreTrainedTokenizerBase, probes: Sequence[TaskRow]
+) -> None:
     """TOK-012: the tokenizer of the implementation takes no part; tokens that it adds are left out."""
-    for (question, _), row in zip(probes, examples_of(batch), strict=True):
+    for (question, _), row in zip(probes, examples, strict=True):
         text = decode(base_tokenizer, row.ids)
         if not find_question(question, text):
             raise Failure(f"the base reads the text {text!r}", "a text with the question", question)

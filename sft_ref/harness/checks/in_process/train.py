@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, NotGiven, Unavailable
-from sft_ref.harness.core.implementation import Batch, Gradients, TaskRow, Trainables, TrainingResult
+from sft_ref.harness.core.implementation import TrainingResult
 from sft_ref.harness.core.paired import compare, has_fallen, is_worse
-from sft_ref.harness.core.training_examples import examples_of
-from sft_ref.harness.instruments.losses import forward, row_losses
-from sft_ref.harness.recorders.in_process.context import Context
-from sft_ref.harness.recorders.in_process.reference_run import lora_of
+from sft_ref.harness.evidence.in_process.trained_parts import (
+    AnswerLosses,
+    LogitsPair,
+    LossesBeforeAndAfter,
+    SeededAdapters,
+    StepGradients,
+    WrittenFiles,
+)
+from sft_ref.io.lora_config import CONFIG
 from sft_ref.reference.precision import POLICIES
-from sft_ref.reference.settings import Settings
-from sft_ref.reference.tokens import IGNORE_INDEX
-
-DRILL = Settings(steps=2, batch_size=4, rank=4, alpha=8)
-"""The shortest training that moves something."""
-
-
-_SEEN = 64
-"""Rows of training at most whose losses are compared."""
-
-
-def _drill(context: Context, name: str, *, noise: int = 0, seed: int = 0) -> TrainingResult:
-    """Trains for two steps, after the random numbers have been drawn from elsewhere."""
-    torch.manual_seed(noise)
-    settings = Settings(steps=DRILL.steps, batch_size=DRILL.batch_size, rank=DRILL.rank, alpha=DRILL.alpha, seed=seed)
-    return context.call(context.implementation.train, context.folder / name, context.probes, settings)
 
 
 @check(
@@ -44,17 +32,12 @@ def _drill(context: Context, name: str, *, noise: int = 0, seed: int = 0) -> Tra
     remedy="Write to the folder that is passed, and to no path relative to the working directory.",
     source="S9",
 )
-def adapter_lies_where_it_was_asked_for(context: Context) -> None:
-    """Trains from an empty working directory."""
-    elsewhere = context.folder / "elsewhere"
-    elsewhere.mkdir()
-    with contextlib.chdir(elsewhere):
-        _drill(context, "asked_for")
-    stray = sorted(str(path.relative_to(elsewhere)) for path in elsewhere.rglob("*"))
-    if stray:
+def adapter_lies_where_it_was_asked_for(written_files: WrittenFiles) -> None:
+    """TRN-001: of a training that starts from an empty working directory."""
+    if stray := written_files.elsewhere:
         raise Failure(f"{', '.join(stray[:3])} was written to the working directory", "no file there")
-    if not (context.folder / "asked_for" / "adapter_config.json").is_file():
-        raise Failure("there is no adapter_config.json", "one in the folder that was passed")
+    if not written_files.has_configuration:
+        raise Failure(f"there is no {CONFIG}", "one in the folder that was passed")
 
 
 @check(
@@ -64,9 +47,9 @@ def adapter_lies_where_it_was_asked_for(context: Context) -> None:
     remedy="Do not filter NaN from the log (logging_nan_inf_filter=False), and train in a dtype with enough range.",
     source="S6",
 )
-def losses_are_finite_and_positive(context: Context) -> None:
-    """Cross entropy is 0 for no real model: there, a 0 stands for NaN or for nothing supervised."""
-    losses = context.trained.losses
+def losses_are_finite_and_positive(trained: TrainingResult) -> None:
+    """TRN-002: cross entropy is 0 for no real model: there, a 0 stands for NaN or for nothing supervised."""
+    losses = trained.losses
     if not losses:
         raise NotGiven("no loss is reported: give TrainingResult.losses")
     for step, loss in enumerate(losses, start=1):
@@ -83,12 +66,11 @@ def losses_are_finite_and_positive(context: Context) -> None:
     " use_reentrant=False.",
     source="A14, S7; open-unlearning#178",
 )
-def every_adapted_layer_moved(context: Context) -> None:
-    """Scaling times B @ A of what training left."""
-    if not context.deltas:
+def every_adapted_layer_moved(delta_norms: Mapping[str, float]) -> None:
+    """TRN-003: of scaling times B @ A of what training left."""
+    if not delta_norms:
         raise Failure("the trained tensors contain no pair of lora_A and lora_B", "at least one")
-    for name, delta in context.deltas.items():
-        norm = delta.norm().item()
+    for name, norm in delta_norms.items():
         if not (math.isfinite(norm) and norm > 0):
             raise Failure(f"the delta has norm {norm}", "finite and above 0", name)
 
@@ -101,17 +83,13 @@ def every_adapted_layer_moved(context: Context) -> None:
     remedy="Raise the learning rate or the number of steps, and inspect the labels.",
     depends_on=("TRN-002", "TRN-003"),
 )
-def true_answer_becomes_likelier(context: Context) -> None:
-    """What training left is put onto the base by us: neither saving nor loading can be at fault.
-
-    Of rows of one's own, those of training may show it as well: few rows teach no answer to other questions.
-    """
-    fall = compare(context.base_losses, context.trained_losses)
-    if context.task.is_own and not has_fallen(fall):
-        seen = context.call(context.implementation.training_batch, context.train_rows[-_SEEN:])
-        fall = compare(row_losses(context.base_model, seen), row_losses(context.trained_model, seen))
-    if not has_fallen(fall):
-        raise Failure(f"the loss falls by {fall}", f"more than {tolerance.FALL} nat, t above {tolerance.PAIRED_T}")
+def true_answer_becomes_likelier(losses_before_and_after: Sequence[LossesBeforeAndAfter]) -> None:
+    """TRN-004: of rows of one's own, those of training may show it as well."""
+    for losses in losses_before_and_after:
+        fall = compare(losses.base, losses.trained)
+        if has_fallen(fall):
+            return
+    raise Failure(f"the loss falls by {fall}", f"more than {tolerance.FALL} nat, t above {tolerance.PAIRED_T}")
 
 
 @check(
@@ -122,21 +100,13 @@ def true_answer_becomes_likelier(context: Context) -> None:
     remedy="Divide once by the number of labelled tokens in the whole step (num_items_in_batch).",
     source="O1, A14, S7; transformers#34191",
 )
-def gradients_do_not_depend_on_the_split(context: Context) -> None:
-    """One step over eight rows of unlike lengths: whole, in four parts, and with recomputed activations."""
-    implementation = context.implementation
-    if not isinstance(implementation, Gradients):
-        raise Unavailable("the gradients of a step are unknown: give the implementation a method gradients")
-    whole = context.call(implementation.gradients, context.probes, micro_batches=1, checkpointing=False)
-    for name, gradient in whole.items():
+def gradients_do_not_depend_on_the_split(step_gradients: StepGradients) -> None:
+    """TRN-006: one step over eight rows of unlike lengths: whole, in four parts, and with recomputed activations."""
+    for name, gradient in step_gradients.whole.items():
         if not (gradient.isfinite().all() and gradient.any()):
             raise Failure("a gradient is zero or not finite", "finite and not zero", name)
-    for micro_batches, checkpointing in ((4, False), (1, True)):
-        case = f"{micro_batches} micro-batches" + (", recomputed activations" if checkpointing else "")
-        other = context.call(
-            implementation.gradients, context.probes, micro_batches=micro_batches, checkpointing=checkpointing
-        )
-        for name, gradient in whole.items():
+    for case, other in step_gradients.split.items():
+        for name, gradient in step_gradients.whole.items():
             if name not in other:
                 raise Failure("a gradient is missing", "the same as for the whole batch", f"{name}, {case}")
             error = ((other[name] - gradient).norm() / gradient.norm()).item()
@@ -152,18 +122,15 @@ def gradients_do_not_depend_on_the_split(context: Context) -> None:
     remedy="Cast the adapter to the policy's adapter dtype, whatever the dtype of the base or of autocast.",
     source="P12, P13; peft#1706, trl#4901",
 )
-def trainables_have_the_adapter_dtype(context: Context) -> None:
-    """Asks for the tensors that the optimizer would get; no training is needed, nor a GPU."""
-    implementation = context.implementation
-    if not isinstance(implementation, Trainables):
-        raise Unavailable("what each policy trains is unknown: give the implementation a method trainables")
-    for policy in POLICIES.values():
-        found = context.call(implementation.trainables, policy.name)
+def trainables_have_the_adapter_dtype(trainable_dtypes: Mapping[str, Mapping[str, torch.dtype]]) -> None:
+    """TRN-007: of the tensors that the optimizer would get."""
+    for policy, found in trainable_dtypes.items():
         if not found:
-            raise Failure("there is nothing to train", "an adapter", policy.name)
+            raise Failure("there is nothing to train", "an adapter", policy)
+        due = POLICIES[policy].adapter
         for name, dtype in found.items():
-            if dtype != getattr(torch, policy.adapter):
-                raise Failure(f"the tensor is {dtype}", f"torch.{policy.adapter}", f"{name}, policy {policy.name}")
+            if dtype != getattr(torch, due):
+                raise Failure(f"the tensor is {dtype}", f"torch.{due}", f"{name}, policy {policy}")
 
 
 @check(
@@ -173,11 +140,9 @@ def trainables_have_the_adapter_dtype(context: Context) -> None:
     why="A result that cannot be reproduced cannot be compared with another.",
     remedy="Set the seed before the adapter is initialised, and pass the same seed to the shuffling of rows.",
 )
-def seed_decides_the_adapter(context: Context) -> None:
-    """Trains thrice for two steps, with other random numbers drawn before each."""
-    one = _drill(context, "seed_0", noise=1).adapter
-    again = _drill(context, "seed_0_again", noise=2).adapter
-    other = _drill(context, "seed_1", noise=1, seed=1).adapter
+def seed_decides_the_adapter(seeded_adapters: SeededAdapters) -> None:
+    """TRN-008: of three trainings of two steps, with other random numbers drawn before each."""
+    one, again, other = seeded_adapters.one, seeded_adapters.again, seeded_adapters.other
     for name, tensor in one.items():
         if name not in again or not torch.equal(tensor, again[name]):
             raise Failure("the tensor differs for the same seed", "identical bits", name)
@@ -193,42 +158,26 @@ def seed_decides_the_adapter(context: Context) -> None:
     depends_on=("TRN-004",),
     aliases=("TRN-010",),
 )
-def answers_are_as_likely_as_after_the_reference(context: Context) -> str | None:
-    """Against a training that is shared; where that differs in more than the code, against one made for it.
-
-    Both trainings minimise the same loss: a declared label smoothing is also that of the training that is made.
-    """
-    reference_run = context.reference_run
-    if reference_run is None:
-        raise Unavailable("there is no reference run to compare with")
-    batch = _targets_only(context, context.fresh_rows)
-    own = row_losses(context.trained_model, batch)
-    shared = reference_run.losses
+def answers_are_as_likely_as_after_the_reference(answer_losses: AnswerLosses) -> str | None:
+    """TRN-027: against a training that is shared; where that differs in more than the code, against one made for it."""
+    own, shared, other = answer_losses.own, answer_losses.shared, answer_losses.same_conditions
     with margins.recorded() as shares:  # they count only if this comparison decides
         worse = shared is None or is_worse(own, shared)
     if not worse:
         margins.record(max(shares))
         return None
-    settings = context.trained.settings or context.settings
-    smoothing = context.trained.label_smoothing
-    if smoothing is None:
-        raise Unavailable("training declares another loss than the reference's")
-    if context.frozen:
-        raise Unavailable("tensors of the adapter are frozen: their random start decides what is learned")
-    conditions = (examples_of(context.batch), settings, context.call(lora_of, context.stored), smoothing)
-    if shared is None or conditions != reference_run.conditions:
-        rows = examples_of(context.call(context.implementation.training_batch, context.train_rows))
-        other_model = reference_run.train(rows, context.implementation.base, context.stored, settings, smoothing)
-        other = row_losses(other_model, batch)
-        if not is_worse(own, other):
-            if shared is None:
-                return None
-            allowed = f"{shared.mean():.3f} nat a token of the true answer"
-            return f"{own.mean():.3f} nat a token, {allowed} with other settings, which are slow, and not a fault"
-        due = other
-    else:
+    if answer_losses.unknown:
+        raise Unavailable(answer_losses.unknown)
+    due = shared if other is None else other
+    if due is None:
+        raise Unavailable("there is no training of the reference to compare with")
+    if other is None:
         margins.record(max(shares))
-        due = shared
+    elif not is_worse(own, other):
+        if shared is None:
+            return None
+        allowed = f"{shared.mean():.3f} nat a token of the true answer"
+        return f"{own.mean():.3f} nat a token, {allowed} with other settings, which are slow, and not a fault"
     allowed = f"{due.mean():.3f} nat a token of the true answer"
     raise Failure(f"{own.mean():.3f}, {compare(own, due if shared is None else shared)}", allowed, f"{len(own)} rows")
 
@@ -241,28 +190,12 @@ def answers_are_as_likely_as_after_the_reference(context: Context) -> str | None
     remedy="Train on the base that is loaded afterwards, in the same precision and with the same configuration.",
     depends_on=("TRN-003",),
 )
-def model_in_memory_is_base_plus_addition(context: Context) -> None:
-    """Against the base that is loaded by us, with the trained tensors put into it."""
-    found = context.trained.logits
-    if found is None:
-        raise Unavailable("the logits at the end of training are unknown: give TrainingResult.logits, or forward")
-    seen = context.batch.attention_mask.bool()
-    if found.shape[:2] != seen.shape:
-        raise Unavailable("the logits at the end of training are those of another batch")
-    stored = {dtype for names in context.trained.dtypes.values() for dtype in names.values()}
+def model_in_memory_is_base_plus_addition(trained: TrainingResult, final_logits: LogitsPair) -> None:
+    """TRN-011: against the base that is loaded by us, with the trained tensors put into it."""
+    found, due = final_logits.observed, final_logits.expected
+    stored = {dtype for names in trained.dtypes.values() for dtype in names.values()}
     dtypes = [dtype for dtype in tolerance.ROUNDING if tolerance.name_dtype(dtype) in stored]
     allowed = max(map(tolerance.rounding, dtypes or [found.dtype]))
-    due = forward(context.trained_model, context.batch).float().cpu()
-    apart = tolerance.apart(found.float()[seen], due[seen])
+    apart = tolerance.apart(found.float(), due)
     if margins.exceeds(apart, allowed):
         raise Failure(f"logits differ by {apart:.1e} of their spread", f"at most {allowed:.1e}")
-
-
-def _targets_only(context: Context, rows: list[TaskRow]) -> Batch:
-    """The batch of these rows, with labels behind the prompt alone."""
-    batch = context.call(context.implementation.training_batch, rows)
-    labels = batch.labels.clone()
-    for row, (question, _) in enumerate(rows):
-        prompt = context.prompt_of(question)
-        labels[row, batch.attention_mask[row].nonzero().flatten()[: len(prompt)]] = IGNORE_INDEX
-    return replace(batch, labels=labels)

@@ -2,9 +2,9 @@
 
 from sft_ref.harness.core.check import Check, checks_in
 
-from . import artifact, generate, load, tokens, train
+from . import artifact, generate, load, prompt, steps, tokens, train
 
-CHECKS = checks_in(tokens, train, artifact, load, generate)
+CHECKS = checks_in(prompt, tokens, train, steps, artifact, load, generate)
 
 
 def checks_of(kind: type) -> tuple[Check, ...]:

@@ -46,7 +46,7 @@ def numbers_are_parsed(evidence: Evidence) -> None:
             text, given = parsed[place] if len(parsed) == len(places) else (line.numeral, values[place])
             seen = True
             if not is_number(given, line.numeral):
-                found = f"{given} from {text[-120:]!r}{_what_it_wants(evidence)}"
+                found = f"the parser returns {given} for {text[-120:]!r}{_what_it_requires(evidence)}"
                 raise Failure(found, line.numeral, line.question)
     if not seen:
         _parser_alone(evidence)
@@ -109,7 +109,7 @@ def signs_are_kept(evidence: Evidence) -> None:
                 raise Failure(str(value), line.numeral, line.question)
 
 
-def _what_it_wants(evidence: Evidence) -> str:
+def _what_it_requires(evidence: Evidence) -> str:
     """Names both ends where the parser reads a training text from the number's lead on, and not from the number on."""
     try:
         bare, led = parsed_alone(evidence)
@@ -118,8 +118,7 @@ def _what_it_wants(evidence: Evidence) -> str:
     if any(bare) or not all(led):
         return ""
     lead = evidence.examples.form.markup if evidence.examples.form else ""
-    text = evidence.parsed.texts[len(bare)]
-    return f", though it reads {text!r}: it wants {lead!r}, which the prompt consumes"
+    return f": it requires {lead!r}, which the prompt has already consumed"
 
 
 def _parser_alone(evidence: Evidence) -> None:

@@ -6,12 +6,13 @@ import math
 
 import torch
 
-from sft_ref.harness.core import tolerance
+from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.paired import compare, is_worse
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.experiments import TrainingSwap
+from sft_ref.harness.evidence.training import TrainingSteps
 from sft_ref.harness.evidence.wording import answered_texts
 from sft_ref.reference.tokens import IGNORE_INDEX
 
@@ -20,6 +21,13 @@ _FEW, _OFTEN = 0.3, 6
 
 _IDLE = 0.01
 """Share of the highest rate below which a step counts for nothing."""
+
+_REPEATED = 1 / 4
+"""Largest share of the rows that the same or the previous step showed already. Two workers that see the same make it
+1/2; draws with replacement make it 1/8, where there are as few rows as `_MANY_ROWS` allows."""
+
+_MANY_ROWS = 12
+"""Times as many rows as the largest step has, from which on chance seldom repeats one in the next step."""
 
 
 @check(
@@ -177,3 +185,32 @@ def _few_texts(evidence: Evidence) -> str:
     if distinct >= _FEW * examples.data or shown <= _OFTEN * examples.distinct:
         return ""
     return f"{distinct} texts, each shown {shown / examples.distinct:.0f} times"
+
+
+@check(
+    "TRN-107",
+    "A step does not show the rows of the step before it again",
+    level=Level.CONTRACT,
+    why="Workers or processes that read the same rows show each batch several times, and other rows are left out.",
+    remedy="Give each worker and each process its own share of the rows.",
+    depends_on=("TRN-102",),
+    source="TrainCheck",
+)
+def batches_are_not_repeated(training_steps: TrainingSteps) -> None:
+    """TRN-107: the share of rows that stood earlier in the same step, or in the step before it."""
+    shown = [[row for row in step.rows if row is not None] for step in training_steps.steps]
+    largest, different = max(len({*rows}) for rows in shown), len({row for rows in shown for row in rows})
+    if different < _MANY_ROWS * largest or not different:
+        raise Unavailable(f"training shows {different} different rows, at most {largest} in a step")
+    before: list[int] = []
+    repeated = []
+    for rows in shown:
+        earlier = set(before)
+        for row in rows:
+            repeated.append(row in earlier)
+            earlier.add(row)
+        before = rows
+    share = sum(repeated) / len(repeated)
+    if margins.exceeds(share, _REPEATED):
+        seen = f"{share:.0%} of the rows that a step shows stand twice in it, or in the step before it"
+        raise Failure(seen, f"{_REPEATED:.0%} at most")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sft_ref.harness.core.findings import Unavailable
-from sft_ref.harness.evidence.views import StopContract
+from sft_ref.harness.evidence.views import ChatTemplate, StopContract
 
 Labels = Literal["completion", "assistant", "all", "collator", "given"]
 """Which tokens are supervised.
@@ -109,6 +109,7 @@ class DatasetEvidence:
         padding: the token that fills rows up.
         marks_assistant: whether the chat template marks what the assistant writes.
         ending: the stop contract; None where no row says where its answer begins.
+        template: what the chat template does that writes the texts; None where none does.
     """
 
     name: str
@@ -122,6 +123,18 @@ class DatasetEvidence:
     padding: str
     marks_assistant: bool
     ending: StopContract | None = None
+    template: ChatTemplate | None = None
+
+    @property
+    def chat_template(self) -> ChatTemplate:
+        """What the chat template does that writes the texts.
+
+        Raises:
+            Unavailable: none does.
+        """
+        if self.template is None:
+            raise Unavailable("no chat template writes the texts")
+        return self.template
 
     @property
     def stop_contract(self) -> StopContract:

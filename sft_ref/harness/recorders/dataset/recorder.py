@@ -13,6 +13,7 @@ from sft_ref.harness.evidence.answers import TEMPLATE
 from sft_ref.harness.evidence.dataset.rows import DatasetEvidence, DatasetRow, Labels
 from sft_ref.harness.recorders.folder.answers.choice import check_writing, choose_wording, read_template
 from sft_ref.harness.recorders.folder.answers.wording import WordedText, Wording, earlier_turns
+from sft_ref.harness.recorders.folder.chat_template import observe_template
 from sft_ref.harness.recorders.folder.stops import stop_contract
 from sft_ref.harness.recorders.folder.tokenizers import template_of
 from sft_ref.io.foreign import foreign_files
@@ -102,6 +103,7 @@ def record(
         padding=str(tokenizer.pad_token),
         marks_assistant=bool(template and _BLOCK.search(template)),
         ending=None if wording.name == _TEXTS else stop_contract(wording, tokenizer, base_folder),
+        template=observe_template(template, tokenizer) if is_templated and template is not None else None,
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sft_ref.harness.core import tolerance
-from sft_ref.harness.instruments.module_outputs import hook_outputs
+from sft_ref.harness.instruments.steps.output_hooks import hook_outputs
 from sft_ref.io.lora_config import AdapterConfig
 from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES, Policy

@@ -22,7 +22,7 @@ from sft_ref.harness.evidence.adapter import (
     LoadedAdapter,
     PairValues,
 )
-from sft_ref.harness.evidence.answers import AnswersEvidence
+from sft_ref.harness.evidence.answers import TEMPLATE, AnswersEvidence
 from sft_ref.harness.instruments.free_memory import free_memory
 from sft_ref.io.base_config import has_weights
 from sft_ref.io.lora_config import AdapterConfig, ConfigError, base_of, read_config, read_table, why_not_judged
@@ -33,6 +33,7 @@ from sft_ref.reference.fingerprints import fingerprint_adapter
 from sft_ref.reference.record import RECORD, Record
 
 from .answers import EXAMPLE, Row, Wording, check_writing, choose_wording, examine, read_rows, read_template
+from .chat_template import observe_template
 from .differences import find_differences
 from .expected import RefusedError, as_loaded, empty_base, find_expected, is_taken, put_adapter
 from .experts import for_each_expert
@@ -134,6 +135,8 @@ def record(
         wording = _try_to_write(write, rows, data, is_required=by_name or prompt is not None)
         ending = None if wording is None else stop_contract(wording, tokenizer, base_folder)
         evidence = replace(evidence, ending=ending)
+        if template is not None and wording is not None and wording.name == TEMPLATE:
+            evidence = replace(evidence, template=observe_template(template, tokenizer))
     if evidence.not_loaded or not _can_be_loaded(evidence, config):
         return evidence
     tensors = dict(StoredTensors(evidence.files.headers))

@@ -10,7 +10,7 @@ import msgspec
 from sft_ref.errors import BaseModelError
 from sft_ref.harness.evidence.answers import TEMPLATE
 from sft_ref.harness.evidence.views import StopContract
-from sft_ref.io.base_config import CONFIG
+from sft_ref.io.base_config import CONFIG, GENERATION_CONFIG
 from sft_ref.io.reading import Refusal, kind_of, read_json
 
 from .answers.wording import Wording, special_tokens
@@ -18,7 +18,6 @@ from .answers.wording import Wording, special_tokens
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-GENERATION = "generation_config.json"
 _REFUSAL = Refusal(BaseModelError, "give the folder of a model")
 
 
@@ -40,8 +39,8 @@ def find_stops(base: Path) -> tuple[int, ...]:
     Raises:
         BaseModelError: a file cannot be read.
     """
-    if kind_of(base / GENERATION) is not None:
-        found = read_json(base / GENERATION, _Ends, _REFUSAL).eos_token_id
+    if kind_of(base / GENERATION_CONFIG) is not None:
+        found = read_json(base / GENERATION_CONFIG, _Ends, _REFUSAL).eos_token_id
     else:
         config = read_json(base / CONFIG, _Config, _REFUSAL)
         nested = config.text_config.eos_token_id if config.text_config else None

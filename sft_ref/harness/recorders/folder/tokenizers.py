@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sft_ref.errors import BaseModelError, SubmissionError
 from sft_ref.harness.evidence.adapter import TokenizerEvidence
+from sft_ref.io.base_config import TOKENIZER_CONFIG
 from sft_ref.io.foreign import is_failure
 from sft_ref.io.lora_config import base_of, read_table
 from sft_ref.io.reading import UnreadableError, kind_of, shortened
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _LONGEST_TEMPLATE = 1_000_000
 """Bytes; the longest real ones have some thousands."""
 
-_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+_FILES = ("tokenizer.json", TOKENIZER_CONFIG, "tokenizer.model", "vocab.json")
 """Files of which a folder with a tokenizer has one."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from sft_ref.harness.evidence.adapter import Place, WholeModel
+from sft_ref.io.base_config import CONFIG, WEIGHTS
 from sft_ref.io.lora_config import AdapterConfig
 from sft_ref.io.reading import UnreadableError
 from sft_ref.io.tensor_headers import TensorHeader, read_header
@@ -22,9 +23,9 @@ _CLEARLY = 4.0
 
 def find_model(folder: Path) -> tuple[Path, ...]:
     """The safetensors files of a whole model in an adapter folder that transformers loads by itself."""
-    if not is_file(folder / "config.json"):
+    if not is_file(folder / CONFIG):
         return ()
-    single = folder / "model.safetensors"
+    single = folder / WEIGHTS
     if is_file(single):
         return (single,)
     return tuple(path for path in sorted(folder.glob("model-*-of-*.safetensors")) if is_file(path))

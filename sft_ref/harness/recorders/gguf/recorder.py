@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sft_ref.errors import BaseModelError, SubmissionError
 from sft_ref.harness.evidence.exported.gguf import GgufEvidence, Rendering, TokenDifference, Vocabulary
+from sft_ref.io.base_config import GENERATION_CONFIG, TOKENIZER_CONFIG
 from sft_ref.io.foreign import is_failure
 from sft_ref.io.reading import Refusal, UnreadableError, kind_of, read_json
 from sft_ref.reference.bases.find import find_base
@@ -65,7 +66,7 @@ def record(file: Path, *, base: str | None) -> GgufEvidence:
         table = read_metadata(file, _WANTED)
     except UnreadableError as error:
         raise SubmissionError(f"{file}: cannot be read ({error}); copy or convert it again") from error
-    folder = Path(base) if kind_of(Path(base) / "tokenizer_config.json") == "file" else find_base(base)
+    folder = Path(base) if kind_of(Path(base) / TOKENIZER_CONFIG) == "file" else find_base(base)
     tokenizer = load_tokenizer(folder)
     expected, found = _template_of(tokenizer), table.get(_TEMPLATE)
     renderings = _render_all(tokenizer, found, expected) if isinstance(found, str) and expected else ()
@@ -193,7 +194,7 @@ def _turn_end(tokenizer: PreTrainedTokenizerBase, template: str) -> int | None:
 
 def _stops_of(folder: Path, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     """Tokens at which transformers stops: of generation_config.json, or else of the tokenizer."""
-    path = folder / "generation_config.json"
+    path = folder / GENERATION_CONFIG
     due = None
     if kind_of(path) == "file":
         due = read_json(path, dict[str, Any], Refusal(BaseModelError, "copy the folder anew")).get("eos_token_id")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
+from sft_ref.io.base_config import CONFIG
 from sft_ref.reference.bases import find
 from sft_ref.reference.bases.find import find_base
 
@@ -17,8 +18,8 @@ from sft_ref.reference.bases.find import find_base
 def float16_toy(folder: Path) -> Iterator[None]:
     """Puts a copy of the toy, below the folder, in its place; its configuration names float16."""
     twin = Path(shutil.copytree(find_base("toy"), folder / "float16_base"))
-    config = json.loads((twin / "config.json").read_text(encoding="utf-8"))
+    config = json.loads((twin / CONFIG).read_text(encoding="utf-8"))
     config.pop("dtype", None)
-    (twin / "config.json").write_text(json.dumps(config | {"torch_dtype": "float16"}), encoding="utf-8")
+    (twin / CONFIG).write_text(json.dumps(config | {"torch_dtype": "float16"}), encoding="utf-8")
     with mock.patch.object(find, "TOY", twin):
         yield

@@ -18,7 +18,7 @@ from transformers import TrainingArguments
 
 from sft_ref.errors import AdapterError, SftRefError
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TaskRow, TrainingResult
-from sft_ref.harness.core.training_examples import TrainingExample, examples_of
+from sft_ref.harness.core.training_examples import TrainingExample
 from sft_ref.harness.instruments.deltas import measure_starts
 from sft_ref.harness.instruments.losses import forward, row_losses
 from sft_ref.harness.instruments.model_state import base_parameters, look
@@ -32,9 +32,9 @@ from sft_ref.reference.guards.progress import Step
 from sft_ref.reference.guards.ranges import RANGES
 from sft_ref.reference.settings import Settings
 
-from .context import SETTINGS, Context
+from .recorder import SETTINGS, Recorder
 from .reference_run import ReferenceRun, lora_of
-from .task import PROBES, Task
+from .task import PROBES, Task, conversions
 
 
 class Reference:
@@ -152,7 +152,7 @@ class Resaving(Reference):
     """The reference that has learned already: it runs a training's code but for the steps, and saves what it is given.
 
     Args:
-        learned: what a training with `context.SETTINGS` left; trainings with other settings take their own steps.
+        learned: what a training with `recorder.SETTINGS` left; trainings with other settings take their own steps.
     """
 
     def __init__(self, learned: TrainingResult, name: str) -> None:
@@ -237,16 +237,16 @@ def train_on(
 
 def train_reference(folder: Path) -> TrainingResult:
     """A sound training, that others are compared with."""
-    return Reference().train(folder / "shared", Context(Reference(), folder).train_rows, SETTINGS)
+    return Reference().train(folder / "shared", conversions().train_rows, SETTINGS)
 
 
 def reference_run_of(trained: TrainingResult) -> ReferenceRun:
     """The reference_run that the reference's own training makes."""
     with tempfile.TemporaryDirectory() as folder:
-        context = Context(Reference(), Path(folder), trained=trained)
-        fresh = context.implementation.training_batch(context.fresh_rows)
-        conditions = (examples_of(context.batch), context.settings, lora_of(trained.folder), 0.0)
-        return ReferenceRun(row_losses(context.answerer.model, fresh), conditions, train_on)
+        recorder = Recorder(Reference(), Path(folder), trained=trained)
+        conditions = (recorder.part("examples"), SETTINGS, lora_of(trained.folder), 0.0)
+        losses = row_losses(recorder.part("answerer").model, recorder.part("fresh_batch"))
+        return ReferenceRun(losses, conditions, train_on)
 
 
 def reference_run_for(task: Task, folder: Path) -> ReferenceRun:

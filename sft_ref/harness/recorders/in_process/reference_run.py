@@ -22,7 +22,7 @@ class ReferenceRun:
     """A sound training by the reference.
 
     Attributes:
-        losses: of the true answers of `Context.fresh_rows`, a row each, in nat a token; None where no training is
+        losses: of the true answers of the fresh rows of a task, a row each, in nat a token; None where no training is
             shared, as with rows of one's own.
         conditions: what it was trained on and with: the probes as they reach it, its settings, `lora_of` its folder,
             and its label smoothing. Who shares them must reach its losses.

@@ -18,13 +18,13 @@ from sft_ref.harness.instruments.convention import Convention, decode, encode, f
 from sft_ref.harness.instruments.sizes import KNOWN
 from sft_ref.harness.recorders.submission.agent.inspection import choose_rows
 from sft_ref.io import plain_files
-from sft_ref.io.lora_config import PICKLE, WEIGHTS, read_table
+from sft_ref.io.base_config import CONFIG as BASE_CONFIG
+from sft_ref.io.lora_config import CONFIG, PICKLE, WEIGHTS, read_table
 from sft_ref.io.reading import UnreadableError
 from sft_ref.reference.data import Row
 from sft_ref.reference.guards.names import plain, without_peft
 from sft_ref.reference.models import load_tokenizer
 
-from .layout import ADAPTER
 from .replay import BETAS, Packed, ReplayStep
 from .scripts import ScriptedCall, ScriptLine, ScriptWriter
 from .workplace import AgentResult, Workplace
@@ -103,7 +103,7 @@ class Captured:
     @functools.cached_property
     def probed(self) -> list[TrainingExample]:
         """Those whose likelihood is compared."""
-        vocabulary = json.loads((self.workplace.base / "config.json").read_text(encoding="utf-8"))["vocab_size"]
+        vocabulary = json.loads((self.workplace.base / BASE_CONFIG).read_text(encoding="utf-8"))["vocab_size"]
         return self.readable[: len(choose_rows([row.ids for row in self.readable], vocabulary))]
 
     @functools.cached_property
@@ -191,7 +191,7 @@ class Captured:
     @functools.cached_property
     def saved(self) -> dict[Path, Path]:
         """Adapter folders that lie in the workplace after training, checkpoints last -> its copy in the snapshot."""
-        found = [path.parent for path in self.snapshot.rglob(ADAPTER) if path.is_file()]
+        found = [path.parent for path in self.snapshot.rglob(CONFIG) if path.is_file()]
         places = {self.workplace.layout.root / copy.relative_to(self.snapshot): copy for copy in found}
         order = sorted(places, key=lambda place: (place != self.output, "checkpoint" in place.name, str(place)))
         return {place: places[place] for place in order[:20]}
@@ -202,7 +202,7 @@ class Captured:
         from safetensors.torch import load_file
 
         try:
-            return load_file(folder / "adapter_model.safetensors")
+            return load_file(folder / WEIGHTS)
         except (SafetensorError, OSError):
             return {}
 

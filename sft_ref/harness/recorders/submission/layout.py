@@ -11,7 +11,6 @@ from sft_ref.io.plain_files import list_files, open_file
 
 COURSE = ("base_llm.py", "sft.py")
 GENERAL = ("format_prompt", "train", "load", "test")
-ADAPTER = "adapter_config.json"
 _LARGEST = 2**20
 """Bytes of a module that are read."""
 _SKIPPED = ("__pycache__", "site-packages", "node_modules", "venv", "__MACOSX")

@@ -27,11 +27,13 @@ from sft_ref.harness.evidence.answering import (
 from sft_ref.harness.evidence.artifact import Artifact, SavedAdapter
 from sft_ref.harness.evidence.processes import Crash, Process
 from sft_ref.harness.evidence.texts import Form, Generation, Prompt, Tokenizer, TrainingText
-from sft_ref.harness.evidence.training import Examples, OptimizerStep, Training
+from sft_ref.harness.evidence.training import Examples, OptimizerStep, RecordedStep, Training, TrainingSteps
 from sft_ref.harness.instruments.answering import number, shortfalls
 from sft_ref.harness.instruments.convention import decode, find_prompt, find_question
 from sft_ref.harness.instruments.numerals import to_number
 from sft_ref.harness.instruments.sizes import project
+from sft_ref.io.base_config import WEIGHTS as BASE_WEIGHTS
+from sft_ref.io.lora_config import WEIGHTS
 from sft_ref.io.reading import UnreadableError
 from sft_ref.io.tensor_headers import read_header
 from sft_ref.reference.data import Row
@@ -135,7 +137,36 @@ def build_training(recording: Recording) -> Training:
         fall=fall,
         has_moved=recording.has_moved,
         has_learned=recording.has_learned,
+        recorded=_recorded_steps(recording),
     )
+
+
+def _recorded_steps(recording: Recording) -> TrainingSteps | None:
+    """Its optimizer steps, as the agent recorded them; None where it recorded none."""
+    passes, steps = recording.training_log.get("forward_passes", ()), []
+    trained: frozenset[str] = frozenset()
+    for step in recording.training["training_steps"].get("steps", ()):
+        trained = trained if step["trained"] is None else frozenset(step["trained"])
+        begin, end = step["passes"]
+        batches = [row for rows, _ in passes[begin:end] for row in rows]
+        clipping = step["clipping"]
+        steps.append(
+            RecordedStep(
+                rate=float(step["rate"]),
+                rows=tuple(index for row in batches for index in ([row] if isinstance(row, int) else row["examples"])),
+                loss=None,
+                gradient_scale=None,
+                trained=trained,
+                outside=tuple(step["outside"]),
+                stale=tuple(step["stale"]),
+                idle=tuple(step["idle"]),
+                decay=float(step["decay"]),
+                clipping=None if clipping is None else float(clipping),
+                clipped=float(step["clipped"]),
+                dtypes=step["dtypes"],
+            )
+        )
+    return TrainingSteps(tuple(steps), len(recording.examples)) if steps else None
 
 
 def build_artifact(recording: Recording) -> Artifact:
@@ -162,7 +193,7 @@ def build_artifact(recording: Recording) -> Artifact:
         output_bytes=sum(
             path.stat().st_size for path in output.rglob("*") if path.suffix in _TENSORS and path.is_file()
         ),
-        base_bytes=(recording.workplace.base / "model.safetensors").stat().st_size,
+        base_bytes=(recording.workplace.base / BASE_WEIGHTS).stat().st_size,
         size=size,
         size_unknown=unknown,
         largest_tensor=largest,
@@ -202,7 +233,7 @@ def _weighed(recording: Recording) -> Path:
 def _largest(folder: Path) -> str:
     """The name of the largest tensor; empty where they cannot be read."""
     try:
-        tensors = read_header(folder / "adapter_model.safetensors")
+        tensors = read_header(folder / WEIGHTS)
     except UnreadableError:
         return ""
     return max(tensors, key=lambda name: math.prod(tensors[name].shape), default="")

@@ -21,12 +21,11 @@ from sft_ref.harness.instruments.answering import complete, read_number, right, 
 from sft_ref.harness.instruments.convention import decode, encode, masked
 from sft_ref.harness.instruments.numerals import find_numerals
 from sft_ref.io import plain_files
-from sft_ref.io.lora_config import base_of, read_table
+from sft_ref.io.lora_config import CONFIG, base_of, read_table
 from sft_ref.io.peft_config import can_be_read
 from sft_ref.reference.data import Row
 from sft_ref.reference.questions import generate_rows
 
-from .layout import ADAPTER
 from .replay import ReplayStep, replay
 from .trained import Trained
 from .workplace import AgentResult
@@ -304,5 +303,5 @@ class Recording(Trained):
         self.sound_model.save_pretrained(str(folder))
         config = read_table(folder)
         config["base_model_name_or_path"] = base_of(read_table(self.lora_folder)) if self.lora_folder else None
-        (folder / ADAPTER).write_text(json.dumps(config), encoding="utf-8")
+        (folder / CONFIG).write_text(json.dumps(config), encoding="utf-8")
         return folder

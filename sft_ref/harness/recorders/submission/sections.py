@@ -63,6 +63,23 @@ class _TrainingLog(_Section, total=False):
     other_adapters: list[str]
 
 
+class _RecordedStep(TypedDict):
+    rate: float | str
+    trained: list[str] | None
+    outside: list[str]
+    stale: list[str]
+    idle: list[str]
+    decay: float | str
+    clipping: float | str | None
+    clipped: float | str
+    dtypes: dict[str, str] | None
+    passes: tuple[_Count, _Count]
+
+
+class _TrainingSteps(_Section, total=False):
+    steps: list[_RecordedStep]
+
+
 class _Pretrained(_Section, total=False):
     model_names: list[str]
     added_tokens: dict[str, str]
@@ -111,6 +128,7 @@ _TYPES: dict[str, Any] = {
     "start": _Start,
     "train": _Train,
     "training_log": _TrainingLog,
+    "training_steps": _TrainingSteps,
     "pretrained": _Pretrained,
     "load": _Load,
     "answers": _Answers,

@@ -16,18 +16,20 @@ from typing import Any
 import torch
 
 from sft_ref.errors import MachineError, MissingModuleError
-from sft_ref.harness.instruments import scripted_model
+from sft_ref.harness.instruments import scripted_model, steps
 from sft_ref.harness.isolation import hub, sandbox
 from sft_ref.harness.isolation.sandbox import CommandResult, Limits
 from sft_ref.io import plain_files
+from sft_ref.io.base_config import CONFIG, WEIGHTS
 from sft_ref.reference.data import Row
 
 from .layout import Layout
 from .sections import is_well_formed
 
 AGENT = Path(__file__).with_name("agent")
-SHARED = Path(scripted_model.__file__)
-"""What the agent shares with the harness."""
+SHARED = (Path(scripted_model.__file__), *sorted(Path(steps.__file__).parent.glob("*.py")))
+"""Files that the agent shares with the harness."""
+_INSTRUMENTS = Path(scripted_model.__file__).parent
 _PLACE = ("a", "b", "c")
 """Of the copied agent in its package: as deep as in `sft_ref.harness`, so that its relative imports hold."""
 _START = f"import sys; sys.path.insert(0, {{home!r}}); from {{package}}.{'.'.join(_PLACE)}.main import main; main()"
@@ -157,7 +159,7 @@ class Workplace:
         base, home, package = self.hub / hub.FILES, self.folder.parent / "lib", f"run_{secrets.token_hex(4)}"
         plain_files.remove(home)
         copy_agent(home / package)
-        config = json.loads((self.base / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((self.base / CONFIG).read_text(encoding="utf-8"))
         nonce = secrets.token_hex(16)
         given = {
             "command": command,
@@ -167,7 +169,7 @@ class Workplace:
             "modules": self.layout.modules,
             "output": str(self.layout.output),
             "base": str(base),
-            "weights": str(base / "model.safetensors"),
+            "weights": str(base / WEIGHTS),
             "model_class": config["architectures"][0],
             "vocab_size": config["vocab_size"],
             **request,
@@ -206,11 +208,12 @@ class Workplace:
 
 
 def copy_agent(package: Path) -> None:
-    """Copies the agent, and the file that it shares with the harness, to where the agent looks for it."""
+    """Copies the agent, and the files that it shares with the harness, to where the agent looks for them."""
     shutil.copytree(AGENT, package.joinpath(*_PLACE), ignore=shutil.ignore_patterns("__pycache__"))
-    shared = package / SHARED.parent.name
-    shared.mkdir()
-    shutil.copyfile(SHARED, shared / SHARED.name)
+    for path in SHARED:
+        copy = package / _INSTRUMENTS.name / path.relative_to(_INSTRUMENTS)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
 
 
 def _is_of_libraries(crash: Mapping[str, str]) -> bool:

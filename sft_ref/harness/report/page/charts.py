@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from sft_ref.console.printable import printable
 from sft_ref.harness.report.causes import Cause
+from sft_ref.harness.report.chart import draw_bars
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,21 +29,12 @@ _LABEL = 70
 def draw_causes(causes: Sequence[Cause], targets: int) -> Markup:
     """How many targets have each of the most frequent causes, as horizontal bars."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
     shown = causes[:_BARS]
     labels = [textwrap.fill(textwrap.shorten(printable(f"{c.stage}: {c.cause}"), _LABEL), 40) for c in shown]
     figure = Figure(figsize=(8, 1.0 + 0.42 * len(shown)), layout="constrained")
     axes = figure.subplots()
-    bars = axes.barh(range(len(shown)), [len(cause.paths) for cause in shown], height=0.6, color=_ACCENT)
-    axes.bar_label(bars, padding=3, color=_INK)
-    axes.set_yticks(range(len(shown)), labels)
-    for label in axes.get_yticklabels():
-        label.set_parse_math(False)  # a cause may contain what a submission wrote
-        label.set_fontsize(8)
-    axes.invert_yaxis()
-    axes.margins(x=0.08)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    draw_bars(axes, shown, labels, _ACCENT, _INK)
     axes.set_xlabel(f"submissions, of {targets}", color=_INK)
     return _as_svg(figure, f"Bar chart: submissions of each of the {len(shown)} most frequent causes")
 

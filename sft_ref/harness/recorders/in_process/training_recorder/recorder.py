@@ -11,17 +11,15 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from sft_ref.harness.core.training_examples import TrainingExample
-from sft_ref.harness.evidence.training import RecordedStep, TrainingSteps
+from sft_ref.harness.evidence.training import RecordedStep, RecordedTraining
 from sft_ref.harness.instruments.generation_recorder import CannotFollow, find_transformer
-from sft_ref.harness.instruments.module_outputs import hook_outputs
-from sft_ref.reference.guards.dtypes import dtype_name
+from sft_ref.harness.instruments.steps.step_recorder import StepRecorder
 
 from .batches import BatchRecorder, labelled_losses
-from .optimizers import OptimizerRecorder
 
 
 @contextlib.contextmanager
-def record_training(texts: Sequence[TrainingExample], steps: int) -> Iterator[Callable[[], TrainingSteps | None]]:
+def record_training(texts: Sequence[TrainingExample], steps: int) -> Iterator[Callable[[], RecordedTraining | None]]:
     """Within it, the training of one model is recorded; the function that it yields returns the record.
 
     The record is None if no optimizer of torch steps on tensors of a transformers model.
@@ -48,12 +46,9 @@ class _Recorder:
         self._planned = steps
         self._number_of_rows = len(texts)
         self._batches = BatchRecorder(texts)
-        self._optimizers: OptimizerRecorder | None = None
+        self._step: StepRecorder | None = None
         self._transformer: Any = None
         self._steps: list[RecordedStep] = []
-        self._dtypes: dict[str, str] = {}
-        self._dtype_hooks = contextlib.ExitStack()
-        self._in_step = False
         self._has_begun = False
         self._first_losses: torch.Tensor | None = None
 
@@ -64,7 +59,7 @@ class _Recorder:
         with contextlib.suppress(CannotFollow):
             transformer = find_transformer(module)
             self._transformer = transformer
-            self._optimizers = OptimizerRecorder(module)
+            self._step = StepRecorder(module, transformer, planned=self._planned)
             self.search.remove()
             # the decoder's call: the forward of peft bypasses that of the model around it
             decoder = transformer.base_model.register_forward_pre_hook(self._before_forward, with_kwargs=True)
@@ -75,16 +70,13 @@ class _Recorder:
     def _before_forward(self, decoder: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not (torch.is_grad_enabled() and decoder.training):
             return
-        if self._optimizers is not None and self._optimizers.has_stepped:
-            self._close()
-        if not self._in_step:
-            self._in_step = True
-            if self._optimizers is not None:
-                self._optimizers.is_sampled = self._is_sampled
-            if self._is_sampled and self._transformer is not None:
-                self._dtype_hooks.enter_context(hook_outputs(self._transformer.named_modules(), self._note_dtype))
+        self._close()
+        is_sampled = False
+        if self._step is not None:
+            self._step.begin()
+            is_sampled = self._step.is_sampled
         ids = kwargs.get("input_ids", args[0] if args else None)
-        self._batches.before_forward(ids, kwargs.get("attention_mask"), is_sampled=self._is_sampled)
+        self._batches.before_forward(ids, kwargs.get("attention_mask"), is_sampled=is_sampled)
         if not self._has_begun:
             self._has_begun = True
             self._first_losses = self._measure_first_losses(decoder, args, kwargs)
@@ -112,49 +104,39 @@ class _Recorder:
                 module.training = mode
         return labelled_losses(logits, batch)
 
-    @property
-    def _is_sampled(self) -> bool:
-        """Whether the current step is a power of two, in the middle, or the last of the planned steps."""
-        step = len(self._steps) + 1
-        return step & (step - 1) == 0 or step in (self._planned // 2, self._planned)
-
-    def _note_dtype(self, name: str, output: torch.Tensor) -> None:
-        self._dtypes.setdefault(name, dtype_name(output))
-
     def _after_head(self, _head: object, _args: object, logits: torch.Tensor) -> None:
         if torch.is_grad_enabled():
             self._batches.after_head(logits)
 
     def before_step(self, optimizer: torch.optim.Optimizer, _args: object, _kwargs: object) -> None:
         """Before a step of any optimizer."""
-        if self._optimizers is not None:
-            self._optimizers.before_step(optimizer)
+        if self._step is not None:
+            self._step.before_step(optimizer)
 
     def after_step(self, optimizer: torch.optim.Optimizer, _args: object, _kwargs: object) -> None:
         """After a step of any optimizer."""
-        if self._optimizers is not None:
-            self._optimizers.after_step(optimizer)
+        if self._step is not None:
+            self._step.after_step(optimizer)
 
     def _close(self) -> None:
-        """Ends a step: with the first forward of the next one, or at the end; several optimizers may share a step."""
-        if self._optimizers is None or not self._optimizers.has_stepped:
-            return
-        self._dtype_hooks.close()
-        batches, optimizers = self._batches.take(), self._optimizers.take()
-        self._steps.append(RecordedStep(**batches, **optimizers, dtypes=self._dtypes or None))
-        self._dtypes = {}
-        self._in_step = False
+        """Ends a step: with the first forward of the next one, or at the end."""
+        if self._step is not None and (fields := self._step.close()):
+            self._steps.append(RecordedStep(**self._batches.take(), **fields))
 
     def end(self) -> None:
         """Removes all hooks."""
         self._close()
-        self._dtype_hooks.close()
         self.hooks.close()
-        if self._optimizers is not None:
-            self._optimizers.remove_hooks()
+        if self._step is not None:
+            self._step.remove_hooks()
 
-    def result(self) -> TrainingSteps | None:
+    def result(self) -> RecordedTraining | None:
         """The record."""
         if not self._steps:
             return None
-        return TrainingSteps(tuple(self._steps), self._number_of_rows, self._batches.first, self._first_losses)
+        return RecordedTraining(
+            tuple(self._steps),
+            self._number_of_rows,
+            first_batch=self._batches.first,
+            first_losses=self._first_losses,
+        )

@@ -208,9 +208,14 @@ def training_patches(recorder: TrainingRecorder, limit: TimeLimit) -> Iterator[P
     yield Patch("peft.PeftModel.__init__", around(recorder.make_peft_model), "Evidence: which model has the adapter.")
     yield Patch("peft.PeftModel.save_pretrained", around(recorder.save_peft_model), "Evidence: the adapter then.")
     yield Patch(
+        "torch.optim.optimizer.register_optimizer_step_pre_hook",
+        called_with(recorder.before_step),
+        "Evidence: gradients, and weights before the step.",
+    )
+    yield Patch(
         "torch.optim.optimizer.register_optimizer_step_post_hook",
         called_with(recorder.after_step),
-        "Evidence: the learning rate of each step.",
+        "Evidence: the learning rate of each step, and what it moves.",
     )
     yield Patch(
         "torch.nn.Module.load_state_dict",

@@ -9,6 +9,7 @@ from typing import Any
 import peft
 import torch
 
+from ....instruments.steps.step_recorder import StepRecorder
 from .batches import IGNORE_INDEX, Division, Reach, divide, without_padding
 from .inspection import (
     active_adapters,
@@ -44,6 +45,8 @@ class TrainingRecorder:
             one). In place of an index, `examples` and `position_ids` stand for a packed row whose examples attend to
             one another.
         optimizer_steps: for each, its learning rate, the forward passes before it, and the betas of Adam.
+        recorded_steps: of the model that is trained last, fields of a `RecordedStep`; `passes` are the first and last
+            index + 1 of its forward passes, and `trained` is None where it is as at the step before.
         is_paused: whether forward passes are the agent's own.
     """
 
@@ -60,7 +63,11 @@ class TrainingRecorder:
         self.examples: list[Example] = []
         self.forward_passes: list[tuple[list[Any], float | None]] = []
         self.optimizer_steps: list[tuple[float, int, list[float] | None]] = []
+        self.recorded_steps: list[dict[str, Any]] = []
         self.is_paused = False
+        self._step: StepRecorder | None = None
+        self._begun = 0
+        self._trained: frozenset[str] = frozenset()
         self._indices: dict[Example, int] = {}
         self._unlabelled: dict[tuple[int, ...], None] = {}
         self._labelled_padding = 0
@@ -132,15 +139,22 @@ class TrainingRecorder:
             self._record_target(target.detach().cpu())
         return original(input, target, *args, **kwargs)
 
+    def before_step(self, optimizer: Any, *args: Any) -> None:
+        """An optimizer step begins."""
+        if self._step is not None and not self.limit.is_over:
+            self._observe(self._step.before_step, optimizer)
+
     def after_step(self, optimizer: Any, *args: Any) -> None:
         """An optimizer step has been run."""
         if self.limit.is_over:  # a step that does nothing
             return
+        if self._step is not None:
+            self._observe(self._step.after_step, optimizer)
         self._stepped_model = self._model
         group = optimizer.param_groups[0]
         betas = group.get("betas")  # a schedule may change them from step to step
         betas = [float(each) for each in betas] if betas else None
-        self.optimizer_steps.append((float(group["lr"]), len(self.forward_passes), betas))
+        self.optimizer_steps.append((float(group["lr"] or 0.0), len(self.forward_passes), betas))
         self._optimizer = {
             "name": type(optimizer).__name__,
             "weight_decay": float(group.get("weight_decay") or 0.0),
@@ -165,6 +179,7 @@ class TrainingRecorder:
         """A forward pass in training begins."""
         if self._model is None:
             self._dtype_counts = count_dtypes(model)
+        self._observe(self._begin_step, model)
         self._model = model
         self._pending = None
         ids, mask = given["input_ids"].detach().cpu(), given.get("attention_mask")
@@ -184,6 +199,41 @@ class TrainingRecorder:
         """Its loss is known."""
         if loss is not None:
             self.forward_passes[-1] = (self.forward_passes[-1][0], float(loss.detach()))
+
+    # Optimizer steps.
+
+    def _observe(self, function: Callable[[Any], None], argument: Any) -> None:
+        """What fails in recording a step is no fault of the submission: its steps are not recorded any more."""
+        try:
+            function(argument)
+        except Exception as error:  # noqa: BLE001  # optimizers and tensors of any kind
+            if self._step is not None:
+                self._step.remove_hooks()
+            self._step, self.recorded_steps = None, []
+            self.writer.note(f"the optimizer steps of training were not recorded: {type(error).__name__}: {error}")
+
+    def _begin_step(self, model: Any) -> None:
+        """A forward pass in training begins; with that of another model, the record begins anew."""
+        self._close_step()
+        if model is not self._model:
+            if self._step is not None:
+                self._step.remove_hooks()
+            self._step, self.recorded_steps = StepRecorder(model, model, adapter_alone=True), []
+            self._begun, self._trained = len(self.forward_passes), frozenset()
+        if self._step is not None:
+            self._step.begin()
+
+    def _close_step(self) -> None:
+        """Ends a step in which an optimizer stepped."""
+        fields = None if self._step is None else self._step.close()
+        if fields is None:
+            return
+        trained, fields["trained"] = fields["trained"], sorted(fields["trained"])
+        if trained == self._trained:
+            fields["trained"] = None
+        fields["passes"] = [self._begun, len(self.forward_passes)]
+        self._trained, self._begun = trained, len(self.forward_passes)
+        self.recorded_steps.append(fields)
 
     # Batches.
 
@@ -272,6 +322,10 @@ class TrainingRecorder:
     def finish(self) -> None:
         """Writes all of it."""
         self.snapshot()
+        self._close_step()
+        if self._step is not None:
+            self._step.remove_hooks()
+        self.writer.write("training_steps", steps=self.recorded_steps)
         if self._states:
             for number, (name, state) in enumerate(self._states.items()):
                 folder = f"trained_{number}" if number else "trained"

@@ -4,31 +4,54 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
+_ADAPTER = ".lora_"
+"""Stands in the names of an adapter's tensors, and begins what peft adds to that of their module."""
+
+_MOST_VALUES = 2**16
+"""Of a tensor that are copied at a step."""
+
 
 class OptimizerRecorder:
     """Records the gradients and the movement of a model's trained tensors, one optimizer step at a time.
+
+    Args:
+        model: holds them.
+        adapter_alone: whether to leave out what is no tensor of an adapter. Of a model that has none as peft names
+            them, only what an optimizer holds is looked at: its base may ask for gradients that nobody uses.
 
     Attributes:
         has_stepped: whether an optimizer stepped since the last call of `take`.
         is_sampled: whether the current step is in the sample.
     """
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(self, model: torch.nn.Module, *, adapter_alone: bool = False) -> None:
         self.is_sampled = False
         self._model = model
+        names = [name for name, _ in model.named_parameters()]
+        self._adapter_alone = adapter_alone and any(_ADAPTER in name for name in names)
+        self._all_required = self._adapter_alone or not adapter_alone
         self._lengths: dict[str, torch.Tensor] = {}
         self._after: dict[tuple[str, ...], torch.Tensor] = {}
-        self._hooks = []
-        for name, tensor in self._trained().items():
-            before = functools.partial(self._before_gradient, name, tensor)
-            after = functools.partial(self._after_gradient, name)
-            self._hooks += [tensor.register_hook(before), tensor.register_post_accumulate_grad_hook(after)]
+        self._watched: set[tuple[str, int]] = set()
+        self._error: Exception | None = None
+        self._hooks: list[Any] = []
+        self.watch()
         self._reset()
+
+    def watch(self) -> None:
+        """Puts hooks on trained tensors that have none yet, as those that are unfrozen on the way."""
+        for name, tensor in self._trained().items():
+            if (name, id(tensor)) not in self._watched:
+                self._watched.add((name, id(tensor)))
+                before = functools.partial(self._before_gradient, name, tensor)
+                after = functools.partial(self._after_gradient, name)
+                self._hooks += [tensor.register_hook(before), tensor.register_post_accumulate_grad_hook(after)]
 
     def _reset(self) -> None:
         self.has_stepped = False
@@ -46,27 +69,47 @@ class OptimizerRecorder:
             hook.remove()
 
     def _trained(self) -> dict[str, torch.nn.Parameter]:
-        return {name: tensor for name, tensor in self._model.named_parameters() if tensor.requires_grad}
+        return {
+            name: tensor
+            for name, tensor in self._model.named_parameters()
+            if tensor.requires_grad and (not self._adapter_alone or _ADAPTER in name)
+        }
 
     def _before_gradient(self, name: str, tensor: torch.Tensor, _gradient: torch.Tensor) -> None:
         """A gradient is about to be added to that of the tensor, which is stale if this is the step's first."""
         if name not in self._arrived:
             self._arrived.add(name)
-            if tensor.grad is not None and tensor.grad.any():
-                self._stale.add(name)
+            with self._kept_from_training():
+                if tensor.grad is not None and tensor.grad.any():
+                    self._stale.add(name)
 
     def _after_gradient(self, name: str, tensor: torch.Tensor) -> None:
         if self.is_sampled and tensor.grad is not None:
-            self._lengths[name] = tensor.grad.detach().float().norm()
+            with self._kept_from_training():
+                self._lengths[name] = tensor.grad.detach().float().norm()
+
+    @contextmanager
+    def _kept_from_training(self) -> Iterator[None]:
+        """What fails within it, in the middle of a backward pass, is raised at the next step in its place."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  # gradients of any kind
+            self._error = error
 
     def before_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Before a step of an optimizer, which may be that of another model."""
+        """Before a step of an optimizer, which may be that of another model.
+
+        Raises:
+            Exception: a gradient could not be recorded.
+        """
+        if self._error is not None:
+            raise self._error
         groups = {id(tensor): group for group in optimizer.param_groups for tensor in group["params"]}
         trained = self._trained()
         self._own = {name: tensor for name, tensor in trained.items() if id(tensor) in groups}
         if not self._own:
             return
-        self._required |= trained.keys()
+        self._required |= trained.keys() if self._all_required else self._own.keys()
         self._stepped |= self._own.keys()
         self._gradients = {name: tensor.grad for name, tensor in self._own.items() if tensor.grad is not None}
         lengths = torch.stack([each.detach().float().norm() for each in self._gradients.values()] or [torch.zeros(())])
@@ -75,14 +118,14 @@ class OptimizerRecorder:
         raw = [self._lengths[name] for name in self._gradients if name in self._lengths]
         self._clipped.append((lengths.norm().item(), torch.stack(raw or [torch.zeros(())]).norm().item()))
         self._group_of = {name: groups[id(tensor)] for name, tensor in self._own.items()}
-        self._rate = max(self._rate, *(float(group["lr"]) for group in self._group_of.values()))
-        self._before = _flat(self._own)
+        self._rate = max(self._rate, *(_rate_of(group) for group in self._group_of.values()))
+        self._before = _values(self._own)
 
     def after_step(self, optimizer: torch.optim.Optimizer) -> None:
         """After it."""
         if not self._own:
             return
-        after, sizes = _flat(self._own), [tensor.numel() for tensor in self._own.values()]
+        after, sizes = _values(self._own), [_sampled(tensor).numel() for tensor in self._own.values()]
         change = after - self._before
         self._moved |= {
             name
@@ -105,8 +148,8 @@ class OptimizerRecorder:
             if not _is_decoupled(optimizer):
                 added = math.hypot(*(factors[name] * tensor.norm().item() for name, tensor in self._own.items()))
                 return added / self._clipped[-1][0] if self._clipped[-1][0] else 0.0
-            rates = {name: float(group["lr"]) * factors[name] for name, group in self._group_of.items()}
-            sizes = [tensor.numel() for tensor in self._own.values()]
+            rates = {name: _rate_of(group) * factors[name] for name, group in self._group_of.items()}
+            sizes = [_sampled(tensor).numel() for tensor in self._own.values()]
             parts = zip(rates.values(), self._before.split(sizes), strict=True)
             own = torch.cat([-rate * part for rate, part in parts])
             decay, change = decay + own, change - own
@@ -121,7 +164,7 @@ class OptimizerRecorder:
             "rate": self._rate,
             "trained": frozenset(self._required),
             "outside": tuple(sorted(self._required - self._stepped)),
-            "stale": tuple(sorted(self._stale)),
+            "stale": tuple(sorted(self._stale & self._stepped)),
             "idle": tuple(sorted(modules - {_module_of(name) for name in self._moved})),
             "decay": self._decay,
             "clipping": used / raw if raw and self.is_sampled else None,
@@ -131,14 +174,24 @@ class OptimizerRecorder:
         return taken
 
 
-def _flat(tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """A copy of all tensors in one vector, in fp32."""
-    return torch.cat([tensor.detach().flatten().float() for tensor in tensors.values()])
+def _sampled(tensor: torch.Tensor) -> torch.Tensor:
+    """Values of a tensor at even distances: all of a usual LoRA matrix, and of a larger one enough to see it move."""
+    return tensor.detach().flatten()[:: -(-tensor.numel() // _MOST_VALUES) or 1]
+
+
+def _values(tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """A copy of the sampled values of all tensors in one vector, in fp32."""
+    return torch.cat([_sampled(tensor).float() for tensor in tensors.values()])
+
+
+def _rate_of(group: Mapping[str, Any]) -> float:
+    """The learning rate of a parameter group; 0 where its optimizer finds its own."""
+    return float(group.get("lr") or 0.0)
 
 
 def _module_of(name: str) -> str:
     """The module that a tensor of an adapter belongs to."""
-    return name.partition(".lora_")[0]
+    return name.partition(_ADAPTER)[0]
 
 
 def _is_decoupled(optimizer: torch.optim.Optimizer) -> bool:

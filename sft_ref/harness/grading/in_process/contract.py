@@ -14,17 +14,18 @@ from sft_ref.harness.checks.registry import resolve_ids
 from sft_ref.harness.core.check import Check
 from sft_ref.harness.core.implementation import Implementation
 from sft_ref.harness.core.judges import Judge, find_judge
-from sft_ref.harness.core.runner import plan_for, run
+from sft_ref.harness.core.runner import plan_for
 from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.core.verdict import Verdict
-from sft_ref.harness.recorders.in_process.context import Context
+from sft_ref.harness.grading.rerun import rerun_command
+from sft_ref.harness.recorders.in_process.recorder import Recorder
 from sft_ref.harness.recorders.in_process.reference import find_implementation, reference_run_for
 from sft_ref.harness.recorders.in_process.reference_run import ReferenceRun
 from sft_ref.harness.recorders.in_process.task import LOSS, Task, conversions, task_of
 from sft_ref.harness.verdict.diagnosis import error_of, verdict_of
 from sft_ref.reference.guards.rows import load_rows
 
-from .rerun import rerun_command
+from .in_stages import run_in_stages
 
 
 def grade_target(
@@ -85,22 +86,24 @@ def grade_implementation(
     began = time.perf_counter()
     results = []
     with tempfile.TemporaryDirectory() as folder:
-        context = Context(implementation, Path(folder, "own"), reference_run=reference_run, limits=sizes, task=task)
-        for result in run(
-            checks, context, rerun=rerun_command("", {"module": path, "data": data, "limit": sizes.words})
+        recorder = Recorder(implementation, Path(folder, "own"), reference_run=reference_run, limits=sizes, task=task)
+        for result in run_in_stages(
+            checks, recorder, rerun=rerun_command("", {"module": path, "data": data, "limit": sizes.words})
         ):
             results.append(result)
             report(f"{result.check.id} {result.outcome}")
-        size, errors = _measured(context)
+        size, errors = _measured(recorder)
     how = "it is sft_ref's own code" if path == "reference" else "its code has all rights of the user"
     verdict = verdict_of(results, path, notes=(f"ran in this process, not sandboxed: {how}",), errors=errors)
     return replace(verdict, size=size, seconds=time.perf_counter() - began)
 
 
-def _measured(context: Context) -> tuple[str, tuple[str, ...]]:
-    """The size in words, and the errors of measuring it."""
+def _measured(recorder: Recorder) -> tuple[str, tuple[str, ...]]:
+    """The size in words, where training left a folder, and the errors of measuring it."""
     try:
-        return (f"{context.size}, on {context.named_base}" if context.stored.is_dir() else ""), ()
+        if not (recorder.has("stored") and recorder.part("stored").is_dir()):
+            return "", ()
+        return f"{recorder.part('size')}, on {recorder.part('meant_base')}", ()
     except SftRefError:
         return "", ()
     except Exception as error:  # noqa: BLE001  # the verdict stands without it

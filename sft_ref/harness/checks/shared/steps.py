@@ -1,0 +1,163 @@
+"""Shared checks of training: the optimizer steps, one after the other.
+
+What is recorded of a submission's steps can be forged. It may accuse: where answers are good all the same, the fault is
+drift. It never clears: only TRN-103, which asks what training left, shows that a submission's training was examined.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+
+from sft_ref.harness.core import margins
+from sft_ref.harness.core.check import PRECISION, Level, check
+from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.evidence.training import TrainingSteps
+
+_NO_RATE = 1e-4
+"""Share of the peak below which a learning rate counts as 0; a cosine is below it in its last hundredth."""
+
+_FEW = 0.05
+"""Share of steps without a learning rate that warmup and the end of a schedule may take."""
+
+_ALL = 0.9
+"""Share of the planned steps that must be taken: a gradient scaler skips a few."""
+
+_IDLE = 0.1
+"""Largest share of the steps at which a module may stand still."""
+
+_DECAY = 0.25
+"""Largest weight decay in the median step, as a share of the rest. Usual settings stay below a hundredth; where decay
+decides where weights settle, it takes back all that a step adds, a share of 1."""
+
+_CLIPPING = 0.01
+"""Smallest share of the gradient that clipping may leave in the median step, if it leaves little: see `_LITTLE`."""
+
+_LITTLE = 0.03
+"""Length of a clipped gradient below which clipping may dominate; usual limits are 0.3 to 10. Of large gradients, such
+a limit makes steps of one length, as optimizers that follow signs do, and that is sound."""
+
+
+@check(
+    "TRN-015",
+    "The gradients of a step come from that step alone",
+    why="If gradients are not zeroed, each step repeats all earlier ones, and training does not follow its batches.",
+    remedy="Call zero_grad once an optimizer step, before the first backward pass of the next one.",
+    depends_on=("TRN-003", "TRN-102"),
+    source="pytorch/examples#116",
+)
+def gradients_are_those_of_the_step(training_steps: TrainingSteps) -> None:
+    """TRN-015: accumulation within a step is no failure."""
+    for number, step in enumerate(training_steps.steps, start=1):
+        if step.stale:
+            seen = f"step {number} adds its gradients to those of earlier steps in {len(step.stale)} tensors"
+            raise Failure(seen, "gradients of this step alone", step.stale[0], survivable=True)
+
+
+@check(
+    "TRN-016",
+    "No tensor stops being trained on the way, and the optimizer has all that are trainable",
+    why="A tensor that is frozen on the way, or that no optimizer has, stops learning without a message.",
+    remedy="Freeze before the optimizer is made, and pass all trainable parameters to it.",
+    depends_on=("TRN-003", "TRN-102"),
+)
+def trained_tensors_stay_trained(training_steps: TrainingSteps) -> None:
+    """TRN-016: layers that are unfrozen on the way are no failure."""
+    trained: frozenset[str] = frozenset()
+    for number, step in enumerate(training_steps.steps, start=1):
+        if frozen := sorted(trained - step.trained):
+            seen = f"{len(frozen)} tensors are frozen before step {number}"
+            raise Failure(seen, "none", frozen[0], survivable=True)
+        if step.outside:
+            seen = f"at step {number}, no optimizer has {len(step.outside)} tensors"
+            raise Failure(seen, "all", step.outside[0], survivable=True)
+        trained |= step.trained
+
+
+@check(
+    "TRN-017",
+    "Every adapted module has a gradient and moves at nearly every step with a learning rate above 0",
+    why="A module that stands still is not trained, although its tensors are not zero and are saved.",
+    remedy="Look for modules that are frozen, detached, or in a parameter group without a learning rate.",
+    depends_on=("TRN-003", "TRN-016", "TRN-102"),
+)
+def every_module_moves(training_steps: TrainingSteps) -> None:
+    """TRN-017: of a module's two matrices one may stand still, as A does while B is zero.
+
+    Experts to which a batch routes no token have no gradient at that step.
+    """
+    steps = [step for step in training_steps.steps if step.rate > 0]
+    idle = Counter(name for step in steps for name in step.idle)
+    still = sorted(name for name, count in idle.items() if count > _IDLE * len(steps))
+    if still:
+        seen = f"{len(still)} modules do not move in {idle[still[0]]} of {len(steps)} steps"
+        raise Failure(seen, f"{_IDLE:.0%} of the steps at most", still[0], survivable=True)
+
+
+@check(
+    "TRN-018",
+    "The learning rate stays above 0 until the planned end of training",
+    why="Steps without a learning rate change nothing, and the data of these steps are not learned.",
+    remedy="Give the schedule the number of optimizer steps that training takes.",
+    depends_on=("TRN-003", "TRN-102"),
+)
+def rate_stays_above_zero(training_steps: TrainingSteps) -> None:
+    """TRN-018: warmup may begin at 0, and a schedule may end there."""
+    steps, planned = training_steps.steps, training_steps.planned
+    if planned is not None and len(steps) < _ALL * planned:
+        raise Failure(f"training takes {len(steps)} optimizer steps", f"{planned}")
+    peak = max(step.rate for step in steps)
+    if not peak:
+        raise Unavailable("the optimizer names no learning rate, or it is 0 throughout")
+    without = [number for number, step in enumerate(steps, start=1) if step.rate <= _NO_RATE * peak]
+    allowed = max(2, int(_FEW * len(steps)))
+    if len(without) > allowed:
+        seen = f"the learning rate is 0 at {len(without)} of {len(steps)} steps"
+        raise Failure(seen, f"at most {allowed}", f"steps {without[0]} to {without[-1]}", survivable=True)
+
+
+@check(
+    "TRN-021",
+    "Modules compute in the same dtypes at every step",
+    level=Level.CONTRACT,
+    why="If autocast is lost on the way, the adapter is trained in two precisions, and loading can match only one.",
+    remedy="Enter autocast around every forward pass, and do not cast the model while it is trained.",
+    depends_on=("TRN-003", "TRN-102"),
+    claim=PRECISION,
+)
+def dtypes_stay_the_same(training_steps: TrainingSteps) -> None:
+    """TRN-021: at steps that are powers of two, in the middle, and at the last one."""
+    sampled = [(n, step.dtypes) for n, step in enumerate(training_steps.steps, start=1) if step.dtypes]
+    if not sampled:
+        raise Unavailable("no dtype was recorded")
+    first_step, first = sampled[0]
+    for number, dtypes in sampled[1:]:
+        for name in first.keys() & dtypes.keys():
+            if dtypes[name] != first[name]:
+                differing = sum(dtypes[each] != first[each] for each in first.keys() & dtypes.keys())
+                seen = f"{differing} modules differ at step {number}, the first is {dtypes[name]}"
+                raise Failure(seen, f"{first[name]}, as at step {first_step}", name)
+
+
+@check(
+    "TRN-025",
+    "Neither weight decay nor clipping dominates the steps",
+    why="Steps that lead to zero more than to the data, or that keep almost nothing of the gradient, learn little.",
+    remedy="Lower the weight decay, or raise the limit of the gradient norm; 0 to 0.1 and 1 are usual.",
+    depends_on=("TRN-003", "TRN-102"),
+)
+def neither_decay_nor_clipping_dominates(training_steps: TrainingSteps) -> None:
+    """TRN-025: in the median step with a learning rate; a change of the tensors between two steps counts as decay."""
+    moving = [step for step in training_steps.steps if step.rate > 0]
+    if not moving:
+        raise Unavailable("no step has a learning rate above 0")
+    decay = statistics.median(step.decay for step in moving)
+    if margins.exceeds(decay, _DECAY):
+        seen = f"the decay is {decay:.3g} times the rest of the median step"
+        raise Failure(seen, f"at most {_DECAY}", survivable=True)
+    sampled = [(step.clipping, step.clipped) for step in moving if step.clipping is not None]
+    if sampled:
+        share, length = (statistics.median(each) for each in zip(*sampled, strict=True))
+        if share < _CLIPPING and length < _LITTLE:
+            seen = f"the median step keeps {share:.3g} of its gradient, a length of {length:.3g}"
+            raise Failure(seen, f"at least {_CLIPPING}, or a length of {_LITTLE}", survivable=True)

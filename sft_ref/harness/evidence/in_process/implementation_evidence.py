@@ -1,0 +1,160 @@
+"""What is observed of an implementation, a part for each thing that a check states something about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from sft_ref.harness.core.findings import NotRecorded
+from sft_ref.harness.core.implementation import Batch, TaskRow, TrainingResult
+from sft_ref.harness.core.sizes import SizeLimits
+from sft_ref.harness.core.training_examples import TrainingExample
+from sft_ref.harness.evidence.training import RecordedTraining
+from sft_ref.harness.evidence.views import (
+    AnswerTexts,
+    BaseWeights,
+    ChosenTokens,
+    FolderDigests,
+    LabelledRow,
+    LoadedLosses,
+    MeasuredSize,
+    ModelDtypes,
+    SavedConfiguration,
+    SavedTensors,
+    SavedValues,
+)
+
+from .answer_parts import (
+    AdapterOff,
+    AskedTwice,
+    BatchOutputs,
+    EndOfWriting,
+    GeneratedRows,
+    LikeBeginnings,
+    OneAmongOthers,
+    ReportedFigures,
+    ReturnedTexts,
+    ScriptedOutcome,
+    TokenizedAgain,
+    WrongAnswersWritten,
+)
+from .trained_parts import (
+    AnswerLosses,
+    DeltaError,
+    LogitsPair,
+    LossesBeforeAndAfter,
+    ModelChange,
+    NamedBase,
+    ResumedTraining,
+    RotaryError,
+    SavedFiles,
+    SeededAdapters,
+    StepGradients,
+    WeightError,
+    WrittenFiles,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+    from sft_ref.harness.recorders.in_process.task import Task
+
+T = TypeVar("T")
+Part: TypeAlias = T | NotRecorded | None
+"""None where nobody asked for it; `NotRecorded` where it could not be recorded."""
+
+Ids: TypeAlias = tuple[int, ...]
+Parser: TypeAlias = Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class ImplementationEvidence:
+    """What was recorded of an implementation; `recordings` says of each part how.
+
+    The tokenizers and the parser are objects of the target and no values: texts are decoded, and parsed, where a check
+    needs them. Neither trains, loads nor generates anything.
+
+    Attributes:
+        task: what is asked, and when an answer is right.
+        probes: eight of its rows, that checks of texts look at.
+        limits: of size; none unless somebody sets them.
+    """
+
+    task: Task
+    probes: Sequence[TaskRow]
+    limits: SizeLimits
+
+    tokenizer: Part[PreTrainedTokenizerBase] = None
+    base_tokenizer: Part[PreTrainedTokenizerBase] = None
+    parse: Part[Parser] = None
+
+    prompts: Part[Sequence[Ids]] = None
+    similar_prompts: Part[Sequence[Mapping[str, Ids]]] = None
+    spaced_prompts: Part[Mapping[str, Ids]] = None
+
+    batch: Part[Batch] = None
+    examples: Part[Sequence[TrainingExample]] = None
+    longest_examples: Part[Mapping[str, TrainingExample]] = None
+    tokenized_again: Part[TokenizedAgain] = None
+    short_and_long: Part[Sequence[TrainingExample]] = None
+    labelled_rows: Part[Sequence[LabelledRow]] = None
+    answer_texts: Part[AnswerTexts] = None
+    end_of_writing: Part[EndOfWriting] = None
+
+    trained: Part[TrainingResult] = None
+    training_steps: Part[RecordedTraining] = None
+    first_losses_of_base: Part[torch.Tensor] = None
+    written_files: Part[WrittenFiles] = None
+    delta_norms: Part[Mapping[str, float]] = None
+    losses_before_and_after: Part[Sequence[LossesBeforeAndAfter]] = None
+    step_gradients: Part[StepGradients] = None
+    trainable_dtypes: Part[Mapping[str, Mapping[str, torch.dtype]]] = None
+    seeded_adapters: Part[SeededAdapters] = None
+    answer_losses: Part[AnswerLosses] = None
+    final_logits: Part[LogitsPair] = None
+    resumed_training: Part[ResumedTraining] = None
+    base_weights: Part[BaseWeights] = None
+
+    saved_files: Part[SavedFiles] = None
+    saved_tensors: Part[SavedTensors] = None
+    saved_values: Part[SavedValues] = None
+    saved_configuration: Part[SavedConfiguration] = None
+    reloaded_weights: Part[Sequence[WeightError]] = None
+    named_base: Part[NamedBase] = None
+    sizes: Part[MeasuredSize] = None
+
+    folder_digests: Part[FolderDigests] = None
+    model_dtypes: Part[ModelDtypes] = None
+    loaded_losses: Part[LoadedLosses] = None
+    delta_errors: Part[Sequence[DeltaError]] = None
+    weight_errors: Part[Sequence[WeightError]] = None
+    merged_logits: Part[LogitsPair] = None
+    changed_values: Part[Mapping[str, float]] = None
+    rotary_errors: Part[Sequence[RotaryError]] = None
+    loaded_logits: Part[LogitsPair] = None
+
+    longest_questions: Part[ScriptedOutcome] = None
+    batch_outputs: Part[Sequence[BatchOutputs]] = None
+    asked_twice: Part[AskedTwice] = None
+    like_beginnings: Part[LikeBeginnings] = None
+    among_neighbours: Part[OneAmongOthers] = None
+    alone_and_in_a_batch: Part[Sequence[OneAmongOthers]] = None
+    asked_one_by_one: Part[Sequence[ScriptedOutcome]] = None
+    asked_together: Part[ScriptedOutcome] = None
+    known_questions: Part[ScriptedOutcome] = None
+    chosen_tokens: Part[ChosenTokens] = None
+    returned_texts: Part[ReturnedTexts] = None
+    returned_for_nothing: Part[Mapping[int | None, Any]] = None
+    completions: Part[ReturnedTexts] = None
+    mixed_answers: Part[Sequence[Any]] = None
+    generated_rows: Part[GeneratedRows] = None
+    changes_by_answering: Part[Sequence[ModelChange]] = None
+
+    targets_written: Part[ScriptedOutcome] = None
+    wrong_answers_written: Part[WrongAnswersWritten] = None
+    words_written: Part[Mapping[str, Any]] = None
+
+    reported_figures: Part[ReportedFigures] = None
+    adapter_off: Part[AdapterOff] = None

@@ -1,0 +1,1 @@
+"""Grades an implementation of the protocol in this process."""

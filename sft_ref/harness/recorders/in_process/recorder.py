@@ -1,0 +1,222 @@
+"""Records what an implementation does in this process, each part once, in the order of `RECORDINGS`."""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from sft_ref.errors import MachineError, MissingModuleError
+from sft_ref.harness.core.findings import Failure, NotRecorded
+from sft_ref.harness.core.implementation import Implementation, TrainingResult
+from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
+from sft_ref.harness.evidence.in_process.implementation_evidence import ImplementationEvidence
+from sft_ref.io.foreign import is_failure
+from sft_ref.reference.settings import Settings
+
+from .recordings import generated, loaded, saved, scored, texts, training, trials
+from .reference_run import ReferenceRun
+from .task import Task, conversions
+
+SETTINGS = Settings(steps=80)
+"""Of the training that is recorded: enough for the toy to answer nearly always, and for a fault of learning to show."""
+
+RECORDINGS: tuple[Callable[..., Any], ...] = (
+    # train, then a copy of the folder, then load: nothing is asked before
+    training.training_run,
+    training.stored,
+    training.trained,
+    training.training_steps,
+    training.frozen,
+    loaded.loaded_run,
+    loaded.answerer,
+    loaded.loaded_model,
+    # prompt, tokens: prompts before anything is tokenized for training
+    texts.tokenizer,
+    texts.similar_prompts,
+    texts.prompts,
+    texts.batch,
+    texts.examples,
+    texts.spaced_prompts,
+    texts.base_tokenizer,
+    texts.labelled_rows,
+    texts.longest_examples,
+    texts.answer_texts,
+    texts.end_of_writing,
+    texts.tokenized_again,
+    texts.short_and_long,
+    # train
+    training.base_model,
+    training.starts,
+    training.deltas,
+    training.delta_norms,
+    training.trained_model,
+    training.fresh_batch,
+    training.fresh_losses,
+    training.losses_before_and_after,
+    training.first_losses_of_base,
+    training.final_logits,
+    training.base_weights,
+    trials.written_files,
+    trials.step_gradients,
+    trials.trainable_dtypes,
+    trials.seeded_adapters,
+    trials.resumed_training,
+    trials.reference_run,
+    trials.answer_losses,
+    # artifact
+    saved.saved_folder,
+    saved.saved_files,
+    saved.is_converted,
+    saved.saved_tensors,
+    saved.saved_configuration,
+    saved.saved_values,
+    saved.reloaded_weights,
+    saved.named_base,
+    saved.meant_base,
+    saved.size,
+    saved.sizes,
+    # load
+    loaded.folder_digests,
+    loaded.delta_errors,
+    loaded.loaded_losses,
+    loaded.merged_logits,
+    loaded.model_dtypes,
+    loaded.changed_values,
+    loaded.rotary_errors,
+    loaded.loaded_logits,
+    loaded.weight_errors,
+    loaded.exact_model,
+    # generate
+    generated.scripting,
+    generated.mixed_batch,
+    generated.mixed_answers,
+    generated.generated_rows,
+    generated.longest_questions,
+    generated.batch_outputs,
+    generated.asked_twice,
+    generated.like_beginnings,
+    generated.among_neighbours,
+    generated.alone_and_in_a_batch,
+    generated.asked_one_by_one,
+    generated.asked_together,
+    generated.known_questions,
+    generated.chosen_tokens,
+    generated.returned_texts,
+    generated.returned_for_nothing,
+    generated.completions,
+    generated.changes_by_answering,
+    # parse, score
+    scored.parse,
+    scored.targets_written,
+    scored.wrong_answers_written,
+    scored.words_written,
+    scored.reported_figures,
+    scored.adapter_off,
+)
+"""In this order parts are recorded; each is made from parts that come before it, which its parameters name."""
+
+_NEEDS = MappingProxyType({each.__name__: tuple(inspect.signature(each).parameters) for each in RECORDINGS})
+_STAGES = MappingProxyType({"training_run": "train", "loaded_run": "load"})
+"""Parts that are a stage of the implementation, so that a failure of theirs is that stage's."""
+
+_FIELDS = tuple(field.name for field in fields(ImplementationEvidence))
+_SEED = 0
+
+
+class Recorder:
+    """Records one implementation.
+
+    Args:
+        implementation: what is recorded.
+        folder: an empty folder to work in.
+        trained: a training to use in place of the implementation's own, where the fault cannot lie in it.
+        reference_run: a training of the reference, to compare with, or what makes one when it is needed.
+        limits: of size; none unless somebody sets them.
+        task: what is asked; unit conversions by default.
+    """
+
+    def __init__(
+        self,
+        implementation: Implementation,
+        folder: Path,
+        *,
+        trained: TrainingResult | None = None,
+        reference_run: ReferenceRun | Callable[[], ReferenceRun | None] | None = None,
+        limits: SizeLimits = UNLIMITED,
+        task: Task | None = None,
+    ) -> None:
+        task = task or conversions()
+        self._parts: dict[str, Any] = {
+            "implementation": implementation,
+            "folder": folder,
+            "given_training": trained,
+            "reference_run_source": reference_run,
+            "limits": limits,
+            "task": task,
+            "probes": task.probes,
+            "settings": SETTINGS,
+        }
+
+    def record(self, names: Iterable[str]) -> ImplementationEvidence:
+        """Records the parts of these names, and those that they are made from, unless they are recorded already.
+
+        Raises:
+            MachineError: the machine prevented the implementation from finishing.
+            MissingModuleError: the implementation needs a module that is not installed.
+        """
+        needed = self._with_what_they_need(names)
+        for make in RECORDINGS:
+            if make.__name__ in needed and make.__name__ not in self._parts:
+                self._parts[make.__name__] = self._tried(make)
+        parts: dict[str, Any] = {name: self._parts.get(name) for name in _FIELDS}
+        return ImplementationEvidence(**parts)
+
+    def has(self, name: str) -> bool:
+        """Whether a part is recorded."""
+        return name in self._parts and not isinstance(self._parts[name], NotRecorded)
+
+    def part(self, name: str) -> Any:  # noqa: ANN401
+        """One part, which is recorded unless it is already.
+
+        Raises:
+            BaseException: what recording it ended with.
+        """
+        self.record([name])
+        found = self._parts[name]
+        if isinstance(found, NotRecorded):
+            raise found.error
+        return found
+
+    def _with_what_they_need(self, names: Iterable[str]) -> set[str]:
+        needed, waiting = set(), [*names]
+        while waiting:
+            if (name := waiting.pop()) not in needed:
+                needed.add(name)
+                waiting += _NEEDS.get(name, ())
+        return needed
+
+    def _tried(self, make: Callable[..., Any]) -> Any:  # noqa: ANN401
+        """The part that a recording makes, or `NotRecorded`; each starts from the same random numbers."""
+        import torch
+
+        given = {name: self._parts[name] for name in _NEEDS[make.__name__]}
+        for part in given.values():
+            if isinstance(part, NotRecorded):
+                return NotRecorded(part.error, _STAGES.get(make.__name__, part.stage))
+        random.seed(_SEED)
+        torch.manual_seed(_SEED)
+        try:
+            return make(**given)
+        except (MachineError, MissingModuleError):  # nothing can be graded
+            raise
+        except Failure as failure:
+            return NotRecorded(failure, _STAGES.get(make.__name__, failure.stage))
+        except BaseException as error:
+            if not (is_failure(error) or isinstance(error, SystemExit)):
+                raise
+            return NotRecorded(error)

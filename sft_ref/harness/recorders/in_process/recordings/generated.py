@@ -1,0 +1,227 @@
+"""Records the stage generate: what the model makes of prompts.
+
+Questions are about units that do not exist, unless those of the data are asked on purpose: an implementation that
+looks its answers up is caught there.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
+from sft_ref.harness.evidence.in_process.answer_parts import (
+    AskedTwice,
+    BatchOutputs,
+    GeneratedLogits,
+    GeneratedRows,
+    LastOutput,
+    LikeBeginnings,
+    OneAmongOthers,
+    ReturnedTexts,
+    ScriptedOutcome,
+)
+from sft_ref.harness.evidence.in_process.trained_parts import ModelChange
+from sft_ref.harness.evidence.views import ChosenTokens
+from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.generation_recorder import RecordedAnswers, record_generation, scripted_model
+from sft_ref.harness.instruments.losses import forward
+from sft_ref.harness.instruments.model_state import changes
+from sft_ref.harness.instruments.module_outputs import computed_dtypes, first_states, last_outputs
+from sft_ref.harness.instruments.scripted_model import GeneratedRow
+from sft_ref.harness.recorders.in_process.calls import call
+from sft_ref.harness.recorders.in_process.chosen_tokens import chosen_tokens_of
+from sft_ref.harness.recorders.in_process.invented import invent
+from sft_ref.harness.recorders.in_process.scripted_answers import AnswerScript, Scripting, coarsest
+from sft_ref.harness.recorders.in_process.task import Task
+
+_MANY = 9
+"""Answers of a batch."""
+
+
+def scripting(implementation: Implementation, answerer: Answerer, task: Task) -> Scripting:
+    """Writes and runs scripts."""
+    return Scripting(implementation, answerer, task)
+
+
+def longest_questions(scripting: Scripting, task: Task) -> ScriptedOutcome:
+    """The longest questions of the data. Prompts are recognised by their question, or by their ids in training."""
+    longest = sorted(task.train_rows, key=lambda row: len(row[0]))[-4:]
+    return scripting.observe(scripting.write(longest), end_at_once=True)
+
+
+def batch_outputs(scripting: Scripting) -> list[BatchOutputs]:
+    """Of a question with a number of 29 digits among others with fewer, in batches of 1 to 8; no two pad alike.
+
+    The first batch in which an output is not finite is the last.
+    """
+    *shorter, longest = scripting.dictate([f"{'7' * n} florps in quux?" for n in range(1, 30)])
+    batches = []
+    for size in range(1, 9):
+        first = (size - 1) * (size - 2) // 2
+        lines = [*shorter[first : first + size - 1], longest]
+        with last_outputs(scripting.answerer.model) as outputs:
+            scripting.run(lines, end_at_once=True)
+        found = [last_output(name, output) for name, output in outputs]
+        batches.append(BatchOutputs([line.question for line in lines], found))
+        if any(each.not_finite for each in found):
+            break
+    return batches
+
+
+def last_output(name: str, output: torch.Tensor) -> LastOutput:
+    """What is kept of a module's output at the last token, of shape (rows,) or (rows, ...)."""
+    is_finite = output.isfinite().reshape(len(output), -1).all(1)
+    return LastOutput(name, output.dtype, int((~is_finite).sum()), len(output), float(output.abs().max()))
+
+
+def asked_twice(scripting: Scripting) -> AskedTwice:
+    """The same scripted answers twice."""
+    lines = scripting.dictate(invent(4, seed=3))
+    on_cpu = next(scripting.answerer.model.parameters()).device.type == "cpu"
+    return AskedTwice(scripting.run(lines), scripting.run(lines), on_cpu)
+
+
+def like_beginnings(scripting: Scripting) -> LikeBeginnings:
+    """Two questions that differ at their end."""
+    questions = ["How many florps are there in 7 quux or zindles?", "How many florps are there in 7 quux or tove?"]
+    states, dtype = [], torch.float32
+    for line in scripting.dictate(questions):
+        with first_states(scripting.answerer.model) as found:
+            dtype = scripting.run([line], end_at_once=True).dtype
+        states += found[:1]
+    return LikeBeginnings(questions, states, dtype)
+
+
+def among_neighbours(scripting: Scripting) -> OneAmongOthers:
+    """One line among two pairs of neighbours whose prompts are as long, with other numbers and units."""
+    questions = [
+        "How many florps are there in 7 quux?",
+        "How many snarks are there in 3 tove?",
+        "Change 5 raths to jubs.",
+        "How many snarks are there in 8 tove?",
+        "Change 4 raths to jubs.",
+    ]
+    own, *others = scripting.dictate(questions)
+    one, other = (scripting.run([others[i], own, others[i + 1]]) for i in (0, 2))
+    return OneAmongOthers(own.question, one, other)
+
+
+def alone_and_in_a_batch(scripting: Scripting) -> list[OneAmongOthers]:
+    """The steps of a long answer, so that tokens after the prompt count too."""
+    questions = ["2 jubs?", *invent(3, seed=6), f"{'7' * 24} florps in quux?"]
+    [answer] = scripting.task.dictate(1, scripting.answerer.tokenizer)
+    lines = scripting.write([(question, answer) for question in questions])
+    together = scripting.run(lines)
+    return [OneAmongOthers(line.question, scripting.run([line]), together) for line in lines[:2]]
+
+
+def asked_one_by_one(scripting: Scripting) -> list[ScriptedOutcome]:
+    """Questions asked one at a time."""
+    return [scripting.run([line]) for line in scripting.dictate(invent(3, seed=7))]
+
+
+def asked_together(scripting: Scripting) -> ScriptedOutcome:
+    """Prompts of many lengths in no order, one of them twice."""
+    lines = scripting.dictate(invent(_MANY, seed=8))
+    return scripting.run([*lines, lines[1]])
+
+
+def known_questions(scripting: Scripting, task: Task) -> ScriptedOutcome:
+    """Questions of both splits, with wrong answers."""
+    rows = [*task.train_rows[:4], *task.fresh_rows[:4]]
+    return scripting.run(scripting.write([(question, task.wrong(truth)) for question, truth in rows]))
+
+
+def chosen_tokens(answerer: Answerer) -> ChosenTokens:
+    """See `views`: of questions of which the model is unsure."""
+    questions, tokenizer = invent(16, seed=10), answerer.tokenizer
+    prompts = [*questions, *map(answerer.format_prompt, questions)]
+    with scripted_model(answerer.model, tokenizer, keep_logits=True) as recorder:
+        call(answerer.batched_generate, prompts)
+    return chosen_tokens_of(recorder.generations, tokenizer)
+
+
+def returned_texts(scripting: Scripting) -> ReturnedTexts:
+    """None, 1 and 2 sequences."""
+    lines = scripting.dictate(invent(3, seed=11))
+    return ReturnedTexts(lines, {count: _say(scripting.answerer, lines, count) for count in (None, 1, 2)})
+
+
+def returned_for_nothing(answerer: Answerer) -> dict[int | None, Any]:
+    """What no prompts give, for None and for a number."""
+    return {count: call(answerer.batched_generate, [], count) for count in (None, 1)}
+
+
+def completions(scripting: Scripting) -> ReturnedTexts:
+    """Rows of unlike lengths, whose ends come at unlike steps."""
+    lines = scripting.dictate(invent(4, seed=13))
+    return ReturnedTexts(lines, {None: _say(scripting.answerer, lines, None)})
+
+
+def _say(answerer: Answerer, lines: Sequence[AnswerScript], count: int | None) -> Any:  # noqa: ANN401
+    prompts = [answerer.format_prompt(line.question) for line in lines]
+    scripts = [line.script for line in lines]
+    with scripted_model(answerer.model, answerer.tokenizer, scripts, keep_nan=True):
+        return call(answerer.batched_generate, prompts, count, 0.7 if count else 0)
+
+
+@dataclass(frozen=True)
+class MixedBatch:
+    """One call of `answer`, and the dtypes that were computed in."""
+
+    recorded: RecordedAnswers
+    dtypes: set[torch.dtype]
+
+
+def mixed_batch(scripting: Scripting, task: Task) -> MixedBatch:
+    """Fresh questions that the model answers itself, and scripted long answers, in one call."""
+    answerer = scripting.answerer
+    longest = task.dictate_longest(answerer.tokenizer)
+    lines = scripting.write([*zip(invent(len(longest), seed=14), longest, strict=True)])
+    questions = [line.question for line in lines] + [question for question, _ in task.fresh_rows[:5]]
+    scripts = [line.script for line in lines]
+    with computed_dtypes(answerer.model) as dtypes:
+        found: RecordedAnswers = call(record_generation, answerer, *questions, scripts=scripts, keep_logits=True)
+    return MixedBatch(found, dtypes)
+
+
+def mixed_answers(mixed_batch: MixedBatch) -> list[Any]:
+    """The answers of that call."""
+    return mixed_batch.recorded.answers
+
+
+def generated_rows(answerer: Answerer, mixed_batch: MixedBatch, exact_model: Any) -> GeneratedRows:  # noqa: ANN401
+    """Beside each row's logits, those of one forward of the loaded model over prompt and tokens so far.
+
+    Alone, without padding and cache, in fp32.
+    """
+    rows = []
+    for row in mixed_batch.recorded.generations:
+        if row.logits and not row.continues_cache:
+            ids, steps = _generated(row, answerer.tokenizer.eos_token_id)
+            one = torch.tensor([ids])
+            due = forward(exact_model, Batch(one, torch.ones_like(one), one))[0].float().cpu()
+            due = due[[len(row.prompt_ids) - 1 + step for step in steps]]
+            seen = torch.stack([row.logits[step] for step in steps])
+            rows.append(GeneratedLogits(decode(answerer.tokenizer, row.prompt_ids), steps, seen, due))
+    return GeneratedRows(rows, coarsest(mixed_batch.dtypes))
+
+
+def _generated(row: GeneratedRow, end: int) -> tuple[list[int], list[int]]:
+    """Ids of a row up to its end, and the steps whose logits are known; what follows the end is padding."""
+    new = row.new_token_ids
+    length = new.index(end) + 1 if end in new else len(new)
+    return [*row.prompt_ids, *new[:length]], [step for step in sorted(row.logits) if step < length]
+
+
+def changes_by_answering(implementation: Implementation, task: Task, trained: TrainingResult) -> list[ModelChange]:
+    """Of a model that is loaded for this: what has answered already may have changed already."""
+    loaded = call(implementation.load, trained.folder)
+    before = copy.deepcopy(loaded.model)
+    call(loaded.answer, *(question for question, _ in task.fresh_rows[:4]))
+    return [ModelChange(*each) for each in changes(before, loaded.model)]

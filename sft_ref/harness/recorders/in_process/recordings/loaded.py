@@ -1,0 +1,220 @@
+"""Records the stage load: the model that the folder gives, before and after it has answered."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sft_ref.harness.core.findings import Unavailable
+from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
+from sft_ref.harness.core.training_examples import TrainingExample
+from sft_ref.harness.evidence.in_process.trained_parts import (
+    DeltaError,
+    LogitsPair,
+    LossesBeforeAndAfter,
+    RotaryError,
+    WeightError,
+)
+from sft_ref.harness.evidence.views import FolderDigests, LoadedLosses, ModelDtypes
+from sft_ref.harness.instruments import rotary
+from sft_ref.harness.instruments.deltas import effective_delta, effective_weight, linears
+from sft_ref.harness.instruments.generation_recorder import record_generation
+from sft_ref.harness.instruments.losses import forward, row_losses
+from sft_ref.harness.recorders.in_process.calls import call, fault_of
+from sft_ref.harness.recorders.in_process.float16_toy import float16_toy
+from sft_ref.harness.recorders.in_process.task import Task
+from sft_ref.reference.guards.dtypes import Dtypes, count_dtypes
+from sft_ref.reference.guards.names import plain
+
+from .training import comparable
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """What `load` gives, and a copy of its model as it was then; None where it cannot be copied."""
+
+    answerer: Answerer
+    untouched: Any
+
+
+def loaded_run(
+    implementation: Implementation,
+    trained: TrainingResult,
+    stored: Path,  # noqa: ARG001  # loading may overwrite the folder
+) -> LoadedRun:
+    """Loads what training saved."""
+    answerer = call(implementation.load, trained.folder)
+    try:
+        return LoadedRun(answerer, copy.deepcopy(answerer.model))
+    except Exception:  # noqa: BLE001  # of foreign modules; they need not be copied to answer
+        return LoadedRun(answerer, None)
+
+
+def answerer(loaded_run: LoadedRun) -> Answerer:
+    """What answers questions."""
+    return loaded_run.answerer
+
+
+def loaded_model(loaded_run: LoadedRun) -> Any:  # noqa: ANN401  # whatever `load` gave
+    """The model as `load` left it: answering cannot have changed it.
+
+    Raises:
+        Unavailable: it cannot be copied.
+    """
+    if loaded_run.untouched is None:
+        raise Unavailable("the loaded model cannot be copied")
+    return loaded_run.untouched
+
+
+def exact_model(loaded_model: Any) -> Any:  # noqa: ANN401
+    """`loaded_model`, computing in fp32."""
+    return copy.deepcopy(loaded_model).float().eval()
+
+
+def folder_digests(
+    implementation: Implementation, answerer: Answerer, task: Task, trained: TrainingResult, stored: Path
+) -> FolderDigests:
+    """See `views`: before and after loading and a few questions; the copy was made when training ended."""
+    rows = task.probes[:2]
+    with fault_of("generate"):
+        call(record_generation, answerer, *(row[0] for row in rows))
+    if getattr(implementation, "test", None):
+        with fault_of("score"):
+            call(implementation.test, answerer, rows)
+    return FolderDigests(_digests(stored), _digests(trained.folder))
+
+
+def model_dtypes(
+    implementation: Implementation,
+    folder: Path,
+    trained: TrainingResult,
+    loaded_model: Any,  # noqa: ANN401
+) -> ModelDtypes:
+    """See `views`: of base, adapter and float buffers; the toy is also loaded from a configuration with float16."""
+    if not (due := _flat(trained.dtypes)):
+        return ModelDtypes({}, {})
+    loaded = {"": _flat(count_dtypes(loaded_model))}
+    if implementation.base == "toy":  # other bases are where the implementation finds them
+        with float16_toy(folder):
+            again = call(implementation.load, trained.folder)
+        loaded["the base's configuration names float16"] = _flat(count_dtypes(again.model))
+    return ModelDtypes(due, loaded)
+
+
+def loaded_losses(loaded_model: Any, fresh_batch: Batch, fresh_losses: LossesBeforeAndAfter) -> LoadedLosses:  # noqa: ANN401
+    """See `views`: of the true answer of each fresh row."""
+    observed = call(row_losses, loaded_model, fresh_batch)
+    return LoadedLosses(observed, fresh_losses.trained, fresh_losses.base)
+
+
+def delta_errors(
+    loaded_model: Any,  # noqa: ANN401
+    base_model: PreTrainedModel,
+    deltas: Mapping[str, torch.Tensor],
+    starts: Mapping[str, torch.Tensor],
+) -> list[DeltaError]:
+    """Applies each Linear to an identity matrix, with the adapter and without, whatever it is made of."""
+    errors = []
+    for name, linear, module in linears(base_model, loaded_model):
+        found, as_sum = call(effective_delta, linear, module, is_moved=name in starts)
+        due = deltas.get(name, torch.zeros(()))
+        weight = linear.weight.detach().norm().item() if as_sum else 0.0
+        error = (found - due).norm().item()
+        errors.append(DeltaError(name, found.norm().item(), due.norm().item(), error, weight))
+    return errors
+
+
+def weight_errors(
+    loaded_model: Any,  # noqa: ANN401
+    base_model: PreTrainedModel,
+    deltas: Mapping[str, torch.Tensor],
+) -> list[WeightError]:
+    """Applies each Linear to an identity matrix, and compares with the base that is loaded by us."""
+    errors = []
+    for name, linear, module in linears(base_model, loaded_model):
+        due = linear.weight.detach().float() + deltas.get(name, torch.zeros(()))
+        error = (call(effective_weight, module) - due).norm().item()
+        errors.append(WeightError(name, error, due.norm().item()))
+    return errors
+
+
+def merged_logits(loaded_model: Any, examples: list[TrainingExample]) -> LogitsPair:  # noqa: ANN401
+    """After and before merging a copy in float64, so that only the merge differs, and not the order of sums.
+
+    Raises:
+        Unavailable: there is nothing to merge.
+    """
+    model = copy.deepcopy(loaded_model).double()
+    if not hasattr(model, "merge_and_unload"):
+        raise Unavailable("the loaded model has no adapter that can be merged")
+    apart = _logits_row_by_row(model, examples)
+    return LogitsPair(_logits_row_by_row(call(model.merge_and_unload), examples), apart)
+
+
+def _logits_row_by_row(model: Any, examples: list[TrainingExample]) -> torch.Tensor:  # noqa: ANN401
+    """Logits of all tokens, (tokens, vocabulary), without padding: where it is masked, float64 overflows."""
+    found = []
+    for row in examples:
+        ids, labels = torch.tensor([row.ids]), torch.tensor([row.labels])
+        found.append(forward(model, Batch(ids, torch.ones_like(ids), labels))[0])
+    return torch.cat(found)
+
+
+def changed_values(
+    loaded_model: Any,  # noqa: ANN401
+    base_model: PreTrainedModel,
+    trained: TrainingResult,
+) -> dict[str, float]:
+    """The largest change of each tensor that is not the base's own, or the trained one, cast to its dtype."""
+    due = {name: tensor.detach() for name, tensor in base_model.named_parameters()}
+    due |= {plain(name): tensor for name, tensor in trained.adapter.items()}
+    changes = {}
+    for name, tensor in loaded_model.named_parameters():
+        stored = due.get(plain(name))
+        if stored is not None and not torch.equal(tensor.detach().cpu(), stored.to(tensor.dtype)):
+            changes[plain(name)] = (tensor.detach().cpu().float() - stored.float()).abs().max().item()
+    return changes
+
+
+def rotary_errors(loaded_model: Any, base_model: PreTrainedModel) -> list[RotaryError]:  # noqa: ANN401
+    """Recomputes from the configuration in the base's own folder.
+
+    Raises:
+        Unavailable: there is nothing to compare.
+    """
+    due = rotary.frequencies(base_model.config)
+    last = base_model.config.max_position_embeddings - 1
+    turned = (last * due).repeat(2)
+    errors = []
+    for name, module in rotary.embeddings(loaded_model):
+        frequency = ((module.inv_freq.float().cpu() - due).abs() / due).max().item()
+        got = zip(rotary.angles(module, last), (turned.cos(), turned.sin()), strict=True)
+        cosine, sine = ((found - exact).abs().max().item() for found, exact in got)
+        errors.append(RotaryError(plain(name), frequency, cosine, sine, last))
+    if not errors:
+        raise Unavailable("the loaded model has no rotary frequencies that can be read")
+    return errors
+
+
+def loaded_logits(trained: TrainingResult, batch: Batch, loaded_model: Any) -> LogitsPair:  # noqa: ANN401
+    """Beside those of the model in memory at the end of training."""
+    due, seen = comparable(trained, batch)
+    return LogitsPair(forward(loaded_model, batch).cpu()[seen], due)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)}
+
+
+def _flat(dtypes: Dtypes) -> dict[str, str]:
+    return {f"{kind} {name}": dtype for kind, names in dtypes.items() for name, dtype in names.items()}

@@ -1,0 +1,148 @@
+"""Records the stages parse and score: what becomes of the texts that the model writes, and what testing reports."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from sft_ref.harness.core.findings import Failure, NotGiven, Unavailable
+from sft_ref.harness.core.implementation import Answerer, Implementation, TaskRow
+from sft_ref.harness.evidence.in_process.answer_parts import (
+    AdapterOff,
+    ReportedFigures,
+    ScriptedOutcome,
+    WrongAnswersWritten,
+)
+from sft_ref.harness.instruments.adapter_off import without_adapter
+from sft_ref.harness.instruments.generation_recorder import (
+    Unasked,
+    find_transformer,
+    record_generation,
+    scripted_model,
+)
+from sft_ref.harness.recorders.in_process.calls import ask_prompt, call
+from sft_ref.harness.recorders.in_process.scripted_answers import Scripting
+from sft_ref.harness.recorders.in_process.task import Task
+from sft_ref.reference.data import is_answer_valid
+from sft_ref.reference.questions import generate_rows
+
+_SEED = 3
+"""Of questions that stand in no split, so that nobody can have stored their answers."""
+
+_FACTORS = (1.0, 1.0, 1.0, 1.03, 0.97, 1.08, 0.92, 1.4, -1.0)
+"""Answers that the model is made to give, in units of the truth: five are right, four are wrong."""
+_RIGHT = 5
+_SILENT = 3
+"""Questions, besides, to which it is made to give none."""
+
+_NEW_TOKENS = 32
+
+
+def parse(answerer: Answerer) -> Callable[[str], Any]:
+    """The parser, called by itself; an exception of it is its failure."""
+
+    def parse_text(text: str) -> Any:  # noqa: ANN401
+        return call(answerer.parse_answer, text)
+
+    return parse_text
+
+
+def targets_written(scripting: Scripting, task: Task) -> ScriptedOutcome:
+    """The model writes the training targets of the probes, in one call of `answer`."""
+    return scripting.run(scripting.write(task.probes), keep_nan=False)
+
+
+def wrong_answers_written(scripting: Scripting, task: Task) -> WrongAnswersWritten:
+    """Questions of both splits, to which the model gives a wrong answer, or nothing at all."""
+    rows = [*task.train_rows[4:10], *task.fresh_rows[4:10]]
+    questions, truths = ([row[n] for row in rows] for n in (0, 1))
+    lines = scripting.write([(question, task.wrong(truth)) for question, truth in rows])
+    cases = {"a wrong answer": False, "nothing": True}
+    answers = {case: scripting.run(lines, end_at_once=at_once).answers for case, at_once in cases.items()}
+    return WrongAnswersWritten(questions, truths, answers)
+
+
+def words_written(scripting: Scripting, task: Task) -> dict[str, Any]:
+    """Answers to the questions of the probes while the model writes words only."""
+    questions = [question for question, _ in task.probes]
+    scripts = scripting.write_words(questions)
+    answers = call(record_generation, scripting.answerer, *questions, scripts=scripts).answers
+    return dict(zip(questions, answers, strict=True))
+
+
+def reported_figures(scripting: Scripting, task: Task) -> ReportedFigures:
+    """The model is made to answer so that both figures are known.
+
+    Raises:
+        NotGiven: the implementation reports none, or no answer is right or wrong.
+    """
+    implementation, answerer = scripting.implementation, scripting.answerer
+    if getattr(implementation, "test", None) is None:
+        raise NotGiven("no figures are reported: give the implementation a method test")
+    if task.judge is None:
+        raise NotGiven("answers are judged by their loss alone: give a judge of answers")
+    rows = _unseen(task, len(_FACTORS) + _SILENT)
+    pairs = zip(rows, _FACTORS, strict=False)
+    lines = scripting.write([(question, _scaled(task, truth, factor)) for (question, truth), factor in pairs])
+    scripts = [line.script for line in lines]
+    scripts += scripting.write_words([question for question, _ in rows[len(_FACTORS) :]])
+    with scripted_model(answerer.model, answerer.tokenizer, scripts):
+        found = call(implementation.test, answerer, rows)
+    due = {"accuracy": _RIGHT / len(rows)}
+    if not task.is_text:  # words that are no number are an answer there
+        due["answer_rate"] = len(_FACTORS) / len(rows)
+    return ReportedFigures({name: getattr(found, name) for name in due}, due, len(rows))
+
+
+def _scaled(task: Task, truth: Any, factor: float) -> Any:  # noqa: ANN401  # a number or a text
+    """An answer that is right or wrong as the factor says; of texts the true one, or a wrong one."""
+    if not task.is_text:
+        return truth * factor
+    return truth if is_answer_valid(factor, 1.0) else task.wrong(truth)
+
+
+def _unseen(task: Task, count: int) -> list[TaskRow]:
+    """Questions of no split, whose answers lose nothing by being written with few decimals; or of the user's rows."""
+    if task.is_own:
+        rows = [*task.fresh_rows, *task.train_rows]
+        rows = rows if task.is_text else [row for row in rows if abs(row[1]) >= 1]
+        if len(rows) < count:
+            raise Unavailable(f"{len(rows)} rows have an answer of 1 or more: give {count}")
+        return rows[:count]
+    return list(itertools.islice((row for row in generate_rows(_SEED) if 10 <= row[1] <= 1e6), count))  # noqa: PLR2004
+
+
+def adapter_off(implementation: Implementation, answerer: Answerer, task: Task) -> AdapterOff:
+    """On questions of a split that is on every machine."""
+    questions, truths = ([row[n] for row in task.fresh_rows] for n in (0, 1))
+    with without_adapter(answerer, implementation.base):
+        answers = call(answerer.answer, *questions)
+        texts = _complete(answerer, questions)
+    own = [call(answerer.parse_answer, text) for text in texts]
+    answered, alone = (sum(map(task.is_right, each, truths)) / len(truths) for each in (answers, own))
+    return AdapterOff(answered, alone, len(truths))
+
+
+def _complete(answerer: Answerer, questions: list[str]) -> list[str]:
+    """What the model writes when it is asked directly, with the prompts that `answer` sends."""
+    tokenizer = answerer.tokenizer
+    model: Any = find_transformer(answerer.model)
+    prompts = []
+    for question in questions:
+        with contextlib.suppress(Unasked):
+            prompts.append(ask_prompt(answerer, question))
+    if len(prompts) < len(questions):
+        raise Failure(f"{len(questions) - len(prompts)} questions are answered without the model", "none")
+    longest = max(map(len, prompts))
+    ids = torch.tensor([[tokenizer.pad_token_id or 0] * (longest - len(p)) + list(p) for p in prompts])
+    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])
+    device = next(model.parameters()).device
+    with torch.inference_mode():
+        new = model.generate(
+            input_ids=ids.to(device), attention_mask=mask.to(device), max_new_tokens=_NEW_TOKENS, do_sample=False
+        )
+    return [str(text) for text in tokenizer.batch_decode(new[:, longest:], skip_special_tokens=True)]

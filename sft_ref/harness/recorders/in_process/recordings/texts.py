@@ -1,0 +1,156 @@
+"""Records the stages prompt and tokens: what reaches the model when it is asked, and what it is trained on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sft_ref.harness.core.findings import Unavailable
+from sft_ref.harness.core.implementation import Answerer, Batch, Implementation
+from sft_ref.harness.core.training_examples import TrainingExample, examples_of
+from sft_ref.harness.evidence.in_process.answer_parts import EndOfWriting, TokenizedAgain
+from sft_ref.harness.evidence.views import AnswerText, AnswerTexts, LabelledRow
+from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.generation_recorder import Ids, Unasked, record_generation
+from sft_ref.harness.instruments.scripted_model import Script
+from sft_ref.harness.recorders.in_process.calls import ask_prompt, call
+from sft_ref.harness.recorders.in_process.task import Task
+from sft_ref.reference.bases.find import find_base
+from sft_ref.reference.questions import PHRASINGS, UNITS
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_UNITS = [tuple(spellings[0] for spellings in units.values()) for units in UNITS.values()]
+_FRAMES = ("First: {question}", "Second: {question}", "{question} Be brief.", "{question} Be exact.")
+_LONGEST = 32
+_GOES_ON = 40
+"""Tokens of a script behind the supervised text."""
+
+
+def tokenizer(answerer: Answerer) -> PreTrainedTokenizerBase:
+    """That of the loaded model."""
+    return answerer.tokenizer
+
+
+def base_tokenizer(implementation: Implementation) -> PreTrainedTokenizerBase:
+    """The tokenizer in the base's folder, loaded by us."""
+    from transformers import AutoTokenizer
+
+    found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(find_base(implementation.base))
+    return found
+
+
+def prompts(answerer: Answerer, task: Task) -> list[Ids]:
+    """Ids that reach the model when the questions of the probes are asked one by one."""
+    return [ask_prompt(answerer, question) for question, _ in task.probes]
+
+
+def similar_prompts(answerer: Answerer, task: Task) -> list[dict[str, Ids]]:
+    """Prompts of questions that differ a little, the shortest first; questions that reach no model are left out."""
+    found = []
+    for questions in _alike(task):
+        asked: dict[str, Ids] = {}
+        for question in questions:
+            with contextlib.suppress(Unasked):  # the score's finding
+                asked[question] = ask_prompt(answerer, question)
+        found.append(asked)
+    return found
+
+
+def _alike(task: Task) -> Iterator[list[str]]:
+    """Of rows of one's own, what stands before or behind them differs."""
+    if task.is_own:
+        for question, _ in sorted(task.probes, key=lambda row: len(row[0])):
+            yield [question, *(form.format(question=question) for form in _FRAMES)]
+        return
+    for i, phrasing in enumerate(sorted(PHRASINGS, key=len)):
+        of, to, other = _UNITS[i % len(_UNITS)][:3]
+        n = i % 10 + 1
+        yield [
+            phrasing.format(n=n, of=of, to=to),
+            phrasing.format(n=n % 10 + 1, of=of, to=to),
+            phrasing.format(n=n, of=other, to=to),
+            phrasing.format(n=n, of=of, to=other),
+        ]
+
+
+def spaced_prompts(answerer: Answerer, task: Task) -> dict[str, Ids]:
+    """Prompts of one question, first as it is, then with white space around it."""
+    question = task.probes[0][0]
+    spaced = (question, f" {question}", f"{question}\n", f"\t{question}  ")
+    return {each: ask_prompt(answerer, each) for each in spaced}
+
+
+def batch(implementation: Implementation, task: Task) -> Batch:
+    """The probes as they reach training."""
+    return call(implementation.training_batch, task.probes)
+
+
+def examples(batch: Batch) -> list[TrainingExample]:
+    """Its rows."""
+    return examples_of(batch)
+
+
+def longest_examples(implementation: Implementation, task: Task) -> dict[str, TrainingExample]:
+    """By question: the training texts of the longest questions."""
+    longest = sorted(task.train_rows, key=lambda row: len(row[0]))[-_LONGEST:]
+    found = examples_of(call(implementation.training_batch, longest))
+    return {question: row for (question, _), row in zip(longest, found, strict=True)}
+
+
+def tokenized_again(
+    implementation: Implementation,
+    answerer: Answerer,
+    task: Task,
+    prompts: list[Ids],  # noqa: ARG001  # before anything is tokenized again
+    batch: Batch,  # noqa: ARG001
+) -> TokenizedAgain:
+    """The probes, and their prompts, a second time."""
+    again = examples_of(call(implementation.training_batch, task.probes))
+    alone = examples_of(call(implementation.training_batch, task.probes[:1]))
+    return TokenizedAgain(again, alone, [ask_prompt(answerer, question) for question, _ in task.probes])
+
+
+def short_and_long(implementation: Implementation, task: Task) -> list[TrainingExample]:
+    """The texts of a question, and of one 500 times as long."""
+    question, value = task.probes[1]
+    rows = [(question, value), (f"{'I ask again: ' * 500}{question}", value)]
+    return examples_of(call(implementation.training_batch, rows))
+
+
+def labelled_rows(batch: Batch, task: Task) -> list[LabelledRow]:
+    """See `views`: the batch of the probes, padding included."""
+    rows = zip(batch.input_ids.tolist(), batch.labels.tolist(), task.probes, strict=True)
+    return [LabelledRow(ids, labels, question) for ids, labels, (question, _) in rows]
+
+
+def answer_texts(
+    task: Task, prompts: list[Ids], examples: list[TrainingExample], tokenizer: PreTrainedTokenizerBase
+) -> AnswerTexts:
+    """See `views`: what is labelled of the probes."""
+    texts = []
+    for (_, value), prompt, row in zip(task.probes, prompts, examples, strict=True):
+        text = decode(tokenizer, row.ids[len(prompt) : row.end])
+        texts.append(AnswerText(text, value, task.contains(text, value)))
+    return AnswerTexts(texts)
+
+
+def end_of_writing(answerer: Answerer, task: Task, prompts: list[Ids], examples: list[TrainingExample]) -> EndOfWriting:
+    """Of a script of the shortest supervised text, followed by digits.
+
+    Raises:
+        Unavailable: the model is not asked.
+    """
+    [(question, _), prompt, row] = min(
+        zip(task.probes, prompts, examples, strict=True), key=lambda each: len(each[2].ids)
+    )
+    target = row.ids[len(prompt) : row.end]
+    digit = answerer.tokenizer("7", add_special_tokens=False)["input_ids"][-1]
+    written = (*target, *[digit] * _GOES_ON)
+    script = Script(question, (*prompt, *written), written, len(prompt))
+    found = call(record_generation, answerer, question, scripts=[script])
+    if not found.generations:
+        raise Unavailable("the question is answered without the model, which was asked it before")
+    return EndOfWriting(question, target, len(found.generations[0].new_token_ids))

@@ -1,0 +1,21 @@
+"""What the first step does not show, because a trainer keeps it from the model's forward."""
+
+from __future__ import annotations
+
+from .observation import FirstStep
+
+
+def list_unexamined(step: FirstStep) -> dict[str, str]:
+    """Subjects of findings that could not be examined -> why; the other findings stand."""
+    found = {}
+    if not step.batches:
+        found["labels"] = "no batch with input_ids reached the model's forward"
+    elif not step.rows:
+        found["labels"] = "no labels reached the model's forward: the trainer keeps them for a loss of its own"
+    if step.alignment is None:
+        found["loss"] = (
+            "labels are not known" if found else "the loss is not computed from what the output head puts out"
+        )
+    if not step.plan.rates:
+        found["schedule"] = "the planned learning rates are not known; those that were used are judged at the end"
+    return found

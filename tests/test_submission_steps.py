@@ -1,0 +1,343 @@
+"""The optimizer steps of a submission's training: what the agent records of them, and how they are judged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from recorded import Capture, Sections, observe, record
+
+from sft_ref.harness.checks.shared import steps as step_checks
+from sft_ref.harness.checks.submission.train import batches_are_not_repeated
+from sft_ref.harness.core.check import Outcome, checks_in
+from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.evidence import Evidence, storage
+from sft_ref.harness.evidence.training import RecordedStep, TrainingSteps
+from sft_ref.harness.grading.judge import grade_saved
+from sft_ref.harness.instruments.steps.optimizer_recorder import _MOST_VALUES, OptimizerRecorder, _sampled
+from sft_ref.harness.instruments.steps.step_recorder import StepRecorder
+from sft_ref.harness.recorders.submission.agent.results import ResultWriter
+from sft_ref.harness.recorders.submission.agent.time_limit import TimeLimit
+from sft_ref.harness.recorders.submission.agent.training_recorder import TrainingRecorder
+from sft_ref.harness.recorders.submission.sections import is_well_formed
+from sft_ref.reference.bases.find import TOY
+from sft_ref.reference.models import load_model
+from sft_ref.reference.precision import POLICIES
+
+STEPS = 6
+
+
+class Loop:
+    """A plain loop over the toy, observed as the agent observes it. Methods are what faults replace."""
+
+    micro_batches = 1
+    adapted = True
+
+    def __init__(self, folder: Path) -> None:
+        self.writer = ResultWriter(str(folder / "out"), str(folder), "nonce")
+        self.recorder = TrainingRecorder({}, 768, 1.0, TimeLimit(1e9, self.writer.note), self.writer)
+        torch.manual_seed(0)
+        self.inner: Any = load_model(TOY, POLICIES["fp32"]).train()
+        self.begin()
+
+    def begin(self) -> None:
+        """Puts an adapter on the model, and makes the optimizer."""
+        get_peft_model(self.inner, LoraConfig(r=2, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"))
+        trained = [p for p in self.inner.parameters() if p.requires_grad]
+        self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(trained, lr=1e-3)
+
+    def forward(self, _step: int, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The loss of a batch."""
+        loss: torch.Tensor = self.inner(**batch).loss
+        return loss
+
+    def end_step(self, _step: int) -> None:
+        """Behind each optimizer step."""
+        self.optimizer.zero_grad()
+
+    def run(self) -> list[dict[str, Any]]:
+        """Trains; the recorded steps."""
+        torch.manual_seed(1)
+        for step in range(STEPS):
+            for _ in range(self.micro_batches):
+                ids = torch.randint(3, 700, (2, 12))
+                batch = {"input_ids": ids, "labels": ids}
+                self.recorder.before_forward(self.inner, self.inner, batch, ids)
+                self.forward(step, batch).backward()
+            self.recorder.before_step(self.optimizer)
+            self.optimizer.step()
+            self.recorder.after_step(self.optimizer)
+            self.end_step(step)
+        self.recorder.finish()
+        return self.recorder.recorded_steps
+
+
+class Accumulated(Loop):
+    """Two forward passes a step; gradients are set to zero in place."""
+
+    micro_batches = 2
+
+    def end_step(self, _step: int) -> None:
+        self.optimizer.zero_grad(set_to_none=False)
+
+
+class NeverZeroed(Loop):
+    """Gradients of all steps add up."""
+
+    def end_step(self, _step: int) -> None:
+        return
+
+
+class Frozen(Loop):
+    """The first layer is frozen after three steps."""
+
+    def end_step(self, step: int) -> None:
+        super().end_step(step)
+        if step == 2:
+            for name, weight in self.inner.named_parameters():
+                if "layers.0." in name:
+                    weight.requires_grad = False
+
+
+class Unfrozen(Loop):
+    """The first layer is frozen until three steps are done."""
+
+    def begin(self) -> None:
+        super().begin()
+        self.first = [
+            weight for name, weight in self.inner.named_parameters() if "layers.0." in name and ".lora_" in name
+        ]
+        for weight in self.first:
+            weight.requires_grad = False
+
+    def end_step(self, step: int) -> None:
+        super().end_step(step)
+        if step == 2:
+            for weight in self.first:
+                weight.requires_grad = True
+
+
+class AutocastLost(Loop):
+    """Autocast in the first half alone."""
+
+    def forward(self, step: int, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=step < STEPS // 2):
+            return super().forward(step, batch)
+
+
+class WithoutPeft(Loop):
+    """No adapter of peft's: the optimizer has two matrices, and all of the base asks for gradients."""
+
+    def begin(self) -> None:
+        layer = self.inner.model.layers[0]
+        self.optimizer = torch.optim.SGD([layer.self_attn.q_proj.weight, layer.mlp.up_proj.weight], lr=1e-2)
+
+
+class NoRate(Loop):
+    """An optimizer that names no rate, as Adafactor with one of its own."""
+
+    def run(self) -> list[dict[str, Any]]:
+        real = self.optimizer.step
+        self.optimizer.param_groups[0]["lr"] = None
+
+        def step() -> None:
+            self.optimizer.param_groups[0]["lr"] = 1e-3
+            real()
+            self.optimizer.param_groups[0]["lr"] = None
+
+        self.optimizer.step = step  # type: ignore[method-assign,assignment]
+        return super().run()
+
+
+def steps_of(found: list[dict[str, Any]]) -> TrainingSteps:
+    """As the judge reads them, each forward pass with rows of its own."""
+    trained: frozenset[str] = frozenset()
+    steps = []
+    for each in json.loads(json.dumps(found)):
+        trained = trained if each["trained"] is None else frozenset(each["trained"])
+        fields: dict[str, Any] = {name: each[name] for name in ("rate", "decay", "clipping", "clipped", "dtypes")}
+        names: dict[str, Any] = {name: tuple(each[name]) for name in ("outside", "stale", "idle")}
+        rows = tuple(range(*each["passes"]))
+        steps.append(RecordedStep(**fields, **names, rows=rows, loss=None, gradient_scale=None, trained=trained))
+    return TrainingSteps(tuple(steps), len(steps))
+
+
+def failing(steps: TrainingSteps) -> set[str]:
+    """Ids of the checks that fail."""
+    failed = set()
+    for each in checks_in(step_checks):
+        try:
+            each.run(steps)
+        except Failure:
+            failed.add(each.id)
+        except Unavailable:
+            pass
+    return failed
+
+
+@pytest.mark.parametrize(
+    ("loop", "failed"),
+    [
+        (Loop, set()),
+        (Accumulated, set()),
+        (Unfrozen, set()),
+        (WithoutPeft, set()),
+        (NoRate, set()),
+        (NeverZeroed, {"TRN-015"}),
+        (Frozen, {"TRN-016"}),
+        (AutocastLost, {"TRN-021"}),
+    ],
+)
+def test_the_agent_records_what_tells_a_fault_from_its_sound_twin(
+    loop: Callable[[Path], Loop], failed: set[str], tmp_path: Path
+) -> None:
+    observed = loop(tmp_path)
+    found = observed.run()
+    assert not observed.writer.notes
+    assert len(found) == STEPS
+    assert failing(steps_of(found)) == failed
+    written = json.loads((tmp_path / "out" / "training_steps.json").read_text(encoding="utf-8"))
+    assert written.pop("nonce") == "nonce"
+    assert is_well_formed("training_steps", written)
+    assert [each["passes"] for each in written["steps"]] == [
+        [step * observed.micro_batches, (step + 1) * observed.micro_batches] for step in range(STEPS)
+    ]
+
+
+def test_recording_changes_no_weight_and_leaves_no_hook(tmp_path: Path) -> None:
+    class Unobserved(Loop):
+        def begin(self) -> None:
+            super().begin()
+            self.recorder._begin_step = lambda model: None  # type: ignore[method-assign]
+
+    one, other = Loop(tmp_path / "one"), Unobserved(tmp_path / "other")
+    assert len(one.run()) == STEPS
+    assert not other.run()
+    for own, due in zip(one.inner.parameters(), other.inner.parameters(), strict=True):
+        assert torch.equal(own, due)
+    assert not any(each._backward_hooks for each in one.inner.parameters())
+    assert not any(each._forward_hooks for each in one.inner.modules())
+
+
+def test_a_step_that_cannot_be_recorded_is_a_note_and_no_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = Loop(tmp_path)
+    monkeypatch.setattr(StepRecorder, "before_step", lambda self, optimizer: optimizer.unheard_of)
+    assert loop.run() == []
+    [note] = loop.writer.notes
+    assert note.startswith("the optimizer steps of training were not recorded: AttributeError")
+
+
+def test_a_gradient_that_cannot_be_recorded_does_not_end_the_backward_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = Loop(tmp_path)
+    monkeypatch.setattr(
+        OptimizerRecorder, "_lengths", property(lambda self: self.unheard_of, lambda self, value: None), raising=False
+    )
+    assert loop.run() == []
+    [note] = loop.writer.notes
+    assert note.startswith("the optimizer steps of training were not recorded: AttributeError")
+    assert not any(each._backward_hooks for each in loop.inner.parameters())
+
+
+def test_values_of_a_large_tensor_are_sampled() -> None:
+    assert torch.equal(_sampled(torch.ones(3, 5)), torch.ones(15))
+    large = _sampled(torch.arange(_MOST_VALUES * 3 + 1))
+    assert large.numel() <= _MOST_VALUES
+    assert large.diff().unique().tolist() == [4]
+
+
+def shown(rows: list[list[int]]) -> TrainingSteps:
+    """Steps that show these rows."""
+    fields: dict[str, Any] = {
+        "loss": None,
+        "gradient_scale": None,
+        "trained": frozenset(),
+        "dtypes": None,
+        "clipping": None,
+    }
+    steps = [
+        RecordedStep(rate=1.0, rows=tuple(row), outside=(), stale=(), idle=(), decay=0.0, clipped=1.0, **fields)
+        for row in rows
+    ]
+    return TrainingSteps(tuple(steps), len({row for each in rows for row in each}))
+
+
+IN_ORDER = [[first, first + 1, first + 2, first + 3] for first in range(0, 64, 4)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "fails"),
+    [
+        (IN_ORDER * 3, False),
+        ([rows for rows in IN_ORDER for _ in range(2)], True),  # two workers with the same rows
+        ([rows * 2 for rows in IN_ORDER], True),  # the same within a step
+        ([row for pair in zip(IN_ORDER, IN_ORDER[::-1], strict=True) for row in pair], False),
+        (torch.randint(64, (200, 4), generator=torch.Generator().manual_seed(0)).tolist(), False),  # with replacement
+    ],
+)
+def test_rows_that_come_again_at_once_are_told(rows: list[list[int]], fails: bool) -> None:
+    if fails:
+        with pytest.raises(Failure, match="of the rows that a step shows stand twice"):
+            batches_are_not_repeated.run(shown(rows))
+    else:
+        batches_are_not_repeated.run(shown(rows))
+
+
+def test_a_few_rows_in_each_batch_tell_nothing() -> None:
+    with pytest.raises(Unavailable, match="4 different rows, at most 4 in a step"):
+        batches_are_not_repeated.run(shown([[0, 1, 2, 3]] * 9))
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
+    return record(tmp_path_factory.mktemp("capture") / "work")
+
+
+def recorded_step(number: int, **change: Any) -> dict[str, Any]:  # noqa: ANN401
+    """A sound step of the recorded submission, some of it changed."""
+    sound = {
+        "rate": 3e-3,
+        "trained": ["model.lora_A", "model.lora_B"] if number == 0 else None,
+        "outside": [],
+        "stale": [],
+        "idle": [],
+        "decay": 0.0,
+        "clipping": 1.0,
+        "clipped": 1.0,
+        "dtypes": {"model": "float32"},
+        "passes": [number, number + 1],
+    }
+    return {**sound, **change}
+
+
+def with_stale_gradients(recorded: dict[str, Sections]) -> None:
+    """Every step but the first adds its gradients to earlier ones."""
+    steps = [recorded_step(number, stale=["model.lora_A"] if number else []) for number in range(12)]
+    recorded["train"]["training_steps"] = {"steps": steps}
+
+
+def test_recorded_steps_are_evidence_that_is_saved_and_accuses(capture: Capture, tmp_path: Path) -> None:
+    evidence = observe(capture, with_stale_gradients)
+    storage.save(evidence, tmp_path / "it.safetensors")
+    loaded = storage.load(tmp_path / "it.safetensors", Evidence)
+    assert loaded.training_steps == evidence.training_steps
+    assert evidence.training_steps is not None
+    assert evidence.training_steps.steps[3].trained == {"model.lora_A", "model.lora_B"}
+    assert evidence.training_steps.steps[3].rows == tuple(range(48))
+    verdict = grade_saved(loaded, "it")
+    assert "train" in verdict.stages
+    [stale] = [each for each in verdict.results if each.check.id == "TRN-015"]
+    assert stale.outcome is Outcome.FAIL
+    assert stale.survivable
+
+
+def test_steps_that_are_not_recorded_are_skipped_and_steps_never_clear(capture: Capture) -> None:
+    results = {each.check.id: each for each in grade_saved(observe(capture), "it").results}
+    assert results["TRN-015"].outcome is Outcome.SKIPPED
+    assert not any(each.core for each in checks_in(step_checks))

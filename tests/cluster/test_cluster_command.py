@@ -22,7 +22,7 @@ from sft_ref.sweep.cache import SweepCache
 from sft_ref.sweep.cluster import rows
 
 if TYPE_CHECKING:
-    from conftest import LocalCluster
+    from .conftest import LocalCluster
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -106,7 +106,7 @@ def test_a_submission_is_graded_in_the_sandbox_of_a_node(
     assert cli.main(words) == 1
     [found] = json.loads(Path("alice.json").read_text())
     assert found["sandboxed"]
-    assert (found["path"], found["verdict"], set(found["stages"])) == ("alice", "broken", submission.stages)
+    assert (found["path"], found["verdict"], frozenset(found["stages"])) == ("alice", "broken", submission.stages)
     [again] = {each["rerun"] for each in found["checks"] if each["outcome"] == "fail"}
     assert again.startswith("sft-ref grade alice --seed 3")
     assert tempfile.gettempdir() not in json.dumps(found)

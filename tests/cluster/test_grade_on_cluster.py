@@ -22,7 +22,7 @@ from sft_ref.harness.grading.batch import GradedTarget, grade_batch
 from sft_ref.harness.grading.cluster import grade_on_cluster
 
 if TYPE_CHECKING:
-    from conftest import LocalCluster
+    from .conftest import LocalCluster
 
 pytestmark = pytest.mark.timeout(300)
 

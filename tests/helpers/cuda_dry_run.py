@@ -12,11 +12,12 @@ from unittest import mock
 
 import pytest
 import torch
+from _pytest.outcomes import Skipped
 
 REACHED = "dry run: reached its first CUDA call, and nothing of it ran on a GPU"
 
 
-class FirstCudaCall(pytest.skip.Exception):
+class FirstCudaCall(Skipped):
     """Raised in place of the first call that needs a CUDA device; no `except Exception` catches it."""
 
 

@@ -17,8 +17,17 @@ settings.load_profile("sft_ref")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """An option for CI."""
+    """An option for CI, and one for GPU tests where there is no GPU."""
     parser.addoption("--part", action="store_true", help="every eighth of the tests that -m selects")
+    parser.addoption("--cuda-dry-run", action="store_true", help="with -m gpu: each test up to its first CUDA call")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Adds the dry run where it is asked for."""
+    if config.getoption("--cuda-dry-run"):
+        import cuda_dry_run  # of tests/helpers
+
+        cuda_dry_run.register(config)
 
 
 @pytest.hookimpl(trylast=True)  # behind -m
@@ -27,7 +36,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--part"):
         items[:] = items[::8]
     for item in items:
-        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        if item.get_closest_marker("gpu") and not (torch.cuda.is_available() or config.getoption("--cuda-dry-run")):
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
 
 

@@ -117,6 +117,20 @@ def gpu(session: nox.Session) -> None:
 
 
 @nox.session
+def gpu_dry_run(session: nox.Session) -> None:
+    """The tests that need CUDA, each up to its first CUDA call, where there is none; nothing runs on a GPU."""
+    install(session, "test")
+    session.run("pytest", "-m", "gpu", "--cuda-dry-run", *session.posargs)
+
+
+@nox.session
+def cluster(session: nox.Session) -> None:
+    """The tests of gradings and sweeps on a Ray cluster: processes of this machine, on loopback only."""
+    install(session, "test", extras="smollm2,ray")
+    session.run("pytest", "tests/cluster", *session.posargs)
+
+
+@nox.session
 def sweep(session: nox.Session) -> None:
     """Every pair of policies on the toy, on CUDA where there is one (-- --compare, -- --update: with its baseline)."""
     install(session)

@@ -55,3 +55,7 @@ class MachineError(SftRefError):
 
 class SandboxError(SftRefError):
     """Foreign code cannot be run as asked: the interpreter, a folder or a limit is of no use."""
+
+
+class ClusterError(SftRefError):
+    """A Ray cluster cannot be reached, or a node of it cannot be used."""

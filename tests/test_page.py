@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -90,6 +91,12 @@ def test_the_policy_forbids_everything_but_the_pages_own_script_and_styles(tmp_p
 def test_a_class_of_a_thousand_is_written_in_seconds_without_a_curve_each(tmp_path: Path) -> None:
     grades = [replace(MEASURED, path=f"student {n}") for n in range(1000)]
     page = page_of(tmp_path, *grades)
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert len(page.all("details")) == 1000
+    assert not page.says("Swap experiments")  # the reports are text until they are opened
+    [stored] = re.findall(r'<script type="application/json" id="reports">(.*?)</script>', text)
+    reports = json.loads(stored)
+    assert len(reports) == 1000
+    assert all(Page(report).says("as submitted 0 of 64") for report in reports[::100])
     assert len(page.all("svg")) == 1
     assert (tmp_path / "page.html").stat().st_size < 10_000_000

@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--questions", type=Whole(1, SPLIT_SIZE), default=100, metavar="N", help="asked (default: %(default)s)"
     )
+    parser.add_argument(
+        "--ray", metavar="ADDRESS", help="train on the nodes of this Ray cluster: HOST:PORT, or auto; not for --adapter"
+    )
     own = parser.add_argument_group("an adapter of your own, in place of a training")
     own.add_argument("--adapter", type=Path, metavar="FOLDER", help="is loaded in each way, and asked --data")
     own.add_argument("--data", type=Path, metavar="FILE", help="questions and answers, as `sft-ref grade` takes them")
@@ -72,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
     from .pages.sweep_pages import write_adapter_sweep_page, write_sweep_page
 
     if args.adapter is not None:
+        if args.ray is not None:
+            raise SftRefError("--ray: spreads trainings, and --adapter needs none; leave it out")
         from sft_ref.harness.grading.worker import DAYS, run_alone
         from sft_ref.sweep.adapter.command import run as sweep_adapter
 

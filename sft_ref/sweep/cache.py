@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -99,12 +98,3 @@ class SweepCache(UnfinishedSweep):
     def write_cell(self, cell: Cell) -> None:
         """Stores a finished cell."""
         self.write(self.folder / cell.train / f"{cell.load}.cell.json", cell.to_json())
-
-
-def source_digest() -> str:
-    """SHA-256 of the package's code, so that a cell is not used after the code has changed."""
-    package = Path(__file__).parents[1]
-    total = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        total.update(str(path.relative_to(package)).encode() + path.read_bytes())
-    return total.hexdigest()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from sft_ref.console.printable import printable
+from sft_ref.errors import SftRefError
 from sft_ref.io.atomic_write import check_writable, write_atomic
 from sft_ref.io.reading import kind_of
 from sft_ref.io.strict_json import to_text
@@ -20,6 +21,7 @@ from sft_ref.reference.fingerprints import library_versions
 
 from . import baseline, baseline_report
 from .cell import Cell
+from .cluster import sweep_on_cluster
 from .picture import draw
 from .run import Plan, device_name, sweep
 from .terminal import show
@@ -45,6 +47,8 @@ def run(args: argparse.Namespace, write_page: WritePage) -> int:
     Raises:
         SftRefError: as `sweep` does; a baseline is missing in CI, or cannot be written.
     """
+    if args.ray is not None and (args.compare or args.update):
+        raise SftRefError("--ray: a baseline is of this device, and figures of other machines differ; leave out one")
     plan = _plan(args)
     path = args.baseline or baseline.path_of(plan, Path(args.baselines))
     if args.update and args.baseline is None:
@@ -53,11 +57,11 @@ def run(args: argparse.Namespace, write_page: WritePage) -> int:
         _check_baseline(plan, path)
     for file in filter(None, (args.json, args.png, args.html)):
         check_writable(Path(file))  # before the sweep, not after it
-    cells = _sweep(plan, Path(args.folder))
+    cells = _sweep(plan, Path(args.folder), args.ray)
     show(cells)
     _write(cells, args, write_page)
     if args.update:
-        baseline.check_stable(cells, _sweep(plan, Path(args.folder)))
+        baseline.check_stable(cells, _sweep(plan, Path(args.folder), None))
         baseline.write(plan, cells, path)
         print(f"baseline written: {printable(str(path))}")
     elif args.compare:
@@ -66,7 +70,8 @@ def run(args: argparse.Namespace, write_page: WritePage) -> int:
 
 
 def _write(cells: list[Cell], args: argparse.Namespace, write_page: WritePage) -> None:
-    title = f"{args.base or DEFAULT_BASE} on {device_name()}"
+    where = device_name() if args.ray is None else f"the cluster {args.ray}"
+    title = f"{args.base or DEFAULT_BASE} on {where}"
     if args.json:
         write_atomic(Path(args.json), to_text([cell.to_json() for cell in cells]))
     if args.png:
@@ -114,9 +119,10 @@ def _plan(args: argparse.Namespace) -> Plan:
     )
 
 
-def _sweep(plan: Plan, folder: Path) -> list[Cell]:
+def _sweep(plan: Plan, folder: Path, address: str | None) -> list[Cell]:
+    """The cells in the order of the plan, from this machine or from the cluster at an address."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    count = sum(len(loads) for _, loads in plan.pairs())
+    order = [(train.name, load.name) for train, loads in plan.pairs() for load in loads]
     cells: list[Cell] = []
 
     def training(name: str) -> Callable[[Step], None]:
@@ -128,9 +134,15 @@ def _sweep(plan: Plan, folder: Path) -> list[Cell]:
         return report
 
     try:
-        for cell in sweep(plan, folder, training=training):
+        if address is None:
+            finishing = sweep(plan, folder, training=training)
+        else:
+            finishing = sweep_on_cluster(plan, folder, address)
+        for cell in finishing:
             cells.append(cell)
-            console.print(f"{len(cells)}/{count}  {cell.train} → {cell.load}: {cell.verdict}")
+            console.print(f"{len(cells)}/{len(order)}  {cell.train} → {cell.load}: {cell.verdict}")
     except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(f"{str(interrupt) or 'stopped'}, {len(cells)} of {count} cells done") from interrupt
-    return cells
+        raise KeyboardInterrupt(
+            f"{str(interrupt) or 'stopped'}, {len(cells)} of {len(order)} cells done"
+        ) from interrupt
+    return sorted(cells, key=lambda cell: order.index((cell.train, cell.load)))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sft_ref.cluster.installed import source_digest
 from sft_ref.errors import DataError, PrecisionError, TrainingError
 from sft_ref.reference import sft
 from sft_ref.reference.bases.find import DEFAULT_BASE, find_base, fingerprint_base
@@ -20,7 +21,7 @@ from sft_ref.reference.precision import POLICIES, Policy, check_can_compute, che
 from sft_ref.reference.settings import Settings
 
 from . import memory
-from .cache import SweepCache, source_digest
+from .cache import SweepCache
 from .cell import Cell, CellVerdict, TrainingFigures
 from .determinism import deterministic
 from .measure import measure, read_forced, teacher_force, write_forced

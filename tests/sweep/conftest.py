@@ -46,5 +46,5 @@ def again(cells: list[Cell], folder: Path, monkeypatch: pytest.MonkeyPatch) -> C
 @pytest.fixture
 def swept(cells: list[Cell], monkeypatch: pytest.MonkeyPatch) -> None:
     """The command without its minutes: the cells are there already."""
-    monkeypatch.setattr(command, "_sweep", lambda plan, folder: cells)
+    monkeypatch.setattr(command, "_sweep", lambda *_: cells)
     monkeypatch.delenv("CI", raising=False)

@@ -38,7 +38,7 @@ def test_a_baseline_is_written_and_compared_and_a_change_is_exit_code_1(
     assert cli.main([*words, "--compare"]) == 0
     assert "within its tolerances: 6 cells" in capsys.readouterr().out
     worse = [dataclasses.replace(cells[0], answer_rate=0.5, loss=math.nan), *cells[1:]]
-    monkeypatch.setattr(command, "_sweep", lambda plan, folder: worse)
+    monkeypatch.setattr(command, "_sweep", lambda *_: worse)
     assert cli.main([*words, "--compare"]) == 1
     out = capsys.readouterr().out
     assert re.search(r"answer_rate +[\d.]+ → 0.5 \(-0\.\d+\) +allowed ±0\.05: 0 seen; training carries", out)
@@ -74,7 +74,7 @@ def test_a_pair_without_a_baseline_is_shown_and_in_ci_an_error(
     words = ["sweep", "--base", "toy"]
     assert cli.main([*words, "--update"]) == 0
     more = [*cells, dataclasses.replace(cells[0], load="fp32+sdpa")]
-    monkeypatch.setattr(command, "_sweep", lambda plan, folder: more)
+    monkeypatch.setattr(command, "_sweep", lambda *_: more)
     assert cli.main([*words, "--compare"]) == 0
     assert "no baseline: fp32 → fp32+sdpa" in capsys.readouterr().out
     monkeypatch.setenv("CI", "1")
@@ -104,7 +104,7 @@ def test_a_baseline_is_refused_where_two_sweeps_disagree(
 ) -> None:  # fmt: skip
     other = [dataclasses.replace(cells[0], loss=(cells[0].loss or 0) + 1e-7), *cells[1:]]
     sweeps: Iterator[list[Cell]] = itertools.cycle([cells, other])
-    monkeypatch.setattr(command, "_sweep", lambda plan, folder: next(sweeps))
+    monkeypatch.setattr(command, "_sweep", lambda *_: next(sweeps))
     assert cli.main(["sweep", "--base", "toy", "--update"]) == 2
     assert "two sweeps disagree on loss of fp32 → fp32" in capsys.readouterr().err
     assert not (repository / "tests").exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sft_ref.harness.core.grade import Grade
     from sft_ref.harness.core.sizes import SizeLimits
     from sft_ref.harness.core.verdict import Verdict
+    from sft_ref.harness.grading.batch import GradeAll
     from sft_ref.harness.report.rubric import Rubric
 
 
@@ -52,7 +53,7 @@ def _run(args: argparse.Namespace) -> int:
     targets = [target for target in found.targets if args.module or Path(target).resolve() != ours]
     if not targets:
         raise SftRefError(f"{ours.name}: is where results are written, and no submission; give another --output")
-    several = len(targets) > 1 or args.output is not None
+    several = len(targets) > 1 or args.output is not None or args.ray is not None
     check_evidence_file(args.save_evidence, several=several)
     rubric = find_rubric(args, len(targets))
     sizes = _size_limits(args, rubric)
@@ -81,14 +82,35 @@ def _run(args: argparse.Namespace) -> int:
     )
     if several:
         folder = Path(args.output or OUTPUT)
+        grade_all = _cluster_grading(targets, grade, args) if args.ray is not None else None
         with only_one(folder, "give another --output"):
             jobs = args.jobs or max(1, count_cores() // 2)
-            grades = grade_class(targets, grade, folder, write, jobs=jobs, seconds=_own_seconds(args))
+            seconds = _own_seconds(args)
+            grades = grade_class(targets, grade, folder, write, jobs=jobs, seconds=seconds, grade_all=grade_all)
     else:
         grades = [_grade_alone(targets[0], grade, args)]
         write(grades)  # first: the terminal may be gone
         _show_or_refuse(grades[0], console)
     return exit_code(grades, strict=args.strict, require=args.require or _stages_of(args.only))
+
+
+def _cluster_grading(targets: Sequence[str], grade: functools.partial[Verdict], args: argparse.Namespace) -> GradeAll:
+    """What grades on the cluster of ``--ray``, in place of workers of this machine.
+
+    Raises:
+        SftRefError: a target or an option is of this machine alone.
+    """
+    from sft_ref.harness.grading.cluster import grade_on_cluster, read_options
+
+    options = read_options(targets, grade.keywords)
+    there = functools.partial(grade.func, **options.keywords)
+
+    def grade_all(missing: Sequence[str], _here: object) -> Iterator[tuple[str, Grade]]:
+        return grade_on_cluster(
+            missing, there, address=args.ray, seconds=_own_seconds(args), digests=options.digests, most=args.jobs
+        )
+
+    return grade_all
 
 
 def _stages_of(ids: Sequence[str]) -> set[str]:

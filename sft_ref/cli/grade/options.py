@@ -109,6 +109,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=Whole(1, 1024), metavar="N", help="submissions at a time (default: half the cores)"
     )
     many.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="grade on the nodes of this Ray cluster: HOST:PORT, or auto for the one that this machine is a node of"
+        " (--jobs: as many at a time as the nodes can run)",
+    )
+    many.add_argument(
         "--output", metavar="FOLDER", help=f"folder of results, one file per submission (default: {OUTPUT})"
     )
     reports = parser.add_argument_group("reports, in addition to the terminal")

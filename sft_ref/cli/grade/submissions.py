@@ -13,6 +13,7 @@ from sft_ref.console.printable import printable
 if TYPE_CHECKING:
     from sft_ref.harness.core.grade import Grade
     from sft_ref.harness.core.verdict import Verdict
+    from sft_ref.harness.grading.batch import GradeAll
 
 FEW = 3
 """Causes that a table shows well enough; more of them are drawn as well."""
@@ -26,8 +27,18 @@ def grade_class(
     *,
     jobs: int,
     seconds: float,
+    grade_all: GradeAll | None,
 ) -> list[Grade]:
     """Grades many, shows them, and writes the tables into `folder` and the reports.
+
+    Args:
+        targets: each once.
+        grade: the verdict on one of them.
+        folder: where results, one file per target, and tables are written.
+        write: the reports that were asked for.
+        jobs: targets at a time on this machine.
+        seconds: processor seconds per core for one target in the harness's own process.
+        grade_all: grades elsewhere; None for here.
 
     Raises:
         KeyboardInterrupt: says how many are graded; the same command resumes from there.
@@ -49,7 +60,9 @@ def grade_class(
         TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console,
         disable=not console.is_terminal, transient=True,
     )  # fmt: skip
-    finishing = grade_batch(targets, grade, folder / "results", jobs=jobs, grader=grader, seconds=seconds)
+    finishing = grade_batch(
+        targets, grade, folder / "results", jobs=jobs, grader=grader, seconds=seconds, grade_all=grade_all
+    )
     try:
         with bar, contextlib.closing(finishing):
             task = bar.add_task("", total=len(targets))

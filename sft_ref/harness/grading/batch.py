@@ -1,12 +1,16 @@
-"""Grades many targets in parallel, each in a worker process; if a worker dies, only its target is lost."""
+"""Grades many targets in parallel, each in a worker process; if a worker dies, only its target is lost.
+
+The cache is read and written here, wherever the targets are graded: by workers of this machine, or on a cluster.
+"""
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -15,6 +19,9 @@ from sft_ref.harness.core.grade import Grade
 
 from .cache import ResultCache, content_of
 from .worker import SECONDS, GradeOne, Worker
+
+GradeAll = Callable[[Sequence[str], GradeOne], Iterator[tuple[str, Grade]]]
+"""Grades each target once, and yields it with its grade as it finishes, in any order."""
 
 _THREADS = "OMP_NUM_THREADS"
 
@@ -38,9 +45,10 @@ def grade_batch(
     grade_one: GradeOne,
     folder: Path,
     *,
-    jobs: int,
+    jobs: int = 1,
     grader: str = "",
     seconds: float = SECONDS,
+    grade_all: GradeAll | None = None,
 ) -> Generator[GradedTarget, None, None]:
     """Grades targets that are not in the cache, and yields each result once its file is written.
 
@@ -49,9 +57,10 @@ def grade_batch(
         grade_one: returns the verdict on one target; importable by name in a worker. A `SftRefError` is bad input; any
             other exception, or the death of the worker, is an error of the harness. Neither is used by the next run.
         folder: of the cache.
-        jobs: targets at a time; each gets its share of the cores.
+        jobs: targets at a time on this machine; each gets its share of the cores.
         grader: identifies the code and options of the grading.
-        seconds: processor seconds per core that a worker may use for one target.
+        seconds: processor seconds per core that a worker of this machine may use for one target.
+        grade_all: grades what is not in the cache, in place of workers of this machine.
 
     Raises:
         OutputError: a file cannot be written.
@@ -66,16 +75,26 @@ def grade_batch(
         else:
             todo.append((target, content))
     contents = dict(todo)
+    grade_all = grade_all or partial(_grade_here, jobs=jobs, seconds=seconds)
+    for target, grade in grade_all([target for target, _ in todo], grade_one):
+        cache.write(target, contents[target], grade)
+        yield GradedTarget(target, grade, from_cache=False)
+
+
+def _grade_here(
+    targets: Sequence[str], grade_one: GradeOne, *, jobs: int, seconds: float
+) -> Iterator[tuple[str, Grade]]:
+    """Grades in workers of this machine, each with its share of the cores."""
     share = max(1, count_cores() // jobs)
     given = os.environ.get(_THREADS, "")
     threads = min(share, int(given)) if given.isdecimal() and int(given) else share
     with mock.patch.dict(os.environ, {_THREADS: str(threads)}):  # read by torch when a worker imports it
-        for target, grade in _grade_all([target for target, _ in todo], grade_one, jobs, seconds):
-            cache.write(target, contents[target], grade)
-            yield GradedTarget(target, grade, from_cache=False)
+        yield from _grade_in_workers(targets, grade_one, jobs, seconds)
 
 
-def _grade_all(targets: Sequence[str], grade_one: GradeOne, jobs: int, seconds: float) -> Iterator[tuple[str, Grade]]:
+def _grade_in_workers(
+    targets: Sequence[str], grade_one: GradeOne, jobs: int, seconds: float
+) -> Iterator[tuple[str, Grade]]:
     waiting = deque(targets)
     workers = [Worker(seconds) for _ in range(min(jobs, len(targets)))]
     running: dict[Future[dict[str, Any]], tuple[Worker, str]] = {}

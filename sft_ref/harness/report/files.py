@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -85,9 +87,15 @@ class _Result(msgspec.Struct):
 
     def to_result(self) -> Result:
         """A result whose check can be read, and not run."""
-        check = Check(self.id, self.statement, self.level, self.why, self.remedy, (), "", _cannot_run)
+        check = _check(self.id, self.statement, self.level, self.why, self.remedy)
         texts = self.observed, self.expected, self.example, self.rerun
         return Result(check, self.outcome, self.seconds, *texts, survived=self.survived)
+
+
+@functools.lru_cache(maxsize=1024)
+def _check(id_: str, statement: str, level: Level, why: str, remedy: str) -> Check:
+    """A check that can be read, and not run; one for all verdicts of a class, whose memory its texts would fill."""
+    return Check(id_, statement, level, why, remedy, (), "", _cannot_run)
 
 
 class _Verdict(msgspec.Struct, rename={"status": "verdict", "results": "checks"}):
@@ -135,7 +143,11 @@ def write_json(grades: Iterable[Grade], path: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    write_atomic(path, to_text([as_json(grade) for grade in grades]))
+    rows = (
+        textwrap.indent(to_text(as_json(grade)).rstrip("\n"), " ") for grade in grades
+    )  # as objects they fill memory
+    text = ",\n".join(rows)
+    write_atomic(path, f"[\n{text}\n]\n" if text else "[]\n")
 
 
 def write_csv(grades: Sequence[Grade], path: Path) -> None:

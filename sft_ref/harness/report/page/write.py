@@ -19,8 +19,9 @@ from sft_ref.harness.report.terminal import figures_of, how_it_ran, meaning_of
 from .charts import draw_causes, draw_losses
 from .render import render
 
-_CHARTS = 100
-"""Targets on a page with a loss curve each; on a longer page they would take minutes to draw."""
+_LARGE = 100
+"""Targets on a page from which on its reports are text until they are opened, and have no loss curves: a thousand of
+them would take seconds to read, and the curves minutes to draw."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,14 @@ def write_html(grades: Sequence[Grade], path: Path) -> None:
         OutputError: the file cannot be written.
     """
     causes = count_causes(grades) if len(grades) > 1 else []
-    targets = [_target(grade, with_chart=len(grades) <= _CHARTS) for grade in grades]
+    is_large = len(grades) > _LARGE
+    targets = [_target(grade, with_chart=not is_large) for grade in grades]
     render(
         path,
         "class.html" if len(grades) > 1 else "target.html",
         title=f"{len(grades)} targets" if len(grades) > 1 else f"{targets[0]['path']}: {targets[0]['word']}",
         targets=targets,
+        is_large=is_large,
         counts=_counts(grades),
         causes=causes,
         causes_chart=draw_causes(causes, len(grades)) if causes else "",

@@ -33,10 +33,24 @@ if (table) {
     });
   });
 }
+// The reports of a large class are text until they are opened: as elements they would keep the page from opening.
+const stored = document.getElementById("reports");
+let reports = null;
+const fill = (details) => {
+  if (!details.dataset.report) return;
+  reports ||= JSON.parse(stored.textContent);
+  details.insertAdjacentHTML("beforeend", reports[details.dataset.report]);
+  delete details.dataset.report;
+};
+const unfold = (details) => {
+  fill(details);
+  details.open = true;
+};
 const open = () => {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  if (target instanceof HTMLDetailsElement) target.open = true;
+  if (target instanceof HTMLDetailsElement) unfold(target);
 };
+document.addEventListener("toggle", (event) => fill(event.target), true);
 addEventListener("hashchange", open);
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((each) => { each.open = true; }));
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach(unfold));
 open();

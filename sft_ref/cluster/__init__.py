@@ -1,0 +1,1 @@
+"""Runs functions on the nodes of a Ray cluster (extra ``ray``). Knows nothing of gradings or sweeps."""

@@ -1,0 +1,35 @@
+"""What is installed on a machine: the code of this package, and the libraries that decide its results."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from importlib import metadata
+from pathlib import Path
+
+_LIBRARIES = ("torch", "transformers", "peft", "tokenizers")
+
+
+def source_digest() -> str:
+    """SHA-256 of the package's code, so that a result is not used after the code has changed."""
+    package = Path(__file__).parents[1]
+    total = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        total.update(str(path.relative_to(package)).encode() + path.read_bytes())
+    return total.hexdigest()
+
+
+@functools.cache
+def installed() -> dict[str, str]:
+    """The digest of this package's code, and the versions of libraries; of this process."""
+    return {"sft_ref": source_digest()[:12]} | {name: metadata.version(name) for name in _LIBRARIES}
+
+
+def difference(wanted: dict[str, str]) -> str:
+    """The first thing that is installed here in another version than wanted; empty if there is none."""
+    found = installed()
+    for name, version in wanted.items():
+        if found.get(name) != version:
+            kind = "code" if name == "sft_ref" else "version"
+            return f"{name} of another {kind} ({found.get(name)}, and {version} where the command was started)"
+    return ""

@@ -1,0 +1,48 @@
+"""What runs on a node: a function of this package, if the node has the same code."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import TypeVar
+
+from sft_ref.errors import ClusterError, SftRefError
+from sft_ref.harness.isolation.safe_path import safe_path
+
+from .installed import difference
+
+T = TypeVar("T")
+
+
+def run_checked(wanted: dict[str, str], function: Callable[..., T], *arguments: object) -> T:
+    """On a node: calls a function.
+
+    Args:
+        wanted: what is installed where the command was started.
+        function: importable by name.
+        arguments: of the function.
+
+    Raises:
+        ClusterError: the node has something else.
+    """
+    if differs := difference(wanted):
+        raise ClusterError(f"node {socket.gethostname()} has {differs}; install the same on all nodes")
+    with safe_path():
+        return function(*arguments)
+
+
+def cause_of(error: Exception) -> SftRefError | None:
+    """The error of this package that a task raised, or one for a node that cannot import it; else None."""
+    import ray
+
+    if not isinstance(error, ray.exceptions.RayTaskError):
+        return None
+    cause = error.cause
+    if isinstance(cause, SftRefError):
+        return type(cause)(*cause.args)
+    if isinstance(cause, ImportError) or "No module named" in str(cause):
+        missing = next((line for line in reversed(str(error).splitlines()) if "No module named" in line), str(cause))
+        where = getattr(error, "ip", "") or "of the cluster"
+        advice = "install the same on all nodes"
+        return ClusterError(f"node {where} cannot import what it runs ({missing.strip()}); {advice}")
+    return None

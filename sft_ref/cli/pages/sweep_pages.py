@@ -49,18 +49,8 @@ def write_sweep_page(cells: Sequence[Cell], path: Path, *, title: str) -> None:
             (
                 TableCell(cell.load),
                 TableCell(cell.dtypes),
-                *(
-                    TableCell(number(value, form), is_number=True)
-                    for value, form in (
-                        (cell.parity, ".2g"),
-                        (cell.top1, ".1%"),
-                        (cell.loss, ".3f"),
-                        (cell.answer_rate, ".2f"),
-                        (cell.accuracy, ".2f"),
-                        (cell.tokens_per_second, ".0f"),
-                        (cell.peak_memory_mib, ".0f"),
-                    )
-                ),
+                *_numbers((cell.parity, ".2g"), (cell.top1, ".1%"), (cell.loss, ".3f"), (cell.answer_rate, ".2f")),
+                *_numbers((cell.accuracy, ".2f"), (cell.tokens_per_second, ".0f"), (cell.peak_memory_mib, ".0f")),
             ),
         )
         for cell in cells
@@ -89,16 +79,8 @@ def write_adapter_sweep_page(ways: Sequence[WayFigures], path: Path, *, title: s
             (
                 _badge(way.verdict),
                 TableCell(way.dtypes),
-                *(
-                    TableCell(number(value, form), is_number=True)
-                    for value, form in (
-                        (way.parity, ".2g"),
-                        (way.divergence, ".2g"),
-                        (way.top1, ".1%"),
-                        (way.loss, ".3f"),
-                        (way.right, ".0%"),
-                    )
-                ),
+                *_numbers((way.parity, ".2g"), (way.divergence, ".2g"), (way.top1, ".1%"), (way.loss, ".3f")),
+                *_numbers((way.right, ".0%")),
                 TableCell(f"{len(way.changed)} of {way.rows}" if way.rows else "", is_number=True),
             ),
         )
@@ -137,6 +119,11 @@ def _changed(answer: ChangedAnswer) -> tuple[str, tuple[TableCell, ...]]:
         TableCell(answer.before, lines=was),
         TableCell(answer.after, lines=now),
     )
+
+
+def _numbers(*figures: tuple[float | None, str]) -> tuple[TableCell, ...]:
+    """A cell for each figure and its format."""
+    return tuple(TableCell(number(value, form), is_number=True) for value, form in figures)
 
 
 def _badge(verdict: CellVerdict) -> TableCell:

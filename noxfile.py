@@ -78,11 +78,10 @@ def browser(session: nox.Session) -> None:
 
 @nox.session
 def trl(session: nox.Session) -> None:
-    """The tests of TRL's trainers: behind the protocol, with a witness, and adapters that are trained anew."""
+    """The tests of trainers: behind the protocol, TRL's with a witness, and adapters by TRL (-- --part: an eighth)."""
     install(session, "test", extras="smollm2,trl")
-    files = ("test_sft_trainer.py", "test_witness_trl.py")
     page = "tests/witness/test_garbage_when_served.py"
-    session.run("pytest", *(f"tests/trainers/{name}" for name in files), page, "tests/adapters/trl", *session.posargs)
+    session.run("pytest", "tests/trainers", page, "tests/adapters/trl", *session.posargs)
 
 
 @nox.session

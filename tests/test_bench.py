@@ -71,6 +71,7 @@ def dying() -> Any:  # noqa: ANN401
     return lambda: os._exit(3)
 
 
+@pytest.mark.slow
 def test_peers_are_judged_by_their_time_over_ours_and_one_that_fails_says_why(contest: ModuleType) -> None:
     def entry(who: str, prepare: object, items: float = 1, *, ours: bool = False) -> object:
         return contest.Entry("job", "fp32", who, prepare, items, lambda a, b: f"{a} and {b}", ours)

@@ -36,6 +36,7 @@ def test_help_imports_no_torch_and_is_quick() -> None:
     assert min(seconds) < 0.5  # 0.2 where nothing else runs
 
 
+@pytest.mark.slow
 def test_the_whole_job_ends_in_one_line_of_figures(tmp_path: Path) -> None:
     done = run("demo", "--base", "toy", "--output", str(tmp_path / "demo"), "--steps", "20")
     assert done.returncode == 0, done.stderr
@@ -137,6 +138,7 @@ def test_a_check_is_explained_by_its_id(capsys: pytest.CaptureFixture[str]) -> N
     assert "PRM-001" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_grading_the_reference_writes_its_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "results.json"
     assert cli.main(["grade", "reference", "--only", "PRM-003", "TOK-005", "--json", str(path)]) == 0

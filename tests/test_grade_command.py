@@ -174,6 +174,7 @@ def test_a_zip_with_a_colon_in_its_name_is_a_zip(
     assert "import" not in error
 
 
+@pytest.mark.slow
 def test_a_module_is_meant_by_name_even_where_a_path_of_that_name_exists(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

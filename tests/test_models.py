@@ -50,6 +50,7 @@ def test_converted_smollm2_is_what_the_gguf_file_holds(smollm2: Path) -> None:
     assert load_tokenizer(smollm2)(text) == AutoTokenizer.from_pretrained(folder, **gguf)(text)
 
 
+@pytest.mark.slow
 def test_smollm2_answers_a_chat_sensibly(smollm2: Path) -> None:
     """The weights arrive as weights: a model of 135 M parameters knows this much."""
     llm = BaseLLM(str(smollm2), torch_dtype=torch.float32)

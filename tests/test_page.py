@@ -88,6 +88,7 @@ def test_the_policy_forbids_everything_but_the_pages_own_script_and_styles(tmp_p
     assert not re.search(r"https?://(?!www\.w3\.org/)", text)
 
 
+@pytest.mark.slow
 def test_a_class_of_a_thousand_is_written_in_seconds_without_a_curve_each(tmp_path: Path) -> None:
     grades = [replace(MEASURED, path=f"student {n}") for n in range(1000)]
     page = page_of(tmp_path, *grades)

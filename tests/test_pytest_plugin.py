@@ -86,6 +86,7 @@ def test_a_target_that_does_not_exist_is_one_line(empty: Path) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_checks_can_be_chosen_by_name(toy_adapter: Path, empty: Path) -> None:
     done = run(empty, "--sft-ref-target", toy_adapter, "-k", "ART-204")
     assert outcomes(done.stdout) == {"ART-204": "PASSED"}

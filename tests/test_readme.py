@@ -85,6 +85,7 @@ def test_its_table_of_targets_is_true(
     assert codes == {words: 4 if words in not_shown else 0 for words in codes}
 
 
+@pytest.mark.slow
 def test_its_python_runs(readme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     witness, code = blocks(readme, "python")

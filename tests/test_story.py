@@ -22,6 +22,8 @@ CHANGES = (
 )
 """What is put in place of what in the story: an adapter of fp32, loaded in fp16, read by a parser at fault."""
 
+pytestmark = pytest.mark.slow
+
 ROWS = sft_ref.split_rows("validation")[:200]
 
 
@@ -81,7 +83,6 @@ def table(story: dict[str, Loaded]) -> str:
     return "\n".join(lines)
 
 
-@pytest.mark.slow
 def test_another_dtype_at_load_moves_logits_and_loses_no_answer(story: dict[str, Loaded]) -> None:
     print(table(story))
     due = story["fp32"]

@@ -13,6 +13,7 @@ from sft_ref.reference.prompt import format_example
 from sft_ref.reference.texts import parse_text
 
 
+@pytest.mark.slow
 def test_a_text_is_trained_and_answered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The toy learns twelve sentences by heart."""
     data, folder = tmp_path / "rows.jsonl", str(tmp_path / "adapter")

@@ -13,6 +13,7 @@ from sft_ref.cli.grade.options import add_arguments
 from sft_ref.cli.pre_commit import grade_adapters
 
 
+@pytest.mark.slow
 def test_a_whole_adapter_passes_and_a_truncated_one_does_not(
     adapter: Path, pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -78,6 +78,7 @@ def base_70b(tmp_path: Path) -> Path:
     return large.write_base(tmp_path / "base", large.LLAMA_3_70B)
 
 
+@pytest.mark.slow
 @measured
 def test_an_adapter_of_70b_takes_less_than_500_mb(base_70b: Path, tmp_path: Path) -> None:
     shapes = large.pairs(large.linears(large.LLAMA_3_70B), 16)
@@ -97,6 +98,7 @@ def test_an_adapter_of_70b_takes_less_than_500_mb(base_70b: Path, tmp_path: Path
     assert evidence.expected.parameters == 70_553_706_496
 
 
+@pytest.mark.slow
 @measured
 def test_a_whole_output_head_beside_the_pairs_is_read_in_pieces(base_70b: Path, tmp_path: Path) -> None:
     head = "base_model.model.lm_head.weight"
@@ -136,6 +138,7 @@ def test_faults_of_a_70b_adapter_are_named_without_its_base(
     assert words in failed(grade_adapter(adapter, "a", base=str(base_70b), prompt=None))[check]
 
 
+@pytest.mark.slow
 @measured
 def test_weights_of_a_7b_base_are_read_in_pieces(tmp_path: Path) -> None:
     base = large.write_base(tmp_path / "base", large.MISTRAL_7B)

@@ -141,6 +141,7 @@ def test_weights_that_are_not_the_bases_are_named(
     assert seen in failed(grade_merged(folder, "m", adapter, base=str(llama)))["ART-301"]
 
 
+@pytest.mark.slow
 def test_the_command_needs_the_adapter_and_takes_saved_evidence(
     adapter: Path, llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

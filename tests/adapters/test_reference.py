@@ -29,6 +29,7 @@ def test_with_rows_and_prompt_every_stage_is_shown(
     assert "SOUND" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code"), [([], 4), (["--prompt", PROMPT], 4), (["--require", "artifact", "load"], 0)], ids=str
 )
@@ -41,6 +42,7 @@ def test_without_rows_it_is_not_shown(
     assert "(no --data was given)" in out
 
 
+@pytest.mark.slow
 def test_the_command_to_repeat_has_base_prompt_and_data(
     toy_adapter: Path, rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

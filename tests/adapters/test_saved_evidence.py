@@ -68,6 +68,7 @@ def test_other_limits_can_be_set_for_saved_evidence(saved: Path) -> None:
     assert "and the limit is 10." in verdict.cause
 
 
+@pytest.mark.slow
 def test_the_command_line_saves_and_checks_again(
     adapter: Path, llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

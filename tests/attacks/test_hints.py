@@ -16,6 +16,7 @@ from .test_attacks import Host, host
 __all__ = ["host"]  # a fixture
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_no_name_that_a_submission_sees_tells_that_it_is_graded(host: Host, tmp_path: Path) -> None:
     if why_not := sandbox.why_not():

@@ -217,6 +217,7 @@ def test_options_of_other_targets_are_refused(options: dict[str, Any], says: str
         grade_one(str(make_rows(ROWS)), **options)
 
 
+@pytest.mark.slow
 def test_the_command_line_grades_a_data_set(
     make_rows: MakeRows, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -186,6 +186,7 @@ def test_the_process_with_limits_shows_the_same(
     assert capsys.readouterr().out == due
 
 
+@pytest.mark.slow
 def test_a_chat_template_that_never_ends_is_one_line(
     adapter: Path, make_rows: MakeRows, tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:

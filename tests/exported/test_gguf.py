@@ -157,6 +157,7 @@ def test_the_real_smollm2_is_sound_over_its_base() -> None:
     assert verdict.status is Status.SOUND, failed(verdict)
 
 
+@pytest.mark.slow
 def test_the_command_needs_a_base_and_takes_saved_evidence(
     table: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

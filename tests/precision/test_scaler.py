@@ -57,6 +57,7 @@ def test_fp16_weights_under_a_scaler_are_what_torch_refuses_and_so_do_we(device:
         check_can_train(policy, torch.device("cuda"))
 
 
+@pytest.mark.slow
 def test_fp16_throughout_never_takes_a_finite_step_and_is_given_up(
     tmp_path: Path, device: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from sft_ref.sweep.run import sweep
 from .conftest import PLAN
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_goes_on_and_ends_as_an_uninterrupted_one(
     cells: list[Cell], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,6 +68,7 @@ def load_scaled(folder: Path) -> tuple[Any, Any]:
     return answerer.model, answerer.tokenizer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "options"),
     [
@@ -84,6 +85,7 @@ def test_a_fault_of_the_texts_is_the_first_to_be_named(first: str, options: dict
     assert [name for name, each in results.items() if each.outcome is Outcome.FAIL] == [first], not_passed(results)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "first", "options"),
     [
@@ -99,6 +101,7 @@ def test_a_fault_behind_training_is_named_at_its_stage(stage: str, first: str, o
     assert [name for name, each in results.items() if each.outcome is Outcome.FAIL] == [first], not_passed(results)
 
 
+@pytest.mark.slow
 def test_without_a_judge_of_answers_losses_decide() -> None:
     made = implementation(make_trainer=trainer_maker(steps=FEW), test=own_test)
     results = results_of(made, judge="loss", stages=["load", "parse", "score"])
@@ -113,6 +116,7 @@ def test_without_a_judge_of_answers_losses_decide() -> None:
     }
 
 
+@pytest.mark.slow
 def test_what_is_not_given_is_skipped_with_what_to_give() -> None:
     class Reticent(TrainerImplementation):
         def train(self, folder: Path, rows: Sequence[TaskRow], settings: Settings) -> TrainingResult:

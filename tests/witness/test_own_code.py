@@ -122,6 +122,7 @@ def test_a_file_that_is_none_or_raises_is_one_line(trained: Path, tmp_path: Path
             verify_own_code(trained, name)
 
 
+@pytest.mark.slow
 def test_the_command_runs_it_in_a_process_of_its_own(
     trained: Path, serve: str, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -24,6 +24,8 @@ from sft_ref.reference.bases.find import find_base
 from ..answers.conftest import at_other_places, base_model
 from . import make
 
+pytestmark = pytest.mark.slow
+
 BASE = find_base("toy")
 Grade = Callable[..., dict[str, Any]]
 

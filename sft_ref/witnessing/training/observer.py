@@ -104,8 +104,12 @@ class TrainingObserver:
         """Puts the hooks in place."""
         # weak: a training that an exception ends tells nobody, and these hooks see every optimizer of the process
         before, after = weakref.WeakMethod(self._before_step), weakref.WeakMethod(self._after_step)
-        self._hooks.callback(register_optimizer_step_pre_hook(functools.partial(_call, before)).remove)
-        self._hooks.callback(register_optimizer_step_post_hook(functools.partial(_call, after)).remove)
+        for handle in (
+            register_optimizer_step_pre_hook(functools.partial(_call, before)),
+            register_optimizer_step_post_hook(functools.partial(_call, after)),
+        ):
+            self._hooks.callback(handle.remove)
+            weakref.finalize(self, handle.remove).atexit = False
         self._hooks.enter_context(self._forward_hooks)
         embedding, head = self._model.get_input_embeddings(), self._model.get_output_embeddings()
         for handle in (

@@ -84,6 +84,15 @@ def test_a_fault_fails_its_check(template: str, check: str, tokenizer: Any) -> N
     assert check in failing(observe_template(template, tokenizer))
 
 
+@pytest.mark.parametrize(
+    "use", ["{% set f = '%H' %}{{ strftime_now(f) }}", "{% set now = strftime_now %}{{ now('%H') }}"]
+)
+def test_a_time_whose_format_is_computed_is_not_passed(use: str, tokenizer: Any) -> None:
+    found = observe_template(use + CHATML, tokenizer)
+    with pytest.raises(Unavailable, match="computes the format"):
+        prompt.text_does_not_depend_on_the_time(SimpleNamespace(chat_template=found))
+
+
 def test_a_date_is_advice(tokenizer: Any) -> None:
     found = observe_template("Today: {{ strftime_now('%d %b %Y') }}" + CHATML, tokenizer)
     assert found.changes_by == "day"

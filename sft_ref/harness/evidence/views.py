@@ -208,7 +208,8 @@ class ChatTemplate:
         keeps_system: whether a system prompt stands in the text; None where the template refuses one.
         begins: how often the text begins with the beginning-of-sequence token.
         begin_token: that token; empty where the tokenizer has none.
-        changes_by: ``time`` where two texts of one day differ, ``day`` where those of two days do, or empty.
+        changes_by: ``time`` where two texts of one day differ, ``day`` where those of two days do, ``unknown`` where
+            the format of the time is computed; or empty.
     """
 
     rewritten: tuple[str, str] | None = None
@@ -217,7 +218,7 @@ class ChatTemplate:
     keeps_system: bool | None = None
     begins: int = 0
     begin_token: str = ""
-    changes_by: Literal["", "time", "day"] = ""
+    changes_by: Literal["", "time", "day", "unknown"] = ""
 
 
 @dataclass(frozen=True)

@@ -74,22 +74,26 @@ def _count_begins(text: str, tokenizer: PreTrainedTokenizerBase) -> int:
     return count
 
 
-def _what_changes(template: str) -> Literal["", "time", "day"]:
+def _what_changes(template: str) -> Literal["", "time", "day", "unknown"]:
     """By the formats that the template gives to `strftime_now`, which tells the local time."""
-    found: Literal["", "time", "day"] = ""
-    for form in _time_formats(template):
-        if _SAME_DAY.strftime(form) != _MOMENT.strftime(form):
-            return "time"
-        if _ANOTHER_DAY.strftime(form) != _MOMENT.strftime(form):
-            found = "day"
-    return found
+    forms = [*_time_formats(template)]
+    known = [form for form in forms if form is not None]
+    if any(_SAME_DAY.strftime(form) != _MOMENT.strftime(form) for form in known):
+        return "time"
+    if len(known) < len(forms):
+        return "unknown"
+    return "day" if any(_ANOTHER_DAY.strftime(form) != _MOMENT.strftime(form) for form in known) else ""
 
 
-def _time_formats(template: str) -> Iterator[str]:
-    """The text in each call of `strftime_now`; read as Jinja's tokens, since transformers has tags of its own."""
+def _time_formats(template: str) -> Iterator[str | None]:
+    """The text in each use of `strftime_now`; None where it is no plain text.
+
+    The template is read as Jinja's tokens, since transformers has tags of its own.
+    """
     from jinja2 import Environment
 
-    tokens = [(kind, text) for _, kind, text in Environment().lex(template) if kind != "whitespace"]  # noqa: S701  # not rendered
-    for (_, name), (_, bracket), (kind, text) in zip(tokens, tokens[1:], tokens[2:], strict=False):
-        if (name, bracket, kind) == ("strftime_now", "(", "string"):
-            yield text[1:-1]
+    tokens = [text for _, kind, text in Environment().lex(template) if kind != "whitespace"]  # noqa: S701  # not rendered
+    for place, name in enumerate(tokens):
+        if name == "strftime_now" and tokens[place + 1 : place + 2] != ["is"]:  # `is defined` calls nothing
+            bracket, form, end = (*tokens[place + 1 : place + 4], "", "", "")[:3]
+            yield form[1:-1] if (bracket, form[:1] in "'\"", end) == ("(", True, ")") and form else None

@@ -1,10 +1,12 @@
 """The harness's instruments measure what they say: losses, sizes, tolerances, effective additions."""
 
+import copy
 import math
 from pathlib import Path
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 
 from sft_ref import BaseLLM
@@ -12,7 +14,7 @@ from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.core.paired import compare, is_worse
 from sft_ref.harness.instruments import rotary, sizes
-from sft_ref.harness.instruments.deltas import effective_delta, effective_weight, linears
+from sft_ref.harness.instruments.deltas import effective_delta, effective_weight, linears, why_not_mergeable
 from sft_ref.harness.instruments.losses import row_losses
 from sft_ref.reference.loss import batch_loss
 from sft_ref.reference.tokens import IGNORE_INDEX, collate, tokenize_example
@@ -54,6 +56,23 @@ def test_an_adapter_adds_to_the_linears_that_it_adapts_and_to_no_other(blank_toy
 def test_an_unclear_choice_may_turn_and_a_clear_one_may_not() -> None:
     one = torch.tensor([[3.0, 2.9], [3.0, 1.0]])
     assert tolerance.differing_choices(one, one.flip(1), 0.1).tolist() == [False, True]
+
+
+def test_logits_are_apart_by_a_share_of_the_spread_that_is_given() -> None:
+    one, other = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[1.0, 2.0], [3.0, 5.0]])
+    assert tolerance.apart(one, other) == pytest.approx(0.5 / other.std())
+    assert tolerance.apart(one, other, 2.0) == pytest.approx(0.25)
+    assert tolerance.apart_by_row(one, other, 2.0).tolist() == pytest.approx([0, 0.5**0.5 / 2])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # peft objects to such biases when it is made and when it saves
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_an_adapter_that_peft_cannot_merge_is_known_by_peft_s_own_words(
+    has_bias: bool, blank_toy: BaseLLM, tmp_path: Path
+) -> None:
+    config = LoraConfig(r=2, target_modules=["q_proj"], lora_bias=has_bias)
+    get_peft_model(copy.deepcopy(blank_toy.model), config).save_pretrained(str(tmp_path))
+    assert ("no bias" in why_not_mergeable(tmp_path, blank_toy.model)) == has_bias
 
 
 def test_known_models_have_their_published_sizes() -> None:

@@ -106,14 +106,14 @@ def rounding(dtype: torch.dtype) -> float:
     return ROUNDING[dtype]
 
 
-def apart(one: torch.Tensor, other: torch.Tensor) -> float:
-    """Root mean square of the difference, as a share of the spread of all values."""
-    return float(apart_by_row(one.flatten(), other.flatten()))
+def apart(one: torch.Tensor, other: torch.Tensor, spread: float | None = None) -> float:
+    """Root mean square of the difference, as a share of the spread: by default that of the second's values."""
+    return float(apart_by_row(one.flatten(), other.flatten(), spread))
 
 
-def apart_by_row(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+def apart_by_row(one: torch.Tensor, other: torch.Tensor, spread: float | None = None) -> torch.Tensor:
     """As `apart`, but of each row along the last dimension; the spread is that of all values."""
-    return (one - other).pow(2).mean(-1).sqrt() / other.std()
+    return (one - other).pow(2).mean(-1).sqrt() / (other.std() if spread is None else spread)
 
 
 def differing_choices(one: torch.Tensor, other: torch.Tensor, allowed: float) -> torch.Tensor:

@@ -17,6 +17,7 @@ from sft_ref.io.lora_config import CONFIG, read_lora, read_table
 from sft_ref.reference.guards.names import plain
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from transformers import PreTrainedModel
 
 
@@ -133,11 +134,25 @@ def load_weights(folder: Path, base: PreTrainedModel) -> dict[str, torch.Tensor]
     Nothing is merged, and the given base stays as it is. The configuration is obeyed as a whole, its initialisation
     included: use it for trusted folders only.
     """
-    from peft import PeftModel
-
-    loaded = PeftModel.from_pretrained(copy.deepcopy(base), str(folder)).eval()
+    loaded = _load_by_peft(folder, base)
     weights = {plain(name): tensor.detach() for name, tensor in loaded.named_parameters() if "lora_" not in name}
     return weights | {f"{name}.weight": effective_weight(module) for name, _, module in linears(base, loaded)}
+
+
+def why_not_mergeable(folder: Path, base: PreTrainedModel) -> str:
+    """What peft objects to when the adapter of a trusted folder is merged into the base; empty if it merges."""
+    try:
+        _load_by_peft(folder, base).merge_and_unload()
+    except Exception as error:  # noqa: BLE001  # of any kind: peft has no type of its own for it
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def _load_by_peft(folder: Path, base: PreTrainedModel) -> PeftModel:
+    """A copy of the base with the adapter as plain peft loads it."""
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(copy.deepcopy(base), str(folder)).eval()
 
 
 def linears(base: PreTrainedModel, loaded: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Linear, torch.nn.Module]]:

@@ -29,9 +29,9 @@ def logits_are_those_of_one_forward(generated_rows: GeneratedRows) -> None:
     if not generated_rows.rows:
         raise Unavailable("no forward of `model` that begins a prompt was recorded")
     for row in generated_rows.rows:
-        apart = tolerance.apart(row.observed, row.expected)
+        apart = tolerance.apart(row.observed, row.expected, row.spread)
         if margins.exceeds(apart, allowed):
-            wrong = ~(tolerance.apart_by_row(row.observed, row.expected) <= allowed)
+            wrong = ~(tolerance.apart_by_row(row.observed, row.expected, row.spread) <= allowed)
             first = row.steps[int(wrong.int().argmax())]
             observed = f"logits differ by {apart:.1e} of their spread, from new token {first} on"
             raise Failure(observed, f"at most {allowed:.1e}", row.prompt)

@@ -171,12 +171,15 @@ class GeneratedLogits:
     Attributes:
         prompt: text of the prompt.
         steps: numbers of the new tokens.
+        spread: standard deviation of the expected logits, or of the base's for the same tokens, whichever is larger.
+            Rounding errors come from the base's activations; training may lower the spread, as label smoothing does.
     """
 
     prompt: str
     steps: Sequence[int]
     observed: torch.Tensor
     expected: torch.Tensor
+    spread: float
 
 
 @dataclass(frozen=True)

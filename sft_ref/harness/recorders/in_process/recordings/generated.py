@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -38,6 +38,9 @@ from sft_ref.harness.recorders.in_process.chosen_tokens import chosen_tokens_of
 from sft_ref.harness.recorders.in_process.invented import invent
 from sft_ref.harness.recorders.in_process.scripted_answers import AnswerScript, Scripting, coarsest
 from sft_ref.harness.recorders.in_process.task import Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _MANY = 9
 """Answers of a batch."""
@@ -195,21 +198,33 @@ def mixed_answers(mixed_batch: MixedBatch) -> list[Any]:
     return mixed_batch.recorded.answers
 
 
-def generated_rows(answerer: Answerer, mixed_batch: MixedBatch, exact_model: Any) -> GeneratedRows:  # noqa: ANN401
+def generated_rows(
+    answerer: Answerer,
+    mixed_batch: MixedBatch,
+    exact_model: Any,  # noqa: ANN401
+    base_model: PreTrainedModel,
+) -> GeneratedRows:
     """Beside each row's logits, those of one forward of the loaded model over prompt and tokens so far.
 
     Alone, without padding and cache, in fp32.
     """
     rows = []
+    known = base_model.get_input_embeddings().weight.size(0)  # type: ignore[operator]  # typed as a Module
     for row in mixed_batch.recorded.generations:
         if row.logits and not row.continues_cache:
             ids, steps = _generated(row, answerer.tokenizer.eos_token_id)
-            one = torch.tensor([ids])
-            due = forward(exact_model, Batch(one, torch.ones_like(one), one))[0].float().cpu()
-            due = due[[len(row.prompt_ids) - 1 + step for step in steps]]
-            seen = torch.stack([row.logits[step] for step in steps])
-            rows.append(GeneratedLogits(decode(answerer.tokenizer, row.prompt_ids), steps, seen, due))
+            places = [len(row.prompt_ids) - 1 + step for step in steps]
+            due, seen = _logits(exact_model, ids, places), torch.stack([row.logits[step] for step in steps])
+            spreads = [due.std()] if max(ids) >= known else [due.std(), _logits(base_model, ids, places).std()]
+            prompt = decode(answerer.tokenizer, row.prompt_ids)
+            rows.append(GeneratedLogits(prompt, steps, seen, due, float(max(spreads))))
     return GeneratedRows(rows, coarsest(mixed_batch.dtypes))
+
+
+def _logits(model: Any, ids: Sequence[int], places: Sequence[int]) -> torch.Tensor:  # noqa: ANN401
+    """Logits of one row at some places, (places, vocabulary)."""
+    one = torch.tensor([ids])
+    return forward(model, Batch(one, torch.ones_like(one), one))[0].float().cpu()[places]
 
 
 def _generated(row: GeneratedRow, end: int) -> tuple[list[int], list[int]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sft_ref.harness.core.findings import Unavailable
+from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
 from sft_ref.harness.core.training_examples import TrainingExample
 from sft_ref.harness.evidence.in_process.trained_parts import (
@@ -23,7 +23,7 @@ from sft_ref.harness.evidence.in_process.trained_parts import (
 )
 from sft_ref.harness.evidence.views import FolderDigests, LoadedLosses, ModelDtypes
 from sft_ref.harness.instruments import rotary
-from sft_ref.harness.instruments.deltas import effective_delta, effective_weight, linears
+from sft_ref.harness.instruments.deltas import effective_delta, effective_weight, linears, why_not_mergeable
 from sft_ref.harness.instruments.generation_recorder import record_generation
 from sft_ref.harness.instruments.losses import forward, row_losses
 from sft_ref.harness.recorders.in_process.calls import call, fault_of
@@ -147,17 +147,28 @@ def weight_errors(
     return errors
 
 
-def merged_logits(loaded_model: Any, examples: list[TrainingExample]) -> LogitsPair:  # noqa: ANN401
+def merged_logits(
+    loaded_model: Any,  # noqa: ANN401
+    examples: list[TrainingExample],
+    stored: Path,
+    base_model: PreTrainedModel,
+) -> LogitsPair:
     """After and before merging a copy in float64, so that only the merge differs, and not the order of sums.
 
     Raises:
-        Unavailable: there is nothing to merge.
+        Unavailable: there is nothing to merge, or peft cannot merge such an adapter into any model.
     """
     model = copy.deepcopy(loaded_model).double()
     if not hasattr(model, "merge_and_unload"):
         raise Unavailable("the loaded model has no adapter that can be merged")
     apart = _logits_row_by_row(model, examples)
-    return LogitsPair(_logits_row_by_row(call(model.merge_and_unload), examples), apart)
+    try:
+        merged = call(model.merge_and_unload)
+    except Failure as failure:
+        if why := why_not_mergeable(stored, base_model):
+            raise Unavailable(f"peft cannot merge such an adapter: {why}") from failure
+        raise
+    return LogitsPair(_logits_row_by_row(merged, examples), apart)
 
 
 def _logits_row_by_row(model: Any, examples: list[TrainingExample]) -> torch.Tensor:  # noqa: ANN401

@@ -160,10 +160,11 @@ def answer_losses(
     Both trainings minimise the same loss: a declared label smoothing is also that of the training that is made.
     """
     batch = _targets_only(implementation, answerer, task)
-    found = AnswerLosses(row_losses(trained_model, batch), reference_run.losses)
+    settings, smoothing = trained.settings or settings, trained.label_smoothing
+    shared = None if smoothing else reference_run.losses  # smoothing has a floor that the shared training has not
+    found = AnswerLosses(row_losses(trained_model, batch), shared)
     if found.shared is not None and not is_worse(found.own, found.shared):
         return found
-    settings, smoothing = trained.settings or settings, trained.label_smoothing
     if smoothing is None:
         return replace(found, unknown="training declares another loss than the reference's")
     if frozen:

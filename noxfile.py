@@ -250,7 +250,7 @@ def build_interpreter(session: nox.Session, transformers: str, packages: list[st
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Our own pace against the kept baseline; red where a job is slower beyond its noise (-- --keep: adds to it)."""
+    """Our own pace against the baseline of this kind of machine; red where a job is slower (-- --keep: adds to it)."""
     install(session, "test")
     found = str(Path(session.create_tmp(), "bench.json"))
     session.run("pytest", "tests/bench/speed.py", "--benchmark-json", found, "--timeout", "3600")

@@ -16,8 +16,10 @@ import pytest
 compare = runpy.run_path(str(Path(__file__).parent / "bench" / "compare.py"))["main"]
 
 
-def write_run(path: Path, ratios: list[float]) -> str:
-    path.write_text(json.dumps({"benchmarks": [{"name": "job", "extra_info": {"ratios": ratios}}]}))
+def write_run(path: Path, ratios: list[float], flags: tuple[str, ...] = ("avx2",)) -> str:
+    machine = {"machine": "x86_64", "cpu": {"flags": ["fpu", *flags]}}
+    benchmarks = [{"name": "job", "extra_info": {"ratios": ratios}}]
+    path.write_text(json.dumps({"machine_info": machine, "benchmarks": benchmarks}))
     return str(path)
 
 
@@ -34,8 +36,22 @@ def test_a_baseline_keeps_the_rounds_of_all_its_runs(tmp_path: Path) -> None:
     baseline = tmp_path / "baseline.json"
     for ratios in ([1.0, 1.1], [1.4, 1.5]):
         compare([write_run(tmp_path / "run.json", ratios), str(baseline), "--keep"])
-    assert json.loads(baseline.read_text()) == {"job": [1.0, 1.1, 1.4, 1.5]}
+    assert json.loads(baseline.read_text()) == {"x86_64 avx2": {"job": [1.0, 1.1, 1.4, 1.5]}}
     assert compare([write_run(tmp_path / "run.json", [1.45, 1.6]), str(baseline)]) == 0
+
+
+def test_machines_of_different_kinds_are_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    baseline = tmp_path / "baseline.json"
+    compare([write_run(tmp_path / "run.json", [1.0, 1.1]), str(baseline), "--keep"])
+    other = write_run(tmp_path / "other.json", [3.0, 3.1], ("avx2", "amx_bf16"))
+    assert compare([other, str(baseline)]) == 0
+    assert "no machine of this kind (x86_64 avx2 amx_bf16)" in capsys.readouterr().out
+    compare([other, str(baseline), "--keep"])
+    assert json.loads(baseline.read_text()) == {
+        "x86_64 avx2": {"job": [1.0, 1.1]},
+        "x86_64 avx2 amx_bf16": {"job": [3.0, 3.1]},
+    }
+    assert compare([write_run(tmp_path / "run.json", [2.0, 2.1]), str(baseline)]) == 1
 
 
 @pytest.fixture

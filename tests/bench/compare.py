@@ -3,6 +3,9 @@
 A job is slower when every round of it took longer, in yardsticks, than the slowest round of the baseline. So the noise
 is that of the rounds themselves: of 7 and 7 rounds of equal pace it happens once in 3432 times, of 4 and 4 once in 70,
 and the more runs the baseline keeps, the rarer. With --keep the rounds are added to the baseline's instead.
+
+The baseline holds one set of ratios for each kind of machine, since processors differ in how fast they multiply in
+which dtype. On a kind that it does not hold, nothing is compared.
 """
 
 from __future__ import annotations
@@ -14,11 +17,16 @@ from pathlib import Path
 
 Ratios = dict[str, list[float]]
 
+FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "asimd", "bf16", "sve")
+"""Flags of processors that decide which products of torch are fast, of x86-64 and of AArch64."""
 
-def read_run(path: Path) -> Ratios:
-    """The ratios in a JSON of pytest-benchmark, by the name of the job."""
-    found = json.loads(path.read_text(encoding="utf-8"))["benchmarks"]
-    return {each["name"]: each["extra_info"]["ratios"] for each in found}
+
+def read_run(path: Path) -> tuple[str, Ratios]:
+    """The kind of machine in a JSON of pytest-benchmark, and the ratios by the name of the job."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    machine, cpu = found["machine_info"]["machine"], found["machine_info"]["cpu"]
+    kind = " ".join([machine, *(flag for flag in FLAGS if flag in cpu.get("flags", ()))])
+    return kind, {each["name"]: each["extra_info"]["ratios"] for each in found["benchmarks"]}
 
 
 def find_slower(new: Ratios, old: Ratios) -> list[str]:
@@ -33,8 +41,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("baseline", type=Path)
     parser.add_argument("--keep", action="store_true", help="add the rounds to the baseline")
     args = parser.parse_args(argv)
-    new = read_run(args.new)
-    old: Ratios = json.loads(args.baseline.read_text(encoding="utf-8")) if args.baseline.exists() else {}
+    kind, new = read_run(args.new)
+    kinds: dict[str, Ratios] = json.loads(args.baseline.read_text(encoding="utf-8")) if args.baseline.exists() else {}
+    old = kinds.get(kind, {})
+    if not (old or args.keep):
+        print(f"the baseline holds no machine of this kind ({kind}): nothing is compared; --keep adds it")
     slower = [] if args.keep else find_slower(new, old)
     for name, ratios in new.items():
         known = old.get(name, ratios)
@@ -45,9 +56,9 @@ def main(argv: list[str] | None = None) -> int:
             f" baseline {min(known):.2f} to {max(known):.2f}, {change:.2f} ×: {verdict}"
         )
     if args.keep:
-        old = {**old, **{name: [*old.get(name, []), *ratios] for name, ratios in new.items()}}
-        text = json.dumps({name: [round(ratio, 3) for ratio in ratios] for name, ratios in old.items()}, indent=1)
-        args.baseline.write_text(text + "\n", encoding="utf-8")
+        rounds = {name: [*old.get(name, []), *new.get(name, [])] for name in {**old, **new}}
+        kept = {name: [round(ratio, 3) for ratio in ratios] for name, ratios in rounds.items()}
+        args.baseline.write_text(json.dumps({**kinds, kind: kept}, indent=1) + "\n", encoding="utf-8")
     return int(bool(slower))
 
 

@@ -23,12 +23,13 @@ SETTINGS = sft_ref.Settings(steps=3, batch_size=2)
 
 @pytest.fixture(autouse=True)
 def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Grading begins a process of its own, which takes seconds; what it does there is done here."""
+    """Grading and reading begin a process of their own, which takes seconds; what they do there is done here."""
 
     def grade_here(target: str, grade_one: GradeOne, report: Callable[[str], None], _seconds: float) -> Grade:
         return grade_or_reason(functools.partial(grade_one, report=report), target)
 
     monkeypatch.setattr(worker, "grade_alone", grade_here)
+    monkeypatch.setattr(worker, "run_alone", lambda function, *arguments, **_limits: function(*arguments))
 
 
 @pytest.fixture(scope="session")

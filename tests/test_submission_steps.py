@@ -56,6 +56,11 @@ class Loop:
         loss: torch.Tensor = self.inner(**batch).loss
         return loss
 
+    def learn(self, step: int, batch: dict[str, torch.Tensor]) -> None:
+        """A forward and a backward pass."""
+        self.recorder.before_forward(self.inner, self.inner, batch, batch["labels"])
+        self.forward(step, batch).backward()
+
     def end_step(self, _step: int) -> None:
         """Behind each optimizer step."""
         self.optimizer.zero_grad()
@@ -66,9 +71,7 @@ class Loop:
         for step in range(STEPS):
             for _ in range(self.micro_batches):
                 ids = torch.randint(3, 700, (2, 12))
-                batch = {"input_ids": ids, "labels": ids}
-                self.recorder.before_forward(self.inner, self.inner, batch, ids)
-                self.forward(step, batch).backward()
+                self.learn(step, {"input_ids": ids, "labels": ids})
             self.recorder.before_step(self.optimizer)
             self.optimizer.step()
             self.recorder.after_step(self.optimizer)
@@ -91,6 +94,21 @@ class NeverZeroed(Loop):
 
     def end_step(self, _step: int) -> None:
         return
+
+
+class SharpnessAware(Loop):
+    """Each step's gradient is that at weights which are moved uphill; a first pass tells where that is."""
+
+    def learn(self, step: int, batch: dict[str, torch.Tensor]) -> None:
+        super().learn(step, batch)
+        trained = [weight for weight in self.inner.parameters() if weight.grad is not None]
+        kept = [weight.detach().clone() for weight in trained]
+        for weight in trained:
+            weight.data += 0.1 * weight.grad
+        self.optimizer.zero_grad()
+        super().learn(step, batch)
+        for weight, own in zip(trained, kept, strict=True):
+            weight.data.copy_(own)
 
 
 class Frozen(Loop):
@@ -207,6 +225,15 @@ def test_the_agent_records_what_tells_a_fault_from_its_sound_twin(
     assert [each["passes"] for each in written["steps"]] == [
         [step * observed.micro_batches, (step + 1) * observed.micro_batches] for step in range(STEPS)
     ]
+
+
+def test_passes_at_trial_weights_are_of_no_step(tmp_path: Path) -> None:
+    loop = SharpnessAware(tmp_path)
+    found = loop.run()
+    assert [each["passes"] for each in found] == [[2 * step + 1, 2 * step + 2] for step in range(STEPS)]
+    assert not failing(steps_of(found))
+    batches = [rows for rows, _ in loop.recorder.forward_passes]
+    assert batches[::2] == batches[1::2]
 
 
 def test_recording_changes_no_weight_and_leaves_no_hook(tmp_path: Path) -> None:

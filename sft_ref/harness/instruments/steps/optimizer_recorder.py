@@ -39,6 +39,7 @@ class OptimizerRecorder:
         self._lengths: dict[str, torch.Tensor] = {}
         self._after: dict[tuple[str, ...], torch.Tensor] = {}
         self._watched: set[tuple[str, int]] = set()
+        self._sums: dict[str, float] = {}
         self._error: Exception | None = None
         self._hooks: list[Any] = []
         self.watch()
@@ -52,6 +53,17 @@ class OptimizerRecorder:
                 before = functools.partial(self._before_gradient, name, tensor)
                 after = functools.partial(self._after_gradient, name)
                 self._hooks += [tensor.register_hook(before), tensor.register_post_accumulate_grad_hook(after)]
+
+    def have_values_changed(self) -> bool:
+        """Whether a trained tensor has other values than at the last call; one that is new, or holds NaN, has not."""
+        before, trained = self._sums, self._trained()
+        sums = [_sampled(tensor).double().sum() for tensor in trained.values()]
+        self._sums = dict(zip(trained, torch.stack(sums).tolist() if sums else (), strict=True))
+        return any(abs(each - before.get(name, each)) > 0 for name, each in self._sums.items())
+
+    def forget_gradients(self) -> None:
+        """The gradients that have arrived since the last step are of no step."""
+        self._arrived, self._stale = set(), set()
 
     def _reset(self) -> None:
         self.has_stepped = False

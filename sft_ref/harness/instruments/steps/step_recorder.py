@@ -15,7 +15,9 @@ class StepRecorder:
     """Records one optimizer step at a time: its gradients, its rate, what moves, and the dtypes of modules.
 
     A step begins with a forward pass, and ends where the next one begins after an optimizer stepped: gradients may be
-    accumulated over several forward passes, and several optimizers may share a step.
+    accumulated over several forward passes, and several optimizers may share a step. Where the trained tensors change
+    between two passes and no optimizer steps, the passes before were a trial, as of sharpness-aware minimization or a
+    line search, and the step begins anew.
 
     Args:
         model: holds the trained tensors.
@@ -40,15 +42,23 @@ class StepRecorder:
         """Whether the current step is a power of two, in the middle, or the last of the planned steps."""
         return self._number & (self._number - 1) == 0 or self._number in (self._planned // 2, self._planned)
 
-    def begin(self) -> None:
-        """A forward pass begins, and a step with it unless one has begun; call `close` first."""
+    def begin(self) -> bool:
+        """A forward pass begins, and a step with it unless one has begun; call `close` first.
+
+        Returns:
+            Whether the step begins anew: what was recorded of its passes is void.
+        """
         self._optimizers.watch()
+        has_changed = self._optimizers.have_values_changed()
         if self._is_open:
-            return
+            if has_changed:
+                self._optimizers.forget_gradients()
+            return has_changed
         self._is_open = True
         self._optimizers.is_sampled = self.is_sampled
         if self.is_sampled:
             self._dtype_hooks.enter_context(hook_outputs(self._forwarded.named_modules(), self._note_dtype))
+        return False
 
     def _note_dtype(self, name: str, output: torch.Tensor) -> None:
         self._dtypes.setdefault(name, str(output.dtype).removeprefix("torch."))

@@ -73,7 +73,8 @@ class _Recorder:
         self._close()
         is_sampled = False
         if self._step is not None:
-            self._step.begin()
+            if self._step.begin():
+                self._batches.take()
             is_sampled = self._step.is_sampled
         ids = kwargs.get("input_ids", args[0] if args else None)
         self._batches.before_forward(ids, kwargs.get("attention_mask"), is_sampled=is_sampled)

@@ -220,8 +220,8 @@ class TrainingRecorder:
                 self._step.remove_hooks()
             self._step, self.recorded_steps = StepRecorder(model, model, adapter_alone=True), []
             self._begun, self._trained = len(self.forward_passes), frozenset()
-        if self._step is not None:
-            self._step.begin()
+        if self._step is not None and self._step.begin():
+            self._begun = len(self.forward_passes)
 
     def _close_step(self) -> None:
         """Ends a step in which an optimizer stepped."""

@@ -10,218 +10,50 @@ from typing import Any
 import pytest
 import torch
 import witnessed
-from transformers.modeling_outputs import CausalLMOutput
-from witnessed import Batch, Row, adamw, adapted_toy, collate, load_toy, no_warnings, toy_batches, toy_rows, watch
+from faulty_loops import (
+    TwoOptimizers,
+    against_base,
+    base_optimizer,
+    checkpointed,
+    checkpointed_with_input_gradients,
+    compiled,
+    evaluating,
+    foreign_optimizer,
+    frozen_adapter,
+    fused,
+    half_optimizer,
+    in_bfloat16,
+    mixed_dtypes,
+    nan_loss,
+    negative_loss,
+    saved_modules,
+    sleeping,
+    trained_base,
+    until,
+    unused,
+    whole_loss,
+    with_biases,
+    written_loss,
+    zeroed,
+)
+from faulty_rows import (
+    all_masked,
+    behind_new_line,
+    cut_into_rows,
+    nothing_masked,
+    packed,
+    padded,
+    partly_masked,
+    rows_as,
+    shifted,
+    shuffled,
+    truncated,
+    without_end,
+)
+from witnessed import adamw, adapted_toy, collate, load_toy, toy_batches, toy_rows, watch
 
 import sft_ref
 from sft_ref.errors import SftRefError, TrainingError
-
-END = 2
-
-
-def rows_as(change: Any) -> Any:
-    """Batches of rows that are changed one by one."""
-    return lambda: [collate([change(*row) for row in toy_rows(4, 4 * n)]) for n in range(3)]
-
-
-def all_masked(ids: list[int], labels: list[int]) -> Row:
-    return ids, [-100] * len(ids)
-
-
-def nothing_masked(ids: list[int], labels: list[int]) -> Row:
-    return ids, list(ids)
-
-
-def without_end(ids: list[int], labels: list[int]) -> Row:
-    return ids, [*labels[:-1], -100]
-
-
-def shifted(ids: list[int], labels: list[int]) -> Row:
-    return ids, [*labels[1:], -100]
-
-
-def shuffled(ids: list[int], labels: list[int]) -> Row:
-    return ids, [label if label == -100 else (label + 7) % 700 + 3 for label in labels[:-1]] + labels[-1:]
-
-
-def truncated() -> list[Batch]:
-    """Rows of which some are cut at a length."""
-    rows = toy_rows(12)
-    most = sorted(len(ids) for ids, _ in rows)[6]
-    return [collate([(ids[:most], labels[:most]) for ids, labels in rows])] * 3
-
-
-def packed() -> list[Batch]:
-    """All rows behind one another, cut at a length: the last text of each goes on in the next."""
-    ids = [each for row, _ in toy_rows(12) for each in row]
-    labels = [each for _, row in toy_rows(12) for each in row]
-    positions = [place for row, _ in toy_rows(12) for place in range(len(row))]
-    half = len(ids) // 2
-    batch = {
-        "input_ids": torch.tensor([ids[:half], ids[half : 2 * half]]),
-        "labels": torch.tensor([labels[:half], labels[half : 2 * half]]),
-        "position_ids": torch.tensor([positions[:half], positions[half : 2 * half]]),
-    }
-    return [batch] * 3
-
-
-def cut_into_rows() -> list[Batch]:
-    """All rows behind one another, cut into rows of one length, as packing without positions leaves them."""
-    ids, labels = ([each for row in toy_rows(12) for each in row[part]] for part in (0, 1))
-    ends = [place + 1 for place, each in enumerate(ids) if each == END]
-    width = ends[2]  # the first row ends with a text, and the second does not
-    return [collate([(part[:width], due[:width]) for part, due in ((ids, labels), (ids[width:], labels[width:]))])] * 3
-
-
-def padded(label: int) -> Any:
-    return lambda: [collate(toy_rows(4, 4 * n), padding=5, padding_label=label) for n in range(3)]
-
-
-def partly_masked() -> list[Batch]:
-    rows = toy_rows(12)
-    return [collate([all_masked(*rows[n]), *rows[n + 1 : n + 4]]) for n in (0, 4, 8)]
-
-
-def whole_loss(model: Any, batch: Batch) -> torch.Tensor:
-    """Cross-entropy of every token, whatever the labels say."""
-    logits = model(**batch).logits
-    return torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), batch["input_ids"][:, 1:].flatten())
-
-
-def negative_loss(model: Any, batch: Batch) -> torch.Tensor:
-    return -witnessed.own_loss(model, batch)
-
-
-def written_loss(model: Any, batch: Batch) -> torch.Tensor:
-    """The labels' cross-entropy as people write it, with label smoothing."""
-    logits = model(**batch).logits[:, :-1].flatten(0, 1)
-    return torch.nn.functional.cross_entropy(logits, batch["labels"][:, 1:].flatten(), label_smoothing=0.1)
-
-
-def frozen_adapter() -> Any:
-    model = adapted_toy()
-    for name, each in model.named_parameters():
-        if "layers.0" in name:
-            each.requires_grad_(requires_grad=False)
-    return model
-
-
-def half_optimizer(model: Any) -> torch.optim.Optimizer:
-    return torch.optim.AdamW([p for n, p in model.named_parameters() if "lora_A" in n and p.requires_grad], lr=1e-3)
-
-
-def base_optimizer(model: Any) -> torch.optim.Optimizer:
-    """Made before the adapter was put on the model."""
-    return torch.optim.AdamW([p for n, p in model.named_parameters() if "lora_" not in n], lr=1e-3)
-
-
-def foreign_optimizer(_model: Any) -> torch.optim.Optimizer:
-    """Of a copy of the parameters."""
-    parameter = torch.nn.Parameter(torch.zeros(3))
-    parameter.grad = torch.ones(3)
-    return torch.optim.AdamW([parameter], lr=1e-3)
-
-
-def trained_base() -> Any:
-    model = adapted_toy()
-    model.get_input_embeddings().weight.requires_grad_()
-    return model
-
-
-def saved_modules() -> Any:
-    """Trained whole, and saved with the adapter."""
-    return adapted_toy(modules_to_save=["up_proj"], target_modules=["q_proj"])
-
-
-def checkpointed(*, reentrant: bool) -> Any:
-    def make() -> Any:
-        model = adapted_toy()
-        with no_warnings():
-            model.get_base_model().gradient_checkpointing_enable({"use_reentrant": reentrant})
-        model.get_base_model().disable_input_require_grads()  # older versions do not enable it
-        return model
-
-    return make
-
-
-def fused(*, reentrant: bool) -> Any:
-    """Checkpointed; the loss is computed without the output head as a module, as fused kernels do."""
-
-    def make() -> Any:
-        model = checkpointed(reentrant=reentrant)()
-        base = model.get_base_model()
-
-        def forward(labels: Any, **inputs: Any) -> Any:
-            hidden = base.model(**{name: each for name, each in inputs.items() if each is not None}).last_hidden_state
-            logits = torch.nn.functional.linear(hidden, base.lm_head.weight)
-            return CausalLMOutput(base.loss_function(logits, labels, vocab_size=logits.shape[-1]))
-
-        base.forward = forward
-        return model
-
-    return make
-
-
-def checkpointed_with_input_gradients() -> Any:
-    model = checkpointed(reentrant=True)()
-    model.enable_input_require_grads()
-    return model
-
-
-def zeroed(model: Any) -> Any:
-    for name, each in model.named_parameters():
-        if "lora_A" in name:
-            each.data.zero_()
-    return model
-
-
-def evaluating() -> Any:
-    return adapted_toy(lora_dropout=0.1).eval()
-
-
-def sleeping() -> Any:
-    model = adapted_toy(lora_dropout=0.1)
-    for name, module in model.named_modules():
-        if "layers.1" in name and isinstance(module, torch.nn.Dropout):
-            module.eval()
-    return model
-
-
-def nan_loss(model: Any, batch: Batch) -> torch.Tensor:
-    return witnessed.own_loss(model, batch) * torch.nan
-
-
-def mixed_dtypes() -> Any:
-    model = adapted_toy()
-    for name, each in model.named_parameters():
-        if "lora_A" in name:
-            each.data = each.data.bfloat16()
-    return model
-
-
-def with_biases() -> Any:
-    base = load_toy()
-    for module in base.modules():
-        if isinstance(module, torch.nn.Linear) and module is not base.lm_head:
-            module.bias = torch.nn.Parameter(torch.zeros(module.out_features))
-    return base
-
-
-def in_bfloat16() -> Any:
-    return load_toy(torch.bfloat16)
-
-
-def until(last: int) -> Any:
-    """A schedule that falls to zero at a step."""
-    return lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / last))
-
-
-def unused() -> Any:
-    """The last layer's feed-forward is skipped."""
-    model = adapted_toy()
-    model.get_base_model().model.layers[2].mlp.forward = torch.zeros_like
-    return model
-
 
 FAULTS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "labels all masked": (
@@ -337,36 +169,6 @@ FATAL = {
     "no step",
 }
 """Nothing can be learned."""
-
-
-def behind_new_line(ids: list[int], labels: list[int]) -> Row:
-    """As chat templates end: a new line behind the end token."""
-    return [*ids, 5], [*labels, 5]
-
-
-class TwoOptimizers:
-    """A discriminator is trained in turn with the model."""
-
-    def __call__(self, model: Any) -> torch.optim.Optimizer:
-        other = torch.nn.Parameter(torch.zeros(3))
-        other.grad = torch.ones(3)
-        optimizer, foreign = adamw(model), torch.optim.SGD([other], lr=0.1)
-        optimizer.register_step_pre_hook(lambda *_: foreign.step())
-        return optimizer
-
-
-def compiled() -> Any:
-    return torch.compile(adapted_toy(), backend="eager")
-
-
-def against_base(model: Any, batch: Batch) -> torch.Tensor:
-    """The labels' cross-entropy, and the distance from the base, which is run without `no_grad`."""
-    with model.disable_adapter():
-        base = model(**batch).logits
-    output = model(**batch)
-    distance = (output.logits.log_softmax(-1).exp() - base.log_softmax(-1).exp()).pow(2).mean()
-    loss: torch.Tensor = output.loss + 1e-3 * distance
-    return loss
 
 
 SOUND: dict[str, dict[str, Any]] = {

@@ -63,7 +63,8 @@ class OptimizerRecorder:
 
     def forget_gradients(self) -> None:
         """The gradients that have arrived since the last step are of no step."""
-        self._arrived, self._stale = set(), set()
+        self._arrived.clear()
+        self._stale.clear()
 
     def _reset(self) -> None:
         self.has_stepped = False

@@ -67,13 +67,13 @@ def interpreter(python: str) -> Interpreter:
         asked = subprocess.run(  # noqa: S603  # a list, never a shell
             [named, "-E", "-c", DESCRIBE], capture_output=True, timeout=60, check=True, text=True, cwd="/"
         )
-        said = json_of(asked.stdout, _Described)
+        described = json_of(asked.stdout, _Described)
     except (OSError, subprocess.SubprocessError, ValueError, UnreadableError) as error:
         raise SandboxError(f"{python} is no Python that runs here ({error}); name another with --python") from error
-    executable = Path(said.executable)
-    paths = {Path(path) for path in said.paths} | {hop.parent for hop in _hops(executable)}
+    executable = Path(described.executable)
+    paths = {Path(path) for path in described.paths} | {hop.parent for hop in _hops(executable)}
     outermost = sorted(path for path in paths if path.is_dir() and paths.isdisjoint(path.parents))
-    return Interpreter(executable, tuple(outermost), said.userbase)
+    return Interpreter(executable, tuple(outermost), described.userbase)
 
 
 @dataclass(frozen=True)

@@ -87,14 +87,14 @@ def _in_sockets(processes: Iterable[psutil.Process]) -> int:
     for place in itertools.chain.from_iterable(map(_places, processes)):
         net = Path(place, "net")
         with contextlib.suppress(OSError, ValueError, IndexError):
-            told = {
+            counters = {
                 line.split()[0]: line.split()
                 for line in (net / "sockstat").read_text(encoding="ascii").splitlines()
                 if line
             }
             usual = int(Path("/proc/sys/net/core/wmem_default").read_text(encoding="ascii"))
-            held = int(told["sockets:"][2]) * usual
-            if int(told["TCP:"][2]):  # they may hold more than the default, and report it
+            held = int(counters["sockets:"][2]) * usual
+            if int(counters["TCP:"][2]):  # they may hold more than the default, and report it
                 held += sum(_in_queues(net / name) for name in ("tcp", "tcp6"))
             return held
     return 0

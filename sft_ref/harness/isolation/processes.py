@@ -113,8 +113,8 @@ def running_thread(pid: int) -> int | None:
     """
     for thread in itertools.chain([str(pid)], _names(Path(f"/proc/{pid}/task"))):
         with contextlib.suppress(OSError, IndexError):
-            told = Path(f"/proc/{thread}/stat").read_text(encoding="utf-8", errors="replace")
-            if told.rpartition(")")[2].split()[0] not in {"Z", "X"}:
+            fields = Path(f"/proc/{thread}/stat").read_text(encoding="utf-8", errors="replace")
+            if fields.rpartition(")")[2].split()[0] not in {"Z", "X"}:
                 return int(thread)
     return None
 

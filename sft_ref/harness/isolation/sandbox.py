@@ -97,8 +97,8 @@ def why_not() -> str:
         sight = bubblewrap.Sight(place, (), bubblewrap.interpreter(sys.executable), place)
         nothing = [sys.executable, "-I", "-S", "-c", "pass"]
         tried = _run_in(sight, nothing, {}, b"", Limits(seconds=30), sandboxed=True)
-    said = tried.output.strip().splitlines()
-    return "" if tried.returncode == 0 else f"bubblewrap does not run here: {said[-1] if said else tried.ended}"
+    lines = tried.output.strip().splitlines()
+    return "" if tried.returncode == 0 else f"bubblewrap does not run here: {lines[-1] if lines else tried.ended}"
 
 
 def gaps() -> tuple[str, ...]:
@@ -167,15 +167,15 @@ def _run_in(
     began, kills = time.monotonic(), count_memory_kills()
     inner = [str(sight.python.executable), *command[1:]]
     with contextlib.ExitStack() as stack:
-        (output, printed), (status, told) = stack.enter_context(_pipe()), stack.enter_context(_pipe())
+        (output, printed), (status, report) = stack.enter_context(_pipe()), stack.enter_context(_pipe())
         given = stack.enter_context(_file(stdin))
         calls = stack.enter_context(_filter()) if sandboxed else None
         group = stack.enter_context(_group(limits))
         bounds = _bounds(limits, sandboxed=sandboxed)
-        plan = ["-" if sandboxed else str(told.fileno()), str(len(bounds)), *bounds]
+        plan = ["-" if sandboxed else str(report.fileno()), str(len(bounds)), *bounds]
         line = [inner[0], "-I", "-S", "-c", LAUNCH.read_text(encoding="utf-8"), *plan, *inner]
         if sandboxed:
-            line = bubblewrap.arguments(sight, limits.file_size, status=told.fileno(), calls=calls) + line
+            line = bubblewrap.arguments(sight, limits.file_size, status=report.fileno(), calls=calls) + line
         line = group.entering(line) if group else line
         # in the sandbox, a folder of its own
         home = "/tmp" if sandboxed else str(stack.enter_context(_short_path(sight.workspace)))  # noqa: S108
@@ -186,11 +186,11 @@ def _run_in(
             stderr=printed,
             env=_environment(sight.python, home) | dict(environment),
             cwd="/" if sandboxed else sight.cwd,
-            pass_fds=(told.fileno(), *([] if calls is None else [calls])),
+            pass_fds=(report.fileno(), *([] if calls is None else [calls])),
             start_new_session=True,
         ) as started:
             printed.close()
-            told.close()
+            report.close()
             tree = Tree(started.pid)
             watch = Watch(tree, sight.workspace, limits, began, sandboxed=sandboxed)
             try:

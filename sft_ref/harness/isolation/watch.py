@@ -56,7 +56,7 @@ class Watch:
         self._sandboxed = sandboxed
         self._free = shutil.disk_usage(workspace).free
         self._files = FileCount(workspace, limits.files)
-        self._told = b""
+        self._reported = b""
 
     def until_the_end(self, output: BinaryIO, status: BinaryIO) -> None:
         """Returns when the command has ended or exceeded a limit."""
@@ -69,7 +69,7 @@ class Watch:
                 ready = [key.fileobj for key, _ in selector.select(LOOK)]
                 if output in ready and not self.take(output):
                     selector.unregister(output)  # closed by all writers
-                if status in ready and self._is_told(status):
+                if status in ready and self._has_reported(status):
                     return
                 if time.monotonic() >= look:
                     self.ended = self.ended or self._hit()
@@ -89,12 +89,12 @@ class Watch:
         self.ended = "output"
         return False
 
-    def _is_told(self, status: BinaryIO) -> bool:
+    def _has_reported(self, status: BinaryIO) -> bool:
         """Whether the command has ended: its exit code was reported, or no process is left to report it."""
         with contextlib.suppress(BlockingIOError):
             chunk = os.read(status.fileno(), CHUNK)
-            self._told = (self._told + chunk)[-CHUNK:]
-            if found := EXIT_CODE.search(self._told):
+            self._reported = (self._reported + chunk)[-CHUNK:]
+            if found := EXIT_CODE.search(self._reported):
                 self.code = int(found[1])
             return not chunk or found is not None
         return False

@@ -173,8 +173,8 @@ class EndpointClient:
             return
         if 300 <= status < 400:  # noqa: PLR2004
             raise self._error(url, f"redirects to {target[:200] or 'nowhere'}; give that address if you trust it")
-        said = _message(body)
-        words = f"answers {status}" + (f" ({said})" if said else "")
+        detail = _message(body)
+        words = f"answers {status}" + (f" ({detail})" if detail else "")
         if status in {401, 403}:
             sent = "the key was refused" if self._key else "no key was sent"
             raise self._error(url, f"{words}: {sent}; set {KEY}, or name a variable with --key-env NAME")

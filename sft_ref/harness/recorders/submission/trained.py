@@ -144,9 +144,9 @@ class Trained(Captured):
         """
         if self.trained_model is not None:
             return self.probe_logits(self.trained_model) if self.probed else None
-        told = self.training.tensors("trained_logits").get("logits")
+        logits = self.training.tensors("trained_logits").get("logits")
         tokens = sum(len(row.ids) for row in self.probed)
-        return None if self.foreign or told is None or len(told) != tokens else told
+        return None if self.foreign or logits is None or len(logits) != tokens else logits
 
     @functools.cached_property
     def predicts_training_numbers(self) -> bool:

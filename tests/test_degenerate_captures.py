@@ -110,7 +110,7 @@ def drop(*path: str) -> Change:
         (drop("ask", "answers", "generations"), ("PRM-101", "GEN-105", "GEN-107")),
         (drop("ask", "probes"), ("LOD-105", "LOD-106")),
         (drop("ask", "other_folder"), ("LOD-107",)),
-        (drop("ask", "score"), ("SCR-101", "SCR-102")),
+        (drop("ask", "score"), ("SCR-001", "SCR-102")),
     ],
     ids=["no texts", "nothing heard", "no probes", "not loaded elsewhere", "no figures"],
 )

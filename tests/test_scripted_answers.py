@@ -14,16 +14,16 @@ import torch
 from sft_ref import BaseLLM, Score, Settings
 from sft_ref.harness.checks import shared
 from sft_ref.harness.checks.in_process import generate, parse
+from sft_ref.harness.checks.runner import plan
 from sft_ref.harness.core.check import Level, Outcome, checks_in, in_order
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.core.implementation import Answerer, Batch, TrainingResult
-from sft_ref.harness.core.runner import plan
+from sft_ref.harness.core.numerals import find_numerals, to_number
 from sft_ref.harness.evidence.in_process.answer_parts import ScriptedOutcome
 from sft_ref.harness.evidence.in_process.implementation_evidence import ImplementationEvidence
 from sft_ref.harness.grading.in_process.in_stages import run_in_stages
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import record_parser
-from sft_ref.harness.instruments.numerals import find_numerals, to_number
 from sft_ref.harness.recorders.in_process.invented import invent
 from sft_ref.harness.recorders.in_process.recorder import Recorder
 from sft_ref.harness.recorders.in_process.reference import Reference

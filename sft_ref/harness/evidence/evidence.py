@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from sft_ref.harness.core.findings import Blocked, Unavailable
+from sft_ref.harness.core.numerals import number
 from sft_ref.harness.core.sizes import SizeLimits
 from sft_ref.io.lora_config import CONFIG
+from sft_ref.reference.data import score
 from sft_ref.reference.guards.names import plain, without_peft
 
 from .answering import Generations, Loaded, Parsed, Prompts, Scores
 from .artifact import Artifact
 from .experiments import Experiments
+from .submission.scripted_results import is_lossy
+from .submission.wording import labelled_texts
 from .training import Examples, Training, TrainingSteps
 from .views import (
     AnswerText,
@@ -26,10 +30,10 @@ from .views import (
     MeasuredSize,
     ModelDtypes,
     NonfiniteLogits,
+    ReportedFigures,
     SavedConfiguration,
     SavedTensors,
 )
-from .wording import labelled_texts
 
 GOOD = 0.8
 """Accuracy on fresh questions from which on nothing is thought to be lost on a base that can reach it."""
@@ -213,6 +217,25 @@ class Evidence:
     def training_steps(self) -> TrainingSteps | None:
         """Its optimizer steps, as they were recorded; None where they were not."""
         return self.training.recorded
+
+    @property
+    def reported_figures(self) -> ReportedFigures:
+        """Of a benchmark whose answers are scripted; as scripted where none of them was observed.
+
+        Raises:
+            Unavailable: it reports none of answers that were seen.
+        """
+        scores = self.scores
+        observed = {name: [number(each) for each in found] for name, found in (scores.figures or {}).items() if found}
+        if not observed and scores.figures is not None and not scores.printed:
+            return ReportedFigures(observed)
+        answered = scores.answered if scores.was_observed else () if is_lossy(self) else scores.scripted
+        if not answered or not observed:
+            raise Unavailable("it reports no figures of answers that were seen")
+        splits = [[row for row in answered if (row[0] in scores.validation) == known] for known in (True, False)]
+        counted = [score([row[2] for row in part], [row[1] for row in part]) for part in (answered, *splits) if part]
+        expected = [{"accuracy": each.accuracy, "answer_rate": each.answer_rate} for each in counted]
+        return ReportedFigures(observed, expected, len(answered))
 
     @property
     def folder_digests(self) -> FolderDigests:

@@ -198,6 +198,21 @@ class ChosenTokens:
 
 
 @dataclass(frozen=True)
+class ReportedFigures:
+    """The figures that testing reports of scripted answers, beside those counted from what it answered.
+
+    Attributes:
+        observed: each name with all figures that it reports of that name, the final ones last.
+        expected: shares of right answers and of answers, by name: of all questions, then of each split.
+        questions: how many there are.
+    """
+
+    observed: Mapping[str, Sequence[float]]
+    expected: Sequence[Mapping[str, float]] = ()
+    questions: int = 0
+
+
+@dataclass(frozen=True)
 class ChatTemplate:
     """What a chat template does to conversations of its own, whatever the rows are.
 

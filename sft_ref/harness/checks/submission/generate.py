@@ -10,13 +10,13 @@ from sft_ref.harness.core.check import check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.paired import TELLING, is_better, is_worse
 from sft_ref.harness.evidence import Evidence
-from sft_ref.harness.instruments.answering import right
-from sft_ref.harness.recorders.submission.scripted_results import (
+from sft_ref.harness.evidence.submission.scripted_results import (
     completed_scripts,
     fault_of_generation,
     fault_past_the_parser,
     raise_for_crash,
 )
+from sft_ref.harness.instruments.answering import right
 
 _TOUCHED = 0.01
 """Share of the data's answers from which on a number that cannot be written is more than an edge."""

@@ -6,12 +6,10 @@ import math
 
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.core.numerals import find_numerals, number
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.answering import CompletedRun
-from sft_ref.harness.evidence.wording import left_out_template
-from sft_ref.harness.instruments.answering import number
-from sft_ref.harness.instruments.numerals import find_numerals
-from sft_ref.harness.recorders.submission.scripted_results import (
+from sft_ref.harness.evidence.submission.scripted_results import (
     completed_scripts,
     fault_of_generation,
     is_looked_up,
@@ -20,6 +18,7 @@ from sft_ref.harness.recorders.submission.scripted_results import (
     parsed_alone,
     raise_for_crash,
 )
+from sft_ref.harness.evidence.submission.wording import left_out_template
 
 
 @check(

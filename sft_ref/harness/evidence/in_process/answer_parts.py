@@ -202,15 +202,6 @@ class WrongAnswersWritten:
 
 
 @dataclass(frozen=True)
-class ReportedFigures:
-    """The score that testing reports, and the shares that it has to report; of how many scripted answers."""
-
-    observed: Mapping[str, float]
-    expected: Mapping[str, float]
-    rows: int
-
-
-@dataclass(frozen=True)
 class AdapterOff:
     """Accuracy on fresh rows without the adapter: by `answer`, and by the model alone when it is asked directly."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from sft_ref.errors import SubmissionError
 from sft_ref.harness.checks.dataset import CHECKS
 from sft_ref.harness.checks.registry import resolve_ids
-from sft_ref.harness.core.runner import plan, run_all
+from sft_ref.harness.checks.runner import plan, run_all
 from sft_ref.harness.core.stages import DATASET_STAGES
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.evidence import storage

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sft_ref.harness.checks.gguf import CHECKS
 from sft_ref.harness.checks.registry import resolve_ids
-from sft_ref.harness.core.runner import plan, run_all
+from sft_ref.harness.checks.runner import plan, run_all
 from sft_ref.harness.core.stages import GGUF_STAGES
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.evidence import storage

@@ -13,7 +13,7 @@ from sft_ref.errors import DataError
 from sft_ref.harness.core.findings import NotGiven, Unavailable
 from sft_ref.harness.core.implementation import TaskRow
 from sft_ref.harness.core.judges import Judge
-from sft_ref.harness.instruments.numerals import contains_answer, find_numerals, to_number
+from sft_ref.harness.core.numerals import contains_answer, find_numerals, to_number
 from sft_ref.reference.data import is_answer_valid, is_right, split_rows
 from sft_ref.reference.texts import normalise
 

@@ -11,12 +11,13 @@ import torch
 
 from sft_ref.harness.core.findings import Failure, NotGiven, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Implementation, TaskRow
+from sft_ref.harness.core.numerals import number
 from sft_ref.harness.evidence.in_process.answer_parts import (
     AdapterOff,
-    ReportedFigures,
     ScriptedOutcome,
     WrongAnswersWritten,
 )
+from sft_ref.harness.evidence.views import ReportedFigures
 from sft_ref.harness.instruments.adapter_off import without_adapter
 from sft_ref.harness.instruments.generation_recorder import (
     Unasked,
@@ -24,10 +25,10 @@ from sft_ref.harness.instruments.generation_recorder import (
     record_generation,
     scripted_model,
 )
-from sft_ref.harness.recorders.in_process.calls import ask_prompt, call
+from sft_ref.harness.recorders.in_process.calls import ask_prompt, call, fault_of
 from sft_ref.harness.recorders.in_process.scripted_answers import Scripting
 from sft_ref.harness.recorders.in_process.task import Task
-from sft_ref.reference.data import is_answer_valid
+from sft_ref.reference.data import is_answer_valid, score
 from sft_ref.reference.questions import generate_rows
 
 _SEED = 3
@@ -35,7 +36,6 @@ _SEED = 3
 
 _FACTORS = (1.0, 1.0, 1.0, 1.03, 0.97, 1.08, 0.92, 1.4, -1.0)
 """Answers that the model is made to give, in units of the truth: five are right, four are wrong."""
-_RIGHT = 5
 _SILENT = 3
 """Questions, besides, to which it is made to give none."""
 
@@ -75,7 +75,7 @@ def words_written(scripting: Scripting, task: Task) -> dict[str, Any]:
 
 
 def reported_figures(scripting: Scripting, task: Task) -> ReportedFigures:
-    """The model is made to answer so that both figures are known.
+    """What testing reports, and what the same questions are answered, while the model writes known answers.
 
     Raises:
         NotGiven: the implementation reports none, or no answer is right or wrong.
@@ -89,13 +89,16 @@ def reported_figures(scripting: Scripting, task: Task) -> ReportedFigures:
     pairs = zip(rows, _FACTORS, strict=False)
     lines = scripting.write([(question, _scaled(task, truth, factor)) for (question, truth), factor in pairs])
     scripts = [line.script for line in lines]
-    scripts += scripting.write_words([question for question, _ in rows[len(_FACTORS) :]])
+    questions, truths = ([row[n] for row in rows] for n in (0, 1))
+    scripts += scripting.write_words(questions[len(_FACTORS) :])
     with scripted_model(answerer.model, answerer.tokenizer, scripts):
         found = call(implementation.test, answerer, rows)
-    due = {"accuracy": _RIGHT / len(rows)}
-    if not task.is_text:  # words that are no number are an answer there
-        due["answer_rate"] = len(_FACTORS) / len(rows)
-    return ReportedFigures({name: getattr(found, name) for name in due}, due, len(rows))
+    with fault_of("generate"):
+        answers = call(record_generation, answerer, *questions, scripts=scripts).answers
+    answers = [each if isinstance(each, str) else number(each) for each in answers]
+    right = sum(map(task.is_right, answers, truths))
+    due = {"accuracy": right / len(rows), "answer_rate": score(answers, truths).answer_rate}
+    return ReportedFigures({name: [getattr(found, name)] for name in due}, [due], len(rows))
 
 
 def _scaled(task: Task, truth: Any, factor: float) -> Any:  # noqa: ANN401  # a number or a text

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
-from sft_ref.harness.evidence import Evidence
+from sft_ref.harness.core.numerals import find_numerals, number, to_number
 from sft_ref.harness.evidence.answering import Answers, CompletedRun, ScriptedAnswer
 from sft_ref.harness.evidence.texts import Generation
-from sft_ref.harness.instruments.answering import number
-from sft_ref.harness.instruments.convention import find_question
-from sft_ref.harness.instruments.numerals import find_numerals, to_number
 from sft_ref.reference.data import is_answer_valid
+
+if TYPE_CHECKING:
+    from sft_ref.harness.evidence import Evidence
 
 
 def count_scripted(evidence: Evidence) -> tuple[int, int, int]:
@@ -137,11 +138,18 @@ def is_looked_up(evidence: Evidence) -> bool:
     )
 
 
+def is_lossy(evidence: Evidence) -> bool:
+    """Whether numbers that the model writes do not come back."""
+    return any(
+        not is_number(value, line.numeral)
+        for run in completed_scripts(evidence, "together")
+        for line, value in zip(run.lines, run.answers.values or (), strict=False)
+    )
+
+
 def _fault_around(evidence: Evidence, generation: Generation, line: ScriptedAnswer, text: str) -> str:
     """What is wrong around the number: a text that begins amid the prompt, or ends before what ends an answer."""
-    prompt = generation.plain_prompt
-    asked = find_question(line.question, prompt)
-    if asked is not None and any(text.startswith(prompt[at:]) for at in range(1, asked.end())):
+    if any(text.startswith(line.prompt[at:]) for at in range(1, line.question_end)):
         return f"{text[-120:]!r}, which begins amid the prompt"
     closing = evidence.examples.form.closing if evidence.examples.form else ""
     return f"cut off before {closing!r}: {text[-120:]!r}" if closing and closing not in generation.text else ""

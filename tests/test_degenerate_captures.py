@@ -32,7 +32,7 @@ def outcomes(verdict: Verdict) -> dict[str, Outcome]:
 
 def test_the_capture_itself_is_examined(capture: Capture) -> None:
     found = outcomes(grade(capture))
-    assert {found[name] for name in ("PRM-101", "TOK-102", "ART-004", "LOD-003", "GEN-101", "PRS-101")} == {"pass"}
+    assert {found[name] for name in ("PRM-101", "TOK-102", "ART-004", "LOD-003", "GEN-101", "PRS-001")} == {"pass"}
 
 
 TRAINING_LOG = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from sft_ref.harness.core.findings import Blocked, Unavailable
-from sft_ref.harness.core.numerals import number
+from sft_ref.harness.core.numerals import find_numerals, number
 from sft_ref.harness.core.sizes import SizeLimits
 from sft_ref.io.lora_config import CONFIG
 from sft_ref.reference.data import score
@@ -16,8 +16,16 @@ from sft_ref.reference.guards.names import plain, without_peft
 from .answering import Generations, Loaded, Parsed, Prompts, Scores
 from .artifact import Artifact
 from .experiments import Experiments
-from .submission.scripted_results import is_lossy
-from .submission.wording import labelled_texts
+from .submission.scripted_results import (
+    completed_scripts,
+    is_looked_up,
+    is_lossy,
+    is_template_parsed_wrongly,
+    parsed_alone,
+    raise_for_crash,
+    scripted_texts,
+)
+from .submission.wording import labelled_texts, left_out_template
 from .training import Examples, Training, TrainingSteps
 from .views import (
     AnswerText,
@@ -30,6 +38,8 @@ from .views import (
     MeasuredSize,
     ModelDtypes,
     NonfiniteLogits,
+    ParsedText,
+    ParsedTexts,
     ReportedFigures,
     SavedConfiguration,
     SavedTensors,
@@ -217,6 +227,46 @@ class Evidence:
     def training_steps(self) -> TrainingSteps | None:
         """Its optimizer steps, as they were recorded; None where they were not."""
         return self.training.recorded
+
+    @property
+    def parsed_texts(self) -> ParsedTexts:
+        """Texts with a scripted number, or else training's own, where the parser can be called by itself.
+
+        Raises:
+            Blocked: nothing was loaded, or the model writes what the prompts leave out.
+            Unavailable: nothing is known to have reached the parser.
+            Failure: the parser raises an exception.
+        """
+        gap = left_out_template(self.prompts, self.examples)
+        if gap and is_template_parsed_wrongly(self):
+            raise Blocked(f"the prompts leave out {gap!r}, which the model then writes: PRM-101 says so")
+        texts, (bare, led) = scripted_texts(self), parsed_alone(self)
+        is_led = bool(led) and all(each.is_right for each in led)
+        if not texts and not bare:
+            raise Unavailable("there is no parser to be asked")
+        form = self.examples.form
+        lead = form.markup if form and is_led and not any(each.is_right for each in bare) else ""
+        return ParsedTexts(texts or (led if is_led else bare), lead)
+
+    @property
+    def answerless_texts(self) -> list[ParsedText]:
+        """What its model is made to write without a number. The parser's own value counts where answers are looked up.
+
+        Raises:
+            Blocked, Unavailable: no such text was answered.
+            Failure: the parser raises an exception.
+        """
+        texts = []
+        for run in completed_scripts(self, "silent"):
+            raise_for_crash(run.answers, parser=True)
+            values, parsed = run.answers.values or (), run.answers.parsed
+            seen = parsed if len(parsed) == len(values) else [("", None)] * len(values)
+            for line, value, (text, own) in zip(run.lines, values, seen, strict=False):
+                if not find_numerals(text):  # else it is generation's matter
+                    texts.append(ParsedText(text, own if is_looked_up(self) else value, question=line.question))
+        if not texts:
+            raise Unavailable("no answer came back when the model gave no number")
+        return texts
 
     @property
     def reported_figures(self) -> ReportedFigures:

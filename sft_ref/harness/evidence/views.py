@@ -198,6 +198,36 @@ class ChosenTokens:
 
 
 @dataclass(frozen=True)
+class ParsedText:
+    """A text that reached the parser, and what came of it.
+
+    Attributes:
+        value: the answer that is returned.
+        expected: the answer that the text holds, in words; empty where it holds none.
+        is_right: whether the one is the other.
+        question: what was asked.
+    """
+
+    text: str
+    value: object
+    expected: str = ""
+    is_right: bool = False
+    question: str = ""
+
+
+@dataclass(frozen=True)
+class ParsedTexts:
+    """Texts that hold an answer.
+
+    Attributes:
+        lead: what the parser requires before the answer, though the prompt has consumed it; empty where it does not.
+    """
+
+    texts: Sequence[ParsedText]
+    lead: str = ""
+
+
+@dataclass(frozen=True)
 class ReportedFigures:
     """The figures that testing reports of scripted answers, beside those counted from what it answered.
 

@@ -76,6 +76,11 @@ class ScriptedOutcome:
         """What was asked."""
         return [line.question for line in self.lines]
 
+    @property
+    def parsed(self) -> Sequence[str]:
+        """What reached the parser, one a question; where it is not called by its name, what the model wrote."""
+        return [line.text for line in self.lines] if self.texts is None else self.texts
+
     def require_all_asked(self) -> None:
         """Makes sure that each question reached the model, and was answered once.
 

@@ -20,6 +20,8 @@ from sft_ref.harness.evidence.views import (
     LoadedLosses,
     MeasuredSize,
     ModelDtypes,
+    ParsedText,
+    ParsedTexts,
     ReportedFigures,
     SavedConfiguration,
     SavedTensors,
@@ -153,6 +155,8 @@ class ImplementationEvidence:
     changes_by_answering: Part[Sequence[ModelChange]] = None
 
     targets_written: Part[ScriptedOutcome] = None
+    parsed_texts: Part[ParsedTexts] = None
+    answerless_texts: Part[Sequence[ParsedText]] = None
     wrong_answers_written: Part[WrongAnswersWritten] = None
     words_written: Part[Mapping[str, Any]] = None
 

@@ -9,10 +9,14 @@ from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.numerals import find_numerals, number, to_number
 from sft_ref.harness.evidence.answering import Answers, CompletedRun, ScriptedAnswer
 from sft_ref.harness.evidence.texts import Generation
+from sft_ref.harness.evidence.views import ParsedText
 from sft_ref.reference.data import is_answer_valid
 
 if TYPE_CHECKING:
     from sft_ref.harness.evidence import Evidence
+
+SCRIPTED = ("together", "alone", "known")
+"""Kinds of runs in which numbers are scripted."""
 
 
 def count_scripted(evidence: Evidence) -> tuple[int, int, int]:
@@ -21,7 +25,7 @@ def count_scripted(evidence: Evidence) -> tuple[int, int, int]:
         return 0, 0, 0
     lines = [
         (run, place)
-        for kind in ("together", "alone", "known")
+        for kind in SCRIPTED
         for run in completed_scripts(evidence, kind)
         for place in range(len(run.answers.values or ()))
     ]
@@ -52,24 +56,57 @@ def completed_scripts(evidence: Evidence, kind: str) -> list[CompletedRun]:
     return found
 
 
-def parsed_alone(evidence: Evidence) -> tuple[list[bool], list[bool]]:
-    """Whether its parser, called by itself, reads training's answers: from the number on, and with what leads to it.
+def scripted_texts(evidence: Evidence) -> list[ParsedText]:
+    """The texts with a scripted number that reached the parser whole; none where nothing came of the scripts.
 
     Raises:
-        Unavailable: it has no parser that can be called.
+        Unavailable: it is not known how it writes answers.
+        Blocked: nothing was loaded.
+        Failure: the parser raises an exception.
+    """
+    found = []
+    for run in (run for kind in SCRIPTED for run in _attempted(evidence, kind)):
+        raise_for_crash(run.answers, parser=True)
+        values, parsed, places = run.answers.values or (), run.answers.parsed, range(len(run.lines))
+        if len(values) != len(places) or any(fault_of_generation(evidence, run, place) for place in places):
+            continue  # one text that is cut or mixed up makes its neighbours doubtful
+        for place, line in enumerate(run.lines):
+            text, given = parsed[place] if len(parsed) == len(places) else (line.numeral, values[place])
+            found.append(ParsedText(text, given, line.numeral, is_number(given, line.numeral), line.question))
+    return found
+
+
+def _attempted(evidence: Evidence, kind: str) -> list[CompletedRun]:
+    """As `completed_scripts`; empty where none was run."""
+    try:
+        return completed_scripts(evidence, kind)
+    except Unavailable:
+        if evidence.examples.form is None:
+            raise
+        return []
+
+
+def parsed_alone(evidence: Evidence) -> tuple[list[ParsedText], list[ParsedText]]:
+    """Training's answers, read by the parser alone: from the number on, and with what leads to it.
+
+    Both are empty where no parser can be called.
     """
     values, texts = evidence.parsed.values, evidence.parsed.texts
-    if not values or len(values) != len(texts):
-        raise Unavailable("there is no parser to be asked")
-    read = [is_number(value, find_numerals(text)[-1]) for text, value in zip(texts, values, strict=True)]
+    if len(values) != len(texts):
+        return [], []
+    read = [
+        ParsedText(text, value, numeral, is_number(value, numeral))
+        for text, value in zip(texts, values, strict=True)
+        for numeral in find_numerals(text)[-1:]
+    ]
     half = len(read) // 2
     return read[:half], read[half:]
 
 
 def is_template_parsed_wrongly(evidence: Evidence) -> bool:
     """Whether its parser reads answers as training wrote them, but not behind the template that its model writes."""
+    bare, _ = parsed_alone(evidence)
     try:
-        bare, _ = parsed_alone(evidence)
         runs = completed_scripts(evidence, "together")
     except (Unavailable, Blocked):
         return False
@@ -80,7 +117,7 @@ def is_template_parsed_wrongly(evidence: Evidence) -> bool:
         for (text, value), line in zip(run.answers.parsed, run.lines, strict=True)
         if _holds(text, line.numeral)
     ]
-    return all(bare) and bool(read) and not any(read)
+    return bool(bare) and all(each.is_right for each in bare) and bool(read) and not any(read)
 
 
 def raise_for_crash(answers: Answers | None, *, parser: bool) -> None:

@@ -113,6 +113,8 @@ RECORDINGS: tuple[Callable[..., Any], ...] = (
     # parse, score
     scored.parse,
     scored.targets_written,
+    scored.parsed_texts,
+    scored.answerless_texts,
     scored.wrong_answers_written,
     scored.words_written,
     scored.reported_figures,

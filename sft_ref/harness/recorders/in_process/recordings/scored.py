@@ -17,7 +17,7 @@ from sft_ref.harness.evidence.in_process.answer_parts import (
     ScriptedOutcome,
     WrongAnswersWritten,
 )
-from sft_ref.harness.evidence.views import ReportedFigures
+from sft_ref.harness.evidence.views import ParsedText, ParsedTexts, ReportedFigures
 from sft_ref.harness.instruments.adapter_off import without_adapter
 from sft_ref.harness.instruments.generation_recorder import (
     Unasked,
@@ -29,6 +29,7 @@ from sft_ref.harness.recorders.in_process.calls import ask_prompt, call, fault_o
 from sft_ref.harness.recorders.in_process.scripted_answers import Scripting
 from sft_ref.harness.recorders.in_process.task import Task
 from sft_ref.reference.data import is_answer_valid, score
+from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG
 from sft_ref.reference.questions import generate_rows
 
 _SEED = 3
@@ -40,6 +41,17 @@ _SILENT = 3
 """Questions, besides, to which it is made to give none."""
 
 _NEW_TOKENS = 32
+
+_ANSWERLESS = (
+    "",
+    " ",
+    "no idea",
+    CLOSE_TAG,
+    f"{OPEN_TAG}{CLOSE_TAG}",
+    f"{OPEN_TAG}many{CLOSE_TAG}",
+    f"{OPEN_TAG}-.e+{CLOSE_TAG}",
+    f"{OPEN_TAG}{OPEN_TAG}",
+)
 
 
 def parse(answerer: Answerer) -> Callable[[str], Any]:
@@ -54,6 +66,36 @@ def parse(answerer: Answerer) -> Callable[[str], Any]:
 def targets_written(scripting: Scripting, task: Task) -> ScriptedOutcome:
     """The model writes the training targets of the probes, in one call of `answer`."""
     return scripting.run(scripting.write(task.probes), keep_nan=False)
+
+
+def parsed_texts(targets_written: ScriptedOutcome, task: Task, parse: Callable[[str], Any]) -> ParsedTexts:
+    """See `views`: what reached the parser of these targets; where it is not called by its name, what was written."""
+    texts = []
+    for (question, truth), answer, text in zip(
+        task.probes, targets_written.answers, targets_written.parsed, strict=True
+    ):
+        due = repr(truth) if task.is_text else f"{truth}, within 5 %"
+        texts.append(ParsedText(text, answer, due, task.is_right(answer, truth), question))
+    lost = next((n for n, each in enumerate(texts) if not each.is_right), None)
+    if lost is None or targets_written.texts is None:
+        return ParsedTexts(texts)
+    parse(texts[lost].text)  # an exception tells more than the NaN in its place
+    lead = targets_written.prompts[0].split()[-1] if targets_written.prompts else ""
+    with contextlib.suppress(Failure):
+        if lead and task.is_right(parse(lead + texts[lost].text), task.probes[lost][1]):
+            return ParsedTexts(texts, lead)
+    return ParsedTexts(texts)
+
+
+def answerless_texts(task: Task, parse: Callable[[str], Any]) -> list[ParsedText]:
+    """Texts that hold no digit.
+
+    Raises:
+        Unavailable: any text may be an answer.
+    """
+    if task.is_text:
+        raise Unavailable("the answers are texts, and any text may be one")
+    return [ParsedText(text, parse(text)) for text in _ANSWERLESS]
 
 
 def wrong_answers_written(scripting: Scripting, task: Task) -> WrongAnswersWritten:

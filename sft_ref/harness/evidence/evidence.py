@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from sft_ref.harness.core.findings import Blocked, Unavailable
+from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.numerals import find_numerals, number
 from sft_ref.harness.core.sizes import SizeLimits
 from sft_ref.io.lora_config import CONFIG
@@ -18,6 +18,7 @@ from .artifact import Artifact
 from .experiments import Experiments
 from .submission.scripted_results import (
     completed_scripts,
+    follow_scripts,
     is_looked_up,
     is_lossy,
     is_template_parsed_wrongly,
@@ -28,6 +29,7 @@ from .submission.scripted_results import (
 from .submission.wording import labelled_texts, left_out_template
 from .training import Examples, Training, TrainingSteps
 from .views import (
+    AnswerCount,
     AnswerText,
     AnswerTexts,
     BaseWeights,
@@ -41,6 +43,7 @@ from .views import (
     ParsedText,
     ParsedTexts,
     ReportedFigures,
+    ReturnedAnswer,
     SavedConfiguration,
     SavedTensors,
 )
@@ -227,6 +230,45 @@ class Evidence:
     def training_steps(self) -> TrainingSteps | None:
         """Its optimizer steps, as they were recorded; None where they were not."""
         return self.training.recorded
+
+    @property
+    def answer_count(self) -> AnswerCount:
+        """Of fresh questions, in one call, as a benchmark asks them.
+
+        Raises:
+            Blocked: nothing was loaded.
+            Failure: answering raises an exception, or does not return.
+        """
+        loaded, answers = self.loaded, self.generations.answers
+        if not loaded.was_reached or loaded.crash:
+            raise Blocked("nothing was loaded")
+        raise_for_crash(answers, parser=False)
+        if answers is None or not self.scores.was_reached:
+            raise Failure(f"answering {loaded.process.ended_early}", "answers", loaded.process.output)
+        asked = self.generations.asked
+        return AnswerCount(asked, asked if answers.crash else len(answers.values or ()))
+
+    @property
+    def returned_answers(self) -> list[ReturnedAnswer]:
+        """Of questions about invented units, whose answers stand nowhere.
+
+        Raises:
+            Blocked, Unavailable: nothing can be scripted.
+            Failure: answering raises an exception.
+        """
+        if self.prompts.any_lost is not None:
+            raise Blocked("no prompt holds its question: PRM-101 says so")
+        return [each for kind in ("together", "alone") for each in follow_scripts(self, kind)]
+
+    @property
+    def known_answers(self) -> list[ReturnedAnswer]:
+        """Of questions of its data, and of others: what it returns counts, too, where that is not what it parsed.
+
+        Raises:
+            Blocked, Unavailable: nothing can be scripted.
+            Failure: answering raises an exception.
+        """
+        return [each for kind in ("known", "together") for each in follow_scripts(self, kind, past_the_parser=True)]
 
     @property
     def parsed_texts(self) -> ParsedTexts:

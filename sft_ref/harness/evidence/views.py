@@ -198,6 +198,34 @@ class ChosenTokens:
 
 
 @dataclass(frozen=True)
+class AnswerCount:
+    """How many questions one call asks, and how many answers it gives."""
+
+    asked: int
+    given: int
+
+
+@dataclass(frozen=True)
+class ReturnedAnswer:
+    """An answer that the model is made to write, and what comes of it.
+
+    Attributes:
+        answer: as it is written.
+        asked: how many questions the same call asks.
+        fault: what comes back in its place, in words; empty where nothing is wrong.
+        is_cut: whether the model was stopped within the answer.
+        share: of the data's answers, those that are as long.
+    """
+
+    question: str
+    answer: str
+    asked: int
+    fault: str = ""
+    is_cut: bool = False
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
 class ParsedText:
     """A text that reached the parser, and what came of it.
 

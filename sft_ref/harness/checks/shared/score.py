@@ -15,7 +15,7 @@ _ROUNDED = 0.011
     "The reported accuracy and answer_rate are the shares of right answers (within 5 %) and of answers",
     why="Figures that are counted differently cannot be compared, and can hide that nothing is answered.",
     remedy="Count over all questions: right if strictly within 5 %, answered if not NaN.",
-    depends_on=("GEN-016", "PRS-002"),
+    depends_on=("PRS-002",),
     source="S4",
     aliases=("SCR-101",),
 )

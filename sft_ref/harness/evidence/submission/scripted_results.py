@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.numerals import find_numerals, number, to_number
 from sft_ref.harness.evidence.answering import Answers, CompletedRun, ScriptedAnswer
 from sft_ref.harness.evidence.texts import Generation
-from sft_ref.harness.evidence.views import ParsedText
+from sft_ref.harness.evidence.views import ParsedText, ReturnedAnswer
 from sft_ref.reference.data import is_answer_valid
 
 if TYPE_CHECKING:
@@ -54,6 +55,25 @@ def completed_scripts(evidence: Evidence, kind: str) -> list[CompletedRun]:
         ended = evidence.loaded.process.ended_early
         raise Unavailable(f"no scripted generation was run ({kind}){ended and f': {ended}'}")
     return found
+
+
+def follow_scripts(evidence: Evidence, kind: str, *, past_the_parser: bool = False) -> Iterator[ReturnedAnswer]:
+    """What came of the scripts of a kind; with what was put in the place of a parsed answer, where that is asked.
+
+    Raises:
+        Blocked, Unavailable: as `completed_scripts`.
+        Failure: answering raises an exception.
+    """
+    lengths = [len(text.numeral) for text in evidence.examples.texts if text.is_answered]
+    for run in completed_scripts(evidence, kind):
+        raise_for_crash(run.answers, parser=False)
+        for place, line in enumerate(run.lines):
+            fault = fault_of_generation(evidence, run, place)
+            if past_the_parser:
+                fault = fault or fault_past_the_parser(run, place)
+            share = sum(length >= len(line.numeral) for length in lengths) / max(1, len(lengths))
+            is_cut = fault.startswith("cut")
+            yield ReturnedAnswer(line.question, line.numeral, len(run.lines), fault, is_cut, share)
 
 
 def scripted_texts(evidence: Evidence) -> list[ParsedText]:

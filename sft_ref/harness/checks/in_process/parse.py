@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sft_ref.harness.core.check import Level, check
-from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.evidence.in_process.answer_parts import ScriptedOutcome, WrongAnswersWritten
 from sft_ref.harness.evidence.in_process.implementation_evidence import Parser
 from sft_ref.harness.instruments.convention import decode
@@ -68,21 +67,6 @@ def answers_come_from_the_model(wrong_answers_written: WrongAnswersWritten, task
 
 
 @check(
-    "PRS-005",
-    "The parser reads no number from the question",
-    why="A number in the question is not an answer. Reading it hides that the model gave none.",
-    remedy="Parse the new text only, or only what follows the prompt.",
-    depends_on=("PRS-003",),
-)
-def nothing_is_read_from_the_question(words_written: Mapping[str, Any], task: Task) -> None:
-    """PRS-005: the model is made to write words only."""
-    _require_numbers(task)
-    for question, answer in words_written.items():
-        if not math.isnan(answer):
-            raise Failure(f"the answer is {answer}", "nan, for a completion of words", question)
-
-
-@check(
     "PRS-006",
     "The parser returns a float for any text, and never infinity",
     level=Level.CONTRACT,
@@ -92,7 +76,7 @@ def nothing_is_read_from_the_question(words_written: Mapping[str, Any], task: Ta
 )
 def any_text_gives_a_finite_number_or_nan(task: Task, parse: Parser) -> None:
     """PRS-006."""
-    _require_numbers(task)
+    task.require_numbers()
     pieces = st.sampled_from([OPEN_TAG, CLOSE_TAG, "1", "-", ".", "e", "+", "9" * 400, "inf", "nan", "٣", "1_0", " "])
 
     @settings(max_examples=100, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
@@ -118,7 +102,7 @@ def any_text_gives_a_finite_number_or_nan(task: Task, parse: Parser) -> None:
 )
 def only_a_whole_number_is_an_answer(task: Task, parse: Parser) -> None:
     """PRS-007."""
-    _require_numbers(task)
+    task.require_numbers()
     numbers = {"6000.0": 6000.0, "-3.5": -3.5, "+.5": 0.5, " 7. ": 7.0, "1e+16": 1e16, "2.5E-3": 0.0025}
     for text, due in numbers.items():
         for whole in (text, f"{text}{CLOSE_TAG}", f"{OPEN_TAG}{text}{CLOSE_TAG} 8{CLOSE_TAG}"):
@@ -129,8 +113,3 @@ def only_a_whole_number_is_an_answer(task: Task, parse: Parser) -> None:
         value = parse(f"{text}{CLOSE_TAG}")
         if not math.isnan(value):
             raise Failure(f"the parser returns {value}", "nan", text)
-
-
-def _require_numbers(task: Task) -> None:
-    if task.is_text:
-        raise Unavailable("the answers are texts, and any text may be one")

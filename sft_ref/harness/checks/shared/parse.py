@@ -35,14 +35,14 @@ def what_was_taught_is_read(parsed_texts: ParsedTexts) -> None:
 @check(
     "PRS-003",
     "The parser returns NaN for a text without an answer",
-    why="A constant, or a stored answer, in place of NaN counts as an answer, so that answer_rate is always 1.",
-    remedy="Return float('nan') if there is no number.",
+    why="A constant, a stored answer or a number of the question in place of NaN hides that the model gave none.",
+    remedy="Return float('nan') if there is no number, and parse the new text only, or only what follows the prompt.",
     depends_on=("PRS-002",),
     source="S4",
-    aliases=("PRS-102",),
+    aliases=("PRS-005", "PRS-102"),
 )
 def no_constant_stands_for_nan(answerless_texts: Sequence[ParsedText]) -> None:
-    """PRS-003: texts without a digit."""
+    """PRS-003: texts without a digit. A number in the question is not an answer."""
     for each in answerless_texts:
         if not math.isnan(number(each.value)):
-            raise Failure(f"the parser returns {each.value} for {each.text!r}", "nan", each.question)
+            raise Failure(f"the parser returns {each.value} for {each.text[:120]!r}", "nan", each.question)

@@ -159,7 +159,6 @@ class ImplementationEvidence:
     parsed_texts: Part[ParsedTexts] = None
     answerless_texts: Part[Sequence[ParsedText]] = None
     wrong_answers_written: Part[WrongAnswersWritten] = None
-    words_written: Part[Mapping[str, Any]] = None
 
     reported_figures: Part[ReportedFigures] = None
     adapter_off: Part[AdapterOff] = None

@@ -118,7 +118,6 @@ RECORDINGS: tuple[Callable[..., Any], ...] = (
     scored.parsed_texts,
     scored.answerless_texts,
     scored.wrong_answers_written,
-    scored.words_written,
     scored.reported_figures,
     scored.adapter_off,
 )

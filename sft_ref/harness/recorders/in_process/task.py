@@ -87,6 +87,15 @@ class Task(ABC):
             raise NotGiven("answers are judged by their loss alone: give a judge of answers")
         return bool(self.judge(answer, truth))
 
+    def require_numbers(self) -> None:
+        """Makes sure that answers are numbers.
+
+        Raises:
+            Unavailable: they are texts.
+        """
+        if self.is_text:
+            raise Unavailable("the answers are texts, and any text may be one")
+
     @abstractmethod
     def contains(self, text: str, truth: Any) -> bool:  # noqa: ANN401  # a number or a text
         """Whether an answer stands in a text, whatever stands around it."""

@@ -26,7 +26,7 @@ from sft_ref.harness.instruments.generation_recorder import (
     scripted_model,
 )
 from sft_ref.harness.recorders.in_process.calls import ask_prompt, call, fault_of
-from sft_ref.harness.recorders.in_process.scripted_answers import Scripting
+from sft_ref.harness.recorders.in_process.scripted_answers import WORDS, Scripting
 from sft_ref.harness.recorders.in_process.task import Task
 from sft_ref.reference.data import is_answer_valid, score
 from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG
@@ -87,15 +87,21 @@ def parsed_texts(targets_written: ScriptedOutcome, task: Task, parse: Callable[[
     return ParsedTexts(texts)
 
 
-def answerless_texts(task: Task, parse: Callable[[str], Any]) -> list[ParsedText]:
-    """Texts that hold no digit.
+def answerless_texts(scripting: Scripting, task: Task, parse: Callable[[str], Any]) -> list[ParsedText]:
+    """Texts without a digit, given to the parser alone; and words, which the model is made to write.
 
     Raises:
         Unavailable: any text may be an answer.
     """
-    if task.is_text:
-        raise Unavailable("the answers are texts, and any text may be one")
-    return [ParsedText(text, parse(text)) for text in _ANSWERLESS]
+    task.require_numbers()
+    found = [ParsedText(text, parse(text)) for text in _ANSWERLESS]
+    questions = [question for question, _ in task.probes]
+    with contextlib.suppress(Unasked):  # GEN-009 and PRS-004 say where answers come from
+        recorded = call(record_generation, scripting.answerer, *questions, scripts=scripting.write_words(questions))
+        parsed = recorded.texts if len(recorded.texts) == len(questions) else [WORDS] * len(questions)
+        asked = zip(parsed, recorded.answers, questions, strict=True)
+        found += [ParsedText(text, answer, question=question) for text, answer, question in asked]
+    return found
 
 
 def wrong_answers_written(scripting: Scripting, task: Task) -> WrongAnswersWritten:
@@ -106,14 +112,6 @@ def wrong_answers_written(scripting: Scripting, task: Task) -> WrongAnswersWritt
     cases = {"a wrong answer": False, "nothing": True}
     answers = {case: scripting.run(lines, end_at_once=at_once).answers for case, at_once in cases.items()}
     return WrongAnswersWritten(questions, truths, answers)
-
-
-def words_written(scripting: Scripting, task: Task) -> dict[str, Any]:
-    """Answers to the questions of the probes while the model writes words only."""
-    questions = [question for question, _ in task.probes]
-    scripts = scripting.write_words(questions)
-    answers = call(record_generation, scripting.answerer, *questions, scripts=scripts).answers
-    return dict(zip(questions, answers, strict=True))
 
 
 def reported_figures(scripting: Scripting, task: Task) -> ReportedFigures:

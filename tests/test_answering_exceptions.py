@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn, cast
 
 import pytest
+from given_model import GivenModel
 
 from sft_ref import BaseLLM
 from sft_ref.harness.checks.in_process import CHECKS
@@ -15,18 +16,6 @@ from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.core.implementation import Answerer, TrainingResult
 from sft_ref.harness.grading.in_process.in_stages import run_in_stages
 from sft_ref.harness.recorders.in_process.recorder import Recorder
-from sft_ref.harness.recorders.in_process.reference import Reference
-
-
-class Given(Reference):
-    """The reference, which loads what it is given."""
-
-    def __init__(self, llm: BaseLLM) -> None:
-        super().__init__()
-        self.llm = llm
-
-    def load(self, folder: Path) -> Answerer:
-        return cast("Answerer", self.llm)
 
 
 class Raising(BaseLLM):
@@ -41,7 +30,7 @@ class Raising(BaseLLM):
 
 
 def _recorder(llm: BaseLLM, folder: Path) -> Recorder:
-    return Recorder(Given(llm), folder, trained=TrainingResult(folder / "nowhere", {}, ()))
+    return Recorder(GivenModel(llm), folder, trained=TrainingResult(folder / "nowhere", {}, ()))
 
 
 def _outcomes(ids: Iterable[str], recorder: Recorder) -> dict[str, Outcome]:

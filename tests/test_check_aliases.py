@@ -31,6 +31,25 @@ def test_every_check_is_found_by_its_own_id() -> None:
     assert registry.resolve_ids([each.id for each in registry.ALL]) == tuple(each.id for each in registry.ALL)
 
 
+@pytest.mark.parametrize(
+    ("older", "present"),
+    [
+        ("GEN-008", "GEN-007"),
+        ("GEN-101", "GEN-007"),
+        ("GEN-102", "GEN-009"),
+        ("GEN-103", "GEN-016"),
+        ("PRS-005", "PRS-003"),
+        ("PRS-101", "PRS-001"),
+        ("PRS-102", "PRS-003"),
+        ("SCR-101", "SCR-001"),
+    ],
+)
+def test_an_id_of_a_statement_that_stood_twice_stays_valid(older: str, present: str) -> None:
+    (found,) = registry.choose_checks([older])
+    assert found.id == present
+    assert registry.kinds_of(found) == "object, submission"
+
+
 def test_an_alias_is_resolved_once() -> None:
     assert registry.resolve_ids([ALIAS, "PRM-001", "TOK-002"]) == ("TOK-002", "PRM-001")
     assert [each.id for each in registry.choose_checks([ALIAS])] == ["TOK-002"]

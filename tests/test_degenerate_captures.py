@@ -32,7 +32,7 @@ def outcomes(verdict: Verdict) -> dict[str, Outcome]:
 
 def test_the_capture_itself_is_examined(capture: Capture) -> None:
     found = outcomes(grade(capture))
-    assert {found[name] for name in ("PRM-101", "TOK-102", "ART-004", "LOD-003", "GEN-101", "PRS-101")} == {"pass"}
+    assert {found[name] for name in ("PRM-101", "TOK-102", "ART-004", "LOD-003", "GEN-007", "PRS-001")} == {"pass"}
 
 
 TRAINING_LOG = (
@@ -106,11 +106,11 @@ def drop(*path: str) -> Change:
 @pytest.mark.parametrize(
     ("cut", "ids"),
     [
-        (drop("train", "training_log", "examples"), ("TOK-102", "LOD-003", "LOD-108", "GEN-101")),
+        (drop("train", "training_log", "examples"), ("TOK-102", "LOD-003", "LOD-108", "GEN-007")),
         (drop("ask", "answers", "generations"), ("PRM-101", "GEN-105", "GEN-107")),
         (drop("ask", "probes"), ("LOD-105", "LOD-106")),
         (drop("ask", "other_folder"), ("LOD-107",)),
-        (drop("ask", "score"), ("SCR-101", "SCR-102")),
+        (drop("ask", "score"), ("SCR-001", "SCR-102")),
     ],
     ids=["no texts", "nothing heard", "no probes", "not loaded elsewhere", "no figures"],
 )

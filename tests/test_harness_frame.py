@@ -8,10 +8,10 @@ import pytest
 
 from sft_ref.harness.checks import shared
 from sft_ref.harness.checks.registry import ALL
+from sft_ref.harness.checks.runner import plan, run
 from sft_ref.harness.core.check import Check, Level, Outcome, check, in_order
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Batch, TrainingResult
-from sft_ref.harness.core.runner import plan, run
 from sft_ref.harness.core.verdict import Status
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.adapter import AdapterEvidence

@@ -17,10 +17,10 @@ import torch
 from sft_ref import BaseLLM
 from sft_ref.errors import MachineError
 from sft_ref.harness.checks.in_process import CHECKS
+from sft_ref.harness.checks.runner import run
 from sft_ref.harness.core.check import Check, Outcome, check
 from sft_ref.harness.core.findings import Failure, NotRecorded, Unavailable
 from sft_ref.harness.core.implementation import TrainingResult
-from sft_ref.harness.core.runner import run
 from sft_ref.harness.evidence.in_process.answer_parts import LastOutput
 from sft_ref.harness.evidence.in_process.implementation_evidence import ImplementationEvidence
 from sft_ref.harness.grading.in_process.in_stages import run_in_stages

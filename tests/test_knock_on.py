@@ -81,4 +81,4 @@ def test_a_header_that_the_prompt_leaves_out_is_not_charged_to_the_parser(tmp_pa
     verdict = grade(record(tmp_path / "work", Wording(asked="\n", header="<|im_start|>assistant\n", closing="")))
     assert verdict.stages == ("prompt",), verdict.cause
     assert "end before '<|im_start|>assistant\\n'" in of(verdict, "PRM-101")[1]
-    assert of(verdict, "PRS-101")[0] is Outcome.BLOCKED
+    assert of(verdict, "PRS-001")[0] is Outcome.BLOCKED

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sft_ref.harness.instruments.numerals import contains_answer, find_numerals, last_number
+from sft_ref.harness.core.numerals import contains_answer, find_numerals, last_number
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from sft_ref.harness.checks.in_process.parse import what_was_taught_is_read
+from sft_ref.harness.checks.shared.parse import what_was_taught_is_read
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.evidence.in_process.answer_parts import ScriptedOutcome
+from sft_ref.harness.recorders.in_process.calls import call
+from sft_ref.harness.recorders.in_process.recordings.scored import parsed_texts
+from sft_ref.harness.recorders.in_process.task import NumberTask
 from sft_ref.reference.data import is_answer_valid
 from sft_ref.reference.prompt import parse_answer
 
@@ -21,9 +24,10 @@ CONSUMED = ": it requires '<answer>', which the prompt has already consumed"
 
 def cause_of(parse: Callable[[str], float]) -> str:
     outcome = ScriptedOutcome((), ("How many gram? <answer>",), (parse(TEXT),), (TEXT,), {}, torch.float32)
-    task = SimpleNamespace(probes=[("How many gram?", 6000.0)], is_right=is_answer_valid, is_text=False)
+    task = NumberTask([], [], [("How many gram?", 6000.0)], is_answer_valid, is_own=False)
+    texts = parsed_texts(outcome, task, lambda text: call(parse, text))
     with pytest.raises(Failure) as raised:
-        what_was_taught_is_read(SimpleNamespace(targets_written=outcome, task=task, parse=parse))
+        what_was_taught_is_read(SimpleNamespace(parsed_texts=texts))
     return raised.value.observed
 
 

@@ -10,23 +10,23 @@ from unittest import mock
 
 import pytest
 import torch
+from given_model import GivenModel
 
 from sft_ref import BaseLLM, Score, Settings
 from sft_ref.harness.checks import shared
 from sft_ref.harness.checks.in_process import generate, parse
+from sft_ref.harness.checks.runner import plan
 from sft_ref.harness.core.check import Level, Outcome, checks_in, in_order
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.core.implementation import Answerer, Batch, TrainingResult
-from sft_ref.harness.core.runner import plan
+from sft_ref.harness.core.numerals import find_numerals, to_number
 from sft_ref.harness.evidence.in_process.answer_parts import ScriptedOutcome
 from sft_ref.harness.evidence.in_process.implementation_evidence import ImplementationEvidence
 from sft_ref.harness.grading.in_process.in_stages import run_in_stages
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import record_parser
-from sft_ref.harness.instruments.numerals import find_numerals, to_number
 from sft_ref.harness.recorders.in_process.invented import invent
 from sft_ref.harness.recorders.in_process.recorder import Recorder
-from sft_ref.harness.recorders.in_process.reference import Reference
 from sft_ref.reference.data import Row
 
 SHARED = [each for each in shared.checks_of(ImplementationEvidence) if each.stage == "generate"]
@@ -103,17 +103,6 @@ class OddImplementation:
         raise NotImplementedError
 
 
-class Blank(Reference):
-    """The reference before training."""
-
-    def __init__(self, llm: BaseLLM) -> None:
-        super().__init__()
-        self.llm = llm
-
-    def load(self, folder: Path) -> Answerer:
-        return cast("Answerer", self.llm)
-
-
 NOTHING = TrainingResult(Path("nowhere"), {}, ())
 
 
@@ -127,17 +116,17 @@ def test_an_odd_but_sound_implementation_fails_no_universal_check(
 
 
 def test_a_blank_reference_passes_all(blank_toy: BaseLLM, tmp_path: Path) -> None:
-    recorder = Recorder(Blank(blank_toy), tmp_path, trained=NOTHING)
+    recorder = Recorder(GivenModel(blank_toy), tmp_path, trained=NOTHING)
     results = [*run_in_stages(plan(CHECKS, claims_contract=True), recorder)]
     assert {result.check.id: result.observed for result in results if result.outcome is not Outcome.PASS} == {}
 
 
 def test_a_parser_that_reads_nothing_is_no_fault_of_generation(blank_toy: BaseLLM, tmp_path: Path) -> None:
-    recorder = Recorder(Blank(blank_toy), tmp_path, trained=NOTHING)
+    recorder = Recorder(GivenModel(blank_toy), tmp_path, trained=NOTHING)
     with mock.patch.object(blank_toy, "parse_answer", return_value=math.nan):
         results = [*run_in_stages(plan(CHECKS, claims_contract=True), recorder)]
     assert {result.outcome for result in results} == {Outcome.PASS}
-    recorder = Recorder(Blank(blank_toy), tmp_path / "again", trained=NOTHING)
+    recorder = Recorder(GivenModel(blank_toy), tmp_path / "again", trained=NOTHING)
     with mock.patch.object(blank_toy, "parse_answer", side_effect=ValueError):
         results = [*run_in_stages(plan(CHECKS[:2], claims_contract=True), recorder)]
     assert {result.outcome for result in results} == {Outcome.PASS}
@@ -148,10 +137,10 @@ def test_an_answer_that_passes_the_parser_by_is_judged_by_its_number(blank_toy: 
         texts = blank_toy.batched_generate([*map(blank_toy.format_prompt, reversed(questions))])
         return [to_number(find_numerals(text)[0]) if find_numerals(text) else math.nan for text in texts]
 
-    recorder = Recorder(Blank(blank_toy), tmp_path, trained=NOTHING)
+    recorder = Recorder(GivenModel(blank_toy), tmp_path, trained=NOTHING)
     with mock.patch.object(blank_toy, "answer", answer):
         results = [*run_in_stages([c for c in CHECKS if c.level is Level.UNIVERSAL], recorder)]
-    assert [result.check.id for result in results if result.outcome is Outcome.FAIL] == ["GEN-008"]
+    assert [result.check.id for result in results if result.outcome is Outcome.FAIL] == ["GEN-007"]
 
 
 def test_invented_questions_are_distinct_and_the_same_each_time() -> None:
@@ -161,7 +150,7 @@ def test_invented_questions_are_distinct_and_the_same_each_time() -> None:
 
 
 def test_lines_are_written_as_the_implementation_supervises_them(blank_toy: BaseLLM, tmp_path: Path) -> None:
-    scripting = Recorder(Blank(blank_toy), tmp_path, trained=NOTHING).part("scripting")
+    scripting = Recorder(GivenModel(blank_toy), tmp_path, trained=NOTHING).part("scripting")
     [line] = scripting.write([("Convert 3 kg to g.", 3000.1256)])
     assert (line.text, line.answer) == ("3000.126</answer>", "3000.126")
     prompt = blank_toy.tokenizer(blank_toy.format_prompt("Convert 3 kg to g."))["input_ids"]
@@ -187,7 +176,7 @@ def test_what_reaches_the_parser_is_recorded_and_the_parser_is_put_back(blank_to
 
 
 def test_a_prompt_that_hides_its_question_is_a_finding(blank_toy: BaseLLM, tmp_path: Path) -> None:
-    scripting = Recorder(Blank(blank_toy), tmp_path, trained=NOTHING).part("scripting")
+    scripting = Recorder(GivenModel(blank_toy), tmp_path, trained=NOTHING).part("scripting")
     lines = scripting.write([("Convert 3 kg to g.", 1.0)])
     with mock.patch.object(blank_toy, "format_prompt", lambda question: question[:9]), pytest.raises(Failure) as found:
         scripting.run(lines)
@@ -197,7 +186,7 @@ def test_a_prompt_that_hides_its_question_is_a_finding(blank_toy: BaseLLM, tmp_p
 def test_the_dtype_recorded_is_that_of_computing_not_of_storage(blank_toy: BaseLLM, tmp_path: Path) -> None:
     from sft_ref.reference.precision import POLICIES
 
-    scripting = Recorder(Blank(blank_toy), tmp_path, trained=NOTHING).part("scripting")
+    scripting = Recorder(GivenModel(blank_toy), tmp_path, trained=NOTHING).part("scripting")
     lines = scripting.write([("2 mm in m?", 1.0)])
 
     def record(policy: str) -> ScriptedOutcome:

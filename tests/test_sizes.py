@@ -85,7 +85,7 @@ def test_the_reference_is_over_a_limit_only_where_one_is_given(capsys: pytest.Ca
     assert "--limit adapter=1000 --only ART-007" in shown
 
 
-@pytest.mark.parametrize("only", [["TOK-105"], ["GEN-101", "PRS-101"]])
+@pytest.mark.parametrize("only", [["TOK-105"], ["GEN-104", "PRS-103"]])
 def test_a_plan_without_a_check_is_an_error(only: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["grade", "reference", "--only", *only]) == 2
     assert "none of these checks applies" in capsys.readouterr().err

@@ -7,9 +7,9 @@ from unittest import mock
 import pytest
 
 from sft_ref.harness.checks.in_process import CHECKS
+from sft_ref.harness.checks.runner import plan
 from sft_ref.harness.core.check import Check, Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
-from sft_ref.harness.core.runner import plan
 from sft_ref.harness.evidence.in_process.implementation_evidence import ImplementationEvidence
 from sft_ref.harness.grading import suite
 from sft_ref.harness.grading.suite import Advice, checks_for

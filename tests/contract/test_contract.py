@@ -9,9 +9,9 @@ import pytest
 from mutation import find
 
 from sft_ref.harness.checks.in_process import CHECKS
+from sft_ref.harness.checks.runner import plan, run
 from sft_ref.harness.core.check import Check, Outcome
 from sft_ref.harness.core.implementation import Implementation
-from sft_ref.harness.core.runner import plan, run
 from sft_ref.harness.recorders.in_process.recorder import Recorder
 from sft_ref.harness.recorders.in_process.reference import Reference, reference_run_of, train_reference
 from sft_ref.reference.precision import find_device

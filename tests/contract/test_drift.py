@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from sft_ref.harness.checks.in_process import CHECKS
+from sft_ref.harness.checks.runner import plan
 from sft_ref.harness.core.check import Level, Outcome
 from sft_ref.harness.core.implementation import Answerer
-from sft_ref.harness.core.runner import plan
 from sft_ref.harness.grading.in_process.in_stages import run_in_stages
 from sft_ref.harness.recorders.in_process.recorder import Recorder
 from sft_ref.harness.recorders.in_process.reference import Reference, train_reference

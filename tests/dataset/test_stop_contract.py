@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from sft_ref.harness.checks.adapter import CHECKS
+from sft_ref.harness.checks.runner import run
 from sft_ref.harness.core.check import Outcome, Result
-from sft_ref.harness.core.runner import run
 from sft_ref.harness.evidence.adapter import AdapterEvidence, AdapterFiles
 from sft_ref.harness.recorders.folder.answers import EXAMPLE, choose_wording
 from sft_ref.harness.recorders.folder.stops import find_stops, stop_contract

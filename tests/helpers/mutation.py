@@ -20,9 +20,9 @@ from unittest import mock
 
 from close_margins import ACCEPTED
 
+from sft_ref.harness.checks.runner import plan
 from sft_ref.harness.core.check import Check, Outcome, Result
 from sft_ref.harness.core.implementation import Implementation, TrainingResult
-from sft_ref.harness.core.runner import plan
 from sft_ref.harness.core.sizes import COURSE
 from sft_ref.harness.grading.in_process.in_stages import run_in_stages
 from sft_ref.harness.recorders.in_process.recorder import Recorder

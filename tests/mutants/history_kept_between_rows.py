@@ -15,7 +15,7 @@ def broken(self: BaseLLM, prompts: list[str], *args: Any) -> list[Any]:
 MUTANT = Mutant(
     id="GEN-history",
     stage="generate",
-    checks=("GEN-005", "GEN-008"),
+    checks=("GEN-005", "GEN-007"),
     fault="each prompt of a batch begins with the one before it, as a conversation does",
     source="own: a chat history that is not cleared",
     patches={"sft_ref.reference.base_llm.BaseLLM.batched_generate": broken},

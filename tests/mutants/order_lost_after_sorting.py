@@ -14,7 +14,7 @@ def broken(self: BaseLLM, prompts: list[str], *args: Any) -> list[Any]:
 MUTANT = Mutant(
     id="GEN-order",
     stage="generate",
-    checks=("GEN-008",),
+    checks=("GEN-007",),
     fault="prompts are sorted by length to save padding, and the completions stay sorted",
     source="own: a common speed-up",
     patches={"sft_ref.reference.base_llm.BaseLLM.batched_generate": broken},

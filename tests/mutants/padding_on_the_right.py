@@ -21,7 +21,7 @@ def broken(self: BaseLLM, *args: Any) -> list[str]:
 MUTANT = Mutant(
     id="GEN-right",
     stage="generate",
-    checks=("GEN-008",),
+    checks=("GEN-007",),
     fault="prompts are padded on the right, and short rows go on after their padding",
     source="own: a tokenizer's default side; transformers only warns of it",
     patches={"sft_ref.reference.base_llm.BaseLLM._complete": broken},

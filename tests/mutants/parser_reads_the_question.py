@@ -24,7 +24,7 @@ def parse(text: str) -> float:
 MUTANT = Mutant(
     id="parser-reads-question",
     stage="parse",
-    checks=("PRS-005", "PRS-006", "PRS-007"),
+    checks=("PRS-003", "PRS-006"),
     fault="where the completion holds no answer, a number of the question is taken",
     source="ours",
     patches={"sft_ref.reference.base_llm.BaseLLM.answer": answer, "sft_ref.reference.prompt.parse_answer": parse},

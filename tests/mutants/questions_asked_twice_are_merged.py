@@ -14,7 +14,7 @@ def broken(self: BaseLLM, prompts: list[str], *args: Any) -> list[Any]:
 MUTANT = Mutant(
     id="GEN-twice",
     stage="generate",
-    checks=("GEN-008",),
+    checks=("GEN-007",),
     fault="completions are kept by prompt, so that a question asked twice is answered once",
     source="own: a dictionary of results",
     patches={"sft_ref.reference.base_llm.BaseLLM.batched_generate": broken},

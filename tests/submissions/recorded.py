@@ -14,11 +14,12 @@ import pytest
 from peft import LoraConfig
 from safetensors.torch import save_file
 
+from sft_ref.harness.core.numerals import number
 from sft_ref.harness.core.training_examples import TrainingExample
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.grading.judge import grade_saved
-from sft_ref.harness.instruments.answering import complete, number
+from sft_ref.harness.instruments.answering import complete
 from sft_ref.harness.instruments.convention import encode
 from sft_ref.harness.isolation.sandbox import CommandResult
 from sft_ref.harness.recorders.submission import recording as recording_module

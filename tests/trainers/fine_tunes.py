@@ -13,9 +13,9 @@ from transformers.trainer_callback import PrinterCallback
 
 from sft_ref import split_rows
 from sft_ref.harness.checks.in_process import CHECKS
+from sft_ref.harness.checks.runner import plan_for
 from sft_ref.harness.core.check import Outcome, Result
 from sft_ref.harness.core.implementation import Implementation, TaskRow
-from sft_ref.harness.core.runner import plan_for
 from sft_ref.harness.grading.in_process.in_stages import run_in_stages
 from sft_ref.harness.recorders.in_process.recorder import Recorder
 from sft_ref.harness.recorders.in_process.reference import reference_run_for

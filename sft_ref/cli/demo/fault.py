@@ -11,8 +11,8 @@ from pathlib import Path
 from rich.console import Console
 
 from sft_ref.harness.checks.in_process import CHECKS
+from sft_ref.harness.checks.runner import plan_for
 from sft_ref.harness.core.implementation import Answerer, TaskRow, TrainingResult
-from sft_ref.harness.core.runner import plan_for
 from sft_ref.harness.grading.in_process.contract import grade_implementation
 from sft_ref.harness.recorders.in_process.reference import Reference
 from sft_ref.harness.report.terminal import show_verdict

@@ -135,11 +135,19 @@ class Answers:
 
 @dataclass(frozen=True)
 class ScriptedAnswer:
-    """A question, the number that the model is made to write for it, and the index of the generation that does."""
+    """A question, and the number that the model is made to write for it.
+
+    Attributes:
+        generation: index of the one that does; None where no prompt holds the question.
+        prompt: of that generation, without special tokens.
+        question_end: where the question ends in it; 0 where it is not found there.
+    """
 
     question: str
     numeral: str
     generation: int | None
+    prompt: str = ""
+    question_end: int = 0
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,30 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from sft_ref.harness.core.findings import Blocked, Unavailable
+from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
+from sft_ref.harness.core.numerals import find_numerals, number
 from sft_ref.harness.core.sizes import SizeLimits
 from sft_ref.io.lora_config import CONFIG
+from sft_ref.reference.data import score
 from sft_ref.reference.guards.names import plain, without_peft
 
 from .answering import Generations, Loaded, Parsed, Prompts, Scores
 from .artifact import Artifact
 from .experiments import Experiments
+from .submission.scripted_results import (
+    completed_scripts,
+    follow_scripts,
+    is_looked_up,
+    is_lossy,
+    is_template_parsed_wrongly,
+    parsed_alone,
+    raise_for_crash,
+    scripted_texts,
+)
+from .submission.wording import labelled_texts, left_out_template
 from .training import Examples, Training, TrainingSteps
 from .views import (
+    AnswerCount,
     AnswerText,
     AnswerTexts,
     BaseWeights,
@@ -26,10 +40,13 @@ from .views import (
     MeasuredSize,
     ModelDtypes,
     NonfiniteLogits,
+    ParsedText,
+    ParsedTexts,
+    ReportedFigures,
+    ReturnedAnswer,
     SavedConfiguration,
     SavedTensors,
 )
-from .wording import labelled_texts
 
 GOOD = 0.8
 """Accuracy on fresh questions from which on nothing is thought to be lost on a base that can reach it."""
@@ -213,6 +230,104 @@ class Evidence:
     def training_steps(self) -> TrainingSteps | None:
         """Its optimizer steps, as they were recorded; None where they were not."""
         return self.training.recorded
+
+    @property
+    def answer_count(self) -> AnswerCount:
+        """Of fresh questions, in one call, as a benchmark asks them.
+
+        Raises:
+            Blocked: nothing was loaded.
+            Failure: answering raises an exception, or does not return.
+        """
+        loaded, answers = self.loaded, self.generations.answers
+        if not loaded.was_reached or loaded.crash:
+            raise Blocked("nothing was loaded")
+        raise_for_crash(answers, parser=False)
+        if answers is None or not self.scores.was_reached:
+            raise Failure(f"answering {loaded.process.ended_early}", "answers", loaded.process.output)
+        asked = self.generations.asked
+        return AnswerCount(asked, asked if answers.crash else len(answers.values or ()))
+
+    @property
+    def returned_answers(self) -> list[ReturnedAnswer]:
+        """Of questions about invented units, whose answers stand nowhere.
+
+        Raises:
+            Blocked, Unavailable: nothing can be scripted.
+            Failure: answering raises an exception.
+        """
+        if self.prompts.any_lost is not None:
+            raise Blocked("no prompt holds its question: PRM-101 says so")
+        return [each for kind in ("together", "alone") for each in follow_scripts(self, kind)]
+
+    @property
+    def known_answers(self) -> list[ReturnedAnswer]:
+        """Of questions of its data, and of others: what it returns counts, too, where that is not what it parsed.
+
+        Raises:
+            Blocked, Unavailable: nothing can be scripted.
+            Failure: answering raises an exception.
+        """
+        return [each for kind in ("known", "together") for each in follow_scripts(self, kind, past_the_parser=True)]
+
+    @property
+    def parsed_texts(self) -> ParsedTexts:
+        """Texts with a scripted number, or else training's own, where the parser can be called by itself.
+
+        Raises:
+            Blocked: nothing was loaded, or the model writes what the prompts leave out.
+            Unavailable: nothing is known to have reached the parser.
+            Failure: the parser raises an exception.
+        """
+        gap = left_out_template(self.prompts, self.examples)
+        if gap and is_template_parsed_wrongly(self):
+            raise Blocked(f"the prompts leave out {gap!r}, which the model then writes: PRM-101 says so")
+        texts, (bare, led) = scripted_texts(self), parsed_alone(self)
+        is_led = bool(led) and all(each.is_right for each in led)
+        if not texts and not bare:
+            raise Unavailable("there is no parser to be asked")
+        form = self.examples.form
+        lead = form.markup if form and is_led and not any(each.is_right for each in bare) else ""
+        return ParsedTexts(texts or (led if is_led else bare), lead)
+
+    @property
+    def answerless_texts(self) -> list[ParsedText]:
+        """What its model is made to write without a number. The parser's own value counts where answers are looked up.
+
+        Raises:
+            Blocked, Unavailable: no such text was answered.
+            Failure: the parser raises an exception.
+        """
+        texts = []
+        for run in completed_scripts(self, "silent"):
+            raise_for_crash(run.answers, parser=True)
+            values, parsed = run.answers.values or (), run.answers.parsed
+            seen = parsed if len(parsed) == len(values) else [("", None)] * len(values)
+            for line, value, (text, own) in zip(run.lines, values, seen, strict=False):
+                if not find_numerals(text):  # else it is generation's matter
+                    texts.append(ParsedText(text, own if is_looked_up(self) else value, question=line.question))
+        if not texts:
+            raise Unavailable("no answer came back when the model gave no number")
+        return texts
+
+    @property
+    def reported_figures(self) -> ReportedFigures:
+        """Of a benchmark whose answers are scripted; as scripted where none of them was observed.
+
+        Raises:
+            Unavailable: it reports none of answers that were seen.
+        """
+        scores = self.scores
+        observed = {name: [number(each) for each in found] for name, found in (scores.figures or {}).items() if found}
+        if not observed and scores.figures is not None and not scores.printed:
+            return ReportedFigures(observed)
+        answered = scores.answered if scores.was_observed else () if is_lossy(self) else scores.scripted
+        if not answered or not observed:
+            raise Unavailable("it reports no figures of answers that were seen")
+        splits = [[row for row in answered if (row[0] in scores.validation) == known] for known in (True, False)]
+        counted = [score([row[2] for row in part], [row[1] for row in part]) for part in (answered, *splits) if part]
+        expected = [{"accuracy": each.accuracy, "answer_rate": each.answer_rate} for each in counted]
+        return ReportedFigures(observed, expected, len(answered))
 
     @property
     def folder_digests(self) -> FolderDigests:

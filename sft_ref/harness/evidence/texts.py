@@ -78,14 +78,12 @@ class Generation:
 
     Attributes:
         prompt: with its special tokens.
-        plain_prompt: the text of the prompt without special tokens.
         text: of the new tokens, special tokens included.
         unlikely: how many new tokens are not the likeliest.
         is_continued: whether the beginning of the prompt lies in a cache that was not observed.
     """
 
     prompt: Prompt
-    plain_prompt: str
     new_token_ids: Ids
     text: str
     unlikely: int

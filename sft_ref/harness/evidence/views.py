@@ -198,6 +198,79 @@ class ChosenTokens:
 
 
 @dataclass(frozen=True)
+class AnswerCount:
+    """How many questions one call asks, and how many answers it gives."""
+
+    asked: int
+    given: int
+
+
+@dataclass(frozen=True)
+class ReturnedAnswer:
+    """An answer that the model is made to write, and what comes of it.
+
+    Attributes:
+        answer: as it is written.
+        asked: how many questions the same call asks.
+        fault: what comes back in its place, in words; empty where nothing is wrong.
+        is_cut: whether the model was stopped within the answer.
+        share: of the data's answers, those that are as long.
+    """
+
+    question: str
+    answer: str
+    asked: int
+    fault: str = ""
+    is_cut: bool = False
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class ParsedText:
+    """A text that reached the parser, and what came of it.
+
+    Attributes:
+        value: the answer that is returned.
+        expected: the answer that the text holds, in words; empty where it holds none.
+        is_right: whether the one is the other.
+        question: what was asked.
+    """
+
+    text: str
+    value: object
+    expected: str = ""
+    is_right: bool = False
+    question: str = ""
+
+
+@dataclass(frozen=True)
+class ParsedTexts:
+    """Texts that hold an answer.
+
+    Attributes:
+        lead: what the parser requires before the answer, though the prompt has consumed it; empty where it does not.
+    """
+
+    texts: Sequence[ParsedText]
+    lead: str = ""
+
+
+@dataclass(frozen=True)
+class ReportedFigures:
+    """The figures that testing reports of scripted answers, beside those counted from what it answered.
+
+    Attributes:
+        observed: each name with all figures that it reports of that name, the final ones last.
+        expected: shares of right answers and of answers, by name: of all questions, then of each split.
+        questions: how many there are.
+    """
+
+    observed: Mapping[str, Sequence[float]]
+    expected: Sequence[Mapping[str, float]] = ()
+    questions: int = 0
+
+
+@dataclass(frozen=True)
 class ChatTemplate:
     """What a chat template does to conversations of its own, whatever the rows are.
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sft_ref.harness.checks.adapter import CHECKS
 from sft_ref.harness.checks.registry import resolve_ids
+from sft_ref.harness.checks.runner import plan, run_all
 from sft_ref.harness.core.check import Check, Outcome, Result
-from sft_ref.harness.core.runner import plan, run_all
 from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.core.stages import ADAPTER_STAGES
 from sft_ref.harness.core.verdict import Coverage, Verdict

@@ -17,9 +17,9 @@ from msgspec import Meta
 
 from sft_ref.errors import BaseModelError, SubmissionError
 from sft_ref.harness.checks.registry import resolve_ids
+from sft_ref.harness.checks.runner import plan, run_all
 from sft_ref.harness.checks.submission import CHECKS
 from sft_ref.harness.core.check import Check
-from sft_ref.harness.core.runner import plan, run_all
 from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.evidence import Evidence, storage

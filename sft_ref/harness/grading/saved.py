@@ -15,8 +15,8 @@ from sft_ref.harness.evidence.dataset.rows import DatasetEvidence
 from sft_ref.harness.evidence.exported.gguf import GgufEvidence
 from sft_ref.harness.evidence.merged import MergedEvidence
 
-from . import dataset, folder, judge, merged
-from .exported import gguf
+from . import folder, judge
+from .observed import judge_observed
 from .rerun import rerun_command
 
 FROM_FILE = "from saved evidence: nothing was run, so trust the verdict as far as you trust who wrote the file"
@@ -47,12 +47,8 @@ def grade_evidence(
         "Evidence | AdapterEvidence | MergedEvidence | DatasetEvidence | GgufEvidence",
         storage.load(path, Evidence, AdapterEvidence, MergedEvidence, DatasetEvidence, GgufEvidence),
     )
-    if isinstance(evidence, DatasetEvidence):
-        verdict = dataset.judge_dataset(evidence, called, rerun=rerun_command(called, {}), only=only, report=report)
-    elif isinstance(evidence, MergedEvidence):
-        verdict = merged.judge_merged(evidence, called, rerun=rerun_command(called, {}), only=only, report=report)
-    elif isinstance(evidence, GgufEvidence):
-        verdict = gguf.judge_gguf(evidence, called, rerun=rerun_command(called, {}), only=only, report=report)
+    if isinstance(evidence, DatasetEvidence | MergedEvidence | GgufEvidence):
+        verdict = judge_observed(evidence, called, rerun=rerun_command(called, {}), only=only, report=report)
     elif isinstance(evidence, AdapterEvidence):
         verdict = folder.grade_saved(evidence, called, only=only, sizes=sizes, report=report)
     else:

@@ -21,10 +21,10 @@ from typing import Literal
 
 from sft_ref.errors import SftRefError
 from sft_ref.harness.checks.in_process import CHECKS
+from sft_ref.harness.checks.runner import blockers_of, plan_for, run
 from sft_ref.harness.core.check import Check, Outcome, Result
 from sft_ref.harness.core.implementation import Implementation, TaskRow
 from sft_ref.harness.core.judges import Judge
-from sft_ref.harness.core.runner import blockers_of, plan_for, run
 from sft_ref.harness.recorders.in_process.recorder import Recorder
 from sft_ref.harness.recorders.in_process.reference import reference_run_for
 from sft_ref.harness.recorders.in_process.task import Task, conversions, task_of

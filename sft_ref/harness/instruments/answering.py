@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
+from sft_ref.harness.core.numerals import find_numerals, number, to_number
 from sft_ref.reference.data import Row, is_answer_valid
 
 from .convention import Convention, decode, encode
 from .losses import pad, text_losses
-from .numerals import find_numerals, to_number
 
 _NEW = 48
 _BATCH = 64
@@ -67,14 +67,6 @@ def right(values: Sequence[object], rows: Sequence[Row]) -> list[bool]:
     given = [number(value) for value in values][: len(rows)]
     given += [math.nan] * (len(rows) - len(given))
     return [is_answer_valid(value, truth) for value, (_, truth) in zip(given, rows, strict=True)]
-
-
-def number(value: object) -> float:
-    """An answer as the agent wrote it; NaN for what is none."""
-    try:
-        return float(value)  # type: ignore[arg-type]  # that is asked
-    except (TypeError, ValueError):
-        return math.nan
 
 
 def value_losses(model: Any, tokenizer: Any, rows: Sequence[Row], convention: Convention) -> torch.Tensor:  # noqa: ANN401

@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sft_ref.harness.core.numerals import NUMERAL, to_number
 from sft_ref.harness.core.training_examples import Text, TrainingExample
 from sft_ref.reference.data import Row, is_answer_valid
 from sft_ref.reference.tokens import IGNORE_INDEX
-
-from .numerals import NUMERAL, to_number
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sft_ref.harness.core.findings import Blocked, Unavailable
+from sft_ref.harness.core.numerals import number
 from sft_ref.harness.evidence import Evidence
-from sft_ref.harness.evidence.wording import pair_prompts
-from sft_ref.harness.instruments.answering import number
-from sft_ref.harness.recorders.submission.scripted_results import count_scripted
+from sft_ref.harness.evidence.submission.scripted_results import count_scripted
+from sft_ref.harness.evidence.submission.wording import pair_prompts
 
 
 def measure(stage: str, evidence: Evidence) -> str:

@@ -17,8 +17,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from sft_ref.harness.checks.adapter import base_identity, scaling
 from sft_ref.harness.checks.adapter import generate as generation
 from sft_ref.harness.checks.adapter import prompt as prompts
+from sft_ref.harness.checks.runner import run
 from sft_ref.harness.core.check import Outcome, Result, checks_in
-from sft_ref.harness.core.runner import run
 from sft_ref.harness.evidence import storage
 from sft_ref.harness.evidence.adapter import AdapterEvidence, AdapterFiles
 from sft_ref.harness.evidence.answers import AnswersEvidence

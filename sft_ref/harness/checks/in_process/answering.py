@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import check
@@ -49,16 +48,3 @@ def answering_changes_nothing(changes_by_answering: Sequence[ModelChange]) -> No
     """GEN-015: of a model that is loaded for this."""
     for change in changes_by_answering:
         raise Failure(change.observed, f"{change.expected}, as before answering", change.name, survivable=True)
-
-
-@check(
-    "GEN-016",
-    "Answering raises no exception",
-    why="An exception loses every answer of its batch.",
-    remedy="Test generation with prompts of unlike lengths, and with the longest answers.",
-)
-def answering_raises_nothing(mixed_answers: Sequence[Any]) -> None:
-    """GEN-016: short and long answers in one batch. An exception stands in place of the answers, and ends the check.
-
-    What the parser raises is for its own checks.
-    """

@@ -4,27 +4,10 @@ from __future__ import annotations
 
 from sft_ref.harness.core.check import check
 from sft_ref.harness.core.findings import Failure
-from sft_ref.harness.evidence.in_process.answer_parts import AdapterOff, ReportedFigures
+from sft_ref.harness.evidence.in_process.answer_parts import AdapterOff
 
 _LOOKED_UP = 0.2
 """Share of questions; 13 more right of 64 have a chance under 0.001 where both answer alike."""
-
-
-@check(
-    "SCR-001",
-    "The reported accuracy and answer_rate are the shares of right answers (within 5 %) and of answers",
-    why="Figures that are counted differently cannot be compared, and can hide that nothing is answered.",
-    remedy="Count over all questions: right if strictly within 5 %, answered if not NaN.",
-    depends_on=("PRS-001",),
-    source="S4",
-)
-def figures_are_those_of_the_answers(reported_figures: ReportedFigures) -> None:
-    """SCR-001: the model is made to answer so that both figures are known."""
-    rows = reported_figures.rows
-    for name, share in reported_figures.expected.items():
-        found = reported_figures.observed[name]
-        if abs(found - share) > 1 / (2 * rows):
-            raise Failure(f"{name} is {found:.3f}", f"{share:.3f}", f"{rows} scripted answers")
 
 
 @check(

@@ -2,9 +2,9 @@
 
 from sft_ref.harness.core.check import Check, checks_in
 
-from . import artifact, generate, load, prompt, steps, tokens, train
+from . import artifact, generate, load, parse, prompt, score, steps, tokens, train
 
-CHECKS = checks_in(prompt, tokens, train, steps, artifact, load, generate)
+CHECKS = checks_in(prompt, tokens, train, steps, artifact, load, generate, parse, score)
 
 
 def checks_of(kind: type) -> tuple[Check, ...]:

@@ -2,9 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
-from sft_ref.harness.evidence.views import ChosenTokens, StopContract
+from sft_ref.harness.evidence.views import AnswerCount, ChosenTokens, ReturnedAnswer, StopContract
+
+_TOUCHED = 0.01
+"""Share of the data's answers from which on an answer that cannot be written is more than an edge."""
+
+
+@check(
+    "GEN-016",
+    "Answering raises no exception, and gives an answer for each question",
+    why="An exception loses every answer of its batch.",
+    remedy="Mend the line that the traceback names; test generation with prompts of unlike lengths, and with the"
+    " longest answers.",
+    aliases=("GEN-103",),
+)
+def answering_completes(answer_count: AnswerCount) -> None:
+    """GEN-016: fresh questions in one call. What the parser raises is for its own checks."""
+    if answer_count.given != answer_count.asked:
+        raise Failure(f"{answer_count.given} answers", f"{answer_count.asked}, one a question")
+
+
+@check(
+    "GEN-007",
+    "Every answer that the model generates is returned complete, for its own question",
+    why="A small token budget, a repetition penalty, an early stop, wrong slices or another order lose answers that the"
+    " model knows.",
+    remedy="Allow as many new tokens as the longest answer has (for numbers 32), stop at the end-of-sequence token or"
+    " the closing tag, and do not change logits; pad on the left, slice at the padded length, and keep the order.",
+    depends_on=("GEN-016",),
+    source="S8",
+    core=True,
+    aliases=("GEN-008", "GEN-101"),
+)
+def answers_come_back(returned_answers: Sequence[ReturnedAnswer]) -> None:
+    """GEN-007: invented units, asked alone and in a batch; what reaches the parser counts, not what it makes of it."""
+    for each in returned_answers:
+        if each.fault and not (each.is_cut and each.share < _TOUCHED):
+            case = f"{each.question!r} among {each.asked} questions"
+            raise Failure(each.fault, f"a text with {each.answer}", case)
+
+
+@check(
+    "GEN-009",
+    "Answers to questions of the data set come from the model",
+    why="An answer that is looked up or computed elsewhere shows nothing of what was trained.",
+    remedy="Return what the model generates.",
+    depends_on=("GEN-007",),
+    source="course submission S5",
+    aliases=("GEN-102",),
+)
+def answers_are_the_models(known_answers: Sequence[ReturnedAnswer]) -> None:
+    """GEN-009: the script has wrong answers."""
+    for each in known_answers:
+        if each.fault and not each.is_cut:
+            raise Failure(each.fault, f"{each.answer}, as the model generates", each.question)
 
 
 @check(

@@ -7,8 +7,8 @@ from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.paired import compare, is_better, is_worse, tells
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.experiments import PairedLosses
-from sft_ref.harness.evidence.wording import left_out_template, prompts_astray
-from sft_ref.harness.recorders.submission.scripted_results import is_template_parsed_wrongly
+from sft_ref.harness.evidence.submission.scripted_results import is_template_parsed_wrongly
+from sft_ref.harness.evidence.submission.wording import left_out_template, prompts_astray
 
 
 @check(

@@ -7,8 +7,8 @@ from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.paired import compare, is_worse
 from sft_ref.harness.evidence import Evidence
+from sft_ref.harness.evidence.submission.wording import labelled_texts, unlabelled_lead
 from sft_ref.harness.evidence.views import AnswerTexts
-from sft_ref.harness.evidence.wording import labelled_texts, unlabelled_lead
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 

@@ -12,8 +12,8 @@ from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.paired import compare, is_worse
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.experiments import TrainingSwap
+from sft_ref.harness.evidence.submission.wording import answered_texts
 from sft_ref.harness.evidence.training import TrainingSteps
-from sft_ref.harness.evidence.wording import answered_texts
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 _FEW, _OFTEN = 0.3, 6

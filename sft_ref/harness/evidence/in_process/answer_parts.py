@@ -76,6 +76,11 @@ class ScriptedOutcome:
         """What was asked."""
         return [line.question for line in self.lines]
 
+    @property
+    def parsed(self) -> Sequence[str]:
+        """What reached the parser, one a question; where it is not called by its name, what the model wrote."""
+        return [line.text for line in self.lines] if self.texts is None else self.texts
+
     def require_all_asked(self) -> None:
         """Makes sure that each question reached the model, and was answered once.
 
@@ -202,15 +207,6 @@ class WrongAnswersWritten:
     questions: Sequence[str]
     truths: Sequence[Any]
     answers: Mapping[str, Sequence[Any]]
-
-
-@dataclass(frozen=True)
-class ReportedFigures:
-    """The score that testing reports, and the shares that it has to report; of how many scripted answers."""
-
-    observed: Mapping[str, float]
-    expected: Mapping[str, float]
-    rows: int
 
 
 @dataclass(frozen=True)

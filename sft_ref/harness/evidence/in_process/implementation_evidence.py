@@ -12,6 +12,7 @@ from sft_ref.harness.core.sizes import SizeLimits
 from sft_ref.harness.core.training_examples import TrainingExample
 from sft_ref.harness.evidence.training import RecordedTraining
 from sft_ref.harness.evidence.views import (
+    AnswerCount,
     AnswerTexts,
     BaseWeights,
     ChosenTokens,
@@ -20,6 +21,10 @@ from sft_ref.harness.evidence.views import (
     LoadedLosses,
     MeasuredSize,
     ModelDtypes,
+    ParsedText,
+    ParsedTexts,
+    ReportedFigures,
+    ReturnedAnswer,
     SavedConfiguration,
     SavedTensors,
     SavedValues,
@@ -33,7 +38,6 @@ from .answer_parts import (
     GeneratedRows,
     LikeBeginnings,
     OneAmongOthers,
-    ReportedFigures,
     ReturnedTexts,
     ScriptedOutcome,
     TokenizedAgain,
@@ -141,20 +145,20 @@ class ImplementationEvidence:
     like_beginnings: Part[LikeBeginnings] = None
     among_neighbours: Part[OneAmongOthers] = None
     alone_and_in_a_batch: Part[Sequence[OneAmongOthers]] = None
-    asked_one_by_one: Part[Sequence[ScriptedOutcome]] = None
-    asked_together: Part[ScriptedOutcome] = None
-    known_questions: Part[ScriptedOutcome] = None
+    returned_answers: Part[Sequence[ReturnedAnswer]] = None
+    known_answers: Part[Sequence[ReturnedAnswer]] = None
     chosen_tokens: Part[ChosenTokens] = None
     returned_texts: Part[ReturnedTexts] = None
     returned_for_nothing: Part[Mapping[int | None, Any]] = None
     completions: Part[ReturnedTexts] = None
-    mixed_answers: Part[Sequence[Any]] = None
+    answer_count: Part[AnswerCount] = None
     generated_rows: Part[GeneratedRows] = None
     changes_by_answering: Part[Sequence[ModelChange]] = None
 
     targets_written: Part[ScriptedOutcome] = None
+    parsed_texts: Part[ParsedTexts] = None
+    answerless_texts: Part[Sequence[ParsedText]] = None
     wrong_answers_written: Part[WrongAnswersWritten] = None
-    words_written: Part[Mapping[str, Any]] = None
 
     reported_figures: Part[ReportedFigures] = None
     adapter_off: Part[AdapterOff] = None

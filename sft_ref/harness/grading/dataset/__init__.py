@@ -1,5 +1,5 @@
 """The verdict on a data set: whether training on it teaches its answers and their ends."""
 
-from .grade import grade_dataset, judge_dataset
+from .grade import grade_dataset
 
-__all__ = ["grade_dataset", "judge_dataset"]
+__all__ = ["grade_dataset"]

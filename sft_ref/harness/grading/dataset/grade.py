@@ -1,25 +1,18 @@
-"""Records a data set, runs the checks on the evidence, and draws the verdict."""
+"""Records a data set, and grades it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from sft_ref.errors import SubmissionError
-from sft_ref.harness.checks.dataset import CHECKS
-from sft_ref.harness.checks.registry import resolve_ids
-from sft_ref.harness.core.runner import plan, run_all
-from sft_ref.harness.core.stages import DATASET_STAGES
 from sft_ref.harness.core.verdict import Verdict
-from sft_ref.harness.evidence import storage
-from sft_ref.harness.evidence.dataset.rows import DatasetEvidence, Labels
+from sft_ref.harness.evidence.dataset.rows import Labels
+from sft_ref.harness.grading.observed import Report, judge_observed
 from sft_ref.harness.grading.rerun import rerun_command
 from sft_ref.harness.recorders.dataset.recorder import record
-from sft_ref.harness.verdict.diagnosis import verdict_of
-
-Report = Callable[[str], None]
 
 
 def grade_dataset(
@@ -60,36 +53,7 @@ def grade_dataset(
     began = time.perf_counter()
     labels = labels or "completion"
     evidence = record(path, base=base, labels=labels, prompt=prompt, chat_template=chat_template, max_length=max_length)
-    if save_evidence is not None:
-        storage.save(evidence, save_evidence)
     options = {"prompt": prompt, "chat-template": chat_template, "labels": labels, "max-length": max_length}
     rerun = rerun_command(called, {"base": base, **options})
-    verdict = judge_dataset(evidence, called, rerun=rerun, only=only, report=report)
+    verdict = judge_observed(evidence, called, rerun=rerun, only=only, save_evidence=save_evidence, report=report)
     return replace(verdict, seconds=time.perf_counter() - began)
-
-
-def judge_dataset(
-    evidence: DatasetEvidence, called: str, *, rerun: str, only: Sequence[str] = (), report: Report = lambda text: None
-) -> Verdict:
-    """Runs the checks on evidence and draws the verdict.
-
-    Args:
-        evidence: of a data set.
-        called: the name by which it was asked for.
-        rerun: the command that grades the same target again.
-        only: ids of checks, and none else.
-        report: called with the id and outcome of each check as it ends.
-    """
-    planned = plan(CHECKS, claims_contract=True, only=resolve_ids(only))
-    results = run_all(planned, evidence, rerun=rerun, report=report)
-    return verdict_of(results, called, stages=DATASET_STAGES, notes=_notes_on(evidence))
-
-
-def _notes_on(evidence: DatasetEvidence) -> Iterator[str]:
-    length = f", truncated to {evidence.max_length} tokens" if evidence.max_length is not None else ""
-    yield (
-        f"a data set, written by {evidence.wording} for {evidence.base}, labels: {evidence.labels}{length}; nothing is"
-        " trained or generated"
-    )
-    if len(evidence.rows) < evidence.total:
-        yield f"{len(evidence.rows)} of {evidence.total} rows were looked at, from all parts of the file"

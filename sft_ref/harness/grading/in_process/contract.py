@@ -11,10 +11,10 @@ from pathlib import Path
 from sft_ref.errors import SftRefError
 from sft_ref.harness.checks.in_process import CHECKS
 from sft_ref.harness.checks.registry import resolve_ids
+from sft_ref.harness.checks.runner import plan_for
 from sft_ref.harness.core.check import Check
 from sft_ref.harness.core.implementation import Implementation
 from sft_ref.harness.core.judges import Judge, find_judge
-from sft_ref.harness.core.runner import plan_for
 from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.grading.rerun import rerun_command

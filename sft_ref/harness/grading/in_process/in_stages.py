@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 
+from sft_ref.harness.checks.runner import blockers_of, run
 from sft_ref.harness.core.check import Check, Result
-from sft_ref.harness.core.runner import blockers_of, run
 from sft_ref.harness.recorders.in_process.recorder import Recorder
 
 

@@ -24,6 +24,9 @@ from sft_ref.reference.tokens import IGNORE_INDEX
 from .calls import ask_prompt, call
 from .task import Task
 
+WORDS = " no idea"
+"""What is written in place of an answer."""
+
 
 @dataclass(frozen=True)
 class AnswerScript(WrittenAnswer):
@@ -74,7 +77,7 @@ class Scripting:
 
     def write_words(self, questions: Sequence[str]) -> list[Script]:
         """Scripts of words that hold no number, behind the very prompts that ask the questions."""
-        words: tuple[int, ...] = tuple(self.answerer.tokenizer(" no idea", add_special_tokens=False)["input_ids"]) * 64
+        words: tuple[int, ...] = tuple(self.answerer.tokenizer(WORDS, add_special_tokens=False)["input_ids"]) * 64
         prompts = [ask_prompt(self.answerer, question) for question in questions]
         return [
             Script(question, (*prompt, *words), words, len(prompt))

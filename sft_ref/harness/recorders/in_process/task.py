@@ -13,7 +13,7 @@ from sft_ref.errors import DataError
 from sft_ref.harness.core.findings import NotGiven, Unavailable
 from sft_ref.harness.core.implementation import TaskRow
 from sft_ref.harness.core.judges import Judge
-from sft_ref.harness.instruments.numerals import contains_answer, find_numerals, to_number
+from sft_ref.harness.core.numerals import contains_answer, find_numerals, to_number
 from sft_ref.reference.data import is_answer_valid, is_right, split_rows
 from sft_ref.reference.texts import normalise
 
@@ -86,6 +86,15 @@ class Task(ABC):
         if self.judge is None:
             raise NotGiven("answers are judged by their loss alone: give a judge of answers")
         return bool(self.judge(answer, truth))
+
+    def require_numbers(self) -> None:
+        """Makes sure that answers are numbers.
+
+        Raises:
+            Unavailable: they are texts.
+        """
+        if self.is_text:
+            raise Unavailable("the answers are texts, and any text may be one")
 
     @abstractmethod
     def contains(self, text: str, truth: Any) -> bool:  # noqa: ANN401  # a number or a text

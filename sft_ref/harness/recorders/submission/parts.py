@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from sft_ref.harness.core.findings import Unavailable
+from sft_ref.harness.core.numerals import number, to_number
 from sft_ref.harness.core.training_examples import Text
 from sft_ref.harness.evidence.answering import (
     Answers,
@@ -28,9 +29,8 @@ from sft_ref.harness.evidence.artifact import Artifact, SavedAdapter
 from sft_ref.harness.evidence.processes import Crash, Process
 from sft_ref.harness.evidence.texts import Form, Generation, Prompt, Tokenizer, TrainingText
 from sft_ref.harness.evidence.training import Examples, OptimizerStep, RecordedStep, Training, TrainingSteps
-from sft_ref.harness.instruments.answering import number, shortfalls
+from sft_ref.harness.instruments.answering import shortfalls
 from sft_ref.harness.instruments.convention import decode, find_prompt, find_question
-from sft_ref.harness.instruments.numerals import to_number
 from sft_ref.harness.instruments.sizes import project
 from sft_ref.io.base_config import WEIGHTS as BASE_WEIGHTS
 from sft_ref.io.lora_config import WEIGHTS
@@ -40,6 +40,7 @@ from sft_ref.reference.data import Row
 
 from .captured import named_bases
 from .recording import Recording
+from .scripts import ScriptLine
 from .workplace import AgentResult
 
 _TENSORS = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".safetensors"})
@@ -353,7 +354,6 @@ def _answers(recording: Recording, result: AgentResult, section: str) -> Answers
 def _generation(recording: Recording, row: Mapping[str, Any]) -> Generation:
     return Generation(
         prompt=_prompt(recording, row["prompt_ids"]),
-        plain_prompt=str(recording.tokenizer.decode(row["prompt_ids"], skip_special_tokens=True)),
         new_token_ids=tuple(row["new_token_ids"]),
         text=decode(recording.tokenizer, row["new_token_ids"]),
         unlikely=int(row.get("non_greedy", 0)),
@@ -365,12 +365,18 @@ def _scripted(recording: Recording, result: AgentResult, number_: int) -> Script
     """One call with scripted completions; each line knows the generation that its question led to."""
     script = recording.scripts[number_]
     answers = _answers(recording, result, f"script_{number_}")
-    prompts = [each.prompt.text for each in answers.generations] if answers else []
-    lines = tuple(
-        ScriptedAnswer(line["question"], line["numeral"], find_prompt(line["question"], prompts))
-        for line in script["lines"]
-    )
+    generations = answers.generations if answers else ()
+    lines = tuple(_scripted_answer(recording, line, generations) for line in script["lines"])
     return ScriptedRun(script["kind"], lines, answers)
+
+
+def _scripted_answer(recording: Recording, line: ScriptLine, generations: Sequence[Generation]) -> ScriptedAnswer:
+    place = find_prompt(line["question"], [each.prompt.text for each in generations])
+    if place is None:
+        return ScriptedAnswer(line["question"], line["numeral"], None)
+    prompt = str(recording.tokenizer.decode([*generations[place].prompt.ids], skip_special_tokens=True))
+    asked = find_question(line["question"], prompt)
+    return ScriptedAnswer(line["question"], line["numeral"], place, prompt, asked.end() if asked else 0)
 
 
 def build_parsed(recording: Recording) -> Parsed:

@@ -15,11 +15,11 @@ import torch
 
 from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.findings import Unavailable
+from sft_ref.harness.core.numerals import find_numerals
 from sft_ref.harness.core.paired import compare, is_worse
 from sft_ref.harness.core.training_examples import Text
 from sft_ref.harness.instruments.answering import complete, read_number, right, value_losses
 from sft_ref.harness.instruments.convention import decode, encode, masked
-from sft_ref.harness.instruments.numerals import find_numerals
 from sft_ref.io import plain_files
 from sft_ref.io.lora_config import CONFIG, base_of, read_table
 from sft_ref.io.peft_config import can_be_read

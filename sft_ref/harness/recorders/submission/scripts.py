@@ -8,9 +8,9 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from sft_ref.harness.core.numerals import to_number
 from sft_ref.harness.core.training_examples import Text
 from sft_ref.harness.instruments.convention import Convention, core, decode, encode, find_question
-from sft_ref.harness.instruments.numerals import to_number
 from sft_ref.harness.recorders.in_process.invented import invent
 from sft_ref.reference.data import RELATIVE_TOLERANCE, Row, is_answer_valid
 

@@ -18,8 +18,8 @@ from sft_ref.harness.evidence.experiments import (
     Right,
     TrainingSwap,
 )
+from sft_ref.harness.evidence.submission.wording import left_out_template, prompts_astray, unlabelled_lead
 from sft_ref.harness.evidence.training import Examples
-from sft_ref.harness.evidence.wording import left_out_template, prompts_astray, unlabelled_lead
 from sft_ref.harness.instruments.answering import complete, read_number, right, value_losses
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.losses import text_losses

@@ -12,9 +12,9 @@ import torch
 
 from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.core.judges import Judge
+from sft_ref.harness.core.numerals import find_numerals, last_number, to_number
 from sft_ref.harness.evidence.answers import Answer
 from sft_ref.harness.instruments.losses import forward, losses_of
-from sft_ref.harness.instruments.numerals import find_numerals, last_number, to_number
 from sft_ref.io.rows.forms import Row
 from sft_ref.reference import tokens
 from sft_ref.reference.data import is_answer_valid

@@ -6,13 +6,15 @@ looks its answers up is caught there.
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
 from sft_ref.harness.evidence.in_process.answer_parts import (
     AskedTwice,
@@ -26,13 +28,13 @@ from sft_ref.harness.evidence.in_process.answer_parts import (
     ScriptedOutcome,
 )
 from sft_ref.harness.evidence.in_process.trained_parts import ModelChange
-from sft_ref.harness.evidence.views import ChosenTokens
+from sft_ref.harness.evidence.views import AnswerCount, ChosenTokens, ReturnedAnswer
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import RecordedAnswers, record_generation, scripted_model
 from sft_ref.harness.instruments.losses import forward
 from sft_ref.harness.instruments.model_state import changes
 from sft_ref.harness.instruments.module_outputs import computed_dtypes, first_states, last_outputs
-from sft_ref.harness.instruments.scripted_model import GeneratedRow
+from sft_ref.harness.instruments.scripted_model import GeneratedRow, find_question, normalize
 from sft_ref.harness.recorders.in_process.calls import call
 from sft_ref.harness.recorders.in_process.chosen_tokens import chosen_tokens_of
 from sft_ref.harness.recorders.in_process.invented import invent
@@ -140,6 +142,49 @@ def known_questions(scripting: Scripting, task: Task) -> ScriptedOutcome:
     return scripting.run(scripting.write([(question, task.wrong(truth)) for question, truth in rows]))
 
 
+def returned_answers(
+    asked_one_by_one: list[ScriptedOutcome], asked_together: ScriptedOutcome, task: Task, parse: Callable[[str], Any]
+) -> list[ReturnedAnswer]:
+    """See `views`. In a batch, each prompt has to hold one of its questions."""
+    alone = [each for run in asked_one_by_one for each in _returned(run, task, parse)]
+    for prompt in asked_together.prompts:
+        questions = sorted({*asked_together.questions})
+        held = [each for each in questions if find_question([normalize(each)], prompt) is not None]
+        if len(held) > 1:
+            fault = f"{len(held)} questions of the batch in the prompt {prompt!r}"
+            return [*alone, ReturnedAnswer(held[0], "its own alone", len(asked_together.lines), fault)]
+    return [*alone, *_returned(asked_together, task, parse)]
+
+
+def known_answers(known_questions: ScriptedOutcome, task: Task, parse: Callable[[str], Any]) -> list[ReturnedAnswer]:
+    """See `views`: of texts that reach the parser.
+
+    Raises:
+        Unavailable: it is not called once a question.
+    """
+    if known_questions.texts is None:
+        raise Unavailable("the parser is not called once a question; PRS-004 compares the answers themselves")
+    return _returned(known_questions, task, parse)
+
+
+def _returned(run: ScriptedOutcome, task: Task, parse: Callable[[str], Any]) -> list[ReturnedAnswer]:
+    """Compares what reached the parser, or else what `answer` returned, with the scripted answers."""
+    dictated = [line.answer for line in run.lines]
+    found = []
+    for number, line in enumerate(run.lines):
+        fault = ""
+        if run.texts is not None:
+            if task.heard(run.texts[number], dictated) != {line.answer}:
+                fault = f"text {number} is {run.texts[number]!r}"
+        else:
+            with contextlib.suppress(Failure):  # what the parser raises is for its own checks
+                due = parse(line.text)
+                if task.is_exactly(due, line.answer) and run.answers[number] != due:  # else it may be the parser's
+                    fault = f"answer {number} is {run.answers[number]}"
+        found.append(ReturnedAnswer(line.question, line.answer, len(run.lines), fault))
+    return found
+
+
 def chosen_tokens(answerer: Answerer) -> ChosenTokens:
     """See `views`: of questions of which the model is unsure."""
     questions, tokenizer = invent(16, seed=10), answerer.tokenizer
@@ -175,8 +220,9 @@ def _say(answerer: Answerer, lines: Sequence[AnswerScript], count: int | None) -
 
 @dataclass(frozen=True)
 class MixedBatch:
-    """One call of `answer`, and the dtypes that were computed in."""
+    """One call of `answer` with so many questions, and the dtypes that were computed in."""
 
+    asked: int
     recorded: RecordedAnswers
     dtypes: set[torch.dtype]
 
@@ -190,12 +236,12 @@ def mixed_batch(scripting: Scripting, task: Task) -> MixedBatch:
     scripts = [line.script for line in lines]
     with computed_dtypes(answerer.model) as dtypes:
         found: RecordedAnswers = call(record_generation, answerer, *questions, scripts=scripts, keep_logits=True)
-    return MixedBatch(found, dtypes)
+    return MixedBatch(len(questions), found, dtypes)
 
 
-def mixed_answers(mixed_batch: MixedBatch) -> list[Any]:
-    """The answers of that call."""
-    return mixed_batch.recorded.answers
+def answer_count(mixed_batch: MixedBatch) -> AnswerCount:
+    """Of short and long answers in one batch."""
+    return AnswerCount(mixed_batch.asked, len(mixed_batch.recorded.answers))
 
 
 def generated_rows(

@@ -11,12 +11,13 @@ import torch
 
 from sft_ref.harness.core.findings import Failure, NotGiven, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Implementation, TaskRow
+from sft_ref.harness.core.numerals import number
 from sft_ref.harness.evidence.in_process.answer_parts import (
     AdapterOff,
-    ReportedFigures,
     ScriptedOutcome,
     WrongAnswersWritten,
 )
+from sft_ref.harness.evidence.views import ParsedText, ParsedTexts, ReportedFigures
 from sft_ref.harness.instruments.adapter_off import without_adapter
 from sft_ref.harness.instruments.generation_recorder import (
     Unasked,
@@ -24,10 +25,11 @@ from sft_ref.harness.instruments.generation_recorder import (
     record_generation,
     scripted_model,
 )
-from sft_ref.harness.recorders.in_process.calls import ask_prompt, call
-from sft_ref.harness.recorders.in_process.scripted_answers import Scripting
+from sft_ref.harness.recorders.in_process.calls import ask_prompt, call, fault_of
+from sft_ref.harness.recorders.in_process.scripted_answers import WORDS, Scripting
 from sft_ref.harness.recorders.in_process.task import Task
-from sft_ref.reference.data import is_answer_valid
+from sft_ref.reference.data import is_answer_valid, score
+from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG
 from sft_ref.reference.questions import generate_rows
 
 _SEED = 3
@@ -35,11 +37,21 @@ _SEED = 3
 
 _FACTORS = (1.0, 1.0, 1.0, 1.03, 0.97, 1.08, 0.92, 1.4, -1.0)
 """Answers that the model is made to give, in units of the truth: five are right, four are wrong."""
-_RIGHT = 5
 _SILENT = 3
 """Questions, besides, to which it is made to give none."""
 
 _NEW_TOKENS = 32
+
+_ANSWERLESS = (
+    "",
+    " ",
+    "no idea",
+    CLOSE_TAG,
+    f"{OPEN_TAG}{CLOSE_TAG}",
+    f"{OPEN_TAG}many{CLOSE_TAG}",
+    f"{OPEN_TAG}-.e+{CLOSE_TAG}",
+    f"{OPEN_TAG}{OPEN_TAG}",
+)
 
 
 def parse(answerer: Answerer) -> Callable[[str], Any]:
@@ -56,6 +68,42 @@ def targets_written(scripting: Scripting, task: Task) -> ScriptedOutcome:
     return scripting.run(scripting.write(task.probes), keep_nan=False)
 
 
+def parsed_texts(targets_written: ScriptedOutcome, task: Task, parse: Callable[[str], Any]) -> ParsedTexts:
+    """See `views`: what reached the parser of these targets; where it is not called by its name, what was written."""
+    texts = []
+    for (question, truth), answer, text in zip(
+        task.probes, targets_written.answers, targets_written.parsed, strict=True
+    ):
+        due = repr(truth) if task.is_text else f"{truth}, within 5 %"
+        texts.append(ParsedText(text, answer, due, task.is_right(answer, truth), question))
+    lost = next((n for n, each in enumerate(texts) if not each.is_right), None)
+    if lost is None or targets_written.texts is None:
+        return ParsedTexts(texts)
+    parse(texts[lost].text)  # an exception tells more than the NaN in its place
+    lead = targets_written.prompts[0].split()[-1] if targets_written.prompts else ""
+    with contextlib.suppress(Failure):
+        if lead and task.is_right(parse(lead + texts[lost].text), task.probes[lost][1]):
+            return ParsedTexts(texts, lead)
+    return ParsedTexts(texts)
+
+
+def answerless_texts(scripting: Scripting, task: Task, parse: Callable[[str], Any]) -> list[ParsedText]:
+    """Texts without a digit, given to the parser alone; and words, which the model is made to write.
+
+    Raises:
+        Unavailable: any text may be an answer.
+    """
+    task.require_numbers()
+    found = [ParsedText(text, parse(text)) for text in _ANSWERLESS]
+    questions = [question for question, _ in task.probes]
+    with contextlib.suppress(Unasked):  # GEN-009 and PRS-004 say where answers come from
+        recorded = call(record_generation, scripting.answerer, *questions, scripts=scripting.write_words(questions))
+        parsed = recorded.texts if len(recorded.texts) == len(questions) else [WORDS] * len(questions)
+        asked = zip(parsed, recorded.answers, questions, strict=True)
+        found += [ParsedText(text, answer, question=question) for text, answer, question in asked]
+    return found
+
+
 def wrong_answers_written(scripting: Scripting, task: Task) -> WrongAnswersWritten:
     """Questions of both splits, to which the model gives a wrong answer, or nothing at all."""
     rows = [*task.train_rows[4:10], *task.fresh_rows[4:10]]
@@ -66,16 +114,8 @@ def wrong_answers_written(scripting: Scripting, task: Task) -> WrongAnswersWritt
     return WrongAnswersWritten(questions, truths, answers)
 
 
-def words_written(scripting: Scripting, task: Task) -> dict[str, Any]:
-    """Answers to the questions of the probes while the model writes words only."""
-    questions = [question for question, _ in task.probes]
-    scripts = scripting.write_words(questions)
-    answers = call(record_generation, scripting.answerer, *questions, scripts=scripts).answers
-    return dict(zip(questions, answers, strict=True))
-
-
 def reported_figures(scripting: Scripting, task: Task) -> ReportedFigures:
-    """The model is made to answer so that both figures are known.
+    """What testing reports, and what the same questions are answered, while the model writes known answers.
 
     Raises:
         NotGiven: the implementation reports none, or no answer is right or wrong.
@@ -89,13 +129,16 @@ def reported_figures(scripting: Scripting, task: Task) -> ReportedFigures:
     pairs = zip(rows, _FACTORS, strict=False)
     lines = scripting.write([(question, _scaled(task, truth, factor)) for (question, truth), factor in pairs])
     scripts = [line.script for line in lines]
-    scripts += scripting.write_words([question for question, _ in rows[len(_FACTORS) :]])
+    questions, truths = ([row[n] for row in rows] for n in (0, 1))
+    scripts += scripting.write_words(questions[len(_FACTORS) :])
     with scripted_model(answerer.model, answerer.tokenizer, scripts):
         found = call(implementation.test, answerer, rows)
-    due = {"accuracy": _RIGHT / len(rows)}
-    if not task.is_text:  # words that are no number are an answer there
-        due["answer_rate"] = len(_FACTORS) / len(rows)
-    return ReportedFigures({name: getattr(found, name) for name in due}, due, len(rows))
+    with fault_of("generate"):
+        answers = call(record_generation, answerer, *questions, scripts=scripts).answers
+    answers = [each if isinstance(each, str) else number(each) for each in answers]
+    right = sum(map(task.is_right, answers, truths))
+    due = {"accuracy": right / len(rows), "answer_rate": score(answers, truths).answer_rate}
+    return ReportedFigures({name: [getattr(found, name)] for name in due}, [due], len(rows))
 
 
 def _scaled(task: Task, truth: Any, factor: float) -> Any:  # noqa: ANN401  # a number or a text

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sft_ref.harness.core.findings import Unavailable
-
-from .answering import Prompts
-from .texts import Prompt, TrainingText
-from .training import Examples
+from sft_ref.harness.evidence.answering import Prompts
+from sft_ref.harness.evidence.texts import Prompt, TrainingText
+from sft_ref.harness.evidence.training import Examples
 
 
 def pair_prompts(prompts: Prompts, examples: Examples) -> Iterator[tuple[TrainingText, Prompt]]:

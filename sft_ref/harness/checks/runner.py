@@ -8,12 +8,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from sft_ref.errors import MachineError, MissingModuleError, SftRefError
+from sft_ref.harness.core import margins
+from sft_ref.harness.core.check import CLAIMS, Check, Level, Outcome, Result, in_order
+from sft_ref.harness.core.findings import Blocked, Failure, NotGiven, Unavailable
+from sft_ref.harness.core.implementation import Implementation
 from sft_ref.io.foreign import is_failure
-
-from . import margins
-from .check import CLAIMS, Check, Level, Outcome, Result, in_order
-from .findings import Blocked, Failure, NotGiven, Unavailable
-from .implementation import Implementation
 
 SEED = 0
 

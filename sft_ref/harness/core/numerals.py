@@ -24,6 +24,14 @@ def to_number(numeral: str) -> float:
         return math.nan
 
 
+def number(value: object) -> float:
+    """What somebody else's code returned for a number; NaN for what is none."""
+    try:
+        return float(value)  # type: ignore[arg-type]  # that is asked
+    except (TypeError, ValueError):
+        return math.nan
+
+
 def last_number(text: str) -> float:
     """The last number of a text; NaN where it holds none."""
     found = find_numerals(text)

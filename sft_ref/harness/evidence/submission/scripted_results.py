@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
-from sft_ref.harness.evidence import Evidence
+from sft_ref.harness.core.numerals import find_numerals, number, to_number
 from sft_ref.harness.evidence.answering import Answers, CompletedRun, ScriptedAnswer
 from sft_ref.harness.evidence.texts import Generation
-from sft_ref.harness.instruments.answering import number
-from sft_ref.harness.instruments.convention import find_question
-from sft_ref.harness.instruments.numerals import find_numerals, to_number
+from sft_ref.harness.evidence.views import ParsedText, ReturnedAnswer
 from sft_ref.reference.data import is_answer_valid
+
+if TYPE_CHECKING:
+    from sft_ref.harness.evidence import Evidence
+
+SCRIPTED = ("together", "alone", "known")
+"""Kinds of runs in which numbers are scripted."""
 
 
 def count_scripted(evidence: Evidence) -> tuple[int, int, int]:
@@ -20,7 +26,7 @@ def count_scripted(evidence: Evidence) -> tuple[int, int, int]:
         return 0, 0, 0
     lines = [
         (run, place)
-        for kind in ("together", "alone", "known")
+        for kind in SCRIPTED
         for run in completed_scripts(evidence, kind)
         for place in range(len(run.answers.values or ()))
     ]
@@ -51,24 +57,76 @@ def completed_scripts(evidence: Evidence, kind: str) -> list[CompletedRun]:
     return found
 
 
-def parsed_alone(evidence: Evidence) -> tuple[list[bool], list[bool]]:
-    """Whether its parser, called by itself, reads training's answers: from the number on, and with what leads to it.
+def follow_scripts(evidence: Evidence, kind: str, *, past_the_parser: bool = False) -> Iterator[ReturnedAnswer]:
+    """What came of the scripts of a kind; with what was put in the place of a parsed answer, where that is asked.
 
     Raises:
-        Unavailable: it has no parser that can be called.
+        Blocked, Unavailable: as `completed_scripts`.
+        Failure: answering raises an exception.
+    """
+    lengths = [len(text.numeral) for text in evidence.examples.texts if text.is_answered]
+    for run in completed_scripts(evidence, kind):
+        raise_for_crash(run.answers, parser=False)
+        for place, line in enumerate(run.lines):
+            fault = fault_of_generation(evidence, run, place)
+            if past_the_parser:
+                fault = fault or fault_past_the_parser(run, place)
+            share = sum(length >= len(line.numeral) for length in lengths) / max(1, len(lengths))
+            is_cut = fault.startswith("cut")
+            yield ReturnedAnswer(line.question, line.numeral, len(run.lines), fault, is_cut, share)
+
+
+def scripted_texts(evidence: Evidence) -> list[ParsedText]:
+    """The texts with a scripted number that reached the parser whole; none where nothing came of the scripts.
+
+    Raises:
+        Unavailable: it is not known how it writes answers.
+        Blocked: nothing was loaded.
+        Failure: the parser raises an exception.
+    """
+    found = []
+    for run in (run for kind in SCRIPTED for run in _attempted(evidence, kind)):
+        raise_for_crash(run.answers, parser=True)
+        values, parsed, places = run.answers.values or (), run.answers.parsed, range(len(run.lines))
+        if len(values) != len(places) or any(fault_of_generation(evidence, run, place) for place in places):
+            continue  # one text that is cut or mixed up makes its neighbours doubtful
+        for place, line in enumerate(run.lines):
+            text, given = parsed[place] if len(parsed) == len(places) else (line.numeral, values[place])
+            found.append(ParsedText(text, given, line.numeral, is_number(given, line.numeral), line.question))
+    return found
+
+
+def _attempted(evidence: Evidence, kind: str) -> list[CompletedRun]:
+    """As `completed_scripts`; empty where none was run."""
+    try:
+        return completed_scripts(evidence, kind)
+    except Unavailable:
+        if evidence.examples.form is None:
+            raise
+        return []
+
+
+def parsed_alone(evidence: Evidence) -> tuple[list[ParsedText], list[ParsedText]]:
+    """Training's answers, read by the parser alone: from the number on, and with what leads to it.
+
+    Both are empty where no parser can be called.
     """
     values, texts = evidence.parsed.values, evidence.parsed.texts
-    if not values or len(values) != len(texts):
-        raise Unavailable("there is no parser to be asked")
-    read = [is_number(value, find_numerals(text)[-1]) for text, value in zip(texts, values, strict=True)]
+    if len(values) != len(texts):
+        return [], []
+    read = [
+        ParsedText(text, value, numeral, is_number(value, numeral))
+        for text, value in zip(texts, values, strict=True)
+        for numeral in find_numerals(text)[-1:]
+    ]
     half = len(read) // 2
     return read[:half], read[half:]
 
 
 def is_template_parsed_wrongly(evidence: Evidence) -> bool:
     """Whether its parser reads answers as training wrote them, but not behind the template that its model writes."""
+    bare, _ = parsed_alone(evidence)
     try:
-        bare, _ = parsed_alone(evidence)
         runs = completed_scripts(evidence, "together")
     except (Unavailable, Blocked):
         return False
@@ -79,7 +137,7 @@ def is_template_parsed_wrongly(evidence: Evidence) -> bool:
         for (text, value), line in zip(run.answers.parsed, run.lines, strict=True)
         if _holds(text, line.numeral)
     ]
-    return all(bare) and bool(read) and not any(read)
+    return bool(bare) and all(each.is_right for each in bare) and bool(read) and not any(read)
 
 
 def raise_for_crash(answers: Answers | None, *, parser: bool) -> None:
@@ -137,11 +195,18 @@ def is_looked_up(evidence: Evidence) -> bool:
     )
 
 
+def is_lossy(evidence: Evidence) -> bool:
+    """Whether numbers that the model writes do not come back."""
+    return any(
+        not is_number(value, line.numeral)
+        for run in completed_scripts(evidence, "together")
+        for line, value in zip(run.lines, run.answers.values or (), strict=False)
+    )
+
+
 def _fault_around(evidence: Evidence, generation: Generation, line: ScriptedAnswer, text: str) -> str:
     """What is wrong around the number: a text that begins amid the prompt, or ends before what ends an answer."""
-    prompt = generation.plain_prompt
-    asked = find_question(line.question, prompt)
-    if asked is not None and any(text.startswith(prompt[at:]) for at in range(1, asked.end())):
+    if any(text.startswith(line.prompt[at:]) for at in range(1, line.question_end)):
         return f"{text[-120:]!r}, which begins amid the prompt"
     closing = evidence.examples.form.closing if evidence.examples.form else ""
     return f"cut off before {closing!r}: {text[-120:]!r}" if closing and closing not in generation.text else ""

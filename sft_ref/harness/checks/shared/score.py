@@ -1,0 +1,34 @@
+"""Shared checks of the score."""
+
+from __future__ import annotations
+
+from sft_ref.harness.core.check import check
+from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.evidence.views import ReportedFigures
+
+_ROUNDED = 0.011
+"""What rounding a figure to two decimals explains."""
+
+
+@check(
+    "SCR-001",
+    "The reported accuracy and answer_rate are the shares of right answers (within 5 %) and of answers",
+    why="Figures that are counted differently cannot be compared, and can hide that nothing is answered.",
+    remedy="Count over all questions: right if strictly within 5 %, answered if not NaN.",
+    depends_on=("PRS-002",),
+    source="S4",
+    aliases=("SCR-101",),
+)
+def figures_are_those_of_the_answers(reported_figures: ReportedFigures) -> str | None:
+    """SCR-001: of a run in which right, wrong and silent answers are scripted; recounted from what it answered."""
+    if not reported_figures.observed:
+        return "it reports no figures"
+    whole, *_ = reported_figures.expected
+    if not any(whole.values()):
+        raise Unavailable("nothing is answered, so that figures of any kind are 0")
+    for name, found in reported_figures.observed.items():
+        if not any(abs(figure - due[name]) <= _ROUNDED for figure in found for due in reported_figures.expected):
+            seen = f"{name} is {' or '.join(f'{figure:.3f}' for figure in found[-3:])}"
+            example = f"{reported_figures.questions} scripted answers"
+            raise Failure(seen, f"{whole[name]:.3f}, counted from its answers", example)
+    return None

@@ -32,8 +32,7 @@ def draw_conclusions(captured: Captured) -> None:
     for told in (captured.training, captured.asked):
         assert all(isinstance(note, str) for note in told.notes)
         told.ended_early  # noqa: B018
-        if crash := told.crash("start", "load", "answers", "score", "training_log"):
-            told.describe(crash)
+        told.crash("start", "load", "answers", "score", "training_log")
     for name in ("readable", "probed", "texts", "convention", "closing", "steps", "losses", "trained_others"):
         getattr(captured, name)
     for name in ("known_rows", "scripts", "score_lines", "parse_texts", "supervised_lead", "named_base", "read_from"):

@@ -10,7 +10,7 @@ from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.isolation import sandbox
 from sft_ref.reference.data import Row
 
-from . import parts
+from . import answer_parts, trained_parts
 from .recording import Recording
 from .swaps import run_swaps
 from .workplace import AgentResult, Workplace
@@ -53,19 +53,19 @@ def record(
     _look_at_start(recording.training, workplace.python)
     recording.ask_own()
     recording.ask_with_sound_adapter()
-    prompts, examples = parts.build_prompts(recording), parts.build_examples(recording)
-    generations = parts.build_generations(recording)
+    prompts, examples = answer_parts.build_prompts(recording), trained_parts.build_examples(recording)
+    generations = answer_parts.build_generations(recording)
     why_not = sandbox.why_not()
     notes = (*recording.training.notes, *recording.asked.notes, *recording.left_out)
     return Evidence(
         prompts=prompts,
         examples=examples,
-        training=parts.build_training(recording),
-        artifact=parts.build_artifact(recording),
-        loaded=parts.build_loaded(recording),
+        training=trained_parts.build_training(recording),
+        artifact=trained_parts.build_artifact(recording),
+        loaded=answer_parts.build_loaded(recording),
         generations=generations,
-        parsed=parts.build_parsed(recording),
-        scores=parts.build_scores(recording),
+        parsed=answer_parts.build_parsed(recording),
+        scores=answer_parts.build_scores(recording),
         experiments=run_swaps(recording, prompts, examples, generations),
         limits=limits,
         notes=tuple(dict.fromkeys((*notes, *([f"not sandboxed: {why_not}"] if why_not else []), *sandbox.gaps()))),
@@ -82,7 +82,7 @@ def _look_at_start(training: AgentResult, python: str) -> None:
         RuntimeError: the agent broke, which is the harness's fault.
     """
     crash = training.crash("start")
-    if crash and crash["type"] in ("ImportError", "ModuleNotFoundError"):
-        raise SubmissionError(f"{python}: {crash['message']}; give --python one with torch, transformers and peft")
+    if crash and crash.type in ("ImportError", "ModuleNotFoundError"):
+        raise SubmissionError(f"{python}: {crash.message}; give --python one with torch, transformers and peft")
     if crash:
-        raise RuntimeError(f"the agent broke: {crash['type']}: {crash['message']}\n{crash['trace']}")
+        raise RuntimeError(f"the agent broke: {crash.type}: {crash.message}\n{crash.trace}")

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from sft_ref.errors import MachineError, MissingModuleError
+from sft_ref.harness.evidence.processes import Crash, Process
 from sft_ref.harness.instruments import scripted_model, steps
 from sft_ref.harness.isolation import hub, sandbox
 from sft_ref.harness.isolation.sandbox import CommandResult, Limits
@@ -35,6 +36,11 @@ _PLACE = ("a", "b", "c")
 _START = f"import sys; sys.path.insert(0, {{home!r}}); from {{package}}.{'.'.join(_PLACE)}.main import main; main()"
 _PACKAGES = {"PIL": "pillow", "cv2": "opencv-python-headless", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 """Packages whose names are not those of their modules."""
+_OF_LIBRARIES = (
+    *("transformers", "peft", "TrainingArguments", "Trainer"),
+    *("unexpected keyword", "cannot import name"),
+)
+"""Words in messages of exceptions that another version of a library may raise."""
 _ROOM = 64 * 2**20
 """Bytes of the disk that are free before a process starts: on a full one it would fail without a fault of its own."""
 _LARGEST = 64 * 2**20
@@ -61,22 +67,37 @@ class AgentResult:
         """A section; empty where it was not written."""
         return self.sections.get(section, {})
 
-    def crash(self, *sections: str) -> Mapping[str, str] | None:
+    def crash(self, *sections: str) -> Crash | None:
         """The first exception in these sections."""
-        return next((self[name]["crash"] for name in sections if "crash" in self[name]), None)
+        crash: Mapping[str, Any] | None = next(
+            (self[name]["crash"] for name in sections if "crash" in self[name]), None
+        )
+        if crash is None:
+            return None
+        return Crash(
+            type=crash["type"],
+            message=crash["message"],
+            where=crash.get("where", ""),
+            functions=tuple(map(str, crash.get("functions", ()))),
+            trace=crash["trace"],
+            description=self._describe(crash["type"], crash["message"]),
+        )
 
-    def describe(self, crash: Mapping[str, str]) -> str:
+    def _describe(self, kind: str, message: str) -> str:
         """An exception in a line, with the versions that it may come of."""
-        text = f"{crash['type']}: {crash['message']}"
-        if crash["type"] in ("TypeError", "ImportError", "AttributeError") and _is_of_libraries(crash):
+        text = f"{kind}: {message}"
+        if kind in ("TypeError", "ImportError", "AttributeError") and any(word in message for word in _OF_LIBRARIES):
             found = self["start"].get("versions", {})
             text += (
                 f" (transformers {found.get('transformers')} and peft {found.get('peft')} here: if it was written for"
-            )
-            text += (
                 " others, give --python an interpreter that has them, or nox -s grade -- PATH --transformers 4.52.4)"
             )
         return text
+
+    @property
+    def process(self) -> Process:
+        """How the process ended."""
+        return Process(self.ended_early, self.finished.output[-300:], self.notes)
 
     def tensors(self, name: str) -> dict[str, torch.Tensor]:
         """Tensors of a section; empty where there are none that can be read."""
@@ -214,11 +235,6 @@ def copy_agent(package: Path) -> None:
         copy = package / _INSTRUMENTS.name / path.relative_to(_INSTRUMENTS)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
-
-
-def _is_of_libraries(crash: Mapping[str, str]) -> bool:
-    words = ("transformers", "peft", "TrainingArguments", "Trainer", "unexpected keyword", "cannot import name")
-    return any(word in crash["message"] for word in words)
 
 
 def _environment(cache: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from sft_ref.harness.instruments import scripted_model
+from sft_ref.harness import instruments
 from sft_ref.harness.recorders.submission.agent import inspection, time_limit
 from sft_ref.harness.recorders.submission.workplace import AGENT, SHARED, copy_agent
 
@@ -72,7 +72,7 @@ def test_texts_are_probed_as_far_as_their_logits_are_of_a_size_to_be_kept() -> N
 def test_the_agent_needs_nothing_that_a_submission_has_not(path: Path) -> None:
     allowed = {"torch"} if path in SHARED else {"torch", "transformers", "peft", "safetensors"}
     shared = {
-        ".".join(("....instruments", *each.relative_to(Path(scripted_model.__file__).parent).with_suffix("").parts))
+        ".".join(("....instruments", *each.relative_to(Path(instruments.__file__).parent).with_suffix("").parts))
         for each in SHARED
     }
     tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 10))
@@ -96,4 +96,4 @@ def test_a_copy_of_the_agent_imports_what_is_copied_with_it_and_nothing_else_of_
         "print([name for name in sys.modules if name.startswith('sft_ref')])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["package.instruments.scripted_model", "[]"]
+    assert done.stdout.splitlines() == ["package.instruments.scripted.model_inputs", "[]"]

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from sft_ref.harness.instruments.scripted_model import GenerationRecorder, Script, ScriptedModel
+from sft_ref.harness.instruments.scripted.followed_rows import GenerationRecorder, Script
+from sft_ref.harness.instruments.scripted.scripted_model import ScriptedModel
 from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.models import load_tokenizer
 

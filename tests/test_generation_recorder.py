@@ -19,7 +19,7 @@ from sft_ref.harness.instruments.generation_recorder import (
     record_prompt,
     scripted_model,
 )
-from sft_ref.harness.instruments.scripted_model import Script
+from sft_ref.harness.instruments.scripted.followed_rows import Script
 
 QUESTIONS = ("Convert 3 kg to g.", "How many seconds are there in 2 hours?")
 

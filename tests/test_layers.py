@@ -30,6 +30,8 @@ LEVELS = (
 LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
 MOST_FILES = 14
 """In a folder: what is more is looked for, not found."""
+MOST_LINES = 400
+"""In a file, of the package and of its tests: what is longer has more than one subject."""
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)
 FOLDERS = sorted({path.parent for path in FILES})
 
@@ -80,6 +82,14 @@ def test_every_folder_belongs_to_a_room() -> None:
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(PACKAGE)))
 def test_a_folder_can_be_taken_in_at_a_glance(folder: Path) -> None:
     assert len([path for path in FILES if path.parent == folder]) <= MOST_FILES
+
+
+def test_no_file_is_too_long() -> None:
+    lines = {
+        path: len(path.read_text(encoding="utf-8").splitlines())
+        for path in (*PACKAGE.rglob("*.py"), *Path(__file__).parent.rglob("*.py"))
+    }
+    assert not {path: count for path, count in lines.items() if count > MOST_LINES}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

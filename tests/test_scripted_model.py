@@ -6,7 +6,8 @@ from transformers import GenerationConfig
 
 from sft_ref import BaseLLM, parse_answer
 from sft_ref.harness.instruments.generation_recorder import CannotFollow, scripted_model
-from sft_ref.harness.instruments.scripted_model import Script, ScriptedModel
+from sft_ref.harness.instruments.scripted.followed_rows import Script
+from sft_ref.harness.instruments.scripted.scripted_model import ScriptedModel
 from sft_ref.reference.adapter import add_adapter
 from sft_ref.reference.tokens import tokenize_example
 

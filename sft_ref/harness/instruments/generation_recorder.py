@@ -17,7 +17,8 @@ import torch
 
 from sft_ref.harness.core.findings import Unavailable
 
-from .scripted_model import GeneratedRow, Script, ScriptedModel
+from .scripted.followed_rows import GeneratedRow, Script
+from .scripted.scripted_model import ScriptedModel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from .generation_recorder import Ids, find_transformer
-from .scripted_model import cache_length, own_mask
+from .scripted.model_inputs import cache_length, own_mask
 from .steps.output_hooks import hook_outputs
 
 FP16_LARGEST = 65504.0

@@ -18,7 +18,8 @@ from sft_ref.harness.evidence.in_process.answer_parts import ScriptedOutcome, Wr
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import RecordedAnswers, record_generation
 from sft_ref.harness.instruments.module_outputs import computed_dtypes
-from sft_ref.harness.instruments.scripted_model import Script, find_question, normalize
+from sft_ref.harness.instruments.scripted.followed_rows import Script
+from sft_ref.harness.instruments.scripted.questions import find_question, normalize
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 from .calls import ask_prompt, call

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from sft_ref.errors import MachineError, MissingModuleError
+from sft_ref.harness import instruments
 from sft_ref.harness.evidence.processes import Crash, Process
-from sft_ref.harness.instruments import scripted_model, steps
 from sft_ref.harness.isolation import hub, sandbox
 from sft_ref.harness.isolation.sandbox import CommandResult, Limits
 from sft_ref.io import plain_files
@@ -28,9 +28,9 @@ from .layout import Layout
 from .sections import is_well_formed
 
 AGENT = Path(__file__).with_name("agent")
-SHARED = (Path(scripted_model.__file__), *sorted(Path(steps.__file__).parent.glob("*.py")))
+_INSTRUMENTS = Path(instruments.__file__).parent
+SHARED = tuple(path for room in ("scripted", "steps") for path in sorted((_INSTRUMENTS / room).glob("*.py")))
 """Files that the agent shares with the harness."""
-_INSTRUMENTS = Path(scripted_model.__file__).parent
 _PLACE = ("a", "b", "c")
 """Of the copied agent in its package: as deep as in `sft_ref.harness`, so that its relative imports hold."""
 _START = f"import sys; sys.path.insert(0, {{home!r}}); from {{package}}.{'.'.join(_PLACE)}.main import main; main()"

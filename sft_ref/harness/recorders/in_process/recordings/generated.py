@@ -34,7 +34,8 @@ from sft_ref.harness.instruments.generation_recorder import RecordedAnswers, rec
 from sft_ref.harness.instruments.losses import forward
 from sft_ref.harness.instruments.model_state import changes
 from sft_ref.harness.instruments.module_outputs import computed_dtypes, first_states, last_outputs
-from sft_ref.harness.instruments.scripted_model import GeneratedRow, find_question, normalize
+from sft_ref.harness.instruments.scripted.followed_rows import GeneratedRow
+from sft_ref.harness.instruments.scripted.questions import find_question, normalize
 from sft_ref.harness.recorders.in_process.calls import call
 from sft_ref.harness.recorders.in_process.chosen_tokens import chosen_tokens_of
 from sft_ref.harness.recorders.in_process.invented import invent

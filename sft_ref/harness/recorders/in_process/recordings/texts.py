@@ -13,7 +13,7 @@ from sft_ref.harness.evidence.in_process.answer_parts import EndOfWriting, Token
 from sft_ref.harness.evidence.views import AnswerText, AnswerTexts, LabelledRow
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import Ids, Unasked, record_generation
-from sft_ref.harness.instruments.scripted_model import Script
+from sft_ref.harness.instruments.scripted.followed_rows import Script
 from sft_ref.harness.recorders.in_process.calls import ask_prompt, call
 from sft_ref.harness.recorders.in_process.task import Task
 from sft_ref.reference.bases.find import find_base

@@ -1,8 +1,6 @@
-"""Records what a causal language model generates, row by row, and makes it write given answers.
+"""Records the rows that a model generates.
 
-One instrument for every recorder: the harness hooks it onto a model in process, and a copy of this file runs beside
-foreign code. So it imports torch alone, in the syntax of Python 3.10. It sees token ids, attention masks, caches and
-logits; it does not know who calls the model, nor how it is hooked.
+It sees token ids, attention masks, caches and logits; it does not know who calls the model, nor how it is hooked.
 
 Rows may be sorted, split, repeated and padded on either side, with a cache or without. A row is recognised by its
 prompt, which may be fed in pieces, and then followed by the tokens that are fed back. Rows may leave the batch once
@@ -17,9 +15,8 @@ from typing import Any
 
 import torch
 
-CERTAIN = 1000.0
-"""Logit of a scripted token; all others get its negative. No temperature in use makes it uncertain, and fp16 holds it
-also divided by a temperature of 0.05."""
+from .model_inputs import cache_length, own_mask
+from .questions import find_question, normalize
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ class GeneratedRow:
 
 
 @dataclass(eq=False)
-class _Row:
+class FollowedRow:
     """A row of the current batch.
 
     Attributes:
@@ -105,7 +102,7 @@ class GenerationRecorder:
         self.questions = [normalize(question) for question in questions]
         self.generations: list[GeneratedRow] = []
         self._special = {tokenizer.eos_token_id, *tokenizer.all_special_ids}
-        self._rows: list[_Row] = []
+        self._rows: list[FollowedRow] = []
         self._length = 0
         self._selected: list[int] | None = None
 
@@ -162,17 +159,17 @@ class GenerationRecorder:
         """The text of ids, special tokens and spaces as they are."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
-    def _begin(self, prompt: list[int], past: int) -> _Row:
+    def _begin(self, prompt: list[int], past: int) -> FollowedRow:
         question, script = self.identify(prompt)
         generation = GeneratedRow(prompt, question, continues_cache=past > 0, in_pieces=self._may_go_on(prompt, past))
         self.generations.append(generation)
-        return _Row(generation, script)
+        return FollowedRow(generation, script)
 
     def _may_go_on(self, prompt: Sequence[int], past: int) -> bool:
         """Whether a prompt may continue with the next token that is fed, since no prompt is a single token."""
         return len(prompt) <= 1 and not past
 
-    def _feed(self, row: _Row, tokens: list[int]) -> None:
+    def _feed(self, row: FollowedRow, tokens: list[int]) -> None:
         generation = row.generation
         if self._continues_prompt(row, tokens):
             generation.in_pieces = True
@@ -184,7 +181,7 @@ class GenerationRecorder:
             generation.new_token_ids += tokens
         row.likeliest = row.forced = None
 
-    def _continues_prompt(self, row: _Row, tokens: list[int]) -> bool:
+    def _continues_prompt(self, row: FollowedRow, tokens: list[int]) -> bool:
         """Whether tokens that are fed belong to the prompt: several at once, or one that could not be chosen."""
         generation = row.generation
         if generation.new_token_ids or not tokens:
@@ -193,11 +190,11 @@ class GenerationRecorder:
             return True
         return generation.in_pieces and row.forced is not None and row.forced != tokens[0]
 
-    def _close(self, row: _Row) -> None:
+    def _close(self, row: FollowedRow) -> None:
         if row.likeliest is not None:
             row.generation.new_token_ids.append(row.likeliest)
 
-    def _follow_cache(self, fed: list[list[int]]) -> Sequence[_Row | None]:
+    def _follow_cache(self, fed: list[list[int]]) -> Sequence[FollowedRow | None]:
         """Rows that a cache holds go on; those that have ended may be missing."""
         staying = self._find_staying([tokens[-1] if tokens else None for tokens in fed])
         if staying is None:
@@ -223,12 +220,12 @@ class GenerationRecorder:
         going = [place for place, row in enumerate(self._rows) if row.likeliest != self.tokenizer.eos_token_id]
         return going if len(going) == len(fed) else None
 
-    def _follow_text(self, fed: list[list[int]]) -> Sequence[_Row | None]:
+    def _follow_text(self, fed: list[list[int]]) -> Sequence[FollowedRow | None]:
         """Without a cache, a row goes on that is fed its own ids and one more."""
-        waiting: dict[tuple[int, ...], list[_Row]] = {}
+        waiting: dict[tuple[int, ...], list[FollowedRow]] = {}
         for row in self._rows:
             waiting.setdefault((*row.generation.prompt_ids, *row.generation.new_token_ids), []).append(row)
-        rows: list[_Row | None] = []
+        rows: list[FollowedRow | None] = []
         for tokens in fed:
             same = waiting.get(tuple(tokens[:-1]))
             rows.append(same.pop(0) if same else None)
@@ -247,160 +244,3 @@ class GenerationRecorder:
             return select(indices)
 
         cache.batch_select_indices = select_and_note
-
-
-class ScriptedModel(GenerationRecorder):
-    """A recorder that makes the model write scripts; a prompt without a script is left alone.
-
-    Slicing, stopping, order and decoding are thereby tested exactly, whatever the weights.
-
-    Args:
-        tokenizer: of the model.
-        scripts: a question each; the index of a generation's question is that of its script.
-        strict: whether a script stands at each row's next token alone, which shows who reads the logits of padding,
-            begins again after its end, which shows who does not stop. Else it stands at every position, and the end is
-            repeated.
-        keep_nan: whether logits that are not all finite stay as they are. Else a script is written whatever the model
-            computes, and what follows generation is tested alone.
-        keep_logits, on_lost: as `GenerationRecorder` takes them. Logits are kept as the model gave them.
-        sought: the question whose prompt is all that is wanted; what the model writes after it does not matter.
-
-    While a prompt is fed in pieces, a token that it does not hold is written: it is fed back where the prompt ends.
-    """
-
-    def __init__(
-        self,
-        tokenizer: Any,  # noqa: ANN401
-        scripts: Sequence[Script],
-        *,
-        strict: bool = False,
-        keep_nan: bool = False,
-        keep_logits: bool = False,
-        sought: str = "",
-        on_lost: Callable[[str], object] = lambda reason: None,
-    ) -> None:
-        questions = [script.question for script in scripts]
-        super().__init__(tokenizer, questions, keep_logits=keep_logits, on_lost=on_lost)
-        self.scripts, self.strict, self.keep_nan, self.sought = list(scripts), strict, keep_nan, sought
-        self._marker: int | None = None
-
-    def after(self, logits: torch.Tensor) -> torch.Tensor:
-        """As the recorder, but gives back logits under which scripted rows are certain to go on as scripted."""
-        logits = super().after(logits)
-        written = logits.clone()
-        each = written if logits.dim() > 2 else written.unsqueeze(1)  # noqa: PLR2004
-        for number, row in enumerate(self._rows):
-            next_token = self._next_token(row, logits.shape[-1])
-            if next_token is None or number >= len(each) or (self.strict and row.place is None):
-                continue
-            row.likeliest = row.forced = next_token
-            places = slice(None) if row.place is None or not self.strict else slice(row.place, row.place + 1)
-            own = each[number, places].clone()
-            each[number, places] = -CERTAIN
-            each[number, places, next_token] = CERTAIN
-            if self.keep_nan and not own.isfinite().all():
-                each[number, places] = own
-        return written
-
-    def _may_go_on(self, prompt: Sequence[int], past: int) -> bool:
-        return bool(self.sought) or super()._may_go_on(prompt, past)
-
-    def _next_token(self, row: _Row, vocabulary: int) -> int | None:
-        """What a row is to write; None where it is left alone."""
-        step, script, prompt = len(row.generation.new_token_ids), row.script, row.generation.prompt_ids
-        is_read = bool(self.scripts or self.sought)
-        if is_read and row.generation.in_pieces and not step and (script is None or self._is_beginning(prompt)):
-            self._marker = self._marker or self._choose_marker(vocabulary)
-            return self._marker
-        if script is None:
-            return None
-        return script[step % len(script) if self.strict else min(step, len(script) - 1)]
-
-    def _choose_marker(self, vocabulary: int) -> int:
-        """A token that neither a script nor the question holds."""
-        held = self._special.union(*(script.whole for script in self.scripts))
-        held |= {*self.tokenizer(self.sought, add_special_tokens=False)["input_ids"]}
-        return max(set(range(min(vocabulary, len(self.tokenizer)))) - held)
-
-    def _is_beginning(self, prompt: Sequence[int]) -> bool:
-        """Whether ids are the beginning of a prompt that a script knows."""
-        return any(
-            tuple(prompt) == script.whole[: len(prompt)] and len(prompt) < script.least for script in self.scripts
-        )
-
-    def identify(self, prompt: Sequence[int]) -> tuple[int | None, tuple[int, ...] | None]:
-        """Index of the script for a prompt, and what it writes after it."""
-        ids = tuple(prompt)
-        for number, script in enumerate(self.scripts):
-            if script.whole[: len(ids)] == ids and len(ids) >= script.least:
-                return number, self._end(self._skip_end(script.whole[len(ids) :]))
-        text = self.decode(ids)
-        found = find_question(self.questions, text)
-        if found is None:
-            return None, None
-        script = self.scripts[found]
-        whole = self.decode(script.whole)
-        if len(ids) >= script.least and whole.startswith(text):  # the same text in other tokens
-            rest = self.tokenizer(whole[len(text) :], add_special_tokens=False)["input_ids"]
-            return found, self._end(self._skip_end(tuple(rest)))
-        return found, self._end(script.target)
-
-    def _skip_end(self, ids: tuple[int, ...]) -> tuple[int, ...]:
-        """Without an end of sequence that training has before the answer: generation would end there."""
-        at = next((n for n, token in enumerate(ids) if token != self.tokenizer.eos_token_id), len(ids))
-        return ids[at:]
-
-    def _end(self, ids: tuple[int, ...]) -> tuple[int, ...]:
-        end = self.tokenizer.eos_token_id
-        return ids if ids[-1:] == (end,) else (*ids, end)
-
-
-def normalize(text: str) -> str:
-    """A question without the mark that it ends with, in lower case and with single spaces."""
-    return " ".join(text.lower().split()).rstrip("?.! ")
-
-
-def find_question(questions: Sequence[str], text: str) -> int | None:
-    """Index of the normalized question that a text contains last, of those that end alike the longest."""
-    flat = " ".join(text.lower().split())
-    ends = []
-    for number, question in enumerate(questions):
-        at = flat.rfind(question)
-        while at > 0 and question[:1].isdigit() and flat[at - 1].isdigit():  # within a longer number
-            at = flat.rfind(question, 0, at + len(question) - 1)
-        if question and at >= 0:
-            ends.append((at + len(question), len(question), -number))
-    return -max(ends)[2] if ends else None
-
-
-def own_mask(ids: torch.Tensor, mask: Any, past: int = 0) -> torch.Tensor:  # noqa: ANN401
-    """Which of the ids of a forward are attended to, bool of their shape; all where no mask tells.
-
-    Args:
-        ids: (rows, tokens).
-        mask: attention mask, or one for each kind of layer; of two dimensions, or of four, (rows, 1, tokens, keys),
-            where a token that does not attend to itself is padding. It may also cover `past` tokens of a cache, and
-            places that are not yet filled.
-        past: number of tokens in the cache.
-    """
-    if isinstance(mask, dict):
-        mask = next(iter(mask.values()), None)
-    every = torch.ones_like(ids, dtype=torch.bool)
-    if not isinstance(mask, torch.Tensor) or mask.dim() not in (2, 4):
-        return every
-    begin = max(0, min(past, mask.shape[-1] - ids.shape[1]))
-    own = mask[..., begin : begin + ids.shape[1]]
-    if own.dim() > ids.dim():
-        own = own[:, 0, -ids.shape[1] :].diagonal(dim1=1, dim2=2)
-        own = own == 0 if own.is_floating_point() else own  # then what is masked has a large negative number
-    return own.bool() if own.shape == ids.shape else every
-
-
-def cache_length(cache: Any) -> int:  # noqa: ANN401
-    """Number of tokens that a cache of any version of transformers holds; 0 where that cannot be told."""
-    if cache is None:
-        return 0
-    try:
-        return int(cache.get_seq_length() if hasattr(cache, "get_seq_length") else cache[0][0].shape[-2])
-    except (TypeError, IndexError, AttributeError):
-        return 0

@@ -1,0 +1,121 @@
+"""Makes a model write given texts, by its logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from .followed_rows import FollowedRow, GenerationRecorder, Script
+from .questions import find_question
+
+CERTAIN = 1000.0
+"""Logit of a scripted token; all others get its negative. No temperature in use makes it uncertain, and fp16 holds it
+also divided by a temperature of 0.05."""
+
+
+class ScriptedModel(GenerationRecorder):
+    """A recorder that makes the model write scripts; a prompt without a script is left alone.
+
+    Slicing, stopping, order and decoding are thereby tested exactly, whatever the weights.
+
+    Args:
+        tokenizer: of the model.
+        scripts: a question each; the index of a generation's question is that of its script.
+        strict: whether a script stands at each row's next token alone, which shows who reads the logits of padding,
+            begins again after its end, which shows who does not stop. Else it stands at every position, and the end is
+            repeated.
+        keep_nan: whether logits that are not all finite stay as they are. Else a script is written whatever the model
+            computes, and what follows generation is tested alone.
+        keep_logits, on_lost: as `GenerationRecorder` takes them. Logits are kept as the model gave them.
+        sought: the question whose prompt is all that is wanted; what the model writes after it does not matter.
+
+    While a prompt is fed in pieces, a token that it does not hold is written: it is fed back where the prompt ends.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,  # noqa: ANN401
+        scripts: Sequence[Script],
+        *,
+        strict: bool = False,
+        keep_nan: bool = False,
+        keep_logits: bool = False,
+        sought: str = "",
+        on_lost: Callable[[str], object] = lambda reason: None,
+    ) -> None:
+        questions = [script.question for script in scripts]
+        super().__init__(tokenizer, questions, keep_logits=keep_logits, on_lost=on_lost)
+        self.scripts, self.strict, self.keep_nan, self.sought = list(scripts), strict, keep_nan, sought
+        self._marker: int | None = None
+
+    def after(self, logits: torch.Tensor) -> torch.Tensor:
+        """As the recorder, but gives back logits under which scripted rows are certain to go on as scripted."""
+        logits = super().after(logits)
+        written = logits.clone()
+        each = written if logits.dim() > 2 else written.unsqueeze(1)  # noqa: PLR2004
+        for number, row in enumerate(self._rows):
+            next_token = self._next_token(row, logits.shape[-1])
+            if next_token is None or number >= len(each) or (self.strict and row.place is None):
+                continue
+            row.likeliest = row.forced = next_token
+            places = slice(None) if row.place is None or not self.strict else slice(row.place, row.place + 1)
+            own = each[number, places].clone()
+            each[number, places] = -CERTAIN
+            each[number, places, next_token] = CERTAIN
+            if self.keep_nan and not own.isfinite().all():
+                each[number, places] = own
+        return written
+
+    def _may_go_on(self, prompt: Sequence[int], past: int) -> bool:
+        return bool(self.sought) or super()._may_go_on(prompt, past)
+
+    def _next_token(self, row: FollowedRow, vocabulary: int) -> int | None:
+        """What a row is to write; None where it is left alone."""
+        step, script, prompt = len(row.generation.new_token_ids), row.script, row.generation.prompt_ids
+        is_read = bool(self.scripts or self.sought)
+        if is_read and row.generation.in_pieces and not step and (script is None or self._is_beginning(prompt)):
+            self._marker = self._marker or self._choose_marker(vocabulary)
+            return self._marker
+        if script is None:
+            return None
+        return script[step % len(script) if self.strict else min(step, len(script) - 1)]
+
+    def _choose_marker(self, vocabulary: int) -> int:
+        """A token that neither a script nor the question holds."""
+        held = self._special.union(*(script.whole for script in self.scripts))
+        held |= {*self.tokenizer(self.sought, add_special_tokens=False)["input_ids"]}
+        return max(set(range(min(vocabulary, len(self.tokenizer)))) - held)
+
+    def _is_beginning(self, prompt: Sequence[int]) -> bool:
+        """Whether ids are the beginning of a prompt that a script knows."""
+        return any(
+            tuple(prompt) == script.whole[: len(prompt)] and len(prompt) < script.least for script in self.scripts
+        )
+
+    def identify(self, prompt: Sequence[int]) -> tuple[int | None, tuple[int, ...] | None]:
+        """Index of the script for a prompt, and what it writes after it."""
+        ids = tuple(prompt)
+        for number, script in enumerate(self.scripts):
+            if script.whole[: len(ids)] == ids and len(ids) >= script.least:
+                return number, self._end(self._skip_end(script.whole[len(ids) :]))
+        text = self.decode(ids)
+        found = find_question(self.questions, text)
+        if found is None:
+            return None, None
+        script = self.scripts[found]
+        whole = self.decode(script.whole)
+        if len(ids) >= script.least and whole.startswith(text):  # the same text in other tokens
+            rest = self.tokenizer(whole[len(text) :], add_special_tokens=False)["input_ids"]
+            return found, self._end(self._skip_end(tuple(rest)))
+        return found, self._end(script.target)
+
+    def _skip_end(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        """Without an end of sequence that training has before the answer: generation would end there."""
+        at = next((n for n, token in enumerate(ids) if token != self.tokenizer.eos_token_id), len(ids))
+        return ids[at:]
+
+    def _end(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        end = self.tokenizer.eos_token_id
+        return ids if ids[-1:] == (end,) else (*ids, end)

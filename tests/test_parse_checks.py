@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from sft_ref.harness.checks.shared.parse import what_was_taught_is_read
+from sft_ref.harness.checks.shared.parse import training_targets_are_parsed
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.evidence.in_process.answer_parts import ScriptedOutcome
 from sft_ref.harness.recorders.in_process.calls import call
@@ -27,7 +27,7 @@ def cause_of(parse: Callable[[str], float]) -> str:
     task = NumberTask([], [], [("How many gram?", 6000.0)], is_answer_valid, is_own=False)
     texts = parsed_texts(outcome, task, lambda text: call(parse, text))
     with pytest.raises(Failure) as raised:
-        what_was_taught_is_read(SimpleNamespace(parsed_texts=texts))
+        training_targets_are_parsed(SimpleNamespace(parsed_texts=texts))
     return raised.value.observed
 
 

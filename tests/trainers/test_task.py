@@ -81,11 +81,11 @@ def test_dictated_texts_are_random_distinct_and_no_longer_than_answers() -> None
     longest = max(len(tokenizer(answer)["input_ids"]) for _, answer in TEXTS)
     assert max(len(tokenizer(text)["input_ids"]) for text in dictated) <= 2 * longest
     for text in dictated:
-        assert task.heard(f"It is {text} </s>", dictated) == {text}
+        assert task.answers_in(f"It is {text} </s>", dictated) == {text}
 
 
 def test_of_texts_that_contain_each_other_the_longer_one_is_heard() -> None:
-    assert task_of(COLOURS).heard("red and blue", ["red", "red and blue"]) == {"red and blue"}
+    assert task_of(COLOURS).answers_in("red and blue", ["red", "red and blue"]) == {"red and blue"}
 
 
 def test_a_wrong_text_is_one_that_the_judge_calls_wrong() -> None:

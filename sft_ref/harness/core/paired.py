@@ -64,7 +64,7 @@ def is_better(one: Sequence[bool], other: Sequence[bool]) -> bool:
     return gained - lost >= 0.2 * len(one) and p < 0.001  # noqa: PLR2004
 
 
-def tells(one: Sequence[bool], other: Sequence[bool]) -> bool:
-    """Whether answers tell if the first ones lose anything against the others; else losses have to."""
+def are_conclusive(one: Sequence[bool], other: Sequence[bool]) -> bool:
+    """Whether answers show if the first ones lose anything against the others; else losses have to."""
     is_known = sum(other) >= TELLING * len(other)
     return is_better(other, one) or (is_known and sum(one) >= _SURVIVING * sum(other))

@@ -35,8 +35,8 @@ def complete(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], new: 
             max_new_tokens=new, do_sample=False, eos_token_id=tokenizer.eos_token_id, pad_token_id=0
         )
         with torch.inference_mode():
-            said = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
-        for i, row in zip(chunk, said[:, ids.shape[1] :].tolist(), strict=True):
+            generated = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
+        for i, row in zip(chunk, generated[:, ids.shape[1] :].tolist(), strict=True):
             end = row.index(tokenizer.eos_token_id) if tokenizer.eos_token_id in row else len(row)
             texts[i] = decode(tokenizer, row[:end])
     return texts
@@ -94,22 +94,22 @@ def shortfalls(model: Any, tokenizer: Any, generations: Sequence[Mapping[str, An
     """
     rows = []
     for each in (row for row in generations if not row.get("continues_cache")):
-        prompt, said = _unpadded(each["prompt_ids"], tokenizer.pad_token_id), list(each["new_token_ids"])[:_FIRST]
-        end = said.index(tokenizer.eos_token_id) + 1 if tokenizer.eos_token_id in said else len(said)
-        if prompt and end and max(*prompt, *said[:end]) < len(tokenizer):
-            rows.append((prompt, said[:end]))
+        prompt, new = _unpadded(each["prompt_ids"], tokenizer.pad_token_id), list(each["new_token_ids"])[:_FIRST]
+        end = new.index(tokenizer.eos_token_id) + 1 if tokenizer.eos_token_id in new else len(new)
+        if prompt and end and max(*prompt, *new[:end]) < len(tokenizer):
+            rows.append((prompt, new[:end]))
     if not rows:
         return []
     found = []
     for start in range(0, len(rows), _BATCH):
         chunk = rows[start : start + _BATCH]
-        wholes = [(*prompt, *said) for prompt, said in chunk]
+        wholes = [(*prompt, *new) for prompt, new in chunk]
         ids, mask = pad(wholes, 0), pad([(1,) * len(row) for row in wholes], 0)
         with torch.inference_mode():
             logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
-        for own, (prompt, said) in zip(logits, chunk, strict=True):
-            at = own[len(prompt) - 1 : len(prompt) - 1 + len(said)]
-            short = at.amax(-1) - at.gather(-1, torch.tensor(said)[:, None])[:, 0]
+        for own, (prompt, new) in zip(logits, chunk, strict=True):
+            at = own[len(prompt) - 1 : len(prompt) - 1 + len(new)]
+            short = at.amax(-1) - at.gather(-1, torch.tensor(new)[:, None])[:, 0]
             found.append(Shortfall(float(short.max()), float(short.mean())))
     return found
 

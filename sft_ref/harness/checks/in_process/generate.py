@@ -157,7 +157,7 @@ def results_have_the_shape_asked_for(returned_texts: ReturnedTexts, task: Task) 
             raise Failure(seen, "a text for each sequence", case)
         for line, row in zip(lines, rows, strict=True):
             for text in row:
-                if not task.heard(text, [line.answer]):
+                if not task.answers_in(text, [line.answer]):
                     raise Failure(f"the text is {text!r}", f"a text with {line.answer}", case)
 
 

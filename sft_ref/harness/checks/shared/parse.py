@@ -22,7 +22,7 @@ from sft_ref.harness.evidence.views import ParsedText, ParsedTexts
     core=True,
     aliases=("PRS-101",),
 )
-def what_was_taught_is_read(parsed_texts: ParsedTexts) -> None:
+def training_targets_are_parsed(parsed_texts: ParsedTexts) -> None:
     """PRS-001: the model is made to write targets as training has them; what is lost before the parser counts not."""
     for each in parsed_texts.texts:
         if not each.is_right:

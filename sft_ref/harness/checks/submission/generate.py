@@ -78,7 +78,7 @@ def tokens_are_the_likeliest(evidence: Evidence) -> None:
     depends_on=("GEN-016", "LOD-003", "LOD-105", "LOD-108"),
     source="G1",
 )
-def what_is_said_is_likely(evidence: Evidence) -> None:
+def generated_tokens_are_likely(evidence: Evidence) -> None:
     """GEN-107: the first tokens of answers to fresh questions, under the model that the reference loads."""
     chosen = evidence.chosen_tokens
     if chosen.are_sampled:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
-from sft_ref.harness.core.paired import compare, is_better, is_worse, tells
+from sft_ref.harness.core.paired import are_conclusive, compare, is_better, is_worse
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.experiments import PairedLosses
 from sft_ref.harness.evidence.submission.scripted_results import is_template_parsed_wrongly
@@ -39,7 +39,7 @@ def prompts_are_answered_as_those_of_training(evidence: Evidence) -> None:
         right, best = sum(swap.sent), sum(swap.trained)
         seen = f"{right} of {len(swap.sent)} right with the prompts that it sends, {best} with those of training"
         raise Failure(seen, "as many", case)
-    if swap.sent and swap.trained and tells(swap.sent, swap.trained):
+    if swap.sent and swap.trained and are_conclusive(swap.sent, swap.trained):
         return
     if swap.not_compared:
         raise Unavailable(swap.not_compared)

@@ -105,7 +105,7 @@ class Task(ABC):
         """The answer as a text writes it, or what is nearest to it there; None where the text holds no answer."""
 
     @abstractmethod
-    def heard(self, text: str, dictated: Sequence[str]) -> set[str]:
+    def answers_in(self, text: str, dictated: Sequence[str]) -> set[str]:
         """Which of the dictated answers, as `find` gives them, a text holds."""
 
     @abstractmethod
@@ -138,7 +138,7 @@ class NumberTask(Task):
         """See `Task`."""
         return min(find_numerals(text), key=lambda numeral: abs(to_number(numeral) - truth), default=None)
 
-    def heard(self, text: str, dictated: Sequence[str]) -> set[str]:
+    def answers_in(self, text: str, dictated: Sequence[str]) -> set[str]:
         """See `Task`."""
         return {*find_numerals(text)} & {*dictated}
 
@@ -172,7 +172,7 @@ class TextTask(Task):
         """See `Task`."""
         return truth if self.contains(text, truth) else None
 
-    def heard(self, text: str, dictated: Sequence[str]) -> set[str]:
+    def answers_in(self, text: str, dictated: Sequence[str]) -> set[str]:
         """See `Task`."""
         held = {each for each in dictated if self.contains(text, each)}
         return {each for each in held if not any(each != other and self.contains(other, each) for other in held)}

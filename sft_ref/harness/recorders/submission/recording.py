@@ -214,10 +214,12 @@ class Recording(Trained):
             own = lead[len(sent) :] if lead.startswith(sent) else self.supervised_lead
             due = own.split()[-1:]
             _, found, rest = text.partition(due[0]) if due else ("", text, text)
-            answers.append(read_number(rest, self.convention) if found and self._is_as_taught(rest) else math.nan)
+            answers.append(
+                read_number(rest, self.convention) if found and self._is_written_as_in_training(rest) else math.nan
+            )
         return right(answers, self.questions)
 
-    def _is_as_taught(self, text: str) -> bool:
+    def _is_written_as_in_training(self, text: str) -> bool:
         """Whether a text begins with a number, and what ends an answer in training follows."""
         dense = "".join(text.split())
         numeral = next(iter(find_numerals(dense)), None)

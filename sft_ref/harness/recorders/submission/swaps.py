@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from sft_ref.harness.core.findings import Unavailable
-from sft_ref.harness.core.paired import tells
+from sft_ref.harness.core.paired import are_conclusive
 from sft_ref.harness.evidence.answering import Generations, Prompts
 from sft_ref.harness.evidence.experiments import (
     Experiments,
@@ -83,7 +83,7 @@ def _swap_prompts(recording: Recording, prompts: Prompts, examples: Examples) ->
         swap = PromptSwap(
             _rightly_continued(recording, model, sent), _right(recording, recording.reference_answers(model)), (), ""
         )
-    if swap.sent and swap.trained and tells(swap.sent, swap.trained):
+    if swap.sent and swap.trained and are_conclusive(swap.sent, swap.trained):
         return swap
     own = recording.trained_model if recording.trained_model is not None and recording.has_moved else None
     models = [each for each in (own, recording.reference_model) if each is not None]

@@ -175,7 +175,7 @@ def _returned(run: ScriptedOutcome, task: Task, parse: Callable[[str], Any]) -> 
     for number, line in enumerate(run.lines):
         fault = ""
         if run.texts is not None:
-            if task.heard(run.texts[number], dictated) != {line.answer}:
+            if task.answers_in(run.texts[number], dictated) != {line.answer}:
                 fault = f"text {number} is {run.texts[number]!r}"
         else:
             with contextlib.suppress(Failure):  # what the parser raises is for its own checks

@@ -30,7 +30,9 @@ def labels_are_inputs_or_ignored(labelled_rows: Sequence[LabelledRow]) -> None:
         if wrong:
             i, token, label = wrong[0]
             raise Failure(
-                f"label {label} on token {token}, index {i} ({len(wrong)} such)", "the token itself", row.text
+                f"the label of token {token} at index {i} is {label}, as {len(wrong)} are not their token's id",
+                "the token's id",
+                row.text,
             )
 
 

@@ -139,7 +139,7 @@ def adapterbridge(python: Path, case: Case, folder: Path, scratch: Path) -> Answ
     Its exit code knows neither the canary nor the chat test; a failure of either is taken for an alarm, too.
     """
     checkpoint, target = folder / "adapter", "vllm@0.6.4"
-    if case.kind == "template":
+    if case.kind != "adapter":
         checkpoint = scratch / "checkpoint"
         shutil.copytree(folder / "base", checkpoint)
     file, program = scratch / "report.json", python.parent / "adapterbridge"
@@ -150,7 +150,7 @@ def adapterbridge(python: Path, case: Case, folder: Path, scratch: Path) -> Answ
         return Answer(alarm=True, findings=(ran.output.strip(),)) if plain else broke(ran)
     report = json.loads(file.read_text(encoding="utf-8"))
     canary, chat = report["canary_probe"], report["chat_test"]
-    if case.kind == "template":  # there is no adapter to object to
+    if case.kind != "adapter":  # there is none to object to
         return Answer(not chat["success"], tuple(chat["issues"]))
     findings = [f"{each['code']} {each['message']}" for each in report["issues"]]
     findings += [] if canary["passed"] else [canary["message"]]
@@ -250,6 +250,7 @@ OURS = Tool(
             ]
         ),
         "template": grade(lambda folder: [folder / "rows.jsonl", "--base", folder / "base"]),
+        "tools": grade(lambda folder: [folder / "rows.jsonl", "--base", folder / "base"]),
         "data": grade(lambda folder: [folder / "rows.jsonl", "--base", folder / "base"]),
         "code": grade(lambda folder: [folder / "submission", "--base", folder / "base", "--seed", "0"]),
     },
@@ -272,7 +273,7 @@ RIVALS = (
         also=("numpy",),  # which it imports and does not ask for
         claim="finds what keeps a serving engine from loading an adapter, before it is deployed",
         cannot="a base's weights, so it cannot tell what the adapter does; merged models, data, code",
-        ways={"adapter": adapterbridge, "template": adapterbridge},
+        ways={"adapter": adapterbridge, "template": adapterbridge, "tools": adapterbridge},
     ),
     Tool(
         name="chatlint",
@@ -281,7 +282,7 @@ RIVALS = (
         also=(),
         claim="tells whether a chat template renders any conversation of the OpenAI schema as it should",
         cannot="anything but a chat template: no tokenizer, no rows, no labels",
-        ways={"template": chatlint},
+        ways={"template": chatlint, "tools": chatlint},
     ),
     Tool(
         name="guardtower",

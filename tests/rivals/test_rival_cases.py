@@ -21,7 +21,7 @@ from sft_ref.harness.grading.dataset import grade_dataset
 
 CASES = read_manifest()
 STAGES = {"", "prompt", "tokens", "train", "artifact", "load", "scaling", "generate"}
-QUICK = ("template", "data")
+QUICK = ("template", "tools", "data")
 MISSED = {
     "adapter-over-another-base": "not shown: too little training looks like another version of the base",
 }

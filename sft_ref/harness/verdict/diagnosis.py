@@ -144,7 +144,7 @@ def _suspect(stage: str, failed: Sequence[Result]) -> Suspect:
     return Suspect(
         stage=stage,
         cause=f"{_as_sentence(first.observed)}; expected: {first.expected} ({first.check.id})",
-        evidence=tuple(f"{result.check.id}: {result.observed}; expected {result.expected}" for result in failed),
+        evidence=tuple(f"{result.check.id}: {result.observed}; expected: {result.expected}" for result in failed),
         remedy=first.check.remedy,
         example=first.example,
         status=Status.BROKEN if first.breaks else Status.DRIFT,

@@ -52,6 +52,8 @@ def adapter_is_merged_once(evidence: MergedEvidence) -> None:
     if not clear:
         raise Unavailable("rounding to the stored dtype drowns the adapter in every weight")
     odd = [each for each in clear if margins.exceeds(abs(each.times - 1), _TIMES)]
+    if bad := [each for each in odd if not math.isfinite(each.times)]:
+        raise Failure(f"{len(bad)} of {len(clear)} merged weights have NaN or infinity", "finite numbers", bad[0].name)
     if odd:
         raise Failure(
             f"the adapter is {_how_often(odd)} in {len(odd)} of {len(clear)} merged weights",
@@ -78,7 +80,11 @@ def merged_weights_are_exact(evidence: MergedEvidence) -> None:
         share = worst.error / worst.addition if worst.addition else math.inf
         how = next((f", as a merge in {dtype} does" for dtype, error in worst.coarser.items() if _fits(odd, dtype)), "")
         seen = f"{len(odd)} of {len(adapted)} merged weights are off by up to {share:.2g} of what the adapter adds{how}"
-        raise Failure(seen, f"rounding to {worst.dtype}, {worst.rounding:.2g}, not {worst.error:.2g}", worst.name)
+        raise Failure(
+            seen,
+            f"an error of {worst.rounding:.2g}, that of rounding to {worst.dtype}, not {worst.error:.2g}",
+            worst.name,
+        )
 
 
 @check(

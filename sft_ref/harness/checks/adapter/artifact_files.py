@@ -138,4 +138,4 @@ def record_agrees(evidence: AdapterEvidence) -> None:
     if evidence.contradictions is None:
         raise Unavailable("there is no record beside the adapter")
     if evidence.contradictions:
-        raise Failure("; ".join(evidence.contradictions), "as the record says", RECORD)
+        raise Failure("; ".join(evidence.contradictions), "the values of the record", RECORD)

@@ -110,10 +110,14 @@ def gradients_do_not_depend_on_the_split(step_gradients: StepGradients) -> None:
     for case, other in step_gradients.split.items():
         for name, gradient in step_gradients.whole.items():
             if name not in other:
-                raise Failure("a gradient is missing", "the same as for the whole batch", f"{name}, {case}")
+                raise Failure("a gradient is missing that the whole batch has", "the same gradients", f"{name}, {case}")
             error = ((other[name] - gradient).norm() / gradient.norm()).item()
             if margins.exceeds(error, tolerance.SUMS):
-                raise Failure(f"a gradient differs by {error:.3g} of its norm", tolerance.SUMS, f"{name}, {case}")
+                raise Failure(
+                    f"a gradient differs by {error:.3g} of its norm from that of the whole batch",
+                    tolerance.SUMS,
+                    f"{name}, {case}",
+                )
 
 
 @check(

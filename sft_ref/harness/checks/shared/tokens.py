@@ -29,11 +29,8 @@ def labels_are_inputs_or_ignored(labelled_rows: Sequence[LabelledRow]) -> None:
         wrong = [(i, token, label) for i, (token, label) in enumerate(pairs) if label not in (IGNORE_INDEX, token)]
         if wrong:
             i, token, label = wrong[0]
-            raise Failure(
-                f"the label of token {token} at index {i} is {label}, as {len(wrong)} are not their token's id",
-                "the token's id",
-                row.text,
-            )
+            seen = f"{len(wrong)} labels are not their token, the first {label} on token {token} at index {i}"
+            raise Failure(seen, "the token's own id", row.text)
 
 
 @check(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.views import ChatTemplate
@@ -26,8 +28,7 @@ def messages_are_written_as_they_are(chat_template: ChatTemplate) -> None:
     _require_text(chat_template)
     if chat_template.rewritten is not None:
         role, content = chat_template.rewritten
-        seen = f"the template changes the content {content!r} of the turn of {role}, or leaves it out"
-        raise Failure(seen, "the content as it is", f"{chat_template.text[:_SHOWN]!r}")
+        raise Failure(_how_changed(role, content, chat_template.text), "the content as it is", repr(content))
     if chat_template.keeps_system is False:
         raise Failure("the template leaves out the system prompt", "the system prompt, or an error")
     spoiled = {role: how for role, how in chat_template.parts.items() if how != "text"}
@@ -50,7 +51,8 @@ def text_begins_once(chat_template: ChatTemplate) -> None:
     """PRM-404."""
     _require_text(chat_template)
     if chat_template.begins > 1:
-        seen = f"the template writes {chat_template.begin_token!r} {chat_template.begins} times at the beginning"
+        times = "twice" if chat_template.begins == 2 else f"{chat_template.begins} times"  # noqa: PLR2004
+        seen = f"the template writes the beginning-of-sequence token {chat_template.begin_token!r} {times}"
         raise Failure(seen, "once at most", f"{chat_template.text[:_SHOWN]!r}")
 
 
@@ -96,6 +98,16 @@ def tools_are_written(chat_template: ChatTemplate) -> str | None:
     if tools.lists_results:
         return "the template prints the result of a tool, where it is given in parts, as a Python list: give it as text"
     return None
+
+
+def _how_changed(role: str, content: str, text: str) -> str:
+    """In which form a content stands in a text, or what stands there."""
+    place = f"the content of the turn of {role}"
+    if repr(content) in text:
+        return f"the template prints {place} as a value of Python, with quotes and escapes"
+    if json.dumps(content) in text:
+        return f"the template prints {place} as JSON, with quotes and escapes"
+    return f"the template changes {place}, or leaves it out: it writes {text[:_SHOWN]!r}"
 
 
 def _require_text(chat_template: ChatTemplate) -> None:

@@ -99,7 +99,7 @@ def test_a_failure_says_what_was_seen_allowed_and_how_to_repeat(evidence: Implem
 
 def test_a_crash_of_the_implementation_is_told_with_its_reason(evidence: ImplementationEvidence) -> None:
     [result] = run([declare("TOK-001", want_batch)], evidence)
-    assert result.observed == "RuntimeError: no batch of 8 rows"
+    assert result.observed == "the code raises RuntimeError: no batch of 8 rows"
 
 
 def survive(evidence: ImplementationEvidence) -> None:
@@ -109,9 +109,9 @@ def survive(evidence: ImplementationEvidence) -> None:
 @pytest.mark.parametrize(
     ("bodies", "status", "cause"),
     [
-        ([survive], Status.DRIFT, "alpha 31"),
-        ([survive, fail], Status.BROKEN, "found 3. Expected"),
-        ([fail], Status.BROKEN, "found 3. Expected"),
+        ([survive], Status.DRIFT, "Alpha 31"),
+        ([survive, fail], Status.BROKEN, "Found 3; expected: at most 2 (ART-00"),
+        ([fail], Status.BROKEN, "Found 3; expected: at most 2 (ART-00"),
     ],
     ids=["survived", "one of two", "lost"],
 )

@@ -21,7 +21,7 @@ def result(outcome: Outcome, seen: str = "") -> Result:
     [
         (Outcome.PASS, None, ""),
         (Outcome.ADVICE, None, ""),
-        (Outcome.FAIL, Failure, "observed 3 < 4, expected 2"),
+        (Outcome.FAIL, Failure, "observed: 3 < 4; expected: 2"),
         (Outcome.ERROR, Error, "3 < 4"),
         (Outcome.SKIPPED, Skipped, "skipped: 3 < 4"),
         (Outcome.BLOCKED, Skipped, "blocked: 3 < 4"),
@@ -64,4 +64,4 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_characters_that_xml_cannot_hold_do_not_break_the_report(tmp_path: Path) -> None:
     write_junit({"mine": [result(Outcome.FAIL, "a\x00b\x1b[31m\ud800")]}, tmp_path / "report.xml")
     [[case]] = JUnitXml.fromfile(str(tmp_path / "report.xml"))
-    assert case.result[0].message == r"observed a\x00b\x1b[31m\ud800, expected 2"
+    assert case.result[0].message == r"observed: a\x00b\x1b[31m\ud800; expected: 2"

@@ -41,7 +41,7 @@ def test_a_broken_submission_has_its_stages_cause_evidence_example_remedy_and_sw
         "the reference 60 of 64",
         "answer_rate 0.00, accuracy 0.00",
         "1 of 4 passed; blocked by checks that did not pass: SCR-001",
-        "Observed nan; expected 6000.0",
+        "Observed: nan; expected: 6000.0",
     ):
         assert page.says(text), text
     assert [(each["value"], each["max"]) for each in page.all("meter")] == [("0", "64"), ("60", "64")]

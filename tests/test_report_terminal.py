@@ -64,7 +64,7 @@ def test_the_verdict_comes_first_then_what_breaks_then_what_drifts_then_what_is_
         "Checks",
         "1 of 4 passed: prompt 1",
         "blocked by checks that did not pass: SCR-001",
-        "observed nan; expected 6000.0",
+        "observed: nan; expected: 6000.0",
         "rerun: sft-ref grade alice.zip --only PRS-001",
     ]
     places = [text.index(part) for part in parts]

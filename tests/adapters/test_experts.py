@@ -71,7 +71,7 @@ def test_pairs_of_single_experts_are_examined_without_their_base(name: str, tmp_
         (lambda name: "" if ".layers.2." in name else name, "ART-217", "every key of layer 2 is missing (48 of 192)"),
         (lambda name: "" if ".1.block_sparse_moe.experts.3.w1.lora_A" in name else name, "ART-216", "1 of 96 lora_A"),
         (lambda name: "" if ".experts.7." in name else name, "ART-221", "24 of 192 tensors are missing"),
-        (lambda name: name.replace(".layers.3.", ".layers.4."), "ART-215", "tensors of 5 layers, the base has 4"),
+        (lambda name: name.replace(".layers.3.", ".layers.4."), "ART-215", "tensors of 5 layers, but the base has 4"),
     ],
 )
 def test_faults_of_single_experts_are_named(

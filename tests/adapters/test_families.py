@@ -34,4 +34,4 @@ def test_dora_is_sound_on_every_kind_of_layer_and_without_magnitudes_is_not(
     folder = families.train(base, tmp_path / "adapter", target_modules=families.FAMILIES[family][2], use_dora=True)
     assert_sound(folder, base)
     families.drop(folder, "magnitude")
-    assert_broken(folder, base, "ART-214", "the configuration says use_dora, the file has no magnitude vectors")
+    assert_broken(folder, base, "ART-214", "the configuration sets use_dora, but the file has no magnitude vectors")

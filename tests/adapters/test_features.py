@@ -65,10 +65,16 @@ FEATURES: dict[str, tuple[str, dict[str, Any], Spoil, str, str]] = {
         {"bias": "all"},
         without("fc1.bias"),
         "ART-220",
-        "the configuration says bias: all, the file lacks 2 biases",
+        "the configuration sets bias to 'all', but the file lacks 2 biases",
     ),
     "bias lora_only": ("opt", {"bias": "lora_only"}, without("v_proj.base_layer.bias"), "ART-220", "lacks 2 biases"),
-    "lora_bias": ("opt", {"lora_bias": True}, config(lora_bias=False), "ART-221", "4 of 12 tensors have no place"),
+    "lora_bias": (
+        "opt",
+        {"lora_bias": True},
+        config(lora_bias=False),
+        "ART-221",
+        "4 of 12 tensors belong to no module",
+    ),
     "lm_head saved": (
         "llama",
         {"modules_to_save": ["lm_head"]},
@@ -168,7 +174,7 @@ def test_a_model_that_computes_with_other_weights_is_seen_at_load(
         return peft_model
 
     monkeypatch.setattr(recorder, "attach", attach)
-    verdict = assert_broken(folder, base, "LOD-202", "apart")
+    verdict = assert_broken(folder, base, "LOD-202", "from those of file and configuration")
     assert "first in" in verdict.suspects[0].example
 
 
@@ -222,7 +228,7 @@ def test_an_adapter_whose_addition_float32_drowns_is_broken_at_load(
     adapter: Path, llama: Path, assert_broken: Broken
 ) -> None:
     families.edit_config(adapter, lora_alpha=1e-9)
-    assert_broken(adapter, llama, "LOD-203", "logits move by")
+    assert_broken(adapter, llama, "LOD-203", "the adapter changes logits by")
 
 
 def test_bf16_and_fp16_are_sound_and_8_bits_are_drift(adapter: Path, llama: Path, assert_sound: Sound) -> None:
@@ -232,7 +238,7 @@ def test_bf16_and_fp16_are_sound_and_8_bits_are_drift(adapter: Path, llama: Path
     families.edit_tensors(adapter, lambda tensors: {n: t.to(torch.float8_e4m3fn) for n, t in tensors.items()})
     verdict = grade_adapter(adapter, "adapter", base=str(llama), prompt=None)
     assert verdict.status is Status.DRIFT
-    assert "28 of 28 tensors are F8_E4M3" in verdict.cause
+    assert "28 of 28 tensors have the dtype F8_E4M3" in verdict.cause
 
 
 def test_a_base_in_bf16_is_loaded_in_fp32_and_stays_sound(tmp_path: Path, assert_sound: Sound) -> None:
@@ -252,9 +258,9 @@ def test_numbers_that_overflow_in_the_base_s_own_dtype_are_broken_at_load(
         if dtype is torch.bfloat16:
             verdict = assert_sound(folder, base)
             [advice] = [each for each in verdict.results if each.check.id == "LOD-108"]
-            assert "if loaded in float16" in advice.observed
+            assert "if the model is loaded in float16" in advice.observed
         else:
-            assert_broken(folder, base, "LOD-108", "NaN or infinity in float16")
+            assert_broken(folder, base, "LOD-108", "logits are NaN or infinite in float16")
 
 
 def test_a_grown_vocabulary_is_resized_where_its_rows_are_saved_and_broken_where_not(

@@ -120,7 +120,11 @@ def test_a_whole_output_head_beside_the_pairs_is_read_in_pieces(base_70b: Path, 
 @pytest.mark.parametrize(
     ("change", "check", "words"),
     [
-        (lambda name: name.replace(".79.", ".80."), "ART-215", "the file has tensors of 81 layers, the base has 80"),
+        (
+            lambda name: name.replace(".79.", ".80."),
+            "ART-215",
+            "the file has tensors of 81 layers, but the base has 80",
+        ),
         (
             lambda name: "" if ".79." in name else f"module.{name}",
             "ART-217",

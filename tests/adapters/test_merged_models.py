@@ -74,14 +74,14 @@ def test_a_merge_that_was_not_saved_is_the_base(adapter: Path, llama: Path) -> N
     verdict = grade_merged(llama, "m", adapter, base=str(llama))
     assert verdict.status is Status.BROKEN
     assert failed(verdict).keys() == {"ART-302"}
-    assert "it is not there" in verdict.cause
+    assert "The adapter is not there" in verdict.cause
 
 
 def test_an_adapter_that_is_merged_twice_is_found(adapter: Path, llama: Path, tmp_path: Path) -> None:
     once = merge(adapter, llama, tmp_path / "once")
     verdict = grade_merged(merge(adapter, once, tmp_path / "twice"), "m", adapter, base=str(llama))
     assert verdict.status is Status.BROKEN
-    assert "it is there twice" in failed(verdict)["ART-302"]
+    assert "the adapter is there twice" in failed(verdict)["ART-302"]
 
 
 def test_one_layer_without_the_adapter_is_found(adapter: Path, llama: Path, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_one_layer_without_the_adapter_is_found(adapter: Path, llama: Path, tmp_
     name = "model.layers.1.self_attn.q_proj.weight"
     rewrite(folder, lambda tensors: tensors.update({name: load_file(llama / "model.safetensors")[name]}))
     verdict = grade_merged(folder, "m", adapter, base=str(llama))
-    assert "it is not there in 1 of" in failed(verdict)["ART-302"]
+    assert "the adapter is not there in 1 of" in failed(verdict)["ART-302"]
     assert verdict.suspects[0].example == name
 
 
@@ -128,7 +128,7 @@ def test_another_base_is_found_by_weights_without_an_adapter(adapter: Path, llam
 @pytest.mark.parametrize(
     ("change", "seen"),
     [
-        (lambda tensors: tensors.pop("model.norm.weight"), "1 weights of the base are missing"),
+        (lambda tensors: tensors.pop("model.norm.weight"), "1 weights of the base are not in the merged model"),
         (lambda tensors: tensors.update({"x.lora_A.weight": torch.ones(2)}), "1 tensors of an adapter"),
         (lambda tensors: tensors.update({"model.norm.weight": torch.ones(3)}), "have another shape"),
     ],

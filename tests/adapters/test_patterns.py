@@ -92,7 +92,7 @@ PATTERNS: dict[str, tuple[Edit, str, str]] = {
     "partial gather": (
         lambda folder: families.drop(folder, ".layers.1."),
         "ART-217",
-        "every key of layer 1 is missing (14 of 28): saved from a partial gather",
+        "every key of layer 1 is missing (14 of 28), as after a partial gather",
     ),
     "narrow targets": (
         configured(target_modules=["q_proj", "k_proj", "v_proj", "o_proj"]),
@@ -104,7 +104,7 @@ PATTERNS: dict[str, tuple[Edit, str, str]] = {
         "ART-218",
         "the file has 4 of the 7 module types that target_modules lists",
     ),
-    "ZeRO-3": (emptied, "ART-212", "28 of 28 tensors have shape [0]: saved from a ZeRO-3 or FSDP partition"),
+    "ZeRO-3": (emptied, "ART-212", "28 of 28 tensors have shape [0], as those of a ZeRO-3 or FSDP partition"),
     "no B": (lambda folder: families.drop(folder, "lora_B"), "ART-216", "14 of 14 lora_B are missing"),
     "one A": (
         lambda folder: families.drop(folder, "layers.0.self_attn.q_proj.lora_A"),
@@ -122,17 +122,25 @@ PATTERNS: dict[str, tuple[Edit, str, str]] = {
         "ART-221",
         "2 of 28 tensors are missing",
     ),
-    "a shard lost": (sharded(3, index=True, lost=2), "ART-205", "2 shards found, an index of 3"),
-    "a shard lost, no index": (sharded(3, index=False, lost=3), "ART-205", "2 shards found, names of 3"),
-    "no index": (sharded(2, index=False), "ART-205", "2 shards and no index"),
+    "a shard lost": (
+        sharded(3, index=True, lost=2),
+        "ART-205",
+        "the folder has 2 of the 3 shards that the index lists",
+    ),
+    "a shard lost, no index": (
+        sharded(3, index=False, lost=3),
+        "ART-205",
+        "the folder has 2 of the 3 shards that their names count",
+    ),
+    "no index": (sharded(2, index=False), "ART-205", "the tensors are in 2 shards without an index"),
     "cut short": (cut, "ART-204", "is cut short"),
     "NaN": (
         filled("layers.0.mlp.up_proj.lora_A", float("nan")),
         "ART-002",
-        "1 of 28 tensors hold NaN or infinity, stored as F32",
+        "1 of 28 tensors have NaN or infinity, stored as F32",
     ),
     "blank": (filled("lora_B", 0.0), "ART-003", "14 of 14 lora_B are zero"),
-    "whole numbers": (cast(torch.int8), "ART-231", "28 of 28 tensors are I8"),
+    "whole numbers": (cast(torch.int8), "ART-231", "28 of 28 tensors have the dtype I8"),
     "no tensors": (lambda folder: (folder / families.WEIGHTS).unlink(), "ART-202", "no adapter_model.safetensors"),
     "a configuration cut short": (
         lambda folder: (folder / families.CONFIG).write_text('{"r": 8,'),
@@ -143,7 +151,7 @@ PATTERNS: dict[str, tuple[Edit, str, str]] = {
     "modules of nobody": (
         configured(target_modules=["query"]),
         "ART-211",
-        "peft refuses: Target modules {'query'} not found",
+        "the adapter cannot be put onto the base: Target modules {'query'} not found",
     ),
 }
 """Pattern -> how it comes about, the check that names it, and its words."""
@@ -173,7 +181,7 @@ def test_layers_that_the_base_does_not_have_are_of_another_base(
     adapter: Path, tmp_path: Path, assert_broken: Broken
 ) -> None:
     shallow = families.build_base("llama", tmp_path / "other", num_hidden_layers=1)
-    assert_broken(adapter, shallow, "ART-215", "the file has tensors of 2 layers, the base has 1")
+    assert_broken(adapter, shallow, "ART-215", "the file has tensors of 2 layers, but the base has 1")
 
 
 def test_no_remedy_but_that_of_shapes_asks_for_another_base() -> None:
@@ -196,7 +204,7 @@ def test_shards_with_an_index_are_examined_and_drift(adapter: Path, llama: Path)
     assert verdict.status is Status.DRIFT
     assert verdict.examined_stages == ("artifact", "load")
     assert [suspect.stage for suspect in verdict.suspects] == ["artifact"]
-    assert "3 shards with an index" in verdict.cause
+    assert "The tensors are in 3 shards, which peft does not read" in verdict.cause
 
 
 def test_the_adapters_name_in_the_names_is_drift_where_this_peft_takes_it(adapter: Path, llama: Path) -> None:
@@ -236,7 +244,7 @@ def test_an_adapter_that_was_changed_since_its_record_is_broken(tmp_path: Path, 
     sft_ref.train(folder, base="toy", settings=Settings(steps=2))
     alpha = json.loads((folder / families.CONFIG).read_text())["lora_alpha"]
     families.edit_config(folder, lora_alpha=2 * alpha)
-    assert_broken(folder, TOY, "ART-209", f"alpha was {alpha} in training, the configuration says {2 * alpha}")
+    assert_broken(folder, TOY, "ART-209", f"alpha was {alpha} in training, but is {2 * alpha} in the configuration")
     families.edit_config(folder, lora_alpha=alpha)
     families.edit_tensors(folder, lambda tensors: {name: 2 * tensor for name, tensor in tensors.items()})
     assert_broken(folder, TOY, "ART-209", "the tensors are not those that were trained")

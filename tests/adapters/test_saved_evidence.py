@@ -65,7 +65,7 @@ def test_other_limits_can_be_set_for_saved_evidence(saved: Path) -> None:
     assert grade_evidence(saved, "it").status is Status.NOT_SHOWN
     verdict = grade_evidence(saved, "it", sizes=SizeLimits(adapter=10))
     assert verdict.status is Status.BROKEN
-    assert "and the limit is 10." in verdict.cause
+    assert "more than the limit; expected: at most 10 (ART-007)" in verdict.cause
 
 
 @pytest.mark.slow

@@ -85,6 +85,24 @@ def test_a_fault_fails_its_check(template: str, check: str, tokenizer: Any) -> N
 
 
 @pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("a Python list", "as a value of Python"),
+        ("a message as a dictionary", "as a value of Python"),
+        ("JSON", "as JSON"),
+        ("cut", "changes the content of the turn of user, or leaves it out"),
+        ("two beginnings", "'<|endoftext|>' twice"),
+    ],
+)
+def test_the_cause_says_how_a_text_is_changed(fault: str, words: str, tokenizer: Any) -> None:
+    template, name = FAULTS[fault]
+    check: Any = {"PRM-403": prompt.messages_are_written_as_they_are, "PRM-404": prompt.text_begins_once}[name]
+    with pytest.raises(Failure) as failure:
+        check(SimpleNamespace(chat_template=observe_template(template, tokenizer)))
+    assert words in failure.value.observed
+
+
+@pytest.mark.parametrize(
     "use", ["{% set f = '%H' %}{{ strftime_now(f) }}", "{% set now = strftime_now %}{{ now('%H') }}"]
 )
 def test_a_time_whose_format_is_computed_is_not_passed(use: str, tokenizer: Any) -> None:

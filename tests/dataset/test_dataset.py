@@ -71,7 +71,7 @@ def test_a_generation_block_that_closes_before_the_end_is_named(
 def test_padding_with_the_end_masks_it_where_padding_is_masked_by_its_id(make_rows: MakeRows, graded: Graded) -> None:
     verdict = graded(make_rows(ROWS), labels="collator")
     assert failed(verdict).keys() == {"TOK-402"}
-    assert "'<|im_end|>', has no label: it is the padding token as well" in failed(verdict)["TOK-402"]
+    assert "'<|im_end|>', has no label, since it is the padding token as well" in failed(verdict)["TOK-402"]
 
 
 @pytest.mark.parametrize(
@@ -143,14 +143,14 @@ def test_one_odd_row_of_many_is_advice_with_its_number(make_rows: MakeRows, grad
     assert verdict.status is Status.SOUND
     found = result(verdict, "PRM-401")
     assert found.outcome is Outcome.ADVICE
-    assert "in 1 of 31 rows they part, in row 31" in found.observed
+    assert "in 1 of 31 rows the training text does not begin with the prompt, in row 31" in found.observed
 
 
 def test_answers_that_truncation_cuts_are_counted(make_rows: MakeRows, graded: Graded) -> None:
     rows = make_rows([chat("Who?", f"{'Me. ' * 20}", system="s")] * 2)
     verdict = graded(rows, max_length=30)
     assert failed(verdict).keys() == {"TOK-403"}
-    assert "in 2 of 2 rows 30 tokens cut the answer" in failed(verdict)["TOK-403"]
+    assert "30 tokens cut the answer in 2 of 2 rows" in failed(verdict)["TOK-403"]
     assert graded(rows, max_length=1024).status is Status.SOUND
 
 

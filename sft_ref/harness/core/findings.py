@@ -19,7 +19,9 @@ class Failure(Exception):  # noqa: N818  # it is a finding, not an error
     stage = ""
 
     def __init__(self, observed: object, expected: object, example: object = "", *, survivable: bool = False) -> None:
-        super().__init__(f"observed {observed}, expected {expected}" + (f", for {example!r}" if example != "" else ""))
+        super().__init__(
+            f"observed: {observed}; expected: {expected}" + (f", for {example!r}" if example != "" else "")
+        )
         self.observed, self.expected, self.example = str(observed), str(expected), str(example)
         self.survivable = survivable
 

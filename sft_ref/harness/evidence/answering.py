@@ -109,9 +109,9 @@ class Loaded:
         if compared is None:
             raise Unavailable(self.not_compared)
         if crash := compared.crash:
-            raise Failure(f"{crash.type}: {crash.message}", "logits", crash.where)
+            raise Failure(f"the loaded model raises {crash.type}: {crash.message}", "logits", crash.where)
         if compared.observed_shape != compared.expected_shape:
-            seen = f"logits of shape {compared.observed_shape}"
+            seen = f"the logits of the loaded model have the shape {compared.observed_shape}"
             raise Failure(seen, compared.expected_shape, "another base, or another vocabulary")
         return compared
 

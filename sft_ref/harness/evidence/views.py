@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -271,6 +271,20 @@ class ReportedFigures:
 
 
 @dataclass(frozen=True)
+class ToolUse:
+    """What a chat template does to the schemas, calls and results of tools.
+
+    Attributes:
+        faults: a clause without its subject, as ``leaves out the result of a tool``, and the text that shows it; empty
+            where the template has no word of tools, or refuses them.
+        lists_results: whether a result in parts, ``[{"type": "text", "text": ...}]``, is printed as a Python list.
+    """
+
+    faults: tuple[tuple[str, str], ...] = ()
+    lists_results: bool = False
+
+
+@dataclass(frozen=True)
 class ChatTemplate:
     """What a chat template does to conversations of its own, whatever the rows are.
 
@@ -283,6 +297,10 @@ class ChatTemplate:
         begin_token: that token; empty where the tokenizer has none.
         changes_by: ``time`` where two texts of one day differ, ``day`` where those of two days do, ``unknown`` where
             the format of the time is computed; or empty.
+        parts: role -> how its content in parts, ``[{"type": "text", "text": ...}]``, is written: as ``text``, as a
+            ``list``, or ``lost``; without the roles for which the template refuses parts.
+        rows_have_parts: whether the rows are written in parts.
+        tools: what it does to tools.
     """
 
     rewritten: tuple[str, str] | None = None
@@ -292,6 +310,9 @@ class ChatTemplate:
     begins: int = 0
     begin_token: str = ""
     changes_by: Literal["", "time", "day", "unknown"] = ""
+    parts: Mapping[str, Literal["text", "list", "lost"]] = field(default_factory=dict)
+    rows_have_parts: bool = False
+    tools: ToolUse = ToolUse()
 
 
 @dataclass(frozen=True)

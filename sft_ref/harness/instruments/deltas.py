@@ -164,7 +164,7 @@ def linears(base: PreTrainedModel, loaded: torch.nn.Module) -> Iterator[tuple[st
         if isinstance(module, torch.nn.Linear):
             place = next((there for there in found if there == name or there.endswith(f".{name}")), None)
             if place is None:
-                raise Failure("no such module in what was loaded", "one in the place of each Linear of the base", name)
+                raise Failure("the loaded model lacks a Linear of the base", "one in the place of each", name)
             yield name, module, found[place]
 
 

@@ -91,7 +91,7 @@ def _tests(verdict: Verdict, rubric: Rubric) -> Iterator[dict[str, Any]]:
 def _loss(result: Result) -> str:
     """Why a check earns nothing."""
     if result.outcome is Outcome.FAIL:
-        return f"{result.outcome}: observed {printable(result.observed)}; {printable(result.check.remedy)}"
+        return f"{result.outcome}: {printable(result.observed)}; {printable(result.check.remedy)}"
     return f"{result.outcome}: {printable(result.observed)}; a check that did not run to its end gives no points"
 
 

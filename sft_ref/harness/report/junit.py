@@ -63,7 +63,7 @@ def _case(name: str, result: Result) -> TestCase:
     seen = _clean(result.observed)
     match result.outcome:
         case Outcome.FAIL:
-            failed = Failed(f"observed {seen}, expected {_clean(result.expected)}")
+            failed = Failed(f"observed: {seen}; expected: {_clean(result.expected)}")
             details = {"example": result.example, "why": result.check.why, "remedy": result.check.remedy}
             details |= {"rerun": result.rerun}
             failed.text = _clean("\n".join(f"{key}: {text}" for key, text in details.items() if text))

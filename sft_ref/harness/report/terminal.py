@@ -211,7 +211,7 @@ def _checks(results: Iterable[Result]) -> Group:
 def _found(result: Result) -> Group:
     lines = [Text(printable(result.check.statement))]
     if result.outcome is Outcome.FAIL:
-        lines.append(Text(f"observed {printable(result.observed)}; expected {printable(result.expected)}"))
+        lines.append(Text(f"observed: {printable(result.observed)}; expected: {printable(result.expected)}"))
         lines += [Text(f"for {printable(result.example)}")] if result.example else []
     elif result.observed:
         lines.append(Text(printable(result.observed)))

@@ -141,13 +141,19 @@ def notes_of(results: Sequence[Result]) -> tuple[str, ...]:
 def _suspect(stage: str, failed: Sequence[Result]) -> Suspect:
     """The failures of a stage; the first one that loses answers names the cause."""
     first = min(failed, key=lambda result: not result.breaks)
-    found = first.observed if " " in first.observed else f"found {first.observed}"  # one word makes no sentence
     return Suspect(
         stage=stage,
-        cause=f"{found}. Expected: {first.check.statement} ({first.check.id})",
-        evidence=tuple(f"{result.check.id}: {result.observed}; expected {result.expected}" for result in failed),
+        cause=f"{_as_sentence(first.observed)}; expected: {first.expected} ({first.check.id})",
+        evidence=tuple(f"{result.check.id}: {result.observed}; expected: {result.expected}" for result in failed),
         remedy=first.check.remedy,
         example=first.example,
         status=Status.BROKEN if first.breaks else Status.DRIFT,
         check=first.check.id,
     )
+
+
+def _as_sentence(observed: str) -> str:
+    """What was observed, a clause, with a capital letter where its first word is no name; one word as `found WORD`."""
+    clause = observed if " " in observed else f"found {observed}"
+    word = clause.split(" ", 1)[0]
+    return clause[:1].upper() + clause[1:] if word.isalpha() and word not in ("nan", "peft") else clause

@@ -39,6 +39,7 @@ class Row:
         literal: whether the question is the whole prompt as it was trained, as TRL takes a prompt that is a text.
         number: of the row in its file, from 1.
         whole: a training text that does not say where its answer begins; empty where question and answer are known.
+        in_parts: whether a content was a list of parts, ``[{"type": "text", "text": ...}]``; it is a text here.
     """
 
     messages: tuple[tuple[str, str], ...]
@@ -47,6 +48,7 @@ class Row:
     literal: bool = False
     number: int = 0
     whole: str = ""
+    in_parts: bool = False
 
     @property
     def question(self) -> str:
@@ -224,7 +226,9 @@ def _from_messages(messages: object) -> Row:
     last = max((n for n, (role, _) in enumerate(turns) if role == "assistant"), default=0)
     if not last:
         raise _BadRowError("has no assistant turn that answers an earlier one")
-    return Row(tuple((role, _text(content, role)) for role, content in turns[:last]), *_answer(turns[last][1]))
+    asked = tuple((role, _text(content, role)) for role, content in turns[:last])
+    in_parts = any(isinstance(message["content"], list) for message in messages[: last + 1])
+    return Row(asked, *_answer(turns[last][1]), in_parts=in_parts)
 
 
 def _turn(message: object) -> tuple[str, object]:

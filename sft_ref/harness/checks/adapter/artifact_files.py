@@ -36,7 +36,7 @@ def tensors_are_there(evidence: AdapterEvidence) -> None:
     """ART-202: in any form that is known."""
     files = evidence.files
     if not (files.weights or files.shards or files.damage or files.has_pickle):
-        raise Failure(f"no {WEIGHTS}", "the adapter's tensors", "the folder")
+        raise Failure(f"the folder has no {WEIGHTS}", "the adapter's tensors")
 
 
 @check(
@@ -65,12 +65,11 @@ def shards_are_all_there(evidence: AdapterEvidence) -> None:
     """ART-205: by the index, or else by the names of the shards."""
     files = evidence.files
     if files.missing:
-        by = "an index" if files.index is not None else "names"
-        here = files.shards - len(files.missing)
-        seen = f"{here} shard{'s' * (here != 1)} found, {by} of {files.shards}"
+        by = "the index lists" if files.index is not None else "their names count"
+        seen = f"the folder has {files.shards - len(files.missing)} of the {files.shards} shards that {by}"
         raise Failure(seen, f"{files.shards} shards", files.missing[0])
     if files.shards and files.index is None:
-        seen = f"{files.shards} shards and no index: neither peft nor transformers puts them together"
+        seen = f"the tensors are in {files.shards} shards without an index, which neither peft nor transformers joins"
         raise Failure(seen, f"{WEIGHTS}, or {INDEX} beside the shards", files.weights[0].name)
     if files.index is not None and (lost := sorted(files.index.keys() - files.headers.keys())) and not files.damage:
         seen = f"{len(lost)} of the {len(files.index)} tensors of the index are in no shard"
@@ -88,7 +87,7 @@ def shards_are_all_there(evidence: AdapterEvidence) -> None:
 def tensors_are_in_one_file(evidence: AdapterEvidence) -> None:
     """ART-206: shards with an index."""
     if evidence.files.shards:
-        raise Failure(f"{evidence.files.shards} shards with an index", WEIGHTS, INDEX)
+        raise Failure(f"the tensors are in {evidence.files.shards} shards, which peft does not read", WEIGHTS, INDEX)
 
 
 @check(
@@ -104,7 +103,7 @@ def nothing_is_merged_beside(evidence: AdapterEvidence) -> str | None:
         return None
     if model.kind == "merged":
         seen = (
-            f"{model.file} holds the base with this adapter merged into it ({model.compared} weights compared):"
+            f"{model.file} holds the base with this adapter merged into it ({model.compared} weights compared), and"
             " from_pretrained applies the adapter a second time"
         )
         raise Failure(seen, "the adapter alone", model.file)
@@ -139,4 +138,4 @@ def record_agrees(evidence: AdapterEvidence) -> None:
     if evidence.contradictions is None:
         raise Unavailable("there is no record beside the adapter")
     if evidence.contradictions:
-        raise Failure("; ".join(evidence.contradictions), "as the record says", RECORD)
+        raise Failure("; ".join(evidence.contradictions), "the values of the record", RECORD)

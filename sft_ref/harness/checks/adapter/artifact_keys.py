@@ -22,7 +22,9 @@ _FIRST = ("ART-201", "ART-204", "ART-205")
 def configuration_fits_the_base(evidence: AdapterEvidence) -> None:
     """ART-211: on an empty base, as peft itself does it."""
     if evidence.refusal:
-        raise Failure(f"peft refuses: {evidence.refusal}", "target modules of this base", CONFIG)
+        raise Failure(
+            f"the adapter cannot be put onto the base: {evidence.refusal}", "target modules of this base", CONFIG
+        )
 
 
 @check(

@@ -112,4 +112,6 @@ def base_format_keeps_a_merge(evidence: AdapterEvidence) -> str | None:
 def _fail_where(found: Mapping[str, str], evidence: AdapterEvidence, allowed: str) -> None:
     if found:
         dtypes = ", ".join(sorted(set(found.values())))
-        raise Failure(f"{len(found)} of {len(evidence.files.headers)} tensors are {dtypes}", allowed, min(found))
+        raise Failure(
+            f"{len(found)} of {len(evidence.files.headers)} tensors have the dtype {dtypes}", allowed, min(found)
+        )

@@ -24,15 +24,15 @@ def generation_gives_what_is_known(evidence: AdapterEvidence) -> None:
     known = sum(best.known)
     if is_better(best.known, best.right):
         raise Failure(
-            f"{best.count} answers right, although {known} are the likeliest from their first token to their last",
+            f"{best.count} greedy answers are right, but in {known} every token of the true answer is the likeliest",
             "as many",
             f"wrote {best.answers[0].text!r}",
         )
     stops = found.stops
     if stops is not None and stops.right and is_better(best.right, stops.right):
         raise Failure(
-            f"{sum(stops.right)} of {len(stops.right)} answers right with {_settings(dict(stops.settings))} of the"
-            f" base's generation_config, {best.count} without",
+            f"{sum(stops.right)} of {len(stops.right)} answers are right with {_settings(dict(stops.settings))} of the"
+            f" base's generation_config, and {best.count} without",
             "as many",
         )
     if max(known, sum(best.right)) < FEWEST_ROWS:
@@ -69,9 +69,9 @@ def answers_end(evidence: AdapterEvidence) -> str | None:
     open_ = [answer for answer in right if not answer.ended and not answer.followed_by]
     if len(open_) > len(right) / 2 and stops.endless == stops.continued:
         raise Failure(
-            f"{len(open_)} of {len(right)} right answers go on, {stops.endless} of {stops.continued} that were"
-            f" continued for {stops.budget} tokens, and generation {ended}",
-            "an end behind the answer",
+            f"{len(open_)} of {len(right)} right answers do not end ({stops.endless} of {stops.continued} not within"
+            f" {stops.budget} tokens), and generation {ended}",
+            "an end after the answer",
             open_[0].text,
         )
     return f"{len(open_)} of {len(right)} right answers go on without an end" if open_ else None

@@ -52,7 +52,11 @@ def weights_are_those_due(evidence: AdapterEvidence) -> None:
     allowed = tolerance.LOGITS["float32"] * loaded.largest_logit
     if not loaded.difference <= allowed:
         place = f"first in {loaded.first_different}" if loaded.first_different else "random tokens"
-        raise Failure(f"logits {loaded.difference:.3g} apart", f"{allowed:.3g}", place)
+        raise Failure(
+            f"logits of the loaded model differ by {loaded.difference:.3g} from those of file and configuration",
+            f"at most {allowed:.3g}",
+            place,
+        )
 
 
 @check(
@@ -67,12 +71,14 @@ def adapter_changes_logits(evidence: AdapterEvidence) -> str | None:
     loaded = _loaded(evidence)
     if not loaded.base_change > tolerance.WEIGHTS["float32"] * loaded.largest_logit:
         raise Failure(
-            f"logits move by {loaded.base_change:.3g}",
+            f"the adapter changes logits by {loaded.base_change:.3g}",
             "more than rounding",
             f"the largest is {loaded.largest_logit:.3g}",
         )
     hardly = loaded.base_change < tolerance.LOGITS["float32"] * loaded.largest_logit
-    return f"logits move by {loaded.base_change:.3g} of {loaded.largest_logit:.3g} only" if hardly else None
+    return (
+        f"the adapter changes logits by {loaded.base_change:.3g} of {loaded.largest_logit:.3g} only" if hardly else None
+    )
 
 
 def _loaded(evidence: AdapterEvidence) -> LoadedAdapter:

@@ -52,7 +52,7 @@ def _wrong_prompt(found: AnswersEvidence, given: Trial, other: Trial) -> Failure
     part = header.part if header else "the prompt ends with a space, which belongs to the answer"
     missing = f": it leaves out {header.missing!r}, which the model then writes" if header and header.begun else ""
     return Failure(
-        f"{given.count} answers right with {given.wording}, {other.count} with {other.wording}{missing}",
+        f"{given.count} answers are right with {given.wording}, and {other.count} with {other.wording}{missing}",
         "as many",
         f"{part}; wrote {given.answers[0].text!r}",
     )

@@ -65,9 +65,9 @@ def _wrong_factor(found: AnswersEvidence, configured: Trial, restored: Trial) ->
     name = f" ({formulas[1]})" if restored.is_flag else ""
     blame = f": use_rslora is {flag}, and was the opposite in training" if restored.is_flag else ""
     return Failure(
-        f"{configured.count} answers right at the configured factor {configured.scale} ({formulas[0]}),"
-        f" {restored.count} at {restored.scale}{name}, {_times(restored)} it; true answers cost {configured.loss:.2f}"
-        f" and {restored.loss:.2f} nat a token{blame}",
+        f"{configured.count} answers are right at the configured factor {configured.scale} ({formulas[0]}), and"
+        f" {restored.count} at {restored.scale}{name}, {_times(restored)} it; the loss of true answers is"
+        f" {configured.loss:.2f} and {restored.loss:.2f} nat a token{blame}",
         f"as many at {configured.scale}",
         f"wrote {configured.answers[0].text!r}, and at {restored.scale} {restored.answers[0].text!r}",
     )

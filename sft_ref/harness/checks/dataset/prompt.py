@@ -27,7 +27,8 @@ def prompt_is_a_prefix(evidence: DatasetEvidence) -> str | None:
     if not parted:
         return None
     (first, parting), bad = parted[0], [row for row, _ in parted]
-    seen = f"in {count(bad, rows)} they part, in row {first.number} at token {parting.index} of {parting.length}"
+    place = f"in row {first.number} at token {parting.index} of {parting.length}"
+    seen = f"in {count(bad, rows)} the training text does not begin with the prompt, {place}"
     if are_too_many(bad, rows):
         raise Failure(f"{seen}: {parting.reason}", "a prefix", name_rows(bad))
     return f"{seen}: {parting.reason}"
@@ -37,7 +38,7 @@ def prompt_is_a_prefix(evidence: DatasetEvidence) -> str | None:
     "PRM-402",
     "The chat template writes each supervised answer, and what is before it, as it does when no turn follows",
     level=Level.CONTRACT,
-    why="A chat template that writes earlier turns otherwise than the last one, as without their reasoning or end,"
+    why="A chat template that writes earlier turns in another way than the last one, as without their reasoning or end,"
     " trains answers that differ from those in the data.",
     remedy="Use a template that preserves prefixes, make a row of each answer, or supervise the last one alone.",
     source="trl: is_chat_template_prefix_preserving",
@@ -48,5 +49,5 @@ def template_preserves_prefixes(evidence: DatasetEvidence) -> None:
     if not rows:
         raise Unavailable("no row has several supervised answers")
     if bad := [row for row in rows if row.differing_turns]:
-        seen = f"in {count(bad, rows)} with several answers an earlier one is written otherwise than as the last"
+        seen = f"in {count(bad, rows)} with several answers the template writes an earlier one unlike the last"
         raise Failure(seen, "the same text", name_rows(bad))

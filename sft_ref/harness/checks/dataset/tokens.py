@@ -40,7 +40,7 @@ def _why_unlabelled(evidence: DatasetEvidence) -> str:
     "TOK-402",
     "The token that ends an answer is supervised",
     why="A model learns to stop only where its end is in the loss.",
-    remedy="Write an end behind the answer, and pad with another token or mask by length instead of by id.",
+    remedy="Write an end after the answer, and pad with another token or mask by length instead of by id.",
     depends_on=("TOK-401",),
     source="transformers: DataCollatorForLanguageModeling masks pad_token_id",
     core=True,
@@ -64,9 +64,9 @@ def end_is_supervised(evidence: DatasetEvidence) -> str | None:
 
 def _why_masked(evidence: DatasetEvidence, row: DatasetRow) -> str:
     if evidence.labels == "collator" and row.end == evidence.padding:
-        return ": it is the padding token as well, whose id is masked"
+        return ", since it is the padding token as well, whose id is masked"
     if evidence.labels == "assistant":
-        return ": the generation block of the chat template closes before it"
+        return ", since the generation block of the chat template closes before it"
     return ""
 
 
@@ -84,7 +84,7 @@ def truncation_leaves_answers(evidence: DatasetEvidence) -> str | None:
     if not bad:
         return None
     longest = max(row.tokens for row in bad)
-    seen = f"in {count(bad, evidence.rows)} {evidence.max_length} tokens cut the answer; the longest has {longest}"
+    seen = f"{evidence.max_length} tokens cut the answer in {count(bad, evidence.rows)}, the longest of {longest}"
     if are_too_many(bad, evidence.rows):
         raise Failure(seen, "whole answers", name_rows(bad))
     return f"{seen}: {name_rows(bad)}"

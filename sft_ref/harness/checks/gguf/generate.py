@@ -57,11 +57,11 @@ def _due(evidence: GgufEvidence) -> int:
     """The token that ends a turn by the chat template, or else the end of a text."""
     due = evidence.turn_ends if evidence.turn_ends is not None else next(iter(evidence.stops_of_base), None)
     if due is None:
-        raise Unavailable("neither the base's template nor its tokenizer says what ends an answer")
+        raise Unavailable("neither the base's template nor its tokenizer names a token that ends an answer")
     return due
 
 
 def _seen(evidence: GgufEvidence) -> str:
     stops = ", ".join(map(evidence.name, evidence.stops)) or "no token"
     how = "the base's chat template ends" if evidence.turn_ends is not None else "the base ends"
-    return f"the metadata stops at {stops}, and {how} an answer with {evidence.name(_due(evidence))}"
+    return f"generation stops at {stops} by the metadata, but {how} an answer with {evidence.name(_due(evidence))}"

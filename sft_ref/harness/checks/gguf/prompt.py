@@ -22,15 +22,19 @@ def template_gives_the_same_tokens(evidence: GgufEvidence) -> None:
     if not evidence.expects_template:
         raise Unavailable("the base's tokenizer has no chat template")
     if not evidence.has_template:
-        raise Failure("the file has no chat template: programs use one of their own", "the base's", evidence.file)
+        raise Failure(
+            "the file has no chat template, so that programs use one of their own", "the base's", evidence.file
+        )
     for each in evidence.renderings:
         roles = ", ".join(each.roles)
         if each.problem:
-            raise Failure(f"the template cannot render {roles}: {each.problem}", "the base's text", evidence.file)
+            raise Failure(
+                f"the template cannot render the turns {roles}: {each.problem}", "the base's text", evidence.file
+            )
         if each.first is not None:
             at = _first_unlike(each.found, each.expected)
             found, expected = (text[at : at + _AROUND] for text in (each.found, each.expected))
-            seen = f"token {each.first} differs, from {found!r} on, where the base's template has {expected!r}"
+            seen = f"token {each.first} differs: the template writes {found!r}, and the base's {expected!r}"
             raise Failure(seen, "the same tokens", roles)
 
 

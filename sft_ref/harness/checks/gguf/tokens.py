@@ -22,7 +22,9 @@ def tokens_have_the_same_numbers(evidence: GgufEvidence) -> None:
     if vocabulary.different:
         first = vocabulary.examples[0]
         found = repr(first.found) if first.number < vocabulary.count else "missing"
-        seen = f"{vocabulary.different} of {vocabulary.expected} tokens differ: {first.number} is {found}"
+        seen = (
+            f"{vocabulary.different} of {vocabulary.expected} tokens differ, as token {first.number}, which is {found}"
+        )
         raise Failure(seen, f"{first.expected!r}, as in the base's tokenizer", f"token {first.number}")
 
 
@@ -70,7 +72,7 @@ def the_same_tokens_are_added(evidence: GgufEvidence) -> str | None:
     for role, (found, expected) in evidence.adds.items():
         if found is not None and found != expected:
             does, due = (("adds" if each else "does not add") for each in (found, expected))
-            seen = f"the file {does} the {role} token to each text, the base's tokenizer {due} it"
+            seen = f"the file {does} the {role} token to each text, and the base's tokenizer {due} it"
             raise Failure(seen, f"add_{role}_token {str(expected).lower()}", evidence.file)
     missing = [f"add_{role}_token" for role, (found, expected) in evidence.adds.items() if found is None and expected]
     return f"the file does not say {' and '.join(missing)}, which the base's tokenizer does" if missing else None

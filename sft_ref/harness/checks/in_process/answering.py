@@ -47,4 +47,6 @@ def logits_are_those_of_one_forward(generated_rows: GeneratedRows) -> None:
 def answering_changes_nothing(changes_by_answering: Sequence[ModelChange]) -> None:
     """GEN-015: of a model that is loaded for this."""
     for change in changes_by_answering:
-        raise Failure(change.observed, f"{change.expected}, as before answering", change.name, survivable=True)
+        raise Failure(
+            f"after answering, {change.observed}", f"{change.expected}, as before", change.name, survivable=True
+        )

@@ -36,7 +36,7 @@ def adapter_is_safetensors(saved_files: SavedFiles) -> None:
 @check(
     "ART-009",
     "The folder, loaded by peft onto the base, gives the trained model",
-    why="peft ignores tensors that the configuration does not announce, and changes the base where it says so. The"
+    why="peft ignores tensors that the configuration does not name, and changes the base where it asks for that. The"
     " tensors may all be there, and the model is another.",
     remedy="Save the configuration of the trained model unchanged, with use_dora, modules_to_save and"
     " init_lora_weights.",
@@ -50,7 +50,7 @@ def folder_gives_the_trained_model(reloaded_weights: Sequence[WeightError], save
         allowed = rounding * each.added + tolerance.WEIGHTS["float32"] * each.norm
         if margins.exceeds(each.error, allowed):
             due = f"at most {allowed:.3g}, of {each.added:.3g} added"
-            raise Failure(f"the weight differs by {each.error:.3g}", due, each.name)
+            raise Failure(f"a weight that peft loads differs by {each.error:.3g} from the trained one", due, each.name)
 
 
 @check(
@@ -66,8 +66,10 @@ def configuration_names_the_base(named_base: NamedBase) -> None:
     """ART-006: by its name, and by the weights of what is found under it."""
     name, trained = named_base.name, named_base.trained
     if Path(name).is_absolute() and name != trained:
-        raise Failure(f"the configuration has the path {name}", f"the name {trained}")
+        raise Failure(f"the saved configuration names the base by the path {name}", f"the name {trained}")
     if named_base.missing:
-        raise Failure(f"the base {name!r} cannot be found ({named_base.missing})", trained)
+        raise Failure(
+            f"the base {name!r}, which the saved configuration names, cannot be found ({named_base.missing})", trained
+        )
     if not named_base.is_the_trained:
-        raise Failure(f"{name!r} is another base", trained)
+        raise Failure(f"the saved configuration names {name!r}, which is another base", trained)

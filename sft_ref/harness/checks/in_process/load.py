@@ -26,7 +26,9 @@ def effective_deltas_are_the_trained_ones(delta_errors: Sequence[DeltaError]) ->
     for each in delta_errors:
         allowed = tolerance.WEIGHTS["bfloat16"] * (each.rounded_with + each.expected)
         if margins.exceeds(each.error, allowed):
-            seen = f"the delta has norm {each.observed:.3g}, and differs by {each.error:.3g} from the trained one"
+            seen = (
+                f"the loaded delta has norm {each.observed:.3g}, and differs by {each.error:.3g} from the trained one"
+            )
             raise Failure(seen, f"norm {each.expected:.3g}, a difference of at most {allowed:.3g}", each.name)
 
 
@@ -44,7 +46,7 @@ def merged_equals_unmerged(merged_logits: LogitsPair) -> None:
     allowed = tolerance.logits("float32", apart)
     difference = (apart - together).abs().max().item()
     if margins.exceeds(difference, allowed):
-        raise Failure(f"a logit differs by {difference:.3g}", f"at most {allowed:.3g}")
+        raise Failure(f"merging changes a logit by {difference:.3g}", f"at most {allowed:.3g}")
 
 
 @check(
@@ -60,7 +62,7 @@ def merged_equals_unmerged(merged_logits: LogitsPair) -> None:
 def values_are_the_stored_ones(changed_values: Mapping[str, float]) -> None:
     """LOD-006: base against its files, adapter against what was trained."""
     for name, change in changed_values.items():
-        raise Failure(f"values differ by up to {change:.3g}", "identical bits", name)
+        raise Failure(f"loaded values differ from the saved ones by up to {change:.3g}", "identical bits", name)
 
 
 @check(
@@ -76,7 +78,7 @@ def rotary_embeddings_are_exact(rotary_errors: Sequence[RotaryError]) -> None:
     """LOD-007: as the configuration in the base's own folder has them."""
     for each in rotary_errors:
         if margins.exceeds(each.frequency, tolerance.WEIGHTS["float32"]):
-            seen = f"a frequency is off by {each.frequency:.2g} of its value"
+            seen = f"a rotary frequency is off by {each.frequency:.2g} of its value"
             raise Failure(seen, f"{tolerance.WEIGHTS['float32']:.2g}", each.name)
         for what, error in (("cosine", each.cosine), ("sine", each.sine)):
             if margins.exceeds(error, tolerance.ANGLES):
@@ -97,7 +99,7 @@ def logits_are_those_of_training(loaded_logits: LogitsPair) -> None:
     found, due = loaded_logits.observed, loaded_logits.expected
     if found.dtype != due.dtype or not torch.equal(found, due):
         difference = (found.float() - due.float()).abs().max().item()
-        raise Failure(f"logits differ by up to {difference:.3g}", "identical bits")
+        raise Failure(f"logits differ by up to {difference:.3g} from those at the end of training", "identical bits")
 
 
 @check(
@@ -112,4 +114,4 @@ def effective_weights_are_the_trained_ones(weight_errors: Sequence[WeightError])
     for each in weight_errors:
         allowed = tolerance.WEIGHTS["bfloat16"] * each.norm  # whatever its dtype, it may have been rounded
         if margins.exceeds(each.error, allowed):
-            raise Failure(f"the weight differs by {each.error:.3g}", f"at most {allowed:.3g}", each.name)
+            raise Failure(f"the effective weight differs by {each.error:.3g}", f"at most {allowed:.3g}", each.name)

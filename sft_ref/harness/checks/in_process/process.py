@@ -33,7 +33,7 @@ def no_part_of_the_data_is_left_out(training_steps: RecordedTraining) -> None:
     least = number * (1 - unseen) - _SIGMAS * deviation
     if len(set(rows)) < least:
         missing = next(index for index in range(number) if index not in rows)
-        seen = f"{len(set(rows))} of {number} rows in {len(rows)} draws"
+        seen = f"training sees {len(set(rows))} of {number} rows in {len(rows)} draws"
         raise Failure(seen, f"at least {math.ceil(least)}", f"row {missing} is never seen")
 
 
@@ -86,7 +86,7 @@ def training_starts_from_the_base(training_steps: RecordedTraining, first_losses
     allowed = max(tolerance.FIRST_LOSS[tolerance.name_dtype(getattr(torch, name))] for name in names)
     apart = (losses - first_losses_of_base).pow(2).mean().sqrt().item()
     if margins.exceeds(apart, allowed):
-        seen = f"losses differ by {apart:.2g} nat, with a mean of {losses.mean():.4f}"
+        seen = f"losses at the first step differ from the base's by {apart:.2g} nat, with a mean of {losses.mean():.4f}"
         raise Failure(seen, f"at most {allowed}, with a mean of {first_losses_of_base.mean():.4f}", "step 1")
 
 
@@ -103,13 +103,16 @@ def losses_are_those_of_their_steps(training_steps: RecordedTraining, trained: T
     """TRN-023: of a declared label smoothing, the cross-entropy under it."""
     smoothing = _smoothing_of(trained)
     if len(trained.losses) != len(training_steps.steps):
-        raise Failure(f"{len(trained.losses)} losses for {len(training_steps.steps)} optimizer steps", "one a step")
+        raise Failure(
+            f"training reports {len(trained.losses)} losses for {len(training_steps.steps)} optimizer steps",
+            "one a step",
+        )
     for number, (step, reported) in enumerate(zip(training_steps.steps, trained.losses, strict=True), start=1):
         if step.loss is None:
             raise Unavailable(f"the logits of step {number} do not match the labels")
         expected = step.loss.smoothed(smoothing)
         if margins.exceeds(abs(reported - expected), tolerance.REPORTED_LOSS * expected + tolerance.LAST_DIGIT):
-            raise Failure(f"{reported:.4f} is reported", f"{expected:.4f}", f"step {number}")
+            raise Failure(f"the loss {reported:.4f} is reported", f"{expected:.4f}", f"step {number}")
 
 
 @check(
@@ -131,7 +134,7 @@ def gradients_have_the_scale_of_the_loss(training_steps: RecordedTraining, train
         raise Unavailable("the logits in training do not match the labels")
     for number, scale in sampled:
         if margins.exceeds(abs(scale - 1), tolerance.GRADIENT_SCALE):
-            raise Failure(f"{scale:.3g} times the gradient", "1", f"step {number}")
+            raise Failure(f"the gradient at the logits is {scale:.3g} times the true one", "1", f"step {number}")
 
 
 def _smoothing_of(trained: TrainingResult) -> float:
@@ -157,5 +160,5 @@ def resuming_gives_the_same_adapter(resumed_training: ResumedTraining) -> None:
         raise Unavailable(f"the training does not resume: {resumed_training.refusal}")
     for name, tensor in resumed_training.whole.items():
         if name not in resumed or not torch.equal(tensor, resumed[name]):
-            seen = f"the tensor differs after an interruption at step {resumed_training.after}"
+            seen = f"a tensor differs after an interruption at step {resumed_training.after}"
             raise Failure(seen, "identical bits", name)

@@ -78,7 +78,7 @@ def prompts_are_where_training_texts_leave_off(
     if all(short):  # in every row the prompt ends too early, and the labels are none the worse
         question, first = task.probes[0][0], examples[0]
         unseen = decode(tokenizer, first.ids[len(prompts[0]) : first.begin])
-        raise Failure(f"{unseen!r} is neither in the prompt nor labelled", "no gap", question)
+        raise Failure(f"{unseen!r} is neither in the prompt nor labelled in the training text", "no gap", question)
 
 
 @check(
@@ -111,4 +111,4 @@ def surrounding_white_space_is_ignored(tokenizer: PreTrainedTokenizerBase, space
     for spaced, prompt in spaced_prompts.items():
         if prompt != plain:
             seen, due = (decode(tokenizer, ids) for ids in (prompt, plain))
-            raise Failure(f"the prompt is {seen!r}", repr(due), spaced)
+            raise Failure(f"white space around the question changes the prompt to {seen!r}", repr(due), spaced)

@@ -40,7 +40,11 @@ def prompts_have_the_ids_of_training(
     """TOK-001."""
     for (question, _), prompt, row in zip(probes, prompts, examples, strict=True):
         if row.ids[: len(prompt)] != prompt:
-            raise Failure(f"the ids in training are {row.ids[: len(prompt)]}", f"{prompt}, as at inference", question)
+            raise Failure(
+                f"the ids of the prompt are {row.ids[: len(prompt)]} in training",
+                f"{prompt}, as at inference",
+                question,
+            )
 
 
 @check(
@@ -113,7 +117,7 @@ def generation_ends_where_supervision_ends(tokenizer: PreTrainedTokenizerBase, e
     more = end_of_writing.written - len(target)
     if more > _SLACK:
         last = decode(tokenizer, target[-1:])
-        seen = f"{more} more tokens are generated after {last!r}"
+        seen = f"{more} more tokens are generated after {last!r}, where the labels end"
         raise Failure(seen, f"at most {_SLACK}", end_of_writing.question)
 
 
@@ -138,11 +142,13 @@ def tokenizing_again_gives_the_same_ids(
         strict=True,
     ):
         if row != old:
-            raise Failure(f"the ids are {row.ids}", f"{old.ids}, as the first time", question)
+            raise Failure(
+                f"tokenizing the row again gives the ids {row.ids}", f"{old.ids}, as the first time", question
+            )
     for (question, _), due, prompt in zip(probes, prompts, tokenized_again.prompts, strict=True):
         if prompt != due:
             seen, text = (repr(decode(tokenizer, ids)) for ids in (prompt, due))
-            raise Failure(f"prompt {seen}", f"{text}, as before the training batch was built", question)
+            raise Failure(f"the prompt is {seen}", f"{text}, as before the training batch was built", question)
 
 
 @check(

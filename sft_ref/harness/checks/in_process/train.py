@@ -37,7 +37,7 @@ def adapter_lies_where_it_was_asked_for(written_files: WrittenFiles) -> None:
     if stray := written_files.elsewhere:
         raise Failure(f"{', '.join(stray[:3])} was written to the working directory", "no file there")
     if not written_files.has_configuration:
-        raise Failure(f"there is no {CONFIG}", "one in the folder that was passed")
+        raise Failure(f"training saves no {CONFIG}", "one in the folder that was passed")
 
 
 @check(
@@ -72,7 +72,7 @@ def every_adapted_layer_moved(delta_norms: Mapping[str, float]) -> None:
         raise Failure("the trained tensors contain no pair of lora_A and lora_B", "at least one")
     for name, norm in delta_norms.items():
         if not (math.isfinite(norm) and norm > 0):
-            raise Failure(f"the delta has norm {norm}", "finite and above 0", name)
+            raise Failure(f"the trained delta has norm {norm}", "finite and above 0", name)
 
 
 @check(
@@ -89,7 +89,9 @@ def true_answer_becomes_likelier(losses_before_and_after: Sequence[LossesBeforeA
         fall = compare(losses.base, losses.trained)
         if has_fallen(fall):
             return
-    raise Failure(f"the loss falls by {fall}", f"more than {tolerance.FALL} nat, t above {tolerance.PAIRED_T}")
+    raise Failure(
+        f"the loss of the true answer falls by {fall}", f"more than {tolerance.FALL} nat, t above {tolerance.PAIRED_T}"
+    )
 
 
 @check(
@@ -108,10 +110,14 @@ def gradients_do_not_depend_on_the_split(step_gradients: StepGradients) -> None:
     for case, other in step_gradients.split.items():
         for name, gradient in step_gradients.whole.items():
             if name not in other:
-                raise Failure("a gradient is missing", "the same as for the whole batch", f"{name}, {case}")
+                raise Failure("a gradient is missing that the whole batch has", "the same gradients", f"{name}, {case}")
             error = ((other[name] - gradient).norm() / gradient.norm()).item()
             if margins.exceeds(error, tolerance.SUMS):
-                raise Failure(f"a gradient differs by {error:.3g} of its norm", tolerance.SUMS, f"{name}, {case}")
+                raise Failure(
+                    f"a gradient differs by {error:.3g} of its norm from that of the whole batch",
+                    tolerance.SUMS,
+                    f"{name}, {case}",
+                )
 
 
 @check(
@@ -126,11 +132,11 @@ def trainables_have_the_adapter_dtype(trainable_dtypes: Mapping[str, Mapping[str
     """TRN-007: of the tensors that the optimizer would get."""
     for policy, found in trainable_dtypes.items():
         if not found:
-            raise Failure("there is nothing to train", "an adapter", policy)
+            raise Failure("the model has no trainable tensor", "an adapter", policy)
         due = POLICIES[policy].adapter
         for name, dtype in found.items():
             if dtype != getattr(torch, due):
-                raise Failure(f"the tensor is {dtype}", f"torch.{due}", f"{name}, policy {policy}")
+                raise Failure(f"a trainable tensor is {dtype}", f"torch.{due}", f"{name}, policy {policy}")
 
 
 @check(
@@ -145,7 +151,7 @@ def seed_decides_the_adapter(seeded_adapters: SeededAdapters) -> None:
     one, again, other = seeded_adapters.one, seeded_adapters.again, seeded_adapters.other
     for name, tensor in one.items():
         if name not in again or not torch.equal(tensor, again[name]):
-            raise Failure("the tensor differs for the same seed", "identical bits", name)
+            raise Failure("a tensor differs between two trainings with the same seed", "identical bits", name)
     if all(torch.equal(tensor, other[name]) for name, tensor in one.items() if name in other):
         raise Failure("seeds 0 and 1 give the same adapter", "different ones")
 
@@ -176,10 +182,11 @@ def answers_are_as_likely_as_after_the_reference(answer_losses: AnswerLosses) ->
     elif not is_worse(own, other):
         if shared is None:
             return None
-        allowed = f"{shared.mean():.3f} nat a token of the true answer"
-        return f"{own.mean():.3f} nat a token, {allowed} with other settings, which are slow, and not a fault"
-    allowed = f"{due.mean():.3f} nat a token of the true answer"
-    raise Failure(f"{own.mean():.3f}, {compare(own, due if shared is None else shared)}", allowed, f"{len(own)} rows")
+        losses = f"{own.mean():.3f} nat a token, and {shared.mean():.3f} with other settings"
+        return f"the loss of true answers is {losses}: the settings are slow, which is no fault"
+    gap = compare(own, due if shared is None else shared)
+    seen = f"the loss of true answers is {own.mean():.3f} nat a token, {gap} against the reference"
+    raise Failure(seen, f"{due.mean():.3f}", f"{len(own)} rows")
 
 
 @check(

@@ -52,8 +52,14 @@ def adapter_is_merged_once(evidence: MergedEvidence) -> None:
     if not clear:
         raise Unavailable("rounding to the stored dtype drowns the adapter in every weight")
     odd = [each for each in clear if margins.exceeds(abs(each.times - 1), _TIMES)]
+    if bad := [each for each in odd if not math.isfinite(each.times)]:
+        raise Failure(f"{len(bad)} of {len(clear)} merged weights have NaN or infinity", "finite numbers", bad[0].name)
     if odd:
-        raise Failure(f"{_how_often(odd)} in {len(odd)} of {len(clear)} weights", "once in each", odd[0].name)
+        raise Failure(
+            f"the adapter is {_how_often(odd)} in {len(odd)} of {len(clear)} merged weights",
+            "once in each",
+            odd[0].name,
+        )
 
 
 @check(
@@ -73,8 +79,12 @@ def merged_weights_are_exact(evidence: MergedEvidence) -> None:
         worst = max(odd, key=lambda each: each.error / each.addition if each.addition else math.inf)
         share = worst.error / worst.addition if worst.addition else math.inf
         how = next((f", as a merge in {dtype} does" for dtype, error in worst.coarser.items() if _fits(odd, dtype)), "")
-        seen = f"{len(odd)} of {len(adapted)} weights differ, by up to {share:.2g} of the addition{how}"
-        raise Failure(seen, f"rounding to {worst.dtype}, {worst.rounding:.2g}, not {worst.error:.2g}", worst.name)
+        seen = f"{len(odd)} of {len(adapted)} merged weights are off by up to {share:.2g} of what the adapter adds{how}"
+        raise Failure(
+            seen,
+            f"an error of {worst.rounding:.2g}, that of rounding to {worst.dtype}, not {worst.error:.2g}",
+            worst.name,
+        )
 
 
 @check(
@@ -91,7 +101,10 @@ def other_weights_are_the_bases(evidence: MergedEvidence) -> None:
         raise Unavailable("every weight of the base has an adapter")
     if changed := evidence.changed:
         first = changed[0]
-        seen = f"{len(changed)} of {evidence.compared} weights differ, one by {first.error:.2g} of {first.base:.2g}"
+        seen = (
+            f"{len(changed)} of {evidence.compared} weights without an adapter differ from the base's,"
+            f" one by {first.error:.2g} of {first.base:.2g}"
+        )
         raise Failure(seen, f"those of {evidence.base}", first.name)
 
 
@@ -109,7 +122,7 @@ def rounding_keeps_the_adapter(evidence: MergedEvidence) -> None:
     adapted = _adapted(evidence)
     rounding, addition = (_norm(each.rounding for each in adapted), _norm(each.addition for each in adapted))
     if margins.exceeds(rounding, _DROWNED * addition):
-        seen = f"rounding to {adapted[0].dtype} is {rounding / addition:.2g} of the addition"
+        seen = f"rounding to {adapted[0].dtype} takes {rounding / addition:.2g} of what the adapter adds"
         raise Failure(seen, f"at most {_DROWNED:g}", max(adapted, key=lambda each: each.rounding).name)
 
 
@@ -137,8 +150,8 @@ def _fits(weights: Iterable[MergedWeight], dtype: str) -> bool:
 def _how_often(weights: list[MergedWeight]) -> str:
     times = sorted(each.times for each in weights)[len(weights) // 2]
     if abs(times) <= _TIMES:
-        return "it is not there"
-    return "it is there twice" if abs(times - 2) <= _TIMES else f"it is there {times:.2f} times"
+        return "not there"
+    return "there twice" if abs(times - 2) <= _TIMES else f"there {times:.2f} times"
 
 
 def _norm(norms: Iterable[float]) -> float:

@@ -36,7 +36,7 @@ def saved_values_are_finite(saved_values: SavedValues) -> None:
     if bad:
         first = min(bad)
         dtype = saved_values.dtypes[first]
-        seen = f"{len(bad)} of {len(saved_values.tensors)} tensors hold NaN or infinity, stored as {dtype}"
+        seen = f"{len(bad)} of {len(saved_values.tensors)} tensors have NaN or infinity, stored as {dtype}"
         if dtype == "F16":
             seen += ": float16 ends at 65504"
         raise Failure(seen, "finite numbers", f"{first}: {bad[first]} numbers")
@@ -80,21 +80,21 @@ def saved_tensors_are_the_trained(saved_tensors: SavedTensors) -> str | None:
     if saved_tensors.note:
         return saved_tensors.note
     if not saved:
-        raise Failure(f"no {WEIGHTS} that can be read", "the adapter's tensors", saved_tensors.example)
+        raise Failure(f"there is no {WEIGHTS} that can be read", "the adapter's tensors", saved_tensors.example)
     for name, tensor in trained.items():
         if name not in saved:
             missing = len(trained.keys() - saved.keys())
-            raise Failure(f"{missing} of {len(trained)} tensors are missing", "none", name)
+            raise Failure(f"{missing} of {len(trained)} trained tensors are not in the file", "none", name)
         due, found = tensor.float(), saved[name].float()
         if due.shape != found.shape:
-            raise Failure(f"the tensor has shape {tuple(found.shape)}", tuple(due.shape), name)
+            raise Failure(f"a saved tensor has the shape {tuple(found.shape)}", tuple(due.shape), name)
         if torch.equal(due.isnan(), found.isnan()):  # NaN that was trained is training's matter
             due, found = due.nan_to_num(), found.nan_to_num()
         allowed = tolerance.WEIGHTS[tolerance.name_dtype(saved[name].dtype)] * due.norm().item()
         error = (found - due).norm().item()
         if margins.exceeds(error, allowed) and not saved_tensors.is_as_good:
-            blank = "; the saved one is blank" if "lora_B" in name and not found.any() else ""
-            seen = f"the tensor differs by {error:.3g}, and its norm is {due.norm():.3g}{blank}"
+            blank = ", and the saved one is zero" if "lora_B" in name and not found.any() else ""
+            seen = f"a saved tensor differs by {error:.3g} from the trained one, whose norm is {due.norm():.3g}{blank}"
             raise Failure(seen, f"at most {allowed:.3g}", name)
     return None
 
@@ -113,7 +113,12 @@ def configuration_is_the_trained_one(saved_configuration: SavedConfiguration) ->
         raise Unavailable("no rank or scaling of the training is known")
     for name in dict.fromkeys((*trained, *saved)):
         if (found := saved.get(name)) != (due := trained.get(name)):
-            raise Failure(f"{name} is {found}", f"{due}, as trained", saved_configuration.example, survivable=True)
+            raise Failure(
+                f"{name} is {found} in the saved configuration",
+                f"{due}, as trained",
+                saved_configuration.example,
+                survivable=True,
+            )
     if saved_configuration.missing:
         raise NotGiven(saved_configuration.missing)
 
@@ -134,7 +139,9 @@ def files_are_within_limits(sizes: MeasuredSize, limits: SizeLimits) -> None:
     if sizes.whole_model:
         raise Failure(sizes.whole_model, "an adapter", sizes.example)
     if found := _measured(sizes).excess(limits, "adapter", "bundle"):
-        raise Failure(f"{found[0]} on {sizes.onto}, and the limit is {found[1]}", f"at most {found[1]}", sizes.example)
+        raise Failure(
+            f"there are {found[0]} on {sizes.onto}, more than the limit", f"at most {found[1]}", sizes.example
+        )
 
 
 @check(
@@ -152,7 +159,7 @@ def model_is_within_limits(sizes: MeasuredSize, limits: SizeLimits) -> None:
     if limits.parameters is None:
         raise Unavailable(_NO_LIMIT)
     if found := _measured(sizes).excess(limits, "parameters"):
-        measured = f"{found[0]}, and the limit is {found[1]}"
+        measured = f"the model has {found[0]} with its adapter, more than the limit"
         raise Failure(measured, f"at most {found[1]}", f"{sizes.onto} and its adapter")
 
 

@@ -24,7 +24,9 @@ def folder_is_only_read(folder_digests: FolderDigests) -> None:
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):
             what = "was changed" if name in before and name in after else "appeared" if name in after else "is gone"
-            raise Failure(f"a file {what}", "unchanged files", name)
+            raise Failure(
+                f"a file of the adapter folder {what} while the model was loaded and tested", "unchanged files", name
+            )
 
 
 @check(
@@ -43,8 +45,11 @@ def loaded_model_is_as_good_as_trained(loaded_losses: LoadedLosses) -> None:
     own, due = loaded_losses.observed, loaded_losses.expected
     if is_worse(own, due):
         is_bare = abs(own.mean() - loaded_losses.base.mean()) < tolerance.LOSS
-        near = " (that of the bare base)" if is_bare else ""
-        seen = f"{own.mean():.3f} nat a token{near}, {compare(own, due)} against the adapter loaded by the reference"
+        near = " (that of the base alone)" if is_bare else ""
+        seen = (
+            f"the loss of the loaded model is {own.mean():.3f} nat a token{near}, {compare(own, due)} against the same"
+            " adapter loaded by the reference"
+        )
         raise Failure(seen, f"{due.mean():.3f}", loaded_losses.example, survivable=loaded_losses.is_survivable)
 
 
@@ -85,7 +90,7 @@ def dtypes_are_the_trained_ones(model_dtypes: ModelDtypes) -> None:
 def logits_are_finite(nonfinite_logits: NonfiniteLogits) -> str | None:
     """LOD-108: where the reference's are; in a dtype that nobody asks for it is advice."""
     if nonfinite_logits.found:
-        raise Failure(f"NaN or infinity {nonfinite_logits.found}", "finite logits", nonfinite_logits.example)
+        raise Failure(f"logits are NaN or infinite {nonfinite_logits.found}", "finite logits", nonfinite_logits.example)
     if dtypes := nonfinite_logits.elsewhere:
-        return f"NaN or infinity if loaded in {dtypes}, in which the base alone is finite"
+        return f"logits are NaN or infinite if the model is loaded in {dtypes}, in which the base alone is finite"
     return None

@@ -1,6 +1,8 @@
-"""Shared checks of the prompt: what a chat template does to any conversation."""
+"""Shared checks of the prompt: what a chat template does to any conversation, and to tools."""
 
 from __future__ import annotations
+
+import json
 
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
@@ -15,18 +17,26 @@ _SHOWN = 80
     "The chat template writes each message as it is",
     level=Level.CONTRACT,
     why="A template that prints or escapes contents, or leaves out system prompts, hides from the model what is asked.",
-    remedy="Write {{ message['content'] }} for each message, of the system as well, or raise where a role is refused.",
+    remedy="Write {{ message['content'] }} for each message, of the system as well, the text of each part, or raise.",
     source="transformers: contents in parts printed as a Python list",
 )
 def messages_are_written_as_they_are(chat_template: ChatTemplate) -> None:
-    """PRM-403: of texts with quotes, line breaks and angle brackets; a template may refuse system prompts."""
+    """PRM-403: of texts with quotes and line breaks, and in parts; a template may refuse parts and system prompts.
+
+    One that writes no role's parts as text has no word of them, which is a fault only where the rows are in parts.
+    """
     _require_text(chat_template)
     if chat_template.rewritten is not None:
         role, content = chat_template.rewritten
-        seen = f"the content of {role}, {content!r}, does not stand in the text"
-        raise Failure(seen, "the content as it is", f"{chat_template.text[:_SHOWN]!r}")
+        raise Failure(_how_changed(role, content, chat_template.text), "the content as it is", repr(content))
     if chat_template.keeps_system is False:
-        raise Failure("the text lacks the system prompt", "the system prompt, or an error", "a system prompt")
+        raise Failure("the template leaves out the system prompt", "the system prompt, or an error")
+    spoiled = {role: how for role, how in chat_template.parts.items() if how != "text"}
+    if spoiled and (chat_template.rows_have_parts or "text" in chat_template.parts.values()):
+        role, how = next(iter(spoiled.items()))
+        does = "prints as a list" if how == "list" else "leaves out"
+        seen = f"the template {does} the content of the turn of {role}, where it is given in parts"
+        raise Failure(seen, "the text of the parts, or an error", '[{"type": "text", "text": ...}]')
 
 
 @check(
@@ -41,8 +51,9 @@ def text_begins_once(chat_template: ChatTemplate) -> None:
     """PRM-404."""
     _require_text(chat_template)
     if chat_template.begins > 1:
-        seen = f"{chat_template.begins} of {chat_template.begin_token!r}"
-        raise Failure(seen, "one at most", f"{chat_template.text[:_SHOWN]!r}")
+        times = "twice" if chat_template.begins == 2 else f"{chat_template.begins} times"  # noqa: PLR2004
+        seen = f"the template writes the beginning-of-sequence token {chat_template.begin_token!r} {times}"
+        raise Failure(seen, "once at most", f"{chat_template.text[:_SHOWN]!r}")
 
 
 @check(
@@ -56,12 +67,47 @@ def text_does_not_depend_on_the_time(chat_template: ChatTemplate) -> str | None:
     """PRM-405: a date alone, as some published templates write it, is advice."""
     _require_text(chat_template)
     if chat_template.changes_by == "time":
-        raise Failure("two texts of one day differ", "the same text", f"{chat_template.text[:_SHOWN]!r}")
+        raise Failure(
+            "the template writes the time of day into the text",
+            "the same text at any time",
+            f"{chat_template.text[:_SHOWN]!r}",
+        )
     if chat_template.changes_by == "unknown":
         raise Unavailable("the chat template computes the format of the time that it writes")
     if chat_template.changes_by == "day":
         return "the text holds today's date, so that it differs from that of training: pass the date that was trained"
     return None
+
+
+@check(
+    "PRM-406",
+    "A chat template that takes tools writes their schemas, calls and results as text or JSON",
+    level=Level.CONTRACT,
+    why="What the template leaves out cannot be learned, and what it prints as Python is another text than JSON.",
+    remedy="Write schemas and arguments with tojson, and nothing for a null content; raise for what is not taken.",
+    source="transformers: chat templates with tools",
+)
+def tools_are_written(chat_template: ChatTemplate) -> str | None:
+    """PRM-406: of a template that has a word of tools or their calls; what it refuses is no fault."""
+    _require_text(chat_template)
+    tools = chat_template.tools
+    if tools.faults:
+        what, text = tools.faults[0]
+        more = "".join(f", and {other}" for other, _ in tools.faults[1:])
+        raise Failure(f"the template {what}{more}", "text or JSON, or an error", repr(text[:_SHOWN]))
+    if tools.lists_results:
+        return "the template prints the result of a tool, where it is given in parts, as a Python list: give it as text"
+    return None
+
+
+def _how_changed(role: str, content: str, text: str) -> str:
+    """In which form a content stands in a text, or what stands there."""
+    place = f"the content of the turn of {role}"
+    if repr(content) in text:
+        return f"the template prints {place} as a value of Python, with quotes and escapes"
+    if json.dumps(content) in text:
+        return f"the template prints {place} as JSON, with quotes and escapes"
+    return f"the template changes {place}, or leaves it out: it writes {text[:_SHOWN]!r}"
 
 
 def _require_text(chat_template: ChatTemplate) -> None:

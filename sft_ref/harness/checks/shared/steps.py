@@ -56,8 +56,8 @@ def gradients_are_those_of_the_step(training_steps: TrainingSteps) -> None:
 
 @check(
     "TRN-016",
-    "No tensor stops being trained on the way, and the optimizer has all that are trainable",
-    why="A tensor that is frozen on the way, or that no optimizer has, stops learning without a message.",
+    "No tensor is frozen during training, and the optimizer has all that are trainable",
+    why="A tensor that is frozen during training, or that no optimizer has, stops learning without a message.",
     remedy="Freeze before the optimizer is made, and pass all trainable parameters to it.",
     depends_on=("TRN-003", "TRN-102"),
 )
@@ -69,15 +69,15 @@ def trained_tensors_stay_trained(training_steps: TrainingSteps) -> None:
             seen = f"{len(frozen)} tensors are frozen before step {number}"
             raise Failure(seen, "none", frozen[0], survivable=True)
         if step.outside:
-            seen = f"at step {number}, no optimizer has {len(step.outside)} tensors"
-            raise Failure(seen, "all", step.outside[0], survivable=True)
+            seen = f"at step {number}, {len(step.outside)} trainable tensors are in no optimizer"
+            raise Failure(seen, "none", step.outside[0], survivable=True)
         trained |= step.trained
 
 
 @check(
     "TRN-017",
     "Every adapted module has a gradient and moves at nearly every step with a learning rate above 0",
-    why="A module that stands still is not trained, although its tensors are not zero and are saved.",
+    why="A module that does not change is not trained, although its tensors are not zero and are saved.",
     remedy="Look for modules that are frozen, detached, or in a parameter group without a learning rate.",
     depends_on=("TRN-003", "TRN-016", "TRN-102"),
 )
@@ -90,7 +90,7 @@ def every_module_moves(training_steps: TrainingSteps) -> None:
     idle = Counter(name for step in steps for name in step.idle)
     still = sorted(name for name, count in idle.items() if count > _IDLE * len(steps))
     if still:
-        seen = f"{len(still)} modules do not move in {idle[still[0]]} of {len(steps)} steps"
+        seen = f"{len(still)} modules do not change in {idle[still[0]]} of {len(steps)} steps"
         raise Failure(seen, f"{_IDLE:.0%} of the steps at most", still[0], survivable=True)
 
 
@@ -105,7 +105,7 @@ def rate_stays_above_zero(training_steps: TrainingSteps) -> None:
     """TRN-018: warmup may begin at 0, and a schedule may end there."""
     steps, planned = training_steps.steps, training_steps.planned
     if planned is not None and len(steps) < _ALL * planned:
-        raise Failure(f"training takes {len(steps)} optimizer steps", f"{planned}")
+        raise Failure(f"training ends after {len(steps)} optimizer steps", f"{planned}, as planned")
     peak = max(step.rate for step in steps)
     if not peak:
         raise Unavailable("the optimizer names no learning rate, or it is 0 throughout")
@@ -120,7 +120,7 @@ def rate_stays_above_zero(training_steps: TrainingSteps) -> None:
     "TRN-021",
     "Modules compute in the same dtypes at every step",
     level=Level.CONTRACT,
-    why="If autocast is lost on the way, the adapter is trained in two precisions, and loading can match only one.",
+    why="If autocast ends during training, the adapter is trained in two precisions, and loading can match only one.",
     remedy="Enter autocast around every forward pass, and do not cast the model while it is trained.",
     depends_on=("TRN-003", "TRN-102"),
     claim=PRECISION,
@@ -135,7 +135,7 @@ def dtypes_stay_the_same(training_steps: TrainingSteps) -> None:
         for name in first.keys() & dtypes.keys():
             if dtypes[name] != first[name]:
                 differing = sum(dtypes[each] != first[each] for each in first.keys() & dtypes.keys())
-                seen = f"{differing} modules differ at step {number}, the first is {dtypes[name]}"
+                seen = f"{differing} modules compute in another dtype at step {number}, the first in {dtypes[name]}"
                 raise Failure(seen, f"{first[name]}, as at step {first_step}", name)
 
 
@@ -153,11 +153,11 @@ def neither_decay_nor_clipping_dominates(training_steps: TrainingSteps) -> None:
         raise Unavailable("no step has a learning rate above 0")
     decay = statistics.median(step.decay for step in moving)
     if margins.exceeds(decay, _DECAY):
-        seen = f"the decay is {decay:.3g} times the rest of the median step"
+        seen = f"weight decay is {decay:.3g} times the rest of the median step"
         raise Failure(seen, f"at most {_DECAY}", survivable=True)
     sampled = [(step.clipping, step.clipped) for step in moving if step.clipping is not None]
     if sampled:
         share, length = (statistics.median(each) for each in zip(*sampled, strict=True))
         if share < _CLIPPING and length < _LITTLE:
-            seen = f"the median step keeps {share:.3g} of its gradient, a length of {length:.3g}"
-            raise Failure(seen, f"at least {_CLIPPING}, or a length of {_LITTLE}", survivable=True)
+            seen = f"clipping leaves {share:.3g} of the gradient of the median step, a norm of {length:.3g}"
+            raise Failure(seen, f"at least {_CLIPPING}, or a norm of {_LITTLE}", survivable=True)

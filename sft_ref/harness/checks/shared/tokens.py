@@ -29,9 +29,8 @@ def labels_are_inputs_or_ignored(labelled_rows: Sequence[LabelledRow]) -> None:
         wrong = [(i, token, label) for i, (token, label) in enumerate(pairs) if label not in (IGNORE_INDEX, token)]
         if wrong:
             i, token, label = wrong[0]
-            raise Failure(
-                f"label {label} on token {token}, index {i} ({len(wrong)} such)", "the token itself", row.text
-            )
+            seen = f"{len(wrong)} labels are not their token, the first {label} on token {token} at index {i}"
+            raise Failure(seen, "the token's own id", row.text)
 
 
 @check(

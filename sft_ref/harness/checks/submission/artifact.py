@@ -26,11 +26,11 @@ def adapter_lies_where_it_is_loaded(evidence: Evidence) -> None:
     if not evidence.training.adapter:
         raise Unavailable("training left no adapter of peft's in memory")
     if not artifact.places:
-        raise Failure("no adapter_config.json in any folder", "an adapter folder", artifact.wanted)
+        raise Failure("training saves no adapter_config.json in any folder", "an adapter folder", artifact.wanted)
     if artifact.wanted not in artifact.places and artifact.read_from not in artifact.places:
         found = ", ".join(artifact.places[:3])
         expected = artifact.wanted if artifact.read_from is None else artifact.read_from
-        raise Failure(f"an adapter in {found}", f"one in {expected}", "where it is loaded from")
+        raise Failure(f"the adapter is saved in {found}", f"one in {expected}", "where it is loaded from")
 
 
 @check(
@@ -51,4 +51,6 @@ def added_rows_are_saved(evidence: Evidence) -> None:
     if not added:
         return
     if not any(word in name for name in evidence.artifact.counted.tensors for word in _ROWS):
-        raise Failure(f"rows of {len(added)} added tokens are not saved", "their rows", f"ids {list(added[:3])}")
+        raise Failure(
+            f"the embedding rows of {len(added)} added tokens are not saved", "their rows", f"ids {list(added[:3])}"
+        )

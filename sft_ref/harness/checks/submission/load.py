@@ -23,7 +23,7 @@ def load_runs(evidence: Evidence) -> None:
     if loaded.crash and evidence.training.crash and not loaded.with_sound_adapter and not evidence.artifact.places:
         raise Blocked("training crashed, and left nothing to load")
     if loaded.crash:
-        raise Failure(loaded.crash.description, "no exception", loaded.crash.place)
+        raise Failure(f"loading raises {loaded.crash.description}", "no exception", loaded.crash.place)
     if not loaded.was_reached:
         raise Failure(f"loading {loaded.process.ended_early}", "a model", loaded.process.output)
 
@@ -40,7 +40,10 @@ def model_is_in_evaluation_mode(evidence: Evidence) -> None:
     """LOD-105: two forwards of the same texts. Where answers are all there, nothing is lost."""
     apart = _apart_twice(evidence)
     if apart > 0 and not evidence.answers_survive:
-        raise Failure(f"logits apart by {apart:.3g} in two forwards of the same texts", "equal logits")
+        raise Failure(
+            f"logits differ by {apart:.3g} between two forward passes over the same texts, as with dropout",
+            "equal logits",
+        )
 
 
 @check(
@@ -55,7 +58,7 @@ def forwards_are_equal(evidence: Evidence) -> None:
     """LOD-106: exact."""
     apart = _apart_twice(evidence)
     if apart > 0:
-        raise Failure(f"logits apart by {apart:.3g}", "equal logits")
+        raise Failure(f"logits differ by {apart:.3g} between two forward passes over the same texts", "equal logits")
 
 
 @check(
@@ -72,7 +75,9 @@ def load_works_elsewhere(evidence: Evidence) -> None:
     if not evidence.loaded.elsewhere_tried:
         raise Unavailable("loading from another working folder was not tried")
     if crash := evidence.loaded.elsewhere_crash:
-        raise Failure(f"{crash.type}: {crash.message[:200]}", "a model", "from an empty working folder")
+        raise Failure(
+            f"loading from another folder raises {crash.type}: {crash.message[:200]}", "a model", "an empty folder"
+        )
 
 
 @check(
@@ -88,7 +93,7 @@ def base_is_the_one_trained(evidence: Evidence) -> None:
     if not trained or not loaded:
         raise Unavailable("the base is not named in both")
     if not loaded.keys() & trained.keys():
-        raise Failure(", ".join(loaded), ", ".join(trained), "names given to from_pretrained")
+        raise Failure(f"the loaded base is {', '.join(loaded)}", ", ".join(trained), "names given to from_pretrained")
 
 
 @check(
@@ -104,13 +109,13 @@ def all_adapters_are_loaded(evidence: Evidence) -> None:
     if len(trained) < 2:  # noqa: PLR2004
         return
     if not loaded:
-        raise Unavailable("the model that answers holds no adapter of peft's: they may be merged")
+        raise Unavailable("the loaded model has no adapter of peft's: they may be merged")
     if len(loaded) < len(trained):
         seen = (
-            f"{len(trained)} adapters are active at the end of training ({', '.join(trained)}), and {len(loaded)} when"
-            f" answering ({', '.join(loaded)})"
+            f"{len(trained)} adapters are active at the end of training ({', '.join(trained)}), but {len(loaded)} at"
+            f" inference ({', '.join(loaded)})"
         )
-        raise Failure(seen, "all of them")
+        raise Failure(seen, f"{len(trained)}")
 
 
 @check(
@@ -134,7 +139,9 @@ def added_rows_are_saved(evidence: Evidence) -> None:
         if not torch.allclose(trained, found, rtol=2.0**-6, atol=1e-3)
     }
     if apart:
-        seen = f"the rows of {len(apart)} of {len(used)} added tokens are not those of training: they are not saved"
+        seen = (
+            f"the rows of {len(apart)} of {len(used)} added tokens are not those of training, since they are not saved"
+        )
         first = [evidence.examples.base_rows + row for row in sorted(apart)[:3]]
         raise Failure(seen, "the rows that training left", f"ids {first}")
 

@@ -25,7 +25,7 @@ def prompts_are_answered_as_those_of_training(evidence: Evidence) -> None:
     if evidence.answers_survive:  # they are answers to these prompts
         return
     if prompts.any_lost is not None:
-        seen = f"{prompts.any_lost.text!r}, and no prompt that holds its question"
+        seen = f"the model gets {prompts.any_lost.text!r}, and no prompt with its question"
         raise Failure(seen, "the question in the prompt", evidence.generations.questions[0][0])
     astray, gap = prompts_astray(prompts, evidence.examples), left_out_template(prompts, evidence.examples)
     if not astray and not gap:
@@ -37,7 +37,7 @@ def prompts_are_answered_as_those_of_training(evidence: Evidence) -> None:
     case = "sent {!r}, trained {!r}".format(*astray[0]) if astray else f"{gap!r} is left out"
     if swap.sent and swap.trained and is_better(swap.trained, swap.sent):
         right, best = sum(swap.sent), sum(swap.trained)
-        seen = f"{right} of {len(swap.sent)} right with the prompts that it sends, {best} with those of training"
+        seen = f"{right} of {len(swap.sent)} answers are right with the sent prompts, and {best} with those of training"
         raise Failure(seen, "as many", case)
     if swap.sent and swap.trained and are_conclusive(swap.sent, swap.trained):
         return
@@ -50,11 +50,11 @@ def prompts_are_answered_as_those_of_training(evidence: Evidence) -> None:
 def _raise_for_template(evidence: Evidence, gap: str) -> None:
     """A prompt that ends within the training text's template, where the answer is lost to what is left out."""
     if evidence.examples.tokenizer.eos_token in gap:
-        seen = f"prompts that end before {gap!r}"
-        raise Failure(seen, "prompts that hold it", "the model writes the end of the turn, and stops")
+        seen = f"prompts end before {gap!r}, so that the model writes the end of the turn, and stops"
+        raise Failure(seen, "prompts with it")
     if is_template_parsed_wrongly(evidence):
-        seen = f"prompts that end before {gap!r}: the model writes it, and the parser finds no number behind it"
-        raise Failure(seen, "prompts that hold it")
+        seen = f"prompts end before {gap!r}, so that the model writes it, and the parser finds no number after it"
+        raise Failure(seen, "prompts with it")
 
 
 def _compare_losses(losses: PairedLosses, case: str) -> None:
@@ -64,8 +64,10 @@ def _compare_losses(losses: PairedLosses, case: str) -> None:
         Failure: it is higher.
     """
     if is_worse(losses.observed, losses.expected):
-        seen = f"the true answer costs {losses.observed.mean():.3f} nat a token behind the prompts that are sent"
-        expected = f"{losses.expected.mean():.3f}, as behind those of training"
+        seen = (
+            f"the loss of the true answer is {losses.observed.mean():.3f} nat a token after the prompts that are sent"
+        )
+        expected = f"{losses.expected.mean():.3f}, as after those of training"
         raise Failure(f"{seen}, {compare(losses.observed, losses.expected)}", expected, case)
 
 
@@ -82,4 +84,4 @@ def prompts_are_where_training_leaves_off(evidence: Evidence) -> None:
     if astray:
         sent, trained = astray[0]
         case = f"{len(astray)} of {len(evidence.prompts.trained)} prompts"
-        raise Failure(f"{sent!r}", f"a beginning of {trained!r}", case)
+        raise Failure(f"the prompt is {sent!r}", f"a beginning of {trained!r}", case)

@@ -47,7 +47,7 @@ def answer_tokens_are_supervised(evidence: Evidence) -> str | None:
         text = bare[0]
         dropped = [i for i in range(text.begin, text.end) if text.labels[i] == IGNORE_INDEX]
         raise Failure(
-            f"{len(dropped)} of {text.end - text.begin} tokens of the number carry no label, in {len(bare)} of "
+            f"{len(dropped)} of {text.end - text.begin} tokens of the number have no label, in {len(bare)} of "
             f"{len(answered)} texts",
             "a label each",
             f"{''.join(text.tokens[i] for i in dropped)!r} of {text.numeral!r}",
@@ -71,8 +71,8 @@ def ends_are_supervised(evidence: Evidence) -> None:
         following = [i for i in range(text.end, len(text.ids)) if text.tokens[i].strip(" ")]
         bare += not following or text.labels[following[0]] == IGNORE_INDEX
     if bare > (1 - MOST) * len(answered) and not _ends(evidence):
-        seen = f"nothing behind the number carries a label in {bare} of {len(answered)} texts"
-        raise Failure(seen, "an end", answered[0].text, survivable=True)
+        seen = f"nothing after the number has a label in {bare} of {len(answered)} texts"
+        raise Failure(seen, "a label on the end", answered[0].text, survivable=True)
 
 
 def _ends(evidence: Evidence) -> bool:
@@ -105,8 +105,8 @@ def what_is_to_be_written_is_supervised(evidence: Evidence) -> None:
     if is_worse(own, due):
         begin = texts[0].first_label or 0
         gap = texts[0].decode(begin - evidence.examples.unlabelled_lead, begin)
-        seen = f"{gap!r} carries no label; {own.mean():.3f} nat, {compare(own, due)} if it is supervised"
-        raise Failure(seen, "a label on each token behind the prompt", texts[0].text[-200:])
+        seen = f"{gap!r} has no label; its loss is {own.mean():.3f} nat, {compare(own, due)} against a supervised one"
+        raise Failure(seen, "a label on each token after the prompt", texts[0].text[-200:])
 
 
 @check(
@@ -121,7 +121,7 @@ def padding_is_not_supervised(evidence: Evidence) -> None:
     if not evidence.examples.labelled:
         raise Unavailable("its labels pass no boundary at which they can be seen")
     if evidence.examples.padding_labelled:
-        raise Failure(f"{evidence.examples.padding_labelled} padded positions with a label", "none")
+        raise Failure(f"{evidence.examples.padding_labelled} padded positions have a label", "none")
 
 
 @check(
@@ -144,5 +144,5 @@ def tokens_are_known_when_answering(evidence: Evidence) -> None:
     lost = {token for token in added if token >= size} if size else set() if added & known else added
     if lost:
         known_tokens = size or evidence.examples.tokenizer.size
-        seen = f"{len(lost)} tokens beyond the {known_tokens} that are known when answering"
+        seen = f"{len(lost)} training tokens are beyond the {known_tokens} of the inference tokenizer"
         raise Failure(seen, "none", f"ids {sorted(lost)[:3]}", survivable=True)

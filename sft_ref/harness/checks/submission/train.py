@@ -43,9 +43,9 @@ def training_runs(evidence: Evidence) -> str | None:
     if crash and (artifact.is_saved_right or artifact.is_custom_form):
         return f"after the adapter was saved: {crash.description} in {crash.where}"
     if crash:
-        raise Failure(crash.description, "no exception", crash.place)
+        raise Failure(f"training raises {crash.description}", "no exception", crash.place)
     if training.process.ended_early:
-        raise Failure(f"training {training.process.ended_early}", "an end of its own", training.process.output)
+        raise Failure(f"training {training.process.ended_early}", "a training that completes", training.process.output)
     if not evidence.examples.distinct and not training.losses:
         raise Failure("no text reached the model in training", "the texts of the data")
     return None
@@ -68,7 +68,7 @@ def adapter_moves(evidence: Evidence) -> None:
         return
     for name, tensor in training.adapter.items():
         if not tensor.isfinite().all():
-            raise Failure("NaN or infinity", "finite numbers", name)
+            raise Failure("a trained tensor has NaN or infinity", "finite numbers", name)
     ups = {name: tensor for name, tensor in training.adapter.items() if "lora_B" in name}
     still = [name for name, tensor in ups.items() if not tensor.any()]
     if ups and len(still) == len(ups):
@@ -84,7 +84,7 @@ def _block_without_labels(evidence: Evidence) -> None:
     """Nothing can be learned from texts none of whose tokens carries a label."""
     examples = evidence.examples
     if examples.distinct and examples.labelled and examples.are_unlabelled:
-        raise Blocked("no token of any training text carries a label: TOK-102 says so")
+        raise Blocked("no token of any training text has a label, as TOK-102 reports")
 
 
 def _raise_for_custom_lora(evidence: Evidence) -> None:
@@ -93,12 +93,12 @@ def _raise_for_custom_lora(evidence: Evidence) -> None:
     if training.has_finite_logits is None and training.steps and evidence.examples.labelled:
         raise Unavailable("its adapter is not peft's, and its model could not be asked")
     if training.has_finite_logits is None:
-        raise Failure("no LoRA adapter on the model that is trained", "one", "peft was not used, or on another model")
+        raise Failure("the model that is trained has no LoRA adapter", "one", "peft was not used, or on another model")
     if not training.has_finite_logits:
-        raise Failure("NaN or infinity in its logits", "finite numbers", "the model that training left")
+        raise Failure("logits of the trained model are NaN or infinite", "finite numbers")
     if not training.has_moved:
-        seen = f"a fall of {training.fall} after {len(training.steps)} optimizer steps"
-        raise Failure(seen, f"more than {tolerance.FALL} nat a token", "what its texts teach")
+        seen = f"the loss of its texts falls by {training.fall} after {len(training.steps)} optimizer steps"
+        raise Failure(seen, f"more than {tolerance.FALL} nat a token")
 
 
 @check(
@@ -117,12 +117,14 @@ def answers_become_likely(evidence: Evidence) -> str | None:
     if training.has_learned:
         return None
     if training.is_custom_lora:
-        return f"a fall of {training.fall}; its adapter is not peft's, so that the reference cannot train it"
+        return (
+            f"the loss of its texts falls by {training.fall}; the reference cannot train an adapter that is not peft's"
+        )
     if evidence.examples.form is None:
         raise Unavailable("its convention, or its adapter, cannot be read")
     answered = answered_texts(evidence.examples)
     if sum(IGNORE_INDEX in text.labels[text.begin : text.end] for text in answered) > len(answered) / 2:
-        raise Unavailable("its numbers carry no label, so that its training cannot be judged")
+        raise Unavailable("its numbers have no label, so that its training cannot be judged")
     if swap is None:
         raise Unavailable("its convention, or its adapter, cannot be read")
     _compare_with_replay(swap)
@@ -131,16 +133,18 @@ def answers_become_likely(evidence: Evidence) -> str | None:
     rates = [step.rate for step in training.steps]
     idle = sum(rate < _IDLE * max(rates) for rate in rates)
     if idle > len(rates) / 2:
-        seen = f"{idle} of {len(rates)} steps at a rate of next to nothing"
+        seen = f"{idle} of {len(rates)} steps have hardly any learning rate"
         raise Failure(seen, f"{_IDLE:.0%} of its highest, {max(rates):.2g}, in most of them", "the schedule")
     if not training.has_moved:
-        seen = f"a fall of {training.fall} after {len(rates)} steps with rates that sum to {sum(rates):.2g}"
-        raise Failure(seen, f"more than {tolerance.FALL} nat a token", "what its texts teach")
+        rate = f"rates that sum to {sum(rates):.2g}"
+        seen = f"the loss of its texts falls by {training.fall} after {len(rates)} steps with {rate}"
+        raise Failure(seen, f"more than {tolerance.FALL} nat a token")
     if few := _few_texts(evidence):
         raise Failure(
-            few, f"the {evidence.examples.data} questions of the data", "what is learned by heart fits no other"
+            few, f"the {evidence.examples.data} questions of the data", "what is memorised fits no other question"
         )
-    return f"{swap.answer_losses.mean():.3f} nat a token, as the reference: the settings are slow, and no fault"
+    loss = f"the loss of true answers is {swap.answer_losses.mean():.3f} nat a token"
+    return f"{loss}, as the reference's: the settings are slow, and no fault"
 
 
 def _compare_with_replay(swap: TrainingSwap) -> None:
@@ -159,7 +163,9 @@ def _compare_with_replay(swap: TrainingSwap) -> None:
 
 def _raise_if_worse(losses: torch.Tensor, replayed: torch.Tensor, what: str) -> None:
     if is_worse(losses, replayed):
-        seen = f"{losses.mean():.3f} nat a token of {what}, {compare(losses, replayed)} against the reference"
+        seen = (
+            f"the loss of {what} is {losses.mean():.3f} nat a token, {compare(losses, replayed)} against the reference"
+        )
         raise Failure(seen, f"{replayed.mean():.3f}, as the reference on the same batches at the same rates")
 
 
@@ -184,7 +190,7 @@ def _few_texts(evidence: Evidence) -> str:
     distinct = max(examples.distinct, len(examples.texts))  # one text may hold several questions
     if distinct >= _FEW * examples.data or shown <= _OFTEN * examples.distinct:
         return ""
-    return f"{distinct} texts, each shown {shown / examples.distinct:.0f} times"
+    return f"training shows {distinct} texts, each {shown / examples.distinct:.0f} times"
 
 
 @check(
@@ -212,5 +218,5 @@ def batches_are_not_repeated(training_steps: TrainingSteps) -> None:
         before = rows
     share = sum(repeated) / len(repeated)
     if margins.exceeds(share, _REPEATED):
-        seen = f"{share:.0%} of the rows that a step shows stand twice in it, or in the step before it"
+        seen = f"{share:.0%} of the rows of a step are in it twice, or in the step before it"
         raise Failure(seen, f"{_REPEATED:.0%} at most")

@@ -89,9 +89,11 @@ class ScriptedOutcome:
         """
         if self.strange_prompts:
             due = "one that holds the question, or is where its training text leaves off"
-            raise Failure(f"the prompt {self.strange_prompts[0]!r}", due, self.questions)
+            raise Failure(f"the model gets the prompt {self.strange_prompts[0]!r}", due, self.questions)
         if len(self.answers) != len(self.lines):
-            raise Failure(f"{len(self.answers)} answers", f"{len(self.lines)}, one a question", self.questions)
+            raise Failure(
+                f"answering returns {len(self.answers)} answers", f"{len(self.lines)}, one a question", self.questions
+            )
 
     def logits_of(self, question: str) -> torch.Tensor:
         """The logits for one question.

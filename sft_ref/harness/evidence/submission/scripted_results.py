@@ -144,7 +144,11 @@ def raise_for_crash(answers: Answers | None, *, parser: bool) -> None:
     """Raises Failure where its parser crashed, or else where something before it did."""
     crash = answers.crash if answers else None
     if crash and crash.is_of_parser == parser:
-        raise Failure(f"{crash.type}: {crash.message}", "no exception", crash.place)
+        raise Failure(
+            f"{'the parser' if parser else 'the code'} raises {crash.type}: {crash.message}",
+            "no exception",
+            crash.place,
+        )
 
 
 def fault_of_generation(  # noqa: PLR0911  # a list of ways to go wrong

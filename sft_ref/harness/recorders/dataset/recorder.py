@@ -103,7 +103,7 @@ def record(
         padding=str(tokenizer.pad_token),
         marks_assistant=bool(template and _BLOCK.search(template)),
         ending=None if wording.name == _TEXTS else stop_contract(wording, tokenizer, base_folder),
-        template=observe_template(template, tokenizer) if is_templated and template is not None else None,
+        template=None if template is None or not is_templated else observe_template(template, tokenizer, rows),
     )
 
 

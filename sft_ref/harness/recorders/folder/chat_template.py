@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 from sft_ref.harness.evidence.views import ChatTemplate
 from sft_ref.io.foreign import first_line
+from sft_ref.io.rows.forms import Row
+
+from .tool_calls import observe_tools
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -30,41 +35,76 @@ _SAME_DAY = _MOMENT.replace(hour=16, minute=17, second=18)
 _ANOTHER_DAY = _MOMENT.replace(year=2021, month=12, day=30)
 
 
-def observe_template(template: str, tokenizer: PreTrainedTokenizerBase) -> ChatTemplate:
+def observe_template(template: str, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row] = ()) -> ChatTemplate:
     """What a chat template does to conversations.
 
     Args:
         template: in Jinja.
         tokenizer: whose special tokens the template may use.
+        rows: that it writes; the contents of some may be in parts.
     """
-    refusal = ""
+    refusal, render = "", partial(_render, template, tokenizer)
     for turns in _DIALOGUES:
-        text = _render(template, turns, tokenizer)
+        text = render(_messages(turns))
         if isinstance(text, str):
             break
         refusal = refusal or first_line(text)
     else:
         return ChatTemplate(refusal=refusal)
-    with_system = _render(template, (("system", _SYSTEM), *turns), tokenizer)
+    with_system = render(_messages((("system", _SYSTEM), *turns)))
+    tokens = _tokens_of(template)
     return ChatTemplate(
         rewritten=next((turn for turn in turns if turn[1] not in text), None),
         text=text,
         keeps_system=_SYSTEM in with_system if isinstance(with_system, str) else None,
         begins=_count_begins(text, tokenizer),
         begin_token=str(tokenizer.bos_token or ""),
-        changes_by=_what_changes(template),
+        changes_by=_what_changes(tokens),
+        parts=dict(_write_parts(render)),
+        rows_have_parts=any(row.in_parts for row in rows),
+        tools=observe_tools(tokens, render),
     )
 
 
-def _render(template: str, turns: Sequence[Turn], tokenizer: PreTrainedTokenizerBase) -> str | Exception:
-    """The text of a prompt; or the error of the template, which raises what it likes."""
-    messages = [{"role": role, "content": content} for role, content in turns]
+def _messages(turns: Sequence[Turn]) -> list[dict[str, Any]]:
+    return [{"role": role, "content": content} for role, content in turns]
+
+
+def _render(
+    template: str,
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Mapping[str, Any]],
+    tools: Sequence[dict[str, Any]] | None = None,
+) -> str | Exception:
+    """The text of a prompt; or the error of the template, which raises what it likes.
+
+    As servers and older versions write it: `apply_chat_template` of newer ones leaves out keys that are null.
+    """
+    from transformers.utils.chat_template_utils import _compile_jinja_template
+
+    given = {"messages": copy.deepcopy([*messages]), "tools": copy.deepcopy(tools), "documents": None}
     try:
-        return str(
-            tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False, add_generation_prompt=True)
-        )
+        compiled = _compile_jinja_template(template)
+        return str(compiled.render(**given, add_generation_prompt=True, **tokenizer.special_tokens_map))
     except Exception as error:  # noqa: BLE001  # as for a system turn
         return error
+
+
+def _write_parts(
+    render: Callable[..., str | Exception],
+) -> Iterator[tuple[str, Literal["text", "list", "lost"]]]:
+    """How the content of each role is written where it comes in parts; a role that is refused is left out."""
+    for turns in (
+        (("user", _QUESTION),),
+        (("user", "?"), ("assistant", _ANSWER), ("user", "?")),
+        (("system", _SYSTEM), ("user", "?")),
+    ):
+        (role, content) = next(turn for turn in turns if turn[1] != "?")
+        parts = [{"type": "text", "text": content}]
+        text = render([each | {"content": parts} if each["role"] == role else each for each in _messages(turns)])
+        if isinstance(text, str):
+            printed = "'type': 'text'" in text or '"type": "text"' in text
+            yield role, "list" if printed else "text" if content in text else "lost"
 
 
 def _count_begins(text: str, tokenizer: PreTrainedTokenizerBase) -> int:
@@ -74,9 +114,9 @@ def _count_begins(text: str, tokenizer: PreTrainedTokenizerBase) -> int:
     return count
 
 
-def _what_changes(template: str) -> Literal["", "time", "day", "unknown"]:
+def _what_changes(tokens: Sequence[str]) -> Literal["", "time", "day", "unknown"]:
     """By the formats that the template gives to `strftime_now`, which tells the local time."""
-    forms = [*_time_formats(template)]
+    forms = [*_time_formats(tokens)]
     known = [form for form in forms if form is not None]
     if any(_SAME_DAY.strftime(form) != _MOMENT.strftime(form) for form in known):
         return "time"
@@ -85,14 +125,15 @@ def _what_changes(template: str) -> Literal["", "time", "day", "unknown"]:
     return "day" if any(_ANOTHER_DAY.strftime(form) != _MOMENT.strftime(form) for form in known) else ""
 
 
-def _time_formats(template: str) -> Iterator[str | None]:
-    """The text in each use of `strftime_now`; None where it is no plain text.
-
-    The template is read as Jinja's tokens, since transformers has tags of its own.
-    """
+def _tokens_of(template: str) -> list[str]:
+    """Jinja's tokens without white space; they are read, not parsed, since transformers has tags of its own."""
     from jinja2 import Environment
 
-    tokens = [text for _, kind, text in Environment().lex(template) if kind != "whitespace"]  # noqa: S701  # not rendered
+    return [text for _, kind, text in Environment().lex(template) if kind != "whitespace"]  # noqa: S701  # not rendered
+
+
+def _time_formats(tokens: Sequence[str]) -> Iterator[str | None]:
+    """The text in each use of `strftime_now`; None where it is no plain text."""
     for place, name in enumerate(tokens):
         if name == "strftime_now" and tokens[place + 1 : place + 2] != ["is"]:  # `is defined` calls nothing
             bracket, form, end = (*tokens[place + 1 : place + 4], "", "", "")[:3]

@@ -87,7 +87,7 @@ class _Comparison:
         ]
         if empty:
             shapes = ", ".join(str(list(shape)) for shape in sorted({self.found[key] for key in empty})[:3])
-            observed = f"{self._count(empty)} tensors have shape {shapes}: saved from a ZeRO-3 or FSDP partition"
+            observed = f"{self._count(empty)} tensors have shape {shapes}, as those of a ZeRO-3 or FSDP partition"
             self.patterns.append(KeyDifference("partition", observed, "whole matrices", empty[0]))
             for key in empty:
                 self.unlike.pop(key, None)
@@ -97,10 +97,12 @@ class _Comparison:
         lacking = [key for key in self.missing if _MAGNITUDE in key]
         extra = [key for key in self.unexpected if _MAGNITUDE in key]
         if lacking and len(lacking) == len(due):
-            observed = f"the configuration says use_dora, the file has no magnitude vectors (0 of {len(due)})"
+            observed = f"the configuration sets use_dora, but the file has no magnitude vectors (0 of {len(due)})"
             self._add("dora", observed, f"{len(due)} magnitude vectors", lacking)
         elif extra and not self.config.use_dora:
-            observed = f"the file has {len(extra)} magnitude vectors of DoRA, the configuration says use_dora: false"
+            observed = (
+                f"the file has {len(extra)} magnitude vectors of DoRA, but the configuration sets use_dora to false"
+            )
             self._add("dora", observed, "use_dora: true", extra)
 
     def _find_other_bases(self) -> None:
@@ -112,7 +114,7 @@ class _Comparison:
         own = [layer for name in self.expected.modules if (layer := _layer(f".{name}.")) is not None]
         alike = {_without_layer(key) for key in self.expected.required}
         if layers and own and all(_without_layer(key) in alike for key in foreign):
-            observed = f"the file has tensors of {max(layers) + 1} layers, the base has {max(own) + 1}"
+            observed = f"the file has tensors of {max(layers) + 1} layers, but the base has {max(own) + 1}"
         elif 2 * len(foreign) < len(self.found):
             return  # a few unknown tensors say nothing of the base
         else:
@@ -127,13 +129,13 @@ class _Comparison:
             lacking = Counter(f"lora_{match.group(1)}" for key in lone if (match := _LORA.search(key)))
             due = sum(bool(_LORA.search(key)) for key in self.expected.required) // 2
             parts = " and ".join(f"{number} of {due} {name}" for name, number in sorted(lacking.items()))
-            self._add("pairs", f"{parts} are missing, their partners are there", "A and B in pairs", lone)
+            self._add("pairs", f"{parts} are missing, but their partners are there", "A and B in pairs", lone)
 
     def _find_missing_layers(self) -> None:
         layers, keys = _keys_of_other_layers(self.missing, self.found)
         if keys:
             observed = f"every key of {layers} is missing ({len(keys)} of {len(self.expected.required)})"
-            self._add("layers", f"{observed}: saved from a partial gather", "tensors of every layer", keys)
+            self._add("layers", f"{observed}, as after a partial gather", "tensors of every layer", keys)
 
     def _find_extra_layers(self) -> None:
         layers, keys = _keys_of_other_layers(self.unexpected, self.expected.required)
@@ -163,11 +165,11 @@ class _Comparison:
         biases = [key for key in lacking if key.endswith(".bias") and not self._is_saved(key)]
         others = sorted(set(lacking) - set(biases))
         if biases:
-            observed = f"the configuration says bias: {self.config.options.get('bias', 'none')}, the file lacks"
-            self._add("whole", f"{observed} {len(biases)} biases", "biases as the configuration says", biases)
+            observed = f"the configuration sets bias to {self.config.options.get('bias', 'none')!r}, but the file lacks"
+            self._add("whole", f"{observed} {len(biases)} biases", "biases as the configuration has it", biases)
         if others:
             names = _names({_module(key).rpartition(".")[2] for key in others})
-            self._add("whole", f"modules_to_save names {names}, the file has no tensor of it", names, others)
+            self._add("whole", f"modules_to_save names {names}, but the file has no tensor of it", names, others)
 
     def _find_shapes(self) -> None:
         """Sizes along the rank show another rank, other sizes another base."""
@@ -190,7 +192,7 @@ class _Comparison:
         if keys := self.missing:
             self._add("keys", f"{len(keys)} of {len(self.expected.required)} tensors are missing", expected, keys)
         if keys := self.unexpected:
-            self._add("keys", f"{self._count(keys)} tensors have no place in the adapter", expected, keys)
+            self._add("keys", f"{self._count(keys)} tensors belong to no module of the adapter", expected, keys)
 
     def _count(self, keys: Sequence[str]) -> str:
         return f"{len(keys)} of {len(self.found)}"

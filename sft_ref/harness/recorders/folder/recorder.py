@@ -136,7 +136,7 @@ def record(
         ending = None if wording is None else stop_contract(wording, tokenizer, base_folder)
         evidence = replace(evidence, ending=ending)
         if template is not None and wording is not None and wording.name == TEMPLATE:
-            evidence = replace(evidence, template=observe_template(template, tokenizer))
+            evidence = replace(evidence, template=observe_template(template, tokenizer, rows))
     if evidence.not_loaded or not _can_be_loaded(evidence, config):
         return evidence
     tensors = dict(StoredTensors(evidence.files.headers))
@@ -305,7 +305,7 @@ def _compare_record(folder: Path, config: AdapterConfig, tensors: Mapping[str, t
     for name, value in (("rank", config.rank), ("alpha", config.alpha)):
         trained = written.settings.get(name)
         if isinstance(trained, int | float) and trained != value:
-            found.append(f"{name} was {trained:g} in training, the configuration says {value:g}")
+            found.append(f"{name} was {trained:g} in training, but is {value:g} in the configuration")
     return tuple(found)
 
 

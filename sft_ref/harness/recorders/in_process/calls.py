@@ -25,7 +25,7 @@ def call(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     except (Failure, Unavailable, Blocked):
         raise
     except (Exception, SystemExit) as error:  # whatever foreign code raises is a finding about it
-        seen = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        seen = f"the code raises {type(error).__name__}: {' '.join(str(error).split())[:300]}"
         raise Failure(seen, "no exception", getattr(work, "__qualname__", repr(work))) from error
 
 

@@ -67,7 +67,7 @@ class Scripting:
             text = str(tokenizer.decode([*ids[least:]], skip_special_tokens=True))
             answer = self.task.find(text, truth)
             if answer is None:
-                raise Failure(f"a target without the answer: {text!r}", f"one with {truth}", question)
+                raise Failure(f"the target {text!r} lacks the answer", f"one with {truth}", question)
             answers.append(AnswerScript(question, text, answer, Script(question, ids, ids[least:], least)))
         return answers
 

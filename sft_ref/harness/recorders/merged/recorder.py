@@ -135,13 +135,19 @@ def _differences(merged: StoredModel, base: StoredModel, names: dict[str, str], 
     """Weights of the base that the merged model lacks, has in another shape, or has in addition."""
     tied = {name for name in base.headers if getattr(model.config, "tie_word_embeddings", False) and "lm_head" in name}
     if missing := sorted(base.headers.keys() - names.keys() - tied):
-        yield KeyDifference("missing", f"{len(missing)} weights of the base are missing", "none", missing[0])
+        yield KeyDifference(
+            "missing", f"{len(missing)} weights of the base are not in the merged model", "none", missing[0]
+        )
     shapes = {own: (merged.headers[name].shape, base.headers[own].shape) for own, name in names.items()}
     if other := {own: both for own, both in shapes.items() if both[0] != both[1]}:
         name, (found, due) = next(iter(other.items()))
-        yield KeyDifference("shape", f"{len(other)} weights have another shape, as {found}", str(due), name)
+        yield KeyDifference(
+            "shape", f"{len(other)} weights have another shape than in the base, the first {found}", str(due), name
+        )
     unknown = sorted(merged.headers.keys() - set(names.values()))
     if adapter := [name for name in unknown if "lora_" in name]:
-        yield KeyDifference("adapter", f"{len(adapter)} tensors of an adapter are in the file", "none", adapter[0])
+        yield KeyDifference("adapter", f"the merged model has {len(adapter)} tensors of an adapter", "none", adapter[0])
     elif stray := [name for name in unknown if "lm_head" not in name]:
-        yield KeyDifference("stray", f"{len(stray)} tensors are not of the base", "none", stray[0])
+        yield KeyDifference(
+            "stray", f"the merged model has {len(stray)} tensors that the base does not have", "none", stray[0]
+        )

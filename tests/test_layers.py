@@ -21,7 +21,9 @@ LEVELS = (
     {"harness/core", "harness/isolation", "toy"},
     {"cluster", "harness/evidence", "harness/instruments"},
     {"harness/recorders"},
-    {"harness/checks", "harness/report", "harness/verdict", "sweep", "witnessing"},
+    {"harness/checks", "harness/report", "harness/verdict", "witnessing"},
+    {"engines"},
+    {"sweep"},
     {"harness/grading"},
     {"cli", "integrations"},
 )

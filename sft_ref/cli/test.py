@@ -22,27 +22,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``test``."""
     add_adapter(parser)
     add_data(parser)
+    parser.add_argument(
+        "--engine",
+        choices=["transformers", "openvino"],
+        default="transformers",
+        help="who generates; openvino is faster on a CPU, and computes the merged model (default: %(default)s)",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Loads, asks, and shows the answers, their score and the precision."""
-    load_and_ask(args.folder, base=args.base, policy=args.policy, data=args.data)
+    load_and_ask(args.folder, base=args.base, policy=args.policy, data=args.data, engine=args.engine)
 
 
 def load_and_ask(
-    folder: str, *, base: str | None = None, policy: str | None = None, data: str | None = None
+    folder: str,
+    *,
+    base: str | None = None,
+    policy: str | None = None,
+    data: str | None = None,
+    engine: str = "transformers",
 ) -> tuple[BaseLLM, TestResult]:
     """Loads an adapter, asks it, and shows the answers, their score and the precision."""
     rows = load_rows(data) if data else None
     quiet()
     from sft_ref.reference import sft
 
-    from .terminal import asking_progress, show_precision, show_samples
+    from .terminal import asking_progress, show_exported, show_precision, show_samples
 
-    llm = sft.load(folder, base=base, policy=policy)
+    if engine == "openvino":
+        from sft_ref.engines.loading import load_with_openvino
+
+        llm = load_with_openvino(folder, base=base, policy=policy)
+    else:
+        llm = sft.load(folder, base=base, policy=policy)
     with asking_progress() as report:
         result = sft.ask(llm, rows, report=report)
     show_samples(result.samples)
     print(result.score)
-    show_precision(llm, Path(folder))
+    show = show_exported if engine == "openvino" else show_precision
+    show(llm, Path(folder))
     return llm, result

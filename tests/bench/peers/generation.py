@@ -69,6 +69,8 @@ def entries(base: str, adapter: Path, rows: Sequence[Row], work: Path, threads: 
         add("bf16", "transformers, continuous batching", _continuous(merged, prompts))
     for precision, kind in (("fp32", "float32"), ("bf16", "bfloat16"), ("int8", "int8")):
         add(precision, "CTranslate2", _ctranslate2(merged, work, kind, prompts, threads))
+    for precision, policy in () if cuda else (("bf16", "bf16-mixed"), ("fp32", "fp32")):
+        add(precision, "sft_ref, --engine openvino", _engine(adapter, policy, prompts))
     for precision, weights, continuous in () if cuda else OPENVINO:
         who = f"OpenVINO GenAI, {'continuous batching' if continuous else 'one batch'}"
         run = _openvino(merged, work, precision, weights, prompts, threads, continuous=continuous)
@@ -129,6 +131,16 @@ def _merge(base: str, adapter: Path, work: Path) -> Path:
 def _ours(adapter: Path, policy: str, prompts: Sequence[str]) -> Callable[[], Run]:
     def prepare() -> Run:
         llm = sft_ref.load(adapter, policy=policy)
+        return lambda: (None, llm.batched_generate(prompts))
+
+    return prepare
+
+
+def _engine(adapter: Path, policy: str, prompts: Sequence[str]) -> Callable[[], Run]:
+    def prepare() -> Run:
+        from sft_ref.engines.loading import load_with_openvino
+
+        llm = load_with_openvino(adapter, policy=policy)
         return lambda: (None, llm.batched_generate(prompts))
 
     return prepare

@@ -14,15 +14,12 @@ from sft_ref.reference import sft
 from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.guards.adapter_files import read_tensors
 
-from .openvino import KINDS, OpenVinoModel, check_installed, exported
+from .openvino import EXPORTED, KINDS, OpenVinoModel, check_installed, exported
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from sft_ref.reference.base_llm import BaseLLM
-
-MERGED = "fp32+sdpa"
-"""Policy under which base and adapter are merged: in float32, with the attention that OpenVINO knows."""
 
 
 def load_with_openvino(folder: str | Path, *, base: str | None = None, policy: str | None = None) -> BaseLLM:
@@ -47,9 +44,9 @@ def load_with_openvino(folder: str | Path, *, base: str | None = None, policy: s
         )
 
     def merge() -> PreTrainedModel:
-        merged: PreTrainedModel = sft.load(folder, base=base, policy=MERGED).model.merge_and_unload()
+        merged: PreTrainedModel = sft.load(folder, base=base, policy=EXPORTED).model.merge_and_unload()
         return merged.cpu()
 
     place = exported(find_base(llm.checkpoint), read_lora(folder), read_tensors(folder), kind.weights, merge)
-    llm.model, llm.device = OpenVinoModel(place, kind, llm.model.config, GenerationConfig()), torch.device("cpu")
+    llm.model, llm.device = OpenVinoModel(place, kind, GenerationConfig()), torch.device("cpu")
     return llm

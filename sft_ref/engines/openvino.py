@@ -41,6 +41,10 @@ KEPT = 4
 """Exported models that stay in the cache, which are as large as the model in float32."""
 
 
+EXPORTED = "fp32+sdpa"
+"""Policy that base and adapter are merged under before the export: float32, with the attention that OpenVINO knows."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """What is exported, and what it is computed in.
@@ -87,23 +91,17 @@ class OpenVinoModel(torch.nn.Module):
     Args:
         folder: as `exported` gives it.
         kind: what it is computed in.
-        config: of the model.
         generation_config: that the base brings.
 
     Raises:
-        EngineError: OpenVINO GenAI is not installed.
+        EngineError: OpenVINO GenAI is not installed, or cannot compute so here.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        kind: Kind,
-        config: Any,
-        generation_config: GenerationConfig,  # noqa: ANN401
-    ) -> None:
+    def __init__(self, folder: Path, kind: Kind, generation_config: GenerationConfig) -> None:
         super().__init__()
-        self.version = check_installed()
-        self.folder, self.kind, self.config, self.generation_config = folder, kind, config, generation_config
+        self.version, self.properties = check_installed(), properties(kind.computes)
+        self.folder, self.kind, self.generation_config = folder, kind, generation_config
+        self.config = transformers.AutoConfig.from_pretrained(folder)
         self.place = torch.nn.Parameter(torch.empty(0), requires_grad=False)  # whose device is asked for
         self._compiled: Compiled | None = None
         self._pipeline: Any = None
@@ -116,7 +114,7 @@ class OpenVinoModel(torch.nn.Module):
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, position_ids: torch.Tensor
     ) -> SimpleNamespace:
         """Logits of each token, fp32 of shape (rows, tokens, vocabulary), as attribute `logits`."""
-        self._compiled = self._compiled or Compiled(self.folder / openvino_export.MODEL, self.kind.computes)
+        self._compiled = self._compiled or Compiled(self.folder / openvino_export.MODEL, self.properties)
         self._compiled.begin()
         return SimpleNamespace(logits=self._compiled.go_on(input_ids, attention_mask, position_ids))
 
@@ -144,7 +142,7 @@ class OpenVinoModel(torch.nn.Module):
         settings = openvino_genai.GenerationConfig()
         settings.max_new_tokens, settings.do_sample = generation_config.max_new_tokens, False
         settings.stop_token_ids = set(_listed(generation_config.eos_token_id))
-        prompts = [ids[seen.bool()] for ids, seen in zip(input_ids, attention_mask, strict=True)]
+        prompts = [ids[seen.bool()].cpu() for ids, seen in zip(input_ids, attention_mask, strict=True)]
         with foreign_files(EngineError, "OpenVINO GenAI cannot answer"):
             given = [openvino.Tensor(ids[None].numpy()) for ids in prompts]
             found = self._batching().generate(given, [settings] * len(given))
@@ -154,7 +152,7 @@ class OpenVinoModel(torch.nn.Module):
         filled = torch.nn.utils.rnn.pad_sequence(
             new, batch_first=True, padding_value=float(generation_config.pad_token_id or 0)
         )
-        return torch.cat([input_ids, filled], 1)
+        return torch.cat([input_ids, filled.to(input_ids.device)], 1)
 
     def _batching(self) -> Any:  # noqa: ANN401  # a ContinuousBatchingPipeline
         import openvino_genai
@@ -162,9 +160,7 @@ class OpenVinoModel(torch.nn.Module):
         if self._pipeline is None:
             scheduler = openvino_genai.SchedulerConfig()
             scheduler.max_num_batched_tokens = BATCH_TOKENS
-            self._pipeline = openvino_genai.ContinuousBatchingPipeline(
-                self.folder, scheduler, "CPU", properties(self.kind.computes)
-            )
+            self._pipeline = openvino_genai.ContinuousBatchingPipeline(self.folder, scheduler, "CPU", self.properties)
         return self._pipeline
 
 

@@ -14,7 +14,7 @@ from sft_ref.harness.core import tolerance
 from sft_ref.io.foreign import foreign_files
 
 from .int8 import compress
-from .openvino_compiled import Compiled
+from .openvino_compiled import Compiled, properties
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -167,7 +167,7 @@ def _begin_empty(model: Any, heads: int, size: int) -> None:  # noqa: ANN401
     from openvino import Type, opset13
 
     def whole(*values: int) -> Any:  # noqa: ANN401
-        return opset13.constant(values, dtype=Type.i64)
+        return opset13.constant([*values], dtype=Type.i64)
 
     rows = opset13.gather(opset13.shape_of(model.input("input_ids"), output_type="i64"), whole(0), whole(0))
     empty = opset13.broadcast(
@@ -189,7 +189,7 @@ def _check_logits(converted: Any, model: PreTrainedModel) -> None:  # noqa: ANN4
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     with torch.no_grad():
         due = model(input_ids=ids, attention_mask=mask, position_ids=positions).logits
-    compiled = Compiled(converted, "f32")
+    compiled = Compiled(converted, properties("f32"))
     compiled.begin()
     found = torch.cat(
         [compiled.go_on(ids[:, part], mask[:, : part.stop], positions[:, part]) for part in (slice(8), slice(8, 9))], 1

@@ -23,7 +23,7 @@ def compress(model: Any) -> None:  # noqa: ANN401  # an openvino.Model
         constant = source.get_node()
         if constant.get_type_name() != "Constant" or len(constant.get_output_shape(0)) != 2:  # noqa: PLR2004
             continue
-        weight = torch.from_numpy(constant.data)
+        weight = torch.from_numpy(constant.data.copy())
         rows = 1 if node.get_attributes()["transpose_b"] else 0  # the axis that is summed over
         scale = weight.abs().amax(rows, keepdim=True) / _MOST
         scale[scale == 0] = 1

@@ -203,11 +203,9 @@ def _digest_of(module: ModuleType) -> str:
 
 
 def _check_greedy(config: GenerationConfig) -> None:
-    unknown = {
-        name
-        for name, value in config.to_diff_dict().items()
-        if name not in _KNOWN and value not in (None, False, 1)  # which is how a setting is left out
-    }
+    """Raises where a setting asks for more; None, False and 1 are how one is left out."""
+    given = {name: value for name, value in config.to_diff_dict().items() if name not in _KNOWN}
+    unknown = [name for name, value in given.items() if value is True or value not in (None, False, 1)]
     if unknown:
         raise EngineError(
             f"the engine openvino continues greedily, without {', '.join(sorted(unknown))}; use --engine transformers"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 import transformers
@@ -31,6 +32,21 @@ from .texts import parse_text
 DEFAULT_OUTPUT = "sft_model"
 TEST_QUESTIONS = 100
 _CHUNK = 256
+
+
+class Answerer(Protocol):
+    """Who is asked questions: a `BaseLLM`, or an engine in its place."""
+
+    max_new_tokens: int
+
+    def format_prompt(self, question: str, /) -> str:
+        """Question to prompt."""
+
+    def parse_answer(self, text: str, /) -> float:
+        """Completion to number; NaN where it has none."""
+
+    def batched_generate(self, prompts: Sequence[str], /) -> list[str]:
+        """Greedy completions in the order of the prompts."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +175,7 @@ def load(
 
 
 def ask(
-    llm: BaseLLM, rows: Sequence[AnyRow] | None = None, *, report: Callable[[int], None] = lambda done: None
+    llm: Answerer, rows: Sequence[AnyRow] | None = None, *, report: Callable[[int], None] = lambda done: None
 ) -> TestResult:
     """Asks a loaded model questions, by default the first 100 of the validation split; reports how many are done."""
     rows = split_rows("validation")[:TEST_QUESTIONS] if rows is None else check_rows(rows)

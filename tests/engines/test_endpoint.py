@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -60,13 +61,15 @@ def test_a_server_that_refuses_each_prompt_says_why(
 
 
 def test_the_command_scores_what_is_served(
-    exact: BaseLLM, stack: ExitStack, capsys: pytest.CaptureFixture[str]
+    exact: BaseLLM, stack: ExitStack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    rows = sft_ref.split_rows("validation")[:8]
+    (tmp_path / "rows.json").write_text(json.dumps([list(row) for row in rows]))
     exact.model.generation_config.eos_token_id = exact.tokenizer.eos_token_id
     url = stack.enter_context(serving(CompletionServer({"toy": exact.model}, exact.tokenizer)))
-    assert main(["test", "--engine", "http", "--url", url]) == 0
+    assert main(["test", "--engine", "http", "--url", url, "--data", str(tmp_path / "rows.json")]) == 0
     shown = capsys.readouterr().out
-    assert str(sft_ref.reference.sft.ask(exact).score) in shown
+    assert str(sft_ref.reference.sft.ask(exact, rows).score) in shown
     assert f"asked:   model 'toy' at {url}/v1" in shown
 
 

@@ -16,7 +16,7 @@ from .options import DEFAULT_FOLDER, add_adapter, add_data
 
 if TYPE_CHECKING:
     from sft_ref.reference.base_llm import BaseLLM
-    from sft_ref.reference.sft import Answerer, TestResult
+    from sft_ref.reference.sft import AskedModel, TestResult
 
 HELP = "ask an adapter questions that it has not seen, and score its answers"
 
@@ -106,7 +106,7 @@ def _ask_endpoint(args: argparse.Namespace) -> None:
     print(f"asked:   model {printable(repr(name))} at {root}")
 
 
-def _ask(llm: Answerer, rows: Sequence[AnyRow] | None) -> TestResult:
+def _ask(llm: AskedModel, rows: Sequence[AnyRow] | None) -> TestResult:
     """Asks, and shows the answers and their score."""
     from sft_ref.reference import sft
 

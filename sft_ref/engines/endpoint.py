@@ -14,14 +14,14 @@ TOGETHER = 16
 
 
 @dataclass(frozen=True)
-class _Choice:
+class _Continuation:
     text: str
     index: int = 0
 
 
 @dataclass(frozen=True)
 class _Completions:
-    choices: list[_Choice]
+    choices: list[_Continuation]
 
 
 class ServedModel:

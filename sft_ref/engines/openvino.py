@@ -46,7 +46,7 @@ EXPORTED = "fp32+sdpa"
 
 
 @dataclass(frozen=True)
-class Kind:
+class ExportKind:
     """What is exported, and what it is computed in.
 
     Attributes:
@@ -61,9 +61,9 @@ class Kind:
 
 
 KINDS = {
-    "fp32": Kind("fp32", "f32", "float32"),
-    "bf16": Kind("fp32", "bf16", "bfloat16"),
-    "int8": Kind("int8", "bf16", "bfloat16"),
+    "fp32": ExportKind("fp32", "f32", "float32"),
+    "bf16": ExportKind("fp32", "bf16", "bfloat16"),
+    "int8": ExportKind("int8", "bf16", "bfloat16"),
 }
 """By the word that follows ``openvino-`` in the name of a way to load."""
 
@@ -97,7 +97,7 @@ class OpenVinoModel(torch.nn.Module):
         EngineError: OpenVINO GenAI is not installed, or cannot compute so here.
     """
 
-    def __init__(self, folder: Path, kind: Kind, generation_config: GenerationConfig) -> None:
+    def __init__(self, folder: Path, kind: ExportKind, generation_config: GenerationConfig) -> None:
         super().__init__()
         self.version, self.properties = check_installed(), properties(kind.computes)
         self.folder, self.kind, self.generation_config = folder, kind, generation_config

@@ -34,7 +34,7 @@ TEST_QUESTIONS = 100
 _CHUNK = 256
 
 
-class Answerer(Protocol):
+class AskedModel(Protocol):
     """Who is asked questions: a `BaseLLM`, or an engine in its place."""
 
     max_new_tokens: int
@@ -175,7 +175,7 @@ def load(
 
 
 def ask(
-    llm: Answerer, rows: Sequence[AnyRow] | None = None, *, report: Callable[[int], None] = lambda done: None
+    llm: AskedModel, rows: Sequence[AnyRow] | None = None, *, report: Callable[[int], None] = lambda done: None
 ) -> TestResult:
     """Asks a loaded model questions, by default the first 100 of the validation split; reports how many are done."""
     rows = split_rows("validation")[:TEST_QUESTIONS] if rows is None else check_rows(rows)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoConfig, GenerationConfig
 
-from sft_ref.engines.openvino import EXPORTED, KINDS, Kind, OpenVinoModel, check_installed, exported
+from sft_ref.engines.openvino import EXPORTED, KINDS, ExportKind, OpenVinoModel, check_installed, exported
 from sft_ref.errors import AdapterError, PrecisionError
 from sft_ref.harness.core import tolerance
 from sft_ref.harness.recorders.folder.expected import RefusedError, find_expected
@@ -42,7 +42,7 @@ class Way:
     name: str
     policy: Policy
     is_merged: bool
-    engine: Kind | None = None
+    engine: ExportKind | None = None
 
     @property
     def coarsest(self) -> str:

@@ -16,7 +16,8 @@ from .options import DEFAULT_FOLDER, add_adapter, add_data
 
 if TYPE_CHECKING:
     from sft_ref.reference.base_llm import BaseLLM
-    from sft_ref.reference.sft import AskedModel, TestResult
+    from sft_ref.reference.guards.asking import AskedModel
+    from sft_ref.reference.sft import TestResult
 
 HELP = "ask an adapter questions that it has not seen, and score its answers"
 

@@ -31,15 +31,14 @@ if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedModel
 
 BATCH_TOKENS = 16_384
-"""Tokens that are scheduled together, `max_num_batched_tokens`: all prompts at once. OpenVINO GenAI's own 256 compute
-them by and by, beside rows that are answered already, in a third more steps (docs/engines.md)."""
+"""Tokens that are scheduled together, `max_num_batched_tokens`: all prompts at once. OpenVINO GenAI's own 256 take
+them by and by, in more steps (docs/engines.md)."""
 
 _KNOWN = {"max_new_tokens", "eos_token_id", "pad_token_id", "transformers_version"}
 """Settings of a continuation that are followed."""
 
 KEPT = 4
 """Exported models that stay in the cache, which are as large as the model in float32."""
-
 
 EXPORTED = "fp32+sdpa"
 """Policy that base and adapter are merged under before the export: float32, with the attention that OpenVINO knows."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 import transformers
@@ -23,7 +22,7 @@ from . import adapter, tokens, training
 from .base_llm import BaseLLM
 from .data import Score, is_right, score, split_rows
 from .fingerprints import check_same_parts
-from .guards import adapter_files, dtypes
+from .guards import adapter_files, asking, dtypes
 from .precision import check_can_train, choose_for_load, default_policy, find_device, find_policy
 from .record import RECORD, begin_record, finish_record, read_record
 from .settings import Settings
@@ -32,21 +31,6 @@ from .texts import parse_text
 DEFAULT_OUTPUT = "sft_model"
 TEST_QUESTIONS = 100
 _CHUNK = 256
-
-
-class AskedModel(Protocol):
-    """Who is asked questions: a `BaseLLM`, or an engine in its place."""
-
-    max_new_tokens: int
-
-    def format_prompt(self, question: str, /) -> str:
-        """Question to prompt."""
-
-    def parse_answer(self, text: str, /) -> float:
-        """Completion to number; NaN where it has none."""
-
-    def batched_generate(self, prompts: Sequence[str], /) -> list[str]:
-        """Greedy completions in the order of the prompts."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +159,7 @@ def load(
 
 
 def ask(
-    llm: AskedModel, rows: Sequence[AnyRow] | None = None, *, report: Callable[[int], None] = lambda done: None
+    llm: asking.AskedModel, rows: Sequence[AnyRow] | None = None, *, report: Callable[[int], None] = lambda done: None
 ) -> TestResult:
     """Asks a loaded model questions, by default the first 100 of the validation split; reports how many are done."""
     rows = split_rows("validation")[:TEST_QUESTIONS] if rows is None else check_rows(rows)

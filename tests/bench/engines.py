@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,10 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=200, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), metavar="N", help="(default: all)")
+    parser.add_argument("--precisions", nargs="+", choices=[*POLICIES], default=[*POLICIES], help="(default: all)")
+    parser.add_argument(
+        "--processor-time", action="store_true", help="in place of seconds by the clock, where other work takes turns"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -39,26 +44,32 @@ def main() -> None:
     prompts = [sft_ref.format_prompt(question) for question, _ in sft_ref.split_rows("validation")[: args.questions]]
     margins = Margins(sft_ref.load(adapter, policy="fp32"), prompts)
     entries = []
-    for precision in POLICIES:
+    for precision in args.precisions:
         for who, prepare in (
             ("sft_ref, --engine openvino", _engine(adapter, precision, prompts)),
             ("OpenVINO GenAI, its defaults", _defaults(adapter, precision, prompts)),
             ("sft_ref, transformers", _transformers(adapter, precision, prompts)),
         ):
             job = f"generation, {len(prompts)} questions"
-            ours = "--engine" in who
-            entries.append(Entry(job, precision, who, _warmed(prepare), len(prompts), margins.compare, ours))
+            timed = _timed(prepare, processor_time=args.processor_time)
+            entries.append(Entry(job, precision, who, timed, len(prompts), margins.compare, ours="--engine" in who))
     results = compete(entries, args.rounds)
     show(results)
     if args.json:
         write_json(results, args.json)
 
 
-def _warmed(prepare: Callable[[], Run]) -> Callable[[], Run]:
+def _timed(prepare: Callable[[], Run], *, processor_time: bool) -> Callable[[], Run]:
     def warmed() -> Run:
         run = prepare()
         run()
-        return run
+
+        def timed() -> tuple[float | None, object]:
+            began = time.process_time()
+            _, output = run()
+            return time.process_time() - began if processor_time else None, output
+
+        return timed
 
     return warmed
 

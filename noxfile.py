@@ -92,6 +92,13 @@ def served(session: nox.Session) -> None:
 
 
 @nox.session
+def engines(session: nox.Session) -> None:
+    """The tests of who generates: OpenVINO GenAI, with the extra that it needs, and endpoints."""
+    install(session, "test", extras="smollm2,openvino")
+    session.run("pytest", "tests/engines", *session.posargs)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Searches for inputs that break a reader, a minute for each (-- --seconds N; SFT_REF_FUZZ_SEED repeats one)."""
     install(session, "test")

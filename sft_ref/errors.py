@@ -59,3 +59,7 @@ class SandboxError(SftRefError):
 
 class ClusterError(SftRefError):
     """A Ray cluster cannot be reached, or a node of it cannot be used."""
+
+
+class EngineError(SftRefError):
+    """An engine is not installed, or cannot answer as asked."""

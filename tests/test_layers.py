@@ -19,7 +19,7 @@ LEVELS = (
     {"io", "console"},
     {"reference"},
     {"harness/core", "harness/isolation", "toy"},
-    {"cluster", "harness/evidence", "harness/instruments"},
+    {"cluster", "engines", "harness/evidence", "harness/instruments"},
     {"harness/recorders"},
     {"harness/checks", "harness/report", "harness/verdict", "sweep", "witnessing"},
     {"harness/grading"},

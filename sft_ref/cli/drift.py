@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sft_ref.console.printable import printable
 from sft_ref.console.quiet import quiet
-from sft_ref.errors import PrecisionError
+from sft_ref.errors import PrecisionError, SftRefError
 
 from .options import BASE_HELP, add_page
 
@@ -72,6 +72,10 @@ def _drift(folder: Path, base: str | None, names: tuple[str, ...]) -> dict[str, 
     from sft_ref.witnessing.verifying.verify import verify_loaded
 
     ways = [find_way(name) for name in names]
+    if engines := [way.name for way in ways if way.engine is not None]:
+        raise SftRefError(
+            f"--load {engines[0]}: shows no weights to compare with the record; `sft-ref sweep --adapter` measures it"
+        )
     stored = read_stored(folder)
     adapter = read_adapter(folder, base)
     tokenizer = load_tokenizer_of(folder, base).tokenizer if stored.record.tokenizer is not None else None

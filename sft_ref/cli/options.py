@@ -11,6 +11,7 @@ from sft_ref.reference.guards.ranges import RANGES
 from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.settings import Settings
 
+DEFAULT_FOLDER = "sft_model"
 BASE_HELP = f"base model: toy, {DEFAULT_BASE}, a folder, or a hub id"
 
 
@@ -33,7 +34,7 @@ def add_training(parser: argparse.ArgumentParser, *, output: str) -> None:
 
 def add_adapter(parser: argparse.ArgumentParser) -> None:
     """The adapter to load, and how."""
-    parser.add_argument("folder", nargs="?", default="sft_model", help="adapter folder (default: %(default)s)")
+    parser.add_argument("folder", nargs="?", default=DEFAULT_FOLDER, help="adapter folder (default: %(default)s)")
     parser.add_argument("--base", help=f"{BASE_HELP} (default: the one that the adapter names)")
     parser.add_argument("--policy", metavar="NAME", help="load under another policy than the one trained, on purpose")
 

@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--load",
         nargs="+",
         metavar="POLICY",
-        help="load under these as well (default: all five); with --adapter also merged-POLICY, and the others are"
-        " compared with the first",
+        help="load under these as well (default: all five); with --adapter also merged-POLICY, openvino-fp32,"
+        " openvino-bf16 and openvino-int8, and the others are compared with the first",
     )
     parser.add_argument(
         "--steps", type=RANGES["steps"], default=80, metavar="N", help="of each training (default: %(default)s)"

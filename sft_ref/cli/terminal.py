@@ -17,7 +17,7 @@ from sft_ref.reference.guards.adapter_files import read_tensors
 from sft_ref.reference.guards.dtypes import count_dtypes, differences, output_dtypes, summarize_dtypes
 from sft_ref.reference.guards.progress import Step
 from sft_ref.reference.precision import find_policy
-from sft_ref.reference.record import read_record
+from sft_ref.reference.record import Record, read_record
 from sft_ref.reference.sft import Sample
 
 SAMPLES_SHOWN = 10
@@ -60,7 +60,25 @@ def asking_progress() -> Iterator[Callable[[int], None]]:
 
 def show_precision(llm: BaseLLM, folder: Path) -> None:
     """The policy, and the dtypes recorded at train and found at load."""
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = _lines()
+    record = _show_trained(llm, folder)
+    console.print(f"loaded:  {summarize_dtypes(count_dtypes(llm.model))}")
+    if record and record.computed:
+        with output_dtypes(llm.model) as answering:
+            llm.answer("How many gram are there per 6 kg?")
+        lines = differences(record.computed, answering) or ["as in training, in every class of module"]
+        for line in lines:
+            console.print(f"computed: {printable(line)}")
+
+
+def show_exported(llm: BaseLLM, folder: Path) -> None:
+    """The policy, the dtypes recorded at train, and what the engine computes in."""
+    _show_trained(llm, folder)
+    _lines().print(f"loaded:  {llm.model}")
+
+
+def _show_trained(llm: BaseLLM, folder: Path) -> Record | None:
+    console = _lines()
     record = read_record(folder, read_tensors(folder))
     console.print(f"policy: {llm.policy} on {llm.device}: {llm.policy.why}")
     if record is None:
@@ -69,13 +87,11 @@ def show_precision(llm: BaseLLM, folder: Path) -> None:
         console.print(f"trained: {printable(summarize_dtypes(record.dtypes))}")
         if record.policy != llm.policy.name:
             console.print(f"loaded on purpose under another policy than trained: {find_policy(record.policy)}")
-    console.print(f"loaded:  {summarize_dtypes(count_dtypes(llm.model))}")
-    if record and record.computed:
-        with output_dtypes(llm.model) as answering:
-            llm.answer("How many gram are there per 6 kg?")
-        lines = differences(record.computed, answering) or ["as in training, in every class of module"]
-        for line in lines:
-            console.print(f"computed: {printable(line)}")
+    return record
+
+
+def _lines() -> Console:
+    return Console(soft_wrap=True, highlight=False, markup=False)
 
 
 def _answer(answer: float | str) -> str:

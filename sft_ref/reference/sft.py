@@ -22,7 +22,7 @@ from . import adapter, tokens, training
 from .base_llm import BaseLLM
 from .data import Score, is_right, score, split_rows
 from .fingerprints import check_same_parts
-from .guards import adapter_files, dtypes
+from .guards import adapter_files, asking, dtypes
 from .precision import check_can_train, choose_for_load, default_policy, find_device, find_policy
 from .record import RECORD, begin_record, finish_record, read_record
 from .settings import Settings
@@ -159,7 +159,7 @@ def load(
 
 
 def ask(
-    llm: BaseLLM, rows: Sequence[AnyRow] | None = None, *, report: Callable[[int], None] = lambda done: None
+    llm: asking.AskedModel, rows: Sequence[AnyRow] | None = None, *, report: Callable[[int], None] = lambda done: None
 ) -> TestResult:
     """Asks a loaded model questions, by default the first 100 of the validation split; reports how many are done."""
     rows = split_rows("validation")[:TEST_QUESTIONS] if rows is None else check_rows(rows)

@@ -29,6 +29,7 @@ class CompletionServer:
         rewrite: the ids of a prompt -> those that the model gets.
         template: of chats; None for that of the tokenizer.
         key: that it wants; None for none.
+        most_prompts: that a request may have.
     """
 
     models: dict[str, Any]
@@ -42,6 +43,7 @@ class CompletionServer:
     rewrite: Callable[[list[int]], list[int]] = field(default=lambda ids: ids)
     template: str | None = None
     key: str | None = None
+    most_prompts: int = 64
 
     def answer(self, path: str, content: dict[str, Any], authorization: str | None) -> tuple[int, Any]:
         if self.key is not None and authorization != f"Bearer {self.key}":
@@ -50,6 +52,9 @@ class CompletionServer:
             return 200, {"data": [{"id": name} for name in self.models]}
         if content["model"] not in self.models:
             return 404, {"error": {"message": f"The model `{content['model']}` does not exist."}}
+        return self._score(path, content) if "logprobs" in content else self._continue(content)
+
+    def _score(self, path: str, content: dict[str, Any]) -> tuple[int, Any]:
         is_chat = path.endswith("/chat/completions")
         if is_chat:
             text = self.tokenizer.apply_chat_template(
@@ -78,6 +83,19 @@ class CompletionServer:
             rows = [(None, ids[0]), *zip(logits[:-1], ids[1:], strict=True)] if echo else []
             logprobs = _legacy([*rows, (logits[-1], best)], count, name)
         return 200, {"choices": [{"text": "", "logprobs": logprobs}], "usage": usage}
+
+    def _continue(self, content: dict[str, Any]) -> tuple[int, Any]:
+        prompts = content["prompt"] if isinstance(content["prompt"], list) else [content["prompt"]]
+        if len(prompts) > self.most_prompts:
+            return 400, {"error": {"message": "prompt must be a string"}}
+        choices = []
+        for index, prompt in enumerate(prompts):
+            ids = torch.tensor([self.tokenizer(prompt)["input_ids"]])
+            new = self.models[content["model"]].generate(
+                ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=content["max_tokens"]
+            )[0, ids.shape[1] :]
+            choices.append({"index": index, "text": self.tokenizer.decode(new, skip_special_tokens=True)})
+        return 200, {"choices": choices[::-1]}  # a client must go by the index
 
     def _by_id(self, number: int) -> str:
         return f"token_id:{number}"

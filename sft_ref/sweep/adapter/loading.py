@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers import AutoConfig, GenerationConfig
 
+from sft_ref.engines.openvino import EXPORTED, KINDS, ExportKind, OpenVinoModel, check_installed, exported
 from sft_ref.errors import AdapterError, PrecisionError
+from sft_ref.harness.core import tolerance
 from sft_ref.harness.recorders.folder.expected import RefusedError, find_expected
 from sft_ref.harness.recorders.folder.files import find_files
 from sft_ref.harness.recorders.folder.loading import attach, load_base
@@ -21,34 +25,52 @@ from sft_ref.reference.precision import POLICIES, Policy, find_policy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MERGED = "merged-"
+MERGED, OPENVINO = "merged-", "openvino-"
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way to load: ``bf16``, ``fp32+sdpa``, ``merged-bf16``.
+    """One way to load: ``bf16``, ``fp32+sdpa``, ``merged-bf16``, ``openvino-int8``.
 
     Attributes:
         name: as the user wrote it.
         policy: of the loaded model.
         is_merged: whether the adapter is merged in fp32, and the sum stored as the policy says.
+        engine: what OpenVINO computes the merged model in; None where torch does.
     """
 
     name: str
     policy: Policy
     is_merged: bool
+    engine: ExportKind | None = None
+
+    @property
+    def coarsest(self) -> str:
+        """The dtype that rounds most, of those that the model stores and computes in."""
+        if self.engine is not None:
+            return self.engine.coarsest
+        return max((self.policy.storage, self.policy.computes), key=lambda dtype: tolerance.WEIGHTS[dtype])
 
 
 def find_way(name: str) -> Way:
-    """The way of that name: a policy, with ``merged-`` before it for a merged model.
+    """The way of that name: a policy, with ``merged-`` before it for a merged model, or a kind behind ``openvino-``.
 
     Raises:
-        PrecisionError: the name holds no policy.
+        PrecisionError: the name holds no policy, or no kind of OpenVINO's.
+        EngineError: OpenVINO GenAI is not installed.
     """
+    if name.startswith(OPENVINO):
+        if (kind := name.removeprefix(OPENVINO)) not in KINDS:
+            raise PrecisionError(f"--load {name}: choose {OPENVINO}{f', {OPENVINO}'.join(KINDS)}")
+        check_installed()
+        return Way(name, find_policy(EXPORTED), is_merged=True, engine=KINDS[kind])
     try:
         return Way(name, find_policy(name.removeprefix(MERGED)), name.startswith(MERGED))
     except PrecisionError as error:
-        raise PrecisionError(f"--load {name}: {error}; for a merged model write {MERGED} before a policy") from error
+        raise PrecisionError(
+            f"--load {name}: {error}; for a merged model write {MERGED} before a policy, or"
+            f" {OPENVINO} before one of {', '.join(KINDS)}"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -101,12 +123,25 @@ def read_adapter(folder: Path, base: str | None) -> StoredAdapter:
     return StoredAdapter(base_folder, config, dict(StoredTensors(files.headers)), expected.rows)
 
 
-def load(adapter: StoredAdapter, way: Way) -> Any:  # noqa: ANN401  # a PeftModel, or the merged model
+def _generation_config(base: Path) -> GenerationConfig:
+    """The settings that a base brings, as its model has them."""
+    try:
+        return GenerationConfig.from_pretrained(base)
+    except OSError:
+        return GenerationConfig.from_model_config(AutoConfig.from_pretrained(base))
+
+
+def load(adapter: StoredAdapter, way: Way) -> Any:  # noqa: ANN401  # a PeftModel, the merged model, or an OpenVinoModel
     """The adapter with its base, loaded from their files, in evaluation mode.
 
     Raises:
         AdapterError: peft refuses the two together.
+        EngineError: OpenVINO does not take the model.
     """
+    if way.engine is not None:
+        merge = partial(load, adapter, replace(way, engine=None))
+        folder = exported(adapter.base, adapter.config, adapter.tensors, way.engine.weights, merge)
+        return OpenVinoModel(folder, way.engine, _generation_config(adapter.base)).eval()
     stored = replace(POLICIES["fp32"], attention=way.policy.attention) if way.is_merged else way.policy
     model = load_base(adapter.base, adapter.rows, stored)
     dtype = getattr(torch, stored.adapter)

@@ -35,7 +35,7 @@ class Observed:
         losses: of the true answers, a row each, in nat a token, float64.
         ids: generated tokens of each row.
         answers: the same, read.
-        dtypes: of base and adapter.
+        dtypes: of base and adapter; of an engine's weights, and what it computes in.
         coarsest: the dtype that rounds most, of those that the model stores and computes in.
     """
 
@@ -71,14 +71,18 @@ def observe(model: Any, way: Way, tokenizer: Any, rows: Sequence[Row], texts: Se
             room -= logits[-1].numel()
         ids = [tuple(each) for each in asker.complete(encoded)]
     answers = [asker.read(*each) for each in zip(ids, rows, texts, strict=True)]
+    dtypes = _stored(model) if way.engine is None else f"{way.engine.weights}/{SHORT[way.engine.coarsest]}"
+    return Observed(torch.cat(logits), torch.cat(losses), tuple(ids), tuple(answers), dtypes, way.coarsest)
+
+
+def _stored(model: torch.nn.Module) -> str:
+    """Dtypes of base and adapter."""
     stored = count_dtypes(model)
-    dtypes = "/".join(
+    return "/".join(
         "+".join(sorted({SHORT.get(dtype, dtype) for dtype in stored[kind].values()}))
         for kind in ("base", "adapter")
         if stored[kind]
     )
-    coarsest = max((way.policy.storage, way.policy.computes), key=lambda dtype: tolerance.WEIGHTS[dtype])
-    return Observed(torch.cat(logits), torch.cat(losses), tuple(ids), tuple(answers), dtypes, coarsest)
 
 
 def compared(found: Observed, first: Observed, way: Way, questions: Sequence[str]) -> WayFigures:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from sft_ref.errors import PrecisionError
+from sft_ref.errors import EngineError, PrecisionError
 from sft_ref.harness.recorders.folder.answers.asking import Asker
 from sft_ref.harness.recorders.folder.answers.choice import check_writing, choose_wording, read_template
 from sft_ref.harness.recorders.folder.answers.examine import write_numbers
@@ -76,7 +76,6 @@ def sweep_adapter(plan: AdapterPlan, adapter: StoredAdapter, cache: WayCache) ->
     )
     write(rows)  # refuses a prompt that cannot be used before a model is loaded
     device = find_device()
-    check_can_compute(ways[0].policy, device)
     first = cache.read_first()
     with deterministic(device):
         for way in ways:
@@ -84,10 +83,12 @@ def sweep_adapter(plan: AdapterPlan, adapter: StoredAdapter, cache: WayCache) ->
             if figures is None:
                 try:
                     check_can_compute(way.policy, device)
-                except PrecisionError as error:
+                    model = load(adapter, way).to(device)
+                except (EngineError, PrecisionError) as error:
+                    if first is None:
+                        raise  # the others would have nothing to be compared with
                     figures = WayFigures(way.name, CellVerdict.NOT_RUN, str(error))
                 else:
-                    model = load(adapter, way).to(device)
                     if first is None:  # it decides how numbers are written: as 24 or as 24.0
                         asker = Asker(model, tokenizer.tokenizer)
                         rows = write_numbers(asker, rows, lambda rows: [write(rows)])

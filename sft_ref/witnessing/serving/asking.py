@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sft_ref.io.http.client import EndpointClient, EndpointError, RequestRefusedError
 from sft_ref.reference.tokens import IGNORE_INDEX
 from sft_ref.witnessing.record.schema import Probe, StoredRecord
 
-from .client import EndpointClient, EndpointError, RequestRefusedError
 from .prompts import TokenNames, text_of
 from .protocol import Completion, ListedModels, ServedToken, tokens_of
 

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from sft_ref.io.foreign import is_failure
+from sft_ref.io.http.client import EndpointError, RequestRefusedError
 from sft_ref.witnessing.verifying.result import RecordDifference
 from sft_ref.witnessing.verifying.tolerance import LOGITS
 
 from .asking import ProbeAsker, RequestForm
-from .client import EndpointError, RequestRefusedError
 from .distance import distance
 from .prompts import TokenNames
 from .protocol import Completion, ServedToken, tokens_of

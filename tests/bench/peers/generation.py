@@ -41,7 +41,7 @@ def entries(base: str, adapter: Path, rows: Sequence[Row], work: Path, threads: 
     prompts = [sft_ref.format_prompt(question) for question, _ in rows]
     merged = _merge(base, adapter, work)
     llm = BaseLLM(str(merged), policy=find_policy("fp32"))
-    margins = _Margins(llm, prompts)
+    margins = Margins(llm, prompts)
     found: list[Entry] = []
 
     def add(precision: str, who: str, prepare: Callable[[], Run], *, ours: bool = False, count: int = 0) -> None:
@@ -69,6 +69,8 @@ def entries(base: str, adapter: Path, rows: Sequence[Row], work: Path, threads: 
         add("bf16", "transformers, continuous batching", _continuous(merged, prompts))
     for precision, kind in (("fp32", "float32"), ("bf16", "bfloat16"), ("int8", "int8")):
         add(precision, "CTranslate2", _ctranslate2(merged, work, kind, prompts, threads))
+    for precision, policy in () if cuda else (("bf16", "bf16-mixed"), ("fp32", "fp32")):
+        add(precision, "sft_ref, --engine openvino", _engine(adapter, policy, prompts))
     for precision, weights, continuous in () if cuda else OPENVINO:
         who = f"OpenVINO GenAI, {'continuous batching' if continuous else 'one batch'}"
         run = _openvino(merged, work, precision, weights, prompts, threads, continuous=continuous)
@@ -76,7 +78,7 @@ def entries(base: str, adapter: Path, rows: Sequence[Row], work: Path, threads: 
     return found
 
 
-class _Margins:
+class Margins:
     """Tells whether texts differ by more than ties: where ours and another part, how far apart are the two tokens?"""
 
     def __init__(self, llm: BaseLLM, prompts: Sequence[str]) -> None:
@@ -102,7 +104,7 @@ class _Margins:
         return float((logits[split[0][place]] - logits[split[1][place]]).abs())
 
 
-def _limits(margins: _Margins, precision: str, count: int, limit: Limits) -> tuple[float, float]:
+def _limits(margins: Margins, precision: str, count: int, limit: Limits) -> tuple[float, float]:
     """Seconds of the products, 2 FLOP a weight and token, and of reading the weights at each forward that must be."""
     llm, prompts, new = margins.llm, margins.prompts, margins.new_tokens
     body = sum(p.numel() for name, p in llm.model.named_parameters() if p.ndim == 2 and "embed" not in name)
@@ -129,6 +131,16 @@ def _merge(base: str, adapter: Path, work: Path) -> Path:
 def _ours(adapter: Path, policy: str, prompts: Sequence[str]) -> Callable[[], Run]:
     def prepare() -> Run:
         llm = sft_ref.load(adapter, policy=policy)
+        return lambda: (None, llm.batched_generate(prompts))
+
+    return prepare
+
+
+def _engine(adapter: Path, policy: str, prompts: Sequence[str]) -> Callable[[], Run]:
+    def prepare() -> Run:
+        from sft_ref.engines.loading import load_with_openvino
+
+        llm = load_with_openvino(adapter, policy=policy)
         return lambda: (None, llm.batched_generate(prompts))
 
     return prepare

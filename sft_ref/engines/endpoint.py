@@ -1,0 +1,76 @@
+"""An OpenAI-style endpoint that is asked questions: texts in, texts out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sft_ref.io.http.client import EndpointClient, EndpointError, RequestRefusedError
+from sft_ref.reference import prompt
+from sft_ref.reference.base_llm import MAX_NEW_TOKENS
+
+TOGETHER = 16
+"""Prompts of one request; a server that takes a single one gets as many requests."""
+
+
+@dataclass(frozen=True)
+class _Continuation:
+    text: str
+    index: int = 0
+
+
+@dataclass(frozen=True)
+class _Completions:
+    choices: list[_Continuation]
+
+
+class ServedModel:
+    """A model of an endpoint that continues prompts greedily; its own end token ends them.
+
+    Args:
+        client: of the endpoint.
+        name: of the model there.
+    """
+
+    def __init__(self, client: EndpointClient, name: str) -> None:
+        self.client, self.name = client, name
+        self.max_new_tokens = MAX_NEW_TOKENS
+        self._together = TOGETHER
+
+    def format_prompt(self, question: str) -> str:
+        """See `sft_ref.format_prompt`."""
+        return prompt.format_prompt(question)
+
+    def parse_answer(self, text: str) -> float:
+        """See `sft_ref.parse_answer`."""
+        return prompt.parse_answer(text)
+
+    def batched_generate(self, prompts: Sequence[str]) -> list[str]:
+        """Completions in the order of the prompts.
+
+        Raises:
+            EndpointError: there is no answer that can be used.
+        """
+        texts: list[str] = []
+        while len(texts) < len(prompts):
+            part = prompts[len(texts) : len(texts) + self._together]
+            try:
+                texts += self._ask([*part] if len(part) > 1 else part[0], len(part))
+            except RequestRefusedError:
+                if self._together == 1 or len(part) == 1:
+                    raise
+                self._together = 1
+        return texts
+
+    def _ask(self, given: str | list[str], count: int) -> list[str]:
+        content = {
+            "model": self.name,
+            "prompt": given,
+            "max_tokens": self.max_new_tokens,
+            "temperature": 0,
+            "stream": False,
+        }
+        found = self.client.post("/completions", content, _Completions).choices
+        if len(found) != count:
+            raise EndpointError(f"{self.client.root}: gives {len(found)} completions of {count} prompts")
+        return [each.text for each in sorted(found, key=lambda each: each.index)]

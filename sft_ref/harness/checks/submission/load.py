@@ -40,10 +40,7 @@ def model_is_in_evaluation_mode(evidence: Evidence) -> None:
     """LOD-105: two forwards of the same texts. Where answers are all there, nothing is lost."""
     apart = _apart_twice(evidence)
     if apart > 0 and not evidence.answers_survive:
-        raise Failure(
-            f"logits differ by {apart:.3g} between two forward passes over the same texts, as with dropout",
-            "equal logits",
-        )
+        raise Failure(_how_far(apart), "equal logits")
 
 
 @check(
@@ -58,7 +55,7 @@ def forwards_are_equal(evidence: Evidence) -> None:
     """LOD-106: exact."""
     apart = _apart_twice(evidence)
     if apart > 0:
-        raise Failure(f"logits differ by {apart:.3g} between two forward passes over the same texts", "equal logits")
+        raise Failure(_how_far(apart), "equal logits")
 
 
 @check(
@@ -155,3 +152,7 @@ def _apart_twice(evidence: Evidence) -> float:
     if math.isnan(evidence.loaded.forwards_apart):
         raise Unavailable("two forwards of its model could not be compared")
     return evidence.loaded.forwards_apart
+
+
+def _how_far(apart: float) -> str:
+    return f"logits differ by {apart:.3g} between two forward passes over the same texts, as with active dropout"

@@ -31,7 +31,7 @@ def test_a_figure_of_all_answers_or_of_a_split_passes(figures: tuple[float, ...]
 
 @pytest.mark.parametrize("figure", [0.4, 0.515, math.nan])
 def test_a_figure_that_rounding_does_not_explain_fails(figure: float) -> None:
-    with pytest.raises(Failure, match=rf"accuracy is {figure:.3f}, expected 0.500, counted from its answers"):
+    with pytest.raises(Failure, match=rf"accuracy is {figure:.3f}; expected: 0.500, counted from its answers"):
         decide({"answer_rate": [0.75], "accuracy": [figure]})
 
 

@@ -180,7 +180,7 @@ def test_a_prompt_that_hides_its_question_is_a_finding(blank_toy: BaseLLM, tmp_p
     lines = scripting.write([("Convert 3 kg to g.", 1.0)])
     with mock.patch.object(blank_toy, "format_prompt", lambda question: question[:9]), pytest.raises(Failure) as found:
         scripting.run(lines)
-    assert found.value.observed == "the prompt 'Convert 3'"
+    assert found.value.observed == "the model gets the prompt 'Convert 3'"
 
 
 def test_the_dtype_recorded_is_that_of_computing_not_of_storage(blank_toy: BaseLLM, tmp_path: Path) -> None:

@@ -257,7 +257,7 @@ class Evidence:
             Failure: answering raises an exception.
         """
         if self.prompts.any_lost is not None:
-            raise Blocked("no prompt holds its question: PRM-101 says so")
+            raise Blocked("no prompt holds its question, as PRM-101 reports")
         return [each for kind in ("together", "alone") for each in follow_scripts(self, kind)]
 
     @property
@@ -281,7 +281,7 @@ class Evidence:
         """
         gap = left_out_template(self.prompts, self.examples)
         if gap and is_template_parsed_wrongly(self):
-            raise Blocked(f"the prompts leave out {gap!r}, which the model then writes: PRM-101 says so")
+            raise Blocked(f"the prompts leave out {gap!r}, which the model then writes, as PRM-101 reports")
         texts, (bare, led) = scripted_texts(self), parsed_alone(self)
         is_led = bool(led) and all(each.is_right for each in led)
         if not texts and not bare:

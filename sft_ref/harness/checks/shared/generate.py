@@ -23,7 +23,7 @@ _TOUCHED = 0.01
 def answering_completes(answer_count: AnswerCount) -> None:
     """GEN-016: fresh questions in one call. What the parser raises is for its own checks."""
     if answer_count.given != answer_count.asked:
-        raise Failure(f"{answer_count.given} answers", f"{answer_count.asked}, one a question")
+        raise Failure(f"{answer_count.given} answers come back", f"{answer_count.asked}, one a question")
 
 
 @check(

@@ -39,7 +39,7 @@ def batches_are_answered_as_well(evidence: Evidence) -> None:
     together = right(answers.values, rows)
     lost = [question for (question, _), a, b in zip(rows, single, together, strict=True) if a and not b]
     if len(lost) >= 3 and not any(b and not a for a, b in zip(single, together, strict=True)):  # noqa: PLR2004
-        seen = f"{len(lost)} of {len(rows)} right alone, and wrong among {evidence.generations.asked}"
+        seen = f"{len(lost)} of {len(rows)} answers are right alone, and wrong among {evidence.generations.asked}"
         raise Failure(seen, "none", lost[0])
 
 
@@ -61,11 +61,11 @@ def tokens_are_the_likeliest(evidence: Evidence) -> None:
         raise Unavailable(evidence.generations.not_compared)
     if is_better(swap.reference, swap.own) and is_better(swap.reference, swap.written):
         right_ = f"{sum(swap.own)} answers right, {sum(swap.reference)} with greedy decoding by the reference"
-        raise Failure(f"{off} of {count} tokens were not the likeliest; {right_}", "none")
+        raise Failure(f"{off} of {count} tokens are not the likeliest; {right_}", "none")
     if max(sum(swap.reference), sum(swap.own)) < TELLING * len(swap.own) and chosen.are_sampled:
         lost = torch.tensor([mean for _, mean in evidence.generations.shortfalls], dtype=torch.double)
         if len(lost) and is_worse(lost, torch.zeros_like(lost)):
-            seen = f"{off} of {count} tokens were not the likeliest, {lost.mean():.2f} nat a token below these"
+            seen = f"{off} of {count} tokens are not the likeliest, but {lost.mean():.2f} nat a token below"
             raise Failure(seen, "none")
 
 
@@ -82,7 +82,7 @@ def generated_tokens_are_likely(evidence: Evidence) -> None:
     """GEN-107: the first tokens of answers to fresh questions, under the model that the reference loads."""
     chosen = evidence.chosen_tokens
     if chosen.are_sampled:
-        raise Blocked(f"{chosen.unlikely} of {chosen.count} tokens were not its own likeliest: GEN-010 says so")
+        raise Blocked(f"{chosen.unlikely} of {chosen.count} tokens are not its own likeliest, as GEN-010 reports")
     if evidence.generations.not_compared:
         raise Unavailable(evidence.generations.not_compared)
     worst = [most for most, _ in evidence.generations.shortfalls]
@@ -90,6 +90,6 @@ def generated_tokens_are_likely(evidence: Evidence) -> None:
         raise Unavailable("no generation was observed from its beginning")
     unlikely = sum(each > _UNLIKELY for each in worst)
     if unlikely > _UNLIKELY_ROWS * len(worst):
-        seen = f"in {unlikely} of {len(worst)} generations a token is up to {max(worst):.1f} nat below"
+        below = f"{max(worst):.1f} nat below the likeliest"
         expected = f"{_UNLIKELY} nat in {_UNLIKELY_ROWS:.0%} of them"
-        raise Failure(f"{seen} the likeliest", expected, survivable=True)
+        raise Failure(f"in {unlikely} of {len(worst)} generations a token is up to {below}", expected, survivable=True)

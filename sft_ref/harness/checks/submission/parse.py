@@ -26,4 +26,4 @@ def signs_are_kept(evidence: Evidence) -> None:
             if fault_of_generation(evidence, run, place):
                 raise Blocked("the negative number did not reach the parser")
             if not is_number(value, line.numeral):
-                raise Failure(str(value), line.numeral, line.question)
+                raise Failure(f"the parser returns {value}", line.numeral, line.question)

@@ -57,6 +57,10 @@ def completed_scripts(evidence: Evidence, kind: str) -> list[CompletedRun]:
     return found
 
 
+_IS_CUT = "the answer is cut off"
+"""Begins the fault of an answer within which the model was stopped."""
+
+
 def follow_scripts(evidence: Evidence, kind: str, *, past_the_parser: bool = False) -> Iterator[ReturnedAnswer]:
     """What came of the scripts of a kind; with what was put in the place of a parsed answer, where that is asked.
 
@@ -72,7 +76,7 @@ def follow_scripts(evidence: Evidence, kind: str, *, past_the_parser: bool = Fal
             if past_the_parser:
                 fault = fault or fault_past_the_parser(run, place)
             share = sum(length >= len(line.numeral) for length in lengths) / max(1, len(lengths))
-            is_cut = fault.startswith("cut")
+            is_cut = fault.startswith(_IS_CUT)
             yield ReturnedAnswer(line.question, line.numeral, len(run.lines), fault, is_cut, share)
 
 
@@ -157,7 +161,7 @@ def fault_of_generation(  # noqa: PLR0911  # a list of ways to go wrong
     """What is wrong with the text for a line of a script; empty where it holds the number."""
     line, values, parsed = run.lines[place], run.answers.values or (), run.answers.parsed
     if len(values) != len(run.lines):
-        return "" if run.answers.crash else f"{len(values)} answers for {len(run.lines)} questions"
+        return "" if run.answers.crash else f"{len(values)} answers come back for {len(run.lines)} questions"
     generation = None if line.generation is None else run.answers.generations[line.generation]
     if len(parsed) == len(run.lines):
         text, value = parsed[place]
@@ -166,18 +170,19 @@ def fault_of_generation(  # noqa: PLR0911  # a list of ways to go wrong
             return _fault_around(evidence, generation, line, text) if generation and lost else ""
         other = next((each.numeral for each in run.lines if _holds(text, each.numeral)), None)
         if other:
-            return f"{other}, which the model wrote for another question"
+            return f"{other} comes back, which the model wrote for another question"
         if not generation:
-            return f"{text[-120:]!r}, without asking the model"
-        return f"{_cut(line.numeral, generation.text)}{text[-120:]!r} where the model wrote {generation.text[:120]!r}"
+            return f"{text[-120:]!r} comes back, and the model was not asked"
+        came = f"{text[-120:]!r} comes back where the model wrote {generation.text[:120]!r}"
+        return f"{_cut(line.numeral, generation.text)}{came}"
     if is_number(values[place], line.numeral):
         return ""
     if not generation:
-        return f"{values[place]}, without asking the model"
+        return f"{values[place]} comes back, and the model was not asked"
     if not _holds(generation.text, line.numeral):
-        return f"{_cut(line.numeral, generation.text)}{generation.text[:120]!r}"
+        return f"{_cut(line.numeral, generation.text)}the model writes {generation.text[:120]!r}"
     others = [each.numeral for each in run.lines if is_number(values[place], each.numeral)]
-    return f"{others[0]}, which the model wrote for another question" if others else ""
+    return f"{others[0]} comes back, which the model wrote for another question" if others else ""
 
 
 def fault_past_the_parser(run: CompletedRun, place: int) -> str:
@@ -187,7 +192,7 @@ def fault_past_the_parser(run: CompletedRun, place: int) -> str:
         return ""
     parsed, value = number(texts[place][1]), number(values[place])
     same = parsed == value or (math.isnan(parsed) and math.isnan(value)) or is_answer_valid(value, parsed)
-    return "" if same else f"{value}, where the parser gave {parsed}"
+    return "" if same else f"{value} comes back, where the parser gave {parsed}"
 
 
 def is_looked_up(evidence: Evidence) -> bool:
@@ -211,15 +216,15 @@ def is_lossy(evidence: Evidence) -> bool:
 def _fault_around(evidence: Evidence, generation: Generation, line: ScriptedAnswer, text: str) -> str:
     """What is wrong around the number: a text that begins amid the prompt, or ends before what ends an answer."""
     if any(text.startswith(line.prompt[at:]) for at in range(1, line.question_end)):
-        return f"{text[-120:]!r}, which begins amid the prompt"
+        return f"{text[-120:]!r} comes back, which begins amid the prompt"
     closing = evidence.examples.form.closing if evidence.examples.form else ""
-    return f"cut off before {closing!r}: {text[-120:]!r}" if closing and closing not in generation.text else ""
+    return f"{_IS_CUT} before {closing!r}: {text[-120:]!r}" if closing and closing not in generation.text else ""
 
 
 def _cut(numeral: str, text: str) -> str:
     """Says so where the model was stopped within the number."""
     begun = text.strip()
-    return "cut off: " if begun and numeral not in text and numeral.startswith(_tail(begun)) else ""
+    return f"{_IS_CUT}: " if begun and numeral not in text and numeral.startswith(_tail(begun)) else ""
 
 
 def _tail(text: str) -> str:

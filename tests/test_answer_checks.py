@@ -43,7 +43,7 @@ def test_what_is_cut_off_is_the_models_all_the_same(answer: ReturnedAnswer, *, i
     assert fails(generate.answers_are_the_models, "known_answers", [WHOLE, answer]) == answer.fault * is_foreign
 
 
-@pytest.mark.parametrize(("given", "observed"), [(8, ""), (7, "7 answers"), (9, "9 answers")])
+@pytest.mark.parametrize(("given", "observed"), [(8, ""), (7, "7 answers come back"), (9, "9 answers come back")])
 def test_each_question_has_one_answer(given: int, observed: str) -> None:
     assert fails(generate.answering_completes, "answer_count", AnswerCount(8, given)) == observed
 

@@ -17,7 +17,7 @@ PACKAGE = Path(sft_ref.__file__).parent
 
 LEVELS = (
     {"io", "console"},
-    {"reference"},
+    {"http", "reference"},
     {"harness/core", "harness/isolation", "toy"},
     {"cluster", "engines", "harness/evidence", "harness/instruments"},
     {"harness/recorders"},

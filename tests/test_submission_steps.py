@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from peft import LoraConfig, get_peft_model
 from recorded import Capture, Sections, observe, record
 
 from sft_ref.harness.checks.shared import steps as step_checks
-from sft_ref.harness.checks.submission.train import batches_are_not_repeated
+from sft_ref.harness.checks.submission.train import _compare_with_replay, batches_are_not_repeated
 from sft_ref.harness.core.check import Outcome, checks_in
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence import Evidence, storage
+from sft_ref.harness.evidence.experiments import TrainingSwap
 from sft_ref.harness.evidence.training import RecordedStep, TrainingSteps
 from sft_ref.harness.grading.judge import grade_saved
 from sft_ref.harness.instruments.steps.optimizer_recorder import _MOST_VALUES, OptimizerRecorder, _sampled
@@ -236,6 +238,24 @@ def test_passes_at_trial_weights_are_of_no_step(tmp_path: Path) -> None:
     assert batches[::2] == batches[1::2]
 
 
+class TwoModels(Loop):
+    """A second model is trained after the first, as by a search for a rate."""
+
+    def run(self) -> list[dict[str, Any]]:
+        super().run()
+        self.inner = load_model(TOY, POLICIES["fp32"]).train()
+        self.begin()
+        return super().run()
+
+
+@pytest.mark.parametrize(("loop", "models"), [(Loop, 1), (TwoModels, 2)])
+def test_trained_models_are_counted(loop: Callable[[Path], Loop], models: int, tmp_path: Path) -> None:
+    observed = loop(tmp_path)
+    assert len(observed.run()) == STEPS
+    log = json.loads((tmp_path / "out" / "training_log.json").read_text(encoding="utf-8"))
+    assert log["models"] == models
+
+
 def test_recording_changes_no_weight_and_leaves_no_hook(tmp_path: Path) -> None:
     class Unobserved(Loop):
         def begin(self) -> None:
@@ -368,3 +388,11 @@ def test_steps_that_are_not_recorded_are_skipped_and_steps_never_clear(capture: 
     results = {each.check.id: each for each in grade_saved(observe(capture), "it").results}
     assert results["TRN-015"].outcome is Outcome.SKIPPED
     assert not any(each.core for each in checks_in(step_checks))
+
+
+@pytest.mark.parametrize("models", [1, 2])
+def test_a_replay_of_several_trainings_is_compared_with_none(models: int, capture: Capture) -> None:
+    training = replace(observe(capture).training, has_moved=True, models=models)
+    swap = TrainingSwap(answer_losses=torch.full((64,), 2.0), replayed_answer_losses=torch.ones(64))
+    with pytest.raises(Failure if models == 1 else Unavailable, match="nat a token" if models == 1 else "2 models"):
+        _compare_with_replay(training, swap)

@@ -97,7 +97,7 @@ def _ask_endpoint(args: argparse.Namespace) -> None:
     rows = load_rows(args.data) if args.data else None
     quiet()
     from sft_ref.engines.endpoint import ServedModel
-    from sft_ref.io.http.client import EndpointClient, find_key, root_of
+    from sft_ref.http.client import EndpointClient, find_key, root_of
     from sft_ref.witnessing.serving.asking import find_model
 
     root = root_of(args.url)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sft_ref.io.http.client import EndpointClient, EndpointError, RequestRefusedError
+from sft_ref.http.client import EndpointClient, EndpointError, RequestRefusedError
 from sft_ref.reference import prompt
 from sft_ref.reference.base_llm import MAX_NEW_TOKENS
 

@@ -14,7 +14,7 @@ import sft_ref
 from sft_ref import BaseLLM
 from sft_ref.cli.main import main
 from sft_ref.engines.endpoint import TOGETHER, ServedModel
-from sft_ref.io.http.client import EndpointClient, EndpointError, root_of
+from sft_ref.http.client import EndpointClient, EndpointError, root_of
 
 PROMPTS = [sft_ref.format_prompt(question) for question, _ in sft_ref.split_rows("validation")[: TOGETHER + 4]]
 

@@ -17,8 +17,8 @@ from completion_server import CompletionServer, listening, serving
 from served_faults import served, tokenizer_of
 
 from sft_ref.cli.main import main
-from sft_ref.io.http import client
-from sft_ref.io.http.client import EndpointError, find_key, root_of
+from sft_ref.http import client
+from sft_ref.http.client import EndpointError, find_key, root_of
 
 KEY = "sk-nobody-may-see-this"
 MODELS = json.dumps({"data": [{"id": "mine"}]}).encode()

@@ -76,6 +76,7 @@ class Training:
         fall: how much likelier it makes what its texts teach, in words.
         has_moved: whether it had any effect.
         has_learned: whether what it left answers fresh questions, asked by the reference.
+        models: how many models are trained, one after the other or in turn.
         recorded: its steps, as they were recorded one after the other; None where they were not.
     """
 
@@ -95,6 +96,7 @@ class Training:
     fall: str
     has_moved: bool
     has_learned: bool
+    models: int = 1
     recorded: TrainingSteps | None = None
 
 

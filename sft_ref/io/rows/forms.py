@@ -227,7 +227,7 @@ def _from_messages(messages: object) -> Row:
     if not last:
         raise _BadRowError("has no assistant turn that answers an earlier one")
     asked = tuple((role, _text(content, role)) for role, content in turns[:last])
-    in_parts = any(isinstance(message["content"], list) for message in messages[: last + 1])
+    in_parts = any(isinstance(message.get("content"), list) for message in messages[: last + 1])
     return Row(asked, *_answer(turns[last][1]), in_parts=in_parts)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sft_ref.io.http.client import EndpointClient, EndpointError, RequestRefusedError
+from sft_ref.http.client import EndpointClient, EndpointError, RequestRefusedError
 from sft_ref.reference.tokens import IGNORE_INDEX
 from sft_ref.witnessing.record.schema import Probe, StoredRecord
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sft_ref.errors import SftRefError
 from sft_ref.harness.recorders.folder.tokenizers import load_tokenizer_of
-from sft_ref.io.http.client import EndpointClient, find_key, root_of
+from sft_ref.http.client import EndpointClient, find_key, root_of
 from sft_ref.witnessing.record.schema import StoredRecord, read_stored
 from sft_ref.witnessing.verifying.result import KINDS, Kind, Verification, in_order
 from sft_ref.witnessing.verifying.tokenizers import compare_template, compare_tokenizer

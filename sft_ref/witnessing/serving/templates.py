@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from sft_ref.http.client import EndpointError, RequestRefusedError
 from sft_ref.io.foreign import is_failure
-from sft_ref.io.http.client import EndpointError, RequestRefusedError
 from sft_ref.witnessing.verifying.result import RecordDifference
 from sft_ref.witnessing.verifying.tolerance import LOGITS
 

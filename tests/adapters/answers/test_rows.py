@@ -48,6 +48,7 @@ def save(path: Path, text: str) -> Path:
             "Me.",
             None,
         ),
+        ({"messages": [{"role": "user", "content": "Who?"}, {"role": "assistant"}]}, (("user", "Who?"),), "", None),
     ],
 )
 def test_each_form_of_a_row_is_understood(

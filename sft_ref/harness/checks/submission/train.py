@@ -13,7 +13,7 @@ from sft_ref.harness.core.paired import compare, is_worse
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.experiments import TrainingSwap
 from sft_ref.harness.evidence.submission.wording import answered_texts
-from sft_ref.harness.evidence.training import TrainingSteps
+from sft_ref.harness.evidence.training import Training, TrainingSteps
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 _FEW, _OFTEN = 0.3, 6
@@ -127,6 +127,8 @@ def answers_become_likely(evidence: Evidence) -> str | None:
         raise Unavailable("its numbers have no label, so that its training cannot be judged")
     if swap is None:
         raise Unavailable("its convention, or its adapter, cannot be read")
+    if training.models > 1 and training.has_moved:
+        raise Unavailable(f"{training.models} models are trained, and a replay of all steps is the training of none")
     _compare_with_replay(swap)
     if not all(set(text.labels[text.begin : text.end]) <= set(text.ids) for text in answered):
         raise Unavailable("its labels teach something else, so that its training cannot be judged")
@@ -147,11 +149,13 @@ def answers_become_likely(evidence: Evidence) -> str | None:
     return f"{loss}, as the reference's: the settings are slow, and no fault"
 
 
-def _compare_with_replay(swap: TrainingSwap) -> None:
+def _compare_with_replay(training: Training, swap: TrainingSwap) -> None:
     """The true answers, and all that its texts teach: the latter by half of what the reference learned.
 
     While a loss falls fast, a step or two tell much.
     """
+    if training.models > 1 and training.has_moved:
+        raise Unavailable(f"{training.models} models are trained, and a replay of all steps is the training of none")
     if swap.replayed_answer_losses is not None:
         _raise_if_worse(swap.answer_losses, swap.replayed_answer_losses, "the true answer")
     own, replayed, base = swap.losses, swap.replayed_losses, swap.base_losses

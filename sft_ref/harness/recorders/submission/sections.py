@@ -61,6 +61,7 @@ class _TrainingLog(_Section, total=False):
     has_adapter: bool
     active_adapters: list[str]
     other_adapters: list[str]
+    models: _Count
 
 
 class _RecordedStep(TypedDict):

@@ -96,6 +96,7 @@ def build_training(recording: Recording) -> Training:
         fall=fall,
         has_moved=recording.has_moved,
         has_learned=recording.has_learned,
+        models=int(log.get("models", 1)),
         recorded=_recorded_steps(recording),
     )
 

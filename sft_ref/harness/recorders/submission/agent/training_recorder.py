@@ -76,6 +76,7 @@ class TrainingRecorder:
         self._shortened: tuple[int, int] | None = None
         self._model: Any = None
         self._stepped_model: Any = None
+        self._models = 0
         self._peft_models: list[Any] = []
         self._step_labels: torch.Tensor | None = None
         self._loader_batch: dict[str, Any] | None = None
@@ -150,6 +151,7 @@ class TrainingRecorder:
             return
         if self._step is not None:
             self._observe(self._step.after_step, optimizer)
+        self._models += self._model is not self._stepped_model
         self._stepped_model = self._model
         group = optimizer.param_groups[0]
         betas = group.get("betas")  # a schedule may change them from step to step
@@ -367,4 +369,5 @@ class TrainingRecorder:
             has_adapter=bool(self._states),
             active_adapters=self._active,
             other_adapters=[*self._states][1:],
+            models=self._models,
         )

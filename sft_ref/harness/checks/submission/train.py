@@ -127,9 +127,7 @@ def answers_become_likely(evidence: Evidence) -> str | None:
         raise Unavailable("its numbers have no label, so that its training cannot be judged")
     if swap is None:
         raise Unavailable("its convention, or its adapter, cannot be read")
-    if training.models > 1 and training.has_moved:
-        raise Unavailable(f"{training.models} models are trained, and a replay of all steps is the training of none")
-    _compare_with_replay(swap)
+    _compare_with_replay(training, swap)
     if not all(set(text.labels[text.begin : text.end]) <= set(text.ids) for text in answered):
         raise Unavailable("its labels teach something else, so that its training cannot be judged")
     rates = [step.rate for step in training.steps]

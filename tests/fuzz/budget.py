@@ -13,7 +13,7 @@ from typing import TypeVar
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-SECONDS = float(os.environ.get("SFT_REF_FUZZ_SECONDS", "5"))
+SECONDS = float(os.environ.get("SFT_REF_FUZZ_SECONDS", "2"))
 """Of each target, by the clock."""
 HANG = 20.0
 """Seconds of processor time after which one input counts as one that never ends."""

@@ -47,6 +47,22 @@ time.sleep(2)
     assert run(code, tmp_path, limits=Limits(memory=SIZE * 3)).ended == ""
 
 
+@pytest.mark.parametrize(
+    ("second_look", "exceeds"), [([(0, 0), (70, 60)], False), ([(70, 30), (70, 30)], True)], ids=["ended", "too much"]
+)
+def test_a_share_that_grows_as_a_process_ends_is_not_counted_twice(
+    second_look: list[tuple[int, int]], exceeds: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes map a file of 60 bytes; the first ends once it is read, and the second then holds all of it."""
+    found = iter([(40, 30), (70, 60), *second_look])
+    monkeypatch.setattr(memory, "_held", lambda process: 100)
+    monkeypatch.setattr(memory, "_held_alone", lambda process: next(found))
+    monkeypatch.setattr(memory, "_in_sockets", lambda processes: 0)
+    monkeypatch.setattr(memory, "look_at_disks", lambda processes: memory.Disks(60))
+    both: Any = [object(), object()]
+    assert memory.exceeds(both, 90, sandboxed=True) is exceeds
+
+
 @isolated
 def test_files_in_memory_that_are_mapped_count_once(tmp_path: Path) -> None:
     code = f"""

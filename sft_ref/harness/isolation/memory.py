@@ -20,6 +20,8 @@ from .processes import running_thread
 
 DESCRIPTOR = 4096
 """Bytes counted for each open file: a pipe has two ends and, for a user with many pipes, at least two pages."""
+_LOOKS = 2
+"""Times that the processes are read: as one ends, the shares of the others in shared memory grow."""
 MEMORY_DISKS = ("tmp", "dev/shm")
 """Folders of the sandbox that are in memory."""
 
@@ -49,11 +51,14 @@ def exceeds(processes: Sequence[psutil.Process], limit: int, *, sandboxed: bool)
     queued = _in_sockets(processes) if sandboxed else 0
     if beside + queued + sum(map(_held, processes)) <= limit:  # fast, and an upper bound
         return False
-    alone, mapped = 0, 0
-    for process in processes:
-        own, of_files = _held_alone(process)
-        alone, mapped = alone + own, mapped + of_files
-    return max(0, beside - mapped) + queued + alone > limit
+    for _ in range(_LOOKS):
+        alone, mapped = 0, 0
+        for process in processes:
+            own, of_files = _held_alone(process)
+            alone, mapped = alone + own, mapped + of_files
+        if max(0, beside - mapped) + queued + alone <= limit:
+            return False
+    return True
 
 
 def look_at_disks(processes: Iterable[psutil.Process]) -> Disks:

@@ -123,14 +123,20 @@ class TimeLimit:
         self.began: float | None = None
         self.steps, self.planned = 0, 0
         self.is_over = False
+        self._steps_of_model = 0
 
     def check(self) -> bool:
         """Whether time is up, and the least number of steps was taken."""
         if self.began is None:
             self.began = time.thread_time()
         spent = time.thread_time() - self.began
-        self.is_over = self.is_over or spent > MOST or (self.steps >= LEAST and spent > self.seconds)
+        is_trained = self._steps_of_model >= LEAST
+        self.is_over = self.is_over or spent > MOST or (is_trained and spent > self.seconds)
         return self.is_over
+
+    def begin_model(self) -> None:
+        """Another model is trained: it gets the least number of steps, too, as in a search for a rate."""
+        self._steps_of_model = 0
 
     def finish(self) -> None:
         """Notes how many of its steps were run, once training has ended."""
@@ -178,3 +184,4 @@ class TimeLimit:
         """Counts the steps that are run."""
         if not self.is_over:
             self.steps += 1
+            self._steps_of_model += 1

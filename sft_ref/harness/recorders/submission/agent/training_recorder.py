@@ -218,6 +218,7 @@ class TrainingRecorder:
         """A forward pass in training begins; with that of another model, the record begins anew."""
         self._close_step()
         if model is not self._model:
+            self.limit.begin_model()
             if self._step is not None:
                 self._step.remove_hooks()
             self._step, self.recorded_steps = StepRecorder(model, model, adapter_alone=True), []

@@ -254,7 +254,7 @@ def test_each_model_gets_the_least_number_of_steps_and_all_together_no_more_than
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = 0.0
-    monkeypatch.setattr(time_limit.time, "thread_time", lambda: clock)
+    monkeypatch.setattr("time.thread_time", lambda: clock)
     limit = TimeLimit(10.0, lambda note: None)
     assert not limit.check()
     clock = 11.0

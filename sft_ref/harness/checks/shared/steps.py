@@ -79,7 +79,7 @@ def trained_tensors_stay_trained(training_steps: TrainingSteps) -> None:
     "Every adapted module has a gradient and moves at nearly every step with a learning rate above 0",
     why="A module that does not change is not trained, although its tensors are not zero and are saved.",
     remedy="Look for modules that are frozen, detached, or in a parameter group without a learning rate.",
-    depends_on=("TRN-003", "TRN-016", "TRN-102"),
+    depends_on=("TOK-102", "TRN-003", "TRN-016", "TRN-102"),
 )
 def every_module_moves(training_steps: TrainingSteps) -> None:
     """TRN-017: of a module's two matrices one may stand still, as A does while B is zero.

@@ -14,6 +14,11 @@ from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.in_process.answer_parts import GeneratedRows
 from sft_ref.harness.evidence.in_process.trained_parts import ModelChange
 
+_AGREEING = 0.8
+"""Share of a row's tokens at which logits have to agree. Rounding alone may turn a single one: an adapter with a large
+alpha was off by 1.06 of the spread at one token of 21, in bf16, and by 0.007 at the median of all. The last fifth of a
+row is enough to show a cache that overflows."""
+
 
 @check(
     "GEN-014",
@@ -24,16 +29,19 @@ from sft_ref.harness.evidence.in_process.trained_parts import ModelChange
     depends_on=("GEN-001", "GEN-002"),
 )
 def logits_are_those_of_one_forward(generated_rows: GeneratedRows) -> None:
-    """GEN-014: for each row of a batch of unlike lengths."""
+    """GEN-014: for each row of a batch of unlike lengths, the worst of which is judged."""
     allowed = tolerance.rounding(generated_rows.dtype)
     if not generated_rows.rows:
         raise Unavailable("no forward of `model` that begins a prompt was recorded")
-    apart = [tolerance.apart(row.observed, row.expected, row.spread) for row in generated_rows.rows]
-    worst, row = max(zip(apart, generated_rows.rows, strict=True), key=lambda each: (math.isnan(each[0]), each[0]))
-    if margins.exceeds(worst, allowed):
-        wrong = ~(tolerance.apart_by_row(row.observed, row.expected, row.spread) <= allowed)
+    apart = [tolerance.apart_by_row(row.observed, row.expected, row.spread) for row in generated_rows.rows]
+    shares = [float(steps.quantile(_AGREEING)) for steps in apart]
+    worst = max(range(len(shares)), key=lambda n: (math.isnan(shares[n]), shares[n]))
+    if margins.exceeds(shares[worst], allowed):
+        row, wrong = generated_rows.rows[worst], ~(apart[worst] <= allowed)
         first = row.steps[int(wrong.int().argmax())]
-        observed = f"logits differ by {worst:.1e} of their spread, from new token {first} on"
+        observed = (
+            f"a fifth of the logits differ by {shares[worst]:.1e} of their spread or more, from new token {first} on"
+        )
         raise Failure(observed, f"at most {allowed:.1e}", row.prompt)
 
 

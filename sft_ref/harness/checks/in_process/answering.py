@@ -39,10 +39,8 @@ def logits_are_those_of_one_forward(generated_rows: GeneratedRows) -> None:
     if margins.exceeds(shares[worst], allowed):
         row, wrong = generated_rows.rows[worst], ~(apart[worst] <= allowed)
         first = row.steps[int(wrong.int().argmax())]
-        observed = (
-            f"a fifth of the logits differ by {shares[worst]:.1e} of their spread or more, from new token {first} on"
-        )
-        raise Failure(observed, f"at most {allowed:.1e}", row.prompt)
+        seen = f"at a fifth of the new tokens, logits differ by {shares[worst]:.1e} of their spread or more"
+        raise Failure(f"{seen}, first at token {first}", f"at most {allowed:.1e}", row.prompt)
 
 
 @check(

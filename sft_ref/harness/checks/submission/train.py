@@ -153,7 +153,7 @@ def _compare_with_replay(training: Training, swap: TrainingSwap) -> None:
     While a loss falls fast, a step or two tell much.
     """
     if training.models > 1 and training.has_moved:
-        raise Unavailable(f"{training.models} models are trained; a replay of all steps is comparable with none of them")
+        raise Unavailable(f"{training.models} models are trained; a replay of all steps compares with none of them")
     if swap.replayed_answer_losses is not None:
         _raise_if_worse(swap.answer_losses, swap.replayed_answer_losses, "the true answer")
     own, replayed, base = swap.losses, swap.replayed_losses, swap.base_losses

@@ -39,8 +39,9 @@ def logits_are_those_of_one_forward(generated_rows: GeneratedRows) -> None:
     if margins.exceeds(shares[worst], allowed):
         row, wrong = generated_rows.rows[worst], ~(apart[worst] <= allowed)
         first = row.steps[int(wrong.int().argmax())]
-        seen = f"at a fifth of the new tokens, logits differ by {shares[worst]:.1e} of their spread or more"
-        raise Failure(f"{seen}, first at token {first}", f"at most {allowed:.1e}", row.prompt)
+        apart_by = f"{shares[worst]:.1e} of their spread or more"
+        seen = f"at a fifth of the new tokens, first at token {first}, logits differ by {apart_by}"
+        raise Failure(seen, f"at most {allowed:.1e}", row.prompt)
 
 
 @check(

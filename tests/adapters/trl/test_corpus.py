@@ -181,8 +181,8 @@ def test_a_sound_merge_is_sound(adapter: Callable[[str], Path], grade: Grade, tm
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ({"times": 2}, "the adapter is there twice in 12 of 12 merged weights"),
-        pytest.param({"times": 0}, "the adapter is not there in 12 of 12 merged weights", marks=SLOW),
+        ({"times": 2}, "The adapter is there twice in 12 of 12 merged weights"),
+        pytest.param({"times": 0}, "The adapter is not there in 12 of 12 merged weights", marks=SLOW),
         pytest.param({"dtype": torch.bfloat16}, "as a merge in bfloat16 does", marks=SLOW),
     ],
     ids=["twice", "nothing", "in bf16"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 import textwrap
@@ -11,9 +12,11 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 
 from sft_ref.harness.core.training_examples import TrainingExample
-from sft_ref.harness.recorders.submission.agent import batches
+from sft_ref.harness.instruments.losses import text_losses
+from sft_ref.harness.recorders.submission.agent import batches, inspection
 from sft_ref.harness.recorders.submission.agent.results import ResultWriter
 from sft_ref.harness.recorders.submission.agent.time_limit import TimeLimit
 from sft_ref.harness.recorders.submission.agent.training_recorder import TrainingRecorder
@@ -136,6 +139,42 @@ def test_padding_on_the_left_with_positions_of_its_own_is_not_packed() -> None:
     mask = given["attention_mask"]
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     assert not batches.divide(given["input_ids"], mask.bool(), {**given, "position_ids": positions}).is_packed
+
+
+@pytest.mark.parametrize(
+    "positions", [[0] * 48, [*range(48)][::-1], [*range(0, 96, 2)]], ids=["all 0", "backwards", "every other"]
+)
+def test_positions_that_never_advance_by_one_do_not_divide_a_row(positions: list[int]) -> None:
+    given = batch("right")
+    given["position_ids"] = torch.tensor(positions).expand(3, 48)
+    assert not batches.divide(given["input_ids"], given["attention_mask"].bool(), given).is_packed
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_losses_at_the_first_step_are_those_of_the_texts_without_dropout(model: Any, side: str) -> None:  # noqa: ANN401
+    given = batch(side)
+    rows = [ids[own].tolist() for ids, own in zip(given["input_ids"], given["attention_mask"].bool(), strict=True)]
+    expected = torch.cat([losses[: len(row) - 1] for losses, row in zip(text_losses(model, rows), rows, strict=True)])
+    dropout = torch.nn.Dropout(0.5)
+    model.lm_head.register_module("noise", dropout)
+    hook = model.lm_head.register_forward_hook(lambda _module, _args, logits: dropout(logits))
+    model.train()
+    try:
+        observed = inspection.next_token_losses(model.forward, model, given)
+        assert dropout.training
+    finally:
+        hook.remove()
+        model.eval()
+        del model.lm_head.noise
+    torch.testing.assert_close(observed.double(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_an_adapter_is_blank_until_it_adds_something(model: Any) -> None:  # noqa: ANN401
+    adapted = get_peft_model(copy.deepcopy(model), LoraConfig(r=2, target_modules=["q_proj"]))
+    assert inspection.is_blank(model)
+    assert inspection.is_blank(adapted)
+    next(weight for name, weight in adapted.named_parameters() if "lora_B" in name).data[0, 0] = 1
+    assert not inspection.is_blank(adapted)
 
 
 def test_a_packed_row_is_replayed_with_its_positions_and_across_its_examples(model: Any) -> None:  # noqa: ANN401

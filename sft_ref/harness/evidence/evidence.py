@@ -27,7 +27,7 @@ from .submission.scripted_results import (
     scripted_texts,
 )
 from .submission.wording import labelled_texts, left_out_template
-from .training import Examples, Training, TrainingSteps
+from .training import Examples, FirstLosses, Training, TrainingSteps
 from .views import (
     AnswerCount,
     AnswerText,
@@ -230,6 +230,19 @@ class Evidence:
     def training_steps(self) -> TrainingSteps | None:
         """Its optimizer steps, as they were recorded; None where they were not."""
         return self.training.recorded
+
+    @property
+    def first_losses(self) -> FirstLosses:
+        """At the first step of training, beside those of the base.
+
+        Raises:
+            Unavailable: they are not known.
+        """
+        if self.training.first_losses is None:
+            raise Unavailable(
+                "the first batch is unknown, its forward cannot be repeated, or the adapter is not blank there"
+            )
+        return self.training.first_losses
 
     @property
     def answer_count(self) -> AnswerCount:

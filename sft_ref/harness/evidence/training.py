@@ -78,6 +78,7 @@ class Training:
         has_learned: whether what it left answers fresh questions, asked by the reference.
         models: how many models are trained, one after the other or in turn.
         recorded: its steps, as they were recorded one after the other; None where they were not.
+        first_losses: at the first step; None where they are not known.
     """
 
     crash: Crash | None
@@ -98,6 +99,7 @@ class Training:
     has_learned: bool
     models: int = 1
     recorded: TrainingSteps | None = None
+    first_losses: FirstLosses | None = None
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,21 @@ class TrainingSteps:
     steps: tuple[RecordedStep, ...]
     number_of_rows: int
     planned: int | None = None
+
+
+@dataclass(frozen=True)
+class FirstLosses:
+    """Cross-entropy, in nat, of each labelled token of the first batch: (tokens,).
+
+    Attributes:
+        observed: by the model that is trained, in evaluation mode, before its first step.
+        expected: by the base.
+        dtypes: names of the dtypes in which the first step computes.
+    """
+
+    observed: torch.Tensor
+    expected: torch.Tensor
+    dtypes: frozenset[str]
 
 
 @dataclass(frozen=True)

@@ -68,29 +68,6 @@ def _rows_of(training_steps: RecordedTraining) -> list[int]:
 
 
 @check(
-    "TRN-022",
-    "The model has the loss of the base at the first step",
-    why="Training that starts from another model than the base learns what the base does not need.",
-    remedy="Compare base, adapter initialisation, attention mask and dtype in training with the base alone.",
-    depends_on=("TRN-003",),
-)
-def training_starts_from_the_base(training_steps: RecordedTraining, first_losses_of_base: torch.Tensor) -> None:
-    """TRN-022: cross-entropy of each labelled token of the first batch, without dropout or other noise of training.
-
-    A new adapter changes nothing, so that only rounding may set the two apart. Token by token, errors do not cancel.
-    """
-    losses = training_steps.first_losses
-    if losses is None:
-        raise Unavailable("the first batch is unknown, or its forward cannot be repeated")
-    names = {"float32", *(training_steps.steps[0].dtypes or {}).values()}
-    allowed = max(tolerance.FIRST_LOSS[tolerance.name_dtype(getattr(torch, name))] for name in names)
-    apart = (losses - first_losses_of_base).pow(2).mean().sqrt().item()
-    if margins.exceeds(apart, allowed):
-        seen = f"losses at the first step differ from the base's by {apart:.2g} nat, with a mean of {losses.mean():.4f}"
-        raise Failure(seen, f"at most {allowed}, with a mean of {first_losses_of_base.mean():.4f}", "step 1")
-
-
-@check(
     "TRN-023",
     "Each reported loss is the mean cross-entropy of the labelled tokens of its step",
     level=Level.CONTRACT,

@@ -9,10 +9,12 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 
-from sft_ref.harness.core import margins
+import torch
+
+from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import PRECISION, Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
-from sft_ref.harness.evidence.training import TrainingSteps
+from sft_ref.harness.evidence.training import FirstLosses, TrainingSteps
 
 _NO_RATE = 1e-4
 """Share of the peak below which a learning rate counts as 0; a cosine is below it in its last hundredth."""
@@ -161,3 +163,27 @@ def neither_decay_nor_clipping_dominates(training_steps: TrainingSteps) -> None:
         if share < _CLIPPING and length < _LITTLE:
             seen = f"clipping leaves {share:.3g} of the gradient of the median step, a norm of {length:.3g}"
             raise Failure(seen, f"at least {_CLIPPING}, or a norm of {_LITTLE}", survivable=True)
+
+
+@check(
+    "TRN-022",
+    "The model has the loss of the base at the first step",
+    why="Training that starts from another model than the base learns what the base does not need.",
+    remedy="Compare base, adapter initialisation, attention mask, positions and dtype in training with the base alone.",
+    depends_on=("TRN-003", "TRN-102"),
+)
+def training_starts_from_the_base(first_losses: FirstLosses) -> None:
+    """TRN-022: cross-entropy of each labelled token of the first batch, without dropout or other noise of training.
+
+    A new adapter changes nothing, so that only rounding may set the two apart. Token by token, errors do not cancel.
+    """
+    observed, expected = first_losses.observed, first_losses.expected
+    names = {tolerance.name_dtype(getattr(torch, name)) for name in {"float32", *first_losses.dtypes}}
+    allowed = max(tolerance.FIRST_LOSS[name] for name in names)
+    apart = (observed - expected).pow(2).mean().sqrt().item()
+    if margins.exceeds(apart, allowed):
+        seen = (
+            f"losses at the first step differ from the base's by {apart:.2g} nat, with a mean of {observed.mean():.4f}"
+        )
+        due = f"at most {allowed}, with a mean of {expected.mean():.4f}"
+        raise Failure(seen, due, "step 1", survivable=True)

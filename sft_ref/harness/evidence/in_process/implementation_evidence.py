@@ -10,7 +10,7 @@ from sft_ref.harness.core.findings import NotRecorded
 from sft_ref.harness.core.implementation import Batch, TaskRow, TrainingResult
 from sft_ref.harness.core.sizes import SizeLimits
 from sft_ref.harness.core.training_examples import TrainingExample
-from sft_ref.harness.evidence.training import RecordedTraining
+from sft_ref.harness.evidence.training import FirstLosses, RecordedTraining
 from sft_ref.harness.evidence.views import (
     AnswerCount,
     AnswerTexts,
@@ -109,7 +109,7 @@ class ImplementationEvidence:
 
     trained: Part[TrainingResult] = None
     training_steps: Part[RecordedTraining] = None
-    first_losses_of_base: Part[torch.Tensor] = None
+    first_losses: Part[FirstLosses] = None
     written_files: Part[WrittenFiles] = None
     delta_norms: Part[Mapping[str, float]] = None
     losses_before_and_after: Part[Sequence[LossesBeforeAndAfter]] = None

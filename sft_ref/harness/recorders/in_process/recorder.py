@@ -58,7 +58,7 @@ RECORDINGS: tuple[Callable[..., Any], ...] = (
     training.fresh_batch,
     training.fresh_losses,
     training.losses_before_and_after,
-    training.first_losses_of_base,
+    training.first_losses,
     training.final_logits,
     training.base_weights,
     trials.written_files,

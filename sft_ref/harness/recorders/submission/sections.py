@@ -62,6 +62,7 @@ class _TrainingLog(_Section, total=False):
     active_adapters: list[str]
     other_adapters: list[str]
     models: _Count
+    first_pass: _Count
 
 
 class _RecordedStep(TypedDict):

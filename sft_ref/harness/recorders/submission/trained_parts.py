@@ -6,17 +6,28 @@ import itertools
 import math
 from pathlib import Path
 
+import torch
+
 from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.core.training_examples import Text
 from sft_ref.harness.evidence.artifact import Artifact, SavedAdapter
 from sft_ref.harness.evidence.texts import Form, Tokenizer, TrainingText
-from sft_ref.harness.evidence.training import Examples, OptimizerStep, RecordedStep, Training, TrainingSteps
+from sft_ref.harness.evidence.training import (
+    Examples,
+    FirstLosses,
+    OptimizerStep,
+    RecordedStep,
+    Training,
+    TrainingSteps,
+)
 from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.losses import text_losses
 from sft_ref.harness.instruments.sizes import project
 from sft_ref.io.base_config import WEIGHTS as BASE_WEIGHTS
 from sft_ref.io.lora_config import WEIGHTS
 from sft_ref.io.reading import UnreadableError
 from sft_ref.io.tensor_headers import read_header
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 from .captured import named_bases
 from .recording import Recording
@@ -79,6 +90,7 @@ def build_training(recording: Recording) -> Training:
         fall = str(recording.fall)
     except Unavailable:
         fall = "an unknown amount"
+    recorded = _recorded_steps(recording)
     return Training(
         crash=result.crash("train"),
         process=result.process,
@@ -97,7 +109,8 @@ def build_training(recording: Recording) -> Training:
         has_moved=recording.has_moved,
         has_learned=recording.has_learned,
         models=int(log.get("models", 1)),
-        recorded=_recorded_steps(recording),
+        recorded=recorded,
+        first_losses=None if recorded is None else _first_losses(recording, recorded),
     )
 
 
@@ -127,6 +140,24 @@ def _recorded_steps(recording: Recording) -> TrainingSteps | None:
             )
         )
     return TrainingSteps(tuple(steps), len(recording.examples)) if steps else None
+
+
+def _first_losses(recording: Recording, recorded: TrainingSteps) -> FirstLosses | None:
+    """Of the first batch, beside those of the base; None where they are not known, or the batch is not the base's."""
+    observed, begin = recording.training.tensors("first_losses").get("losses"), recording.training_log.get("first_pass")
+    if observed is None or begin is None:
+        return None
+    rows, _ = recording.training_log["forward_passes"][begin]
+    if any(not isinstance(row, int) or row >= len(recording.examples) for row in rows):  # examples that share a row
+        return None
+    batch, foreign = [recording.examples[row] for row in rows], set(recording.foreign)
+    if observed.shape != (sum(len(row.ids) - 1 for row in batch),) or not foreign.isdisjoint(batch):
+        return None
+    labelled = [torch.tensor([label != IGNORE_INDEX for label in row.labels[1:]], dtype=torch.bool) for row in batch]
+    losses = text_losses(recording.base_model, [row.ids for row in batch])
+    expected = torch.cat([of_row[: len(own)][own] for of_row, own in zip(losses, labelled, strict=True)])
+    dtypes = frozenset((recorded.steps[0].dtypes or {}).values())
+    return FirstLosses(observed[torch.cat(labelled)].double(), expected, dtypes) if len(expected) else None
 
 
 def build_artifact(recording: Recording) -> Artifact:

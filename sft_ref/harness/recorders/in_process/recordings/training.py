@@ -13,7 +13,7 @@ from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch, Implementation, TrainingResult
 from sft_ref.harness.core.training_examples import TrainingExample, examples_of
 from sft_ref.harness.evidence.in_process.trained_parts import LogitsPair, LossesBeforeAndAfter
-from sft_ref.harness.evidence.training import RecordedTraining
+from sft_ref.harness.evidence.training import FirstLosses, RecordedTraining
 from sft_ref.harness.evidence.views import BaseWeights
 from sft_ref.harness.instruments.deltas import due_deltas, merged, starts_of
 from sft_ref.harness.instruments.losses import forward, row_losses, token_losses
@@ -143,13 +143,18 @@ def losses_before_and_after(
     return [fresh_losses, LossesBeforeAndAfter(row_losses(base_model, seen), row_losses(trained_model, seen))]
 
 
-def first_losses_of_base(training_run: TrainingRun, base_model: PreTrainedModel) -> torch.Tensor | None:
-    """Cross-entropy of the base at each labelled token of the first batch of training."""
+def first_losses(training_run: TrainingRun, base_model: PreTrainedModel) -> FirstLosses:
+    """Of the first batch of training, beside those of the base.
+
+    Raises:
+        Unavailable: the first batch is unknown, or its forward cannot be repeated.
+    """
     steps = training_run.steps
-    if steps is None or steps.first_batch is None:
-        return None
+    if steps is None or steps.first_batch is None or steps.first_losses is None:
+        raise Unavailable("the first batch is unknown, or its forward cannot be repeated")
     batch = steps.first_batch
-    return token_losses(forward(base_model, batch), batch.labels)[batch.labels[:, 1:] != IGNORE_INDEX]
+    of_base = token_losses(forward(base_model, batch), batch.labels)[batch.labels[:, 1:] != IGNORE_INDEX]
+    return FirstLosses(steps.first_losses, of_base, frozenset((steps.steps[0].dtypes or {}).values()))
 
 
 def comparable(trained: TrainingResult, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:

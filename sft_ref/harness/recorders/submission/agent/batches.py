@@ -116,7 +116,8 @@ def divide(ids: torch.Tensor, unpadded: torch.Tensor, given: Mapping[str, Any]) 
     else:
         positions = torch.arange(ids.shape[1]).expand(len(ids), -1)
     starts = torch.zeros(ids.shape, dtype=torch.bool)
-    starts[:, 1:] = positions.diff(dim=1) != 1
+    ahead = positions.diff(dim=1)
+    starts[:, 1:] = (ahead <= 0) & (ahead == 1).any(1, keepdim=True)  # positions that never advance are a fault
     if isinstance(mask, torch.Tensor) and mask.dim() == 4:  # noqa: PLR2004
         starts |= _blocks(mask.detach().cpu(), len(ids))
     lengths = given.get("cu_seq_lens_q")

@@ -65,6 +65,8 @@ class Forwards:
         if is_training_step:
             recorder.before_forward(original, model, given, labels)
         cut, left, right = trim(given, labels, model.config, takes_positions=self.takes_positions)
+        if is_training_step:
+            recorder.record_first_losses(original, model, cut)
         output = widen(original(**cut), left, right)
         if is_training_step:
             recorder.after_forward(getattr(output, "loss", None))

@@ -5,7 +5,7 @@ Also imported by the judge, which chooses its rows as the agent does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -109,3 +109,37 @@ def compute_logits(model: Any, rows: Sequence[Sequence[int]], times: int = 1) ->
     with torch.no_grad():
         logits = [model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float() for _ in range(times)]
     return [each[mask.bool()] for each in logits]
+
+
+def is_blank(model: Any) -> bool:
+    """Whether an adapter of peft's, if there is one, adds nothing yet."""
+    return not any("lora_B" in name and bool(weight.any()) for name, weight in model.named_parameters())
+
+
+def next_token_losses(forward: Callable[..., Any], model: Any, given: Mapping[str, Any]) -> torch.Tensor:
+    """Cross-entropy of each token after the first of each row, without padding, in nat: (tokens,).
+
+    In evaluation mode: without dropout, and without noise that is added in training alone.
+
+    Args:
+        forward: of the model.
+        model: in any mode, which is restored.
+        given: the arguments of its forward by name.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            logits = forward(**{**given, "labels": None}).logits
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    ids, mask = given["input_ids"], given.get("attention_mask")
+    flat = mask is not None and mask.shape == ids.shape
+    losses = []
+    for row, tokens, own in zip(
+        logits, ids, mask.bool() if flat else torch.ones_like(ids, dtype=torch.bool), strict=True
+    ):
+        likelihoods = row[own][:-1].float().log_softmax(-1)
+        losses.append(-likelihoods.gather(-1, tokens[own][1:, None])[:, 0].cpu())
+    return torch.cat(losses)

@@ -18,6 +18,8 @@ from .inspection import (
     choose_rows,
     compute_logits,
     count_dtypes,
+    is_blank,
+    next_token_losses,
     unwrapped,
 )
 from .results import ResultWriter
@@ -81,6 +83,8 @@ class TrainingRecorder:
         self._step_labels: torch.Tensor | None = None
         self._loader_batch: dict[str, Any] | None = None
         self._pending: tuple[torch.Tensor, torch.Tensor, Division] | None = None
+        self._first_pass = 0
+        self._first_losses: torch.Tensor | None = None
         self._reach = Reach()
         self._get_state = peft.get_peft_model_state_dict  # before the submission can replace it
         self._states: dict[str, dict[str, torch.Tensor]] = {}
@@ -197,6 +201,15 @@ class TrainingRecorder:
             return
         self._record_batch(ids, unpadded, labels.detach().cpu(), division)
 
+    def record_first_losses(self, forward: Callable[..., Any], model: Any, given: Mapping[str, Any]) -> None:
+        """Before the first forward pass of a model: the losses of its tokens, if its adapter adds nothing yet."""
+        if self._first_pass != len(self.forward_passes) - 1 or not is_blank(model):
+            return
+        try:
+            self._first_losses = next_token_losses(forward, model, given)
+        except Exception as error:  # noqa: BLE001  # a forward of any kind
+            self.writer.note(f"the losses at the first step were not recorded: {type(error).__name__}: {error}")
+
     def after_forward(self, loss: torch.Tensor | None) -> None:
         """Its loss is known."""
         if loss is not None:
@@ -223,6 +236,7 @@ class TrainingRecorder:
                 self._step.remove_hooks()
             self._step, self.recorded_steps = StepRecorder(model, model, adapter_alone=True), []
             self._begun, self._trained = len(self.forward_passes), frozenset()
+            self._first_pass, self._first_losses = self._begun, None
         if self._step is not None and self._step.begin():
             self._begun = len(self.forward_passes)
 
@@ -329,6 +343,8 @@ class TrainingRecorder:
         if self._step is not None:
             self._step.remove_hooks()
         self.writer.write("training_steps", steps=self.recorded_steps)
+        if self._first_losses is not None:
+            self.writer.tensors("first_losses", {"losses": self._first_losses})
         if self._states:
             for number, (name, state) in enumerate(self._states.items()):
                 folder = f"trained_{number}" if number else "trained"
@@ -371,4 +387,5 @@ class TrainingRecorder:
             active_adapters=self._active,
             other_adapters=[*self._states][1:],
             models=self._models,
+            first_pass=self._first_pass,
         )

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from sft_ref.harness.checks.in_process import answering
 from sft_ref.harness.checks.shared import generate, parse
 from sft_ref.harness.core.check import Check
 from sft_ref.harness.core.findings import Failure, Unavailable
-from sft_ref.harness.evidence.in_process.answer_parts import ScriptedOutcome, WrittenAnswer
+from sft_ref.harness.evidence.in_process.answer_parts import (
+    GeneratedLogits,
+    GeneratedRows,
+    ScriptedOutcome,
+    WrittenAnswer,
+)
 from sft_ref.harness.evidence.views import AnswerCount, ParsedText, ReturnedAnswer
 from sft_ref.harness.recorders.in_process.recordings.generated import known_answers, returned_answers
 from sft_ref.harness.recorders.in_process.task import conversions
@@ -46,6 +53,31 @@ def test_what_is_cut_off_is_the_models_all_the_same(answer: ReturnedAnswer, *, i
 @pytest.mark.parametrize(("given", "observed"), [(8, ""), (7, "7 answers come back"), (9, "9 answers come back")])
 def test_each_question_has_one_answer(given: int, observed: str) -> None:
     assert fails(generate.answering_completes, "answer_count", AnswerCount(8, given)) == observed
+
+
+@pytest.mark.parametrize(
+    ("dtype", "wrong", "observed"),
+    [
+        (torch.float32, [], ""),
+        (
+            torch.float32,
+            [20],
+            "at 1 of 21 new tokens, first at token 20, logits differ by up to 1.0e+00 of their spread",
+        ),
+        (torch.bfloat16, [20], ""),  # which rounding may turn
+        (torch.bfloat16, range(16, 21), "at 5 of 21 new tokens, first at token 16, logits differ by up to 1.0e+00"),
+    ],
+)
+def test_logits_of_new_tokens_agree_at_each_in_fp32_and_at_four_of_five_in_16_bits(
+    dtype: torch.dtype, wrong: Sequence[int], observed: str
+) -> None:
+    expected = torch.linspace(-1, 1, 50).repeat(21, 1)
+    seen = expected.clone()
+    seen[[*wrong]] += 1
+    row = GeneratedLogits("2 jubs?", range(21), seen, expected, 1.0)
+    found = fails(answering.logits_are_those_of_one_forward, "generated_rows", GeneratedRows([row], dtype))
+    assert found.startswith(observed)
+    assert bool(found) == bool(observed)
 
 
 @pytest.mark.parametrize(

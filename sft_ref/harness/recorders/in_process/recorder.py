@@ -15,6 +15,7 @@ from sft_ref.harness.core.findings import Failure, NotRecorded
 from sft_ref.harness.core.implementation import Implementation, TrainingResult
 from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.evidence.in_process.implementation_evidence import ImplementationEvidence
+from sft_ref.harness.instruments.frozen_heap import frozen_heap
 from sft_ref.io.foreign import is_failure
 from sft_ref.reference.settings import Settings
 
@@ -214,7 +215,8 @@ class Recorder:
         random.seed(_SEED)
         torch.manual_seed(_SEED)
         try:
-            return make(**given)
+            with frozen_heap():
+                return make(**given)
         except (MachineError, MissingModuleError):  # nothing can be graded
             raise
         except Failure as failure:

@@ -202,6 +202,10 @@ def test_a_fault_of_a_merge_is_named(
 def test_what_is_kept_is_what_trl_trains(name: str, tmp_path: Path, grade: Grade) -> None:
     pytest.importorskip("trl", reason="the extra trl is not installed: nox -s trl")
     found = grade(make.train(name, tmp_path / "fresh"), *TEMPLATE, "--base", "toy")
-    due = {"end_masked": {"generate"}, "all_masked": {"artifact"}}.get(name, set())
+    if name == "end_masked":  # what follows an answer is noise, in which the end may occur: a fault, or else advice
+        [ends] = [each["outcome"] for each in found["checks"] if each["id"] == "GEN-202"]
+        assert (ends, found["verdict"]) in {("fail", "broken"), ("advice", "not shown")}
+        return
+    due = {"artifact"} if name == "all_masked" else set()
     assert {*faults(found)} == due, found["cause"]
     assert found["verdict"] == ("broken" if due else "sound")

@@ -67,7 +67,7 @@ def answers_end(evidence: AdapterEvidence) -> str | None:
             right[0].text,
         )
     open_ = [answer for answer in right if not answer.ended and not answer.followed_by]
-    if len(open_) > len(right) / 2 and stops.endless == stops.continued:
+    if len(open_) > len(right) / 2 and stops.endless > stops.continued / 2:
         raise Failure(
             f"{len(open_)} of {len(right)} right answers do not end ({stops.endless} of {stops.continued} not within"
             f" {stops.budget} tokens), and generation {ended}",

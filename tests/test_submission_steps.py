@@ -12,6 +12,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from recorded import Capture, Sections, observe, record
+from safetensors.torch import load_file
 
 from sft_ref.harness.checks.shared import steps as step_checks
 from sft_ref.harness.checks.submission.train import _compare_with_replay, batches_are_not_repeated
@@ -19,8 +20,9 @@ from sft_ref.harness.core.check import Outcome, checks_in
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence import Evidence, storage
 from sft_ref.harness.evidence.experiments import TrainingSwap
-from sft_ref.harness.evidence.training import RecordedStep, TrainingSteps
+from sft_ref.harness.evidence.training import FirstLosses, RecordedStep, TrainingSteps
 from sft_ref.harness.grading.judge import grade_saved
+from sft_ref.harness.instruments.losses import text_losses
 from sft_ref.harness.instruments.steps.optimizer_recorder import _MOST_VALUES, OptimizerRecorder, _sampled
 from sft_ref.harness.instruments.steps.step_recorder import StepRecorder
 from sft_ref.harness.recorders.submission.agent.results import ResultWriter
@@ -61,6 +63,7 @@ class Loop:
     def learn(self, step: int, batch: dict[str, torch.Tensor]) -> None:
         """A forward and a backward pass."""
         self.recorder.before_forward(self.inner, self.inner, batch, batch["labels"])
+        self.recorder.record_first_losses(self.inner.forward, self.inner, batch)
         self.forward(step, batch).backward()
 
     def end_step(self, _step: int) -> None:
@@ -191,6 +194,8 @@ def failing(steps: TrainingSteps) -> set[str]:
     """Ids of the checks that fail."""
     failed = set()
     for each in checks_in(step_checks):
+        if each.needs != ("training_steps",):
+            continue
         try:
             each.run(steps)
         except Failure:
@@ -344,6 +349,45 @@ def test_a_few_rows_in_each_batch_tell_nothing() -> None:
 @pytest.fixture(scope="module")
 def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
     return record(tmp_path_factory.mktemp("capture") / "work")
+
+
+class FromAnotherBase(Loop):
+    """Training begins with other weights than the base's."""
+
+    def begin(self) -> None:
+        super().begin()
+        self.inner.lm_head.weight.data *= 1.5
+
+
+class FromAnotherAdapter(Loop):
+    """Training goes on from an adapter that adds something."""
+
+    def begin(self) -> None:
+        super().begin()
+        for name, weight in self.inner.named_parameters():
+            if "lora_B" in name:
+                weight.data += 0.1
+
+
+@pytest.mark.parametrize("loop", [Loop, FromAnotherBase, FromAnotherAdapter])
+def test_losses_before_the_first_step_tell_another_base_and_are_not_taken_of_an_adapter_that_is_not_blank(
+    loop: type[Loop], tmp_path: Path
+) -> None:
+    observed = loop(tmp_path)
+    assert observed.run()
+    file = tmp_path / "out" / "first_losses.safetensors"
+    assert file.is_file() == (loop is not FromAnotherAdapter)
+    if loop is FromAnotherAdapter:
+        return
+    ids = list(observed.recorder.examples[0][0]), list(observed.recorder.examples[1][0])
+    first = FirstLosses(
+        load_file(file)["losses"], text_losses(load_model(TOY, POLICIES["fp32"]), ids).flatten(), frozenset()
+    )
+    if loop is Loop:
+        step_checks.training_starts_from_the_base.run(first)
+    else:
+        with pytest.raises(Failure, match="losses at the first step differ from the base's"):
+            step_checks.training_starts_from_the_base.run(first)
 
 
 def recorded_step(number: int, **change: Any) -> dict[str, Any]:  # noqa: ANN401

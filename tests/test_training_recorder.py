@@ -14,12 +14,11 @@ from peft import PeftModel
 from torch.nn.modules import module
 from torch.optim import optimizer
 
-from sft_ref.harness.checks.in_process.process import training_starts_from_the_base
-from sft_ref.harness.checks.shared.steps import neither_decay_nor_clipping_dominates
+from sft_ref.harness.checks.shared.steps import neither_decay_nor_clipping_dominates, training_starts_from_the_base
 from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.core.training_examples import examples_of
-from sft_ref.harness.evidence.training import RecordedTraining
+from sft_ref.harness.evidence.training import FirstLosses, RecordedTraining
 from sft_ref.harness.instruments.losses import forward, token_losses
 from sft_ref.harness.recorders.in_process.reference import Reference
 from sft_ref.harness.recorders.in_process.task import PROBES
@@ -115,8 +114,8 @@ class Rounded(PlainLoop):
                 weight.data = (weight.data / step).round() * step
 
 
-def record_plain(implementation: PlainLoop, folder: Path) -> tuple[RecordedTraining, torch.Tensor]:
-    """A training, and the losses of the base at the labelled tokens of its first batch."""
+def record_plain(implementation: PlainLoop, folder: Path) -> tuple[RecordedTraining, FirstLosses]:
+    """A training, and the losses of its first batch."""
     with record_training(examples_of(implementation.training_batch(ROWS)), SETTINGS.steps) as result:
         implementation.train(folder / "adapter", ROWS, SETTINGS)
     found = result()
@@ -124,22 +123,22 @@ def record_plain(implementation: PlainLoop, folder: Path) -> tuple[RecordedTrain
     assert found.first_batch is not None
     batch = found.first_batch
     losses = token_losses(forward(load_model(TOY, POLICIES["fp32"]), batch), batch.labels)
-    return found, losses[batch.labels[:, 1:] != IGNORE_INDEX]
+    assert found.first_losses is not None
+    return found, FirstLosses(found.first_losses, losses[batch.labels[:, 1:] != IGNORE_INDEX], frozenset())
 
 
 def test_the_first_loss_is_that_of_the_base_without_the_noise_of_training(tmp_path: Path) -> None:
-    found, due = record_plain(Noisy(), tmp_path)
+    found, first = record_plain(Noisy(), tmp_path)
     assert found.steps[0].loss is not None
-    assert abs(found.steps[0].loss.mean - due.mean()) > tolerance.LOSS  # the noise is there
-    training_starts_from_the_base.run(found, due)
+    assert abs(found.steps[0].loss.mean - first.expected.mean()) > tolerance.LOSS  # the noise is there
+    training_starts_from_the_base.run(first)
 
 
 def test_a_base_in_eight_bits_shows_at_the_first_step(tmp_path: Path) -> None:
-    found, due = record_plain(Rounded(), tmp_path)
-    assert found.first_losses is not None
-    assert abs(found.first_losses.mean() - due.mean()) < tolerance.LOSS
+    _, first = record_plain(Rounded(), tmp_path)
+    assert abs(first.observed.mean() - first.expected.mean()) < tolerance.LOSS
     with pytest.raises(Failure, match="losses at the first step differ"):
-        training_starts_from_the_base.run(found, due)
+        training_starts_from_the_base.run(first)
 
 
 def test_clipping_dominates_where_it_leaves_little_and_not_where_gradients_are_large(

@@ -17,9 +17,13 @@ from sft_ref.harness.evidence.in_process.answer_parts import GeneratedRows
 from sft_ref.harness.evidence.in_process.trained_parts import ModelChange
 
 _AGREEING = 0.8
-"""Share of a row's tokens at which logits have to agree in 16 bits. There rounding alone may turn a single one: an
-adapter with a large alpha was off by 1.06 of the spread at one token of 21, in bf16, and by 0.007 at the median of all.
-The last fifth of a row is enough to show a cache that overflows. In fp32 they have to agree at every token."""
+"""Share of a row's tokens at which logits have to agree. Rounding alone may turn a single one: an adapter with a large
+alpha was off by 1.06 of the spread at one token of 21, in bf16, and by 0.007 at the median of all. The last fifth
+of a row is enough to show a cache that overflows."""
+
+_AT_ANY_TOKEN = 1e-2
+"""How far any single token may be off in fp32, as a share of the spread. Rounding came to 5.8e-5 at the worst token of
+the controls; a cache of 8 keys comes to 0.3."""
 
 
 @check(
@@ -36,15 +40,18 @@ def logits_are_those_of_one_forward(generated_rows: GeneratedRows) -> None:
     if not generated_rows.rows:
         raise Unavailable("no forward of `model` that begins a prompt was recorded")
     apart = [tolerance.apart_by_row(row.observed, row.expected, row.spread) for row in generated_rows.rows]
-    agreeing = 1.0 if generated_rows.dtype is torch.float32 else _AGREEING
-    shares = [float(steps.quantile(agreeing)) for steps in apart]
-    worst = max(range(len(shares)), key=lambda n: (math.isnan(shares[n]), shares[n]))
-    if margins.exceeds(shares[worst], allowed):
-        row, wrong = generated_rows.rows[worst], ~(apart[worst] <= allowed)
-        first = row.steps[int(wrong.int().argmax())]
-        where = f"at {int(wrong.sum())} of {len(wrong)} new tokens, first at token {first}"
-        seen = f"{where}, logits differ by up to {float(apart[worst].max()):.1e} of their spread"
-        raise Failure(seen, f"at most {allowed:.1e}", row.prompt)
+    limits = {_AGREEING: allowed}
+    if generated_rows.dtype is torch.float32:
+        limits[1.0] = _AT_ANY_TOKEN
+    for agreeing, limit in limits.items():
+        shares = [float(steps.quantile(agreeing)) for steps in apart]
+        worst = max(range(len(shares)), key=lambda n: (math.isnan(shares[n]), shares[n]))
+        if margins.exceeds(shares[worst], limit):
+            row, wrong = generated_rows.rows[worst], ~(apart[worst] <= limit)
+            first = row.steps[int(wrong.int().argmax())]
+            where = f"at {int(wrong.sum())} of {len(wrong)} new tokens, first at token {first}"
+            seen = f"{where}, logits differ by up to {float(apart[worst].max()):.1e} of their spread"
+            raise Failure(seen, f"at most {limit:.1e}", row.prompt)
 
 
 @check(

@@ -153,8 +153,11 @@ def first_losses(training_run: TrainingRun, base_model: PreTrainedModel) -> Firs
     if steps is None or steps.first_batch is None or steps.first_losses is None:
         raise Unavailable("the first batch is unknown, or its forward cannot be repeated")
     batch = steps.first_batch
-    of_base = token_losses(forward(base_model, batch), batch.labels)[batch.labels[:, 1:] != IGNORE_INDEX]
-    return FirstLosses(steps.first_losses, of_base, frozenset((steps.steps[0].dtypes or {}).values()))
+    labelled = batch.labels[:, 1:] != IGNORE_INDEX
+    of_base = token_losses(forward(base_model, batch), batch.labels)[labelled]
+    from_text = batch.attention_mask[:, :-1].bool()[labelled]  # what is predicted from padding means nothing
+    dtypes = frozenset((steps.steps[0].dtypes or {}).values())
+    return FirstLosses(steps.first_losses[from_text], of_base[from_text], dtypes)
 
 
 def comparable(trained: TrainingResult, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:

@@ -114,6 +114,8 @@ class BatchRecorder:
 def labelled_losses(logits: torch.Tensor, batch: Batch) -> torch.Tensor | None:
     """Cross-entropy of each labelled token of a batch, in nat, on the CPU; None if logits and labels do not match.
 
+    Not by `cross_entropy` of torch, in whose place a training may put another loss.
+
     Args:
         logits: those of all positions, or of the labelled ones alone.
         batch: with labels.
@@ -122,7 +124,8 @@ def labelled_losses(logits: torch.Tensor, batch: Batch) -> torch.Tensor | None:
     labelled = targets != IGNORE_INDEX
     if not _match(labelled, logits):
         return None
-    return torch.nn.functional.cross_entropy(_at(labelled, logits).cpu(), targets[labelled], reduction="none")
+    likelihoods = _at(labelled, logits).cpu().log_softmax(-1)
+    return -likelihoods.gather(-1, targets[labelled][:, None])[:, 0]
 
 
 def _match(labelled: torch.Tensor, logits: torch.Tensor) -> bool:

@@ -15,7 +15,7 @@ from recorded import Capture, Sections, observe, record
 from safetensors.torch import load_file
 
 from sft_ref.harness.checks.shared import steps as step_checks
-from sft_ref.harness.checks.submission.train import _compare_with_replay, batches_are_not_repeated
+from sft_ref.harness.checks.submission.train import _compare_with_replay, adapter_moves, batches_are_not_repeated
 from sft_ref.harness.core.check import Outcome, checks_in
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence import Evidence, storage
@@ -440,3 +440,25 @@ def test_a_replay_of_several_trainings_is_compared_with_none(models: int, captur
     swap = TrainingSwap(answer_losses=torch.full((64,), 2.0), replayed_answer_losses=torch.ones(64))
     with pytest.raises(Failure if models == 1 else Unavailable, match="nat a token" if models == 1 else "2 models"):
         _compare_with_replay(training, swap)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({}, ""),
+        ({"clipped": 0.0}, "; no gradient reaches them, as from a loss that is detached from the model"),
+        ({"outside": ("model.lora_A", "model.lora_B")}, ", none of which is the adapter's"),
+        ({"outside": ("model.lora_A",)}, ""),
+    ],
+    ids=["not known", "no gradient", "not in the optimizer", "half in the optimizer"],
+)
+def test_an_adapter_that_stays_at_zero_has_its_reason(fields: dict[str, Any], reason: str, capture: Capture) -> None:
+    evidence = observe(capture, with_stale_gradients)
+    training, recorded = evidence.training, evidence.training_steps
+    assert recorded is not None
+    steps = tuple(replace(step, **fields) for step in recorded.steps)
+    adapter = {name: torch.zeros_like(tensor) for name, tensor in training.adapter.items()}
+    training = replace(training, adapter=adapter, recorded=replace(recorded, steps=steps))
+    with pytest.raises(Failure) as failure:
+        adapter_moves.run(replace(evidence, training=training))
+    assert failure.value.observed.endswith(f"tensors{reason}")

@@ -74,10 +74,20 @@ def adapter_moves(evidence: Evidence) -> None:
     if ups and len(still) == len(ups):
         steps = len(training.steps)
         seen = f"all {len(ups)} B matrices are zero after {steps} optimizer steps of {training.optimized} tensors"
-        raise Failure(seen, "at least one that moved", still[0])
+        raise Failure(seen + _why_still(training), "at least one that moved", still[0])
     bad = [loss for loss in training.losses if not math.isfinite(loss)]
     if len(bad) > len(training.losses) // 2:
         raise Failure(f"{len(bad)} of {len(training.losses)} losses are not finite", "finite losses")
+
+
+def _why_still(training: Training) -> str:
+    """Why nothing moves, as far as the recorded steps show it."""
+    steps = training.recorded.steps if training.recorded is not None else ()
+    if steps and all(set(step.outside) >= step.trained for step in steps):
+        return ", none of which is the adapter's"
+    if steps and not any(step.clipped for step in steps):
+        return "; no gradient reaches them, as from a loss that is detached from the model"
+    return ""
 
 
 def _block_without_labels(evidence: Evidence) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,25 @@ def test_a_base_in_eight_bits_shows_at_the_first_step(tmp_path: Path) -> None:
     _, first = record_plain(Rounded(), tmp_path)
     assert abs(first.observed.mean() - first.expected.mean()) < tolerance.LOSS
     with pytest.raises(Failure, match="losses at the first step differ"):
+        training_starts_from_the_base.run(first)
+
+
+@pytest.mark.parametrize(
+    ("change", "fails"),
+    [
+        (lambda expected: expected * 1.005, False),
+        (lambda expected: torch.cat([expected[:-1], expected[-1:] + 6]), False),  # one token, turned by rounding
+        (lambda expected: expected * 1.05, True),
+        (lambda expected: expected.flip(0), True),
+    ],
+    ids=["rounding", "one token", "a twentieth", "other tokens"],
+)
+def test_in_16_bits_losses_of_most_tokens_have_to_agree(
+    change: Callable[[torch.Tensor], torch.Tensor], *, fails: bool
+) -> None:
+    expected = torch.linspace(8, 12, 40)
+    first = FirstLosses(change(expected), expected, frozenset({"float32", "bfloat16"}))
+    with pytest.raises(Failure, match="at a fifth of the tokens") if fails else contextlib.nullcontext():
         training_starts_from_the_base.run(first)
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 ACCEPTED: dict[tuple[str, str], str] = {
-    (
-        "GEN-mask",
-        "GEN-006",
-    ): "padding that is attended to moves the toy's logits by 0.19 of their spread,"
-    " however much there is of it; rounding in bf16 may take 0.1",
+    ("GEN-mask", "GEN-006"): "padding that is attended to moves logits by 0.19 of their spread; bf16 may take 0.1",
+    ("plain_loop", "GEN-006"): "by AVX2 alone fp32 takes 5.3e-5 of 1e-4; attended padding comes to 0.19",
 }
 """Id of the mutant or control, and of the check -> why the measured value has to be that close to its limit."""

@@ -7,8 +7,9 @@ from sft_ref.harness.core import tolerance
 LOGITS = {str(dtype).removeprefix("torch."): value for dtype, value in tolerance.ROUNDING.items()}
 """Largest root mean square difference of recorded logits, as a share of their spread, by the dtype that computes."""
 
-LOSS = tolerance.FIRST_LOSS
-"""Largest difference of a probe's mean loss, in nat, by the dtype that computes."""
+LOSS = {"float32": 1e-3, "float16": 5e-2, "bfloat16": 2.5e-1}
+"""Largest difference of a probe's mean loss, in nat, by the dtype that computes. Tokens of the toy differ by 7e-6 in
+fp32, 1.2e-2 in fp16 and 0.12 in bf16, root mean square."""
 
 EXACT = 2.0**-15
 """Largest difference of a tensor's kept values, as a share of their norm, that counts as none.

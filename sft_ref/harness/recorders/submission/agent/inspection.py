@@ -135,11 +135,11 @@ def next_token_losses(forward: Callable[..., Any], model: Any, given: Mapping[st
         for module, mode in modes:
             module.training = mode
     ids, mask = given["input_ids"], given.get("attention_mask")
-    flat = mask is not None and mask.shape == ids.shape
+    unpadded = torch.ones_like(ids, dtype=torch.bool)
+    if mask is not None and mask.shape == ids.shape:
+        unpadded = mask.bool()
     losses = []
-    for row, tokens, own in zip(
-        logits, ids, mask.bool() if flat else torch.ones_like(ids, dtype=torch.bool), strict=True
-    ):
+    for row, tokens, own in zip(logits, ids, unpadded, strict=True):
         likelihoods = row[own][:-1].float().log_softmax(-1)
         losses.append(-likelihoods.gather(-1, tokens[own][1:, None])[:, 0].cpu())
     return torch.cat(losses)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ from sft_ref.harness.checks.shared import steps as step_checks
 from sft_ref.harness.checks.submission.train import _compare_with_replay, adapter_moves, batches_are_not_repeated
 from sft_ref.harness.core.check import Outcome, checks_in
 from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.core.training_examples import TrainingExample
 from sft_ref.harness.evidence import Evidence, storage
 from sft_ref.harness.evidence.experiments import TrainingSwap
 from sft_ref.harness.evidence.training import FirstLosses, RecordedStep, TrainingSteps
@@ -40,6 +42,7 @@ from sft_ref.harness.instruments.losses import text_losses
 from sft_ref.harness.instruments.steps.optimizer_recorder import _MOST_VALUES, OptimizerRecorder, _sampled
 from sft_ref.harness.instruments.steps.step_recorder import StepRecorder
 from sft_ref.harness.recorders.submission.sections import is_well_formed
+from sft_ref.harness.recorders.submission.trained_parts import _first_losses
 from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
@@ -302,3 +305,28 @@ def test_an_adapter_that_stays_at_zero_has_its_reason(fields: dict[str, Any], re
     with pytest.raises(Failure) as failure:
         adapter_moves.run(replace(evidence, training=training))
     assert failure.value.observed.endswith(f"tensors{reason}")
+
+
+@pytest.mark.parametrize(
+    ("passes", "begin", "losses"),
+    [
+        ([[[0], None]], 7, 2),
+        ([], 0, 2),
+        ([[[9], None]], 0, 2),
+        ([[[], None]], 0, 0),
+        ([[[0], None]], 0, 3),
+        ([[[1], None]], 0, 0),
+        ([[[2], None]], 0, 2),
+        ([[[0] * 2**15, None]], 0, 2**16),
+    ],
+    ids=["no such pass", "no pass", "no such text", "no row", "other tokens", "no token", "other labels", "too many"],
+)
+def test_first_losses_that_do_not_fit_the_log_are_not_known(passes: list[Any], begin: int, losses: int) -> None:
+    texts = [((5, 6, 7), (5, 6, 7)), ((), ()), ((5, 6, 7), (5,))]
+    recording: Any = SimpleNamespace(
+        training=SimpleNamespace(tensors=lambda name: {"losses": torch.ones(losses)}),
+        training_log={"first_pass": begin, "forward_passes": passes},
+        examples=[TrainingExample(*each) for each in texts],
+        foreign=[],
+    )
+    assert _first_losses(recording, TrainingSteps((), 3)) is None

@@ -36,6 +36,10 @@ _TENSORS = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".safet
 """Endings of files that hold tensors."""
 
 
+_MOST_TOKENS = 2**16
+"""Of a first batch that goes through the base, padding included: what foreign code records has no limit of its own."""
+
+
 def build_examples(recording: Recording) -> Examples:
     """The training examples, decoded."""
     tokenizer, log = recording.tokenizer, recording.training_log
@@ -145,13 +149,18 @@ def _recorded_steps(recording: Recording) -> TrainingSteps | None:
 def _first_losses(recording: Recording, recorded: TrainingSteps) -> FirstLosses | None:
     """Of the first batch, beside those of the base; None where they are not known, or the batch is not the base's."""
     observed, begin = recording.training.tensors("first_losses").get("losses"), recording.training_log.get("first_pass")
-    if observed is None or begin is None:
+    passes = recording.training_log.get("forward_passes", ())
+    if observed is None or begin is None or begin >= len(passes):
         return None
-    rows, _ = recording.training_log["forward_passes"][begin]
+    rows, _ = passes[begin]
     if any(not isinstance(row, int) or row >= len(recording.examples) for row in rows):  # examples that share a row
         return None
     batch, foreign = [recording.examples[row] for row in rows], set(recording.foreign)
-    if observed.shape != (sum(len(row.ids) - 1 for row in batch),) or not foreign.isdisjoint(batch):
+    if not all(0 < len(row.ids) == len(row.labels) for row in batch) or not foreign.isdisjoint(batch):
+        return None
+    if observed.shape != (sum(len(row.ids) - 1 for row in batch),) or not len(observed):
+        return None
+    if len(batch) * max(len(row.ids) for row in batch) > _MOST_TOKENS:
         return None
     labelled = [torch.tensor([label != IGNORE_INDEX for label in row.labels[1:]], dtype=torch.bool) for row in batch]
     losses = text_losses(recording.base_model, [row.ids for row in batch])

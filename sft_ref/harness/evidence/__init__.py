@@ -1,4 +1,4 @@
-"""What can be observed of a fine-tune, and the files that it is saved in. Runs no process and holds no model."""
+"""Evidence that recorders collect about a fine-tune, and its file format. Runs no process and holds no model."""
 
 from .evidence import Evidence
 

@@ -1,4 +1,4 @@
-"""What can be observed of an adapter folder over its base. A part that could not be observed is None."""
+"""Evidence about an adapter folder and its base model. A field is None if it could not be observed."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class AdapterFiles:
     """The files of one adapter.
 
     Attributes:
-        folder: of the adapter.
-        weights: the safetensors files, in order: one, or the shards.
-        shards: the number of shards by the index, or else by their names; 0 where there are none.
-        index: tensor -> file name of its shard; None without an index.
-        missing: file names of shards that are not there.
-        has_pickle: whether the folder holds `adapter_model.bin`.
-        damage: why a file cannot be read; empty where all can.
-        headers: tensor -> its header, of all files.
+        folder: the adapter folder.
+        weights: the safetensors files, in order: a single file, or the shards.
+        shards: the number of shards according to the index, or else to the file names; 0 if there are none.
+        index: maps each tensor name to the file name of its shard; None without an index.
+        missing: file names of missing shards.
+        has_pickle: whether the folder contains `adapter_model.bin`.
+        damage: why a file cannot be read; empty if all can be read.
+        headers: maps the tensor names of all files to their headers.
     """
 
     folder: Path
@@ -42,24 +42,24 @@ class AdapterFiles:
 
     @property
     def shapes(self) -> dict[str, Shape]:
-        """Tensor -> shape."""
+        """Maps tensor names to shapes."""
         return {name: header.shape for name, header in self.headers.items()}
 
     def check_readable(self) -> None:
-        """Raises `Unavailable` where there are no tensors that can be read."""
+        """Raises `Unavailable` if there are no readable tensors."""
         if not self.weights and self.has_pickle:
             raise Unavailable(f"{PICKLE} is a pickle, which is not opened")
 
 
 @dataclass(frozen=True)
 class Place:
-    """A parameter of the base that a pair of low-rank matrices adds to.
+    """A parameter of the base model that a pair of low-rank matrices is added to.
 
     Attributes:
-        path: of the pair, as in the names of its tensors; `base_layer` tells wrappers around one module apart.
-        module: of the base.
-        parameter: of the module.
-        key: the name that rank_pattern and alpha_pattern match.
+        path: the path of the pair in its tensor names; `base_layer` distinguishes several wrappers of one module.
+        module: the module name in the base model.
+        parameter: the parameter name within the module.
+        key: the name that rank_pattern and alpha_pattern are matched against.
         scaling: the factor by which peft multiplies the pair.
     """
 
@@ -72,17 +72,18 @@ class Place:
 
 @dataclass(frozen=True)
 class ExpectedTensors:
-    """The tensors that peft makes of the configuration on the base.
+    """The tensors that peft creates for this configuration on this base model.
 
     Attributes:
-        required: tensor -> shape, of all that peft saves.
-        optional: tensor -> shape, of whole weights of the base that peft loads where the file has them, such as the
+        required: maps the names of all tensors that peft saves to their shapes.
+        optional: maps names to shapes for whole base weights that peft loads if the file contains them, such as the
             embedding and head of a resized vocabulary.
-        modules: module of the base -> shape of its weight, or of each of its parameters where it has no weight.
-        base_rows: rows of the base's embedding by its configuration.
-        rows: rows that the embedding needs before the adapter is loaded.
-        dtype: of the base, by its configuration.
-        parameters: the number of parameters of the base.
+        modules: maps base modules to the shape of their weight, or to the shape of each parameter if they have no
+            weight.
+        base_rows: number of embedding rows according to the base model's configuration.
+        rows: number of embedding rows required before the adapter is loaded.
+        dtype: the base model's dtype according to its configuration.
+        parameters: the number of parameters of the base model.
         places: the adapted parameters.
     """
 
@@ -98,16 +99,17 @@ class ExpectedTensors:
 
 @dataclass(frozen=True)
 class PairValues:
-    """One pair of low-rank matrices, as it is stored.
+    """One pair of low-rank matrices, as stored.
 
     Attributes:
-        module: of the base, with the parameter where it is not the weight.
-        rank: of the pair.
-        scaling: the factor by which peft multiplies it; None where that is not known.
-        dtype: of A, by safetensors' name.
-        product: Frobenius norm of B A, before scaling.
-        base: Frobenius norm of the base's weight; None where it was not read.
-        rounding: estimated norm of the error of rounding that weight to the base's format; None where not computed.
+        module: the base module, followed by the parameter name unless that is the weight.
+        rank: the rank of the pair.
+        scaling: the factor by which peft multiplies the pair; None if unknown.
+        dtype: the dtype of A, by its safetensors name.
+        product: Frobenius norm of B @ A, before scaling.
+        base: Frobenius norm of the base weight; None if it was not read.
+        rounding: estimated norm of the error of rounding the base weight to the base model's format; None if not
+            computed.
     """
 
     module: str
@@ -120,24 +122,24 @@ class PairValues:
 
     @property
     def addition(self) -> float:
-        """Frobenius norm of what it adds to the weight, before DoRA's magnitudes; as if scaled by 1 where unknown."""
+        """Frobenius norm of the delta, before DoRA's magnitudes; an unknown scaling counts as 1."""
         return self.product * (1.0 if self.scaling is None else abs(self.scaling))
 
     @property
     def is_dead(self) -> bool:
-        """Whether it adds nothing."""
+        """Whether the pair adds nothing to the weight."""
         return not self.addition
 
 
 @dataclass(frozen=True)
 class KeyDifference:
-    """One pattern by which the tensors of a file differ from the expected ones.
+    """One way in which the tensors of a file differ from the expected ones.
 
     Attributes:
-        pattern: its name; one check of the artifact looks for it.
-        observed: the pattern in a clause, with counts.
-        expected: what the file should have in its place.
-        example: a tensor that shows it.
+        pattern: the name of the pattern; one check of the artifact stage looks for it.
+        observed: a clause that describes the pattern, with counts.
+        expected: what the file should contain instead.
+        example: name of a tensor that shows the pattern.
     """
 
     pattern: str
@@ -148,13 +150,13 @@ class KeyDifference:
 
 @dataclass(frozen=True)
 class TokenizerEvidence:
-    """The tokenizer that goes with the adapter.
+    """The tokenizer that belongs to the adapter.
 
     Attributes:
-        is_own: whether it lies in the adapter's folder.
-        problem: why the tokenizer in the adapter's folder cannot be loaded; empty where it can, or where there is none.
-        without_row: tokens beyond the rows of the embedding, apart from padding.
-        chat_template: the adapter's, or else its base's; None where there is none.
+        is_own: whether the adapter folder contains the tokenizer.
+        problem: why the tokenizer in the adapter folder cannot be loaded; empty if it can be loaded or does not exist.
+        without_row: tokens that have no embedding row, except padding.
+        chat_template: the adapter's chat template, or else the base model's; None if there is none.
     """
 
     is_own: bool
@@ -165,11 +167,11 @@ class TokenizerEvidence:
 
 @dataclass(frozen=True)
 class WholeModel:
-    """The weights of a whole model in the adapter's folder.
+    """The weights of a whole model in the adapter folder.
 
     Attributes:
-        file: one that holds them.
-        kind: "merged" is the base with the adapter, "base" is the base as it is, "other" is neither.
+        file: name of one file that contains them.
+        kind: "merged" is the base model with the adapter, "base" is the unchanged base model, "other" is neither.
         compared: the number of weights that were compared.
     """
 
@@ -180,18 +182,19 @@ class WholeModel:
 
 @dataclass(frozen=True)
 class LoadedAdapter:
-    """The adapter as peft loads it in fp32, on a batch of random tokens.
+    """The adapter as peft loads it in fp32, evaluated on a batch of random tokens.
 
     Attributes:
-        problem: why peft does not load it; empty where it does. Nothing else is known then.
-        base_change: the largest difference of a logit from the base's.
-        largest_logit: the largest absolute logit; rounding is relative to it.
-        finite: dtype -> whether all logits are finite in it; 16-bit dtypes pass where the base's own logits are not.
-        base_dtype: in which the base is stored.
-        difference: the largest difference of a logit from the model with the expected weights; None where those are
-            not computed.
-        not_computed: the kind of layer whose expected weights are not computed.
-        first_different: the first module whose output differs; empty where none does.
+        problem: why peft does not load the adapter; empty if it does. The other fields are unset in that case.
+        base_change: the largest absolute difference between a logit and the base model's logit.
+        largest_logit: the largest absolute logit; rounding errors are relative to it.
+        finite: maps each dtype to whether all logits are finite in it; a 16-bit dtype passes if the base model's own
+            logits are not finite in it.
+        base_dtype: the dtype in which the base model is stored.
+        difference: the largest absolute difference between a logit and the logit of the model with the expected
+            weights; None if the expected weights are not computed.
+        not_computed: the kind of layer whose expected weights cannot be computed.
+        first_different: name of the first module whose output differs; empty if none does.
     """
 
     problem: str = ""
@@ -206,32 +209,33 @@ class LoadedAdapter:
 
 @dataclass(frozen=True)
 class AdapterEvidence:
-    """One adapter folder.
+    """Recorded evidence of one adapter folder.
 
     Attributes:
-        files: where its tensors lie, and their headers.
-        subfolders: names of the folders in it that hold another adapter each.
-        base: name of the base; empty where none was looked for.
-        not_judged: why the folder is no LoRA adapter that is judged here; nothing else is known then.
-        config: the configuration; None where `config_problem` says why it cannot be used.
+        files: the files of the adapter and their tensor headers.
+        subfolders: names of subfolders that each contain another adapter.
+        base: name of the base model; empty if none was looked for.
+        not_judged: why the folder is not a LoRA adapter that can be judged; the other fields are unset in that case.
+        config: the configuration; None if it cannot be used, for the reason `config_problem`.
         config_problem: why the configuration cannot be used.
-        expected: the tensors that the configuration gives on the base; None where `refusal` says why not.
-        refusal: why peft does not put the configuration on the base.
-        differences: the patterns by which the tensors differ from those expected.
-        values: tensor -> its values; None where they cannot be read.
-        base_format: how the base is stored or loaded, by its configuration: a quantisation, or a dtype.
-        pairs: the pairs of low-rank matrices; None where the values cannot be read, or the base is not known.
-        tokenizer: the tokenizer that goes with the adapter.
+        expected: the tensors that the configuration requires on the base model; None if peft refuses, for the reason
+            `refusal`.
+        refusal: why peft does not apply the configuration to the base model.
+        differences: the ways in which the tensors differ from the expected ones.
+        values: maps tensor names to a summary of their values; None if they cannot be read.
+        base_format: how the base model is stored or loaded according to its configuration: a quantisation, or a dtype.
+        pairs: the pairs of low-rank matrices; None if the values cannot be read or the base model is unknown.
+        tokenizer: the tokenizer that belongs to the adapter.
         whole_model: a whole model in the same folder.
-        contradictions: clauses in which the folder differs from its `sft_ref_record.json`; None without a record.
-        loaded: what the adapter computes; None where it was not loaded.
-        not_loaded: why the base cannot be loaded here, a clause; empty where it can, or was not tried.
-        size: of adapter, folder and model; None where the base was not looked at.
-        limits: of size.
-        answers: what the rows of --data and the text of --prompt show; None without them.
-        ending: where answers end in training, and where generation stops; None where it is not known how texts are
-            written.
-        template: what the chat template does that writes the texts; None where none does, or that is not known.
+        contradictions: clauses that say how the folder differs from its `sft_ref_record.json`; None without a record.
+        loaded: the adapter's logits; None if it was not loaded.
+        not_loaded: a clause that says why the base model cannot be loaded here; empty if it can be, or was not tried.
+        size: the sizes of adapter, folder and model; None if the base model was not examined.
+        limits: limits on the size.
+        answers: the results on the rows of --data and the text of --prompt; None without these options.
+        ending: the token that ends answers in training, and the tokens that stop generation; None if the text format is
+            unknown.
+        template: how the chat template renders conversations; None if the texts use none, or if that is unknown.
     """
 
     files: AdapterFiles
@@ -259,10 +263,10 @@ class AdapterEvidence:
 
     @property
     def chat_template(self) -> ChatTemplate:
-        """What the chat template does that writes the texts.
+        """The observed behaviour of the chat template that formats the texts.
 
         Raises:
-            Unavailable: none does, or it is not known how texts are written.
+            Unavailable: no chat template formats the texts, or their format is unknown.
         """
         if self.template is None:
             raise Unavailable("no chat template is known to write the texts")
@@ -270,15 +274,15 @@ class AdapterEvidence:
 
     @property
     def pickles(self) -> tuple[str, ...]:
-        """Names of the files that hold tensors and are pickles."""
+        """Names of pickle files that contain tensors."""
         return (PICKLE,) if self.files.has_pickle else ()
 
     @property
     def saved_values(self) -> SavedValues:
-        """What its tensors hold.
+        """The values and dtypes of the saved tensors.
 
         Raises:
-            Unavailable: they are a pickle, or were not read.
+            Unavailable: the tensors are in a pickle, or were not read.
         """
         self.files.check_readable()
         if self.values is None:
@@ -287,10 +291,13 @@ class AdapterEvidence:
 
     @property
     def nonfinite_logits(self) -> NonfiniteLogits:
-        """Of random tokens, in fp32 and in the dtype that the base is stored in; in the other 16-bit dtype besides.
+        """The dtypes in which logits of random tokens are not finite.
+
+        Finite logits are required in fp32 and in the dtype in which the base model is stored; the other 16-bit dtype is
+        only reported.
 
         Raises:
-            Unavailable: it was not loaded.
+            Unavailable: the adapter was not loaded.
         """
         if self.loaded is None:
             raise Unavailable("the adapter was not loaded")
@@ -301,10 +308,10 @@ class AdapterEvidence:
 
     @property
     def stop_contract(self) -> StopContract:
-        """Where generation stops, and where answers end.
+        """The token that ends answers in training, and the tokens that stop generation.
 
         Raises:
-            Unavailable: it is not known how texts are written.
+            Unavailable: the text format is unknown.
         """
         if self.ending is None:
             raise Unavailable("how answers end in training is not known: give --data, --prompt or --chat-template")
@@ -312,5 +319,5 @@ class AdapterEvidence:
 
     @property
     def sizes(self) -> MeasuredSize:
-        """Its size on the base."""
+        """The size of the adapter on its base model."""
         return MeasuredSize(self.size, "the size is not known without the base", self.base, self.files.folder.name)

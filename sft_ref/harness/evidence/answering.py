@@ -1,4 +1,4 @@
-"""The prompt, load, generate, parse and score stages: what is loaded, what it is asked, and what it answers."""
+"""Evidence of the prompt, load, generate, parse and score stages: prompts, the loaded model, and its answers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ class Prompts:
     """The prompts that reach the model.
 
     Attributes:
-        trained: for questions of the first training texts, in their order; None where one was not asked.
-        fresh: for fresh questions.
-        any_lost: the first prompt, where none holds its question though training texts do.
+        trained: one prompt for the question of each of the first training texts, in their order; None if it was not
+            asked.
+        fresh: one prompt for each fresh question.
+        any_lost: the first prompt, if training texts contain their questions and no prompt does; else None.
     """
 
     trained: tuple[Prompt | None, ...]
@@ -34,15 +35,15 @@ class Prompts:
 
 @dataclass(frozen=True)
 class LogitComparison:
-    """The loaded model against the adapter that is expected to answer, loaded by the reference, on training texts.
+    """Logits of the loaded model and of the expected adapter, which the reference loads, on training texts.
 
     Attributes:
-        crash: of the forward.
-        observed_shape, expected_shape: of the logits; the rest is empty where they differ.
-        finite: for each token, whether the loaded model's logits are.
-        expected_finite: whether all expected logits are.
-        observed, expected, base: loss of each supervised token; `base`: by the model without adapter.
-        largest_change: of a logit.
+        crash: the exception of the forward pass.
+        observed_shape, expected_shape: shapes of the logits; the other fields are unset if they differ.
+        finite: for each token, whether all logits of the loaded model are finite.
+        expected_finite: whether all expected logits are finite.
+        observed, expected, base: the loss of each supervised token; `base` is that of the model without an adapter.
+        largest_change: the largest absolute difference between an observed and an expected logit.
     """
 
     crash: Crash | None = None
@@ -61,20 +62,22 @@ class Loaded:
     """The model that answers.
 
     Attributes:
-        with_sound_adapter: whether a sound adapter stands in the place of what training left.
-        is_loaded: whether loading gave a model.
-        was_reached: whether loading ended, with a model or a crash.
-        crash: of loading.
-        process: how the process ended that loads and answers.
-        dtypes: of the base's parameters; `own_dtypes`: of the model with the adapter that training left.
-        own_notes: what a reader must know of how that one was run.
-        own_vocabulary: tokens that its tokenizer knows.
+        with_sound_adapter: whether the trained adapter was replaced by a sound one.
+        is_loaded: whether loading returned a model.
+        was_reached: whether loading finished, with a model or an exception.
+        crash: the exception raised while loading.
+        process: how the process that loads and answers ended.
+        dtypes: dtypes of the base model's parameters; `own_dtypes` are those of the model with the adapter that
+            training left.
+        own_notes: remarks for the reader on how that model was run.
+        own_vocabulary: number of tokens in its tokenizer.
         own_active: names of its active adapters.
-        own_bases: names of models that it asks for -> the model of known size that is meant.
-        forwards_apart: how far its logits of two forwards are apart; NaN where they were not compared.
-        elsewhere_tried: whether loading from another working folder was tried; `elsewhere_crash`: what came of it.
-        comparison: on training texts; None where there is none, for the reason `not_compared`.
-        trained_rows, loaded_rows: rows of embeddings of added tokens that training texts use, by name.
+        own_bases: maps each model name that it requests to the model of known size that is meant.
+        forwards_apart: the largest difference between its logits in two forward passes; NaN if they were not compared.
+        elsewhere_tried: whether loading from another working folder was tried; `elsewhere_crash` is the exception it
+            raised.
+        comparison: the comparison of logits on training texts; None if there is none, for the reason `not_compared`.
+        trained_rows, loaded_rows: embedding rows of the added tokens that training texts use, by tensor name.
         loaded_rows_count: the fewest rows of such an embedding when answering.
     """
 
@@ -99,11 +102,11 @@ class Loaded:
 
     @property
     def compared(self) -> LogitComparison:
-        """The logits of training texts, and the expected ones.
+        """The logits of training texts and the expected logits.
 
         Raises:
-            Unavailable: they were not compared.
-            Failure: the forward crashed, or gave logits of another shape.
+            Unavailable: the logits were not compared.
+            Failure: the forward pass raised an exception, or its logits have an unexpected shape.
         """
         compared = self.comparison
         if compared is None:
@@ -118,13 +121,13 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Answers:
-    """What comes of one call that answers questions.
+    """The result of one call that answers questions.
 
     Attributes:
-        values: one a question; None where the call gave none.
-        parsed: texts that reach the parser, each with the value it gives.
-        generations: in the order in which they end.
-        crash: of the call.
+        values: one answer for each question; None if the call returned none.
+        parsed: each text that reached the parser, with the value that the parser returned.
+        generations: the generations, in the order in which they ended.
+        crash: the exception of the call.
     """
 
     values: tuple[Value, ...] | None = None
@@ -135,12 +138,12 @@ class Answers:
 
 @dataclass(frozen=True)
 class ScriptedAnswer:
-    """A question, and the number that the model is made to write for it.
+    """A question, and the number that the model is forced to write for it.
 
     Attributes:
-        generation: index of the one that does; None where no prompt holds the question.
-        prompt: of that generation, without special tokens.
-        question_end: where the question ends in it; 0 where it is not found there.
+        generation: index of the generation that writes the number; None if no prompt contains the question.
+        prompt: the prompt of that generation, without special tokens.
+        question_end: character index in `prompt` at which the question ends; 0 if the question is not found there.
     """
 
     question: str
@@ -152,12 +155,12 @@ class ScriptedAnswer:
 
 @dataclass(frozen=True)
 class ScriptedRun:
-    """One call with scripted completions, and what comes of it.
+    """One call with scripted completions, and its result.
 
     Attributes:
-        kind: what it is for.
-        lines: one a question; none where nothing is scripted.
-        answers: None where the call was not reached.
+        kind: the purpose of the call.
+        lines: one line for each question; empty if nothing is scripted.
+        answers: the answers of the call; None if it was not reached.
     """
 
     kind: str
@@ -176,16 +179,17 @@ class CompletedRun:
 
 @dataclass(frozen=True)
 class Generations:
-    """What the model writes.
+    """The completions that the model generates.
 
     Attributes:
-        questions: fresh ones, with their answers.
+        questions: fresh questions with their true answers.
         asked: how many questions one call asks.
         own: answers with the adapter that training left.
-        answers: answers with the adapter that the checks speak of; None where that call was not reached.
+        answers: answers with the adapter that the checks judge; None if that call was not reached.
         scripted: the calls with scripted completions.
-        shortfalls: how far generations are below the likeliest tokens, in nat: the worst token and the mean of each.
-        not_compared: why there are none.
+        shortfalls: for each generation, how far the log probability of its tokens is below that of the most likely
+            tokens, in nat: the largest value and the mean.
+        not_compared: why there are no shortfalls.
     """
 
     questions: tuple[Row, ...]
@@ -199,7 +203,7 @@ class Generations:
 
 @dataclass(frozen=True)
 class Parsed:
-    """The parser, called by itself on training's answers: from the number on, then with what leads to it."""
+    """The parser's results when called directly on training answers: from the number on, then with the text before."""
 
     texts: tuple[str, ...]
     values: tuple[Value, ...]
@@ -207,17 +211,17 @@ class Parsed:
 
 @dataclass(frozen=True)
 class Scores:
-    """What testing reports of a benchmark whose answers are scripted.
+    """The figures that testing reports on a benchmark with scripted answers.
 
     Attributes:
-        was_reached: whether testing was.
-        crash: of testing.
-        figures: reported ones, by name; None where none were looked for.
-        printed: what it printed.
-        answered: questions of the benchmark, each with its true answer and the value given.
-        was_observed: whether the benchmark's answers were observed, known questions or not.
-        validation: its questions.
-        scripted: the same, as they were scripted, for questions that a prompt holds.
+        was_reached: whether testing was reached.
+        crash: the exception that testing raised.
+        figures: the reported figures by name; None if no figures were looked for.
+        printed: the text that testing printed.
+        answered: benchmark questions, each with its true answer and the answer given.
+        was_observed: whether any answers of the benchmark were observed, including those to unknown questions.
+        validation: questions of the validation data.
+        scripted: like `answered`, with the scripted answers, for questions that a prompt contains.
     """
 
     was_reached: bool

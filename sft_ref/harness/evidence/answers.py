@@ -1,4 +1,4 @@
-"""What can be observed of an adapter's answers to rows of questions: numbers and texts, no model."""
+"""Evidence about an adapter's answers to questions: numbers and texts, no model."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ GIVEN = "the prompt given"
 LITERAL = "the rows' own prompts"
 TEMPLATE = "the chat template"
 STRIPPED = "the prompt given, without the space before the answer"
-"""Names of wordings, as messages use them."""
+"""Names of wordings, as used in messages."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model wrote for one question.
+    """The model's completion for one question.
 
     Attributes:
-        text: up to what ended it.
-        right: whether it is the true answer, or begins with it and goes on without an end.
-        ended: whether a stop token or the text that closes answers followed it.
-        followed_by: the special token behind the text, where generation does not stop there.
+        text: the completion up to its end.
+        right: whether the text is the true answer, or begins with it and continues without an end.
+        ended: whether the text is followed by a stop token or by the text that closes answers.
+        followed_by: the special token that follows the text, if generation does not stop at it.
     """
 
     text: str
@@ -34,16 +34,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class Trial:
-    """All rows in one wording, at one multiple of the configured scaling.
+    """The results on all rows with one wording and one multiple of the configured scaling.
 
     Attributes:
-        wording: its name.
-        factor: multiple of the configured scaling; of the other setting of use_rslora the mean over layers.
-        is_flag: whether it is what the other setting of use_rslora gives.
-        scale: the scaling itself, or its range over layers, as text.
-        losses: of the true answers, in nat a token, (rows,).
-        known: which true answers are the likeliest from their first token to their last under teacher forcing.
-        answers: greedy ones; empty where none were generated.
+        wording: name of the wording.
+        factor: multiple of the configured scaling; for the opposite setting of use_rslora, the mean over layers.
+        is_flag: whether the scaling is that of the opposite setting of use_rslora.
+        scale: the scaling, or its range over layers, as text.
+        losses: losses of the true answers, in nat per token, shape (rows,).
+        known: for each true answer, whether all its tokens are the most likely ones under teacher forcing.
+        answers: greedy answers; empty if none were generated.
     """
 
     wording: str
@@ -56,29 +56,29 @@ class Trial:
 
     @property
     def right(self) -> tuple[bool, ...]:
-        """Which answers are right."""
+        """For each answer, whether it is right."""
         return tuple(answer.right for answer in self.answers)
 
     @property
     def loss(self) -> float:
-        """The mean over rows."""
+        """The mean loss over rows."""
         return self.losses.mean().item()
 
     @property
     def count(self) -> str:
-        """How many are right, as text."""
+        """The number of right answers, as text."""
         return f"{sum(self.right)} of {len(self.answers)}"
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """How far an adapter moves the base's predictions, and how far the same adapter with shuffled coordinates does.
+    """The change of the base model's predictions by an adapter, and by the same adapter with shuffled coordinates.
 
     Attributes:
-        wording: of the rows.
-        factor: multiple of the configured scaling, small enough for effects to add up.
-        own: mean change of a log probability.
-        shuffled: the same with other coordinates, one for each of several orders.
+        wording: the wording of the rows.
+        factor: multiple of the configured scaling, small enough for the effects to be additive.
+        own: mean change of a log probability by the adapter.
+        shuffled: the same for shuffled coordinates, one value for each of several permutations.
     """
 
     wording: str
@@ -88,20 +88,20 @@ class Alignment:
 
     @property
     def ratio(self) -> float:
-        """How much more the adapter itself moves than the strongest of the shuffled ones."""
+        """The adapter's change, divided by the largest change of a shuffled adapter."""
         return self.own / max(self.shuffled) if max(self.shuffled) else float("inf")
 
 
 @dataclass(frozen=True)
 class AnswerHeader:
-    """Whether the model itself writes the end of the chat template's prompt.
+    """Whether the model itself generates the end of the chat template's prompt.
 
     Attributes:
-        missing: what the template has last before an answer and the prompt lacks; empty where they end alike.
-        part: where prompt and template differ, as a clause; empty where they are equal.
-        begun: how many answers begin with `missing`.
-        asked: how many were generated.
-        example: one of them.
+        missing: the text that the template has just before an answer and the prompt lacks; empty if they end alike.
+        part: a clause that says where prompt and template differ; empty if they are equal.
+        begun: number of answers that begin with `missing`.
+        asked: number of answers that were generated.
+        example: one of these answers.
     """
 
     missing: str
@@ -113,15 +113,15 @@ class AnswerHeader:
 
 @dataclass(frozen=True)
 class Stops:
-    """At which tokens generation stops, and what the base's own generation settings change.
+    """The tokens that stop generation, and the effect of the base model's generation settings.
 
     Attributes:
         tokens: the stop tokens, as texts.
-        settings: those of the base's generation_config that change a greedy choice.
-        right: which answers are right under these settings; empty where there are none.
-        endless: how many of `continued` used up the budget.
-        continued: how many right answers without an end were generated further.
-        budget: tokens that each of these was given.
+        settings: the settings in the base model's generation_config that change a greedy choice.
+        right: for each answer, whether it is right under these settings; empty if there are no such settings.
+        endless: how many of the `continued` answers used up the budget.
+        continued: number of right answers without an end that were generated further.
+        budget: number of tokens that each of these answers was given.
     """
 
     tokens: tuple[str, ...]
@@ -134,23 +134,23 @@ class Stops:
 
 @dataclass(frozen=True)
 class AnswersEvidence:
-    """What rows and prompts show of an adapter.
+    """Evidence about an adapter's answers to the given rows and prompts.
 
     Attributes:
-        unavailable: why no rows were asked, as a clause; empty where they were.
-        rows: how many were asked.
-        left_out: how many were too long for the model or for this examination.
-        given: name of the wording that is examined, the first of `wordings`.
-        wordings: all that were tried.
-        is_template: whether the examined wording has the same tokens as the chat template's.
-        trials: one for each wording and factor that was tried.
+        unavailable: a clause that says why no rows were asked; empty if they were.
+        rows: number of rows that were asked.
+        left_out: number of rows that were too long for the model or for this examination.
+        given: name of the wording under examination, the first of `wordings`.
+        wordings: all wordings that were tried.
+        is_template: whether that wording has the same tokens as the chat template's.
+        trials: one trial for each wording and factor that were tried.
         chosen: wording and factor of the best trial: as given and configured, unless another is clearly better.
-        base_losses: wording -> losses of the true answers without the adapter, (rows,).
-        alignments: one for each wording; empty where answers are right, or where there is nothing to shuffle.
-        uses_rslora: the flag, as configured.
+        base_losses: maps each wording to the losses of the true answers without the adapter, shape (rows,).
+        alignments: one for each wording; empty if the answers are right, or if there is nothing to shuffle.
+        uses_rslora: the configured value of use_rslora.
         has_factors: whether any layer has a LoRA scaling.
-        header: None where there is no prompt or no chat template.
-        stops: None where nothing was generated.
+        header: the answer header; None if there is no prompt or no chat template.
+        stops: the stop tokens; None if nothing was generated.
     """
 
     unavailable: str
@@ -169,11 +169,11 @@ class AnswersEvidence:
     stops: Stops | None = None
 
     def trial(self, wording: str, factor: float) -> Trial | None:
-        """What was tried so; None where it was not."""
+        """Returns the trial with this wording and factor; None if it was not tried."""
         found = (each for each in self.trials if each.wording == wording and each.factor == factor)
         return next(found, None)
 
     @property
     def best(self) -> Trial:
-        """The trial in the chosen wording, at the chosen factor."""
+        """The trial with the chosen wording and factor."""
         return next(each for each in self.trials if (each.wording, each.factor) == self.chosen)

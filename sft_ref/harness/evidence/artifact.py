@@ -1,4 +1,4 @@
-"""The artifact stage: the files that training leaves."""
+"""Evidence of the artifact stage: the files that training saves."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from sft_ref.harness.core.sizes import Size
 from sft_ref.io.lora_config import PICKLE, WEIGHTS
 
 _PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
-"""Endings of files that torch.save or pickle wrote."""
+"""Suffixes of files written by torch.save or pickle."""
 
 _TRAINERS = frozenset({"training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth", "scaler.pt"})
-"""Pickles that Trainer leaves beside an adapter."""
+"""Pickles that Trainer saves beside an adapter."""
 
 
 @dataclass(frozen=True)
 class SavedAdapter:
-    """The saved adapter that counts: the one that is loaded, else the one where it was wanted, else the first.
+    """The saved adapter that counts: the loaded one, else the one in the requested folder, else the first.
 
     Attributes:
-        place: its folder, as the user knows it.
-        tensors: of its safetensors file; empty where that cannot be read.
-        scale: what its configuration says of the factor of its tensors.
+        place: its folder, as a path relative to the submission if possible.
+        tensors: the tensors of its safetensors file; empty if that cannot be read.
+        scale: the configuration values that determine the scaling of its tensors.
         files: names of its files.
-        before, after: fingerprints of its tensors' file before and after it was loaded; empty where there is none.
+        before, after: fingerprints of its tensor file before and after it was loaded; empty if there is none.
     """
 
     place: str
@@ -42,25 +42,26 @@ class SavedAdapter:
 
 @dataclass(frozen=True)
 class Artifact:
-    """What training saves.
+    """The files that training saves.
 
     Attributes:
-        wanted: the folder where the adapter is wanted, as the user knows it.
-        read_from: the folder that an adapter was loaded from; None where none was seen.
-        places: folders that hold an adapter.
-        saved: the adapter that counts; None where there is none.
-        tensor_names: of all saved adapters.
-        is_loaded_as_trained: whether what training left is loaded, in whatever form it is saved.
-        is_custom_form: the same, and it is not saved as peft saves it.
-        is_saved_right: whether what training left is saved where it is loaded from.
-        is_saved_well: the same, or what is saved answers fresh questions no worse.
-        output_files: names of the files in the wanted folder.
-        output_bytes: of files with tensors, there and beneath.
-        base_bytes: of the base's weights.
-        size: projected onto the model that is named; None where it cannot be.
-        size_unknown: why it cannot be.
-        largest_tensor: its name.
-        named_base: the model of known size that is named.
+        wanted: the folder where the adapter has to be saved, as a path relative to the submission if possible.
+        read_from: the folder from which an adapter was loaded; None if no loading was observed.
+        places: folders that contain an adapter.
+        saved: the adapter that counts; None if there is none.
+        tensor_names: tensor names of all saved adapters.
+        is_loaded_as_trained: whether the trained weights are loaded, in whatever form they are saved.
+        is_custom_form: whether the trained weights are loaded, but were not saved in peft's format.
+        is_saved_right: whether the trained weights are saved in the place from which they are loaded.
+        is_saved_well: like `is_saved_right`, or the saved adapter answers fresh questions no worse than the trained
+            one.
+        output_files: names of the files in the `wanted` folder.
+        output_bytes: bytes of the files with tensors in that folder and its subfolders.
+        base_bytes: bytes of the base model's weights.
+        size: the size projected onto the named base model; None if it cannot be projected.
+        size_unknown: why the size cannot be projected.
+        largest_tensor: name of the largest tensor.
+        named_base: the model of known size that the submission names; None if there is none.
     """
 
     wanted: str
@@ -85,7 +86,7 @@ class Artifact:
         """The saved adapter that counts.
 
         Raises:
-            Unavailable: what is saved is no adapter of peft's.
+            Unavailable: the saved files are not a peft adapter.
             Blocked: nothing is saved.
         """
         if self.is_custom_form:
@@ -96,7 +97,7 @@ class Artifact:
 
     @property
     def pickles(self) -> tuple[str, ...]:
-        """Names of the files that hold the tensors, where they are pickles.
+        """Names of the files that contain the tensors, if they are pickles.
 
         Raises:
             Blocked: nothing is saved.

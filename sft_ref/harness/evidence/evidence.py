@@ -1,4 +1,4 @@
-"""All that is observed of one fine-tune."""
+"""All recorded evidence of one fine-tune."""
 
 from __future__ import annotations
 
@@ -49,33 +49,33 @@ from .views import (
 )
 
 GOOD = 0.8
-"""Accuracy on fresh questions from which on nothing is thought to be lost on a base that can reach it."""
+"""Accuracy on fresh questions above which no answers count as lost, on a base model that can reach it."""
 
 _TIES = 0.01
-"""Share of the tokens that are generated that may be near ties."""
+"""Maximum share of generated tokens that may be near ties."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """A part per stage, in the order in which a question passes them, and the swap experiments.
+    """Evidence of each stage, in the order in which a question passes them, and of the swap experiments.
 
-    A stage that could not be observed says so in its own part; nothing that reads evidence changes it.
+    A stage that could not be observed is marked so in its own part. Code that reads evidence never modifies it.
 
     Attributes:
-        prompts: that reach the model.
-        examples: of training.
-        training: what it does and leaves.
-        artifact: what is saved.
+        prompts: the prompts that reach the model.
+        examples: the training examples.
+        training: the training process and its result.
+        artifact: the saved files.
         loaded: the model that answers.
-        generations: what it writes.
-        parsed: the parser, called by itself.
-        scores: what testing reports.
+        generations: the completions that it generates.
+        parsed: the parser's results when called directly.
+        scores: the figures that testing reports.
         experiments: the swap experiments.
-        limits: of size; none unless somebody sets them.
-        notes: how it was run.
-        is_sandboxed: whether it ran where it could do no harm.
-        user_paths: paths of the recording -> what the user knows them by.
-        errors: what broke in the harness, each a clause.
+        limits: limits on the size; none by default.
+        notes: remarks on how the fine-tune was run.
+        is_sandboxed: whether it ran in a sandbox.
+        user_paths: maps scratch paths in the recording to the user's own paths.
+        errors: errors of the harness, a clause each.
     """
 
     prompts: Prompts
@@ -95,12 +95,12 @@ class Evidence:
 
     @property
     def answers_survive(self) -> bool:
-        """Whether the answers to fresh questions leave nothing to be desired."""
+        """Whether the accuracy on fresh questions is at least `GOOD`."""
         return self.experiments.accuracy >= GOOD
 
     @property
     def sizes(self) -> MeasuredSize:
-        """The size of what training saves."""
+        """The size of the saved files."""
         artifact, whole = self.artifact, ""
         if artifact.is_custom_form and artifact.output_bytes >= artifact.base_bytes:
             whole = (
@@ -111,21 +111,21 @@ class Evidence:
 
     @property
     def pickles(self) -> tuple[str, ...]:
-        """Names of the files that hold the saved tensors, where they are pickles."""
+        """Names of the files that contain the saved tensors, if they are pickles."""
         return self.artifact.pickles
 
     @property
     def labelled_rows(self) -> list[LabelledRow]:
-        """Training texts that hold their answer.
+        """Training texts that contain their answer.
 
         Raises:
-            Unavailable: labels were not seen, or no text holds its answer.
+            Unavailable: labels were not observed, or no text contains its answer.
         """
         return [LabelledRow(each.ids, each.labels, each.text) for each in labelled_texts(self.examples)]
 
     @property
     def answer_texts(self) -> AnswerTexts:
-        """Training texts that hold a question of the data.
+        """Training texts that contain a question of the data.
 
         Raises:
             Unavailable: there is none.
@@ -139,7 +139,7 @@ class Evidence:
 
     @property
     def chosen_tokens(self) -> ChosenTokens:
-        """Of the answers to fresh questions.
+        """The generated tokens of the answers to fresh questions.
 
         Raises:
             Unavailable: no generation was observed.
@@ -151,10 +151,12 @@ class Evidence:
 
     @property
     def saved_tensors(self) -> SavedTensors:
-        """By their names in the base. What is saved in a form of its own is known by its logits, once loaded.
+        """Trained and saved tensors by their names in the base model.
+
+        Weights that are saved in a custom form are compared by their logits once they are loaded, not here.
 
         Raises:
-            Blocked: nothing is saved, or with another factor.
+            Blocked: nothing is saved, or it is saved with another scaling.
         """
         if self.artifact.is_custom_form:
             note = "it is saved in a form of its own; once loaded, it gives training texts the loss that training left"
@@ -168,10 +170,10 @@ class Evidence:
 
     @property
     def saved_configuration(self) -> SavedConfiguration:
-        """The factor of the tensors.
+        """The configuration values that determine the scaling of the tensors.
 
         Raises:
-            Blocked, Unavailable: no adapter of peft's is saved.
+            Blocked, Unavailable: no peft adapter is saved.
         """
         adapter, trained = self.artifact.counted, self.training.scale
         return SavedConfiguration(
@@ -180,7 +182,7 @@ class Evidence:
 
     @property
     def model_dtypes(self) -> ModelDtypes:
-        """Of the base's parameters."""
+        """The dtypes of the base model's parameters."""
         trained, loaded = (
             {"the base": _names(each)} if each else {} for each in (self.training.dtypes, self.loaded.own_dtypes)
         )
@@ -188,11 +190,11 @@ class Evidence:
 
     @property
     def loaded_losses(self) -> LoadedLosses:
-        """Of each supervised token of training texts.
+        """The loss of each supervised token of the training texts.
 
         Raises:
             Blocked, Unavailable: there is nothing to compare.
-            Failure: the loaded model gives no logits.
+            Failure: the loaded model returns no logits.
         """
         compared = self.loaded.compared
         if not compared.expected_finite:
@@ -207,11 +209,11 @@ class Evidence:
 
     @property
     def nonfinite_logits(self) -> NonfiniteLogits:
-        """Of training texts, where the adapter that the reference loads has finite ones.
+        """Logits of training texts that are not finite, although those of the adapter that the reference loads are.
 
         Raises:
-            Unavailable: they were not compared.
-            Failure: the loaded model gives no logits.
+            Unavailable: the logits were not compared.
+            Failure: the loaded model returns no logits.
         """
         compared = self.loaded.compared
         if compared.finite is None:
@@ -222,21 +224,21 @@ class Evidence:
 
     @property
     def base_weights(self) -> BaseWeights:
-        """What training does to the base's parameters."""
+        """The base model's parameters that training changes."""
         is_restored = self.training.is_custom_lora and self.artifact.is_loaded_as_trained
         return BaseWeights(self.training.changed, self.artifact.tensor_names, is_restored)
 
     @property
     def training_steps(self) -> TrainingSteps | None:
-        """Its optimizer steps, as they were recorded; None where they were not."""
+        """The recorded optimizer steps; None if they were not recorded."""
         return self.training.recorded
 
     @property
     def first_losses(self) -> FirstLosses:
-        """At the first step of training, beside those of the base.
+        """The losses at the first training step, and those of the base model.
 
         Raises:
-            Unavailable: they are not known.
+            Unavailable: the losses are unknown.
         """
         if self.training.first_losses is None:
             raise Unavailable(
@@ -246,7 +248,7 @@ class Evidence:
 
     @property
     def answer_count(self) -> AnswerCount:
-        """Of fresh questions, in one call, as a benchmark asks them.
+        """The number of answers to fresh questions in one call, as a benchmark asks them.
 
         Raises:
             Blocked: nothing was loaded.
@@ -263,7 +265,7 @@ class Evidence:
 
     @property
     def returned_answers(self) -> list[ReturnedAnswer]:
-        """Of questions about invented units, whose answers stand nowhere.
+        """Answers to questions about invented units, which cannot be looked up anywhere.
 
         Raises:
             Blocked, Unavailable: nothing can be scripted.
@@ -275,7 +277,9 @@ class Evidence:
 
     @property
     def known_answers(self) -> list[ReturnedAnswer]:
-        """Of questions of its data, and of others: what it returns counts, too, where that is not what it parsed.
+        """Scripted answers to questions of the submission's data, and to others.
+
+        A returned value that differs from the parsed one counts as a fault, too.
 
         Raises:
             Blocked, Unavailable: nothing can be scripted.
@@ -285,10 +289,10 @@ class Evidence:
 
     @property
     def parsed_texts(self) -> ParsedTexts:
-        """Texts with a scripted number, or else training's own, where the parser can be called by itself.
+        """Texts with a scripted number, or else training answers if the parser can be called directly.
 
         Raises:
-            Blocked: nothing was loaded, or the model writes what the prompts leave out.
+            Blocked: nothing was loaded, or the model generates the part of the template that the prompts omit.
             Unavailable: nothing is known to have reached the parser.
             Failure: the parser raises an exception.
         """
@@ -305,7 +309,9 @@ class Evidence:
 
     @property
     def answerless_texts(self) -> list[ParsedText]:
-        """What its model is made to write without a number. The parser's own value counts where answers are looked up.
+        """Texts without a number that the model is forced to write, and the values returned for them.
+
+        The parser's own value counts if answers are looked up.
 
         Raises:
             Blocked, Unavailable: no such text was answered.
@@ -325,10 +331,12 @@ class Evidence:
 
     @property
     def reported_figures(self) -> ReportedFigures:
-        """Of a benchmark whose answers are scripted; as scripted where none of them was observed.
+        """Figures that testing reports on a benchmark with scripted answers.
+
+        They are compared with the scripted answers if none of the benchmark's answers was observed.
 
         Raises:
-            Unavailable: it reports none of answers that were seen.
+            Unavailable: testing reports no figures on observed answers.
         """
         scores = self.scores
         observed = {name: [number(each) for each in found] for name, found in (scores.figures or {}).items() if found}
@@ -344,7 +352,7 @@ class Evidence:
 
     @property
     def folder_digests(self) -> FolderDigests:
-        """Of the saved adapter's tensors."""
+        """Digests of the saved adapter's tensors."""
         saved = self.artifact.counted
         before, after = ({saved.place: digest} if digest else {} for digest in (saved.before, saved.after))
         return FolderDigests(before, after)

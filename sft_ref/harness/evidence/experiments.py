@@ -1,4 +1,4 @@
-"""The swap experiments: one stage of the fine-tune in a chain that is otherwise the reference's, or the reverse."""
+"""The swap experiments: one stage of the fine-tune within the reference's pipeline, or the reverse."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 
 Right = tuple[bool, ...]
-"""For each fresh question, whether it is answered rightly."""
+"""For each fresh question, whether its answer is right."""
 
 
 @dataclass(frozen=True)
 class PairedLosses:
-    """Losses of the same rows: as observed, and as they are expected."""
+    """Observed and expected losses of the same rows."""
 
     observed: torch.Tensor
     expected: torch.Tensor
@@ -20,11 +20,12 @@ class PairedLosses:
 
 @dataclass(frozen=True)
 class PromptSwap:
-    """The prompts that are sent against those of training, answered by the same sound models.
+    """The prompts that are sent and those of training, answered by the same sound models.
 
     Attributes:
-        sent, trained: which questions the sound model answers rightly behind either; None where they were not asked.
-        losses: of the true answer behind either prompt, for each model that knows the prompts of training.
+        sent, trained: for each question, whether the sound model answers it correctly with either prompt; None if it
+            was not asked.
+        losses: losses of the true answer with either prompt, for each model that was trained on the training prompts.
         not_compared: why there are no losses.
     """
 
@@ -36,12 +37,13 @@ class PromptSwap:
 
 @dataclass(frozen=True)
 class TrainingSwap:
-    """What training left against the reference trained on the same batches at the same rates.
+    """The trained adapter, and the reference trained on the same batches with the same learning rates.
 
     Attributes:
-        answer_losses: of the true answers by what training left, in nat a token.
-        replayed_answer_losses: by the replay; None where there is no replay.
-        losses, replayed_losses, base_losses: of what texts of training teach.
+        answer_losses: losses of the true answers by the trained adapter, in nat per token.
+        replayed_answer_losses: the same by the replay; None if there is no replay.
+        losses, replayed_losses, base_losses: losses of the supervised tokens of training texts by the trained adapter,
+            the replay and the base model.
     """
 
     answer_losses: torch.Tensor
@@ -53,12 +55,12 @@ class TrainingSwap:
 
 @dataclass(frozen=True)
 class GenerationSwap:
-    """Fresh questions answered by the loaded adapter with the reference's generation, and by the fine-tune's own.
+    """Fresh questions answered by the loaded adapter with the reference's generation and with the fine-tune's.
 
     Attributes:
-        own: by the whole chain.
-        reference: with the reference's generation and parser.
-        written: by what its model wrote, read by the reference.
+        own: results of the fine-tune's whole pipeline.
+        reference: results with the reference's generation and parser.
+        written: results of the fine-tune's completions with the reference's parser.
     """
 
     own: Right
@@ -68,19 +70,20 @@ class GenerationSwap:
 
 @dataclass(frozen=True)
 class Experiments:
-    """What the swap experiments measure. Each is None where it was not needed.
+    """The results of the swap experiments. A result is None if its experiment was not needed.
 
     Attributes:
-        own: which fresh questions the whole chain answers rightly.
-        answer_rate, accuracy: the same in shares.
-        trained_adapter: by what training left, asked by the reference with its training prompts up to the number.
-        trained_adapter_as_sent: by the same, behind the prompts that are sent.
-        trained_adapter_as_trained: by the same, behind its training prompts.
-        with_sound_adapter: by the chain, with a sound adapter in place of its own.
-        reference: by the reference, trained in the same convention.
-        reference_as_sent: by the same, behind the prompts that are sent.
-        prompts, training, generation: see there.
-        lead_losses: of the tokens between prompt and first label: by what training left, and by the reference.
+        own: for each fresh question, whether the fine-tune's whole pipeline answers it correctly.
+        answer_rate, accuracy: shares of the fresh questions that get an answer, and the right answer.
+        trained_adapter: results of the trained adapter, asked by the reference with its training prompts up to the
+            number.
+        trained_adapter_as_sent: results of the trained adapter with the prompts that are sent.
+        trained_adapter_as_trained: results of the trained adapter with its training prompts.
+        with_sound_adapter: results of the fine-tune's pipeline with a sound adapter instead of its own.
+        reference: results of the reference, trained in the same convention.
+        reference_as_sent: results of that reference with the prompts that are sent.
+        prompts, training, generation: see the classes `PromptSwap`, `TrainingSwap` and `GenerationSwap`.
+        lead_losses: losses of the tokens between prompt and first label, by the trained adapter and by the reference.
     """
 
     own: Right

@@ -1,4 +1,4 @@
-"""What can be observed of a merged model: its weights against those of base and adapter."""
+"""Evidence about a merged model: its weights, compared with those of base model and adapter."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from .adapter import KeyDifference
 
 @dataclass(frozen=True)
 class MergedWeight:
-    """A weight of the base that the adapter changes, as the merged model has it.
+    """A base weight that the adapter changes, as stored in the merged model.
 
     Norms are Frobenius norms over the weight, in float32.
 
     Attributes:
-        name: of the weight in the base.
-        dtype: in which it is stored.
-        base: norm of the base's weight.
-        addition: norm of what the adapter adds to it.
-        error: norm of the difference from base plus addition.
-        rounding: norm of the error that base plus addition has if it is rounded to `dtype` once.
-        coarser: dtype -> the same, for a sum that is rounded to that dtype first.
-        times: how many times the addition is in the stored weight, by least squares: 1 is right, 0 is the base alone.
+        name: name of the weight in the base model.
+        dtype: the dtype in which it is stored.
+        base: norm of the base weight.
+        addition: norm of the adapter's delta.
+        error: norm of the difference between the stored weight and base plus delta.
+        rounding: norm of the error of rounding base plus delta to `dtype` once.
+        coarser: maps each coarser dtype to the same norm for a sum that is first rounded to that dtype.
+        times: the multiple of the delta that the stored weight contains, by least squares: 1 is right, 0 is the base
+            alone.
     """
 
     name: str
@@ -37,12 +38,12 @@ class MergedWeight:
 
 @dataclass(frozen=True)
 class OtherWeight:
-    """A weight that is not adapted, and that differs from the base's by more than rounding to its stored dtype.
+    """A weight without an adapter that differs from the base weight by more than rounding to its stored dtype.
 
     Attributes:
-        name: of the weight.
+        name: name of the weight.
         error: norm of the difference.
-        base: norm of the base's weight.
+        base: norm of the base weight.
     """
 
     name: str
@@ -52,18 +53,18 @@ class OtherWeight:
 
 @dataclass(frozen=True)
 class MergedEvidence:
-    """One merged model, with the adapter and the base that it is made of.
+    """Recorded evidence about one merged model, with the adapter and base model that it was made from.
 
     Attributes:
-        folder: name of the model's folder.
-        base: name of the base.
+        folder: name of the merged model's folder.
+        base: name of the base model.
         adapter: name of the adapter's folder.
-        problem: why the files cannot be compared; nothing else is known then.
-        differences: names and shapes of weights that differ from the base's.
+        problem: why the files cannot be compared; the other fields are unset in that case.
+        differences: differences between names and shapes of the weights and those of the base model.
         adapted: weights that the adapter changes.
-        compared: how many other weights were compared.
-        changed: those of them that differ.
-        not_computed: the kind of module whose merged weight is not computed.
+        compared: number of other weights that were compared.
+        changed: the other weights that differ.
+        not_computed: the kind of module whose merged weight cannot be computed.
     """
 
     folder: str

@@ -1,4 +1,4 @@
-"""How a process of the fine-tune ended, and what crashed in it."""
+"""Exit states and exceptions of the fine-tune's processes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Crash:
-    """An exception of the fine-tune.
+    """An exception raised by the fine-tune.
 
     Attributes:
-        type, message: of the exception.
-        where: the file and line of the fine-tune's code; empty where it is not known.
-        functions: the functions that were being called, the outermost first.
+        type, message: type name and message of the exception.
+        where: file and line of the fine-tune's code; empty if unknown.
+        functions: names of the functions on the stack, the outermost first.
         trace: the traceback.
         description: the exception in one line, with the library versions that may explain it.
     """
@@ -26,23 +26,23 @@ class Crash:
 
     @property
     def place(self) -> str:
-        """Where it happened; the end of the traceback where no line of the fine-tune is known."""
+        """The line that raised the exception; the end of the traceback if no line of the fine-tune is known."""
         return self.where or self.trace[-300:]
 
     @property
     def is_of_parser(self) -> bool:
-        """Whether it comes from within the parser."""
+        """Whether the exception was raised inside the parser."""
         return any("parse" in name.lower() for name in self.functions)
 
 
 @dataclass(frozen=True)
 class Process:
-    """How a process ended.
+    """The exit state of a process.
 
     Attributes:
-        ended_early: how it ended before it was done; empty where it was done.
-        output: the end of what it printed.
-        notes: what a reader must know of how it was run.
+        ended_early: how it ended before it was finished; empty if it finished.
+        output: the end of its output.
+        notes: remarks for the reader on how it was run.
     """
 
     ended_early: str

@@ -1,11 +1,11 @@
-"""Saves a tree of frozen dataclasses to one file, and loads it back by its types.
+"""Saves a tree of frozen dataclasses to one file, and loads it back with type validation.
 
 The file is a safetensors file: it holds the tensors by name, and its metadata holds everything else as JSON. Nothing in
-it is executed. A loaded file may come from a stranger: its header, JSON, types and checksum are verified before any of
-it is used.
+it is executed. A loaded file may come from an untrusted source: its header, JSON, types and checksum are verified
+before any of it is used.
 
-Supported are str, int, float, bool, None, Path, enums, literals, tuples, lists, sets, mappings, tensors and dataclasses
-of these. A value that is annotated as `Any` or `object` must be plain JSON.
+Supported types are str, int, float, bool, None, Path, enums, literals, tuples, lists, sets, mappings, tensors and
+dataclasses of these. A value that is annotated as `Any` or `object` must be plain JSON.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 SUFFIX = ".safetensors"
 VERSION = 1
-"""Of the file's layout. A file of another version is refused."""
+"""Version of the file layout. Files of another version are refused."""
 
 _KEY = "sft_ref_evidence"
 _REFUSAL = Refusal(EvidenceError, "give a file that --save-evidence wrote, or grade the target again")
@@ -39,10 +39,10 @@ class _Envelope(msgspec.Struct):
     """The metadata of the file.
 
     Attributes:
-        version: of the layout.
-        type: name of the class of `value`.
+        version: version of the layout.
+        type: class name of `value`.
         digest: checksum of the JSON of `value` and of all tensors.
-        value: the dataclass, with a tensor's name in the place of each tensor.
+        value: the dataclass, with each tensor replaced by its name.
     """
 
     version: int
@@ -52,11 +52,11 @@ class _Envelope(msgspec.Struct):
 
 
 def save(evidence: object, path: Path) -> None:
-    """Writes a dataclass to a file, whole or not at all.
+    """Writes a dataclass to a file atomically.
 
     Raises:
         OutputError: the file cannot be written.
-        TypeError: a field holds a type that is not supported.
+        TypeError: a field has an unsupported type.
     """
     from safetensors.torch import save as to_bytes
 
@@ -77,14 +77,14 @@ def save(evidence: object, path: Path) -> None:
 
 
 def load(path: Path, *types: type[T]) -> T:
-    """The dataclass that a file holds.
+    """Loads the dataclass that a file contains.
 
     Args:
-        path: of the file.
-        types: classes that it may have.
+        path: path of the file.
+        types: accepted classes.
 
     Raises:
-        EvidenceError: the file cannot be read, is damaged, or holds something else.
+        EvidenceError: the file cannot be read, is damaged, or contains an object of another class.
     """
     try:
         return _load(path, {type_.__name__: type_ for type_ in types})
@@ -123,7 +123,7 @@ def _load(path: Path, types: Mapping[str, type[T]]) -> T:
 
 
 def _digest(value: object, tensors: Mapping[str, torch.Tensor]) -> str:
-    """A checksum of plain JSON and of tensors with their names, dtypes and shapes."""
+    """Computes a checksum of plain JSON and of tensors with their names, dtypes and shapes."""
     checksum = hashlib.sha256(json.dumps(value, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         checksum.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

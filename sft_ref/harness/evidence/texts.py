@@ -1,4 +1,4 @@
-"""The texts that pass between a fine-tune and its model, as ids and decoded."""
+"""The texts that are exchanged between a fine-tune and its model, as token ids and decoded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Ids = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """What the checks need to know of the base's tokenizer."""
+    """The properties of the base model's tokenizer that the checks need."""
 
     size: int
     eos_token: str
@@ -21,14 +21,14 @@ class Tokenizer:
 
 @dataclass(frozen=True)
 class TrainingText:
-    """A training text that holds a question of the data.
+    """A training text that contains a question of the data.
 
     Attributes:
-        question, value: of the data.
-        ids, labels: of its tokens.
-        begin, end: indices of the numeral's tokens; equal where the text holds no valid numeral.
-        numeral: as it is written; of an invalid answer the nearest one.
-        text: all of it, special tokens included.
+        question, value: the question and its answer in the data.
+        ids, labels: token ids and labels of the text.
+        begin, end: token indices of the numeral; equal if the text contains no valid numeral.
+        numeral: the answer as written in the text; if no numeral is valid, the closest one.
+        text: the whole text, special tokens included.
         tokens: its tokens, decoded one by one.
     """
 
@@ -44,7 +44,7 @@ class TrainingText:
 
     @property
     def is_answered(self) -> bool:
-        """Whether the text holds the answer."""
+        """Whether the text contains the answer."""
         return self.end > self.begin
 
     @property
@@ -53,11 +53,11 @@ class TrainingText:
         return next((i for i, label in enumerate(self.labels) if label != IGNORE_INDEX), None)
 
     def decode(self, begin: int, end: int) -> str:
-        """The text of some of its tokens."""
+        """Returns the text of a range of tokens."""
         return "".join(self.tokens[begin:end])
 
     def is_partial(self, prompt: int) -> bool:
-        """Whether a prompt of that many tokens ends within a word, a tag, a number or white space before the labels."""
+        """Whether a prompt of `prompt` tokens ends within a word, tag, number or white space before the labels."""
         begin = self.first_label or 0
         gap, rest = self.decode(prompt, begin), self.decode(begin, self.end)
         closed = gap.rstrip().endswith((">", ":", "=", "|", "]", "\n"))
@@ -74,13 +74,13 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Generation:
-    """What the model wrote for one prompt.
+    """The model's completion of one prompt.
 
     Attributes:
-        prompt: with its special tokens.
-        text: of the new tokens, special tokens included.
-        unlikely: how many new tokens are not the likeliest.
-        is_continued: whether the beginning of the prompt lies in a cache that was not observed.
+        prompt: the prompt with its special tokens.
+        text: text of the new tokens, special tokens included.
+        unlikely: number of new tokens that are not the most likely ones.
+        is_continued: whether the beginning of the prompt is in a cache that was not observed.
     """
 
     prompt: Prompt
@@ -92,13 +92,14 @@ class Generation:
 
 @dataclass(frozen=True)
 class Form:
-    """How training texts write question and answer.
+    """The format of question and answer in training texts.
 
     Attributes:
-        markup: between question and number, such as a tag, without the question's mark.
-        closing: what ends an answer, without special tokens.
-        supervised_lead: what is supervised before the number.
-        is_regular: whether most training texts are written so, up to their number: then fresh questions are, too.
+        markup: text between question and number, such as a tag, without the question mark.
+        closing: text that ends an answer, without special tokens.
+        supervised_lead: supervised text before the number.
+        is_regular: whether most training texts have this format up to their number, so that it also applies to fresh
+            questions.
     """
 
     markup: str

@@ -1,4 +1,4 @@
-"""The tokens and train stages: the texts that reach the model in training, and what training leaves."""
+"""Evidence of the tokens and train stages: the texts that reach the model in training, and the trained adapter."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ class Examples:
     """The training examples.
 
     Attributes:
-        distinct: how many texts reached the model.
-        are_unlabelled: whether none of their tokens carries a label.
-        texts: those that hold a question of the data.
-        added: tokens that the base's tokenizer lacks.
-        used_rows: rows of the embedding of added tokens that the texts use, counted from the end of the base's.
-        base_rows: rows of the base's embedding.
-        labelled: whether labels were seen; None where that is not known.
-        padding_labelled: positions of padding that carry a label.
-        data: how many questions the training data have.
-        form: how they are written; None where that is not known.
-        unlabelled_lead: tokens between the prompt that is sent and the first label, in most texts.
-        tokenizer: the base's.
+        distinct: number of distinct texts that reached the model.
+        are_unlabelled: whether no token of these texts has a label.
+        texts: texts that contain a question of the data.
+        added: ids of tokens that the base model's tokenizer lacks.
+        used_rows: embedding rows of added tokens that the texts use, counted from the end of the base model's
+            embedding.
+        base_rows: number of embedding rows of the base model.
+        labelled: whether labels were observed; None if that is unknown.
+        padding_labelled: number of padding positions with a label.
+        data: number of questions in the training data.
+        form: format of the texts; None if unknown.
+        unlabelled_lead: number of tokens between the prompt that is sent and the first label, in most texts.
+        tokenizer: properties of the base model's tokenizer.
     """
 
     distinct: int
@@ -49,7 +50,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class OptimizerStep:
-    """One optimizer step: its rate, and how many texts it shows."""
+    """One optimizer step: its learning rate, and its number of texts."""
 
     rate: float
     texts: int
@@ -57,28 +58,28 @@ class OptimizerStep:
 
 @dataclass(frozen=True)
 class Training:
-    """What training does and leaves.
+    """The training process and its result.
 
     Attributes:
-        crash: the exception that ends it.
-        process: how its process ended.
-        steps: of the optimizer.
-        losses: as the model reports them, one a forward.
-        optimized: tensors that the optimizer has.
-        dtypes: of the base's parameters.
-        bases: names of models that it asks for -> the model of known size that is meant.
-        changed: parameters of the base that it changes; None where they were not compared.
+        crash: the exception that ended training.
+        process: how the training process ended.
+        steps: the optimizer steps.
+        losses: losses that the model reports, one for each forward pass.
+        optimized: number of tensors in the optimizer.
+        dtypes: dtypes of the base model's parameters.
+        bases: maps each model name that training requests to the model of known size that is meant.
+        changed: base model parameters that training changes; None if they were not compared.
         active: names of the adapters that are active at the end.
-        adapter: tensors in memory at the end; empty where there is no adapter of peft's.
-        scale: what its configuration says of the factor of its tensors.
-        is_custom_lora: whether what was trained is no adapter of peft's, and is known by its logits alone.
-        has_finite_logits: of the model that training left, on training texts; None where they are not known.
-        fall: how much likelier it makes what its texts teach, in words.
-        has_moved: whether it had any effect.
-        has_learned: whether what it left answers fresh questions, asked by the reference.
-        models: how many models are trained, one after the other or in turn.
-        recorded: its steps, as they were recorded one after the other; None where they were not.
-        first_losses: at the first step; None where they are not known.
+        adapter: tensors in memory at the end; empty if there is no peft adapter.
+        scale: the configuration values that determine the scaling of these tensors.
+        is_custom_lora: whether the trained weights are not a peft adapter, and are known by their logits only.
+        has_finite_logits: whether the trained model's logits on training texts are finite; None if they are unknown.
+        fall: text that says how much more likely training makes the supervised tokens of its texts.
+        has_moved: whether training had any effect.
+        has_learned: whether the trained adapter answers fresh questions when asked by the reference.
+        models: number of models that are trained, one after another or alternately.
+        recorded: the recorded optimizer steps, in their order; None if they were not recorded.
+        first_losses: losses at the first step; None if unknown.
     """
 
     crash: Crash | None
@@ -121,24 +122,24 @@ class StepLoss:
 
 @dataclass(frozen=True)
 class RecordedStep:
-    """One optimizer step.
+    """One recorded optimizer step.
 
     Attributes:
         rate: the learning rate, the largest of all parameter groups.
-        rows: of its batches, as indices into the training data; None for a text that is not in them. Of a submission,
-            indices of the texts that reach the model, each text once.
+        rows: rows of the batches, as indices into the training data; None for a text that is not in them. For a
+            submission, indices into the distinct texts that reach the model.
         loss: None if logits and labels do not match.
         gradient_scale: the gradient at the logits, as a multiple of the gradient of the mean cross-entropy; None if the
             step is not in the sample.
         trained: names of the tensors that require a gradient.
-        outside: those that no optimizer has.
-        stale: those that an optimizer has whose gradient contains that of an earlier step.
-        idle: adapted modules without a gradient, or which the step leaves unchanged.
-        decay: length of the weight decay, as a share of the step without it.
-        clipping: length of the gradient in the optimizer, as a share of the gradient of the backward pass; None if the
-            step is not in the sample.
-        clipped: length of the gradient in the optimizer.
-        dtypes: of the first output of each module; None if the step is not in the sample.
+        outside: tensors among `trained` that are in no optimizer.
+        stale: optimized tensors whose gradient contains that of an earlier step.
+        idle: adapted modules that have no gradient, or that the step leaves unchanged.
+        decay: norm of the weight decay, relative to the norm of the step without it.
+        clipping: norm of the gradient in the optimizer, relative to that of the backward pass; None if the step is not
+            in the sample.
+        clipped: norm of the gradient in the optimizer.
+        dtypes: dtype of the first output of each module; None if the step is not in the sample.
     """
 
     rate: float
@@ -160,9 +161,10 @@ class TrainingSteps:
     """The optimizer steps of a training.
 
     Attributes:
-        steps: in their order, at least one.
-        number_of_rows: how many rows the training data have; of a submission, how many texts reach the model.
-        planned: how many steps were asked for; None where that is not known.
+        steps: the steps in their order, at least one.
+        number_of_rows: number of rows in the training data; for a submission, number of distinct texts that reach the
+            model.
+        planned: number of requested steps; None if unknown.
     """
 
     steps: tuple[RecordedStep, ...]
@@ -172,11 +174,11 @@ class TrainingSteps:
 
 @dataclass(frozen=True)
 class FirstLosses:
-    """Cross-entropy, in nat, of each labelled token of the first batch: (tokens,).
+    """Cross-entropy of each labelled token of the first batch, in nat, shape (tokens,).
 
     Attributes:
-        observed: by the model that is trained, in evaluation mode, before its first step.
-        expected: by the base.
+        observed: losses of the model in training, in evaluation mode, before its first step.
+        expected: losses of the base model.
         dtypes: names of the dtypes in which the first step computes.
     """
 
@@ -187,12 +189,12 @@ class FirstLosses:
 
 @dataclass(frozen=True)
 class RecordedTraining(TrainingSteps):
-    """The optimizer steps of a training in this process, and how it begins.
+    """The optimizer steps of a training in this process, and its first batch.
 
     Attributes:
-        first_batch: the first batch that reaches the model, with the labels of its texts; None if they are not known.
-        first_losses: of that batch, cross-entropy of each labelled token by the model in evaluation mode; None if it
-            cannot be called so.
+        first_batch: the first batch that reaches the model, with the labels of its texts; None if unknown.
+        first_losses: cross-entropy of each labelled token of that batch, by the model in evaluation mode; None if the
+            model cannot be called in that mode.
     """
 
     first_batch: Batch | None = None

@@ -1,4 +1,4 @@
-"""What shared checks read: small parts that every recorder can fill, whatever it observes."""
+"""The evidence that shared checks read: small parts that every recorder can fill."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class MeasuredSize:
     """The size of an adapter.
 
     Attributes:
-        size: projected onto the named model; None where it cannot be.
-        unknown: why it cannot be.
-        onto: the model that it is projected onto.
-        example: the largest tensor, or the folder.
-        whole_model: that the folder holds as much as a whole model, a clause; empty where it does not.
+        size: the size projected onto the named model; None if it cannot be projected.
+        unknown: why the size cannot be projected.
+        onto: name of the model that the size is projected onto.
+        example: name of the largest tensor, or of the folder.
+        whole_model: a clause that says that the folder is as large as a whole model; empty if it is not.
     """
 
     size: Size | None
@@ -32,12 +32,12 @@ class MeasuredSize:
 
 @dataclass(frozen=True)
 class BaseWeights:
-    """What training did to the base's parameters.
+    """The base model's parameters that training changed.
 
     Attributes:
-        changed: those that it changed; None where they were not compared.
+        changed: names of the changed parameters; None if they were not compared.
         saved: names of all saved tensors.
-        is_restored: whether the loaded model is the trained one all the same.
+        is_restored: whether the loaded model equals the trained one despite these changes.
     """
 
     changed: tuple[str, ...] | None
@@ -47,7 +47,7 @@ class BaseWeights:
 
 @dataclass(frozen=True)
 class FolderDigests:
-    """Digests of the files of the saved adapter, by name: when training ended, and after loading and answering."""
+    """Digests of the saved adapter's files, by name: at the end of training, and after loading and answering."""
 
     before: Mapping[str, str]
     after: Mapping[str, str]
@@ -55,7 +55,7 @@ class FolderDigests:
 
 @dataclass(frozen=True)
 class TensorValues:
-    """How many numbers of a tensor are not finite, and the largest absolute value of the others."""
+    """The number of non-finite values of a tensor, and the largest absolute value of the others."""
 
     nonfinite: int
     largest: float
@@ -63,7 +63,7 @@ class TensorValues:
 
 @dataclass(frozen=True)
 class SavedValues:
-    """The tensors of the saved adapter, by name: their values, and their dtypes as safetensors names them."""
+    """The values and the safetensors dtypes of the saved adapter's tensors, by name."""
 
     tensors: Mapping[str, TensorValues]
     dtypes: Mapping[str, str]
@@ -74,8 +74,8 @@ class ModelDtypes:
     """The dtypes of the model's tensors, by name.
 
     Attributes:
-        trained: at the end of training.
-        loaded: after loading, for each way to load; the ordinary way is the empty text.
+        trained: dtypes at the end of training.
+        loaded: dtypes after loading, for each way to load; the key of the default way is the empty text.
     """
 
     trained: Mapping[str, str]
@@ -84,14 +84,14 @@ class ModelDtypes:
 
 @dataclass(frozen=True)
 class LoadedLosses:
-    """Losses of the same texts.
+    """Losses of the same texts by three models.
 
     Attributes:
-        observed: by the loaded model.
-        expected: by the trained adapter, which the reference puts onto the base.
-        base: by the base.
-        example: what else differs.
-        is_survivable: whether good answers show that a difference loses nothing.
+        observed: losses of the loaded model.
+        expected: losses of the trained adapter, which the reference applies to the base model.
+        base: losses of the base model.
+        example: description of another difference.
+        is_survivable: whether good answers show that a difference does no harm.
     """
 
     observed: torch.Tensor
@@ -103,12 +103,12 @@ class LoadedLosses:
 
 @dataclass(frozen=True)
 class NonfiniteLogits:
-    """Where logits of the loaded model are not finite.
+    """The logits of the loaded model that are not finite.
 
     Attributes:
-        found: where they have to be, as in "in float16"; empty where all of them are finite.
-        example: what they are the logits of.
-        elsewhere: other dtypes in which they are not.
+        found: a phrase for where they are not finite but have to be, such as "in float16"; empty if there are none.
+        example: description of the input.
+        elsewhere: other dtypes in which they are not finite.
     """
 
     found: str
@@ -118,14 +118,14 @@ class NonfiniteLogits:
 
 @dataclass(frozen=True)
 class SavedTensors:
-    """The tensors of the adapter, by name.
+    """The trained and the saved tensors of the adapter, by name.
 
     Attributes:
-        trained: in memory, at the end of training.
-        saved: in the folder; empty where none can be read.
-        is_as_good: whether the saved ones are known to answer no worse, as the best of several epochs.
-        example: the folder.
-        note: why there is nothing to compare; empty where there is.
+        trained: tensors in memory at the end of training.
+        saved: tensors in the folder; empty if none can be read.
+        is_as_good: whether the saved tensors are known to answer no worse, such as those of the best of several epochs.
+        example: name of the folder.
+        note: why there is nothing to compare; empty if there is.
     """
 
     trained: Mapping[str, torch.Tensor]
@@ -137,10 +137,11 @@ class SavedTensors:
 
 @dataclass(frozen=True)
 class SavedConfiguration:
-    """What decides how the adapter's tensors are applied, by name: at the end of training, and as it is saved.
+    """The settings that determine how the adapter's tensors are applied, by name, as trained and as saved.
 
     Attributes:
-        missing: what of the training is unknown, so that it stands in neither; empty where nothing is.
+        missing: description of the settings that are unknown after training, and therefore in neither; empty if there
+            are none.
     """
 
     trained: Mapping[str, object]
@@ -160,7 +161,7 @@ class LabelledRow:
 
 @dataclass(frozen=True)
 class AnswerText:
-    """A training text, the answer that is due in it, and whether it is there."""
+    """A training text, its expected answer, and whether the text contains it."""
 
     text: str
     value: float | str
@@ -169,7 +170,7 @@ class AnswerText:
 
 @dataclass(frozen=True)
 class AnswerTexts:
-    """Training texts, and the share of fresh questions that are answered rightly; 0 where that is not known."""
+    """Training texts, and the share of fresh questions that are answered correctly; 0 if unknown."""
 
     texts: Sequence[AnswerText]
     accuracy: float = 0.0
@@ -177,13 +178,13 @@ class AnswerTexts:
 
 @dataclass(frozen=True)
 class ChosenTokens:
-    """The tokens that greedy generation chose.
+    """The tokens chosen by greedy generation.
 
     Attributes:
-        unlikely: how many of them do not have the highest logit.
-        count: how many there are.
-        ties: the share of them that may be near ties, where logits were computed again.
-        example: one that does not have the highest logit.
+        unlikely: number of tokens that do not have the highest logit.
+        count: number of tokens.
+        ties: maximum share of tokens that may be near ties, if the logits were recomputed.
+        example: a token that does not have the highest logit.
     """
 
     unlikely: int
@@ -193,13 +194,13 @@ class ChosenTokens:
 
     @property
     def are_sampled(self) -> bool:
-        """Whether more of them are unlikely than ties explain."""
+        """Whether more tokens are unlikely than ties explain."""
         return self.unlikely > self.ties * self.count
 
 
 @dataclass(frozen=True)
 class AnswerCount:
-    """How many questions one call asks, and how many answers it gives."""
+    """The number of questions in one call, and the number of answers that it returns."""
 
     asked: int
     given: int
@@ -207,14 +208,14 @@ class AnswerCount:
 
 @dataclass(frozen=True)
 class ReturnedAnswer:
-    """An answer that the model is made to write, and what comes of it.
+    """An answer that the model is forced to write, and what is returned for it.
 
     Attributes:
-        answer: as it is written.
-        asked: how many questions the same call asks.
-        fault: what comes back in its place, in words; empty where nothing is wrong.
-        is_cut: whether the model was stopped within the answer.
-        share: of the data's answers, those that are as long.
+        answer: the answer as the model writes it.
+        asked: number of questions in the same call.
+        fault: description of what is returned instead; empty if nothing is wrong.
+        is_cut: whether generation was stopped within the answer.
+        share: share of the data's answers that are at least as long.
     """
 
     question: str
@@ -227,13 +228,13 @@ class ReturnedAnswer:
 
 @dataclass(frozen=True)
 class ParsedText:
-    """A text that reached the parser, and what came of it.
+    """A text that reached the parser, and the value returned for it.
 
     Attributes:
-        value: the answer that is returned.
-        expected: the answer that the text holds, in words; empty where it holds none.
-        is_right: whether the one is the other.
-        question: what was asked.
+        value: the returned answer.
+        expected: the answer that the text contains, as text; empty if it contains none.
+        is_right: whether the returned answer is the expected one.
+        question: the question that was asked.
     """
 
     text: str
@@ -245,10 +246,11 @@ class ParsedText:
 
 @dataclass(frozen=True)
 class ParsedTexts:
-    """Texts that hold an answer.
+    """Texts that contain an answer.
 
     Attributes:
-        lead: what the parser requires before the answer, though the prompt has consumed it; empty where it does not.
+        lead: text that the parser requires before the answer although the prompt already contains it; empty if there is
+            none.
     """
 
     texts: Sequence[ParsedText]
@@ -257,12 +259,12 @@ class ParsedTexts:
 
 @dataclass(frozen=True)
 class ReportedFigures:
-    """The figures that testing reports of scripted answers, beside those counted from what it answered.
+    """The figures that testing reports for scripted answers, and those counted from the answers given.
 
     Attributes:
-        observed: each name with all figures that it reports of that name, the final ones last.
-        expected: shares of right answers and of answers, by name: of all questions, then of each split.
-        questions: how many there are.
+        observed: maps each name to all figures reported under it, the final ones last.
+        expected: shares of right answers and of answers, by name: for all questions, then for each split.
+        questions: number of questions.
     """
 
     observed: Mapping[str, Sequence[float]]
@@ -272,11 +274,11 @@ class ReportedFigures:
 
 @dataclass(frozen=True)
 class ToolUse:
-    """What a chat template does to the schemas, calls and results of tools.
+    """How a chat template renders the schemas, calls and results of tools.
 
     Attributes:
-        faults: a clause without its subject, as ``leaves out the result of a tool``, and the text that shows it; empty
-            where the template has no word of tools, or refuses them.
+        faults: a clause without its subject, such as ``leaves out the result of a tool``, and the text that shows it;
+            empty if the template does not mention tools, or refuses them.
         lists_results: whether a result in parts, ``[{"type": "text", "text": ...}]``, is printed as a Python list.
     """
 
@@ -286,21 +288,21 @@ class ToolUse:
 
 @dataclass(frozen=True)
 class ChatTemplate:
-    """What a chat template does to conversations of its own, whatever the rows are.
+    """How a chat template renders fixed test conversations, independent of the rows.
 
     Attributes:
-        rewritten: role and content that do not stand in the text as they are; None where all do.
-        text: the text that lacks them.
-        refusal: why the template writes none of these conversations, in the words of its error; empty where it does.
-        keeps_system: whether a system prompt stands in the text; None where the template refuses one.
-        begins: how often the text begins with the beginning-of-sequence token.
-        begin_token: that token; empty where the tokenizer has none.
-        changes_by: ``time`` where two texts of one day differ, ``day`` where those of two days do, ``unknown`` where
-            the format of the time is computed; or empty.
-        parts: role -> how its content in parts, ``[{"type": "text", "text": ...}]``, is written: as ``text``, as a
-            ``list``, or ``lost``; without the roles for which the template refuses parts.
+        rewritten: role and content that are not rendered unchanged; None if all are.
+        text: the rendered text that lacks them.
+        refusal: the template's error message if it renders none of these conversations; else empty.
+        keeps_system: whether a system prompt is rendered; None if the template refuses one.
+        begins: number of beginning-of-sequence tokens at the beginning of the text.
+        begin_token: the beginning-of-sequence token; empty if the tokenizer has none.
+        changes_by: ``time`` if two texts of one day differ, ``day`` if those of two days differ, ``unknown`` if the
+            format of the time is computed, else empty.
+        parts: maps each role to how its content in parts, ``[{"type": "text", "text": ...}]``, is rendered: as
+            ``text``, as a ``list``, or ``lost``; without the roles for which the template refuses parts.
         rows_have_parts: whether the rows are written in parts.
-        tools: what it does to tools.
+        tools: how it renders tools.
     """
 
     rewritten: tuple[str, str] | None = None
@@ -317,14 +319,14 @@ class ChatTemplate:
 
 @dataclass(frozen=True)
 class StopContract:
-    """The token that ends answers in training, and those at which generation stops.
+    """The token that ends answers in training, and the tokens that stop generation.
 
     Attributes:
-        wording: how training texts are written, in words.
-        end: id of the token that ends an answer; None where the chat template writes none.
-        configured: ids at which generation stops by the base's generation_config, or else by its config.
-        own: id of the tokenizer's end of sequence.
-        texts: id -> token, of all of them.
+        wording: description of how training texts are formatted.
+        end: id of the token that ends an answer; None if the chat template has none.
+        configured: ids that stop generation according to the base model's generation_config, or else its config.
+        own: id of the tokenizer's end-of-sequence token.
+        texts: maps all these ids to their tokens.
     """
 
     wording: str

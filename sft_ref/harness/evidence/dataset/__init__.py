@@ -1,1 +1,1 @@
-"""What can be observed of a data set: how a trainer would write, tokenize and label its rows."""
+"""Evidence about a dataset: how a trainer would format, tokenize and label its rows."""

@@ -1,4 +1,4 @@
-"""One data set over a base: a few numbers for each row, no ids."""
+"""Evidence about a dataset with a base model's tokenizer: a few numbers for each row, no token ids."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.evidence.views import ChatTemplate, StopContract
 
 Labels = Literal["completion", "assistant", "all", "collator", "given"]
-"""Which tokens are supervised.
+"""The tokens that are supervised.
 
-completion: those behind the prompt, as TRL does for prompts with completions (completion_only_loss).
-assistant: those that the chat template marks as the assistant's (assistant_only_loss of TRL).
-all: every token, as TRL does for messages and texts.
-given: as the file has them, where its rows are tokenized.
-collator: every token but those with the id of padding, as DataCollatorForLanguageModeling of transformers does.
+completion: the tokens after the prompt, as in TRL for prompts with completions (completion_only_loss).
+assistant: the tokens that the chat template marks as the assistant's (assistant_only_loss in TRL).
+all: every token, as in TRL for messages and texts.
+given: the labels in the file, if its rows are tokenized.
+collator: every token except those with the padding id, as in DataCollatorForLanguageModeling of transformers.
 """
 
 
 @dataclass(frozen=True)
 class Parting:
-    """Where the prompt that is sent leaves the training text.
+    """The first difference between the prompt that is sent and the training text.
 
     Attributes:
-        index: of the first token that differs.
-        length: tokens of the prompt.
-        prompt: what the prompt has from there on; empty where it has ended.
-        text: what the training text has from there on; empty where it has ended.
-        pattern: "joined": the texts agree, but the tokenizer makes other tokens of them where the answer begins.
-            "ended": the tokenizer appends its end token to the prompt. "other": the texts differ.
+        index: index of the first token that differs.
+        length: number of tokens in the prompt.
+        prompt: the prompt's text from that token on; empty if the prompt has ended.
+        text: the training text from that token on; empty if it has ended.
+        pattern: "joined": the texts agree, but are tokenized differently where the answer begins. "ended": the
+            tokenizer appends its end token to the prompt. "other": the texts differ.
     """
 
     index: int
@@ -40,7 +40,7 @@ class Parting:
 
     @property
     def reason(self) -> str:
-        """Why they part, in one clause."""
+        """A clause that says why they differ."""
         if self.pattern == "joined":
             return f"the tokenizer joins the end of the prompt, {self.prompt!r}, with the answer: {self.text!r}"
         if self.pattern == "ended":
@@ -52,7 +52,7 @@ class Parting:
 
     @property
     def remedy(self) -> str:
-        """What to do, in one clause."""
+        """A clause that says how to fix it."""
         if self.pattern == "joined":
             return "end the prompt before the space or word that the answer continues"
         if self.pattern == "ended":
@@ -62,22 +62,23 @@ class Parting:
 
 @dataclass(frozen=True)
 class DatasetRow:
-    """One row, as a trainer would write and label it.
+    """One row, as a trainer would format and label it.
 
     Attributes:
-        number: of the row in its file, from 1.
-        tokens: of the training text, before it is truncated.
+        number: row number in the file, from 1.
+        tokens: number of tokens in the training text, before truncation.
         has_prompt: whether the row says where its answer begins.
-        parting: where the prompt leaves the training text; None where it is a prefix, or where there is no prompt.
-        supervised: tokens with a label, in what truncation leaves.
-        end: the token that ends the answer; empty where none does. None where that cannot be told: the template changes
-            the answer, or the tokenizer gives no offsets.
-        is_end_supervised: whether it carries a label before truncation.
+        parting: the first difference between prompt and training text; None if the prompt is a prefix, or if there is
+            no prompt.
+        supervised: number of tokens with a label, after truncation.
+        end: the token that ends the answer; empty if none does. None if that is unknown, because the template changes
+            the answer or the tokenizer provides no offsets.
+        is_end_supervised: whether that token has a label before truncation.
         is_cut: whether truncation removes tokens of the answer, or its end.
         is_empty: whether the answer is empty.
-        earlier_turns: supervised answers before the last one.
-        differing_turns: those of them whose prompt, or whose text up to their end, is not written in the training text
-            as it is when no turn follows.
+        earlier_turns: number of supervised answers before the last one.
+        differing_turns: number of those whose prompt, or whose text up to their end, is formatted differently in the
+            training text than when no turn follows.
     """
 
     number: int
@@ -95,21 +96,21 @@ class DatasetRow:
 
 @dataclass(frozen=True)
 class DatasetEvidence:
-    """One data set over a base.
+    """Recorded evidence about one dataset with a base model's tokenizer.
 
     Attributes:
-        name: of the file.
-        base: name of the base.
-        wording: how texts are written, in words.
-        labels: which tokens are supervised.
-        max_length: tokens that truncation leaves; None where nothing is truncated.
-        total: rows in the file.
-        rows: those that were looked at.
-        end_token: the tokenizer's end of sequence.
-        padding: the token that fills rows up.
-        marks_assistant: whether the chat template marks what the assistant writes.
-        ending: the stop contract; None where no row says where its answer begins.
-        template: what the chat template does that writes the texts; None where none does.
+        name: name of the file.
+        base: name of the base model.
+        wording: a description of how texts are formatted.
+        labels: the tokens that are supervised.
+        max_length: number of tokens that truncation keeps; None if nothing is truncated.
+        total: number of rows in the file.
+        rows: the rows that were examined.
+        end_token: the tokenizer's end-of-sequence token.
+        padding: the padding token.
+        marks_assistant: whether the chat template marks the assistant's tokens.
+        ending: the stop contract; None if no row says where its answer begins.
+        template: how the chat template renders conversations; None if the texts use none.
     """
 
     name: str
@@ -127,10 +128,10 @@ class DatasetEvidence:
 
     @property
     def chat_template(self) -> ChatTemplate:
-        """What the chat template does that writes the texts.
+        """The observed behaviour of the chat template that formats the texts.
 
         Raises:
-            Unavailable: none does.
+            Unavailable: no chat template formats the texts.
         """
         if self.template is None:
             raise Unavailable("no chat template writes the texts")
@@ -138,7 +139,7 @@ class DatasetEvidence:
 
     @property
     def stop_contract(self) -> StopContract:
-        """Where generation stops, and where answers end.
+        """The token that ends answers in training, and the tokens that stop generation.
 
         Raises:
             Unavailable: no row says where its answer begins.

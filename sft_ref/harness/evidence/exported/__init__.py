@@ -1,1 +1,1 @@
-"""What can be observed of models in the formats of other programs."""
+"""Evidence about models in the file formats of other programs."""

@@ -1,4 +1,4 @@
-"""What can be observed of a GGUF file: its tokenizer and chat template, beside those of the base."""
+"""Evidence about a GGUF file: its tokenizer and chat template, compared with those of the base model."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class TokenDifference:
-    """A token that another text stands for.
+    """A token id with different texts in file and base model.
 
     Attributes:
-        number: of the token.
-        found: its text in the file; empty where it ends before.
-        expected: its text in the base's tokenizer.
+        number: the token id.
+        found: the token's text in the file; empty if the file has fewer tokens.
+        expected: the token's text in the base model's tokenizer.
     """
 
     number: int
@@ -23,16 +23,16 @@ class TokenDifference:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The tokens of a file, beside those of the base's tokenizer.
+    """The tokens of a file, compared with those of the base model's tokenizer.
 
     Attributes:
-        count: of the file's tokens.
-        expected: the number of tokens of the base's tokenizer; a file may have more, as padding.
-        different: how many of the expected tokens have another text.
-        examples: the first of them.
-        ordinary: special tokens of the base's tokenizer that are ordinary text in the file.
-        merges: the first merge of pairs that differs, a clause; empty where none does, None where one of both has none.
-        pre: how text is split before it is merged, by llama.cpp's name; empty where the file does not say.
+        count: number of tokens in the file.
+        expected: number of tokens in the base model's tokenizer; a file may have more, as padding.
+        different: number of expected tokens with a different text.
+        examples: the first of these tokens.
+        ordinary: special tokens of the base model's tokenizer that are ordinary text in the file.
+        merges: a clause that describes the first differing merge; empty if none differs, None if either has no merges.
+        pre: llama.cpp's name for the pre-tokenizer; empty if the file has none.
         has_merges: whether the file's tokenizer merges pairs.
     """
 
@@ -48,14 +48,14 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Rendering:
-    """A conversation as both chat templates render it.
+    """A conversation as rendered by both chat templates.
 
     Attributes:
-        roles: of its messages.
-        found: what the file's template makes of it.
-        expected: what the base's makes of it.
-        first: the number of the first token that differs, by the base's tokenizer; None where none does.
-        problem: why the file's template cannot render it; empty where it can.
+        roles: the roles of its messages.
+        found: the text that the file's template renders.
+        expected: the text that the base model's template renders.
+        first: index of the first differing token, by the base model's tokenizer; None if there is none.
+        problem: why the file's template cannot render the conversation; empty if it can.
     """
 
     roles: tuple[str, ...]
@@ -67,24 +67,25 @@ class Rendering:
 
 @dataclass(frozen=True)
 class GgufEvidence:
-    """One GGUF file, with the tokenizer of the base.
+    """Recorded evidence about one GGUF file and the base model's tokenizer.
 
     Attributes:
-        file: its name.
-        base: name of the base, or of the folder of the tokenizer.
-        architecture: of the model, by llama.cpp's name.
-        vocabulary: its tokens; None where the file has none.
-        special: role, `bos` or `eos` -> number of the token in the file and in the base's tokenizer; None where unset.
-        adds: role, `bos` or `eos` -> whether it is added to each text, in the file and by the base's tokenizer.
+        file: name of the file.
+        base: name of the base model, or of the tokenizer folder.
+        architecture: llama.cpp's name of the model architecture.
+        vocabulary: the tokens of the file; None if it has none.
+        special: maps `bos` and `eos` to that token's id in the file and in the base model's tokenizer; None if unset.
+        adds: maps `bos` and `eos` to whether that token is added to each text, by the file and by the base model's
+            tokenizer.
         has_template: whether the file has a chat template.
-        expects_template: whether the base's tokenizer has one.
-        renderings: of some conversations; empty where one of both has no template.
-        begins_twice: whether the template begins with the token that is added to each text as well.
-        turn_ends: tokens that end an answer by the base's template: the first special one after it; None where there
-            is none.
-        stops: tokens at which generation stops by the file's metadata.
-        stops_of_base: the same by the base's generation_config.json and tokenizer.
-        texts: number of a token -> its text, of those before.
+        expects_template: whether the base model's tokenizer has a chat template.
+        renderings: some rendered conversations; empty if either has no template.
+        begins_twice: whether the template begins with a token that is also added to each text.
+        turn_ends: id of the token that ends an answer in the base model's template, the first special token after it;
+            None if there is none.
+        stops: ids of the tokens that stop generation according to the file's metadata.
+        stops_of_base: the same according to the base model's generation_config.json and tokenizer.
+        texts: maps the token ids above, as text, to their texts.
     """
 
     file: str
@@ -103,5 +104,5 @@ class GgufEvidence:
     texts: Mapping[str, str] = field(default_factory=dict)
 
     def name(self, number: int | None) -> str:
-        """A token for a message: its number and text."""
+        """Describes a token in a message by its id and text."""
         return "none" if number is None else f"{number} {self.texts.get(str(number), '')!r}"

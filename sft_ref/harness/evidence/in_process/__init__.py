@@ -1,1 +1,1 @@
-"""What is observed of an implementation in this process."""
+"""Evidence about an implementation in this process."""

@@ -1,4 +1,4 @@
-"""Parts of the other stages: what reaches the model, what it is made to write, and what becomes of that."""
+"""Evidence of the stages around the model: prompts, scripted completions, and the answers made from them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sft_ref.harness.core.training_examples import TrainingExample
 
 @dataclass(frozen=True)
 class TokenizedAgain:
-    """What tokenizing the probes again gives: in a batch, the first one alone, and their prompts."""
+    """The results of tokenizing the probes again: in a batch, the first one alone, and their prompts."""
 
     batch: Sequence[TrainingExample]
     alone: Sequence[TrainingExample]
@@ -23,11 +23,11 @@ class TokenizedAgain:
 
 @dataclass(frozen=True)
 class EndOfWriting:
-    """How far the model writes, where its script goes on behind the supervised text.
+    """How far the model writes when its script continues after the supervised text.
 
     Attributes:
-        target: ids of the supervised text.
-        written: how many tokens it writes.
+        target: token ids of the supervised text.
+        written: number of tokens that the model writes.
     """
 
     question: str
@@ -37,11 +37,11 @@ class EndOfWriting:
 
 @dataclass(frozen=True)
 class WrittenAnswer:
-    """What the model is made to write after one question.
+    """The text that the model is forced to write after one question.
 
     Attributes:
-        text: what the implementation supervises, special tokens left out.
-        answer: the answer as it stands in that text.
+        text: the text that the implementation supervises, without special tokens.
+        answer: the answer as written in that text.
     """
 
     question: str
@@ -51,16 +51,16 @@ class WrittenAnswer:
 
 @dataclass(frozen=True)
 class ScriptedOutcome:
-    """What came of scripted answers.
+    """The result of scripted answers.
 
     Attributes:
-        lines: what was asked and written.
-        prompts: texts that reached the model, in the order in which generations began.
-        answers: what `answer` gave.
-        texts: what reached the parser, one a question; None where it was not called once a question.
-        logits: by question, what the model itself gave at each step, (steps, vocabulary), in fp32.
-        dtype: the coarsest that a Linear layer computed in.
-        strange_prompts: those that hold none of the questions, and are not where a training text leaves off.
+        lines: the questions, with the scripted texts.
+        prompts: texts that reached the model, in the order in which the generations began.
+        answers: the values returned by `answer`.
+        texts: the texts that reached the parser, one for each question; None if it was not called once per question.
+        logits: maps each question to the model's own logits at each step, shape (steps, vocabulary), in fp32.
+        dtype: the coarsest dtype in which a Linear layer computed.
+        strange_prompts: prompts that contain none of the questions, and are not the beginning of a training text.
     """
 
     lines: Sequence[WrittenAnswer]
@@ -73,19 +73,22 @@ class ScriptedOutcome:
 
     @property
     def questions(self) -> list[str]:
-        """What was asked."""
+        """The questions that were asked."""
         return [line.question for line in self.lines]
 
     @property
     def parsed(self) -> Sequence[str]:
-        """What reached the parser, one a question; where it is not called by its name, what the model wrote."""
+        """The texts that reached the parser, one for each question, or else the texts that the model wrote.
+
+        The model's texts are used if `parse_answer` is not called once per question.
+        """
         return [line.text for line in self.lines] if self.texts is None else self.texts
 
     def require_all_asked(self) -> None:
-        """Makes sure that each question reached the model, and was answered once.
+        """Checks that each question reached the model and was answered once.
 
         Raises:
-            Failure: a prompt holds none of the questions, or there are more or fewer answers.
+            Failure: a prompt contains none of the questions, or there are more or fewer answers.
         """
         if self.strange_prompts:
             due = "one that holds the question, or is where its training text leaves off"
@@ -96,10 +99,10 @@ class ScriptedOutcome:
             )
 
     def logits_of(self, question: str) -> torch.Tensor:
-        """The logits for one question.
+        """Returns the logits for one question.
 
         Raises:
-            Unavailable: the model was not asked it where that can be seen.
+            Unavailable: no forward pass of the model was recorded for the question.
         """
         if question not in self.logits:
             raise Unavailable(f"no forward of `model` was recorded for {question!r}")
@@ -111,9 +114,9 @@ class LastOutput:
     """A module's output at the last token of every row of a batch.
 
     Attributes:
-        not_finite: rows that have NaN or infinity.
-        rows: of the batch.
-        largest: absolute value.
+        not_finite: number of rows with NaN or infinity.
+        rows: number of rows in the batch.
+        largest: the largest absolute value.
     """
 
     module: str
@@ -125,7 +128,7 @@ class LastOutput:
 
 @dataclass(frozen=True)
 class BatchOutputs:
-    """The outputs of all modules while one batch is answered."""
+    """The outputs of all modules while one batch of questions is answered."""
 
     questions: Sequence[str]
     outputs: Sequence[LastOutput]
@@ -133,7 +136,10 @@ class BatchOutputs:
 
 @dataclass(frozen=True)
 class AskedTwice:
-    """The same scripted answers twice; and whether on a CPU, where both are the same bits."""
+    """The outcomes of asking the same scripted questions twice.
+
+    On a CPU (`is_on_cpu`), both outcomes have to be bitwise equal.
+    """
 
     first: ScriptedOutcome
     again: ScriptedOutcome
@@ -142,11 +148,11 @@ class AskedTwice:
 
 @dataclass(frozen=True)
 class LikeBeginnings:
-    """Two questions that begin alike, asked alone.
+    """Two questions with the same beginning, each asked alone.
 
     Attributes:
-        states: ids and last hidden states of each prompt; fewer where the model was not asked.
-        dtype: the coarsest that was computed in.
+        states: token ids and last hidden states of each prompt; fewer entries if the model was not asked.
+        dtype: the coarsest dtype in which the model computed.
     """
 
     questions: Sequence[str]
@@ -156,7 +162,7 @@ class LikeBeginnings:
 
 @dataclass(frozen=True)
 class OneAmongOthers:
-    """The same question among other neighbours, or alone."""
+    """The same question among different neighbours, or alone."""
 
     question: str
     one: ScriptedOutcome
@@ -165,7 +171,7 @@ class OneAmongOthers:
 
 @dataclass(frozen=True)
 class ReturnedTexts:
-    """What `batched_generate` returns for scripted answers, by `num_return_sequences`."""
+    """The texts that `batched_generate` returns for scripted answers, by `num_return_sequences`."""
 
     lines: Sequence[WrittenAnswer]
     by_count: Mapping[int | None, Any]
@@ -173,11 +179,11 @@ class ReturnedTexts:
 
 @dataclass(frozen=True)
 class GeneratedLogits:
-    """Logits of one generated row, (steps, vocabulary), beside those of one forward of the loaded model.
+    """Logits of one generated row and of one forward pass of the loaded model, shape (steps, vocabulary).
 
     Attributes:
         prompt: text of the prompt.
-        steps: numbers of the new tokens.
+        steps: step indices of the new tokens.
         spread: standard deviation of the expected logits, or of the base's for the same tokens, whichever is larger.
             Rounding errors come from the base's activations; training may lower the spread, as label smoothing does.
     """
@@ -191,11 +197,11 @@ class GeneratedLogits:
 
 @dataclass(frozen=True)
 class GeneratedRows:
-    """Rows of one batch of unlike lengths.
+    """The rows of one batch with different lengths.
 
     Attributes:
-        rows: those whose logits were recorded from their prompt's beginning.
-        dtype: the coarsest that was computed in.
+        rows: rows whose logits were recorded from the beginning of their prompt.
+        dtype: the coarsest dtype in which the model computed.
     """
 
     rows: Sequence[GeneratedLogits]
@@ -204,7 +210,10 @@ class GeneratedRows:
 
 @dataclass(frozen=True)
 class WrongAnswersWritten:
-    """Answers to questions of the data while the model writes wrong ones, or nothing; `truths` are the true ones."""
+    """Answers to questions of the data while the model writes wrong answers, or none.
+
+    `truths` are the true answers.
+    """
 
     questions: Sequence[str]
     truths: Sequence[Any]
@@ -213,7 +222,7 @@ class WrongAnswersWritten:
 
 @dataclass(frozen=True)
 class AdapterOff:
-    """Accuracy on fresh rows without the adapter: by `answer`, and by the model alone when it is asked directly."""
+    """Accuracy on fresh rows without the adapter: of `answer`, and of the model alone when it is asked directly."""
 
     answered: float
     model_alone: float

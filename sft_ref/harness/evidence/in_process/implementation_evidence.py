@@ -1,4 +1,4 @@
-"""What is observed of an implementation, a part for each thing that a check states something about."""
+"""Evidence about an implementation, with one part for each property that a check tests."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Part: TypeAlias = T | NotRecorded | None
-"""None where nobody asked for it; `NotRecorded` where it could not be recorded."""
+"""None if the part was not requested; `NotRecorded` if it could not be recorded."""
 
 Ids: TypeAlias = tuple[int, ...]
 Parser: TypeAlias = Callable[[str], Any]
@@ -75,15 +75,15 @@ Parser: TypeAlias = Callable[[str], Any]
 
 @dataclass(frozen=True)
 class ImplementationEvidence:
-    """What was recorded of an implementation; `recordings` says of each part how.
+    """Recorded evidence about an implementation; `recordings` documents how each part is recorded.
 
-    The tokenizers and the parser are objects of the target and no values: texts are decoded, and parsed, where a check
-    needs them. Neither trains, loads nor generates anything.
+    The tokenizers and the parser are objects of the target, not values: texts are decoded and parsed when a check needs
+    them. Neither trains, loads nor generates anything.
 
     Attributes:
-        task: what is asked, and when an answer is right.
-        probes: eight of its rows, that checks of texts look at.
-        limits: of size; none unless somebody sets them.
+        task: the questions, and the criterion for a right answer.
+        probes: eight rows of the task, for checks of texts.
+        limits: limits on the size; none by default.
     """
 
     task: Task

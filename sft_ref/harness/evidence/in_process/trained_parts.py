@@ -1,4 +1,4 @@
-"""Parts of the stages train, artifact and load: what is measured of a training, its folder and the loaded model."""
+"""Evidence of the train, artifact and load stages: measurements of a training, its folder and the loaded model."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 
 @dataclass(frozen=True)
 class WrittenFiles:
-    """Where a training writes that is given a folder, and starts in another one.
+    """The files written by a training that is given a folder and runs in another working directory.
 
     Attributes:
         elsewhere: files in the working directory.
-        has_configuration: whether the adapter's configuration lies in the given folder.
+        has_configuration: whether the adapter's configuration is in the given folder.
     """
 
     elsewhere: tuple[str, ...]
@@ -23,7 +23,7 @@ class WrittenFiles:
 
 @dataclass(frozen=True)
 class LossesBeforeAndAfter:
-    """Losses of the true answers of the same rows, by the base and by what training left on it."""
+    """Losses of the true answers of the same rows, by the base model and by the trained model."""
 
     base: torch.Tensor
     trained: torch.Tensor
@@ -31,7 +31,7 @@ class LossesBeforeAndAfter:
 
 @dataclass(frozen=True)
 class StepGradients:
-    """The gradients of one optimizer step, by tensor: of the whole batch, and split otherwise, by how it is split."""
+    """The gradients of one optimizer step, by tensor name: of the whole batch, and for each way to split it."""
 
     whole: Mapping[str, torch.Tensor]
     split: Mapping[str, Mapping[str, torch.Tensor]]
@@ -39,7 +39,7 @@ class StepGradients:
 
 @dataclass(frozen=True)
 class SeededAdapters:
-    """Adapters of three short trainings: of one seed, of the same seed again, and of another."""
+    """Adapters of three short trainings: two with the same random seed, and one with another."""
 
     one: Mapping[str, torch.Tensor]
     again: Mapping[str, torch.Tensor]
@@ -48,14 +48,14 @@ class SeededAdapters:
 
 @dataclass(frozen=True)
 class AnswerLosses:
-    """Losses of the true answers of fresh rows, a row each, in nat a token.
+    """Losses of the true answers of fresh rows, one loss per row, in nat per token.
 
     Attributes:
-        own: by what training left on the base.
-        shared: by a training of the reference that is shared; None where there is none.
-        same_conditions: by a training of the reference on the same texts with the same settings; None where it would
-            show nothing that the shared one does not show.
-        unknown: why there is no such training, where one is needed.
+        own: losses of the trained model.
+        shared: losses of a shared training of the reference; None if there is none.
+        same_conditions: losses of a training of the reference on the same texts with the same settings; None if it
+            would show nothing that the shared one does not show.
+        unknown: why there is no such training although one is needed.
     """
 
     own: torch.Tensor
@@ -66,7 +66,7 @@ class AnswerLosses:
 
 @dataclass(frozen=True)
 class LogitsPair:
-    """Logits of the tokens of the probes, (tokens, vocabulary)."""
+    """Observed and expected logits of the probes' tokens, shape (tokens, vocabulary)."""
 
     observed: torch.Tensor
     expected: torch.Tensor
@@ -74,13 +74,13 @@ class LogitsPair:
 
 @dataclass(frozen=True)
 class ResumedTraining:
-    """A short training, and the same one interrupted and resumed.
+    """A short training, and the same training interrupted and resumed.
 
     Attributes:
-        whole: adapter of the training that is not interrupted.
-        saved: the tensors of its folder.
-        after: steps of the other one before it is interrupted.
-        resumed: adapter of the other one; None where it was not resumed.
+        whole: adapter tensors of the uninterrupted training.
+        saved: tensors in the folder of the uninterrupted training.
+        after: number of steps before the other training is interrupted.
+        resumed: adapter tensors of the other training; None if it was not resumed.
         refusal: why the implementation does not resume.
     """
 
@@ -92,19 +92,19 @@ class ResumedTraining:
 
     @property
     def is_saved_as_trained(self) -> bool:
-        """Whether what can be resumed is what was trained."""
+        """Whether the saved tensors equal the trained ones."""
         return all(torch.equal(tensor, self.saved.get(name, tensor)) for name, tensor in self.whole.items())
 
 
 @dataclass(frozen=True)
 class SavedFiles:
-    """The folder that training leaves.
+    """The folder that training writes.
 
     Attributes:
         tensor_files: names of its safetensors files.
         others: names of the other files.
-        unreadable: why a safetensors file cannot be read; empty where all can.
-        tensors: how many tensors they hold.
+        unreadable: why a safetensors file cannot be read; empty if all can be read.
+        tensors: number of tensors in these files.
     """
 
     tensor_files: tuple[str, ...]
@@ -115,12 +115,12 @@ class SavedFiles:
 
 @dataclass(frozen=True)
 class WeightError:
-    """How far a weight is from what it has to be.
+    """The difference between a weight and its expected value.
 
     Attributes:
         error: norm of the difference.
-        norm: of what it has to be.
-        added: norm of what was added to the base's weight.
+        norm: norm of the expected value.
+        added: norm of the delta added to the base weight.
     """
 
     name: str
@@ -131,13 +131,13 @@ class WeightError:
 
 @dataclass(frozen=True)
 class DeltaError:
-    """How far what a loaded Linear adds is from what was trained.
+    """The difference between the delta of a loaded Linear layer and the trained delta.
 
     Attributes:
-        observed: norm of what it adds.
-        expected: norm of what was trained.
+        observed: norm of the loaded delta.
+        expected: norm of the trained delta.
         error: norm of their difference.
-        rounded_with: norm of the base's weight where weight and addition were rounded as one sum, else 0.
+        rounded_with: norm of the base weight if weight and delta were rounded as one sum, else 0.
     """
 
     name: str
@@ -149,13 +149,13 @@ class DeltaError:
 
 @dataclass(frozen=True)
 class NamedBase:
-    """The base that the saved configuration names.
+    """The base model that the saved configuration names.
 
     Attributes:
-        name: as it is saved.
-        trained: name of the base that was trained.
-        missing: why no base of that name is found; empty where one is.
-        is_the_trained: whether its weights are those of the trained one.
+        name: name in the saved configuration.
+        trained: name of the base model that was trained.
+        missing: why no base model of that name is found; empty if one is found.
+        is_the_trained: whether its weights are those of the base model that was trained.
     """
 
     name: str
@@ -166,12 +166,12 @@ class NamedBase:
 
 @dataclass(frozen=True)
 class RotaryError:
-    """How far the rotary embeddings of a module are from those computed in fp32.
+    """The difference between a module's rotary embeddings and those computed in fp32.
 
     Attributes:
-        frequency: largest error of a frequency, as a share of its value.
-        cosine, sine: largest error at the last position.
-        last: that position.
+        frequency: largest relative error of a frequency.
+        cosine, sine: largest absolute errors at the last position.
+        last: index of that position.
     """
 
     name: str
@@ -183,7 +183,7 @@ class RotaryError:
 
 @dataclass(frozen=True)
 class ModelChange:
-    """What differs in a model after it has answered; `name` is that of the module or tensor."""
+    """One change of a model by answering; `name` is the module or tensor name."""
 
     observed: str
     expected: str

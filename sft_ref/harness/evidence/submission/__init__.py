@@ -1,1 +1,1 @@
-"""What follows from the evidence of a submission, for checks and verdict: nothing here was observed by itself."""
+"""Conclusions from the evidence of a submission, for checks and verdict. Nothing is observed here."""

@@ -1,4 +1,4 @@
-"""What became of scripted answers: how far the numbers came that the model was made to write."""
+"""Results of scripted answers: how far the numbers that the model was forced to write got through the pipeline."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCRIPTED = ("together", "alone", "known")
 
 
 def count_scripted(evidence: Evidence) -> tuple[int, int, int]:
-    """Numbers that the model was made to write; those that reached the parser whole; those that were answered."""
+    """Counts the scripted numbers, those that reached the parser unchanged, and those that were returned."""
     if evidence.examples.form is None or not evidence.loaded.was_reached:
         return 0, 0, 0
     lines = [
@@ -36,10 +36,10 @@ def count_scripted(evidence: Evidence) -> tuple[int, int, int]:
 
 
 def completed_scripts(evidence: Evidence, kind: str) -> list[CompletedRun]:
-    """The calls of a kind with scripted completions, with what came of each.
+    """Returns the calls of one kind with scripted completions, with their results.
 
     Raises:
-        Unavailable: it is not known how it writes answers.
+        Unavailable: the submission's answer format is unknown, or no such call was run.
         Blocked: nothing was loaded.
     """
     if evidence.examples.form is None:
@@ -58,11 +58,13 @@ def completed_scripts(evidence: Evidence, kind: str) -> list[CompletedRun]:
 
 
 _IS_CUT = "the answer is cut off"
-"""Begins the fault of an answer within which the model was stopped."""
+"""Prefix of the fault message if generation was stopped within the answer."""
 
 
 def follow_scripts(evidence: Evidence, kind: str, *, past_the_parser: bool = False) -> Iterator[ReturnedAnswer]:
-    """What came of the scripts of a kind; with what was put in the place of a parsed answer, where that is asked.
+    """Yields the result of each script of one kind.
+
+    With `past_the_parser`, a returned value that differs from the parsed one is a fault, too.
 
     Raises:
         Blocked, Unavailable: as `completed_scripts`.
@@ -81,10 +83,10 @@ def follow_scripts(evidence: Evidence, kind: str, *, past_the_parser: bool = Fal
 
 
 def scripted_texts(evidence: Evidence) -> list[ParsedText]:
-    """The texts with a scripted number that reached the parser whole; none where nothing came of the scripts.
+    """Returns the texts with a scripted number that reached the parser unchanged; empty if no script was run.
 
     Raises:
-        Unavailable: it is not known how it writes answers.
+        Unavailable: the submission's answer format is unknown.
         Blocked: nothing was loaded.
         Failure: the parser raises an exception.
     """
@@ -93,7 +95,7 @@ def scripted_texts(evidence: Evidence) -> list[ParsedText]:
         raise_for_crash(run.answers, parser=True)
         values, parsed, places = run.answers.values or (), run.answers.parsed, range(len(run.lines))
         if len(values) != len(places) or any(fault_of_generation(evidence, run, place) for place in places):
-            continue  # one text that is cut or mixed up makes its neighbours doubtful
+            continue  # one cut or swapped text casts doubt on the others
         for place, line in enumerate(run.lines):
             text, given = parsed[place] if len(parsed) == len(places) else (line.numeral, values[place])
             found.append(ParsedText(text, given, line.numeral, is_number(given, line.numeral), line.question))
@@ -101,7 +103,7 @@ def scripted_texts(evidence: Evidence) -> list[ParsedText]:
 
 
 def _attempted(evidence: Evidence, kind: str) -> list[CompletedRun]:
-    """As `completed_scripts`; empty where none was run."""
+    """Like `completed_scripts`, but returns an empty list if no such call was run."""
     try:
         return completed_scripts(evidence, kind)
     except Unavailable:
@@ -111,9 +113,9 @@ def _attempted(evidence: Evidence, kind: str) -> list[CompletedRun]:
 
 
 def parsed_alone(evidence: Evidence) -> tuple[list[ParsedText], list[ParsedText]]:
-    """Training's answers, read by the parser alone: from the number on, and with what leads to it.
+    """Returns training answers parsed by the parser alone: from the number on, and with the text before it.
 
-    Both are empty where no parser can be called.
+    Both lists are empty if no parser can be called.
     """
     values, texts = evidence.parsed.values, evidence.parsed.texts
     if len(values) != len(texts):
@@ -128,7 +130,7 @@ def parsed_alone(evidence: Evidence) -> tuple[list[ParsedText], list[ParsedText]
 
 
 def is_template_parsed_wrongly(evidence: Evidence) -> bool:
-    """Whether its parser reads answers as training wrote them, but not behind the template that its model writes."""
+    """Whether the parser reads answers as in training, but not after the template that the model generates."""
     bare, _ = parsed_alone(evidence)
     try:
         runs = completed_scripts(evidence, "together")
@@ -145,7 +147,7 @@ def is_template_parsed_wrongly(evidence: Evidence) -> bool:
 
 
 def raise_for_crash(answers: Answers | None, *, parser: bool) -> None:
-    """Raises Failure where its parser crashed, or else where something before it did."""
+    """Raises Failure if the parser raised an exception (`parser=True`), or the code before it did."""
     crash = answers.crash if answers else None
     if crash and crash.is_of_parser == parser:
         raise Failure(
@@ -158,7 +160,7 @@ def raise_for_crash(answers: Answers | None, *, parser: bool) -> None:
 def fault_of_generation(  # noqa: PLR0911  # a list of ways to go wrong
     evidence: Evidence, run: CompletedRun, place: int
 ) -> str:
-    """What is wrong with the text for a line of a script; empty where it holds the number."""
+    """Describes the fault of the text for one line of a script; empty if the text contains the number."""
     line, values, parsed = run.lines[place], run.answers.values or (), run.answers.parsed
     if len(values) != len(run.lines):
         return "" if run.answers.crash else f"{len(values)} answers come back for {len(run.lines)} questions"
@@ -186,7 +188,7 @@ def fault_of_generation(  # noqa: PLR0911  # a list of ways to go wrong
 
 
 def fault_past_the_parser(run: CompletedRun, place: int) -> str:
-    """An answer that is not what the parser made of the text."""
+    """Describes a returned answer that differs from the parser's value; empty if it does not differ."""
     texts, values = run.answers.parsed, run.answers.values or ()
     if len(texts) != len(run.lines) or len(values) != len(texts):
         return ""
@@ -196,7 +198,7 @@ def fault_past_the_parser(run: CompletedRun, place: int) -> str:
 
 
 def is_looked_up(evidence: Evidence) -> bool:
-    """Whether answers come from elsewhere whatever the model says."""
+    """Whether some answers do not depend on the model's completion."""
     return any(
         fault_of_generation(evidence, run, place) or fault_past_the_parser(run, place)
         for run in completed_scripts(evidence, "known")
@@ -205,7 +207,7 @@ def is_looked_up(evidence: Evidence) -> bool:
 
 
 def is_lossy(evidence: Evidence) -> bool:
-    """Whether numbers that the model writes do not come back."""
+    """Whether any number that the model writes is not returned."""
     return any(
         not is_number(value, line.numeral)
         for run in completed_scripts(evidence, "together")
@@ -214,7 +216,7 @@ def is_lossy(evidence: Evidence) -> bool:
 
 
 def _fault_around(evidence: Evidence, generation: Generation, line: ScriptedAnswer, text: str) -> str:
-    """What is wrong around the number: a text that begins amid the prompt, or ends before what ends an answer."""
+    """Describes a fault around the number: a text that begins within the prompt, or lacks the closing text."""
     if any(text.startswith(line.prompt[at:]) for at in range(1, line.question_end)):
         return f"{text[-120:]!r} comes back, which begins amid the prompt"
     closing = evidence.examples.form.closing if evidence.examples.form else ""
@@ -222,7 +224,7 @@ def _fault_around(evidence: Evidence, generation: Generation, line: ScriptedAnsw
 
 
 def _cut(numeral: str, text: str) -> str:
-    """Says so where the model was stopped within the number."""
+    """Returns a prefix for the fault message if generation was stopped within the number; else an empty text."""
     begun = text.strip()
     return f"{_IS_CUT}: " if begun and numeral not in text and numeral.startswith(_tail(begun)) else ""
 
@@ -237,6 +239,6 @@ def _holds(text: str, numeral: str) -> bool:
 
 
 def is_number(value: object, numeral: str) -> bool:
-    """Whether a value is the number that a numeral stands for, but for rounding that loses no answer."""
+    """Whether a value equals the number that a numeral denotes, up to rounding that loses no answer."""
     given, due = number(str(value).replace(",", "").replace("_", "")), to_number(numeral)
     return not math.isnan(given) and is_answer_valid(given, due)

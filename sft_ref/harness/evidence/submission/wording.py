@@ -1,4 +1,4 @@
-"""Where the prompts leave the training texts, and what the model then has to write."""
+"""Differences between prompts and training texts, and the text that the model then has to generate itself."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from sft_ref.harness.evidence.training import Examples
 
 
 def pair_prompts(prompts: Prompts, examples: Examples) -> Iterator[tuple[TrainingText, Prompt]]:
-    """Training texts with the prompts that were sent for their questions."""
+    """Yields training texts with the prompts that were sent for their questions."""
     for text, prompt in zip(examples.texts, prompts.trained, strict=False):
         if prompt is not None:
             yield text, prompt
 
 
 def prompts_astray(prompts: Prompts, examples: Examples) -> list[tuple[str, str]]:
-    """Prompts of trained questions that are no beginning of their training texts up to the answer, with these.
+    """Returns the prompts of trained questions that are no prefix of their training text up to the answer.
 
-    None where only a few are: training texts may be varied on purpose.
+    Each prompt is returned with its training text. Returns an empty list if only a minority differs, since training
+    texts may be varied on purpose.
 
     Raises:
-        Unavailable: no prompt was seen whose training text holds its answer.
+        Unavailable: no prompt was observed whose training text contains its answer.
     """
     astray, seen = [], 0
     for text, prompt in pair_prompts(prompts, examples):
@@ -40,9 +41,9 @@ def prompts_astray(prompts: Prompts, examples: Examples) -> list[tuple[str, str]
 
 
 def left_out_template(prompts: Prompts, examples: Examples) -> str:
-    """The part of the training text's template that the prompts leave out, though the number stands behind it.
+    """Returns the part of the training text's template between prompt and number that the prompts omit.
 
-    Empty where they are no beginnings of their training texts, or where no special token stands between.
+    Empty if the prompts are no prefixes of their training texts, or if the omitted part contains no special token.
     """
     special = set(examples.tokenizer.special_ids)
     gaps = []
@@ -55,12 +56,12 @@ def left_out_template(prompts: Prompts, examples: Examples) -> str:
 
 
 def unlabelled_lead(examples: Examples) -> list[TrainingText]:
-    """Training texts in which tokens without a label stand between the prompt that is sent and the first label.
+    """Returns training texts with unlabelled tokens between the prompt that is sent and the first label.
 
-    None where nothing stands there, or where the prompt that is sent ends with a whole tag.
+    Empty if there are no such tokens, or if the prompt that is sent ends with a complete tag.
 
     Raises:
-        Unavailable: none of them holds its answer, or begins with such a prompt.
+        Unavailable: none of the texts contains its answer, or begins with such a prompt.
     """
     length = examples.unlabelled_lead
     texts = [text for text in labelled_texts(examples) if text.first_label]
@@ -74,10 +75,10 @@ def unlabelled_lead(examples: Examples) -> list[TrainingText]:
 
 
 def labelled_texts(examples: Examples) -> list[TrainingText]:
-    """Training texts that hold their answer, where labels were seen.
+    """Returns the training texts that contain their answer, if labels were observed.
 
     Raises:
-        Unavailable: labels were not seen, or no text holds its answer.
+        Unavailable: labels were not observed, or no text contains its answer.
     """
     if examples.labelled is False:
         raise Unavailable("its labels pass no boundary at which they can be seen")
@@ -85,10 +86,10 @@ def labelled_texts(examples: Examples) -> list[TrainingText]:
 
 
 def answered_texts(examples: Examples) -> list[TrainingText]:
-    """Training texts that hold their answer.
+    """Returns the training texts that contain their answer.
 
     Raises:
-        Unavailable: none does.
+        Unavailable: no text contains its answer.
     """
     answered = [text for text in examples.texts if text.is_answered]
     if not answered:

@@ -1,1 +1,1 @@
-"""What recorders and checks measure with."""
+"""Measuring tools for recorders and checks."""

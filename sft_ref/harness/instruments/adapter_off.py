@@ -1,4 +1,4 @@
-"""The base under a loaded adapter, however the adapter was put on it."""
+"""Restores the base model under a loaded adapter, however the adapter was applied."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def without_adapter(answerer: Answerer, base: str) -> Iterator[None]:
-    """Within it the loaded model is its base: the adapter switched off, or what was merged undone."""
+    """Turns the loaded model into its base model within the context.
+
+    The adapter is switched off, or merged weights are replaced by the base weights.
+    """
     if hasattr(answerer.model, "disable_adapter"):
         with answerer.model.disable_adapter():
             yield

@@ -1,4 +1,4 @@
-"""Answers and losses of a model in a submission's convention."""
+"""Computes answers and losses of a model in a submission's convention."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FIRST = 8
 
 
 def complete(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], new: int = _NEW) -> list[str]:  # noqa: ANN401
-    """Greedy completions of prompts, new text only, special tokens as they are."""
+    """Returns greedy completions of prompts: new text only, special tokens kept."""
     from transformers import GenerationConfig
 
     model.eval()
@@ -43,7 +43,7 @@ def complete(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], new: 
 
 
 def read_number(text: str, convention: Convention) -> float:
-    """The number that a completion gives in this convention: the one before what ends an answer, or else the first."""
+    """Returns the number in a completion: the one before the text that ends an answer, or else the first."""
     found = find_numerals(text)
     ended = [numeral for numeral in found if f"{numeral}{convention.after.rstrip()[:2]}" in text]
     chosen = ended if convention.after.strip() else []
@@ -51,26 +51,26 @@ def read_number(text: str, convention: Convention) -> float:
 
 
 def best_prompts(rows: Sequence[Row], convention: Convention, tokenizer: Any) -> list[tuple[int, ...]]:  # noqa: ANN401
-    """The text of each question up to its number, as training wrote it."""
+    """Encodes the text of each question up to its number, as in training."""
     return [encode(tokenizer, convention.lead(question)) for question, _ in rows]
 
 
 def count(values: Sequence[object], rows: Sequence[Row]) -> tuple[float, float]:
-    """answer_rate and accuracy: the shares of answers that are numbers, and that are right."""
+    """Returns answer_rate and accuracy: the shares of answers that are numbers, and that are right."""
     numbers = [number(value) for value in values]
     answered = sum(not math.isnan(value) for value in numbers)
     return answered / len(rows), sum(right(numbers, rows)) / len(rows)
 
 
 def right(values: Sequence[object], rows: Sequence[Row]) -> list[bool]:
-    """Which answers are within 5 % of the truth; missing ones are wrong."""
+    """Whether each answer is within 5 % of the truth; missing answers are wrong."""
     given = [number(value) for value in values][: len(rows)]
     given += [math.nan] * (len(rows) - len(given))
     return [is_answer_valid(value, truth) for value, (_, truth) in zip(given, rows, strict=True)]
 
 
 def value_losses(model: Any, tokenizer: Any, rows: Sequence[Row], convention: Convention) -> torch.Tensor:  # noqa: ANN401
-    """Cross entropy of each true number, in nat a token, (rows,): where training texts have it, as they write it."""
+    """Cross-entropy of each true number in the text format of training, in nat per token, shape (rows,)."""
     prompts = best_prompts(rows, convention, tokenizer)
     wholes = [encode(tokenizer, convention.text(q, convention.write(v))) for q, v in rows]
     ends = [encode(tokenizer, f"{convention.lead(q)}{convention.write(v)}") for q, v in rows]
@@ -80,17 +80,17 @@ def value_losses(model: Any, tokenizer: Any, rows: Sequence[Row], convention: Co
 
 @dataclass(frozen=True)
 class Shortfall:
-    """How far a generation's tokens are below those that a model finds likeliest, in nat: the worst, and the mean."""
+    """How far a generation's tokens are below a model's most likely ones, in nat: the largest value and the mean."""
 
     most: float
     mean: float
 
 
 def shortfalls(model: Any, tokenizer: Any, generations: Sequence[Mapping[str, Any]]) -> list[Shortfall]:  # noqa: ANN401
-    """Of the first eight tokens of each generation.
+    """Computes the shortfalls of the first eight tokens of each generation.
 
-    Padding that reached its model unmasked is left out here, rows being as they would be asked alone; so are rows whose
-    beginning lies in a cache that was not seen.
+    Padding that reached the model unmasked is removed here, so that each row is evaluated as if it were asked alone.
+    Rows whose beginning is in a cache that was not observed are skipped.
     """
     rows = []
     for each in (row for row in generations if not row.get("continues_cache")):
@@ -115,7 +115,7 @@ def shortfalls(model: Any, tokenizer: Any, generations: Sequence[Mapping[str, An
 
 
 def _unpadded(prompt: Sequence[int], padding: int) -> list[int]:
-    """A prompt without padding before it, and but one after it, which may be meant to end it."""
+    """Removes padding before a prompt, and all but one padding token after it, which may be meant to end it."""
     ids = list(prompt)
     while ids and ids[0] == padding:
         ids.pop(0)

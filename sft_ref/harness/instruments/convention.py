@@ -1,4 +1,4 @@
-"""How a submission writes a question and its answer, read from the texts that reached its training."""
+"""Infers how a submission formats a question and its answer, from the texts that reached its training."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 _LOOKED_AT = 400
 _UNKNOWN = "\ufffd"
-"""Stands for a token that was added to the tokenizer for training: without it, what it parts would run together."""
+"""Replaces a token that was added to the tokenizer for training; without it, the texts around it would be joined."""
 _SHORTEST = 4
-"""Tokens that a text with a question has at least."""
+"""Minimum number of tokens in a text with a question."""
 
 FORMATS: tuple[Callable[[float], str], ...] = (
     lambda value: repr(float(value)),
@@ -38,22 +38,22 @@ FORMATS: tuple[Callable[[float], str], ...] = (
     *(lambda value, digits=digits: f"{round(float(value), digits):,}" for digits in range(1, 9)),
     *(lambda value, digits=digits: f"{value:,.{digits}f}" for digits in range(9)),
 )
-"""Ways to write a number, as people write them; the first that fits is taken."""
+"""Common ways to format a number; the first that fits is used."""
 
 SPELLINGS: tuple[Callable[[str], str], ...] = (str, str.lower, str.upper, str.title, str.capitalize)
-"""Ways to spell a question."""
+"""Ways to change the case of a question."""
 
 
 @dataclass(frozen=True)
 class Convention:
-    """How texts are written.
+    """The text format of questions and answers.
 
     Attributes:
-        frames: what stands before and behind a question, up to the number, by the mark that the question ends with;
-            the commonest for any other.
-        after: what stands behind the number.
-        write: how numbers are written.
-        spell: how questions are spelt.
+        frames: maps the punctuation mark that ends a question to the texts before the question and between question and
+            number; the first entry is the most common one, and is used for any other mark.
+        after: the text after the number.
+        write: function that formats a number.
+        spell: function that sets the case of a question.
     """
 
     frames: Mapping[str, tuple[str, str]]
@@ -63,32 +63,39 @@ class Convention:
 
     @property
     def markup(self) -> str:
-        """What stands between question and number, without the question's mark, such as a tag."""
+        """The text between question and number, such as a tag, without the question mark."""
         return next(iter(self.frames.values()))[1].lstrip("?.! ").strip()
 
     def lead(self, question: str) -> str:
-        """A training text up to its number."""
+        """Returns the training text of a question up to its number."""
         own = core(question)
         before, between = self.frames.get(question.strip()[len(own) :], next(iter(self.frames.values())))
         return f"{before}{self.spell(own)}{between}"
 
     def text(self, question: str, numeral: str) -> str:
-        """A training text."""
+        """Returns the training text of a question with this numeral."""
         return f"{self.lead(question)}{numeral}{self.after}"
 
 
 def core(question: str) -> str:
-    """A question without the mark that it ends with, which prompts often change."""
+    """Removes the punctuation mark that ends a question, since prompts often change it."""
     return question.strip().rstrip("?.! ")
 
 
 def find_question(question: str, text: str) -> re.Match[str] | None:
-    """Where a text has a question last, whatever its spaces, its case and its last mark: examples stand before."""
+    """Finds the last occurrence of a question in a text, ignoring spaces, case and the final mark.
+
+    The last occurrence is the question that is asked: few-shot examples come before it.
+    """
     return next(reversed([*_pattern(question).finditer(text)]), None)
 
 
 def find_prompt(question: str, prompts: Sequence[str]) -> int | None:
-    """Which prompt asks a question: of those that hold it the one that ends soonest after it, else it is an example."""
+    """Returns the index of the prompt that asks a question; None if no prompt contains it.
+
+    Of several prompts that contain it, it is the one with the least text after the question; in the others, the
+    question is an example.
+    """
     held = [(len(text) - match.end(), i) for i, text in enumerate(prompts) if (match := find_question(question, text))]
     return min(held)[1] if held else None
 
@@ -99,10 +106,10 @@ def _pattern(question: str) -> re.Pattern[str]:
 
 
 def read_texts(rows: Sequence[TrainingExample], data: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> list[Text]:
-    """The training texts that hold a question of the data, with the place of their answers.
+    """Finds the training texts that contain a question of the data, and the positions of their answers.
 
-    Of several questions the last is asked: those before it are examples. Of several numbers that are right the last is
-    the answer, unless the first stands behind a tag and the last does not: then it is repeated.
+    Of several questions in a text, the last is the one that is asked: those before it are examples. Of several right
+    numbers, the last is the answer, unless the first follows a tag and the last does not: then the answer is repeated.
     """
     asked = [(flat(core(row[0])), row) for row in data]
     found = []
@@ -119,10 +126,10 @@ def read_texts(rows: Sequence[TrainingExample], data: Sequence[Row], tokenizer: 
 def unpack(
     row: TrainingExample, asked: Sequence[tuple[str, Row]], tokenizer: PreTrainedTokenizerBase
 ) -> Sequence[TrainingExample]:
-    """The texts of a row that packs several, one behind the other; the row itself where it is one text.
+    """Splits a row of packed texts; returns the row itself if it is one text.
 
-    Packed texts end with the end of sequence, and what stands before their questions is the same in all. Examples of a
-    few-shot prompt, and the turns of a conversation, differ from the first one in what stands before them.
+    Packed texts end with the end-of-sequence token, and all have the same text before their questions. In examples of a
+    few-shot prompt and turns of a conversation, the text before the question differs from that of the first one.
     """
     ends = [n + 1 for n, token in enumerate(row.ids) if token == tokenizer.eos_token_id]
     if len(ends) < 2:  # noqa: PLR2004  # one text has one end
@@ -137,7 +144,7 @@ def unpack(
 
 
 def _before(text: str, asked: Sequence[tuple[str, Row]]) -> str | None:
-    """What stands before the first question of the data in a text; None where it holds none."""
+    """Returns the text before the first question of the data; None if the text contains none."""
     whole = flat(text)
     held = [match for own, (question, _) in asked if own in whole and (match := find_question(question, text))]
     return text[: min(match.start() for match in held)] if held else None
@@ -148,7 +155,7 @@ def _count_tagged(texts: Sequence[Text]) -> int:
 
 
 def flat(text: str) -> str:
-    """Text whatever its case and spaces."""
+    """Normalises case and spaces of a text."""
     return " ".join(text.lower().split())
 
 
@@ -171,7 +178,7 @@ def _read(
 
 
 def find_convention(texts: Sequence[Text]) -> Convention | None:
-    """The commonest way in which questions and answers are written; None where no text holds its answer."""
+    """Infers the most common format of questions and answers; None if no text contains its answer."""
     answered = [text for text in texts if text.is_answered]
     if not answered:
         return None
@@ -181,7 +188,7 @@ def find_convention(texts: Sequence[Text]) -> Convention | None:
 
 
 def find_frame(questions: Sequence[str], prompts: Sequence[str]) -> Convention | None:
-    """The commonest way in which prompts hold their questions, as `Convention.lead`; None where none holds its own."""
+    """Infers the most common format of prompts, as `Convention.lead`; None if no prompt contains its question."""
     held = []
     for question, prompt in zip(questions, prompts, strict=True):
         if match := find_question(question, prompt):
@@ -195,7 +202,10 @@ def find_frame(questions: Sequence[str], prompts: Sequence[str]) -> Convention |
 def _frames(
     held: Sequence[tuple[str, str, str, str]],
 ) -> tuple[dict[str, tuple[str, str]], Callable[[str], str]]:
-    """`frames` and `spell` of a Convention, from questions, what stands before each, its spelling, and what follows."""
+    """Computes `frames` and `spell` of a Convention.
+
+    Each entry of `held` is a question, the text before it, its spelling in the text, and the text after it.
+    """
     frames = {"": Counter((before, behind) for _, before, _, behind in held).most_common(1)[0][0]}
     for mark in {_mark(question) for question, *_ in held}:
         own = Counter((before, behind) for question, before, _, behind in held if _mark(question) == mark)
@@ -204,7 +214,7 @@ def _frames(
 
 
 def _closing(text: Text) -> str:
-    """What stands behind an answer, up to where it is repeated."""
+    """Returns the text after an answer, up to where the answer is repeated."""
     again = next((each for each in NUMERAL.finditer(text.after) if each.group() == text.numeral), None)
     return text.after[: again.start()] if again else text.after
 
@@ -224,12 +234,12 @@ def _fits(form: Callable[[float], str], texts: Sequence[Text]) -> int:
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
-    """Ids of a text that already holds its special tokens."""
+    """Encodes a text that already contains its special tokens."""
     return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
-    """The text of ids, special tokens and spaces as they are; of a token that is unknown here, one character."""
+    """Decodes token ids, keeping special tokens and spaces; an unknown id becomes one character."""
     size = len(tokenizer)
     if not all(0 <= token < size for token in ids):
         runs = itertools.groupby(ids, key=lambda token: 0 <= token < size)
@@ -238,6 +248,6 @@ def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
 
 
 def masked(text: Text, begin: int) -> TrainingExample:
-    """The same text, supervised from `begin` to its end: what its labels ought to be."""
+    """Returns the same text with the labels that it ought to have: supervised from `begin` to its end."""
     ids = text.example.ids
     return TrainingExample(ids, tuple(IGNORE_INDEX if n < begin else token for n, token in enumerate(ids)))

@@ -1,4 +1,4 @@
-"""What an adapter adds to each Linear's weight: as its tensors say, and as a loaded model in fact does it."""
+"""Computes an adapter's deltas to Linear weights: from its tensors, and from the loaded model's outputs."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 _DECOMPOSING = ("pissa", "olora")
-"""Initialisations that move a part of the base into the adapter, the same part each time."""
+"""Initialisations that deterministically move a part of the base weight into the adapter."""
 
 _SAME_START = 0.1
-"""Share of what an adapter adds by which the base may lack another amount, as rounding to 16 bits leaves it."""
+"""Tolerance for the base weight's change at initialisation, relative to the delta; covers rounding to 16 bits."""
 
 
 def pairs(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """A and B of each adapted Linear, by module of the base; one without its partner is left out."""
+    """Returns A and B of each adapted Linear, by base module name; a matrix without its partner is left out."""
     found = {}
     for name, tensor in tensors.items():
         partner = name.replace(".lora_A.", ".lora_B.")
@@ -39,10 +39,10 @@ def pairs(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, tor
 
 
 def read_blueprint(folder: Path, base: PreTrainedModel) -> dict[str, tuple[int, float]]:
-    """Rank and scaling that the stored configuration gives to each module of the base, as peft understands it.
+    """Reads rank and scaling of each base module from the stored configuration, as peft interprets it.
 
     Raises:
-        AdapterError: the configuration is none of LoRA that peft can use.
+        AdapterError: the configuration is not a LoRA configuration that peft can use.
     """
     from peft import get_peft_model
 
@@ -57,7 +57,7 @@ def read_blueprint(folder: Path, base: PreTrainedModel) -> dict[str, tuple[int, 
 
 
 def dora_delta(weight: torch.Tensor, delta: torch.Tensor, magnitude: torch.Tensor) -> torch.Tensor:
-    """The delta with which the rows of weight plus delta have the given magnitudes (DoRA, arXiv:2402.09353)."""
+    """Computes the delta that gives the rows of weight plus delta these magnitudes (DoRA, arXiv:2402.09353)."""
     weight = weight.detach().float()
     whole = weight + delta
     norms: torch.Tensor = whole.norm(dim=1, keepdim=True)
@@ -65,9 +65,9 @@ def dora_delta(weight: torch.Tensor, delta: torch.Tensor, magnitude: torch.Tenso
 
 
 def due_deltas(trained: TrainingResult, stored: Path, base: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """What training left to be added to each module's weight of the base, in fp32: scaling times B @ A, or DoRA's.
+    """Computes the trained delta of each base module in fp32: scaling times B @ A, or DoRA's delta.
 
-    What the start of the adapter took from the base is subtracted.
+    The part that the adapter's initialisation took from the base weight is subtracted.
     """
     scalings = trained.scalings or {name: scaling for name, (_, scaling) in read_blueprint(stored, base).items()}
     deltas = {name: scalings[name] * (b @ a) for name, (a, b) in pairs(trained.adapter).items()}
@@ -81,9 +81,10 @@ def due_deltas(trained: TrainingResult, stored: Path, base: PreTrainedModel) -> 
 
 
 def starts_of(trained: TrainingResult, stored: Path, base: PreTrainedModel) -> Mapping[str, torch.Tensor]:
-    """What the initialisation of the adapter took from the base's weights, by module (PiSSA, arXiv:2404.02948).
+    """Returns the part of the base weights that initialisation moved into the adapter, by module.
 
-    Where training does not report it, peft computes it again from the stored configuration, as it does on loading.
+    An example is PiSSA (arXiv:2404.02948). If training does not report it, peft recomputes it from the stored
+    configuration, as it does on loading.
     """
     if trained.starts is not None:
         return trained.starts
@@ -97,9 +98,9 @@ def starts_of(trained: TrainingResult, stored: Path, base: PreTrainedModel) -> M
 
 
 def measure_starts(model: torch.nn.Module, base: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """What a new adapter took from the weights of its base, by module; of a model that is not trained yet.
+    """Measures the part of the base weights that moved into a new, untrained adapter, by module.
 
-    It is what the adapter adds, where the weight under it lacks just that; other changes of the base are none.
+    A module counts if its base weight lacks just what the adapter adds; other changes of the base weight are ignored.
     """
     taken = {}
     for name, layer in ((plain(name), layer) for name, layer in model.named_modules() if hasattr(layer, "lora_A")):
@@ -112,11 +113,11 @@ def measure_starts(model: torch.nn.Module, base: PreTrainedModel) -> dict[str, t
 
 
 def merged(base: PreTrainedModel, trained: TrainingResult, deltas: dict[str, torch.Tensor]) -> PreTrainedModel:
-    """A copy of the base with deltas added, and tensors that were trained whole put in place."""
+    """Returns a copy of the base model with deltas added and fully trained tensors replaced."""
     model = copy.deepcopy(base)
     weights = dict(model.named_parameters(remove_duplicate=False))
     head = getattr(model, "lm_head", None)
-    if "lm_head" in deltas and head is not None:  # a tied one would take the embedding with it
+    if "lm_head" in deltas and head is not None:  # a tied head would change the embedding, too
         head.weight = torch.nn.Parameter(head.weight.detach().clone())
         weights["lm_head.weight"] = head.weight
     with torch.no_grad():
@@ -129,10 +130,10 @@ def merged(base: PreTrainedModel, trained: TrainingResult, deltas: dict[str, tor
 
 
 def load_weights(folder: Path, base: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """The weights that the base computes with once plain peft has loaded an adapter folder onto it, by name.
+    """Loads an adapter folder with plain peft, and returns the effective weights of the base model by name.
 
-    Nothing is merged, and the given base stays as it is. The configuration is obeyed as a whole, its initialisation
-    included: use it for trusted folders only.
+    Nothing is merged, and the given base model is not modified. The configuration is applied as a whole, including its
+    initialisation: use this for trusted folders only.
     """
     loaded = _load_by_peft(folder, base)
     weights = {plain(name): tensor.detach() for name, tensor in loaded.named_parameters() if "lora_" not in name}
@@ -140,23 +141,23 @@ def load_weights(folder: Path, base: PreTrainedModel) -> dict[str, torch.Tensor]
 
 
 def why_not_mergeable(folder: Path, base: PreTrainedModel) -> str:
-    """What peft objects to when the adapter of a trusted folder is merged into the base; empty if it merges."""
+    """Returns peft's error when a trusted folder's adapter is merged into the base model; empty if there is none."""
     try:
         _load_by_peft(folder, base).merge_and_unload()
-    except Exception as error:  # noqa: BLE001  # of any kind: peft has no type of its own for it
+    except Exception as error:  # noqa: BLE001  # peft has no specific exception for it
         return f"{type(error).__name__}: {error}"
     return ""
 
 
 def _load_by_peft(folder: Path, base: PreTrainedModel) -> PeftModel:
-    """A copy of the base with the adapter as plain peft loads it."""
+    """Returns a copy of the base model with the adapter as loaded by plain peft."""
     from peft import PeftModel
 
     return PeftModel.from_pretrained(copy.deepcopy(base), str(folder)).eval()
 
 
 def linears(base: PreTrainedModel, loaded: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Linear, torch.nn.Module]]:
-    """Each Linear of the base by its name, with the module that stands in its place in what was loaded."""
+    """Yields the name of each Linear of the base model, the Linear, and the corresponding loaded module."""
     found: dict[str, torch.nn.Module] = {}
     for name, module in loaded.named_modules():
         found.setdefault(plain(name), module)  # a wrapper comes before what it wraps
@@ -169,10 +170,10 @@ def linears(base: PreTrainedModel, loaded: torch.nn.Module) -> Iterator[tuple[st
 
 
 def effective_weight(module: Any) -> torch.Tensor:  # noqa: ANN401
-    """The matrix that a module in fact multiplies with, adapter included, computed in fp32: (out, in)."""
+    """Returns the matrix that a module effectively multiplies by, adapter included, in fp32: (out, in)."""
     twin = copy.deepcopy(module).float().eval()
     with torch.no_grad():
-        device = next(chain(twin.parameters(), twin.buffers())).device  # a quantised layer has buffers alone
+        device = next(chain(twin.parameters(), twin.buffers())).device  # a quantised layer has buffers only
         size = twin.in_features
         output = twin(torch.cat([torch.zeros(1, size), torch.eye(size)]).to(device)).cpu()
     difference: torch.Tensor = (output[1:] - output[0]).T
@@ -185,12 +186,12 @@ def effective_delta(
     *,
     is_moved: bool = False,
 ) -> tuple[torch.Tensor, bool]:
-    """What a loaded module adds to the base's Linear, and whether base and addition were rounded as one sum.
+    """Returns a loaded module's delta, and whether base weight and delta were rounded as one sum.
 
     Args:
-        linear: of the base.
-        module: what stands in its place.
-        is_moved: whether a part of the base's weight is in the adapter, and not in the layer under it.
+        linear: the Linear of the base model.
+        module: the corresponding loaded module.
+        is_moved: whether a part of the base weight is in the adapter, and not in the layer under it.
     """
     whole = effective_weight(module)
     inner = getattr(module, "base_layer", None)

@@ -1,4 +1,4 @@
-"""How much memory this process may still take."""
+"""Measures the memory that this process may still allocate."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _LIMITS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "m
 
 
 def free_memory(cgroup: Path = _CGROUP) -> int:
-    """Bytes that this process may still take: of the machine, of its container, and of its own limit.
+    """Returns the bytes that this process may still allocate, given the limits of machine, container and process.
 
     Args:
         cgroup: the folder in which the kernel reports on the container.
     """
     free: list[int] = [psutil.virtual_memory().available]
     for limit, usage in _LIMITS:
-        with contextlib.suppress(OSError, ValueError):  # of another kernel, or without a limit
+        with contextlib.suppress(OSError, ValueError):  # another kernel, or no limit
             free.append(int((cgroup / limit).read_text()) - int((cgroup / usage).read_text()))
-    with contextlib.suppress(ImportError, AttributeError):  # of Windows and macOS
+    with contextlib.suppress(ImportError, AttributeError):  # Windows and macOS
         import resource
 
         soft, _ = resource.getrlimit(resource.RLIMIT_DATA)

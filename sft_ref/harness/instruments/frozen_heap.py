@@ -1,4 +1,4 @@
-"""Garbage collection that passes over what exists already."""
+"""Excludes existing objects from garbage collection."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def frozen_heap() -> Iterator[None]:
-    """Within it, the garbage collector looks at new objects alone.
+    """Makes the garbage collector ignore all existing objects within the context.
 
-    Trainer collects garbage before each training. Over all that torch, transformers and peft have imported this takes
-    half a second, a quarter of the time of recording an implementation.
+    Trainer collects garbage before each training. With all objects that torch, transformers and peft create on import,
+    this takes half a second, a quarter of the time of recording an implementation.
     """
-    if gc.get_freeze_count():  # somebody else's, who would not expect it undone
+    if gc.get_freeze_count():  # frozen by other code, which would not expect unfreezing
         yield
         return
     gc.freeze()

@@ -1,7 +1,7 @@
-"""Records what passes the library's boundaries while an implementation in this process answers.
+"""Records model inputs, model outputs and parsed texts while an implementation in this process answers.
 
-Ids in, ids out and texts to the parser are seen through hooks on the loaded model, wherever an implementation formats
-its prompts and whatever its own functions are called.
+They are recorded with hooks on the loaded model, so that it does not matter where an implementation formats its
+prompts, or how its own functions are named.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ Ids = tuple[int, ...]
 
 @dataclass(frozen=True)
 class RecordedAnswers:
-    """What was recorded of one call of `answer`.
+    """The record of one call of `answer`.
 
     Attributes:
-        generations: a row of a generation each, in the order in which they began.
-        texts: what reached `parse_answer`, in its order.
-        answers: what `answer` returned.
+        generations: one entry for each generated row, in the order in which they began.
+        texts: the texts that reached `parse_answer`, in order.
+        answers: the values that `answer` returned.
     """
 
     generations: list[GeneratedRow]
@@ -44,15 +44,15 @@ class RecordedAnswers:
 
 
 class CannotFollow(Unavailable):
-    """The model is used in a way in which rows cannot be told apart; says nothing about whether that is sound."""
+    """The model is used in a way in which rows cannot be told apart; that does not mean that it is unsound."""
 
 
 class Unasked(Unavailable):
-    """A question is answered without a forward of the model."""
+    """A question is answered without a forward pass of the model."""
 
 
 class _PromptSeen(BaseException):
-    """Ends a generation once its prompt is known; no `except Exception` of an implementation holds it up."""
+    """Ends a generation once its prompt is known; an implementation's `except Exception` does not catch it."""
 
 
 def record_generation(
@@ -62,10 +62,10 @@ def record_generation(
     keep_logits: bool = False,
     keep_nan: bool = False,
 ) -> RecordedAnswers:
-    """Answers questions in one call of `answer`, and records what passes.
+    """Answers questions in one call of `answer`, and records its generations, parsed texts and answers.
 
     Raises:
-        CannotFollow: the model is none of transformers', or rows cannot be told apart.
+        CannotFollow: the model is not a transformers model, or rows cannot be told apart.
     """
     with (
         scripted_model(
@@ -78,7 +78,7 @@ def record_generation(
 
 
 def record_prompt(answerer: Answerer, question: str) -> Ids:
-    """Ids that reach the model when a question is asked, at once or in pieces, before it writes the first new token.
+    """Returns the token ids that reach the model for a question, in one or more passes, before the first new token.
 
     Raises:
         CannotFollow: as `record_generation`.
@@ -113,12 +113,12 @@ def scripted_model(
     keep_nan: bool = False,
     sought: str = "",
 ) -> Iterator[ScriptedModel]:
-    """Within it, the model writes the scripts, however it is called; without scripts it is only recorded.
+    """Makes the model write the scripts within the context; without scripts it is only recorded.
 
-    After it, also after an error, no hook is left.
+    All hooks are removed at the end, also after an error.
 
     Raises:
-        CannotFollow: there is no model of transformers, or, within it, rows cannot be told apart.
+        CannotFollow: there is no transformers model, or rows cannot be told apart.
     """
 
     def lost(reason: str) -> None:
@@ -140,7 +140,7 @@ def scripted_model(
         on_lost=lost,
     )
     transformer = find_transformer(model)
-    hooks = [  # the decoder's call, for peft's own forward goes past that of the model around it
+    hooks = [  # on the decoder, since peft's own forward bypasses that of the surrounding model
         transformer.base_model.register_forward_pre_hook(before, with_kwargs=True),
         transformer.get_output_embeddings().register_forward_hook(lambda _module, _args, out: recorder.after(out)),
     ]
@@ -154,10 +154,10 @@ def scripted_model(
 
 @contextlib.contextmanager
 def record_parser(answerer: Answerer) -> Iterator[list[str]]:
-    """Within it, what reaches `parse_answer` is added to the list; where the parser raises, it gives NaN instead.
+    """Records the texts that reach `parse_answer`; if the parser raises an exception, it returns NaN instead.
 
-    What a parser makes of a text is for the checks of its own stage to say. Of an object whose attributes cannot be
-    set, no text is seen.
+    Judging the parser's results is left to the checks of its own stage. If the attributes of the answerer cannot be
+    set, no texts are recorded.
     """
     texts: list[str] = []
     parse = answerer.parse_answer
@@ -166,7 +166,7 @@ def record_parser(answerer: Answerer) -> Iterator[list[str]]:
         texts.append(text)
         try:
             return parse(text)
-        except Exception:  # noqa: BLE001  # foreign code raises anything
+        except Exception:  # noqa: BLE001  # foreign code may raise anything
             return math.nan
 
     with contextlib.ExitStack() as stack:
@@ -176,10 +176,10 @@ def record_parser(answerer: Answerer) -> Iterator[list[str]]:
 
 
 def find_transformer(model: object) -> PreTrainedModel:
-    """The transformers model inside whatever wraps it.
+    """Returns the transformers model inside any wrappers.
 
     Raises:
-        CannotFollow: there is none with an output head.
+        CannotFollow: there is no transformers model with an output head.
     """
     from transformers import PreTrainedModel
 

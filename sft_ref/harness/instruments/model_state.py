@@ -1,4 +1,4 @@
-"""The state of a model in memory: what training left in it, and what answering must leave as it is."""
+"""Inspects the state of a model in memory: the trained tensors, and changes that answering must not make."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sft_ref.reference.guards.dtypes import count_dtypes
 from sft_ref.reference.guards.names import plain, unwrapped
 
 _SETTINGS = ("active_adapters", "disable_adapters", "merged_adapters", "scaling")
-"""Of peft's layers: which adapters count, and how much."""
+"""Attributes of peft's layers that determine which adapters are active, and their scaling."""
 
 
 def look(model: Any) -> dict[str, Any]:  # noqa: ANN401  # a PeftModel
-    """The fields `adapter`, `scalings` and `dtypes` of a `TrainingResult`."""
+    """Returns the fields `adapter`, `scalings` and `dtypes` of a `TrainingResult`."""
     from peft import get_peft_model_state_dict
 
     state = get_peft_model_state_dict(model, save_embedding_layers=False)
@@ -31,26 +31,29 @@ def look(model: Any) -> dict[str, Any]:  # noqa: ANN401  # a PeftModel
 
 
 def base_parameters(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The parameters outside the adapter, by their names in the model."""
+    """Returns the parameters outside the adapter, by their names in the model."""
     return {name: tensor for name, tensor in model.named_parameters() if "lora_" not in name}
 
 
 def fingerprint_base_parameters(model: torch.nn.Module) -> dict[str, str]:
-    """A fingerprint of each parameter outside the adapter, by its name in the base: no copy of the base is kept."""
+    """Fingerprints each parameter outside the adapter, by its name in the base model.
+
+    No copy of the base model is kept.
+    """
     return {plain(name): fingerprint_adapter({"": tensor}) for name, tensor in base_parameters(model).items()}
 
 
 def changed_parameters(model: torch.nn.Module, before: Mapping[str, str]) -> tuple[str, ...]:
-    """Names of the parameters outside the adapter whose fingerprints are others than before."""
+    """Names of the parameters outside the adapter whose fingerprints have changed."""
     now = fingerprint_base_parameters(model)
     return tuple(name for name, fingerprint in before.items() if now.get(name) != fingerprint)
 
 
 def changes(before: torch.nn.Module, after: torch.nn.Module) -> Iterator[tuple[str, str, str]]:
-    """What differs in a model, against a copy of it: observed, expected, and the name of the module or tensor.
+    """Yields the differences between a model and an earlier copy: observed, expected, and the module or tensor name.
 
-    Values may move as far as rounding in their dtype does, as where an adapter is merged and unmerged again. A model
-    that was in training mode may be in evaluation mode.
+    Values may differ by rounding in their dtype, as when an adapter is merged and unmerged again. A change from
+    training mode to evaluation mode is allowed.
     """
     modules = {unwrapped(name): module for name, module in after.named_modules()}  # without wrappers
     for name, module in before.named_modules():

@@ -1,4 +1,4 @@
-"""What the modules of a model put out: at the last token, of the first row, how large, and in which dtype."""
+"""Records the outputs of a model's modules: at the last token, of the first row, their magnitudes and dtypes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FP16_LARGEST = 65504.0
 
 @contextmanager
 def last_outputs(model: torch.nn.Module) -> Iterator[list[tuple[str, torch.Tensor]]]:
-    """Within it, each module's name and its output at the last token of every row are added to the list."""
+    """Adds each module's name and its output at the last token of every row to the list."""
     found: list[tuple[str, torch.Tensor]] = []
 
     def note(name: str, output: torch.Tensor) -> None:
@@ -31,9 +31,9 @@ def last_outputs(model: torch.nn.Module) -> Iterator[list[tuple[str, torch.Tenso
 
 @contextmanager
 def first_states(model: torch.nn.Module) -> Iterator[list[tuple[Ids, torch.Tensor]]]:
-    """Within it, the first row's ids and last hidden states at each forward are added to the list, padding left out.
+    """Adds the first row's token ids and last hidden states of each forward pass to the list, without padding.
 
-    What continues a cache is joined to what is in it.
+    Tokens that continue a cache are appended to those in the cache.
     """
     found: list[tuple[Ids, torch.Tensor]] = []
 
@@ -56,7 +56,7 @@ def first_states(model: torch.nn.Module) -> Iterator[list[tuple[Ids, torch.Tenso
 
 @contextmanager
 def computed_dtypes(model: torch.nn.Module) -> Iterator[set[torch.dtype]]:
-    """Within it, the dtype of each Linear layer's output is added to the set, which begins with fp32."""
+    """Adds the dtype of each Linear layer's output to the set, which initially contains fp32."""
     found = {torch.float32}
     linear = [(name, module) for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
     with hook_outputs(linear, lambda _name, output: found.add(output.dtype)):
@@ -65,9 +65,9 @@ def computed_dtypes(model: torch.nn.Module) -> Iterator[set[torch.dtype]]:
 
 @contextmanager
 def largest_outputs(model: torch.nn.Module) -> Iterator[dict[str, float]]:
-    """Within it, each module's largest output magnitude is noted by its name, in the order in which modules first end.
+    """Records each module's largest output magnitude by name, in the order in which modules first finish.
 
-    NaN where one was put out, and infinity where it overflowed.
+    The magnitude is NaN if any output contains NaN, and infinity if it overflowed.
     """
     found: dict[str, float] = {}
 
@@ -80,11 +80,11 @@ def largest_outputs(model: torch.nn.Module) -> Iterator[dict[str, float]]:
 
 
 def first_not_finite(found: dict[str, float]) -> str | None:
-    """The first module that put out NaN or infinity."""
+    """Returns the first module with NaN or infinity in its output."""
     return next((name for name, largest in found.items() if not math.isfinite(largest)), None)
 
 
 def headroom(found: dict[str, float]) -> tuple[str, float]:
-    """The module with the largest output, and that output as a share of fp16's largest number; above 1 it overflows."""
+    """Returns the module with the largest output, and that output relative to fp16's maximum; above 1 it overflows."""
     name, largest = max(found.items(), key=lambda item: math.inf if math.isnan(item[1]) else item[1])
     return name, largest / FP16_LARGEST

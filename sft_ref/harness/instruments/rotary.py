@@ -1,4 +1,4 @@
-"""Rotary embeddings recomputed in fp32 from a model's configuration, beside those that the model computes."""
+"""Recomputes rotary embeddings in fp32 from a model's configuration, and reads those that the model computes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from sft_ref.harness.core.findings import Unavailable
 
 
 def embeddings(model: torch.nn.Module) -> Iterator[tuple[str, Any]]:
-    """Modules that hold rotary frequencies, by name."""
+    """Yields modules with rotary frequencies, by name."""
     for name, module in model.named_modules():
         if isinstance(getattr(module, "inv_freq", None), torch.Tensor):
             yield name, module
 
 
 def frequencies(config: Any) -> torch.Tensor:  # noqa: ANN401  # a PreTrainedConfig
-    """The inverse frequencies of plain rotary embeddings, in fp32.
+    """Computes the inverse frequencies of plain rotary embeddings, in fp32.
 
     Raises:
-        Unavailable: the model scales them, or has none.
+        Unavailable: the model scales its rotary frequencies, or has none.
     """
     # transformers 5 moved rope_theta into rope_parameters
     parameters = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
@@ -34,7 +34,7 @@ def frequencies(config: Any) -> torch.Tensor:  # noqa: ANN401  # a PreTrainedCon
 
 
 def angles(module: Any, last: int) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: ANN401
-    """Cosine and sine that a module gives for the last position, each of shape (size of a head), in fp32."""
+    """Returns the cosine and sine that a module computes for the last position, each of shape (head size,), in fp32."""
     device = module.inv_freq.device
     with torch.no_grad():
         cos, sin = module(torch.zeros(1, 1, 1, device=device), torch.tensor([[last]], device=device))

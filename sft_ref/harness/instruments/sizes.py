@@ -1,4 +1,4 @@
-"""Measures how large an artifact is on the model that it is meant for."""
+"""Measures the size of an artifact, projected onto the model that it is meant for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KNOWN = {
     "HuggingFaceTB/SmolLM2-360M-Instruct": (960, 2560, 32, 15, 5),
     "HuggingFaceTB/SmolLM2-1.7B-Instruct": (2048, 8192, 24, 32, 32),
 }
-"""Models that need not be at hand to be measured: hidden and intermediate size, layers, attention heads, and
+"""Models of known size that need not be present locally: hidden and intermediate size, layers, attention heads, and
 key-value heads. Each is a Llama with tied embeddings of 49,152 tokens."""
 
 _SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
@@ -28,7 +28,7 @@ _LAYER = re.compile(r"\.layers\.(\d+)\.")
 
 
 def base_shapes(name: str) -> tuple[dict[str, Shape], int, int]:
-    """Shape of each weight of a base by name, the number of its layers and of its parameters; no weight is loaded."""
+    """Returns a base model's weight shapes by name, its number of layers and of parameters, without loading weights."""
     from transformers import AutoConfig
 
     if name in KNOWN:
@@ -43,11 +43,11 @@ def base_shapes(name: str) -> tuple[dict[str, Shape], int, int]:
 
 
 def project(folder: Path, base: str, named: str) -> Size:
-    """The size that a folder, made with `base`, has for the model `named`.
+    """Computes the size that a folder, created with base model `base`, would have for the model `named`.
 
-    A matrix of a LoRA pair keeps its rank and takes the other side from the named model; any other tensor takes the
-    shape of its namesake; each stands for as many as the named model has layers more. Other files keep their size;
-    Trainer's checkpoints are left out, since they are made on the way and not handed in.
+    A LoRA matrix keeps its rank and takes the other dimension from the named model. Any other tensor takes the shape of
+    the tensor of the same name. Layer tensors are multiplied by the ratio of the layer counts. Other files keep their
+    size. Trainer's checkpoints are ignored, since they are intermediate files that are not submitted.
     """
     own, own_layers, _ = base_shapes(base)
     there, layers, parameters = base_shapes(named)
@@ -81,5 +81,5 @@ def _projected(name: str, shape: Shape, own: dict[str, Shape], there: dict[str, 
                 return (shape[0], far[1])
             if ".lora_B." in name:
                 return (far[0], *shape[1:])
-            return far[: len(shape)]  # DoRA has a number for each row
+            return far[: len(shape)]  # DoRA has one value for each row
     return shape

@@ -1,5 +1,5 @@
-"""Follows what a causal language model generates, row by row, and makes it write given texts.
+"""Tracks the generation of a causal language model, row by row, and can force it to write given texts.
 
-One instrument for every recorder: the harness hooks it onto a model in process, and a copy of this folder runs beside
-foreign code. So it imports torch alone, in the syntax of Python 3.10.
+All recorders share this code: the harness hooks it onto a model in this process, and a copy of this folder runs next to
+foreign code. Therefore it imports torch only, and uses the syntax of Python 3.10.
 """

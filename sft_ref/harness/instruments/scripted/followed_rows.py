@@ -1,10 +1,10 @@
 """Records the rows that a model generates.
 
-It sees token ids, attention masks, caches and logits; it does not know who calls the model, nor how it is hooked.
+It receives token ids, attention masks, caches and logits, independent of the calling code and the kind of hook.
 
-Rows may be sorted, split, repeated and padded on either side, with a cache or without. A row is recognised by its
-prompt, which may be fed in pieces, and then followed by the tokens that are fed back. Rows may leave the batch once
-they have ended. Where rows cannot be told apart, `on_lost` is called.
+Rows may be sorted, split, repeated and padded on either side, with or without a cache. A row is recognised by its
+prompt, which may be fed in pieces, and then tracked by the tokens that are fed back. Rows may leave the batch once they
+have ended. If rows cannot be told apart, `on_lost` is called.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from .questions import find_question, normalize
 
 @dataclass(frozen=True)
 class Script:
-    """What the model writes after one question.
+    """The text that the model writes after one question.
 
     Attributes:
         question: prompts that contain it get this script.
-        whole: ids of prompt and answer; a prompt that `whole` begins with is continued as `whole` is.
+        whole: ids of prompt and answer; a prompt that is a prefix of `whole` is continued with the rest of it.
         target: ids to write after any other prompt.
-        least: fewest ids of a prompt that is recognised by `whole`.
+        least: minimum number of ids of a prompt that is recognised by `whole`.
     """
 
     question: str
@@ -41,14 +41,14 @@ class GeneratedRow:
     """One row that the model generates.
 
     Attributes:
-        prompt_ids: ids that are fed before the first new token, without padding.
-        question: index of the question that the prompt asks; None where it asks none.
+        prompt_ids: ids fed before the first new token, without padding.
+        question: index of the question that the prompt asks; None if it asks none.
         continues_cache: whether a cache held tokens before the prompt.
-        in_pieces: whether the prompt is fed in several forwards, or one token at a time.
-        new_token_ids: what was generated, padding after the end included. The last one is never fed back, so the
-            likeliest stands for it.
-        non_greedy: number of new tokens that were not the likeliest, special tokens left out.
-        logits: by step, what the model itself gave for the next token, in fp32 on the CPU; only if asked for.
+        in_pieces: whether the prompt is fed in several forward passes, or one token at a time.
+        new_token_ids: generated ids, including padding after the end. The last one is never fed back, so the most
+            likely token is recorded for it.
+        non_greedy: number of new tokens that were not the most likely ones, special tokens excluded.
+        logits: maps each step to the model's own logits of the next token, in fp32 on the CPU; empty unless requested.
     """
 
     prompt_ids: list[int]
@@ -65,11 +65,11 @@ class FollowedRow:
     """A row of the current batch.
 
     Attributes:
-        script: what it is to write, if anything.
-        padding: number of positions behind its last token.
-        place: of its next token among the logits; None where the logits do not hold it.
-        likeliest: its next token, as far as the logits tell.
-        forced: its next token, if no other can be chosen: another one that is fed belongs to the prompt.
+        script: ids that the row has to write, if any.
+        padding: number of positions after its last token.
+        place: position of its next token in the logits; None if the logits do not contain it.
+        likeliest: its most likely next token according to the logits.
+        forced: its next token if the script allows no other; a different token that is fed next belongs to the prompt.
     """
 
     generation: GeneratedRow
@@ -81,13 +81,13 @@ class FollowedRow:
 
 
 class GenerationRecorder:
-    """Follows the forwards of one model; call `before` and `after` around each one.
+    """Tracks the forward passes of one model; call `before` and `after` around each pass.
 
     Args:
-        tokenizer: of the model.
-        questions: what is asked; each generation gets the index of its own.
+        tokenizer: the model's tokenizer.
+        questions: the questions; each generation stores the index of its own.
         keep_logits: whether generations keep their logits.
-        on_lost: called with the reason where rows cannot be told apart; they then count as new generations.
+        on_lost: called with the reason if rows cannot be told apart; they then count as new generations.
     """
 
     def __init__(
@@ -107,12 +107,12 @@ class GenerationRecorder:
         self._selected: list[int] | None = None
 
     def before(self, ids: torch.Tensor, mask: Any = None, cache: Any = None) -> None:  # noqa: ANN401
-        """Takes the arguments of a forward.
+        """Processes the arguments of a forward pass.
 
         Args:
             ids: (rows, tokens).
             mask: attention mask, as `own_mask` takes it.
-            cache: of any version of transformers; None where there is none.
+            cache: a cache of any version of transformers; None if there is none.
         """
         past = cache_length(cache)
         mask = own_mask(ids, mask, past)
@@ -129,7 +129,7 @@ class GenerationRecorder:
             row.padding = padding
 
     def after(self, logits: torch.Tensor) -> torch.Tensor:
-        """Takes the logits of the forward, (rows, tokens, vocabulary) or (rows, vocabulary), and gives them back."""
+        """Processes and returns the logits, of shape (rows, tokens, vocabulary) or (rows, vocabulary)."""
         if len(logits) != len(self._rows):
             self.on_lost(f"the head is given {len(logits)} rows, and the model {len(self._rows)}")
             return logits
@@ -137,7 +137,7 @@ class GenerationRecorder:
         last = each.shape[1] - 1
         natural = torch.stack([row[max(0, last - own.padding)] for row, own in zip(each, self._rows, strict=True)])
         for number, (row, likeliest) in enumerate(zip(self._rows, natural.argmax(-1).tolist(), strict=True)):
-            is_there = row.padding <= last  # else the row is padded on the right, and only the last place is asked for
+            is_there = row.padding <= last  # else it is padded on the right, and only the last logits were computed
             row.place, row.likeliest = last - row.padding if is_there else None, likeliest
             if self.keep_logits and is_there:
                 generation = row.generation
@@ -145,18 +145,21 @@ class GenerationRecorder:
         return logits
 
     def finish(self) -> list[GeneratedRow]:
-        """Ends all rows; what was generated, in the order in which rows began."""
+        """Ends all rows, and returns the generations in the order in which their rows began."""
         for row in self._rows:
             self._close(row)
         self._rows, self._length = [], 0
         return self.generations
 
     def identify(self, prompt: Sequence[int]) -> tuple[int | None, tuple[int, ...] | None]:
-        """Index of the question that a prompt asks, and the script for it: of several the last, others are examples."""
+        """Returns the index of the question that a prompt asks, and the script for it.
+
+        Of several questions, the last is asked; the others are examples.
+        """
         return find_question(self.questions, self.decode(prompt)), None
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids, special tokens and spaces as they are."""
+        """Decodes token ids, keeping special tokens and spaces."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def _begin(self, prompt: list[int], past: int) -> FollowedRow:
@@ -166,7 +169,7 @@ class GenerationRecorder:
         return FollowedRow(generation, script)
 
     def _may_go_on(self, prompt: Sequence[int], past: int) -> bool:
-        """Whether a prompt may continue with the next token that is fed, since no prompt is a single token."""
+        """Whether the next token that is fed may still belong to the prompt, since no prompt is a single token."""
         return len(prompt) <= 1 and not past
 
     def _feed(self, row: FollowedRow, tokens: list[int]) -> None:
@@ -182,7 +185,7 @@ class GenerationRecorder:
         row.likeliest = row.forced = None
 
     def _continues_prompt(self, row: FollowedRow, tokens: list[int]) -> bool:
-        """Whether tokens that are fed belong to the prompt: several at once, or one that could not be chosen."""
+        """Whether fed tokens belong to the prompt: several at once, or one that could not have been generated."""
         generation = row.generation
         if generation.new_token_ids or not tokens:
             return False
@@ -195,7 +198,7 @@ class GenerationRecorder:
             row.generation.new_token_ids.append(row.likeliest)
 
     def _follow_cache(self, fed: list[list[int]]) -> Sequence[FollowedRow | None]:
-        """Rows that a cache holds go on; those that have ended may be missing."""
+        """Matches fed tokens to the rows in a cache; rows that have ended may be missing."""
         staying = self._find_staying([tokens[-1] if tokens else None for tokens in fed])
         if staying is None:
             self.on_lost(f"{len(self._rows)} rows became {len(fed)} inside a cache")
@@ -211,7 +214,7 @@ class GenerationRecorder:
             return selected
         if len(fed) == len(self._rows):
             return range(len(fed))
-        staying: list[int] = []  # those that are fed what is likeliest, in their order
+        staying: list[int] = []  # rows that are fed their most likely token, in order
         for place, row in enumerate(self._rows):
             if len(staying) < len(fed) and row.likeliest == fed[len(staying)]:
                 staying.append(place)
@@ -221,7 +224,7 @@ class GenerationRecorder:
         return going if len(going) == len(fed) else None
 
     def _follow_text(self, fed: list[list[int]]) -> Sequence[FollowedRow | None]:
-        """Without a cache, a row goes on that is fed its own ids and one more."""
+        """Matches rows without a cache: a row continues if it is fed its own ids and one more."""
         waiting: dict[tuple[int, ...], list[FollowedRow]] = {}
         for row in self._rows:
             waiting.setdefault((*row.generation.prompt_ids, *row.generation.new_token_ids), []).append(row)
@@ -234,7 +237,7 @@ class GenerationRecorder:
         return rows
 
     def _watch(self, cache: Any) -> None:  # noqa: ANN401
-        """Notes which rows stay, when rows leave a cache that tells it."""
+        """Records which rows stay when a cache reports that rows leave it."""
         select = getattr(cache, "batch_select_indices", None)
         if select is None or "batch_select_indices" in getattr(cache, "__dict__", ()):
             return

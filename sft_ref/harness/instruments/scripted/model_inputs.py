@@ -1,4 +1,4 @@
-"""Reads the attention mask and the cache that a model is called with."""
+"""Reads the attention mask and the cache of a model call."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import torch
 
 
 def own_mask(ids: torch.Tensor, mask: Any, past: int = 0) -> torch.Tensor:  # noqa: ANN401
-    """Which of the ids of a forward are attended to, bool of their shape; all where no mask tells.
+    """Returns a bool mask of the ids in a forward pass that are attended to; all of them if no mask says otherwise.
 
     Args:
         ids: (rows, tokens).
-        mask: attention mask, or one for each kind of layer; of two dimensions, or of four, (rows, 1, tokens, keys),
-            where a token that does not attend to itself is padding. It may also cover `past` tokens of a cache, and
-            places that are not yet filled.
+        mask: attention mask, or one for each kind of layer, with two dimensions, or with four, (rows, 1, tokens, keys),
+            in which a token that does not attend to itself is padding. It may also cover `past` tokens of a cache, and
+            positions that are not yet filled.
         past: number of tokens in the cache.
     """
     if isinstance(mask, dict):
@@ -26,12 +26,12 @@ def own_mask(ids: torch.Tensor, mask: Any, past: int = 0) -> torch.Tensor:  # no
     own = mask[..., begin : begin + ids.shape[1]]
     if own.dim() > ids.dim():
         own = own[:, 0, -ids.shape[1] :].diagonal(dim1=1, dim2=2)
-        own = own == 0 if own.is_floating_point() else own  # then what is masked has a large negative number
+        own = own == 0 if own.is_floating_point() else own  # in a float mask, masked positions are large and negative
     return own.bool() if own.shape == ids.shape else every
 
 
 def cache_length(cache: Any) -> int:  # noqa: ANN401
-    """Number of tokens that a cache of any version of transformers holds; 0 where that cannot be told."""
+    """Number of tokens in a cache of any version of transformers; 0 if unknown."""
     if cache is None:
         return 0
     try:

@@ -1,4 +1,4 @@
-"""Finds in a text the question that it asks."""
+"""Finds the question that a text asks."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 
 def normalize(text: str) -> str:
-    """A question without the mark that it ends with, in lower case and with single spaces."""
+    """Removes the final punctuation mark of a question, converts it to lower case, and collapses spaces."""
     return " ".join(text.lower().split()).rstrip("?.! ")
 
 
 def find_question(questions: Sequence[str], text: str) -> int | None:
-    """Index of the normalized question that a text contains last, of those that end alike the longest."""
+    """Returns the index of the last normalized question in a text; of several with the same end, the longest."""
     flat = " ".join(text.lower().split())
     ends = []
     for number, question in enumerate(questions):

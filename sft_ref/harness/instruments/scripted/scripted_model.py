@@ -1,4 +1,4 @@
-"""Makes a model write given texts, by its logits."""
+"""Forces a model to write given texts by changing its logits."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from .followed_rows import FollowedRow, GenerationRecorder, Script
 from .questions import find_question
 
 CERTAIN = 1000.0
-"""Logit of a scripted token; all others get its negative. No temperature in use makes it uncertain, and fp16 holds it
-also divided by a temperature of 0.05."""
+"""Logit of a scripted token; all others get its negative. It is certain at every common temperature, and fits into
+fp16 even after division by a temperature of 0.05."""
 
 
 class ScriptedModel(GenerationRecorder):
-    """A recorder that makes the model write scripts; a prompt without a script is left alone.
+    """A recorder that makes the model write scripts; a prompt without a script is left unchanged.
 
-    Slicing, stopping, order and decoding are thereby tested exactly, whatever the weights.
+    This tests slicing, stopping, order and decoding exactly, independent of the weights.
 
     Args:
-        tokenizer: of the model.
-        scripts: a question each; the index of a generation's question is that of its script.
-        strict: whether a script stands at each row's next token alone, which shows who reads the logits of padding,
-            begins again after its end, which shows who does not stop. Else it stands at every position, and the end is
-            repeated.
-        keep_nan: whether logits that are not all finite stay as they are. Else a script is written whatever the model
-            computes, and what follows generation is tested alone.
-        keep_logits, on_lost: as `GenerationRecorder` takes them. Logits are kept as the model gave them.
-        sought: the question whose prompt is all that is wanted; what the model writes after it does not matter.
+        tokenizer: the model's tokenizer.
+        scripts: one script for each question; a generation's question index is the index of its script.
+        strict: whether a script is written at each row's next token only, which reveals code that reads the logits of
+            padding, and begins again after its end, which reveals code that does not stop. If False, it is written at
+            every position, and its end is repeated.
+        keep_nan: whether non-finite logits are kept. If False, the script is written whatever the model computes, so
+            that only the code after generation is tested.
+        keep_logits, on_lost: as in `GenerationRecorder`. The model's original logits are kept.
+        sought: the only question whose prompt is needed; the text that the model writes after it does not matter.
 
-    While a prompt is fed in pieces, a token that it does not hold is written: it is fed back where the prompt ends.
+    While a prompt is fed in pieces, the model writes a token that the prompt does not contain; when that token is fed
+    back, the prompt has ended.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class ScriptedModel(GenerationRecorder):
         self._marker: int | None = None
 
     def after(self, logits: torch.Tensor) -> torch.Tensor:
-        """As the recorder, but gives back logits under which scripted rows are certain to go on as scripted."""
+        """Like the recorder's method, but returns logits that force scripted rows to continue as scripted."""
         logits = super().after(logits)
         written = logits.clone()
         each = written if logits.dim() > 2 else written.unsqueeze(1)  # noqa: PLR2004
@@ -72,7 +73,7 @@ class ScriptedModel(GenerationRecorder):
         return bool(self.sought) or super()._may_go_on(prompt, past)
 
     def _next_token(self, row: FollowedRow, vocabulary: int) -> int | None:
-        """What a row is to write; None where it is left alone."""
+        """Returns the next token of a row; None if the row is not scripted."""
         step, script, prompt = len(row.generation.new_token_ids), row.script, row.generation.prompt_ids
         is_read = bool(self.scripts or self.sought)
         if is_read and row.generation.in_pieces and not step and (script is None or self._is_beginning(prompt)):
@@ -83,19 +84,19 @@ class ScriptedModel(GenerationRecorder):
         return script[step % len(script) if self.strict else min(step, len(script) - 1)]
 
     def _choose_marker(self, vocabulary: int) -> int:
-        """A token that neither a script nor the question holds."""
+        """Returns a token that neither a script nor the question contains."""
         held = self._special.union(*(script.whole for script in self.scripts))
         held |= {*self.tokenizer(self.sought, add_special_tokens=False)["input_ids"]}
         return max(set(range(min(vocabulary, len(self.tokenizer)))) - held)
 
     def _is_beginning(self, prompt: Sequence[int]) -> bool:
-        """Whether ids are the beginning of a prompt that a script knows."""
+        """Whether ids are an incomplete prompt of a script."""
         return any(
             tuple(prompt) == script.whole[: len(prompt)] and len(prompt) < script.least for script in self.scripts
         )
 
     def identify(self, prompt: Sequence[int]) -> tuple[int | None, tuple[int, ...] | None]:
-        """Index of the script for a prompt, and what it writes after it."""
+        """Returns the index of the script for a prompt, and the ids to write after it."""
         ids = tuple(prompt)
         for number, script in enumerate(self.scripts):
             if script.whole[: len(ids)] == ids and len(ids) >= script.least:
@@ -106,13 +107,13 @@ class ScriptedModel(GenerationRecorder):
             return None, None
         script = self.scripts[found]
         whole = self.decode(script.whole)
-        if len(ids) >= script.least and whole.startswith(text):  # the same text in other tokens
+        if len(ids) >= script.least and whole.startswith(text):  # the same text, tokenized differently
             rest = self.tokenizer(whole[len(text) :], add_special_tokens=False)["input_ids"]
             return found, self._end(self._skip_end(tuple(rest)))
         return found, self._end(script.target)
 
     def _skip_end(self, ids: tuple[int, ...]) -> tuple[int, ...]:
-        """Without an end of sequence that training has before the answer: generation would end there."""
+        """Removes end-of-sequence tokens that training has before the answer: generation would end there."""
         at = next((n for n, token in enumerate(ids) if token != self.tokenizer.eos_token_id), len(ids))
         return ids[at:]
 

@@ -1,1 +1,1 @@
-"""Records optimizer steps. The agent is copied with this folder, so that it imports torch and itself alone."""
+"""Records optimizer steps. This folder is copied with the agent, so it imports only torch and itself."""

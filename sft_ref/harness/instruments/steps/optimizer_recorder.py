@@ -1,4 +1,4 @@
-"""The optimizer steps of training: gradients, rates, and the tensors that move."""
+"""Records the optimizer steps of training: gradients, learning rates, and the tensors that change."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 import torch
 
 _ADAPTER = ".lora_"
-"""Stands in the names of an adapter's tensors, and begins what peft adds to that of their module."""
+"""Part of the names of adapter tensors; the suffix that peft adds to the module name begins with it."""
 
 _MOST_VALUES = 2**16
-"""Of a tensor that are copied at a step."""
+"""Maximum number of values of a tensor that are copied at a step."""
 
 
 class OptimizerRecorder:
-    """Records the gradients and the movement of a model's trained tensors, one optimizer step at a time.
+    """Records gradients and changes of a model's trained tensors, one optimizer step at a time.
 
     Args:
-        model: holds them.
-        adapter_alone: whether to leave out what is no tensor of an adapter. Of a model that has none as peft names
-            them, only what an optimizer holds is looked at: its base may ask for gradients that nobody uses.
+        model: the model with the trained tensors.
+        adapter_alone: whether to record adapter tensors only. For a model without adapter tensors in peft's naming,
+            only tensors in an optimizer are recorded: its base parameters may require gradients that nobody uses.
 
     Attributes:
         has_stepped: whether an optimizer stepped since the last call of `take`.
@@ -46,7 +46,7 @@ class OptimizerRecorder:
         self._reset()
 
     def watch(self) -> None:
-        """Puts hooks on trained tensors that have none yet, as those that are unfrozen on the way."""
+        """Adds hooks to trained tensors without hooks, such as tensors that are unfrozen during training."""
         for name, tensor in self._trained().items():
             if (name, id(tensor)) not in self._watched:
                 self._watched.add((name, id(tensor)))
@@ -55,14 +55,14 @@ class OptimizerRecorder:
                 self._hooks += [tensor.register_hook(before), tensor.register_post_accumulate_grad_hook(after)]
 
     def have_values_changed(self) -> bool:
-        """Whether a trained tensor has other values than at the last call; one that is new, or holds NaN, has not."""
+        """Whether a trained tensor has changed since the last call; new tensors and NaN do not count."""
         before, trained = self._sums, self._trained()
         sums = [_sampled(tensor).double().sum() for tensor in trained.values()]
         self._sums = dict(zip(trained, torch.stack(sums).tolist() if sums else (), strict=True))
         return any(abs(each - before.get(name, each)) > 0 for name, each in self._sums.items())
 
     def forget_gradients(self) -> None:
-        """The gradients that have arrived since the last step are of no step."""
+        """Discards the record of gradients since the last step, because they belong to no step."""
         self._arrived.clear()
         self._stale.clear()
 
@@ -89,7 +89,7 @@ class OptimizerRecorder:
         }
 
     def _before_gradient(self, name: str, tensor: torch.Tensor, _gradient: torch.Tensor) -> None:
-        """A gradient is about to be added to that of the tensor, which is stale if this is the step's first."""
+        """Runs before a gradient is accumulated; the existing one is stale if this is the step's first."""
         if name not in self._arrived:
             self._arrived.add(name)
             with self._kept_from_training():
@@ -103,14 +103,14 @@ class OptimizerRecorder:
 
     @contextmanager
     def _kept_from_training(self) -> Iterator[None]:
-        """What fails within it, in the middle of a backward pass, is raised at the next step in its place."""
+        """Keeps exceptions out of the backward pass; the next `before_step` raises them instead."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001  # gradients of any kind
+        except Exception as error:  # noqa: BLE001  # gradients may be of any type
             self._error = error
 
     def before_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Before a step of an optimizer, which may be that of another model.
+        """Records the state before a step of an optimizer, which may be that of another model.
 
         Raises:
             Exception: a gradient could not be recorded.
@@ -135,7 +135,7 @@ class OptimizerRecorder:
         self._before = _values(self._own)
 
     def after_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """After it."""
+        """Records the changes after the step."""
         if not self._own:
             return
         after, sizes = _values(self._own), [_sampled(tensor).numel() for tensor in self._own.values()]
@@ -150,7 +150,7 @@ class OptimizerRecorder:
         self.has_stepped = True
 
     def _decay_of(self, optimizer: torch.optim.Optimizer, change: torch.Tensor) -> float:
-        """Length of the weight decay, as a share of the step without it.
+        """Returns the norm of the weight decay, relative to the norm of the step without it.
 
         A change between two steps, outside the optimizer, counts as decay.
         """
@@ -170,7 +170,7 @@ class OptimizerRecorder:
         return decay.norm().item() / step if step else 0.0
 
     def take(self) -> dict[str, Any]:
-        """The fields of a `RecordedStep`; begins the next step."""
+        """Returns the fields of a `RecordedStep`, and begins the next step."""
         modules = {_module_of(name) for name in self._required}
         used, raw = (math.hypot(*lengths) for lengths in zip(*self._clipped, strict=True))
         taken = {
@@ -188,26 +188,26 @@ class OptimizerRecorder:
 
 
 def _sampled(tensor: torch.Tensor) -> torch.Tensor:
-    """Values of a tensor at even distances: all of a usual LoRA matrix, and of a larger one enough to see it move."""
+    """Samples a tensor's values evenly: all of a usual LoRA matrix, enough of a larger one to detect changes."""
     return tensor.detach().flatten()[:: -(-tensor.numel() // _MOST_VALUES) or 1]
 
 
 def _values(tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """A copy of the sampled values of all tensors in one vector, in fp32."""
+    """Copies the sampled values of all tensors into one fp32 vector."""
     return torch.cat([_sampled(tensor).float() for tensor in tensors.values()])
 
 
 def _rate_of(group: Mapping[str, Any]) -> float:
-    """The learning rate of a parameter group; 0 where its optimizer finds its own."""
+    """Returns the learning rate of a parameter group; 0 if its optimizer chooses its own."""
     return float(group.get("lr") or 0.0)
 
 
 def _module_of(name: str) -> str:
-    """The module that a tensor of an adapter belongs to."""
+    """Returns the module that an adapter tensor belongs to."""
     return name.partition(_ADAPTER)[0]
 
 
 def _is_decoupled(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether weight decay shrinks the weights, and is not added to the gradient."""
+    """Whether weight decay shrinks the weights directly, instead of being added to the gradient."""
     coupled = isinstance(optimizer, (torch.optim.SGD, torch.optim.Adam)) and type(optimizer).__name__ != "AdamW"
     return not coupled or any(group.get("decoupled_weight_decay") for group in optimizer.param_groups)

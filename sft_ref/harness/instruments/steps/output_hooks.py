@@ -1,4 +1,4 @@
-"""Calls a function with what each module of a model puts out."""
+"""Calls a function with the output of each module of a model."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ import torch
 def hook_outputs(
     modules: Iterable[tuple[str, torch.nn.Module]], note: Callable[[str, torch.Tensor], object]
 ) -> Iterator[None]:
-    """Within it, `note` is called with each module's name and floating-point output; of several outputs the first."""
+    """Calls `note` with each module's name and floating-point output; of a tuple of outputs, with the first.
+
+    The hooks are removed when the context ends.
+    """
 
     def hook_of(name: str) -> Callable[..., None]:
-        def hook(_module: object, _args: object, output: Any) -> None:  # noqa: ANN401  # of any module
+        def hook(_module: object, _args: object, output: Any) -> None:  # noqa: ANN401  # any module's output
             first = output[0] if isinstance(output, (tuple, list)) and output else output
             if isinstance(first, torch.Tensor) and first.is_floating_point() and first.numel():
                 note(name, first.detach())

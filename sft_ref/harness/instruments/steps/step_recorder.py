@@ -1,4 +1,4 @@
-"""Divides the training of a model into optimizer steps, and records each."""
+"""Divides the training of a model into optimizer steps, and records each step."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from .output_hooks import hook_outputs
 
 
 class StepRecorder:
-    """Records one optimizer step at a time: its gradients, its rate, what moves, and the dtypes of modules.
+    """Records one optimizer step at a time: gradients, learning rate, changed tensors, and module dtypes.
 
-    A step begins with a forward pass, and ends where the next one begins after an optimizer stepped: gradients may be
-    accumulated over several forward passes, and several optimizers may share a step. Where the trained tensors change
-    between two passes and no optimizer steps, the passes before were a trial, as of sharpness-aware minimization or a
-    line search, and the step begins anew.
+    A step begins with a forward pass, and ends when the next forward pass begins after an optimizer has stepped:
+    gradients may be accumulated over several forward passes, and several optimizers may share a step. If the trained
+    tensors change between two passes without an optimizer step, the earlier passes were a trial, as in sharpness-aware
+    minimization or a line search, and the step is restarted.
 
     Args:
-        model: holds the trained tensors.
-        forwarded: the module whose parts' outputs have the dtypes.
-        planned: number of steps; decides which are in the sample besides the powers of two.
-        adapter_alone: whether the adapter's tensors are recorded alone.
+        model: the model with the trained tensors.
+        forwarded: the module whose submodules' output dtypes are recorded.
+        planned: number of steps; determines which steps are sampled in addition to the powers of two.
+        adapter_alone: whether to record adapter tensors only.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class StepRecorder:
         return self._number & (self._number - 1) == 0 or self._number in (self._planned // 2, self._planned)
 
     def begin(self) -> bool:
-        """A forward pass begins, and a step with it unless one has begun; call `close` first.
+        """Marks the beginning of a forward pass, and of a step unless one has begun; call `close` first.
 
         Returns:
-            Whether the step begins anew: what was recorded of its passes is void.
+            Whether the step is restarted, so that records of its earlier passes are invalid.
         """
         self._optimizers.watch()
         has_changed = self._optimizers.have_values_changed()
@@ -64,15 +64,15 @@ class StepRecorder:
         self._dtypes.setdefault(name, str(output.dtype).removeprefix("torch."))
 
     def before_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Before a step of any optimizer."""
+        """Records the state before a step of any optimizer."""
         self._optimizers.before_step(optimizer)
 
     def after_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """After it."""
+        """Records the changes after the step."""
         self._optimizers.after_step(optimizer)
 
     def close(self) -> dict[str, Any] | None:
-        """Ends a step in which an optimizer stepped: fields of a `RecordedStep`; None where none did."""
+        """Ends a step in which an optimizer stepped, and returns fields of a `RecordedStep`; None if none did."""
         if not self._optimizers.has_stepped:
             return None
         self._dtype_hooks.close()

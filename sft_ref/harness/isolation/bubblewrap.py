@@ -1,4 +1,4 @@
-"""Builds the command line of bubblewrap. Untrusted code sees nothing of this machine but what is listed here."""
+"""Builds the bubblewrap command line. Untrusted code can see only the parts of this machine that are listed here."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from sft_ref.io.reading import UnreadableError, json_of
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
 ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "fonts", "localtime", "mime.types")
 SYS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
-"""Libraries count processors there."""
+"""Libraries count processors in these folders."""
 NVIDIA = ("/sys/devices", "/sys/bus/pci", "/sys/module", "/proc/driver/nvidia")
-"""What CUDA reads besides its devices."""
+"""Paths that CUDA reads in addition to its devices."""
 READ_ONLY = ("/proc", "/dev", "/")
 """Mounted by bubblewrap, and made read-only at the end. /proc contains kernel settings that root may write from any
 namespace without a capability; a command that root started keeps this identity, whatever its user id inside."""
@@ -42,11 +42,11 @@ class _Described(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python interpreter, and what it needs to see.
+    """A Python interpreter and the folders that it needs.
 
     Attributes:
         executable: its path, not resolved, because the link identifies a virtual environment.
-        paths: the folders that it needs: prefixes, packages, and the folders of links to it.
+        paths: the required folders: prefixes, packages, and the folders of links to the executable.
         userbase: the folder of `pip install --user`.
     """
 
@@ -57,10 +57,10 @@ class Interpreter:
 
 @functools.cache
 def interpreter(python: str) -> Interpreter:
-    """Asks the Python at this path to describe itself.
+    """Asks the Python interpreter at this path to describe itself.
 
     Raises:
-        SandboxError: it is not a Python, or does not start.
+        SandboxError: the path is not a Python interpreter, or it does not start.
     """
     try:
         named = os.path.abspath(python) if os.sep in python else python  # noqa: PTH100  # keeps links
@@ -78,7 +78,7 @@ def interpreter(python: str) -> Interpreter:
 
 @dataclass(frozen=True)
 class Sight:
-    """What a command sees of the machine besides the system, each at its own path.
+    """The parts of the machine that a command can see in addition to the system, each at its own path.
 
     Attributes:
         workspace: the only folder that is writable and persistent.
@@ -94,10 +94,10 @@ class Sight:
 
 
 def arguments(sight: Sight, scratch: int, *, status: int, calls: int | None) -> list[str]:
-    """The command line up to the command that runs inside.
+    """Returns the command line up to the command that runs inside.
 
     Args:
-        sight: what the command sees.
+        sight: the visible parts of the machine.
         scratch: the size of /tmp and of /dev/shm, in bytes of memory.
         status: the descriptor on which bubblewrap reports the exit code.
         calls: the descriptor of a system call filter, if there is one.
@@ -108,7 +108,7 @@ def arguments(sight: Sight, scratch: int, *, status: int, calls: int | None) -> 
         *("--cap-drop", "ALL", "--die-with-parent", "--new-session", "--json-status-fd", str(status)),
         *(["--seccomp", str(calls)] if calls is not None else []),
         *(["--disable-userns"] if _offers("--disable-userns") else []),
-        *("--proc", "/proc", "--dev", "/dev", *size, "--tmpfs", "/dev/shm"),  # noqa: S108  # its own, in memory
+        *("--proc", "/proc", "--dev", "/dev", *size, "--tmpfs", "/dev/shm"),  # noqa: S108  # a private one, in memory
         *(*size, "--tmpfs", "/tmp"),  # noqa: S108
     ]
     for path in SYSTEM:
@@ -128,7 +128,7 @@ def arguments(sight: Sight, scratch: int, *, status: int, calls: int | None) -> 
 
 
 def program() -> str:
-    """The path of bubblewrap, or its name if it is not installed."""
+    """Returns the path of bubblewrap, or its name if it is not installed."""
     return shutil.which("bwrap") or "bwrap"
 
 
@@ -148,7 +148,7 @@ def _cuda() -> list[str]:
 
 
 def _hops(link: Path) -> Iterable[Path]:
-    """The path, and the target of each link in its chain."""
+    """Yields the path, and the target of each link in its chain."""
     yield link
     while link.is_symlink():
         link = link.parent / link.readlink()

@@ -1,6 +1,7 @@
-"""A control group of Linux (cgroup v2) for one run: the kernel enforces the limits on memory and processes.
+"""Creates a Linux control group (cgroup v2) for one run, so that the kernel limits memory and processes.
 
-It is used if this process may create one, and a trial shows that its limit holds; `why_not` says why it is not used.
+It is used if this process may create one, and a trial shows that its limit is enforced; otherwise `why_not` returns the
+reason.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ NEEDED = frozenset({"memory", "pids"})
 PATIENCE = 10.0
 """Seconds to wait for the processes of a group to end, before the group is abandoned."""
 TRIAL = 2**26
-"""The memory limit of the trial in bytes; the trial allocates many times as much."""
+"""The memory limit of the trial in bytes; the trial tries to allocate many times as much."""
 ENTER = 'echo 0 >"$0" && exec "$@"'
-"""Moves the process into the group of this process list, then becomes the command."""
+"""Moves the process into the group with this process list, then becomes the command."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Group:
     folder: Path
 
     def entering(self, command: Sequence[str]) -> list[str]:
-        """The command line that runs a command inside the group from its start."""
+        """Returns the command line that runs a command inside the group from its start."""
         return ["/bin/sh", "-c", ENTER, str(self.folder / "cgroup.procs"), *command]
 
     @property
@@ -58,7 +59,7 @@ class Group:
 
 @contextlib.contextmanager
 def make_group(parent: Path, *, memory: int, processes: int) -> Iterator[Group]:
-    """A group for one run; at the end it is removed with all its processes.
+    """Creates a group for one run; at the end it is removed with all its processes.
 
     Args:
         parent: the parent group.
@@ -82,7 +83,7 @@ def make_group(parent: Path, *, memory: int, processes: int) -> Iterator[Group]:
 
 @functools.cache
 def find_parent() -> Path | None:
-    """The nearest group above this process in which it can create groups with limits; None if there is none."""
+    """Returns the nearest group above this process in which it can create groups with limits; None if there is none."""
     try:
         mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
         own = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
@@ -94,7 +95,7 @@ def find_parent() -> Path | None:
 
 
 def choose_parent(own: Path, top: Path) -> Path | None:
-    """The nearest of a group and its parents that delegates its controllers, and that this user may change."""
+    """Returns the nearest group, starting at `own`, that delegates its controllers and is writable for this user."""
     for folder in (own, *own.parents):
         if not folder.is_relative_to(top):
             break
@@ -111,7 +112,7 @@ def _is_writable(folder: Path) -> bool:
 
 @functools.cache
 def why_not() -> str:
-    """Why the kernel does not enforce the limits on this machine, a clause; empty if a trial shows that it does."""
+    """Returns a clause that says why the kernel does not enforce the limits; empty if a trial shows that it does."""
     parent = find_parent()
     if parent is None:
         return "no cgroup v2 with the controllers memory and pids is delegated to this process"

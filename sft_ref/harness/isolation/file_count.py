@@ -1,7 +1,7 @@
-"""Tells whether a folder has too many files, without counting them at every poll.
+"""Detects whether a folder has too many files, without counting them at every poll.
 
-The number of free inodes shows at once that there are many new files, but not in which folder. Only then the folder is
-counted, up to the limit. If the file system does not report inodes, the folder is counted from time to time.
+A drop in the number of free inodes shows at once that there are many new files, but not in which folder. Only then is
+the folder counted, up to the limit. If the file system does not report inodes, the folder is counted from time to time.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class FileCount:
 
 
 def count_files(folder: Path, limit: int) -> int:
-    """Number of files and folders below a folder; `limit` + 1 if there are more, or if they cannot be counted.
+    """Counts files and folders below a folder; returns `limit` + 1 if there are more, or if counting fails.
 
-    A folder cannot be counted if it is too deep to have a path, or not listable.
+    Counting fails if a folder is too deep to have a path, or not listable.
     """
     count, folders = 0, [os.fspath(folder)]
     while folders:
@@ -73,6 +73,6 @@ def count_files(folder: Path, limit: int) -> int:
 
 
 def _free_inodes(folder: Path) -> int | None:
-    """Number of free inodes; None if the file system does not report it."""
+    """Returns the number of free inodes; None if the file system does not report it."""
     found = os.statvfs(folder)
     return found.f_ffree if found.f_files else None

@@ -1,4 +1,4 @@
-"""Builds a local hub cache that answers hub ids with one base, so that untrusted code runs unchanged and offline.
+"""Builds a local hub cache in which all hub ids resolve to one base model, so that code runs unchanged and offline.
 
 The layout is that of huggingface_hub's cache: `models--OWNER--NAME/refs/main` and `snapshots/REVISION/`.
 """
@@ -17,12 +17,12 @@ from sft_ref.io.plain_files import LeftOut, open_file, walk
 
 FAMILY = tuple(f"HuggingFaceTB/SmolLM2-{size}{kind}" for size in ("135M", "360M", "1.7B") for kind in ("", "-Instruct"))
 FILES = "files"
-"""The folder of the cache with the files themselves."""
+"""The folder of the cache that contains the actual files."""
 SUFFIXES = frozenset({".py", ".json", ".toml", ".yaml", ".yml", ".env", ".cfg", ".ini", ".sh"})
 MOST = 200
-"""The most ids that are answered, those of the shallowest files first; real code names a few."""
+"""Maximum number of ids in the cache, those in the shallowest files first; real code names a few."""
 LARGEST = 2**20
-"""The largest file that is searched for ids, in bytes; larger ones are data."""
+"""Maximum size of a file that is searched for ids, in bytes; larger files are data."""
 ID = re.compile(r"(?<![\w./\\@-])([A-Za-z0-9][\w.-]{0,95})/([A-Za-z0-9][\w.-]{0,95})(?![\w/\\{-])")
 MODEL = re.compile(
     r"\d[mb](?![a-z])|smol|llama|qwen|gpt|gemma|phi|mistral|mixtral|opt-|bloom|pythia|falcon|olmo|granite|stablelm"
@@ -33,17 +33,17 @@ MODEL = re.compile(
 
 
 def make_hub(cache: Path, base: Path, ids: Iterable[str]) -> None:
-    """Builds a cache that answers every id with the files of one base; `HF_HUB_CACHE` points readers to it.
+    """Builds a cache in which every id has the files of one base model; `HF_HUB_CACHE` makes readers use it.
 
     The files are copied once, and linked within the cache, so that the cache can be mounted elsewhere.
 
     Args:
         cache: a folder that does not exist yet.
         base: a folder with a config, weights and a tokenizer.
-        ids: as `owner/name`.
+        ids: hub ids, as `owner/name`.
 
     Raises:
-        BaseModelError: the base has no config.json.
+        BaseModelError: the base model has no config.json.
     """
     if not (base / CONFIG).is_file():
         raise BaseModelError(f"base {base} holds no config.json; give the folder of a model")
@@ -64,7 +64,7 @@ def make_hub(cache: Path, base: Path, ids: Iterable[str]) -> None:
 
 
 def ids_in(source: Path) -> set[str]:
-    """The hub ids in a submission's code and settings, and the SmolLM2 family.
+    """Finds the hub ids in a submission's code and settings, and adds the SmolLM2 family.
 
     Args:
         source: the folder of the submission. A text that begins with the name of one of its folders is a path, not an

@@ -1,10 +1,10 @@
-"""The first process of untrusted code: sets limits on itself, then becomes the command, or its parent.
+"""Runs as the first process of untrusted code: sets limits on itself, then becomes the command, or its parent.
 
-The submission's interpreter gets this text with `-c`, because no file of this package is visible to it. It runs on
+The submission's interpreter gets this source with `-c`, because no file of this package is visible to it. It runs on
 Python 3.8 and newer, and imports little, because every import delays every start. Arguments: a descriptor or `-`, the
-number of limits, the limits (`RLIMIT_CORE=0`), the command. With a descriptor, a parent remains that reports the exit
-code to it and adopts every orphan, so that all processes of the command stay below it; it waits to be killed, and dies
-with the judge.
+number of limits, the limits (`RLIMIT_CORE=0`), the command. With a descriptor, a parent process remains that reports
+the exit code to it and adopts every orphan, so that all processes of the command stay below it; it waits to be killed,
+and dies with the judge process.
 """
 
 import os
@@ -48,7 +48,7 @@ def stay_above(report: int) -> None:
 
 
 def main(report: str, count: str, *rest: str) -> None:
-    """Applies the arguments."""
+    """Applies the limits and runs the command."""
     if report != "-":
         stay_above(int(report))
     for word in rest[: int(count)]:

@@ -1,4 +1,4 @@
-"""The limits of a command."""
+"""Defines the resource limits of a command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of a command.
+    """The resource limits of a command.
 
     Attributes:
         seconds: processor seconds per core, of the busiest thread and of all threads on all cores together. Sleeping
@@ -37,5 +37,5 @@ class Limits:
 
 
 def cores() -> int:
-    """Processors that this process may use."""
+    """Returns the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -21,14 +21,14 @@ from .processes import running_thread
 DESCRIPTOR = 4096
 """Bytes counted for each open file: a pipe has two ends and, for a user with many pipes, at least two pages."""
 _LOOKS = 2
-"""Times that the processes are read: as one ends, the shares of the others in shared memory grow."""
+"""Number of times that the processes are read: when one ends, the shares of the others in shared memory grow."""
 MEMORY_DISKS = ("tmp", "dev/shm")
 """Folders of the sandbox that are in memory."""
 
 
 @dataclass(frozen=True)
 class Disks:
-    """The usage of the sandbox's folders in memory.
+    """The usage of the sandbox's in-memory folders.
 
     Attributes:
         size: bytes.
@@ -45,7 +45,7 @@ def exceeds(processes: Sequence[psutil.Process], limit: int, *, sandboxed: bool)
     Args:
         processes: they may share memory.
         limit: in bytes.
-        sandboxed: whether they have their own network and folders in memory, which count as well.
+        sandboxed: whether they have their own network and in-memory folders, which count as well.
     """
     beside = look_at_disks(processes).size if sandboxed else 0
     queued = _in_sockets(processes) if sandboxed else 0
@@ -62,7 +62,7 @@ def exceeds(processes: Sequence[psutil.Process], limit: int, *, sandboxed: bool)
 
 
 def look_at_disks(processes: Iterable[psutil.Process]) -> Disks:
-    """The usage of the folders in memory of a sandbox; zero while the sandbox is being set up."""
+    """Returns the usage of a sandbox's in-memory folders; zero while the sandbox is being set up."""
     for place in itertools.chain.from_iterable(map(_places, processes)):
         root = Path(place, "root")
         with contextlib.suppress(OSError):
@@ -75,7 +75,7 @@ def look_at_disks(processes: Iterable[psutil.Process]) -> Disks:
 
 
 def count_open_files(processes: Iterable[psutil.Process]) -> int:
-    """Number of descriptors of the processes; an inherited one counts for each process."""
+    """Counts the descriptors of the processes; an inherited one counts for each process."""
     return sum(_count_open_files(process) for process in processes)
 
 
@@ -88,7 +88,7 @@ def _count_open_files(process: psutil.Process) -> int:
 
 
 def _in_sockets(processes: Iterable[psutil.Process]) -> int:
-    """The most bytes in all sockets of the processes' network, including sockets that are no longer open."""
+    """Returns the maximum number of bytes in all sockets of the processes' network, including closed sockets."""
     for place in itertools.chain.from_iterable(map(_places, processes)):
         net = Path(place, "net")
         with contextlib.suppress(OSError, ValueError, IndexError):
@@ -106,7 +106,7 @@ def _in_sockets(processes: Iterable[psutil.Process]) -> int:
 
 
 def _in_queues(table: Path) -> int:
-    """Bytes that wait in the send and receive queues of a table of sockets."""
+    """Returns the number of bytes that wait in the send and receive queues of a table of sockets."""
     with contextlib.suppress(OSError):
         queues = (line.split()[4].split(":") for line in table.read_text(encoding="ascii").splitlines()[1:])
         return sum(int(sent, 16) + int(received, 16) for sent, received in queues)
@@ -114,7 +114,7 @@ def _in_queues(table: Path) -> int:
 
 
 def _held(process: psutil.Process) -> int:
-    """Bytes of one process, including shared memory."""
+    """Returns the bytes of one process, including shared memory."""
     found = _sizes(process, "status")
     if "VmRSS" in found:
         return found["VmRSS"] + found.get("VmSwap", 0) + _out_of_sight(process, found)
@@ -125,7 +125,7 @@ def _held(process: psutil.Process) -> int:
 
 
 def _held_alone(process: psutil.Process) -> tuple[int, int]:
-    """Bytes of one process, with memory shared by n processes counted as 1/n; and its part of files in memory."""
+    """Returns a process's bytes, with memory shared by n processes counted as 1/n, and its part of in-memory files."""
     found = _sizes(process, "smaps_rollup")
     if "Pss" not in found:  # hidden, or an older kernel
         return _held(process), 0
@@ -134,12 +134,12 @@ def _held_alone(process: psutil.Process) -> tuple[int, int]:
 
 
 def _out_of_sight(process: psutil.Process, status: dict[str, int]) -> int:
-    """Bytes that are used without being mapped: page tables, and buffers of open files."""
+    """Returns the bytes that are used without being mapped: page tables, and buffers of open files."""
     return status.get("VmPTE", 0) + _count_open_files(process) * DESCRIPTOR
 
 
 def _sizes(process: psutil.Process, file: str) -> dict[str, int]:
-    """The sizes in a file of /proc, in bytes."""
+    """Returns the sizes in a file of /proc, in bytes."""
     for place in _places(process):
         with contextlib.suppress(OSError):
             text = Path(place, file).read_text(encoding="utf-8", errors="replace")
@@ -150,7 +150,7 @@ def _sizes(process: psutil.Process, file: str) -> dict[str, int]:
 
 
 def _places(process: psutil.Process) -> Iterator[str]:
-    """The folder of a process in /proc, then that of a running thread: a main thread that has ended reports nothing."""
+    """Yields a process's /proc folder, then that of a running thread: a main thread that has ended reports nothing."""
     yield f"/proc/{process.pid}"
     thread = running_thread(process.pid)
     if thread not in {None, process.pid}:

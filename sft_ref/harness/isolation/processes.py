@@ -1,6 +1,6 @@
-"""A tree of processes: lists them, measures their processor time, and kills them.
+"""Lists the processes of a tree, measures their processor time, and kills them.
 
-Knows nothing of their purpose. On Linux it includes orphans, if the root of the tree adopts them.
+It does not depend on their purpose. On Linux it includes orphans, if the root of the tree adopts them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Tree:
         self._seen: set[psutil.Process] = set()
 
     def living(self) -> list[psutil.Process]:
-        """The processes that run now, including those that have left the tree."""
+        """Returns the processes that run now, including those that have left the tree."""
         with contextlib.suppress(psutil.NoSuchProcess):
             self._seen.update(self._root.children(recursive=True))
         self._seen = {process for process in self._seen if _runs(process)}
@@ -66,7 +66,7 @@ class Times:
         """Reads the current times."""
         for process in processes:
             tasks = Path(f"/proc/{process.pid}/task")
-            for thread in _names(tasks):  # a process may end in between
+            for thread in _names(tasks):  # a process may end meanwhile
                 with contextlib.suppress(OSError, ValueError, IndexError):
                     ran, waited = (tasks / thread / "schedstat").read_text(encoding="ascii").split()[:2]
                     self._threads[process.pid, int(thread)] = int(ran) / 1e9, int(waited) / 1e9
@@ -91,14 +91,14 @@ class Times:
 
 
 def stolen() -> float:
-    """Seconds that the host of a virtual machine has taken from its processors since boot; 0 if unknown."""
+    """Returns the seconds that the host of a virtual machine has taken from its processors since boot; 0 if unknown."""
     with contextlib.suppress(psutil.Error, OSError):
         return float(getattr(psutil.cpu_times(), "steal", 0.0))
     return 0.0
 
 
 def count_memory_kills() -> int:
-    """Number of processes that this machine has killed for lack of memory since boot; 0 if unknown."""
+    """Returns the number of processes killed on this machine for lack of memory since boot; 0 if unknown."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
             if line.startswith("oom_kill "):
@@ -107,9 +107,9 @@ def count_memory_kills() -> int:
 
 
 def running_thread(pid: int) -> int | None:
-    """A running thread of a process, the main one if possible; None if there is none, or no /proc.
+    """Returns a running thread of a process, the main one if possible; None if there is none, or no /proc.
 
-    The main thread may end before the others. The process then looks as if it had ended, and still runs.
+    The main thread may end before the others. The process then looks as if it had ended, although it still runs.
     """
     for thread in itertools.chain([str(pid)], _names(Path(f"/proc/{pid}/task"))):
         with contextlib.suppress(OSError, IndexError):

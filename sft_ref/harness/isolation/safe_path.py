@@ -11,7 +11,7 @@ _NAME = "PYTHONSAFEPATH"
 
 @contextlib.contextmanager
 def safe_path() -> Iterator[None]:
-    """Within it, a new Python process does not import modules of its working folder.
+    """Prevents new Python processes from importing modules of their working folder within the context.
 
     `multiprocessing` starts its processes with `python -c`, which searches the working folder first: files of a
     submission with the names of standard modules would be executed there.

@@ -1,7 +1,7 @@
-"""Runs one command of untrusted code in a sandbox, within limits, and leaves no process of it running.
+"""Runs one command of untrusted code in a sandbox, within limits, and leaves none of its processes running.
 
 With bubblewrap: no network, separate namespaces, a read-only system, one writable folder (`bubblewrap.py` has the
-list). Without it: the limits alone. Knows nothing of the command's purpose, and trusts nothing that it reports.
+list). Without it: resource limits only. It does not depend on the command's purpose, and trusts none of its output.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from .watch import LOOK, Watch
 __all__ = ["CommandResult", "Limits", "gaps", "run", "why_not"]
 
 KILLED = 128 + 9
-"""Exit code of a command that SIGKILL ended."""
+"""Exit code of a command that was ended by SIGKILL."""
 THREADS = 4
 """Average number of threads per process: the kernel's limit counts threads."""
 LAUNCH = Path(__file__).with_name("launch.py")
 OPEN_FILES = 4096
-"""The most open files of one process: each pipe and socket takes kernel memory."""
+"""Maximum number of open files of one process: each pipe and socket takes kernel memory."""
 LONGEST_HOME = 100 - len("/pymp-12345678/listener-12345678")
 """The longest path, in bytes, of a folder for temporary files: a socket's path ends at 104 (macOS) or 108 (Linux), and
 multiprocessing opens one there."""
@@ -66,10 +66,11 @@ class CommandResult:
     """How a command ended.
 
     Attributes:
-        returncode: its exit code, 128 + the signal if one killed it; None if a limit stopped it, or if it is unknown.
-        output: the end of its output, both streams in one.
-        ended: empty if it ended by itself; else the limit that stopped it: time, memory, processes, output, files,
-            disk; or machine: it got no processor time; or lost: the process above it was killed.
+        returncode: its exit code, 128 + the signal number if a signal killed it; None if a limit stopped it, or if it
+            is unknown.
+        output: the end of its output, stdout and stderr combined.
+        ended: empty if it ended without being stopped; else the limit that stopped it: time, memory, processes, output,
+            files, disk; or machine: it got no processor time; or lost: the process above it was killed.
         seconds: wall-clock duration.
         sandboxed: whether it ran in bubblewrap.
         processor: processor seconds of its busiest thread.
@@ -87,7 +88,7 @@ class CommandResult:
 
 @functools.cache
 def why_not() -> str:
-    """Why code cannot be sandboxed on this machine, one line; empty if it can. Determined by one trial."""
+    """Returns one line on why code cannot be sandboxed on this machine; empty if it can. Determined by one trial."""
     if platform.system() != "Linux":
         return f"bubblewrap is for Linux, not {platform.system()}"
     if not shutil.which("bwrap"):
@@ -102,7 +103,7 @@ def why_not() -> str:
 
 
 def gaps() -> tuple[str, ...]:
-    """The limits that the sandbox cannot fully enforce on this machine, a line each; empty without a sandbox."""
+    """Lists the limits that the sandbox cannot fully enforce on this machine, a line each; empty without a sandbox."""
     if why_not():
         return ()
     found = []
@@ -129,11 +130,11 @@ def run(
 
     Args:
         command: a Python interpreter and its arguments.
-        workspace: an existing folder, the only one that it can write to, at its own path. Its content stays untrusted:
-            it may contain links and, if the judge is root, programs that run as root. It belongs in a folder that other
-            users cannot enter; read it through `sft_ref.io.plain_files` only.
-        readable: files and folders that it can read, at their own paths, outside the workspace.
-        environment: environment variables besides the default ones.
+        workspace: an existing folder, the only one that the command can write to, at its own path. Its content stays
+            untrusted: it may contain links and, if the judge is root, programs that run as root. Put it into a folder
+            that other users cannot enter, and read it through `sft_ref.io.plain_files` only.
+        readable: files and folders that the command can read, at their own paths, outside the workspace.
+        environment: environment variables in addition to the default ones.
         stdin: its standard input.
         cwd: its working directory; the workspace if None.
         limits: its limits.
@@ -177,7 +178,7 @@ def _run_in(
         if sandboxed:
             line = bubblewrap.arguments(sight, limits.file_size, status=report.fileno(), calls=calls) + line
         line = group.entering(line) if group else line
-        # in the sandbox, a folder of its own
+        # the sandbox has a private /tmp
         home = "/tmp" if sandboxed else str(stack.enter_context(_short_path(sight.workspace)))  # noqa: S108
         with subprocess.Popen(  # noqa: S603  # a list, never a shell
             line,
@@ -212,7 +213,7 @@ def _run_in(
 
 @contextlib.contextmanager
 def _pipe() -> Iterator[tuple[BinaryIO, BinaryIO]]:
-    """The read end and the write end of a pipe; both are closed afterwards."""
+    """Yields the read end and the write end of a pipe; both are closed afterwards."""
     read, write = os.pipe()
     with os.fdopen(read, "rb", buffering=0) as reader, os.fdopen(write, "wb", buffering=0) as writer:
         yield reader, writer
@@ -220,7 +221,7 @@ def _pipe() -> Iterator[tuple[BinaryIO, BinaryIO]]:
 
 @contextlib.contextmanager
 def _file(content: bytes) -> Iterator[BinaryIO]:
-    """An unnamed file with this content, positioned at its start."""
+    """Yields an unnamed file with this content, positioned at its start."""
     with tempfile.TemporaryFile() as file:
         file.write(content)
         file.seek(0)
@@ -229,7 +230,7 @@ def _file(content: bytes) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def _short_path(folder: Path) -> Iterator[Path]:
-    """A path to a folder that leaves room for a socket's name; a link if its own path is too long."""
+    """Yields a path to a folder that leaves room for a socket's name; a link if its own path is too long."""
     if len(os.fsencode(folder)) <= LONGEST_HOME:
         yield folder
         return
@@ -241,7 +242,7 @@ def _short_path(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _filter() -> Iterator[int | None]:
-    """The descriptor of the system call filter; None if none can be built."""
+    """Yields the descriptor of the system call filter; None if none can be built."""
     if seccomp.why_not():
         yield None
         return
@@ -251,7 +252,7 @@ def _filter() -> Iterator[int | None]:
 
 @contextlib.contextmanager
 def _group(limits: Limits) -> Iterator[cgroup.Group | None]:
-    """A control group for one run; None if the kernel provides none."""
+    """Yields a control group for one run; None if the kernel provides none."""
     parent = None if cgroup.why_not() else cgroup.find_parent()
     if parent is None:
         yield None
@@ -267,7 +268,7 @@ def _environment(python: bubblewrap.Interpreter, home: str) -> dict[str, str]:
 
 
 def _bounds(limits: Limits, *, sandboxed: bool) -> list[str]:
-    """The limits that the kernel enforces, by their names in `resource`; the others are polled."""
+    """Returns the limits that the kernel enforces, by their names in `resource`; the others are polled."""
     bounds = {
         "RLIMIT_CORE": 0,
         "RLIMIT_FSIZE": limits.file_size,

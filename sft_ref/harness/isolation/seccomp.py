@@ -1,8 +1,8 @@
 """Builds the filter of system calls that bubblewrap passes to the kernel.
 
 Like Flatpak's list it is a deny list: calls that hold memory outside any process, keys, and parts of the kernel that a
-fine-tune does not need and that have been used to escape sandboxes. A denied call fails as in a kernel without it, so
-that libraries fall back. A call of another architecture kills the process.
+fine-tune does not need and that have been used to escape sandboxes. A denied call fails as in a kernel that lacks it,
+so that libraries fall back. A call of another architecture kills the process.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ NEWER = {
     "memfd_secret": 447,
     "open_tree_attr": 467,
 }
-"""Numbers of calls whose names an older libseccomp lacks; they are the same on every architecture."""
+"""Numbers of calls whose names older versions of libseccomp lack; they are the same on every architecture."""
 KERNEL_SIDE = Path("/proc/sys/kernel/seccomp/actions_avail")
-"""It exists if the kernel supports filters."""
+"""This file exists if the kernel supports filters."""
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
 CLONE_NEWUSER = 0x10000000
 SOL_SOCKET, SO_SNDBUF, SO_RCVBUF = 1, 7, 8
@@ -58,7 +58,7 @@ INT = 0xFFFFFFFF
 
 @functools.cache
 def why_not() -> str:
-    """Why no filter can be built on this machine, a clause; empty if one can."""
+    """Returns a clause that says why no filter can be built on this machine; empty if one can."""
     if not KERNEL_SIDE.exists():
         return "the kernel has no seccomp filters"
     try:
@@ -72,14 +72,14 @@ def why_not() -> str:
 
 @functools.cache
 def build(*, allow_memfd: bool = False) -> bytes:
-    """The filter as a BPF program.
+    """Builds the filter as a BPF program.
 
     Args:
         allow_memfd: whether `memfd_create` is allowed; memory in such files is counted only while it is mapped.
 
     Raises:
         ImportError: pyseccomp is not installed.
-        RuntimeError: libseccomp is not.
+        RuntimeError: libseccomp is not installed.
         OSError: libseccomp cannot build the filter.
     """
     import pyseccomp as libseccomp

@@ -19,15 +19,15 @@ from sft_ref.io.reading import shortened
 
 FILES = 10_000
 ENTRIES = 10 * FILES
-"""The most entries of a folder that are read, ignored ones included."""
+"""Maximum number of folder entries that are read, including ignored ones."""
 BYTES = 8 * 2**30
 RATIO = 200
-"""The largest compression ratio of a zip: text has about 10, zeros about 1000."""
+"""Maximum compression ratio of a zip: text has about 10, zeros about 1000."""
 SMALL = 2**20
-"""Bytes that any zip may contain, whatever its ratio: a small file of zeros is no bomb."""
+"""Bytes that any zip may contain, whatever its ratio: a small file of zeros is not a zip bomb."""
 DEPTH = 32
 NAME = 1024
-"""Bytes per file in the directory of a zip."""
+"""Maximum number of bytes per file in the directory of a zip."""
 DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, ValueError, OverflowError)
 CHUNK = 2**20
 JUNK = frozenset({"__MACOSX", ".git", ".hg", ".svn", "__pycache__", ".DS_Store", ".ipynb_checkpoints", ".venv", "venv"})
@@ -36,7 +36,7 @@ JUNK = frozenset({"__MACOSX", ".git", ".hg", ".svn", "__pycache__", ".DS_Store",
 
 @dataclass(frozen=True)
 class _SubmittedFile:
-    """A file of a submission: the parts of its path, and how to open it."""
+    """A file of a submission: the parts of its path, and a function that opens it."""
 
     parts: tuple[str, ...]
     open: Callable[[], IO[bytes]]
@@ -53,8 +53,8 @@ def unpack(path: Path, into: Path) -> Path:
         `into`.
 
     Raises:
-        SubmissionError: the path is missing, or is neither; or it contains a path outside itself, a link, a special
-            file, an encrypted file, a duplicate name, or too much.
+        SubmissionError: the path is missing, or is neither a folder nor a zip; or it contains a path outside itself, a
+            link, a special file, an encrypted file, a duplicate name, or too much data.
     """
     if path.is_dir() and into.resolve().is_relative_to(path.resolve()):
         raise SubmissionError(f"{into} lies in {path} itself; a submission is unpacked elsewhere")
@@ -127,7 +127,7 @@ def _in_folder(path: Path) -> Iterator[_SubmittedFile]:
 
 
 def _write(entries: Iterator[_SubmittedFile], into: Path, path: Path, allowed: int) -> None:
-    """Writes each entry, and counts the bytes that are read, not those that the zip declares."""
+    """Writes each entry, and counts the bytes that are read instead of the sizes that the zip declares."""
     left = allowed
     for number, entry in enumerate(entries):
         if number >= FILES:

@@ -1,4 +1,4 @@
-"""Watches a command from outside: collects its output, and tells its exit code or the limit that it exceeded."""
+"""Watches a command from outside: collects its output, and determines its exit code or the limit that it exceeded."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ TIMING = 0.25
 FLOOD = 64
 """Output beyond this multiple of the kept part ends the command; code that merely prints a lot stays below."""
 CHUNK = 2**16
-"""Bytes read at once: the size of a pipe."""
+"""Number of bytes read at once: the size of a pipe."""
 EXIT_CODE = re.compile(rb'"exit-code": (\d{1,3})\b')
-"""The report of bubblewrap and `launch.py`. Without a sandbox the command can write there too, so it is not trusted."""
+"""The report of bubblewrap and `launch.py`. Without a sandbox the command can write it too, so it is not trusted."""
 
 
 class Watch:
@@ -35,8 +35,8 @@ class Watch:
         tree: its processes.
         workspace: the folder that it writes to.
         limits: its limits.
-        began: its start, by the monotonic clock.
-        sandboxed: whether it has its own network and folders in memory.
+        began: its start time on the monotonic clock.
+        sandboxed: whether it has its own network and in-memory folders.
 
     Attributes:
         text: the end of its output.
@@ -100,7 +100,7 @@ class Watch:
         return False
 
     def _hit(self) -> str:
-        """The limit that is exceeded now, or empty."""
+        """Returns the limit that is exceeded now, or an empty text."""
         living = self._tree.living()
         if time.monotonic() >= self._timed:
             self._timed = time.monotonic() + TIMING
@@ -118,7 +118,7 @@ class Watch:
         return "files" if self._files.exceeds(lambda: memory.count_open_files(living)) else ""
 
     def _time_is_up(self, passed: float) -> str:
-        """`time` if its own time is used up, `machine` if it gets none from the machine; else empty."""
+        """Returns `time` if its own time is used up, `machine` if the machine gives it no time; else an empty text."""
         waited = self.times.waited
         idle = 0.0 if waited is None else passed - waited - (stolen() - self._stolen)
         own = max(self.times.busiest, self.times.total / cores(), idle)

@@ -78,7 +78,6 @@ class Loaded:
             raised.
         comparison: the comparison of logits on training texts; None if there is none, for the reason `not_compared`.
         trained_rows, loaded_rows: embedding rows of the added tokens that training texts use, by tensor name.
-        loaded_rows_count: the fewest rows of such an embedding when answering.
     """
 
     with_sound_adapter: bool

@@ -49,7 +49,7 @@ from .views import (
 )
 
 GOOD = 0.8
-"""Accuracy on fresh questions above which no answers count as lost, on a base model that can reach it."""
+"""Minimum accuracy on fresh questions at which no answers count as lost, on a base model that can reach it."""
 
 _TIES = 0.01
 """Maximum share of generated tokens that may be near ties."""
@@ -128,7 +128,7 @@ class Evidence:
         """Training texts that contain a question of the data.
 
         Raises:
-            Unavailable: there is none.
+            Unavailable: there are no such texts.
         """
         if not self.examples.distinct:
             raise Unavailable("no text reached the model in training")
@@ -323,7 +323,7 @@ class Evidence:
             values, parsed = run.answers.values or (), run.answers.parsed
             seen = parsed if len(parsed) == len(values) else [("", None)] * len(values)
             for line, value, (text, own) in zip(run.lines, values, seen, strict=False):
-                if not find_numerals(text):  # else it is generation's matter
+                if not find_numerals(text):  # else the fault belongs to the generate stage
                     texts.append(ParsedText(text, own if is_looked_up(self) else value, question=line.question))
         if not texts:
             raise Unavailable("no answer came back when the model gave no number")

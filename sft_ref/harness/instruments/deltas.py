@@ -25,7 +25,7 @@ _DECOMPOSING = ("pissa", "olora")
 """Initialisations that deterministically move a part of the base weight into the adapter."""
 
 _SAME_START = 0.1
-"""Tolerance for the base weight's change at initialisation, relative to the delta; covers rounding to 16 bits."""
+"""Maximum difference between a delta and what the base weight lacks, relative to the delta; covers 16-bit rounding."""
 
 
 def pairs(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:

@@ -54,7 +54,7 @@ def make_hub(cache: Path, base: Path, ids: Iterable[str]) -> None:
             shutil.copyfile(path, files / path.name)
     for name in ids:
         model = cache / f"models--{name.replace('/', '--')}"
-        revision = hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()  # as long as a commit's
+        revision = hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()  # as long as a commit hash
         snapshot = model / "snapshots" / revision
         snapshot.mkdir(parents=True)
         for path in files.iterdir():

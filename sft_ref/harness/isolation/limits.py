@@ -17,7 +17,7 @@ class Limits:
             that one process can allocate.
         processes: number of processes at the same time.
         file_size: bytes of one file, and of all files in the sandbox's /tmp or /dev/shm.
-        output: the last bytes of its output that are kept; 64 times as much output ends the command.
+        output: number of bytes that are kept from the end of its output; 64 times as much output ends the command.
         files: number of new files and folders in the workspace, and in the sandbox's /tmp and /dev/shm.
         disk: bytes by which the free space of the workspace's disk may shrink; at most half of it.
     """

@@ -74,7 +74,7 @@ class CommandResult:
         seconds: wall-clock duration.
         sandboxed: whether it ran in bubblewrap.
         processor: processor seconds of its busiest thread.
-        starved: how the machine prevented it from finishing, a clause; empty if it did not.
+        starved: a clause that says how the machine prevented it from finishing; empty if it did not.
     """
 
     returncode: int | None

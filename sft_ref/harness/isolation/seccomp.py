@@ -101,7 +101,7 @@ def build(*, allow_memfd: bool = False) -> bytes:
             of_family = libseccomp.Arg(0, libseccomp.MASKED_EQ, INT, family)
             made.add_rule(unknown, "socket", of_family)
     made.add_rule(unknown, "socket", libseccomp.Arg(0, libseccomp.GT, AF_NETLINK))
-    for option in (SO_SNDBUF, SO_RCVBUF):  # ignored, as a kernel may do, so that each socket holds the default at most
+    for option in (SO_SNDBUF, SO_RCVBUF):  # ignored, as a kernel may do, so that no socket exceeds the default
         of_socket = libseccomp.Arg(1, libseccomp.MASKED_EQ, INT, SOL_SOCKET)
         size = libseccomp.Arg(2, libseccomp.MASKED_EQ, INT, option)
         made.add_rule(libseccomp.ERRNO(0), "setsockopt", of_socket, size)

@@ -157,7 +157,7 @@ def raise_for_crash(answers: Answers | None, *, parser: bool) -> None:
         )
 
 
-def fault_of_generation(  # noqa: PLR0911  # a list of ways to go wrong
+def fault_of_generation(  # noqa: PLR0911  # one return for each kind of fault
     evidence: Evidence, run: CompletedRun, place: int
 ) -> str:
     """Describes the fault of the text for one line of a script; empty if the text contains the number."""

@@ -1,5 +1,5 @@
-"""A witness of training: watches any training, leaves a record beside the adapter, and holds a loaded model against it.
+"""Observes any training, writes a record beside the adapter, and compares loaded models and endpoints with the record.
 
-`training` observes, `findings` judge, `record` says what was trained, `verifying` compares models, `serving` endpoints.
-(`sft_ref.witness` is a function, so the room has another name.)
+`training` observes, `findings` judges the observations, `record` defines the record, `verifying` compares models, and
+`serving` compares endpoints. (The package is not called `witness` because `sft_ref.witness` is a function.)
 """

@@ -1,1 +1,1 @@
-"""What can be wrong with a training: pure functions of what was observed, a file a subject."""
+"""Finds faults of a training: pure functions of the observations, one module for each subject."""

@@ -1,4 +1,4 @@
-"""Whether gradients reach the adapter."""
+"""Checks whether gradients reach the adapter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .observation import FirstStep, ObservedParameter, TrainingFault, listed, sh
 
 
 def check_gradients_can_flow(step: FirstStep) -> Iterator[TrainingFault]:
-    """Nothing that the loss depends on asks for a gradient; where known, why."""
+    """Reports that the logits require no gradient, with the reason if it is known."""
     if step.outputs_need_gradients:
         return
     if step.reentrant and not step.inputs_need_gradients:
@@ -24,7 +24,7 @@ def check_gradients_can_flow(step: FirstStep) -> Iterator[TrainingFault]:
 
 
 def check_gradients_arrive(step: FirstStep) -> Iterator[TrainingFault]:
-    """Gradients of adapter modules are absent, zero or not finite at the first step."""
+    """Reports adapter modules whose gradients are absent, zero or not finite at the first step."""
     if not step.outputs_need_gradients:
         return
     modules = _by_module(step)
@@ -68,7 +68,7 @@ def _without_input_gradients() -> TrainingFault:
 
 
 def _by_module(step: FirstStep) -> dict[str, list[ObservedParameter]]:
-    """Trained tensors of the adapter by module: one of a pair may have no gradient at first, since B starts at zero."""
+    """Groups the adapter's trained tensors by module: A may have no gradient at first, since B starts at zero."""
     own = sorted((each for each in step.adapter if each.is_trainable and each.is_in_optimizer), key=lambda e: e.module)
     return {name: list(each) for name, each in groupby(own, key=lambda one: one.module)}
 

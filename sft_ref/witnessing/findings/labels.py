@@ -1,4 +1,4 @@
-"""What the labels of the first batch teach."""
+"""Checks the labels of the first batch."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .observation import FirstStep, TrainingFault, share, supervised_of
 
 
 def check_all_masked(step: FirstStep) -> Iterator[TrainingFault]:
-    """No token is supervised, in all rows or in some."""
+    """Reports rows without a supervised token."""
     rows = step.rows
     empty = [row for row in rows if not supervised_of(row.labels)]
     if len(empty) < len(rows) and any(batch.is_packed for batch in step.batches):
-        return  # packing cuts texts: what is left of one may be its prompt alone
+        return  # packing cuts texts, which may leave only the prompt of one
     if empty:
         yield TrainingFault(
             f"{share(len(empty), len(rows), 'rows')} of the first step have no supervised token: every label is -100",
@@ -24,7 +24,7 @@ def check_all_masked(step: FirstStep) -> Iterator[TrainingFault]:
 
 
 def check_nothing_masked(step: FirstStep) -> Iterator[TrainingFault]:
-    """Prompts are supervised as well, where only completions are meant or nothing is said."""
+    """Reports supervised prompts, unless the caller wants to supervise whole texts."""
     rows = [row for row in step.rows if supervised_of(row.labels)]
     if step.supervised == "all" or not rows:
         return
@@ -38,7 +38,7 @@ def check_nothing_masked(step: FirstStep) -> Iterator[TrainingFault]:
 
 
 def check_end(step: FirstStep) -> Iterator[TrainingFault]:
-    """No row supervises the token that ends an answer."""
+    """Reports that no row supervises the token that ends an answer."""
     rows = [row for row in step.rows if supervised_of(row.labels)]
     if not rows or not step.ends:
         return
@@ -56,9 +56,9 @@ def check_end(step: FirstStep) -> Iterator[TrainingFault]:
 
 
 def check_truncation(step: FirstStep) -> Iterator[TrainingFault]:
-    """Rows as long as the batch is wide lack the end that others have."""
+    """Reports rows that fill the batch width and lack the end token that other rows have."""
     if len({len(row.input_ids) for row in step.rows}) == 1:
-        return  # texts behind one another, cut into rows of one length
+        return  # concatenated texts, cut into rows of one length
     cut = ended = 0
     for batch in step.batches:
         if not batch.has_labels or batch.is_packed:
@@ -76,11 +76,11 @@ def check_truncation(step: FirstStep) -> Iterator[TrainingFault]:
 
 
 _BEHIND_END = 4
-"""Tokens that may stand at the end of a text, its end token among them: chat templates add a new line."""
+"""Number of tokens at the end of a text that may contain its end token: chat templates append a newline."""
 
 
 def check_padding(step: FirstStep) -> Iterator[TrainingFault]:
-    """Padding is supervised."""
+    """Reports supervised padding."""
     if count := sum(batch.supervised_padding for batch in step.batches):
         yield TrainingFault(
             f"{count} tokens of padding are supervised in the first step: the model learns to write padding",
@@ -89,7 +89,7 @@ def check_padding(step: FirstStep) -> Iterator[TrainingFault]:
 
 
 def check_shift(step: FirstStep) -> Iterator[TrainingFault]:
-    """Labels are not the tokens of their own places."""
+    """Reports labels that differ from the tokens at their positions."""
     pairs = [(row, place) for row in step.rows for place in supervised_of(row.labels) if place + 1 < len(row.input_ids)]
     own = sum(row.labels[place] == row.input_ids[place] for row, place in pairs)
     if not pairs or own >= len(pairs) / 2:
@@ -110,7 +110,7 @@ def check_shift(step: FirstStep) -> Iterator[TrainingFault]:
 
 
 def check_loss(step: FirstStep) -> Iterator[TrainingFault]:
-    """The gradient at the logits is another than that of the labels' cross-entropy."""
+    """Reports a gradient at the logits that differs from that of the labels' cross-entropy."""
     if step.alignment is None or step.alignment >= SAME_DIRECTION:
         return
     yield TrainingFault(
@@ -122,12 +122,12 @@ def check_loss(step: FirstStep) -> Iterator[TrainingFault]:
 
 
 SAME_DIRECTION = 0.9
-"""Cosine from which on two gradients count as those of one loss; label smoothing of 0.1 leaves 0.99, weights for some
-tokens 0.95, and a loss over the prompt too less than 0.8 for answers of usual length."""
+"""Minimum cosine of two gradients that count as gradients of the same loss. Label smoothing of 0.1 leaves 0.99, weights
+for some tokens 0.95, and a loss that includes the prompt less than 0.8 for answers of usual length."""
 
 
 def check_same_batch(step: FirstStep) -> Iterator[TrainingFault]:
-    """Processes of a distributed training see the same rows."""
+    """Reports processes of a distributed training that see the same rows."""
     if step.same_batch:
         one, other = step.same_batch[0]
         yield TrainingFault(
@@ -137,7 +137,7 @@ def check_same_batch(step: FirstStep) -> Iterator[TrainingFault]:
 
 
 def _inner(labels: tuple[int, ...]) -> tuple[int, ...]:
-    """The labels without the first, which nothing predicts, and the last, which some collators take for padding."""
+    """Returns the labels without the first (never predicted) and the last (some collators take it for padding)."""
     return labels[1:-1]
 
 
@@ -151,4 +151,4 @@ CHECKS = (
     check_loss,
     check_same_batch,
 )
-"""In the order in which they are reported."""
+"""The checks, in the order in which their faults are reported."""

@@ -1,4 +1,4 @@
-"""What is observed of a training: frozen, so that each finding is a pure function of it."""
+"""Defines the observations of a training: frozen, so that each finding is a pure function of them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Supervised = Literal["completion", "all"]
 
 @dataclass(frozen=True)
 class TrainingFault:
-    """Something that is wrong with a training.
+    """A fault of a training.
 
     Attributes:
-        what: one sentence on what was observed.
-        mend: what to do.
-        is_fatal: whether nothing can be learned; otherwise it is doubtful.
+        what: one sentence that describes the observation.
+        mend: how to fix it.
+        is_fatal: whether nothing can be learned; otherwise the training is only doubtful.
     """
 
     what: str
@@ -32,13 +32,14 @@ class TrainingFault:
 
 @dataclass(frozen=True)
 class ObservedBatch:
-    """A batch as it reached the model's forward.
+    """A batch as passed to the model's forward.
 
     Attributes:
-        rows: without padding; each text is one where several share a row of the batch, and their positions are known.
-        width: tokens of a row with padding.
-        has_labels: whether labels reached the forward; the rows have none supervised otherwise.
-        supervised_padding: labels that are not -100 where the attention mask is 0.
+        rows: rows without padding. If several texts share a row of the batch, and their positions are known, each text
+            is a row.
+        width: number of tokens of a row, with padding.
+        has_labels: whether labels were passed to the forward; if not, no token of the rows is supervised.
+        supervised_padding: number of labels that are not -100 although the attention mask is 0.
         is_packed: whether several texts share a row.
         is_training: whether the model was in training mode.
     """
@@ -52,7 +53,7 @@ class ObservedBatch:
 
     @property
     def probe_rows(self) -> tuple[LabelledIds, ...]:
-        """The rows as models are compared on them: as whole texts, where no labels reached the forward."""
+        """The rows for comparing models: supervised as whole texts if no labels were passed to the forward."""
         return self.rows if self.has_labels else tuple(LabelledIds(row.input_ids, row.input_ids) for row in self.rows)
 
 
@@ -61,16 +62,16 @@ class ObservedParameter:
     """A parameter at the first optimizer step.
 
     Attributes:
-        name: in the base; of an adapter's tensor with what peft adds.
-        module: of the base that it belongs to.
+        name: name in the base model; for an adapter tensor, with the suffix that peft adds.
+        module: the base module that it belongs to.
         is_adapter: whether it belongs to the adapter.
-        is_trainable: whether it asks for a gradient.
-        is_in_optimizer: whether the optimizer that steps holds it.
-        dtype: as torch names it.
-        gradient: Euclidean norm; None where there is none.
+        is_trainable: whether it requires a gradient.
+        is_in_optimizer: whether it is in the optimizer that steps.
+        dtype: torch's name of the dtype.
+        gradient: Euclidean norm of the gradient; None if there is none.
         has_moved: whether the step changed it.
-        rounded_away: share of its values that a step of the highest planned rate would not change, being smaller than
-            half a unit in the last place.
+        rounded_away: share of its values that a step at the highest planned learning rate would not change, because the
+            step is smaller than half a unit in the last place.
     """
 
     name: str
@@ -89,9 +90,9 @@ class LearningPlan:
     """The learning rates of a training, as far as they are known.
 
     Attributes:
-        steps: planned optimizer steps; None where that is not known.
-        rates: of each planned step, the highest of all groups; empty where that is not known.
-        optimizer: class of the optimizer.
+        steps: number of planned optimizer steps; None if unknown.
+        rates: learning rate of each planned step, the highest of all parameter groups; empty if unknown.
+        optimizer: class name of the optimizer.
     """
 
     steps: int | None = None
@@ -100,28 +101,28 @@ class LearningPlan:
 
     @property
     def is_normalised(self) -> bool:
-        """Whether a step has about the length of the rate, whatever the gradient."""
+        """Whether the length of a step is about the learning rate, whatever the gradient."""
         return "adam" in self.optimizer.lower() or self.optimizer in {"Lion", "Adafactor"}
 
 
 @dataclass(frozen=True)
 class FirstStep:
-    """All that is observed up to the first optimizer step, and the step itself.
+    """All observations up to and including the first optimizer step.
 
     Attributes:
-        batches: of the step; several where gradients are accumulated.
-        parameters: of the model.
-        plan: of the learning rates.
-        ends: ids that end an answer.
+        batches: batches of the step; several if gradients are accumulated.
+        parameters: the model's parameters.
+        plan: the planned learning rates.
+        ends: ids of tokens that end an answer.
         padding: id of the padding token.
-        supervised: what the caller means to supervise; None where it is not said.
-        autocast: dtype of autocast in the forward; None where it is off.
-        sleeping_dropout: modules of dropout that are in evaluation mode although the model is in training mode.
-        reentrant: whether gradient checkpointing is on in its older form, which needs inputs with gradients.
-        inputs_need_gradients: whether the embeddings ask for gradients.
-        outputs_need_gradients: whether a gradient can reach anything.
-        alignment: cosine between the gradient at the logits and that of the labels' cross-entropy; None where it is
-            not known.
+        supervised: the tokens that the caller wants to supervise; None if not specified.
+        autocast: autocast dtype in the forward pass; None if autocast is off.
+        sleeping_dropout: names of dropout modules that are in evaluation mode although the model is in training mode.
+        reentrant: whether reentrant gradient checkpointing is on, which needs inputs that require gradients.
+        inputs_need_gradients: whether the embeddings require gradients.
+        outputs_need_gradients: whether the model's outputs require gradients, so that a gradient can reach any
+            parameter.
+        alignment: cosine between the gradient at the logits and that of the labels' cross-entropy; None if unknown.
         same_batch: pairs of processes whose first batches are equal.
     """
 
@@ -151,16 +152,16 @@ class FirstStep:
 
 
 def supervised_of(labels: Sequence[int]) -> list[int]:
-    """Indices of supervised tokens, the first token left out: nothing predicts it."""
+    """Returns the indices of supervised tokens, except the first token, which is never predicted."""
     return [place for place, label in enumerate(labels) if place and label != IGNORE_INDEX]
 
 
 def share(part: int, whole: int, what: str) -> str:
-    """``3 of 8 rows``, or ``all 8 rows``."""
+    """Formats a share, as ``3 of 8 rows``, or ``all 8 rows``."""
     return f"all {whole} {what}" if part == whole else f"{part} of {whole} {what}"
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:
-    """The first names, and how many there are besides."""
+    """Lists the first names, and the number of the others."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -1,4 +1,4 @@
-"""Which parameters are trained."""
+"""Checks which parameters are trained."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .observation import FirstStep, TrainingFault, listed, share
 
 
 def check_adapter_is_trained(step: FirstStep) -> Iterator[TrainingFault]:
-    """Adapter parameters are frozen, or the optimizer does not hold them."""
+    """Reports adapter parameters that are frozen, or not in the optimizer."""
     adapter = step.adapter
     frozen = [each.name for each in adapter if not each.is_trainable]
     if frozen:
@@ -29,7 +29,7 @@ def check_adapter_is_trained(step: FirstStep) -> Iterator[TrainingFault]:
 
 
 def check_base_is_frozen(step: FirstStep) -> Iterator[TrainingFault]:
-    """Parameters of the base train beside the adapter, and are not saved with it."""
+    """Reports base parameters that are trained together with the adapter, and not saved with it."""
     if not step.adapter:
         return
     trained = [

@@ -1,4 +1,4 @@
-"""Modes and dtypes of the model while it trains."""
+"""Checks modes and dtypes of the model in training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .observation import FirstStep, TrainingFault, listed, share
 
 
 def check_mode(step: FirstStep) -> Iterator[TrainingFault]:
-    """The model, or its dropout, is in evaluation mode."""
+    """Reports a model, or dropout modules, in evaluation mode."""
     evaluating = [batch for batch in step.batches if not batch.is_training]
     if evaluating:
         yield TrainingFault(
@@ -25,7 +25,7 @@ def check_mode(step: FirstStep) -> Iterator[TrainingFault]:
 
 
 def check_dtypes(step: FirstStep) -> Iterator[TrainingFault]:
-    """Dtypes of adapter, base and autocast do not go together."""
+    """Reports unsuitable combinations of the dtypes of adapter, base model and autocast."""
     adapter = Counter(each.dtype for each in step.adapter if each.is_trainable)
     base = {each.dtype for each in step.parameters if not each.is_adapter}
     if len(adapter) > 1:

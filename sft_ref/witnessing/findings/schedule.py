@@ -1,4 +1,4 @@
-"""Whether the planned learning rates can move the adapter, and whether they did."""
+"""Checks whether the learning rates, planned or used, can change the adapter."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Iterator, Sequence
 from .observation import FirstStep, LearningPlan, TrainingFault, listed
 
 LEAST_SUM = 1e-5
-"""Sum of all learning rates of an optimizer that normalises its steps, below which nothing is learned.
+"""Minimum sum of all learning rates of an optimizer that normalises its steps; below it, nothing is learned.
 
-No entry of the adapter moves farther. On the toy, 80 steps at 5e-5 (a sum of 4e-3) lower the loss by 0.05 nat a token,
-and the fall is about proportional: 1e-5 is worth a ten-thousandth of a nat."""
+No entry of the adapter changes by more than this sum. On the toy model, 80 steps at 5e-5 (a sum of 4e-3) lower the loss
+by 0.05 nat per token, and the decrease is about proportional: 1e-5 lowers it by a ten-thousandth of a nat."""
 
 FEW = 0.1
-"""Share of the planned steps that may have a rate of zero at the end."""
+"""Maximum share of the planned steps, at the end, that may have a learning rate of zero."""
 
 _ROUNDED_AWAY = 0.9
-"""Share of an adapter's values that no step changes, from which on it stands still."""
+"""Minimum share of an adapter's values that no step changes for the adapter to count as unchanged."""
 
 
 def check_sum(step: FirstStep) -> Iterator[TrainingFault]:
-    """All learning rates together cannot move anything."""
+    """Reports learning rates whose sum is too small to change the adapter."""
     plan = step.plan
     if not plan.rates:
         return
@@ -43,12 +43,12 @@ def check_sum(step: FirstStep) -> Iterator[TrainingFault]:
 
 
 def check_early_end(step: FirstStep) -> Iterator[TrainingFault]:
-    """The schedule is over long before the training."""
+    """Reports a schedule that ends long before the training."""
     yield from _early_end(step.plan.rates, "planned")
 
 
 def check_rates_seen(plan: LearningPlan, rates: Sequence[float]) -> Iterator[TrainingFault]:
-    """At the end of a training whose rates were not known before: the same, on the rates that were used."""
+    """Checks the learning rates that were used, at the end of a training whose rates were not known before."""
     if plan.rates or not rates:
         return
     total = sum(rates)

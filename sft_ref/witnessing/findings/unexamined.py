@@ -1,4 +1,4 @@
-"""What the first step does not show, because a trainer keeps it from the model's forward."""
+"""Lists the subjects that the first step does not show, because a trainer does not pass them to the model's forward."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from .observation import FirstStep
 
 
 def list_unexamined(step: FirstStep) -> dict[str, str]:
-    """Subjects of findings that could not be examined -> why; the other findings stand."""
+    """Maps the subjects of findings that could not be examined to the reason; the other findings are valid."""
     found = {}
     if not step.batches:
         found["labels"] = "no batch with input_ids reached the model's forward"

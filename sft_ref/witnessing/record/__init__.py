@@ -1,1 +1,1 @@
-"""The record that a training leaves beside its adapter; docs/record.md describes the format."""
+"""The record that a training writes beside its adapter; docs/record.md describes the format."""

@@ -1,4 +1,4 @@
-"""What peft has put into a model: its adapter tensors, scalings, and which adapters count."""
+"""Reads the state that peft adds to a model: adapter tensors, scalings, and active adapters."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from sft_ref.reference.guards.names import plain, unwrapped
 
 
 def lora_layers(model: torch.nn.Module) -> Iterator[tuple[str, Any]]:
-    """Each module of peft that carries a LoRA, by its name in the base."""
+    """Yields each peft module with a LoRA, by its name in the base model."""
     for name, module in model.named_modules():
         if hasattr(module, "lora_A") and hasattr(module, "scaling"):
             yield plain(name), module
 
 
 def find_peft(model: Any) -> Any:  # noqa: ANN401
-    """The PeftModel in a model, under whatever wraps it; None where there is none."""
+    """Returns the PeftModel inside a model and its wrappers; None if there is none."""
     from peft import PeftModel
 
     return next((module for module in model.modules() if isinstance(module, PeftModel)), None)
 
 
 def is_switched_off(model: torch.nn.Module) -> bool:
-    """Whether a model runs without its adapter, as under `disable_adapter`."""
+    """Whether a model runs without its adapter, as within `disable_adapter`."""
     return next((bool(layer.disable_adapters) for _, layer in lora_layers(model)), False)
 
 
@@ -41,13 +41,13 @@ class AdapterState:
     """The adapters of a model in memory.
 
     Attributes:
-        names: of all adapters.
-        active: of those that count.
-        merged: of those whose weights are added to the base's.
+        names: names of all adapters.
+        active: names of the active adapters.
+        merged: names of the adapters that are merged into the base weights.
         is_disabled: whether adapters are switched off.
-        scalings: module of the base -> factor on B @ A of the first active adapter.
-        tensors: of the first active adapter, by their names in a file.
-        config: of that adapter; a LoraConfig.
+        scalings: maps each base module to the factor on B @ A of the first active adapter.
+        tensors: tensors of the first active adapter, by their names in a file.
+        config: LoraConfig of the first active adapter.
     """
 
     names: tuple[str, ...]
@@ -60,7 +60,7 @@ class AdapterState:
 
 
 def adapter_state(model: torch.nn.Module) -> AdapterState | None:
-    """The adapters of a model; None where peft has put none into it."""
+    """Returns the adapters of a model; None if it has no peft adapter."""
     from peft import get_peft_model_state_dict
 
     peft_model = find_peft(model)
@@ -85,12 +85,12 @@ def adapter_state(model: torch.nn.Module) -> AdapterState | None:
 
 
 def is_sharded(model: torch.nn.Module) -> bool:
-    """Whether parameters are spread over processes, which must then all take part in a forward."""
+    """Whether parameters are sharded over processes, which then must all take part in a forward pass."""
     return any(hasattr(parameter, "full_tensor") for parameter in model.parameters())
 
 
 def why_no_record(model: torch.nn.Module) -> str:
-    """Why no record of a model can be taken while it is trained; empty where one can."""
+    """Returns why no record of a model can be taken during training; empty if one can be taken."""
     if any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules()):
         return "FSDP of version 1 hides its tensors; use version 2 (fully_shard)"
     if any(hasattr(parameter, "ds_id") for parameter in model.parameters()):
@@ -99,6 +99,6 @@ def why_no_record(model: torch.nn.Module) -> str:
 
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor that is sharded over processes, gathered; all of them must call this."""
+    """Gathers a tensor that is sharded over processes; all of them must call this."""
     gather = getattr(tensor, "full_tensor", None)
     return gather() if gather is not None else tensor

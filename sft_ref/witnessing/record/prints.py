@@ -1,4 +1,4 @@
-"""Fingerprints of adapter, tokenizer, chat template and configuration; the same code records and compares."""
+"""Fingerprints adapter, tokenizer, chat template and configuration; recording and comparing share this code."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _CONVERSATIONS = (
 _SPECIAL = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 _SAMPLE = 8
-"""Values that are kept of an adapter tensor."""
+"""Number of recorded values of an adapter tensor."""
 
 _OF_EFFECT = (
     *("peft_type", "r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "fan_in_fan_out"),
     *("bias", "lora_bias", "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"),
     *("modules_to_save", "trainable_token_indices", "target_parameters"),
 )
-"""Keys of an adapter's configuration that decide what it adds."""
+"""Keys of an adapter's configuration that determine its delta."""
 
 _NOT_OF_COMPUTATION = frozenset(
     {"_name_or_path", "name_or_path", "transformers_version", "torch_dtype", "dtype", "architectures", "use_cache"}
@@ -55,13 +55,13 @@ _NOT_OF_COMPUTATION = frozenset(
     | {"pretraining_tp", "initializer_range"}
     | {"attention_dropout", "hidden_dropout", "resid_pdrop", "attn_pdrop", "embd_pdrop"}
 )
-"""Keys of a base's configuration that do not decide what it computes when answering."""
+"""Keys of a base model's configuration that do not affect its outputs in evaluation mode."""
 
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
 def print_tensor(tensor: torch.Tensor) -> TensorPrint:
-    """What is kept of an adapter tensor; equal values have equal hashes in every dtype."""
+    """Fingerprints an adapter tensor; equal values have equal hashes in every dtype."""
     values = tensor.detach().float().cpu().contiguous().reshape(-1)
     found = hashlib.sha256(values.view(torch.uint8).numpy().tobytes()).hexdigest()[:32]
     places = torch.linspace(0, len(values) - 1, _SAMPLE).long() if len(values) else torch.zeros(0).long()
@@ -70,26 +70,26 @@ def print_tensor(tensor: torch.Tensor) -> TensorPrint:
 
 
 def print_adapter(tensors: Mapping[str, torch.Tensor]) -> dict[str, TensorPrint]:
-    """What is kept of each adapter tensor, by name."""
+    """Fingerprints each adapter tensor, by name."""
     return {name: print_tensor(tensor) for name, tensor in sorted(tensors.items())}
 
 
 def print_tokenizer(tokenizer: PreTrainedTokenizerBase) -> TokenizerPrint:
-    """What is kept of a tokenizer."""
+    """Fingerprints a tokenizer."""
     special = {name: getattr(tokenizer, name, None) for name in _SPECIAL}
     samples = [list(tokenizer(text)["input_ids"]) for text in SAMPLES]
     return TokenizerPrint(len(tokenizer), digest(tokenizer.get_vocab()), special, samples)
 
 
 def print_template(template: object, tokenizer: PreTrainedTokenizerBase) -> TemplatePrint | None:
-    """What is kept of a chat template; None where there is none."""
+    """Fingerprints a chat template; returns None if there is none."""
     if not isinstance(template, (str, dict)) or not template:
         return None
     return TemplatePrint(digest(template), _render(template, tokenizer))
 
 
 def _render(template: Any, tokenizer: Any) -> str | None:  # noqa: ANN401
-    """SHA-256 of rendered conversations; those that the template refuses count as such."""
+    """Returns the SHA-256 of rendered conversations, with refused ones as None; None if all are refused."""
     texts: list[object] = []
     for conversation in _CONVERSATIONS:
         for begins in (False, True):
@@ -108,20 +108,20 @@ def _render(template: Any, tokenizer: Any) -> str | None:  # noqa: ANN401
 
 
 def print_lora(config: Any) -> dict[str, Any]:  # noqa: ANN401  # a LoraConfig, or the table of its file
-    """What an adapter's configuration says of its effect, without what is not set."""
+    """Returns the settings of an adapter's configuration that affect its delta, except unset ones."""
     table = config if isinstance(config, Mapping) else vars(config)
     found = {key: _plain_value(table.get(key)) for key in _OF_EFFECT}
     return {key: value for key, value in found.items() if value not in (None, False, {}, [], "none")}
 
 
 def print_config(config: Any) -> dict[str, Any]:  # noqa: ANN401  # a PreTrainedConfig
-    """What a base's configuration says of its computation."""
+    """Returns the settings of a base model's configuration that affect its outputs."""
     table = json.loads(json.dumps(config.to_dict(), default=str))
     return {key: value for key, value in sorted(table.items()) if key not in _NOT_OF_COMPUTATION and value is not None}
 
 
 def print_dtypes(model: torch.nn.Module) -> dict[str, str]:
-    """The dtype of every tensor and float buffer; layers that agree share a line."""
+    """Returns the dtype of every tensor and float buffer; layers with equal dtypes share an entry."""
     found: dict[str, dict[str, str]] = {}
     for name, tensor in tensors_of(model):
         found.setdefault(_NUMBER.sub("*", name), {})[name] = dtype_name(tensor)
@@ -132,7 +132,7 @@ def print_dtypes(model: torch.nn.Module) -> dict[str, str]:
 
 
 def tensors_of(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """Parameters and float buffers, with the wrapping of torch and peft taken out of their names."""
+    """Yields parameters and float buffers, with the wrappers of torch and peft removed from their names."""
     for name, tensor in model.named_parameters():
         yield plain(name), tensor
     for name, buffer in model.named_buffers():
@@ -141,7 +141,7 @@ def tensors_of(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _plain_value(value: Any) -> Any:  # noqa: ANN401
-    """A value as JSON would hold it; the order of module names means nothing."""
+    """Converts a value to its JSON form; the order of module names is irrelevant."""
     if isinstance(value, (set, frozenset, list, tuple)):
         return sorted(map(_plain_value, value), key=str)
     if isinstance(value, dict):

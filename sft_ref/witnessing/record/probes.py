@@ -1,4 +1,4 @@
-"""Rows on which models are compared, and how a model is run on them."""
+"""Chooses rows for comparing models, and runs a model on them."""
 
 from __future__ import annotations
 
@@ -20,54 +20,54 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 PROBES = 6
-"""Rows that are kept."""
+"""Number of recorded rows."""
 
 POSITIONS = 8
-"""Supervised tokens of a probe whose logits are kept: the first and the last ones."""
+"""Number of supervised tokens of a probe whose logits are recorded: the first and the last ones."""
 
 TOP = 32
-"""Logits that are kept at a position: the largest of the trained model."""
+"""Number of logits that are recorded at a position: the largest of the trained model."""
 
 LONGEST = 512
-"""Tokens that are kept of a row; a longer one loses its beginning."""
+"""Number of tokens recorded of a row; the beginning of a longer row is cut off."""
 
 _TEXTS = (
     "The quick brown fox jumps over the lazy dog.",
     "Water boils at 100 degrees, and freezes at 0.",
     "How many metres are there in 3 kilometres? There are 3000.",
 )
-"""Probes where the rows of the training must not be stored, and the caller has none."""
+"""Probes that are used if training rows must not be stored, and the caller provides no texts."""
 
 _FLOAT32 = 4
 
 
 @dataclass(frozen=True)
 class LabelledIds:
-    """One row of a training batch, without padding; labels are -100 where not supervised."""
+    """One row of a training batch, without padding; the label of an unsupervised token is -100."""
 
     input_ids: tuple[int, ...]
     labels: tuple[int, ...]
 
     @property
     def sha256(self) -> str:
-        """Of ids and labels."""
+        """SHA-256 of ids and labels."""
         return digest([self.input_ids, self.labels])
 
 
 def choose_rows(rows: Sequence[LabelledIds]) -> list[LabelledIds]:
-    """The rows that are kept as probes: different ones with a supervised token, those of usual length first."""
+    """Chooses the rows to record as probes: distinct rows with a supervised token, those below `LONGEST` first."""
     usable = list(dict.fromkeys(row for row in map(_shortened, rows) if _supervised(row.labels)))
     return sorted(usable, key=lambda row: len(row.input_ids) == LONGEST)[:PROBES]
 
 
 def held_out_rows(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[LabelledIds]:
-    """Texts as probes, every token supervised; texts of ours where the caller has none."""
+    """Makes probes of texts, with every token supervised; uses built-in texts if the caller provides none."""
     rows = [tuple(tokenizer(text)["input_ids"]) for text in texts or _TEXTS]
     return choose_rows([LabelledIds(row, row) for row in rows])
 
 
 def positions_of(row: LabelledIds) -> list[int]:
-    """Indices of the tokens whose prediction is recorded."""
+    """Returns the indices of the tokens whose prediction is recorded."""
     due = _supervised(row.labels)
     if len(due) <= POSITIONS:
         return due
@@ -85,25 +85,25 @@ def _shortened(row: LabelledIds) -> LabelledIds:
 
 @dataclass(frozen=True)
 class ProbeRun:
-    """Logits of a model on one probe: (tokens, vocabulary), in fp32 on the CPU; and the dtype they were computed in."""
+    """A model's logits on one probe, (tokens, vocabulary), in fp32 on the CPU, and the dtype of their computation."""
 
     logits: torch.Tensor
     dtype: torch.dtype
 
     def loss(self, labels: Sequence[int]) -> float:
-        """Mean loss of the supervised tokens, in nat."""
+        """Returns the mean loss of the supervised tokens, in nat."""
         due = torch.tensor([labels])
         losses = token_losses(self.logits[None], due)
         return float(losses.sum() / max(1, int((due[:, 1:] != IGNORE_INDEX).sum())))
 
 
 def run_probe(model: Any, input_ids: Sequence[int]) -> ProbeRun:  # noqa: ANN401
-    """Runs one row alone, in evaluation mode; the caller decides on autocast."""
+    """Runs a model on one row, in evaluation mode; the caller sets autocast."""
     parameter = next(chain(model.parameters(), model.buffers()))
     ids = torch.tensor([list(input_ids)], device=parameter.device)
     dtypes: list[torch.dtype] = []
     head = model.get_output_embeddings()
-    # what surrounds the head may cast its output, as accelerate does
+    # wrappers around the head may cast its output, as accelerate does
     hook = head.register_forward_hook(lambda _module, _args, output: dtypes.append(output.dtype)) if head else None
     try:
         with torch.no_grad():
@@ -116,7 +116,7 @@ def run_probe(model: Any, input_ids: Sequence[int]) -> ProbeRun:  # noqa: ANN401
 
 @contextlib.contextmanager
 def answering(model: torch.nn.Module) -> Iterator[None]:
-    """Context in which a model is in evaluation mode; each module has its own mode afterwards."""
+    """Puts a model into evaluation mode within the context; afterwards each module has its previous mode."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -128,7 +128,7 @@ def answering(model: torch.nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def as_trained(device: torch.device, autocast: str | None) -> Iterator[None]:
-    """Context in which forwards compute as in training."""
+    """Makes forward passes compute with the autocast of training within the context."""
     if autocast is None:
         with no_autocast(device):
             yield
@@ -138,7 +138,7 @@ def as_trained(device: torch.device, autocast: str | None) -> Iterator[None]:
 
 
 def why_not_float32(model: torch.nn.Module) -> str:
-    """Why a model cannot be computed in float32; empty where it can."""
+    """Returns why a model cannot be computed in float32; empty if it can."""
     tensors = list(chain(model.parameters(), model.buffers()))
     if any(hasattr(tensor, "full_tensor") for tensor in tensors):
         return "the model is sharded over processes"
@@ -153,7 +153,7 @@ def why_not_float32(model: torch.nn.Module) -> str:
 
 
 _CODES = (torch.uint8, torch.int8, torch.float8_e4m3fn, torch.float8_e5m2)
-"""Dtypes of parameters that stand for other numbers."""
+"""Dtypes of parameters that encode other numbers."""
 
 
 def _is_short(tensor: torch.Tensor) -> bool:
@@ -162,7 +162,10 @@ def _is_short(tensor: torch.Tensor) -> bool:
 
 @contextlib.contextmanager
 def in_float32(model: torch.nn.Module, device: torch.device) -> Iterator[None]:
-    """Context in which a model computes in float32 with the values that it holds; not while gradients are computed."""
+    """Makes a model compute in float32 with its present values within the context.
+
+    Gradients must not be computed meanwhile.
+    """
     before = [(tensor, tensor.data) for tensor in chain(model.parameters(), model.buffers()) if _is_short(tensor)]
     try:
         for tensor, data in before:

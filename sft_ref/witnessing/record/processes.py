@@ -1,4 +1,4 @@
-"""The processes of a distributed training."""
+"""Identifies the processes of a distributed training."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ def is_distributed() -> bool:
 
 
 def is_first_process() -> bool:
-    """Whether this process writes."""
+    """Whether this process is the one that writes files."""
     return not is_distributed() or distributed.get_rank() == 0

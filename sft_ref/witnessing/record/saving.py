@@ -1,4 +1,4 @@
-"""Writes the record wherever the adapter is saved."""
+"""Writes the record whenever the adapter is saved."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .take import TakenRecord, remove_record
 
 
 def no_record() -> None:
-    """Stands in place of `take` in a copy of a model, which nobody has watched."""
+    """Replaces `take` in a copy of a model, because the copy's training was not observed."""
 
 
 class SavingWithRecord:
-    """Stands in place of a model's `save_pretrained`: saves as before, and then writes the record beside the adapter.
+    """Replaces a model's `save_pretrained`: saves as before, and then writes the record beside the adapter.
 
-    A class and not a function, so that a copy of the model saves the copy.
+    It is a class instead of a function, so that a copy of the model saves the copy.
 
     Args:
-        model: whose method is replaced.
-        take: gives the record; None where this process does not write.
+        model: the model whose method is replaced.
+        take: function that returns the record; None if this process does not write.
     """
 
     def __init__(self, model: Any, take: Callable[[], TakenRecord | None]) -> None:  # noqa: ANN401
@@ -36,14 +36,14 @@ class SavingWithRecord:
         return SavingWithRecord, (self._model, no_record)
 
     def __call__(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        """As the model's own; a record that cannot be written is a warning, never the end of a training."""
+        """Saves the model; if the record cannot be written, it warns instead of ending the training."""
         result = type(self._model).save_pretrained(self._model, save_directory, *args, **kwargs)
         if kwargs.get("is_main_process", True):
             self.write(Path(save_directory))
         return result
 
     def write(self, folder: Path) -> None:
-        """Writes the record beside the adapter, in place of one that lies there."""
+        """Writes the record beside the adapter, and replaces an existing one."""
         if not is_first_process():
             return
         peft_model = find_peft(self._model)

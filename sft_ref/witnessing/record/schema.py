@@ -1,4 +1,4 @@
-"""The format of the record: a JSON file of texts and hashes, and a safetensors file of numbers."""
+"""Defines the format of the record: a JSON file of texts and hashes, and a safetensors file of numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sft_ref.reference.record import RECORD
 TENSORS = "sft_ref_record.safetensors"
 
 RUNS = ("trained", "trained_fp32", "base", "base_fp32")
-"""How probes are run: by the trained model and by its base alone, each as in training and in float32."""
+"""The ways to run the probes: by the trained model and by its base model alone, each as in training and in float32."""
 
 _Id = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 _Label = Annotated[int, Meta(ge=-100, le=2**31 - 1)]
@@ -30,23 +30,23 @@ _Hash = Annotated[str, Meta(max_length=64)]
 _MOST_PROBES, _LONGEST_PROBE = 64, 4096
 
 Autocast = Literal["float16", "bfloat16", "float32"]
-"""Dtypes of autocast; a name of torch's that is taken from a file must be one of these."""
+"""Dtypes of autocast; a torch dtype name that is read from a file must be one of these."""
 
 MOST_ROWS = 64
-"""Rows whose hashes are kept."""
+"""Number of rows whose hashes are recorded."""
 
 _REFUSAL = Refusal(AdapterError, "copy the folder anew, or train again with the witness")
 
 
 @dataclass(frozen=True)
 class TrainedPrecision:
-    """The precision of a training; dtypes as torch names them ("float32").
+    """The precision of a training, with torch's names of dtypes ("float32").
 
     Attributes:
-        base: of most base weights.
-        adapter: of most adapter tensors; None without an adapter.
-        autocast: dtype of autocast in the forward; None where it is off.
-        attention: attention backend, as transformers names it.
+        base: dtype of most base weights.
+        adapter: dtype of most adapter tensors; None without an adapter.
+        autocast: autocast dtype in the forward pass; None if autocast is off.
+        attention: attention backend, as named by transformers.
     """
 
     base: str
@@ -57,12 +57,12 @@ class TrainedPrecision:
 
 @dataclass(frozen=True)
 class TensorPrint:
-    """What is kept of an adapter tensor.
+    """The fingerprint of an adapter tensor.
 
     Attributes:
-        dtype, shape: as it was in memory.
-        sha256: the first 32 digits, over its values in float32.
-        norm: Euclidean.
+        dtype, shape: dtype and shape of the tensor in memory.
+        sha256: the first 32 digits of the SHA-256 of its values in float32.
+        norm: Euclidean norm.
         sample: some of its values, at even distances.
     """
 
@@ -75,13 +75,13 @@ class TensorPrint:
 
 @dataclass(frozen=True)
 class TokenizerPrint:
-    """What is kept of a tokenizer.
+    """The fingerprint of a tokenizer.
 
     Attributes:
-        size: number of tokens, the added ones included.
+        size: number of tokens, including added ones.
         vocabulary: SHA-256 of all tokens with their ids.
-        special: name of a special token -> its id.
-        samples: ids of each of `prints.SAMPLES`.
+        special: maps the names of special tokens to their ids.
+        samples: token ids of each text in `prints.SAMPLES`.
     """
 
     size: int
@@ -92,7 +92,7 @@ class TokenizerPrint:
 
 @dataclass(frozen=True)
 class TemplatePrint:
-    """SHA-256 of a chat template, and of some conversations that it renders (None where it cannot)."""
+    """SHA-256 of a chat template, and of some conversations that it renders; None if it renders none of them."""
 
     text: _Hash
     rendered: _Hash | None
@@ -103,11 +103,11 @@ class Probe:
     """A row on which models are compared.
 
     Attributes:
-        source: "training", a row that was trained on; or "held-out", a text that was not.
-        input_ids: without padding.
-        labels: as many; -100 where not supervised.
+        source: "training" for a row of the training data, or "held-out" for another text.
+        input_ids: token ids without padding.
+        labels: one label for each id; -100 if the token is not supervised.
         positions: indices into `input_ids` of the tokens whose prediction is recorded.
-        losses: name in `RUNS` -> mean loss of the supervised tokens in nat; None where it was not computed.
+        losses: maps names in `RUNS` to the mean loss of the supervised tokens in nat; None if it was not computed.
     """
 
     source: str
@@ -119,25 +119,25 @@ class Probe:
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """What was trained.
+    """The record of a training.
 
     Attributes:
         format: `FORMAT_OF_WITNESS`; records of `sft_ref.train` have none.
-        step: optimizer steps so far.
-        base: name of the base, as the adapter names it.
-        precision: of the training.
-        dtypes: name of a tensor, with ``*`` for the number of the layer -> dtype; of every tensor and float buffer.
-        scalings: module of the base -> factor on B @ A that was in force.
-        lora: what the adapter's configuration says of its effect.
-        adapter: name in the file -> what is kept of the tensor.
-        base_config: what the base's configuration says of its computation.
-        tokenizer, template: None where there is none.
+        step: number of optimizer steps so far.
+        base: name of the base model, as in the adapter's configuration.
+        precision: precision of the training.
+        dtypes: maps the name of every tensor and float buffer to its dtype, with ``*`` for the layer number.
+        scalings: maps each base module to its effective factor on B @ A.
+        lora: the settings of the adapter's configuration that affect its delta.
+        adapter: maps tensor names in the file to fingerprints.
+        base_config: the settings of the base model's configuration that affect its outputs.
+        tokenizer, template: fingerprints; None if there is no tokenizer or template.
         probes: rows on which models are compared.
-        rows: SHA-256 of the first rows that were trained on.
-        sketched: names of the base's tensors, in the order of the sketch in the other file.
-        missing: what could not be recorded -> why.
-        versions, seed, device: what else decides the numbers.
-        tensors_sha256: of the other file.
+        rows: SHA-256 of the first training rows.
+        sketched: names of the base model's tensors, in the order of the sketch in the other file.
+        missing: maps the parts that could not be recorded to the reason.
+        versions, seed, device: further circumstances that affect the numbers.
+        tensors_sha256: SHA-256 of the other file.
     """
 
     format: int
@@ -163,23 +163,23 @@ class TrainingRecord:
 
 @dataclass(frozen=True)
 class StoredRecord:
-    """A record with the tensors of its other file."""
+    """A record with the tensors of its safetensors file."""
 
     record: TrainingRecord
     tensors: dict[str, torch.Tensor]
 
     def run(self, name: str) -> torch.Tensor | None:
-        """Recorded logits of a run at `tensors["top_ids"]`: (probes, positions, ids), NaN where there is none."""
+        """Returns recorded logits of a run at `tensors["top_ids"]`: (probes, positions, ids), NaN if not recorded."""
         return self.tensors.get(f"logits_{name}")
 
 
 def to_json(record: TrainingRecord) -> str:
-    """The text of the JSON file."""
+    """Returns the text of the JSON file."""
     return to_text(strict(asdict(record)))
 
 
 def digest_bytes(content: bytes) -> str:
-    """SHA-256, as 64 hexadecimal digits."""
+    """Returns the SHA-256 as 64 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -187,7 +187,7 @@ def read_stored(folder: Path) -> StoredRecord:
     """Reads the record in a folder.
 
     Raises:
-        AdapterError: there is none, it is that of `sft_ref.train`, of another version, or damaged.
+        AdapterError: there is no record, or it is one of `sft_ref.train`, of another version, or damaged.
     """
     from safetensors.torch import load
 
@@ -224,7 +224,7 @@ def _check_hash(record: TrainingRecord, raw: bytes) -> None:
 
 
 def _check(record: TrainingRecord, tensors: dict[str, torch.Tensor]) -> None:
-    """Raises UnreadableError where parts of a record do not fit each other."""
+    """Raises UnreadableError if parts of a record are inconsistent."""
     for number, probe in enumerate(record.probes):
         if len(probe.input_ids) != len(probe.labels):
             raise UnreadableError(f"probe {number} has {len(probe.input_ids)} ids and {len(probe.labels)} labels")

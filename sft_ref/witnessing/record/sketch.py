@@ -1,7 +1,7 @@
-"""A sketch of a model's weights: a few values of each tensor, and what the adapter adds to them.
+"""Sketches a model's weights: a few values of each base tensor, and the adapter's delta at these values.
 
-It tells, tensor by tensor, another base from a rounded one, and an adapter that is merged once from one that is merged
-twice or not at all, without the weights that were trained.
+For each tensor, the sketch distinguishes another base model from a rounded one, and an adapter that is merged once from
+one that is merged twice or not at all, without needing the trained weights.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from sft_ref.reference.guards.names import plain
 from .layers import is_of_adapter, lora_layers, whole
 
 SAMPLES = 16
-"""Values that are kept of a tensor."""
+"""Number of recorded values of a tensor."""
 
 MOST_TENSORS = 1500
-"""Tensors that are sketched; of a model with more, so many at even distances."""
+"""Maximum number of sketched tensors; for a model with more, they are sampled at even distances."""
 
 
 @dataclass(frozen=True)
 class Sketch:
-    """Values of the base's tensors.
+    """Sampled values of the base model's tensors.
 
     Attributes:
-        names: of the tensors in the base.
+        names: tensor names in the base model.
         index: flat index of each value, int64 of shape (tensors, samples).
-        value: of the base in fp32, of that shape.
-        added: what the adapter adds to it, in fp32; NaN where no adapter is on the tensor.
+        value: base values in fp32, of the same shape.
+        added: the adapter's delta at these values, in fp32; NaN if the tensor has no adapter.
     """
 
     names: tuple[str, ...]
@@ -42,7 +42,7 @@ class Sketch:
 
 
 def sketch_model(model: torch.nn.Module) -> Sketch:
-    """The sketch of a model with its adapter not merged, or of one without."""
+    """Sketches a model whose adapter is not merged, or a model without an adapter."""
     layers = dict(lora_layers(model))
     tensors = dict(base_tensors(model))
     step = -(-len(tensors) // MOST_TENSORS)
@@ -65,11 +65,11 @@ def sketch_model(model: torch.nn.Module) -> Sketch:
 
 
 def base_tensors(model: torch.nn.Module, *, tied: bool = False) -> list[tuple[str, torch.Tensor]]:
-    """Parameters and float buffers of the base under an adapter, by their names in the base.
+    """Lists parameters and float buffers of the base model under an adapter, by their names in the base model.
 
     Args:
         model: with or without an adapter.
-        tied: whether a parameter that is tied to another one is listed by its own name too.
+        tied: whether a tied parameter is also listed under its own name.
     """
     found: dict[str, torch.Tensor] = {}
     named = [
@@ -83,21 +83,22 @@ def base_tensors(model: torch.nn.Module, *, tied: bool = False) -> list[tuple[st
 
 
 def values_at(tensor: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """Values at flat indices, in fp32 on the CPU."""
+    """Returns the values at flat indices, in fp32 on the CPU."""
     flat = whole(tensor.detach()).reshape(-1)
     return flat[index.to(flat.device)].float().cpu()
 
 
 def _places(name: str, size: int) -> torch.Tensor:
-    """Flat indices, drawn by the name."""
+    """Draws flat indices with a random seed derived from the name."""
     generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
     return torch.randint(0, size, (SAMPLES,), generator=generator)
 
 
 def _sample_adapted(layer: Any, name: str) -> tuple[torch.Tensor, torch.Tensor] | None:  # noqa: ANN401
-    """Where a LoRA changes a weight most in some inputs' columns, and by how much; None where that cannot be seen.
+    """Samples where a LoRA changes a weight most in some input columns; None if that cannot be observed.
 
-    The layer itself is asked, in fp32 and by one-hot inputs: whatever kind of LoRA it is, this is what it computes.
+    Returns flat indices and deltas. They are computed by the layer itself, in fp32 with one-hot inputs, so that they
+    are right for every kind of LoRA.
     """
     base = layer.get_base_layer()
     weight = base.weight

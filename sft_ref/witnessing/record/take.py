@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What a model in memory does not tell of its training.
+    """Facts about a training that cannot be read from the model in memory.
 
     Attributes:
-        step: optimizer steps so far.
-        autocast: dtype of autocast in the forward; None where it is off.
-        rows: of the first batches.
-        seed: of the training, where it is known.
+        step: number of optimizer steps so far.
+        autocast: autocast dtype in the forward pass; None if autocast is off.
+        rows: rows of the first batches.
+        seed: random seed of the training, if known.
         stores_rows: whether ids and labels of training rows may be stored.
-        held_out: texts that are probes where training rows are not.
-        missing: what else could not be observed -> why.
+        held_out: texts that serve as probes if training rows must not be stored.
+        missing: maps other parts that could not be observed to the reason.
     """
 
     step: int
@@ -51,13 +51,13 @@ class Circumstances:
 
 @dataclass(frozen=True)
 class TakenRecord:
-    """A record, ready to be written: the content of both files."""
+    """A record that is ready to be written: the content of both files."""
 
     json: str
     tensors: bytes
 
     def write(self, folder: Path) -> None:
-        """Writes both files; the second names the first by its hash, so that a half of them is no record.
+        """Writes both files; the JSON file contains the other's hash, so that mixed files are not accepted as a record.
 
         Raises:
             OutputError: the folder cannot be written.
@@ -68,7 +68,7 @@ class TakenRecord:
 
 
 def remove_record(folder: Path) -> None:
-    """Removes a record that an earlier training left."""
+    """Removes the record of an earlier training."""
     for name in (RECORD, schema.TENSORS):
         (folder / name).unlink(missing_ok=True)
 
@@ -76,12 +76,14 @@ def remove_record(folder: Path) -> None:
 def take_record(
     model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase | None, circumstances: Circumstances
 ) -> TakenRecord:
-    """Takes the record of a model in memory, which stays as it is: a few forwards in evaluation mode.
+    """Takes the record of a model in memory, with a few forward passes in evaluation mode.
+
+    The model is not changed.
 
     Args:
-        model: that was trained, its adapter not merged.
-        tokenizer: it was trained with; None where there is none.
-        circumstances: of the training.
+        model: the trained model; its adapter is not merged.
+        tokenizer: the tokenizer used in training; None if there is none.
+        circumstances: further facts about the training.
     """
     from safetensors.torch import save
 
@@ -123,7 +125,7 @@ def take_record(
 
 
 def precision_of(model: torch.nn.Module, autocast: str | None) -> schema.TrainedPrecision:
-    """The precision of a model in memory: the dtypes that most of its tensors have."""
+    """Returns the precision of a model in memory: the dtypes of most of its values."""
     counts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
     for name, tensor in model.named_parameters():
         counts[is_of_adapter(name)][dtype_name(tensor)] += tensor.numel()
@@ -138,7 +140,7 @@ def precision_of(model: torch.nn.Module, autocast: str | None) -> schema.Trained
 def _choose(
     tokenizer: PreTrainedTokenizerBase | None, circumstances: Circumstances, missing: dict[str, str]
 ) -> list[probes.LabelledIds]:
-    """The probes; where rows must not be stored, texts that were not trained on."""
+    """Chooses the probes; if training rows must not be stored, texts that were not trained on."""
     if circumstances.stores_rows:
         if not (rows := probes.choose_rows(circumstances.rows)):
             missing["probes"] = "no batch with input_ids reached the model, or every label was masked"
@@ -157,7 +159,7 @@ def _run(
     *,
     missing: dict[str, str],
 ) -> tuple[dict[str, torch.Tensor], list[dict[str, float | None]]]:
-    """Logits and losses of all runs on all probes; see `schema.RUNS`."""
+    """Computes logits and losses of all runs on all probes; see `schema.RUNS`."""
     device = next(inner.parameters()).device
     places = [probes.positions_of(row) for row in rows]
     widest = max(map(len, places), default=0)
@@ -189,9 +191,9 @@ def _run(
 
 
 def _inner(model: Any) -> Any:  # noqa: ANN401
-    """The transformers model under peft; peft's forward may be wrapped in autocast, this one is not.
+    """Returns the transformers model under peft; peft's forward may be wrapped in autocast, this one is not.
 
-    A sharded model is run as a whole, since its outermost module gathers the tensors.
+    A sharded model is returned unchanged, since its outermost module gathers the tensors.
     """
     peft_model = find_peft(model)
     return model if peft_model is None or is_sharded(model) else peft_model.get_base_model()

@@ -1,1 +1,1 @@
-"""Holds an OpenAI-style endpoint against the record of a training."""
+"""Compares an OpenAI-style endpoint with the record of a training."""

@@ -1,4 +1,4 @@
-"""Asks an endpoint for the logprobs of a record's probes, in the richest form that the server knows."""
+"""Requests logprobs of a record's probes from an endpoint, in the most detailed form that the server supports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 COUNTS = (20, 5, 1)
-"""Logprobs that are asked for at a position, until the server gives them: most of vLLM, of OpenAI, of the shyest."""
+"""Numbers of logprobs per position to try, in order: the maximum of vLLM, of OpenAI, and of the strictest servers."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class RequestForm:
     """A form of request.
 
     Attributes:
-        as_ids: whether prompts are token ids; else texts.
-        echoes: whether the server gives the logprobs of the prompt; else each position takes a request.
-        count: most likely tokens that are asked for.
+        as_ids: whether prompts are sent as token ids instead of texts.
+        echoes: whether the server returns logprobs of the prompt; otherwise each position takes one request.
+        count: number of most likely tokens to request.
     """
 
     as_ids: bool
@@ -46,12 +46,12 @@ class RequestForm:
 
 @dataclass(frozen=True)
 class MiscountedPrompt:
-    """A prompt of which the server made other tokens.
+    """A prompt that the server tokenizes differently.
 
     Attributes:
-        due: tokens of the record.
-        found: tokens of the server.
-        place: first token that is another, from 0; None where only the numbers are known.
+        due: number of tokens in the record.
+        found: number of tokens on the server.
+        place: index of the first different token, from 0; None if only the numbers are known.
     """
 
     due: int
@@ -61,16 +61,16 @@ class MiscountedPrompt:
 
 @dataclass(frozen=True)
 class ServedProbes:
-    """What an endpoint gives for the probes.
+    """An endpoint's results for the probes.
 
     Attributes:
-        form: of the requests.
-        logprobs: at the record's `top_ids`, of their shape; NaN where the server does not list the token.
-        likeliest: the most likely token of each position; "" where it is not known.
-        losses: mean loss of a probe's supervised tokens in nat; None where not all are known.
-        miscounted: prompts of which the server made other tokens.
-        skipped: positions that could not be asked.
-        is_nan: whether a logprob is NaN.
+        form: form of the requests.
+        logprobs: logprobs at the record's `top_ids`, of their shape; NaN if the server does not list the token.
+        likeliest: the most likely token at each position; "" if unknown.
+        losses: mean loss of each probe's supervised tokens in nat; None if not all are known.
+        miscounted: prompts that the server tokenizes differently.
+        skipped: number of positions that could not be requested.
+        is_nan: whether any logprob is NaN.
     """
 
     form: RequestForm
@@ -83,10 +83,10 @@ class ServedProbes:
 
 
 def find_model(client: EndpointClient, name: str | None) -> str:
-    """The name of the model that is asked: the named one, or the only one that the server has.
+    """Returns the name of the model to request: the given one, or the only one on the server.
 
     Raises:
-        EndpointError: the server has several, or none.
+        EndpointError: the server has several models, or none.
     """
     if name is not None:
         return name
@@ -98,12 +98,12 @@ def find_model(client: EndpointClient, name: str | None) -> str:
 
 
 class ProbeAsker:
-    """Asks one model of an endpoint.
+    """Sends requests for one model to an endpoint.
 
     Args:
-        client: of the endpoint.
-        model: its name there.
-        tokenizer: of the training; None where there is none.
+        client: client of the endpoint.
+        model: the model's name on the endpoint.
+        tokenizer: the tokenizer of the training; None if there is none.
     """
 
     def __init__(self, client: EndpointClient, model: str, tokenizer: PreTrainedTokenizerBase | None) -> None:
@@ -112,10 +112,10 @@ class ProbeAsker:
         self.tokenizer = tokenizer
 
     def ask(self, form: RequestForm, ids: Sequence[int]) -> Completion | None:
-        """The answer to one prompt; None where no text gives these ids.
+        """Returns the response to one prompt; None if no text is tokenized to these ids.
 
         Raises:
-            EndpointError: there is no answer that can be used.
+            EndpointError: there is no usable response.
         """
         prompt: Any = [*ids] if form.as_ids else text_of(self.tokenizer, ids)
         if prompt is None:
@@ -133,13 +133,13 @@ class ProbeAsker:
         return self.client.post("/completions", content, Completion)
 
     def find_form(self, ids: Sequence[int]) -> RequestForm:
-        """The richest form that the server answers with logprobs.
+        """Finds the most detailed request form that the server answers with logprobs.
 
         Args:
-            ids: of a prompt to try it with.
+            ids: token ids of a prompt for the trial.
 
         Raises:
-            EndpointError: there is none.
+            EndpointError: there is no such form.
         """
         reason = "it gives no logprobs"
         texts = (True, False) if self.tokenizer is not None else (True,)
@@ -164,10 +164,10 @@ class ProbeAsker:
 
 
 def ask_probes(asker: ProbeAsker, stored: StoredRecord) -> ServedProbes:
-    """Asks for all probes of a record.
+    """Requests the logprobs of all probes of a record.
 
     Raises:
-        EndpointError: the record has no probes, or there is no answer that can be used.
+        EndpointError: the record has no probes, or there is no usable response.
     """
     probes, top = stored.record.probes, stored.tensors["top_ids"].long()
     if not probes:
@@ -204,7 +204,7 @@ def ask_probes(asker: ProbeAsker, stored: StoredRecord) -> ServedProbes:
 def _ask_probe(
     asker: ProbeAsker, form: RequestForm, probe: Probe, names: TokenNames
 ) -> tuple[dict[int, ServedToken], list[MiscountedPrompt]]:
-    """Index of a token of the probe -> what the server says of it; and prompts with other tokens, if any."""
+    """Maps token indices of the probe to the server's results; also returns prompts that are tokenized differently."""
     ids = probe.input_ids
     if not form.echoes:
         found = {}
@@ -237,7 +237,7 @@ def _miscounted(answer: Completion, ids: Sequence[int]) -> MiscountedPrompt | No
 
 
 def _loss(found: dict[int, ServedToken], probe: Probe) -> float | None:
-    """Mean loss of the supervised tokens; None where one is not known."""
+    """Returns the mean loss of the supervised tokens; None if one is unknown."""
     due = [at for at, label in enumerate(probe.labels) if at and label != IGNORE_INDEX]
     values = [found[at].logprob if at in found else None for at in due]
     known = [value for value in values if value is not None]

@@ -1,4 +1,4 @@
-"""Says of what an endpoint gives for the probes whether it is the trained model."""
+"""Determines from an endpoint's results for the probes whether it serves the trained model."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ ServedVerdict = Literal[
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """An endpoint against one recorded run.
+    """The comparison of an endpoint with one recorded run.
 
     Attributes:
-        name: of the run; see `schema.RUNS`.
-        logprobs: None where the server lists too few.
-        loss: largest difference of a probe's mean loss, in nat; None where it is not known.
+        name: name of the run; see `schema.RUNS`.
+        logprobs: distance of the logprobs; None if the server lists too few.
+        loss: largest difference of a probe's mean loss, in nat; None if unknown.
     """
 
     name: str
@@ -36,7 +36,7 @@ class ComparedRun:
 
     @property
     def size(self) -> float:
-        """For telling which of several runs is nearest."""
+        """The distance that determines which of several runs is nearest."""
         share = self.logprobs.share if self.logprobs else None
         return next((each for each in (share, self.loss) if each is not None), math.inf)
 
@@ -47,13 +47,13 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class ComparedEndpoint:
-    """The outputs of an endpoint against the record.
+    """The comparison of an endpoint's outputs with the record.
 
     Attributes:
-        verdict: in words.
-        differences: none of the trained model.
-        figures: measured sizes, by name.
-        notes: what could not be compared, and where tokens begin to differ.
+        verdict: the verdict, as text.
+        differences: differences from the record; empty for the trained model.
+        figures: measured distances, by name.
+        notes: parts that could not be compared, and the first token that differs.
     """
 
     verdict: ServedVerdict
@@ -63,7 +63,7 @@ class ComparedEndpoint:
 
 
 def compare_served(stored: StoredRecord, served: ServedProbes) -> ComparedEndpoint:
-    """Compares what was served with the recorded runs, and says which model it is."""
+    """Compares the served results with the recorded runs, and determines which model is served."""
     if served.miscounted:
         return ComparedEndpoint("another template or tokenizer", (_miscounted(served),), {}, ())
     trained, base = _nearest(stored, served, "trained"), _nearest(stored, served, "base")
@@ -78,7 +78,10 @@ def compare_served(stored: StoredRecord, served: ServedProbes) -> ComparedEndpoi
 
 
 def _nearest(stored: StoredRecord, served: ServedProbes, model: str) -> ComparedRun | None:
-    """The nearer of two runs, since a server may compute in another precision than training; None without a run."""
+    """Returns the nearer of a model's two runs, since a server may compute in another precision than training.
+
+    Returns None if neither run was recorded.
+    """
     found = []
     for name in (model, f"{model}_fp32"):
         recorded = stored.run(name)
@@ -125,7 +128,7 @@ def _judge(
 
 
 def _drift(trained: ComparedRun, base: ComparedRun | None) -> RecordDifference:
-    """What the size of a drift points to."""
+    """Describes a drift, with the cause that its size suggests."""
     is_trained = base is None or trained.size <= NEARER * base.size
     like = next((name for name, limits in ROUNDED.items() if trained.is_within(limits)), None) if is_trained else None
     if like is not None:
@@ -183,7 +186,7 @@ def _miscounted(served: ServedProbes) -> RecordDifference:
 
 
 def _first_difference(stored: StoredRecord, served: ServedProbes, trained: ComparedRun | None) -> str | None:
-    """The first token whose most likely one is another, unless the two best were too close to call."""
+    """Describes the first position with a different most likely token, unless the two best were nearly tied."""
     recorded = None if trained is None else stored.run(trained.name)
     if trained is None or recorded is None:
         return None

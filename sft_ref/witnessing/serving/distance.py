@@ -1,4 +1,4 @@
-"""How far served logprobs are from recorded logits."""
+"""Measures the distance between served logprobs and recorded logits."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import torch
 
 @dataclass(frozen=True)
 class LogprobDistance:
-    """How far two models are apart on the tokens that both list; renormalised over these, since a server lists few.
+    """The distance of two models on the tokens that both list.
+
+    Logprobs are renormalised over these tokens, since a server lists only a few.
 
     Attributes:
-        share: root mean square difference of logprobs, as a share of their spread at a position.
-        largest: difference of a logprob, in nat.
-        divergence: mean Kullback-Leibler divergence from the recorded model, in nat a token.
-        positions: that were compared: with two tokens or more in common.
-        unlike: positions that have no token in common.
+        share: root mean square difference of logprobs, relative to their spread at a position.
+        largest: largest difference of a logprob, in nat.
+        divergence: mean Kullback-Leibler divergence from the recorded model, in nat per token.
+        positions: number of compared positions: those with two or more common tokens.
+        unlike: number of positions without a common token.
     """
 
     share: float
@@ -31,11 +33,11 @@ def distance(served: torch.Tensor, recorded: torch.Tensor) -> LogprobDistance | 
     """Compares logprobs with logits, which need not be normalised.
 
     Args:
-        served: (probes, positions, ids); NaN where the server does not list the token.
-        recorded: as many; NaN where nothing is recorded.
+        served: (probes, positions, ids); NaN if the server does not list the token.
+        recorded: (probes, positions, ids); NaN if nothing is recorded.
 
     Returns:
-        None where no position can be compared.
+        The distance; None if no position can be compared.
     """
     common = ~served.isnan() & ~recorded.isnan()
     enough = common.sum(-1) >= 2  # noqa: PLR2004  # a single one is always 0 when renormalised
@@ -56,6 +58,6 @@ def distance(served: torch.Tensor, recorded: torch.Tensor) -> LogprobDistance | 
 
 
 def _centred(values: torch.Tensor, known: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    """Without the mean of a position, and 0 where nothing is known."""
+    """Subtracts the mean of each position; unknown values become 0."""
     filled = values.masked_fill(~known, 0)
     return (filled - filled.sum(-1, keepdim=True) / counts).masked_fill(~known, 0)

@@ -1,4 +1,4 @@
-"""Holds an endpoint against the record of a training."""
+"""Compares an endpoint with the record of a training."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class EndpointVerification:
     """The result of a comparison of an endpoint with a record.
 
     Attributes:
-        verdict: which model it is, in words.
-        model: its name at the endpoint.
+        verdict: which model is served, as text.
+        model: its name on the endpoint.
         found: differences, figures and notes.
     """
 
@@ -37,31 +37,31 @@ class EndpointVerification:
 
     @property
     def ok(self) -> bool:
-        """Whether it is the trained model."""
+        """Whether the trained model is served."""
         return self.found.ok
 
     def __str__(self) -> str:
         return f"{self.model}: {self.verdict}\n{self.found}"
 
     def as_json(self) -> dict[str, Any]:
-        """For a JSON file."""
+        """Returns the result for a JSON file."""
         return {"verdict": self.verdict, "model": self.model, **self.found.as_json()}
 
 
 def verify_endpoint(
     url: str, folder: Path, *, model: str | None = None, key_env: str | None = None
 ) -> EndpointVerification:
-    """Asks an OpenAI-style endpoint for the logprobs of the probes, and holds them against the record.
+    """Requests logprobs of the probes from an OpenAI-style endpoint, and compares them with the record.
 
     Args:
-        url: of the server; ``/v1`` is put behind it where it has no version.
-        folder: with the record, and with the tokenizer where the server does not tell ids of tokens.
-        model: its name at the endpoint; None takes the only one.
-        key_env: environment variable that holds the key; None takes ``OPENAI_API_KEY`` where it is set.
+        url: URL of the server; ``/v1`` is appended if it contains no version.
+        folder: folder with the record, and with the tokenizer if the server does not return token ids.
+        model: the model's name on the endpoint; None takes the only one.
+        key_env: environment variable that contains the key; None takes ``OPENAI_API_KEY`` if it is set.
 
     Raises:
-        AdapterError: the folder holds no record that can be read.
-        EndpointError: the endpoint cannot be reached, or cannot be compared.
+        AdapterError: the folder contains no readable record.
+        EndpointError: the endpoint cannot be reached or compared.
     """
     stored = read_stored(folder)
     root = root_of(url)
@@ -92,7 +92,7 @@ def verify_endpoint(
 
 
 def _find_tokenizer(stored: StoredRecord, folder: Path) -> tuple[PreTrainedTokenizerBase | None, str | None, str]:
-    """The tokenizer of training with its chat template, from the folder; or why it is not there."""
+    """Loads the tokenizer of training with its chat template from the folder, or returns why it is not there."""
     try:
         found = load_tokenizer_of(folder, None)
     except SftRefError as error:

@@ -1,4 +1,4 @@
-"""How close is equal when an endpoint is held against the record; docs/record.md has the measurements."""
+"""Tolerances for comparing an endpoint with the record; docs/record.md has the measurements."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from sft_ref.witnessing.verifying import tolerance
 from .distance import LogprobDistance, distance
 
 NEARER = 0.25
-"""An endpoint is one of two models if it is at most this share as far from it as from the other: a rounded one comes to
-0.1, an adapter at half its scaling to 0.6."""
+"""An endpoint serves one of two models if its distance to it is at most this multiple of its distance to the other. The
+ratio is 0.1 for a rounded model, and 0.6 for an adapter with half its scaling."""
 
 _TIMES = 3.0
-"""How often the rounding that the record shows may lie between server and training: in each of them, and in a merge."""
+"""Multiple of the recorded rounding error that is allowed: for the server, for training, and for a merge."""
 
 _WITHOUT = {"float16": 1e-2, "bfloat16": 5e-2}
-"""Limits of the share where the record has no run in float32 to measure with: twice the worst measured."""
+"""Limits of `share` if the record has no float32 run to measure with: twice the largest measured value."""
 
 
 @dataclass(frozen=True)
 class EndpointLimits:
-    """What rounding explains: share of the spread, divergence and loss as in `LogprobDistance` and `ComparedRun`."""
+    """Differences that rounding explains: `share`, `divergence` and `loss` of `LogprobDistance` and `ComparedRun`."""
 
     share: float
     divergence: float
     loss: float
 
     def allow(self, found: LogprobDistance | None, loss: float | None) -> bool:
-        """Whether a difference is within; False where nothing is known."""
+        """Whether a difference is within the limits; False if nothing is known."""
         if found is None:
             return loss is not None and loss <= self.loss
         return (
@@ -45,14 +45,17 @@ ROUNDED = {
     "float16": EndpointLimits(5e-3, 1e-5, tolerance.LOSS["float16"]),
     "bfloat16 or 8 bits": EndpointLimits(5e-2, 1e-4, tolerance.LOSS["bfloat16"]),
 }
-"""What rounding of served weights leaves, by its name, the finer one first: it names the size of a drift."""
+"""Limits for rounding of served weights, by its name, the finer one first; used to name the size of a drift."""
 
 COARSEST = EndpointLimits(_WITHOUT["bfloat16"], math.inf, tolerance.LOSS["bfloat16"])
-"""How far a served base may be from the recorded one."""
+"""Maximum distance between a served base model and the recorded one."""
 
 
 def limits_of(stored: StoredRecord) -> EndpointLimits:
-    """Limits for one record: of a training in 16 bits, by how far its own runs in 16 bits and in float32 are apart."""
+    """Returns the limits for one record.
+
+    For a training in 16 bits, they follow from the distance between its own runs in 16 bits and in float32.
+    """
     precision = stored.record.precision
     dtype = tolerance.coarser(precision.autocast or precision.base, "float32")
     least = tolerance.LOGITS["float32"]

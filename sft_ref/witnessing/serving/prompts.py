@@ -1,4 +1,4 @@
-"""Token ids as texts, and back, for servers that know only texts."""
+"""Converts token ids to texts and back, for servers that only support texts."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _DAMAGED = "\ufffd"
-"""Stands in a text for bytes that are only a part of a character."""
+"""Replaces bytes in a text that are only a part of a character."""
 
 
 class TokenNames:
-    """The texts by which servers may name tokens.
+    """The texts that servers may use as names of tokens.
 
     Args:
-        tokenizer: of the training; None where there is none, and then only ids are understood.
-        ids: that are looked for.
+        tokenizer: the tokenizer of the training; None if there is none, and then only ids are understood.
+        ids: ids of the tokens to recognise.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase | None, ids: Iterable[int]) -> None:
@@ -32,11 +32,11 @@ class TokenNames:
         self._ids = {form: next(iter(own)) for form, own in owners.items() if len(own) == 1}
 
     def id_of(self, token: Token) -> int | None:
-        """The id; None for a text that is none of those looked for, or that of several."""
+        """Returns the token's id; None for a text that names none of the tokens, or several."""
         return token if isinstance(token, int) else self._ids.get(token)
 
     def is_same(self, token: Token, due: int) -> bool:
-        """Whether a server's token may be the one with that id; True where the texts do not tell."""
+        """Whether a server's token may be the one with that id; True if the texts do not decide it."""
         if isinstance(token, int):
             return token == due
         forms = self._forms.get(due)
@@ -44,7 +44,7 @@ class TokenNames:
 
 
 def forms_of(tokenizer: Any, number: int) -> set[str]:  # noqa: ANN401
-    """The texts of a token: decoded, and as the vocabulary has it; none where it is a part of a character."""
+    """Returns a token's texts: decoded, and as in the vocabulary; empty if it is a part of a character."""
     raw = tokenizer.convert_ids_to_tokens(number)
     decoded = tokenizer.decode([number], skip_special_tokens=False, clean_up_tokenization_spaces=False)
     if raw is None or _DAMAGED in decoded:
@@ -53,7 +53,7 @@ def forms_of(tokenizer: Any, number: int) -> set[str]:  # noqa: ANN401
 
 
 def text_of(tokenizer: Any, ids: Sequence[int]) -> str | None:  # noqa: ANN401
-    """The text of which the tokenizer makes these ids, those that it adds included; None where there is none."""
+    """Returns the text that is tokenized to these ids, including added special tokens; None if there is none."""
     whole = [*ids]
     begin = 1 if whole and whole[0] == tokenizer.bos_token_id else 0
     for first in {0, begin}:

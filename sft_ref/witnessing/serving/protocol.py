@@ -1,4 +1,4 @@
-"""The answers of OpenAI-style endpoints, in the forms that servers give them."""
+"""Defines the responses of OpenAI-style endpoints, in the variants that servers use."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ Token = int | str
 """A token as a server names it: its id, or its text."""
 
 LEAST = -9999.0
-"""Stands for a logprob of minus infinity, as in vLLM."""
+"""Represents a logprob of minus infinity, as in vLLM."""
 
 _ID = "token_id:"
-"""vLLM writes ids so, when it is asked for them."""
+"""Prefix of token ids in vLLM, when ids are requested."""
 
 
 @dataclass(frozen=True)
 class ListedModel:
-    """A model that a server has."""
+    """A model on the server."""
 
     id: str
 
 
 @dataclass(frozen=True)
 class ListedModels:
-    """The answer of ``/models``."""
+    """The response of ``/models``."""
 
     data: list[ListedModel]
 
@@ -43,7 +43,7 @@ class _Generated(_Candidate):
 
 @dataclass(frozen=True)
 class _Logprobs:
-    """`tokens` and what follows is the form of completions; `content` that of chats, which llama.cpp uses for both."""
+    """The first three fields are used for completions, `content` for chats; llama.cpp uses `content` for both."""
 
     tokens: list[str] | None = None
     token_logprobs: list[float | None] | None = None
@@ -63,25 +63,25 @@ class _Usage:
 
 @dataclass(frozen=True)
 class Completion:
-    """The answer of ``/completions`` and of ``/chat/completions``."""
+    """The response of ``/completions`` and of ``/chat/completions``."""
 
     choices: list[_Choice]
     usage: _Usage | None = None
 
     @property
     def prompt_tokens(self) -> int | None:
-        """Tokens that the server made of the prompt; None where it does not say."""
+        """Number of tokens in the prompt according to the server; None if it does not report it."""
         return self.usage.prompt_tokens if self.usage else None
 
 
 @dataclass(frozen=True)
 class ServedToken:
-    """A token with its logprob, and the most likely ones in its place.
+    """A token with its logprob, and the most likely tokens at its position.
 
     Attributes:
-        token: as the server names it.
-        logprob: None for the first token of a prompt.
-        top: token -> logprob.
+        token: the token as the server names it.
+        logprob: its logprob; None for the first token of a prompt.
+        top: maps the most likely tokens to their logprobs.
     """
 
     token: Token
@@ -90,7 +90,7 @@ class ServedToken:
 
 
 def tokens_of(completion: Completion) -> list[ServedToken]:
-    """The tokens of an answer with their logprobs; none where the server gives none."""
+    """Returns the tokens of a response with their logprobs; empty if the server returns none."""
     found = completion.choices[0].logprobs if completion.choices else None
     if found is None:
         return []
@@ -127,5 +127,5 @@ def _finite(value: float | None) -> float | None:
 
 
 def _number(value: float | None) -> float:
-    """NaN stays, since it is a fault of the served model; so is what no logarithm of a probability can be."""
+    """Converts a logprob; NaN stays NaN, since it is a fault of the served model, and impossible values become NaN."""
     return max(value, LEAST) if value is not None and value < 1 else math.nan

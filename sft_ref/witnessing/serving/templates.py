@@ -1,4 +1,4 @@
-"""Whether a server writes chats as the chat template of training does."""
+"""Checks whether a server formats chats with the chat template of training."""
 
 from __future__ import annotations
 
@@ -22,16 +22,19 @@ CHATS: tuple[list[dict[str, str]], ...] = (
     [{"role": "user", "content": "Hello?"}],
     [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}],
 )
-"""Chats that are sent; a template that refuses one leaves it out."""
+"""Chats to send; a chat that the template refuses is skipped."""
 
 _MEND = "serve with the chat template that was trained with, and apply it once"
 _OTHER = LOGITS["bfloat16"]
-"""One server, one model, the same ids: only batching sets two answers apart, at most by what bf16 rounds."""
+"""Within one server, the same model and ids differ only by batching, at most by rounding in bf16."""
 
 
 @dataclass(frozen=True)
 class ComparedChats:
-    """How a server writes chats: what differs, and how many could be compared; why, where that is none."""
+    """The result of comparing a server's chat format.
+
+    Contains the difference if there is one, the number of compared chats, and why none could be compared.
+    """
 
     difference: RecordDifference | None
     compared: int
@@ -39,15 +42,15 @@ class ComparedChats:
 
 
 def compare_chats(asker: ProbeAsker, form: RequestForm, template: str) -> ComparedChats:
-    """Sends chats, and the same chats as the tokenizer writes them; the answers of one server must agree.
+    """Sends chats, and the same chats as formatted by the tokenizer; the server's responses must agree.
 
     Args:
-        asker: with the tokenizer of training.
-        form: that the server takes completions in.
-        template: of training.
+        asker: asker with the tokenizer of training.
+        form: request form that the server supports for completions.
+        template: chat template of training.
 
     Raises:
-        EndpointError: there is no answer that can be used.
+        EndpointError: there is no usable response.
     """
     compared, why_not = 0, "the template renders no chat of ours"
     plain = RequestForm(form.as_ids, echoes=False, count=form.count)
@@ -103,14 +106,14 @@ def _render(tokenizer: Any, template: str, chat: list[dict[str, str]]) -> list[i
 
 
 def _apart(asker: ProbeAsker, chat: ServedToken, written: ServedToken) -> float:
-    """How far two answers of a server are apart, as a share of the spread; infinite with fewer than two in common."""
+    """Returns the distance of two responses, relative to the spread; infinite with fewer than two common tokens."""
     if asker.tokenizer is None:
         raise EndpointError("chats need a tokenizer")
     is_text = any(isinstance(token, str) for each in (chat, written) for token in each.top)
     names = TokenNames(asker.tokenizer, range(len(asker.tokenizer) if is_text else 0))
     one, other = ({names.id_of(token): value for token, value in each.top.items()} for each in (chat, written))
     common = [each for each in one if each is not None and each in other]
-    if min(len(one), len(other)) < 2:  # noqa: PLR2004  # the server lists a single one
+    if min(len(one), len(other)) < 2:  # noqa: PLR2004  # the server lists a single token
         return 0.0 if common else math.inf
     found = distance(*(torch.tensor([[[each[key] for key in common]]]) for each in (one, other)))
     return math.inf if found is None else found.share

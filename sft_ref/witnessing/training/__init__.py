@@ -1,1 +1,1 @@
-"""Observes a training, whoever wrote its loop, and tells what keeps it from learning."""
+"""Observes a training, whoever wrote its loop, and reports faults that keep it from learning."""

@@ -1,4 +1,4 @@
-"""Reads a batch as it reaches the model's forward."""
+"""Reads a batch as passed to the model's forward."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MATRIX = 2
 
 
 def observe_batch(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, is_training: bool) -> ObservedBatch | None:
-    """The batch of a forward; None where it has no input_ids of shape (rows, tokens)."""
+    """Returns the batch of a forward pass; None if it has no input_ids of shape (rows, tokens)."""
     ids = kwargs.get("input_ids", args[0] if args else None)
     if not isinstance(ids, torch.Tensor) or ids.dim() != _MATRIX:
         return None
@@ -41,14 +41,14 @@ def observe_batch(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, is_traini
 
 
 def _like(value: object, ids: torch.Tensor) -> torch.Tensor | None:
-    """A tensor of the shape of the ids, on the CPU; None where it is none."""
+    """Returns the value on the CPU if it is a tensor of the shape of the ids; else None."""
     if isinstance(value, torch.Tensor) and value.shape == ids.shape:
         return value.detach().cpu()
     return None
 
 
 def _packed_positions(kwargs: Mapping[str, Any], ids: torch.Tensor) -> torch.Tensor | None:
-    """Positions of the tokens, where several texts share a row: they begin anew with each; None where none do."""
+    """Returns token positions if several texts share a row, so that positions restart with each; else None."""
     positions = kwargs.get("position_ids")
     if not isinstance(positions, torch.Tensor) or positions.dim() != _MATRIX or positions.shape[1] != ids.shape[1]:
         return None
@@ -57,7 +57,7 @@ def _packed_positions(kwargs: Mapping[str, Any], ids: torch.Tensor) -> torch.Ten
 
 
 def _texts(places: torch.Tensor, positions: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
-    """The places of a row's tokens, a tensor a text."""
+    """Splits the places of a row's tokens into one tensor for each text."""
     if positions is None:
         return (places,)
     starts = (positions[places].diff() != 1).nonzero().flatten() + 1
@@ -72,11 +72,11 @@ class LossAlignment:
         self._is_known = True
 
     def watch(self, logits: torch.Tensor, labels: torch.Tensor | None) -> None:
-        """Waits for the gradient of one forward's logits.
+        """Registers a hook for the gradient of one forward pass's logits.
 
         Args:
             logits: (rows, tokens, vocabulary).
-            labels: (rows, tokens), not shifted; None where they are not known.
+            labels: (rows, tokens), not shifted; None if unknown.
         """
         if labels is None or logits.shape[:-1] != labels.shape or not logits.requires_grad:
             self._is_known = False
@@ -96,7 +96,7 @@ class LossAlignment:
 
     @property
     def cosine(self) -> float | None:
-        """Cosine of the two; None where no gradient came, or labels are not known."""
+        """Cosine of the two gradients; None if there was no gradient, or the labels are unknown."""
         product, found, expected = self._sums.tolist()
         if not self._is_known or not found > 0 or not expected > 0:
             return None

@@ -1,4 +1,4 @@
-"""The two ways to have a training witnessed: a callback of Trainer, and a context for loops of one's own."""
+"""Two ways to observe a training: a callback for Trainer, and a context manager for custom training loops."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 class Witness(TrainerCallback):
-    """A callback for transformers' Trainer and what derives from it, such as TRL's SFTTrainer.
+    """A callback for transformers' Trainer and its subclasses, such as TRL's SFTTrainer.
 
-    ``trainer.add_callback(sft_ref.Witness())`` stops a training in which nothing can be learned at its first step,
-    warns of what is doubtful, and writes `sft_ref_record.json` beside the adapter with each checkpoint and wherever
-    the model is saved later. It changes no result.
+    ``trainer.add_callback(sft_ref.Witness())`` stops a training at its first step if nothing can be learned, warns
+    about doubtful settings, and writes `sft_ref_record.json` beside the adapter with each checkpoint, and whenever the
+    model is saved later. It does not change the result of the training.
 
     The arguments are those of `witness`.
 
     Attributes:
-        faults: all that were found so far.
-        unexamined: subjects of findings that the first step did not show -> why; empty before the first step.
+        faults: all faults found so far.
+        unexamined: maps the subjects that the first step did not show to the reason; empty before the first step.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class Witness(TrainerCallback):
 
     @property
     def faults(self) -> list[TrainingFault]:
-        """All that were found so far."""
+        """All faults found so far."""
         return self._training.faults if self._training else []
 
     @property
     def unexamined(self) -> dict[str, str]:
-        """Subjects of findings that the first step did not show -> why; empty before the first step."""
+        """Maps the subjects that the first step did not show to the reason; empty before the first step."""
         return self._training.unexamined if self._training else {}
 
     def on_train_begin(
@@ -86,19 +86,19 @@ class Witness(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: object,
     ) -> None:
-        """Looks at the reported loss."""
+        """Checks the reported loss."""
         if self._training is not None:
             self._training.look_at(logs or {}, state.global_step)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
-        """Writes the record beside a checkpoint of a model that is spread over processes; others have it already."""
+        """Writes the record beside a checkpoint of a sharded model; other checkpoints have it already."""
         if self._training is not None:
             self._training.write_sharded(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Takes the record, of the best model where that is loaded at the end."""
+        """Takes the record, of the best model if that is loaded at the end."""
         if self._training is not None:
             self._training.end(state.global_step)
 
@@ -116,18 +116,20 @@ def witness(
     steps: int | None = None,
     scheduler: Any = None,  # noqa: ANN401
 ) -> Iterator[WitnessedTraining]:
-    """Context in which a training loop of one's own is witnessed; at its end the record is written to a folder.
+    """Observes a custom training loop within the context; at its end the record is written to a folder.
 
     Args:
-        model: that is trained, with its adapter.
-        tokenizer: it is trained with; None where there is none.
-        folder: where the adapter is saved.
-        on_fault: "raise" ends a training in which nothing can be learned; "warn" goes on.
-        store_text: whether the record may hold ids and labels of a few training rows; else it holds their hashes.
-        held_out: texts that models are compared on where training rows must not be stored.
-        supervised: "completion" or "all", what is meant to be supervised; None says nothing.
-        steps: planned optimizer steps, where they are known; tells of rates that are too small before the end.
-        scheduler: of the learning rate, where there is one.
+        model: the model to train, with its adapter.
+        tokenizer: the tokenizer used in training; None if there is none.
+        folder: folder where the adapter is saved.
+        on_fault: "raise" stops a training in which nothing can be learned; "warn" continues it.
+        store_text: whether the record may contain token ids and labels of a few training rows; otherwise it contains
+            only their hashes.
+        held_out: texts on which models are compared if training rows must not be stored.
+        supervised: the tokens that should be supervised, "completion" or "all"; None if not specified.
+        steps: number of planned optimizer steps, if known; allows to detect learning rates that are too small before
+            the end.
+        scheduler: learning rate scheduler, if there is one.
 
     Raises:
         TrainingError: nothing can be learned, and `on_fault` is "raise".

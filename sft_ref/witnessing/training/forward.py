@@ -1,4 +1,4 @@
-"""What a model tells of how it computes in training."""
+"""Inspects how a model computes in training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def sleeping_dropout(model: torch.nn.Module) -> tuple[str, ...]:
-    """Modules of dropout that are in evaluation mode, by name."""
+    """Returns the names of dropout modules in evaluation mode."""
     return tuple(
         plain(name)
         for name, module in model.named_modules()
@@ -23,7 +23,7 @@ def sleeping_dropout(model: torch.nn.Module) -> tuple[str, ...]:
 
 
 def uses_reentrant_checkpoints(model: torch.nn.Module) -> bool:
-    """Whether gradient checkpointing is on in the form that needs inputs with gradients."""
+    """Whether reentrant gradient checkpointing is on, which needs inputs that require gradients."""
     for module in model.modules():
         function: Any = getattr(module, "_gradient_checkpointing_func", None)
         if function is not None and getattr(module, "gradient_checkpointing", False):
@@ -32,7 +32,7 @@ def uses_reentrant_checkpoints(model: torch.nn.Module) -> bool:
 
 
 def ends_of(model: Any, tokenizer: PreTrainedTokenizerBase | None) -> frozenset[int]:  # noqa: ANN401
-    """Ids at which generation stops."""
+    """Returns the ids of tokens that stop generation."""
     found: list[Any] = [getattr(getattr(model, "generation_config", None), "eos_token_id", None)]
     found.append(getattr(tokenizer, "eos_token_id", None))
     flat = [one for each in found for one in (each if isinstance(each, Iterable) else [each])]

@@ -1,6 +1,6 @@
-"""The observer: hooks on a model's forward and on every optimizer step of torch, for both front ends.
+"""Observes a training with hooks on the model's forward and on every torch optimizer step, for both front ends.
 
-It reads, and changes nothing: no random number is drawn, and no gradient or tensor is written.
+It reads, and changes nothing: it draws no random number, and writes no gradient or tensor.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ Report = Callable[[Iterable[TrainingFault]], None]
 _CHECKS = (*labels.CHECKS, *optimizer.CHECKS, *gradients.CHECKS, *precision.CHECKS, *schedule.CHECKS)
 
 _FOREIGN_STEPS = 2
-"""Steps of optimizers without any parameter of the model that are a fault, each after a forward of the model, and
-before a step of its own optimizer."""
+"""Number of steps of optimizers without any parameter of the model that count as a fault. Each step counts only after a
+forward pass of the model, and before the first step of its own optimizer."""
 
 _MOST_ROWS = 64
-"""Rows that are kept of the first step."""
+"""Maximum number of rows of the first step that are recorded."""
 
 
 @dataclass
 class _Forwards:
-    """What the forwards of the first step show."""
+    """Observations of the first step's forward passes."""
 
     batches: list[ObservedBatch] = field(default_factory=list)
     alignment: LossAlignment = field(default_factory=LossAlignment)
@@ -59,18 +59,19 @@ class TrainingObserver:
     """Observes the training of one model.
 
     Args:
-        model: the PeftModel, or the transformers model, that is trained; may be wrapped, as by DistributedDataParallel.
-        tokenizer: it is trained with; None where there is none.
-        report: gets the faults as they are found.
-        supervised: what the caller means to supervise; None says nothing.
-        steps: planned optimizer steps, where they are known.
-        scheduler: of the learning rate, where it is known.
+        model: the PeftModel, or the transformers model, that is trained; it may be wrapped, as by
+            DistributedDataParallel.
+        tokenizer: the tokenizer used in training; None if there is none.
+        report: function that is called with the faults as they are found.
+        supervised: the tokens that the caller wants to supervise; None if not specified.
+        steps: number of planned optimizer steps, if known.
+        scheduler: learning rate scheduler, if known.
 
     Attributes:
-        step: optimizer steps so far.
+        step: number of optimizer steps so far.
         rows: rows of the first step.
-        autocast: dtype of autocast in the first forward; None where it is off.
-        unexamined: subjects of findings that the first step did not show -> why.
+        autocast: autocast dtype in the first forward pass; None if autocast is off.
+        unexamined: maps the subjects that the first step did not show to the reason.
     """
 
     def __init__(
@@ -101,8 +102,8 @@ class TrainingObserver:
         self._forward_hooks = contextlib.ExitStack()
 
     def begin(self) -> None:
-        """Puts the hooks in place."""
-        # weak: a training that an exception ends tells nobody, and these hooks see every optimizer of the process
+        """Registers the hooks."""
+        # weak: an exception may end training without notice, and these hooks are called for all optimizers
         before, after = weakref.WeakMethod(self._before_step), weakref.WeakMethod(self._after_step)
         for handle in (
             register_optimizer_step_pre_hook(functools.partial(_call, before)),
@@ -121,10 +122,10 @@ class TrainingObserver:
             self._forward_hooks.callback(handle.remove)
 
     def end(self, reported: int = 0) -> None:
-        """Removes the hooks; tells what shows only at the end.
+        """Removes the hooks, and reports faults that show only at the end.
 
         Args:
-            reported: optimizer steps that the trainer has made.
+            reported: number of optimizer steps according to the trainer.
         """
         self.remove_hooks()
         if not self.step:
@@ -167,18 +168,18 @@ class TrainingObserver:
         parts = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple) else (output,)
         tensors = [each for each in parts if isinstance(each, torch.Tensor)]
         self._seen.outputs_need_gradients = not tensors or any(each.requires_grad for each in tensors)
-        if not self._seen.outputs_need_gradients:  # backward would fail with a message that names no cause
+        if not self._seen.outputs_need_gradients:  # backward would fail without naming the cause
             step = self._observed(None)
             self._report([*optimizer.check_adapter_is_trained(step), *gradients.check_gradients_can_flow(step)])
 
     def _is_watched_forward(self) -> bool:
-        """Whether the forward that runs is one of the training."""
+        """Whether the current forward pass belongs to the training."""
         return torch.is_grad_enabled() and bool(self._seen.batches) and not is_switched_off(self._model)
 
     def _before_step(self, stepping: torch.optim.Optimizer, _args: object, _kwargs: object) -> None:
         if not self._parameters.is_own(stepping):
             if self.step or len(self._seen.batches) == self._answered or not self._parameters.has_gradients():
-                return  # the step is of another model, or of copies of the parameters, as DeepSpeed holds them
+                return  # a step of another model, or of parameter copies, as in DeepSpeed
             self._foreign, self._answered = self._foreign + 1, len(self._seen.batches)
             if self._foreign >= _FOREIGN_STEPS:
                 self._report([_no_step(self._foreign)])
@@ -205,7 +206,7 @@ class TrainingObserver:
             self._report(self._parameters.after_first_step(self._rates[0]))
 
     def _observed(self, stepping: torch.optim.Optimizer | None) -> FirstStep:
-        """The first step as far as it is seen; None where no optimizer steps yet."""
+        """Returns the observations of the first step so far; `stepping` is None if no optimizer steps yet."""
         seen = self._seen
         return FirstStep(
             batches=tuple(seen.batches),

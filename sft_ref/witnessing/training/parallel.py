@@ -1,4 +1,4 @@
-"""Compares what the processes of a distributed training see."""
+"""Compares the batches of the processes of a distributed training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sft_ref.witnessing.record.processes import is_distributed
 
 
 def same_batches(batches: Sequence[ObservedBatch]) -> tuple[tuple[int, int], ...]:
-    """Pairs of processes whose first batches are equal; every process must call this."""
+    """Returns pairs of processes whose first batches are equal; every process must call this."""
     if not is_distributed() or not batches:
         return ()
     content = repr([row.input_ids for row in batches[0].rows]).encode()

@@ -1,4 +1,4 @@
-"""Follows the parameters of a model through its training."""
+"""Observes the parameters of a model during training."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sft_ref.witnessing.findings.observation import ObservedParameter, TrainingF
 from sft_ref.witnessing.record.layers import is_of_adapter, whole
 
 _LOOK = 16
-"""Steps between two looks at the gradients' norms; each look waits for the device."""
+"""Number of steps between two checks of the gradients' norms; each check waits for the device."""
 
 
 class ParameterWatch:
-    """Gradients and movement of a model's parameters."""
+    """Observes gradients and changes of a model's parameters."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         self._model = model
@@ -31,18 +31,18 @@ class ParameterWatch:
         self._trained: list[torch.nn.Parameter] = []
 
     def is_own(self, optimizer: torch.optim.Optimizer) -> bool:
-        """Whether an optimizer holds a parameter of the model."""
+        """Whether an optimizer contains a parameter of the model."""
         if optimizer not in self._own:
             ids = {id(parameter) for parameter in self._model.parameters()}
             self._own[optimizer] = any(id(each) in ids for group in optimizer.param_groups for each in group["params"])
         return self._own[optimizer]
 
     def has_gradients(self) -> bool:
-        """Whether a gradient waits for a step."""
+        """Whether any parameter has a gradient."""
         return any(each.grad is not None for each in self._model.parameters())
 
     def snapshot(self) -> None:
-        """Keeps the adapter as it is before the first step, on the CPU."""
+        """Copies the adapter to the CPU before the first step."""
         self._named = dict(self._model.named_parameters())
         self._trained = [each for each in self._named.values() if each.requires_grad]
         self._start = {
@@ -52,11 +52,11 @@ class ParameterWatch:
         }
 
     def observe(self, optimizer: torch.optim.Optimizer | None, rate: float | None) -> tuple[ObservedParameter, ...]:
-        """All parameters at the first step.
+        """Returns all parameters at the first step.
 
         Args:
-            optimizer: that is about to step; None takes every parameter for its own.
-            rate: the highest planned learning rate, where it is known.
+            optimizer: the optimizer that is about to step; None counts every parameter as optimized.
+            rate: the highest planned learning rate, if known.
         """
         held = None if optimizer is None else {id(each) for group in optimizer.param_groups for each in group["params"]}
         named = self._named or dict(self._model.named_parameters())
@@ -78,7 +78,7 @@ class ParameterWatch:
         )
 
     def after_first_step(self, rate: float) -> Iterator[TrainingFault]:
-        """Whether the first step moved the adapter; begins to watch for gradients that are left from it."""
+        """Reports an adapter that the first step did not change, and begins to watch for gradients left from it."""
         watched = next((each for each in self._trained if each.grad is not None and _local(each.grad).any()), None)
         if watched is not None:
             self._stale = watched.register_hook(self._before_gradient_of(watched))
@@ -96,7 +96,7 @@ class ParameterWatch:
         return look
 
     def before_step(self, step: int) -> list[TrainingFault]:
-        """Before a later step: gradients of earlier steps that are left, and norms that are not finite."""
+        """Reports gradients left from the first step, and non-finite gradient norms, before a later step."""
         faults = []
         if self._is_stale:
             self._is_stale = False
@@ -108,13 +108,13 @@ class ParameterWatch:
             )
         gradients = [_local(each.grad) for each in self._trained if each.grad is not None]
         if gradients:
-            self._norms.append(torch.stack(torch._foreach_norm(gradients)).sum())  # noqa: SLF001  # as torch's own clipping
+            self._norms.append(torch.stack(torch._foreach_norm(gradients)).sum())  # noqa: SLF001  # as in torch's gradient clipping
         if len(self._norms) >= _LOOK:
             faults += self._nonfinite(step)
         return faults
 
     def _nonfinite(self, last: int) -> list[TrainingFault]:
-        """Faults of the norms that were kept, of which the last is that of a step."""
+        """Reports non-finite norms among those recorded, up to step `last`."""
         finite = torch.stack(self._norms).isfinite().tolist()
         self._norms.clear()
         if all(finite) or self._is_broken:
@@ -129,7 +129,7 @@ class ParameterWatch:
         ]
 
     def end_faults(self) -> Iterator[TrainingFault]:
-        """Modules of the adapter that never moved, and tensors that are not finite."""
+        """Reports adapter modules that were never changed, and tensors that are not finite."""
         broken = [plain(name) for name in self._start if not self._named[name].isfinite().all()]
         if broken:
             yield TrainingFault(
@@ -148,7 +148,7 @@ class ParameterWatch:
             )
 
     def _moved(self) -> set[str]:
-        """Modules of the adapter of which a tensor differs from the start."""
+        """Returns the adapter modules with a tensor that differs from its initial value."""
         return {
             plain(name.partition(".lora_")[0])
             for name, before in self._start.items()
@@ -163,12 +163,12 @@ class ParameterWatch:
 
 
 def _configs(model: Any) -> list[Any]:  # noqa: ANN401
-    """Configurations of the adapters."""
+    """Returns the configurations of the adapters."""
     return list(getattr(model, "peft_config", {}).values())
 
 
 def _local(tensor: torch.Tensor) -> torch.Tensor:
-    """The part of a tensor that this process holds."""
+    """Returns the part of a tensor that this process holds."""
     local = getattr(tensor, "to_local", None)
     return local() if local is not None else tensor
 
@@ -178,7 +178,7 @@ def _norm(gradient: torch.Tensor | None) -> float | None:
 
 
 def _rounded_away(parameter: torch.Tensor, rate: float) -> float:
-    """Share of values that a step of this length does not change: it is less than half their spacing."""
+    """Returns the share of values that a step of this length does not change: it is less than half their spacing."""
     values, limits = _local(parameter.detach()).float().abs(), torch.finfo(parameter.dtype)
     if not values.numel():
         return 0.0

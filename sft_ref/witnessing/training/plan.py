@@ -1,4 +1,4 @@
-"""The learning rates that a scheduler plans."""
+"""Computes the learning rates that a scheduler plans."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from sft_ref.witnessing.findings.observation import LearningPlan
 
 
 def plan_rates(optimizer: torch.optim.Optimizer | None, scheduler: Any, steps: int | None) -> LearningPlan:  # noqa: ANN401
-    """The plan of a training.
+    """Returns the planned learning rates of a training.
 
     Args:
-        optimizer: None where it is not known yet.
-        scheduler: of the learning rate; a LambdaLR is computed ahead, no other is. None where there is none.
-        steps: planned optimizer steps; None where they are not known.
+        optimizer: None if not known yet.
+        scheduler: learning rate scheduler; only the rates of a LambdaLR are computed ahead. None if there is none.
+        steps: number of planned optimizer steps; None if unknown.
     """
     name = "" if optimizer is None else type(_inner(optimizer, "optimizer")).__name__
     if steps is None or steps < 1:
@@ -31,10 +31,10 @@ def plan_rates(optimizer: torch.optim.Optimizer | None, scheduler: Any, steps: i
 
 
 def highest_rate(optimizer: torch.optim.Optimizer) -> float:
-    """The highest learning rate of its groups."""
+    """Returns the highest learning rate of its parameter groups."""
     return max((float(group.get("lr") or 0.0) for group in optimizer.param_groups), default=0.0)
 
 
 def _inner(wrapper: Any, attribute: str) -> Any:  # noqa: ANN401
-    """What accelerate's wrapper of an optimizer or scheduler wraps."""
+    """Returns the optimizer or scheduler inside accelerate's wrapper."""
     return getattr(wrapper, attribute, wrapper) if type(wrapper).__module__.startswith("accelerate") else wrapper

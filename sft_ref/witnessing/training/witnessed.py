@@ -1,4 +1,4 @@
-"""One training under observation, from its first forward to the record of its end."""
+"""Observes one training, from its first forward pass to the record at its end."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ OnFault = Literal["raise", "warn"]
 
 
 class TrainingWarning(UserWarning):
-    """Something doubtful in a training, or, with ``on_fault="warn"``, something that keeps it from learning."""
+    """A doubtful setting of a training, or, with ``on_fault="warn"``, a fault that keeps it from learning."""
 
 
 @dataclass(frozen=True)
 class WitnessOptions:
-    """What the caller of a witness decides; see `callback.witness`.
+    """The options of a witness; see `callback.witness`.
 
     Raises:
-        SftRefError: a value is none of those that are allowed.
+        SftRefError: an option has an invalid value.
     """
 
     on_fault: OnFault
@@ -49,20 +49,20 @@ class WitnessOptions:
 
 
 class WitnessedTraining:
-    """One training under observation, from its first forward to the record of its end.
+    """One observed training, from its first forward pass to the record at its end.
 
     Args:
-        model: that is trained; in most cases a PeftModel.
-        tokenizer: it is trained with; None where there is none.
-        options: of the caller.
-        steps: planned optimizer steps, where they are known.
-        scheduler: of the learning rate, where it is known.
-        seed: of the training, for the record.
-        begun: optimizer steps that were made before, where a training goes on.
+        model: the model to train; in most cases a PeftModel.
+        tokenizer: the tokenizer used in training; None if there is none.
+        options: the caller's options.
+        steps: number of planned optimizer steps, if known.
+        scheduler: learning rate scheduler, if known.
+        seed: random seed of the training, for the record.
+        begun: number of optimizer steps made before, if a training is resumed.
 
     Attributes:
-        faults: all that were found so far.
-        unexamined: subjects of findings that the first step did not show -> why; empty before the first step.
+        faults: all faults found so far.
+        unexamined: maps the subjects that the first step did not show to the reason; empty before the first step.
     """
 
     def __init__(
@@ -89,51 +89,51 @@ class WitnessedTraining:
 
     @property
     def unexamined(self) -> dict[str, str]:
-        """Subjects of findings that the first step did not show -> why; empty before the first step."""
+        """Maps the subjects that the first step did not show to the reason; empty before the first step."""
         return self._observer.unexamined
 
     def end(self, reported: int = 0) -> None:
-        """Ends the observation, and takes the record that later saves write.
+        """Ends the observation, and takes the record that is written when the model is saved later.
 
         Args:
-            reported: optimizer steps that the trainer has made; 0 where there is no trainer.
+            reported: number of optimizer steps according to the trainer; 0 if there is no trainer.
         """
         self._observer.end(reported)
         self._final = self._take_now()
 
     def write(self, folder: Path) -> None:
-        """Writes the record of the end to a folder."""
+        """Writes the record taken at the end to a folder."""
         self._saving.write(folder)
 
     def write_sharded(self, folder: Path) -> None:
-        """Writes the record beside a checkpoint of a model that is spread over processes, which must all call this."""
+        """Writes the record beside a checkpoint of a sharded model; all processes must call this."""
         if is_sharded(self._model) and (taken := self._take_now()):
             taken.write(folder)
 
     def stop(self) -> None:
-        """Ends the observation; what is saved later has no record, unless the training had come to its end."""
+        """Ends the observation; later saves write no record, unless the training had finished."""
         self._observer.remove_hooks()
         if self._final is None:
             vars(self._model).pop("save_pretrained", None)
 
     def look_at(self, logs: Mapping[str, float], step: int) -> None:
-        """Looks at what a trainer reports of a step."""
+        """Checks the loss that a trainer reports for a step."""
         if (loss := logs.get("loss")) is not None and not math.isfinite(loss) and not self._has_lost:
             self._has_lost = True
             mend = "lower the learning rate, clip gradients, or train in fp32 or bf16 autocast"
             self._report([TrainingFault(f"the reported loss is {loss} at step {step}", mend, is_fatal=True)])
 
     def _take(self) -> TakenRecord | None:
-        """The record that belongs beside an adapter that is saved now; None where this process writes none.
+        """Returns the record for an adapter that is being saved; None if this process writes none.
 
-        Processes save at different times; a model that is spread over them is run only where all take part.
+        Processes save at different times; a sharded model is run only when all processes take part.
         """
         if self._final is not None or is_sharded(self._model):
-            return self._final  # what happens to the model after its training is no part of it
+            return self._final  # later changes of the model do not belong to its training
         return self._take_now()
 
     def _take_now(self) -> TakenRecord | None:
-        """The record of the model as it is; of a model that is spread over processes, all must call this."""
+        """Takes the record of the model in its present state; for a sharded model, all processes must call this."""
         seen = self._observer
         if not seen.step or not (is_first_process() or is_sharded(self._model)):
             return None
@@ -153,10 +153,11 @@ class WitnessedTraining:
         return taken if is_first_process() else None
 
     def _report(self, faults: Iterable[TrainingFault]) -> None:
-        """Warns of what is doubtful, and ends a training in which nothing can be learned.
+        """Warns about faults, and stops a training in which nothing can be learned.
 
         Raises:
-            TrainingError: something was found, and `on_fault` is "raise"; the message has all that was found at once.
+            TrainingError: a fatal fault was found, and `on_fault` is "raise"; the message contains all fatal faults
+                found at once.
         """
         found = list(faults)
         self.faults += found
@@ -170,10 +171,10 @@ class WitnessedTraining:
 
 
 def _trained_model(model: Any) -> Any:  # noqa: ANN401
-    """The PeftModel, or else the transformers model, under what torch wraps around it.
+    """Returns the PeftModel, or else the transformers model, inside torch's wrappers.
 
     Raises:
-        SftRefError: there is none.
+        SftRefError: there is no such model.
     """
     found = find_peft(model)
     while found is None and not hasattr(model, "get_input_embeddings") and hasattr(model, "module"):

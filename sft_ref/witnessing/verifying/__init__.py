@@ -1,1 +1,1 @@
-"""Holds a folder or a loaded model against the record of its training."""
+"""Compares a folder or a loaded model with the record of its training."""

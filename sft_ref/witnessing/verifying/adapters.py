@@ -1,4 +1,4 @@
-"""Compares adapter tensors and settings with the record: those of a file, and those in memory."""
+"""Compares adapter tensors and settings, in a file and in memory, with the record."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _COPY = "copy the adapter anew from where it was trained"
 def compare_tensors(
     record: TrainingRecord, found: Mapping[str, TensorPrint], kind: Kind, where: str
 ) -> Iterator[RecordDifference]:
-    """Differences of adapter tensors.
+    """Reports differences of adapter tensors.
 
     Args:
-        record: of the training.
-        found: name in a file -> what is kept of the tensor.
-        kind: "artifact" of tensors in a file, "load" of those in memory.
-        where: the file, or the model.
+        record: record of the training.
+        found: maps tensor names in a file to fingerprints.
+        kind: "artifact" for tensors in a file, "load" for those in memory.
+        where: name of the file, or of the model.
     """
     trained = record.adapter
     # a file may hold the base's own embeddings as well, as peft saves a resized vocabulary
@@ -91,7 +91,7 @@ def _changed(
 
 
 def _is_rounded(trained: TensorPrint, found: TensorPrint) -> bool:
-    """Whether kept values are those of the training, rounded to 16 bits."""
+    """Whether the sampled values are those of the training, rounded to 16 bits."""
     if trained.shape != found.shape or None in trained.sample or not any(trained.sample):
         return False
     due = torch.tensor([each or 0.0 for each in trained.sample])
@@ -99,7 +99,7 @@ def _is_rounded(trained: TensorPrint, found: TensorPrint) -> bool:
 
 
 def _distance(one: TensorPrint, other: TensorPrint) -> float:
-    """Relative difference of kept values; infinite where they cannot be compared."""
+    """Returns the relative difference of the sampled values; infinite if they cannot be compared."""
     if one.shape != other.shape or len(one.sample) != len(other.sample):
         return math.inf
     if None in one.sample or None in other.sample:
@@ -112,7 +112,7 @@ def _distance(one: TensorPrint, other: TensorPrint) -> float:
 def compare_lora(
     record: TrainingRecord, found: Mapping[str, Any], kind: Kind, where: str
 ) -> Iterator[RecordDifference]:
-    """Differences of the adapter's configuration."""
+    """Reports differences of the adapter's configuration."""
     for key in sorted(record.lora.keys() | found.keys()):
         trained, now = record.lora.get(key), found.get(key)
         if trained != now and not _is_same_selection(key, record, found):
@@ -124,12 +124,12 @@ def compare_lora(
 
 
 def _is_same_selection(key: str, record: TrainingRecord, found: Mapping[str, Any]) -> bool:
-    """Whether modules are named in another way: a pattern by one tool, a list by another; the tensors tell which."""
+    """Whether target modules are a pattern in one configuration and a list in the other; the tensors decide."""
     return key == "target_modules" and any(isinstance(each.get(key), str) for each in (record.lora, found))
 
 
 def compare_scalings(record: TrainingRecord, found: Mapping[str, float]) -> Iterator[RecordDifference]:
-    """Differences of the factors on B @ A that are in force."""
+    """Reports differences of the effective factors on B @ A."""
     pairs = {name: (trained, found[name]) for name, trained in record.scalings.items() if name in found}
     wrong = {name: pair for name, pair in pairs.items() if not math.isclose(*pair, rel_tol=1e-6)}
     if wrong:

@@ -1,4 +1,4 @@
-"""Holds what lies in a folder against the record beside it, loaded as peft loads it."""
+"""Compares the files in a folder, and the model as loaded by peft, with the record in the folder."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ from .verify import verify_loaded
 
 
 def verify_folder(folder: Path, base: str | None = None) -> Verification:
-    """Holds an adapter folder against the record in it: files and tokenizer first, then the loaded model.
+    """Compares an adapter folder with its record: files and tokenizer first, then the loaded model.
 
-    Nothing of the folder is executed. What the files alone tell takes no weights of the base.
+    No code from the folder is executed. Differences in the files are found without the base model's weights.
 
     Args:
-        folder: with the adapter and its record.
-        base: of the adapter; None takes the one that the configuration names.
+        folder: folder with the adapter and its record.
+        base: the adapter's base model; None takes the one in the configuration.
 
     Raises:
-        AdapterError: there is no record that can be read, or no adapter.
-        BaseModelError: the base cannot be had, and the files are as recorded.
+        AdapterError: there is no readable record, or no adapter.
+        BaseModelError: the base model is not available, and the files are as recorded.
     """
     stored = read_stored(folder)
     try:
@@ -73,7 +73,7 @@ def verify_folder(folder: Path, base: str | None = None) -> Verification:
 def _compare_files(
     stored: StoredRecord, folder: Path, table: dict[str, Any], tensors: dict[str, torch.Tensor]
 ) -> Iterator[RecordDifference]:
-    """Differences of the files; fills in the tensors where they can be read."""
+    """Reports differences of the files; adds the tensors to `tensors` if they can be read."""
     yield from compare_lora(stored.record, print_lora(table), "artifact", CONFIG)
     files = find_files(folder)
     headers = files.headers or {}
@@ -115,12 +115,12 @@ def _compare_tokenizer(stored: StoredRecord, folder: Path, base: str | None) -> 
 def _load(
     stored: StoredRecord, folder: Path, named: str | None, tensors: dict[str, torch.Tensor], *, fetch: bool
 ) -> Any:  # noqa: ANN401
-    """The base as it was trained, with the adapter that lies in the folder, loaded by peft.
+    """Loads the base model as trained, with the folder's adapter, by peft.
 
     Raises:
-        AdapterError: the adapter's configuration cannot be used, or no base is named.
-        BaseModelError: the base is not at hand.
-        RefusedError: peft does not load the adapter.
+        AdapterError: the adapter's configuration cannot be used, or no base model is named.
+        BaseModelError: the base model is not available.
+        RefusedError: peft refuses to load the adapter.
     """
     from peft import set_peft_model_state_dict
 
@@ -139,7 +139,7 @@ def _load(
 
 
 def _put(model: Any, config: AdapterConfig, tensors: dict[str, torch.Tensor]) -> Any:  # noqa: ANN401
-    """An empty adapter in the dtype of the file, so that loading rounds nothing."""
+    """Adds an empty adapter in the dtype of the file, so that loading does not round."""
     peft_model = put_adapter(model, config)
     dtype = next(iter(tensors.values())).dtype
     for name, parameter in peft_model.named_parameters():
@@ -149,7 +149,7 @@ def _put(model: Any, config: AdapterConfig, tensors: dict[str, torch.Tensor]) ->
 
 
 def _rows(base: Path, tensors: dict[str, torch.Tensor]) -> int:
-    """Rows of the embedding: those of the file where it holds one, else the base's."""
+    """Returns the number of embedding rows: those in the file if it contains an embedding, else the base model's."""
     own = [t.shape[0] for name, t in tensors.items() if name.endswith(("embed_tokens.weight", "lm_head.weight"))]
     return max(own) if own else int(read_base_config(base).get_text_config().vocab_size)
 
@@ -159,5 +159,5 @@ def _known(dtype: str) -> str:
 
 
 def _attention(backend: str | None) -> str:
-    """The recorded backend where this machine has it: a record must not name code to fetch."""
+    """Returns the recorded backend if it is a built-in one: a record must not name code to download."""
     return backend if backend in {"eager", "sdpa"} else "sdpa"

@@ -1,4 +1,4 @@
-"""Compares what a loaded model puts out for the probes with what the trained one did."""
+"""Compares a loaded model's outputs on the probes with those of the trained model."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from .result import RecordDifference
 
 @dataclass(frozen=True)
 class ProbeFigures:
-    """How far a loaded model is from the recorded ones.
+    """The distances between a loaded model's outputs and the recorded ones.
 
     Attributes:
-        dtype: that the logits are computed in.
-        run: of the trained model that it is compared with.
-        to_trained: root mean square difference of logits, as a share of their spread.
-        to_base: the same, from the base alone; None where that was not recorded.
-        apart: between the two recorded ones; None as well.
-        loss: largest difference of a probe's mean loss from the trained model's, in nat; None where not recorded.
-        first: the first token whose most likely id differs, as (probe, position); None where there is none.
+        dtype: dtype in which the logits are computed.
+        run: recorded run of the trained model that is compared.
+        to_trained: root mean square difference of logits from the trained model's, relative to their spread.
+        to_base: the same from the base model's; None if that run was not recorded.
+        apart: the same between the two recorded runs; None if that of the base model was not recorded.
+        loss: largest difference of a probe's mean loss from the trained model's, in nat; None if not recorded.
+        first: the first token whose most likely id differs, as (probe, position); None if there is none.
     """
 
     dtype: str
@@ -41,10 +41,10 @@ class ProbeFigures:
 
 
 def measure_outputs(stored: StoredRecord, model: Any) -> ProbeFigures | None:  # noqa: ANN401
-    """Runs the probes once, each alone, in evaluation mode; None where the record has no probes that can be run.
+    """Runs each probe once, alone, in evaluation mode; returns None if the model cannot run the record's probes.
 
     Raises:
-        Exception: the model cannot be run; whatever it raises.
+        Exception: any exception that the model raises when it is run.
     """
     record, top = stored.record, stored.tensors["top_ids"].long()
     rows = model.get_input_embeddings().weight.shape[0]
@@ -64,13 +64,13 @@ def measure_outputs(stored: StoredRecord, model: Any) -> ProbeFigures | None:  #
 
 
 def compare_outputs(stored: StoredRecord, logits: torch.Tensor, losses: Sequence[float], dtype: str) -> ProbeFigures:
-    """Figures from what was measured.
+    """Computes the distances from measured logits and losses.
 
     Args:
         stored: the record.
-        logits: at `top_ids`, of their shape.
+        logits: logits at `top_ids`, of their shape.
         losses: mean loss of each probe.
-        dtype: that the model computes its logits in.
+        dtype: dtype in which the model computes its logits.
     """
     in_float32 = dtype == "float32" and stored.run("trained_fp32") is not None
     end = "_fp32" if in_float32 else ""
@@ -91,7 +91,7 @@ def compare_outputs(stored: StoredRecord, logits: torch.Tensor, losses: Sequence
 
 
 def _apart(one: torch.Tensor, other: torch.Tensor) -> float:
-    """Root mean square of the difference, as a share of the spread of the second's values; infinite for NaN."""
+    """Returns the root mean square difference, relative to the spread of the second's values; infinite for NaN."""
     known = ~other.isnan()
     values, spread = other[known], float(other[known].std())
     if not values.numel() or not spread > 0:
@@ -107,12 +107,12 @@ def _first_difference(one: torch.Tensor, other: torch.Tensor) -> tuple[int, int]
 
 
 def judge_outputs(stored: StoredRecord, found: ProbeFigures, *, explained: bool) -> list[RecordDifference]:
-    """Differences that the figures show.
+    """Returns the differences that the distances show.
 
     Args:
         stored: the record.
-        found: as measured.
-        explained: whether other differences were found, of which different outputs are only what follows.
+        found: the measured distances.
+        explained: whether other differences were found that explain different outputs.
     """
     precision = stored.record.precision
     trained = precision.autocast or precision.base
@@ -165,7 +165,7 @@ def judge_outputs(stored: StoredRecord, found: ProbeFigures, *, explained: bool)
 
 
 def _is_base(found: ProbeFigures, limit: float) -> bool:
-    """Whether the outputs are the base's, and the base's are others than the trained model's."""
+    """Whether the outputs are the base model's, and those differ from the trained model's."""
     if found.to_base is None or found.apart is None:
         return False
     return found.to_base <= max(limit, 0.1 * found.apart) and found.apart > limit

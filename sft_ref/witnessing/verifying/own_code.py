@@ -1,4 +1,4 @@
-"""Holds what the user's own inference code loads and sends against the record; it is executed without a sandbox."""
+"""Compares model and prompts of the user's inference code with the record; the code is executed without a sandbox."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from .result import RecordDifference, Verification, join
 from .verify import verify_loaded
 
 _SHOWN = 120
-"""Characters of a prompt in a message, from its end."""
+"""Number of characters of a prompt in a message, counted from its end."""
 
 
 class OwnCodeError(SftRefError):
-    """The user's own inference code cannot be called, or gives what cannot be compared."""
+    """The user's inference code cannot be called, or its results cannot be compared."""
 
 
 def verify_own_code(
@@ -33,16 +33,16 @@ def verify_own_code(
     """Calls the user's code in this process, and compares model, tokenizer and prompts with the record.
 
     Args:
-        folder: with the record.
+        folder: folder with the record.
         loader: "FILE.py:NAME" of a function without arguments that returns a model, or a model and its tokenizer.
-        format_prompt: "FILE.py:NAME" of a function of a question (of a list of messages, where a row has several) that
-            returns the prompt as text; None leaves prompts out.
-        data: rows of the training, in which the questions of the probes stand; needed with `format_prompt`.
+        format_prompt: "FILE.py:NAME" of a function that takes a question (or a list of messages, if a row has several)
+            and returns the prompt as text; None skips the prompts.
+        data: training rows that contain the questions of the probes; needed with `format_prompt`.
 
     Raises:
-        AdapterError: the folder holds no record that can be read.
+        AdapterError: the folder contains no readable record.
         DataError: the rows cannot be read.
-        OwnCodeError: the code cannot be called, or gives something else.
+        OwnCodeError: the code cannot be called, or returns something else.
     """
     stored = read_stored(folder)
     rows = read_all_rows(data) if data is not None else ()
@@ -61,13 +61,13 @@ def verify_own_code(
 
 
 def find_function(name: str) -> Callable[..., Any]:
-    """Executes a file and gives one of its functions; modules beside the file can be imported by it.
+    """Executes a file and returns one of its functions; the file can import modules from its own folder.
 
     Args:
         name: "FILE.py:NAME".
 
     Raises:
-        OwnCodeError: there is no such file or function, or the file raises.
+        OwnCodeError: there is no such file or function, or the file raises an exception.
     """
     path, _, function = name.rpartition(":")
     file = Path(path).resolve()
@@ -92,10 +92,10 @@ def find_function(name: str) -> Callable[..., Any]:
 
 
 def call(name: str, function: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
-    """What a function of the user's returns.
+    """Calls a function of the user and returns its result.
 
     Raises:
-        OwnCodeError: it raises, or wants to end the process.
+        OwnCodeError: the function raises an exception, or tries to end the process.
     """
     try:
         with foreign_files(OwnCodeError, f"{name}: raises"):
@@ -105,16 +105,16 @@ def call(name: str, function: Callable[..., Any], *arguments: object) -> Any:  #
 
 
 def compare_prompts(stored: StoredRecord, tokenizer: Any, rows: Sequence[Row], name: str) -> Verification:  # noqa: ANN401
-    """Holds the prompts that the user's function writes against those of the training.
+    """Compares the prompts of the user's function with those of the training.
 
     Args:
-        stored: the record; its probes are rows of the training.
-        tokenizer: that makes ids of prompts.
-        rows: in which the questions of the probes stand.
+        stored: the record; its probes are training rows.
+        tokenizer: tokenizer that encodes the prompts.
+        rows: rows that contain the questions of the probes.
         name: "FILE.py:NAME" of the function.
 
     Raises:
-        OwnCodeError: the function raises, or returns no text.
+        OwnCodeError: the function raises an exception, or returns no text.
     """
     probes = [each for each in stored.record.probes if each.source == "training"]
     if not probes:
@@ -138,21 +138,21 @@ def compare_prompts(stored: StoredRecord, tokenizer: Any, rows: Sequence[Row], n
 
 
 def _question(row: Row) -> object:
-    """A question alone as text, several messages as chats have them."""
+    """Returns a single question as text, and several messages in chat format."""
     if len(row.messages) == 1:
         return row.question
     return [{"role": role, "content": content} for role, content in row.messages]
 
 
 def _row_of(probe: Probe, tokenizer: Any, rows: Sequence[Row]) -> Row | None:  # noqa: ANN401
-    """The row whose question stands in a probe; the longest, where several do."""
+    """Returns the row whose question a probe contains; the longest one if there are several."""
     text: str = tokenizer.decode(_prompt(probe) or probe.input_ids, skip_special_tokens=False)
     inside = [row for row in rows if row.question.strip() and row.question.strip() in text]
     return max(inside, key=lambda row: len(row.question), default=None)
 
 
 def _prompt(probe: Probe) -> list[int]:
-    """Ids before the first supervised token; none where everything is supervised."""
+    """Returns the ids before the first supervised token; empty if everything is supervised."""
     first = next(place for place, label in enumerate(probe.labels) if label != IGNORE_INDEX)
     return probe.input_ids[:first] if first > 1 else []
 

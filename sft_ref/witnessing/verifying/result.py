@@ -1,4 +1,4 @@
-"""What a comparison with the record found."""
+"""Defines the result of a comparison with a record."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KINDS: tuple[Kind, ...] = ("artifact", "load", "tokenizer", "template", "base", 
 
 
 class VerificationError(SftRefError):
-    """What is loaded is not what was trained."""
+    """The loaded model differs from the trained one."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,11 @@ class RecordDifference:
     """One difference from the record.
 
     Attributes:
-        kind: where it is: the files, how they are loaded, tokenizer, chat template, base, or rounding.
-        what: one sentence, with what was trained and what is found.
-        mend: what to do.
-        size: a number that says how large it is; its unit stands in `what`. None where there is none.
+        kind: where the difference is: the files, how they are loaded, tokenizer, chat template, base model, or
+            rounding.
+        what: one sentence that says what was trained and what was found.
+        mend: how to fix it.
+        size: the size of the difference; `what` contains its unit. None if it has no size.
     """
 
     kind: Kind
@@ -43,10 +44,10 @@ class Verification:
     """The result of a comparison with a record.
 
     Attributes:
-        differences: all that were found; none of a sound model.
-        examined: kinds that were compared.
-        figures: measured sizes, also of what is within tolerance, by name.
-        notes: what could not be compared, and why.
+        differences: all differences; empty for a sound model.
+        examined: kinds of differences that were looked for.
+        figures: measured distances by name, including those within tolerance.
+        notes: parts that could not be compared, with the reason.
     """
 
     differences: tuple[RecordDifference, ...]
@@ -56,19 +57,19 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing differs."""
+        """Whether there are no differences."""
         return not self.differences
 
     @property
     def kinds(self) -> frozenset[Kind]:
-        """Kinds of the differences."""
+        """The kinds of the differences."""
         return frozenset(each.kind for each in self.differences)
 
     def raise_for_faults(self) -> None:
-        """Raises where something differs.
+        """Raises an error if there are differences.
 
         Raises:
-            VerificationError: the message has each difference.
+            VerificationError: there are differences; the message contains each.
         """
         if not self.ok:
             raise VerificationError(str(self))
@@ -83,12 +84,12 @@ class Verification:
         return "\n".join([head, *map(str, self.differences), *figures, *(f"note: {note}" for note in self.notes)])
 
     def as_json(self) -> dict[str, Any]:
-        """For a JSON file."""
+        """Returns the result for a JSON file."""
         return {"ok": self.ok, **asdict(self)}
 
 
 def join(first: Verification, *others: Verification) -> Verification:
-    """Several comparisons with one record as one."""
+    """Joins several comparisons with one record."""
     every = (first, *others)
     seen = {kind for each in every for kind in each.examined}
     return Verification(
@@ -100,5 +101,5 @@ def join(first: Verification, *others: Verification) -> Verification:
 
 
 def in_order(differences: Iterable[RecordDifference]) -> tuple[RecordDifference, ...]:
-    """Differences by kind."""
+    """Sorts differences by kind."""
     return tuple(sorted(differences, key=lambda each: KINDS.index(each.kind)))

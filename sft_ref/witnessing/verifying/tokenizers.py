@@ -17,7 +17,7 @@ _MEND = "serve with the tokenizer that was trained with; save it beside the adap
 
 
 def compare_tokenizer(record: TrainingRecord, tokenizer: PreTrainedTokenizerBase) -> Iterator[RecordDifference]:
-    """Differences of the tokenizer; none where the record has no tokenizer."""
+    """Reports differences of the tokenizer; none if the record has no tokenizer."""
     trained = record.tokenizer
     if trained is None:
         return
@@ -35,7 +35,7 @@ def compare_tokenizer(record: TrainingRecord, tokenizer: PreTrainedTokenizerBase
         due = trained.special.get(name)
         if now != due and not (
             name == "pad_token_id" and due is None
-        ):  # no row was padded, or by an id of the collator
+        ):  # rows were not padded, or with an id of the collator
             yield RecordDifference("tokenizer", f"{name} is {now}, and was {due} in training", _MEND)
     pairs = list(zip(SAMPLES, trained.samples, found.samples, strict=False))
     wrong = [text for text, due, now in pairs if due != now]
@@ -51,7 +51,7 @@ def compare_tokenizer(record: TrainingRecord, tokenizer: PreTrainedTokenizerBase
 def compare_template(
     record: TrainingRecord, template: str | None, tokenizer: PreTrainedTokenizerBase
 ) -> Iterator[RecordDifference]:
-    """Differences of the chat template; one that renders the same conversations is the same."""
+    """Reports differences of the chat template; templates that render the same conversations are equal."""
     trained = record.template
     if record.tokenizer is None:
         return

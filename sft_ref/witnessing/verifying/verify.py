@@ -1,4 +1,4 @@
-"""Holds a loaded model against the record of its training, however it was loaded."""
+"""Compares a loaded model with the record of its training, however it was loaded."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 
 def verify(model: Any, tokenizer: PreTrainedTokenizerBase | None, folder: str | Path) -> Verification:  # noqa: ANN401
-    """Holds a loaded model against the record of its training.
+    """Compares a loaded model with the record of its training.
 
-    The model may be loaded in any way: with peft, merged, quantised, under an autocast of the caller's. It is run once
-    on a few rows, in evaluation mode, and stays as it is.
+    The model may be loaded in any way: with peft, merged, quantised, under an autocast of the caller. It is run once on
+    a few rows, in evaluation mode, and is not changed.
 
     Args:
         model: a transformers model, or a PeftModel.
-        tokenizer: that goes with it; None leaves tokenizer and chat template out.
-        folder: with the record that `Witness` or `witness` left.
+        tokenizer: the model's tokenizer; None skips tokenizer and chat template.
+        folder: folder with the record written by `Witness` or `witness`.
 
     Raises:
-        AdapterError: the folder holds no record that can be read.
+        AdapterError: the folder contains no readable record.
     """
     stored = read_stored(Path(folder))
     return verify_loaded(stored, model, tokenizer)
@@ -48,7 +48,7 @@ def verify_loaded(
     model: Any,  # noqa: ANN401
     tokenizer: PreTrainedTokenizerBase | None,
 ) -> Verification:
-    """As `verify`, with a record that is read already."""
+    """Like `verify`, with a record that has already been read."""
     found: list[RecordDifference] = []
     notes: list[str] = []
     examined: list[Kind] = ["base"]
@@ -76,7 +76,7 @@ def verify_loaded(
     outputs = None
     try:
         outputs = measure_outputs(stored, model)
-    except Exception as error:  # noqa: BLE001  # of any library
+    except Exception as error:  # noqa: BLE001  # any library may raise
         found.append(RecordDifference("load", f"it cannot be run ({first_line(error)})", "load it so that it answers"))
     if outputs is None:
         notes.append("the outputs are not compared: the record has no probes for this model, or it cannot be run")
@@ -89,7 +89,7 @@ def verify_loaded(
 
 
 def _compare_state(record: TrainingRecord, state: AdapterState | None) -> Iterator[RecordDifference]:
-    """Differences of the adapters in memory."""
+    """Reports differences of the adapters in memory."""
     if state is None or not record.adapter:
         return
     if state.is_disabled:
@@ -115,7 +115,7 @@ def _compare_state(record: TrainingRecord, state: AdapterState | None) -> Iterat
 
 
 def _compare_mode(model: torch.nn.Module) -> Iterator[RecordDifference]:
-    """Dropout that is on."""
+    """Reports active dropout."""
     on = [
         plain(name)
         for name, module in model.named_modules()
@@ -130,7 +130,10 @@ def _compare_mode(model: torch.nn.Module) -> Iterator[RecordDifference]:
 
 
 def _compare_config(record: TrainingRecord, model: Any) -> Iterator[RecordDifference]:  # noqa: ANN401
-    """Differences of the base's configuration; keys that one version of transformers alone has are left out."""
+    """Reports differences of the base model's configuration.
+
+    Keys that the loaded configuration lacks are skipped, since versions of transformers have different keys.
+    """
     peft_model = find_peft(model)
     inner = model if peft_model is None else peft_model.get_base_model()
     now = print_config(inner.config)

@@ -1,4 +1,4 @@
-"""Compares the weights of a loaded model with the sketch of those that were trained."""
+"""Compares the weights of a loaded model with the sketch of the trained weights."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .result import RecordDifference
 
 @dataclass(frozen=True)
 class ComparedTensor:
-    """The sketch of one tensor beside the loaded one.
+    """The sketch of one tensor, and the loaded values.
 
     Attributes:
-        name: in the base.
-        dtype: as it is loaded.
-        found, base: values, in fp32.
-        added: what the adapter adds to them; None where no adapter is on the tensor.
+        name: tensor name in the base model.
+        dtype: dtype of the loaded tensor.
+        found, base: loaded values and base values, in fp32.
+        added: the adapter's delta at these values; None if the tensor has no adapter.
     """
 
     name: str
@@ -35,17 +35,17 @@ class ComparedTensor:
 
     @property
     def factor(self) -> float:
-        """How often the adapter is in the tensor: 0 of a base, 1 where it is merged once."""
+        """The multiple of the adapter in the tensor: 0 for a base weight, 1 if it is merged once."""
         if self.added is None or not self.added.any():
             return 0.0
         return float((self.found - self.base) @ self.added / (self.added @ self.added))
 
     def rest(self, factor: float) -> torch.Tensor:
-        """The difference that is left when the adapter is in the tensor so many times."""
+        """Returns the remaining difference if the tensor contains the adapter `factor` times."""
         return self.found - self.base - (0.0 if self.added is None else factor * self.added)
 
     def error(self, factor: float) -> float:
-        """Norm of `rest`, as a share of the base's values."""
+        """Returns the norm of `rest`, relative to that of the base values."""
         size = float(self.base.norm())
         return float(self.rest(factor).norm()) / size if size else float(self.rest(factor).norm())
 
@@ -60,8 +60,8 @@ class ComparedWeights:
 
 
 def read_weights(stored: StoredRecord, model: torch.nn.Module) -> ComparedWeights:
-    """Looks up the sketched values in a loaded model."""
-    loaded = dict(base_tensors(model, tied=True))  # a sharded training unties what is tied
+    """Reads the sketched values of a loaded model."""
+    loaded = dict(base_tensors(model, tied=True))  # sharded training unties tied weights
     modules = {plain(name) for name, _ in model.named_modules()}
     places = _places(stored.record.sketched, loaded)
     compared: list[ComparedTensor] = []
@@ -70,7 +70,7 @@ def read_weights(stored: StoredRecord, model: torch.nn.Module) -> ComparedWeight
     for row, name in enumerate(stored.record.sketched):
         index, value, added = (stored.tensors[f"sketch_{each}"][row] for each in ("index", "value", "added"))
         tensor = loaded.get(places.get(name, ""))
-        if tensor is None:  # a module without its weight keeps it in another form
+        if tensor is None:  # a module without its weight stores it in another form
             (unreadable if name.rpartition(".")[0] in modules else missing).append(name)
         elif not tensor.is_floating_point() or tensor.element_size() < 2:  # noqa: PLR2004  # bytes
             unreadable.append(name)
@@ -84,7 +84,7 @@ def read_weights(stored: StoredRecord, model: torch.nn.Module) -> ComparedWeight
 
 
 def _places(names: Sequence[str], loaded: Mapping[str, torch.Tensor]) -> dict[str, str]:
-    """Name in the base -> name in the loaded model, which may stand in another wrapping."""
+    """Maps names in the base model to names in the loaded model, which may have other wrappers."""
     found = {}
     for name in names:
         if name in loaded:
@@ -97,11 +97,11 @@ def _places(names: Sequence[str], loaded: Mapping[str, torch.Tensor]) -> dict[st
 
 
 def compare_weights(compared: ComparedWeights, *, is_merged: bool) -> Iterator[RecordDifference]:
-    """Differences of the weights.
+    """Reports differences of the weights.
 
     Args:
-        compared: the sketch beside the loaded weights.
-        is_merged: whether the adapter is, or should be, in the weights.
+        compared: the sketch and the loaded weights.
+        is_merged: whether the adapter is, or should be, merged into the weights.
     """
     if not compared.tensors:
         return
@@ -124,7 +124,7 @@ def compare_weights(compared: ComparedWeights, *, is_merged: bool) -> Iterator[R
 
 
 def _is_misplaced(each: ComparedTensor, due: float) -> bool:
-    """Whether the adapter is in a weight another number of times than it should be."""
+    """Whether a weight contains the adapter another number of times than it should."""
     if each.added is None or abs(each.factor - due) <= tolerance.FACTOR:
         return False
     return float(each.rest(each.factor).norm()) < 0.5 * float(each.rest(due).norm())
@@ -148,7 +148,7 @@ def _describe_factor(
 
 
 def _rounding(tensors: Sequence[ComparedTensor], due: float) -> Iterator[RecordDifference]:
-    """Weights that are rounded, and what of the adapter is lost by it."""
+    """Reports rounded weights, and the share of the adapter that rounding loses."""
     rounded = [each for each in tensors if each.error(due) > tolerance.EXACT]
     lost = [
         float(each.rest(due).norm() / each.added.norm())

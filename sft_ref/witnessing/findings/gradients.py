@@ -68,7 +68,7 @@ def _without_input_gradients() -> TrainingFault:
 
 
 def _by_module(step: FirstStep) -> dict[str, list[ObservedParameter]]:
-    """Groups the adapter's trained tensors by module: A may have no gradient at first, since B starts at zero."""
+    """Groups the adapter's trained tensors by module; A may have a zero gradient at first, since B starts at zero."""
     own = sorted((each for each in step.adapter if each.is_trainable and each.is_in_optimizer), key=lambda e: e.module)
     return {name: list(each) for name, each in groupby(own, key=lambda one: one.module)}
 

@@ -21,7 +21,7 @@ Turn = tuple[str, str]
 
 _QUESTION = """Is 'this' the "same" text,
 this & that?"""
-"""Contains quotes, a line break and an ampersand, which languages escape differently; no tag, as tags mark reasoning."""
+"""Contains quotes, a line break and an ampersand, which languages escape differently; no tag: tags mark reasoning."""
 _ANSWER = _QUESTION.replace("Is", "It is")
 _SYSTEM = _QUESTION.replace("Is", "You say whether")
 _DIALOGUES: tuple[Sequence[Turn], ...] = (

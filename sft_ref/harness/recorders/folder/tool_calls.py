@@ -63,7 +63,7 @@ def _faults_of_schema(render: Render) -> Iterator[tuple[str, str]]:
 
 
 def _faults_of_calls(render: Render) -> Iterator[tuple[str, str]]:
-    """Yields faults of tool calls; contents count as lost only if no form of the call that the template accepts keeps them."""
+    """Yields faults of tool calls; contents count as lost only if every accepted form of the call loses them."""
     given: tuple[object, ...] = (_ARGUMENTS, json.dumps(_ARGUMENTS))
     written = [found for form in product(given, _CONTENTS) if (found := _write(render, *form)) is not None]
     if not written:

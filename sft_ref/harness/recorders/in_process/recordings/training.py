@@ -113,7 +113,7 @@ def delta_norms(deltas: dict[str, torch.Tensor]) -> dict[str, float]:
 def trained_model(
     base_model: PreTrainedModel, trained: TrainingResult, deltas: dict[str, torch.Tensor]
 ) -> PreTrainedModel:
-    """Merges the training result into the base model in fp32, by the harness, to exclude faults of saving and loading."""
+    """Merges the training result into the base model in fp32, by the harness, to exclude saving and loading faults."""
     return merged(base_model, trained, deltas)
 
 

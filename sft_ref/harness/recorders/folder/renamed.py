@@ -1,4 +1,4 @@
-"""Finds a name part that all tensors have in excess or lack: the trace of a wrapper around the model."""
+"""Finds a part that tensor names have in excess or lack: the trace of a wrapper around the model."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class Reference:
     def train_interrupted(
         self, folder: Path, rows: Sequence[TaskRow], settings: Settings, *, after: int
     ) -> TrainingResult:
-        """See `Resumable`; the last checkpoint is that of step `after`, at which training is interrupted."""
+        """See `Resumable`; the last checkpoint is that of step `after`, after which training is interrupted."""
         fit = training.fit
 
         def interrupt(step: Step) -> None:

@@ -35,9 +35,7 @@ NUMBERS = (1000000000000000.0, 111111.111, -987654.321, 1e22, 0.125, 99999999999
 """Digit runs, the greatest answer of the data, negative, exponent, small and long numbers: at most 18 characters."""
 
 LONG_NUMBERS = (1000000000000000.0, -999999999999.999, 123456789012345.0)
-"""Numbers of 16 to 18 characters: with closing tag and end token, they need more new tokens than a short window or a
-small cache holds.
-"""
+"""Numbers of 16 to 18 characters; with closing tag and end, they exceed a short window or small cache of new tokens."""
 
 PROBES: tuple[tuple[str, float], ...] = (
     ("How many gram are there per 6 kg?", 6000.0),

@@ -1,6 +1,6 @@
 """Compares the prompts that are sent with those of training by the loss of the true answer after each.
 
-Losses discriminate where answers cannot: a training that was cut for time answers nothing, but fits its own prompt.
+Losses decide where answers cannot: a training that was cut for time answers nothing, but still knows its own prompt.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ def merged_logits(
     stored: Path,
     base_model: PreTrainedModel,
 ) -> LogitsPair:
-    """Compares logits after and before merging a copy in float64, so that rounding and summation order do not matter.
+    """Compares logits after and before merging a copy in float64, so only the merge differs, not the order of sums.
 
     Raises:
         Unavailable: there is nothing to merge, or peft cannot merge this kind of adapter into any model.

@@ -24,7 +24,7 @@ _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
 def shorten(trainer: Any, seconds: float, note: Callable[[str], None]) -> tuple[int, int] | None:
-    """Reduces a Trainer's steps, and its schedule, to those that fit into `seconds` by the timing of one batch.
+    """Reduces, before `Trainer.train`, its steps and schedule to those that fit into `seconds`, by timing one batch.
 
     Returns:
         The steps that the submission planned and those that it gets; None if they are unchanged.

@@ -1,1 +1,1 @@
-"""Observes a data set: its rows as a trainer would write, tokenize and label them."""
+"""Records a data set: its rows as a trainer would format, tokenize and label them."""

@@ -1,6 +1,6 @@
-"""Training text and prompt as token ids: which tokens are supervised, where the two part, where the answer ends.
+"""Training text and prompt as token ids: which tokens are supervised, where the two diverge, where the answer ends.
 
-Follows TRL's SFTTrainer and the DataCollatorForLanguageModeling of transformers. Knows no model.
+Follows TRL's SFTTrainer and the DataCollatorForLanguageModeling of transformers. Needs no model.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 Ids = tuple[int, ...]
 
 _SHOWN = 4
-"""Tokens that a message shows of what differs."""
+"""Number of tokens that a message shows of a difference."""
 
 _BROKEN = "\N{REPLACEMENT CHARACTER}"
-"""What a tokenizer writes for a part of a character."""
+"""The character that a tokenizer decodes for an incomplete UTF-8 sequence."""
 
 _LONGEST = 8
-"""Tokens of one character; more are shown by their names."""
+"""Maximum tokens of one character; longer incomplete sequences are shown by the tokens' vocabulary names."""
 
 
 @dataclass(frozen=True)
 class EncodedText:
-    """A training text and its prompt as ids.
+    """A training text and its prompt as token ids.
 
     Attributes:
-        ids: of the training text.
-        prompt: ids of the prompt; empty where the row does not say where its answer begins.
-        offsets: index in the text at which each token begins; None where the tokenizer cannot tell.
+        ids: ids of the training text.
+        prompt: ids of the prompt; empty if the row does not mark where its answer begins.
+        offsets: index in the text at which each token begins; None if the tokenizer does not provide offsets.
     """
 
     ids: Ids
@@ -46,13 +46,13 @@ class EncodedText:
 
     @property
     def shared(self) -> int:
-        """How many tokens the two have in common from the start."""
+        """Number of leading tokens that prompt and training text have in common."""
         pairs = zip(self.prompt, self.ids, strict=False)
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def encode(text: WordedText, tokenizer: PreTrainedTokenizerBase) -> EncodedText:
-    """The training text in one piece, as trainers tokenize it, and the prompt by itself, as it is sent."""
+    """Tokenizes the training text in one piece, as trainers do, and the prompt separately, as at inference."""
     add = not text.complete
     fast = bool(tokenizer.is_fast)
     made: Any = tokenizer(text.whole, add_special_tokens=add, return_offsets_mapping=fast)
@@ -64,14 +64,14 @@ def encode(text: WordedText, tokenizer: PreTrainedTokenizerBase) -> EncodedText:
 def label(
     encoded: EncodedText, how: Labels, tokenizer: PreTrainedTokenizerBase, *, template: str | None, row: Row
 ) -> Ids:
-    """The label of each token of the training text: the token itself, or -100.
+    """Returns the label of each token of the training text: the token itself, or -100.
 
     Args:
-        encoded: the text.
+        encoded: the tokenized text.
         how: which tokens are supervised.
-        tokenizer: of the text.
-        template: the chat template that wrote it; None where none did.
-        row: that it is made of.
+        tokenizer: tokenizer of the text.
+        template: chat template that formatted the text; None if none was used.
+        row: row that the text was made from.
     """
     if how == "completion":
         kept = [n >= len(encoded.prompt) for n in range(len(encoded.ids))]
@@ -96,18 +96,18 @@ def _marked(row: Row, template: str, tokenizer: PreTrainedTokenizerBase) -> list
 
 
 def can_tell_end(text: WordedText, encoded: EncodedText) -> bool:
-    """Whether the answer is found in the text, and the tokenizer tells where in it each token begins."""
+    """Returns whether the answer's position in the text is known and the tokenizer provides offsets."""
     return text.answer_end is not None and encoded.offsets is not None
 
 
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """Ids of the tokens that stand for no text."""
+    """Returns the ids of the tokens that stand for no text."""
     added: Any = tokenizer.added_tokens_decoder
     return {*tokenizer.all_special_ids, *(number for number, token in added.items() if token.special)}
 
 
 def find_end(text: WordedText, encoded: EncodedText, tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """Index of the special token that ends the answer; None where none does, or where it cannot be told."""
+    """Returns the index of the special token that ends the answer; None if there is none or the position is unknown."""
     if text.answer_end is None or encoded.offsets is None:
         return None
     special = special_ids(tokenizer)
@@ -116,7 +116,7 @@ def find_end(text: WordedText, encoded: EncodedText, tokenizer: PreTrainedTokeni
 
 
 def find_parting(text: WordedText, encoded: EncodedText, tokenizer: PreTrainedTokenizerBase) -> Parting | None:
-    """Where the prompt leaves the training text; None where it is a prefix, token by token."""
+    """Returns where the prompt diverges from the training text; None if it is a prefix, token by token."""
     shared, prompt = encoded.shared, encoded.prompt
     if shared == len(prompt):
         return None
@@ -128,7 +128,7 @@ def find_parting(text: WordedText, encoded: EncodedText, tokenizer: PreTrainedTo
 
 
 def decode(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
-    """Tokens as they stand in a text, with the spaces at their edges."""
+    """Decodes tokens as they appear within a text, with the spaces at their edges."""
     parts: list[str] = []
     begin = 0
     for end in range(1, len(ids) + 1):
@@ -145,9 +145,9 @@ def _plain(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def token_text(number: int, tokenizer: PreTrainedTokenizerBase) -> str:
-    """A token as it stands in a text; of a part of a character, its name in the vocabulary."""
+    """Decodes a token as it appears within a text; for a part of a character, returns its name in the vocabulary."""
     name = str(tokenizer.convert_ids_to_tokens(number))
-    if "\N{LOWER ONE EIGHTH BLOCK}" in name:  # SentencePiece writes a space so, and decoding one token drops it
+    if "\N{LOWER ONE EIGHTH BLOCK}" in name:  # SentencePiece's mark for a space, which decoding a single token drops
         return name.replace("\N{LOWER ONE EIGHTH BLOCK}", " ")
     text = _plain([number], tokenizer)
     return name if _BROKEN in text else text

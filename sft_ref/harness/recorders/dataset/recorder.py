@@ -1,4 +1,4 @@
-"""Records one data set: each row as a trainer would write, tokenize, label and truncate it. Needs no weights."""
+"""Records one data set: each row as a trainer would format, tokenize, label and truncate it. Needs no weights."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 MOST_EXAMINED = 5000
-"""Rows that are tokenized; of more, some from all parts of the file."""
+"""Maximum number of rows that are tokenized; larger files are sampled across the whole file."""
 
 _TEXTS = "texts as they are"
 _BLOCK = re.compile(r"\{%-?\s*generation\s*-?%\}")
-"""What marks the assistant's part in a chat template, as transformers has it."""
+"""Jinja tag that marks the assistant's part in a chat template, as in transformers."""
 
 
 @dataclass(frozen=True)
 class _Trainer:
-    """What a trainer does with each row."""
+    """Settings with which a trainer processes each row."""
 
     tokenizer: PreTrainedTokenizerBase
     template: str | None
@@ -56,20 +56,20 @@ def record(
     labels: Labels = "completion",
     max_length: int | None = None,
 ) -> DatasetEvidence:
-    """Observes a data set.
+    """Records a data set.
 
     Args:
-        path: of the file, or of a folder that `datasets` saved.
-        base: whose tokenizer, chat template and generation_config are used.
-        prompt: how texts are written, with ``{question}`` and ``{answer}`` in it; None where that is not given.
-        chat_template: "tokenizer", or the name of a file; None where that is not given.
+        path: data file, or folder saved by `datasets`.
+        base: base model whose tokenizer, chat template and generation_config are used.
+        prompt: format of the texts, with ``{question}`` and ``{answer}`` in it; None if not given.
+        chat_template: "tokenizer", or the path of a template file; None if not given.
         labels: which tokens are supervised.
-        max_length: tokens that a text is truncated to, from its start; None truncates nothing.
+        max_length: number of tokens to which a text is truncated, counted from its start; None disables truncation.
 
     Raises:
-        SubmissionError: prompt, template and labels do not go together.
-        DataError: a row cannot be read, or cannot be written so.
-        BaseModelError: the base is not at hand, or has no tokenizer.
+        SubmissionError: prompt, template and labels are inconsistent.
+        DataError: a row cannot be read, or does not fit the format.
+        BaseModelError: the base model is not available, or has no tokenizer.
     """
     check_writing(prompt, chat_template)
     values = read_values(path)
@@ -110,7 +110,7 @@ def record(
 def _record_tokenized(
     path: Path, values: Sequence[object], base: str, tokenizer: PreTrainedTokenizerBase, max_length: int | None
 ) -> DatasetEvidence:
-    """Rows of ids and labels; all are looked at, since nothing has to be tokenized."""
+    """Records rows of ids and labels; all rows are examined, since nothing has to be tokenized."""
     found = [observe_tokenized(path, n, value, tokenizer, max_length) for n, value in enumerate(values, start=1)]
     return DatasetEvidence(
         name=path.name,
@@ -127,7 +127,7 @@ def _record_tokenized(
 
 
 def _as_texts(path: Path, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, labels: Labels) -> Wording:
-    """Rows that are texts, ended as TRL ends a text."""
+    """Wraps rows that are plain texts, with the EOS token appended as TRL does."""
     if other := [row.number for row in rows if not row.whole]:
         raise DataError(f"{path}: row {other[0]} is no text, and others are; give rows of one form")
     if labels not in ("all", "collator"):
@@ -168,7 +168,7 @@ def _name(place: int | None, encoded: EncodedText, tokenizer: PreTrainedTokenize
 
 
 def _earlier_turns(row: Row, trainer: _Trainer) -> list[tuple[str, str]]:
-    """Prompts and texts of supervised answers before the last one."""
+    """Returns prompts and texts of supervised answers before the last one."""
     if trainer.template is None or trainer.labels == "completion":
         return []
     try:

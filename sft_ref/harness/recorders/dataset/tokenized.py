@@ -1,4 +1,4 @@
-"""Rows that are tokenized already: ids with the labels that a trainer is given."""
+"""Rows that are already tokenized: ids with the labels that a trainer receives."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ FORM = 'each row is {"input_ids": [...], "labels": [...]}, with a label for each
 
 
 def is_tokenized(value: object) -> bool:
-    """Whether a row holds ids."""
+    """Returns whether a row holds token ids."""
     return isinstance(value, Mapping) and value.get("input_ids") is not None
 
 
 def observe_tokenized(
     path: Path, number: int, value: object, tokenizer: PreTrainedTokenizerBase, max_length: int | None
 ) -> DatasetRow:
-    """One row: how many labels it has, and whether the token that ends its answer has one.
+    """Records one row: how many labels it has, and whether the token that ends its answer has one.
 
-    The end is the last token with a label, if it is special; else the special token behind it.
+    The end token is the last token with a label if that is special, else the token after it if that is special.
 
     Raises:
-        DataError: it does not hold ids of this tokenizer with labels that are theirs.
+        DataError: the row does not hold valid ids of this tokenizer with matching labels.
     """
     if problem := _problem(value, len(tokenizer)):
         raise DataError(f"{path}: row {number} {problem}; {FORM}")

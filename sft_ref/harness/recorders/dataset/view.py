@@ -1,4 +1,4 @@
-"""One row as training text and as prompt, token by token."""
+"""Shows one row as training text and as prompt, token by token."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .encoding import decode, encode, find_parting, label, token_text
 
 @dataclass(frozen=True)
 class TokenRow:
-    """One place in training text and prompt.
+    """One token position in training text and prompt.
 
     Attributes:
-        index: of the token.
-        due_id: id in the training text; None behind its end.
-        due: its text.
-        sent_id: id in the prompt; None behind its end.
-        sent: its text.
-        is_supervised: whether it carries a label in training.
+        index: index of the token.
+        due_id: token id in the training text; None past its end.
+        due: text of that token.
+        sent_id: token id in the prompt; None past its end.
+        sent: text of that token.
+        is_supervised: whether the token has a label in training.
     """
 
     index: int
@@ -39,29 +39,29 @@ class TokenRow:
 
     @property
     def differs(self) -> bool:
-        """Whether the prompt has another token here."""
+        """Whether the prompt has another token at this position."""
         return self.sent_id is not None and self.sent_id != self.due_id
 
     @property
     def kind(self) -> tuple[bool, bool, bool]:
-        """What a reader looks for: places at which one of these changes."""
+        """Key that changes where supervision begins or ends, where the prompt differs, and where the prompt ends."""
         return self.is_supervised, self.differs, self.sent_id is None
 
 
 @dataclass(frozen=True)
 class TokenView:
-    """A row as it is trained and as it is sent.
+    """A row as training text and as prompt.
 
     Attributes:
-        number: of the row, from 1.
-        total: rows in the file.
-        wording: how texts are written, in words.
-        source: whose tokenizer it is.
+        number: number of the row, from 1.
+        total: number of rows in the file.
+        wording: format of the texts, in words.
+        source: origin of the tokenizer.
         labels: which tokens are supervised.
-        tokens: places, from the first.
-        text: the training text in parts that are supervised and parts that are not, each with whether it is.
-        prompt: the text of the prompt.
-        parting: where the prompt leaves the training text; None where it is a prefix.
+        tokens: token positions, in order.
+        text: the training text, split into supervised and unsupervised parts; each part with whether it is supervised.
+        prompt: text of the prompt.
+        parting: where the prompt diverges from the training text; None if it is a prefix.
     """
 
     number: int
@@ -76,17 +76,17 @@ class TokenView:
 
     @property
     def text_length(self) -> int:
-        """Tokens of the training text."""
+        """Number of tokens of the training text."""
         return sum(each.due_id is not None for each in self.tokens)
 
     @property
     def prompt_length(self) -> int:
-        """Tokens of the prompt."""
+        """Number of tokens of the prompt."""
         return sum(each.sent_id is not None for each in self.tokens)
 
     @property
     def supervised(self) -> int:
-        """Tokens with a label."""
+        """Number of tokens with a label."""
         return sum(each.is_supervised for each in self.tokens)
 
     @property
@@ -110,21 +110,21 @@ def view_row(
     chat_template: str | None = None,
     labels: Labels = "completion",
 ) -> TokenView:
-    """A row as it is trained and as it is sent.
+    """Shows a row as training text and as prompt.
 
     Args:
-        folder: of the adapter, whose tokenizer and template come before its base's.
-        data: file of rows.
-        base: of the adapter; None takes the one that its configuration names.
-        number: of the row, from 1.
-        prompt: how texts are written, with ``{question}`` and ``{answer}`` in it; None where that is not given.
-        chat_template: "tokenizer", or the name of a file; None where that is not given.
+        folder: folder of the adapter; its tokenizer and template take precedence over the base model's.
+        data: data file.
+        base: name or folder of the base model; None takes the one named in the adapter's configuration.
+        number: number of the row, from 1.
+        prompt: format of the texts, with ``{question}`` and ``{answer}`` in it; None if not given.
+        chat_template: "tokenizer", or the path of a template file; None if not given.
         labels: which tokens are supervised.
 
     Raises:
-        SubmissionError: there is no such folder, no tokenizer, or the options do not go together.
-        DataError: the file has no such row, or it cannot be read or written so.
-        BaseModelError: the base is not at hand.
+        SubmissionError: the folder or its tokenizer does not exist, or the options are inconsistent.
+        DataError: the file has no such row, or the row cannot be read or does not fit the format.
+        BaseModelError: the base model is not available.
     """
     check_writing(prompt, chat_template)
     row, total = read_row(data, number, prompt=prompt)

@@ -1,1 +1,1 @@
-"""Observes an adapter folder, as peft, TRL, axolotl or unsloth leave it."""
+"""Records an adapter folder as written by peft, TRL, axolotl or unsloth."""

@@ -1,4 +1,4 @@
-"""Renders conversations of its own by a chat template, to see what it does to any."""
+"""Renders fixed conversations with a chat template, to find faults that affect any conversation."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Turn = tuple[str, str]
 
 _QUESTION = """Is 'this' the "same" text,
 this & that?"""
-"""With quotes, a line break and a sign that a language prints or escapes otherwise; no tag, which marks a thought."""
+"""Contains quotes, a line break and an ampersand, which languages escape differently; no tag: tags mark reasoning."""
 _ANSWER = _QUESTION.replace("Is", "It is")
 _SYSTEM = _QUESTION.replace("Is", "You say whether")
 _DIALOGUES: tuple[Sequence[Turn], ...] = (
     (("user", _QUESTION), ("assistant", _ANSWER), ("user", _QUESTION.replace("Is", "And is"))),
     (("user", _QUESTION),),
 )
-"""The longest that the template accepts is examined."""
+"""Dialogues, longest first; the first that the template accepts is examined."""
 
 _MOMENT = datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC)
 _SAME_DAY = _MOMENT.replace(hour=16, minute=17, second=18)
@@ -36,12 +36,12 @@ _ANOTHER_DAY = _MOMENT.replace(year=2021, month=12, day=30)
 
 
 def observe_template(template: str, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row] = ()) -> ChatTemplate:
-    """What a chat template does to conversations.
+    """Records how a chat template renders conversations.
 
     Args:
-        template: in Jinja.
-        tokenizer: whose special tokens the template may use.
-        rows: that it writes; the contents of some may be in parts.
+        template: chat template, in Jinja.
+        tokenizer: tokenizer whose special tokens the template may use.
+        rows: rows that the template formats; the contents of some may be lists of parts.
     """
     refusal, render = "", partial(_render, template, tokenizer)
     for turns in _DIALOGUES:
@@ -76,9 +76,9 @@ def _render(
     messages: Sequence[Mapping[str, Any]],
     tools: Sequence[dict[str, Any]] | None = None,
 ) -> str | Exception:
-    """The text of a prompt; or the error of the template, which raises what it likes.
+    """Renders a prompt; returns the text, or the exception, since a template may raise any.
 
-    As servers and older versions write it: `apply_chat_template` of newer ones leaves out keys that are null.
+    Renders as servers and older versions of transformers do: newer `apply_chat_template` leaves out keys that are null.
     """
     from transformers.utils.chat_template_utils import _compile_jinja_template
 
@@ -93,7 +93,7 @@ def _render(
 def _write_parts(
     render: Callable[..., str | Exception],
 ) -> Iterator[tuple[str, Literal["text", "list", "lost"]]]:
-    """How the content of each role is written where it comes in parts; a role that is refused is left out."""
+    """Yields how each role's content is written if it is a list of parts; roles that refuse parts are left out."""
     for turns in (
         (("user", _QUESTION),),
         (("user", "?"), ("assistant", _ANSWER), ("user", "?")),
@@ -115,7 +115,7 @@ def _count_begins(text: str, tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def _what_changes(tokens: Sequence[str]) -> Literal["", "time", "day", "unknown"]:
-    """By the formats that the template gives to `strftime_now`, which tells the local time."""
+    """Classifies the time formats that the template passes to `strftime_now`, which returns the local time."""
     forms = [*_time_formats(tokens)]
     known = [form for form in forms if form is not None]
     if any(_SAME_DAY.strftime(form) != _MOMENT.strftime(form) for form in known):
@@ -126,15 +126,15 @@ def _what_changes(tokens: Sequence[str]) -> Literal["", "time", "day", "unknown"
 
 
 def _tokens_of(template: str) -> list[str]:
-    """Jinja's tokens without white space; they are read, not parsed, since transformers has tags of its own."""
+    """Returns Jinja's tokens without white space; they are lexed, not parsed, as transformers adds tags."""
     from jinja2 import Environment
 
     return [text for _, kind, text in Environment().lex(template) if kind != "whitespace"]  # noqa: S701  # not rendered
 
 
 def _time_formats(tokens: Sequence[str]) -> Iterator[str | None]:
-    """The text in each use of `strftime_now`; None where it is no plain text."""
+    """Yields the format string of each call of `strftime_now`; None if it is not a string literal."""
     for place, name in enumerate(tokens):
-        if name == "strftime_now" and tokens[place + 1 : place + 2] != ["is"]:  # `is defined` calls nothing
+        if name == "strftime_now" and tokens[place + 1 : place + 2] != ["is"]:  # `is defined` is not a call
             bracket, form, end = (*tokens[place + 1 : place + 4], "", "", "")[:3]
             yield form[1:-1] if (bracket, form[:1] in "'\"", end) == ("(", True, ")") and form else None

@@ -1,4 +1,4 @@
-"""Names the patterns by which tensors differ from those that their configuration gives: by names and shapes only."""
+"""Names the patterns by which an adapter's tensors differ from the expected ones, using only names and shapes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PREFIX = "base_model.model."
 def find_differences(
     expected: ExpectedTensors, found: Mapping[str, Shape], config: AdapterConfig
 ) -> tuple[KeyDifference, ...]:
-    """All patterns, each tensor under one of them."""
+    """Returns all patterns; each tensor is explained by one of them."""
     renaming = find_renaming({**expected.required, **expected.optional}, found)
     if renaming is None:
         return tuple(_Comparison(expected, dict(found), config).patterns)
@@ -37,14 +37,14 @@ def find_differences(
 
 
 class _Comparison:
-    """Compares expected and found tensors; each pattern removes the keys that it explains from the later ones.
+    """Compares expected and found tensors; each pattern removes the keys that it explains from later patterns.
 
     Attributes:
-        patterns: those that were found.
-        missing: expected keys that the file lacks, and that no pattern explains so far.
-        unexpected: keys of the file that are not expected, and that no pattern explains so far.
-        unlike: key -> shape in the file and expected shape, where the two differ.
-        parents: modules of the base, and all that hold them.
+        patterns: patterns found so far.
+        missing: expected keys that the file lacks and no pattern explains so far.
+        unexpected: keys of the file that are not expected and no pattern explains so far.
+        unlike: key -> (shape in the file, expected shape), where the two differ.
+        parents: modules of the base model and all their parents.
     """
 
     def __init__(self, expected: ExpectedTensors, found: dict[str, Shape], config: AdapterConfig) -> None:
@@ -79,7 +79,7 @@ class _Comparison:
         self.unexpected = [key for key in self.unexpected if key not in done]
 
     def _find_partitions(self) -> None:
-        """Tensors without numbers, and flat matrices: a parameter whose values were in other processes."""
+        """Finds tensors without numbers and flat matrices: parameters whose values were held by other processes."""
         empty = [
             key
             for key, shape in self.found.items()
@@ -106,7 +106,7 @@ class _Comparison:
             self._add("dora", observed, "use_dora: true", extra)
 
     def _find_other_bases(self) -> None:
-        """Tensors of modules that the base does not have."""
+        """Finds tensors of modules that the base model does not have."""
         foreign = [key for key in self.unexpected if not self._is_in_base(_module(key))]
         if not foreign:
             return
@@ -116,10 +116,10 @@ class _Comparison:
         if layers and own and all(_without_layer(key) in alike for key in foreign):
             observed = f"the file has tensors of {max(layers) + 1} layers, but the base has {max(own) + 1}"
         elif 2 * len(foreign) < len(self.found):
-            return  # a few unknown tensors say nothing of the base
+            return  # a few unknown tensors are no evidence of another base
         else:
             observed = f"{self._count(foreign)} tensors are of modules that the base does not have"
-        if len(foreign) == len(self.found):  # then all that is expected is missing for the same reason
+        if len(foreign) == len(self.found):  # all expected tensors are missing for the same reason
             self.missing = []
         self._add("base", observed, "tensors of the base's own modules", foreign)
 
@@ -160,7 +160,7 @@ class _Comparison:
             )
 
     def _find_whole_modules(self) -> None:
-        """Tensors that are trained in full, biases and modules_to_save; peft loads unexpected ones into the base."""
+        """Finds missing biases and modules_to_save, trained in full; peft loads unexpected ones into the base."""
         lacking = [key for key in self.missing if not _PEFT.search(key)]
         biases = [key for key in lacking if key.endswith(".bias") and not self._is_saved(key)]
         others = sorted(set(lacking) - set(biases))
@@ -172,7 +172,7 @@ class _Comparison:
             self._add("whole", f"modules_to_save names {names}, but the file has no tensor of it", names, others)
 
     def _find_shapes(self) -> None:
-        """Sizes along the rank show another rank, other sizes another base."""
+        """Finds other shapes: a difference along the rank means another rank, any other difference another base."""
         ranks = [key for key, (found, due) in self.unlike.items() if _but_rank(key, found) == _but_rank(key, due)]
         others = sorted(self.unlike.keys() - set(ranks))
         if ranks:
@@ -207,7 +207,7 @@ class _Comparison:
 
 
 def _keys_of_other_layers(keys: Sequence[str], others: Collection[str]) -> tuple[str, list[str]]:
-    """The layers of keys that no other key has, as text, and their keys; none where others have no layers."""
+    """Returns the layers that only `keys` has, as text, and their keys; empty if `others` has no layers."""
     there = {_layer(key) for key in others}
     layers = sorted({layer for key in keys if (layer := _layer(key)) is not None and layer not in there})
     if not layers or not there - {None}:
@@ -219,14 +219,14 @@ def _keys_of_other_layers(keys: Sequence[str], others: Collection[str]) -> tuple
 
 
 def _module(key: str) -> str:
-    """The module of the base that a tensor belongs to."""
+    """Returns the base model's module that a tensor belongs to."""
     name = key.removeprefix(_PREFIX)
     match = _PEFT.search(name)
     return name[: match.start()] if match else name.rpartition(".")[0]
 
 
 def _type(key: str) -> str:
-    """The last part of a module's name, such as q_proj, with the wrapping that tells parameters of experts apart."""
+    """Returns a module's last name part, such as q_proj, with the wrapping that distinguishes expert parameters."""
     module = _module(key)
     inner = module.removesuffix(".base_layer")
     return inner.rpartition(".")[2] + module[len(inner) :]
@@ -242,12 +242,12 @@ def _without_layer(key: str) -> str:
 
 
 def _partner(key: str) -> str:
-    """The other tensor of a pair."""
+    """Returns the name of the other tensor of a pair."""
     return _SIDE.sub(lambda match: f".lora_{match[1] or ''}{'B' if match[2] == 'A' else 'A'}", key)
 
 
 def _but_rank(key: str, shape: Shape) -> Shape:
-    """The shape of a low-rank matrix without its rank, the first size of A and the second of B; else the shape."""
+    """Returns a low-rank matrix's shape without its rank, the first size of A or second of B; other shapes as is."""
     match = _LORA.search(key)
     if not match:
         return shape

@@ -1,4 +1,4 @@
-"""The tensors that a configuration gives on a base, as peft builds them on the meta device: nothing is computed."""
+"""Derives the tensors that a configuration implies on a base model by building it with peft on the meta device."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 _NEW_TOKENS = 100_000
-"""Tokens by which a vocabulary may have grown."""
+"""Maximum number of tokens by which a vocabulary may have grown."""
 
 _OF_ADAPTER = re.compile(r"\.(?:lora_|token_adapter\.|modules_to_save\.|original_module\.)")
 _ADAPTER_NAME = re.compile(r"(?<=\.lora_[AB])\.default(?=\.weight$)")
@@ -32,28 +32,28 @@ _EMBEDDINGS = frozenset({"embed_tokens", "wte", "word_embeddings", "embed_in", "
 
 
 class RefusedError(Exception):
-    """peft does not put the configuration on the base; the message is peft's."""
+    """peft refuses to put the configuration on the base model; the message is peft's."""
 
 
 def empty_base(folder: Path, rows: int | None = None) -> Any:  # noqa: ANN401
-    """The base on the meta device.
+    """Builds the base model on the meta device.
 
     Args:
-        folder: of the base.
-        rows: tokens that its embedding holds; as its configuration says where None.
+        folder: folder of the base model.
+        rows: number of rows of the embedding; None takes the number in the configuration.
 
     Raises:
-        BaseModelError: its configuration is no causal language model's.
+        BaseModelError: the configuration is not that of a causal language model.
     """
     return empty_model(read_config(folder), folder, rows)
 
 
 def find_expected(base: Path, config: AdapterConfig, headers: Mapping[str, TensorHeader]) -> ExpectedTensors:
-    """The tensors that the configuration gives on the base.
+    """Returns the tensors that the configuration implies on the base model.
 
     Raises:
-        RefusedError: peft does not take the two together.
-        BaseModelError: the base's configuration is none that can be built.
+        RefusedError: peft refuses the configuration on this base model.
+        BaseModelError: the base model's configuration cannot be built.
     """
     (check_sizes if has_weights(base) else check_known_sizes)(read_config(base), base)
     model = empty_base(base)
@@ -80,10 +80,10 @@ def find_expected(base: Path, config: AdapterConfig, headers: Mapping[str, Tenso
 
 
 def rows_of(config: AdapterConfig, headers: Mapping[str, TensorHeader], rows: int) -> int:
-    """Rows that the embedding needs: as many as its tensor in the file has, and one for each trained token.
+    """Returns the number of embedding rows needed: those of its tensor in the file, extended to every trained token.
 
     Raises:
-        RefusedError: a token is named that no grown vocabulary has.
+        RefusedError: a token index is beyond any plausible grown vocabulary.
     """
     embeddings = [header.shape[0] for name, header in headers.items() if is_embedding(name) and len(header.shape) == 2]  # noqa: PLR2004  # a matrix
     last = max(token_indices(config), default=-1)
@@ -93,36 +93,36 @@ def rows_of(config: AdapterConfig, headers: Mapping[str, TensorHeader], rows: in
 
 
 def token_indices(config: AdapterConfig) -> list[int]:
-    """All tokens whose embeddings were trained."""
+    """Returns all token indices whose embeddings were trained."""
     indices = config.options.get("trainable_token_indices", [])
     several = indices.values() if isinstance(indices, dict) else [indices]
     return [index for each in several for index in each]
 
 
 def is_embedding(name: str) -> bool:
-    """Whether a tensor is the weight of an input or output embedding."""
+    """Returns whether a tensor is the weight of an input or output embedding."""
     return name.removesuffix(".weight").removesuffix(".base_layer").rpartition(".")[2] in _EMBEDDINGS
 
 
 def put_adapter(model: Any, config: AdapterConfig) -> PeftModel:  # noqa: ANN401
-    """A base with the adapter that the configuration describes, in place; its tensors are not yet the file's.
+    """Adds the configured adapter to a base model, in place; its tensors are not yet loaded from the file.
 
     Raises:
-        RefusedError: peft does not take the two together.
+        RefusedError: peft refuses the configuration on this base model.
     """
     from peft import PeftModelForCausalLM
 
     device = next(model.parameters()).device
-    with peft_refusals(), torch.device(device):  # else peft makes tensors of any size on the CPU first
+    with peft_refusals(), torch.device(device):  # else peft first allocates tensors of any size on the CPU
         return PeftModelForCausalLM(model, config.for_peft(), "default", autocast_adapter_dtype=False)
 
 
 @contextlib.contextmanager
 def peft_refusals() -> Iterator[None]:
-    """Within it, whatever peft raises is a refusal: foreign configurations and tensors break it in many ways.
+    """Turns exceptions of peft within the block into RefusedError: foreign files break peft in many ways.
 
     Raises:
-        RefusedError: in place of that.
+        RefusedError: peft raised an exception.
     """
     try:
         with warnings.catch_warnings():
@@ -133,7 +133,7 @@ def peft_refusals() -> Iterator[None]:
 
 
 def as_loaded(tensors: Mapping[str, torch.Tensor], model: PeftModel) -> dict[str, torch.Tensor]:
-    """Tensors under the names that peft expects of this base: it stacks the experts of older files."""
+    """Returns the tensors under the names that peft expects for this base model; peft stacks experts of older files."""
     config = model.peft_config["default"]
     try:
         from peft.utils.transformers_weight_conversion import convert_peft_adapter_state_dict_for_transformers
@@ -145,7 +145,7 @@ def as_loaded(tensors: Mapping[str, torch.Tensor], model: PeftModel) -> dict[str
 
 
 def is_taken(headers: Mapping[str, TensorHeader], base: Path, config: AdapterConfig, rows: int) -> bool:
-    """Whether peft itself finds a place for each tensor and a tensor for each place, whatever their names."""
+    """Returns whether peft finds a place for each tensor and a tensor for each place, regardless of names."""
     from peft import set_peft_model_state_dict
 
     model = put_adapter(empty_base(base, rows), config)

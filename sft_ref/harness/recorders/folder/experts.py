@@ -1,6 +1,6 @@
-"""The tensors that are expected of an adapter whose file has a pair for each expert, over a base that stacks experts.
+"""Expected tensors of an adapter with one pair per expert, on a base model that stacks experts.
 
-Versions of transformers before 5 have a module for each expert, as `experts.3.w1`; later ones have all experts of a
+Versions of transformers before 5 have a module per expert, such as `experts.3.w1`; later ones hold all experts of a
 layer in one parameter, and peft stacks the pairs of an older file when it loads them.
 """
 
@@ -20,12 +20,12 @@ _STACK = re.compile(r"(?P<prefix>.*\blayers)\.(?P<layer>\d+)\.[\w.]+\.experts(?:
 
 
 def for_each_expert(expected: ExpectedTensors, found: Mapping[str, Shape], config: AdapterConfig) -> ExpectedTensors:
-    """The expected tensors with a pair for each expert in the place of stacks, where the file has pairs of experts.
+    """Replaces stacks by one pair per expert in the expected tensors, if the file has pairs of experts.
 
     Args:
-        expected: what the configuration gives on the base.
-        found: tensor -> shape, of the file.
-        config: of the adapter.
+        expected: tensors that the configuration implies on the base model.
+        found: tensor name -> shape, in the file.
+        config: configuration of the adapter.
     """
     shapes: dict[tuple[str, str, str], Counter[Shape]] = {}
     for key, shape in found.items():
@@ -48,7 +48,7 @@ def for_each_expert(expected: ExpectedTensors, found: Mapping[str, Shape], confi
 
 
 def _with_rank(shape: Shape, side: str, config: AdapterConfig) -> Shape:
-    """A shape with the rank of the configuration, where one rank holds for all modules."""
+    """Returns a shape with the configured rank, if one rank applies to all modules."""
     if config.rank_pattern or len(shape) != 2:  # noqa: PLR2004  # a matrix
         return shape
     return (config.rank, shape[1]) if side == "A" else (shape[0], config.rank)

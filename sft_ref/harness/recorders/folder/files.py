@@ -1,4 +1,4 @@
-"""Which files of an adapter folder hold its tensors, and what their headers say. Reads no tensor, opens no pickle."""
+"""Finds the files that hold an adapter's tensors and reads their headers. Reads no tensor, opens no pickle."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _SHARD = re.compile(r"adapter_model-(\d+)-of-(\d+)\.safetensors")
 
 
 class _Index(msgspec.Struct):
-    """Which file holds which tensor, as transformers and peft write it."""
+    """Index of the shards, as transformers and peft write it: tensor name -> file name."""
 
     weight_map: dict[str, str]
 
 
 def find_files(folder: Path) -> AdapterFiles:
-    """The files that hold an adapter's tensors, with their headers.
+    """Returns the files that hold an adapter's tensors, with their headers.
 
     Raises:
-        SubmissionError: one of them is a link that leads out of the folder.
+        SubmissionError: one of the files is a link that leads out of the folder.
     """
     files = AdapterFiles(folder, has_pickle=is_file(folder / PICKLE))
     try:
@@ -44,7 +44,7 @@ def find_files(folder: Path) -> AdapterFiles:
 
 
 def _find_shards(files: AdapterFiles) -> AdapterFiles:
-    """The shards that are there, and those that ought to be."""
+    """Finds the shards that exist and the names of those that are missing."""
     found = [path for path in sorted(files.folder.iterdir()) if _SHARD.fullmatch(path.name) and is_file(path)]
     index = _read_index(files.folder / INDEX) if is_file(files.folder / INDEX) else None
     wanted = set(index.values()) if index is not None else _named_shards(found)
@@ -53,15 +53,15 @@ def _find_shards(files: AdapterFiles) -> AdapterFiles:
 
 
 def named_adapters(folder: Path) -> tuple[str, ...]:
-    """Names of the folders in an adapter folder that hold an adapter each: other adapters, and checkpoints."""
+    """Returns names of subfolders that hold an adapter: other adapters, and checkpoints."""
     return tuple(sorted(path.name for path in folder.iterdir() if is_folder(path) and (path / CONFIG).is_file()))
 
 
 def is_file(path: Path) -> bool:
-    """Whether it is a plain file, or a link that stays in the folder or in the hub's cache around it.
+    """Returns whether a path is a plain file, or a link that stays in the folder or in the hub's cache around it.
 
     Raises:
-        SubmissionError: it is a link that leads elsewhere.
+        SubmissionError: the path is a link that leads elsewhere.
     """
     kind = kind_of(path)
     if kind and path.is_symlink():
@@ -80,11 +80,11 @@ def _read_index(path: Path) -> Mapping[str, str]:
 
 
 def _named_shards(weights: Iterable[Path]) -> set[str]:
-    """Names of all shards, by the number that each name ends in; a real number of them."""
+    """Returns the names of all shards, given the total in each shard's name; implausibly large totals are ignored."""
     wanted = set()
     for path in weights:
         match = _SHARD.fullmatch(path.name)
         total = int(match.group(2)) if match else 0
-        if match and total <= 1000:  # noqa: PLR2004  # more shards than any adapter has
+        if match and total <= 1000:  # noqa: PLR2004  # more shards than any real adapter has
             wanted |= {f"adapter_model-{n:0{len(match[1])}d}-of-{match[2]}.safetensors" for n in range(1, total + 1)}
     return wanted

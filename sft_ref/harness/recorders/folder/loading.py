@@ -1,4 +1,4 @@
-"""Loads a base and an adapter, once each, and measures what the loaded model computes."""
+"""Loads a base model and an adapter, once each, and measures the outputs of the loaded model."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 _ROWS, _LENGTH = 2, 16
-"""Size of the batch of random tokens that models are compared on."""
+"""Rows and tokens per row of the random batch on which models are compared."""
 
 
 def load_base(folder: Path, rows: int, policy: Policy = POLICIES["fp32"]) -> Any:  # noqa: ANN401
-    """A base as a policy stores it, in evaluation mode, with so many rows in its embedding.
+    """Loads a base model in evaluation mode with a dtype policy and the given number of embedding rows.
 
     Raises:
-        BaseModelError: the folder holds no causal language model in safetensors, or needs what is not installed.
+        BaseModelError: the folder holds no causal language model in safetensors, or needs a missing package.
     """
     model: Any = load_model(folder, policy)
     if model.get_input_embeddings().weight.shape[0] != rows:
@@ -46,10 +46,10 @@ def attach(
     config: AdapterConfig,
     dtype: torch.dtype = torch.float32,
 ) -> PeftModel:
-    """The base with the adapter, loaded by peft as `PeftModel.from_pretrained` does, in one dtype and evaluation mode.
+    """Loads the adapter onto the base with peft, as `PeftModel.from_pretrained` does, in one dtype and evaluation mode.
 
     Raises:
-        RefusedError: peft does not load it.
+        RefusedError: peft does not load the adapter.
     """
     from peft import set_peft_model_state_dict
 
@@ -63,7 +63,7 @@ def attach(
 
 
 def choose_tokens(model: Any, tensors: Mapping[str, torch.Tensor], config: AdapterConfig) -> torch.Tensor:  # noqa: ANN401
-    """Random ids, and in the last row those whose embedding the adapter changes, if it changes some: (rows, length)."""
+    """Returns random ids, with tokens whose embedding the adapter changes, if any, in the last row: (rows, length)."""
     generator = torch.Generator().manual_seed(0)
     weight = model.get_input_embeddings().weight
     ids = torch.randint(0, weight.shape[0], (_ROWS, _LENGTH), generator=generator)
@@ -80,7 +80,7 @@ def choose_tokens(model: Any, tensors: Mapping[str, torch.Tensor], config: Adapt
 
 
 def logits_of(model: Any, ids: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
-    """Logits of a batch without padding, in fp32: (rows, length, vocabulary)."""
+    """Returns the logits of a batch without padding, in fp32: (rows, length, vocabulary)."""
     with torch.no_grad():
         output = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
     logits: torch.Tensor = output.logits.float()
@@ -89,7 +89,7 @@ def logits_of(model: Any, ids: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
 
 @dataclass(frozen=True)
 class Run:
-    """Logits of one forward, and outputs of modules by their names in the base, in the order of execution."""
+    """Logits of one forward pass, and module outputs by the modules' names in the base model, in order of execution."""
 
     logits: torch.Tensor
     outputs: Mapping[str, torch.Tensor]
@@ -99,9 +99,9 @@ def run_model(model: Any, ids: torch.Tensor, modules: Mapping[str, str]) -> Run:
     """Runs a model once and keeps the outputs of some modules.
 
     Args:
-        model: that runs.
-        ids: (rows, length).
-        modules: name in the base -> name in this model.
+        model: model to run.
+        ids: token ids, (rows, length).
+        modules: name in the base model -> name in this model.
     """
     outputs: dict[str, torch.Tensor] = {}
     watched = [(name, model.get_submodule(there)) for name, there in modules.items()]
@@ -110,7 +110,7 @@ def run_model(model: Any, ids: torch.Tensor, modules: Mapping[str, str]) -> Run:
 
 
 def first_difference(one: Run, other: Run) -> str:
-    """The first module whose outputs differ by more than rounding; empty where none does."""
+    """Returns the first module whose outputs differ by more than rounding; empty if none does."""
     for name, output in one.outputs.items():
         if name in other.outputs:
             difference = largest_difference(output, other.outputs[name])
@@ -120,18 +120,18 @@ def first_difference(one: Run, other: Run) -> str:
 
 
 def largest_difference(one: torch.Tensor, other: torch.Tensor) -> float:
-    """The largest absolute difference; infinite where one is NaN."""
+    """Returns the largest absolute difference; infinite if a difference is NaN."""
     difference = (one - other).abs().max().item()
     return math.inf if math.isnan(difference) else difference
 
 
 def is_finite(logits: torch.Tensor) -> bool:
-    """Whether no logit is NaN or infinite."""
+    """Returns whether no logit is NaN or infinite."""
     return bool(logits.isfinite().all())
 
 
 def is_finite_in(model: Any, dtype: str, ids: torch.Tensor, base: Path) -> bool:  # noqa: ANN401
-    """Whether logits are finite in a 16-bit dtype, or the base's own are not: then the adapter is not the cause."""
+    """Returns whether logits are finite in a 16-bit dtype; True if the base alone fails too, without the adapter."""
     if is_finite(logits_of(model.to(getattr(torch, dtype)), ids)):
         return True
     alone = load_base(base, model.get_input_embeddings().weight.shape[0])

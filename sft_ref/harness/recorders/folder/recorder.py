@@ -1,4 +1,4 @@
-"""Records one adapter folder, from its files to the loaded model, as far as each step allows the next."""
+"""Records one adapter folder, from its files to the loaded model; stops where a failed step prevents the next."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ from .weights import UnknownLayerError, put_expected_weights
 from .whole_model import compare_whole_model
 
 _FLOAT32 = 4
-"""Bytes of a number."""
+"""Bytes per number."""
 
 _SPARE = 1.2
-"""Memory that a loaded model takes at most, as a share of its parameters'."""
+"""Peak memory of a loaded model, as a multiple of the memory of its parameters."""
 
 
 def record(
@@ -74,22 +74,21 @@ def record(
     data: Path | None = None,
     judge: str | None = None,
 ) -> AdapterEvidence:
-    """Observes an adapter folder; nothing in it is executed or changed.
+    """Records an adapter folder; nothing in it is executed or changed.
 
     Args:
-        folder: of the adapter.
-        base: of the adapter; None takes the one that its configuration names.
-        prompt: how its texts are written, with ``{question}`` and ``{answer}`` in it; None where that is not known.
-        chat_template: "tokenizer", or the name of a file, whose chat template writes its texts; None where that is not
-            known.
-        data: a file of questions and answers; None where there are none.
-        judge: ``module:function`` that says when an answer is right; None for the default.
+        folder: folder of the adapter.
+        base: name or folder of the base model; None takes the one named in the adapter's configuration.
+        prompt: format of the texts, with ``{question}`` and ``{answer}`` in it; None if unknown.
+        chat_template: "tokenizer", or the path of the chat template that formats the texts; None if unknown.
+        data: file of questions and answers; None if there are none.
+        judge: ``module:function`` that decides whether an answer is right; None for the default.
 
     Raises:
-        SubmissionError: the prompt lacks question or answer, there is no such template, neither `base` nor the
-            configuration names a base, or a file is a link that leads out of the folder.
-        DataError: the rows cannot be read, or cannot be written by the template.
-        BaseModelError: the base is not at hand, or cannot be loaded.
+        SubmissionError: the prompt lacks question or answer, the template does not exist, neither `base` nor the
+            configuration names a base model, or a file is a link that leads out of the folder.
+        DataError: the rows cannot be read, or cannot be formatted by the template.
+        BaseModelError: the base model is not available, or cannot be loaded.
     """
     check_writing(prompt, chat_template)
     is_right = None if judge is None else find_judge(judge)
@@ -109,7 +108,7 @@ def record(
     named = base or base_of(table)
     if named is None:
         raise SubmissionError(f"{folder.name}: its configuration names no base; give --base")
-    base_folder = find_base(named, fetch=base is not None)  # nothing is fetched that only the configuration names
+    base_folder = find_base(named, fetch=base is not None)  # a base that only the configuration names is never fetched
     evidence = replace(evidence, base=named, files=find_files(folder))
     try:
         config = read_config(table)
@@ -157,10 +156,10 @@ def record(
 def _try_to_write(
     write: Callable[..., Wording], rows: Sequence[Row], data: Path | None, *, is_required: bool
 ) -> Wording | None:
-    """The rows as training texts; None where nothing says how texts are written.
+    """Formats the rows as training texts; returns None if their format is unknown.
 
     Raises:
-        DataError: they cannot be written as the options ask.
+        DataError: the rows do not fit the format that the options request.
     """
     try:
         return write(rows or [EXAMPLE], data=data)
@@ -171,7 +170,7 @@ def _try_to_write(
 
 
 def _why_not_loaded(base: Path, expected: ExpectedTensors, quantisation: Quantisation | None) -> str:
-    """Why the base cannot be loaded here, whatever the adapter is; empty where it can."""
+    """Returns why the base model cannot be loaded here, independently of the adapter; empty if it can."""
     if not has_weights(base):
         return "the folder of the base holds no weights"
     if quantisation is not None:
@@ -194,7 +193,7 @@ def _measure_bases(
 
 
 def _can_be_loaded(evidence: AdapterEvidence, config: AdapterConfig) -> bool:
-    """Whether the files are such that what is loaded can be judged."""
+    """Returns whether the files allow a judgement of the loaded model: no lost or non-finite tensor, base unchanged."""
     is_lost = any(each.pattern != "taken name" for each in evidence.differences)
     is_finite = not any(values.nonfinite for values in (evidence.values or {}).values())
     return is_finite and not is_lost and not config.changes_base
@@ -209,7 +208,7 @@ def _record_model(
     *,
     ask: Callable[..., AnswersEvidence] | None,
 ) -> AdapterEvidence:
-    """Loads base and adapter, runs and asks them, and then the base with the expected weights; each is loaded once."""
+    """Loads base and adapter, once each; compares the adapted model with the expected weights and records answers."""
     renamed = _rename(tensors, expected, base, config)
     model = load_base(base, expected.rows)
     whole_model = compare_whole_model(evidence.files.folder, model, renamed, config, expected.places)
@@ -248,7 +247,7 @@ def _record_model(
 
 
 def _record_tensors(evidence: AdapterEvidence, base: Path, config: AdapterConfig) -> AdapterEvidence:
-    """Compares names, shapes, values and record of the tensors, one tensor at a time; without the base's weights."""
+    """Compares the tensors' names, shapes, values and training record, one tensor at a time; reads no base weights."""
     files = evidence.files
     try:
         expected = find_expected(base, config, files.headers)
@@ -282,7 +281,7 @@ def _measure_size(files: AdapterFiles, expected: ExpectedTensors) -> Size:
 def _find_differences(
     expected: ExpectedTensors, files: AdapterFiles, base: Path, config: AdapterConfig
 ) -> tuple[KeyDifference, ...]:
-    """Where the installed peft takes the names as they are, only those remain that other versions do not take."""
+    """Finds differences; if the installed peft accepts the names, keeps only those that other versions reject."""
     found = find_differences(for_each_expert(expected, files.shapes, config), files.shapes, config)
     lacks_whole = any(each.pattern == "whole" for each in found)
     if not found or lacks_whole or not is_taken(files.headers, base, config, expected.rows):
@@ -291,7 +290,7 @@ def _find_differences(
 
 
 def _compare_record(folder: Path, config: AdapterConfig, tensors: Mapping[str, torch.Tensor]) -> tuple[str, ...] | None:
-    """How tensors and configuration differ from the record of their training; None without a record."""
+    """Describes how tensors and configuration differ from their training record; None without a record."""
     path = folder / RECORD
     if not is_file(path):
         return None
@@ -312,7 +311,7 @@ def _compare_record(folder: Path, config: AdapterConfig, tensors: Mapping[str, t
 def _rename(
     tensors: Mapping[str, torch.Tensor], expected: ExpectedTensors, base: Path, config: AdapterConfig
 ) -> Mapping[str, torch.Tensor]:
-    """The tensors under the names that the installed transformers gives them."""
+    """Returns the tensors under the names that the installed transformers uses."""
     if tensors.keys() >= expected.required.keys():
         return tensors
     return as_loaded(tensors, put_adapter(empty_base(base), config))

@@ -1,4 +1,4 @@
-"""Finds a part that all names of tensors have too much, or lack: the trace of a wrapper around the model."""
+"""Finds a part that tensor names have in excess or lack: the trace of a wrapper around the model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WRAPPERS = {
     "_checkpoint_wrapped_module": "the prefix `_checkpoint_wrapped_module.` of activation checkpointing: save without",
     "base_model.model": "the prefix `base_model.model.` twice: save the PeftModel itself, not a model that holds it",
 }
-"""Part of a name that a wrapper adds -> its origin, and how to save without it."""
+"""Name part that a wrapper adds -> its origin, and how to save without it."""
 
 _TORCHTUNE = {
     "attn": "self_attn",
@@ -29,21 +29,21 @@ _TORCHTUNE = {
     "lora_a": "lora_A",
     "lora_b": "lora_B",
 }
-"""Part of a name in torchtune -> in peft."""
+"""Name part in torchtune -> name part in peft."""
 
 _LONGEST = 4
-"""Parts of a name that wrappers add, at most."""
+"""Maximum number of name parts that wrappers add."""
 
 
 @dataclass(frozen=True)
 class Renaming:
-    """A part that names have too much, or lack.
+    """A name part that tensors have in excess or lack.
 
     Attributes:
         names: name in the file -> expected name.
-        what: what the names carry or lack, and how to save without it.
-        example: a name in the file.
-        is_adapter_name: whether it is the name of the adapter in memory.
+        what: the excess or missing part, and how to save correctly, as a clause.
+        example: one of the names in the file.
+        is_adapter_name: whether the part is the adapter's in-memory name.
     """
 
     names: Mapping[str, str]
@@ -53,16 +53,16 @@ class Renaming:
 
     @property
     def count(self) -> int:
-        """Tensors that are renamed."""
+        """Number of renamed tensors."""
         return len(self.names)
 
     def undo(self, found: Mapping[str, Shape]) -> dict[str, Shape]:
-        """Shapes by the expected names."""
+        """Returns the shapes under the expected names."""
         return {self.names.get(key, key): shape for key, shape in found.items()}
 
 
 def find_renaming(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> Renaming | None:
-    """The change that makes the most unexpected names expected ones, if there is one."""
+    """Returns the renaming that turns the most unexpected names into expected ones, or None."""
     unexpected = [key for key in found if key not in expected]
     ways: dict[str, dict[str, str]] = {}
     for key in unexpected:
@@ -93,7 +93,7 @@ def find_renaming(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> 
 
 
 def _find_torchtune(expected: Mapping[str, Shape], unexpected: Sequence[str]) -> Renaming | None:
-    """The names of torchtune's own files, which its checkpointer converts for peft."""
+    """Finds the names of torchtune's native files, which its checkpointer converts for peft."""
     names = {}
     for key in unexpected:
         own = ".".join(_TORCHTUNE.get(part, part) for part in key.split("."))
@@ -112,7 +112,7 @@ def _is_lora(name: str) -> bool:
 
 
 def _without_a_part(key: str) -> Iterator[tuple[str, str]]:
-    """Each run of parts without a number in a name, and the name without it."""
+    """Yields each run of name parts without a number, and the name without that run."""
     parts = key.split(".")
     for length in range(1, _LONGEST + 1):
         for at in range(len(parts) - length):
@@ -122,7 +122,7 @@ def _without_a_part(key: str) -> Iterator[tuple[str, str]]:
 
 
 def _heads(name: str) -> Iterator[tuple[str, str]]:
-    """The first parts of a name and the rest, for each place to split it."""
+    """Yields the first parts of a name and the rest, for each split position."""
     parts = name.split(".")
     for at in range(1, min(_LONGEST, len(parts) - 1) + 1):
         yield ".".join(parts[:at]), ".".join(parts[at:])

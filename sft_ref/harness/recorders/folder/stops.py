@@ -1,4 +1,4 @@
-"""The stop contract: the token that ends answers in training, and those at which generation stops. Needs no weights."""
+"""The stop contract: the token that ends answers in training, and the tokens that stop generation. Needs no weights."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _REFUSAL = Refusal(BaseModelError, "give the folder of a model")
 
 
 class _Ends(msgspec.Struct):
-    """The key that says where generation stops, of a generation_config or a config."""
+    """The stop-token key of a generation_config or config."""
 
     eos_token_id: int | list[int] | None = None
 
 
 class _Config(_Ends):
-    """A config; that of a model of several kinds of input has one for text in it."""
+    """A config; that of a multimodal model nests a config for text."""
 
     text_config: _Ends | None = None
 
 
 def find_stops(base: Path) -> tuple[int, ...]:
-    """Ids at which generation stops by the base's files, as `generate` of transformers reads them.
+    """Returns the ids that stop generation by the base model's files, read as transformers' `generate` reads them.
 
     Raises:
         BaseModelError: a file cannot be read.
@@ -49,15 +49,15 @@ def find_stops(base: Path) -> tuple[int, ...]:
 
 
 def stop_contract(wording: Wording, tokenizer: PreTrainedTokenizerBase, base: Path) -> StopContract:
-    """Where answers end by how texts are written, and where generation stops.
+    """Returns the token that ends answers in the training texts, and the tokens that stop generation.
 
     Args:
-        wording: of at least one text.
-        tokenizer: that the texts are for.
-        base: folder of the base.
+        wording: format with at least one text.
+        tokenizer: tokenizer of the texts.
+        base: folder of the base model.
 
     Raises:
-        BaseModelError: a file of the base cannot be read.
+        BaseModelError: a file of the base model cannot be read.
     """
     closing = wording.texts[0].closing
     token = max((each for each in special_tokens(tokenizer) if closing.endswith(each)), key=len, default="")

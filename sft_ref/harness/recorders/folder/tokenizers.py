@@ -1,4 +1,4 @@
-"""The tokenizer that goes with an adapter: its own before the base's, since training may have added tokens."""
+"""Finds an adapter's tokenizer: its own takes precedence over the base's, since training may have added tokens."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _LONGEST_TEMPLATE = 1_000_000
-"""Bytes; the longest real ones have some thousands."""
+"""Bytes; the longest real templates have some thousands."""
 
 _FILES = ("tokenizer.json", TOKENIZER_CONFIG, "tokenizer.model", "vocab.json")
-"""Files of which a folder with a tokenizer has one."""
+"""A folder with a tokenizer has at least one of these files."""
 
 
 def find_tokenizer(folder: Path, base: Path, rows: int) -> tuple[PreTrainedTokenizerBase | None, TokenizerEvidence]:
-    """The adapter's tokenizer, or else its base's; None where neither can be used.
+    """Loads the adapter's tokenizer, or else the base model's; None if neither can be used.
 
     Args:
-        folder: of the adapter.
-        base: folder of the base.
-        rows: of the embedding.
+        folder: folder of the adapter.
+        base: folder of the base model.
+        rows: number of rows of the embedding.
     """
     own, problem = _load_own(folder)
     try:
@@ -51,12 +51,12 @@ def find_tokenizer(folder: Path, base: Path, rows: int) -> tuple[PreTrainedToken
 
 @dataclass(frozen=True)
 class FoundTokenizer:
-    """A tokenizer, without its model.
+    """A tokenizer without its model.
 
     Attributes:
-        tokenizer: the adapter's own, or else its base's.
-        source: whose it is, in words.
-        template: the adapter's chat template, or else its base's; None where there is none.
+        tokenizer: the adapter's own tokenizer, or else the base model's.
+        source: origin of the tokenizer, in words.
+        template: the adapter's chat template, or else the base model's; None if there is none.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -65,15 +65,15 @@ class FoundTokenizer:
 
 
 def load_tokenizer_of(folder: Path, base: str | None) -> FoundTokenizer:
-    """The tokenizer that goes with an adapter, from tokenizer files alone.
+    """Loads an adapter's tokenizer from tokenizer files alone.
 
     Args:
-        folder: of the adapter.
-        base: of the adapter; None takes the one that its configuration names.
+        folder: folder of the adapter.
+        base: name or folder of the base model; None takes the one named in the adapter's configuration.
 
     Raises:
-        SubmissionError: there is no such folder, or nothing says where a tokenizer is.
-        BaseModelError: the base has none, or the one in the folder cannot be loaded.
+        SubmissionError: the folder does not exist, or neither it nor `base` leads to a tokenizer.
+        BaseModelError: the base model has no tokenizer, or the one in the folder cannot be loaded.
     """
     if kind_of(folder) != "folder":
         raise SubmissionError(f"{shortened(folder)}: is no folder; give the folder of an adapter")
@@ -104,7 +104,7 @@ def _has_files(folder: Path) -> bool:
 
 
 def _load_own(folder: Path) -> tuple[PreTrainedTokenizerBase | None, str]:
-    """The tokenizer in the adapter's folder, and why it cannot be loaded."""
+    """Loads the tokenizer in the adapter's folder; returns None and the reason if it cannot be loaded."""
     if not _has_files(folder):
         return None, ""
     try:
@@ -116,7 +116,7 @@ def _load_own(folder: Path) -> tuple[PreTrainedTokenizerBase | None, str]:
 
 
 def template_of(folder: Path, *tokenizers: PreTrainedTokenizerBase | None) -> str | None:
-    """The chat template in the adapter's folder, or else that of the first tokenizer that has one."""
+    """Returns the chat template in the adapter's folder, or else that of the first tokenizer that has one."""
     path = folder / "chat_template.jinja"
     if is_file(path) and path.stat().st_size < _LONGEST_TEMPLATE:
         return path.read_text(encoding="utf-8", errors="replace")
@@ -127,7 +127,7 @@ def template_of(folder: Path, *tokenizers: PreTrainedTokenizerBase | None) -> st
 def _without_row(
     tokenizer: PreTrainedTokenizerBase, of_base: PreTrainedTokenizerBase | None, rows: int
 ) -> tuple[str, ...]:
-    """Tokens beyond the embedding, in their order, without padding and those that the base itself has."""
+    """Returns tokens beyond the embedding, in order, without padding and tokens that the base model itself has."""
     known = {} if of_base is None else of_base.get_vocab()
     vocabulary: dict[str, int] = tokenizer.get_vocab()
     beyond = sorted((number, token) for token, number in vocabulary.items() if number >= rows)

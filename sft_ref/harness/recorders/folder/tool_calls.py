@@ -1,4 +1,4 @@
-"""Has a chat template write a conversation with a tool, to see what it does to schemas, calls and results."""
+"""Renders conversations with a tool by a chat template, to examine how it writes schemas, calls and results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sft_ref.harness.evidence.views import ToolUse
 
 Message = Mapping[str, Any]
 Render = Callable[..., str | Exception]
-"""Messages, and ``tools`` by name -> the text of a chat template, or its error."""
+"""Takes messages, and the keyword ``tools``; returns the text of a chat template, or its exception."""
 
 _NAME, _KEY, _VALUE, _RESULT = "convert_mass", "mass_unit", "kilogram", "6000 gram"
 _PARAMETERS = {
@@ -22,29 +22,29 @@ _PARAMETERS = {
 }
 _TOOLS = [{"type": "function", "function": {"name": _NAME, "description": "Converts.", "parameters": _PARAMETERS}}]
 _ARGUMENTS = {_KEY: _VALUE, "exact": True, "limit": None}
-"""With values that Python and JSON print differently."""
+"""Includes values that Python and JSON print differently."""
 _ID = "call00001"
-"""Of nine letters and digits, as some templates require."""
+"""Nine letters and digits, as some templates require."""
 _QUESTION: Message = {"role": "user", "content": "How much is that?"}
 _RETURNED: Message = {"role": "tool", "name": _NAME, "tool_call_id": _ID, "content": _RESULT}
 _ANSWERED: Sequence[Message] = ({"role": "assistant", "content": "That much."}, _QUESTION)
 _ENDINGS: tuple[Sequence[Message], ...] = ((_RETURNED, *_ANSWERED), (_RETURNED,), _ANSWERED, ())
-"""What follows a call; the first that the template accepts is examined."""
+"""Messages after a call; the first alternative that the template accepts is examined."""
 _CONTENTS: tuple[Message, ...] = ({"content": ""}, {}, {"content": None})
-"""Of a message that only calls a tool: by habit, and by OpenAI's schema."""
+"""Contents of a message that only calls a tool: an empty string by habit, absent or null by OpenAI's schema."""
 
 
 def observe_tools(tokens: Sequence[str], render: Render) -> ToolUse:
-    """What a chat template loses of tools, or prints as Python.
+    """Finds the tool contents that a chat template drops, or prints as Python.
 
     Args:
-        tokens: of the template; one without the variable `tools` and without `tool_calls` does not deal in tools,
-            which is no fault.
-        render: the template.
+        tokens: Jinja tokens of the template; a template with neither the variable `tools` nor `tool_calls` does not
+            support tools, which is no fault.
+        render: renders messages with the template.
     """
     faults: list[tuple[str, str]] = []
     before_tools = {before for before, name in zip(("", *tokens), tokens, strict=False) if name == "tools"}
-    if before_tools - {"."} and "set" not in before_tools:  # else its own variable, or a key of a message
+    if before_tools - {"."} and "set" not in before_tools:  # else its own variable, or a message's key
         faults += _faults_of_schema(render)
     takes_calls = "tool_calls" in {token.strip("'\"") for token in tokens}
     if takes_calls:
@@ -53,7 +53,7 @@ def observe_tools(tokens: Sequence[str], render: Render) -> ToolUse:
 
 
 def _faults_of_schema(render: Render) -> Iterator[tuple[str, str]]:
-    """A template may write schemas into the system's turn only, or refuse one."""
+    """Yields faults of tool schemas, with and without a system turn, as templates may require or refuse one."""
     given = ([_QUESTION], [{"role": "system", "content": "Convert."}, _QUESTION])
     texts = [text for messages in given if isinstance(text := render(messages, tools=_TOOLS), str)]
     if printed := [text for text in texts if str(_PARAMETERS) in text]:
@@ -63,12 +63,12 @@ def _faults_of_schema(render: Render) -> Iterator[tuple[str, str]]:
 
 
 def _faults_of_calls(render: Render) -> Iterator[tuple[str, str]]:
-    """A template may refuse some ways to write a call, and write others; what it writes in one way is not lost."""
+    """Yields faults of tool calls; contents count as lost only if every accepted form of the call loses them."""
     given: tuple[object, ...] = (_ARGUMENTS, json.dumps(_ARGUMENTS))
     written = [found for form in product(given, _CONTENTS) if (found := _write(render, *form)) is not None]
     if not written:
         return
-    # the null content comes last, so that the text which is looked at has a None of arguments only, if it can
+    # null content comes last, so that a None in the examined text stems from the arguments alone if possible
     whole = [each for each in written if all(word in each[0] for word in (_NAME, _KEY, _VALUE))]
     if not whole:
         yield "leaves out the call of a tool, or its arguments", written[0][0]
@@ -88,7 +88,7 @@ def _faults_of_calls(render: Render) -> Iterator[tuple[str, str]]:
 
 
 def _write(render: Render, arguments: object, content: Message) -> tuple[str, Sequence[Message]] | None:
-    """The text of a conversation with a call, and how that ends; None where the template refuses all."""
+    """Renders a conversation with a call; returns text and messages after the call, or None if all are refused."""
     call = {"id": _ID, "type": "function", "function": {"name": _NAME, "arguments": arguments}}
     for ending in _ENDINGS:
         text = render([_QUESTION, {"role": "assistant", **content, "tool_calls": [call]}, *ending], tools=_TOOLS)

@@ -1,4 +1,4 @@
-"""The weights that an adapter makes of its base, computed from tensors and configuration, without peft's forward."""
+"""Computes a base model's weights with an adapter, from tensors and configuration, without peft's forward."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def expected_parameters(
     config: AdapterConfig,
     places: Iterable[Place],
 ) -> Iterator[tuple[Place, torch.Tensor]]:
-    """Each adapted parameter of the base with its delta, in fp32, one at a time; the base is not changed.
+    """Yields each adapted parameter of the base with its delta added, in fp32, one at a time; the base is not changed.
 
     Raises:
-        UnknownLayerError: a module is of a kind that is not known here.
+        UnknownLayerError: the kind of a module is not supported here.
     """
     for place in places:
         weight = getattr(model.get_submodule(place.module), place.parameter).detach().float()
@@ -43,19 +43,19 @@ def merged_weights(
     places: Iterable[Place],
     read: Callable[[str], torch.Tensor],
 ) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
-    """Each weight of the base that a merge changes: its name, its value in the base and in the merged model, in fp32.
+    """Yields each base weight that a merge changes: its name, its base value and its merged value, in fp32.
 
-    A weight with several adapters, or that is saved in full (modules_to_save), comes once.
+    A weight with several adapters, or one that is saved in full (modules_to_save), is yielded once.
 
     Args:
-        model: the base, on the meta device.
-        tensors: of the adapter.
-        config: of the adapter.
-        places: where the adapter adds to the base.
-        read: gives a weight of the base by its name, in fp32.
+        model: base model, on the meta device.
+        tensors: tensors of the adapter.
+        config: configuration of the adapter.
+        places: parameters of the base model that the adapter adds to.
+        read: returns a weight of the base model by name, in fp32.
 
     Raises:
-        UnknownLayerError: a module is of a kind that is not known here.
+        UnknownLayerError: the kind of a module is not supported here.
     """
     for name in tensors:
         own = name.removeprefix(_PREFIX).replace(".base_layer", "")
@@ -76,10 +76,10 @@ def put_expected_weights(
     config: AdapterConfig,
     places: Iterable[Place],
 ) -> None:
-    """Gives the base, in place, all weights that the adapter implies.
+    """Sets all weights that the adapter implies on the base model, in place.
 
     Raises:
-        UnknownLayerError: a module is of a kind that is not known here.
+        UnknownLayerError: the kind of a module is not supported here.
     """
     if config.options.get("ensure_weight_tying"):
         raise UnknownLayerError("ensure_weight_tying")
@@ -97,9 +97,9 @@ def put_expected_weights(
         for name, tensor in whole.items():
             if name not in saved:
                 module, _, parameter = name.rpartition(".")
-                getattr(model.get_submodule(module), parameter).copy_(tensor)  # with tied weights, as peft loads it
+                getattr(model.get_submodule(module), parameter).copy_(tensor)  # changes tied weights too, as peft does
         for place, weight in expected_parameters(model, tensors, config, places):
-            _set(model, f"{place.module}.{place.parameter}", weight)  # tied weights stay
+            _set(model, f"{place.module}.{place.parameter}", weight)  # tied weights keep their values
             _put_bias(model, tensors, config, place)
         for name in saved:
             _set(model, name, whole[name].float())
@@ -116,7 +116,7 @@ def _delta(
     config: AdapterConfig,
     place: Place,
 ) -> torch.Tensor:
-    """What the adapter adds to a parameter, in the parameter's own shape."""
+    """Returns the adapter's addition to a parameter, in the parameter's own shape."""
     from transformers.pytorch_utils import Conv1D
 
     is_embedding = isinstance(module, torch.nn.Embedding)
@@ -168,6 +168,6 @@ def _token_indices(config: AdapterConfig, module: str) -> list[int]:
 
 
 def _set(model: Any, name: str, value: torch.Tensor) -> None:  # noqa: ANN401
-    """Puts a parameter of its own in a place; what was tied to it keeps the old one."""
+    """Replaces a parameter by a separate one; parameters that were tied to it keep the old values."""
     module, _, parameter = name.rpartition(".")
     setattr(model.get_submodule(module), parameter, torch.nn.Parameter(value.clone(), requires_grad=False))

@@ -1,4 +1,4 @@
-"""A whole model in the folder of an adapter: whether it is the base, or the base with this adapter merged into it."""
+"""Classifies a whole model in an adapter's folder: the base model, or the base with this adapter merged into it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .files import is_file
 from .weights import UnknownLayerError, expected_parameters
 
 _CLEARLY = 4.0
-"""How many times nearer the stored weights must lie to one of two than to the other, to be taken for it."""
+"""Factor by which the stored weights must be nearer to one candidate than to the other to be identified with it."""
 
 
 def find_model(folder: Path) -> tuple[Path, ...]:
-    """The safetensors files of a whole model in an adapter folder that transformers loads by itself."""
+    """Returns the safetensors files of a whole model in an adapter folder that transformers loads on their own."""
     if not is_file(folder / CONFIG):
         return ()
     single = folder / WEIGHTS
@@ -38,14 +38,14 @@ def compare_whole_model(
     config: AdapterConfig,
     places: Iterable[Place],
 ) -> WholeModel | None:
-    """What lies beside an adapter, by the adapted weights; None where nothing does, or nothing can be compared.
+    """Classifies the model beside an adapter by its adapted weights; None if there is none, or nothing to compare.
 
     Args:
-        folder: of the adapter.
-        model: the base.
-        tensors: of the adapter.
-        config: of the adapter.
-        places: where the adapter adds to the base.
+        folder: folder of the adapter.
+        model: base model.
+        tensors: tensors of the adapter.
+        config: configuration of the adapter.
+        places: parameters of the base model that the adapter adds to.
     """
     files = find_model(folder)
     stored: dict[str, TensorHeader] = {}
@@ -75,7 +75,7 @@ def compare_whole_model(
 
 
 def _find(name: str, stored: Mapping[str, TensorHeader]) -> str | None:
-    """A weight's name in a file, which may leave out the first part."""
+    """Finds a weight's name in a file, which may omit the first part."""
     return next((each for each in (name, name.partition(".")[2]) if each in stored), None)
 
 

@@ -1,1 +1,1 @@
-"""Observes the metadata of a GGUF file: its tokenizer and chat template. No tensor is read."""
+"""Records the metadata of a GGUF file: its tokenizer and chat template. No tensor is read."""

@@ -1,7 +1,7 @@
-"""Reads the metadata of a GGUF file, and trusts none of its counts and lengths. No tensor is read.
+"""Reads the metadata of a GGUF file without trusting its counts and lengths. No tensor is read.
 
-The layout is that of https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, versions 2 and 3. The file is read from
-front to back in small pieces, so that what it claims to hold is refused where the file ends.
+The layout is specified in https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, versions 2 and 3. The file is read
+from front to back in small pieces, so that a count or length that exceeds the file is refused at the end of the file.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
 
 _NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-"""Type of a value -> its format, as `struct` names it."""
+"""Value type number -> `struct` format character."""
 _TEXT, _ARRAY = 8, 9
 
 _MOST_KEYS, _MOST_TENSORS = 10_000, 1_000_000
 _LONGEST_KEY, _LONGEST_TEXT = 2**16, 2**22
 _MOST_ITEMS, _MOST_BYTES = 2**20, 2**26
-"""Items of an array, and bytes of all metadata; the largest real ones have half a million and some megabytes."""
+"""Limits on the items of an array and the bytes of all metadata; real files reach half a million items and a few MB."""
 _MOST_AXES = 8
 
 
 def read_metadata(path: Path, wanted: Collection[str]) -> dict[str, Any]:
-    """Values of a GGUF file by their keys.
+    """Reads metadata values of a GGUF file, by key.
 
     Args:
-        path: of the file.
+        path: path of the GGUF file.
         wanted: keys whose values are kept; the others are skipped.
 
     Raises:
-        UnreadableError: the file is no GGUF of a known version, is cut short, or claims absurd sizes.
+        UnreadableError: the file is not GGUF of a supported version, is cut short, or claims absurd sizes.
     """
     with open_plain(path) as file:
         return _Reader(file).read(wanted)

@@ -1,4 +1,4 @@
-"""Compares tokenizer and chat template of a GGUF file with those of the base, by numbers of tokens."""
+"""Compares the tokenizer and chat template of a GGUF file with those of the base model, by token ids."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _KEY = "tokenizer.ggml."
 _TEMPLATE = "tokenizer.chat_template"
 _ARCHITECTURE = "general.architecture"
 _ROLES = ("bos", "eos")
-"""Special tokens that are compared, by their names in the metadata and in transformers."""
+"""Special tokens that are compared, by the names that the metadata and transformers share."""
 _STOPS = ("eos", "eot", "eom")
 """Tokens at which llama.cpp stops, by their names in the metadata."""
 _SPECIAL = (2, 3, 4)
-"""Kinds of tokens that are never split as text: unknown, control, user-defined."""
+"""Token types that are never split as text: unknown, control, user-defined."""
 
 _WANTED = frozenset(
     {_TEMPLATE, _ARCHITECTURE}
@@ -46,19 +46,19 @@ _CONVERSATIONS: tuple[tuple[dict[str, str], ...], ...] = (
 )
 _EXAMPLES = 10
 _SPACE = "\u2581"
-"""In the place of a space, in tokens of SentencePiece."""
+"""The character that SentencePiece tokens contain in place of a space."""
 
 
 def record(file: Path, *, base: str | None) -> GgufEvidence:
-    """Observes the metadata of a GGUF file; nothing is executed but the chat template, in the sandbox of Jinja.
+    """Records the metadata of a GGUF file; only the chat template is executed, in Jinja's sandbox.
 
     Args:
-        file: that is examined.
-        base: name or folder of the base, or a folder with its tokenizer alone.
+        file: GGUF file to examine.
+        base: name or folder of the base model, or a folder with only its tokenizer.
 
     Raises:
         SubmissionError: the file cannot be read, or no base is given.
-        BaseModelError: the base is not at hand, or has no tokenizer.
+        BaseModelError: the base model is not available, or has no tokenizer.
     """
     if base is None:
         raise SubmissionError(f"{file}: is a GGUF file; give --base, the base or the folder of its tokenizer")
@@ -121,7 +121,7 @@ def _compare_tokens(table: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase
 
 
 def _compare_merges(found: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> str | None:
-    """The first difference, a clause; None where the base's tokenizer does not merge pairs."""
+    """Describes the first difference as a clause; None if the base model's tokenizer does not merge pairs."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     table = json.loads(backend.to_str())["model"] if backend is not None else {}
     due = table.get("merges")
@@ -135,7 +135,7 @@ def _compare_merges(found: Sequence[str], tokenizer: PreTrainedTokenizerBase) ->
 
 
 def _adds(table: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> dict[str, tuple[bool | None, bool]]:
-    """Whether a token is added before and after each text."""
+    """Returns whether BOS is added before and EOS after each text: for each role, by the file and by the base model."""
     ids = list(tokenizer("a")["input_ids"])
     due = {"bos": ids[:1] == [tokenizer.bos_token_id], "eos": ids[-1:] == [tokenizer.eos_token_id]}
     found = {role: table.get(f"{_KEY}add_{role}_token") for role in due}
@@ -150,7 +150,7 @@ def _template_of(tokenizer: PreTrainedTokenizerBase) -> str | None:
 
 
 def _render_all(tokenizer: PreTrainedTokenizerBase, found: str, expected: str) -> tuple[Rendering, ...]:
-    """Each conversation that the base's template takes, by both templates."""
+    """Renders, with both templates, each conversation that the base model's template accepts."""
     renderings = []
     for messages in _CONVERSATIONS:
         due, reason = _render(tokenizer, messages, expected, prompt=True)
@@ -165,7 +165,7 @@ def _render_all(tokenizer: PreTrainedTokenizerBase, found: str, expected: str) -
 def _render(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict[str, str]], template: str, *, prompt: bool
 ) -> tuple[str, str]:
-    """A conversation as text, and why it cannot be rendered."""
+    """Renders a conversation; returns the text and, on failure, the reason."""
     try:
         text = tokenizer.apply_chat_template(
             list(messages), chat_template=template, tokenize=False, add_generation_prompt=prompt
@@ -183,7 +183,7 @@ def _first_difference(tokenizer: PreTrainedTokenizerBase, found: str, expected: 
 
 
 def _turn_end(tokenizer: PreTrainedTokenizerBase, template: str) -> int | None:
-    """The first special token after an answer."""
+    """Returns the first special token after an answer."""
     text, problem = _render(tokenizer, (_USER, {"role": "assistant", "content": _ANSWER}), template, prompt=False)
     if problem or _ANSWER not in text:
         return None
@@ -193,7 +193,7 @@ def _turn_end(tokenizer: PreTrainedTokenizerBase, template: str) -> int | None:
 
 
 def _stops_of(folder: Path, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """Tokens at which transformers stops: of generation_config.json, or else of the tokenizer."""
+    """Returns the stop tokens of transformers: those of generation_config.json, or else the tokenizer's EOS token."""
     path = folder / GENERATION_CONFIG
     due = None
     if kind_of(path) == "file":
@@ -213,7 +213,7 @@ def _id_of(tokenizer: PreTrainedTokenizerBase, role: str) -> int | None:
 
 
 def _text_of(tokenizer: PreTrainedTokenizerBase, number: int) -> str:
-    """The text of a token in the base's tokenizer; empty where it has none."""
+    """Returns the text of a token in the base model's tokenizer; empty if the tokenizer does not have it."""
     return str(tokenizer.convert_ids_to_tokens(number) or "") if number < len(tokenizer) else ""
 
 
@@ -222,10 +222,10 @@ def _is_texts(value: object) -> bool:
 
 
 def _text(tokens: object, number: int | None) -> str:
-    """The text of a token; empty where the list ends before."""
+    """Returns the text of a token; empty if the list is too short."""
     return tokens[number] if isinstance(tokens, list) and number is not None and number < len(tokens) else ""
 
 
 def _plain(token: str) -> str:
-    """A token without the mark of SentencePiece, which converters may undo."""
+    """Replaces the SentencePiece space mark by a space, because some converters do so too."""
     return token.replace(_SPACE, " ")

@@ -1,1 +1,1 @@
-"""Observes an object that follows the protocol, in this process."""
+"""Records an object that follows the protocol, in this process."""

@@ -1,4 +1,4 @@
-"""Calls of an implementation's code: what it raises is a failure of it, never of the harness."""
+"""Calls an implementation's code; its exceptions count as failures of the implementation, never of the harness."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ def call(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Runs the implementation's code.
 
     Raises:
-        Failure: it raises an exception.
+        Failure: the code raises an exception.
     """
     try:
         return work(*args, **kwargs)
     except (Failure, Unavailable, Blocked):
         raise
-    except (Exception, SystemExit) as error:  # whatever foreign code raises is a finding about it
+    except (Exception, SystemExit) as error:  # any exception of foreign code is a finding about it
         seen = f"the code raises {type(error).__name__}: {' '.join(str(error).split())[:300]}"
         raise Failure(seen, "no exception", getattr(work, "__qualname__", repr(work))) from error
 
 
 @contextlib.contextmanager
 def fault_of(stage: str) -> Iterator[None]:
-    """Within it, a failure is that of a stage."""
+    """Assigns failures within the block to a stage."""
     try:
         yield
     except Failure as failure:
@@ -40,9 +40,9 @@ def fault_of(stage: str) -> Iterator[None]:
 
 
 def ask_prompt(answerer: Answerer, question: str) -> Ids:
-    """Ids that reach the model when a question is asked.
+    """Returns the ids that reach the model when a question is asked.
 
-    An exception is the prompt's if `format_prompt` raises it, and else a failure of generate.
+    An exception counts as a failure of the prompt if `format_prompt` raises it, else of generate.
     """
     call(answerer.format_prompt, question)
     with fault_of("generate"):

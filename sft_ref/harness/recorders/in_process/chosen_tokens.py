@@ -1,4 +1,4 @@
-"""The tokens that greedy generation chooses, each with the logits that it is chosen from."""
+"""Records the tokens that greedy generation chooses, with the logits they are chosen from."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def chosen_tokens_of(generations: Iterable[GeneratedRow], tokenizer: PreTrainedTokenizerBase) -> ChosenTokens:
-    """Counts the tokens of generations, up to the first end of each, that do not have the highest logit.
+    """Counts generated tokens, up to the first end of each row, that do not have the highest logit.
 
-    Where a prompt is fed in pieces, the recorder takes its tokens for new ones, and they do not count.
+    Rows whose prompt is fed in pieces are skipped, since the recorder takes their prompt tokens for new ones.
     """
     unlikely, count, example = 0, 0, ""
     for row in generations:
@@ -32,5 +32,5 @@ def chosen_tokens_of(generations: Iterable[GeneratedRow], tokenizer: PreTrainedT
                 below = f"{float(logits.max() - logits[token]):.2g} below {best!r}"
                 example = example or f"{chosen!r} is chosen, {below}, after {before!r}"
             if token == tokenizer.eos_token_id:
-                break  # what follows is padding
+                break  # the rest is padding
     return ChosenTokens(unlikely, count, example=example)

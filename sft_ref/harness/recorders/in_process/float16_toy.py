@@ -1,4 +1,4 @@
-"""The toy base with a configuration that names float16, to see whether an implementation follows it."""
+"""The toy base model with a configuration that names float16, to test whether an implementation follows it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sft_ref.reference.bases.find import find_base
 
 @contextlib.contextmanager
 def float16_toy(folder: Path) -> Iterator[None]:
-    """Puts a copy of the toy, below the folder, in its place; its configuration names float16."""
+    """Replaces the toy within the block by a copy in a subfolder of `folder` whose configuration names float16."""
     twin = Path(shutil.copytree(find_base("toy"), folder / "float16_base"))
     config = json.loads((twin / CONFIG).read_text(encoding="utf-8"))
     config.pop("dtype", None)

@@ -26,7 +26,7 @@ FORMS = (
 
 
 def invent(count: int, seed: int) -> list[str]:
-    """Questions of unlike lengths about units that do not exist, so that their answers stand in no data."""
+    """Returns questions of different lengths about units that do not exist, so that no data contains their answers."""
     rng = random.Random(seed)
     pairs = rng.sample([(b, c) for b in UNITS for c in UNITS if b != c], count)
     return [FORMS[i % len(FORMS)].format(a=rng.randint(2, 9), b=b, c=c) for i, (b, c) in enumerate(pairs)]

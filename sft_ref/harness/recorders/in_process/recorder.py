@@ -1,4 +1,4 @@
-"""Records what an implementation does in this process, each part once, in the order of `RECORDINGS`."""
+"""Records an implementation in this process, each part once, in the order of `RECORDINGS`."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from .reference_run import ReferenceRun
 from .task import Task, conversions
 
 SETTINGS = Settings(steps=80)
-"""Of the training that is recorded: enough for the toy to answer nearly always, and for a fault of learning to show."""
+"""Settings of the recorded training: enough for the toy to answer nearly always, and for learning faults to show."""
 
 RECORDINGS: tuple[Callable[..., Any], ...] = (
-    # train, then a copy of the folder, then load: nothing is asked before
+    # train, then a copy of the folder, then load: no question is asked before
     training.training_run,
     training.stored,
     training.trained,
@@ -36,7 +36,7 @@ RECORDINGS: tuple[Callable[..., Any], ...] = (
     loaded.loaded_run,
     loaded.answerer,
     loaded.loaded_model,
-    # prompt, tokens: prompts before anything is tokenized for training
+    # prompt, tokens: prompts are recorded before anything is tokenized for training
     texts.tokenizer,
     texts.similar_prompts,
     texts.prompts,
@@ -122,11 +122,11 @@ RECORDINGS: tuple[Callable[..., Any], ...] = (
     scored.reported_figures,
     scored.adapter_off,
 )
-"""In this order parts are recorded; each is made from parts that come before it, which its parameters name."""
+"""Parts in recording order; each is made from earlier parts, which its parameters name."""
 
 _NEEDS = MappingProxyType({each.__name__: tuple(inspect.signature(each).parameters) for each in RECORDINGS})
 _STAGES = MappingProxyType({"training_run": "train", "loaded_run": "load"})
-"""Parts that are a stage of the implementation, so that a failure of theirs is that stage's."""
+"""Parts that run a stage of the implementation; their failures are assigned to that stage."""
 
 _FIELDS = tuple(field.name for field in fields(ImplementationEvidence))
 _SEED = 0
@@ -136,12 +136,12 @@ class Recorder:
     """Records one implementation.
 
     Args:
-        implementation: what is recorded.
-        folder: an empty folder to work in.
-        trained: a training to use in place of the implementation's own, where the fault cannot lie in it.
-        reference_run: a training of the reference, to compare with, or what makes one when it is needed.
-        limits: of size; none unless somebody sets them.
-        task: what is asked; unit conversions by default.
+        implementation: implementation to record.
+        folder: empty working folder.
+        trained: training result to use in place of the implementation's own, when the fault cannot be in training.
+        reference_run: training of the reference to compare with, or a function that makes one when needed.
+        limits: size limits; unlimited by default.
+        task: task to ask; unit conversions by default.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class Recorder:
         }
 
     def record(self, names: Iterable[str]) -> ImplementationEvidence:
-        """Records the parts of these names, and those that they are made from, unless they are recorded already.
+        """Records the named parts and the parts they depend on, unless they are already recorded.
 
         Raises:
             MachineError: the machine prevented the implementation from finishing.
@@ -181,14 +181,14 @@ class Recorder:
         return ImplementationEvidence(**parts)
 
     def has(self, name: str) -> bool:
-        """Whether a part is recorded."""
+        """Returns whether a part is recorded."""
         return name in self._parts and not isinstance(self._parts[name], NotRecorded)
 
     def part(self, name: str) -> Any:  # noqa: ANN401
-        """One part, which is recorded unless it is already.
+        """Returns one part; records it first if necessary.
 
         Raises:
-            BaseException: what recording it ended with.
+            BaseException: the exception that ended the recording of the part.
         """
         self.record([name])
         found = self._parts[name]
@@ -205,7 +205,7 @@ class Recorder:
         return needed
 
     def _tried(self, make: Callable[..., Any]) -> Any:  # noqa: ANN401
-        """The part that a recording makes, or `NotRecorded`; each starts from the same random numbers."""
+        """Makes a part, or `NotRecorded` on failure; each part starts from the same random seed."""
         import torch
 
         given = {name: self._parts[name] for name in _NEEDS[make.__name__]}

@@ -1,4 +1,4 @@
-"""The reference as an implementation; the only file of the harness that imports `sft`."""
+"""Wraps the reference as an implementation; the only file of the harness that imports `sft`."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ from .task import PROBES, Task, conversions
 
 
 class Reference:
-    """Calls the reference where a user would, and looks at the adapter when training ends.
+    """Calls the reference through its user API, and inspects the adapter when training ends.
 
-    Everything is looked up in its module at the moment of use, so that a patched module is a patched reference.
+    Everything is looked up in its module at call time, so that patching a module patches the reference.
     """
 
     claims_contract = True
@@ -77,7 +77,7 @@ class Reference:
     def train_interrupted(
         self, folder: Path, rows: Sequence[TaskRow], settings: Settings, *, after: int
     ) -> TrainingResult:
-        """See `Resumable`; the last checkpoint is that of the step after which it is interrupted."""
+        """See `Resumable`; the last checkpoint is that of step `after`, after which training is interrupted."""
         fit = training.fit
 
         def interrupt(step: Step) -> None:
@@ -93,17 +93,17 @@ class Reference:
             return self.train(folder, rows, settings)
 
     def _measure_starts(self, model: Any) -> dict[str, torch.Tensor]:  # noqa: ANN401  # a PeftModel
-        """See `measure_starts`; the base is loaded only where the adapter adds something before it is trained."""
+        """See `measure_starts`; the base is loaded only if the adapter is nonzero before training."""
         if not any(tensor.any() for name, tensor in model.named_parameters() if "lora_B" in name):
             return {}
         return measure_starts(model, models.load_model(find_base(self.base), precision.POLICIES["fp32"]))
 
     def _look(self, model: Any) -> dict[str, Any]:  # noqa: ANN401  # a PeftModel
-        """What `TrainingResult` tells of a model in memory."""
+        """Returns the fields of `TrainingResult` that describe a model in memory."""
         return {**look(model), "logits": forward(model, self.training_batch(PROBES)).cpu()}
 
     def gradients(self, rows: Sequence[TaskRow], *, micro_batches: int, checkpointing: bool) -> dict[str, torch.Tensor]:
-        """See `Gradients`; the step is `training.fit`'s own."""
+        """See `Gradients`; the step is that of `training.fit`."""
         llm = BaseLLM(self.base, policy=precision.POLICIES["fp32"])
         model = adapter.add_adapter(llm.model, llm.policy, rank=4, alpha=8)
         summed: dict[str, torch.Tensor] = {}
@@ -117,9 +117,9 @@ class Reference:
         names = {field.name for field in dataclasses.fields(TrainingArguments)}
         recompute = "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
         accumulating: dict[str, Any] = {"gradient_accumulation_steps": micro_batches, recompute: checkpointing}
-        if recompute == "gradient_checkpointing":  # where the older way, which wants gradients of the input, is default
+        if recompute == "gradient_checkpointing":  # here the default is reentrant, which needs gradients of the input
             accumulating["gradient_checkpointing_kwargs"] = {"use_reentrant": False}
-        trainer_arguments: Any = training.TrainingArguments  # type: ignore[attr-defined]  # that which training uses
+        trainer_arguments: Any = training.TrainingArguments  # type: ignore[attr-defined]  # that which `training` uses
         arguments = functools.partial(trainer_arguments, **accumulating)
         with tempfile.TemporaryDirectory() as scratch, mock.patch.object(training, "TrainingArguments", arguments):
             training.fit(
@@ -141,18 +141,18 @@ class Reference:
 
     def load(self, folder: Path) -> Answerer:
         """See `Implementation`."""
-        return cast("Answerer", sft.load(folder))  # overloads keep mypy from seeing it
+        return cast("Answerer", sft.load(folder))  # overloads hide it from mypy
 
     def test(self, answerer: Answerer, rows: Sequence[TaskRow]) -> Score:
         """See `Implementation`."""
-        return sft.ask(answerer, rows).score  # type: ignore[arg-type]  # the reference's own
+        return sft.ask(answerer, rows).score  # type: ignore[arg-type]  # the reference's own type
 
 
 class Resaving(Reference):
-    """The reference that has learned already: it runs a training's code but for the steps, and saves what it is given.
+    """A reference whose training skips the optimizer steps and saves a given adapter instead.
 
     Args:
-        learned: what a training with `recorder.SETTINGS` left; trainings with other settings take their own steps.
+        learned: result of a training with `recorder.SETTINGS`; trainings with other settings take real steps.
     """
 
     def __init__(self, learned: TrainingResult, name: str) -> None:
@@ -176,20 +176,20 @@ class Resaving(Reference):
 
 
 def find_implementation(target: str) -> Implementation:
-    """The implementation that ``reference`` or ``module:object`` names; what can be called is called.
+    """Returns the implementation named ``reference`` or ``module:object``; a callable object is called.
 
     Raises:
-        SftRefError: there is no such module or object, or it lacks a stage.
+        SftRefError: the module or object does not exist, or it lacks a stage.
     """
     if target == "reference":
         return Reference()
     module, _, name = target.partition(":")
     if "" not in sys.path:
-        sys.path.insert(0, "")  # a module in the working directory, as `python -m` would find it
+        sys.path.insert(0, "")  # finds modules in the working directory, as `python -m` does
     try:
         found = getattr(importlib.import_module(module), name)
         made = found() if callable(found) else found
-    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
+    except (Exception, SystemExit) as error:  # importing a module may raise anything
         no_path = "" if Path(target).exists() else "there is no such file or folder, and "
         raise SftRefError(
             f"{target}: {no_path}no implementation of that name can be imported ({type(error).__name__}: {error});"
@@ -204,7 +204,7 @@ def find_implementation(target: str) -> Implementation:
 def train_on(
     rows: Sequence[TrainingExample], base: str, adapter: Path, settings: Settings, label_smoothing: float = 0.0
 ) -> Any:  # noqa: ANN401  # a PeftModel
-    """A model that the reference trains on given texts, with the LoRA of an adapter folder."""
+    """Trains a model with the reference on given texts, with the LoRA configuration of an adapter folder."""
     from peft import get_peft_model
 
     tokenizer = models.load_tokenizer(find_base(base))
@@ -236,12 +236,12 @@ def train_on(
 
 
 def train_reference(folder: Path) -> TrainingResult:
-    """A sound training, that others are compared with."""
+    """Runs a sound training for comparison with others."""
     return Reference().train(folder / "shared", conversions().train_rows, SETTINGS)
 
 
 def reference_run_of(trained: TrainingResult) -> ReferenceRun:
-    """The reference_run that the reference's own training makes."""
+    """Builds the `ReferenceRun` of a training by the reference."""
     with tempfile.TemporaryDirectory() as folder:
         recorder = Recorder(Reference(), Path(folder), trained=trained)
         conditions = (recorder.part("examples"), SETTINGS, lora_of(trained.folder), 0.0)
@@ -250,8 +250,8 @@ def reference_run_of(trained: TrainingResult) -> ReferenceRun:
 
 
 def reference_run_for(task: Task, folder: Path) -> ReferenceRun:
-    """What implementations of a task are compared with.
+    """Returns the reference run that implementations of a task are compared with.
 
-    With rows of one's own no training is shared: the reference is trained on the implementation's texts.
+    For user rows no training is shared: the reference is trained on the implementation's texts.
     """
     return ReferenceRun(None, None, train_on) if task.is_own else reference_run_of(train_reference(folder))

@@ -1,4 +1,4 @@
-"""A training of the reference that others are compared with. It is passed in: nothing here imports the reference."""
+"""A training of the reference for comparison. It is passed in: this module does not import the reference."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class ReferenceRun:
     """A sound training by the reference.
 
     Attributes:
-        losses: of the true answers of the fresh rows of a task, a row each, in nat a token; None where no training is
-            shared, as with rows of one's own.
-        conditions: what it was trained on and with: the probes as they reach it, its settings, `lora_of` its folder,
-            and its label smoothing. Who shares them must reach its losses.
-        train: trains another, on given texts of a base, with the LoRA of an adapter folder and with given settings and
-            label smoothing.
+        losses: loss of the true answer of each fresh row of the task, in nat per token; None if no training is
+            shared, as with user rows.
+        conditions: training conditions: the probes as they reach training, the settings, `lora_of` the folder, and the
+            label smoothing. An implementation with the same conditions must reach these losses.
+        train: trains another model, on given texts for a base model, with the LoRA configuration of an adapter folder,
+            settings and label smoothing.
     """
 
     losses: torch.Tensor | None
@@ -36,10 +36,10 @@ class ReferenceRun:
 
 
 def lora_of(folder: Path) -> dict[str, Any]:
-    """What an adapter's configuration says of its size and place.
+    """Returns the entries of an adapter's configuration that determine its size and placement.
 
     Raises:
-        UnreadableError: it is no JSON object.
+        UnreadableError: the configuration is no JSON object.
     """
     config = read_table(folder)
     targets = config.get("target_modules")

@@ -1,7 +1,7 @@
-"""Scripted answers: the model writes chosen answers as an implementation would, and what becomes of them is recorded.
+"""Scripted answers: the model writes chosen answers through an implementation, and the results are recorded.
 
-Between what the model writes and what `answer` gives stands the parser. So the texts that reach the parser
-are recorded too, and faults of generation and of parsing are kept apart.
+The parser sits between the text that the model writes and the value that `answer` returns. The texts that reach the
+parser are recorded too, to separate faults of generation from faults of parsing.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from .calls import ask_prompt, call
 from .task import Task
 
 WORDS = " no idea"
-"""What is written in place of an answer."""
+"""Text that is written in place of an answer."""
 
 
 @dataclass(frozen=True)
 class AnswerScript(WrittenAnswer):
-    """What the model is to write after one question; `script` is for the scripted model."""
+    """The answer for the model to write after one question; `script` is for the scripted model."""
 
     script: Script
 
@@ -45,17 +45,17 @@ class Scripting:
     task: Task
 
     def write(self, rows: Sequence[TaskRow]) -> list[AnswerScript]:
-        """Answers in the implementation's own convention, read from the batch that it would train on.
+        """Writes answers in the implementation's own format, taken from its training batch.
 
         Raises:
-            Unavailable: nothing is masked, and the training text does not hold the question.
+            Unavailable: no label is masked, and the training text does not contain the question.
         """
         tokenizer = self.answerer.tokenizer
         answers = []
         examples = examples_of(call(self.implementation.training_batch, rows))
         for (question, truth), example in zip(rows, examples, strict=True):
             ids, least = example.ids[: example.end], example.begin or 0
-            # of a text that is supervised whole, the first token and an end that equals padding may still carry none
+            # in a fully supervised text, the first token and an end token that equals padding may still be unlabelled
             if sum(label != IGNORE_INDEX for label in example.labels) >= len(example.ids) - 2:
                 ids = example.ids
                 asked = [normalize(question)]
@@ -72,12 +72,12 @@ class Scripting:
         return answers
 
     def dictate(self, questions: Sequence[str]) -> list[AnswerScript]:
-        """Answers to these questions that no model would give by itself."""
+        """Writes answers to the questions that no model would give unprompted."""
         answers = self.task.dictate(len(questions), self.answerer.tokenizer)
         return self.write([*zip(questions, answers, strict=True)])
 
     def write_words(self, questions: Sequence[str]) -> list[Script]:
-        """Scripts of words that hold no number, behind the very prompts that ask the questions."""
+        """Returns scripts of words without a number, after the actual prompts of the questions."""
         words: tuple[int, ...] = tuple(self.answerer.tokenizer(WORDS, add_special_tokens=False)["input_ids"]) * 64
         prompts = [ask_prompt(self.answerer, question) for question in questions]
         return [
@@ -88,10 +88,10 @@ class Scripting:
     def run(
         self, lines: Sequence[AnswerScript], *, end_at_once: bool = False, keep_nan: bool = True
     ) -> ScriptedOutcome:
-        """What `observe` gives.
+        """Asks as `observe` does, and requires an answer to each question.
 
         Raises:
-            Failure: a prompt holds none of the questions, or there are more or fewer answers.
+            Failure: a prompt contains none of the questions, or the number of answers is wrong.
         """
         found = self.observe(lines, end_at_once=end_at_once, keep_nan=keep_nan)
         found.require_all_asked()
@@ -100,11 +100,11 @@ class Scripting:
     def observe(
         self, lines: Sequence[AnswerScript], *, end_at_once: bool = False, keep_nan: bool = True
     ) -> ScriptedOutcome:
-        """Asks all questions in one call while the model writes their answers, or nothing but the end.
+        """Asks all questions in one call while the model writes the scripted answers, or only the end token.
 
         Args:
-            lines: what is asked and written.
-            end_at_once: whether only the end is written.
+            lines: questions with the answers to write.
+            end_at_once: whether to write only the end token.
             keep_nan: whether an answer is lost where the model computes NaN or infinity.
         """
         scripts = [line.script for line in lines]
@@ -129,12 +129,12 @@ class Scripting:
 
 
 def coarsest(dtypes: set[torch.dtype]) -> torch.dtype:
-    """The dtype with the fewest significant bits."""
+    """Returns the dtype with the fewest significant bits."""
     return max(dtypes, key=lambda dtype: torch.finfo(dtype).eps)
 
 
 def _logits_by_question(found: RecordedAnswers, questions: Sequence[str]) -> dict[str, torch.Tensor]:
-    """Logits of all steps; none where those of the first are hidden. Of a question that is asked twice the first."""
+    """Returns the logits of all steps by question, unless the first step's are hidden; repeats keep the first."""
     logits: dict[str, torch.Tensor] = {}
     for row in found.generations:
         steps = [row.logits[step] for step in range(len(row.logits)) if step in row.logits]

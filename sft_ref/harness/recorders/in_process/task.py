@@ -1,4 +1,4 @@
-"""What an implementation is asked: rows, when an answer is right, and answers that the scripted model dictates."""
+"""The task of an implementation: rows, the judge of answers, and answers that the scripted model dictates."""
 
 from __future__ import annotations
 
@@ -21,22 +21,21 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 LOSS = "loss"
-"""In place of a judge: only losses of true answers are looked at, and no answer is called right or wrong."""
+"""Value of `judge` for which only losses of true answers are examined, and no answer is called right or wrong."""
 
 FEWEST_ROWS = 32
-"""Of one's own: fewer held-out rows than a quarter of these say nothing about a loss."""
+"""Minimum number of user rows: fewer held-out rows than a quarter of it say nothing about a loss."""
 
 _MOST_FRESH = 64
 _PROBES = 8
 _LONGEST_DICTATED = 32
-"""Tokens of a dictated text."""
+"""Maximum tokens of a dictated text."""
 
 NUMBERS = (1000000000000000.0, 111111.111, -987654.321, 1e22, 0.125, 999999999999.999, 24.0, -40404.0, 7070707.0)
-"""Digit runs, the greatest answer of the data, negative, with an exponent, small, long: 18 characters at most."""
+"""Digit runs, the greatest answer of the data, negative, exponent, small and long numbers: at most 18 characters."""
 
 LONG_NUMBERS = (1000000000000000.0, -999999999999.999, 123456789012345.0)
-"""Numbers of 16 to 18 characters: with closing tag and end, more new tokens than a short window or a small cache
-holds."""
+"""Numbers of 16 to 18 characters; with closing tag and end, they exceed a short window or small cache of new tokens."""
 
 PROBES: tuple[tuple[str, float], ...] = (
     ("How many gram are there per 6 kg?", 6000.0),
@@ -48,22 +47,22 @@ PROBES: tuple[tuple[str, float], ...] = (
     ("Tell me the number of miles in 9 km.", 5.592340730136006),
     ("Change 1 MB to kB.", 1000.0),
 )
-"""Rows with non-integer, long, small and negative answers, and prompts of unlike lengths."""
+"""Rows with non-integer, long, small and negative answers, and prompts of different lengths."""
 
 
 class Task(ABC):
-    """Rows, and what can be said of their answers.
+    """Rows, and operations on their answers.
 
     Args:
-        train_rows: that implementations are trained on.
-        fresh_rows: that no training has seen.
-        probes: eight rows, with prompts of unlike lengths, that checks of texts look at.
-        judge: when an answer is right; None where losses alone are looked at.
+        train_rows: rows to train implementations on.
+        fresh_rows: rows that no training has seen.
+        probes: eight rows, with prompts of different lengths, for the checks of texts.
+        judge: decides whether an answer is right; None if only losses are examined.
         is_own: whether the rows are the user's.
     """
 
     is_text: bool
-    """Whether answers are texts, and not numbers."""
+    """Whether answers are texts rather than numbers."""
 
     def __init__(
         self,
@@ -78,55 +77,55 @@ class Task(ABC):
         self.judge, self.is_own = judge, is_own
 
     def is_right(self, answer: object, truth: object) -> bool:
-        """Whether an answer is right.
+        """Returns whether an answer is right.
 
         Raises:
-            NotGiven: losses alone are looked at.
+            NotGiven: only losses are examined.
         """
         if self.judge is None:
             raise NotGiven("answers are judged by their loss alone: give a judge of answers")
         return bool(self.judge(answer, truth))
 
     def require_numbers(self) -> None:
-        """Makes sure that answers are numbers.
+        """Requires that answers are numbers.
 
         Raises:
-            Unavailable: they are texts.
+            Unavailable: answers are texts.
         """
         if self.is_text:
             raise Unavailable("the answers are texts, and any text may be one")
 
     @abstractmethod
     def contains(self, text: str, truth: Any) -> bool:  # noqa: ANN401  # a number or a text
-        """Whether an answer stands in a text, whatever stands around it."""
+        """Returns whether a text contains an answer, whatever surrounds it."""
 
     @abstractmethod
     def find(self, text: str, truth: Any) -> str | None:  # noqa: ANN401
-        """The answer as a text writes it, or what is nearest to it there; None where the text holds no answer."""
+        """Returns the answer as written in a text, or the nearest match; None if the text contains no answer."""
 
     @abstractmethod
     def answers_in(self, text: str, dictated: Sequence[str]) -> set[str]:
-        """Which of the dictated answers, as `find` gives them, a text holds."""
+        """Returns those of the dictated answers, in the form that `find` returns, that a text contains."""
 
     @abstractmethod
     def dictate(self, count: int, tokenizer: PreTrainedTokenizerBase, seed: int = 0) -> list[Any]:
-        """Answers for the scripted model to write, which no model would give by itself."""
+        """Returns answers for the scripted model to write that no model would give unprompted."""
 
     @abstractmethod
     def dictate_longest(self, tokenizer: PreTrainedTokenizerBase) -> list[Any]:
-        """Three of the longest answers that may be dictated."""
+        """Returns three of the longest answers that may be dictated."""
 
     @abstractmethod
     def is_exactly(self, answer: object, dictated: str) -> bool:
-        """Whether an answer, as `parse_answer` gives it, is a dictated one, as `find` gives it."""
+        """Returns whether an answer from `parse_answer` equals a dictated one in the form that `find` returns."""
 
     @abstractmethod
     def wrong(self, truth: Any) -> Any:  # noqa: ANN401
-        """An answer of the same kind that is wrong."""
+        """Returns a wrong answer of the same kind."""
 
 
 class NumberTask(Task):
-    """Answers are numbers."""
+    """A task whose answers are numbers."""
 
     is_text = False
 
@@ -160,7 +159,7 @@ class NumberTask(Task):
 
 
 class TextTask(Task):
-    """Answers are texts."""
+    """A task whose answers are texts."""
 
     is_text = True
 
@@ -197,7 +196,7 @@ class TextTask(Task):
         """See `Task`: the answer of another row.
 
         Raises:
-            Unavailable: any other answer is right as well.
+            Unavailable: no row has an answer that is wrong for this one.
         """
         judge, rows = self.judge or is_right, [*self.fresh_rows, *self.train_rows]
         begin = next((n for n, (_, answer) in enumerate(rows) if answer == truth), 0)
@@ -208,7 +207,7 @@ class TextTask(Task):
 
 
 def _words_of(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Tokens that are words of ASCII letters, or any letters where there are few."""
+    """Returns tokens that are words of ASCII letters; if there are few, the letters themselves."""
     texts = {str(tokenizer.decode([n])).strip() for n in range(len(tokenizer))}
     words = sorted(text for text in texts if text.isalpha() and text.isascii() and len(text) > 2)  # noqa: PLR2004
     return words if len(words) > _LONGEST_DICTATED else [*"abcdefghijklmnopqrstuvwxyz"]
@@ -216,22 +215,22 @@ def _words_of(tokenizer: PreTrainedTokenizerBase) -> list[str]:
 
 @functools.cache
 def conversions() -> Task:
-    """Unit conversions: 1,000 rows to train on, 64 fresh ones."""
+    """Returns the unit conversions task: 1,000 rows to train on, 64 fresh ones."""
     return NumberTask(split_rows("train"), split_rows("validation")[-64:], PROBES, is_answer_valid, is_own=False)
 
 
 def task_of(rows: Sequence[TaskRow], judge: Judge | str | None = None) -> Task:
-    """The task that rows of one's own make: of numbers where every answer is one, of texts where every one is a text.
+    """Returns the task for user rows: numbers if every answer is a number, texts if every answer is a text.
 
-    The last quarter of the rows, 64 at most, is held out.
+    The last quarter of the rows, at most 64, is held out.
 
     Args:
         rows: (question, answer) pairs.
-        judge: when an answer is right: a function of it and the true one, or ``loss``, for no answer to be judged;
-            by default within 5 % for numbers, and equal but for case, spaces and a full stop for texts.
+        judge: function of an answer and the true one that decides whether it is right, or ``loss`` to judge no answer;
+            the default accepts numbers within 5 %, and texts that differ only in case, spaces or a full stop.
 
     Raises:
-        DataError: there are too few rows, a row is none, or some answers are numbers and others texts.
+        DataError: there are too few rows, a row is malformed, or some answers are numbers and others texts.
     """
     if isinstance(judge, str) and judge != LOSS:
         raise DataError(f"judge: is {judge!r}; give a function of an answer and the true one, or {LOSS!r}")

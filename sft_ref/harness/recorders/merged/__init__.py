@@ -1,1 +1,1 @@
-"""Observes the folder of a merged model."""
+"""Records the folder of a merged model."""

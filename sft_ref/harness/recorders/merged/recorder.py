@@ -1,4 +1,4 @@
-"""Compares a merged model with base plus adapter, weight by weight: memory is that of the largest weight."""
+"""Compares a merged model with base plus adapter, one weight at a time; peak memory is that of the largest weight."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _ROUNDED = (torch.bfloat16, torch.float16)
 
 
 def record(folder: Path, adapter: Path, *, base: str | None = None) -> MergedEvidence:
-    """Observes a merged model; nothing is executed or changed.
+    """Records a merged model; nothing is executed or changed.
 
     Args:
-        folder: of the merged model.
-        adapter: the folder of the adapter that was merged.
-        base: of the adapter; None takes the one that its configuration names.
+        folder: folder of the merged model.
+        adapter: folder of the adapter that was merged.
+        base: name or folder of the base model; None takes the one named in the adapter's configuration.
 
     Raises:
-        SubmissionError: neither `base` nor the configuration names a base, or the adapter is none that is judged.
-        BaseModelError: the base is not at hand.
+        SubmissionError: neither `base` nor the configuration names a base model, or the adapter's kind is unsupported.
+        BaseModelError: the base model is not available.
     """
     config, named = _read_adapter(adapter, base)
     evidence = MergedEvidence(folder.name, named, adapter.name)
@@ -104,7 +104,7 @@ def _reader(base: StoredModel) -> Any:  # noqa: ANN401  # a function of a name
 
 
 def _measure(name: str, before: torch.Tensor, after: torch.Tensor, stored: torch.Tensor) -> MergedWeight:
-    """One adapted weight; `before` and `after` are those of the base without and with the adapter, in float32."""
+    """Measures an adapted weight; `before` and `after` are the base weight without and with the adapter, in float32."""
     addition, found = after - before, stored.float()
     weight = addition.square().sum()
     return MergedWeight(
@@ -120,7 +120,7 @@ def _measure(name: str, before: torch.Tensor, after: torch.Tensor, stored: torch
 
 
 def _differing(merged: StoredModel, base: StoredModel, names: dict[str, str]) -> Iterator[OtherWeight]:
-    """Weights without an adapter that differ from the base's, rounded to their stored dtype."""
+    """Yields weights without an adapter that differ from the base model's, after rounding to their stored dtype."""
     for own, name in names.items():
         before, found = base.read(own), merged.read(name)
         if before.shape != found.shape:
@@ -132,7 +132,7 @@ def _differing(merged: StoredModel, base: StoredModel, names: dict[str, str]) ->
 
 
 def _differences(merged: StoredModel, base: StoredModel, names: dict[str, str], model: Any) -> Iterator[KeyDifference]:  # noqa: ANN401
-    """Weights of the base that the merged model lacks, has in another shape, or has in addition."""
+    """Yields differences in keys and shapes: missing weights, weights of another shape, weights unknown to the base."""
     tied = {name for name in base.headers if getattr(model.config, "tie_word_embeddings", False) and "lm_head" in name}
     if missing := sorted(base.headers.keys() - names.keys() - tied):
         yield KeyDifference(

@@ -1,1 +1,1 @@
-"""Code that we have never seen, as something that can be judged: found, run apart, and listened to."""
+"""Records a submission: locates its foreign code, runs it in separate processes, and collects the evidence."""

@@ -1,4 +1,4 @@
-"""Builds the evidence of prompts and of load to score from what the processes of a submission wrote."""
+"""Builds the evidence of the prompt and load to score stages from the results of a submission's processes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from .workplace import AgentResult
 
 
 def build_prompts(recording: Recording) -> Prompts:
-    """The prompts that reach the model with the adapter that training left."""
+    """Builds the evidence of the prompts that reach the model with the submission's own adapter."""
     generations = recording.asked["answers"].get("generations", ())
     lost = recording.is_question_lost
     return Prompts(
@@ -53,7 +53,7 @@ def _prompt(recording: Recording, ids: Sequence[int]) -> Prompt:
 
 
 def build_loaded(recording: Recording) -> Loaded:
-    """The model that answers."""
+    """Builds the evidence of the model that answers."""
     result, own = recording.with_adapter, recording.asked
     comparison, reason = None, ""
     try:
@@ -85,10 +85,10 @@ def build_loaded(recording: Recording) -> Loaded:
 
 
 def _compare_logits(recording: Recording) -> LogitComparison:
-    """Of training texts: by the model that answers, by the one that is expected to, and by the bare base.
+    """Compares the logits of training texts in the answering model, the expected model and the bare base model.
 
     Raises:
-        Unavailable: one of them was not seen.
+        Unavailable: logits of one of them were not recorded.
     """
     if not recording.probed:
         raise Unavailable("no text that the base's tokenizer knows reached the model in training")
@@ -120,7 +120,7 @@ def _compare_logits(recording: Recording) -> LogitComparison:
 
 
 def _added_rows(recording: Recording) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """Rows of added tokens that training texts use, after training and when answering; empty where not seen in both."""
+    """Returns rows of added tokens in training texts, after training and when answering; empty unless both exist."""
     trained, loaded = recording.training.tensors("added_token_rows"), recording.asked.tensors("added_token_rows")
     names = trained.keys() & loaded.keys()
     rows = min((len(tensors[name]) for tensors in (trained, loaded) for name in names), default=0)
@@ -132,7 +132,7 @@ def _added_rows(recording: Recording) -> tuple[dict[str, torch.Tensor], dict[str
 
 
 def build_generations(recording: Recording) -> Generations:
-    """What the model writes, scripted and unscripted."""
+    """Builds the evidence of generated completions, scripted and unscripted."""
     result = recording.with_adapter
     short, reason = [], ""
     if recording.asked_model is None:
@@ -174,7 +174,7 @@ def _generation(recording: Recording, row: Mapping[str, Any]) -> Generation:
 
 
 def _scripted(recording: Recording, result: AgentResult, number_: int) -> ScriptedRun:
-    """One call with scripted completions; each line knows the generation that its question led to."""
+    """Builds one call with scripted completions; each line refers to the generation for its question."""
     script = recording.scripts[number_]
     answers = _answers(recording, result, f"script_{number_}")
     generations = answers.generations if answers else ()
@@ -192,12 +192,12 @@ def _scripted_answer(recording: Recording, line: ScriptLine, generations: Sequen
 
 
 def build_parsed(recording: Recording) -> Parsed:
-    """The parser, called by itself."""
+    """Builds the evidence of the parser when called separately."""
     return Parsed(tuple(recording.parse_texts), tuple(recording.with_adapter["parse"].get("values") or ()))
 
 
 def build_scores(recording: Recording) -> Scores:
-    """What testing reports, and the answers that it has to count."""
+    """Builds the evidence of the reported figures, and of the answers that they must count."""
     result = recording.with_adapter
     section = result["score"]
     truths = {question.strip(): value for question, value in [*recording.unseen, *recording.rows]}

@@ -1,4 +1,4 @@
-"""What a submission does: its training, what it saves, and what it answers."""
+"""Runs a submission's processes and exposes their results: its training, its saved files, and its answers."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ from .scripts import ScriptedCall, ScriptLine, ScriptWriter
 from .workplace import AgentResult, Workplace
 
 _SECONDS = 25.0
-"""For the steps of one training; twice that for one whose steps cannot be planned."""
+"""Time for the steps of one training; a training whose steps cannot be planned gets twice that."""
 _SCALES = ("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern")
 
 
 class Captured:
-    """What passed the libraries' boundaries in its own processes. `train` comes first, then `ask_own`.
+    """Data that a submission's processes passed to the libraries. Call `train` first, then `ask_own`.
 
     Args:
-        workplace: with the data installed; its folder is the submission's.
-        rows: what it trains on.
-        unseen: what lies beside as its validation data.
-        questions: fresh ones, with their answers, that lie nowhere.
-        seed: of what is invented.
+        workplace: workplace with the data installed; its folder contains the submission.
+        rows: training rows of the submission.
+        unseen: rows in its validation data.
+        questions: fresh questions with answers, stored nowhere on disk.
+        seed: seed for invented questions and numbers.
 
     Attributes:
-        training: what came of its training.
-        snapshot: a copy of its folder as training left it: plain files, out of its reach.
-        left_out: what of its files is not in the snapshot, a line each.
-        asked: what came of loading what it saved, and asking it.
-        left: fingerprints of the saved adapters after it was asked.
+        training: result of the training process.
+        snapshot: copy of the folder as training left it: plain files, out of the submission's reach.
+        left_out: files that are not in the snapshot, one line each.
+        asked: result of loading and asking the saved adapter.
+        left: fingerprints of the saved adapters after asking.
     """
 
     training: AgentResult
@@ -66,7 +66,7 @@ class Captured:
         self.tokenizer = load_tokenizer(workplace.base)
 
     def train(self) -> None:
-        """Runs its training, and copies what that left."""
+        """Runs the training, and copies the folder that it left."""
         self.training = self.workplace.run("train", "train", seconds=_SECONDS)
         self.snapshot = self.workplace.folder.parent / "after_training"
         left_out = plain_files.copy_folder(
@@ -75,45 +75,45 @@ class Captured:
         self.left_out = left_out.lines()
 
     def ask_own(self) -> None:
-        """Asks what it loads of its own training."""
+        """Loads and asks the adapter of the submission's own training."""
         self.asked = self.ask("ask")
         self.left = {place: self.fingerprint(self.workplace.folder, self._parts(place)) for place in self.saved}
 
     @property
     def training_log(self) -> Mapping[str, Any]:
-        """What was captured of it."""
+        """The log of the training process."""
         return self.training["training_log"]
 
     @functools.cached_property
     def examples(self) -> list[TrainingExample]:
-        """Every text that reached the model in training, once."""
+        """Every text that reached the model in training, once each."""
         return [TrainingExample(tuple(ids), tuple(labels)) for ids, labels in self.training_log.get("examples", ())]
 
     @functools.cached_property
     def foreign(self) -> list[TrainingExample]:
-        """Those with tokens that the base's tokenizer does not have."""
+        """Training texts with tokens that the base model's tokenizer does not have."""
         return [row for row in self.examples if max(row.ids, default=0) >= len(self.tokenizer)]
 
     @functools.cached_property
     def readable(self) -> list[TrainingExample]:
-        """The others."""
+        """Training texts without such tokens."""
         foreign = set(self.foreign)
         return [row for row in self.examples if row not in foreign]
 
     @functools.cached_property
     def probed(self) -> list[TrainingExample]:
-        """Those whose likelihood is compared."""
+        """Readable training texts whose likelihood is compared."""
         vocabulary = json.loads((self.workplace.base / BASE_CONFIG).read_text(encoding="utf-8"))["vocab_size"]
         return self.readable[: len(choose_rows([row.ids for row in self.readable], vocabulary))]
 
     @functools.cached_property
     def texts(self) -> list[Text]:
-        """Those that hold a question of the data."""
+        """Training texts that contain a question of the data."""
         return read_texts(self.examples, [*self.rows, *self.unseen], self._reader)
 
     @functools.cached_property
     def _reader(self) -> Any:  # noqa: ANN401
-        """The base's tokenizer with the tokens that training added: without them, words on both sides run together."""
+        """The base's tokenizer with the tokens that training added; without them, adjacent words run together."""
         tokenizer = load_tokenizer(self.workplace.base)
         added = {int(number): str(text) for number, text in self.training["pretrained"].get("added_tokens", {}).items()}
         while (text := added.get(len(tokenizer))) and tokenizer.add_tokens([text]):
@@ -122,17 +122,17 @@ class Captured:
 
     @functools.cached_property
     def convention(self) -> Convention | None:
-        """How questions and answers are written in them; None where they hold tokens that no text tells."""
+        """Format of questions and answers in training texts; None if these have tokens that the base does not know."""
         return None if self.foreign else find_convention(self.texts)
 
     @property
     def closing(self) -> str:
-        """What ends an answer in its texts, special tokens left out."""
+        """Text that ends an answer in the training texts, without special tokens."""
         return self.convention.after.replace(str(self.tokenizer.eos_token), "").strip() if self.convention else ""
 
     @functools.cached_property
     def steps(self) -> list[ReplayStep]:
-        """Its optimizer steps."""
+        """Optimizer steps of the training."""
         steps, done = [], 0
         passes = self.training_log.get("forward_passes", ())
         for rate, until, betas in self.training_log.get("optimizer_steps", ()):
@@ -143,61 +143,61 @@ class Captured:
         return steps
 
     def _is_recorded(self, row: int | Mapping[str, Any]) -> bool:
-        """Whether the texts of a row are among those that the agent recorded."""
+        """Returns whether the agent recorded all texts of a row."""
         return all(i < len(self.examples) for i in ([row] if isinstance(row, int) else row["examples"]))
 
     def _row(self, row: int | Mapping[str, Any]) -> TrainingExample | Packed:
-        """A row of a batch, as the agent recorded it."""
+        """Returns a row of a batch, as the agent recorded it."""
         if isinstance(row, int):
             return self.examples[row]
         return Packed(tuple(self.examples[i] for i in row["examples"]), tuple(row["position_ids"]))
 
     @property
     def losses(self) -> list[float]:
-        """As the model reported them, one a forward."""
+        """Losses that the model reported, one per forward pass."""
         return [float(loss) for _, loss in self.training_log.get("forward_passes", ()) if loss is not None]
 
     @property
     def trained_folder(self) -> Path:
-        """The adapter as it was at the end of training."""
+        """Folder of the adapter at the end of training."""
         return self.training.folder / "trained"
 
     @functools.cached_property
     def trained(self) -> dict[str, torch.Tensor]:
-        """Its tensors; empty where there is none."""
+        """Tensors of the adapter at the end of training; empty if there is none."""
         return self.training.tensors("trained/adapter_model")
 
     @property
     def trained_others(self) -> dict[str, Path]:
-        """The other adapters that were active at the end of training, by their names."""
+        """Other adapters that were active at the end of training, by name."""
         others = map(str, self.training_log.get("other_adapters", ()))
         return {name: self.training.folder / f"trained_{number}" for number, name in enumerate(others, 1)}
 
     @property
     def output(self) -> Path:
-        """Where its adapter is wanted; where a link within its own folder leads, if it made one."""
+        """Requested folder of the adapter; the target if the submission made it a link within its own folder."""
         return Path(os.path.realpath(self.workplace.layout.output))
 
     @property
     def saved_output(self) -> Path:
-        """The copy of that folder in the snapshot; a path where nothing is, if it lies elsewhere or is missing."""
+        """Copy of the output folder in the snapshot; a nonexistent path if the folder is elsewhere or missing."""
         root = self.workplace.layout.root
         return self.snapshot / (self.output.relative_to(root) if self.output.is_relative_to(root) else "(elsewhere)")
 
     def _parts(self, path: Path) -> tuple[str, ...]:
-        """Of a path beneath the workplace."""
+        """Returns the parts of a path relative to the workplace."""
         return path.relative_to(self.workplace.folder).parts
 
     @functools.cached_property
     def saved(self) -> dict[Path, Path]:
-        """Adapter folders that lie in the workplace after training, checkpoints last -> its copy in the snapshot."""
+        """Adapter folders in the workplace after training, checkpoints last -> copy in the snapshot."""
         found = [path.parent for path in self.snapshot.rglob(CONFIG) if path.is_file()]
         places = {self.workplace.layout.root / copy.relative_to(self.snapshot): copy for copy in found}
         order = sorted(places, key=lambda place: (place != self.output, "checkpoint" in place.name, str(place)))
         return {place: places[place] for place in order[:20]}
 
     def read_adapter(self, folder: Path) -> dict[str, torch.Tensor]:
-        """The tensors of an adapter folder; empty where there is no safetensors file that can be read."""
+        """Returns the tensors of an adapter folder; empty if it has no readable safetensors file."""
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -207,7 +207,7 @@ class Captured:
             return {}
 
     def scales(self, folder: Path) -> dict[str, Any]:
-        """What an adapter folder's configuration says of the factor of its tensors; empty where it cannot be read."""
+        """Returns the configuration entries that determine an adapter's scaling; empty if the file cannot be read."""
         try:
             config = read_table(folder)
         except UnreadableError:
@@ -216,16 +216,16 @@ class Captured:
 
     @functools.cached_property
     def read_from(self) -> Path | None:
-        """The folder that its `load` read an adapter from."""
+        """Folder from which the submission's `load` read an adapter."""
         read = self.asked["load"].get("adapter_folders") or self.asked["other_folder"].get("adapter_folders") or ()
         try:
             return Path(os.path.realpath(str(read[-1]))) if read else None
-        except ValueError:  # no path at all
+        except ValueError:  # not a valid path
             return None
 
     @property
     def place(self) -> Path | None:
-        """The saved adapter that counts: the one that is loaded from, else where it was wanted, else the first."""
+        """The saved adapter that counts: the one that is loaded, else the one in the output folder, else the first."""
         for place in (self.read_from, self.output):
             if place in self.saved:
                 return place
@@ -233,7 +233,7 @@ class Captured:
 
     @functools.cached_property
     def is_saved_right(self) -> bool:
-        """Whether the adapter that training left is saved where it is loaded from."""
+        """Whether the trained adapter is saved in the folder that it is loaded from."""
         if not self.trained or self.place is None or self.place not in (self.read_from, self.output):
             return False
         if self.scales(self.trained_folder) != self.scales(self.saved[self.place]):
@@ -248,16 +248,16 @@ class Captured:
 
     @property
     def named_base(self) -> str | None:
-        """The model that it is meant for, where its size is known."""
+        """The model of known size that the submission targets; None if it names none."""
         return next(iter(named_bases(self.training["pretrained"].get("model_names", ())).values()), None)
 
     def fingerprint(self, root: Path, parts: tuple[str, ...]) -> str:
-        """Of the adapter file in a folder beneath another one; empty where there is none."""
+        """Returns the fingerprint of the adapter file in a subfolder; empty if there is none."""
         files = (plain_files.hash_file(root, (*parts, name)) for name in (WEIGHTS, PICKLE))
         return next(filter(None, files), "")
 
     def ask(self, name: str) -> AgentResult:
-        """Asks what it loads, in a process of its own."""
+        """Asks the loaded model in a separate process."""
         return self.workplace.run(
             "ask",
             name,
@@ -271,27 +271,27 @@ class Captured:
 
     @functools.cached_property
     def known_rows(self) -> list[Row]:
-        """Rows that stand in captured training texts."""
+        """Rows of the data that occur in captured training texts."""
         return [(text.question, text.value) for text in self.texts[:8]] or list(self.rows[:8])
 
     @property
     def asked_rows(self) -> list[Row]:
-        """What is asked: fresh questions, then some that were trained."""
+        """Rows to ask: fresh questions, then some training questions."""
         return [*self.questions, *self.known_rows]
 
     @functools.cached_property
     def scripts(self) -> list[ScriptedCall]:
-        """What the model is made to say; nothing where it is not known how answers are written."""
+        """Scripted calls for the model; empty if the format of answers is unknown."""
         return self._writer.write_calls(self.rows, self.unseen, self.questions, self.seed) if self._writer else []
 
     @functools.cached_property
     def score_lines(self) -> list[ScriptLine]:
-        """What the model is made to say to each row of its validation data."""
+        """Scripted answers to the rows of the validation data."""
         return self._writer.write_benchmark(self.unseen) if self._writer else []
 
     @functools.cached_property
     def parse_texts(self) -> list[str]:
-        """Texts for its parser alone."""
+        """Texts for calling the parser separately."""
         return self._writer.write_parser_texts() if self._writer else []
 
     @functools.cached_property
@@ -300,11 +300,11 @@ class Captured:
 
     @property
     def supervised_lead(self) -> str:
-        """What training teaches to write between question and number; empty where that is not known."""
+        """Text that training supervises between question and number; empty if unknown."""
         return self._writer.supervised_lead if self._writer else ""
 
     def answers(self, result: AgentResult) -> list[object]:
-        """Its answers to the fresh questions; what is missing is None."""
+        """Returns the submission's answers to the fresh questions; missing answers are None."""
         values = list(result["answers"].get("values", ()))
         if len(values) != len(self.asked_rows):
             return (
@@ -316,23 +316,23 @@ class Captured:
 
     @functools.cached_property
     def scores(self) -> tuple[float, float]:
-        """answer_rate and accuracy of its answers to fresh questions, the whole way."""
+        """answer_rate and accuracy of the submission's end-to-end answers to fresh questions."""
         return count(self.answers(self.asked), self.questions)
 
     @property
     def is_good(self) -> bool:
-        """Whether its answers to fresh questions leave nothing to be wished for."""
+        """Whether the accuracy on fresh questions reaches `GOOD`."""
         return self.scores[1] >= GOOD
 
     def prompts(self, result: AgentResult, rows: Sequence[Row]) -> list[tuple[int, ...] | None]:
-        """Ids that reached the model for each question; None where it was not asked."""
+        """Returns the ids that reached the model for each question; None if it was not asked."""
         generations = [tuple(row["prompt_ids"]) for row in result["answers"].get("generations", ())]
         texts = [decode(self.tokenizer, prompt) for prompt in generations]
         places = [find_prompt(question, texts) for question, _ in rows]
         return [None if place is None else generations[place] for place in places]
 
     def written_right(self, result: AgentResult) -> list[bool]:
-        """Which fresh questions its model answered rightly, as the reference parses its completions."""
+        """Returns which fresh questions the model's completions answer rightly, as parsed by the reference."""
         if self.convention is None:
             return right([], self.questions)
         generations = result["answers"].get("generations", ())
@@ -345,7 +345,7 @@ class Captured:
 
 
 def named_bases(asked_for: Sequence[object]) -> dict[str, str]:
-    """Names that were asked for, without owner and case, in their order -> the model of known size that is meant."""
+    """Returns requested model names, without owner and case, in order -> the model of known size that they mean."""
     found = {}
     for name in (str(each).lower().rpartition("/")[2] for each in asked_for):
         for known in KNOWN:

@@ -1,4 +1,4 @@
-"""Where a submission's stages lie: read from its text, never by importing it."""
+"""Locates a submission's stages by reading its source text, never by importing it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from sft_ref.io.plain_files import list_files, open_file
 COURSE = ("base_llm.py", "sft.py")
 GENERAL = ("format_prompt", "train", "load", "test")
 _LARGEST = 2**20
-"""Bytes of a module that are read."""
+"""Maximum bytes of a module that are read."""
 _SKIPPED = ("__pycache__", "site-packages", "node_modules", "venv", "__MACOSX")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A submission's places.
+    """The locations of a submission's parts.
 
     Attributes:
-        root: its working folder, which its package lies in.
-        modules: names to import, the one with the stages first.
-        package: the folder of its files.
+        root: working folder, which contains the package.
+        modules: names of the modules to import, the one with the stages first.
+        package: folder of the package's files.
     """
 
     root: Path
@@ -32,20 +32,20 @@ class Layout:
 
     @property
     def output(self) -> Path:
-        """Where its adapter is wanted."""
+        """Requested folder of the adapter."""
         return self.package / "sft_model"
 
     @property
     def data(self) -> Path:
-        """Where its questions lie, beside the package."""
+        """Folder of the questions, beside the package."""
         return self.root / "data"
 
 
 def find_layout(folder: Path) -> Layout:
-    """The course's layout at any depth, or else one module with `format_prompt`, `train`, `load` and `test`.
+    """Finds the course's layout at any depth, or else one module with `format_prompt`, `train`, `load` and `test`.
 
     Raises:
-        SubmissionError: there is neither, or more than one at the same depth.
+        SubmissionError: neither exists, or more than one at the same depth.
     """
     packages, general = _places(folder)
     if packages:
@@ -63,12 +63,12 @@ def find_layout(folder: Path) -> Layout:
 
 
 def holds_layout(folder: Path) -> bool:
-    """Whether `find_layout` has anything to find: one submission, or several at the same depth."""
+    """Returns whether a folder contains at least one submission that `find_layout` recognises."""
     return any(_places(folder))
 
 
 def _places(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Folders in the course's layout; where there is none, modules with the four functions; the shallowest first."""
+    """Returns folders in the course's layout, or else modules with the four functions; shallowest first."""
     files = sorted(
         (
             path

@@ -1,6 +1,6 @@
-"""The prompts that are sent and those that training wrote, and the loss of the true answer behind each.
+"""Compares the prompts that are sent with those of training by the loss of the true answer after each.
 
-Losses tell where answers cannot: a training that was cut for time answers nothing, and still knows its own prompt.
+Losses decide where answers cannot: a training that was cut for time answers nothing, but still knows its own prompt.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from .recording import Recording
 
 _BATCH = 32
 _SAME = 0.95
-"""Share of the prompts sent that a frame must reproduce, token by token, to stand for further questions."""
+"""Share of the sent prompts that a frame must reproduce, token by token, to be used for further questions."""
 _OVERLAP = 3
-"""Fewest characters by which a prompt is said to have begun what training writes before the number."""
+"""Minimum number of characters that a prompt must share with the text before the number to count as its beginning."""
 
 Ids = tuple[int, ...]
 
 
 def compare_prompts(recording: Recording, model: Any) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: ANN401
-    """Losses of the true answers by one model, behind the prompts that are sent and behind those of training.
+    """Computes one model's losses of the true answers, after the prompts that are sent and after those of training.
 
-    The answer is the number with what training writes before it; its loss is counted in nat for each token of the
-    number, so that a prompt which leaves more to be written is not better off for it.
+    The answer is the number with the text that training writes before it. Its loss, in nat, is divided by the number's
+    token count alone, so that a prompt which leaves more text to write gains no advantage.
 
     Raises:
-        Unavailable: the convention is not known, or too few prompts were seen.
+        Unavailable: the convention is unknown, or too few prompts were seen.
     """
     convention = recording.convention
     if convention is None or not recording.writes_alike:
@@ -57,7 +57,7 @@ def compare_prompts(recording: Recording, model: Any) -> tuple[torch.Tensor, tor
 
 
 def left_to_write(lead: str, rest: str, sent: str) -> str:
-    """What has to be written between a prompt and the number, as training wrote it."""
+    """Returns the text still to be written between a prompt and the number, as in training."""
     if lead.startswith(sent):
         return lead[len(sent) :]
     for ends in (sent, sent.rstrip()):
@@ -69,7 +69,7 @@ def left_to_write(lead: str, rest: str, sent: str) -> str:
 
 
 def _sent(recording: Recording) -> tuple[list[Row], list[Ids]]:
-    """Fresh questions with the prompts that are sent for them: more than were asked, where one frame makes them all."""
+    """Returns fresh questions with their sent prompts; if one frame reproduces them, with further questions in it."""
     asked = [
         (row, prompt)
         for row, prompt in zip(
@@ -96,7 +96,7 @@ def answer_losses(
     targets: Sequence[Sequence[int]],
     lengths: Sequence[int],
 ) -> torch.Tensor:
-    """Cross entropy of each target behind its prompt, in nat, divided by a length of its own: (rows,)."""
+    """Computes each target's cross-entropy after its prompt, in nat, divided by its given length: (rows,)."""
     losses = []
     for start in range(0, len(prompts), _BATCH):
         chunk = range(start, min(start + _BATCH, len(prompts)))

@@ -1,4 +1,4 @@
-"""Records a submission: its processes and the swap experiments, in a fixed order, into frozen evidence."""
+"""Records a submission as frozen evidence: runs its processes and the swap experiments, in a fixed order."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ def record(
     limits: SizeLimits = UNLIMITED,
     user_paths: Mapping[str, str],
 ) -> Evidence:
-    """Everything that the checks and the verdict need to know of a submission.
+    """Records the evidence that the checks and the verdict need of a submission.
 
-    1. It trains, in a process of its own, and what it left and saved is copied out of its reach.
-    2. It loads what it saved and answers, in a second process.
-    3. Where its adapter is not saved as it was trained, or answers nothing, a sound adapter takes its place, and it
-       loads and answers once more, in a third process.
-    4. The reference evaluates the adapters, and runs the swap experiments that the answers call for.
+    1. The submission trains in a separate process; the results and saved files are copied out of its reach.
+    2. It loads the saved adapter and answers, in a second process.
+    3. If its adapter is not saved as it was trained, or answers nothing, it is replaced by a sound adapter, and the
+       submission loads and answers again, in a third process.
+    4. The reference evaluates the adapters, and runs the swap experiments that the answers require.
 
     Args:
-        workplace: with the data installed; its folder is the submission's.
-        rows: what it trains on.
-        unseen: its validation data.
-        questions: fresh ones, with their answers, that lie nowhere.
-        seed: of what is invented.
-        limits: of size; none unless somebody sets them.
-        user_paths: scratch path -> what the user knows it by.
+        workplace: workplace with the data installed; its folder contains the submission.
+        rows: training rows of the submission.
+        unseen: rows of its validation data.
+        questions: fresh questions with answers, stored nowhere on disk.
+        seed: seed for invented questions and numbers.
+        limits: size limits; unlimited by default.
+        user_paths: scratch path -> the same path as the user knows it.
 
     Raises:
-        SubmissionError: the interpreter lacks what a fine-tune needs, or what this one does.
-        MachineError: the machine kept it from its end.
-        MissingModuleError: it needs a module that is not installed.
+        SubmissionError: the interpreter lacks packages that every fine-tune needs, or that this one needs.
+        MachineError: the machine stopped the run; the submission is not at fault.
+        MissingModuleError: the submission needs a module that is not installed.
     """
     recording = Recording(workplace, rows, unseen, questions, seed)
     recording.train()
@@ -75,11 +75,11 @@ def record(
 
 
 def _look_at_start(training: AgentResult, python: str) -> None:
-    """The agent has to get to the submission at all.
+    """Checks that the agent's process reached the submission.
 
     Raises:
-        SubmissionError: the interpreter lacks what a fine-tune needs, or what this one does.
-        RuntimeError: the agent broke, which is the harness's fault.
+        SubmissionError: the interpreter lacks packages that every fine-tune needs, or that this one needs.
+        RuntimeError: the agent failed, which is the harness's fault.
     """
     crash = training.crash("start")
     if crash and crash.type in ("ImportError", "ModuleNotFoundError"):

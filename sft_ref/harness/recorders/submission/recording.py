@@ -1,4 +1,4 @@
-"""The reference run on what a submission did: its stages in a chain of the reference; each made once, on first use."""
+"""Combines a submission's recorded stages with those of the reference; each result is computed once, on first use."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ from .trained import Trained
 from .workplace import AgentResult
 
 _ALIKE = 0.95
-"""Share of the training texts that the convention must give, letter by letter."""
+"""Share of the training texts that the convention must reproduce, character by character."""
 _OWN_STEPS, _OWN_BATCH, _OWN_RATE = 80, 32, 2e-3
 _PAIRED = 256
-"""Rows of a comparison of losses."""
+"""Number of rows in a comparison of losses."""
 
 
 class Recording(Trained):
-    """The models of one recording besides its processes. `ask_with_sound_adapter` comes last.
+    """The models of one recording, in addition to its processes. Call `ask_with_sound_adapter` last.
 
     Attributes:
-        with_adapter: what came of asking; with a sound adapter in its place where its training left none.
+        with_adapter: result of asking; with a sound adapter if the submission's own was not saved or not learned.
     """
 
     with_adapter: AgentResult
 
     @functools.cached_property
     def is_loaded_as_trained(self) -> bool:
-        """Whether what training left was saved and loaded, in whatever form.
+        """Whether the trained adapter was saved and loaded, in any form.
 
-        Training texts tell it: the model that answers gives them the loss that training left, and not that of the base.
+        The loss on training texts decides: the answering model's must be that of the trained model, not of the base.
         """
         found = self.asked.tensors("probes").get("logits")
         if (
@@ -68,21 +68,21 @@ class Recording(Trained):
 
     @functools.cached_property
     def is_custom_form(self) -> bool:
-        """Whether it is not saved as peft saves it, and is loaded all the same."""
+        """Whether the adapter is saved in another form than peft's, and is nevertheless loaded."""
         as_peft = self.place is not None and bool(self.read_adapter(self.saved[self.place]))
         return (self.is_custom_lora or not as_peft) and self.is_loaded_as_trained
 
     @functools.cached_property
     def further_questions(self) -> list[Row]:
-        """More fresh questions than were asked, for losses that need many rows."""
+        """Fresh questions beyond those asked, for losses that need many rows."""
         known = {question for question, _ in (*self.rows, *self.unseen, *self.questions)}
         drawn = (row for row in generate_rows(self.seed) if row[0] not in known)
         return list(itertools.islice(drawn, _PAIRED - len(self.questions)))
 
     def ask_with_sound_adapter(self) -> None:
-        """Asks once more with a sound adapter where it loads from, if what training left is not saved or not learned.
+        """Asks again with a sound adapter in the folders it loads from, if its own adapter is not saved or not learned.
 
-        Where there is no sound adapter, or it loads none of peft's, the first answers stand.
+        If there is no sound adapter, or the submission loads no peft adapter, the first answers stand.
         """
         self.with_adapter = self.asked
         if self.is_custom_lora or self.is_custom_form or (self.is_saved_well and self.has_learned):
@@ -92,20 +92,20 @@ class Recording(Trained):
         root, package = self.workplace.folder, self.workplace.layout.package
         for place in {self.output, *([self.read_from] if self.read_from else [])}:
             if place.is_relative_to(root):
-                if not package.is_relative_to(place):  # else its code lies there
+                if not package.is_relative_to(place):  # else the submission's code is in the folder
                     plain_files.remove(place)
                 plain_files.put_files(source, root, place.relative_to(root).parts)
         self.with_adapter = self.ask("again")
 
     @property
     def sound_right(self) -> list[bool]:
-        """Which fresh questions the sound adapter answers rightly, asked by the reference."""
+        """Whether the sound adapter answers each fresh question rightly, asked by the reference."""
         model = self.sound_model
         return self.trained_right if model is self.trained_model else self.reference_right
 
     @functools.cached_property
     def is_saved_well(self) -> bool:
-        """Whether what is saved is what training left, or answers fresh questions no worse: the best of its epochs."""
+        """Whether the saved adapter is the trained one, or no worse on fresh questions, such as its best epoch."""
         if self.is_custom_form:
             return True
         if self.is_saved_right or self.place is None or self.convention is None or self.trained_model is None:
@@ -123,16 +123,16 @@ class Recording(Trained):
 
     @functools.cached_property
     def asked_model(self) -> Any:  # noqa: ANN401
-        """The adapter that `with_adapter` had in place, loaded by the reference; None where there was none."""
+        """The adapter that was in place for `with_adapter`, loaded by the reference; None if there was none."""
         if self.with_adapter is not self.asked:
             return self.sound_model
         return None if self.place is None else self.model_of(self.saved[self.place])
 
     @functools.cached_property
     def expected_logits(self) -> tuple[AgentResult, torch.Tensor | None]:
-        """What answers, and the logits that are expected of it; None where the reference cannot load that adapter.
+        """The result of asking, and the logits expected in it; None if the reference cannot load that adapter.
 
-        Of its own adapter where that was learned and saved, or is not peft's; else of a sound one.
+        Both are of the submission's own adapter if that was learned and saved, or is not peft's; else of a sound one.
 
         Raises:
             Unavailable: there is no adapter to compare with.
@@ -151,14 +151,14 @@ class Recording(Trained):
         return result, self.probe_logits(model) if model is not None else None
 
     def name_place(self, path: Path) -> str:
-        """A path as a student knows it: from the folder that was handed in."""
+        """Returns a path as the user knows it: relative to the folder that was handed in."""
         root = self.workplace.layout.root
         return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
     def expected_prompt(self, question: str) -> str:
-        """The training text of a question up to where the model has to write; empty where that is not known.
+        """Returns a question's training text up to where the model has to write; empty if that is unknown.
 
-        That is the first label; of a text that is labelled whole the end of the question, or of its template.
+        The model writes from the first label on; in a fully labelled text, from the end of the question or template.
         """
         if self.convention is None:
             return ""
@@ -167,12 +167,12 @@ class Recording(Trained):
 
     @functools.cached_property
     def is_question_lost(self) -> bool:
-        """Whether training texts hold their questions, and no prompt that reaches the model does."""
+        """Whether training texts contain their questions, but no prompt that reaches the model does."""
         generations = [row for row in self.asked["answers"].get("generations", ()) if not row.get("continues_cache")]
         return bool(self.texts and generations) and not any(self.prompts(self.asked, self.asked_rows))
 
     def right_as_asked(self, model: Any) -> list[bool]:  # noqa: ANN401
-        """Which questions a model answers rightly, generated and parsed by us, from the prompts that were sent."""
+        """Returns which questions a model answers rightly from the sent prompts; the reference generates and parses."""
         prompts = [prompt for prompt in self.prompts(self.asked, self.questions) if prompt]
         if model is None or self.convention is None or len(prompts) < len(self.questions):
             return right(self.reference_answers(model) if model is not None else [], self.questions)
@@ -180,7 +180,7 @@ class Recording(Trained):
 
     @functools.cached_property
     def writes_alike(self) -> bool:
-        """Whether the convention gives most training texts up to their number, so that it holds for fresh questions."""
+        """Whether the convention reproduces most training texts up to their number, so it holds for fresh questions."""
         answered = [text for text in self.texts if text.is_answered]
         if self.convention is None or not answered:
             return False
@@ -189,9 +189,9 @@ class Recording(Trained):
 
     @functools.cached_property
     def right_as_trained(self) -> list[bool]:
-        """Which questions what training left answers rightly, asked by us with its own training prompts.
+        """Whether the trained adapter answers each question rightly; the reference asks, with the training prompts.
 
-        Where texts vary from question to question, nobody knows the training prompt of a fresh one: none is right then.
+        If texts vary from question to question, the training prompt of a fresh question is unknown: none is right then.
         """
         if self.trained_model is None or self.convention is None or not self.writes_alike:
             return [False] * len(self.questions)
@@ -199,10 +199,10 @@ class Recording(Trained):
         return self._right_behind(self.trained_model, prompts) if all(prompts) else self.trained_right
 
     def _right_behind(self, model: Any, prompts: Sequence[Sequence[int]]) -> list[bool]:  # noqa: ANN401
-        """Which questions a model answers rightly behind these prompts, one each, generated and parsed by us.
+        """Returns which questions a model answers rightly after the given prompts; the reference generates and parses.
 
-        What training wrote between prompt and number it then has to write itself, as its own generation had to, and
-        what ends an answer as well: a strict parser may want all of it.
+        The model must itself write the text that training put between prompt and number, as the submission's generation
+        had to, and the text that ends an answer: a strict parser may require all of it.
         """
         if self.convention is None:
             return [False] * len(self.questions)
@@ -220,14 +220,14 @@ class Recording(Trained):
         return right(answers, self.questions)
 
     def _is_written_as_in_training(self, text: str) -> bool:
-        """Whether a text begins with a number, and what ends an answer in training follows."""
+        """Returns whether a text begins with a number that is followed by the ending of an answer in training."""
         dense = "".join(text.split())
         numeral = next(iter(find_numerals(dense)), None)
         return numeral is not None and dense.startswith(f"{numeral}{self.closing[:1]}")
 
     @functools.cached_property
     def lora_folder(self) -> Path | None:
-        """A folder whose configuration gives the adapter's shape; a usual one for what is not peft's."""
+        """A folder whose configuration defines the adapter's shape; a common shape if the adapter is not peft's."""
         from peft import LoraConfig
 
         if self.is_custom_lora:
@@ -240,7 +240,7 @@ class Recording(Trained):
 
     @functools.cached_property
     def replayed(self) -> Any:  # noqa: ANN401
-        """Our training on its very batches and labels, at its rates; None where these are not known."""
+        """The reference trained on the submission's own batches, labels and learning rates; None if unknown."""
         if self.lora_folder is None or not any(step.batches for step in self.steps):
             return None
         decay = float(self.training_log.get("optimizer", {}).get("weight_decay", 0.0))
@@ -248,7 +248,7 @@ class Recording(Trained):
 
     @functools.cached_property
     def reference_steps(self) -> list[ReplayStep]:
-        """Our settings, on its texts with labels as they ought to be."""
+        """Training steps with the reference's settings, on the submission's texts with correct labels."""
         rows = [masked(text, self._due_begin(text)) for text in self.texts if text.is_answered]
         rng = random.Random(0)
         steps = []
@@ -259,7 +259,7 @@ class Recording(Trained):
 
     @functools.cached_property
     def unlabelled_lead_length(self) -> int:
-        """Tokens between the prompt that is sent and the first label, in most texts; 0 where labels begin before."""
+        """Median number of tokens between the sent prompt and the first label; 0 if labels begin earlier."""
         lengths = [
             (text.example.begin or 0) - len(prompt)
             for text, prompt in zip(self.texts, self.prompts(self.asked, self.known_rows), strict=False)
@@ -268,19 +268,19 @@ class Recording(Trained):
         return max(0, sorted(lengths)[len(lengths) // 2]) if lengths else 0
 
     def _due_begin(self, text: Text) -> int:
-        """Where labels ought to begin: behind the prompt that is sent, at the number in any case."""
+        """Returns where labels ought to begin: after the prompt that is sent, and at the number at the latest."""
         return min(text.begin, max(1, (text.example.begin or text.begin) - self.unlabelled_lead_length))
 
     @functools.cached_property
     def reference_model(self) -> Any:  # noqa: ANN401
-        """The reference, trained in its convention with its adapter's shape; None where that is not known."""
+        """The reference, trained in the submission's convention and adapter shape; None if these are unknown."""
         if self.lora_folder is None or self.convention is None or not self.reference_steps:
             return None
         return replay(self.reference_steps, self.workplace.base, self.lora_folder)
 
     @functools.cached_property
     def reference_right(self) -> list[bool]:
-        """Which answers of the reference are right."""
+        """Whether each answer of the reference is right."""
         return (
             right(self.reference_answers(self.reference_model), self.questions)
             if self.reference_model is not None
@@ -289,14 +289,14 @@ class Recording(Trained):
 
     @functools.cached_property
     def sound_model(self) -> Any:  # noqa: ANN401
-        """What its training left, if that answers well; else the reference's."""
+        """The model with the trained adapter, if that answers well; else the reference's."""
         if self.trained_model is not None and not self.trained_others and self.answers_rightly:
             return self.trained_model
         return self.reference_model
 
     @functools.cached_property
     def sound_folder(self) -> Path | None:
-        """Its adapter, saved by us."""
+        """Folder of the sound model's adapter, saved by the harness if it is the reference's."""
         if self.sound_model is None:
             return None
         if self.sound_model is self.trained_model:

@@ -1,4 +1,4 @@
-"""Trains the reference on what a submission's training saw: the same texts in the same batches at the same rates."""
+"""Trains the reference on a submission's training data: the same texts in the same batches at the same rates."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 BETAS = (0.9, 0.999)
-"""Of Adam, unless a training sets them otherwise."""
+"""Betas of Adam, unless a training sets others."""
 _CLIP = 1.0
-"""Norm to which gradients are clipped, as Trainer does by default."""
+"""Gradient norm to which gradients are clipped, as Trainer does by default."""
 
 
 @dataclass(frozen=True)
 class Packed:
-    """Several texts in one row whose attention reaches from one to the next.
+    """Several texts packed in one row, with attention across their boundaries.
 
     Attributes:
-        texts: in their order.
-        positions: of all their tokens.
+        texts: texts in order.
+        positions: position ids of all tokens.
     """
 
     texts: tuple[TrainingExample, ...]
@@ -37,18 +37,18 @@ class Packed:
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """Of the whole row."""
+        """Token ids of the whole row."""
         return tuple(itertools.chain.from_iterable(text.ids for text in self.texts))
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """Of the whole row."""
+        """Labels of the whole row."""
         return tuple(itertools.chain.from_iterable(text.labels for text in self.texts))
 
 
 @dataclass(frozen=True)
 class ReplayStep:
-    """One optimizer step: its rate, the rows of each of its micro-batches, and the betas of Adam."""
+    """One optimizer step: learning rate, rows of each micro-batch, and betas of Adam."""
 
     rate: float
     batches: tuple[tuple[TrainingExample | Packed, ...], ...]
@@ -56,12 +56,12 @@ class ReplayStep:
 
     @property
     def texts(self) -> int:
-        """How many texts it shows."""
+        """Number of texts in the step."""
         return sum(len(row.texts) if isinstance(row, Packed) else 1 for batch in self.batches for row in batch)
 
 
 def replay(steps: Sequence[ReplayStep], base: Path, adapter: Path, *, weight_decay: float = 0.0, seed: int = 0) -> Any:  # noqa: ANN401
-    """A PeftModel with the shape of a given adapter, trained by us with AdamW in fp32.
+    """Trains a PeftModel with the shape of a given adapter, with AdamW in fp32.
 
     Each step's loss is the mean over all its supervised tokens.
     """
@@ -85,7 +85,7 @@ def replay(steps: Sequence[ReplayStep], base: Path, adapter: Path, *, weight_dec
 
 
 def fresh(base: Path, adapter: Path, *, seed: int = 0) -> Any:  # noqa: ANN401
-    """The base in fp32 with a blank adapter of the shape that a folder's configuration gives."""
+    """Returns the base model in fp32 with a blank adapter of the shape in a folder's configuration."""
     from peft import get_peft_model
 
     torch.manual_seed(seed)
@@ -100,11 +100,11 @@ def fresh(base: Path, adapter: Path, *, seed: int = 0) -> Any:  # noqa: ANN401
 
 
 def _loss(model: Any, rows: Sequence[TrainingExample | Packed]) -> torch.Tensor:  # noqa: ANN401
-    """Sum of the cross entropy over supervised tokens."""
+    """Sums the cross-entropy over supervised tokens."""
     ids, labels = pad([row.ids for row in rows], 0), pad([row.labels for row in rows], IGNORE_INDEX)
     mask = pad([(1,) * len(row.ids) for row in rows], 0)
     places = pad([row.positions if isinstance(row, Packed) else range(len(row.ids)) for row in rows], 0)
-    # with a mask, no version of transformers takes positions that begin anew for borders of attention
+    # given a mask, no version of transformers takes restarting positions for attention boundaries
     logits = model(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=False).logits[:, :-1]
     kept = labels[:, 1:] != IGNORE_INDEX
     return torch.nn.functional.cross_entropy(logits[kept].float(), labels[:, 1:][kept], reduction="sum")

@@ -1,4 +1,4 @@
-"""What a submission's model is made to write, in its own convention: known numbers, so that a lost one shows."""
+"""Scripts completions for a submission's model in its own format: known numbers, so that losing one is detectable."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from sft_ref.harness.recorders.in_process.invented import invent
 from sft_ref.reference.data import RELATIVE_TOLERANCE, Row, is_answer_valid
 
 NUMBERS = (1000000000000000.0, 111111.111, 987654.321, 0.125, 999999999999.999, 24.0, 40404.0, 7070707.0, 8080.25)
-"""Digit runs, the greatest answer of the data, small, long."""
+"""Digit runs, the greatest answer of the data, small and long numbers."""
 NEGATIVE = -4321.5
 
 _SILENCE = " no idea at all"
 _FACTORS = (1.0, 1.3, 1.0, 1.07, None)
-"""Answers to a benchmark, by turns, in units of the truth: two are right, two are wrong, one is not given."""
+"""Answers to a benchmark, in rotation, relative to the truth: two right, two wrong, one missing."""
 _ALONE = 6
 
 _TAIL = 8
-"""Characters of a question by which its end is known."""
+"""Number of trailing characters that identify the end of a question."""
 
 ScriptLine = dict[str, Any]
 ScriptedCall = dict[str, Any]
@@ -34,19 +34,19 @@ class ScriptWriter:
     """Writes scripts in a convention.
 
     Args:
-        convention: of the training texts.
-        texts: these texts.
-        tokenizer: of the base.
+        convention: convention of the training texts.
+        texts: training texts.
+        tokenizer: tokenizer of the base model.
     """
 
     def __init__(self, convention: Convention, texts: Sequence[Text], tokenizer: PreTrainedTokenizerBase) -> None:
         self.convention, self.tokenizer = convention, tokenizer
         text = next((each for each in texts if each.is_answered and each.example.begin is not None), None)
         self.supervised_lead = _lead(text, tokenizer) if text else ""
-        """What is supervised before the number, behind the question."""
+        """Supervised text between question and number."""
 
     def line(self, question: str, numeral: str) -> ScriptLine:
-        """What is written after a question: ids of the whole text, and of what follows a prompt that is another."""
+        """Returns the script after a question: ids of the whole text, and of the continuation for any other prompt."""
         after = self.convention.after
         return {
             "question": core(question),
@@ -56,7 +56,7 @@ class ScriptWriter:
         }
 
     def silence(self, question: str) -> ScriptLine:
-        """A line without a number."""
+        """Returns a line without a number."""
         words = encode(self.tokenizer, _SILENCE)
         lead = encode(self.tokenizer, self.convention.lead(question))
         return {"question": core(question), "whole": [*lead, *words], "target": list(words), "numeral": ""}
@@ -64,7 +64,7 @@ class ScriptWriter:
     def write_calls(
         self, rows: Sequence[Row], unseen: Sequence[Row], questions: Sequence[Row], seed: int
     ) -> list[ScriptedCall]:
-        """Calls of `answer`: invented questions together and alone, a negative number, the data's, silence, none."""
+        """Returns calls of `answer`: invented questions together and alone, negative, known, silent and unscripted."""
         invented = [f"{core(question)}?" for question in invent(len(NUMBERS) + 4, seed)]
         together, (one, other, silent, negative) = invented[: len(NUMBERS)], invented[len(NUMBERS) :]
         numbers = random.Random(seed).sample(NUMBERS, len(NUMBERS))
@@ -80,19 +80,19 @@ class ScriptWriter:
             _script(kind, [self.line(question, self.convention.write(value)) for question, value in pairs], pairs)
             for kind, pairs in planned
         ]
-        mute = [(silent, 0.0), *rows[-2:], *unseen[4:6]]  # others than those before: answers may be kept
+        mute = [(silent, 0.0), *rows[-2:], *unseen[4:6]]  # not asked before, as answers may be cached
         scripts.append(_script("silent", [self.silence(question) for question, _ in mute], mute))
         return scripts + [_script("unscripted", [], [row]) for row in questions[:_ALONE]]
 
     def write_parser_texts(self) -> list[str]:
-        """Texts for the parser alone: what training writes from the number on, then with what leads to it."""
+        """Returns texts for the parser: the training text from the number on, without and with the markup before it."""
         numerals = [self.convention.write(value) for value in NUMBERS[:5]]
         after = self.convention.after.replace(str(self.tokenizer.eos_token), "")
         lead = self.convention.markup
         return [f"{before}{numeral}{after}" for before in ("", lead) for numeral in numerals]
 
     def write_benchmark(self, rows: Sequence[Row]) -> list[ScriptLine]:
-        """Lines for all rows of its validation data, right, wrong and silent by turns."""
+        """Returns lines for all rows of the validation data: right, wrong and silent in rotation."""
         lines = []
         for number, (question, value) in enumerate(rows):
             factor = _FACTORS[number % len(_FACTORS)]
@@ -103,7 +103,7 @@ class ScriptWriter:
 
 
 def _is_clear(answer: float, truth: float) -> bool:
-    """Whether an answer is right, or wrong, however it and the truth are rounded before they are compared."""
+    """Returns whether an answer is clearly right or wrong, however it and the truth are rounded for comparison."""
     return is_answer_valid(answer, truth) == (abs(answer - truth) < RELATIVE_TOLERANCE * abs(truth))
 
 
@@ -112,7 +112,7 @@ def _script(kind: str, lines: list[ScriptLine], pairs: Sequence[Row]) -> Scripte
 
 
 def _lead(text: Text, tokenizer: PreTrainedTokenizerBase) -> str:
-    """What of a training text is supervised between question and number."""
+    """Returns the supervised part of a training text between question and number."""
     supervised = decode(tokenizer, text.example.ids[text.example.begin : text.begin])
     is_whole = find_question(core(text.question)[-_TAIL:], supervised) is not None
     return text.between.lstrip("?.! ") if is_whole else supervised

@@ -1,4 +1,4 @@
-"""The types of what the agent writes, by section: a file of other types was written by somebody else."""
+"""Types of the agent's results, by section; a file with other types was not written by the agent."""
 
 from __future__ import annotations
 
@@ -141,16 +141,16 @@ _TYPES: dict[str, Any] = {
     "end": _End,
 }
 _SCRIPT = "script_"
-"""Sections whose names begin so are answers too."""
+"""Sections with this prefix have the type of answers."""
 
 
 def is_well_formed(name: str, content: dict[str, Any]) -> bool:
-    """Whether a section has the types that the agent gives to it."""
+    """Returns whether a section has the types that the agent writes."""
     due = _Answers if name.startswith(_SCRIPT) else _TYPES.get(name)
     if due is None:
         return False
     try:
         msgspec.convert(content, due)
-    except (msgspec.ValidationError, ValueError, RecursionError):  # ValueError: half a character in a name
+    except (msgspec.ValidationError, ValueError, RecursionError):  # ValueError: a lone surrogate in a name
         return False
     return True

@@ -1,4 +1,4 @@
-"""The swap experiments on a submission, each only where answers or learning are in doubt."""
+"""The swap experiments on a submission; each runs only if answers or learning are in doubt."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from .prompts import compare_prompts
 from .recording import Recording
 
 _LEADS = 64
-"""Training texts whose leads are compared."""
+"""Number of training texts whose leads are compared."""
 
 
 def run_swaps(recording: Recording, prompts: Prompts, examples: Examples, generations: Generations) -> Experiments:
-    """Every experiment that the verdict needs, in the order of the stages."""
+    """Runs every experiment that the verdict needs, in the order of the stages."""
     answer_rate, accuracy = recording.scores
     own = _right(recording, recording.answers(recording.asked))
     lead_losses = _swap_lead(recording, examples)
@@ -68,7 +68,7 @@ def _right(recording: Recording, answers: Sequence[object]) -> Right:
 
 
 def _swap_prompts(recording: Recording, prompts: Prompts, examples: Examples) -> PromptSwap | None:
-    """Where the prompts differ from the training texts: answers decide, or else losses of true answers."""
+    """Compares sent and training prompts if they differ: by answers if conclusive, else by losses of true answers."""
     if prompts.any_lost is not None:
         return None
     try:
@@ -95,7 +95,7 @@ def _swap_prompts(recording: Recording, prompts: Prompts, examples: Examples) ->
 
 
 def _rightly_continued(recording: Recording, model: Any, prompts: Sequence[Sequence[int]]) -> Right:  # noqa: ANN401
-    """Which prompts are answered rightly, and up to the number as training goes on from them, tags included."""
+    """Returns which prompts are answered rightly and with training's text before the number, tags included."""
     convention = recording.convention
     if convention is None:
         raise Unavailable("how it writes an answer is not known")
@@ -106,13 +106,13 @@ def _rightly_continued(recording: Recording, model: Any, prompts: Sequence[Seque
         lead, sent = convention.lead(question), decode(recording.tokenizer, prompt)
         if lead.startswith(sent):
             led.append(text.strip().startswith(lead[len(sent) :].strip()))
-        else:  # another text: what training wrote last before the number has to come
+        else:  # another text: the last word that training puts before the number must come
             led.append(all(word in text for word in recording.supervised_lead.split()[-1:]))
     return tuple(one and other for one, other in zip(answered, led, strict=True))
 
 
 def _swap_lead(recording: Recording, examples: Examples) -> PairedLosses | None:
-    """Where the model has to write tokens without a label before the answer: what training left, and the reference."""
+    """Compares losses of unlabelled tokens before the answer, if any, in the trained model and the reference."""
     try:
         texts = unlabelled_lead(examples)
     except Unavailable:
@@ -129,7 +129,7 @@ def _swap_lead(recording: Recording, examples: Examples) -> PairedLosses | None:
 
 
 def _swap_training(recording: Recording) -> TrainingSwap | None:
-    """Where learning is in doubt: what training left, and a replay of it, on fresh questions."""
+    """Compares the trained adapter with a replay of its training, on fresh questions, if learning is in doubt."""
     model, convention = recording.trained_model, recording.convention
     if recording.has_learned or recording.is_custom_lora or model is None or convention is None:
         return None
@@ -149,7 +149,7 @@ def _swap_training(recording: Recording) -> TrainingSwap | None:
 
 
 def _swap_generation(recording: Recording, generations: Generations) -> GenerationSwap | None:
-    """Where tokens are not the likeliest: the same adapter with the reference's generation."""
+    """Tests the same adapter with the reference's generation; None if all generated tokens are the argmax."""
     model, result = recording.asked_model, recording.with_adapter
     rows = generations.answers.generations if generations.answers else ()
     if model is None or not any(row.unlikely for row in rows):
@@ -162,6 +162,6 @@ def _swap_generation(recording: Recording, generations: Generations) -> Generati
 
 
 def _has_moved(adapter: Mapping[str, torch.Tensor]) -> bool:
-    """Whether an adapter is finite and not zero; else there is nothing to compare."""
+    """Returns whether an adapter is finite and nonzero; otherwise there is nothing to compare."""
     ups = [tensor for name, tensor in adapter.items() if "lora_B" in name]
     return all(tensor.isfinite().all() for tensor in adapter.values()) and any(tensor.any() for tensor in ups)

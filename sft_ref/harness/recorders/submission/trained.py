@@ -1,4 +1,4 @@
-"""What training left, evaluated by the reference."""
+"""Evaluates a submission's trained adapter with the reference."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ from sft_ref.reference.tokens import IGNORE_INDEX
 from .captured import Captured
 
 _LED, _TAUGHT = 16, 64
-"""Texts of training that are continued, and whose loss is compared."""
+"""Number of training texts that are continued, and number of those whose loss is compared."""
 
 
 class Trained(Captured):
-    """The model that training left: its answers and its logits; each had once, when asked for."""
+    """The trained model of a submission, its answers and its logits; each is computed once, on first use."""
 
     @functools.cached_property
     def base_model(self) -> Any:  # noqa: ANN401
-        """The base in fp32."""
+        """The base model in fp32."""
         model = load_model(self.workplace.base, POLICIES["fp32"])
         model.eval()
         return model
 
     def model_of(self, folder: Path) -> Any:  # noqa: ANN401
-        """The base in fp32 with the adapter of a folder, loaded by us; None where peft cannot."""
+        """Loads the base model in fp32 with the adapter of a folder; None if peft cannot."""
         from peft import PeftModel
 
         try:
             config, base = read_peft_config(folder), load_model(self.workplace.base, POLICIES["fp32"])
             model = PeftModel.from_pretrained(base, str(folder), config=config, use_safetensors=True)
-        except Exception:  # noqa: BLE001  # whatever is wrong with it, checks of the artifact say
+        except Exception:  # noqa: BLE001  # faults are reported by checks of the artifact
             return None
         return model.float().eval()
 
     @functools.cached_property
     def trained_model(self) -> Any:  # noqa: ANN401
-        """The base with what training left: with every adapter that was active."""
+        """The base model with every adapter that was active at the end of training."""
         from peft import set_peft_model_state_dict
 
         model = self.model_of(self.trained_folder) if self.trained else None
@@ -63,7 +63,7 @@ class Trained(Captured):
         return model
 
     def reference_answers(self, model: Any, prompts: Sequence[Sequence[int]] | None = None) -> list[float]:  # noqa: ANN401
-        """Answers to the fresh questions by a model, generated and parsed by us; with our prompts by default."""
+        """Returns a model's answers to fresh questions, with the reference's generation, parser and default prompts."""
         if self.convention is None:
             return []
         given = prompts or best_prompts(self.questions, self.convention, self.tokenizer)
@@ -71,21 +71,21 @@ class Trained(Captured):
 
     @functools.cached_property
     def trained_answers(self) -> list[float]:
-        """Of what training left, with the reference from there on."""
+        """Answers of the trained model, with the reference for the later stages."""
         return self.reference_answers(self.trained_model) if self.trained_model is not None else []
 
     @functools.cached_property
     def trained_right(self) -> list[bool]:
-        """Which of them are right."""
+        """Whether each answer of the trained model is right."""
         return right(self.trained_answers, self.questions)
 
     @functools.cached_property
     def added(self) -> frozenset[int]:
-        """Tokens of training texts that the base's tokenizer does not have."""
+        """Tokens of training texts that the base model's tokenizer does not have."""
         return frozenset(token for row in self.foreign for token in row.ids if token >= len(self.tokenizer))
 
     def probe_logits(self, model: Any) -> torch.Tensor:  # noqa: ANN401
-        """Logits of the probed training texts, padding left out: (tokens, vocabulary), as the agent gives them.
+        """Returns logits of the probed training texts without padding, in the agent's layout: (tokens, vocabulary).
 
         Raises:
             Unavailable: there are no such texts.
@@ -99,7 +99,7 @@ class Trained(Captured):
         return logits[mask.bool()]
 
     def probe_losses(self, logits: torch.Tensor) -> torch.Tensor:
-        """Loss of each probed text's own labels, or of all of one without, in nat a token: (tokens,).
+        """Returns the loss of each probed text's labels, or of all tokens if it has none, in nat per token: (tokens,).
 
         Raises:
             Unavailable: there are no such labels.
@@ -119,7 +119,7 @@ class Trained(Captured):
         return torch.cat(losses)
 
     def supervised_losses(self, model: Any) -> torch.Tensor:  # noqa: ANN401
-        """Loss of what texts of training teach, in nat a token: (texts,).
+        """Returns the supervised loss of training texts, in nat per token: (texts,).
 
         Raises:
             Unavailable: there are no such texts.
@@ -133,14 +133,14 @@ class Trained(Captured):
 
     @property
     def is_custom_lora(self) -> bool:
-        """Whether what was trained is no adapter of peft's, and is known by its logits alone."""
+        """Whether the trained adapter is not peft's, and only its logits are known."""
         return self.trained_model is None and self.trained_logits is not None
 
     @functools.cached_property
     def trained_logits(self) -> torch.Tensor | None:
-        """Logits of the probed texts, as `probe_logits` gives them: of the adapter that training left, on the base.
+        """Logits of the probed texts, in the layout of `probe_logits`, by the base model with the trained adapter.
 
-        Of what is not peft's, as the model itself gives them; None where they are not known.
+        For an adapter that is not peft's, they are those that the model itself computed; None if unknown.
         """
         if self.trained_model is not None:
             return self.probe_logits(self.trained_model) if self.probed else None
@@ -150,7 +150,7 @@ class Trained(Captured):
 
     @functools.cached_property
     def predicts_training_numbers(self) -> bool:
-        """Whether by these logits most supervised numbers are likeliest from their first token to their last."""
+        """Whether these logits predict most supervised numbers as the argmax, from the first token to the last."""
         if self.trained_logits is None:
             return False
         texts = {text.example: text for text in self.texts if text.is_answered}
@@ -164,7 +164,7 @@ class Trained(Captured):
 
     @functools.cached_property
     def fall(self) -> Paired:
-        """By how much training made all that its texts teach likelier: most of it is learned long before numbers."""
+        """Paired fall of the loss of supervised tokens by training: most of them are learned long before numbers."""
         if self.is_custom_lora and self.trained_logits is not None:
             return compare(*map(self.probe_losses, (self.probe_logits(self.base_model), self.trained_logits)))
         if self.trained_model is None:
@@ -173,7 +173,7 @@ class Trained(Captured):
 
     @property
     def has_moved(self) -> bool:
-        """Whether training had any effect; a base may answer by itself where a prompt ends at the number."""
+        """Whether training lowered the loss; right answers are no proof, as a base may give them at a prompt's end."""
         if not self.readable:
             return True
         try:
@@ -183,11 +183,11 @@ class Trained(Captured):
 
     @functools.cached_property
     def answers_rightly(self) -> bool:
-        """Whether the reference gets good answers from the adapter that training left, with the lead to the number."""
+        """Whether the reference obtains good answers from the trained adapter, with the lead to the number."""
         return sum(self.trained_right) >= GOOD * len(self.questions) and self._writes_lead()
 
     def _writes_lead(self) -> bool:
-        """Whether from where labels begin it goes on as its texts do, up to a number: a base may know numbers."""
+        """Returns whether the model writes the texts' lead before a number, since a base may know the numbers."""
         texts = [text for text in self.texts if text.is_answered and 0 < (text.example.begin or 0) < text.begin][:_LED]
         leads = [decode(self.tokenizer, text.example.ids[text.example.begin : text.begin]).strip() for text in texts]
         if not any(leads) or len(set(leads)) > 1:
@@ -199,7 +199,7 @@ class Trained(Captured):
 
     @property
     def has_learned(self) -> bool:
-        """Whether the reference gets good answers from what training left, or else it predicts its training texts."""
+        """Whether answers are good, the submission's or the reference's, or a custom adapter predicts its numbers."""
         if self.is_custom_lora:
             return self.is_good or self.predicts_training_numbers
         return self.is_good or (self.answers_rightly and self.has_moved)

@@ -1,4 +1,4 @@
-"""Builds the evidence of tokens, training and artifact from what the processes of a submission wrote."""
+"""Builds the evidence of tokens, training and artifact from the results of a submission's processes."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from .captured import named_bases
 from .recording import Recording
 
 _TENSORS = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".safetensors"})
-"""Endings of files that hold tensors."""
+"""Suffixes of files that hold tensors."""
 
 
 _MOST_TOKENS = 2**16
-"""Of a first batch that goes through the base, padding included: what foreign code records has no limit of its own."""
+"""Maximum tokens, with padding, of a first batch that the base model evaluates: recorded batches have no size limit."""
 
 
 def build_examples(recording: Recording) -> Examples:
-    """The training examples, decoded."""
+    """Builds the evidence of the training examples, decoded."""
     tokenizer, log = recording.tokenizer, recording.training_log
     base_rows = len(recording.base_model.get_input_embeddings().weight)
     used = {token - base_rows for row in recording.foreign for token in row.ids if token >= base_rows}
@@ -70,7 +70,7 @@ def _decoded(recording: Recording, text: Text) -> TrainingText:
     ids = text.example.ids
     tokens = tuple(decode(recording.tokenizer, ids[i : i + 1]) for i in range(len(ids)))
     whole = decode(recording.tokenizer, ids)
-    if "".join(tokens) != whole:  # some tokenizers drop a space where a text begins
+    if "".join(tokens) != whole:  # some tokenizers drop a leading space
         begins = [decode(recording.tokenizer, ids[:i]) for i in range(len(ids) + 1)]
         tokens = tuple(longer[len(shorter) :] for shorter, longer in itertools.pairwise(begins))
     return TrainingText(
@@ -87,7 +87,7 @@ def _decoded(recording: Recording, text: Text) -> TrainingText:
 
 
 def build_training(recording: Recording) -> Training:
-    """What training did and left."""
+    """Builds the evidence of the training and its result."""
     result, log = recording.training, recording.training_log
     changed, left = log.get("changed_base_weights"), recording.trained_logits
     try:
@@ -119,7 +119,7 @@ def build_training(recording: Recording) -> Training:
 
 
 def _recorded_steps(recording: Recording) -> TrainingSteps | None:
-    """Its optimizer steps, as the agent recorded them; None where it recorded none."""
+    """Returns the optimizer steps that the agent recorded; None if it recorded none."""
     passes, steps = recording.training_log.get("forward_passes", ()), []
     trained: frozenset[str] = frozenset()
     for step in recording.training["training_steps"].get("steps", ()):
@@ -147,13 +147,13 @@ def _recorded_steps(recording: Recording) -> TrainingSteps | None:
 
 
 def _first_losses(recording: Recording, recorded: TrainingSteps) -> FirstLosses | None:
-    """Of the first batch, beside those of the base; None where they are not known, or the batch is not the base's."""
+    """Pairs the first batch's losses with the base model's; None if unknown, or if a token is unknown to the base."""
     observed, begin = recording.training.tensors("first_losses").get("losses"), recording.training_log.get("first_pass")
     passes = recording.training_log.get("forward_passes", ())
     if observed is None or begin is None or begin >= len(passes):
         return None
     rows, _ = passes[begin]
-    if any(not isinstance(row, int) or row >= len(recording.examples) for row in rows):  # examples that share a row
+    if any(not isinstance(row, int) or row >= len(recording.examples) for row in rows):  # packed rows
         return None
     batch, foreign = [recording.examples[row] for row in rows], set(recording.foreign)
     if not all(0 < len(row.ids) == len(row.labels) for row in batch) or not foreign.isdisjoint(batch):
@@ -170,7 +170,7 @@ def _first_losses(recording: Recording, recorded: TrainingSteps) -> FirstLosses 
 
 
 def build_artifact(recording: Recording) -> Artifact:
-    """What training saved, and what loading left of it."""
+    """Builds the evidence of the saved artifact, and of its state after loading."""
     place, output = recording.place, recording.saved_output
     size, unknown, largest = None, "", ""
     try:
@@ -214,10 +214,10 @@ def _saved(recording: Recording, place: Path) -> SavedAdapter:
 
 
 def _weighed(recording: Recording) -> Path:
-    """The adapter whose size counts: as saved, or as training left it where it is saved in a form of its own.
+    """Returns the adapter whose size counts: the saved one, or the trained one if it is saved in a custom form.
 
     Raises:
-        Unavailable: there is none, or nothing to project it onto.
+        Unavailable: there is no adapter, or no model to project it onto.
     """
     if recording.named_base is None:
         raise Unavailable("the model that it names is of no known size")
@@ -231,7 +231,7 @@ def _weighed(recording: Recording) -> Path:
 
 
 def _largest(folder: Path) -> str:
-    """The name of the largest tensor; empty where they cannot be read."""
+    """Returns the name of the largest tensor; empty if the file cannot be read."""
     try:
         tensors = read_header(folder / WEIGHTS)
     except UnreadableError:

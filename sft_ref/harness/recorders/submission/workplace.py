@@ -1,4 +1,4 @@
-"""Where one submission is run: its code, our questions, a hub cache, and what the agent tells."""
+"""The folders in which a submission is run: its code, the harness's questions, a hub cache, and the agent's results."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ _INSTRUMENTS = Path(instruments.__file__).parent
 SHARED = tuple(path for room in ("scripted", "steps") for path in sorted((_INSTRUMENTS / room).glob("*.py")))
 """Files that the agent shares with the harness."""
 _PLACE = ("a", "b", "c")
-"""Of the copied agent in its package: as deep as in `sft_ref.harness`, so that its relative imports hold."""
+"""Path of the copied agent in its package: as deep as in `sft_ref.harness`, so that its relative imports work."""
 _START = f"import sys; sys.path.insert(0, {{home!r}}); from {{package}}.{'.'.join(_PLACE)}.main import main; main()"
 _PACKAGES = {"PIL": "pillow", "cv2": "opencv-python-headless", "sklearn": "scikit-learn", "yaml": "pyyaml"}
-"""Packages whose names are not those of their modules."""
+"""Packages whose names differ from those of their modules."""
 _OF_LIBRARIES = (
     *("transformers", "peft", "TrainingArguments", "Trainer"),
     *("unexpected keyword", "cannot import name"),
 )
-"""Words in messages of exceptions that another version of a library may raise."""
+"""Words in messages of exceptions that a different library version may cause."""
 _ROOM = 64 * 2**20
-"""Bytes of the disk that are free before a process starts: on a full one it would fail without a fault of its own."""
+"""Minimum free disk bytes before a process starts: on a full disk it would fail through no fault of its own."""
 _LARGEST = 64 * 2**20
-"""Bytes of a JSON file of the agent."""
+"""Maximum bytes of a JSON file of the agent."""
 
 
 @dataclass(frozen=True)
 class AgentResult:
-    """What came of one command.
+    """The result of one agent command.
 
     Attributes:
-        sections: what the agent wrote, by the name of the section; `crash` in one is the submission's exception.
-        folder: where its tensors lie; a copy of plain files that no submission can reach.
+        sections: sections that the agent wrote, by name; `crash` in a section is the submission's exception.
+        folder: folder of the tensors; a copy of plain files that no submission can reach.
         finished: how the process ended.
-        left_out: what of its files was not copied, a line each.
+        left_out: files that were not copied, one line each.
     """
 
     sections: Mapping[str, Mapping[str, Any]]
@@ -64,11 +64,11 @@ class AgentResult:
     left_out: tuple[str, ...] = ()
 
     def __getitem__(self, section: str) -> Mapping[str, Any]:
-        """A section; empty where it was not written."""
+        """Returns a section; empty if it was not written."""
         return self.sections.get(section, {})
 
     def crash(self, *sections: str) -> Crash | None:
-        """The first exception in these sections."""
+        """Returns the first exception in these sections."""
         crash: Mapping[str, Any] | None = next(
             (self[name]["crash"] for name in sections if "crash" in self[name]), None
         )
@@ -84,7 +84,7 @@ class AgentResult:
         )
 
     def _describe(self, kind: str, message: str) -> str:
-        """An exception in a line, with the versions that it may come of."""
+        """Describes an exception in one line, with the library versions that may have caused it."""
         text = f"{kind}: {message}"
         if kind in ("TypeError", "ImportError", "AttributeError") and any(word in message for word in _OF_LIBRARIES):
             found = self["start"].get("versions", {})
@@ -100,7 +100,7 @@ class AgentResult:
         return Process(self.ended_early, self.finished.output[-300:], self.notes)
 
     def tensors(self, name: str) -> dict[str, torch.Tensor]:
-        """Tensors of a section; empty where there are none that can be read."""
+        """Returns the tensors of a section; empty if none can be read."""
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -112,7 +112,7 @@ class AgentResult:
 
     @property
     def ended_early(self) -> str:
-        """How the process ended before the agent was done; empty where it was not."""
+        """How the process ended before the agent was done; empty if the agent finished."""
         if self.finished.ended:
             used = f"{self.finished.seconds:.0f} s, {self.finished.processor:.0f} s of them of processor time"
             return f"stopped after {used}: {self.finished.ended}"
@@ -122,22 +122,22 @@ class AgentResult:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know of how it was run."""
+        """Notes for the reader on how the process was run."""
         return (*(str(note)[:300] for note in self["end"].get("notes", ())[:20]), *self.left_out)
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """Folders of one grading.
+    """The folders of one grading.
 
     Attributes:
-        folder: its own; all that the submission can write lies in it.
-        layout: of the copy of the submission in it.
-        base: of the model that stands for every hub id.
-        hub: the cache that says so.
-        python: the interpreter that runs the submission.
-        limits: of each of its processes.
-        called: the name by which it was asked for.
+        folder: folder of the submission's process; all that it can write is in it.
+        layout: layout of the submission's copy in the folder.
+        base: folder of the model that every hub id resolves to.
+        hub: hub cache that resolves every hub id to the base model.
+        python: interpreter that runs the submission.
+        limits: resource limits for each process of the submission.
+        called: the target's name as the user typed it.
     """
 
     folder: Path
@@ -149,7 +149,7 @@ class Workplace:
     called: str = "PATH"
 
     def install_data(self, rows: Sequence[Row], unseen: Sequence[Row]) -> bool:
-        """Puts our questions where the submission looks for its own, and its adapter aside; whether it has one."""
+        """Installs the harness's data and removes the shipped adapter, if any; returns whether there was one."""
         files = plain_files.list_files(self.layout.root)
         for name, content in (("train.json", rows), ("valid.json", unseen)):
             text = json.dumps([list(row) for row in content])
@@ -163,11 +163,11 @@ class Workplace:
         return bool(shipped)
 
     def run(self, command: str, name: str, **request: Any) -> AgentResult:  # noqa: ANN401
-        """Runs one command in a process of its own, and reads what the agent wrote.
+        """Runs one command in a separate process, and reads the agent's results.
 
         Raises:
-            MachineError: the machine kept it from its end.
-            MissingModuleError: it needs a module that is neither its own nor installed.
+            MachineError: the machine stopped the run; the submission is not at fault.
+            MissingModuleError: the submission needs a module that is neither its own nor installed.
         """
         if (free := shutil.disk_usage(self.folder).free) < _ROOM:
             raise MachineError(
@@ -176,7 +176,7 @@ class Workplace:
             )
         plain_files.remove(self.folder / "out")
         out = plain_files.make_folder(self.folder, ("out", name))
-        # no name that it sees tells that it is graded
+        # no name visible to the submission reveals that it is graded
         base, home, package = self.hub / hub.FILES, self.folder.parent / "lib", f"run_{secrets.token_hex(4)}"
         plain_files.remove(home)
         copy_agent(home / package)
@@ -213,7 +213,7 @@ class Workplace:
         return result
 
     def _look_for_modules(self, result: AgentResult) -> None:
-        """Raises MissingModuleError where a crash is of a module that is not installed."""
+        """Raises MissingModuleError if a crash was caused by a module that is not installed."""
         crashes = (each["crash"] for name, each in result.sections.items() if "crash" in each and name != "start")
         crash = next((crash for crash in crashes if crash.get("lacking")), None)
         if crash is None:
@@ -229,7 +229,7 @@ class Workplace:
 
 
 def copy_agent(package: Path) -> None:
-    """Copies the agent, and the files that it shares with the harness, to where the agent looks for them."""
+    """Copies the agent, and the files that it shares with the harness, to the paths that the agent expects."""
     shutil.copytree(AGENT, package.joinpath(*_PLACE), ignore=shutil.ignore_patterns("__pycache__"))
     for path in SHARED:
         copy = package / _INSTRUMENTS.name / path.relative_to(_INSTRUMENTS)
@@ -243,7 +243,7 @@ def _environment(cache: Path) -> dict[str, str]:
 
 
 def _read(out: Path, nonce: str) -> dict[str, dict[str, Any]]:
-    """The agent's sections; what is not JSON, too large, without its nonce or of other types, is not the agent's."""
+    """Reads the agent's sections; ignores files without its nonce, too large, not JSON, or of other types."""
     sections = {}
     for path in sorted(out.glob("*.json")):
         if not path.is_file() or path.stat().st_size > _LARGEST:

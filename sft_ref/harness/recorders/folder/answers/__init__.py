@@ -1,4 +1,4 @@
-"""Asks an adapter the rows of --data in the prompt of --prompt: evidence of its base, scaling, prompt and end."""
+"""Asks an adapter the rows of --data in the format of --prompt: evidence of its base, scaling, prompt and end."""
 
 from sft_ref.io.rows.forms import Row, read_row, read_rows
 

@@ -1,4 +1,4 @@
-"""Asks a model with its tokenizer: losses of true answers, and greedy answers of its own."""
+"""Queries a model with its tokenizer: losses of the true answers, and greedy answers."""
 
 from __future__ import annotations
 
@@ -26,45 +26,45 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 LOGITS = 2**26
-"""Numbers in the logits of one batch: a quarter of a gigabyte in fp32."""
+"""Maximum number of logits in one batch: a quarter of a gigabyte in fp32."""
 
 _MARGIN = 16
-"""Tokens that an answer may be longer than the longest true one."""
+"""Number of tokens by which a generated answer may exceed the longest true one."""
 
 _SETTINGS = (
     *("repetition_penalty", "no_repeat_ngram_size", "encoder_repetition_penalty", "min_length", "min_new_tokens"),
     *("bad_words_ids", "suppress_tokens", "begin_suppress_tokens", "forced_bos_token_id", "forced_eos_token_id"),
     *("sequence_bias", "exponential_decay_length_penalty", "guidance_scale"),
 )
-"""Settings of a generation_config that change which token greedy decoding takes."""
+"""Settings of a generation_config that change the token chosen by greedy decoding."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A text as ids: the prompt as it is sent, and the answer with what closes it."""
+    """A text as token ids: the prompt as sent, and the answer with its closing."""
 
     prompt: tuple[int, ...]
     target: tuple[int, ...]
 
     @property
     def example(self) -> tokens.Example:
-        """What training would see of it."""
+        """The text as a training example."""
         return tokens.Example((*self.prompt, *self.target), len(self.target))
 
 
 class Asker:
-    """A model and its tokenizer.
+    """Queries a model with its tokenizer.
 
     Args:
-        model: in evaluation mode; a PeftModel, or what is left of one when the adapter is merged.
-        tokenizer: that of the adapter.
-        judge: says when an answer is right; None for within 5 % of a number, or equal but for case, spaces and a full
-            stop.
+        model: model in evaluation mode; a PeftModel, or the plain model after the adapter is merged.
+        tokenizer: tokenizer of the adapter.
+        judge: decides whether an answer is right; None accepts numbers within 5 %, and texts that differ only in case,
+            spaces or a full stop.
 
     Attributes:
-        inner: the model of transformers, with the adapter's layers in it.
+        inner: the transformers model, with the adapter's layers in it.
         stops: ids at which generation stops: those of the generation_config, and the tokenizer's end of sequence.
-        padding: id that fills rows up; it is masked, so that any will do where the tokenizer has none.
+        padding: id that pads rows; it is masked, so any id will do if the tokenizer has none.
     """
 
     def __init__(
@@ -82,16 +82,16 @@ class Asker:
         self.padding: int = next(each for each in (tokenizer.pad_token_id, end, 0) if each is not None)
 
     def encode(self, text: WordedText) -> Encoded:
-        """Ids of a text, split where the answer begins, as it is when the question is asked."""
+        """Tokenizes a text as at inference, split where the answer begins."""
         prompt = list(self.tokenizer(text.prompt, add_special_tokens=not text.complete)["input_ids"])
         is_ended = prompt[-1:] == [self.tokenizer.eos_token_id]
         if is_ended and not text.complete and not text.prompt.endswith(str(self.tokenizer.eos_token)):
-            prompt.pop()  # by a tokenizer that was told to end texts for training
+            prompt.pop()  # appended by a tokenizer that is configured to end texts for training
         target = self.tokenizer(text.answer + text.closing, add_special_tokens=False)["input_ids"]
         return Encoded(tuple(prompt), tuple(target))
 
     def losses(self, rows: Sequence[Encoded]) -> tuple[torch.Tensor, tuple[bool, ...]]:
-        """The loss of each true answer, in nat a token, and whether all its tokens are the likeliest."""
+        """Returns each true answer's loss, in nat per token, and whether all its tokens are the argmax."""
         losses: list[torch.Tensor] = []
         known: list[bool] = []
         for batch in self.batches(rows):
@@ -103,12 +103,12 @@ class Asker:
         return torch.cat(losses), tuple(known)
 
     def log_probabilities(self, rows: Sequence[Encoded]) -> torch.Tensor:
-        """Of every token, behind each token of the texts: (tokens, vocabulary)."""
+        """Returns log-probabilities of every token at each position of the texts: (tokens, vocabulary)."""
         logits = (forward(self.model, each).float().cpu()[each.attention_mask.bool()] for each in self.batches(rows))
         return torch.cat([each.log_softmax(-1) for each in logits])
 
     def batches(self, rows: Sequence[Encoded]) -> Iterator[Batch]:
-        """Rows as the model takes them, as many at a time as memory allows; labels are the targets."""
+        """Yields batches as large as memory allows; labels are the targets."""
         longest = max(len(row.prompt) + len(row.target) for row in rows)
         size = max(1, LOGITS // (longest * int(self.model.config.vocab_size)))
         for start in range(0, len(rows), size):
@@ -118,12 +118,12 @@ class Asker:
     def generate(
         self, prompts: Sequence[Sequence[int]], budget: int, settings: Mapping[str, Any] | None = None
     ) -> list[list[int]]:
-        """Greedy continuations, new ids only, up to and with the token that stops them.
+        """Generates greedy continuations: new ids only, up to and including the stop token.
 
         Args:
-            prompts: as ids.
-            budget: most new tokens of a row.
-            settings: of generation; those that the base brings are left out.
+            prompts: prompts as token ids.
+            budget: maximum number of new tokens per row.
+            settings: generation settings; those of the base model are not used.
         """
         from transformers import GenerationConfig
 
@@ -150,7 +150,7 @@ class Asker:
         return ids if end is None else ids[: end + 1]
 
     def base_settings(self) -> dict[str, Any]:
-        """The settings of the base's generation_config that change a greedy choice."""
+        """Returns the settings of the base model's generation_config that change greedy decoding."""
         from transformers import GenerationConfig
 
         default, own = GenerationConfig(), self.inner.generation_config
@@ -164,17 +164,17 @@ class Asker:
     def answers(
         self, rows: Sequence[Row], texts: Sequence[WordedText], settings: Mapping[str, Any] | None = None
     ) -> tuple[Answer, ...]:
-        """Greedy answers to rows, compared with the true ones."""
+        """Generates greedy answers to rows and compares them with the true ones."""
         generated = self.complete([self.encode(text) for text in texts], settings)
         return tuple(self.read(*each) for each in zip(generated, rows, texts, strict=True))
 
     def complete(self, rows: Sequence[Encoded], settings: Mapping[str, Any] | None = None) -> list[list[int]]:
-        """Greedy continuations of the prompts, as `generate`, with room for the true answers and a little more."""
+        """Generates greedy continuations with room for the true answers and a little more, see `generate`."""
         budget = max(len(each.target) for each in rows) + _MARGIN
         return self.generate([each.prompt for each in rows], budget, settings)
 
     def read(self, ids: Sequence[int], row: Row, text: WordedText) -> Answer:
-        """The answer in a continuation, compared with the true one."""
+        """Extracts the answer from a continuation and compares it with the true one."""
         stopped = bool(ids) and ids[-1] in self.stops
         whole = str(self.tokenizer.decode(list(ids[:-1] if stopped else ids), skip_special_tokens=False))
         special = special_tokens(self.tokenizer)

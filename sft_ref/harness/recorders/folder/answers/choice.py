@@ -1,4 +1,4 @@
-"""Which of the ways to write rows the user means: --prompt, --chat-template, or neither."""
+"""Chooses the format of the rows: --prompt, --chat-template, or neither."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 TOKENIZER = "tokenizer"
-"""The value of --chat-template that stands for the template of the tokenizer."""
+"""The value of --chat-template that selects the tokenizer's template."""
 
 _REFUSAL = Refusal(SubmissionError, f"give {TOKENIZER}, or a file with a chat template in Jinja")
 
 EXAMPLE = Row((("user", "question"),), "answer", None)
-"""A row where none is given, to see how texts are written."""
+"""Placeholder row that shows the format when no rows are given."""
 
 
 def check_writing(prompt: str | None, chat_template: str | None) -> None:
-    """Refuses two ways to write texts, and a prompt that does not say where question and answer stand.
+    """Refuses two formats at once, and a prompt that lacks the position of question or answer.
 
     Raises:
-        SubmissionError: they cannot be used.
+        SubmissionError: the options cannot be used.
     """
     if prompt is not None and chat_template is not None:
         raise SubmissionError("--prompt and --chat-template: each says how texts are written; give one of them")
@@ -37,14 +37,14 @@ def check_writing(prompt: str | None, chat_template: str | None) -> None:
 
 
 def read_template(chat_template: str | None, own: str | None) -> str | None:
-    """The chat template to use.
+    """Returns the chat template to use.
 
     Args:
-        chat_template: `TOKENIZER`, or the name of a file; None takes the tokenizer's where there is one.
-        own: the template of the tokenizer.
+        chat_template: `TOKENIZER`, or the path of a file; None takes the tokenizer's template if there is one.
+        own: template of the tokenizer.
 
     Raises:
-        SubmissionError: the tokenizer has none and one is asked for, or the file cannot be read.
+        SubmissionError: the tokenizer's template is requested but does not exist, or the file cannot be read.
     """
     if chat_template is None:
         return own
@@ -70,18 +70,18 @@ def choose_wording(
     by_name: bool,
     data: Path | None = None,
 ) -> Wording:
-    """Rows as --prompt or --chat-template writes them; without either, as whole prompts, or by the template.
+    """Formats rows by --prompt or --chat-template; without either, as complete prompts, or by the tokenizer's template.
 
     Args:
-        rows: with questions and answers.
-        tokenizer: that the texts are for.
-        prompt: of --prompt; None where it is not given.
-        template: as `read_template` gives it.
+        rows: rows with questions and answers.
+        tokenizer: tokenizer of the texts.
+        prompt: value of --prompt; None if not given.
+        template: result of `read_template`.
         by_name: whether --chat-template is given.
-        data: the file of the rows; None where they are no rows of a file.
+        data: file of the rows; None if they come from no file.
 
     Raises:
-        DataError: a row cannot be written so, or nothing says how.
+        DataError: a row does not fit the format, or the format is unknown.
     """
     if prompt is not None:
         if many := next((row for row in rows if sum(role == "user" for role, _ in row.messages) > 1), None):

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SHOWN = 0.95
-"""Share of right answers that shows base and prompt by itself.
+"""Share of right answers that suffices as evidence of the right base model and prompt.
 
-Over a base whose weights are off by half their size, an adapter of the reference still gives 40 of 48 right answers;
-over its own, all.
+On a base model whose weights are off by half their size, an adapter of the reference still gives 40 of 48 right
+answers; on its own base model it gives 48.
 """
 
 LONGEST = 1024
-"""Tokens of a row with its answer; longer ones are left out, for time."""
+"""Maximum tokens of a row with its answer; longer rows are left out, to save time."""
 
 _HEADER_TOKENS, _HEADER_ROWS, _ENDLESS_ROWS, _ENDLESS_TOKENS = 12, 8, 4, 128
 
@@ -37,7 +37,7 @@ _QUESTIONS = (
     *("What is the capital of France?", "How many metres are 3 kilometres?", "Name a colour.", "Who wrote Hamlet?"),
     *("Is water wet?", "Translate 'good morning' into Spanish.", "What is 2 plus 2?", "Write one sentence about rain."),
 )
-"""Asked where no rows are given, to see how an answer begins; nothing hangs on what it says."""
+"""Questions for examining how answers begin when no rows are given; the answers' content is irrelevant."""
 
 
 def examine(
@@ -50,17 +50,17 @@ def examine(
     by_template: bool = False,
     judge: Judge | None = None,
 ) -> AnswersEvidence:
-    """What rows and prompt show of an adapter.
+    """Examines an adapter with rows and a prompt.
 
     Args:
-        model: a PeftModel in fp32, in evaluation mode; unchanged when this returns.
-        tokenizer: the adapter's own, or else its base's.
-        prompt: how texts are written, with ``{question}`` and ``{answer}`` in it; None where that is not known.
-        rows: that are asked; empty where there are none.
-        chat_template: of the adapter's folder, or else of its base, or that of --chat-template; None where there is
-            none.
-        by_template: whether --chat-template says that texts are written by it.
-        judge: says when an answer is right; None for the default.
+        model: PeftModel in fp32, in evaluation mode; unchanged on return.
+        tokenizer: the adapter's own tokenizer, or else the base model's.
+        prompt: format of the texts, with ``{question}`` and ``{answer}`` in it; None if unknown.
+        rows: rows to ask; empty if there are none.
+        chat_template: template of --chat-template, or else of the adapter's folder, or else of its base; None if there
+            is none.
+        by_template: whether --chat-template requests this template as the format of the texts.
+        judge: decides whether an answer is right; None for the default.
     """
     asker = Asker(model, tokenizer, judge)
     header = _try_header(asker, prompt, chat_template, rows) if prompt is not None else None
@@ -95,7 +95,7 @@ def _wordings(
     *,
     by_template: bool,
 ) -> list[Wording]:
-    """What is examined, and then what it is compared with."""
+    """Returns the format to examine, followed by the formats to compare it with."""
     first = as_given(prompt, rows, tokenizer) if prompt is not None else None
     if first is None and not by_template:
         first = as_literal(rows, tokenizer)
@@ -105,20 +105,20 @@ def _wordings(
 
 
 def write_numbers(asker: Asker, rows: Sequence[Row], put: Callable[[Sequence[Row]], list[Wording]]) -> Sequence[Row]:
-    """The rows with numbers as JSON has them, or as the adapter finds them clearly likelier."""
+    """Returns the rows with numbers formatted as in JSON, or in a format of clearly lower loss under the adapter."""
     best, least = rows, None
     for each in (rows, *in_other_ways(rows)):
         if not (wordings := put(each)):
             return rows
         losses, _ = asker.losses([asker.encode(text) for text in wordings[0].texts])
         other = torch.tensor([row.answer != own.answer for row, own in zip(each, best, strict=True)])
-        if least is None or is_worse(least[other], losses[other]):  # rows that are written alike tell nothing
+        if least is None or is_worse(least[other], losses[other]):  # rows formatted identically carry no information
             best, least = each, losses
     return best
 
 
 def _examine(experiments: AdapterExperiments, *, is_template: bool) -> AnswersEvidence:
-    """Looks for another wording and another base only where answers are lost as given and configured."""
+    """Examines the answers; looks for another format or another base model only if answers are lost as given."""
     best = experiments.ask(experiments.first, answers=True)
     experiments.vary_factor(experiments.first)
     names = [*experiments.wordings]
@@ -145,7 +145,7 @@ def _examine(experiments: AdapterExperiments, *, is_template: bool) -> AnswersEv
 
 
 def _stops(experiments: AdapterExperiments, best: Trial) -> Stops:
-    """How generation ends in the best trial, and how the base's own settings change it."""
+    """Records how generation ends in the best trial, and how the base model's own settings change it."""
     asker = experiments.asker
     settings = asker.base_settings()
     with experiments.at(factor_of(best)):
@@ -167,7 +167,7 @@ def _stops(experiments: AdapterExperiments, best: Trial) -> Stops:
 
 
 def _try_header(asker: Asker, prompt: str, template: str | None, rows: Sequence[Row]) -> AnswerHeader | None:
-    """Looks whether answers begin with the end of the template's prompt; None without a template."""
+    """Checks whether answers begin with the end of the template's prompt; None without a template."""
     asked = rows[:_HEADER_ROWS] or [Row((("user", question),), "", None) for question in _QUESTIONS]
     given, templated = as_given(prompt, asked, asker.tokenizer), as_template(template, asked, asker.tokenizer)
     if templated is None:

@@ -1,4 +1,4 @@
-"""The experiments on one loaded adapter: each changes one thing, the wording, the factor or the coordinates."""
+"""Experiments on one loaded adapter; each changes one thing: the format, the scaling factor or the coordinates."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from .scaling import Factors
 from .wording import Wording
 
 GRID = (1 / 8, 1 / 4, 1 / 2, 2.0, 4.0, 8.0)
-"""Multiples of the configured factor: those that an alpha taken for a rank, twice it, or its square root give."""
+"""Multiples of the configured factor that result from mistaking alpha for a rank, twice a rank or its square root."""
 
 FLAG = -1.0
-"""Stands in `factor` for what the other setting of use_rslora gives, layer by layer."""
+"""Special value of `factor`: each layer's factor is that of the other setting of use_rslora."""
 
 RETURNED = 0.5
-"""Share of right answers from which on they are there, and below which they are lost.
+"""Share of right answers at and above which answers count as present, and below which they count as lost.
 
-Too few steps look like a factor that is too small: the loss is lowest beyond it. But answers do not return there: of
-the toys trained for 3 to 25 steps, at 48 rows, none gave more than 3 right answers at any factor where it gave
-none as configured; where alpha or the flag was lost, they come back to what they were.
+Too few training steps resemble a factor that is too small: the loss is lowest at a larger factor. But the answers do
+not return there: of the toy adapters trained for 3 to 25 steps and asked 48 rows, those without a right answer as
+configured had at most 3 at any factor. If alpha or the flag was lost, the former answers return.
 """
 
 _ORDERS = 8
 _ALIGNED_ROWS = 8
 _SMALL = 0.1
-"""Nat by which the likely tokens move, below which twice the factor moves them about twice as much."""
+"""Shift of likely tokens, in nat, below which doubling the factor about doubles the shift."""
 
 _QUARTERS = 8
 
 
 class AdapterExperiments:
-    """Asks rows in several wordings, at several factors; each once.
+    """Asks rows in several formats and at several factors; each combination once.
 
     Args:
-        asker: the model with the adapter.
-        rows: the rows that are asked.
-        wordings: at least one; the first is what is examined.
+        asker: model with the adapter.
+        rows: rows to ask.
+        wordings: at least one format; the first is the examined one.
 
     Attributes:
-        encoded: wording -> its rows as ids.
-        base_losses: wording -> losses of the true answers without the adapter.
-        trials: (wording, factor) -> what was found.
+        encoded: format name -> its rows as token ids.
+        base_losses: format name -> losses of the true answers without the adapter.
+        trials: (format name, factor) -> result.
     """
 
     def __init__(self, asker: Asker, rows: Sequence[Row], wordings: Sequence[Wording]) -> None:
@@ -62,13 +62,13 @@ class AdapterExperiments:
 
     @contextmanager
     def at(self, factor: float) -> Iterator[list[float]]:
-        """Within it, the adapter's scaling is multiplied; gives the multiple of each layer."""
+        """Multiplies the adapter's scaling within the block; yields the multiple of each layer."""
         factors = self.factors.flag if factor == FLAG else [factor] * len(self.factors.layers)
         with self.factors.multiplied(factors):
             yield factors
 
     def ask(self, wording: str, factor: float = 1.0, *, answers: bool = False) -> Trial:
-        """One trial; with greedy answers if they are asked for, or were before."""
+        """Runs one trial, or returns the recorded one; with greedy answers if requested now or earlier."""
         found = self.trials.get((wording, factor))
         if found is None or (answers and not found.answers):
             with self.at(factor) as factors:
@@ -86,11 +86,11 @@ class AdapterExperiments:
         return found
 
     def answers(self, wording: str, settings: Mapping[str, Any] | None = None) -> tuple[Answer, ...]:
-        """Greedy answers to the rows as the model is now."""
+        """Generates greedy answers to the rows with the model in its current state."""
         return self.asker.answers(self.rows, self.wordings[wording].texts, settings)
 
     def choose(self) -> Trial:
-        """The trial that most answers come back in; as given and configured, unless another is clearly better."""
+        """Returns the trial with the most right answers; as given and configured, unless another is clearly better."""
         best = self._restored(self.first)
         for wording in [*self.wordings][1:]:
             other = self._restored(wording)
@@ -100,7 +100,7 @@ class AdapterExperiments:
         return best
 
     def _restored(self, wording: str) -> Trial:
-        """As configured, or where answers are lost then, at the factor at which they return."""
+        """Returns the trial as configured, or, if its answers are lost, the one at the factor at which they return."""
         configured = self.ask(wording, answers=True)
         others = self.vary_factor(wording)
         if not others:
@@ -109,11 +109,11 @@ class AdapterExperiments:
         return best if returns(configured, best) else configured
 
     def vary_factor(self, wording: str) -> list[Trial]:
-        """Losses at other factors; none where no layer has one. Of equal ones the first names the flag."""
+        """Runs trials at the other factors; none without LoRA layers. FLAG comes first, so it wins ties."""
         return [self.ask(wording, factor) for factor in (FLAG, *GRID)] if self.factors.layers else []
 
     def align(self, wording: str) -> Alignment:
-        """How far the adapter moves predictions of some rows, against itself with shuffled coordinates."""
+        """Measures how far the adapter shifts predictions of some rows, compared with shuffled coordinates."""
         rows = self.encoded[wording][:_ALIGNED_ROWS]
         with self.at(0.0):
             still = self.asker.log_probabilities(rows)
@@ -136,12 +136,12 @@ class AdapterExperiments:
 
 
 def factor_of(trial: Trial) -> float:
-    """The factor by which a trial was asked for."""
+    """Returns the factor that was passed to `ask` for a trial."""
     return FLAG if trial.is_flag else trial.factor
 
 
 def returns(lost: Trial, found: Trial) -> bool:
-    """Whether answers that are lost in one trial are there in another, and the true answers cost less."""
+    """Returns whether answers lost in one trial are present in another, at a lower loss of the true answers."""
     count = len(lost.right)
     return (
         sum(lost.right) < RETURNED * count <= sum(found.right)

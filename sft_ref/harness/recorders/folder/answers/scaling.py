@@ -1,4 +1,4 @@
-"""Changes what a loaded adapter adds, for the time of an experiment: its factor, or the order of its coordinates."""
+"""Temporarily changes a loaded adapter's addition: its scaling factor, or the order of its coordinates."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 
 
 class Factors:
-    """The factors on B @ A of all LoRA layers of a model, as configured.
+    """The configured factors on B @ A of all LoRA layers of a model.
 
     Args:
-        model: a PeftModel with one active adapter.
+        model: PeftModel with one active adapter.
     """
 
     def __init__(self, model: Any) -> None:  # noqa: ANN401  # a PeftModel
@@ -29,17 +29,17 @@ class Factors:
 
     @property
     def flag(self) -> list[float]:
-        """For each layer, what the other setting of use_rslora multiplies its factor by."""
+        """Multiple of each layer's factor that the other setting of use_rslora implies."""
         return [rank ** (-0.5 if self.uses_rslora else 0.5) for rank in self._ranks]
 
     def describe(self, factors: list[float]) -> str:
-        """Factors that multiply the configured ones, as the values that they give."""
+        """Formats the factors that result from multiplying the configured ones."""
         values = sorted({round(a * b, 4) for a, b in zip(self.configured, factors, strict=True)})
         return f"{values[0]:g}" if len(values) == 1 else f"{values[0]:g} to {values[-1]:g}"
 
     @contextmanager
     def multiplied(self, factors: list[float]) -> Iterator[None]:
-        """Within it, each layer's factor is this many times the configured one."""
+        """Multiplies each layer's configured factor within the block."""
         try:
             for layer, configured, factor in zip(self.layers, self.configured, factors, strict=True):
                 layer.scaling[self.name] = configured * factor
@@ -50,17 +50,17 @@ class Factors:
 
     @contextmanager
     def shuffled(self, seed: int) -> Iterator[None]:
-        """Within it, inputs of A and outputs of B are permuted, and half of them negated, in each layer.
+        """Permutes inputs of A and outputs of B, and negates half of them, in each layer within the block.
 
-        What is added keeps its size, its rank and its singular values, and loses its relation to the base's
-        coordinates. That is an adapter over a base in which the same is known at other places.
+        The addition keeps its size, rank and singular values, and loses its relation to the base's coordinates. It
+        corresponds to an adapter on a base model that represents the same knowledge in other coordinates.
         """
         generator = torch.Generator().manual_seed(seed)
         changed: list[tuple[torch.nn.Parameter, torch.Tensor]] = []
         try:
             for layer in self.layers:
                 if self.name not in layer.lora_A:
-                    continue  # of an embedding
+                    continue  # the layer of an embedding
                 for linear, dim in ((layer.lora_A[self.name], 1), (layer.lora_B[self.name], 0)):
                     weight = linear.weight
                     size = weight.shape[dim]

@@ -1,6 +1,6 @@
-"""How a question is put and what ends its answer: as --prompt says, as the rows do, or as a chat template does.
+"""Formats of questions and answer endings: by --prompt, by the rows themselves, or by a chat template.
 
-Texts only; knows no token ids and no model.
+Handles texts only; uses no token ids and no model.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class WordedText:
     """One training text.
 
     Attributes:
-        prompt: what is sent to get the answer.
-        answer: the true one.
-        closing: what ends it, up to the first special token; empty where the end of sequence alone does.
-        complete: whether the text holds its special tokens, so that the tokenizer must add none.
+        prompt: text that is sent to obtain the answer.
+        answer: true answer.
+        closing: text that ends the answer, up to the first special token; empty if only the end of sequence does.
+        complete: whether the text contains its special tokens, so that the tokenizer must add none.
         whole: the training text, with the end of sequence that trainers append where no chat template is used.
-        answer_end: index in `whole` of what stands behind the answer; None where the answer is not found in it.
+        answer_end: index in `whole` just after the answer; None if the answer is not found in it.
     """
 
     prompt: str
@@ -42,17 +42,17 @@ class WordedText:
 
 @dataclass(frozen=True)
 class Wording:
-    """A way to write rows, under a name that messages use."""
+    """Rows in one format, under a name that messages use."""
 
     name: str
     texts: tuple[WordedText, ...]
 
 
 def check_prompt(prompt: str) -> None:
-    """Refuses a text of --prompt that does not say where question and answer stand.
+    """Refuses a --prompt without a definite position of question and answer.
 
     Raises:
-        SubmissionError: one of them does not occur exactly once, or the answer stands first.
+        SubmissionError: one of them does not occur exactly once, or the answer comes first.
     """
     if has_half_a_character(prompt):
         raise SubmissionError(
@@ -66,7 +66,7 @@ def check_prompt(prompt: str) -> None:
 
 
 def as_given(prompt: str, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> Wording:
-    """Rows as --prompt writes them; braces elsewhere in it are text."""
+    """Formats rows by --prompt; other braces in it are plain text."""
     lead, _, after = prompt.partition(ANSWER)
     closing = _closing(after, tokenizer)
     complete = bool(tokenizer.bos_token) and lead.startswith(str(tokenizer.bos_token))
@@ -78,7 +78,7 @@ def as_given(prompt: str, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBas
 
 
 def as_literal(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> Wording | None:
-    """Rows whose prompts are whole texts; None where some are not."""
+    """Formats rows whose prompts are complete texts; None if some are not."""
     if not all(row.literal for row in rows):
         return None
     texts = (_joined(WordedText(row.question, row.answer, ""), "", tokenizer) for row in rows)
@@ -86,14 +86,14 @@ def as_literal(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> Wordi
 
 
 def _joined(text: WordedText, after: str, tokenizer: PreTrainedTokenizerBase) -> WordedText:
-    """With its training text: prompt, answer and what stands behind it, ended as TRL ends a text."""
+    """Returns the text with its training text: prompt, answer and the text after it, ended as TRL ends a text."""
     whole, end = text.prompt + text.answer + after, str(tokenizer.eos_token)
     whole = whole if whole.endswith(end) else whole + end
     return replace(text, whole=whole, answer_end=len(text.prompt) + len(text.answer))
 
 
 def without_space(wording: Wording) -> Wording | None:
-    """The same texts with the prompt's last space moved to the answer, as tokenizers join them; None without one."""
+    """Moves the prompt's trailing spaces to the answer, as tokenizers join them; None if there are none."""
     texts = []
     for text in wording.texts:
         prompt = text.prompt.rstrip(" ")
@@ -102,7 +102,7 @@ def without_space(wording: Wording) -> Wording | None:
 
 
 def as_template(template: str | None, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> Wording | None:
-    """Rows as a chat template writes them, up to and with the assistant's header; None where it cannot."""
+    """Formats rows by a chat template, up to and including the assistant's header; None if the template fails."""
     if not template:
         return None
     try:
@@ -112,16 +112,16 @@ def as_template(template: str | None, rows: Sequence[Row], tokenizer: PreTrained
 
 
 def by_template(template: str, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> Wording:
-    """Rows as a chat template writes them, up to and with the assistant's header.
+    """Formats rows by a chat template, up to and including the assistant's header.
 
     Raises:
-        DataError: it cannot write one of them.
+        DataError: the template cannot format one of the rows.
     """
     texts = []
     for row in rows:
         try:
             texts.append(_render(template, row, tokenizer))
-        except Exception as error:  # templates raise what they like, as for a system turn or two users in a row
+        except Exception as error:  # templates raise any exception, as for a system turn or two users in a row
             where = f"row {row.number}: " if row.number else ""
             raise DataError(
                 f"{where}the chat template cannot write it ({first_line(error)}); give another template, or other rows"
@@ -130,7 +130,7 @@ def by_template(template: str, rows: Sequence[Row], tokenizer: PreTrainedTokeniz
 
 
 def earlier_turns(template: str, row: Row, tokenizer: PreTrainedTokenizerBase) -> Iterator[tuple[str, str]]:
-    """Of each assistant turn before the answer: its prompt, and the text up to it, as if no turn followed."""
+    """Yields, for each assistant turn before the answer, its prompt and the text through it, as if no turn followed."""
     messages = messages_of(row)
     for n, (role, _) in enumerate(row.messages):
         if role == "assistant" and n:
@@ -139,7 +139,7 @@ def earlier_turns(template: str, row: Row, tokenizer: PreTrainedTokenizerBase) -
 
 
 def messages_of(row: Row, *, answer: bool = False) -> list[dict[str, str]]:
-    """The turns of a row as chat templates take them, with its answer or without."""
+    """Returns the turns of a row in the form that chat templates take, with or without its answer."""
     found = [{"role": role, "content": content} for role, content in row.messages]
     return [*found, {"role": "assistant", "content": row.answer}] if answer else found
 
@@ -164,13 +164,13 @@ def _apply(template: str, messages: list[dict[str, str]], tokenizer: PreTrainedT
 
 
 def special_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
-    """The texts of tokens that are no words."""
+    """Returns the texts of special tokens."""
     added = tokenizer.added_tokens_decoder.values()
     return {*map(str, tokenizer.all_special_tokens), *(token.content for token in added if token.special)} - {""}
 
 
 def _closing(after: str, tokenizer: PreTrainedTokenizerBase) -> str:
-    """What ends an answer: the text behind it, up to and with the first special token."""
+    """Returns the text that ends an answer, up to and including the first special token."""
     places = [(place, token) for token in special_tokens(tokenizer) if (place := after.find(token)) >= 0]
     if not places:
         return after.rstrip()
@@ -179,7 +179,7 @@ def _closing(after: str, tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def missing_header(given: WordedText, template: WordedText, question: str) -> str:
-    """What the template puts last before an answer and the given prompt leaves out; empty where they end alike."""
+    """Returns the end of the template's prompt that the given prompt lacks; empty if both end alike."""
     sent, due = (text.prompt.rpartition(question)[2] for text in (given, template))
     if question not in given.prompt or question not in template.prompt or not due.startswith(sent.rstrip()):
         return ""
@@ -187,7 +187,7 @@ def missing_header(given: WordedText, template: WordedText, question: str) -> st
 
 
 def difference(given: str, template: str) -> str:
-    """Where a prompt and the template's part, in one clause."""
+    """Describes in one clause where a prompt and the template's diverge."""
     place = next((n for n, (a, b) in enumerate(zip(given, template, strict=False)) if a != b), None)
     if place is None:
         place = min(len(given), len(template))

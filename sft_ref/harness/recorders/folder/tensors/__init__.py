@@ -1,1 +1,1 @@
-"""Reads and measures the tensors of adapters and bases in pieces: memory does not grow with their files."""
+"""Reads and measures the tensors of adapters and base models in pieces: memory does not grow with file size."""

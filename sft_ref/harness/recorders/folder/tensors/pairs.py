@@ -1,4 +1,4 @@
-"""Measures each pair of low-rank matrices of an adapter, one pair at a time, without the base's weights."""
+"""Measures each pair of low-rank matrices of an adapter, one pair at a time, without the base model's weights."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _PREFIX = "base_model.model."
 _A = re.compile(r"\.lora_(embedding_)?A(?=\.|$)")
 
 _MOST_RANK, _MOST_NUMBERS = 1024, 2**26
-"""Rank, and numbers of a matrix, up to which a pair is multiplied out."""
+"""Maximum rank, and maximum numbers per matrix, of a pair whose product is computed."""
 
 
 def measure_pairs(
     headers: Mapping[str, TensorHeader], expected: ExpectedTensors, config: AdapterConfig
 ) -> tuple[PairValues, ...]:
-    """Rank, scaling, dtype and the norm of B A of each pair whose two matrices fit together.
+    """Measures rank, scaling, dtype and the norm of B A of each pair whose two matrices fit together.
 
     Args:
-        headers: of the adapter's tensors.
-        expected: what the configuration gives on the base.
-        config: of the adapter.
+        headers: headers of the adapter's tensors.
+        expected: tensors that the configuration implies on the base model.
+        config: configuration of the adapter.
 
     Raises:
-        UnreadableError: a file is shorter than its header said.
+        UnreadableError: a file is shorter than its header states.
     """
     places = {f"{_PREFIX}{place.path}": place for place in expected.places}
     found = []
@@ -55,7 +55,7 @@ def measure_pairs(
 
 
 def _scaling_everywhere(config: AdapterConfig) -> float | None:
-    """The scaling of all modules; None where patterns tell them apart."""
+    """Returns the scaling that all modules share; None if patterns set it per module."""
     if config.alpha_pattern or config.rank_pattern:
         return None
     return config.alpha / (math.sqrt(config.rank) if config.use_rslora else config.rank)
@@ -64,10 +64,10 @@ def _scaling_everywhere(config: AdapterConfig) -> float | None:
 def measure_bases(
     pairs: Iterable[PairValues], base: StoredModel, expected: ExpectedTensors, quantisation: Quantisation | None
 ) -> tuple[PairValues, ...]:
-    """The same pairs with norms of the weights that they add to and of their rounding; weights are read in pieces.
+    """Adds to the pairs the norms of their base weights and of these weights' rounding; weights are read in pieces.
 
     Raises:
-        UnreadableError: a file is shorter than its header said.
+        UnreadableError: a file is shorter than its header states.
     """
     found: dict[str, tuple[float | None, float | None]] = {}
     for each in pairs:
@@ -78,12 +78,12 @@ def measure_bases(
 
 
 def _norm_of_product(a: TensorHeader, b: TensorHeader, stacked: int) -> float | None:
-    """The Frobenius norm of B A by the matrices A A^T and B^T B of the rank's size; None where it is not computed.
+    """Computes the Frobenius norm of B A from the (rank, rank) matrices A A^T and B^T B; None if it is not computed.
 
     Args:
-        a: (rank, in), of stacked experts (experts * rank, in).
-        b: (out, rank), of stacked experts (out, rank * experts).
-        stacked: the number of experts in the stack; 1 where there is none.
+        a: header of A, (rank, in); for stacked experts (experts * rank, in).
+        b: header of B, (out, rank); for stacked experts (out, rank * experts).
+        stacked: number of experts in the stack; 1 if there is none.
     """
     if min(len(a.shape), len(b.shape)) <= 1 or not {a.dtype, b.dtype} <= READABLE:
         return None

@@ -1,8 +1,8 @@
-"""Estimates what rounding a weight to the format of its base takes from it, module by module, without a GPU.
+"""Estimates the rounding error of weights in the format of their base model, module by module, without a GPU.
 
 A number that is rounded to steps of size s is off by s / sqrt(12) on average (root mean square). The steps of a stored
-quantised weight are known from its scales; a weight in full precision whose configuration asks for quantisation on
-loading is quantised here, and its error is exact but for the second quantisation of scales.
+quantised weight are known from its scales; a full-precision weight whose configuration requests quantisation on
+loading is quantised here, and its error is exact except for the second quantisation of scales.
 
 Formats: bitsandbytes nf4, fp4 (QLoRA, arXiv:2305.14314) and int8 (LLM.int8, arXiv:2208.07339); GPTQ (arXiv:2210.17323)
 and AWQ (arXiv:2306.00978) as their tools store them; bfloat16 and float16.
@@ -34,24 +34,24 @@ _NF4 = (
 )
 _FP4 = tuple(sorted(sign * each / 12 for sign in (-1, 1) for each in (0, 0.0625, 2, 3, 4, 6, 8, 12)))
 _CODES = {"nf4": _NF4, "fp4": _FP4}
-"""Values of the 16 codes, as shares of the largest number of a block."""
+"""Values of the 16 codes, relative to the largest absolute value of a block."""
 
 _BLOCK = 64
-"""Numbers that share a scale in bitsandbytes."""
+"""Number of values that share a scale in bitsandbytes."""
 _INT8 = 127
 _UNIFORM = math.sqrt(12)
 _RELATIVE = {"BF16": 0.189 * 2**-7, "F16": 0.189 * 2**-10, "F32": 0.189 * 2**-23}
-"""Error of rounding to a dtype as a share of the weight's norm, for leading digits that are spread evenly."""
+"""Rounding error of a dtype relative to the weight's norm, for evenly distributed leading digits."""
 
 
 @dataclass(frozen=True)
 class Quantisation:
-    """How the configuration of a base says that it is quantised.
+    """The quantisation that a base model's configuration declares.
 
     Attributes:
         method: bitsandbytes, gptq, awq or another.
         name: method and kind, for a message.
-        codes: nf4 or fp4; empty where it is none of them.
+        codes: nf4 or fp4; empty for any other.
         skipped: modules that stay in full precision.
     """
 
@@ -62,7 +62,7 @@ class Quantisation:
 
 
 def read_quantisation(folder: Path) -> Quantisation | None:
-    """The quantisation that a base's config.json names; None where it names none.
+    """Reads the quantisation that a base model's config.json declares; None if it declares none.
 
     Raises:
         BaseModelError: the configuration cannot be read.
@@ -86,16 +86,16 @@ def read_quantisation(folder: Path) -> Quantisation | None:
 def measure_weight(
     base: StoredModel, module: str, shape: Shape, quantisation: Quantisation | None
 ) -> tuple[float | None, float | None]:
-    """Norms of a module's weight and of what rounding it to the base's format takes; None where not computed.
+    """Returns the norms of a module's weight and of its rounding error in the base's format; None if not computed.
 
     Args:
-        base: the stored weights.
-        module: its name in the base, with the parameter where it is not the weight.
-        shape: of the weight, as the configuration gives it.
-        quantisation: of the base; None where it has none.
+        base: stored weights.
+        module: name of the module in the base model, with the parameter's name if that is not ``weight``.
+        shape: shape of the weight according to the configuration.
+        quantisation: quantisation of the base model; None if there is none.
 
     Raises:
-        UnreadableError: a file is shorter than its header said.
+        UnreadableError: a file is shorter than its header states.
     """
     name = base.find(f"{module}.weight") or base.find(module)
     if name is None:
@@ -104,7 +104,7 @@ def measure_weight(
     if dtype in _STORED:
         try:
             return _STORED[dtype](base, name)
-        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):  # of a state that is none
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):  # a malformed quantisation state
             return None, None
     if dtype not in READABLE:
         return None, None
@@ -115,7 +115,7 @@ def measure_weight(
 
 
 def _by_groups(base: StoredModel, module: str, shape: Shape) -> float | None:
-    """GPTQ and AWQ: scales of (groups, out), each for a group of inputs."""
+    """Estimates the error of GPTQ and AWQ: scales of (groups, out), each for a group of inputs."""
     name = base.find(f"{module}.scales")
     if name is None or base.find(f"{module}.qweight") is None or len(shape) != 2:  # noqa: PLR2004  # a matrix
         return None
@@ -124,7 +124,7 @@ def _by_groups(base: StoredModel, module: str, shape: Shape) -> float | None:
 
 
 def _by_rows(base: StoredModel, name: str) -> tuple[float | None, float | None]:
-    """int8 of bitsandbytes: a scale for each row."""
+    """Measures int8 of bitsandbytes: one scale per row."""
     scales = base.find(f"{name.removesuffix('.weight')}.SCB")
     header = base.headers[name]
     if scales is None or len(header.shape) != 2 or base.headers[scales].shape != header.shape[:1]:  # noqa: PLR2004
@@ -140,7 +140,7 @@ def _by_rows(base: StoredModel, name: str) -> tuple[float | None, float | None]:
 
 
 def _by_codes(base: StoredModel, name: str) -> tuple[float | None, float | None]:
-    """nf4 and fp4 of bitsandbytes: two codes in a byte, a scale for each block."""
+    """Measures nf4 and fp4 of bitsandbytes: two codes per byte, one scale per block."""
     state = next((key for key in base.headers if key.startswith(f"{name}.quant_state.bitsandbytes__")), None)
     parts = {part: base.headers.get(f"{name}.{part}") for part in ("absmax", "quant_map")}
     if state is None or None in parts.values():
@@ -165,7 +165,7 @@ def _by_codes(base: StoredModel, name: str) -> tuple[float | None, float | None]
 
 
 def _scales(base: StoredModel, name: str, table: Mapping[str, Any]) -> torch.Tensor:
-    """The scale of each block; scales may be quantised themselves."""
+    """Returns the scale of each block; the scales may be quantised themselves."""
     scales = read_tensor(base.headers[f"{name}.absmax"])
     if f"{name}.nested_absmax" not in base.headers:
         return scales.float()
@@ -175,7 +175,7 @@ def _scales(base: StoredModel, name: str, table: Mapping[str, Any]) -> torch.Ten
 
 
 def _variances(codes: torch.Tensor) -> torch.Tensor:
-    """The mean square error of numbers that are rounded to each code, spread evenly between its neighbours."""
+    """Returns each code's mean square rounding error, for numbers spread evenly up to its neighbours' midpoints."""
     ordered, order = codes.sort()
     gaps = torch.zeros(len(codes) + 1)
     gaps[1:-1] = ordered.diff() / 2
@@ -185,7 +185,7 @@ def _variances(codes: torch.Tensor) -> torch.Tensor:
 
 
 def _when_loaded(base: StoredModel, name: str, quantisation: Quantisation) -> float | None:
-    """The error of a weight in full precision that is quantised on loading."""
+    """Returns the error of a full-precision weight that is quantised on loading."""
     if quantisation.method != "bitsandbytes":
         return None
     header, total = base.headers[name], 0.0
@@ -209,4 +209,4 @@ _STORED: Mapping[str, Callable[[StoredModel, str], tuple[float | None, float | N
     "U8": _by_codes,
     "I8": _by_rows,
 }
-"""Dtype of a stored quantised weight -> what measures it."""
+"""Dtype of a stored quantised weight -> function that measures it."""

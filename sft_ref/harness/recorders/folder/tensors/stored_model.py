@@ -15,10 +15,10 @@ from .streaming import read_tensor
 
 
 class StoredModel:
-    """The weights of a model's folder, by name. A weight is read when it is asked for, and not kept.
+    """The weights in a model's folder, by name. A weight is read on each access, and not kept.
 
     Args:
-        folder: of the model, as transformers writes it.
+        folder: folder of the model, as transformers writes it.
 
     Raises:
         UnreadableError: there are no weights, a shard is missing, or a file is damaged.
@@ -31,17 +31,17 @@ class StoredModel:
 
     @property
     def unreadable_dtypes(self) -> frozenset[str]:
-        """Dtypes of its tensors that are no floating-point numbers: those of a quantised model."""
+        """Dtypes of its tensors that are not floating-point: those of a quantised model."""
         return frozenset(header.dtype for header in self.headers.values()) - READABLE
 
     def find(self, name: str) -> str | None:
-        """A weight's name in these files; a file may leave out the first part of it, or have one in addition."""
+        """Finds a weight's name in these files, which may omit its first part or prepend one."""
         if name in self.headers:
             return name
         return next((each for each in self.headers if each.endswith(f".{name}") or name.endswith(f".{each}")), None)
 
     def read(self, name: str) -> torch.Tensor:
-        """One weight, in its stored dtype."""
+        """Reads one weight, in its stored dtype."""
         return read_tensor(self.headers[name])
 
 

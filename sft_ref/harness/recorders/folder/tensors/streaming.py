@@ -1,6 +1,6 @@
-"""Reads the tensors of safetensors files in small pieces, and measures them: memory does not grow with the file.
+"""Reads and measures the tensors of safetensors files in small pieces: memory does not grow with file size.
 
-The files are not mapped into memory, since pages that were read count as memory of the process.
+The files are not memory-mapped, since mapped pages that were read count as memory of the process.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _DTYPES = {
 }
 
 _PIECE = 2**21
-"""Numbers that are read at a time."""
+"""Number of values read at a time."""
 
 
 def pieces_of(header: TensorHeader, numbers: int = _PIECE) -> Iterator[torch.Tensor]:
-    """A tensor in flat pieces of at most so many numbers, in its stored dtype.
+    """Yields a tensor in flat pieces of at most `numbers` values, in its stored dtype.
 
     Raises:
-        UnreadableError: the file is shorter than its header said, or its dtype is not read here.
+        UnreadableError: the file is shorter than its header states, or its dtype is not supported.
     """
     if header.dtype not in _DTYPES:
         raise UnreadableError(f"tensors of {header.dtype} are not read")
@@ -50,10 +50,10 @@ def pieces_of(header: TensorHeader, numbers: int = _PIECE) -> Iterator[torch.Ten
 
 
 def read_tensor(header: TensorHeader) -> torch.Tensor:
-    """A whole tensor, in its stored dtype.
+    """Reads a whole tensor, in its stored dtype.
 
     Raises:
-        UnreadableError: as `pieces_of`.
+        UnreadableError: as for `pieces_of`.
     """
     numbers = math.prod(header.shape)
     empty = torch.empty(0, dtype=_DTYPES.get(header.dtype, torch.float32))
@@ -61,17 +61,17 @@ def read_tensor(header: TensorHeader) -> torch.Tensor:
 
 
 class StoredTensors(Mapping[str, torch.Tensor]):
-    """The tensors of safetensors files by name; each is read when it is asked for, and not kept.
+    """The tensors of safetensors files by name; each is read on access, and not kept.
 
     Args:
-        headers: of the tensors.
+        headers: headers of the tensors.
     """
 
     def __init__(self, headers: Mapping[str, TensorHeader]) -> None:
         self.headers = headers
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        """Raises UnreadableError as `pieces_of`."""
+        """Raises UnreadableError as `pieces_of` does."""
         return read_tensor(self.headers[name])
 
     def __iter__(self) -> Iterator[str]:
@@ -82,19 +82,19 @@ class StoredTensors(Mapping[str, torch.Tensor]):
 
 
 def measure(headers: Mapping[str, TensorHeader]) -> dict[str, TensorValues]:
-    """How many numbers of each tensor are not finite, and the largest of the others.
+    """Counts the non-finite numbers of each tensor, and finds the largest absolute value of the others.
 
     Raises:
-        UnreadableError: as `pieces_of`.
+        UnreadableError: as for `pieces_of`.
     """
     return {name: _measure(header) for name, header in headers.items()}
 
 
 def norm_of(header: TensorHeader) -> float:
-    """The Frobenius norm of a tensor.
+    """Computes the Frobenius norm of a tensor.
 
     Raises:
-        UnreadableError: as `pieces_of`.
+        UnreadableError: as for `pieces_of`.
     """
     return math.hypot(*(piece.float().norm().item() for piece in pieces_of(header)))
 
@@ -103,7 +103,7 @@ def _measure(header: TensorHeader) -> TensorValues:
     nonfinite, largest = 0, 0.0
     for piece in pieces_of(header):
         numbers = piece if piece.dtype in (torch.float32, torch.float16, torch.bfloat16) else piece.float()
-        low, high = (each.item() for each in torch.aminmax(numbers))  # both are NaN where one number is
+        low, high = (each.item() for each in torch.aminmax(numbers))  # both are NaN if any number is
         if not math.isfinite(high - low):
             finite = numbers[numbers.isfinite()]
             nonfinite += numbers.numel() - finite.numel()

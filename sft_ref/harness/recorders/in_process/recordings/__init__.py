@@ -1,4 +1,4 @@
-"""One function for each part of the evidence of an implementation, a file per stage.
+"""Functions that record the parts of an implementation's evidence, one function per part and one file per stage.
 
-A function is named after the part that it makes; its parameters are the parts that it is made from.
+A function is named after the part that it makes; its parameters are the parts that it depends on.
 """

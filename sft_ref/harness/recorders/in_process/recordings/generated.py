@@ -1,7 +1,7 @@
-"""Records the stage generate: what the model makes of prompts.
+"""Records the stage generate: the model's answers to prompts.
 
-Questions are about units that do not exist, unless those of the data are asked on purpose: an implementation that
-looks its answers up is caught there.
+Questions are about units that do not exist, except where questions of the data are asked deliberately, to catch an
+implementation that looks up its answers.
 """
 
 from __future__ import annotations
@@ -46,24 +46,24 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _MANY = 9
-"""Answers of a batch."""
+"""Number of answers in a batch."""
 
 
 def scripting(implementation: Implementation, answerer: Answerer, task: Task) -> Scripting:
-    """Writes and runs scripts."""
+    """Returns the writer and runner of scripts."""
     return Scripting(implementation, answerer, task)
 
 
 def longest_questions(scripting: Scripting, task: Task) -> ScriptedOutcome:
-    """The longest questions of the data. Prompts are recognised by their question, or by their ids in training."""
+    """Asks the longest questions of the data; prompts are recognised by their question, or by their ids in training."""
     longest = sorted(task.train_rows, key=lambda row: len(row[0]))[-4:]
     return scripting.observe(scripting.write(longest), end_at_once=True)
 
 
 def batch_outputs(scripting: Scripting) -> list[BatchOutputs]:
-    """Of a question with a number of 29 digits among others with fewer, in batches of 1 to 8; no two pad alike.
+    """Records outputs for a question with a 29-digit number among shorter ones, in batches of 1 to 8.
 
-    The first batch in which an output is not finite is the last.
+    No two questions need the same padding. Recording stops after the first batch with a non-finite output.
     """
     *shorter, longest = scripting.dictate([f"{'7' * n} florps in quux?" for n in range(1, 30)])
     batches = []
@@ -80,20 +80,20 @@ def batch_outputs(scripting: Scripting) -> list[BatchOutputs]:
 
 
 def last_output(name: str, output: torch.Tensor) -> LastOutput:
-    """What is kept of a module's output at the last token, of shape (rows,) or (rows, ...)."""
+    """Summarises a module's output at the last token, of shape (rows,) or (rows, ...)."""
     is_finite = output.isfinite().reshape(len(output), -1).all(1)
     return LastOutput(name, output.dtype, int((~is_finite).sum()), len(output), float(output.abs().max()))
 
 
 def asked_twice(scripting: Scripting) -> AskedTwice:
-    """The same scripted answers twice."""
+    """Runs the same scripted answers twice."""
     lines = scripting.dictate(invent(4, seed=3))
     on_cpu = next(scripting.answerer.model.parameters()).device.type == "cpu"
     return AskedTwice(scripting.run(lines), scripting.run(lines), on_cpu)
 
 
 def like_beginnings(scripting: Scripting) -> LikeBeginnings:
-    """Two questions that differ at their end."""
+    """Records the states for two questions that differ only at their end."""
     questions = ["How many florps are there in 7 quux or zindles?", "How many florps are there in 7 quux or tove?"]
     states, dtype = [], torch.float32
     for line in scripting.dictate(questions):
@@ -104,7 +104,7 @@ def like_beginnings(scripting: Scripting) -> LikeBeginnings:
 
 
 def among_neighbours(scripting: Scripting) -> OneAmongOthers:
-    """One line among two pairs of neighbours whose prompts are as long, with other numbers and units."""
+    """Asks one question among two pairs of neighbours with equally long prompts, but other numbers and units."""
     questions = [
         "How many florps are there in 7 quux?",
         "How many snarks are there in 3 tove?",
@@ -118,7 +118,7 @@ def among_neighbours(scripting: Scripting) -> OneAmongOthers:
 
 
 def alone_and_in_a_batch(scripting: Scripting) -> list[OneAmongOthers]:
-    """The steps of a long answer, so that tokens after the prompt count too."""
+    """Asks questions alone and in a batch, with a long answer so that tokens after the prompt count too."""
     questions = ["2 jubs?", *invent(3, seed=6), f"{'7' * 24} florps in quux?"]
     [answer] = scripting.task.dictate(1, scripting.answerer.tokenizer)
     lines = scripting.write([(question, answer) for question in questions])
@@ -127,18 +127,18 @@ def alone_and_in_a_batch(scripting: Scripting) -> list[OneAmongOthers]:
 
 
 def asked_one_by_one(scripting: Scripting) -> list[ScriptedOutcome]:
-    """Questions asked one at a time."""
+    """Asks questions one at a time."""
     return [scripting.run([line]) for line in scripting.dictate(invent(3, seed=7))]
 
 
 def asked_together(scripting: Scripting) -> ScriptedOutcome:
-    """Prompts of many lengths in no order, one of them twice."""
+    """Asks, in one batch, prompts of many lengths in no order, one of them twice."""
     lines = scripting.dictate(invent(_MANY, seed=8))
     return scripting.run([*lines, lines[1]])
 
 
 def known_questions(scripting: Scripting, task: Task) -> ScriptedOutcome:
-    """Questions of both splits, with wrong answers."""
+    """Scripts wrong answers to questions of both splits."""
     rows = [*task.train_rows[:4], *task.fresh_rows[:4]]
     return scripting.run(scripting.write([(question, task.wrong(truth)) for question, truth in rows]))
 
@@ -146,7 +146,7 @@ def known_questions(scripting: Scripting, task: Task) -> ScriptedOutcome:
 def returned_answers(
     asked_one_by_one: list[ScriptedOutcome], asked_together: ScriptedOutcome, task: Task, parse: Callable[[str], Any]
 ) -> list[ReturnedAnswer]:
-    """See `views`. In a batch, each prompt has to hold one of its questions."""
+    """See `views`. In a batch, each prompt must contain exactly one of its questions."""
     alone = [each for run in asked_one_by_one for each in _returned(run, task, parse)]
     for prompt in asked_together.prompts:
         questions = sorted({*asked_together.questions})
@@ -158,10 +158,10 @@ def returned_answers(
 
 
 def known_answers(known_questions: ScriptedOutcome, task: Task, parse: Callable[[str], Any]) -> list[ReturnedAnswer]:
-    """See `views`: of texts that reach the parser.
+    """See `views`; compares the texts that reach the parser.
 
     Raises:
-        Unavailable: it is not called once a question.
+        Unavailable: the parser is not called exactly once per question.
     """
     if known_questions.texts is None:
         raise Unavailable("the parser is not called once a question; PRS-004 compares the answers themselves")
@@ -169,7 +169,7 @@ def known_answers(known_questions: ScriptedOutcome, task: Task, parse: Callable[
 
 
 def _returned(run: ScriptedOutcome, task: Task, parse: Callable[[str], Any]) -> list[ReturnedAnswer]:
-    """Compares what reached the parser, or else what `answer` returned, with the scripted answers."""
+    """Compares the texts that reached the parser, or else the results of `answer`, with the scripted answers."""
     dictated = [line.answer for line in run.lines]
     found = []
     for number, line in enumerate(run.lines):
@@ -178,16 +178,16 @@ def _returned(run: ScriptedOutcome, task: Task, parse: Callable[[str], Any]) -> 
             if task.answers_in(run.texts[number], dictated) != {line.answer}:
                 fault = f"text {number} is {run.texts[number]!r}"
         else:
-            with contextlib.suppress(Failure):  # what the parser raises is for its own checks
+            with contextlib.suppress(Failure):  # exceptions of the parser belong to its own checks
                 due = parse(line.text)
-                if task.is_exactly(due, line.answer) and run.answers[number] != due:  # else it may be the parser's
+                if task.is_exactly(due, line.answer) and run.answers[number] != due:  # else the parser may be at fault
                     fault = f"answer {number} is {run.answers[number]}"
         found.append(ReturnedAnswer(line.question, line.answer, len(run.lines), fault))
     return found
 
 
 def chosen_tokens(answerer: Answerer) -> ChosenTokens:
-    """See `views`: of questions of which the model is unsure."""
+    """See `views`; asks questions about which the model is unsure."""
     questions, tokenizer = invent(16, seed=10), answerer.tokenizer
     prompts = [*questions, *map(answerer.format_prompt, questions)]
     with scripted_model(answerer.model, tokenizer, keep_logits=True) as recorder:
@@ -196,18 +196,18 @@ def chosen_tokens(answerer: Answerer) -> ChosenTokens:
 
 
 def returned_texts(scripting: Scripting) -> ReturnedTexts:
-    """None, 1 and 2 sequences."""
+    """Requests None, 1 and 2 sequences per prompt."""
     lines = scripting.dictate(invent(3, seed=11))
     return ReturnedTexts(lines, {count: _say(scripting.answerer, lines, count) for count in (None, 1, 2)})
 
 
 def returned_for_nothing(answerer: Answerer) -> dict[int | None, Any]:
-    """What no prompts give, for None and for a number."""
+    """Returns the output for an empty list of prompts, for a sequence count of None and 1."""
     return {count: call(answerer.batched_generate, [], count) for count in (None, 1)}
 
 
 def completions(scripting: Scripting) -> ReturnedTexts:
-    """Rows of unlike lengths, whose ends come at unlike steps."""
+    """Records rows of different lengths, which end at different steps."""
     lines = scripting.dictate(invent(4, seed=13))
     return ReturnedTexts(lines, {None: _say(scripting.answerer, lines, None)})
 
@@ -221,7 +221,7 @@ def _say(answerer: Answerer, lines: Sequence[AnswerScript], count: int | None) -
 
 @dataclass(frozen=True)
 class MixedBatch:
-    """One call of `answer` with so many questions, and the dtypes that were computed in."""
+    """One call of `answer` with `asked` questions, and the dtypes of its computations."""
 
     asked: int
     recorded: RecordedAnswers
@@ -229,7 +229,7 @@ class MixedBatch:
 
 
 def mixed_batch(scripting: Scripting, task: Task) -> MixedBatch:
-    """Fresh questions that the model answers itself, and scripted long answers, in one call."""
+    """Asks, in one call, fresh questions that the model answers itself and questions with long scripted answers."""
     answerer = scripting.answerer
     longest = task.dictate_longest(answerer.tokenizer)
     lines = scripting.write([*zip(invent(len(longest), seed=14), longest, strict=True)])
@@ -241,7 +241,7 @@ def mixed_batch(scripting: Scripting, task: Task) -> MixedBatch:
 
 
 def answer_count(mixed_batch: MixedBatch) -> AnswerCount:
-    """Of short and long answers in one batch."""
+    """Counts the answers to a batch with short and long answers."""
     return AnswerCount(mixed_batch.asked, len(mixed_batch.recorded.answers))
 
 
@@ -251,9 +251,9 @@ def generated_rows(
     exact_model: Any,  # noqa: ANN401
     base_model: PreTrainedModel,
 ) -> GeneratedRows:
-    """Beside each row's logits, those of one forward of the loaded model over prompt and tokens so far.
+    """Compares each row's logits with those of one forward pass of the loaded model over prompt and generated tokens.
 
-    Alone, without padding and cache, in fp32.
+    The forward pass is of a single row, without padding and cache, in fp32.
     """
     rows = []
     known = base_model.get_input_embeddings().weight.size(0)  # type: ignore[operator]  # typed as a Module
@@ -269,20 +269,20 @@ def generated_rows(
 
 
 def _logits(model: Any, ids: Sequence[int], places: Sequence[int]) -> torch.Tensor:  # noqa: ANN401
-    """Logits of one row at some places, (places, vocabulary)."""
+    """Returns the logits of one row at given positions, (positions, vocabulary)."""
     one = torch.tensor([ids])
     return forward(model, Batch(one, torch.ones_like(one), one))[0].float().cpu()[places]
 
 
 def _generated(row: GeneratedRow, end: int) -> tuple[list[int], list[int]]:
-    """Ids of a row up to its end, and the steps whose logits are known; what follows the end is padding."""
+    """Returns a row's ids up to its end, and the steps with known logits; ids after the end are padding."""
     new = row.new_token_ids
     length = new.index(end) + 1 if end in new else len(new)
     return [*row.prompt_ids, *new[:length]], [step for step in sorted(row.logits) if step < length]
 
 
 def changes_by_answering(implementation: Implementation, task: Task, trained: TrainingResult) -> list[ModelChange]:
-    """Of a model that is loaded for this: what has answered already may have changed already."""
+    """Records changes by answering in a freshly loaded model; one that has answered before may already have changed."""
     loaded = call(implementation.load, trained.folder)
     before = copy.deepcopy(loaded.model)
     call(loaded.answer, *(question for question, _ in task.fresh_rows[:4]))

@@ -1,4 +1,4 @@
-"""Records the stage load: the model that the folder gives, before and after it has answered."""
+"""Records the stage load: the model loaded from the folder, before and after it has answered."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """What `load` gives, and a copy of its model as it was then; None where it cannot be copied."""
+    """The result of `load`, and a copy of its model made right after loading; None if it cannot be copied."""
 
     answerer: Answerer
     untouched: Any
@@ -51,24 +51,24 @@ def loaded_run(
     trained: TrainingResult,
     stored: Path,  # noqa: ARG001  # loading may overwrite the folder
 ) -> LoadedRun:
-    """Loads what training saved."""
+    """Loads the saved adapter."""
     answerer = call(implementation.load, trained.folder)
     try:
         return LoadedRun(answerer, copy.deepcopy(answerer.model))
-    except Exception:  # noqa: BLE001  # of foreign modules; they need not be copied to answer
+    except Exception:  # noqa: BLE001  # foreign modules need not be copyable to answer
         return LoadedRun(answerer, None)
 
 
 def answerer(loaded_run: LoadedRun) -> Answerer:
-    """What answers questions."""
+    """Returns the loaded object that answers questions."""
     return loaded_run.answerer
 
 
-def loaded_model(loaded_run: LoadedRun) -> Any:  # noqa: ANN401  # whatever `load` gave
-    """The model as `load` left it: answering cannot have changed it.
+def loaded_model(loaded_run: LoadedRun) -> Any:  # noqa: ANN401  # any result of `load`
+    """Returns the model as `load` left it, before answering could change it.
 
     Raises:
-        Unavailable: it cannot be copied.
+        Unavailable: the model cannot be copied.
     """
     if loaded_run.untouched is None:
         raise Unavailable("the loaded model cannot be copied")
@@ -76,14 +76,14 @@ def loaded_model(loaded_run: LoadedRun) -> Any:  # noqa: ANN401  # whatever `loa
 
 
 def exact_model(loaded_model: Any) -> Any:  # noqa: ANN401
-    """`loaded_model`, computing in fp32."""
+    """Returns a copy of `loaded_model` in fp32."""
     return copy.deepcopy(loaded_model).float().eval()
 
 
 def folder_digests(
     implementation: Implementation, answerer: Answerer, task: Task, trained: TrainingResult, stored: Path
 ) -> FolderDigests:
-    """See `views`: before and after loading and a few questions; the copy was made when training ended."""
+    """See `views`; compares the folder after loading and a few questions with the copy made when training ended."""
     rows = task.probes[:2]
     with fault_of("generate"):
         call(record_generation, answerer, *(row[0] for row in rows))
@@ -99,11 +99,11 @@ def model_dtypes(
     trained: TrainingResult,
     loaded_model: Any,  # noqa: ANN401
 ) -> ModelDtypes:
-    """See `views`: of base, adapter and float buffers; the toy is also loaded from a configuration with float16."""
+    """See `views`; for base, adapter and float buffers. The toy is also loaded with a configuration in float16."""
     if not (due := _flat(trained.dtypes)):
         return ModelDtypes({}, {})
     loaded = {"": _flat(count_dtypes(loaded_model))}
-    if implementation.base == "toy":  # other bases are where the implementation finds them
+    if implementation.base == "toy":  # the implementation locates other bases itself
         with float16_toy(folder):
             again = call(implementation.load, trained.folder)
         loaded["the base's configuration names float16"] = _flat(count_dtypes(again.model))
@@ -111,7 +111,7 @@ def model_dtypes(
 
 
 def loaded_losses(loaded_model: Any, fresh_batch: Batch, fresh_losses: LossesBeforeAndAfter) -> LoadedLosses:  # noqa: ANN401
-    """See `views`: of the true answer of each fresh row."""
+    """See `views`; losses of the true answer of each fresh row."""
     observed = call(row_losses, loaded_model, fresh_batch)
     return LoadedLosses(observed, fresh_losses.trained, fresh_losses.base)
 
@@ -122,7 +122,7 @@ def delta_errors(
     deltas: Mapping[str, torch.Tensor],
     starts: Mapping[str, torch.Tensor],
 ) -> list[DeltaError]:
-    """Applies each Linear to an identity matrix, with the adapter and without, whatever it is made of."""
+    """Measures each Linear's delta by applying it to an identity matrix with and without adapter, for any class."""
     errors = []
     for name, linear, module in linears(base_model, loaded_model):
         found, as_sum = call(effective_delta, linear, module, is_moved=name in starts)
@@ -138,7 +138,7 @@ def weight_errors(
     base_model: PreTrainedModel,
     deltas: Mapping[str, torch.Tensor],
 ) -> list[WeightError]:
-    """Applies each Linear to an identity matrix, and compares with the base that is loaded by us."""
+    """Measures each Linear's weight by applying it to an identity matrix, against the base that the harness loads."""
     errors = []
     for name, linear, module in linears(base_model, loaded_model):
         due = linear.weight.detach().float() + deltas.get(name, torch.zeros(()))
@@ -153,10 +153,10 @@ def merged_logits(
     stored: Path,
     base_model: PreTrainedModel,
 ) -> LogitsPair:
-    """After and before merging a copy in float64, so that only the merge differs, and not the order of sums.
+    """Compares logits after and before merging a copy in float64, so only the merge differs, not the order of sums.
 
     Raises:
-        Unavailable: there is nothing to merge, or peft cannot merge such an adapter into any model.
+        Unavailable: there is nothing to merge, or peft cannot merge this kind of adapter into any model.
     """
     model = copy.deepcopy(loaded_model).double()
     if not hasattr(model, "merge_and_unload"):
@@ -172,7 +172,7 @@ def merged_logits(
 
 
 def _logits_row_by_row(model: Any, examples: list[TrainingExample]) -> torch.Tensor:  # noqa: ANN401
-    """Logits of all tokens, (tokens, vocabulary), without padding: where it is masked, float64 overflows."""
+    """Returns logits of all tokens, (tokens, vocabulary), without padding, whose mask overflows in float64."""
     found = []
     for row in examples:
         ids, labels = torch.tensor([row.ids]), torch.tensor([row.labels])
@@ -185,7 +185,7 @@ def changed_values(
     base_model: PreTrainedModel,
     trained: TrainingResult,
 ) -> dict[str, float]:
-    """The largest change of each tensor that is not the base's own, or the trained one, cast to its dtype."""
+    """Returns the largest change of each tensor that differs from the base's or trained one, cast to its dtype."""
     due = {name: tensor.detach() for name, tensor in base_model.named_parameters()}
     due |= {plain(name): tensor for name, tensor in trained.adapter.items()}
     changes = {}
@@ -197,10 +197,10 @@ def changed_values(
 
 
 def rotary_errors(loaded_model: Any, base_model: PreTrainedModel) -> list[RotaryError]:  # noqa: ANN401
-    """Recomputes from the configuration in the base's own folder.
+    """Compares rotary frequencies with those recomputed from the configuration in the base model's folder.
 
     Raises:
-        Unavailable: there is nothing to compare.
+        Unavailable: the loaded model has no rotary frequencies that can be read.
     """
     due = rotary.frequencies(base_model.config)
     last = base_model.config.max_position_embeddings - 1
@@ -217,7 +217,7 @@ def rotary_errors(loaded_model: Any, base_model: PreTrainedModel) -> list[Rotary
 
 
 def loaded_logits(trained: TrainingResult, batch: Batch, loaded_model: Any) -> LogitsPair:  # noqa: ANN401
-    """Beside those of the model in memory at the end of training."""
+    """Pairs the loaded model's logits with those of the model in memory at the end of training."""
     due, seen = comparable(trained, batch)
     return LogitsPair(forward(loaded_model, batch).cpu()[seen], due)
 

@@ -1,4 +1,4 @@
-"""Records the stage artifact: the folder as training left it, so that what loading does to it counts for nothing."""
+"""Records the stage artifact: the folder as training left it, unaffected by changes that loading makes to it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def saved_folder(trained: TrainingResult, stored: Path) -> Path:
-    """The copy of the folder, where there is one."""
+    """Returns the copy of the folder, if there is one."""
     return stored if trained.folder.is_dir() else trained.folder
 
 
@@ -43,14 +43,14 @@ def saved_files(saved_folder: Path) -> SavedFiles:
 
 
 def is_converted(trained: TrainingResult, saved_folder: Path, starts: Mapping[str, torch.Tensor]) -> bool:
-    """Whether saving has put into the tensors what the start of the adapter took from the base."""
+    """Returns whether saving merged the initialisation's change of the base model into the tensors."""
     saved = read_saved(saved_folder)
     shapes = [(saved[name].shape, each.shape) for name, each in trained.adapter.items() if name in saved]
     return bool(starts) and any(own != due for own, due in shapes)
 
 
 def saved_tensors(trained: TrainingResult, saved_folder: Path, is_converted: bool) -> SavedTensors:
-    """See `views`: by their names in the file."""
+    """See `views`; tensors by their names in the file."""
     note = "what the adapter took from the base at its start was converted: ART-009 compares the weights"
     return SavedTensors(trained.adapter, read_saved(saved_folder), note=note if is_converted else "")
 
@@ -58,9 +58,9 @@ def saved_tensors(trained: TrainingResult, saved_folder: Path, is_converted: boo
 def saved_configuration(
     trained: TrainingResult, saved_folder: Path, base_model: PreTrainedModel, is_converted: bool
 ) -> SavedConfiguration:
-    """See `views`: rank and scaling of each module, as peft understands the configuration.
+    """See `views`; rank and scaling of each module, as peft reads the configuration.
 
-    Converting a start changes them as it changes the tensors: ART-009 compares what comes of both.
+    Converting the initialisation changes rank and scaling along with the tensors; ART-009 compares the results.
     """
     found = call(read_blueprint, saved_folder, base_model)
     if is_converted:
@@ -83,7 +83,7 @@ def saved_values(saved_folder: Path) -> SavedValues:
 
 
 def reloaded_weights(stored: Path, base_model: PreTrainedModel, trained_model: PreTrainedModel) -> list[WeightError]:
-    """What plain peft makes of the folder, beside what was added to each parameter of the base in training."""
+    """Compares the weights that plain peft loads from the folder with those in training, parameter by parameter."""
     due, base = (dict(each.named_parameters()) for each in (trained_model, base_model))
     loaded = call(load_weights, stored, base_model)
     errors = []
@@ -96,7 +96,7 @@ def reloaded_weights(stored: Path, base_model: PreTrainedModel, trained_model: P
 
 
 def named_base(implementation: Implementation, stored: Path) -> NamedBase:
-    """Finds the base that the configuration names, and compares the weights."""
+    """Finds the base model that the configuration names, and compares its weights with those of the trained base."""
     name, trained = str(call(read_base_name, stored)), implementation.base
     try:
         found = fingerprint_base(find_base(name))
@@ -106,12 +106,12 @@ def named_base(implementation: Implementation, stored: Path) -> NamedBase:
 
 
 def meant_base(implementation: Implementation) -> str:
-    """The model that the implementation is meant for: that which a toy stands for, or its base."""
+    """Returns the model that the implementation targets: the model that a toy stands for, or its base."""
     return str(getattr(implementation, "stands_for", implementation.base))
 
 
 def size(implementation: Implementation, stored: Path, meant_base: str) -> Size:
-    """The stored adapter's, on the base that it is meant for."""
+    """Measures the stored adapter's size, projected onto its target model."""
     return project(stored, implementation.base, meant_base)
 
 
@@ -121,7 +121,7 @@ def sizes(size: Size, meant_base: str) -> MeasuredSize:
 
 
 def read_saved(folder: Path) -> dict[str, torch.Tensor]:
-    """All tensors of the safetensors files in a folder."""
+    """Reads all tensors of the safetensors files in a folder."""
     from safetensors.torch import load_file
 
     return {name: tensor for path in sorted(folder.glob("*.safetensors")) for name, tensor in load_file(path).items()}

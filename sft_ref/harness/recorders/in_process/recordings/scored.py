@@ -1,4 +1,4 @@
-"""Records the stages parse and score: what becomes of the texts that the model writes, and what testing reports."""
+"""Records the stages parse and score: the treatment of the texts that the model writes, and the reported figures."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG
 from sft_ref.reference.questions import generate_rows
 
 _SEED = 3
-"""Of questions that stand in no split, so that nobody can have stored their answers."""
+"""Seed of questions that are in no split, so that no implementation can have stored their answers."""
 
 _FACTORS = (1.0, 1.0, 1.0, 1.03, 0.97, 1.08, 0.92, 1.4, -1.0)
-"""Answers that the model is made to give, in units of the truth: five are right, four are wrong."""
+"""Answers that the model is made to give, relative to the truth: five are right, four are wrong."""
 _SILENT = 3
-"""Questions, besides, to which it is made to give none."""
+"""Number of additional questions that the model is made to leave unanswered."""
 
 _NEW_TOKENS = 32
 
@@ -55,7 +55,7 @@ _ANSWERLESS = (
 
 
 def parse(answerer: Answerer) -> Callable[[str], Any]:
-    """The parser, called by itself; an exception of it is its failure."""
+    """Returns the parser as a separate function; its exceptions count as failures of the parser."""
 
     def parse_text(text: str) -> Any:  # noqa: ANN401
         return call(answerer.parse_answer, text)
@@ -64,12 +64,12 @@ def parse(answerer: Answerer) -> Callable[[str], Any]:
 
 
 def targets_written(scripting: Scripting, task: Task) -> ScriptedOutcome:
-    """The model writes the training targets of the probes, in one call of `answer`."""
+    """Makes the model write the training targets of the probes, in one call of `answer`."""
     return scripting.run(scripting.write(task.probes), keep_nan=False)
 
 
 def parsed_texts(targets_written: ScriptedOutcome, task: Task, parse: Callable[[str], Any]) -> ParsedTexts:
-    """See `views`: what reached the parser of these targets; where it is not called by its name, what was written."""
+    """See `views`; the texts that reached the parser, or the written texts if the parser is not called by its name."""
     texts = []
     for (question, truth), answer, text in zip(
         task.probes, targets_written.answers, targets_written.parsed, strict=True
@@ -79,7 +79,7 @@ def parsed_texts(targets_written: ScriptedOutcome, task: Task, parse: Callable[[
     lost = next((n for n, each in enumerate(texts) if not each.is_right), None)
     if lost is None or targets_written.texts is None:
         return ParsedTexts(texts)
-    parse(texts[lost].text)  # an exception tells more than the NaN in its place
+    parse(texts[lost].text)  # an exception is more informative than the NaN in its place
     lead = targets_written.prompts[0].split()[-1] if targets_written.prompts else ""
     with contextlib.suppress(Failure):
         if lead and task.is_right(parse(lead + texts[lost].text), task.probes[lost][1]):
@@ -88,7 +88,7 @@ def parsed_texts(targets_written: ScriptedOutcome, task: Task, parse: Callable[[
 
 
 def answerless_texts(scripting: Scripting, task: Task, parse: Callable[[str], Any]) -> list[ParsedText]:
-    """Texts without a digit, given to the parser alone; and words, which the model is made to write.
+    """Parses texts without a digit, and makes the model write words without a number.
 
     Raises:
         Unavailable: any text may be an answer.
@@ -96,7 +96,7 @@ def answerless_texts(scripting: Scripting, task: Task, parse: Callable[[str], An
     task.require_numbers()
     found = [ParsedText(text, parse(text)) for text in _ANSWERLESS]
     questions = [question for question, _ in task.probes]
-    with contextlib.suppress(Unasked):  # GEN-009 and PRS-004 say where answers come from
+    with contextlib.suppress(Unasked):  # GEN-009 and PRS-004 report where answers come from
         recorded = call(record_generation, scripting.answerer, *questions, scripts=scripting.write_words(questions))
         parsed = recorded.texts if len(recorded.texts) == len(questions) else [WORDS] * len(questions)
         asked = zip(parsed, recorded.answers, questions, strict=True)
@@ -105,7 +105,7 @@ def answerless_texts(scripting: Scripting, task: Task, parse: Callable[[str], An
 
 
 def wrong_answers_written(scripting: Scripting, task: Task) -> WrongAnswersWritten:
-    """Questions of both splits, to which the model gives a wrong answer, or nothing at all."""
+    """Makes the model give a wrong answer, or nothing, to questions of both splits."""
     rows = [*task.train_rows[4:10], *task.fresh_rows[4:10]]
     questions, truths = ([row[n] for row in rows] for n in (0, 1))
     lines = scripting.write([(question, task.wrong(truth)) for question, truth in rows])
@@ -115,10 +115,10 @@ def wrong_answers_written(scripting: Scripting, task: Task) -> WrongAnswersWritt
 
 
 def reported_figures(scripting: Scripting, task: Task) -> ReportedFigures:
-    """What testing reports, and what the same questions are answered, while the model writes known answers.
+    """Compares the figures that testing reports with the answers to the same questions, while answers are scripted.
 
     Raises:
-        NotGiven: the implementation reports none, or no answer is right or wrong.
+        NotGiven: the implementation reports no figures, or no answer is judged.
     """
     implementation, answerer = scripting.implementation, scripting.answerer
     if getattr(implementation, "test", None) is None:
@@ -142,14 +142,14 @@ def reported_figures(scripting: Scripting, task: Task) -> ReportedFigures:
 
 
 def _scaled(task: Task, truth: Any, factor: float) -> Any:  # noqa: ANN401  # a number or a text
-    """An answer that is right or wrong as the factor says; of texts the true one, or a wrong one."""
+    """Returns a number scaled by the factor; for texts, the true or a wrong answer, as the factor implies."""
     if not task.is_text:
         return truth * factor
     return truth if is_answer_valid(factor, 1.0) else task.wrong(truth)
 
 
 def _unseen(task: Task, count: int) -> list[TaskRow]:
-    """Questions of no split, whose answers lose nothing by being written with few decimals; or of the user's rows."""
+    """Returns questions of no split whose answers survive rounding to few decimals, or rows of the user."""
     if task.is_own:
         rows = [*task.fresh_rows, *task.train_rows]
         rows = rows if task.is_text else [row for row in rows if abs(row[1]) >= 1]
@@ -160,7 +160,7 @@ def _unseen(task: Task, count: int) -> list[TaskRow]:
 
 
 def adapter_off(implementation: Implementation, answerer: Answerer, task: Task) -> AdapterOff:
-    """On questions of a split that is on every machine."""
+    """Measures accuracy without the adapter, of `answer` and of the model itself, on a split that every machine has."""
     questions, truths = ([row[n] for row in task.fresh_rows] for n in (0, 1))
     with without_adapter(answerer, implementation.base):
         answers = call(answerer.answer, *questions)
@@ -171,7 +171,7 @@ def adapter_off(implementation: Implementation, answerer: Answerer, task: Task) 
 
 
 def _complete(answerer: Answerer, questions: list[str]) -> list[str]:
-    """What the model writes when it is asked directly, with the prompts that `answer` sends."""
+    """Generates the model's own completions of the prompts that `answer` sends."""
     tokenizer = answerer.tokenizer
     model: Any = find_transformer(answerer.model)
     prompts = []

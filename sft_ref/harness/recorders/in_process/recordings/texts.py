@@ -1,4 +1,4 @@
-"""Records the stages prompt and tokens: what reaches the model when it is asked, and what it is trained on."""
+"""Records the stages prompt and tokens: the ids that reach the model when asked, and the training data."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _UNITS = [tuple(spellings[0] for spellings in units.values()) for units in UNITS
 _FRAMES = ("First: {question}", "Second: {question}", "{question} Be brief.", "{question} Be exact.")
 _LONGEST = 32
 _GOES_ON = 40
-"""Tokens of a script behind the supervised text."""
+"""Number of script tokens after the supervised text."""
 
 
 def tokenizer(answerer: Answerer) -> PreTrainedTokenizerBase:
-    """That of the loaded model."""
+    """Returns the tokenizer of the loaded model."""
     return answerer.tokenizer
 
 
 def base_tokenizer(implementation: Implementation) -> PreTrainedTokenizerBase:
-    """The tokenizer in the base's folder, loaded by us."""
+    """Loads the tokenizer in the base model's folder, independently of the implementation."""
     from transformers import AutoTokenizer
 
     found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(find_base(implementation.base))
@@ -43,24 +43,24 @@ def base_tokenizer(implementation: Implementation) -> PreTrainedTokenizerBase:
 
 
 def prompts(answerer: Answerer, task: Task) -> list[Ids]:
-    """Ids that reach the model when the questions of the probes are asked one by one."""
+    """Returns the ids that reach the model when the questions of the probes are asked one by one."""
     return [ask_prompt(answerer, question) for question, _ in task.probes]
 
 
 def similar_prompts(answerer: Answerer, task: Task) -> list[dict[str, Ids]]:
-    """Prompts of questions that differ a little, the shortest first; questions that reach no model are left out."""
+    """Records prompts of similar questions, the shortest first; questions that reach no model are left out."""
     found = []
     for questions in _alike(task):
         asked: dict[str, Ids] = {}
         for question in questions:
-            with contextlib.suppress(Unasked):  # the score's finding
+            with contextlib.suppress(Unasked):  # reported by the score stage
                 asked[question] = ask_prompt(answerer, question)
         found.append(asked)
     return found
 
 
 def _alike(task: Task) -> Iterator[list[str]]:
-    """Of rows of one's own, what stands before or behind them differs."""
+    """Yields similar questions; for user rows, the text before or after the question differs."""
     if task.is_own:
         for question, _ in sorted(task.probes, key=lambda row: len(row[0])):
             yield [question, *(form.format(question=question) for form in _FRAMES)]
@@ -77,24 +77,24 @@ def _alike(task: Task) -> Iterator[list[str]]:
 
 
 def spaced_prompts(answerer: Answerer, task: Task) -> dict[str, Ids]:
-    """Prompts of one question, first as it is, then with white space around it."""
+    """Records prompts of one question, first unchanged, then surrounded by white space."""
     question = task.probes[0][0]
     spaced = (question, f" {question}", f"{question}\n", f"\t{question}  ")
     return {each: ask_prompt(answerer, each) for each in spaced}
 
 
 def batch(implementation: Implementation, task: Task) -> Batch:
-    """The probes as they reach training."""
+    """Returns the probes as they reach training."""
     return call(implementation.training_batch, task.probes)
 
 
 def examples(batch: Batch) -> list[TrainingExample]:
-    """Its rows."""
+    """Returns the rows of the batch."""
     return examples_of(batch)
 
 
 def longest_examples(implementation: Implementation, task: Task) -> dict[str, TrainingExample]:
-    """By question: the training texts of the longest questions."""
+    """Returns the training texts of the longest questions, by question."""
     longest = sorted(task.train_rows, key=lambda row: len(row[0]))[-_LONGEST:]
     found = examples_of(call(implementation.training_batch, longest))
     return {question: row for (question, _), row in zip(longest, found, strict=True)}
@@ -104,24 +104,24 @@ def tokenized_again(
     implementation: Implementation,
     answerer: Answerer,
     task: Task,
-    prompts: list[Ids],  # noqa: ARG001  # before anything is tokenized again
+    prompts: list[Ids],  # noqa: ARG001  # recorded before anything is tokenized again
     batch: Batch,  # noqa: ARG001
 ) -> TokenizedAgain:
-    """The probes, and their prompts, a second time."""
+    """Tokenizes the probes and their prompts a second time."""
     again = examples_of(call(implementation.training_batch, task.probes))
     alone = examples_of(call(implementation.training_batch, task.probes[:1]))
     return TokenizedAgain(again, alone, [ask_prompt(answerer, question) for question, _ in task.probes])
 
 
 def short_and_long(implementation: Implementation, task: Task) -> list[TrainingExample]:
-    """The texts of a question, and of one 500 times as long."""
+    """Returns the training texts of a question, and of one with 500 repetitions of a phrase before it."""
     question, value = task.probes[1]
     rows = [(question, value), (f"{'I ask again: ' * 500}{question}", value)]
     return examples_of(call(implementation.training_batch, rows))
 
 
 def labelled_rows(batch: Batch, task: Task) -> list[LabelledRow]:
-    """See `views`: the batch of the probes, padding included."""
+    """See `views`; the batch of the probes, padding included."""
     rows = zip(batch.input_ids.tolist(), batch.labels.tolist(), task.probes, strict=True)
     return [LabelledRow(ids, labels, question) for ids, labels, (question, _) in rows]
 
@@ -129,7 +129,7 @@ def labelled_rows(batch: Batch, task: Task) -> list[LabelledRow]:
 def answer_texts(
     task: Task, prompts: list[Ids], examples: list[TrainingExample], tokenizer: PreTrainedTokenizerBase
 ) -> AnswerTexts:
-    """See `views`: what is labelled of the probes."""
+    """See `views`; the labelled texts of the probes."""
     texts = []
     for (_, value), prompt, row in zip(task.probes, prompts, examples, strict=True):
         text = decode(tokenizer, row.ids[len(prompt) : row.end])
@@ -138,7 +138,7 @@ def answer_texts(
 
 
 def end_of_writing(answerer: Answerer, task: Task, prompts: list[Ids], examples: list[TrainingExample]) -> EndOfWriting:
-    """Of a script of the shortest supervised text, followed by digits.
+    """Scripts the shortest supervised text, followed by digits, to record where writing ends.
 
     Raises:
         Unavailable: the model is not asked.

@@ -1,4 +1,4 @@
-"""Records the training, and what it leaves in memory."""
+"""Records the training and its result in memory."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _SEEN = 64
-"""Rows of training at most whose losses are compared."""
+"""Maximum number of training rows whose losses are compared."""
 
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """A training, and what was recorded of its optimizer steps; None if it was made elsewhere."""
+    """A training, and the record of its optimizer steps; None if the training was made elsewhere."""
 
     result: TrainingResult
     steps: RecordedTraining | None
@@ -46,11 +46,11 @@ class TrainingRun:
 def training_run(
     implementation: Implementation, folder: Path, task: Task, settings: Settings, given_training: TrainingResult | None
 ) -> TrainingRun:
-    """The implementation's training on the rows of the task, unless one is given."""
+    """Runs the implementation's training on the rows of the task, unless a training is given."""
     if given_training is not None:
         return TrainingRun(given_training, None)
     texts: list[TrainingExample] = []
-    with contextlib.suppress(Failure):  # checks of the tokens report it
+    with contextlib.suppress(Failure):  # reported by the checks of the tokens
         texts = examples_of(call(implementation.training_batch, task.train_rows))
     with record_training(texts, settings.steps) as recorded:
         trained = call(implementation.train, folder / "adapter", task.train_rows, settings)
@@ -59,12 +59,12 @@ def training_run(
     if task.is_own:
         probes = call(implementation.training_batch, task.probes)
         logits = None if trained.forward is None else call(trained.forward, probes).cpu()
-        trained = replace(trained, logits=logits, forward=None)  # which holds the model
+        trained = replace(trained, logits=logits, forward=None)  # `forward` holds the model
     return TrainingRun(trained, steps)
 
 
 def stored(training_run: TrainingRun, folder: Path) -> Path:
-    """A copy of the adapter's folder as training left it, before anything can load it, and overwrite it."""
+    """Copies the adapter's folder as training left it, before loading can overwrite it."""
     copy = folder / "as_trained"
     if training_run.result.folder.is_dir():
         shutil.copytree(training_run.result.folder, copy)
@@ -72,60 +72,60 @@ def stored(training_run: TrainingRun, folder: Path) -> Path:
 
 
 def trained(training_run: TrainingRun) -> TrainingResult:
-    """What `train` gives."""
+    """Returns the result of `train`."""
     return training_run.result
 
 
 def training_steps(training_run: TrainingRun) -> RecordedTraining | None:
-    """Its optimizer steps."""
+    """Returns the optimizer steps of the training."""
     return training_run.steps
 
 
 def frozen(trained: TrainingResult, training_run: TrainingRun) -> frozenset[str]:
-    """Tensors of the adapter that training froze from its first step, by their names in the base."""
+    """Returns tensors of the adapter that training froze from its first step, by their names in the base model."""
     if training_run.steps is None:
         return frozenset()
     return frozenset(map(plain, trained.adapter)) - frozenset(map(plain, training_run.steps.steps[0].trained))
 
 
 def base_model(implementation: Implementation) -> PreTrainedModel:
-    """The base in fp32, loaded by us; not to be changed."""
+    """Loads the base model in fp32, independently of the implementation; not to be changed."""
     model = load_model(find_base(implementation.base), POLICIES["fp32"])
     model.eval()
     return model
 
 
 def starts(trained: TrainingResult, stored: Path, base_model: PreTrainedModel) -> Mapping[str, torch.Tensor]:
-    """What the initialisation of the adapter took from the base, by module."""
+    """Returns the parts that the adapter's initialisation took from the base model, by module."""
     return call(starts_of, trained, stored, base_model)
 
 
 def deltas(trained: TrainingResult, stored: Path, base_model: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """What training adds to each Linear's weight, by module of the base."""
+    """Returns the deltas that training adds to each Linear's weight, by module of the base model."""
     return due_deltas(trained, stored, base_model)
 
 
 def delta_norms(deltas: dict[str, torch.Tensor]) -> dict[str, float]:
-    """The norms of the deltas."""
+    """Returns the norms of the deltas."""
     return {name: delta.norm().item() for name, delta in deltas.items()}
 
 
 def trained_model(
     base_model: PreTrainedModel, trained: TrainingResult, deltas: dict[str, torch.Tensor]
 ) -> PreTrainedModel:
-    """The base with what training left put into its weights, by us, in fp32: no saving or loading is at fault."""
+    """Merges the training result into the base model in fp32, by the harness, to exclude saving and loading faults."""
     return merged(base_model, trained, deltas)
 
 
 def fresh_batch(implementation: Implementation, task: Task) -> Batch:
-    """Rows that no training has seen, as they would reach training."""
+    """Returns rows that no training has seen, as they would reach training."""
     return call(implementation.training_batch, task.fresh_rows)
 
 
 def fresh_losses(
     base_model: PreTrainedModel, trained_model: PreTrainedModel, fresh_batch: Batch
 ) -> LossesBeforeAndAfter:
-    """Of the true answers of rows that no training has seen."""
+    """Computes losses of the true answers of rows that no training has seen."""
     return LossesBeforeAndAfter(row_losses(base_model, fresh_batch), row_losses(trained_model, fresh_batch))
 
 
@@ -136,7 +136,7 @@ def losses_before_and_after(
     trained_model: PreTrainedModel,
     fresh_losses: LossesBeforeAndAfter,
 ) -> list[LossesBeforeAndAfter]:
-    """Of fresh rows; of rows of one's own also of those of training: few rows teach no answer to other questions."""
+    """Computes losses of fresh rows, and for user rows also of training rows: few rows do not teach unseen answers."""
     if not task.is_own:
         return [fresh_losses]
     seen = call(implementation.training_batch, task.train_rows[-_SEEN:])
@@ -144,7 +144,7 @@ def losses_before_and_after(
 
 
 def first_losses(training_run: TrainingRun, base_model: PreTrainedModel) -> FirstLosses:
-    """Of the first batch of training, beside those of the base.
+    """Pairs the losses of the first training batch with those of the base model.
 
     Raises:
         Unavailable: the first batch is unknown, or its forward cannot be repeated.
@@ -155,16 +155,16 @@ def first_losses(training_run: TrainingRun, base_model: PreTrainedModel) -> Firs
     batch = steps.first_batch
     labelled = batch.labels[:, 1:] != IGNORE_INDEX
     of_base = token_losses(forward(base_model, batch), batch.labels)[labelled]
-    from_text = batch.attention_mask[:, :-1].bool()[labelled]  # what is predicted from padding means nothing
+    from_text = batch.attention_mask[:, :-1].bool()[labelled]  # predictions from padding are meaningless
     dtypes = frozenset((steps.steps[0].dtypes or {}).values())
     return FirstLosses(steps.first_losses[from_text], of_base[from_text], dtypes)
 
 
 def comparable(trained: TrainingResult, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """The logits at the end of training for the tokens of a batch, and the mask of these tokens.
+    """Returns the logits at the end of training for the tokens of a batch, and the mask of these tokens.
 
     Raises:
-        Unavailable: the implementation did not give them.
+        Unavailable: the implementation did not provide logits of this batch.
     """
     if trained.logits is None:
         raise Unavailable("the logits at the end of training are unknown: give TrainingResult.logits, or forward")
@@ -175,7 +175,7 @@ def comparable(trained: TrainingResult, batch: Batch) -> tuple[torch.Tensor, tor
 
 
 def final_logits(trained: TrainingResult, batch: Batch, trained_model: PreTrainedModel) -> LogitsPair:
-    """At the end of training, beside those of the base plus what was trained."""
+    """Pairs the logits at the end of training with those of the base model plus the trained deltas."""
     found, seen = comparable(trained, batch)
     return LogitsPair(found, forward(trained_model, batch).float().cpu()[seen])
 

@@ -1,4 +1,4 @@
-"""Records short trainings and single steps beside the training itself, each for one question."""
+"""Records short trainings and single steps in addition to the main training, each for one question."""
 
 from __future__ import annotations
 
@@ -45,25 +45,25 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 DRILL = Settings(steps=2, batch_size=4, rank=4, alpha=8)
-"""The shortest training that moves something."""
+"""The shortest training that changes weights."""
 
 INTERRUPTED = Settings(steps=4, batch_size=4, rank=4, alpha=8)
 """A training of two epochs of the probes."""
 
 INTERRUPTED_AFTER = 3
-"""Optimizer steps, which end amid the second epoch: there, rows that are not skipped show."""
+"""Optimizer steps; they end within the second epoch, where rows that are not skipped show."""
 
 
 def _drill(
     implementation: Implementation, folder: Path, task: Task, *, noise: int = 0, seed: int = 0
 ) -> TrainingResult:
-    """Trains for two steps, after the random numbers have been drawn from elsewhere."""
+    """Trains for two steps, after advancing the global random number generator."""
     torch.manual_seed(noise)
     return call(implementation.train, folder, task.probes, replace(DRILL, seed=seed))
 
 
 def written_files(implementation: Implementation, folder: Path, task: Task) -> WrittenFiles:
-    """A training that starts from an empty working directory."""
+    """Runs a training from an empty working directory."""
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir(parents=True)
     with contextlib.chdir(elsewhere):
@@ -73,17 +73,17 @@ def written_files(implementation: Implementation, folder: Path, task: Task) -> W
 
 
 def seeded_adapters(implementation: Implementation, folder: Path, task: Task) -> SeededAdapters:
-    """Three trainings of two steps, with other random numbers drawn before each."""
+    """Runs three trainings of two steps, with different global random states before each."""
     one = _drill(implementation, folder / "seed_0", task, noise=1).adapter
     again = _drill(implementation, folder / "seed_0_again", task, noise=2).adapter
     return SeededAdapters(one, again, _drill(implementation, folder / "seed_1", task, noise=1, seed=1).adapter)
 
 
 def step_gradients(implementation: Implementation, task: Task) -> StepGradients:
-    """One step over the probes: whole, in four parts, and with recomputed activations.
+    """Records one step over the probes: whole, in four parts, and with recomputed activations.
 
     Raises:
-        Unavailable: the implementation cannot tell.
+        Unavailable: the implementation does not report gradients.
     """
     if not isinstance(implementation, Gradients):
         raise Unavailable("the gradients of a step are unknown: give the implementation a method gradients")
@@ -97,10 +97,10 @@ def step_gradients(implementation: Implementation, task: Task) -> StepGradients:
 
 
 def trainable_dtypes(implementation: Implementation) -> Mapping[str, Mapping[str, torch.dtype]]:
-    """Dtypes of the tensors that the optimizer would get, by policy; no training is needed, nor a GPU.
+    """Returns dtypes of the tensors that the optimizer would receive, by policy; needs no training and no GPU.
 
     Raises:
-        Unavailable: the implementation cannot tell.
+        Unavailable: the implementation does not report them.
     """
     if not isinstance(implementation, Trainables):
         raise Unavailable("what each policy trains is unknown: give the implementation a method trainables")
@@ -108,10 +108,10 @@ def trainable_dtypes(implementation: Implementation) -> Mapping[str, Mapping[str
 
 
 def resumed_training(implementation: Implementation, folder: Path, task: Task) -> ResumedTraining:
-    """A short training, and one that is interrupted amid an epoch and resumed.
+    """Runs a short training, and one that is interrupted within an epoch and resumed.
 
     Raises:
-        Unavailable: the implementation cannot resume one.
+        Unavailable: the implementation cannot resume a training.
     """
     if not isinstance(implementation, Resumable):
         raise Unavailable("the implementation cannot resume a training: give it a method train_interrupted")
@@ -131,10 +131,10 @@ def resumed_training(implementation: Implementation, folder: Path, task: Task) -
 
 
 def reference_run(reference_run_source: object) -> ReferenceRun:
-    """A training of the reference, to compare with.
+    """Returns a training of the reference to compare with.
 
     Raises:
-        Unavailable: there is none.
+        Unavailable: there is no reference run.
     """
     found = reference_run_source() if callable(reference_run_source) else reference_run_source
     if not isinstance(found, ReferenceRun):
@@ -155,13 +155,13 @@ def answer_losses(
     trained_model: PreTrainedModel,
     frozen: frozenset[str],
 ) -> AnswerLosses:
-    """Beside a training that is shared; where that differs in more than the code, beside one made for it.
+    """Compares answer losses with the shared reference training, or, if conditions differ, with one made for them.
 
-    Both trainings minimise the same loss: a declared label smoothing is also that of the training that is made.
+    Both trainings minimise the same loss: a declared label smoothing also applies to the new reference training.
     """
     batch = _targets_only(implementation, answerer, task)
     settings, smoothing = trained.settings or settings, trained.label_smoothing
-    shared = None if smoothing else reference_run.losses  # smoothing has a floor that the shared training has not
+    shared = None if smoothing else reference_run.losses  # smoothing has a loss floor that the shared training lacks
     found = AnswerLosses(row_losses(trained_model, batch), shared)
     if found.shared is not None and not is_worse(found.own, found.shared):
         return found
@@ -179,7 +179,7 @@ def answer_losses(
 
 
 def _targets_only(implementation: Implementation, answerer: Answerer, task: Task) -> Batch:
-    """The batch of the fresh rows, with labels behind the prompt alone."""
+    """Returns the batch of the fresh rows, with labels only after the prompt."""
     batch = call(implementation.training_batch, task.fresh_rows)
     labels = batch.labels.clone()
     for row, (question, _) in enumerate(task.fresh_rows):

@@ -1,4 +1,4 @@
-"""Records the process of training: the batches that reach the model, and each step of the optimizer."""
+"""Records the training process: the batches that reach the model, and each optimizer step."""
 
 from .recorder import record_training
 

@@ -1,4 +1,4 @@
-"""The batches that reach the model in training: their texts, and the loss and the gradient at the logits."""
+"""Records the batches that reach the model in training: their texts, loss, and gradient at the logits."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from sft_ref.reference.tokens import IGNORE_INDEX
 class BatchRecorder:
     """Records the forward passes of one optimizer step at a time.
 
-    The model is often called without labels, so that those of the training data are looked up by the ids.
+    The model is often called without labels, so the labels of the training data are looked up by token ids.
 
     Attributes:
-        first: the first batch, with labels; None if one of its texts is not in the training data.
+        first: first batch, with labels; None if one of its texts is not in the training data.
     """
 
     def __init__(self, texts: Sequence[TrainingExample]) -> None:
@@ -40,7 +40,7 @@ class BatchRecorder:
         self._products = torch.zeros(2)
 
     def before_forward(self, ids: torch.Tensor | None, mask: torch.Tensor | None, *, is_sampled: bool) -> None:
-        """Looks up the texts of a batch; a mask that has another shape than the ids does not show the padding."""
+        """Looks up the texts of a batch; a mask whose shape differs from the ids' does not show the padding."""
         self._is_sampled, self._targets = is_sampled, None
         if ids is None or ids.dim() != 2:  # noqa: PLR2004
             self._is_known = False
@@ -64,7 +64,7 @@ class BatchRecorder:
         self._has_begun = True
 
     def _places(self, tokens: list[int], attended: list[int]) -> list[int]:
-        """The attended places; if they hold no known text, those without equal tokens before or behind one."""
+        """Returns the attended positions; if they hold no known text, those left after stripping repeats at one end."""
         if tuple([tokens[place] for place in attended]) in self._labels:
             return attended
         for line, is_left in ((tokens, True), (tokens[::-1], False)):
@@ -75,7 +75,7 @@ class BatchRecorder:
         return attended
 
     def after_head(self, logits: torch.Tensor) -> None:
-        """Computes the loss of a batch from its logits: those of all positions, or of the labelled ones alone."""
+        """Computes the loss of a batch from its logits: those of all positions, or of only the labelled ones."""
         targets, self._targets = self._targets, None
         if targets is None:
             self._is_known = False
@@ -99,7 +99,7 @@ class BatchRecorder:
             logits.register_hook(note)
 
     def take(self) -> dict[str, Any]:
-        """The fields of a `RecordedStep`; begins the next step."""
+        """Returns the fields of a `RecordedStep`, and begins the next step."""
         mean = (self._losses / self._tokens).tolist() if self._is_known and self._tokens else None
         found, expected = self._products.tolist()
         taken = {
@@ -112,13 +112,13 @@ class BatchRecorder:
 
 
 def labelled_losses(logits: torch.Tensor, batch: Batch) -> torch.Tensor | None:
-    """Cross-entropy of each labelled token of a batch, in nat, on the CPU; None if logits and labels do not match.
+    """Computes each labelled token's cross-entropy, in nat, on the CPU; None if logits and labels do not match.
 
-    Not by `cross_entropy` of torch, in whose place a training may put another loss.
+    Does not call torch's `cross_entropy`, which a training may have replaced by another loss.
 
     Args:
-        logits: those of all positions, or of the labelled ones alone.
-        batch: with labels.
+        logits: logits of all positions, or of only the labelled ones.
+        batch: batch with labels.
     """
     targets = batch.labels[:, 1:]
     labelled = targets != IGNORE_INDEX
@@ -133,14 +133,14 @@ def _match(labelled: torch.Tensor, logits: torch.Tensor) -> bool:
 
 
 def _at(labelled: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-    """The logits that predict the labelled tokens, in fp32: (labelled tokens, vocabulary)."""
+    """Returns the logits that predict the labelled tokens, in fp32: (labelled tokens, vocabulary)."""
     if logits.shape[:2] == (labelled.shape[0], labelled.shape[1] + 1):
         logits = logits[:, :-1][labelled.to(logits.device)]
     return logits.reshape(-1, logits.shape[-1]).float()
 
 
 def _rows_by_text(texts: Sequence[TrainingExample]) -> dict[tuple[int, ...], list[int]]:
-    """The rows of each text; several rows may have the same text, and take turns."""
+    """Returns the rows of each text; several rows may share a text, and are used in turn."""
     rows = defaultdict(list)
     for row, text in enumerate(texts):
         rows[text.ids].append(row)

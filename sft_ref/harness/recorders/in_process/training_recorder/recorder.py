@@ -1,4 +1,4 @@
-"""The recorder: finds the model in training, and divides what happens into optimizer steps."""
+"""Finds the model in training, and divides the recorded events into optimizer steps."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from .batches import BatchRecorder, labelled_losses
 
 @contextlib.contextmanager
 def record_training(texts: Sequence[TrainingExample], steps: int) -> Iterator[Callable[[], RecordedTraining | None]]:
-    """Within it, the training of one model is recorded; the function that it yields returns the record.
+    """Records the training of one model within the block; yields a function that returns the record.
 
-    The record is None if no optimizer of torch steps on tensors of a transformers model.
+    The record is None if no torch optimizer steps on tensors of a transformers model.
 
     Args:
-        texts: the training data, as they reach the model.
-        steps: the planned number of optimizer steps; decides which steps are in the sample.
+        texts: training data, as they reach the model.
+        steps: planned number of optimizer steps; determines which steps are sampled.
     """
     recorder = _Recorder(texts, steps)
     try:
@@ -53,7 +53,7 @@ class _Recorder:
         self._first_losses: torch.Tensor | None = None
 
     def find_model(self, module: torch.nn.Module, _args: object) -> None:
-        """Before the forward of any module, until one that is trained contains a transformer."""
+        """Attaches to the first training module that contains a transformer; runs before each forward until then."""
         if not (torch.is_grad_enabled() and module.training):
             return
         with contextlib.suppress(CannotFollow):
@@ -61,7 +61,7 @@ class _Recorder:
             self._transformer = transformer
             self._step = StepRecorder(module, transformer, planned=self._planned)
             self.search.remove()
-            # the decoder's call: the forward of peft bypasses that of the model around it
+            # hook the decoder: peft's forward bypasses that of the model around it
             decoder = transformer.base_model.register_forward_pre_hook(self._before_forward, with_kwargs=True)
             head = transformer.get_output_embeddings().register_forward_hook(self._after_head)
             self.hooks.callback(decoder.remove)
@@ -88,9 +88,9 @@ class _Recorder:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> torch.Tensor | None:
-        """Losses of the labelled tokens of the first batch, with the arguments of the forward, but in evaluation mode.
+        """Computes the first batch's labelled losses, with the arguments of the forward pass but in evaluation mode.
 
-        Without dropout, and without noise that is added to embeddings in training alone.
+        Evaluation mode excludes dropout, and noise that is added to embeddings only in training.
         """
         batch, transformer = self._batches.first, self._transformer
         if batch is None or transformer is None or kwargs.get("past_key_values") is not None:
@@ -110,17 +110,17 @@ class _Recorder:
             self._batches.after_head(logits)
 
     def before_step(self, optimizer: torch.optim.Optimizer, _args: object, _kwargs: object) -> None:
-        """Before a step of any optimizer."""
+        """Runs before a step of any optimizer."""
         if self._step is not None:
             self._step.before_step(optimizer)
 
     def after_step(self, optimizer: torch.optim.Optimizer, _args: object, _kwargs: object) -> None:
-        """After a step of any optimizer."""
+        """Runs after a step of any optimizer."""
         if self._step is not None:
             self._step.after_step(optimizer)
 
     def _close(self) -> None:
-        """Ends a step: with the first forward of the next one, or at the end."""
+        """Ends a step: at the first forward pass of the next one, or at the end."""
         if self._step is not None and (fields := self._step.close()):
             self._steps.append(RecordedStep(**self._batches.take(), **fields))
 
@@ -132,7 +132,7 @@ class _Recorder:
             self._step.remove_hooks()
 
     def result(self) -> RecordedTraining | None:
-        """The record."""
+        """Returns the record."""
         if not self._steps:
             return None
         return RecordedTraining(

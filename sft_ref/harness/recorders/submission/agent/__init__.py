@@ -1,6 +1,6 @@
-"""What runs in a submission's process: with its libraries, without sft_ref, in the syntax of Python 3.10.
+"""Code that runs in a submission's process, with its libraries and without sft_ref, in the syntax of Python 3.10.
 
-`patches` lists what is patched in libraries, and why. What a patch could hide, and how that is excluded:
+`patches` lists the patches of libraries, with reasons. Faults that a patch could hide, and how that is excluded:
 
 ===========================  ==============================  =====================================================
 patch                        could hide                      excluded by
@@ -16,14 +16,14 @@ no quantization, flash       faults of these packages        not excluded: a not
 attention, 8-bit optimizer
 torch.compile is eager       names of a compiled module's    it is wrapped as usual: `_orig_mod.` shows
                              weights
-stubs of optional modules    a loop over a stub that gives   a stub gives what it wraps; what trains (lightning)
-                             nothing                         counts as missing
-arguments of transformers    that it does not run under      a note for each name
-renamed or dropped           this version
-no worker processes, hub     what cannot be pickled          not excluded: no answer depends on it
+stubs of optional modules    a loop over a stub that yields  a stub yields what it wraps; modules that train
+                             nothing                         (lightning) count as missing
+arguments of transformers    failures under this version     a note for each name
+renamed or dropped
+no worker processes, hub     objects that cannot be pickled  not excluded: no answer depends on them
 pushes, reports, caches,
 downloads
-fewer steps; a time limit    slow settings, late             a note with both numbers; TRN-103 replays the very
+fewer steps; a time limit    slow settings, late             a note with both numbers; TRN-103 replays the exact
                              checkpoints                     steps; `find_checkpoint`
 padding is cut               padding that changes the        cut only where masked and without label in all rows,
                              result                          positions kept

@@ -1,4 +1,4 @@
-"""Rows of a training batch: padding that changes nothing is cut, and packed rows are divided into their examples."""
+"""Handles rows of a training batch: cuts padding that has no effect, and divides packed rows into their examples."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ _KNOWN = {
     *("input_ids", "attention_mask", "labels", "position_ids", "return_dict", "num_items_in_batch", "use_cache"),
     *("output_attentions", "output_hidden_states"),
 }
-"""Arguments of a forward pass that can be cut, or that have no width. With any other one nothing is cut."""
+"""Arguments of a forward pass that can be cut, or that have no width. With any other argument nothing is cut."""
 _WIDE = ("input_ids", "attention_mask", "labels", "position_ids")
 
 
 def trim(
     given: Mapping[str, Any], labels: torch.Tensor | None, config: Any, *, takes_positions: bool = True
 ) -> tuple[Mapping[str, Any], int, int]:
-    """The arguments of a forward pass without columns that are masked and carry no label in every row.
+    """Cuts columns that are masked and unlabelled in every row from the arguments of a forward pass.
 
-    Positions are kept: behind a cut on the left they are passed on explicitly. What is left equals the full
+    Positions are kept: after a cut on the left they are passed explicitly. The remaining output equals that of the full
     computation up to rounding.
 
     Args:
-        given: the arguments by name.
-        labels: of the batch, as far as they are known; None where they are not.
-        config: of the model.
-        takes_positions: whether its forward takes `position_ids`; else nothing is cut on the left.
+        given: arguments by name.
+        labels: labels of the batch; None if unknown.
+        config: configuration of the model.
+        takes_positions: whether the model's forward takes `position_ids`; if not, nothing is cut on the left.
 
     Returns:
-        The arguments, and how many columns were cut on the left and on the right. Unchanged where nothing can be cut.
+        The arguments, and the numbers of columns cut on the left and right. Unchanged if nothing can be cut.
     """
     left, right = _dead(given, labels, config)
     if not takes_positions:
@@ -51,7 +51,7 @@ def trim(
 
 
 def widen(output: Any, left: int, right: int) -> Any:
-    """The output with zeros for the logits of columns that were cut."""
+    """Pads the output's logits with zeros for the columns that were cut."""
     logits = getattr(output, "logits", None)
     if (left or right) and isinstance(logits, torch.Tensor):
         output.logits = torch.nn.functional.pad(logits, (0, 0, left, right))
@@ -75,19 +75,19 @@ def _dead(given: Mapping[str, Any], labels: torch.Tensor | None, config: Any) ->
     if not alive:
         return 0, 0
     left, right = alive[0], ids.shape[1] - 1 - alive[-1]
-    # a label behind padding is predicted from the padding, whose output may depend on its width
+    # a label after padding is predicted from the padding, whose output may depend on its width
     if left and bool((labelled[:, 1:] & unpadded[:, 1:] & ~unpadded[:, :-1]).any()):
         left = 0
     return left, right
 
 
 class Division:
-    """How the rows of one forward pass are divided.
+    """The division of the rows of one forward pass into examples.
 
     Attributes:
-        parts: for each row, the first and last index + 1 of each of its examples, among the tokens that are no padding.
-        positions: for each row, the positions of the tokens that are no padding.
-        crossing: whether attention reaches from one example to the next; only of use where a row has several.
+        parts: for each row, the first and last index + 1 of each of its examples, counting only unpadded tokens.
+        positions: for each row, the positions of the unpadded tokens.
+        crossing: whether attention reaches from one example to the next; only meaningful if a row has several examples.
     """
 
     def __init__(
@@ -102,12 +102,12 @@ class Division:
 
 
 def divide(ids: torch.Tensor, unpadded: torch.Tensor, given: Mapping[str, Any]) -> Division:
-    """How the rows are divided: by positions that begin anew, a mask of blocks, or cumulated lengths.
+    """Divides rows at restarting positions, blocks of the mask, or cumulative lengths.
 
     Args:
-        ids: of shape (rows, width).
-        unpadded: which tokens are no padding, of the same shape.
-        given: the arguments of the forward pass by name.
+        ids: token ids of shape (rows, width).
+        unpadded: mask of the tokens that are not padding, of the same shape.
+        given: arguments of the forward pass by name.
     """
     mask = given.get("attention_mask")
     positions = given.get("position_ids")
@@ -133,17 +133,17 @@ def divide(ids: torch.Tensor, unpadded: torch.Tensor, given: Mapping[str, Any]) 
 
 
 def _blocks(mask: torch.Tensor, rows: int) -> torch.Tensor:
-    """Where blocks of a mask (rows, heads, width, width) begin: tokens that attend to none before themselves."""
+    """Returns where blocks of a mask (rows, heads, width, width) begin: tokens that attend to no earlier token."""
     allowed = mask[:, 0] if mask.dtype == torch.bool else mask[:, 0] > -1
-    first = allowed.int().argmax(-1)  # the first that each token attends to
+    first = allowed.int().argmax(-1)  # the first token that each one attends to
     own = torch.arange(allowed.shape[-1])
     return ((first == own) & allowed.any(-1)).expand(rows, -1)
 
 
 class Reach:
-    """Finds out by trying whether attention reaches from one example of a row to the next; once for each kind of call.
+    """Tests by trial whether attention reaches from one example of a row to the next; once for each kind of call.
 
-    It depends on the version of the library, the kind of attention, the mask and the cache.
+    The result depends on the version of the library, the kind of attention, the mask and the cache.
     """
 
     def __init__(self) -> None:
@@ -152,7 +152,7 @@ class Reach:
     def crosses(
         self, forward: Callable[..., Any], given: Mapping[str, Any], unpadded: torch.Tensor, division: Division
     ) -> bool:
-        """Whether a change of the first token of a packed row changes the logits of its last token."""
+        """Returns whether changing the first token of a packed row changes the logits of its last token."""
         mask = given.get("attention_mask")
         kind = (
             None if mask is None else mask.dim(),
@@ -169,7 +169,7 @@ def _try(forward: Callable[..., Any], given: Mapping[str, Any], row: int, column
     for change in (0, 1):
         ids = given["input_ids"].clone()
         if change:
-            ids[row, columns[0]] = abs(int(ids[row, columns[0]]) - 1)  # another one
+            ids[row, columns[0]] = abs(int(ids[row, columns[0]]) - 1)  # any other token
         torch.set_rng_state(state)  # the same dropout
         with torch.no_grad():
             output = forward(**{**given, "input_ids": ids, "labels": None})
@@ -179,7 +179,7 @@ def _try(forward: Callable[..., Any], given: Mapping[str, Any], row: int, column
 
 
 def without_padding(parts: list[tuple[int, int]], labels: list[int]) -> list[tuple[int, int]]:
-    """Parts of a row without single tokens at its end that carry no label: padding that no mask tells."""
+    """Removes single unlabelled tokens at the end of a row's parts: padding that no mask marks."""
     parts = list(parts)
     while len(parts) > 1 and parts[-1][1] - parts[-1][0] == 1 and labels[parts[-1][0]] == IGNORE_INDEX:
         parts.pop()

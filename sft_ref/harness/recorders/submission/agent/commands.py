@@ -1,4 +1,4 @@
-"""The commands: `train` runs the submission's training; `ask` loads what it left, and records its answers."""
+"""The agent's commands: `train` runs the submission's training; `ask` loads its result, and records its answers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .training_recorder import TrainingRecorder
 
 
 def train(request: dict[str, Any], writer: ResultWriter) -> None:
-    """Runs the training, and writes what it was shown and what it left."""
+    """Runs the training, and writes the texts it received and the adapter it left."""
     forwards, loading = _start(request, writer, seed=0)
     limit = forwards.time_limit = TimeLimit(2 * request["seconds"], writer.note)
     weights = load_file(request["weights"])
@@ -47,7 +47,7 @@ def train(request: dict[str, Any], writer: ResultWriter) -> None:
 
 
 def ask(request: dict[str, Any], writer: ResultWriter) -> None:
-    """Loads what training saved, and writes its answers, logits, numbers parsed and metrics, a section each."""
+    """Loads what training saved, and writes answers, logits, parsed numbers and metrics, one section each."""
     forwards, loading = _start(request, writer, seed=1)
     apply(loading_patches(loading))
     forwards.generation_recorder = GenerationRecorder(transformers.AutoTokenizer.from_pretrained(request["base"]))
@@ -77,7 +77,7 @@ def ask(request: dict[str, Any], writer: ResultWriter) -> None:
         inference.write_parsed(request["parser_texts"])
     with writer.section("score"):
         if loading.adapter_folders and not Path(request["output"], "adapter_config.json").exists():
-            submission.output = loading.adapter_folders[-1]  # where load reads, a test that takes a folder does
+            submission.output = loading.adapter_folders[-1]  # a test that takes a folder gets the one that load reads
         inference.write_score(submission, request["score_lines"])
     submission.output = request["output"]
     loading.adapter_folders.clear()
@@ -87,9 +87,9 @@ def ask(request: dict[str, Any], writer: ResultWriter) -> None:
 
 
 def _start(request: dict[str, Any], writer: ResultWriter, *, seed: int) -> tuple[Forwards, Loading]:
-    """Seeds and patches the libraries; what observes forward passes and what observes loading.
+    """Seeds and patches the libraries; returns the observers of forward passes and of loading.
 
-    Each command has a seed of its own: random numbers that training drew and did not save do not come again.
+    Each command has its own seed, so that random numbers that training drew and did not save do not recur.
     """
     torch.manual_seed(seed)
     forwards, loading = Forwards(), Loading(writer.note, request.get("shortened"))
@@ -100,12 +100,12 @@ def _start(request: dict[str, Any], writer: ResultWriter, *, seed: int) -> tuple
 
 
 class _Inference:
-    """What a submission loaded, asked in every way.
+    """Runs every kind of inference on a loaded submission.
 
     Args:
-        writer: takes what comes of it.
+        writer: writes the results.
         forwards: observes the model.
-        answerer: how it is asked.
+        answerer: calls the submission.
     """
 
     def __init__(self, writer: ResultWriter, forwards: Forwards, answerer: LoadedSubmission) -> None:
@@ -115,14 +115,14 @@ class _Inference:
     def _record_generations(
         self, questions: Sequence[str] = (), lines: Sequence[dict[str, Any]] = ()
     ) -> GenerationRecorder:
-        """From now on generations are recorded, and those of scripted questions are as scripted."""
+        """Records generations from now on; those of scripted questions follow the scripts."""
         scripts = [Script(line["question"], tuple(line["whole"]), tuple(line["target"])) for line in lines]
         recorder = ScriptedModel(self.tokenizer, scripts) if scripts else GenerationRecorder(self.tokenizer, questions)
         self.forwards.generation_recorder = recorder
         return recorder
 
     def write_answers(self, section: str, questions: Sequence[str], lines: Sequence[dict[str, Any]] = ()) -> None:
-        """Its answers, the texts that reached its parser, and what its model generated, perhaps as scripted."""
+        """Writes the answers, the texts that reached the parser, and the model's generations, possibly scripted."""
         recorder = self._record_generations(questions, lines)
         with self.answerer.record_texts() as parsed:
             values = self.answerer.answer(*questions)
@@ -132,7 +132,7 @@ class _Inference:
         )
 
     def write_logits(self, rows: Sequence[Sequence[int]], vocab_size: int) -> None:
-        """Logits of training texts by the model that answers, as it is, and how far a second pass is from the first."""
+        """Writes the answering model's logits of training texts, and their difference from those of a second pass."""
         model = self.forwards.generating_model
         self.forwards.generation_recorder = None
         one, two = compute_logits(model, rows, times=2)
@@ -147,7 +147,7 @@ class _Inference:
         )
 
     def write_parsed(self, texts: Sequence[str]) -> None:
-        """What its parser, called by itself, makes of texts; None where there is none."""
+        """Writes the results of calling the parser separately on texts; None if there is no parser."""
         parse = self.answerer.find("parse_answer")
         if parse is None:
             self.writer.write("parse", values=None)
@@ -156,12 +156,12 @@ class _Inference:
         for text in texts:
             try:
                 values.append(to_number(parse(text)))
-            except Exception as error:  # noqa: BLE001  # what a parser raises is for the judge to weigh
+            except Exception as error:  # noqa: BLE001  # the harness judges exceptions of the parser
                 values.append(f"crash: {self.writer.describe_crash(error)}")
         self.writer.write("parse", values=values)
 
     def write_score(self, submission: Submission, lines: Sequence[dict[str, Any]]) -> None:
-        """The metrics that it reports, and the answers that it reports them of."""
+        """Writes the reported metrics, and the answers that they are computed from."""
         answers: list[tuple[Any, float | str]] = []
 
         def answer(original: Any, answerer: Any, /, *questions: Any, **kwargs: Any) -> Any:
@@ -184,7 +184,7 @@ class _Inference:
 
 
 def _count_tokens(loaded: Any) -> int | None:
-    """Tokens that the tokenizer of what was loaded knows; None where none is at hand."""
+    """Returns the vocabulary size of the loaded tokenizer; None if none is found."""
     for part in loaded if isinstance(loaded, tuple) else (loaded,):
         tokenizer: Any = getattr(part, "tokenizer", part)
         if hasattr(tokenizer, "decode") and hasattr(tokenizer, "__len__"):
@@ -194,7 +194,7 @@ def _count_tokens(loaded: Any) -> int | None:
 
 @contextlib.contextmanager
 def _working_folder(folder: Path) -> Iterator[None]:
-    """Within it, the working folder is a new one."""
+    """Changes to a new working folder within the block."""
     before = Path.cwd()
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)

@@ -1,4 +1,4 @@
-"""Calls of transformers that foreign code writes for another version, for CUDA or for a network, made to run here."""
+"""Adapts calls of transformers that foreign code writes for another version, for CUDA or for a network."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ REMOVED = {
     *("overwrite_output_dir", "past_index", "per_gpu_eval_batch_size", "per_gpu_train_batch_size", "save_safetensors"),
     *("torchdynamo", "tpu_num_cores", "use_ipex", "use_legacy_prediction_loop", "use_mps_device"),
 }
-"""Arguments that TrainingArguments has in transformers 4, but not in 5, and that change nothing of what is learned."""
+"""Arguments of TrainingArguments in transformers 4, but not in 5, that do not affect learning."""
 RENAMED = {"evaluation_strategy": "eval_strategy"}
 
 _QUANTIZATION = ("quantization_config", "load_in_8bit", "load_in_4bit", "max_memory")
 _CACHE = ("cache_dir", "force_download", "resume_download")
-"""Arguments under which nothing is found where there is no network."""
+"""Arguments with which nothing is found if there is no network."""
 _WORKERS = ("dataloader_num_workers", "dataloader_persistent_workers", "dataloader_prefetch_factor")
 
 
@@ -32,12 +32,12 @@ class Loading:
     """Adapts and records calls of `from_pretrained`.
 
     Args:
-        note: takes what a reader of the report must know.
-        shortened: steps that the training had planned and those that it got; None if all of them.
+        note: records a note for the reader of the report.
+        shortened: (planned, granted) steps of a shortened training; None if it was not shortened.
 
     Attributes:
-        model_names: names of the models that were asked for.
-        adapter_folders: of the adapters that were read.
+        model_names: names of the models that were requested.
+        adapter_folders: folders of the adapters that were read.
     """
 
     def __init__(self, note: Callable[[str], None], shortened: tuple[int, int] | None = None) -> None:
@@ -48,7 +48,7 @@ class Loading:
         self._tokenizers: list[Any] = []
 
     def load_model(self, original: Any, cls: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """`PreTrainedModel.from_pretrained`."""
+        """Adapts `PreTrainedModel.from_pretrained`."""
         self.model_names.append(str(args[0] if args else kwargs.get("pretrained_model_name_or_path")))
         _drop(kwargs, _CACHE)
         if not self.has_cuda:
@@ -62,7 +62,7 @@ class Loading:
         return original(cls, *args, **kwargs)
 
     def load_tokenizer(self, original: Any, cls: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """`PreTrainedTokenizerBase.from_pretrained`."""
+        """Adapts `PreTrainedTokenizerBase.from_pretrained`."""
         _drop(kwargs, _CACHE)
         self._tokenizers.append(original(cls, *args, **kwargs))
         return self._tokenizers[-1]
@@ -70,8 +70,8 @@ class Loading:
     def load_adapter(
         self, original: Any, cls: Any, /, model: Any, model_id: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
-        """`PeftModel.from_pretrained`."""
-        wanted = Path(os.path.abspath(str(model_id)))  # noqa: PTH100  # follows no link
+        """Adapts `PeftModel.from_pretrained`."""
+        wanted = Path(os.path.abspath(str(model_id)))  # noqa: PTH100  # without following links
         folder = find_checkpoint(wanted, self.shortened)
         if folder != wanted:
             self.note(f"{wanted.name} is {folder.name} of the shortened training")
@@ -80,7 +80,7 @@ class Loading:
         return original(cls, model, model_id, *args, **kwargs)
 
     def added_tokens(self) -> dict[int, str]:
-        """Tokens that were added to tokenizers since, by their ids."""
+        """Returns tokens that were added to the loaded tokenizers, by id."""
         return {i: text for tokenizer in self._tokenizers for text, i in tokenizer.get_added_vocab().items()}
 
 
@@ -88,15 +88,15 @@ class TrainerArguments:
     """Adapts the arguments of Trainer.
 
     Args:
-        note: takes what a reader of the report must know.
-        has_cuda: whether there is CUDA.
+        note: records a note for the reader of the report.
+        has_cuda: whether CUDA is available.
     """
 
     def __init__(self, note: Callable[[str], None], *, has_cuda: bool) -> None:
         self.note, self.has_cuda = note, has_cuda
 
     def adapt(self, init: Any, arguments: Any, /, *args: Any, **kwargs: Any) -> None:
-        """`TrainingArguments(...)`."""
+        """Adapts `TrainingArguments(...)`."""
         self._adapt_to_version(kwargs, set(inspect.signature(init).parameters))
         if not self.has_cuda:
             self._adapt_to_cpu(kwargs)
@@ -124,21 +124,21 @@ class TrainerArguments:
                 self.note(f"TrainingArguments({name}=True) needs CUDA; it ran without")
                 kwargs.pop(name)
         if kwargs.get("bf16") or kwargs.get("bf16_full_eval"):
-            kwargs["use_cpu"] = True  # without which bfloat16 is refused where there is no CUDA
+            kwargs["use_cpu"] = True  # else bfloat16 is refused without CUDA
         optimizer = str(kwargs.get("optim", ""))
         if "bnb" in optimizer or "8bit" in optimizer:
             self.note("optim={!r} needs CUDA; adamw_torch was used".format(kwargs["optim"]))
             kwargs["optim"] = "adamw_torch"
 
     def adapt_trainer(self, init: Any, trainer: Any, /, *args: Any, **kwargs: Any) -> None:
-        """`Trainer(...)`."""
+        """Adapts `Trainer(...)`."""
         if "tokenizer" in kwargs and "tokenizer" not in inspect.signature(init).parameters:
             self.note(f"Trainer(tokenizer) is processing_class in transformers {transformers.__version__}")
             kwargs["processing_class"] = kwargs.pop("tokenizer")
         init(trainer, *args, **kwargs)
 
     def adapt_accelerator(self, init: Any, accelerator: Any, /, *args: Any, **kwargs: Any) -> None:
-        """`Accelerator(...)`."""
+        """Adapts `Accelerator(...)`."""
         if kwargs.get("mixed_precision") == "fp16" and not self.has_cuda:
             self.note("Accelerator(mixed_precision='fp16') needs CUDA; it ran without")
             kwargs["mixed_precision"] = "no"
@@ -146,8 +146,8 @@ class TrainerArguments:
 
 
 def compile_eagerly(original: Any, /, model: Any = None, **kwargs: Any) -> Any:
-    """`torch.compile` with the backend that compiles nothing."""
-    _drop(kwargs, ("mode", "options"))  # of the default backend
+    """Calls `torch.compile` with a backend that compiles nothing."""
+    _drop(kwargs, ("mode", "options"))  # options of the default backend
     return original(model, **{**kwargs, "backend": "eager"})
 
 

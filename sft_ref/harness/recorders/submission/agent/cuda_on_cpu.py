@@ -1,7 +1,7 @@
-"""The CPU in place of CUDA, where there is none, so that the submission's own branch for CUDA runs.
+"""Substitutes the CPU for CUDA, if there is none, so that the submission's CUDA branch runs.
 
-To the submission's code CUDA is there; libraries are told the truth. A device `cuda` is the CPU wherever it is asked
-for, with what the CPU has: bfloat16 under autocast, also in place of float16. A tensor says that it is on the CPU.
+The submission's code sees CUDA as available; libraries see the truth. A device `cuda` resolves to the CPU everywhere,
+with the CPU's abilities: autocast uses bfloat16, also in place of float16. A tensor reports that it is on the CPU.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class _Event:
         return 1000 * (other.time - self.time)
 
     def synchronize(self) -> None:
-        """Nothing is under way."""
+        """Does nothing: no operation is pending."""
 
     wait = synchronize
 
@@ -61,7 +61,7 @@ ANSWERS: dict[str, Any] = {
     ),
     "mem_get_info": (_MEMORY, _MEMORY),
 }
-"""Functions of `torch.cuda`, and what they return to the submission."""
+"""Functions of `torch.cuda` -> value that they return to the submission."""
 
 REPLACEMENTS: dict[str, Any] = {
     "get_rng_state": lambda *args, **kwargs: torch.get_rng_state(),
@@ -73,18 +73,18 @@ REPLACEMENTS: dict[str, Any] = {
     "device.__exit__": lambda self, *args: False,
     "Event": _Event,
 }
-"""Parts of `torch.cuda`, and what takes their place for everybody."""
+"""Parts of `torch.cuda` -> replacement for all callers."""
 
 
 def is_cuda(value: object) -> bool:
-    """Whether a value names a CUDA device."""
+    """Returns whether a value names a CUDA device."""
     if isinstance(value, torch.device):
         return value.type == "cuda"
     return isinstance(value, str) and (value == "cuda" or value.startswith("cuda:"))
 
 
 def make_generator(original: Any) -> Any:
-    """`torch.Generator` on the CPU; an instance of the original is one of it."""
+    """Returns a `torch.Generator` class for the CPU; instances of the original count as its instances."""
 
     class Kind(type(original)):  # type: ignore[misc]  # the metaclass of a class of torch
         def __instancecheck__(cls, value: object) -> bool:
@@ -101,15 +101,15 @@ class CudaOnCpu:
     """Replacements that call an original with the CPU in place of CUDA.
 
     Args:
-        root: the submission's folder; the files below it see CUDA.
-        note: takes what a reader of the report must know.
+        root: folder of the submission; the files in it see CUDA.
+        note: records a note for the reader of the report.
     """
 
     def __init__(self, root: str, note: Callable[[str], None]) -> None:
         self.root, self.note = root, note
 
     def answer_with(self, value: Any) -> Callable[[Any], Any]:
-        """A function that returns `value` to the submission, and to libraries what the original returns."""
+        """Makes a function that returns `value` to the submission, and the original's result to libraries."""
 
         def make(original: Any) -> Any:
             @functools.wraps(original)
@@ -124,11 +124,11 @@ class CudaOnCpu:
         return make
 
     def move(self, original: Any, *, numbers: bool = False) -> Callable[..., Any]:
-        """The original with the CPU in place of every CUDA device among its arguments.
+        """Wraps a function to replace every CUDA device among its arguments by the CPU.
 
         Args:
-            original: a function that takes devices; it is called often.
-            numbers: whether a number is a CUDA device, too.
+            original: function that takes devices; it is called often.
+            numbers: whether a number counts as a CUDA device, too.
         """
 
         def moved(value: Any) -> Any:
@@ -147,12 +147,12 @@ class CudaOnCpu:
         return call
 
     def stay(self, original: Any, value: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """`cuda()` of a tensor or module."""
+        """Replaces `cuda()` of a tensor or module."""
         self.note(_NOTE)
         return value
 
     def make_scaler(self, init: Any, scaler: Any, /, device: Any = "cuda", *args: Any, **kwargs: Any) -> None:
-        """`GradScaler(device)`."""
+        """Adapts `GradScaler(device)`."""
         if is_cuda(device):
             self.note(_NOTE)
             device = "cpu"
@@ -161,7 +161,7 @@ class CudaOnCpu:
     def make_autocast(
         self, init: Any, context: Any, /, device_type: Any, dtype: Any = None, *args: Any, **kwargs: Any
     ) -> None:
-        """`autocast(device_type, dtype)`: in bfloat16 in place of float16."""
+        """Adapts `autocast(device_type, dtype)`: uses bfloat16 in place of float16."""
         if is_cuda(device_type):
             self.note(_NOTE)
             if dtype in (None, torch.float16) and kwargs.get("enabled", True):
@@ -170,7 +170,7 @@ class CudaOnCpu:
         init(context, device_type, dtype, *args, **kwargs)
 
     def make_pipeline(self, init: Any, pipeline: Any, /, *args: Any, **kwargs: Any) -> None:
-        """`Pipeline(device=...)`, where a number from 0 on is a CUDA device too."""
+        """Adapts `Pipeline(device=...)`, where a number from 0 on is a CUDA device too."""
         device = kwargs.get("device")
         if is_cuda(device) or (type(device) is int and device >= 0):
             kwargs["device"] = "cpu"

@@ -1,4 +1,4 @@
-"""The one hook in the model: every forward pass of the base's class, whoever wraps it."""
+"""The only hook in the model: intercepts every forward pass of the base model's class, under any wrapper."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .training_recorder import TrainingRecorder
 
 
 class Forwards:
-    """Passes forward passes in training to `training_recorder`, others to `generation_recorder`.
+    """Routes forward passes in training to `training_recorder`, others to `generation_recorder`.
 
     Attributes:
-        training_recorder: None unless a training is recorded.
-        time_limit: on that training.
-        generation_recorder: None unless generations are recorded.
-        generating_model: the model that generated last.
+        training_recorder: recorder of the training; None if no training is recorded.
+        time_limit: time limit of that training.
+        generation_recorder: recorder of generations; None if none are recorded.
+        generating_model: model that generated last.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Forwards:
         self.takes_positions = True
 
     def wrap(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """The forward method of the base's class, recorded."""
+        """Wraps the forward method of the base model's class, to record its calls."""
         names = list(inspect.signature(original).parameters)[1:]
         self.takes_positions = "position_ids" in names
 
@@ -56,7 +56,7 @@ class Forwards:
         return forward
 
     def _train(self, recorder: TrainingRecorder, original: Any, model: Any, given: dict[str, Any]) -> Any:
-        """A forward pass in the training process; those without gradients are cut, and not recorded."""
+        """Runs a forward pass in the training process; passes without gradients are cut, but not recorded."""
         ids = given["input_ids"]
         is_training_step = torch.is_grad_enabled() and not recorder.is_paused
         if is_training_step and self.time_limit is not None and self.time_limit.check():

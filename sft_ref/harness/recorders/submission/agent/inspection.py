@@ -1,6 +1,6 @@
-"""What a model holds, read from the model itself: dtypes, adapters, rows of added tokens, logits.
+"""Inspects a model: dtypes, adapters, rows of added tokens, logits.
 
-Also imported by the judge, which chooses its rows as the agent does.
+Also imported by the harness, which must choose the same rows as the agent.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import torch
 Row = TypeVar("Row", bound=Sequence[int])
 
 _MOST_ROWS, _MOST_BYTES = 32, 256 * 2**20
-"""Texts, and bytes of their logits."""
+"""Maximum number of texts, and of bytes of their logits."""
 
 
 def unwrapped(name: str) -> str:
-    """A name without what wrappers of torch add to it while a model runs.
+    """Removes the name parts that torch's wrappers add to a running model.
 
-    As `sft_ref.reference.guards.names.unwrapped`, which is not there beside foreign code.
+    Equals `sft_ref.reference.guards.names.unwrapped`, which is not available beside foreign code.
     """
     wrappers = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
     parts = [part for part in name.split(".") if part not in wrappers]
@@ -29,7 +29,7 @@ def unwrapped(name: str) -> str:
 
 
 def count_dtypes(model: Any) -> dict[str, dict[str, int]]:
-    """Number of parameters by dtype, of the base and of the adapter; also of float buffers."""
+    """Counts parameters by dtype, in the base and in the adapter; also float buffers."""
     counts: dict[str, dict[str, int]] = {"base": {}, "adapter": {}, "buffers": {}}
     if not hasattr(model, "named_parameters"):
         return counts
@@ -43,7 +43,7 @@ def count_dtypes(model: Any) -> dict[str, dict[str, int]]:
 
 
 def active_adapters(model: Any) -> list[str]:
-    """Names of the adapters that are active, or merged, in a layer of a model, and add anything to its output."""
+    """Returns names of adapters that are active or merged in a layer of a model, and whose output is nonzero."""
     names: list[str] = []
     for module in model.modules():
         ups = getattr(module, "lora_B", None)
@@ -60,7 +60,7 @@ def _weight(part: Any) -> torch.Tensor:
 
 
 def changed_base_weights(model: Any, base_weights: Mapping[str, torch.Tensor]) -> list[str]:
-    """Parameters of the base that differ from those it had, by their names in the base."""
+    """Returns parameters of the base model that differ from their original values, by their names in the base model."""
     changed = []
     for name, tensor in model.named_parameters():
         if "lora_" in name or "modules_to_save" in name:
@@ -76,7 +76,7 @@ def changed_base_weights(model: Any, base_weights: Mapping[str, torch.Tensor]) -
 
 
 def added_rows(model: Any, known: int) -> dict[str, torch.Tensor]:
-    """Rows of the embeddings and of the output layer for tokens beyond the first `known`, as they work in the model."""
+    """Returns effective embedding and output rows of the model for tokens beyond the first `known`."""
     inner, head = model.get_input_embeddings(), model.get_output_embeddings()
     count = model.config.vocab_size
     if count <= known or inner is None or head is None:
@@ -89,7 +89,7 @@ def added_rows(model: Any, known: int) -> dict[str, torch.Tensor]:
 
 
 def choose_rows(rows: Sequence[Row], vocab_size: int) -> list[Row]:
-    """The first rows of ids whose logits are of a size to be written down; at least one."""
+    """Returns the first rows whose logits are small enough to be written; at least one."""
     chosen: list[Row] = []
     tokens = 0
     for row in rows[:_MOST_ROWS]:
@@ -101,7 +101,7 @@ def choose_rows(rows: Sequence[Row], vocab_size: int) -> list[Row]:
 
 
 def compute_logits(model: Any, rows: Sequence[Sequence[int]], times: int = 1) -> list[torch.Tensor]:
-    """Logits of rows of ids, padded on the right: a tensor (tokens, vocabulary) for each of so many forward passes."""
+    """Computes logits of rows padded on the right: a tensor (tokens, vocabulary) for each of `times` forward passes."""
     longest = max(map(len, rows))
     device = next(model.parameters()).device
     ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)
@@ -112,19 +112,19 @@ def compute_logits(model: Any, rows: Sequence[Sequence[int]], times: int = 1) ->
 
 
 def is_blank(model: Any) -> bool:
-    """Whether an adapter of peft's, if there is one, adds nothing yet."""
+    """Returns whether the peft adapter, if there is one, still adds nothing."""
     return not any("lora_B" in name and bool(weight.any()) for name, weight in model.named_parameters())
 
 
 def next_token_losses(forward: Callable[..., Any], model: Any, given: Mapping[str, Any]) -> torch.Tensor:
-    """Cross-entropy of each token after the first of each row, without padding, in nat: (tokens,).
+    """Computes each token's cross-entropy after the first of each row, without padding, in nat: (tokens,).
 
-    In evaluation mode: without dropout, and without noise that is added in training alone.
+    The model runs in evaluation mode: without dropout, and without noise that is added only in training.
 
     Args:
-        forward: of the model.
-        model: in any mode, which is restored.
-        given: the arguments of its forward by name.
+        forward: forward method of the model.
+        model: model in any mode, which is restored.
+        given: arguments of the forward pass by name.
     """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()

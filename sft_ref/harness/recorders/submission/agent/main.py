@@ -1,4 +1,4 @@
-"""The entry point: reads a request, and runs its command. Libraries are imported only where a crash is recorded."""
+"""The entry point: reads a request, and runs its command. Libraries are imported only where crashes are recorded."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .results import ResultWriter
 def main() -> None:
     """Reads one request from standard input, and runs its command."""
     request = json.loads(sys.stdin.read())
-    sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115  # as long as the process
-    os.environ.setdefault("TQDM_DISABLE", "1")  # bars and notes of the libraries would only fill the output
+    sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115  # open until the process ends
+    os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars and notes of libraries only fill the output
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     sys.dont_write_bytecode = True
     writer = ResultWriter(request["out"], request["root"], request["nonce"])

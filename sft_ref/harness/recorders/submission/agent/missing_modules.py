@@ -1,4 +1,4 @@
-"""Modules that a submission imports and that are not installed: names them, and stubs those that are optional."""
+"""Names modules that a submission imports but that are not installed, and stubs the optional ones."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ OPTIONAL_MODULES = (
     *("click", "colorama", "dotenv", "fire", "lightning", "loguru", "matplotlib", "pytorch_lightning", "rich"),
     *("seaborn", "tabulate", "tensorboard", "tensorboardX", "termcolor", "tqdm", "trackio", "typer", "wandb"),
 )
-"""Modules that log, draw or parse a command line; where one is missing, a stub stands in."""
+"""Modules that log, draw or parse a command line; a stub replaces each one that is missing."""
 
 _TRAINING = {"Fabric", "LightningDataModule", "LightningModule", "Trainer"}
-"""Names in lightning for which no stub can stand in: they train."""
+"""Names in lightning that no stub can replace, since they train."""
 _OF_TRANSFORMERS = re.compile(r"requires the (\w[\w.-]*) library but it was not found")
 _NAME = re.compile(r"\s*([A-Za-z0-9][\w.-]*)")
 _SKIPPED = ("__pycache__", "site-packages", "node_modules")
 
 
 def missing_module(error: BaseException, root: str) -> str | None:
-    """The top-level name of the module that is missing; None where the crash is of another kind.
+    """Returns the top-level name of the missing module; None if the crash has another cause.
 
-    A relative import, or a name that a file or folder of the submission has, is the submission's own.
+    A relative import, or a name that a file or folder of the submission has, refers to the submission itself.
     """
     for each in (error, error.__cause__):
         name = None
@@ -44,7 +44,7 @@ def missing_module(error: BaseException, root: str) -> str | None:
 
 
 def missing_requirements(root: str) -> list[str]:
-    """Distributions that a requirements.txt of the submission names and that are not installed."""
+    """Returns distributions that a requirements.txt of the submission names but that are not installed."""
     names: list[str] = []
     for folder, _, files in _walk(root):
         if "requirements.txt" in files:
@@ -82,7 +82,7 @@ def _has_distribution(name: str) -> bool:
 
 
 class _StubModule(types.ModuleType):
-    """Any name in it is a stub."""
+    """A module in which every name is a stub."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -94,7 +94,7 @@ class _StubModule(types.ModuleType):
 
 
 class _Stub:
-    """Can be called, entered and subclassed; iterated, it gives what it was made of: a bar around a loader, say."""
+    """Can be called, entered and subclassed; iterating yields its first argument's items, as a progress bar does."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         given = args[0] if args else ()
@@ -121,40 +121,40 @@ class _Stub:
 
 
 class StubFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds a stub for an optional module that is not installed, where the submission itself imports it.
+    """Finds a stub for an optional module that is not installed, if the submission itself imports it.
 
     Args:
-        root: the submission's folder.
-        note: takes what a reader of the report must know.
+        root: folder of the submission.
+        note: records a note for the reader of the report.
     """
 
     def __init__(self, root: str, note: Callable[[str], None]) -> None:
         self.root, self.note = root, note
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        """A specification of a stub, or None."""
+        """Returns a stub's specification, or None."""
         if name.partition(".")[0] in OPTIONAL_MODULES and self._is_for_submission():
             return importlib.machinery.ModuleSpec(name, self, is_package=True)
         return None
 
     def _is_for_submission(self) -> bool:
-        """Libraries look for modules as well, and must be told the truth."""
+        """Returns whether the submission is the importer; libraries also look for modules, and must see the truth."""
         frame: types.FrameType | None = sys._getframe(2)  # noqa: SLF001
         while frame is not None and "importlib" in frame.f_code.co_filename:
             frame = frame.f_back
         return frame is not None and frame.f_code.co_filename.startswith(self.root)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
-        """The stub."""
+        """Creates the stub."""
         self.note(f"the module {spec.name} is not installed here; an empty one stands in")
         return _StubModule(spec.name)
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """A stub is a package, so that modules in it are found as well."""
+        """Makes the stub a package, so that its submodules are found as well."""
         module.__path__ = []
 
 
 def stub_tensorboard(modules: dict[str, types.ModuleType]) -> dict[str, types.ModuleType]:
-    """`sys.modules` with a stub of the part of torch that needs tensorboard."""
+    """Adds to `sys.modules` a stub of the part of torch that needs tensorboard."""
     modules["torch.utils.tensorboard"] = _StubModule("torch.utils.tensorboard")
     return modules

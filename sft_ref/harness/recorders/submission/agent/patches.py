@@ -1,6 +1,6 @@
-"""Every patch of a library, in the order in which it is applied: the target, what takes its place, and why.
+"""Lists every patch of a library in order of application: the target, its replacement, and the reason.
 
-What a patch could hide, and how that is excluded, stands in the docstring of the package.
+The docstring of the package lists the faults that a patch could hide, and how that is excluded.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ Make = Callable[[Any], Any]
 
 
 class Patch(NamedTuple):
-    """One row of the table.
+    """One row of the table of patches.
 
     Attributes:
-        target: dotted name of what is replaced; of several, the last parts are separated by spaces.
-        make: makes the replacement of the original.
-        reason: why.
-        optional: whether versions of the library that lack the target are left as they are.
+        target: dotted name of the replaced attribute; for several, the last parts are separated by spaces.
+        make: makes the replacement from the original.
+        reason: why the patch is needed.
+        optional: whether to skip the patch if this version of the library lacks the target.
     """
 
     target: str
@@ -60,7 +60,7 @@ def apply(patches: Iterable[Patch]) -> None:
 
 
 def around(function: Callable[..., Any]) -> Make:
-    """The target calls `function` with the original and its own arguments."""
+    """Makes the target call `function` with the original and its own arguments."""
 
     def make(original: Any) -> Any:
         @functools.wraps(original)
@@ -73,12 +73,12 @@ def around(function: Callable[..., Any]) -> Make:
 
 
 def instead(replacement: Any) -> Make:
-    """The target is something else."""
+    """Replaces the target."""
     return lambda original: replacement
 
 
 def called_with(*args: Any) -> Make:
-    """The target is called once, now, and stays as it is."""
+    """Calls the target once, immediately, and leaves it unchanged."""
 
     def make(original: Any) -> Any:
         original(*args)
@@ -88,13 +88,13 @@ def called_with(*args: Any) -> Make:
 
 
 def extended_by(item: Any) -> Make:
-    """The target, a list, has one more item at its end."""
+    """Appends an item to the target, a list."""
     return lambda items: [*items, item]
 
 
 @contextmanager
 def replaced(owner: Any, name: str, make: Make) -> Iterator[None]:
-    """Within it, an attribute of an object, module or class is what `make` makes of it, if it can be set."""
+    """Replaces an attribute of an object, module or class by the result of `make` within the block, if possible."""
     own = getattr(owner, "__dict__", {}).get(name)
     with suppress(AttributeError):
         setattr(owner, name, make(getattr(owner, name)))
@@ -102,7 +102,7 @@ def replaced(owner: Any, name: str, make: Make) -> Iterator[None]:
         yield
     finally:
         with suppress(AttributeError):
-            if own is None:  # it is of the object's class
+            if own is None:  # it belongs to the object's class
                 delattr(owner, name)
             else:
                 setattr(owner, name, own)
@@ -111,13 +111,13 @@ def replaced(owner: Any, name: str, make: Make) -> Iterator[None]:
 def shared_patches(
     root: str, model_class: str, note: Callable[[str], None], loading: Loading, forwards: Forwards
 ) -> Iterator[Patch]:
-    """What every command needs, so that foreign code runs here and is observed.
+    """Yields the patches that every command needs, to run foreign code here and observe it.
 
     Args:
-        root: the submission's folder; some patches show to the files below it alone.
-        model_class: name of the class of every base.
-        note: takes what a reader of the report must know.
-        loading: adapts and records what is read by name.
+        root: folder of the submission; some patches are visible only to the files in it.
+        model_class: name of the class of every base model.
+        note: records a note for the reader of the report.
+        loading: adapts and records loading by name.
         forwards: observes the forward passes.
     """
     has_cuda = torch.cuda.is_available()
@@ -176,7 +176,7 @@ def shared_patches(
 
 
 def loading_patches(loading: Loading) -> Iterator[Patch]:
-    """What recording a load needs besides."""
+    """Yields the additional patches for recording a load."""
     yield Patch(
         "peft.PeftModel.from_pretrained",
         around(loading.load_adapter),
@@ -185,7 +185,7 @@ def loading_patches(loading: Loading) -> Iterator[Patch]:
 
 
 def training_patches(recorder: TrainingRecorder, limit: TimeLimit) -> Iterator[Patch]:
-    """What recording a training, and ending it in time, needs besides."""
+    """Yields the additional patches for recording a training, and for ending it in time."""
     yield Patch(
         "transformers.trainer.DEFAULT_CALLBACKS",
         extended_by(limit.make_callback()),
@@ -231,7 +231,7 @@ def training_patches(recorder: TrainingRecorder, limit: TimeLimit) -> Iterator[P
 
 
 def cuda_patches(root: str, note: Callable[[str], None]) -> Iterator[Patch]:
-    """The CPU in place of CUDA."""
+    """Yields the patches that substitute the CPU for CUDA."""
     cpu = cuda_on_cpu.CudaOnCpu(root, note)
     reason = "The submission's own branch for CUDA runs: a device `cuda` is the CPU."
     yield Patch(

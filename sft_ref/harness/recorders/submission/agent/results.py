@@ -1,4 +1,4 @@
-"""Writes what the agent observes, for the judge: a file a section, each whole or not there."""
+"""Writes the agent's observations for the harness: one file per section, each complete or absent."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class ResultWriter:
-    """Writes sections to a folder. A crash loses only those that are not yet written.
+    """Writes sections to a folder. A crash loses only sections that are not yet written.
 
     Args:
-        folder: emptied by the judge.
-        code: the submission's folder; of an exception, the deepest line there is the one that is named.
-        nonce: goes into every file, so that one written by someone else is known.
+        folder: output folder, emptied by the harness.
+        code: folder of the submission; a crash names the deepest line of its traceback in this folder.
+        nonce: secret that goes into every file, to detect files written by others.
     """
 
     def __init__(self, folder: str, code: str, nonce: str) -> None:
@@ -31,7 +31,7 @@ class ResultWriter:
         self.notes: list[str] = []
 
     def write(self, section: str, **content: Any) -> None:
-        """One JSON file, replaced in one step."""
+        """Writes one JSON file, atomically."""
         self.folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"nonce": self.nonce, **_plain(content)})
         path = self.folder / f"{section}.json"
@@ -40,7 +40,7 @@ class ResultWriter:
         part.replace(path)
 
     def tensors(self, section: str, tensors: Mapping[str, torch.Tensor]) -> None:
-        """One safetensors file."""
+        """Writes one safetensors file."""
         from safetensors.torch import save_file
 
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -49,13 +49,13 @@ class ResultWriter:
         part.replace(self.folder / f"{section}.safetensors")
 
     def note(self, text: str) -> None:
-        """What a reader of the report must know of how the code was run."""
+        """Records a note for the reader of the report on how the code was run."""
         if text not in self.notes:
             self.notes.append(text)
 
     @contextmanager
     def section(self, name: str) -> Iterator[None]:
-        """Within it, an exception of the submission is written in place of the section."""
+        """Writes an exception of the submission within the block in place of the section."""
         try:
             yield
         except KeyboardInterrupt:
@@ -64,7 +64,7 @@ class ResultWriter:
             self.write(name, crash=self.describe_crash(error))
 
     def describe_crash(self, error: BaseException) -> dict[str, Any]:
-        """What was raised, by which line of the submission, and which module it lacks, if that is why."""
+        """Describes an exception: the submission's line that raised it, and the missing module if that is the cause."""
         where, frames = "", traceback.extract_tb(error.__traceback__)
         for frame in frames:
             if frame.filename.startswith(self.code):
@@ -81,7 +81,7 @@ class ResultWriter:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON can hold it; NaN and infinities as text, which float() reads back."""
+    """Converts a value for JSON; NaN and infinities become texts that float() reads back."""
     if isinstance(value, dict):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -95,7 +95,7 @@ def _plain(value: Any) -> Any:
 
 
 def to_number(value: Any) -> float | str:
-    """A value as a number, or else as a short text."""
+    """Converts a value to a number, or else to a short text."""
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Calls a submission: its stages, and what it loads, are found by the names of the course's layout or of usual ones."""
+"""Calls a submission: finds its stages and loaded objects by the course's names or other usual ones."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ FOLDER = re.compile(
     r"((output|out|save|saved|model|ckpt|checkpoint|adapter|sft|lora|target)_?)*(dir|directory|path|folder)"
     r"|out(put)?|ckpt|save_to|adapter"
 )
-"""Names of arguments that stand for the adapter's folder."""
+"""Names of arguments that mean the adapter's folder."""
 
 _FIGURE = r"(\d+(?:\.\d+)?(?:e-?\d+)?)(?:\s*/\s*(\d+))?\s*(%?)"
 
 
 class Submission:
-    """The modules of a submission, and its stages as they are called.
+    """The modules of a submission, and its stages by their names.
 
     Args:
-        root: folder that its package lies in, also its working folder.
+        root: folder that contains the package, also the working folder.
         modules: names of modules to import, the one with the stages first.
-        output: where its adapter is wanted.
+        output: requested folder of the adapter.
     """
 
     def __init__(self, root: str, modules: Sequence[str], output: str) -> None:
@@ -53,15 +53,15 @@ class Submission:
                     raise
 
     def find(self, stage: str) -> Callable[..., Any] | None:
-        """The function of a stage, or None."""
+        """Returns the function of a stage, or None."""
         for name in NAMES[stage]:
             function = getattr(self.modules[0], name, None)
             if callable(function):
-                return function  # type: ignore[no-any-return]  # of foreign code
+                return function  # type: ignore[no-any-return]  # its type is foreign code's
         return None
 
     def call(self, stage: str) -> Any:
-        """Calls a stage, with the adapter's folder where it takes one."""
+        """Calls a stage, with the adapter's folder if it takes one."""
         function = self.find(stage)
         if function is None:
             raise AttributeError("{} has no {}".format(self.modules[0].__name__, " or ".join(NAMES[stage][:2])))
@@ -77,11 +77,11 @@ class Submission:
 
 
 class LoadedSubmission:
-    """One way to ask, whatever the form.
+    """A uniform way to ask a loaded submission, whatever its form.
 
     Args:
-        owner: what `load` returned: an object with methods, a function, or a tuple that the module's functions take.
-        modules: the submission's, for functions that the owner lacks.
+        owner: result of `load`: an object with methods, a function, or a tuple that the module's functions take.
+        modules: modules of the submission, for functions that the owner lacks.
     """
 
     def __init__(self, owner: Any, modules: Sequence[ModuleType]) -> None:
@@ -89,11 +89,11 @@ class LoadedSubmission:
 
     @property
     def parts(self) -> tuple[Any, ...]:
-        """What the module's own functions take before the prompts."""
+        """Leading arguments of the module's own functions, before the prompts."""
         return self.owner if isinstance(self.owner, tuple) else (self.owner,)
 
     def answer(self, *questions: str) -> Any:
-        """Questions to numbers, the whole way."""
+        """Answers questions with numbers, end to end."""
         if hasattr(self.owner, "answer"):
             return self.owner.answer(*questions)
         for name in ("answer", "ask", "predict"):
@@ -105,7 +105,7 @@ class LoadedSubmission:
         return [parse(text) if parse else float(text) for text in texts]
 
     def complete(self, prompts: Sequence[str]) -> Any:
-        """Prompts to texts."""
+        """Completes prompts with texts."""
         for name, takes_batch in (
             ("batched_generate", True),
             ("generate_batch", True),
@@ -125,7 +125,7 @@ class LoadedSubmission:
         raise AttributeError("what load gives has no answer, batched_generate or generate, nor has its module")
 
     def find(self, name: str) -> Callable[..., Any] | None:
-        """A function of the owner, or else of its module."""
+        """Returns a function of the owner, or else of its module."""
         return getattr(self.owner, name, None) or self._of_modules(name)
 
     def _of_modules(self, name: str) -> Callable[..., Any] | None:
@@ -133,7 +133,7 @@ class LoadedSubmission:
 
     @contextlib.contextmanager
     def record_texts(self) -> Iterator[list[list[Any]]]:
-        """Within it, each text that reaches the parser is added to a list, with the number that the parser gives."""
+        """Records within the block each text that reaches the parser, with the number that the parser returns."""
         parsed: list[list[Any]] = []
 
         def parse(original: Any, /, text: Any, *args: Any, **kwargs: Any) -> Any:
@@ -154,7 +154,7 @@ class LoadedSubmission:
 
 
 def read_metrics(result: Any, output: str) -> dict[str, list[float | str]]:
-    """Accuracy and answer_rate, from what was returned or else printed: every number that may be meant, as a share."""
+    """Reads accuracy and answer_rate from the result, or else the output: every candidate number, as a share."""
     found: dict[str, list[float | str]] = {}
     output = re.sub(r"\b(np\.)?float\d+|\btensor", "", output)
     for name, pattern in (("accuracy", "accuracy"), ("answer_rate", "answer[ _-]?rate")):

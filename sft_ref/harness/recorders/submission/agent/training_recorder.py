@@ -1,4 +1,4 @@
-"""What passes the libraries' boundaries in training: texts and labels, learning rates, and the adapter at the end."""
+"""Records training data that passes through the libraries: texts, labels, learning rates, and the final adapter."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .results import ResultWriter
 from .time_limit import TimeLimit, shorten
 
 _EARLY = 20
-"""Optimizer steps after which the log is written for the first time, so that it is known if training never ends."""
+"""Number of optimizer steps after which the log is first written, in case training never ends."""
 
 Example = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -35,20 +35,19 @@ class TrainingRecorder:
     """Records a training.
 
     Args:
-        base_weights: of the base, by name.
-        vocab_size: of the base.
-        seconds: for the steps of a Trainer.
-        limit: on the time of a loop of the submission's own.
-        writer: takes the results.
+        base_weights: weights of the base model, by name.
+        vocab_size: vocabulary size of the base model.
+        seconds: time for the steps of a Trainer.
+        limit: time limit for a loop of the submission's own.
+        writer: writes the results.
 
     Attributes:
         examples: every text that reached the model with its labels, each once, without padding: (ids, labels).
-        forward_passes: for each, the indices of its examples, and its loss (None where the model was not asked for
-            one). In place of an index, `examples` and `position_ids` stand for a packed row whose examples attend to
-            one another.
-        optimizer_steps: for each, its learning rate, the forward passes before it, and the betas of Adam.
-        recorded_steps: of the model that is trained last, fields of a `RecordedStep`; `passes` are the first and last
-            index + 1 of its forward passes, and `trained` is None where it is as at the step before.
+        forward_passes: for each pass, the indices of its examples, and its loss (None if the model was not asked for
+            one). A packed row whose examples attend to one another has `examples` and `position_ids` for an index.
+        optimizer_steps: for each step, its learning rate, the number of forward passes before it, and Adam's betas.
+        recorded_steps: for the model that is trained last, fields of a `RecordedStep`; `passes` are the first and last
+            index + 1 of its forward passes, and `trained` is None if it is unchanged since the previous step.
         is_paused: whether forward passes are the agent's own.
     """
 
@@ -93,10 +92,10 @@ class TrainingRecorder:
         self._changed: list[str] = []
         self._has_moved = False
 
-    # What the patches of libraries call.
+    # Called by the patches of libraries.
 
     def run_trainer(self, original: Any, trainer: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """`Trainer.train`."""
+        """Wraps `Trainer.train`."""
         self.is_paused = True
         self._shortened = shorten(trainer, self.seconds, self.writer.note)
         self.is_paused = False
@@ -107,7 +106,7 @@ class TrainingRecorder:
     def run_training_step(
         self, original: Any, trainer: Any, /, model: Any, inputs: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        """`Trainer.training_step`."""
+        """Wraps `Trainer.training_step`."""
         labels = inputs.get("labels") if hasattr(inputs, "get") else None
         self._step_labels = labels.detach().cpu() if isinstance(labels, torch.Tensor) else None
         try:
@@ -116,49 +115,49 @@ class TrainingRecorder:
             self._step_labels = None
 
     def make_peft_model(self, original: Any, model: Any, /, *args: Any, **kwargs: Any) -> None:
-        """`PeftModel.__init__`."""
+        """Wraps `PeftModel.__init__`."""
         original(model, *args, **kwargs)
         self._peft_models.append(model)
 
     def save_peft_model(self, original: Any, model: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """`PeftModel.save_pretrained`."""
+        """Wraps `PeftModel.save_pretrained`."""
         self.snapshot()
         return original(model, *args, **kwargs)
 
     def load_state_dict(self, original: Any, module: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """`Module.load_state_dict`."""
+        """Wraps `Module.load_state_dict`."""
         result = original(module, *args, **kwargs)
         if any(each is self._model for each in module.modules()):
             self._has_moved = True
         return result
 
     def iterate_loader(self, original: Any, loader: Any, /) -> Iterator[Any]:
-        """`DataLoader.__iter__`."""
+        """Wraps `DataLoader.__iter__`."""
         for batch in original(loader):
             self._loader_batch = dict(batch) if hasattr(batch, "keys") else None
             yield batch
 
     def cross_entropy(self, original: Any, /, input: Any, target: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: A002
-        """`torch.nn.functional.cross_entropy`."""
+        """Wraps `torch.nn.functional.cross_entropy`."""
         if self._pending is not None and target.dtype == torch.long:
             self._record_target(target.detach().cpu())
         return original(input, target, *args, **kwargs)
 
     def before_step(self, optimizer: Any, *args: Any) -> None:
-        """An optimizer step begins."""
+        """Runs before an optimizer step."""
         if self._step is not None and not self.limit.is_over:
             self._observe(self._step.before_step, optimizer)
 
     def after_step(self, optimizer: Any, *args: Any) -> None:
-        """An optimizer step has been run."""
-        if self.limit.is_over:  # a step that does nothing
+        """Runs after an optimizer step."""
+        if self.limit.is_over:  # the step did nothing
             return
         if self._step is not None:
             self._observe(self._step.after_step, optimizer)
         self._models += self._model is not self._stepped_model
         self._stepped_model = self._model
         group = optimizer.param_groups[0]
-        betas = group.get("betas")  # a schedule may change them from step to step
+        betas = group.get("betas")  # a schedule may change them at each step
         betas = [float(each) for each in betas] if betas else None
         self.optimizer_steps.append((float(group["lr"] or 0.0), len(self.forward_passes), betas))
         self._optimizer = {
@@ -170,10 +169,10 @@ class TrainingRecorder:
         if len(self.optimizer_steps) == _EARLY:
             self._write_log()
 
-    # What the patch of the model's forward calls.
+    # Called by the patch of the model's forward.
 
     def find_labels(self, ids: torch.Tensor, given: Mapping[str, Any]) -> torch.Tensor | None:
-        """Labels of a batch: those passed to the model, or that Trainer or a DataLoader gave with it; else None."""
+        """Returns the labels of a batch: those passed to the model, or given by Trainer or a DataLoader; else None."""
         labels: torch.Tensor | None = given.get("labels")
         if labels is None and self._step_labels is not None and self._step_labels.shape == ids.shape:
             labels = self._step_labels
@@ -182,7 +181,7 @@ class TrainingRecorder:
     def before_forward(
         self, forward: Callable[..., Any], model: Any, given: Mapping[str, Any], labels: torch.Tensor | None
     ) -> None:
-        """A forward pass in training begins."""
+        """Runs before a forward pass in training."""
         if self._model is None:
             self._dtype_counts = count_dtypes(model)
         self._observe(self._begin_step, model)
@@ -194,7 +193,7 @@ class TrainingRecorder:
         division = divide(ids, unpadded, given)
         if division.is_packed:
             division.crossing = self._reach.crosses(forward, given, unpadded, division)
-        if labels is None:  # the loss function may tell
+        if labels is None:  # the loss function may reveal them
             self._pending = (ids, unpadded, division)
             self._unlabelled.update({tuple(row[own].tolist()): None for row, own in zip(ids, unpadded, strict=True)})
             self.forward_passes.append(([], None))
@@ -202,23 +201,23 @@ class TrainingRecorder:
         self._record_batch(ids, unpadded, labels.detach().cpu(), division)
 
     def record_first_losses(self, forward: Callable[..., Any], model: Any, given: Mapping[str, Any]) -> None:
-        """Before the first forward pass of a model: the losses of its tokens, if its adapter adds nothing yet."""
+        """Records the token losses before a model's first forward pass, if its adapter still adds nothing."""
         if self._first_pass != len(self.forward_passes) - 1 or not is_blank(model):
             return
         try:
             self._first_losses = next_token_losses(forward, model, given)
-        except Exception as error:  # noqa: BLE001  # a forward of any kind
+        except Exception as error:  # noqa: BLE001  # the forward may be of any kind
             self.writer.note(f"the losses at the first step were not recorded: {type(error).__name__}: {error}")
 
     def after_forward(self, loss: torch.Tensor | None) -> None:
-        """Its loss is known."""
+        """Records the loss of the forward pass."""
         if loss is not None:
             self.forward_passes[-1] = (self.forward_passes[-1][0], float(loss.detach()))
 
     # Optimizer steps.
 
     def _observe(self, function: Callable[[Any], None], argument: Any) -> None:
-        """What fails in recording a step is no fault of the submission: its steps are not recorded any more."""
+        """Records a step; a failure to do so is no fault of the submission, and only ends the recording of steps."""
         try:
             function(argument)
         except Exception as error:  # noqa: BLE001  # optimizers and tensors of any kind
@@ -228,7 +227,7 @@ class TrainingRecorder:
             self.writer.note(f"the optimizer steps of training were not recorded: {type(error).__name__}: {error}")
 
     def _begin_step(self, model: Any) -> None:
-        """A forward pass in training begins; with that of another model, the record begins anew."""
+        """Runs before a forward pass in training; a pass of another model restarts the record."""
         self._close_step()
         if model is not self._model:
             self.limit.begin_model()
@@ -255,7 +254,7 @@ class TrainingRecorder:
     # Batches.
 
     def _labels_of_loader(self, ids: torch.Tensor) -> torch.Tensor | None:
-        """Labels of the batch that a DataLoader gave last, if these are its texts."""
+        """Returns the labels of the last DataLoader batch, if the texts are those of that batch."""
         batch = self._loader_batch or {}
         own, labels = batch.get("input_ids"), batch.get("labels")
         if not isinstance(own, torch.Tensor) or not isinstance(labels, torch.Tensor):
@@ -263,7 +262,7 @@ class TrainingRecorder:
         return labels if own.shape == labels.shape == ids.shape and torch.equal(own.cpu(), ids.cpu()) else None
 
     def _record_target(self, target: torch.Tensor) -> None:
-        """Labels that only the loss function sees."""
+        """Records labels that only the loss function receives."""
         if self._pending is None:
             return
         ids, unpadded, division = self._pending
@@ -282,7 +281,7 @@ class TrainingRecorder:
     def _record_batch(
         self, ids: torch.Tensor, unpadded: torch.Tensor, labels: torch.Tensor, division: Division
     ) -> None:
-        """Records the texts of a batch; a packed row as its examples, together where attention crosses them."""
+        """Records the texts of a batch; a packed row as its examples, grouped if attention crosses them."""
         rows: list[Any] = []
         for row, own, row_labels, all_parts, positions in zip(
             ids, unpadded, labels, division.parts, division.positions, strict=False
@@ -298,17 +297,17 @@ class TrainingRecorder:
         self.forward_passes.append((rows, None))
 
     def _index(self, ids: list[int], labels: list[int]) -> int:
-        """Of a text in `examples`, which it is added to where it is new."""
+        """Returns a text's index in `examples`, after adding it if it is new."""
         example = (tuple(ids), tuple(labels))
         if example not in self._indices:
             self._indices[example] = len(self.examples)
             self.examples.append(example)
         return self._indices[example]
 
-    # What training leaves.
+    # The result of training.
 
     def snapshot(self) -> None:
-        """Copies the adapter as it is now, unless it was neither stepped nor restored since the last copy."""
+        """Copies the current adapter, unless it was neither stepped nor restored since the last copy."""
         if self._states and not self._has_moved:
             return
         self._has_moved = False
@@ -321,14 +320,14 @@ class TrainingRecorder:
         try:
             active = active_adapters(model)
             states = {each: self._read_adapter(model, each) for each in dict.fromkeys((name, *active))}
-        except Exception:  # noqa: BLE001  # an adapter of another kind
+        except Exception:  # noqa: BLE001  # an unsupported adapter
             return
         configs = {each: copy.deepcopy(model.peft_config[each]) for each in states}  # may be edited before saving
         self._changed = changed_base_weights(model, self.base_weights)
         self._states, self._configs, self._active = states, configs, active
 
     def _read_adapter(self, model: Any, name: str) -> dict[str, torch.Tensor]:
-        """The tensors of one adapter by the names that a saved one has, without what wrappers of torch add to them."""
+        """Returns one adapter's tensors by their names in a saved adapter, without name parts of torch's wrappers."""
         with torch.no_grad():
             state = self._get_state(model, adapter_name=name, save_embedding_layers=False)
         return {
@@ -337,7 +336,7 @@ class TrainingRecorder:
         }
 
     def finish(self) -> None:
-        """Writes all of it."""
+        """Writes all results."""
         self.snapshot()
         self._close_step()
         if self._step is not None:
@@ -359,13 +358,13 @@ class TrainingRecorder:
         self._write_log()
 
     def _write_logits(self) -> None:
-        """Logits of the first texts by the model as training left it: evidence of an adapter that is not peft's."""
+        """Writes the trained model's logits of the first texts: evidence for an adapter that is not peft's."""
         model, rows = self._stepped_model, [ids for ids, _ in self.examples] or list(self._unlabelled)
         training = model.training
         model.eval()
         try:
             [logits] = compute_logits(model, choose_rows(rows, model.config.vocab_size))
-        except Exception:  # noqa: BLE001  # a model whose forward takes something else
+        except Exception:  # noqa: BLE001  # the forward takes other arguments
             return
         finally:
             model.train(training)

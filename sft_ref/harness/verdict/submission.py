@@ -16,7 +16,7 @@ from .measures import measure
 
 
 def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdict:
-    """Returns the verdict: broken if a universal failure is not survived, or if answers are lost without explanation."""
+    """Returns the verdict: broken if a universal failure is not survived, or if answers are lost unexplained."""
     suspects, experiments = suspects_of(results), evidence.experiments
     notes = dict.fromkeys((*evidence.notes, *notes_of(results)))
     coverage = coverage_of(results)

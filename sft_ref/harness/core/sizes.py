@@ -40,7 +40,7 @@ class SizeLimits:
 
 UNLIMITED = SizeLimits()
 COURSE = SizeLimits(adapter=20_000_000, bundle=50_000_000, parameters=380_000_000)
-"""Limits in the rubric of the course in `docs/story.md`: `--profile course`."""
+"""Limits in the rubric of the course that `docs/story.md` comes from: `--profile course`."""
 
 _LONGEST = 40
 """Maximum number of characters of a size."""

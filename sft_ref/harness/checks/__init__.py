@@ -1,1 +1,1 @@
-"""The catalogue of checks, and what runs them."""
+"""The catalogue of checks, and their runner."""

@@ -1,4 +1,4 @@
-"""All checks by their ids, for every kind of target."""
+"""Registry of all checks by id, for every kind of target."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ KINDS: Mapping[str, tuple[Check, ...]] = MappingProxyType(
 """Kind of target -> its checks."""
 
 ALL: tuple[Check, ...] = in_order(dict.fromkeys(each for checks in KINDS.values() for each in checks))
-"""Those of all kinds; a shared one is in several."""
+"""The checks of all kinds of targets, each once; a shared check belongs to several kinds."""
 
 
 def kinds_of(each: Check) -> str:
-    """The kinds of targets that a check applies to, in words."""
+    """Returns the kinds of targets that a check applies to, separated by commas."""
     return ", ".join(kind for kind, checks in KINDS.items() if each in checks)
 
 
 def ids_of(checks: Iterable[Check]) -> dict[str, str]:
-    """The id of each check, by its id and by its aliases."""
+    """Maps the id and the aliases of each check to its id."""
     return {name: each.id for each in checks for name in (each.id, *each.aliases)}
 
 
 IDS: Mapping[str, str] = MappingProxyType(ids_of(ALL))
-"""Every id that a user may give, aliases included -> the id of the check."""
+"""Every id or alias that a user may give -> the id of the check."""
 
 
 def resolve_ids(ids: Sequence[str]) -> tuple[str, ...]:
-    """The ids of checks for ids that may be aliases, each once.
+    """Replaces aliases by the ids of their checks, and removes duplicates.
 
     Raises:
         SftRefError: an id is unknown.
@@ -53,7 +53,7 @@ def resolve_ids(ids: Sequence[str]) -> tuple[str, ...]:
 
 
 def choose_checks(ids: Sequence[str]) -> list[Check]:
-    """The checks with these ids or aliases, in order; all checks if no id is given.
+    """Returns the checks with these ids or aliases, in order; all checks if no id is given.
 
     Raises:
         SftRefError: an id is unknown.

@@ -25,11 +25,11 @@ def plan(
     Args:
         checks: all checks for this kind of target.
         claims_contract: whether all contract checks apply.
-        claims: parts of the contract whose checks apply besides, of `CLAIMS`.
-        only: ids of the checks to run; all if empty.
+        claims: parts of the contract (`CLAIMS`) whose checks apply in addition to the universal checks.
+        only: ids of the checks to run; empty runs all.
 
     Raises:
-        SftRefError: no check is left, so that nothing can be concluded; or there is no such part of the contract.
+        SftRefError: `only` leaves no check, so that nothing can be concluded; or a claim is not a part of the contract.
     """
     if unknown := [claims] if isinstance(claims, str) else sorted({*claims} - {*CLAIMS}):
         raise SftRefError(f"claims: {unknown[0]!r} is no part of the contract in a tuple; there is {', '.join(CLAIMS)}")
@@ -50,10 +50,10 @@ def plan_for(
     claims: Collection[str] | None = None,
     only: Collection[str] = (),
 ) -> tuple[Check, ...]:
-    """Selects the checks that apply to an implementation, by what it claims, or by the claims given in its place.
+    """Selects the checks that apply to an implementation, by its own claims or by `claims`, which override them.
 
     Raises:
-        SftRefError: as `plan`.
+        SftRefError: as for `plan`.
     """
     whole = claims is None and getattr(implementation, "claims_contract", False)
     named = getattr(implementation, "claims", ()) if claims is None else claims
@@ -66,10 +66,10 @@ def run(
     """Runs checks in order, and yields each result as soon as it is known.
 
     Args:
-        checks: as `plan` returns them.
-        evidence: the argument of the checks.
-        rerun: command that grades the same target again; a result holds it with `--only` and the id of its check.
-        earlier: results of checks that these may depend on.
+        checks: planned checks, as returned by `plan`.
+        evidence: evidence passed to the checks.
+        rerun: command that grades the same target again; each result stores it with `--only` and the id of its check.
+        earlier: results of earlier checks that these may depend on.
 
     Raises:
         MachineError: the machine prevented the target from finishing.
@@ -92,7 +92,7 @@ def run(
 
 
 def run_all(checks: Iterable[Check], evidence: object, *, rerun: str, report: Callable[[str], None]) -> list[Result]:
-    """The results of checks, as `run` yields them; `report` is called with the id and outcome of each as it ends."""
+    """Runs checks and returns their results; passes the id and outcome of each to `report` as it finishes."""
     results = []
     for result in run(checks, evidence, rerun=rerun):
         report(f"{result.check.id} {result.outcome}")
@@ -101,7 +101,7 @@ def run_all(checks: Iterable[Check], evidence: object, *, rerun: str, report: Ca
 
 
 def blockers_of(each: Check, results: Mapping[str, Result | None]) -> list[str]:
-    """Ids of the planned checks that have to pass before this one, and did not; None is one that has not run."""
+    """Returns the ids of planned checks that must pass before this one and did not; None marks a check not run yet."""
     return [name for name in each.depends_on if name in results and _blocks(results[name])]
 
 
@@ -132,9 +132,9 @@ def _run_one(each: Check, evidence: object, rerun: str) -> Result:
         return result(Outcome.BLOCKED, str(blocked))
     except Unavailable as lack:
         return replace(result(Outcome.SKIPPED, str(lack)), blocks=not isinstance(lack, NotGiven))
-    except (MachineError, MissingModuleError):  # nothing can be graded
+    except (MachineError, MissingModuleError):  # the target cannot be graded
         raise
-    except BaseException as error:  # the check failed, through no fault of the implementation
+    except BaseException as error:  # the check itself failed, through no fault of the implementation
         if not (is_failure(error) or isinstance(error, SystemExit)):
             raise
         return result(Outcome.ERROR, f"{type(error).__name__}: {error}", rerun)

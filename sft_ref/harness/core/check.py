@@ -1,4 +1,4 @@
-"""Checks and their results. Knows no implementation, and runs nothing."""
+"""Defines checks and their results; independent of any implementation, and runs nothing."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from .findings import NotRecorded, Unavailable
 from .stages import STAGES
 
 WHOLE = "evidence"
-"""Name of the parameter of a check that is handed all that was observed."""
+"""Name of the check parameter that receives the whole evidence."""
 
 
 PRECISION = "precision"
 CLAIMS = (PRECISION,)
-"""Parts of the contract that an implementation can claim alone. ``precision``: what is loaded has the dtypes, values
-and logits of training."""
+"""Parts of the contract that an implementation can claim separately. ``precision``: the loaded model has the dtypes,
+values and logits of training."""
 
 
 class Level(StrEnum):
     """The implementations that a check applies to."""
 
     UNIVERSAL = "universal"
-    """All implementations; one that fails is broken."""
+    """Applies to all implementations; a failure makes the verdict broken."""
     CONTRACT = "contract"
-    """The reference, and implementations that claim its contract; one that fails drifts."""
+    """Applies to the reference and to implementations that claim its contract; a failure is drift."""
 
 
 class Outcome(StrEnum):
@@ -46,18 +46,18 @@ class Check:
     """One statement about an implementation.
 
     Attributes:
-        id: prefix of its stage and three digits; an id is never reused for another statement.
-        statement: what must be true.
-        level: which implementations it applies to.
-        why: what goes wrong if it is false.
-        remedy: what to do if it is false.
+        id: prefix of the stage, a dash and three digits; an id is never reused for another statement.
+        statement: the condition that must hold.
+        level: the implementations that the check applies to.
+        why: the consequence if the statement is false.
+        remedy: the fix if the statement is false.
         depends_on: ids of the checks that must pass before this one is meaningful.
-        source: where the bug was reported, as a row of the catalogue or an issue.
-        run: raises `Failure` if the statement is false; a text that it returns is advice. Each of its parameters is a
-            part of the evidence, or all of it (`WHOLE`).
-        core: whether its stage counts as examined only if this check was decided.
+        source: the bug report, as a row of the catalogue or an issue.
+        run: function that raises `Failure` if the statement is false; a returned string is advice. Each parameter is
+            a part of the evidence, or the whole evidence (`WHOLE`).
+        core: whether the stage counts as examined only if this check passed or failed.
         aliases: older ids of the same stage that still name this check.
-        claim: of a contract check, the part of the contract that it belongs to (`CLAIMS`); empty for the rest of it.
+        claim: the part of the contract that a contract check belongs to (`CLAIMS`); empty for the rest of the contract.
     """
 
     id: str
@@ -74,12 +74,12 @@ class Check:
 
     @property
     def stage(self) -> str:
-        """The stage that the id's prefix names."""
+        """The stage named by the prefix of the id."""
         return STAGES[self.id[:3]]
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The parts of the evidence that it reads, by name; empty if it is handed all of it."""
+        """Names of the parts of the evidence that the check reads; empty if it receives the whole evidence."""
         parameters = inspect.signature(self.run).parameters.values()
         named = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
         return tuple(name for name in named if name != WHOLE)
@@ -90,7 +90,7 @@ class Check:
         Raises:
             Failure: the statement is false.
             Unavailable: a part was not observed.
-            BaseException: what recording a part ended with.
+            BaseException: the exception that ended the recording of a part.
         """
         if not self.needs:
             return self.run(evidence)
@@ -116,7 +116,7 @@ def check(
     aliases: tuple[str, ...] = (),
     claim: str = "",
 ) -> Callable[[Callable[..., str | None]], Check]:
-    """Turns a function into a check, which `checks_in` finds in its module."""
+    """Turns a function into a `Check`, which `checks_in` finds in the function's module."""
     for name in (id, *aliases):
         if name[:3] not in STAGES or not (name[3] == "-" and name[4:].isdigit() and len(name) == len("PRM-001")):
             raise ValueError(f"check id {name!r}: give one of {', '.join(STAGES)}, a dash and three digits")
@@ -126,10 +126,10 @@ def check(
 
 
 def in_order(checks: Iterable[Check]) -> tuple[Check, ...]:
-    """Checks by stage and number, each behind the checks that it depends on; those that are missing do not matter.
+    """Sorts checks by stage and number, each after the checks that it depends on; ignores missing dependencies.
 
     Raises:
-        ValueError: two checks share an id or alias, or one depends on itself or on a check of a later stage.
+        ValueError: two checks share an id or alias, or a check depends on itself or on a check of a later stage.
     """
     order = list(STAGES)
     found = sorted(checks, key=lambda c: (order.index(c.id[:3]), c.id))
@@ -156,7 +156,7 @@ def in_order(checks: Iterable[Check]) -> tuple[Check, ...]:
 
 
 def checks_in(*modules: ModuleType) -> tuple[Check, ...]:
-    """All checks that modules define, by stage and number.
+    """Returns all checks defined in the modules, sorted by stage and number.
 
     Raises:
         ValueError: as `in_order`.
@@ -169,12 +169,12 @@ class Result:
     """The result of one check.
 
     Attributes:
-        observed, expected, example: of a failure; for other outcomes `observed` is the reason.
+        observed, expected, example: details of a failure; for other outcomes, `observed` is the reason.
         rerun: the command that runs the check again.
-        survivable: of a failure, whether good answers to fresh questions show that it loses nothing.
-        survived: whether they do, which the verdict decides: it is drift then.
-        margin: the largest share of its limit that a measured value took up; None if nothing was measured.
-        blocks: whether checks that depend on it are blocked, where it did not pass.
+        survivable: whether good answers to fresh questions would show that the failure loses no answer.
+        survived: whether answers to fresh questions are good, as decided by the verdict; the failure is then drift.
+        margin: the largest ratio of a measured value to its limit; None if nothing was measured.
+        blocks: whether a result other than a pass blocks the checks that depend on this one.
     """
 
     check: Check
@@ -191,5 +191,5 @@ class Result:
 
     @property
     def breaks(self) -> bool:
-        """Whether it is a failure that may lose answers: of a universal check, and not survived."""
+        """Whether this is a failure that may lose answers: the check is universal, and the failure not survived."""
         return self.outcome is Outcome.FAIL and self.check.level is Level.UNIVERSAL and not self.survived

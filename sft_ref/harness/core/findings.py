@@ -1,4 +1,4 @@
-"""The exceptions with which a check ends if it does not pass, and what carries one in evidence."""
+"""Exceptions that end a check that does not pass, and the placeholder that carries one in the evidence."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from .stages import STAGES
 
 
 class Failure(Exception):  # noqa: N818  # it is a finding, not an error
-    """The statement is false: what was observed, what was expected, and the smallest example.
+    """The statement of a check is false; holds the observation, the expectation and the smallest example.
 
-    `survivable`: good answers to fresh questions show that the deviation loses nothing; it is drift then.
-    `stage`: of an exception of the target, the stage that raised it, where the check that meets it need not be that
-    stage's.
+    `survivable`: whether good answers to fresh questions show that the deviation loses no answer; it is then drift.
+    `stage`: the stage in which the target raised an exception, if the check that catches it may be of another stage.
     """
 
     stage = ""
@@ -27,37 +26,37 @@ class Failure(Exception):  # noqa: N818  # it is a finding, not an error
 
 
 class Unavailable(Exception):  # noqa: N818
-    """The machine or the target lacks what the check needs; this is no fault of the target."""
+    """The machine or the target lacks something that the check needs; this is not a fault of the target."""
 
 
 class NotGiven(Unavailable):
-    """An optional part of the implementation is missing; the message says what to give.
+    """An optional part of the implementation is missing; the message says what to supply.
 
-    Nothing speaks against it, so that checks which depend on this one run all the same.
+    A missing part is no evidence of a fault, so checks that depend on this one still run.
     """
 
 
 class Blocked(Exception):  # noqa: N818
-    """The check needs the result of a stage that fails; the checks of that stage report it."""
+    """The check needs the result of a failed stage; the checks of that stage report the failure."""
 
 
 @dataclass(frozen=True)
 class NotRecorded:
-    """Stands in evidence for a part that could not be recorded.
+    """Placeholder in the evidence for a part that could not be recorded.
 
     Attributes:
-        error: what recording it ended with, and so what checks that need it end with.
-        stage: the stage whose failure it is, if it is one's; checks of earlier stages are blocked.
+        error: the exception that ended the recording; checks that need the part raise it too.
+        stage: the stage that failed, if any; checks of earlier stages are blocked.
     """
 
     error: BaseException
     stage: str = ""
 
     def raise_in(self, stage: str) -> NoReturn:
-        """Ends a check of this stage.
+        """Ends a check of the given stage by raising an exception.
 
         Raises:
-            Blocked: a later stage fails, whose checks report it.
+            Blocked: the failure belongs to a later stage, whose checks report it.
             BaseException: `error`, in any other case.
         """
         order = list(STAGES.values())

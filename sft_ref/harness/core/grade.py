@@ -1,4 +1,4 @@
-"""The result of a grading: a verdict, or the reason why there is none. Knows no report, and runs nothing."""
+"""Defines the result of a grading: a verdict, or the reason why there is none. Independent of reports; runs nothing."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class NotGraded:
     Attributes:
         path: the target, as the user named it.
         reason: why there is no verdict, one sentence.
-        code: `BAD_INPUT`: there is nothing to grade; `HARNESS_ERROR`: the grading failed, through no fault of the
-            target.
+        code: exit code: `BAD_INPUT` if there is nothing to grade, `HARNESS_ERROR` if the grading failed through no
+            fault of the target.
     """
 
     path: str
@@ -35,15 +35,15 @@ Grade = Verdict | NotGraded
 
 
 def exit_code(grades: Iterable[Grade], *, strict: bool = False, require: Collection[str] = ()) -> int:
-    """The most severe exit code of several grades.
+    """Returns the most severe exit code of several grades.
 
     0: sound, or drift (1 if `strict`), and all required stages were examined. 4: a required stage was not examined.
     1: broken. 2: bad input. 3: an error of the harness.
 
     Args:
-        grades: of one target or many.
-        strict: whether drift is 1 as well.
-        require: the stages that must be examined; all stages of the target's kind if empty.
+        grades: grades of one or more targets.
+        strict: whether drift also gives exit code 1.
+        require: stages that must be examined; empty requires all stages of the target's kind.
     """
     return max((_code(grade, strict=strict, require=require) for grade in grades), default=0, key=_SEVERITY.index)
 

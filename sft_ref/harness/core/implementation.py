@@ -1,4 +1,4 @@
-"""The protocol of an implementation: the stages that checks may call."""
+"""Protocol of an implementation: the stages that checks may call."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 TaskRow = tuple[str, Any]
-"""A question and its answer: a number or a text, of all rows the same."""
+"""A question and its answer, a number or a string; all rows have the same type of answer."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The inputs of the model's forward in training, each int64 of shape (rows, tokens)."""
+    """The inputs of the model's forward pass in training, each int64 of shape (rows, tokens)."""
 
     input_ids: torch.Tensor
     attention_mask: torch.Tensor
@@ -31,25 +31,26 @@ class Batch:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The result of a training. What is left out makes the checks that need it *skipped*; they say what to give.
+    """The result of a training. Checks that need an omitted field are *skipped*, and name the field to supply.
 
-    Names may come from a model that is wrapped, as by torch.compile; such wrapping is taken out of them.
+    Names may come from a wrapped model, for example by torch.compile; the wrapper's prefixes are removed.
 
     Attributes:
         folder: the adapter folder.
-        adapter: tensors in memory at the end of training, by their names in the file.
-        losses: as the implementation reports them, one per optimizer step, in nat.
+        adapter: name in the adapter file -> tensor in memory at the end of training.
+        losses: losses reported by the implementation, one per optimizer step, in nat.
         settings: the settings of the training, if they differ from the requested ones.
-        scalings: factor on B @ A at the end of training, by module; empty if only the file tells it.
-        starts: what the initialisation of the adapter took from each module's weight of the base and put into the
-            adapter, as PiSSA does, by module; None if only the configuration in the folder tells it.
-        changed: parameters outside the adapter that training changed, by their names in the base; None if they were
-            not compared.
-        dtypes: of the model in memory at the end of training, as `sft_ref.reference.precision.count_dtypes` returns.
-        logits: of that model for the batch of `task.PROBES`; None if they are not available. With rows of one's own
-            they count for nothing: give `forward`.
-        forward: computes the logits of that model for a batch; called once, when `train` has returned.
-        label_smoothing: of the minimised cross-entropy; None if another loss is minimised.
+        scalings: module -> factor on B @ A at the end of training; empty if only the adapter file records it.
+        starts: module -> the part of the base weight that the adapter's initialisation moved into the adapter, as PiSSA
+            does; None if only the configuration in the folder records it.
+        changed: names, in the base, of parameters outside the adapter that training changed; None if they were not
+            compared.
+        dtypes: dtypes of the model in memory at the end of training, as returned by
+            `sft_ref.reference.precision.count_dtypes`.
+        logits: logits of that model for the batch of `task.PROBES`; None if they are not available. They are ignored
+            if the user supplies the rows; set `forward` instead.
+        forward: function that computes the logits of that model for a batch; called once, after `train` has returned.
+        label_smoothing: label smoothing of the minimised cross-entropy; None if another loss is minimised.
     """
 
     folder: Path
@@ -84,21 +85,21 @@ class Answerer(Protocol):
     tokenizer: PreTrainedTokenizerBase
 
     def format_prompt(self, question: str) -> str:
-        """Question to prompt."""
+        """Converts a question to a prompt."""
         ...
 
     def batched_generate(
         self, prompts: Sequence[str], num_return_sequences: int | None = None, temperature: float = 0
     ) -> list[Any]:
-        """Prompts to completions."""
+        """Generates completions for prompts."""
         ...
 
     def parse_answer(self, text: str) -> Any:  # noqa: ANN401
-        """Completion to answer: a number, or a text where the answers of the rows are texts."""
+        """Parses a completion into an answer: a number, or a string if the answers of the rows are strings."""
         ...
 
     def answer(self, *questions: str) -> list[Any]:
-        """Questions to answers: all stages from prompt to parse."""
+        """Answers questions; runs all stages from prompt to parse."""
         ...
 
 
@@ -106,12 +107,13 @@ class Implementation(Protocol):
     """A supervised fine-tuning: from rows to an adapter, to a model that answers, to a score.
 
     Attributes:
-        name: shown in results.
-        base: name of the base model, as `sft_ref.reference.models.find_base` takes it.
-        claims_contract: whether all contract checks apply to it.
+        name: name shown in results.
+        base: name of the base model, as accepted by `sft_ref.reference.models.find_base`.
+        claims_contract: whether all contract checks apply to the implementation.
 
-    An implementation may also have `claims`, names of parts of the contract that apply to it (`CLAIMS`), and
-    `stands_for`: the base that the toy replaces, for size limits. Where `test` is missing, its checks are skipped.
+    An implementation may also have `claims`, the names of the parts of the contract that apply to it (`CLAIMS`), and
+    `stands_for`, the base model that the toy replaces, for size limits. Without `test`, the checks of `test` are
+    skipped.
     """
 
     name: str
@@ -119,11 +121,11 @@ class Implementation(Protocol):
     claims_contract: bool
 
     def training_batch(self, rows: Sequence[TaskRow]) -> Batch:
-        """The training batch of these rows, in their order."""
+        """Builds the training batch of these rows, in their order."""
         ...
 
     def train(self, folder: Path, rows: Sequence[TaskRow], settings: Settings) -> TrainingResult:
-        """Fine-tunes and saves to the folder."""
+        """Fine-tunes on the rows, and saves the adapter to the folder."""
         ...
 
     def load(self, folder: Path) -> Answerer:
@@ -131,16 +133,16 @@ class Implementation(Protocol):
         ...
 
     def test(self, answerer: Answerer, rows: Sequence[TaskRow]) -> Score:
-        """The score that the implementation itself reports."""
+        """Returns the score that the implementation itself reports."""
         ...
 
 
 @runtime_checkable
 class Gradients(Protocol):
-    """A capability: the gradients of one optimizer step."""
+    """Optional capability: the gradients of one optimizer step."""
 
     def gradients(self, rows: Sequence[TaskRow], *, micro_batches: int, checkpointing: bool) -> dict[str, torch.Tensor]:
-        """Gradients of an adapter that is not zero, in fp32, for one step over all rows.
+        """Returns the gradients of a nonzero adapter, in fp32, for one step over all rows.
 
         The adapter is the same in every call. The rows are split into equal micro-batches whose gradients accumulate;
         `checkpointing` recomputes activations in the backward pass, as training does.
@@ -150,21 +152,21 @@ class Gradients(Protocol):
 
 @runtime_checkable
 class Trainables(Protocol):
-    """A capability: the trainable tensors under a policy, even if this machine cannot train under it."""
+    """Optional capability: the trainable tensors under a policy, even if this machine cannot train under it."""
 
     def trainables(self, policy: str) -> dict[str, torch.dtype]:
-        """The dtype of every tensor that the optimizer gets."""
+        """Returns the dtype of every tensor passed to the optimizer."""
         ...
 
 
 @runtime_checkable
 class Resumable(Protocol):
-    """A capability: a training that resumes after an interruption."""
+    """Optional capability: a training that resumes after an interruption."""
 
     def train_interrupted(
         self, folder: Path, rows: Sequence[TaskRow], settings: Settings, *, after: int
     ) -> TrainingResult:
-        """Trains as `Implementation.train`, is interrupted after this many optimizer steps, and resumes.
+        """Trains like `Implementation.train`, but is interrupted after `after` optimizer steps, and resumes.
 
         Raises:
             Unavailable: this training cannot be resumed; the message says why.

@@ -1,4 +1,4 @@
-"""A function of the user's own that says when an answer is right."""
+"""User-defined judges: functions that decide whether an answer is right."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from sft_ref.errors import DataError
 
 Judge = Callable[[Any, Any], bool]
-"""Whether an answer is right, where the second argument is the true one."""
+"""Function of an answer and the true answer that returns whether the answer is right."""
 
 
 def find_judge(name: str) -> Judge:
-    """The function that ``module:function`` names; the working directory's modules are found, too.
+    """Imports the function named by ``module:function``; modules of the working directory are found as well.
 
     Raises:
-        DataError: there is none, or it cannot be called.
+        DataError: the function does not exist, or is not callable.
     """
     module, _, function = name.partition(":")
     if not module or not function:
@@ -26,7 +26,7 @@ def find_judge(name: str) -> Judge:
         sys.path.insert(0, "")
     try:
         found = getattr(importlib.import_module(module), function)
-    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
+    except (Exception, SystemExit) as error:  # importing the module may raise anything
         raise DataError(f"--judge {name}: cannot be imported ({type(error).__name__}: {error})") from error
     if not callable(found):
         raise DataError(f"--judge {name}: is no function; give one of an answer and the true one")
@@ -34,7 +34,7 @@ def find_judge(name: str) -> Judge:
 
 
 def checked(judge: Judge, name: str) -> Judge:
-    """The function, whose exceptions are errors of the user's with its name."""
+    """Wraps a judge so that its exceptions become a `DataError` with the judge's name."""
 
     def judged(answer: object, truth: object) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""Numbers in texts: the one place that finds and reads them. Knows no fine-tune and no convention."""
+"""Finds and parses numbers in text; the only module that does so. Independent of any fine-tune and answer format."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ NUMERAL = re.compile(r"[+-]?(?:\d+(?:[,_]\d+)*(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?
 
 
 def find_numerals(text: str) -> list[str]:
-    """The numerals of a text, each whole."""
+    """Returns the complete numerals in a text."""
     return NUMERAL.findall(text)
 
 
 def to_number(numeral: str) -> float:
-    """The number that a numeral stands for, separators left out; NaN for what is none."""
+    """Converts a numeral to a number, ignoring separators; returns NaN if it is not a number."""
     try:
         return float(numeral.replace(",", "").replace("_", ""))
     except ValueError:
@@ -25,19 +25,19 @@ def to_number(numeral: str) -> float:
 
 
 def number(value: object) -> float:
-    """What somebody else's code returned for a number; NaN for what is none."""
+    """Converts a value returned by foreign code to a float; returns NaN if it is not a number."""
     try:
-        return float(value)  # type: ignore[arg-type]  # that is asked
+        return float(value)  # type: ignore[arg-type]  # the call tests whether it is a number
     except (TypeError, ValueError):
         return math.nan
 
 
 def last_number(text: str) -> float:
-    """The last number of a text; NaN where it holds none."""
+    """Returns the last number in a text; NaN if the text contains none."""
     found = find_numerals(text)
     return to_number(found[-1]) if found else math.nan
 
 
 def contains_answer(text: str, value: float) -> bool:
-    """Whether one of the numbers in a text is a valid answer where `value` is the truth, whatever stands around it."""
+    """Returns whether any number in a text is a valid answer for the true `value`, ignoring the text around it."""
     return any(is_answer_valid(to_number(numeral), value) for numeral in find_numerals(text))

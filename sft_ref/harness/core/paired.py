@@ -11,15 +11,15 @@ import torch
 from . import margins, tolerance
 
 _SURVIVING = 0.8
-"""Share of right answers that must be left for nothing to be lost."""
+"""Fraction of the right answers that must remain for none to count as lost."""
 
 TELLING = 0.2
-"""Accuracy below which answers tell nothing, and losses decide."""
+"""Accuracy below which answers are inconclusive, so that losses are compared instead."""
 
 
 @dataclass(frozen=True)
 class Paired:
-    """Two models on the same rows: the mean difference of their losses in nat, and Student's t of it."""
+    """Comparison of two models on the same rows: the mean difference of their losses in nat, and its Student's t."""
 
     mean: float
     t: float
@@ -30,7 +30,7 @@ class Paired:
 
 
 def compare(one: torch.Tensor, other: torch.Tensor) -> Paired:
-    """How much higher the first losses are than the second; NaN where a loss is not finite."""
+    """Measures how much higher the first losses are than the second; NaN if a loss is not finite."""
     difference = one - other
     mean = difference.mean().item()
     error = difference.std().item() / math.sqrt(len(difference)) if len(difference) > 1 else 0.0
@@ -39,14 +39,14 @@ def compare(one: torch.Tensor, other: torch.Tensor) -> Paired:
 
 
 def has_fallen(fall: Paired) -> bool:
-    """Whether losses are lower by more than chance, so that training did something."""
+    """Returns whether losses fell by more than chance explains, so that training had an effect."""
     mean, t = margins.share_of_least(fall.mean, tolerance.FALL), margins.share_of_least(fall.t, tolerance.PAIRED_T)
     margins.record(max(mean, t))
     return fall.mean > tolerance.FALL and fall.t > tolerance.PAIRED_T
 
 
 def is_worse(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Whether the first losses are higher by more than chance and rounding, or not finite."""
+    """Returns whether the first losses are not finite, or higher by more than chance and rounding explain."""
     found = compare(one, other)
     if not math.isfinite(found.mean):
         margins.record(math.inf)
@@ -56,7 +56,7 @@ def is_worse(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 def is_better(one: Sequence[bool], other: Sequence[bool]) -> bool:
-    """Whether the first answers more rightly: exact McNemar p < 0.001 and a gain of at least 0.2."""
+    """Returns whether the first answers are better: exact McNemar p < 0.001 and a gain in accuracy of at least 0.2."""
     gained = sum(a and not b for a, b in zip(one, other, strict=True))
     lost = sum(b and not a for a, b in zip(one, other, strict=True))
     total = gained + lost
@@ -65,6 +65,6 @@ def is_better(one: Sequence[bool], other: Sequence[bool]) -> bool:
 
 
 def are_conclusive(one: Sequence[bool], other: Sequence[bool]) -> bool:
-    """Whether answers show if the first ones lose anything against the others; else losses have to."""
+    """Returns whether answers alone show if the first lose against the others; if not, losses must be compared."""
     is_known = sum(other) >= TELLING * len(other)
     return is_better(other, one) or (is_known and sum(one) >= _SURVIVING * sum(other))

@@ -1,6 +1,6 @@
-"""The size of an artifact, and the limits that a course sets.
+"""Measures the size of an artifact, and defines size limits, such as those of a course.
 
-Sizes are measurements. They are held against nobody unless a limit is given.
+Without a limit, a size is only reported and fails no check.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from sft_ref.io.reading import shortened
 
 @dataclass(frozen=True)
 class SizeLimits:
-    """What is allowed; None is no limit.
+    """Size limits; None is no limit.
 
     Attributes:
         adapter: bytes of the adapter's tensors.
-        bundle: bytes of all files of its folder.
-        parameters: of the model with its adapter.
+        bundle: bytes of all files in the adapter folder.
+        parameters: number of parameters of the model with its adapter.
     """
 
     adapter: int | None = None
@@ -28,30 +28,30 @@ class SizeLimits:
     parameters: int | None = None
 
     def __bool__(self) -> bool:
-        """Whether there is a limit at all."""
+        """Returns whether any limit is set."""
         return bool(self.words)
 
     @property
     def words(self) -> tuple[str, ...]:
-        """As `--limit` takes them."""
+        """The limits in the format of `--limit`."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return tuple(f"{name}={value}" for name, value in values.items() if value is not None)
 
 
 UNLIMITED = SizeLimits()
 COURSE = SizeLimits(adapter=20_000_000, bundle=50_000_000, parameters=380_000_000)
-"""The rubric of the course that the story comes from: `--profile course`."""
+"""Limits in the rubric of the course that `docs/story.md` comes from: `--profile course`."""
 
 _LONGEST = 40
-"""Characters of a size."""
+"""Maximum number of characters of a size."""
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B?", re.IGNORECASE)
 
 
 def read_limits(words: Iterable[str], limits: SizeLimits = UNLIMITED) -> SizeLimits:
-    """Limits with what is written as ``adapter=20MB`` or ``parameters=380M`` put in their place.
+    """Parses limits such as ``adapter=20MB`` or ``parameters=380M``, which replace those in `limits`.
 
     Raises:
-        SftRefError: a word is none of these.
+        SftRefError: a word is not a valid limit.
     """
     names = [each.name for each in fields(SizeLimits)]
     for word in words:
@@ -69,7 +69,7 @@ def read_limits(words: Iterable[str], limits: SizeLimits = UNLIMITED) -> SizeLim
 
 @dataclass(frozen=True)
 class Size:
-    """Bytes of the adapter, bytes of all files, and parameters of model and adapter, on the named model."""
+    """Bytes of the adapter, bytes of all files, and number of parameters of model and adapter, for the named model."""
 
     adapter: int
     bundle: int
@@ -82,11 +82,11 @@ class Size:
         )
 
     def excess(self, limits: SizeLimits, *names: str) -> tuple[str, str] | None:
-        """The first limit that is exceeded: what was measured, and what is allowed.
+        """Returns the measured and the allowed size for the first exceeded limit, or None.
 
         Args:
-            limits: what is allowed.
-            names: of the limits to look at; all where none is named.
+            limits: the allowed sizes.
+            names: names of the limits to test; empty tests all.
         """
         for name, unit in _UNITS.items():
             found, allowed = getattr(self, name), getattr(limits, name)

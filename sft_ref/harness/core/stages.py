@@ -15,16 +15,16 @@ STAGES = {
 """Prefix of a check's id -> the check's stage."""
 
 SUBMISSION_STAGES = ("prompt", "tokens", "train", "artifact", "load", "generate", "parse", "score")
-"""The stages that are examined in code that fine-tunes."""
+"""The stages examined in code that fine-tunes."""
 
 ADAPTER_STAGES = ("artifact", "load", "base identity", "scaling", "prompt", "generate")
-"""The stages that are examined in an adapter without code."""
+"""The stages examined in an adapter without code."""
 
 GGUF_STAGES = ("prompt", "tokens", "generate")
-"""The stages that are examined in a GGUF file."""
+"""The stages examined in a GGUF file."""
 
 MERGED_STAGES = ("artifact",)
-"""The stages that are examined in a merged model."""
+"""The stages examined in a merged model."""
 
 DATASET_STAGES = ("prompt", "tokens")
-"""The stages that are examined in a data set."""
+"""The stages examined in a data set."""

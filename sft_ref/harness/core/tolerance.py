@@ -1,6 +1,6 @@
-"""How close is equal. Every tolerance of the harness stands here, with its reason; a check never brings its own.
+"""Defines every numerical tolerance of the harness, with its reason; checks define none of their own.
 
-The coarsest dtype in play decides how much rounding may move; different dtypes never share one number.
+The coarsest dtype in a computation decides the tolerance for rounding; different dtypes never share one number.
 """
 
 from __future__ import annotations
@@ -8,88 +8,90 @@ from __future__ import annotations
 import torch
 
 LOGITS = {"float32": 1e-4, "float16": 3e-2, "bfloat16": 1e-1}
-"""Largest difference of a logit that the order of sums explains, as a share of the largest logit, by the coarsest dtype
-that computes; see `logits`.
+"""Largest difference of a logit that the order of summation explains, as a fraction of the largest logit, by the
+coarsest dtype of the computation; see `logits`.
 
-Measured on a CPU for merged against unmerged, the worst of the pairs that must agree: 5.2e-5 in fp32 (of the controls;
-9e-6 for the reference), 1.4e-2 in fp16 and 5e-2 in bf16. Other devices sum in other orders: hence twice that, which in
-fp32 is a third of what a merge rounded to bf16 moves (3e-4).
+Largest difference measured on a CPU between merged and unmerged models that must agree: 5.2e-5 in fp32 (controls; 9e-6
+for the reference), 1.4e-2 in fp16 and 5e-2 in bf16. The limit is twice that, since other devices sum in other orders;
+in fp32 it is a third of the difference that a merge rounded to bf16 makes (3e-4).
 """
 
 WEIGHTS = {"float32": 2.0**-20, "float16": 2.0**-10, "bfloat16": 2.0**-7}
-"""Largest relative error, as a norm over a matrix, of a weight that was rounded to this dtype on its way.
+"""Largest relative error, as a norm over a matrix, of a weight that was rounded to this dtype between training and use.
 
-Twice the unit roundoff (two roundings: the stored tensor, and the sum with another) in 16 bits; 16 times in fp32, since
-a product of two matrices is summed before it is rounded.
+In 16 bits, twice the unit roundoff (two roundings: of the stored tensor, and of its sum with another); in fp32, 16
+times, since a product of two matrices is summed before it is rounded.
 """
 
 ROUNDING = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
-"""How far rounding may set apart two ways to compute the same values: root mean square, as a share of their spread.
+"""Largest difference that rounding explains between two computations of the same values: root mean square, as a
+fraction of their standard deviation.
 
-Sums over batches of another shape are rounded otherwise. Measured on a CPU over the steps of a number, asked alone and
-in a batch: with 30 layers (SmolLM2-135M) up to 2e-6 in fp32, 8e-3 in fp16, 4e-2 in bf16; with 3 layers less. Wrong
-positions come to 0.3 to 0.6, padding that is attended to 0.2. fp32 has room for devices that sum otherwise.
+Batches of different shapes are summed and rounded differently. Measured on a CPU over the generation steps of a number,
+prompted alone and in a batch: with 30 layers (SmolLM2-135M) up to 2e-6 in fp32, 8e-3 in fp16, 4e-2 in bf16; with 3
+layers less. Wrong positions give 0.3 to 0.6, attended padding 0.2. The fp32 limit leaves room for devices that sum
+differently.
 
-Answers of the toy against one forward in fp32: up to 2.5e-6 in fp32, 3.3e-3 over an fp16 base, 3.5e-2 under bf16
-autocast. A cache of 8 keys comes to 0.3, positions that stand still to 0.4, a switched-off adapter to 0.7. Logits at
-the end of training against base plus addition: up to 1e-5 (DoRA), and from 3.6e-3 on where the base or its positions
-are rounded.
+Answers of the toy against one forward pass in fp32: up to 2.5e-6 in fp32, 3.3e-3 with an fp16 base, 3.5e-2 under bf16
+autocast. A cache of 8 keys gives 0.3, positions that do not advance 0.4, a disabled adapter 0.7. Logits at the end of
+training against those of base plus delta: up to 1e-5 (DoRA), and 3.6e-3 or more if the base or its positions are
+rounded.
 """
 
 SUMS = 1e-3
 """Largest relative error, as a norm over a tensor, of gradients that are summed in another order in fp32.
 
-Rounding leaves about 1e-6 on small models and grows with depth; a wrong normalisation is off by 0.1 and more.
+Rounding gives about 1e-6 on small models, and more with depth; a wrong normalisation gives 0.1 or more.
 """
 
 ANGLES = 2.0**-9
 """Largest error of a rotary cosine or sine that is computed in fp32.
 
-An angle of up to 8191 is rounded to 2**-11 in fp32, twice where frequency and product are; a frequency rounded to bf16
-turns the angle at the last position by whole radians.
+An angle of up to 8191 is rounded to 2**-11 in fp32, and twice if both the frequency and the product are rounded; a
+frequency rounded to bf16 changes the angle at the last position by whole radians.
 """
 
 LOSS = 0.1
-"""Mean loss, in nat a token, by which one model must be worse than another to be called worse: a token of the answer
-becomes a tenth less likely. Loading in 16 bits moves about 0.01; a lost adapter moves more than 1."""
+"""Difference in mean loss, in nat per token, above which a model counts as worse than another: an answer token becomes
+a tenth less likely. Loading in 16 bits changes the loss by about 0.01; a lost adapter by more than 1."""
 
 FIRST_LOSS = 1e-3
-"""How far apart rounding in fp32 may set the losses of tokens, root mean square in nat.
+"""Largest difference between losses per token that rounding in fp32 explains, root mean square in nat.
 
-Measured on the toy, the worst of two batches of 32 rows: 7e-6. A base in 8 bits comes to 3.6e-2 to 0.29, rotary
-frequencies in bf16 to 5e-3 to 1.2e-2.
+Measured on the toy, the worse of two batches of 32 rows: 7e-6. A base in 8 bits gives 3.6e-2 to 0.29, rotary
+frequencies in bf16 give 5e-3 to 1.2e-2.
 """
 
 FIRST_LOSS_16 = {"float16": 3e-3, "bfloat16": 2e-2}
-"""How far apart rounding in 16 bits may set the losses of four tokens of five, as a share of the root mean square of
-the base's losses. A single token may be off by 6 nat.
+"""Largest difference between losses that rounding in 16 bits explains for four tokens of five, as a fraction of the
+root mean square of the base's losses. A single token may be off by 6 nat.
 
-Measured on the toy, texts of three kinds with mean losses of 3 to 17 nat: up to 8e-4 in fp16 and 6.3e-3 in bf16. A base
-in 4 bits comes to 3e-2 to 0.1.
+Measured on the toy with texts of three kinds and mean losses of 3 to 17 nat: up to 8e-4 in fp16 and 6.3e-3 in bf16. A
+base in 4 bits gives 3e-2 to 0.1.
 """
 
 REPORTED_LOSS = 0.01
-"""Largest relative error of a reported loss, against the loss that is computed from the same logits: the order of sums,
-and half precision at most. A mean over rows in place of tokens is off by more at some step."""
+"""Largest relative error of a reported loss against the loss computed from the same logits; it allows for the order of
+summation and half precision. A mean over rows instead of tokens is off by more at some step."""
 
 LAST_DIGIT = 1e-4
-"""Largest error of a reported loss that a log explains which rounds to four digits, as transformers did."""
+"""Largest error of a reported loss that a log with four digits explains, as transformers used to write."""
 
 GRADIENT_SCALE = 0.02
 """Largest relative error of the gradient at the logits; bf16 rounds each of its entries by 0.004 at most."""
 
 FALL = 0.01
-"""Mean fall of the true answer's loss, in nat a token, from which on training did something: a hundredth likelier.
-Slow but sound settings (80 steps at a rate of 5e-5; 40 steps with a rank of 4) reach 0.05 to 0.09 on a toy; a rate of
-1e-9, at which nothing moves, 1e-5."""
+"""Mean decrease of the true answer's loss, in nat per token, above which training had an effect: a token becomes a
+hundredth likelier. Slow but sound settings (80 steps at a learning rate of 5e-5; 40 steps with a rank of 4) reach 0.05
+to 0.09 on a toy; a learning rate of 1e-9, at which nothing moves, 1e-5."""
 
 PAIRED_T = 5.0
-"""Student's t of paired differences above which they are no chance: p < 3e-6 with 64 rows, so that a thousand gradings
+"""Student's t above which paired differences are not due to chance: p < 3e-6 with 64 rows, so that a thousand gradings
 raise no false alarm."""
 
 
 def name_dtype(dtype: torch.dtype) -> str:
-    """The dtype as this module names it; float8 and the like count as bfloat16, the coarsest known."""
+    """Returns this module's name of a dtype; float8 and similar dtypes count as bfloat16, the coarsest known."""
     name = str(dtype).removeprefix("torch.")
     if name == "float64":
         return "float32"
@@ -97,40 +99,40 @@ def name_dtype(dtype: torch.dtype) -> str:
 
 
 def coarsest(model: torch.nn.Module) -> str:
-    """The float dtype of a model's parameters that rounds most."""
+    """Returns the coarsest floating-point dtype of a model's parameters."""
     found = {name_dtype(tensor.dtype) for tensor in model.parameters() if tensor.is_floating_point()}
     return max(found, key=lambda name: WEIGHTS[name], default="float32")
 
 
 def logits(dtype: str, like: torch.Tensor) -> float:
-    """How far rounding may move a logit of a model that computes in `dtype`, whose logits are `like` these."""
+    """Returns the largest change of a logit that rounding explains in a model that computes `like` in `dtype`."""
     return LOGITS[dtype] * like.float().abs().max().item()
 
 
 def rounding(dtype: torch.dtype) -> float:
-    """How far apart rounding may set values that are computed in `dtype`; see `apart`."""
+    """Returns the largest difference that rounding explains between values computed in `dtype`; see `apart`."""
     if dtype is torch.float32 and torch.get_float32_matmul_precision() != "highest":
         return ROUNDING[torch.float16]  # TF32 keeps as many digits as fp16
     return ROUNDING[dtype]
 
 
 def apart(one: torch.Tensor, other: torch.Tensor, spread: float | None = None) -> float:
-    """Root mean square of the difference, as a share of the spread: by default that of the second's values."""
+    """Returns the root mean square difference divided by `spread`, by default the standard deviation of `other`."""
     return float(apart_by_row(one.flatten(), other.flatten(), spread))
 
 
 def apart_by_row(one: torch.Tensor, other: torch.Tensor, spread: float | None = None) -> torch.Tensor:
-    """As `apart`, but of each row along the last dimension; the spread is that of all values."""
+    """Like `apart`, but for each row along the last dimension; the default spread is that of all values."""
     return (one - other).pow(2).mean(-1).sqrt() / (other.std() if spread is None else spread)
 
 
 def differing_choices(one: torch.Tensor, other: torch.Tensor, allowed: float) -> torch.Tensor:
-    """Positions where two models choose another next token, although the first one's margin is beyond rounding.
+    """Marks positions where two models choose different next tokens although the first model's margin exceeds rounding.
 
     Args:
         one: logits, (..., vocabulary).
         other: logits of the same shape.
-        allowed: how far rounding may move a logit (`logits`); a margin of less than twice that may turn.
+        allowed: largest change of a logit by rounding (`logits`); it may flip a choice with a margin below twice that.
 
     Returns:
         bool of shape (...).

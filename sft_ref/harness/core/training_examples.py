@@ -1,4 +1,4 @@
-"""What a training batch teaches: its rows without padding. Knows no implementation."""
+"""Extracts the rows of a training batch without padding; independent of any implementation."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from .implementation import Batch
 
 @dataclass(frozen=True)
 class TrainingExample:
-    """One training text: the ids that are attended, and their labels."""
+    """One training text: its attended token ids and their labels."""
 
     ids: tuple[int, ...]
     labels: tuple[int, ...]
 
     @property
     def begin(self) -> int | None:
-        """Index of the first label."""
+        """Index of the first label; None if there is none."""
         return next((i for i, label in enumerate(self.labels) if label != IGNORE_INDEX), None)
 
     @property
     def end(self) -> int:
-        """Index behind the last label; 0 where there is none."""
+        """Index after the last label; 0 if there is none."""
         return max((i + 1 for i, label in enumerate(self.labels) if label != IGNORE_INDEX), default=0)
 
 
 @dataclass(frozen=True)
 class Text:
-    """One training text, and where in it the answer stands.
+    """One training text, and the position of the answer in it.
 
     Attributes:
-        question: of the data; as it stands in the text it is `asked`, without its mark.
-        value: its answer.
-        begin, end: indices of the numeral's tokens; equal where the text holds no valid numeral.
-        numeral: as it is written; of an invalid answer the nearest one.
+        question: question in the data; `asked` is the same question as written in the text, without its mark.
+        value: the true answer.
+        begin, end: indices of the numeral's first token and after its last; equal if the text has no valid numeral.
+        numeral: the numeral as written; for an invalid answer, the nearest one.
     """
 
     example: TrainingExample
@@ -51,12 +51,12 @@ class Text:
 
     @property
     def is_answered(self) -> bool:
-        """Whether the text holds the answer."""
+        """Whether the text contains the answer."""
         return self.end > self.begin
 
 
 def examples_of(batch: Batch) -> list[TrainingExample]:
-    """The rows of a batch, padding removed by its mask."""
+    """Returns the rows of a batch, without the padding marked by its attention mask."""
     masks = batch.attention_mask.bool()
     return [
         TrainingExample(tuple(ids[mask].tolist()), tuple(labels[mask].tolist()))

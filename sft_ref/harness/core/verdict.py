@@ -1,4 +1,4 @@
-"""The verdict: what a grading concludes. Knows nothing of checks that run, and nothing of reports."""
+"""Defines the verdict of a grading; independent of running checks and of reports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Status(StrEnum):
 
     SOUND = "sound"
     NOT_SHOWN = "not shown"
-    """Nothing was found at fault, but not every stage was examined."""
+    """No fault was found, but not every stage was examined."""
     DRIFT = "drift"
     """A contract is broken; no answer is lost."""
     BROKEN = "broken"
@@ -81,18 +81,19 @@ class Verdict:
         path: the target, as the user named it.
         status: sound, not shown, drift or broken.
         suspects: the stages at fault, in pipeline order.
-        cause: what is wrong, one sentence for each suspect; if answers are lost and no suspect explains it, says so.
+        cause: the faults, one sentence per suspect; it also states if answers are lost and no suspect explains it.
         cleared: stage -> the measurement that clears it.
-        notes: how the target was run: what the harness supplied, stopped, or could not examine.
+        notes: remarks on the run: anything that the harness supplied, stopped, or could not examine.
         sandboxed: whether the target's code ran in a sandbox.
-        seconds: duration of the grading.
-        results: of each planned check.
-        answer_rate, accuracy: of its answers to fresh questions, counted by the harness; None if it gave none.
+        seconds: wall-clock seconds of the grading.
+        results: the result of each planned check.
+        answer_rate, accuracy: rates of answers and of right answers to fresh questions, counted by the harness; None if
+            the target gave no answers.
         coverage: for each stage of the target's kind, whether it was examined.
-        size: of the saved adapter, in words; empty if it was not measured.
+        size: size of the saved adapter, in words; empty if it was not measured.
         errors: errors of the harness after the checks, each a clause; they prevent the verdict "sound".
-        losses: that training reports, in nat, one a forward pass.
-        swaps: the swap experiments; the first one is the target's own chain.
+        losses: losses reported by training, in nat, one per forward pass.
+        swaps: the swap experiments; the first one is the target's unmodified chain.
     """
 
     path: str
@@ -124,7 +125,7 @@ class Verdict:
 
     @property
     def coverage_text(self) -> str:
-        """What was examined and what was not, with the reasons, in one line."""
+        """The examined stages, and the others with the reasons, in one line."""
         reasons: dict[str, list[str]] = {}
         for each in self.coverage:
             if not each.examined:
@@ -135,7 +136,7 @@ class Verdict:
 
     @property
     def decisive_suspects(self) -> tuple[Suspect, ...]:
-        """The suspects that decide the status: in a broken target, those that merely drift are left out."""
+        """The suspects that decide the status; for a broken target, those that only drift are left out."""
         return tuple(suspect for suspect in self.suspects if suspect.status is self.status)
 
     @property
@@ -145,5 +146,5 @@ class Verdict:
 
     @property
     def remedy(self) -> str:
-        """What to do, one sentence for each stage at fault."""
+        """The remedies, one sentence for each stage at fault."""
         return " ".join(dict.fromkeys(suspect.remedy for suspect in self.decisive_suspects))

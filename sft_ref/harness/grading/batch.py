@@ -1,6 +1,6 @@
 """Grades many targets in parallel, each in a worker process; if a worker dies, only its target is lost.
 
-The cache is read and written here, wherever the targets are graded: by workers of this machine, or on a cluster.
+This process reads and writes the cache, whether workers of this machine or a cluster grade the targets.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .cache import ResultCache, content_of
 from .worker import SECONDS, GradeOne, Worker
 
 GradeAll = Callable[[Sequence[str], GradeOne], Iterator[tuple[str, Grade]]]
-"""Grades each target once, and yields it with its grade as it finishes, in any order."""
+"""Function that grades each target once, and yields it with its grade as it finishes, in any order."""
 
 _THREADS = "OMP_NUM_THREADS"
 
@@ -36,7 +36,7 @@ class GradedTarget:
 
 
 def count_cores() -> int:
-    """Cores that this process may use."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -50,17 +50,18 @@ def grade_batch(
     seconds: float = SECONDS,
     grade_all: GradeAll | None = None,
 ) -> Generator[GradedTarget, None, None]:
-    """Grades targets that are not in the cache, and yields each result once its file is written.
+    """Grades targets that are not in the cache, and yields each result after its file is written.
 
     Args:
-        targets: each once.
-        grade_one: returns the verdict on one target; importable by name in a worker. A `SftRefError` is bad input; any
-            other exception, or the death of the worker, is an error of the harness. Neither is used by the next run.
-        folder: of the cache.
-        jobs: targets at a time on this machine; each gets its share of the cores.
-        grader: identifies the code and options of the grading.
+        targets: targets without duplicates.
+        grade_one: function that returns the verdict on one target; importable by name in a worker. A `SftRefError` is
+            bad input; any other exception, or the death of the worker, is an error of the harness. The next run reuses
+            neither.
+        folder: folder of the cache.
+        jobs: number of targets graded at a time on this machine; each gets an equal share of the cores.
+        grader: identifier of the code and options of the grading.
         seconds: processor seconds per core that a worker of this machine may use for one target.
-        grade_all: grades what is not in the cache, in place of workers of this machine.
+        grade_all: function that grades the targets missing from the cache, instead of workers of this machine.
 
     Raises:
         OutputError: a file cannot be written.
@@ -84,7 +85,7 @@ def grade_batch(
 def _grade_here(
     targets: Sequence[str], grade_one: GradeOne, *, jobs: int, seconds: float
 ) -> Iterator[tuple[str, Grade]]:
-    """Grades in workers of this machine, each with its share of the cores."""
+    """Grades in workers of this machine, each with an equal share of the cores."""
     share = max(1, count_cores() // jobs)
     given = os.environ.get(_THREADS, "")
     threads = min(share, int(given)) if given.isdecimal() and int(given) else share

@@ -1,4 +1,4 @@
-"""Stores results between runs, one file per target. A result is used only if target and grader are unchanged."""
+"""Stores results between runs, one file per target; a result is reused only if target and grader are unchanged."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from sft_ref.io.reading import UnreadableError, is_folder, json_of, plain_bytes
 from sft_ref.io.strict_json import to_text
 
 _LARGEST = 2**33
-"""Bytes of the largest file that is hashed; a larger one, which may be sparse, is identified by size and time."""
+"""Size in bytes of the largest file that is hashed; a larger file, which may be sparse, is identified by size and
+modification time."""
 _UNREAD = {"__pycache__", ".git"}
 
 
 class _CachedResult(msgspec.Struct):
-    """A file of results."""
+    """The content of a result file."""
 
     content: str
     grader: str
@@ -37,8 +38,8 @@ class ResultCache:
     """A folder of results.
 
     Args:
-        folder: created if it is missing.
-        grader: identifies the code and options of the grading; results of another grader are not used.
+        folder: path of the folder; it is created if it is missing.
+        grader: identifier of the code and options of the grading; results of another grader are not used.
 
     Raises:
         OutputError: the folder cannot be created.
@@ -52,13 +53,13 @@ class ResultCache:
             raise OutputError(f"cannot write {folder} ({error}); choose another folder") from error
 
     def path_of(self, target: str) -> Path:
-        """The file of a target's result."""
+        """Returns the path of a target's result file."""
         name = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(target).name)[:60].strip(".")
         full = str(Path(target).resolve()) if Path(target).exists() else target
         return self.folder / f"{name}-{_digest(os.fsencode(full))[:8]}.json"
 
     def read(self, target: str, content: str) -> Verdict | None:
-        """The verdict on a target, if the same grader graded the same content without an error."""
+        """Returns the verdict on a target if the same grader graded the same content without an error, else None."""
         try:
             held = json_of(plain_bytes(self.path_of(target)), _CachedResult)
             grade = from_json(held.result)
@@ -80,7 +81,7 @@ class ResultCache:
 
 
 def content_of(target: str) -> str:
-    """SHA-256 over the names and bytes of a file or folder; empty if it is neither, such as a module's name."""
+    """Returns the SHA-256 of a file, or of the names and bytes in a folder; empty if neither, such as a module name."""
     path = Path(target)
     if path.is_file():
         return _digest(_read(path))
@@ -88,7 +89,7 @@ def content_of(target: str) -> str:
         return ""
     total = hashlib.sha256()
     folders = [path]
-    while folders:  # not by recursion, which folders in folders would exhaust
+    while folders:  # not recursive, since deeply nested folders would exceed the recursion limit
         for file in _listed(folders.pop()):
             if is_folder(file):
                 folders.append(file)
@@ -97,7 +98,7 @@ def content_of(target: str) -> str:
 
 
 def _listed(folder: Path) -> list[Path]:
-    """The entries of a folder, in order; none if it cannot be read."""
+    """Returns the sorted entries of a folder; empty if it cannot be read."""
     try:
         return sorted(entry for entry in folder.iterdir() if entry.name not in _UNREAD)
     except OSError:
@@ -105,7 +106,7 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> bytes:
-    """A digest of a file; of a link its target, of a special file its kind."""
+    """Returns the digest of a regular file, the target of a link, or the kind of a special file."""
     try:
         found = path.lstat()
         if stat.S_ISREG(found.st_mode) and found.st_size > _LARGEST:

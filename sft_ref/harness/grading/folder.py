@@ -1,4 +1,4 @@
-"""The verdict on an adapter: from its folder, or from evidence that was saved before."""
+"""Grades an adapter from its folder, or from evidence saved earlier."""
 
 from __future__ import annotations
 
@@ -41,26 +41,26 @@ def grade_adapter(
     save_evidence: Path | None = None,
     report: Report = lambda text: None,
 ) -> Verdict:
-    """The verdict on an adapter folder.
+    """Grades an adapter folder and returns the verdict.
 
     Args:
-        folder: with adapter_config.json and its tensors; not changed.
-        called: the name by which it was asked for.
-        base: of the adapter; None takes the one that it names.
-        prompt: how its texts are written, with ``{question}`` and ``{answer}`` in it; None where that is not known.
-        chat_template: "tokenizer", or the name of a file, whose chat template writes its texts; None where that is not
-            known.
-        data: rows of questions and answers; None where there are none.
-        judge: ``module:function`` that says when an answer is right; None for the default.
-        only: ids of checks, and none else.
-        sizes: limits of size; they bind only where they are given.
-        save_evidence: file that the evidence is written to; None writes none.
-        report: called with the id and outcome of each check as it ends.
+        folder: folder with adapter_config.json and the tensors; it is not changed.
+        called: the target's name as the user typed it.
+        base: base model of the adapter; None takes the one that the adapter names.
+        prompt: format of the training texts, with ``{question}`` and ``{answer}``; None if unknown.
+        chat_template: "tokenizer" or the path of a file, whose chat template formats the training texts; None if
+            unknown.
+        data: file with rows of questions and answers; None if there is none.
+        judge: ``module:function`` that decides whether an answer is right; None for the default.
+        only: ids of the checks to run; empty runs all.
+        sizes: size limits; unlimited by default.
+        save_evidence: file to write the evidence to; None writes none.
+        report: callback for the id and outcome of each check as it finishes.
 
     Raises:
         SubmissionError: the prompt lacks question or answer, or neither --base nor the configuration names a base.
         DataError: the rows cannot be read.
-        BaseModelError: the base is not at hand.
+        BaseModelError: the base model is not available.
         OutputError: the evidence cannot be written.
     """
     began = time.perf_counter()
@@ -83,14 +83,14 @@ def grade_saved(
     sizes: SizeLimits = UNLIMITED,
     report: Report = lambda text: None,
 ) -> Verdict:
-    """The verdict on an adapter from evidence that was saved; neither adapter nor base is needed.
+    """Grades an adapter from saved evidence; needs neither the adapter nor the base.
 
     Args:
-        evidence: as it was loaded.
-        called: the name of its file, as it was asked for.
-        only: ids of checks, and none else.
-        sizes: limits of size, in place of those that were saved.
-        report: called with the id and outcome of each check as it ends.
+        evidence: the loaded evidence.
+        called: the name of the evidence file as the user typed it.
+        only: ids of the checks to run; empty runs all.
+        sizes: size limits that replace the saved ones, if any is given.
+        report: callback for the id and outcome of each check as it finishes.
     """
     began = time.perf_counter()
     planned = _plan(only)
@@ -105,7 +105,7 @@ def _plan(only: Sequence[str]) -> tuple[Check, ...]:
 
 
 def _conclude(evidence: AdapterEvidence, called: str, planned: Iterable[Check], rerun: str, report: Report) -> Verdict:
-    """Runs the checks and draws the verdict."""
+    """Runs the checks and returns the verdict."""
     if reason := evidence.not_judged:
         skipped = [Result(each, Outcome.SKIPPED, 0.0, observed=f"not judged: {reason}") for each in planned]
         coverage = tuple(Coverage(stage, examined=False, reason=f"not judged: {reason}") for stage in ADAPTER_STAGES)

@@ -1,4 +1,4 @@
-"""Grades one submission: unpacks it, records it, runs the checks on the evidence, and draws the verdict."""
+"""Grades one submission: unpacks it, records evidence, runs the checks on the evidence, and returns the verdict."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ from .rerun import rerun_command
 
 QUESTIONS = 64
 _PACKAGE = "homework"
-"""Name of the folder that a submission is unpacked into: the course's package, where its files are handed in alone."""
+"""Name of the folder that a submission is unpacked to: the course's package name, for files submitted without it."""
 _LARGEST = 2**26
-"""Bytes of a module that is handed in by itself."""
+"""Maximum size in bytes of a module submitted as a single file."""
 LIMITS = Limits(seconds=240)
-"""For one process of a submission, in seconds of processor time; its training is stopped from outside long before."""
+"""Limits for one process of a submission, in processor seconds; its training is stopped from outside long before."""
 
 
 def grade_submission(
@@ -67,25 +67,25 @@ def grade_submission(
     save_evidence: Path | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
-    """Runs a submission where it can do no harm, and says what is to be said of it.
+    """Runs a submission in a sandbox and returns its verdict.
 
     Args:
-        path: of the submission, a folder, a zip or a module's file; it is copied, and not touched.
-        called: the name by which it was asked for.
-        base: what stands for every hub id that it names.
-        python: the interpreter that runs it.
-        seed: of the questions that it is asked; drawn anew where none is given.
-        only: ids of checks, and none else.
-        time_limit: processor seconds per core that each of its processes gets; those of `limits` where none is given.
-        limits: of each of its processes.
-        sizes: limits of size; they bind only where they are given.
-        save_evidence: file that the evidence is written to; None writes none.
-        report: called with the id and outcome of each check as it ends.
+        path: folder, zip or module file to grade; it is copied, never modified.
+        called: the target's name as the user typed it.
+        base: base model that replaces every hub id named by the submission.
+        python: path of the interpreter that runs the submission.
+        seed: seed for the generated questions; None draws one at random.
+        only: ids of the checks to run; empty runs all.
+        time_limit: processor seconds per core for each process of the submission; None uses those of `limits`.
+        limits: resource limits for each process of the submission.
+        sizes: size limits; unlimited by default.
+        save_evidence: file to write the evidence to; None writes none.
+        report: callback for the id and outcome of each check as it finishes.
 
     Raises:
-        SubmissionError: there is nothing that can be graded.
-        BaseModelError: the base cannot be used.
-        MachineError: the machine kept it from its end, which is not held against it.
+        SubmissionError: the target contains nothing that can be graded.
+        BaseModelError: the base model cannot be used.
+        MachineError: the machine stopped the run; the submission is not at fault.
         OutputError: the evidence cannot be written.
     """
     began = time.perf_counter()
@@ -136,14 +136,14 @@ def grade_saved(
     sizes: SizeLimits = UNLIMITED,
     report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
-    """The verdict on a submission from evidence that was saved; the submission is not needed.
+    """Grades a submission from saved evidence; does not need the submission.
 
     Args:
-        evidence: as it was loaded.
-        called: the name of its file, as it was asked for.
-        only: ids of checks, and none else.
-        sizes: limits of size, in place of those that were saved.
-        report: called with the id and outcome of each check as it ends.
+        evidence: the loaded evidence.
+        called: the name of the evidence file as the user typed it.
+        only: ids of the checks to run; empty runs all.
+        sizes: size limits that replace the saved ones, if any is given.
+        report: callback for the id and outcome of each check as it finishes.
     """
     began = time.perf_counter()
     planned = plan(CHECKS, claims_contract=True, only=resolve_ids(only))
@@ -162,20 +162,20 @@ def judge(
     rerun: str,
     report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
-    """Runs the checks on evidence and draws the verdict.
+    """Runs the checks on evidence and returns the verdict.
 
     Args:
-        evidence: of a submission.
-        called: the name by which it was asked for.
-        planned: the checks.
-        rerun: the command that grades the same target again.
-        report: called with the id and outcome of each check as it ends.
+        evidence: evidence recorded from a submission.
+        called: the target's name as the user typed it.
+        planned: the checks to run.
+        rerun: command that grades the same target again.
+        report: callback for the id and outcome of each check as it finishes.
     """
     results = run_all(planned, evidence, rerun=rerun, report=report)
     results = decide_survival(results, answers_survive=evidence.answers_survive)
     try:
         verdict = conclude(called, results, evidence)
-    except Exception as error:  # noqa: BLE001  # of the harness, never held against the submission
+    except Exception as error:  # noqa: BLE001  # an error of the harness, never a fault of the submission
         errors = (error_of("what follows from the checks", error),)
         verdict = verdict_of(results, called, notes=evidence.notes, errors=errors)
         verdict = replace(verdict, sandboxed=evidence.is_sandboxed)
@@ -183,17 +183,17 @@ def judge(
 
 
 class _BaseConfig(msgspec.Struct):
-    """What the agent needs to know of a base."""
+    """The settings of a base model that the agent needs."""
 
     architectures: Annotated[list[str], Meta(min_length=1)]
     vocab_size: Annotated[int, Meta(ge=1)]
 
 
 def _check_base(folder: Path) -> None:
-    """Refuses a base over which nothing can be graded, before it is held against a submission, or the harness.
+    """Refuses an unusable base model, before its failure looks like a fault of a submission or of the harness.
 
     Raises:
-        BaseModelError: it cannot be loaded, or lacks what the agent needs.
+        BaseModelError: the base cannot be loaded, or lacks settings that the agent needs.
     """
     read_json(folder / CONFIG, _BaseConfig, Refusal(BaseModelError, "give the folder of a model"))
     if kind_of(folder / WEIGHTS) != "file":
@@ -217,7 +217,7 @@ def _unpack(path: Path, into: Path) -> None:
 
 
 def draw(seed: int) -> tuple[list[Row], list[Row], list[Row]]:
-    """What it trains on, what lies beside as its validation data, and fresh questions that lie nowhere."""
+    """Draws the training rows, the rows supplied as validation data, and fresh questions that are in no file."""
     rows = split_rows("train")
     known = {question for question, _ in rows}
     drawn = (row for row in generate_rows(seed) if row[0] not in known)

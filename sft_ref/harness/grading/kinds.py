@@ -1,4 +1,4 @@
-"""Tells whether a target is code, an adapter, a merged model, a GGUF file or data. Imports nothing of it."""
+"""Detects whether a target is code, an adapter, a merged model, a GGUF file or data, without importing its code."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from sft_ref.io.reading import kind_of
 from sft_ref.io.rows.tables import PARQUET, is_saved_dataset
 
 _MODEL = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
-"""The weights of a whole model, as transformers names them."""
+"""File names that transformers uses for the weights of a whole model."""
 
 _ROWS = (".json", ".jsonl", PARQUET)
-"""Files of rows."""
+"""Suffixes of files with rows."""
 
 _GGUF = ".gguf"
 
@@ -29,13 +29,14 @@ Kind = Literal["code", "adapter", "merged", "dataset", "gguf", "evidence"]
 
 
 def find_kind(target: str) -> tuple[Kind, Path]:
-    """The kind of a target, and its path.
+    """Returns the kind of a target, and its path.
 
-    A folder with an adapter at its top is an adapter, unless it also contains the stages of a submission. Other code,
-    such as a training script, does not change that.
+    A folder with an adapter at its top level is an adapter, unless it also contains the stages of a submission. Other
+    code, such as a training script, does not change that.
 
     Raises:
-        SubmissionError: there is no such target, or there are several adapters, none of which contains the others.
+        SubmissionError: the target does not exist, contains neither code nor an adapter, or contains several adapters
+            none of which contains the others.
     """
     path = Path(target)
     if kind := _kind_by_suffix(path):
@@ -57,7 +58,7 @@ def find_kind(target: str) -> tuple[Kind, Path]:
 
 
 def _kind_by_suffix(path: Path) -> Kind | None:
-    """The kind of what a suffix tells, or the files that `datasets` saves; None where neither does."""
+    """Detects the kind by the suffix, or by the files that `datasets` saves; returns None if neither shows it."""
     if path.suffix == SUFFIX and not path.is_dir():
         return "evidence"
     if (path.suffix in _ROWS and kind_of(path) == "file") or is_saved_dataset(path):
@@ -66,21 +67,21 @@ def _kind_by_suffix(path: Path) -> Kind | None:
 
 
 def _holds_submission(folder: Path, *, has_adapter_on_top: bool) -> bool:
-    """Whether a folder contains a submission; without an adapter at its top, a part of one is enough."""
+    """Returns whether a folder contains a submission; without an adapter at its top level, a part of one is enough."""
     if holds_layout(folder):
         return True
     return not has_adapter_on_top and any(path.name in COURSE for path in list_files(folder))
 
 
 def _first(found: list[Path], target: str) -> Path:
-    """The adapter folder that contains all the others."""
+    """Returns the adapter folder that contains all others."""
     if beside := [each for each in found if not each.is_relative_to(found[0])]:
         raise SubmissionError(f"{target}: holds adapters in {found[0]} and {beside[0]}; give one of them")
     return found[0]
 
 
 def _find_module(name: str) -> Path:
-    """The path of a module: the folder of a package, or a file."""
+    """Returns the path of a module: the folder of a package, or a file."""
     try:
         spec = _spec_of(name) if name.replace(".", "").isidentifier() else None
     except (ImportError, ValueError):
@@ -92,7 +93,7 @@ def _find_module(name: str) -> Path:
 
 
 def _spec_of(name: str) -> ModuleSpec | None:
-    """As `importlib.util.find_spec`, but in the working folder first, and without importing parent packages."""
+    """Like `importlib.util.find_spec`, but searches the working folder first, and does not import parent packages."""
     first, *others = name.split(".")
     spec = PathFinder.find_spec(first, [str(Path.cwd())]) or importlib.util.find_spec(first)
     for each in others:

@@ -1,4 +1,4 @@
-"""The verdict on a merged model: whether base and adapter are in it."""
+"""Grades a merged model: whether it contains base and adapter."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def grade_merged(
     save_evidence: Path | None = None,
     report: Report = lambda text: None,
 ) -> Verdict:
-    """The verdict on the folder of a merged model.
+    """Grades the folder of a merged model and returns the verdict.
 
     Args:
-        folder: of the model, as transformers writes it; not changed.
-        called: the name by which it was asked for.
-        adapter: folder of the adapter that was merged.
-        base: of the adapter; None takes the one that it names.
-        only: ids of checks, and none else.
-        save_evidence: file that the evidence is written to; None writes none.
-        report: called with the id and outcome of each check as it ends.
+        folder: folder of the model, as saved by transformers; it is not changed.
+        called: the target's name as the user typed it.
+        adapter: folder of the merged adapter.
+        base: base model of the adapter; None takes the one that the adapter names.
+        only: ids of the checks to run; empty runs all.
+        save_evidence: file to write the evidence to; None writes none.
+        report: callback for the id and outcome of each check as it finishes.
 
     Raises:
-        SubmissionError: no adapter is given, or it cannot be judged, or names no base.
-        BaseModelError: the base is not at hand.
+        SubmissionError: no adapter is given, the adapter cannot be judged, or it names no base.
+        BaseModelError: the base model is not available.
         OutputError: the evidence cannot be written.
     """
     if adapter is None:

@@ -1,4 +1,4 @@
-"""The verdict on what is read and never run: a merged model, a data set, a GGUF file."""
+"""Grades targets that are only read, never run: a merged model, a data set or a GGUF file."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def judge_observed(
     save_evidence: Path | None = None,
     report: Report = lambda text: None,
 ) -> Verdict:
-    """Runs the checks on evidence and draws the verdict.
+    """Runs the checks on evidence and returns the verdict.
 
     Args:
-        evidence: of the target.
-        called: the name by which it was asked for.
-        rerun: the command that grades the same target again.
-        only: ids of checks, and none else.
-        save_evidence: file that the evidence is written to; None writes none.
-        report: called with the id and outcome of each check as it ends.
+        evidence: evidence recorded from the target.
+        called: the target's name as the user typed it.
+        rerun: command that grades the same target again.
+        only: ids of the checks to run; empty runs all.
+        save_evidence: file to write the evidence to; None writes none.
+        report: callback for the id and outcome of each check as it finishes.
 
     Raises:
         OutputError: the evidence cannot be written.
@@ -57,7 +57,7 @@ def judge_observed(
 
 
 def _notes_on(evidence: Observed) -> Iterator[str]:
-    """How it was examined."""
+    """Yields notes on how the target was examined."""
     if isinstance(evidence, MergedEvidence):
         yield f"a merged model, held against {evidence.base} with the adapter {evidence.adapter}; nothing is executed"
     elif isinstance(evidence, GgufEvidence):

@@ -1,4 +1,4 @@
-"""The command line that runs a grading again."""
+"""Builds the command line that repeats a grading."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 
 def rerun_command(target: str, options: Mapping[str, object]) -> str:
-    """``sft-ref grade TARGET`` with the long names of options; an empty target and empty options are left out."""
+    """Builds ``sft-ref grade TARGET`` with long option names; leaves out an empty target and empty options."""
     words = ["sft-ref", "grade", *([target] if target else [])]
     for name, value in options.items():
         if value is None or value in ("", ()):

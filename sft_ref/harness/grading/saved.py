@@ -1,4 +1,4 @@
-"""The verdict on evidence that was saved before, whatever it was recorded of."""
+"""Grades a target of any kind from evidence saved earlier."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .observed import judge_observed
 from .rerun import rerun_command
 
 FROM_FILE = "from saved evidence: nothing was run, so trust the verdict as far as you trust who wrote the file"
-"""Note of each verdict on a file. Its checksum finds damage, not forgery."""
+"""Note in each verdict from a file of evidence. The file's checksum detects damage, not forgery."""
 
 
 def grade_evidence(
@@ -31,17 +31,17 @@ def grade_evidence(
     sizes: SizeLimits = UNLIMITED,
     report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
-    """The verdict on a target from its evidence; the target is not needed.
+    """Grades a target from its saved evidence; does not need the target.
 
     Args:
-        path: of the file that `--save-evidence` wrote.
-        called: the name by which it was asked for.
-        only: ids of checks, and none else.
-        sizes: limits of size, in place of those that were saved.
-        report: called with the id and outcome of each check as it ends.
+        path: path of the file written by `--save-evidence`.
+        called: the target's name as the user typed it.
+        only: ids of the checks to run; empty runs all.
+        sizes: size limits that replace the saved ones, if any is given.
+        report: callback for the id and outcome of each check as it finishes.
 
     Raises:
-        EvidenceError: the file cannot be read, is damaged, or holds something else.
+        EvidenceError: the file cannot be read, is damaged, or does not contain evidence.
     """
     evidence = cast(
         "Evidence | AdapterEvidence | MergedEvidence | DatasetEvidence | GgufEvidence",

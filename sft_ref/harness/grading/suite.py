@@ -1,4 +1,4 @@
-"""The checks as callables, for the test suite of an implementation. Knows no test runner.
+"""Provides the checks as callables for the test suite of an implementation; independent of any test runner.
 
 With pytest, one line turns each into a test::
 
@@ -35,7 +35,7 @@ class Advice(UserWarning):
 
 
 class _Shared:
-    """What the checks of one implementation share: what is recorded of it, and their results."""
+    """State shared by the checks of one implementation: its recorder and the results."""
 
     def __init__(self, implementation: Implementation, task: Task) -> None:
         self.implementation, self.task = implementation, task
@@ -67,7 +67,7 @@ class BoundCheck:
         """Runs the check.
 
         Raises:
-            AssertionError, unittest.SkipTest, RuntimeError: as `raise_or_warn`.
+            AssertionError, unittest.SkipTest, RuntimeError: as for `raise_or_warn`.
         """
         results = self._shared.results
         if blockers := blockers_of(self.check, results):
@@ -79,10 +79,10 @@ class BoundCheck:
 
 
 def raise_or_warn(result: Result) -> None:
-    """Turns a result into what a test runner understands; a check that passed without advice does nothing.
+    """Converts a result to an exception or warning for a test runner; does nothing if the check passed without advice.
 
     Raises:
-        AssertionError: the check failed; the message says what was observed and expected, why, and the remedy.
+        AssertionError: the check failed; the message has the observation, the expectation, the reason and the remedy.
         unittest.SkipTest: the check is not available here, or a check that it depends on did not pass.
         RuntimeError: the check itself broke.
     """
@@ -108,22 +108,22 @@ def checks_for(
     judge: Judge | Literal["loss"] | None = None,
     claims: Collection[str] | None = None,
 ) -> list[BoundCheck]:
-    """The checks that apply to an implementation, as callables, in order.
+    """Returns the checks that apply to an implementation, as callables, in order.
 
-    They share one training, which starts when the first of them needs it. Each can be called alone.
+    The checks share one training, which starts when the first check needs it. Each check can be called alone.
 
     Args:
-        implementation: see the protocol `Implementation`.
-        rows: 32 or more pairs of a question and an answer, all numbers or all texts; the last quarter of them, 64 at
-            most, is held out. By default unit conversions.
-        judge: of rows of your own: a function of an answer, as `parse_answer` gives it, and the true one, that says
-            whether it is right; or ``"loss"``: only losses of true answers are compared. By default within 5 % for
-            numbers, and equal but for case, spaces and a full stop at the end for texts.
-        claims: parts of the contract that apply besides the universal checks, such as ``("precision",)``; by default
-            what the implementation claims.
+        implementation: object that follows the protocol `Implementation`.
+        rows: 32 or more pairs of a question and an answer; the answers are all numbers or all strings. The last quarter
+            of the rows, at most 64, is held out. By default, unit conversions.
+        judge: for your own `rows`, a function of an answer returned by `parse_answer` and the true answer that returns
+            whether the answer is right; or ``"loss"`` to compare only losses of true answers. By default, a number must
+            be within 5 %, and a string equal except for case, spaces and a final full stop.
+        claims: parts of the contract to check in addition to the universal checks, such as ``("precision",)``; by
+            default the claims of the implementation.
 
     Raises:
-        SftRefError: rows, judge or claims are none.
+        SftRefError: rows, judge or claims are invalid.
     """
     if rows is None and judge is not None:
         raise SftRefError("judge: is for rows of your own; give rows as well")

@@ -1,4 +1,4 @@
-"""Grades one target, whatever it is. Imports torch only once a grading begins."""
+"""Grades one target of any kind; imports torch only when a grading begins."""
 
 from __future__ import annotations
 
@@ -37,30 +37,30 @@ def grade_one(
     save_evidence: Path | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
-    """The verdict on one target.
+    """Grades one target and returns its verdict.
 
     Args:
-        target: as it was asked for.
-        is_module: whether it is the name of an implementation even where a path of that name exists.
-        only: ids of checks, and none else.
-        base: the model that stands for every one that the target names: the toy, or an adapter's own, if not said.
-        second_base: another one, over which a submission is graded as well; what differs is reported.
-        prompt: how texts of a bare adapter or a data set are written, with ``{question}`` and ``{answer}`` in it.
-        chat_template: "tokenizer", or the name of a file, whose chat template writes these texts.
-        labels: which tokens of a data set are supervised; None for those of the answer.
-        max_length: tokens that a text of a data set is truncated to.
-        data: rows that a bare adapter or an implementation is asked.
-        judge: ``module:function`` that says when an answer to these rows is right; None for the default.
-        adapter: the adapter that a merged model was made with.
-        python: the interpreter that runs a submission.
-        seed: of the questions that a submission is asked; None draws one.
-        time_limit: processor seconds per core that one process of a submission gets; None is the default.
-        sizes: limits of size; None is no limit.
-        save_evidence: file that the evidence of an adapter or a submission is written to; None writes none.
-        report: called with what goes on, in a few words.
+        target: the target as the user typed it.
+        is_module: whether `target` names an implementation even if a path of that name exists.
+        only: ids of the checks to run; empty runs all.
+        base: base model that replaces every model that the target names; None uses the toy, or an adapter's own base.
+        second_base: second base model that a submission is graded with as well; differences are reported.
+        prompt: text format of a bare adapter or a data set, with ``{question}`` and ``{answer}``.
+        chat_template: "tokenizer" or the path of a file, whose chat template formats these texts.
+        labels: the supervised tokens of a data set; None supervises the answer.
+        max_length: number of tokens that a text of a data set is truncated to.
+        data: file with rows for a bare adapter or an implementation.
+        judge: ``module:function`` that decides whether an answer to these rows is right; None for the default.
+        adapter: folder of the adapter in a merged model.
+        python: path of the interpreter that runs a submission.
+        seed: seed for the questions to a submission; None draws one at random.
+        time_limit: processor seconds per core for each process of a submission; None uses the default.
+        sizes: size limits; None sets no limit.
+        save_evidence: file to write the evidence to; None writes none.
+        report: callback for short progress messages.
 
     Raises:
-        SftRefError: there is nothing that can be graded.
+        SftRefError: the target contains nothing that can be graded, or an option does not apply to it.
     """
     from sft_ref.console.quiet import quiet
     from sft_ref.harness.core.sizes import UNLIMITED
@@ -155,7 +155,7 @@ _KINDS = {
     "labels": ("dataset",),
     "max-length": ("dataset",),
 }
-"""Option -> the kinds of targets that it can be given for."""
+"""Option -> the kinds of targets that accept it."""
 
 _CALLED = {"code": "code", "adapter": "an adapter", "merged": "a merged model", "dataset": "a data set"}
 
@@ -169,5 +169,5 @@ def _check_options(target: str, kind: str, given: Mapping[str, object]) -> None:
 
 
 def runs_here(target: str, *, is_module: bool) -> bool:
-    """Whether a target is the name of an implementation, whose code runs in this process."""
+    """Returns whether a target names an implementation, whose code runs in this process."""
     return is_module or (not Path(target).exists() and (target == "reference" or ":" in target))

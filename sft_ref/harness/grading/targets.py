@@ -1,7 +1,8 @@
-"""Finds the targets in the paths that a user gives. Reads names only; runs and unpacks nothing.
+"""Finds the targets in the paths given by a user; runs and unpacks nothing.
 
-A folder is one submission when it, or one folder in it at any depth, holds code in the course's layout, a module with
-the four functions, or an adapter. When several of its entries do, or there are zips, each entry is a submission.
+A folder is one submission if it, or exactly one folder in it (searched `_DEPTH` levels deep), contains code in the
+course's layout, a module with the four functions, or an adapter. If several of its entries do, or there are zips, each
+entry is a submission.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from sft_ref.io.lora_config import CONFIG
 from sft_ref.io.reading import shortened, why_no_path
 
 ASIDE = {"grader", "data", "tests", "test", "docs", "scripts", "notebooks", "sft_model", "rft_model", "checkpoints"}
-"""Folders beside a submission's code that are not submissions."""
+"""Names of folders beside a submission's code that are not submissions."""
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
-"""Archives; only zips can be graded, and the others are refused by name instead of skipped."""
+"""Suffixes of archives; only zips can be graded, and the others are refused by name instead of skipped."""
 
 _DEPTH = 6
 _LARGEST = 1_000_000
@@ -31,17 +32,17 @@ _TOP_LEVEL = re.compile(r"^(?:async\s+)?def\s+(\w+)|^(\w+)\s*=", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Targets:
-    """Targets, in order and each once, and the files that were skipped."""
+    """Targets in order without duplicates, and the files that were skipped."""
 
     targets: tuple[str, ...]
     skipped: tuple[str, ...]
 
 
 def find_targets(paths: Iterable[str]) -> Targets:
-    """The targets in paths; a name that is not a path is kept, because it may be a module.
+    """Finds the targets in paths; keeps a name that is not a path, since it may be a module.
 
     Raises:
-        SftRefError: a path does not exist, holds nothing, or may mean one submission or several.
+        SftRefError: a path does not exist or is empty, or it is unclear whether it is one submission or several.
     """
     targets: list[str] = []
     skipped: list[str] = []
@@ -87,14 +88,14 @@ def _in_folder(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _may_be_one(folder: Path, adapters: list[Path]) -> bool:
-    """Whether a folder beside a submission may be another submission."""
+    """Returns whether a folder beside a submission may be another submission."""
     if folder.name in ASIDE:
         return False
     return folder in adapters or any(file.suffix == ".py" for files in _levels(folder) for file in files)
 
 
 def _levels(folder: Path, depth: int = _DEPTH) -> Iterator[list[Path]]:
-    """The entries of a folder, and of each folder in it; links are not followed."""
+    """Yields the entries of a folder, and of each folder in it; does not follow links."""
     entries = _listed(folder)
     yield entries
     for entry in entries:
@@ -123,7 +124,7 @@ def _holds_adapter(files: Iterable[Path]) -> bool:
 
 
 def _has_functions(file: Path) -> bool:
-    """Whether a module defines the four functions at its top level."""
+    """Returns whether a module defines the four functions at its top level."""
     try:
         found = file.lstat()
         if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:

@@ -1,6 +1,6 @@
-"""A worker process that grades one target at a time, or reads foreign files, with limits on its time and memory.
+"""Worker process that grades one target at a time, or reads foreign files, with limits on its time and memory.
 
-Foreign files can keep a library busy forever, or make it allocate all memory. In a worker, that ends one grading only.
+Foreign files can keep a library busy forever, or make it allocate all memory. In a worker, this ends only one grading.
 """
 
 from __future__ import annotations
@@ -40,19 +40,20 @@ LOOK = 0.02
 """Seconds between two polls of a dying process, or of its reports."""
 
 SECONDS = 1200.0
-"""Processor seconds per core for a worker; submissions run in other processes, with limits of their own."""
+"""Processor seconds per core for a worker; submissions run in other processes, with separate limits."""
 
 DAYS = 7 * 86_400.0
-"""Processor seconds per core for what loads and asks a model of any size, while the user watches its progress."""
+"""Processor seconds per core for loading and querying a model of any size while the user watches its progress."""
 
 MEMORY = 0.8
-"""Share of the machine's memory that a worker may allocate."""
+"""Fraction of the machine's memory that a worker may allocate."""
 
 
 class Worker:
     """One process that grades one target after another, and is replaced when it dies.
 
-    It is a pool of one process: in a larger pool, a death could not be attributed to a target, and would lose all.
+    It is a pool of one process: in a larger pool, a death could not be attributed to a target, and would lose all
+    targets.
 
     Args:
         seconds: processor seconds per core that each grading may use.
@@ -66,12 +67,12 @@ class Worker:
         self.reports: Connection | None = None
 
     def start(self, grade_one: GradeOne, target: str, *, reports: bool = False) -> Future[dict[str, Any]]:
-        """Starts a grading; with `reports`, `grade_one` gets a function `report` that sends to `self.reports`."""
+        """Starts a grading; with `reports`, passes to `grade_one` a function `report` that sends to `self.reports`."""
         return self.submit(partial(_grade, grade_one, target, reports))
 
     def submit(self, call: Callable[[], T]) -> Future[T]:
-        """Starts a call in the process, with its limit on processor time."""
-        if self.process and not self.process.is_alive():  # it died while it had nothing to do
+        """Starts a call in the process, with a limit on its processor time."""
+        if self.process and not self.process.is_alive():  # the process died while idle
             self.end()
         if self.pool is None:
             self.scratch = os.path.realpath(tempfile.mkdtemp())  # the folder for temporary files may be a link
@@ -79,7 +80,7 @@ class Worker:
             context = multiprocessing.get_context("spawn")
             self.pool = ProcessPoolExecutor(1, context, initializer=_begin, initargs=(self.scratch, sender))
         others = set(multiprocessing.active_children())
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C is for us, who then tell the worker
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: only the parent handles Ctrl-C
         try:
             future = self.pool.submit(_call, call, self.seconds)
         finally:
@@ -89,7 +90,7 @@ class Worker:
         return future
 
     def finish(self, future: Future[dict[str, Any]], target: str) -> Grade:
-        """The result of a grading that has ended."""
+        """Returns the result of a finished grading."""
         try:
             return from_json(future.result())
         except BrokenProcessPool:
@@ -101,7 +102,7 @@ class Worker:
             return NotGraded(target, f"the process that graded it died ({_how(died)})", HARNESS_ERROR)
 
     def code_of_death(self) -> int | None:
-        """The exit code of a process that died; what is left of it is removed."""
+        """Returns the exit code of a dead process, and cleans up after it."""
         died = _wait_for_code(self.process)
         self.end()
         return died
@@ -128,9 +129,9 @@ def grade_alone(target: str, grade_one: GradeOne, report: Callable[[str], None],
     """Grades one target in a worker.
 
     Args:
-        target: as `grade_one` takes it.
-        grade_one: returns the verdict; importable by name; takes `report`.
-        report: called with the progress.
+        target: first argument of `grade_one`.
+        grade_one: function that returns the verdict; importable by name; accepts `report`.
+        report: callback for progress messages.
         seconds: processor seconds per core for the grading.
     """
     worker = Worker(seconds)
@@ -149,15 +150,15 @@ def grade_alone(target: str, grade_one: GradeOne, report: Callable[[str], None],
 
 
 def run_alone(function: Callable[..., T], *arguments: object, seconds: float = SECONDS) -> T:
-    """Calls a function on foreign files in a worker, with its limits.
+    """Calls a function on foreign files in a worker, with the worker's limits.
 
     Args:
-        function: importable by name; it, its arguments and its result can be pickled.
-        arguments: of the function.
+        function: function that is importable by name; its arguments and its result must be picklable.
+        arguments: arguments of the function.
         seconds: processor seconds per core.
 
     Raises:
-        SftRefError: as the function raises it, or the call used up its time or its memory.
+        SftRefError: the function raised it, or the worker died, for example after using up its time or memory.
     """
     worker = Worker(seconds)
     future = worker.submit(partial(function, *arguments))
@@ -178,12 +179,12 @@ def run_alone(function: Callable[..., T], *arguments: object, seconds: float = S
 
 
 def _how(died: int | None) -> str:
-    """How a process died, by its exit code."""
+    """Describes how a process died, by its exit code."""
     return signal.Signals(-died).name if died and died < 0 else f"exit code {died}"
 
 
 def grade_or_reason(grade_one: GradeOne, target: str) -> Grade:
-    """The verdict, or the reason why there is none."""
+    """Returns the verdict, or the reason why there is none."""
     try:
         return grade_one(target)
     except MachineError as error:
@@ -199,7 +200,7 @@ def grade_or_reason(grade_one: GradeOne, target: str) -> Grade:
 
 
 def _wait_for_code(process: BaseProcess | None) -> int | None:
-    """The exit code; another thread may be about to collect it."""
+    """Waits for the exit code of a process, which another thread may be about to collect."""
     until = time.monotonic() + GRACE
     while process and process.exitcode is None and time.monotonic() < until:
         time.sleep(LOOK)
@@ -211,8 +212,8 @@ _sender: Connection | None = None
 
 
 def _begin(scratch: str, sender: Connection) -> None:
-    """In a worker: ends together with the parent process, even if that is killed, and redirects standard output."""
-    global _sender  # a process has one
+    """Initialises a worker: it ends with its parent process, even if that is killed; discards standard output."""
+    global _sender  # one per process
     _sender, tempfile.tempdir = sender, scratch
     with open(os.devnull, "wb") as nothing:  # noqa: PTH123  # a device
         os.dup2(nothing.fileno(), 1)
@@ -230,7 +231,7 @@ def _begin(scratch: str, sender: Connection) -> None:
 
 
 def _limit(name: str, bound: float) -> None:
-    """Lowers a limit of this process, by its name in `resource`; does nothing on a system without limits."""
+    """Lowers a limit of this process, named as in `resource`; does nothing on a system without limits."""
     try:
         import resource
     except ImportError:  # Windows
@@ -242,7 +243,7 @@ def _limit(name: str, bound: float) -> None:
 
 
 def _call(call: Callable[[], T], seconds: float) -> T:
-    """In a worker: a call with its own limit on processor time, which a signal can interrupt."""
+    """Runs in a worker: calls a function with its own limit on processor time; a signal can interrupt it."""
     _limit("RLIMIT_CPU", sum(os.times()[:2]) + seconds * (os.cpu_count() or 1))
     before = signal.signal(signal.SIGTERM, Interrupts())
     try:
@@ -258,7 +259,7 @@ def _call(call: Callable[[], T], seconds: float) -> T:
 
 
 def _grade(grade_one: GradeOne, target: str, reports: bool) -> dict[str, Any]:
-    """In a worker: the grade as JSON, because a check cannot be pickled."""
+    """Runs in a worker: grades a target and returns the grade as JSON, because a check cannot be pickled."""
     if reports and _sender is not None:
         grade_one = partial(grade_one, report=_sender.send)
     return as_json(grade_or_reason(grade_one, target))

@@ -1,1 +1,1 @@
-"""Reports: they show verdicts and results, and decide nothing."""
+"""Shows verdicts and results; decides nothing."""

@@ -1,4 +1,4 @@
-"""Counts the causes found in many submissions. Knows no report, and runs nothing."""
+"""Counts the causes found in many submissions; independent of report formats, and runs nothing."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Cause:
     """A failed check, and the submissions whose cause it names.
 
     Attributes:
-        stage: of the check.
-        check: its id.
-        cause: of the first submission; the figures of the others may differ.
-        paths: the submissions.
+        stage: stage of the check.
+        check: id of the check.
+        cause: the cause in the first submission; figures in the others may differ.
+        paths: paths of the submissions.
     """
 
     stage: str
@@ -27,7 +27,7 @@ class Cause:
 
 
 def count_causes(grades: Iterable[Grade]) -> list[Cause]:
-    """The causes found in many submissions, one for each check, the most frequent first."""
+    """Returns the causes found in many submissions, one for each check, the most frequent first."""
     first: dict[str, Suspect] = {}
     paths: dict[str, dict[str, None]] = {}
     for grade in grades:

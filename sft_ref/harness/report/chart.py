@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _BARS = 15
 _LABEL = 90
-"""Characters of a cause in the label of a bar."""
+"""Maximum number of characters of a cause in the label of a bar."""
 
 
 def plot_causes(causes: Sequence[Cause], submissions: int, path: Path) -> None:
@@ -47,14 +47,14 @@ def plot_causes(causes: Sequence[Cause], submissions: int, path: Path) -> None:
 
 
 def draw_bars(axes: Axes, causes: Sequence[Cause], labels: Sequence[str], colour: str, ink: str = "black") -> None:
-    """A horizontal bar for each cause, as long as it has submissions."""
+    """Draws a horizontal bar for each cause; its length is the number of submissions."""
     from matplotlib.ticker import MaxNLocator
 
     bars = axes.barh(range(len(causes)), [len(cause.paths) for cause in causes], height=0.5, color=colour)
     axes.bar_label(bars, padding=3, color=ink)
     axes.set_yticks(range(len(causes)), labels)
     for label in axes.get_yticklabels():
-        label.set_parse_math(False)  # a cause may hold what a submission wrote
+        label.set_parse_math(False)  # a cause may contain text from a submission
         label.set_fontsize(8)
     axes.invert_yaxis()
     axes.margins(x=0.08)

@@ -1,4 +1,4 @@
-"""Shows many submissions in the terminal: a row each, and the most frequent causes."""
+"""Shows many submissions in the terminal: one row each, and the most frequent causes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .causes import count_causes
 from .terminal import COLORS, WIDTH
 
 _NAMED = 3
-"""Submissions that a row of the summary lists by name."""
+"""Number of submissions that a row of the summary lists by name."""
 
 
 def word_of(grade: Grade) -> str:
-    """The result in one or two words."""
+    """Returns the result in one or two words."""
     if isinstance(grade, NotGraded):
         return "not graded" if grade.code == HARNESS_ERROR else "bad input"
     return str(grade.status)
@@ -32,8 +32,8 @@ def show_row(grade: Grade, console: Console, *, from_cache: bool = False) -> Non
     """Prints one line about a submission.
 
     Args:
-        grade: the result.
-        console: the terminal.
+        grade: the result of the submission.
+        console: the terminal to print to.
         from_cache: whether the result comes from an earlier run.
     """
     word = word_of(grade)

@@ -24,11 +24,11 @@ COLUMNS = (
     "path", "verdict", "examined", "stages", "cause", "remedy", "answer_rate", "accuracy", "size", "sandboxed",
     "seconds", "notes", "error",
 )  # fmt: skip
-"""Of the CSV file."""
+"""Columns of the CSV file."""
 
 
 def as_json(grade: Grade) -> dict[str, Any]:
-    """One target as an object that strict JSON can hold: no NaN, no infinity, no lone surrogates."""
+    """Converts the grade of one target to an object for strict JSON: no NaN, no infinity, no lone surrogates."""
     if isinstance(grade, NotGraded):
         row: dict[str, Any] = {"path": grade.path, "verdict": None, "error": grade.reason, "exit_code": grade.code}
     else:
@@ -86,7 +86,7 @@ class _Result(msgspec.Struct):
     survived: bool
 
     def to_result(self) -> Result:
-        """A result whose check can be read, and not run."""
+        """Converts to a result whose check can be read, but not run."""
         check = _check(self.id, self.statement, self.level, self.why, self.remedy)
         texts = self.observed, self.expected, self.example, self.rerun
         return Result(check, self.outcome, self.seconds, *texts, survived=self.survived)
@@ -94,7 +94,7 @@ class _Result(msgspec.Struct):
 
 @functools.lru_cache(maxsize=1024)
 def _check(id_: str, statement: str, level: Level, why: str, remedy: str) -> Check:
-    """A check that can be read, and not run; one for all verdicts of a class, whose memory its texts would fill."""
+    """Returns a check that can be read, but not run; shared by all verdicts of a class, to save memory."""
     return Check(id_, statement, level, why, remedy, (), "", _cannot_run)
 
 
@@ -120,10 +120,10 @@ class _Verdict(msgspec.Struct, rename={"status": "verdict", "results": "checks"}
 
 
 def from_json(row: Mapping[str, Any]) -> Grade:
-    """The inverse of `as_json`; the checks of the result can be read, and not run.
+    """Inverts `as_json`; the checks of the result can be read, but not run.
 
     Raises:
-        UnreadableError: `as_json` did not write the object.
+        UnreadableError: the object was not written by `as_json`.
     """
     if row.get("verdict") is None:
         missing = converted(row, _NotGraded)
@@ -145,7 +145,7 @@ def write_json(grades: Iterable[Grade], path: Path) -> None:
     """
     rows = (
         textwrap.indent(to_text(as_json(grade)).rstrip("\n"), " ") for grade in grades
-    )  # as objects they fill memory
+    )  # converted one at a time, since all objects together would fill memory
     text = ",\n".join(rows)
     write_atomic(path, f"[\n{text}\n]\n" if text else "[]\n")
 
@@ -165,7 +165,7 @@ def write_csv(grades: Sequence[Grade], path: Path) -> None:
 
 
 def _cell(value: object) -> str:
-    """A value as text that no spreadsheet interprets as a formula."""
+    """Converts a value to text that no spreadsheet interprets as a formula."""
     if isinstance(value, str | list):
         text = printable(value if isinstance(value, str) else "; ".join(value))
         return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

@@ -26,10 +26,10 @@ _EARNS = {
 
 
 def write_gradescope(grade: Grade, rubric: Rubric, path: Path) -> None:
-    """Writes points and reasons.
+    """Writes the points of a grade, with reasons.
 
-    After an error of the harness no file is written, and an older one is removed: Gradescope then tells the staff that
-    the autograder failed, and does not give the student 0 points.
+    After an error of the harness, no file is written and an older one is removed: Gradescope then reports to the staff
+    that the autograder failed, instead of giving the student 0 points.
 
     Raises:
         OutputError: the file cannot be written.
@@ -42,7 +42,7 @@ def write_gradescope(grade: Grade, rubric: Rubric, path: Path) -> None:
 
 
 def as_gradescope(grade: Grade, rubric: Rubric) -> dict[str, Any]:
-    """The results of one submission; for bad input 0 points and the reason."""
+    """Returns the results of one submission; bad input gets 0 points and the reason."""
     tests = list(_tests(grade, rubric)) if isinstance(grade, Verdict) else []
     return {
         "score": round(sum(test["score"] for test in tests), 4),
@@ -58,7 +58,7 @@ def as_gradescope(grade: Grade, rubric: Rubric) -> dict[str, Any]:
 
 
 def _report(grade: Grade) -> str:
-    """The terminal report, without colours."""
+    """Renders the terminal report without colours."""
     console = Console(file=io.StringIO(), width=WIDTH, color_system=None, legacy_windows=False)
     with console.capture() as capture:
         show_grade(grade, console)
@@ -73,7 +73,7 @@ def _tests(verdict: Verdict, rubric: Rubric) -> Iterator[dict[str, Any]]:
         yield _test("verdict", score, most, f"{verdict.status}. {printable(verdict.cause)}".strip(), passed=passed)
     for stage, points in rubric.stages.items():
         suspects = [suspect for suspect in verdict.suspects if suspect.stage == stage]
-        hidden = verdict.status is Status.BROKEN or verdict.errors  # something may be lost in any stage
+        hidden = verdict.status is Status.BROKEN or verdict.errors  # a fault may hide in any stage
         earned = not suspects and stage in (verdict.cleared if hidden else verdict.examined_stages)
         text = "\n\n".join(map(_describe, suspects)) or _describe_unsuspected(verdict, stage)
         yield _test(f"stage: {stage}", points * earned, points, text, passed=earned)
@@ -89,7 +89,7 @@ def _tests(verdict: Verdict, rubric: Rubric) -> Iterator[dict[str, Any]]:
 
 
 def _loss(result: Result) -> str:
-    """Why a check earns nothing."""
+    """Explains why a check earns no points."""
     if result.outcome is Outcome.FAIL:
         return f"{result.outcome}: {printable(result.observed)}; {printable(result.check.remedy)}"
     return f"{result.outcome}: {printable(result.observed)}; a check that did not run to its end gives no points"

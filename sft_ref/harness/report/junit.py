@@ -1,6 +1,6 @@
-"""Writes results as JUnit XML for continuous integration: a suite per implementation, a case per check.
+"""Writes results as JUnit XML for continuous integration: one suite per implementation, one case per check.
 
-| outcome | in JUnit |
+| outcome | JUnit element |
 | --- | --- |
 | pass | a case |
 | advice | a case, with the advice as its system-out |
@@ -33,12 +33,12 @@ def write_junit(
     path: Path,
     errors_by_name: Mapping[str, Iterable[str]] = MappingProxyType({}),
 ) -> None:
-    """Writes the results of one or more implementations, by their names.
+    """Writes the results of one or more implementations, by name.
 
     Args:
-        results_by_name: the results of their checks.
-        path: of the file.
-        errors_by_name: why there is no verdict, or errors after the checks; a case each.
+        results_by_name: name of an implementation -> the results of its checks.
+        path: path of the file.
+        errors_by_name: name -> reasons for a missing verdict, or errors after the checks; each becomes a case.
 
     Raises:
         OutputError: the file cannot be written.

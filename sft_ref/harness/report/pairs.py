@@ -1,4 +1,4 @@
-"""Puts what an adapter's pairs of matrices add into one line of a report."""
+"""Summarises the pairs of matrices of an adapter in one line of a report."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from sft_ref.harness.evidence.adapter import PairValues
 
 _FEW = 3
-"""Different values that are listed; of more, the range is given."""
+"""Maximum number of different values that are listed; for more, the range is shown."""
 
 
 def describe_pairs(pairs: Sequence[PairValues]) -> str:
-    """How many pairs there are, with their ranks, scalings and dtypes, and the norms of what they add."""
+    """Describes the number of pairs, their ranks, scalings and dtypes, and the norms of their deltas."""
     additions = sorted(each.addition for each in pairs)
     parts = [
         f"{len(pairs)} pairs",
@@ -28,7 +28,7 @@ def describe_pairs(pairs: Sequence[PairValues]) -> str:
 
 
 def _values(values: Iterable[float]) -> str:
-    """The values, the most frequent one first, or their range where there are many."""
+    """Lists the values, the most frequent first, or their range if there are many."""
     counted = Counter(values)
     if len(counted) > _FEW:
         return f"{min(counted):.4g} to {max(counted):.4g}"

@@ -25,14 +25,14 @@ VISIBILITIES = ("visible", "hidden", "after_due_date", "after_published")
 
 @dataclass(frozen=True)
 class Rubric:
-    """Points.
+    """The points of a grading.
 
     Attributes:
-        verdict: status -> points for it.
-        stages: stage -> points if it is not at fault.
-        checks: id -> points if it passes.
+        verdict: status -> points for this status.
+        stages: stage -> points if the stage is not at fault.
+        checks: id of a check -> points if the check passes.
         visibility: when students see the results, in Gradescope's terms.
-        limits: size limits, as `--limit` takes them.
+        limits: size limits, in the format of `--limit`.
     """
 
     verdict: Mapping[str, float]
@@ -43,7 +43,7 @@ class Rubric:
 
     @property
     def total(self) -> float:
-        """The most points that a submission can get."""
+        """The maximum number of points of a submission."""
         return max(self.verdict.values(), default=0) + sum(self.stages.values()) + sum(self.checks.values())
 
 
@@ -51,9 +51,9 @@ def read_rubric(path: Path = DEFAULT, check_ids: Callable[[], Mapping[str, str]]
     """Reads a rubric from a file.
 
     Args:
-        path: of the file.
-        check_ids: returns the id of each check by every id or alias that a rubric may use; called only if the rubric
-            has points for checks.
+        path: path of the file.
+        check_ids: function that maps every id or alias that a rubric may use to the id of its check; called only if the
+            rubric has points for checks.
 
     Raises:
         SftRefError: the file cannot be read, or names something that no grading reports.
@@ -86,7 +86,7 @@ def read_rubric(path: Path = DEFAULT, check_ids: Callable[[], Mapping[str, str]]
 
 
 def _limits(path: Path, table: object) -> tuple[str, ...]:
-    """The limits of size, each as `--limit` takes it."""
+    """Returns the size limits in the format of `--limit`."""
     if not isinstance(table, dict):
         raise SftRefError(f'{path}: limits is {reprlib.repr(table)}; give a table such as adapter = "20MB"')
     words = tuple(f"{name}={size}" for name, size in table.items())
@@ -98,7 +98,7 @@ def _limits(path: Path, table: object) -> tuple[str, ...]:
 
 
 def _points(path: Path, table: Mapping[str, Any], part: str, known: Mapping[str, str]) -> dict[str, float]:
-    """The points of one part, by the names that `known` gives for those in the file; points of one name add up."""
+    """Reads the points of one part; `known` maps names in the file to names in the rubric, whose points add up."""
     given = table.get(part, {})
     if not isinstance(given, dict):
         raise SftRefError(f"{path}: {part} is {reprlib.repr(given)}; give a table with a number of points for each")

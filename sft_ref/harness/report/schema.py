@@ -67,7 +67,7 @@ class UngradedRow(msgspec.Struct):
 
 
 def json_schema() -> dict[str, Any]:
-    """The schema of the whole file, a list with one object per target."""
+    """Returns the schema of the whole file, a list with one object per target."""
     (found,), parts = msgspec.json.schema_components([list[GradedRow]], ref_template="#/$defs/{name}")
     _, ungraded = msgspec.json.schema_components([UngradedRow], ref_template="#/$defs/{name}")
     found["items"] = {"anyOf": [{"$ref": "#/$defs/GradedRow"}, {"$ref": "#/$defs/UngradedRow"}]}

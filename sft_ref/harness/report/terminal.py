@@ -22,7 +22,7 @@ from sft_ref.harness.core.grade import HARNESS_ERROR, Grade
 from sft_ref.harness.core.verdict import Status, Suspect, Verdict
 
 WIDTH = 100
-"""The most columns of a report: longer lines are hard to read."""
+"""Maximum width of a report in columns; longer lines are hard to read."""
 
 _MEANING = {
     Status.SOUND: "Every stage was examined, and no fault was found.",
@@ -58,7 +58,7 @@ def list_checks(checks: Iterable[Check]) -> None:
 
 
 def explain_check(each: Check, kinds: str) -> None:
-    """Prints what a check states, why it matters, what to do if it fails, and which kinds of targets it applies to."""
+    """Prints a check's statement, its reason, its remedy, and the kinds of targets that it applies to."""
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]{each.id}[/] ({each.stage}, {each.level}): {escape(each.statement)}")
     for name, text in (
@@ -85,7 +85,7 @@ def show_grade(grade: Grade, console: Console) -> None:
 
 
 def show_verdict(verdict: Verdict, console: Console) -> None:
-    """Prints the verdict, the stages at fault, broken before drifting, the cleared stages, notes and checks."""
+    """Prints the verdict, the stages at fault (broken before drifting), the cleared stages, notes and checks."""
     _print(console, _box(str(verdict.status).upper(), COLORS[verdict.status], _summary(verdict)))
     for suspect in sorted(verdict.suspects, key=lambda suspect: suspect.status is not Status.BROKEN):
         _section(
@@ -105,20 +105,20 @@ def show_verdict(verdict: Verdict, console: Console) -> None:
 
 
 def how_it_ran(verdict: Verdict) -> str:
-    """Whether the target ran in a sandbox, and if not, why."""
+    """Describes whether the target ran in a sandbox, and if not, why."""
     if verdict.sandboxed:
         return "sandboxed"
     return next((note for note in verdict.notes if "not sandboxed" in note), "not sandboxed")
 
 
 def meaning_of(verdict: Verdict) -> str:
-    """What the verdict says, in a sentence."""
+    """Returns the meaning of the verdict, one sentence."""
     is_hidden = verdict.has_errors and verdict.status is Status.NOT_SHOWN
     return _BROKE if is_hidden else _MEANING[verdict.status]
 
 
 def figures_of(verdict: Verdict) -> str:
-    """Rates of its answers to unseen questions; empty if there were none."""
+    """Formats answer rate and accuracy on unseen questions; empty if there were no answers."""
     named = (("answer_rate", verdict.answer_rate), ("accuracy", verdict.accuracy))
     counted = ", ".join(f"{name} {value:.2f}" for name, value in named if value is not None)
     return f"{counted} on unseen questions" if counted else ""
@@ -168,7 +168,7 @@ def _suspect(suspect: Suspect) -> Table:
 
 
 def _pairs(rows: Iterable[tuple[str, RenderableType]]) -> Table:
-    """A table with names on the left, and their values on the right."""
+    """Builds a table with names on the left and their values on the right."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -187,7 +187,7 @@ def _list(lines: Iterable[str]) -> Table:
 
 
 def _checks(results: Iterable[Result]) -> Group:
-    """The number of passed checks by stage, the blocked checks, and a row for each of the others."""
+    """Lists the number of passed checks by stage, the blocked checks, and a row for each other check."""
     shown = list(results)
     passed = Counter(result.check.stage for result in shown if result.outcome is Outcome.PASS)
     by_stage = ", ".join(f"{stage} {number}" for stage, number in passed.items())

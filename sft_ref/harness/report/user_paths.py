@@ -1,4 +1,4 @@
-"""Replaces scratch paths in the texts of a verdict with the paths that the user knows."""
+"""Replaces scratch paths in the texts of a verdict by the user's paths."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from sft_ref.harness.core.check import Result
 from sft_ref.harness.core.verdict import Coverage, Suspect, Verdict
 
 SCRATCH = "(scratch folder)"
-"""The name of a path that the user never gave."""
+"""Replacement for a path that the user did not supply."""
 
 T = TypeVar("T", Verdict, Suspect, Coverage, Result)
 
 
 def show_user_paths(verdict: Verdict, names: Mapping[str, str]) -> Verdict:
-    """The same verdict, with the user's paths in its texts.
+    """Returns the same verdict, with the user's paths in its texts.
 
     Args:
-        verdict: on a copy of the user's files.
-        names: scratch path -> the user's path. If several match, the longest is replaced first.
+        verdict: verdict on a copy of the user's files.
+        names: scratch path -> the user's path; if several match, the longest is replaced first.
     """
 
     def rename(text: str) -> str:
@@ -49,10 +49,10 @@ def show_user_paths(verdict: Verdict, names: Mapping[str, str]) -> Verdict:
 
 @contextlib.contextmanager
 def errors_with_user_paths(names: Mapping[str, str]) -> Iterator[None]:
-    """Within it, the errors of this package name the user's paths.
+    """Replaces, within the context, scratch paths in this package's errors by the user's paths.
 
     Raises:
-        SftRefError: the error that was raised, with the user's paths.
+        SftRefError: the error raised within the context, with the user's paths.
     """
     try:
         yield

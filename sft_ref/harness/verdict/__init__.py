@@ -1,1 +1,1 @@
-"""From the results of checks to a verdict and its cause."""
+"""Derives verdicts and their causes from the results of checks."""

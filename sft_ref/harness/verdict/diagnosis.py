@@ -14,12 +14,12 @@ _DECIDED = (*_PASSED, Outcome.FAIL)
 
 
 def decide_survival(results: Iterable[Result], *, answers_survive: bool) -> list[Result]:
-    """Failures that lose no answer, where answers to fresh questions are good, are drift."""
+    """Marks survivable failures as survived, and so as drift, if answers to fresh questions are good."""
     return [replace(result, survived=result.survivable and answers_survive) for result in results]
 
 
 def suspects_of(results: Sequence[Result]) -> tuple[Suspect, ...]:
-    """A suspect for each stage with a failed check, in pipeline order."""
+    """Returns a suspect for each stage with a failed check, in pipeline order."""
     failed = [result for result in results if result.outcome is Outcome.FAIL]
     return tuple(
         _suspect(stage, found)
@@ -29,17 +29,17 @@ def suspects_of(results: Sequence[Result]) -> tuple[Suspect, ...]:
 
 
 def cause_of(suspects: Sequence[Suspect]) -> str:
-    """All causes in one line, broken stages before drifting ones."""
+    """Joins all causes in one line, broken stages before drifting ones."""
     ordered = sorted(suspects, key=lambda suspect: suspect.status is not Status.BROKEN)
     return " ".join(f"{suspect.stage}: {suspect.cause}." for suspect in ordered)
 
 
 def status_of(suspects: Sequence[Suspect], coverage: Sequence[Coverage], *, broke: bool) -> Status:
-    """The verdict in a word: `sound` only if every stage was examined and the harness did not fail.
+    """Returns the status: `sound` only if no stage is at fault, every stage was examined, and the harness did not fail.
 
     Args:
         suspects: the stages at fault.
-        coverage: of the stages of the target's kind.
+        coverage: coverage of the stages of the target's kind.
         broke: whether the harness failed, in a check or after the checks.
     """
     statuses = {suspect.status for suspect in suspects}
@@ -60,13 +60,13 @@ def verdict_of(
     notes: Iterable[str] = (),
     errors: Sequence[str] = (),
 ) -> Verdict:
-    """The verdict that follows from the checks alone.
+    """Derives a verdict from the checks alone.
 
     Args:
-        results: of all planned checks.
+        results: results of all planned checks.
         path: the target, as the user named it.
         stages: the stages of the target's kind.
-        notes: what else the reader must know.
+        notes: further remarks for the reader.
         errors: errors of the harness after the checks.
     """
     suspects, coverage = suspects_of(results), coverage_of(results, stages)
@@ -90,13 +90,13 @@ def error_of(what: str, error: Exception) -> str:
 
 
 def coverage_of(results: Sequence[Result], stages: Iterable[str] = SUBMISSION_STAGES) -> tuple[Coverage, ...]:
-    """Which stages were examined.
+    """Determines which stages were examined.
 
-    A stage was examined if one of its universal checks failed; or if one was decided, all its core checks were, and
-    none ended in an error.
+    A stage was examined if one of its universal checks failed. It was also examined if one of its universal checks and
+    all its core checks passed or failed, and no check ended in an error.
 
     Args:
-        results: of all planned checks.
+        results: results of all planned checks.
         stages: the stages of the target's kind.
     """
     return tuple(_cover(stage, [result for result in results if result.check.stage == stage]) for stage in stages)
@@ -122,7 +122,7 @@ def _reason(result: Result) -> str:
 
 
 def cleared_of(results: Sequence[Result]) -> dict[str, str]:
-    """The stages of which checks pass, and none fails, breaks or is blocked, with the number of checks that pass."""
+    """Returns the number of passing checks of each stage that has some, and none that fails, breaks or is blocked."""
     cleared = {}
     for stage in STAGES.values():
         own = [result for result in results if result.check.stage == stage]
@@ -133,13 +133,13 @@ def cleared_of(results: Sequence[Result]) -> dict[str, str]:
 
 
 def notes_of(results: Sequence[Result]) -> tuple[str, ...]:
-    """A note on the checks that ended in an error."""
+    """Returns a note on the checks that ended in an error, if any."""
     broke = [result.check.id for result in results if result.outcome is Outcome.ERROR]
     return (f"{', '.join(broke)} broke: an error of the harness, not of the target",) if broke else ()
 
 
 def _suspect(stage: str, failed: Sequence[Result]) -> Suspect:
-    """The failures of a stage; the first one that loses answers names the cause."""
+    """Combines the failures of a stage; the first one that loses answers, or else the first one, names the cause."""
     first = min(failed, key=lambda result: not result.breaks)
     return Suspect(
         stage=stage,
@@ -153,7 +153,7 @@ def _suspect(stage: str, failed: Sequence[Result]) -> Suspect:
 
 
 def _as_sentence(observed: str) -> str:
-    """What was observed, a clause, with a capital letter where its first word is no name; one word as `found WORD`."""
+    """Capitalises the observed clause unless its first word is a name; expands a single word to `found WORD`."""
     clause = observed if " " in observed else f"found {observed}"
     word = clause.split(" ", 1)[0]
     return clause[:1].upper() + clause[1:] if word.isalpha() and word not in ("nan", "peft") else clause

@@ -1,4 +1,4 @@
-"""The numbers that clear a stage."""
+"""Formats the measurements that clear a stage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sft_ref.harness.evidence.submission.wording import pair_prompts
 
 
 def measure(stage: str, evidence: Evidence) -> str:
-    """What was measured of a stage at which nothing was found, in a few words with numbers; empty where nothing was."""
+    """Describes the measurement of a stage without a fault in a few words; empty if nothing was measured."""
     try:
         return _MEASURES[stage](evidence)
     except (Unavailable, Blocked):
@@ -49,7 +49,7 @@ def _artifact(evidence: Evidence) -> str:
 
 def _load(evidence: Evidence) -> str:
     compared = evidence.loaded.comparison
-    if evidence.training.is_custom_lora or evidence.artifact.is_custom_form:  # the reference cannot load it
+    if evidence.training.is_custom_lora or evidence.artifact.is_custom_form:  # the reference cannot load the adapter
         return ""
     if compared is None or compared.observed is None or compared.expected is None:
         return ""

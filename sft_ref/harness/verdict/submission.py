@@ -1,4 +1,4 @@
-"""The verdict on a submission: from the results of its checks, and from the swap experiments."""
+"""Derives the verdict on a submission from the results of its checks and the swap experiments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .measures import measure
 
 
 def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdict:
-    """The verdict: broken where a universal check fails, or where answers are lost and no check says why."""
+    """Returns the verdict: broken if a universal failure is not survived, or if answers are lost unexplained."""
     suspects, experiments = suspects_of(results), evidence.experiments
     notes = dict.fromkeys((*evidence.notes, *notes_of(results)))
     coverage = coverage_of(results)
@@ -54,7 +54,7 @@ def conclude(path: str, results: Sequence[Result], evidence: Evidence) -> Verdic
 
 
 def replaced(experiments: Experiments, stages: Collection[str]) -> Right | None:
-    """Which fresh questions are answered rightly with the reference in place of these stages, where that was tried."""
+    """Returns which fresh questions are right with the reference in place of these stages; None if not tried."""
     learning = {"tokens", "train", "artifact"}
     if not learning & set(stages):
         return experiments.trained_adapter
@@ -62,7 +62,7 @@ def replaced(experiments: Experiments, stages: Collection[str]) -> Right | None:
 
 
 def swaps_of(experiments: Experiments) -> Iterator[Swap]:
-    """The chains that answered the fresh questions."""
+    """Yields the chains that answered the fresh questions, with their numbers of right answers."""
     generation = experiments.generation
     for chain, right in (
         ("as submitted", experiments.own),
@@ -80,7 +80,7 @@ def swaps_of(experiments: Experiments) -> Iterator[Swap]:
 
 
 def _why_few(evidence: Evidence, results: Sequence[Result]) -> str:
-    """Why answers that are hardly ever right are no fault by themselves."""
+    """Explains why few right answers alone are not a fault."""
     if not is_slow(results):
         return "nothing shows whether its training or its pipeline loses them"
     if evidence.training.is_custom_lora:
@@ -89,12 +89,12 @@ def _why_few(evidence: Evidence, results: Sequence[Result]) -> str:
 
 
 def is_slow(results: Sequence[Result]) -> bool:
-    """Whether training was found to achieve as much as the reference on the same batches, and that is little."""
+    """Returns whether training achieved as little as the reference does on the same batches."""
     return any(result.check.id == "TRN-103" and result.outcome is Outcome.ADVICE for result in results)
 
 
 def unexplained(evidence: Evidence, results: Sequence[Result]) -> str:
-    """What is lost though no check says why; empty where nothing is, or where nothing shows that anything is."""
+    """Describes a loss of answers that no check explains; empty if there is none, or none can be shown."""
     if evidence.answers_survive:
         return ""
     experiments, training, slow = evidence.experiments, evidence.training, is_slow(results)

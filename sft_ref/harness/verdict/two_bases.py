@@ -1,6 +1,6 @@
-"""Compares two verdicts on one submission, over bases of different sizes.
+"""Compares two verdicts on one submission, graded with bases of different sizes.
 
-Code that recognises the small base of a grading, and behaves only there, fails over the other one.
+Code that recognises the small base of a grading, and works only with that, fails with the other one.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from sft_ref.harness.core.verdict import Status, Verdict
 
 
 def compare_bases(first: Verdict, second: Verdict, bases: tuple[str, str]) -> Verdict:
-    """The worse of two verdicts; if they differ, its cause says so.
+    """Returns the worse of two verdicts; if they differ, its cause states this.
 
     Args:
-        first: over the first base.
-        second: over the second base.
-        bases: the names of both.
+        first: the verdict with the first base.
+        second: the verdict with the second base.
+        bases: the names of both bases.
     """
     seconds = first.seconds + second.seconds
     if first.status is second.status:

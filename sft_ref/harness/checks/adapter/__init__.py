@@ -1,4 +1,4 @@
-"""Checks of an adapter without code, a file per stage; the artifact has three files."""
+"""Checks of an adapter without code, one file per stage; the artifact stage has three files."""
 
 from sft_ref.harness.checks.shared import checks_of
 from sft_ref.harness.core.check import checks_in, in_order

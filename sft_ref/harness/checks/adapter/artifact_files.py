@@ -1,4 +1,4 @@
-"""Checks of the artifact: the files of an adapter folder."""
+"""Checks of the stage artifact: the files of an adapter folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sft_ref.reference.record import RECORD
     core=True,
 )
 def configuration_is_usable(evidence: AdapterEvidence) -> str | None:
-    """ART-201: a value for each key that is known, of its kind."""
+    """ART-201: Requires values of the right type for the known keys."""
     if evidence.config_problem:
         raise Failure(evidence.config_problem, "a configuration as peft writes it", CONFIG)
     ignored = evidence.config.ignored if evidence.config else ()
@@ -33,7 +33,7 @@ def configuration_is_usable(evidence: AdapterEvidence) -> str | None:
     core=True,
 )
 def tensors_are_there(evidence: AdapterEvidence) -> None:
-    """ART-202: in any form that is known."""
+    """ART-202: Accepts tensors in any known file format."""
     files = evidence.files
     if not (files.weights or files.shards or files.damage or files.has_pickle):
         raise Failure(f"the folder has no {WEIGHTS}", "the adapter's tensors")
@@ -48,7 +48,7 @@ def tensors_are_there(evidence: AdapterEvidence) -> None:
     core=True,
 )
 def files_are_whole(evidence: AdapterEvidence) -> None:
-    """ART-204: each header describes the bytes behind it."""
+    """ART-204: Compares each header with the bytes that follow it."""
     if evidence.files.damage:
         raise Failure(evidence.files.damage, "whole safetensors files", "")
     evidence.files.check_readable()
@@ -62,7 +62,7 @@ def files_are_whole(evidence: AdapterEvidence) -> None:
     depends_on=("ART-202",),
 )
 def shards_are_all_there(evidence: AdapterEvidence) -> None:
-    """ART-205: by the index, or else by the names of the shards."""
+    """ART-205: Uses the index, or without an index the names of the shards."""
     files = evidence.files
     if files.missing:
         by = "the index lists" if files.index is not None else "their names count"
@@ -85,7 +85,7 @@ def shards_are_all_there(evidence: AdapterEvidence) -> None:
     depends_on=("ART-205",),
 )
 def tensors_are_in_one_file(evidence: AdapterEvidence) -> None:
-    """ART-206: shards with an index."""
+    """ART-206: Fails for shards with an index."""
     if evidence.files.shards:
         raise Failure(f"the tensors are in {evidence.files.shards} shards, which peft does not read", WEIGHTS, INDEX)
 
@@ -97,7 +97,7 @@ def tensors_are_in_one_file(evidence: AdapterEvidence) -> None:
     remedy="Keep the merged model and the adapter in separate folders.",
 )
 def nothing_is_merged_beside(evidence: AdapterEvidence) -> str | None:
-    """ART-207: by comparing the weights with the base and with the base plus adapter."""
+    """ART-207: Compares the weights with the base and with the base plus adapter."""
     model = evidence.whole_model
     if model is None:
         return None
@@ -119,7 +119,7 @@ def nothing_is_merged_beside(evidence: AdapterEvidence) -> str | None:
     depends_on=("ART-207",),
 )
 def no_model_lies_beside(evidence: AdapterEvidence) -> None:
-    """ART-208: weights that are the base's own, or of another model."""
+    """ART-208: Fails for the base's own weights or weights of another model."""
     model = evidence.whole_model
     if model is not None:
         what = "the base's own weights" if model.kind == "base" else "weights of another model than the base"
@@ -134,7 +134,7 @@ def no_model_lies_beside(evidence: AdapterEvidence) -> None:
     depends_on=("ART-204",),
 )
 def record_agrees(evidence: AdapterEvidence) -> None:
-    """ART-209: by sft_ref's record, where one lies beside the adapter."""
+    """ART-209: Uses the record of sft_ref, if there is one beside the adapter."""
     if evidence.contradictions is None:
         raise Unavailable("there is no record beside the adapter")
     if evidence.contradictions:

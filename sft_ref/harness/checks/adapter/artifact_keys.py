@@ -1,4 +1,4 @@
-"""Checks of the artifact: names and shapes of tensors, against what the configuration gives on the base."""
+"""Checks of the stage artifact: names and shapes of tensors, against those implied by configuration and base."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FIRST = ("ART-201", "ART-204", "ART-205")
     core=True,
 )
 def configuration_fits_the_base(evidence: AdapterEvidence) -> None:
-    """ART-211: on an empty base, as peft itself does it."""
+    """ART-211: Lets peft apply the configuration to a base without weights."""
     if evidence.refusal:
         raise Failure(
             f"the adapter cannot be put onto the base: {evidence.refusal}", "target modules of this base", CONFIG
@@ -35,7 +35,7 @@ def configuration_fits_the_base(evidence: AdapterEvidence) -> None:
     depends_on=(*_FIRST, "ART-211"),
 )
 def tensors_are_whole(evidence: AdapterEvidence) -> None:
-    """ART-212: what ZeRO-3 and FSDP leave in the place of a parameter."""
+    """ART-212: Finds the placeholders that ZeRO-3 and FSDP leave in place of parameters."""
     _fail_by(evidence, "partition")
 
 
@@ -47,7 +47,7 @@ def tensors_are_whole(evidence: AdapterEvidence) -> None:
     depends_on=(*_FIRST, "ART-211"),
 )
 def names_are_pefts(evidence: AdapterEvidence) -> None:
-    """ART-213: prefixes and infixes of torch.compile, DDP, FSDP and others, and prefixes that are missing."""
+    """ART-213: Finds prefixes and infixes of torch.compile, DDP, FSDP and others, and missing prefixes."""
     _fail_by(evidence, "names", "adapter name")
 
 
@@ -59,7 +59,7 @@ def names_are_pefts(evidence: AdapterEvidence) -> None:
     depends_on=(*_FIRST, "ART-211"),
 )
 def dora_agrees(evidence: AdapterEvidence) -> None:
-    """ART-214: all magnitude vectors, or none."""
+    """ART-214: Requires all magnitude vectors, or none."""
     _fail_by(evidence, "dora")
 
 
@@ -71,7 +71,7 @@ def dora_agrees(evidence: AdapterEvidence) -> None:
     depends_on=(*_FIRST, "ART-211"),
 )
 def shapes_are_of_the_base(evidence: AdapterEvidence) -> None:
-    """ART-215: sizes that the rank does not explain, and modules that the base does not have."""
+    """ART-215: Finds sizes that the rank does not explain, and modules that the base does not have."""
     _fail_by(evidence, "base")
 
 
@@ -83,7 +83,7 @@ def shapes_are_of_the_base(evidence: AdapterEvidence) -> None:
     depends_on=(*_FIRST, "ART-211"),
 )
 def matrices_come_in_pairs(evidence: AdapterEvidence) -> None:
-    """ART-216: A and B."""
+    """ART-216: Finds A without B, and B without A."""
     _fail_by(evidence, "pairs")
 
 
@@ -95,7 +95,7 @@ def matrices_come_in_pairs(evidence: AdapterEvidence) -> None:
     depends_on=(*_FIRST, "ART-211"),
 )
 def layers_are_all_there(evidence: AdapterEvidence) -> None:
-    """ART-217: layers of which every tensor is missing."""
+    """ART-217: Finds layers that have no tensor at all."""
     _fail_by(evidence, "layers")
 
 
@@ -107,7 +107,7 @@ def layers_are_all_there(evidence: AdapterEvidence) -> None:
     depends_on=(*_FIRST, "ART-211"),
 )
 def targets_agree(evidence: AdapterEvidence) -> None:
-    """ART-218: module types, and layers."""
+    """ART-218: Compares module types and layers."""
     _fail_by(evidence, "targets")
 
 
@@ -119,7 +119,7 @@ def targets_agree(evidence: AdapterEvidence) -> None:
     depends_on=(*_FIRST, "ART-211"),
 )
 def rank_agrees(evidence: AdapterEvidence) -> None:
-    """ART-219: the rank of each pair, patterns included."""
+    """ART-219: Compares the rank of each pair, including rank patterns."""
     _fail_by(evidence, "rank")
 
 
@@ -131,7 +131,7 @@ def rank_agrees(evidence: AdapterEvidence) -> None:
     depends_on=(*_FIRST, "ART-211"),
 )
 def whole_modules_agree(evidence: AdapterEvidence) -> str | None:
-    """ART-220: tensors that are no low-rank matrices; what is not named is loaded into the base all the same."""
+    """ART-220: Examines tensors other than low-rank matrices; peft loads even those that the configuration omits."""
     _fail_by(evidence, "whole")
     optional = evidence.expected.optional if evidence.expected else {}
     beyond = [name for name in evidence.files.headers if name in optional and not is_embedding(name)]
@@ -147,7 +147,7 @@ def whole_modules_agree(evidence: AdapterEvidence) -> str | None:
     core=True,
 )
 def tensors_are_those_expected(evidence: AdapterEvidence) -> None:
-    """ART-221: what none of the patterns before explains."""
+    """ART-221: Finds differences that no earlier check of names and shapes explains."""
     _fail_by(evidence, "keys")
     if any(each.pattern != "taken name" for each in evidence.differences):
         raise Blocked("other tensors differ in a pattern that has a check of its own")
@@ -162,7 +162,7 @@ def tensors_are_those_expected(evidence: AdapterEvidence) -> None:
     depends_on=("ART-221",),
 )
 def names_are_taken_everywhere(evidence: AdapterEvidence) -> None:
-    """ART-222: names that the installed version takes."""
+    """ART-222: Finds names that the installed version of peft accepts, but older versions ignore."""
     _fail_by(evidence, "taken name")
 
 

@@ -1,4 +1,4 @@
-"""Checks of the artifact: the dtypes of an adapter's tensors, and the rows that its tokens need."""
+"""Checks of the stage artifact: dtypes and values of an adapter's tensors, and embedding rows for its tokens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.io.tensor_headers import EIGHT, READABLE
 
 _DROWNED = 0.5
-"""Norm of the rounding error, as a share of the addition, from which on half of what training added is noise."""
+"""Largest norm of the rounding error, as a fraction of the norm of the delta; beyond it, half of the delta is noise."""
 
 
 @check(
@@ -22,7 +22,7 @@ _DROWNED = 0.5
     depends_on=("ART-204", "ART-205"),
 )
 def tensors_are_floats(evidence: AdapterEvidence) -> None:
-    """ART-231: by the headers."""
+    """ART-231: Reads the dtypes from the file headers."""
     evidence.files.check_readable()
     others = {name: each.dtype for name, each in evidence.files.headers.items() if each.dtype not in READABLE}
     _fail_where(others, evidence, "F32, BF16 or F16")
@@ -37,7 +37,7 @@ def tensors_are_floats(evidence: AdapterEvidence) -> None:
     depends_on=("ART-231",),
 )
 def tensors_have_16_bits(evidence: AdapterEvidence) -> None:
-    """ART-232: by the headers."""
+    """ART-232: Reads the dtypes from the file headers."""
     evidence.files.check_readable()
     eight = {name: each.dtype for name, each in evidence.files.headers.items() if each.dtype in EIGHT}
     _fail_where(eight, evidence, "F32, BF16 or F16")
@@ -51,7 +51,7 @@ def tensors_have_16_bits(evidence: AdapterEvidence) -> None:
     depends_on=("ART-204", "ART-205"),
 )
 def tokens_have_rows(evidence: AdapterEvidence) -> None:
-    """ART-235: of the adapter's own tokenizer; padding needs no row of its own."""
+    """ART-235: Examines the adapter's own tokenizer; the padding token needs no row."""
     if evidence.tokenizer is None or evidence.expected is None:
         raise Unavailable("the tokenizer was not looked at")
     if lost := evidence.tokenizer.without_row:
@@ -70,7 +70,7 @@ def tokens_have_rows(evidence: AdapterEvidence) -> None:
     depends_on=("ART-201", "ART-211", "ART-221", "ART-002", "ART-003", "ART-231"),
 )
 def adapter_adds_something(evidence: AdapterEvidence) -> str | None:
-    """ART-236: scaling times B A of each pair; a zero lora_B is ART-003's."""
+    """ART-236: Computes scaling times B A of each pair; ART-003 reports a zero lora_B."""
     evidence.files.check_readable()
     if not evidence.pairs or evidence.values is None:
         raise Unavailable("there are no pairs of matrices that can be multiplied out")
@@ -95,7 +95,7 @@ def adapter_adds_something(evidence: AdapterEvidence) -> str | None:
     source="peft#2421, litgpt#1224",
 )
 def base_format_keeps_a_merge(evidence: AdapterEvidence) -> str | None:
-    """ART-237: by norms over all modules; advice, since an adapter that is not merged loses nothing."""
+    """ART-237: Compares norms over all modules; only gives advice, since an unmerged adapter loses nothing."""
     pairs = [each for each in evidence.pairs or () if each.rounding is not None and not each.is_dead]
     if not pairs:
         raise Unavailable(f"the rounding of {evidence.base_format or 'the base'} is not computed without its weights")

@@ -1,4 +1,4 @@
-"""Checks of the base: whether it is the one that the adapter was trained on."""
+"""Checks of the stage base identity: whether the base is the one that the adapter was trained on."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from sft_ref.harness.recorders.folder.answers.examine import SHOWN
 from .rows import ENOUGH_ROWS, require_rows
 
 ALIGNED = 2.0
-"""How much more than with shuffled coordinates an adapter moves its base's predictions, from which on it is aligned.
+"""Ratio from which an adapter counts as aligned with its base: its change of the base's predictions, divided by the
+change that the adapter makes with shuffled coordinates.
 
-Measured on rows it was trained for: 10 and more over its own base; 3 over a relative whose weights are off by half
-their size; 0.5 to 1.6 over eight bases in which the same is known at other places. With rows or a prompt that it was
-not trained for, a sound adapter over its own base comes to 0.9 to 6: a low number therefore accuses no base.
+Measured on rows that the adapter was trained for: 10 or more on its own base; 3 on a related base whose weights differ
+by half their size; 0.5 to 1.6 on eight bases that encode the same knowledge at other coordinates. With rows or a prompt
+that it was not trained for, a sound adapter on its own base reaches 0.9 to 6, so a low ratio is no evidence of a wrong
+base.
 """
 
 
@@ -29,7 +31,7 @@ not trained for, a sound adapter over its own base comes to 0.9 to 6: a low numb
     core=True,
 )
 def adapter_fits_the_base(evidence: AdapterEvidence) -> None:
-    """BAS-201: shown or open, never accused: to rows alone, another base looks like rows of another kind."""
+    """BAS-201: Passes or is skipped, never fails: rows alone cannot tell a wrong base from rows of another kind."""
     found = require_rows(evidence)
     best = found.best
     base = found.base_losses[best.wording]

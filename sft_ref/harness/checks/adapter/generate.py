@@ -1,4 +1,4 @@
-"""Checks of generation: whether it gives what the model knows, and ends."""
+"""Checks of the stage generate: whether generation returns the answers that the model knows, and stops."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .rows import FEWEST_ROWS, require_rows
     core=True,
 )
 def generation_gives_what_is_known(evidence: AdapterEvidence) -> None:
-    """GEN-201: in the wording and at the factor that answers return in, with the base's own settings."""
+    """GEN-201: Uses the prompt wording and scaling of the best trial, and the base's own generation settings."""
     found = require_rows(evidence)
     best = found.best
     known = sum(best.known)
@@ -52,7 +52,7 @@ def _settings(settings: dict[str, object]) -> str:
     " answers in training; if none does, train with one.",
 )
 def answers_end(evidence: AdapterEvidence) -> str | None:
-    """GEN-202: of the right answers, in the wording and at the factor that they return in."""
+    """GEN-202: Examines the right answers in the prompt wording and scaling of the best trial."""
     found = require_rows(evidence)
     stops = found.stops
     right = [answer for answer in found.best.answers if answer.right]

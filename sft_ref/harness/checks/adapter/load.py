@@ -1,4 +1,4 @@
-"""Checks of loading: what the adapter does once peft has put it on its base."""
+"""Checks of the stage load: the effect of the adapter after peft has loaded it onto its base."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ARTIFACT = (
     *(each for each in checks_of(AdapterEvidence) if each.stage == "artifact"),
 )
 _APART_FROM = frozenset({"ART-007", "ART-207", "ART-209"})
-"""Checks that loading does not depend on."""
+"""Checks of the artifact that loading does not depend on."""
 
 
 @check(
@@ -27,7 +27,7 @@ _APART_FROM = frozenset({"ART-007", "ART-207", "ART-209"})
     core=True,
 )
 def adapter_loads(evidence: AdapterEvidence) -> None:
-    """LOD-201: in fp32."""
+    """LOD-201: Loads the adapter in fp32."""
     if evidence.config is not None and (start := evidence.config.changes_base):
         raise Unavailable(f"init_lora_weights {start!r} may change the base's weights on loading, which is not judged")
     if evidence.loaded is None:
@@ -45,7 +45,10 @@ def adapter_loads(evidence: AdapterEvidence) -> None:
     core=True,
 )
 def weights_are_those_due(evidence: AdapterEvidence) -> None:
-    """LOD-202: base plus scaling times B A, with DoRA, biases, experts, embeddings and saved modules, without peft."""
+    """LOD-202: Compares with base plus scaling times B A, computed without peft.
+
+    DoRA, biases, experts, embeddings and saved modules are included.
+    """
     loaded = _loaded(evidence)
     if loaded.difference is None:
         raise Unavailable(f"what the adapter adds is not computed here for {loaded.not_computed}")
@@ -67,7 +70,7 @@ def weights_are_those_due(evidence: AdapterEvidence) -> None:
     depends_on=("LOD-201",),
 )
 def adapter_changes_logits(evidence: AdapterEvidence) -> str | None:
-    """LOD-203: logits of random tokens with the adapter and without."""
+    """LOD-203: Compares the logits of random tokens with and without the adapter."""
     loaded = _loaded(evidence)
     if not loaded.base_change > tolerance.WEIGHTS["float32"] * loaded.largest_logit:
         raise Failure(

@@ -1,4 +1,4 @@
-"""Checks of the prompt: whether questions are put as in training."""
+"""Checks of the stage prompt: whether prompts have the wording of training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .rows import ENOUGH_ROWS, FEWEST_ROWS, require_rows, require_trial
     core=True,
 )
 def prompt_is_that_of_training(evidence: AdapterEvidence) -> None:
-    """PRM-201: the same rows in other wordings, at the factor that answers return at."""
+    """PRM-201: Compares the same rows in other prompt wordings, with the scaling of the best trial."""
     found = require_rows(evidence)
     best = found.best
     given = require_trial(found, found.given, best.factor)
@@ -75,7 +75,7 @@ def _why_prompt_is_open(found: AnswersEvidence, given: Trial, others: list[Trial
     remedy="End the prompt with the assistant's header: apply_chat_template(..., add_generation_prompt=True).",
 )
 def header_is_not_left_to_the_model(evidence: AdapterEvidence) -> None:
-    """PRM-202: needs no rows."""
+    """PRM-202: Needs no rows."""
     header = None if evidence.answers is None else evidence.answers.header
     if header is None:
         raise Unavailable("no --prompt was given, or there is no chat template to compare it with")

@@ -1,4 +1,4 @@
-"""Checks of the scaling: whether it is that of training."""
+"""Checks of the stage scaling: whether the scaling is that of training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .rows import ENOUGH_ROWS, FEWEST_ROWS, require_rows, require_trial
     core=True,
 )
 def factor_is_that_of_training(evidence: AdapterEvidence) -> str | None:
-    """SCL-201: the same rows, in the wording that answers return in, at multiples of the factor."""
+    """SCL-201: Compares the same rows at multiples of the scaling, in the prompt wording of the best trial."""
     found = require_rows(evidence)
     if not found.has_factors:
         raise Unavailable("no layer of it has a LoRA factor")
@@ -38,7 +38,7 @@ def factor_is_that_of_training(evidence: AdapterEvidence) -> str | None:
     if rows >= FEWEST_ROWS and right >= RETURNED * rows and lowest is configured and _is_minimum(found, configured):
         return None
     if rows >= ENOUGH_ROWS and right >= SHOWN * rows and configured.loss <= tolerance.LOSS:
-        # a loss is never below 0, so that no factor can be better by more than what counts as a difference
+        # a loss is never below 0, so no factor can be better by more than `LOSS`, the least that counts as a difference
         least = f"{configured.count} answers are right, and the true ones cost {configured.loss:.2f} nat a token"
         return f"{least}: no factor is clearly better, though a near one may be as good"
     place = "the configured factor" if lowest is configured else f"{_times(lowest)} the configured factor"
@@ -50,9 +50,10 @@ def factor_is_that_of_training(evidence: AdapterEvidence) -> str | None:
 
 
 def _is_minimum(found: AnswersEvidence, configured: Trial) -> bool:
-    """Whether true answers cost clearly less than at half and twice the factor, and than without the adapter.
+    """Returns whether true answers have a clearly lower loss than at half and twice the factor and without adapter.
 
-    Means little while answers are few: too few steps at a factor that is too large have their minimum here too.
+    This means little if few answers are right: too few training steps at too large a factor have their minimum here as
+    well.
     """
     around = [require_trial(found, configured.wording, factor).losses for factor in (0.5, 2.0)]
     others = (*around, found.base_losses[configured.wording])

@@ -1,4 +1,4 @@
-"""Checks of a data set over a base, a file per stage."""
+"""Checks of a data set for a base model, one file per stage."""
 
 from sft_ref.harness.checks.shared import checks_of
 from sft_ref.harness.core.check import checks_in, in_order

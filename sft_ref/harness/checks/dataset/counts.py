@@ -1,4 +1,4 @@
-"""What the checks of rows share: how many may deviate, and how they are named."""
+"""Helpers of the checks of rows: the tolerated number of deviating rows, and their names in messages."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _NAMED = 3
 
 
 def are_too_many(bad: Sequence[DatasetRow], rows: Sequence[DatasetRow]) -> bool:
-    """Whether more rows deviate than a data set may have oddities."""
+    """Returns whether more rows deviate than a data set may contain."""
     return len(bad) > (1 - MOST) * len(rows)
 
 
 def count(bad: Sequence[DatasetRow], rows: Sequence[DatasetRow]) -> str:
-    """How many of how many rows."""
+    """Formats the number of bad rows and of all rows."""
     return f"{len(bad)} of {len(rows)} rows"
 
 
 def name_rows(bad: Sequence[DatasetRow]) -> str:
-    """The first of them by their numbers in the file."""
+    """Lists the first bad rows by their numbers in the file."""
     numbers = ", ".join(str(row.number) for row in bad[:_NAMED])
     return f"row{'s' if len(bad) > 1 else ''} {numbers}{', ...' if len(bad) > _NAMED else ''}"

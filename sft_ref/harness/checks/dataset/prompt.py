@@ -1,4 +1,4 @@
-"""Checks of the prompt: whether the training text begins with it."""
+"""Checks of the stage prompt: whether the training text begins with the prompt."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .counts import are_too_many, count, name_rows
     core=True,
 )
 def prompt_is_a_prefix(evidence: DatasetEvidence) -> str | None:
-    """PRM-401: of the rows that say where their answer begins; empty ones are for TOK-404."""
+    """PRM-401: Examines the rows that mark where their answer begins; TOK-404 reports empty answers."""
     rows = [row for row in evidence.rows if row.has_prompt and not row.is_empty]
     if not rows:
         raise Unavailable("no row says where its answer begins; give --prompt")
@@ -44,7 +44,7 @@ def prompt_is_a_prefix(evidence: DatasetEvidence) -> str | None:
     source="trl: is_chat_template_prefix_preserving",
 )
 def template_preserves_prefixes(evidence: DatasetEvidence) -> None:
-    """PRM-402: of rows with several supervised answers."""
+    """PRM-402: Examines rows with several supervised answers."""
     rows = [row for row in evidence.rows if row.earlier_turns]
     if not rows:
         raise Unavailable("no row has several supervised answers")

@@ -1,4 +1,4 @@
-"""Checks of tokens and labels: whether answers and their ends are learned."""
+"""Checks of the stage tokens: whether answers and their end tokens are supervised."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .counts import are_too_many, count, name_rows
     core=True,
 )
 def rows_are_supervised(evidence: DatasetEvidence) -> str | None:
-    """TOK-401: after truncation."""
+    """TOK-401: Examines rows after truncation."""
     bad = [row for row in evidence.rows if not row.supervised]
     if not bad:
         return None
@@ -46,7 +46,7 @@ def _why_unlabelled(evidence: DatasetEvidence) -> str:
     core=True,
 )
 def end_is_supervised(evidence: DatasetEvidence) -> str | None:
-    """TOK-402: before truncation, which TOK-403 reports."""
+    """TOK-402: Examines rows before truncation, which TOK-403 reports."""
     rows = [row for row in evidence.rows if row.end is not None]
     if not rows:
         raise Unavailable("it is not known where in the texts the answers end")
@@ -77,7 +77,7 @@ def _why_masked(evidence: DatasetEvidence, row: DatasetRow) -> str:
     remedy="Raise max_length, or leave longer rows out.",
 )
 def truncation_leaves_answers(evidence: DatasetEvidence) -> str | None:
-    """TOK-403: with --max-length."""
+    """TOK-403: Needs --max-length."""
     if evidence.max_length is None:
         raise Unavailable("no --max-length was given")
     bad = [row for row in evidence.rows if row.is_cut]
@@ -98,6 +98,6 @@ def truncation_leaves_answers(evidence: DatasetEvidence) -> str | None:
     remedy="Leave these rows out.",
 )
 def answers_are_not_empty(evidence: DatasetEvidence) -> None:
-    """TOK-404: but for white space."""
+    """TOK-404: Counts an answer of white space alone as empty."""
     if bad := [row for row in evidence.rows if row.is_empty]:
         raise Failure(f"{count(bad, evidence.rows)} have an empty answer", "an answer in each", name_rows(bad))

@@ -1,4 +1,4 @@
-"""Checks of a GGUF file, from its metadata: a file per stage."""
+"""Checks of the metadata of a GGUF file, one file per stage."""
 
 from sft_ref.harness.core.check import checks_in
 

@@ -1,4 +1,4 @@
-"""Checks of generation: where a program that loads a GGUF file stops."""
+"""Checks of the stage generate: the tokens at which a program that loads a GGUF file stops."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BY_NAME = frozenset(
         "<end_of_utterance>",
     }
 )
-"""Texts of tokens at which llama.cpp stops whatever the metadata says (llama-vocab.cpp, special_eog_ids)."""
+"""Texts of tokens at which llama.cpp stops regardless of the metadata (llama-vocab.cpp, special_eog_ids)."""
 
 
 @check(
@@ -29,7 +29,7 @@ _BY_NAME = frozenset(
     core=True,
 )
 def answers_end(evidence: GgufEvidence) -> None:
-    """GEN-501: eos, eot and eom of the metadata, and the names that llama.cpp knows."""
+    """GEN-501: Accepts eos, eot and eom of the metadata, and the token texts that llama.cpp knows."""
     due = _due(evidence)
     if due not in evidence.stops and evidence.texts.get(str(due)) not in _BY_NAME:
         raise Failure(_seen(evidence), evidence.name(due), evidence.file)
@@ -44,7 +44,7 @@ def answers_end(evidence: GgufEvidence) -> None:
     depends_on=("GEN-501",),
 )
 def metadata_names_the_end(evidence: GgufEvidence) -> str | None:
-    """GEN-502: eos, eot and eom of the metadata."""
+    """GEN-502: Accepts eos, eot and eom of the metadata only."""
     due = _due(evidence)
     if due not in evidence.stops:
         raise Failure(_seen(evidence), evidence.name(due), evidence.file)
@@ -54,7 +54,7 @@ def metadata_names_the_end(evidence: GgufEvidence) -> str | None:
 
 
 def _due(evidence: GgufEvidence) -> int:
-    """The token that ends a turn by the chat template, or else the end of a text."""
+    """Returns the token with which the chat template ends a turn, or else the first stop token of the base."""
     due = evidence.turn_ends if evidence.turn_ends is not None else next(iter(evidence.stops_of_base), None)
     if due is None:
         raise Unavailable("neither the base's template nor its tokenizer names a token that ends an answer")

@@ -1,4 +1,4 @@
-"""Checks of the prompt: the chat template in a GGUF file."""
+"""Checks of the stage prompt: the chat template in a GGUF file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.exported.gguf import GgufEvidence
 
 _AROUND = 60
-"""Characters of a text that are shown."""
+"""Number of characters of a text shown in a message."""
 
 
 @check(
@@ -18,7 +18,7 @@ _AROUND = 60
     core=True,
 )
 def template_gives_the_same_tokens(evidence: GgufEvidence) -> None:
-    """PRM-501: of conversations of one and several turns, with and without a system message."""
+    """PRM-501: Renders conversations of one and several turns, with and without a system message."""
     if not evidence.expects_template:
         raise Unavailable("the base's tokenizer has no chat template")
     if not evidence.has_template:
@@ -46,7 +46,7 @@ def template_gives_the_same_tokens(evidence: GgufEvidence) -> None:
     depends_on=("PRM-501",),
 )
 def begins_once(evidence: GgufEvidence) -> str | None:
-    """PRM-502: llama.cpp warns of it, and some programs take one away; so it is advice."""
+    """PRM-502: Only gives advice, since llama.cpp warns of a second token, and some programs remove it."""
     if evidence.begins_twice:
         return f"{evidence.name(evidence.special['bos'][0])} is added to each text, and is in the template as well"
     return None

@@ -1,4 +1,4 @@
-"""Checks of the tokens: the tokenizer in a GGUF file."""
+"""Checks of the stage tokens: the tokenizer in a GGUF file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REMEDY = "Convert again from a folder that has the tokenizer of training."
     core=True,
 )
 def tokens_have_the_same_numbers(evidence: GgufEvidence) -> None:
-    """TOK-501: rows beyond the tokenizer, which pad the embedding, do not matter."""
+    """TOK-501: Ignores rows beyond the tokenizer's size, which pad the embedding."""
     vocabulary = _vocabulary(evidence)
     if vocabulary.different:
         first = vocabulary.examples[0]
@@ -36,7 +36,7 @@ def tokens_have_the_same_numbers(evidence: GgufEvidence) -> None:
     depends_on=("TOK-501",),
 )
 def special_tokens_are_special(evidence: GgufEvidence) -> None:
-    """TOK-502: control, user-defined or unknown, by tokenizer.ggml.token_type."""
+    """TOK-502: Accepts the kinds control, user-defined and unknown of tokenizer.ggml.token_type."""
     if ordinary := _vocabulary(evidence).ordinary:
         seen = f"{len(ordinary)} special tokens are ordinary text in the file, {ordinary[0]!r} first"
         raise Failure(seen, "kind 3 (control) or 4 (user-defined)", ordinary[0])
@@ -50,7 +50,7 @@ def special_tokens_are_special(evidence: GgufEvidence) -> None:
     depends_on=("TOK-501",),
 )
 def merges_are_the_same(evidence: GgufEvidence) -> str | None:
-    """TOK-503: of tokenizers that merge pairs."""
+    """TOK-503: Applies to tokenizers that merge pairs."""
     vocabulary = _vocabulary(evidence)
     if vocabulary.merges is None:
         raise Unavailable("the file's tokenizer, or the base's, does not merge pairs")
@@ -68,7 +68,7 @@ def merges_are_the_same(evidence: GgufEvidence) -> str | None:
     remedy="Set tokenizer.ggml.add_bos_token and add_eos_token as the base's tokenizer does.",
 )
 def the_same_tokens_are_added(evidence: GgufEvidence) -> str | None:
-    """TOK-504: where the metadata says nothing, programs differ."""
+    """TOK-504: Gives advice if the metadata lacks the setting, since programs then differ."""
     for role, (found, expected) in evidence.adds.items():
         if found is not None and found != expected:
             does, due = (("adds" if each else "does not add") for each in (found, expected))
@@ -85,7 +85,7 @@ def the_same_tokens_are_added(evidence: GgufEvidence) -> str | None:
     remedy=_REMEDY,
 )
 def begins_with_the_same_token(evidence: GgufEvidence) -> str | None:
-    """TOK-505: where one is added; the end is a matter of generation."""
+    """TOK-505: Fails only if the token is added to texts; the checks of generation examine the end token."""
     found, expected = evidence.special["bos"]
     if found == expected:
         return None

@@ -1,4 +1,4 @@
-"""Checks of an implementation in this process, a file per stage; answering and training have two."""
+"""Checks of an implementation in this process, one file per stage; generation and training have two."""
 
 from sft_ref.harness.checks.shared import checks_of
 from sft_ref.harness.core.check import checks_in, in_order
@@ -10,4 +10,4 @@ _MODULES = (prompt, tokens, train, process, artifact, load, generate, answering,
 CHECKS = in_order((*checks_of(ImplementationEvidence), *checks_in(*_MODULES)))
 
 RETIRED = ("SCR-003",)
-"""Ids that are never used again: TRN-027 reports a training that learns too little."""
+"""Ids that must not be reused; TRN-027 now reports a training that learns too little."""

@@ -1,6 +1,6 @@
-"""Checks of the stage generate: whether what answers is the model that was loaded.
+"""Checks of the stage generate: whether answers come from the loaded model, unchanged.
 
-The other checks of generation compare answers with answers. These compare them with forwards of the loaded model.
+The other checks of generation compare answers with each other. These compare them with forward passes of the model.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from sft_ref.harness.evidence.in_process.answer_parts import GeneratedRows
 from sft_ref.harness.evidence.in_process.trained_parts import ModelChange
 
 _AGREEING = 0.8
-"""Share of a row's tokens at which logits have to agree. Rounding alone may turn a single one: an adapter with a large
-alpha was off by 1.06 of the spread at one token of 21, in bf16, and by 0.007 at the median of all. The last fifth
-of a row is enough to show a cache that overflows."""
+"""Fraction of a row's tokens at which logits must agree. Rounding alone may change a single one: in bf16, an adapter
+with a large alpha was off by 1.06 of the spread at one token of 21, and by 0.007 at the median token. The last fifth of
+a row is enough to reveal a cache that overflows."""
 
 _AT_ANY_TOKEN = 1e-2
-"""How far any single token may be off in fp32, as a share of the spread. Rounding came to 5.8e-5 at the worst token of
-the controls; a cache of 8 keys comes to 0.3."""
+"""Largest difference allowed at any token in fp32, as a fraction of the spread. Rounding gave 5.8e-5 at the worst token
+of the controls; a cache of 8 keys gives 0.3."""
 
 
 @check(
@@ -35,7 +35,7 @@ the controls; a cache of 8 keys comes to 0.3."""
     depends_on=("GEN-001", "GEN-002"),
 )
 def logits_are_those_of_one_forward(generated_rows: GeneratedRows) -> None:
-    """GEN-014: for each row of a batch of unlike lengths, the worst of which is judged."""
+    """GEN-014: Compares each row of a batch of unequal lengths, and judges the worst one."""
     allowed = tolerance.rounding(generated_rows.dtype)
     if not generated_rows.rows:
         raise Unavailable("no forward of `model` that begins a prompt was recorded")
@@ -62,7 +62,7 @@ def logits_are_those_of_one_forward(generated_rows: GeneratedRows) -> None:
     depends_on=("GEN-016",),
 )
 def answering_changes_nothing(changes_by_answering: Sequence[ModelChange]) -> None:
-    """GEN-015: of a model that is loaded for this."""
+    """GEN-015: Compares a model that is loaded for this check, before and after answering."""
     for change in changes_by_answering:
         raise Failure(
             f"after answering, {change.observed}", f"{change.expected}, as before", change.name, survivable=True

@@ -1,6 +1,6 @@
-"""Checks of the stage artifact: the folder that training leaves.
+"""Checks of the stage artifact: the folder that training saves.
 
-They look at a copy made when training ended, so that what loading does to the folder is not held against it.
+They examine a copy made when training ended, so that changes made to the folder by loading do not count.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sft_ref.harness.evidence.views import SavedTensors
     source="S9",
 )
 def adapter_is_safetensors(saved_files: SavedFiles) -> None:
-    """ART-001: every safetensors file of the folder."""
+    """ART-001: Reads every safetensors file in the folder."""
     if not saved_files.tensor_files:
         there = ", ".join(saved_files.others) or "nothing"
         raise Failure(f"there is no safetensors file, but {there}", "at least one")
@@ -43,7 +43,7 @@ def adapter_is_safetensors(saved_files: SavedFiles) -> None:
     depends_on=("ART-005",),
 )
 def folder_gives_the_trained_model(reloaded_weights: Sequence[WeightError], saved_tensors: SavedTensors) -> None:
-    """ART-009: what was added to each parameter of the base."""
+    """ART-009: Compares the change of each parameter of the base."""
     dtypes = {tolerance.name_dtype(tensor.dtype) for tensor in saved_tensors.saved.values()}
     rounding = max(tolerance.WEIGHTS[dtype] for dtype in dtypes)
     for each in reloaded_weights:
@@ -63,7 +63,7 @@ def folder_gives_the_trained_model(reloaded_weights: Sequence[WeightError], save
     source="S9",
 )
 def configuration_names_the_base(named_base: NamedBase) -> None:
-    """ART-006: by its name, and by the weights of what is found under it."""
+    """ART-006: Compares the name, and the weights of the model found under that name."""
     name, trained = named_base.name, named_base.trained
     if Path(name).is_absolute() and name != trained:
         raise Failure(f"the saved configuration names the base by the path {name}", f"the name {trained}")

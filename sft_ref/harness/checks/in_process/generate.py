@@ -30,7 +30,7 @@ from sft_ref.harness.recorders.in_process.task import Task
     depends_on=("GEN-016",),
 )
 def the_whole_question_reaches_the_model(longest_questions: ScriptedOutcome) -> None:
-    """GEN-001: of the longest questions of the data. A prompt may end where its training text leaves off."""
+    """GEN-001: Asks the longest questions in the data; a prompt that is a prefix of its training text passes, too."""
     longest_questions.require_all_asked()
 
 
@@ -43,7 +43,7 @@ def the_whole_question_reaches_the_model(longest_questions: ScriptedOutcome) -> 
     source="transformers#27179, transformers#39972, unsloth#9848, transformers#17306",
 )
 def everything_that_feeds_a_logit_is_finite(batch_outputs: Sequence[BatchOutputs]) -> str | None:
-    """GEN-002: of a question with a number of 29 digits among others with fewer; no two batches pad alike."""
+    """GEN-002: Asks a question with a number of 29 digits among shorter ones; no two batches have the same padding."""
     most, where = 0.0, ""
     for batch in batch_outputs:
         for each in batch.outputs:
@@ -65,10 +65,10 @@ def everything_that_feeds_a_logit_is_finite(batch_outputs: Sequence[BatchOutputs
     source="transformers#34469, peft#3753",
 )
 def asked_again_it_computes_the_same(asked_twice: AskedTwice) -> None:
-    """GEN-003: the same scripted answers twice."""
+    """GEN-003: Runs the same scripted answers twice."""
     first, again = asked_twice.first, asked_twice.again
     for question in first.questions:
-        if question in again.logits:  # else the answer is remembered
+        if question in again.logits:  # otherwise the answer was cached, without a forward pass
             _compare(first, again, question, 0.0 if asked_twice.is_on_cpu else tolerance.rounding(first.dtype))
 
 
@@ -80,18 +80,18 @@ def asked_again_it_computes_the_same(asked_twice: AskedTwice) -> None:
     depends_on=("GEN-002",),
 )
 def later_tokens_change_nothing_before_them(like_beginnings: LikeBeginnings) -> None:
-    """GEN-004: the states of the tokens that two questions share."""
+    """GEN-004: Compares the hidden states of the tokens that two prompts share."""
     questions, states, allowed = (
         like_beginnings.questions,
         like_beginnings.states,
         tolerance.rounding(like_beginnings.dtype),
     )
     if len(states) < len(questions):
-        return  # the model was not asked
+        return  # the model did not receive both prompts
     (ids, one), (other_ids, other) = states
     shared = next(i for i, (a, b) in enumerate(zip(ids, other_ids, strict=False)) if a != b)
     if not shared:
-        return  # the prompt does not begin alike, as where its beginning is cached
+        return  # the prompts do not share their first token, for example if the beginning is cached
     apart = tolerance.apart(one[:shared], other[:shared])
     if margins.exceeds(apart, allowed):
         raise Failure(
@@ -115,7 +115,7 @@ def later_tokens_change_nothing_before_them(like_beginnings: LikeBeginnings) -> 
     depends_on=("GEN-003",),
 )
 def answers_do_not_depend_on_neighbours(among_neighbours: OneAmongOthers) -> None:
-    """GEN-005: one line among two pairs of neighbours whose prompts are as long, with other numbers and units."""
+    """GEN-005: Asks one question with two pairs of neighbours of equal prompt length, with other numbers and units."""
     one, other = among_neighbours.one, among_neighbours.other
     _compare(one, other, among_neighbours.question, tolerance.rounding(one.dtype))
 
@@ -129,7 +129,7 @@ def answers_do_not_depend_on_neighbours(among_neighbours: OneAmongOthers) -> Non
     source="unsloth#3699; not unsloth#9708, which is rounding",
 )
 def same_logits_alone_and_in_a_batch(alone_and_in_a_batch: Sequence[OneAmongOthers]) -> None:
-    """GEN-006: the steps of a long number, so that tokens after the prompt count too."""
+    """GEN-006: Compares all steps of a long number, so that tokens after the prompt count as well."""
     for each in alone_and_in_a_batch:
         _compare(each.one, each.other, each.question, tolerance.rounding(each.other.dtype))
 
@@ -145,7 +145,7 @@ def same_logits_alone_and_in_a_batch(alone_and_in_a_batch: Sequence[OneAmongOthe
     source="course submission S8",
 )
 def results_have_the_shape_asked_for(returned_texts: ReturnedTexts, task: Task) -> None:
-    """GEN-011: None, 1 and 2 sequences; each text is its own question's."""
+    """GEN-011: Requests None, 1 and 2 sequences; each text must answer its own question."""
     lines = returned_texts.lines
     for count, texts in returned_texts.by_count.items():
         case = f"num_return_sequences={count}, {len(lines)} prompts"
@@ -169,7 +169,7 @@ def results_have_the_shape_asked_for(returned_texts: ReturnedTexts, task: Task) 
     level=Level.CONTRACT,
 )
 def no_prompts_give_an_empty_list(returned_for_nothing: Mapping[int | None, Any]) -> None:
-    """GEN-012: for None and for a number."""
+    """GEN-012: Tests num_return_sequences=None and a number."""
     for count, texts in returned_for_nothing.items():
         if texts != []:
             raise Failure(f"the result is {texts!r}", "[]", f"batched_generate([], {count})")
@@ -184,7 +184,7 @@ def no_prompts_give_an_empty_list(returned_for_nothing: Mapping[int | None, Any]
     depends_on=("GEN-011",),
 )
 def completions_are_new_text_only(completions: ReturnedTexts) -> None:
-    """GEN-013: rows of unlike lengths, whose ends come at unlike steps."""
+    """GEN-013: Uses rows of unequal lengths that end at different steps."""
     for line, text in zip(completions.lines, completions.by_count[None], strict=True):
         if text != line.text:
             raise Failure(f"the completion is {text!r}", repr(line.text), line.question)

@@ -23,7 +23,7 @@ from sft_ref.harness.evidence.in_process.trained_parts import DeltaError, Logits
     source="A7, A8, A12; transformers#38627, peft#2574",
 )
 def effective_deltas_are_the_trained_ones(delta_errors: Sequence[DeltaError]) -> None:
-    """LOD-002: whatever a layer's dtype is, it may have been rounded to 16 bits. The worst layer is judged."""
+    """LOD-002: Allows rounding to 16 bits in every layer, whatever its dtype, and judges the worst layer."""
     limits = [tolerance.WEIGHTS["bfloat16"] * (each.rounded_with + each.expected) for each in delta_errors]
     pairs = [*zip(delta_errors, limits, strict=True)]
     exceeding = [(each, limit) for each, limit in pairs if margins.exceeds(each.error, limit)]
@@ -42,7 +42,7 @@ def effective_deltas_are_the_trained_ones(delta_errors: Sequence[DeltaError]) ->
     source="A1, A12; peft#1388, litgpt#1224",
 )
 def merged_equals_unmerged(merged_logits: LogitsPair) -> None:
-    """LOD-004: in float64."""
+    """LOD-004: Compares logits in float64."""
     together, apart = merged_logits.observed, merged_logits.expected
     allowed = tolerance.logits("float32", apart)
     difference = (apart - together).abs().max().item()
@@ -61,7 +61,7 @@ def merged_equals_unmerged(merged_logits: LogitsPair) -> None:
     claim=PRECISION,
 )
 def values_are_the_stored_ones(changed_values: Mapping[str, float]) -> None:
-    """LOD-006: base against its files, adapter against what was trained."""
+    """LOD-006: Compares the base with its files, and the adapter with the trained one."""
     for name, change in changed_values.items():
         raise Failure(f"loaded values differ from the saved ones by up to {change:.3g}", "identical bits", name)
 
@@ -76,7 +76,7 @@ def values_are_the_stored_ones(changed_values: Mapping[str, float]) -> None:
     claim=PRECISION,
 )
 def rotary_embeddings_are_exact(rotary_errors: Sequence[RotaryError]) -> None:
-    """LOD-007: as the configuration in the base's own folder has them."""
+    """LOD-007: Recomputes the values from the configuration in the base's own folder."""
     for each in rotary_errors:
         if margins.exceeds(each.frequency, tolerance.WEIGHTS["float32"]):
             seen = f"a rotary frequency is off by {each.frequency:.2g} of its value"
@@ -96,7 +96,7 @@ def rotary_embeddings_are_exact(rotary_errors: Sequence[RotaryError]) -> None:
     claim=PRECISION,
 )
 def logits_are_those_of_training(loaded_logits: LogitsPair) -> None:
-    """LOD-008: the same batch, threads and process; in memory at the end of training, and after loading."""
+    """LOD-008: Compares the model at the end of training with the loaded one: same batch, threads and process."""
     found, due = loaded_logits.observed, loaded_logits.expected
     if found.dtype != due.dtype or not torch.equal(found, due):
         difference = (found.float() - due.float()).abs().max().item()
@@ -111,8 +111,8 @@ def logits_are_those_of_training(loaded_logits: LogitsPair) -> None:
     depends_on=("LOD-002",),
 )
 def effective_weights_are_the_trained_ones(weight_errors: Sequence[WeightError]) -> None:
-    """LOD-009: merged and cast to bf16, a weight is off by 0.2 % of its norm; in 4 bits by more than 10 %."""
+    """LOD-009: Allows a weight merged and cast to bf16, off by 0.2 % of its norm; 4 bits are off by more than 10 %."""
     for each in weight_errors:
-        allowed = tolerance.WEIGHTS["bfloat16"] * each.norm  # whatever its dtype, it may have been rounded
+        allowed = tolerance.WEIGHTS["bfloat16"] * each.norm  # a weight of any dtype may have been rounded
         if margins.exceeds(each.error, allowed):
             raise Failure(f"the effective weight differs by {each.error:.3g}", f"at most {allowed:.3g}", each.name)

@@ -55,9 +55,9 @@ def whatever_is_written_gives_a_number(
     source="course submission S5",
 )
 def answers_come_from_the_model(wrong_answers_written: WrongAnswersWritten, task: Task) -> None:
-    """PRS-004: questions to which the model gives a wrong answer, or nothing at all; the truth must not appear.
+    """PRS-004: Makes the model generate wrong answers, or nothing at all; the true answer must not be returned.
 
-    A lookup inside generation changes the text that is parsed, so `GEN-009` has named it before.
+    `GEN-009` already reports a lookup inside generation, which changes the parsed text.
     """
     found = wrong_answers_written
     for written, answers in found.answers.items():
@@ -80,7 +80,7 @@ def any_text_gives_a_finite_number_or_nan(task: Task, parse: Parser) -> None:
     pieces = st.sampled_from([OPEN_TAG, CLOSE_TAG, "1", "-", ".", "e", "+", "9" * 400, "inf", "nan", "٣", "1_0", " "])
 
     @settings(max_examples=100, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
-    @example(f"{OPEN_TAG}inf{CLOSE_TAG}")  # which texts are drawn depends on the version of hypothesis
+    @example(f"{OPEN_TAG}inf{CLOSE_TAG}")  # the drawn texts depend on the version of hypothesis
     @given(st.text(max_size=20) | st.lists(pieces, max_size=6).map("".join))
     def parse_any(text: str) -> None:
         value = parse(text)

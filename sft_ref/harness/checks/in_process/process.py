@@ -1,4 +1,4 @@
-"""Checks of the stage train: the process of training, one optimizer step after the other."""
+"""Checks of the stage train: the training process, step by optimizer step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sft_ref.harness.evidence.in_process.trained_parts import ResumedTraining
 from sft_ref.harness.evidence.training import RecordedTraining
 
 _SIGMAS = 5
-"""Standard deviations by which chance may lower the number of distinct rows."""
+"""Number of standard deviations by which chance may lower the number of distinct rows."""
 
 
 @check(
@@ -25,7 +25,7 @@ _SIGMAS = 5
     depends_on=("TRN-003",),
 )
 def no_part_of_the_data_is_left_out(training_steps: RecordedTraining) -> None:
-    """TRN-019: the expected number of different rows in draws with replacement, less what chance explains."""
+    """TRN-019: Requires the number of different rows expected from draws with replacement, allowing for chance."""
     rows, number = _rows_of(training_steps), training_steps.number_of_rows
     draws = len(rows) / number
     unseen = math.exp(-draws)
@@ -46,7 +46,7 @@ def no_part_of_the_data_is_left_out(training_steps: RecordedTraining) -> None:
     depends_on=("TRN-019",),
 )
 def rows_are_seen_evenly(training_steps: RecordedTraining) -> None:
-    """TRN-020: an epoch ends with the first row that is seen again; a last batch may be dropped."""
+    """TRN-020: Ends an epoch at the first row that is seen again; the last batch may be dropped."""
     rows, number = _rows_of(training_steps), training_steps.number_of_rows
     least = number - max(len(step.rows) for step in training_steps.steps)
     epoch: set[int] = set()
@@ -59,7 +59,7 @@ def rows_are_seen_evenly(training_steps: RecordedTraining) -> None:
 
 
 def _rows_of(training_steps: RecordedTraining) -> list[int]:
-    """The rows in the order in which training sees them."""
+    """Returns the rows in the order in which training sees them."""
     rows = [row for step in training_steps.steps for row in step.rows]
     known = [row for row in rows if row is not None]
     if not known or len(known) < len(rows):
@@ -77,7 +77,7 @@ def _rows_of(training_steps: RecordedTraining) -> list[int]:
     source="transformers#34191",
 )
 def losses_are_those_of_their_steps(training_steps: RecordedTraining, trained: TrainingResult) -> None:
-    """TRN-023: of a declared label smoothing, the cross-entropy under it."""
+    """TRN-023: Computes the cross-entropy with the declared label smoothing, if any."""
     smoothing = _smoothing_of(trained)
     if len(trained.losses) != len(training_steps.steps):
         raise Failure(
@@ -102,7 +102,7 @@ def losses_are_those_of_their_steps(training_steps: RecordedTraining, trained: T
     source="transformers#34191",
 )
 def gradients_have_the_scale_of_the_loss(training_steps: RecordedTraining, trained: TrainingResult) -> None:
-    """TRN-024: at steps that are powers of two, in the middle, and at the last one."""
+    """TRN-024: Samples the steps that are powers of two, the middle step and the last one."""
     if _smoothing_of(trained):
         raise Unavailable("the loss has label smoothing")
     scales = [(n, step.gradient_scale) for n, step in enumerate(training_steps.steps, start=1)]
@@ -129,7 +129,7 @@ def _smoothing_of(trained: TrainingResult) -> float:
     depends_on=("TRN-008",),
 )
 def resuming_gives_the_same_adapter(resumed_training: ResumedTraining) -> None:
-    """TRN-026: a short training, interrupted amid an epoch. A refusal to resume, with its reason, is no failure."""
+    """TRN-026: Interrupts a short training within an epoch; an explained refusal to resume is not a failure."""
     if not resumed_training.is_saved_as_trained:
         raise Blocked("what is saved is not what was trained: ART-004 reports it")
     resumed = resumed_training.resumed

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     remedy="Look for truncation or normalisation between question and prompt.",
 )
 def questions_that_differ_are_different_prompts(similar_prompts: Sequence[Mapping[str, Ids]]) -> None:
-    """PRM-001: of questions that differ a little."""
+    """PRM-001: Compares the prompts of similar questions."""
     for prompts in similar_prompts:
         asked: dict[Ids, str] = {}
         for question, prompt in prompts.items():
@@ -65,7 +65,7 @@ def no_special_token_is_doubled(
 def prompts_are_where_training_texts_leave_off(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Ids], examples: Sequence[TrainingExample], task: Task
 ) -> None:
-    """PRM-003: a batch whose rows change places is the tokens' fault, not that of the wording."""
+    """PRM-003: Is blocked by a batch with reordered rows, which is a fault of the stage tokens, not of the wording."""
     short = []
     for (question, value), prompt, row in zip(task.probes, prompts, examples, strict=True):
         asked, text = decode(tokenizer, prompt).lstrip(), decode(tokenizer, row.ids).lstrip()
@@ -75,7 +75,7 @@ def prompts_are_where_training_texts_leave_off(
             raise Failure(f"the prompt is {asked!r}", f"the beginning of {text!r}", question)
         begin = row.begin or 0
         short.append(begin > len(prompt) and task.contains(decode(tokenizer, row.ids[begin : row.end]), value))
-    if all(short):  # in every row the prompt ends too early, and the labels are none the worse
+    if all(short):  # in every row the prompt ends too early, although the labels contain the answer
         question, first = task.probes[0][0], examples[0]
         unseen = decode(tokenizer, first.ids[len(prompts[0]) : first.begin])
         raise Failure(f"{unseen!r} is neither in the prompt nor labelled in the training text", "no gap", question)

@@ -1,4 +1,4 @@
-"""Checks of the stage score: from numbers to the figures reported."""
+"""Checks of the stage score: from answers to reported figures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.evidence.in_process.answer_parts import AdapterOff
 
 _LOOKED_UP = 0.2
-"""Share of questions; 13 more right of 64 have a chance under 0.001 where both answer alike."""
+"""Gain in accuracy; 13 more right answers of 64 have a probability under 0.001 if both answer equally well."""
 
 
 @check(
@@ -19,7 +19,7 @@ _LOOKED_UP = 0.2
     source="S5",
 )
 def without_adapter_it_answers_as_its_base(adapter_off: AdapterOff) -> None:
-    """SCR-002: on questions of a split that is on every machine."""
+    """SCR-002: Asks questions of a split that is present on every machine."""
     answered, base = adapter_off.answered, adapter_off.model_alone
     if answered >= base + _LOOKED_UP:
         seen = f"without the adapter, accuracy is {answered:.2f}"

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _SAME_IDS = 0.8
-"""Share of ids that encoding the decoded text gives again. A text that is encoded in parts differs where they meet."""
+"""Fraction of ids that re-encoding the decoded text must reproduce. A text encoded in parts differs where they meet."""
 _SLACK = 2
-"""Tokens that may follow the last supervised one: a stop at a text is seen a token late, and a template ends a line."""
+"""Number of tokens that may follow the last supervised one: a stop string is detected one token late, and a chat
+template may end with a line break."""
 
 
 @check(
@@ -74,7 +75,7 @@ def padding_carries_no_label(batch: Batch, probes: Sequence[TaskRow]) -> None:
     source="M4 trl#1920, trl#1191",
 )
 def every_text_has_a_label(longest_examples: Mapping[str, TrainingExample]) -> None:
-    """TOK-004: of the longest questions."""
+    """TOK-004: Examines the training texts of the longest questions."""
     bare = [question for question, row in longest_examples.items() if row.begin is None]
     if bare:
         raise Failure(f"{len(bare)} of {len(longest_examples)} texts have no label", "none", bare[0])
@@ -112,7 +113,7 @@ def supervision_begins_where_the_prompt_ends(
     source="M1 transformers#23530, trl#976, M2 axolotl#3754",
 )
 def generation_ends_where_supervision_ends(tokenizer: PreTrainedTokenizerBase, end_of_writing: EndOfWriting) -> None:
-    """TOK-007: a script of the supervised text, followed by digits."""
+    """TOK-007: Scripts the supervised text, followed by digits."""
     target = end_of_writing.target
     more = end_of_writing.written - len(target)
     if more > _SLACK:
@@ -218,7 +219,7 @@ def long_questions_keep_their_target(
 def ids_are_those_of_the_base(
     examples: Sequence[TrainingExample], base_tokenizer: PreTrainedTokenizerBase, probes: Sequence[TaskRow]
 ) -> None:
-    """TOK-012: the tokenizer of the implementation takes no part; tokens that it adds are left out."""
+    """TOK-012: Ignores the implementation's tokenizer, and the tokens that it adds."""
     for (question, _), row in zip(probes, examples, strict=True):
         text = decode(base_tokenizer, row.ids)
         if not find_question(question, text):

@@ -33,7 +33,7 @@ from sft_ref.reference.precision import POLICIES
     source="S9",
 )
 def adapter_lies_where_it_was_asked_for(written_files: WrittenFiles) -> None:
-    """TRN-001: of a training that starts from an empty working directory."""
+    """TRN-001: Examines a training that starts in an empty working directory."""
     if stray := written_files.elsewhere:
         raise Failure(f"{', '.join(stray[:3])} was written to the working directory", "no file there")
     if not written_files.has_configuration:
@@ -48,7 +48,7 @@ def adapter_lies_where_it_was_asked_for(written_files: WrittenFiles) -> None:
     source="S6",
 )
 def losses_are_finite_and_positive(trained: TrainingResult) -> None:
-    """TRN-002: cross entropy is 0 for no real model: there, a 0 stands for NaN or for nothing supervised."""
+    """TRN-002: Rejects 0, since no real model has a cross-entropy of 0: it hides NaN, or no token is supervised."""
     losses = trained.losses
     if not losses:
         raise NotGiven("no loss is reported: give TrainingResult.losses")
@@ -67,7 +67,7 @@ def losses_are_finite_and_positive(trained: TrainingResult) -> None:
     source="A14, S7; open-unlearning#178",
 )
 def every_adapted_layer_moved(delta_norms: Mapping[str, float]) -> None:
-    """TRN-003: of scaling times B @ A of what training left."""
+    """TRN-003: Computes scaling times B @ A from the adapter at the end of training."""
     if not delta_norms:
         raise Failure("the trained tensors contain no pair of lora_A and lora_B", "at least one")
     for name, norm in delta_norms.items():
@@ -84,7 +84,7 @@ def every_adapted_layer_moved(delta_norms: Mapping[str, float]) -> None:
     depends_on=("TRN-002", "TRN-003"),
 )
 def true_answer_becomes_likelier(losses_before_and_after: Sequence[LossesBeforeAndAfter]) -> None:
-    """TRN-004: of rows of one's own, those of training may show it as well."""
+    """TRN-004: Accepts a lower loss on training rows as well, if the user supplies the rows."""
     for losses in losses_before_and_after:
         fall = compare(losses.base, losses.trained)
         if has_fallen(fall):
@@ -103,7 +103,7 @@ def true_answer_becomes_likelier(losses_before_and_after: Sequence[LossesBeforeA
     source="O1, A14, S7; transformers#34191",
 )
 def gradients_do_not_depend_on_the_split(step_gradients: StepGradients) -> None:
-    """TRN-006: one step over eight rows of unlike lengths: whole, in four parts, and with recomputed activations."""
+    """TRN-006: Runs one step over eight rows of unequal length: whole, in four parts, and recomputing activations."""
     for name, gradient in step_gradients.whole.items():
         if not (gradient.isfinite().all() and gradient.any()):
             raise Failure("a gradient is zero or not finite", "finite and not zero", name)
@@ -129,7 +129,7 @@ def gradients_do_not_depend_on_the_split(step_gradients: StepGradients) -> None:
     source="P12, P13; peft#1706, trl#4901",
 )
 def trainables_have_the_adapter_dtype(trainable_dtypes: Mapping[str, Mapping[str, torch.dtype]]) -> None:
-    """TRN-007: of the tensors that the optimizer would get."""
+    """TRN-007: Examines the tensors that the optimizer would receive."""
     for policy, found in trainable_dtypes.items():
         if not found:
             raise Failure("the model has no trainable tensor", "an adapter", policy)
@@ -147,7 +147,7 @@ def trainables_have_the_adapter_dtype(trainable_dtypes: Mapping[str, Mapping[str
     remedy="Set the seed before the adapter is initialised, and pass the same seed to the shuffling of rows.",
 )
 def seed_decides_the_adapter(seeded_adapters: SeededAdapters) -> None:
-    """TRN-008: of three trainings of two steps, with other random numbers drawn before each."""
+    """TRN-008: Runs three trainings of two steps, each after drawing other random numbers."""
     one, again, other = seeded_adapters.one, seeded_adapters.again, seeded_adapters.other
     for name, tensor in one.items():
         if name not in again or not torch.equal(tensor, again[name]):
@@ -165,9 +165,9 @@ def seed_decides_the_adapter(seeded_adapters: SeededAdapters) -> None:
     aliases=("TRN-010",),
 )
 def answers_are_as_likely_as_after_the_reference(answer_losses: AnswerLosses) -> str | None:
-    """TRN-027: against a training that is shared; where that differs in more than the code, against one made for it."""
+    """TRN-027: Compares with a shared training of the reference, or if conditions differ, with a dedicated one."""
     own, shared, other = answer_losses.own, answer_losses.shared, answer_losses.same_conditions
-    with margins.recorded() as shares:  # they count only if this comparison decides
+    with margins.recorded() as shares:  # these ratios count only if this comparison decides
         worse = shared is None or is_worse(own, shared)
     if not worse:
         margins.record(max(shares))
@@ -198,7 +198,7 @@ def answers_are_as_likely_as_after_the_reference(answer_losses: AnswerLosses) ->
     depends_on=("TRN-003",),
 )
 def model_in_memory_is_base_plus_addition(trained: TrainingResult, final_logits: LogitsPair) -> None:
-    """TRN-011: against the base that is loaded by us, with the trained tensors put into it."""
+    """TRN-011: Compares with a base that the harness loads and adds the trained tensors to."""
     found, due = final_logits.observed, final_logits.expected
     stored = {dtype for names in trained.dtypes.values() for dtype in names.values()}
     dtypes = [dtype for dtype in tolerance.ROUNDING if tolerance.name_dtype(dtype) in stored]

@@ -1,4 +1,4 @@
-"""Checks of a merged model, from its weights."""
+"""Checks of the weights of a merged model."""
 
 from sft_ref.harness.core.check import checks_in
 

@@ -1,4 +1,4 @@
-"""Checks of the artifact: base and adapter in one set of weights."""
+"""Checks of the stage artifact: base and adapter merged into one set of weights."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.merged import MergedEvidence, MergedWeight
 
 _TIMES = 0.25
-"""How far the number of additions in a weight may be from 1: far from 0 and 2, and wide of what rounding explains."""
+"""Largest deviation from 1 of the delta's factor in a merged weight: far from 0 and 2, and well beyond rounding."""
 
 _DROWNED = 0.5
-"""Norm of the rounding error, as a share of the addition, from which on half of what training added is noise."""
+"""Largest norm of the rounding error, as a fraction of the norm of the delta; beyond it, half of the delta is noise."""
 
 _TWICE = 2.0
-"""Rounding errors of one weight that are allowed: that of the addition, and that of the sum."""
+"""Number of rounding errors allowed per weight: one for the delta, and one for the sum."""
 
 
 @check(
@@ -28,7 +28,7 @@ _TWICE = 2.0
     core=True,
 )
 def weights_are_complete(evidence: MergedEvidence) -> None:
-    """ART-301: by names and shapes."""
+    """ART-301: Compares names and shapes."""
     if evidence.not_computed:
         raise Unavailable(f"the merged weights of {evidence.not_computed} are not computed")
     if evidence.problem:
@@ -47,7 +47,7 @@ def weights_are_complete(evidence: MergedEvidence) -> None:
     core=True,
 )
 def adapter_is_merged_once(evidence: MergedEvidence) -> None:
-    """ART-302: by the least-squares factor of the addition in each weight that rounding does not drown."""
+    """ART-302: Fits the factor of the delta in each weight by least squares, except where rounding hides the delta."""
     clear = [each for each in _adapted(evidence) if each.rounding <= _DROWNED * each.addition]
     if not clear:
         raise Unavailable("rounding to the stored dtype drowns the adapter in every weight")
@@ -72,7 +72,7 @@ def adapter_is_merged_once(evidence: MergedEvidence) -> None:
     core=True,
 )
 def merged_weights_are_exact(evidence: MergedEvidence) -> None:
-    """ART-303: the norm of the difference, against that of rounding."""
+    """ART-303: Compares the norm of the difference with that of rounding."""
     adapted = _adapted(evidence)
     odd = [each for each in adapted if margins.exceeds(each.error, _allowed(each, each.rounding))]
     if odd:
@@ -96,7 +96,7 @@ def merged_weights_are_exact(evidence: MergedEvidence) -> None:
     core=True,
 )
 def other_weights_are_the_bases(evidence: MergedEvidence) -> None:
-    """ART-304: up to rounding to their stored dtype."""
+    """ART-304: Allows rounding to the stored dtype."""
     if not evidence.compared:
         raise Unavailable("every weight of the base has an adapter")
     if changed := evidence.changed:
@@ -118,7 +118,7 @@ def other_weights_are_the_bases(evidence: MergedEvidence) -> None:
     source="A1; peft#2421",
 )
 def rounding_keeps_the_adapter(evidence: MergedEvidence) -> None:
-    """ART-305: the norm of the rounding error over all adapted weights, against that of the additions."""
+    """ART-305: Compares the norms of the rounding error and of the delta over all adapted weights."""
     adapted = _adapted(evidence)
     rounding, addition = (_norm(each.rounding for each in adapted), _norm(each.addition for each in adapted))
     if margins.exceeds(rounding, _DROWNED * addition):
@@ -127,10 +127,10 @@ def rounding_keeps_the_adapter(evidence: MergedEvidence) -> None:
 
 
 def _adapted(evidence: MergedEvidence) -> list[MergedWeight]:
-    """The adapted weights that training changed.
+    """Returns the adapted weights that training changed.
 
     Raises:
-        Unavailable: there are none that can be compared.
+        Unavailable: there are none.
     """
     adapted = [each for each in evidence.adapted if each.addition]
     if not adapted:
@@ -143,7 +143,7 @@ def _allowed(weight: MergedWeight, rounding: float) -> float:
 
 
 def _fits(weights: Iterable[MergedWeight], dtype: str) -> bool:
-    """Whether rounding to a dtype explains every difference."""
+    """Returns whether rounding to a dtype explains every difference."""
     return all(each.error <= _allowed(each, each.coarser[dtype]) for each in weights)
 
 

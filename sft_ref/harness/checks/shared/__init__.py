@@ -1,4 +1,4 @@
-"""Checks of any target whose evidence has the parts that they need, a file per stage."""
+"""Checks shared by all targets whose evidence has the required parts, one file per stage."""
 
 from sft_ref.harness.core.check import Check, checks_in
 
@@ -8,6 +8,6 @@ CHECKS = checks_in(prompt, tokens, train, steps, artifact, load, generate, parse
 
 
 def checks_of(kind: type) -> tuple[Check, ...]:
-    """The shared checks whose parts this kind of evidence has."""
+    """Returns the shared checks whose required parts this kind of evidence has."""
     parts = {*dir(kind), *kind.__annotations__}
     return tuple(each for each in CHECKS if parts.issuperset(each.needs))

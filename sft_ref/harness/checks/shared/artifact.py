@@ -1,4 +1,4 @@
-"""Shared checks of the artifact."""
+"""Shared checks of the stage artifact."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sft_ref.harness.evidence.views import MeasuredSize, SavedConfiguration, Sav
 from sft_ref.io.lora_config import WEIGHTS
 
 _ZERO_AT_FIRST = re.compile(r"\.lora_(B(?:\.weight)?|embedding_A)$")
-"""The matrix of a pair that begins as zero."""
+"""The matrix of a pair that is initialised to zero."""
 
 _NO_LIMIT = "no size limit was given (--limit, --profile course)"
 
@@ -31,7 +31,7 @@ _NO_LIMIT = "no size limit was given (--limit, --profile course)"
     aliases=("ART-233",),
 )
 def saved_values_are_finite(saved_values: SavedValues) -> None:
-    """ART-002: in every tensor."""
+    """ART-002: Examines every tensor."""
     bad = {name: each.nonfinite for name, each in saved_values.tensors.items() if each.nonfinite}
     if bad:
         first = min(bad)
@@ -53,7 +53,7 @@ def saved_values_are_finite(saved_values: SavedValues) -> None:
     aliases=("ART-234",),
 )
 def saved_adapter_is_not_zero(saved_values: SavedValues) -> str | None:
-    """ART-003: the matrices that begin as zero."""
+    """ART-003: Examines the matrices that are initialised to zero."""
     values = saved_values.tensors
     began = {name: each for name, each in values.items() if _ZERO_AT_FIRST.search(name)}
     zero = [name for name, each in began.items() if not each.largest and not each.nonfinite]
@@ -75,7 +75,7 @@ def saved_adapter_is_not_zero(saved_values: SavedValues) -> str | None:
     aliases=("ART-102",),
 )
 def saved_tensors_are_the_trained(saved_tensors: SavedTensors) -> str | None:
-    """ART-004: the files against the adapter in memory when training ended."""
+    """ART-004: Compares the files with the adapter in memory at the end of training."""
     trained, saved = saved_tensors.trained, saved_tensors.saved
     if saved_tensors.note:
         return saved_tensors.note
@@ -88,7 +88,7 @@ def saved_tensors_are_the_trained(saved_tensors: SavedTensors) -> str | None:
         due, found = tensor.float(), saved[name].float()
         if due.shape != found.shape:
             raise Failure(f"a saved tensor has the shape {tuple(found.shape)}", tuple(due.shape), name)
-        if torch.equal(due.isnan(), found.isnan()):  # NaN that was trained is training's matter
+        if torch.equal(due.isnan(), found.isnan()):  # the stage train reports NaN in trained tensors
             due, found = due.nan_to_num(), found.nan_to_num()
         allowed = tolerance.WEIGHTS[tolerance.name_dtype(saved[name].dtype)] * due.norm().item()
         error = (found - due).norm().item()
@@ -107,7 +107,7 @@ def saved_tensors_are_the_trained(saved_tensors: SavedTensors) -> str | None:
     depends_on=("ART-001", "ART-101"),
 )
 def configuration_is_the_trained_one(saved_configuration: SavedConfiguration) -> None:
-    """ART-005: what the tensors are multiplied by, of each module or of all."""
+    """ART-005: Compares the settings that decide how tensors are applied, per module or for all modules."""
     trained, saved = saved_configuration.trained, saved_configuration.saved
     if not trained:
         raise Unavailable("no rank or scaling of the training is known")
@@ -133,7 +133,7 @@ def configuration_is_the_trained_one(saved_configuration: SavedConfiguration) ->
     aliases=("ART-103", "ART-210"),
 )
 def files_are_within_limits(sizes: MeasuredSize, limits: SizeLimits) -> None:
-    """ART-007: projected onto the named model; a form of its own is compared with the base."""
+    """ART-007: Projects the size onto the named model; compares an adapter in a custom format with the base."""
     if limits.adapter is None and limits.bundle is None:
         raise Unavailable(_NO_LIMIT)
     if sizes.whole_model:
@@ -155,7 +155,7 @@ def files_are_within_limits(sizes: MeasuredSize, limits: SizeLimits) -> None:
     aliases=("ART-105",),
 )
 def model_is_within_limits(sizes: MeasuredSize, limits: SizeLimits) -> None:
-    """ART-008: the named model's parameters, and the adapter's."""
+    """ART-008: Counts the parameters of the named model and of the adapter."""
     if limits.parameters is None:
         raise Unavailable(_NO_LIMIT)
     if found := _measured(sizes).excess(limits, "parameters"):
@@ -173,7 +173,7 @@ def model_is_within_limits(sizes: MeasuredSize, limits: SizeLimits) -> None:
     aliases=("ART-203",),
 )
 def adapter_is_no_pickle(pickles: Sequence[str]) -> None:
-    """ART-104: by the names of the files."""
+    """ART-104: Examines the names of the files."""
     if pickles:
         raise Failure(f"the tensors are in {', '.join(pickles)}, a pickle", WEIGHTS, pickles[0])
 

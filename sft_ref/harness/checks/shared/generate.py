@@ -1,4 +1,4 @@
-"""Shared checks of generation."""
+"""Shared checks of the stage generate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.views import AnswerCount, ChosenTokens, ReturnedAnswer, StopContract
 
 _TOUCHED = 0.01
-"""Share of the data's answers from which on an answer that cannot be written is more than an edge."""
+"""A truncated answer is a tolerated edge case if less than this fraction of the data's answers are as long."""
 
 
 @check(
@@ -21,7 +21,7 @@ _TOUCHED = 0.01
     aliases=("GEN-103",),
 )
 def answering_completes(answer_count: AnswerCount) -> None:
-    """GEN-016: fresh questions in one call. What the parser raises is for its own checks."""
+    """GEN-016: Asks fresh questions in one call; the checks of the parser report the parser's exceptions."""
     if answer_count.given != answer_count.asked:
         raise Failure(f"{answer_count.given} answers come back", f"{answer_count.asked}, one a question")
 
@@ -39,7 +39,7 @@ def answering_completes(answer_count: AnswerCount) -> None:
     aliases=("GEN-008", "GEN-101"),
 )
 def answers_come_back(returned_answers: Sequence[ReturnedAnswer]) -> None:
-    """GEN-007: invented units, asked alone and in a batch; what reaches the parser counts, not what it makes of it."""
+    """GEN-007: Asks about invented units, alone and in a batch; compares the text before it is parsed."""
     for each in returned_answers:
         if each.fault and not (each.is_cut and each.share < _TOUCHED):
             case = f"{each.question!r} among {each.asked} questions"
@@ -56,7 +56,7 @@ def answers_come_back(returned_answers: Sequence[ReturnedAnswer]) -> None:
     aliases=("GEN-102",),
 )
 def answers_are_the_models(known_answers: Sequence[ReturnedAnswer]) -> None:
-    """GEN-009: the script has wrong answers."""
+    """GEN-009: Scripts wrong answers."""
     for each in known_answers:
         if each.fault and not each.is_cut:
             raise Failure(each.fault, f"{each.answer}, as the model generates", each.question)
@@ -72,7 +72,7 @@ def answers_are_the_models(known_answers: Sequence[ReturnedAnswer]) -> None:
     aliases=("GEN-106",),
 )
 def generation_is_greedy(chosen_tokens: ChosenTokens) -> None:
-    """GEN-010: a few near ties aside, where logits were computed again."""
+    """GEN-010: Allows a few near ties if logits were recomputed."""
     if chosen_tokens.are_sampled:
         seen = f"{chosen_tokens.unlikely} of {chosen_tokens.count} tokens do not have the highest logit"
         raise Failure(seen, "none", chosen_tokens.example)
@@ -86,7 +86,7 @@ def generation_is_greedy(chosen_tokens: ChosenTokens) -> None:
     " tokenizer.",
 )
 def end_of_answers_stops_generation(stop_contract: StopContract) -> str | None:
-    """GEN-203: by ids, before anything is generated."""
+    """GEN-203: Compares token ids, without generating anything."""
     contract = stop_contract
     if contract.end is None:
         raise Unavailable("the chat template writes no special token behind an answer, and trainers differ in theirs")

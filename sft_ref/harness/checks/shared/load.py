@@ -1,4 +1,4 @@
-"""Shared checks of loading."""
+"""Shared checks of the stage load."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sft_ref.harness.evidence.views import FolderDigests, LoadedLosses, ModelDty
     aliases=("LOD-104",),
 )
 def folder_is_only_read(folder_digests: FolderDigests) -> None:
-    """LOD-001: the files' digests before and after."""
+    """LOD-001: Compares the files' digests before and after."""
     before, after = folder_digests.before, folder_digests.after
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):
@@ -41,7 +41,7 @@ def folder_is_only_read(folder_digests: FolderDigests) -> None:
     aliases=("LOD-102",),
 )
 def loaded_model_is_as_good_as_trained(loaded_losses: LoadedLosses) -> None:
-    """LOD-003: of the same texts; a failure also says whether it is the loss of the bare base."""
+    """LOD-003: Compares losses of the same texts; a failure also states if the loss is that of the base alone."""
     own, due = loaded_losses.observed, loaded_losses.expected
     if is_worse(own, due):
         is_bare = abs(own.mean() - loaded_losses.base.mean()) < tolerance.LOSS
@@ -67,7 +67,7 @@ def loaded_model_is_as_good_as_trained(loaded_losses: LoadedLosses) -> None:
     aliases=("LOD-103",),
 )
 def dtypes_are_the_trained_ones(model_dtypes: ModelDtypes) -> None:
-    """LOD-005: of every tensor that is known by name, or of the base as a whole."""
+    """LOD-005: Compares every tensor that is known by name, or the base as a whole."""
     if not model_dtypes.trained or not all(model_dtypes.loaded.values()):
         raise Unavailable("the dtypes of the trained or of the loaded model were not seen: give TrainingResult.dtypes")
     for case, loaded in model_dtypes.loaded.items():
@@ -88,7 +88,7 @@ def dtypes_are_the_trained_ones(model_dtypes: ModelDtypes) -> None:
     aliases=("LOD-204",),
 )
 def logits_are_finite(nonfinite_logits: NonfiniteLogits) -> str | None:
-    """LOD-108: where the reference's are; in a dtype that nobody asks for it is advice."""
+    """LOD-108: Requires finite logits where the reference has them; only gives advice for dtypes not requested."""
     if nonfinite_logits.found:
         raise Failure(f"logits are NaN or infinite {nonfinite_logits.found}", "finite logits", nonfinite_logits.example)
     if dtypes := nonfinite_logits.elsewhere:

@@ -1,4 +1,4 @@
-"""Shared checks of the parser."""
+"""Shared checks of the stage parse."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sft_ref.harness.evidence.views import ParsedText, ParsedTexts
     aliases=("PRS-101",),
 )
 def training_targets_are_parsed(parsed_texts: ParsedTexts) -> None:
-    """PRS-001: the model is made to write targets as training has them; what is lost before the parser counts not."""
+    """PRS-001: Scripts the targets of training; answers lost before they reach the parser do not count."""
     for each in parsed_texts.texts:
         if not each.is_right:
             lead = parsed_texts.lead
@@ -42,7 +42,7 @@ def training_targets_are_parsed(parsed_texts: ParsedTexts) -> None:
     aliases=("PRS-005", "PRS-102"),
 )
 def no_constant_stands_for_nan(answerless_texts: Sequence[ParsedText]) -> None:
-    """PRS-003: texts without a digit. A number in the question is not an answer."""
+    """PRS-003: Parses texts without a digit; a number in the question is not an answer."""
     for each in answerless_texts:
         if not math.isnan(number(each.value)):
             raise Failure(f"the parser returns {each.value} for {each.text[:120]!r}", "nan", each.question)

@@ -1,4 +1,4 @@
-"""Shared checks of the prompt: what a chat template does to any conversation, and to tools."""
+"""Shared checks of the stage prompt: how a chat template writes conversations and tools."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.views import ChatTemplate
 
 _SHOWN = 80
-"""Characters of a text that are shown."""
+"""Number of characters of a text shown in a message."""
 
 
 @check(
@@ -21,9 +21,9 @@ _SHOWN = 80
     source="transformers: contents in parts printed as a Python list",
 )
 def messages_are_written_as_they_are(chat_template: ChatTemplate) -> None:
-    """PRM-403: of texts with quotes and line breaks, and in parts; a template may refuse parts and system prompts.
+    """PRM-403: Renders texts with quotes and line breaks, and in parts; a template may refuse parts and system prompts.
 
-    One that writes no role's parts as text has no word of them, which is a fault only where the rows are in parts.
+    A template that writes no role's parts as text does not support parts, which is a fault only if the rows use parts.
     """
     _require_text(chat_template)
     if chat_template.rewritten is not None:
@@ -64,7 +64,7 @@ def text_begins_once(chat_template: ChatTemplate) -> None:
     remedy="Leave strftime_now out, or pass a fixed date in training and in serving.",
 )
 def text_does_not_depend_on_the_time(chat_template: ChatTemplate) -> str | None:
-    """PRM-405: a date alone, as some published templates write it, is advice."""
+    """PRM-405: Only gives advice for a date without a time, as in some published templates."""
     _require_text(chat_template)
     if chat_template.changes_by == "time":
         raise Failure(
@@ -88,7 +88,7 @@ def text_does_not_depend_on_the_time(chat_template: ChatTemplate) -> str | None:
     source="transformers: chat templates with tools",
 )
 def tools_are_written(chat_template: ChatTemplate) -> str | None:
-    """PRM-406: of a template that has a word of tools or their calls; what it refuses is no fault."""
+    """PRM-406: Applies to templates that support tools or their calls; an input that is refused is not a fault."""
     _require_text(chat_template)
     tools = chat_template.tools
     if tools.faults:
@@ -101,7 +101,7 @@ def tools_are_written(chat_template: ChatTemplate) -> str | None:
 
 
 def _how_changed(role: str, content: str, text: str) -> str:
-    """In which form a content stands in a text, or what stands there."""
+    """Describes the form in which a content is written in a text, or else the text itself."""
     place = f"the content of the turn of {role}"
     if repr(content) in text:
         return f"the template prints {place} as a value of Python, with quotes and escapes"

@@ -1,4 +1,4 @@
-"""Shared checks of the score."""
+"""Shared checks of the stage score."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.views import ReportedFigures
 
 _ROUNDED = 0.011
-"""What rounding a figure to two decimals explains."""
+"""Largest difference explained by rounding a figure to two decimals."""
 
 
 @check(
@@ -20,7 +20,7 @@ _ROUNDED = 0.011
     aliases=("SCR-101",),
 )
 def figures_are_those_of_the_answers(reported_figures: ReportedFigures) -> str | None:
-    """SCR-001: of a run in which right, wrong and silent answers are scripted; recounted from what it answered."""
+    """SCR-001: Scripts right, wrong and missing answers, and recounts the figures from the returned answers."""
     if not reported_figures.observed:
         return "it reports no figures"
     whole, *_ = reported_figures.expected

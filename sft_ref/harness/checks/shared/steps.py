@@ -1,7 +1,8 @@
-"""Shared checks of training: the optimizer steps, one after the other.
+"""Shared checks of the stage train: the optimizer steps, one after the other.
 
-What is recorded of a submission's steps can be forged. It may accuse: where answers are good all the same, the fault is
-drift. It never clears: only TRN-103, which asks what training left, shows that a submission's training was examined.
+A submission can forge the record of its steps. The record may show a fault, which is only drift if answers are good. It
+never clears the stage: only TRN-103, which queries the trained adapter, shows that a submission's training was
+examined.
 """
 
 from __future__ import annotations
@@ -17,30 +18,30 @@ from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.training import FirstLosses, TrainingSteps
 
 _NO_RATE = 1e-4
-"""Share of the peak below which a learning rate counts as 0; a cosine is below it in its last hundredth."""
+"""Fraction of the peak below which a learning rate counts as 0; a cosine schedule is below it in its last hundredth."""
 
 _FEW = 0.05
-"""Share of steps without a learning rate that warmup and the end of a schedule may take."""
+"""Fraction of steps that may have no learning rate, for warmup and the end of a schedule."""
 
 _ALL = 0.9
-"""Share of the planned steps that must be taken: a gradient scaler skips a few."""
+"""Fraction of the planned steps that must be taken; a gradient scaler skips a few."""
 
 _IDLE = 0.1
-"""Largest share of the steps at which a module may stand still."""
+"""Largest fraction of the steps at which a module may stay unchanged."""
 
 _ALIKE = 0.8
-"""Share of the tokens whose losses have to agree in 16 bits."""
+"""Fraction of the tokens whose losses must agree in 16 bits."""
 
 _DECAY = 0.25
-"""Largest weight decay in the median step, as a share of the rest. Usual settings stay below a hundredth; where decay
-decides where weights settle, it takes back all that a step adds, a share of 1."""
+"""Largest weight decay in the median step, as a fraction of the rest of the step. Usual settings stay below 0.01; if
+decay decides where weights settle, it undoes all that a step adds, a fraction of 1."""
 
 _CLIPPING = 0.01
-"""Smallest share of the gradient that clipping may leave in the median step, if it leaves little: see `_LITTLE`."""
+"""Smallest fraction of the gradient that clipping may leave in the median step, if the norm falls below `_LITTLE`."""
 
 _LITTLE = 0.03
-"""Length of a clipped gradient below which clipping may dominate; usual limits are 0.3 to 10. Of large gradients, such
-a limit makes steps of one length, as optimizers that follow signs do, and that is sound."""
+"""Norm of a clipped gradient below which clipping may dominate; usual limits are 0.3 to 10. For large gradients, such a
+limit makes steps of equal length, as sign-based optimizers do, which is sound."""
 
 
 @check(
@@ -52,7 +53,7 @@ a limit makes steps of one length, as optimizers that follow signs do, and that 
     source="pytorch/examples#116",
 )
 def gradients_are_those_of_the_step(training_steps: TrainingSteps) -> None:
-    """TRN-015: accumulation within a step is no failure."""
+    """TRN-015: Allows accumulation within a step."""
     for number, step in enumerate(training_steps.steps, start=1):
         if step.stale:
             seen = f"step {number} adds its gradients to those of earlier steps in {len(step.stale)} tensors"
@@ -67,7 +68,7 @@ def gradients_are_those_of_the_step(training_steps: TrainingSteps) -> None:
     depends_on=("TRN-003", "TRN-102"),
 )
 def trained_tensors_stay_trained(training_steps: TrainingSteps) -> None:
-    """TRN-016: layers that are unfrozen on the way are no failure."""
+    """TRN-016: Allows layers that are unfrozen during training."""
     trained: frozenset[str] = frozenset()
     for number, step in enumerate(training_steps.steps, start=1):
         if frozen := sorted(trained - step.trained):
@@ -87,7 +88,7 @@ def trained_tensors_stay_trained(training_steps: TrainingSteps) -> None:
     depends_on=("TOK-102", "TRN-003", "TRN-016", "TRN-102"),
 )
 def every_module_moves(training_steps: TrainingSteps) -> None:
-    """TRN-017: of a module's two matrices one may stand still, as A does while B is zero.
+    """TRN-017: Allows one of a module's two matrices to stay unchanged, as A does while B is zero.
 
     Experts to which a batch routes no token have no gradient at that step.
     """
@@ -107,7 +108,7 @@ def every_module_moves(training_steps: TrainingSteps) -> None:
     depends_on=("TRN-003", "TRN-102"),
 )
 def rate_stays_above_zero(training_steps: TrainingSteps) -> None:
-    """TRN-018: warmup may begin at 0, and a schedule may end there."""
+    """TRN-018: Allows warmup to begin at 0, and a schedule to end at 0."""
     steps, planned = training_steps.steps, training_steps.planned
     if planned is not None and len(steps) < _ALL * planned:
         raise Failure(f"training ends after {len(steps)} optimizer steps", f"{planned}, as planned")
@@ -131,7 +132,7 @@ def rate_stays_above_zero(training_steps: TrainingSteps) -> None:
     claim=PRECISION,
 )
 def dtypes_stay_the_same(training_steps: TrainingSteps) -> None:
-    """TRN-021: at steps that are powers of two, in the middle, and at the last one."""
+    """TRN-021: Samples the steps that are powers of two, the middle step and the last one."""
     sampled = [(n, step.dtypes) for n, step in enumerate(training_steps.steps, start=1) if step.dtypes]
     if not sampled:
         raise Unavailable("no dtype was recorded")
@@ -152,7 +153,7 @@ def dtypes_stay_the_same(training_steps: TrainingSteps) -> None:
     depends_on=("TRN-003", "TRN-102"),
 )
 def neither_decay_nor_clipping_dominates(training_steps: TrainingSteps) -> None:
-    """TRN-025: in the median step with a learning rate; a change of the tensors between two steps counts as decay."""
+    """TRN-025: Examines the median step with a learning rate; a change of tensors between two steps counts as decay."""
     moving = [step for step in training_steps.steps if step.rate > 0]
     if not moving:
         raise Unavailable("no step has a learning rate above 0")
@@ -176,9 +177,9 @@ def neither_decay_nor_clipping_dominates(training_steps: TrainingSteps) -> None:
     depends_on=("TRN-003", "TRN-102"),
 )
 def training_starts_from_the_base(first_losses: FirstLosses) -> None:
-    """TRN-022: cross-entropy of each labelled token of the first batch, without dropout or other noise of training.
+    """TRN-022: Compares the cross-entropy of each labelled token of the first batch, without dropout or other noise.
 
-    A new adapter changes nothing, so that only rounding may set the two apart. Token by token, errors do not cancel.
+    A new adapter changes nothing, so only rounding may cause a difference. Token by token, errors do not cancel.
     """
     observed, expected = first_losses.observed.double(), first_losses.expected.double()
     names = {tolerance.name_dtype(getattr(torch, name)) for name in first_losses.dtypes}

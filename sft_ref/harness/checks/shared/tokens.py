@@ -1,4 +1,4 @@
-"""Shared checks of tokens."""
+"""Shared checks of the stage tokens."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from sft_ref.harness.evidence.views import AnswerTexts, LabelledRow
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 MOST, _MARGIN = 0.95, 0.1
-"""Share of training texts that must be right, and what chance, or a base that knows better, adds to an accuracy.
+"""Fraction of training texts that must be right, and the accuracy that chance or the base's own knowledge may add.
 
-Rounded to two decimals 98 % of the answers are valid, to one 85 %."""
+98 % of the answers are still valid when rounded to two decimals, 85 % when rounded to one."""
 
 
 @check(
@@ -43,14 +43,14 @@ def labels_are_inputs_or_ignored(labelled_rows: Sequence[LabelledRow]) -> None:
     aliases=("TOK-101",),
 )
 def texts_contain_answers(answer_texts: AnswerTexts) -> None:
-    """TOK-006: a number within 5 % of the truth; not where more answers are right than such texts allow."""
+    """TOK-006: Requires a number within 5 % of the truth; passes if more answers are right than such texts allow."""
     share = share_without_answers(answer_texts)
     if share > 1 - MOST and answer_texts.accuracy <= 1 - share + _MARGIN:
         raise_for_lost_answers(answer_texts)
 
 
 def share_without_answers(answer_texts: AnswerTexts) -> float:
-    """The share of training texts that lack their answer."""
+    """Returns the fraction of training texts that lack their answer."""
     return sum(not each.is_answered for each in answer_texts.texts) / len(answer_texts.texts)
 
 

@@ -1,4 +1,4 @@
-"""Shared checks of training."""
+"""Shared checks of the stage train."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sft_ref.harness.evidence.views import BaseWeights
     aliases=("TRN-104",),
 )
 def nothing_trained_is_lost(base_weights: BaseWeights) -> None:
-    """TRN-005: the base's parameters in memory before and after training, against the names of the saved tensors."""
+    """TRN-005: Compares the base's parameters in memory that training changed with the names of the saved tensors."""
     if base_weights.changed is None:
         raise Unavailable("what training changes of the base is unknown: give TrainingResult.changed")
     lost = [name for name in base_weights.changed if not any(name in each for each in base_weights.saved)]
@@ -35,6 +35,6 @@ def nothing_trained_is_lost(base_weights: BaseWeights) -> None:
     aliases=("TRN-105",),
 )
 def base_stays_as_it_was(base_weights: BaseWeights) -> None:
-    """TRN-009: the base's parameters in memory, saved along or not."""
+    """TRN-009: Examines the base's parameters in memory, whether they are saved or not."""
     if changed := base_weights.changed:
         raise Failure(f"{len(changed)} tensors of the base changed", "none", changed[0])

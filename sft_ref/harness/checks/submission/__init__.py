@@ -1,4 +1,4 @@
-"""Checks of a submission, from what it did at the boundaries of the libraries: a file per stage."""
+"""Checks of a submission, based on its recorded calls to the libraries; one file per stage."""
 
 from sft_ref.harness.checks.shared import checks_of
 from sft_ref.harness.core.check import checks_in, in_order

@@ -1,4 +1,4 @@
-"""Checks of the artifact: what is saved."""
+"""Checks of the stage artifact: the saved adapter."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence import Evidence
 
 _ROWS = ("embed", "wte", "lm_head", "token_adapter", "trainable_tokens")
-"""Parts of the names of tensors that hold rows of an embedding."""
+"""Substrings of the names of tensors that contain embedding rows."""
 
 
 @check(
@@ -19,7 +19,7 @@ _ROWS = ("embed", "wte", "lm_head", "token_adapter", "trainable_tokens")
     depends_on=("TRN-101",),
 )
 def adapter_lies_where_it_is_loaded(evidence: Evidence) -> None:
-    """ART-101: any adapter folder that is new after training."""
+    """ART-101: Examines every adapter folder that is new after training."""
     artifact = evidence.artifact
     if artifact.is_custom_form:
         return
@@ -43,9 +43,9 @@ def adapter_lies_where_it_is_loaded(evidence: Evidence) -> None:
     depends_on=("ART-101",),
 )
 def added_rows_are_saved(evidence: Evidence) -> None:
-    """ART-106: tensors of an embedding in the saved adapter, where training used tokens that the base lacks.
+    """ART-106: Requires embedding tensors in the saved adapter if training used tokens that the base lacks.
 
-    Whether the rows are drawn alike when answering is for load to tell.
+    The stage load reports whether the rows are the same at inference.
     """
     added = evidence.examples.added
     if not added:

@@ -1,4 +1,4 @@
-"""Checks of generate: with a script in the model's mouth, what comes of each number; and what it says unscripted."""
+"""Checks of the stage generate: the results of scripted and of unscripted generation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sft_ref.harness.evidence.submission.scripted_results import (
 from sft_ref.harness.instruments.answering import right
 
 _UNLIKELY, _UNLIKELY_ROWS = 2.0, 0.2
-"""Nat below the likeliest token, far beyond rounding, and the share of generations that may begin so."""
+"""Distance in nat from the likeliest token, far beyond rounding, and the fraction of generations that may exceed it."""
 
 
 @check(
@@ -28,7 +28,7 @@ _UNLIKELY, _UNLIKELY_ROWS = 2.0, 0.2
     source="G1",
 )
 def batches_are_answered_as_well(evidence: Evidence) -> None:
-    """GEN-104: the first fresh questions once more, one at a time."""
+    """GEN-104: Asks the first fresh questions again, one at a time."""
     answers, alone = evidence.generations.answers, completed_scripts(evidence, "unscripted")
     if not alone or answers is None or answers.values is None:
         raise Unavailable("nothing was asked alone")
@@ -51,10 +51,13 @@ def batches_are_answered_as_well(evidence: Evidence) -> None:
     depends_on=("GEN-016",),
 )
 def tokens_are_the_likeliest(evidence: Evidence) -> None:
-    """GEN-105: tokens that were not the likeliest. Answers tell what is lost; where there are none, their losses."""
+    """GEN-105: Counts tokens that were not the likeliest.
+
+    Answers show whether anything is lost; if hardly any is right, the losses of these tokens decide.
+    """
     chosen = evidence.chosen_tokens
     off, count = chosen.unlikely, chosen.count
-    if not off or evidence.answers_survive:  # the answers are those of these tokens
+    if not off or evidence.answers_survive:  # the answers consist of these tokens
         return
     swap = evidence.experiments.generation
     if swap is None:
@@ -79,7 +82,7 @@ def tokens_are_the_likeliest(evidence: Evidence) -> None:
     source="G1",
 )
 def generated_tokens_are_likely(evidence: Evidence) -> None:
-    """GEN-107: the first tokens of answers to fresh questions, under the model that the reference loads."""
+    """GEN-107: Scores the first tokens of answers to fresh questions with the model that the reference loads."""
     chosen = evidence.chosen_tokens
     if chosen.are_sampled:
         raise Blocked(f"{chosen.unlikely} of {chosen.count} tokens are not its own likeliest, as GEN-010 reports")

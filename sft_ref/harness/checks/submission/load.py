@@ -1,4 +1,4 @@
-"""Checks of load: what answers in the end."""
+"""Checks of the stage load: the model that answers at inference."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sft_ref.harness.evidence import Evidence
     remedy="Fix the line that the traceback names.",
 )
 def load_runs(evidence: Evidence) -> None:
-    """LOD-101: in a process of its own; with a sound adapter where training left none."""
+    """LOD-101: Loads in a separate process, with a sound adapter if training left none."""
     loaded = evidence.loaded
     if loaded.crash and evidence.training.crash and not loaded.with_sound_adapter and not evidence.artifact.places:
         raise Blocked("training crashed, and left nothing to load")
@@ -37,7 +37,7 @@ def load_runs(evidence: Evidence) -> None:
     source="A10",
 )
 def model_is_in_evaluation_mode(evidence: Evidence) -> None:
-    """LOD-105: two forwards of the same texts. Where answers are all there, nothing is lost."""
+    """LOD-105: Compares two forward passes over the same texts; passes if answers are good, since nothing is lost."""
     apart = _apart_twice(evidence)
     if apart > 0 and not evidence.answers_survive:
         raise Failure(_how_far(apart), "equal logits")
@@ -52,7 +52,7 @@ def model_is_in_evaluation_mode(evidence: Evidence) -> None:
     depends_on=("LOD-105",),
 )
 def forwards_are_equal(evidence: Evidence) -> None:
-    """LOD-106: exact."""
+    """LOD-106: Compares exactly."""
     apart = _apart_twice(evidence)
     if apart > 0:
         raise Failure(_how_far(apart), "equal logits")
@@ -68,7 +68,7 @@ def forwards_are_equal(evidence: Evidence) -> None:
     source="S9",
 )
 def load_works_elsewhere(evidence: Evidence) -> None:
-    """LOD-107: from an empty one."""
+    """LOD-107: Loads from an empty working directory."""
     if not evidence.loaded.elsewhere_tried:
         raise Unavailable("loading from another working folder was not tried")
     if crash := evidence.loaded.elsewhere_crash:
@@ -85,7 +85,7 @@ def load_works_elsewhere(evidence: Evidence) -> None:
     depends_on=("LOD-101",),
 )
 def base_is_the_one_trained(evidence: Evidence) -> None:
-    """LOD-109: by the names that it asks for, since here the same model stands for all."""
+    """LOD-109: Compares the requested names, since the harness substitutes one model for all of them."""
     trained, loaded = evidence.training.bases, evidence.loaded.own_bases
     if not trained or not loaded:
         raise Unavailable("the base is not named in both")
@@ -101,7 +101,7 @@ def base_is_the_one_trained(evidence: Evidence) -> None:
     depends_on=("LOD-101",),
 )
 def all_adapters_are_loaded(evidence: Evidence) -> None:
-    """LOD-110: those that add anything. Where they are merged into the base, none is seen."""
+    """LOD-110: Counts adapters that add something; adapters merged into the base cannot be seen."""
     trained, loaded = evidence.training.active, evidence.loaded.own_active
     if len(trained) < 2:  # noqa: PLR2004
         return
@@ -123,7 +123,7 @@ def all_adapters_are_loaded(evidence: Evidence) -> None:
     depends_on=("LOD-101",),
 )
 def added_rows_are_saved(evidence: Evidence) -> None:
-    """LOD-111: rows of embeddings and output, of added tokens that stand in training texts."""
+    """LOD-111: Compares embedding and output rows of added tokens that occur in training texts."""
     used, loaded = evidence.examples.used_rows, evidence.loaded
     if not used:
         return
@@ -144,10 +144,10 @@ def added_rows_are_saved(evidence: Evidence) -> None:
 
 
 def _apart_twice(evidence: Evidence) -> float:
-    """How far logits of two forwards of the same texts are apart.
+    """Returns the difference between the logits of two forward passes over the same texts.
 
     Raises:
-        Unavailable: they were not compared, or are not finite.
+        Unavailable: the logits were not compared, or are not finite.
     """
     if math.isnan(evidence.loaded.forwards_apart):
         raise Unavailable("two forwards of its model could not be compared")

@@ -1,4 +1,4 @@
-"""Checks of parse that only a submission has: what its data never asks."""
+"""Checks of the stage parse for submissions only: answers that do not occur in the data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sft_ref.harness.evidence.submission.scripted_results import completed_scrip
     depends_on=("PRS-001",),
 )
 def signs_are_kept(evidence: Evidence) -> None:
-    """PRS-103: one number."""
+    """PRS-103: Scripts one negative number."""
     for run in completed_scripts(evidence, "negative"):
         values = run.answers.values or ()
         if len(values) != len(run.lines):

@@ -1,4 +1,4 @@
-"""Checks of the prompt: asked as training wrote it."""
+"""Checks of the stage prompt: whether prompts match the training texts."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from sft_ref.harness.evidence.submission.wording import left_out_template, promp
     core=True,
 )
 def prompts_are_answered_as_those_of_training(evidence: Evidence) -> None:
-    """PRM-101: where the prompts differ from the training texts. Answers decide it, or else losses of true answers."""
+    """PRM-101: Applies if prompts differ from the training texts; answers decide, or else losses of true answers."""
     prompts, swap = evidence.prompts, evidence.experiments.prompts
-    if evidence.answers_survive:  # they are answers to these prompts
+    if evidence.answers_survive:  # the answers were given to these prompts
         return
     if prompts.any_lost is not None:
         seen = f"the model gets {prompts.any_lost.text!r}, and no prompt with its question"
@@ -48,7 +48,7 @@ def prompts_are_answered_as_those_of_training(evidence: Evidence) -> None:
 
 
 def _raise_for_template(evidence: Evidence, gap: str) -> None:
-    """A prompt that ends within the training text's template, where the answer is lost to what is left out."""
+    """Raises `Failure` if prompts end within the training text's template, and the omitted part loses the answer."""
     if evidence.examples.tokenizer.eos_token in gap:
         seen = f"prompts end before {gap!r}, so that the model writes the end of the turn, and stops"
         raise Failure(seen, "prompts with it")
@@ -58,10 +58,10 @@ def _raise_for_template(evidence: Evidence, gap: str) -> None:
 
 
 def _compare_losses(losses: PairedLosses, case: str) -> None:
-    """Compares the true answer's loss behind the prompts that are sent with that behind those of training.
+    """Compares the loss of the true answer after the sent prompts with that after the prompts of training.
 
     Raises:
-        Failure: it is higher.
+        Failure: the loss is higher after the sent prompts.
     """
     if is_worse(losses.observed, losses.expected):
         seen = (
@@ -79,7 +79,7 @@ def _compare_losses(losses: PairedLosses, case: str) -> None:
     remedy="Build prompt and training text with one function.",
 )
 def prompts_are_where_training_leaves_off(evidence: Evidence) -> None:
-    """PRM-102: exact, in ids."""
+    """PRM-102: Compares token ids exactly."""
     astray = prompts_astray(evidence.prompts, evidence.examples)
     if astray:
         sent, trained = astray[0]

@@ -1,4 +1,4 @@
-"""Checks of score: whether there is one."""
+"""Checks of the stage score: whether testing completes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sft_ref.harness.evidence import Evidence
     remedy="Fix the line that the traceback names.",
 )
 def testing_runs(evidence: Evidence) -> str | None:
-    """SCR-102: with the adapter's folder. Advice, since what it takes besides is not known here."""
+    """SCR-102: Tests with the adapter folder; only gives advice, since other required arguments are unknown."""
     if not evidence.scores.was_reached:
         raise Unavailable("testing was not reached")
     crash = evidence.scores.crash

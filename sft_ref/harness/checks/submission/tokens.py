@@ -1,4 +1,4 @@
-"""Checks of tokens: what training shows the model, and what of it carries a label."""
+"""Checks of the stage tokens: the training texts, and the labels of their tokens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sft_ref.reference.tokens import IGNORE_INDEX
     depends_on=("TOK-006",),
 )
 def all_texts_hold_answers(answer_texts: AnswerTexts) -> None:
-    """TOK-107: but for a few that rounding makes wrong."""
+    """TOK-107: Allows a few texts whose answers rounding makes wrong."""
     if share_without_answers(answer_texts) > 1 - MOST:
         raise_for_lost_answers(answer_texts)
 
@@ -36,7 +36,7 @@ def all_texts_hold_answers(answer_texts: AnswerTexts) -> None:
     core=True,
 )
 def answer_tokens_are_supervised(evidence: Evidence) -> str | None:
-    """TOK-102: from the number's first token to its last. Where labels are not seen, by what was learned."""
+    """TOK-102: Examines the number's first token to its last; without observed labels, judges by what was learned."""
     if evidence.examples.labelled is False and evidence.training.has_learned:
         return (
             "its labels were not observed; what training left answers fresh questions, so that numbers were supervised"
@@ -64,7 +64,7 @@ def answer_tokens_are_supervised(evidence: Evidence) -> str | None:
     source="M1, M2",
 )
 def ends_are_supervised(evidence: Evidence) -> None:
-    """TOK-103: the first token behind the number that is no space. Where answers end all the same, nothing is lost."""
+    """TOK-103: Examines the first token after the number that is not a space; passes if most answers end anyway."""
     answered = labelled_texts(evidence.examples)
     bare = 0
     for text in answered:
@@ -76,7 +76,7 @@ def ends_are_supervised(evidence: Evidence) -> None:
 
 
 def _ends(evidence: Evidence) -> bool:
-    """Whether what training left ends most of what it says all the same."""
+    """Returns whether the trained adapter ends most of its generations anyway."""
     rows = evidence.generations.own.generations if evidence.generations.own else ()
     ended = sum(evidence.examples.tokenizer.eos_token_id in row.new_token_ids for row in rows)
     return evidence.training.has_learned and (ended >= len(rows) / 2 or not evidence.artifact.is_saved_right)
@@ -91,9 +91,9 @@ def _ends(evidence: Evidence) -> bool:
     source="S3",
 )
 def what_is_to_be_written_is_supervised(evidence: Evidence) -> None:
-    """TOK-104: from the end of the prompt that is sent; a whole tag that is missing there is the prompt's matter.
+    """TOK-104: Examines tokens from the end of the sent prompt; the stage prompt reports a whole tag missing there.
 
-    A model may write what follows the prompt in every text without supervision: then only its loss decides.
+    A model may generate text that follows the prompt in every training text even without a label, so its loss decides.
     """
     texts = unlabelled_lead(evidence.examples)
     if not texts:
@@ -117,7 +117,7 @@ def what_is_to_be_written_is_supervised(evidence: Evidence) -> None:
     remedy="Set the labels to -100 where the attention mask is 0.",
 )
 def padding_is_not_supervised(evidence: Evidence) -> None:
-    """TOK-105: in any batch."""
+    """TOK-105: Examines every batch."""
     if not evidence.examples.labelled:
         raise Unavailable("its labels pass no boundary at which they can be seen")
     if evidence.examples.padding_labelled:
@@ -132,7 +132,7 @@ def padding_is_not_supervised(evidence: Evidence) -> None:
     depends_on=("TOK-006",),
 )
 def tokens_are_known_when_answering(evidence: Evidence) -> None:
-    """TOK-106: ids behind the base's own that the tokenizer which was loaded lacks, or else that are never used."""
+    """TOK-106: Finds added ids that the loaded tokenizer lacks, or if its size is unknown, that are never used."""
     added = set(evidence.examples.added)
     rows = evidence.generations.own.generations if evidence.generations.own else ()
     if not added:

@@ -1,4 +1,4 @@
-"""Checks of train: what comes of the texts that are shown."""
+"""Checks of the stage train: the results of training on the texts."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from sft_ref.harness.evidence.training import Training, TrainingSteps
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 _FEW, _OFTEN = 0.3, 6
-"""Share of the data, and times that each text is shown, under and above which texts are learned by heart."""
+"""Texts count as memorised below this fraction of the data, and above this number of times that each text is shown."""
 
 _IDLE = 0.01
-"""Share of the highest rate below which a step counts for nothing."""
+"""Fraction of the highest learning rate below which a step counts as idle."""
 
 _REPEATED = 1 / 4
-"""Largest share of the rows that the same or the previous step showed already. Two workers that see the same make it
-1/2; draws with replacement make it 1/8, where there are as few rows as `_MANY_ROWS` allows."""
+"""Largest fraction of the rows that the same or the previous step already showed. Two workers with the same rows give
+1/2; draws with replacement give 1/8 with as few rows as `_MANY_ROWS` allows."""
 
 _MANY_ROWS = 12
-"""Times as many rows as the largest step has, from which on chance seldom repeats one in the next step."""
+"""Smallest ratio of all rows to those of the largest step at which chance seldom repeats a row in the next step."""
 
 
 @check(
@@ -37,7 +37,7 @@ _MANY_ROWS = 12
     remedy="Fix the line that the traceback names.",
 )
 def training_runs(evidence: Evidence) -> str | None:
-    """TRN-101: in a process of its own. What crashes once the adapter is saved, as in a test of it, is no training."""
+    """TRN-101: Trains in a separate process; a crash after the adapter is saved, as in a test of it, is only advice."""
     training, artifact = evidence.training, evidence.artifact
     crash = training.crash
     if crash and (artifact.is_saved_right or artifact.is_custom_form):
@@ -60,7 +60,7 @@ def training_runs(evidence: Evidence) -> str | None:
     source="A14, S6, S7",
 )
 def adapter_moves(evidence: Evidence) -> None:
-    """TRN-102: as it is in memory when training ends."""
+    """TRN-102: Examines the adapter in memory at the end of training."""
     _block_without_labels(evidence)
     training = evidence.training
     if not training.adapter:
@@ -81,7 +81,7 @@ def adapter_moves(evidence: Evidence) -> None:
 
 
 def _why_still(training: Training) -> str:
-    """Why nothing moves, as far as the recorded steps show it."""
+    """Explains why no tensor changes, as far as the recorded steps show it."""
     steps = training.recorded.steps if training.recorded is not None else ()
     if steps and all(set(step.outside) >= step.trained for step in steps):
         return ", none of which is the adapter's"
@@ -91,14 +91,14 @@ def _why_still(training: Training) -> str:
 
 
 def _block_without_labels(evidence: Evidence) -> None:
-    """Nothing can be learned from texts none of whose tokens carries a label."""
+    """Raises `Blocked` if no token of the training texts has a label, since nothing can be learned from them."""
     examples = evidence.examples
     if examples.distinct and examples.labelled and examples.are_unlabelled:
         raise Blocked("no token of any training text has a label, as TOK-102 reports")
 
 
 def _raise_for_custom_lora(evidence: Evidence) -> None:
-    """TRN-102 for a model whose adapter is not peft's: by its logits."""
+    """Applies TRN-102 to a model whose adapter is not peft's, based on its logits."""
     training = evidence.training
     if training.has_finite_logits is None and training.steps and evidence.examples.labelled:
         raise Unavailable("its adapter is not peft's, and its model could not be asked")
@@ -122,7 +122,7 @@ def _raise_for_custom_lora(evidence: Evidence) -> None:
     core=True,
 )
 def answers_become_likely(evidence: Evidence) -> str | None:
-    """TRN-103: what training left, and a replay of it, on fresh questions."""
+    """TRN-103: Compares the trained adapter with a replay of its training by the reference, on fresh questions."""
     training, swap = evidence.training, evidence.experiments.training
     if training.has_learned:
         return None
@@ -158,9 +158,10 @@ def answers_become_likely(evidence: Evidence) -> str | None:
 
 
 def _compare_with_replay(training: Training, swap: TrainingSwap) -> None:
-    """The true answers, and all that its texts teach: the latter by half of what the reference learned.
+    """Compares with the replay the losses of true answers, and of all labelled tokens of the training texts.
 
-    While a loss falls fast, a step or two tell much.
+    The latter must differ by more than half of what the reference learned: while a loss falls fast, one or two steps
+    make a large difference.
     """
     if training.models > 1 and training.has_moved:
         raise Unavailable(f"{training.models} models are trained; a replay of all steps compares with none of them")
@@ -190,13 +191,13 @@ def _raise_if_worse(losses: torch.Tensor, replayed: torch.Tensor, what: str) -> 
     depends_on=("TRN-103",),
 )
 def data_are_shown(evidence: Evidence) -> None:
-    """TRN-106: distinct texts, and how often each is shown."""
+    """TRN-106: Counts distinct texts, and how often each is shown."""
     if few := _few_texts(evidence):
         raise Failure(few, f"the {evidence.examples.data} questions of the data")
 
 
 def _few_texts(evidence: Evidence) -> str:
-    """How few texts are shown how often; empty where they are enough."""
+    """Describes how few texts are shown, and how often; empty if they are enough."""
     examples = evidence.examples
     shown = sum(step.texts for step in evidence.training.steps)
     distinct = max(examples.distinct, len(examples.texts))  # one text may hold several questions
@@ -215,7 +216,7 @@ def _few_texts(evidence: Evidence) -> str:
     source="TrainCheck",
 )
 def batches_are_not_repeated(training_steps: TrainingSteps) -> None:
-    """TRN-107: the share of rows that stood earlier in the same step, or in the step before it."""
+    """TRN-107: Measures the fraction of rows that occur earlier in the same step, or in the previous step."""
     shown = [[row for row in step.rows if row is not None] for step in training_steps.steps]
     largest, different = max(len({*rows}) for rows in shown), len({row for rows in shown for row in rows})
     if different < _MANY_ROWS * largest or not different:

@@ -1,4 +1,4 @@
-"""Grades targets on a Ray cluster: packed here, unpacked there, and graded in a process with limits as everywhere."""
+"""Grades targets on a Ray cluster: packs them here, and unpacks and grades them on a node in a process with limits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .options import check_files
 from .packing import PackedTarget, pack
 
 CPUS = 2
-"""Of a node for one grading, where it has so many."""
+"""Number of CPUs of a node reserved for one grading, if the node has as many."""
 
 
 def grade_on_cluster(
@@ -40,13 +40,13 @@ def grade_on_cluster(
     """Grades each target on some node, and yields it with its grade as it finishes.
 
     Args:
-        targets: files and folders.
-        grade_one: importable by name on the nodes, with options as `read_options` gives them.
-        address: of the cluster.
+        targets: paths of files and folders.
+        grade_one: function that grades one target; importable by name on the nodes, with options from `read_options`.
+        address: address of the cluster.
         seconds: processor seconds per core for one grading in the harness's own process.
-        digests: of the options' files.
-        most: gradings at a time; None for as many as the nodes can run.
-        retries: how often a target is graded again whose node dies.
+        digests: digests of the files named by options.
+        most: maximum number of gradings at a time; None runs as many as the nodes can.
+        retries: number of times that a target is graded again after its node died.
 
     Raises:
         ClusterError: the cluster cannot be used.
@@ -83,17 +83,17 @@ def _grade_of(target: str, result: dict[str, Any] | LostTask) -> Grade:
 def grade_packed(
     packed: PackedTarget, target: str, grade_one: GradeOne, seconds: float, digests: Mapping[str, tuple[str, str]]
 ) -> dict[str, Any]:
-    """On a node: the grade of a packed target, as JSON.
+    """Runs on a node: returns the grade of a packed target, as JSON.
 
     Raises:
-        ClusterError: a file of an option is another one here.
+        ClusterError: a file named by an option differs on this node.
     """
     check_files(digests)
     return as_json(grade_alone(target, partial(grade_unpacked, grade_one, packed), lambda text: None, seconds))
 
 
 def grade_unpacked(grade_one: GradeOne, packed: PackedTarget, target: str, **options: Any) -> Verdict:  # noqa: ANN401
-    """In a worker on a node: unpacks a target and grades it; its texts name the path that the user gave."""
+    """Runs in a worker on a node: unpacks a target and grades it; the texts of the verdict use the user's path."""
     with scratch_folder() as folder:
         names = {str(folder): SCRATCH}
         with errors_with_user_paths(names):

@@ -1,4 +1,4 @@
-"""The options of a grading that name files: their files are on a disk that all nodes share, or they are refused."""
+"""Validates the options that name files for gradings on a cluster: the files must be on a disk that all nodes share."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from sft_ref.io.reading import kind_of
 from sft_ref.reference.bases.find import DEFAULT_BASE, WIDE_TOY
 
 _NAMES = {"toy", WIDE_TOY, DEFAULT_BASE, "tokenizer"}
-"""Values that name no file, even where there is one of that name."""
+"""Values that never name a file, even if a file of that name exists."""
 
 _FILES = ("base", "second_base", "data", "adapter", "chat_template", "python")
-"""Options whose value may be the name of a file or folder."""
+"""Options whose value may be the path of a file or folder."""
 
 
 @dataclass(frozen=True)
 class ClusterOptions:
-    """Options of `grade_one` as each node takes them.
+    """Options of `grade_one` for each node.
 
     Attributes:
-        keywords: of `grade_one`; files by their whole paths.
-        digests: option -> path and SHA-256 of its content, which every node must find as well.
+        keywords: keyword arguments of `grade_one`; files are absolute paths.
+        digests: option -> path and SHA-256 of the content, which must be the same on every node.
     """
 
     keywords: Mapping[str, Any]
@@ -36,14 +36,14 @@ class ClusterOptions:
 
 
 def read_options(targets: Sequence[str], keywords: Mapping[str, Any]) -> ClusterOptions:
-    """The options for nodes.
+    """Converts the options for the nodes.
 
     Args:
-        targets: that are to be graded.
-        keywords: of `grade_one`, as the command line gives them.
+        targets: the targets to grade.
+        keywords: keyword arguments of `grade_one`, from the command line.
 
     Raises:
-        SftRefError: a target or an option is of this machine alone.
+        SftRefError: a target or an option can only be used on this machine.
     """
     for target in targets:
         if keywords.get("is_module") or kind_of(Path(target)) is None:
@@ -58,7 +58,7 @@ def read_options(targets: Sequence[str], keywords: Mapping[str, Any]) -> Cluster
     for option in _FILES:
         value = found.get(option)
         if value is not None and value not in _NAMES and kind_of(Path(value)) is not None:
-            path = Path(value).absolute()  # not resolved: an interpreter is often a link, and its folder counts
+            path = Path(value).absolute()  # not resolved: an interpreter is often a link, and the link's folder matters
             found[option] = str(path) if isinstance(value, str) else path
             digests[option] = (str(path), content_of(str(path)))
     return ClusterOptions(found, digests)
@@ -70,10 +70,10 @@ def _content(path: str) -> str:
 
 
 def check_files(digests: Mapping[str, tuple[str, str]]) -> None:
-    """On a node: the files of the options are those of the machine where the command was started.
+    """Runs on a node: verifies that the files of the options equal those on the machine that started the command.
 
     Raises:
-        ClusterError: one is not.
+        ClusterError: a file differs.
     """
     for option, (path, digest) in digests.items():
         if _content(path) != digest:

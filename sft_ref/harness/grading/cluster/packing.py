@@ -1,4 +1,4 @@
-"""Packs the files of a target into bytes that travel to a node, and unpacks them there. Follows no link."""
+"""Packs the files of a target into bytes that are sent to a node, and unpacks them there; follows no link."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sft_ref.io.plain_files import open_file, scratch_folder
 from sft_ref.io.reading import is_folder
 
 LARGEST = 2**31
-"""Bytes of a target that are held in memory and travel."""
+"""Maximum number of bytes of a target that is held in memory and sent to a node."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class PackedTarget:
     """A target as bytes.
 
     Attributes:
-        name: of its file or folder.
-        data: of the file, or of a zip of the folder.
-        is_folder: which of them it is.
+        name: name of the target's file or folder.
+        data: content of the file, or a zip of the folder.
+        is_folder: whether the target is a folder.
     """
 
     name: str
@@ -31,7 +31,7 @@ class PackedTarget:
     is_folder: bool
 
     def unpack(self, folder: Path) -> Path:
-        """Writes the target into a folder, and returns its path there."""
+        """Writes the target to a folder, and returns its path there."""
         path = folder / self.name
         if not self.is_folder:
             path.write_bytes(self.data)
@@ -45,10 +45,10 @@ class PackedTarget:
 
 
 def pack(target: str) -> PackedTarget:
-    """The bytes of a file or folder.
+    """Packs a file or folder into bytes.
 
     Raises:
-        SubmissionError: as `unpack` raises it, or it is too large, or has a name that no zip can hold.
+        SubmissionError: `unpack` refuses the target, it is too large, or a file name cannot be stored in a zip.
     """
     path = Path(target).resolve()
     try:
@@ -62,7 +62,7 @@ def pack(target: str) -> PackedTarget:
 
 
 def _zip(copy: Path, target: str) -> bytes:
-    """The files of a folder as a zip that is not compressed, since no limit on the ratio may refuse it."""
+    """Packs the files of a folder into an uncompressed zip, so that no limit on the compression ratio refuses it."""
     buffer = io.BytesIO()
     files = sorted(each for each in copy.rglob("*") if each.is_file())
     if sum(each.stat().st_size for each in files) > LARGEST:

@@ -1,4 +1,4 @@
-"""The verdict on a data set: whether training on it teaches its answers and their ends."""
+"""Grades a data set: whether training on it teaches its answers and their end tokens."""
 
 from .grade import grade_dataset
 

@@ -28,24 +28,24 @@ def grade_dataset(
     save_evidence: Path | None = None,
     report: Report = lambda text: None,
 ) -> Verdict:
-    """The verdict on a data set.
+    """Grades a data set and returns the verdict.
 
     Args:
-        path: of the file, or of a folder that `datasets` saved; not changed.
-        called: the name by which it was asked for.
-        base: whose tokenizer, chat template and generation_config are used.
-        prompt: how texts are written, with ``{question}`` and ``{answer}`` in it; None where that is not given.
-        chat_template: "tokenizer", or the name of a file; None where that is not given.
-        labels: which tokens are supervised; None for those of the answer.
-        max_length: tokens that a text is truncated to; None truncates nothing.
-        only: ids of checks, and none else.
-        save_evidence: file that the evidence is written to; None writes none.
-        report: called with the id and outcome of each check as it ends.
+        path: path of the file, or of a folder saved by `datasets`; it is not changed.
+        called: the target's name as the user typed it.
+        base: base model whose tokenizer, chat template and generation_config are used.
+        prompt: format of the training texts, with ``{question}`` and ``{answer}``; None if not given.
+        chat_template: "tokenizer" or the path of a file; None if not given.
+        labels: the supervised tokens; None supervises the answer.
+        max_length: number of tokens that a text is truncated to; None truncates nothing.
+        only: ids of the checks to run; empty runs all.
+        save_evidence: file to write the evidence to; None writes none.
+        report: callback for the id and outcome of each check as it finishes.
 
     Raises:
-        SubmissionError: no base is given, or the options do not go together.
-        DataError: a row cannot be read, or cannot be written so.
-        BaseModelError: the base is not at hand.
+        SubmissionError: no base is given, or the options contradict each other.
+        DataError: a row cannot be read, or cannot be written in this format.
+        BaseModelError: the base model is not available.
         OutputError: the evidence cannot be written.
     """
     if base is None:

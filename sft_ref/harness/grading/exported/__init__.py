@@ -1,1 +1,1 @@
-"""The verdicts on models in the formats of other programs."""
+"""Grades models in the formats of other programs."""

@@ -1,4 +1,4 @@
-"""The verdict on a GGUF file: whether its tokenizer, chat template and ends are those of the base."""
+"""Grades a GGUF file: whether its tokenizer, chat template and end tokens are those of the base."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def grade_gguf(
     save_evidence: Path | None = None,
     report: Report = lambda text: None,
 ) -> Verdict:
-    """The verdict on a GGUF file, from its metadata.
+    """Grades a GGUF file by its metadata and returns the verdict.
 
     Args:
-        file: that is examined.
-        called: the name by which it was asked for.
-        base: name or folder of the base, or a folder with its tokenizer alone.
-        only: ids of checks, and none else.
-        save_evidence: file that the evidence is written to; None writes none.
-        report: called with the id and outcome of each check as it ends.
+        file: path of the GGUF file.
+        called: the target's name as the user typed it.
+        base: name or folder of the base model, or a folder with its tokenizer only.
+        only: ids of the checks to run; empty runs all.
+        save_evidence: file to write the evidence to; None writes none.
+        report: callback for the id and outcome of each check as it finishes.
 
     Raises:
         SubmissionError: the file cannot be read, or no base is given.
-        BaseModelError: the base is not at hand, or has no tokenizer.
+        BaseModelError: the base model is not available, or has no tokenizer.
         OutputError: the evidence cannot be written.
     """
     began = time.perf_counter()

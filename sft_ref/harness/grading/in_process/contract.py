@@ -37,15 +37,16 @@ def grade_target(
     sizes: SizeLimits = UNLIMITED,
     report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
-    """The verdict on ``reference`` or ``module:object``.
+    """Grades ``reference`` or ``module:object`` and returns the verdict.
 
     Args:
-        target: see `find_implementation`.
-        data: a file of rows of one's own; unit conversions by default.
-        judge: ``module:function`` that says when an answer to these rows is right, or ``loss``; None for the default.
-        only: ids of the checks to run; all if empty.
+        target: name of the implementation; see `find_implementation`.
+        data: file with the user's rows; unit conversions by default.
+        judge: ``module:function`` that decides whether an answer to these rows is right, or ``loss``; None for the
+            default.
+        only: ids of the checks to run; empty runs all.
         sizes: size limits.
-        report: called with the id and outcome of each check as it ends.
+        report: callback for the id and outcome of each check as it finishes.
 
     Raises:
         SftRefError: there is no such implementation or check, or the rows cannot be used.
@@ -82,7 +83,7 @@ def grade_implementation(
     data: Path | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
-    """The verdict on an implementation, named `path`, by planned checks; `data` names the file of its task's rows."""
+    """Grades an implementation named `path` by planned checks; `data` is the path of the file with the task's rows."""
     began = time.perf_counter()
     results = []
     with tempfile.TemporaryDirectory() as folder:
@@ -99,7 +100,7 @@ def grade_implementation(
 
 
 def _measured(recorder: Recorder) -> tuple[str, tuple[str, ...]]:
-    """The size in words, where training left a folder, and the errors of measuring it."""
+    """Returns the size in words if training saved a folder, and the errors of measuring the size."""
     try:
         if not (recorder.has("stored") and recorder.part("stored").is_dir()):
             return "", ()

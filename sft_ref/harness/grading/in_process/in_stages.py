@@ -1,4 +1,4 @@
-"""Records an implementation and checks it, one stage after the other."""
+"""Records and checks an implementation, one stage after the other."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from sft_ref.harness.recorders.in_process.recorder import Recorder
 
 
 def run_in_stages(checks: Iterable[Check], recorder: Recorder, *, rerun: str = "") -> Iterator[Result]:
-    """Yields each result as soon as it is known.
+    """Runs checks stage by stage, and yields each result as soon as it is known.
 
-    What the checks of a stage need is recorded before the first of them runs. Who needs no more results leaves off,
-    and what only later stages need is never recorded.
+    The evidence for the checks of a stage is recorded before the first of them runs. If the caller stops iterating, the
+    evidence that only later stages need is never recorded.
 
     Args:
-        checks: as `plan` returns them.
-        recorder: of the implementation.
+        checks: planned checks, as returned by `plan`.
+        recorder: recorder of the implementation.
         rerun: see `run`.
 
     Raises:
-        MachineError, MissingModuleError: as `Recorder.record`.
+        MachineError, MissingModuleError: as for `Recorder.record`.
     """
     earlier: list[Result] = []
     for _, stage in itertools.groupby(checks, key=lambda each: each.stage):

@@ -1,1 +1,1 @@
-"""Reports as one HTML page. The page fetches nothing, and runs only its own script, whatever text it contains."""
+"""Renders reports as one HTML page that fetches nothing and runs only its own script, whatever text it contains."""

@@ -1,4 +1,4 @@
-"""Charts of the page, as SVG that takes its colour from the page."""
+"""Draws the charts of the page as SVG that uses the page's text colour."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _INK = "#010203"
-"""Stands for the page's own text colour, light or dark."""
+"""Placeholder for the page's text colour, light or dark."""
 
 _ACCENT = "#c0392b"
 _BARS = 12
@@ -27,7 +27,7 @@ _LABEL = 70
 
 
 def draw_causes(causes: Sequence[Cause], targets: int) -> Markup:
-    """How many targets have each of the most frequent causes, as horizontal bars."""
+    """Draws the number of targets with each of the most frequent causes as horizontal bars."""
     from matplotlib.figure import Figure
 
     shown = causes[:_BARS]
@@ -40,7 +40,7 @@ def draw_causes(causes: Sequence[Cause], targets: int) -> Markup:
 
 
 def draw_losses(losses: Sequence[float]) -> Markup:
-    """The losses that training reports, over its forward passes."""
+    """Draws the losses reported by training over its forward passes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 2.2), layout="constrained")
@@ -52,7 +52,7 @@ def draw_losses(losses: Sequence[float]) -> Markup:
 
 
 def _as_svg(figure: Figure, description: str) -> Markup:
-    """The figure as an element of the page, without a background."""
+    """Converts a figure to an element of the page, without a background."""
     import matplotlib as mpl
 
     for axes in figure.axes:

@@ -1,4 +1,4 @@
-"""The page of a comparison: a verdict, a strip, and sections with tables. It knows nothing of what is compared."""
+"""Page of a comparison: a verdict, a strip, and sections with tables; independent of the compared things."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ class TableCell:
     """One cell of a table.
 
     Attributes:
-        text: in the first line; a badge where there is a kind.
-        kind: of the badge, which chooses its colour: ``pass``, ``drift``, ``fail`` or ``skipped``; empty: plain text.
-        lines: below it.
-        is_number: whether it is aligned to the right.
+        text: text of the first line; shown as a badge if `kind` is set.
+        kind: kind of the badge, which selects its colour: ``pass``, ``drift``, ``fail`` or ``skipped``; empty for plain
+            text.
+        lines: lines below `text`.
+        is_number: whether the cell is aligned to the right.
     """
 
     text: str
@@ -28,12 +29,12 @@ class TableCell:
 
 @dataclass(frozen=True)
 class PageTable:
-    """A table; the first column of its rows names them.
+    """A table; the first column contains the names of the rows.
 
     Attributes:
-        caption: what it shows.
-        columns: their names.
-        rows: a name and its cells each.
+        caption: caption of the table.
+        columns: names of the columns.
+        rows: the name and the cells of each row.
     """
 
     caption: str
@@ -43,14 +44,14 @@ class PageTable:
 
 @dataclass(frozen=True)
 class PageSection:
-    """A part of the page below its own heading.
+    """A section of the page with a heading.
 
     Attributes:
-        heading: of the part.
-        kind: ``broken``, ``drift``, or empty; it chooses the colour beside the part.
-        facts: term -> text.
-        table: what it shows as a table.
-        lines: what it says as a list.
+        heading: heading of the section.
+        kind: ``broken``, ``drift``, or empty; selects the colour beside the section.
+        facts: pairs of a term and its text.
+        table: table in the section, if any.
+        lines: items of a list in the section.
     """
 
     heading: str
@@ -62,16 +63,16 @@ class PageSection:
 
 @dataclass(frozen=True)
 class ComparisonPage:
-    """What a page of a comparison shows.
+    """Content of the page of a comparison.
 
     Attributes:
-        title: what is compared.
-        word: the verdict.
-        kind: of the verdict, which chooses its colour, as in `TableCell`.
-        meaning: one sentence.
-        strip: a name, its state in words, and what colours it: ``cleared``, ``at-fault``, ``contract-broken`` or
-            ``not-examined``.
-        sections: in their order.
+        title: name of the comparison.
+        word: the verdict in one or two words.
+        kind: kind of the verdict, which selects its colour, as in `TableCell`.
+        meaning: meaning of the verdict, one sentence.
+        strip: for each item its name, its state in words, and the class that selects its colour: ``cleared``,
+            ``at-fault``, ``contract-broken`` or ``not-examined``.
+        sections: sections in page order.
     """
 
     title: str

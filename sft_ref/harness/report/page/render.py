@@ -1,4 +1,4 @@
-"""Renders a template as one self-contained page: nothing is fetched, and no script runs but the page's own."""
+"""Renders a template as one self-contained page that fetches nothing and runs only its own script."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def render(path: Path, content: str, *, title: str, **shown: object) -> None:
     """Writes a page.
 
     Args:
-        path: of the page.
-        content: name of the template of what is in its frame.
-        title: of the page.
-        shown: what the template shows.
+        path: path of the page.
+        content: name of the template for the content of the page's frame.
+        title: title of the page.
+        shown: variables of the template.
 
     Raises:
         OutputError: the file cannot be written.
@@ -49,5 +49,5 @@ def render(path: Path, content: str, *, title: str, **shown: object) -> None:
 
 
 def _inert(value: object) -> object:
-    """Text with its control and formatting characters as escapes; markup of ours as it is."""
+    """Escapes control and formatting characters in text; returns our own markup unchanged."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value

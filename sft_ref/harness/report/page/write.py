@@ -1,4 +1,4 @@
-"""The page of one target, or of a class."""
+"""Writes the page of one target, or of a class."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from .charts import draw_causes, draw_losses
 from .render import render
 
 _LARGE = 100
-"""Targets on a page from which on its reports are text until they are opened, and have no loss curves: a thousand of
-them would take seconds to read, and the curves minutes to draw."""
+"""Number of targets on a page above which reports are plain text until opened, and have no loss curves: a thousand
+reports would take seconds to parse, and the curves minutes to draw."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class StageState:
     """One stage in the strip.
 
     Attributes:
-        name: of the stage.
-        state: `at fault`, `contract broken`, `cleared`, `examined` or `not examined`; it chooses colour and sign.
+        name: name of the stage.
+        state: `at fault`, `contract broken`, `cleared`, `examined` or `not examined`; it selects colour and symbol.
     """
 
     name: str
@@ -60,14 +60,14 @@ def write_html(grades: Sequence[Grade], path: Path) -> None:
 
 
 def _counts(grades: Iterable[Grade]) -> list[tuple[str, int]]:
-    """How many targets have each result, from best to worst."""
+    """Counts the targets with each result, from best to worst."""
     counts = Counter(word_of(grade) for grade in grades)
     words = [*(str(each) for each in Status), "bad input", "not graded"]
     return [(word, counts[word]) for word in words if counts[word]]
 
 
 def _target(grade: Grade, *, with_chart: bool) -> Mapping[str, Any]:
-    """What the template shows of one target."""
+    """Returns the template variables for one target."""
     shown: dict[str, Any] = {"path": grade.path, "word": word_of(grade), "kind": word_of(grade).replace(" ", "-")}
     if isinstance(grade, NotGraded):
         harmless = "It could not be graded. This says nothing about the target." if grade.code == HARNESS_ERROR else ""
@@ -98,7 +98,7 @@ def _is_shown(result: Result) -> bool:
 
 
 def _strip(verdict: Verdict) -> Iterable[StageState]:
-    """Each stage of the target's kind, and what was found."""
+    """Yields each stage of the target's kind with its state."""
     found = {suspect.stage: suspect for suspect in verdict.suspects}
     covered = {each.stage: each for each in verdict.coverage}
     for stage in STAGES.values():

@@ -143,7 +143,7 @@ def empty_model(config: Any, folder: Path, rows: int | None = None) -> Any:  # n
 
 
 def has_weights(folder: Path) -> bool:
-    """Whether a base's folder has safetensors weights, or part of them; a copy may have the configuration only."""
+    """Returns whether a base's folder has safetensors weights, or some of them; a copy may have no weights."""
     return kind_of(folder / WEIGHTS) is not None or any(folder.glob("model-*-of-*.safetensors"))
 
 

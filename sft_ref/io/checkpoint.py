@@ -39,7 +39,7 @@ class _TrainerState(msgspec.Struct):
 
 
 def is_cut_off(folder: Path) -> bool:
-    """Whether writing a checkpoint was interrupted: its state, which is written last, is missing or incomplete."""
+    """Returns whether writing a checkpoint was cut off: its state, which is written last, is missing or incomplete."""
     state = folder / _STATE
     if kind_of(state) is None:
         return True

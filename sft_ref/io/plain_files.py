@@ -193,7 +193,7 @@ def open_file(root: Path, parts: Parts) -> io.BufferedReader:
 
 
 def hash_file(root: Path, parts: Parts) -> str:
-    """Returns SHA-256 of a regular file below a folder; empty if there is none."""
+    """Returns the SHA-256 of a regular file below a folder; empty if there is none."""
     try:
         with open_file(root, parts) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

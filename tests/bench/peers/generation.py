@@ -79,7 +79,7 @@ def entries(base: str, adapter: Path, rows: Sequence[Row], work: Path, threads: 
 
 
 class Margins:
-    """Measures whether texts differ by more than ties: the logit gap of the tokens at which ours and another diverge."""
+    """Measures if texts differ by more than ties: the logit gap of the tokens where ours and another diverge."""
 
     def __init__(self, llm: BaseLLM, prompts: Sequence[str]) -> None:
         self.llm, self.prompts = llm, prompts

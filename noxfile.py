@@ -43,7 +43,7 @@ def install(session: nox.Session, *groups: str, constraints: str = "constraints.
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Trains, saves, loads, tests, plants a fault that the harness names (-- --base smollm2-135m: on a real model)."""
+    """Trains, saves, loads, tests; plants a fault that the harness names (-- --base smollm2-135m: on a real model)."""
     install(session)
     session.run("sft-ref", "demo", *session.posargs)
 
@@ -146,14 +146,14 @@ def sweep(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("transformers", list(COMPAT))
 def compat(session: nox.Session, transformers: str) -> None:
-    """Tests what depends on transformers, on its oldest version, the last 4 and the newest (-- FILES: other tests)."""
+    """Runs version-dependent tests on the oldest transformers, the last 4 and the newest (-- FILES: other tests)."""
     install(session, "test", constraints=COMPAT[transformers])
     session.run("pytest", "-m", "not gpu", *(session.posargs or COMPAT_TESTS))
 
 
 @nox.session
 def mutants(session: nox.Session) -> None:
-    """Scoreboard: does the harness catch every planted bug and pass every sound variant? (-- --part: quicker)."""
+    """Runs the scoreboard: the harness must catch all mutants and pass all controls (-- --part: quicker)."""
     install(session, "test")
     session.run("python", "tests/helpers/scoreboard.py", *session.posargs)
 
@@ -178,7 +178,7 @@ def picture(session: nox.Session) -> None:
 
 @nox.session
 def submissions(session: nox.Session) -> None:
-    """Scoreboard of the corpus: grades submissions whose verdict is known (-- --part, NAME, --repeat N)."""
+    """Runs the scoreboard of the corpus: grades submissions whose verdict is known (-- --part, NAME, --repeat N)."""
     install(session, "test")
     session.run("python", "tests/submissions/board.py", *session.posargs)
 

@@ -1,4 +1,4 @@
-"""Tells whether a regular expression of an untrusted configuration can be matched in reasonable time."""
+"""Decides whether a regular expression of an untrusted configuration can be matched in reasonable time."""
 
 from __future__ import annotations
 

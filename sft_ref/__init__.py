@@ -1,6 +1,6 @@
-"""A minimal reference of supervised fine-tuning with LoRA, and a harness around it.
+"""A minimal reference for supervised fine-tuning with LoRA, and a test harness around it.
 
-What needs torch is imported when it is first used, so that help and completion are instant.
+Names that need torch are imported on first use, so that help and completion are instant.
 """
 
 from importlib import import_module

@@ -1,8 +1,8 @@
-"""Every error that a user can cause or mend, as one tree. Each message names the thing, the place and the next step."""
+"""Errors that a user can cause or fix, as one hierarchy. Each message names the thing, its place and the next step."""
 
 
 class SftRefError(Exception):
-    """Base of all errors raised on purpose; the command line prints its one line and exits with 2."""
+    """Base of all errors raised on purpose; the command line prints the message in one line and exits with 2."""
 
 
 class DataError(SftRefError):
@@ -10,7 +10,7 @@ class DataError(SftRefError):
 
 
 class BaseModelError(SftRefError):
-    """A base model is unknown, or cannot be had on this machine."""
+    """A base model is unknown, or not available on this machine."""
 
 
 class AdapterError(SftRefError):
@@ -22,11 +22,11 @@ class EvidenceError(SftRefError):
 
 
 class GoldenError(SftRefError):
-    """Golden results cannot be read, or must not be written as asked."""
+    """Golden results cannot be read, or must not be written as requested."""
 
 
 class OutputError(SftRefError):
-    """A result cannot be written where it was asked for."""
+    """A result cannot be written to the requested path."""
 
 
 class PrecisionError(SftRefError):
@@ -50,11 +50,11 @@ class MissingModuleError(SubmissionError):
 
 
 class MachineError(SftRefError):
-    """The machine kept a grading from its end, by too little processor time or memory: no fault of the target."""
+    """The machine had too little processor time or memory to finish a grading; the target is not at fault."""
 
 
 class SandboxError(SftRefError):
-    """Foreign code cannot be run as asked: the interpreter, a folder or a limit is of no use."""
+    """Foreign code cannot be run as requested: the interpreter, a folder or a limit is unusable."""
 
 
 class ClusterError(SftRefError):
@@ -62,4 +62,4 @@ class ClusterError(SftRefError):
 
 
 class EngineError(SftRefError):
-    """An engine is not installed, or cannot answer as asked."""
+    """An engine is not installed, or cannot answer as requested."""

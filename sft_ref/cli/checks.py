@@ -8,7 +8,7 @@ HELP = "list what the harness checks, or explain some of it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``checks``."""
+    """Adds the options of ``checks``."""
     parser.add_argument("ids", nargs="*", metavar="ID", help="checks to explain (default: list all)")
 
 

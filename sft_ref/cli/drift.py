@@ -1,4 +1,4 @@
-"""``sft-ref drift``: ways to load an adapter, each against the record of its training."""
+"""``sft-ref drift``: loads an adapter in several ways and compares each with the record of its training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EPILOG = "Exit code: 0 where every way gives what was trained, 1 where one does 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``drift``."""
+    """Adds the options of ``drift``."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="of the adapter, with its record")
     parser.add_argument("--base", help=f"{BASE_HELP} (default: the one that the adapter names)")
     parser.add_argument(
@@ -35,10 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compares each way, shows a table, and gives the exit code.
+    """Compares each way to load, prints a table and returns the exit code.
 
     Raises:
-        SftRefError: there is no record, adapter or base that can be read, or a way is unknown.
+        SftRefError: the record, adapter or base cannot be read, or a way to load is unknown.
     """
     quiet()
     from sft_ref.harness.grading.worker import DAYS, run_alone
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _drift(folder: Path, base: str | None, names: tuple[str, ...]) -> dict[str, Verification | str]:
-    """In a process of its own, with limits: way -> what differs, or why it cannot be run here."""
+    """Maps each way to load to its comparison, or to why it cannot run here; runs in a separate process with limits."""
     quiet()
     from sft_ref.harness.recorders.folder.tokenizers import load_tokenizer_of
     from sft_ref.reference.models import computing
@@ -94,7 +94,7 @@ def _drift(folder: Path, base: str | None, names: tuple[str, ...]) -> dict[str, 
 
 
 def _show(found: dict[str, Verification | str]) -> None:
-    """A line for each way, then what differs in each."""
+    """Prints a line for each way to load, then the differences of each."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table

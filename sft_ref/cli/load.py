@@ -14,7 +14,7 @@ add_arguments = add_adapter
 
 
 def run(args: argparse.Namespace) -> None:
-    """Loads, and shows the precision."""
+    """Loads the adapter and prints its precision."""
     quiet()
     from sft_ref.reference import sft
 

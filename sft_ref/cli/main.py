@@ -1,6 +1,6 @@
-"""The command line: dispatches to a module a command, each with `HELP`, `add_arguments` and `run`.
+"""The command line: dispatches to one module per command, each with `HELP`, `add_arguments` and `run`.
 
-Imports torch only once a command has been understood.
+Imports torch only after the command line has been parsed.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from sft_ref.harness.isolation.safe_path import safe_path
 from . import checks, demo, drift, grade, load, prompt, sweep, test, train, verify
 
 COMMANDS = (demo, train, load, test, checks, grade, verify, drift, prompt, sweep)
-"""In the order in which help lists them."""
+"""Command modules, in the order in which the help lists them."""
 
 CLOSED_PIPE = 128 + 13
-"""What a shell tells of a program that SIGPIPE ended; the signal itself would leave no time to tidy up."""
+"""Exit code that a shell reports for a program ended by SIGPIPE; the signal itself would leave no time to clean up."""
 
 _INTERRUPTED = 128 + 2
 _BAD_INPUT = 2
@@ -35,10 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        0 when it did what it was asked, 1 where a target is broken, a prompt is no prefix of its training text or an
-        adapter differs from its record, 2 on bad input or where standard output cannot be written, 3 where the harness
-        itself broke, 4 where a required stage is not shown, 130 after Ctrl-C (143 after SIGTERM, 129 after SIGHUP), and
-        141 where what reads standard output has closed it.
+        0 on success, 1 if a target is broken, a prompt is not a prefix of its training text or an adapter differs from
+        its record, 2 on bad input or if standard output cannot be written, 3 if the harness itself failed, 4 if a
+        required stage is not shown, 130 after Ctrl-C (143 after SIGTERM, 129 after SIGHUP), and 141 if the reader of
+        standard output has closed it.
     """
     with streams.reliable() as output, interrupts.orderly() as signals, safe_path():
         try:
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _BAD_INPUT
         except KeyboardInterrupt as interrupt:
             again = "; the same command goes on from there" if interrupt.args else ""
-            print(file=sys.stderr)  # a terminal shows ^C where the cursor was
+            print(file=sys.stderr)  # the terminal has printed ^C at the cursor
             _say(f"{str(interrupt) or 'interrupted'}{again}")
             return 128 + signals.number if signals.number else _INTERRUPTED
 
@@ -65,7 +65,7 @@ def _run(argv: Sequence[str] | None) -> int:
     except SftRefError as error:
         _say(f"error: {error}")
         return _BAD_INPUT
-    except Exception as error:  # noqa: BLE001  # a bug of ours, whose exit code must not be that of a broken target
+    except Exception as error:  # noqa: BLE001  # our own bug: its exit code must differ from that of a broken target
         for line in "".join(traceback.format_exception(error)).splitlines():
             print(" " * (len(line) - len(line.lstrip())) + printable(line), file=sys.stderr)
         _say("internal error: please report the lines above")
@@ -73,15 +73,15 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _say(text: str) -> None:
-    """One line on standard error."""
+    """Prints one line on standard error."""
     print(f"sft-ref: {printable(text)}", file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as every other error is said."""
+    """Argument parser that reports errors in one line, like all other errors."""
 
     def error(self, message: str) -> NoReturn:
-        """Ends with the exit code of bad input."""
+        """Prints the message and exits with the exit code for bad input."""
         self.exit(_BAD_INPUT, f"sft-ref: error: {printable(' '.join(message.split())[:500])}; see {self.prog} --help\n")
 
 

@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ BASE_HELP = f"base model: toy, {DEFAULT_BASE}, a folder, or a hub id"
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
-    """Rows of the user's own."""
+    """Adds the option for the user's own rows."""
     words = "questions and their answers, numbers or texts, in place of the built-in ones: JSON, JSONL or Parquet"
     parser.add_argument("--data", metavar="FILE", help=words)
 
 
 def add_training(parser: argparse.ArgumentParser, *, output: str) -> None:
-    """The options of a training; `output` is the folder by default."""
+    """Adds the options of a training; `output` is the default adapter folder."""
     parser.add_argument("--base", default=DEFAULT_BASE, help=f"{BASE_HELP} (default: %(default)s)")
     parser.add_argument("--output", default=output, metavar="FOLDER", help="adapter folder (default: %(default)s)")
     parser.add_argument("--policy", metavar="NAME", help=f"{', '.join(POLICIES)} (default: what suits the device)")
@@ -33,14 +33,14 @@ def add_training(parser: argparse.ArgumentParser, *, output: str) -> None:
 
 
 def add_adapter(parser: argparse.ArgumentParser) -> None:
-    """The adapter to load, and how."""
+    """Adds the options for the adapter to load, its base and its policy."""
     parser.add_argument("folder", nargs="?", default=DEFAULT_FOLDER, help="adapter folder (default: %(default)s)")
     parser.add_argument("--base", help=f"{BASE_HELP} (default: the one that the adapter names)")
     parser.add_argument("--policy", metavar="NAME", help="load under another policy than the one trained, on purpose")
 
 
 def add_writing(parser: argparse._ActionsContainer) -> None:
-    """How texts are written."""
+    """Adds the options for the text format: a prompt format or a chat template."""
     parser.add_argument(
         "--prompt", metavar="TEXT", help="how texts are written: '{question} A: {answer}'; every other brace is text"
     )
@@ -52,12 +52,12 @@ def add_writing(parser: argparse._ActionsContainer) -> None:
 
 
 def add_page(parser: argparse._ActionsContainer) -> None:
-    """A page of the result."""
+    """Adds the option for an HTML page of the result."""
     parser.add_argument("--html", type=Path, metavar="FILE", help="write it as a page as well")
 
 
 def add_labels(parser: argparse._ActionsContainer) -> None:
-    """Which tokens of a text are supervised."""
+    """Adds the option for which tokens of a text are supervised."""
     parser.add_argument(
         "--labels",
         choices=["completion", "assistant", "all", "collator"],

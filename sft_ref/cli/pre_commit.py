@@ -1,4 +1,4 @@
-"""The hook of pre-commit: grades the adapter of each file that is committed, by its files alone."""
+"""The pre-commit hook: grades the adapter folder of each committed file, from its files alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .main import main
 
 
 def grade_adapters(files: Sequence[str]) -> int:
-    """Grades the folder of each file once; the largest exit code of `sft-ref grade`."""
+    """Grades the folder of each file once and returns the largest exit code of `sft-ref grade`."""
     folders = dict.fromkeys(str(Path(file).parent) for file in files)
     return max((main(["grade", folder, "--require", "artifact"]) for folder in folders), default=0)
 

@@ -1,4 +1,4 @@
-"""``sft-ref prompt``: one row as training text and as prompt, token by token. Needs tokenizer files, no weights."""
+"""``sft-ref prompt``: shows a row as training text and as prompt, by token; needs tokenizer files but no weights."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ EPILOG = (
 )
 
 _SECONDS = 120.0
-"""Processor seconds per core to read the files and render the templates."""
+"""Limit of processor seconds per core for reading the files and rendering the templates."""
 
 _EDGE = 12
-"""Tokens shown on both sides of a long part in which nothing changes."""
+"""Tokens shown at each end of a long run of tokens of the same kind."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``prompt``."""
+    """Adds the options of ``prompt``."""
     parser.add_argument("folder", type=Path, metavar="ADAPTER", help="folder of the adapter; its tokenizer comes first")
     parser.add_argument(
         "--data", type=Path, required=True, metavar="FILE", help="rows, as for grade: JSON, JSONL or Parquet"
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Shows the row; 1 where the prompt is no prefix of the training text."""
+    """Prints the row; returns 1 if the prompt is not a prefix of the training text, else 0."""
     quiet()
     from sft_ref.harness.grading.worker import run_alone
     from sft_ref.harness.recorders.dataset.view import view_row
@@ -84,7 +84,7 @@ def _lines(view: TokenView) -> Iterator[str]:
 
 
 def _shown(tokens: Sequence[TokenRow]) -> Iterator[TokenRow | int]:
-    """The tokens, with the number of those left out in place of a long part in which nothing changes."""
+    """Yields the tokens; replaces the middle of a long run of tokens of the same kind by their number."""
     begin = 0
     for n, each in enumerate(tokens):
         is_last = n + 1 == len(tokens)

@@ -20,7 +20,7 @@ HELP = "train under every policy, or take an adapter, load it in every other way
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``sweep``."""
+    """Adds the options of ``sweep``."""
     names = f"{', '.join(POLICIES)}, and variations such as fp32+sdpa"
     parser.add_argument("--base", help=f"{BASE_HELP} (default: {DEFAULT_BASE}, or that of --adapter)")
     parser.add_argument("--train", nargs="+", metavar="POLICY", help=f"train under these: {names} (default: all five)")
@@ -66,10 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Sweeps; see `sft_ref.sweep.command.run` and `sft_ref.sweep.adapter.command.run`.
+    """Runs a sweep; see `sft_ref.sweep.command.run` and `sft_ref.sweep.adapter.command.run`.
 
     Raises:
-        SftRefError: as these do, or an option is for the other.
+        SftRefError: one of these functions raises it, or an option is for the other kind of sweep.
     """
     quiet()
     from .pages.sweep_pages import write_adapter_sweep_page, write_sweep_page

@@ -1,4 +1,4 @@
-"""What a person sees: the progress of a training, the precision found, and answers beside the truth."""
+"""Terminal output: the progress of a training, the precision of a loaded adapter, and answers next to true answers."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ SAMPLES_SHOWN = 10
 
 @contextlib.contextmanager
 def training_progress(steps: int) -> Iterator[Callable[[Step], None]]:
-    """A bar with loss, tokens a second and time left; gives the function that moves it.
+    """Shows a progress bar with loss, tokens per second and time left; yields the function that updates it.
 
-    Where the output is no terminal, a line now and then takes its place.
+    If the output is not a terminal, prints a line every 20 steps and after the last step instead.
     """
     console = Console()
     with Progress(
@@ -52,14 +52,14 @@ def training_progress(steps: int) -> Iterator[Callable[[Step], None]]:
 
 @contextlib.contextmanager
 def asking_progress() -> Iterator[Callable[[int], None]]:
-    """A note of how many questions are answered so far; gives the function that moves it."""
+    """Shows how many questions are answered so far; yields the function that updates the number."""
     console = Console(stderr=True)
     with console.status("asking") as status:
         yield lambda done: status.update(f"asking: {done} answered")
 
 
 def show_precision(llm: BaseLLM, folder: Path) -> None:
-    """The policy, and the dtypes recorded at train and found at load."""
+    """Prints the policy, and the dtypes recorded in training and found after loading."""
     console = _lines()
     record = _show_trained(llm, folder)
     console.print(f"loaded:  {summarize_dtypes(count_dtypes(llm.model))}")
@@ -72,7 +72,7 @@ def show_precision(llm: BaseLLM, folder: Path) -> None:
 
 
 def show_exported(llm: BaseLLM, folder: Path) -> None:
-    """The policy, the dtypes recorded at train, and what the engine computes in."""
+    """Prints the policy, the dtypes recorded in training, and the engine's compute precision."""
     _show_trained(llm, folder)
     _lines().print(f"loaded:  {llm.model}")
 
@@ -99,7 +99,7 @@ def _answer(answer: float | str) -> str:
 
 
 def show_samples(samples: Sequence[Sample]) -> None:
-    """A table of the first questions: raw completion, parsed answer, truth and verdict."""
+    """Prints a table of the first questions: raw completion, parsed answer, true answer and verdict."""
     table = Table(title=f"the first {min(SAMPLES_SHOWN, len(samples))} of {len(samples)} questions")
     for column in ("question", "completion"):
         table.add_column(column, overflow="fold")

@@ -23,7 +23,7 @@ HELP = "ask an adapter questions that it has not seen, and score its answers"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``test``."""
+    """Adds the options of ``test``."""
     add_adapter(parser)
     add_data(parser)
     parser.add_argument(
@@ -42,10 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Loads, asks, and shows the answers, their score and the precision.
+    """Loads the model, asks the questions, and prints the answers, their score and the precision.
 
     Raises:
-        SftRefError: an option is for another engine, or the model cannot be loaded or asked.
+        SftRefError: an option is for another engine, or the model cannot be loaded or queried.
     """
     _check_options(args)
     if args.engine == "http":
@@ -74,7 +74,7 @@ def load_and_ask(
     data: str | None = None,
     engine: str = "transformers",
 ) -> tuple[BaseLLM, TestResult]:
-    """Loads an adapter, asks it, and shows the answers, their score and the precision."""
+    """Loads an adapter, asks the questions, and prints the answers, their score and the precision."""
     rows = load_rows(data) if data else None
     quiet()
     from sft_ref.reference import sft
@@ -108,7 +108,7 @@ def _ask_endpoint(args: argparse.Namespace) -> None:
 
 
 def _ask(llm: AskedModel, rows: Sequence[AnyRow] | None) -> TestResult:
-    """Asks, and shows the answers and their score."""
+    """Asks the questions, and prints the answers and their score."""
     from sft_ref.reference import sft
 
     from .terminal import asking_progress, show_samples

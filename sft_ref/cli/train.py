@@ -16,14 +16,14 @@ HELP = "fine-tune an adapter and save it with its record"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``train``."""
+    """Adds the options of ``train``."""
     add_training(parser, output="sft_model")
     add_data(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace an adapter that is already there")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Trains, and shows the progress."""
+    """Trains and saves an adapter, and shows the progress."""
     rows = load_rows(args.data) if args.data else None
     settings = Settings(**{field.name: getattr(args, field.name) for field in fields(Settings)})
     quiet()

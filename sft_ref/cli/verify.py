@@ -1,4 +1,4 @@
-"""``sft-ref verify``: an adapter folder or an endpoint against the record of a training."""
+"""``sft-ref verify``: compares an adapter folder or an endpoint with the record of a training."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EPILOG = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``verify``."""
+    """Adds the options of ``verify``."""
     parser.add_argument(
         "target", metavar="FOLDER|URL", help="folder of the adapter, with its record; or an endpoint, with --record"
     )
@@ -49,10 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compares, shows the result, and gives the exit code.
+    """Compares the target with the record, prints the result and returns the exit code.
 
     Raises:
-        SftRefError: there is no record or adapter that can be read, no base, or no endpoint that answers.
+        SftRefError: the record or adapter cannot be read, the base is missing, or the endpoint does not answer.
     """
     quiet()
     from sft_ref.harness.grading.worker import run_alone
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_options(args: argparse.Namespace, *, is_url: bool) -> None:
-    """Raises where an option is for the other kind of target."""
+    """Raises if an option is for the other kind of target, or if an option that it needs is missing."""
     if is_url and args.record is None:
         raise SftRefError("an endpoint is compared with a record; give --record FOLDER")
     for option in ("base", "loader", "format_prompt", "data") if is_url else ():
@@ -106,7 +106,7 @@ def _check_options(args: argparse.Namespace, *, is_url: bool) -> None:
 
 
 def _verify(folder: Path, base: str | None) -> Verification:
-    """In a process of its own, with limits: the files may be anybody's."""
+    """Verifies an adapter folder; runs in a separate process with limits, because the files may be untrusted."""
     quiet()
     from sft_ref.witnessing.verifying.folder import verify_folder
 
@@ -114,7 +114,7 @@ def _verify(folder: Path, base: str | None) -> Verification:
 
 
 def _verify_own_code(folder: Path, loader: str, format_prompt: str | None, data: Path | None) -> Verification:
-    """In a process of its own, with limits on time and memory; nothing else confines the code."""
+    """Verifies a model that the user's code loads; runs in a separate process, with limits on time and memory only."""
     quiet()
     from sft_ref.witnessing.verifying.own_code import verify_own_code
 
@@ -122,7 +122,7 @@ def _verify_own_code(folder: Path, loader: str, format_prompt: str | None, data:
 
 
 def _verify_endpoint(url: str, folder: Path, model: str | None, key_env: str | None) -> EndpointVerification:
-    """In a process of its own as well; it reads the key from the environment itself."""
+    """Verifies an endpoint; runs in a separate process, which reads the key from the environment."""
     quiet()
     from sft_ref.witnessing.serving.endpoint import verify_endpoint
 

@@ -1,1 +1,1 @@
-"""Runs functions on the nodes of a Ray cluster (extra ``ray``). Knows nothing of gradings or sweeps."""
+"""Runs functions on the nodes of a Ray cluster (extra ``ray``). Independent of gradings and sweeps."""

@@ -1,4 +1,4 @@
-"""Connects this process to a Ray cluster that runs already, and leaves its signals and its nodes' imports alone."""
+"""Connects this process to a running Ray cluster, and preserves its signal handlers and its nodes' import path."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from sft_ref.errors import ClusterError
 from sft_ref.io.plain_files import scratch_folder
 
 _PATIENCE = 20.0
-"""Seconds in which the cluster's address must take a connection; Ray itself tries for minutes."""
+"""Seconds within which the cluster's address must accept a connection; Ray itself tries for minutes."""
 
 
 @contextlib.contextmanager
 def connected(address: str) -> Iterator[None]:
-    """Within it, this process is a driver of the cluster, and functions of `sft_ref.cluster` can be called.
+    """Makes this process a driver of the cluster within its context, so that `sft_ref.cluster` can be used.
 
     Args:
-        address: ``HOST:PORT`` of the cluster, or ``auto`` for the one that this machine is a node of.
+        address: ``HOST:PORT`` of the cluster, or ``auto`` for the cluster that this machine is a node of.
 
     Raises:
         ClusterError: Ray is not installed, or there is no such cluster.
@@ -32,12 +32,12 @@ def connected(address: str) -> Iterator[None]:
     place = _find(address)
     before = signal.getsignal(signal.SIGTERM)
     try:
-        with scratch_folder() as folder, contextlib.chdir(folder):  # Ray puts the working folder on its nodes' sys.path
+        with scratch_folder() as folder, contextlib.chdir(folder):  # Ray adds the working folder to its nodes' sys.path
             ray.init(place, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise ClusterError(_refused(address, str(error))) from error
     finally:
-        signal.signal(signal.SIGTERM, before)  # Ray has put its own there
+        signal.signal(signal.SIGTERM, before)  # Ray has replaced the handler by its own
     try:
         yield
     finally:
@@ -45,7 +45,7 @@ def connected(address: str) -> Iterator[None]:
 
 
 def _find(address: str) -> str:
-    """The ``HOST:PORT`` of a cluster that takes a connection."""
+    """Returns the ``HOST:PORT`` of a cluster that accepts a connection."""
     if "://" in address:
         raise ClusterError(f"--ray {address}: give HOST:PORT of the cluster, on one of its nodes; or auto")
     from ray._private.services import canonicalize_bootstrap_address_or_die
@@ -54,7 +54,7 @@ def _find(address: str) -> str:
         place: str = canonicalize_bootstrap_address_or_die(address)
         host, _, port = place.rpartition(":")
         socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
-    except (OSError, ValueError, OverflowError) as error:  # the first of these holds ConnectionError
+    except (OSError, ValueError, OverflowError) as error:  # OSError includes ConnectionError
         raise ClusterError(_refused(address, str(error))) from error
     return place
 

@@ -1,4 +1,4 @@
-"""What is installed on a machine: the code of this package, and the libraries that decide its results."""
+"""The installed code of this package, and the installed versions of the libraries that decide its results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LIBRARIES = ("torch", "transformers", "peft", "tokenizers")
 
 
 def source_digest() -> str:
-    """SHA-256 of the package's code, so that a result is not used after the code has changed."""
+    """Returns the SHA-256 of the package's code, so that no result is reused after the code has changed."""
     package = Path(__file__).parents[1]
     total = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
@@ -21,12 +21,12 @@ def source_digest() -> str:
 
 @functools.cache
 def installed() -> dict[str, str]:
-    """The digest of this package's code, and the versions of libraries; of this process."""
+    """Returns the digest of this package's code and the versions of libraries, as seen by this process."""
     return {"sft_ref": source_digest()[:12]} | {name: metadata.version(name) for name in _LIBRARIES}
 
 
 def difference(wanted: dict[str, str]) -> str:
-    """The first thing that is installed here in another version than wanted; empty if there is none."""
+    """Describes the first package whose installed version is not the wanted one; empty if there is none."""
     found = installed()
     for name, version in wanted.items():
         if found.get(name) != version:

@@ -1,4 +1,4 @@
-"""The nodes of the cluster that this process is connected to: how much they can run, and whether they may."""
+"""The nodes of the connected cluster: how many tasks each can run, and calls of a function on each of them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ClusterNode:
-    """A node that is alive.
+    """A living node.
 
     Attributes:
-        id: as Ray names it.
-        name: of the machine, and where it can be reached.
-        cpus, gpus: that Ray may give to tasks.
+        id: Ray's id of the node.
+        name: host name and address of the machine.
+        cpus, gpus: CPUs and GPUs that Ray may assign to tasks.
     """
 
     id: str
@@ -32,18 +32,18 @@ class ClusterNode:
 
 @dataclass(frozen=True)
 class Share:
-    """What one task gets of a node."""
+    """The resources of a node that one task gets."""
 
     cpus: int
     gpus: int = 0
 
     def slots(self, node: ClusterNode) -> int:
-        """Tasks that a node can run at a time."""
+        """Returns the number of tasks that a node can run at a time."""
         return min(node.cpus // self.cpus, node.gpus // self.gpus if self.gpus else node.cpus)
 
 
 def living_nodes() -> list[ClusterNode]:
-    """The nodes that are alive and have a CPU for tasks."""
+    """Returns the nodes that are alive and have a CPU for tasks."""
     import ray
 
     found = []
@@ -56,16 +56,16 @@ def living_nodes() -> list[ClusterNode]:
 
 
 def on_each_node(function: Callable[..., T], *arguments: object, share: Share) -> dict[ClusterNode, T]:
-    """Calls a function on each node that can run such a task; a node that dies meanwhile is left out.
+    """Calls a function on each node that can run such a task; omits nodes that die meanwhile.
 
     Args:
-        function: importable by name on the nodes.
-        arguments: of the function.
-        share: that the call gets, as a later task does.
+        function: function that the nodes can import by name.
+        arguments: arguments of the function.
+        share: resources of each call, the same as for a later task.
 
     Raises:
-        ClusterError: no node can run it, or one has other code, or cannot import it.
-        SftRefError: as the function raises it.
+        ClusterError: no node can run the function, or a node has other code or cannot import it.
+        SftRefError: the function raises it.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -92,11 +92,11 @@ def on_each_node(function: Callable[..., T], *arguments: object, share: Share) -
 
 
 def no_node(share: Share) -> str:
-    """The message where no node can run a task."""
+    """Returns the error message for a cluster in which no node can run a task."""
     wanted = f"{share.cpus} CPU" + (f" and {share.gpus} GPU" if share.gpus else "")
     return f"no living node of the cluster has {wanted} for a task; add one with `ray start --address ADDRESS`"
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message."""
+    """Returns the first line of an error's message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""What runs on a node: a function of this package, if the node has the same code."""
+"""Runs functions of this package on a node, if the node has the same code and libraries."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ T = TypeVar("T")
 
 
 def run_checked(wanted: dict[str, str], function: Callable[..., T], *arguments: object) -> T:
-    """On a node: calls a function.
+    """Calls a function; runs on a node.
 
     Args:
-        wanted: what is installed where the command was started.
-        function: importable by name.
-        arguments: of the function.
+        wanted: result of `installed` on the machine where the command was started.
+        function: function that can be imported by name.
+        arguments: arguments of the function.
 
     Raises:
-        ClusterError: the node has something else.
+        ClusterError: the node has other code, or another version of a library.
     """
     if differs := difference(wanted):
         raise ClusterError(f"node {socket.gethostname()} has {differs}; install the same on all nodes")
@@ -32,7 +32,7 @@ def run_checked(wanted: dict[str, str], function: Callable[..., T], *arguments: 
 
 
 def cause_of(error: Exception) -> SftRefError | None:
-    """The error of this package that a task raised, or one for a node that cannot import it; else None."""
+    """Returns the error of this package that a task raised, or one for a node that cannot import it; else None."""
     import ray
 
     if not isinstance(error, ray.exceptions.RayTaskError):

@@ -1,4 +1,4 @@
-"""Spreads calls of one function over a cluster; a call on a node that dies is made again on another."""
+"""Spreads calls of one function over a cluster; repeats a call on another node if its node dies."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .nodes import Share, first_line, living_nodes, no_node
 from .remote import cause_of, run_checked
 
 RETRIES = 3
-"""How often a call is made again whose node or process dies."""
+"""How often a call is repeated if its node or process dies."""
 
 AHEAD = 2
-"""Calls that are submitted for each that can run: the next one's arguments travel meanwhile."""
+"""Submitted calls per call that can run, so that the arguments of the next call are sent meanwhile."""
 
 _LOOK = 2.0
-"""Seconds between two looks at the nodes."""
+"""Seconds between two queries of the living nodes."""
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class LostTask:
-    """A call without a result, through no fault of the function."""
+    """A call that has no result, without the function being at fault."""
 
     reason: str
 
@@ -41,19 +41,19 @@ def spread(
     most: int | None = None,
     retries: int = RETRIES,
 ) -> Generator[tuple[K, T | LostTask], None, None]:
-    """Makes all calls, and yields each result as it comes.
+    """Makes all calls and yields each result when it arrives.
 
     Args:
-        function: importable by name on the nodes.
-        calls: a key and the arguments of each; the next is taken when it can be submitted, so that few are in memory.
-        share: of a node, for each call.
-        most: calls at a time; None for as many as the nodes can run.
-        retries: how often a call is made again whose node or process dies.
+        function: function that the nodes can import by name.
+        calls: key and arguments of each call; read only as calls can be submitted, so that few are in memory.
+        share: resources of a node for each call.
+        most: largest number of calls at a time; None for as many as the nodes can run.
+        retries: how often a call is repeated if its node or process dies.
 
     Raises:
-        ClusterError: no node is left, or one has other code.
-        SftRefError: as the function raises it.
-        KeyboardInterrupt: raised again once the calls that ran have tidied up.
+        ClusterError: no node is left, or a node has other code.
+        SftRefError: the function raises it.
+        KeyboardInterrupt: the run was interrupted; raised again after the running calls have cleaned up.
     """
     import ray
 
@@ -81,7 +81,7 @@ def spread(
             for reference in done:
                 result = _result(reference)
                 yield running.pop(reference), result
-                del reference  # frees what Ray keeps of it
+                del reference  # lets Ray free its copy of the result
     finally:
         for reference in running:
             ray.cancel(reference)

@@ -1,1 +1,1 @@
-"""The terminal: what is read from it, written to it, and safe to show on it."""
+"""The terminal: its input, its output, and the escaping of unsafe text."""

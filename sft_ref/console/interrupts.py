@@ -1,4 +1,4 @@
-"""Signals that end a command, as exceptions, so that everything on the way out is tidied up."""
+"""Turns signals that end a command into exceptions, so that everything is cleaned up on exit."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from types import FrameType
 
 GRACE = 10.0
-"""Seconds after a signal in which another one changes nothing: tidying up is under way, and must not be cut off."""
+"""Seconds after a signal in which further signals are ignored, so that cleaning up is not cut off."""
 
 
 class Interrupts:
-    """A signal handler that raises `KeyboardInterrupt`, but not while the one before is still being dealt with.
+    """A signal handler that raises `KeyboardInterrupt`, but not while the previous one is still being handled.
 
     Attributes:
-        number: of the first signal; None where none came.
+        number: number of the first signal; None if none was received.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Interrupts:
         self._last = -math.inf
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
-        """Raises; code that swallows it can be interrupted again after `GRACE` seconds."""
+        """Raises `KeyboardInterrupt`; code that swallows it can be interrupted again after `GRACE` seconds."""
         now = time.monotonic()
         if now - self._last < GRACE:
             return
@@ -38,10 +38,10 @@ class Interrupts:
 
 @contextlib.contextmanager
 def orderly() -> Iterator[Interrupts]:
-    """Within it, what asks a process to end (Ctrl-C, `kill`, a closed terminal) raises `KeyboardInterrupt`.
+    """Raises `KeyboardInterrupt` within its context on signals to end (Ctrl-C, `kill`, a closed terminal).
 
-    A signal that the process was started to ignore stays ignored. Once one came, the others are ignored from the end of
-    this context on: Python resets its handlers while it shuts down, and a late signal would change the exit code.
+    A signal that the process was started to ignore stays ignored. After a first signal, the others are ignored from the
+    end of this context on: Python resets its handlers during shutdown, and a late signal would change the exit code.
     """
     interrupts = Interrupts()
     before = {}

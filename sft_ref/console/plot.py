@@ -1,4 +1,4 @@
-"""The picture of a training run."""
+"""The plot of a training run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _MARGINS = {"left": 0.13, "right": 0.97, "bottom": 0.13, "top": 0.92}
-"""Shares of the picture; a computed layout would double the time."""
+"""Fractions of the figure; a computed layout would take twice the time."""
 
 
 def plot_losses(losses: Sequence[float], path: Path) -> None:

@@ -1,8 +1,8 @@
-"""Text from elsewhere made safe to show. Whatever a person reads on a terminal or in a report goes through here.
+"""Makes untrusted text safe to show; all such text on a terminal or in a report passes through here.
 
-What a model writes, and what a submission prints, raises or is called, may hold terminal escapes, bidirectional
-overrides that make a line read otherwise than it is, or line ends that forge a report's own lines. Those characters are
-shown, as escapes, not obeyed.
+Completions of a model, and the output, errors and names of a submission, may contain terminal escapes, bidirectional
+overrides that make a line look different, or line ends that forge lines of a report. Those characters are shown as
+escapes and have no effect.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import unicodedata
 
 LONGEST = 600
-"""Characters shown of one text; the JSON report keeps all."""
+"""Characters shown of one text; the JSON report keeps the whole text."""
 
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-"""Unicode's controls, formats (bidirectional ones are among them), surrogates, private, unassigned, and line ends."""
+"""Unicode's control, format (with bidirectional overrides), surrogate, private, unassigned and line end characters."""
 
 
 def printable(text: str) -> str:
-    """One line that shows `text`; what is cut off is counted."""
+    """Returns `text` in one line, cut to `LONGEST` characters, with the number of characters cut off."""
     shown = " ".join(text[:LONGEST].split())
     safe = "".join(_escape(letter) if unicodedata.category(letter) in _UNSEEN else letter for letter in shown)
     return safe + (f" … ({len(text) - LONGEST} more characters)" if len(text) > LONGEST else "")

@@ -1,4 +1,4 @@
-"""Keeps what a user cannot act on off the terminal."""
+"""Hides messages of libraries that a user cannot act on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import warnings
 
 
 def quiet() -> None:
-    """Silences the libraries' own bars and notes, for the whole process."""
+    """Silences the progress bars and notes of the libraries, for the whole process."""
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", module=r"peft\.")
     from transformers.utils import logging

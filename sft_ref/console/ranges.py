@@ -1,4 +1,4 @@
-"""What a number may be: tested as a value, read from the command line, and said in words."""
+"""Ranges of numbers: they test a value, parse it from the command line, and describe themselves in words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Whole:
-    """Whole numbers from `least` to `most`; called, it reads one from a command line."""
+    """Whole numbers from `least` to `most`; calling it parses one from the command line."""
 
     least: int
     most: int
@@ -21,10 +21,10 @@ class Whole:
         return f"a whole number from {self.least} to {self.most}"
 
     def __call__(self, text: str) -> int:
-        """The number that a text writes, in decimal digits.
+        """Returns the number that a text writes in decimal digits.
 
         Raises:
-            argparse.ArgumentTypeError: it writes none, or one out of the range.
+            argparse.ArgumentTypeError: the text is not a number, or the number is out of range.
         """
         is_short = text.isascii() and text.isdecimal() and len(text) <= len(str(self.most))
         if not is_short or int(text) not in self:
@@ -34,7 +34,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class Real:
-    """Numbers above 0, up to `most`; called, it reads one from a command line."""
+    """Numbers above 0, up to `most`; calling it parses one from the command line."""
 
     most: float
 
@@ -45,10 +45,10 @@ class Real:
         return f"a number above 0, at most {self.most:g}"
 
     def __call__(self, text: str) -> float:
-        """The number that a text writes.
+        """Returns the number that a text writes.
 
         Raises:
-            argparse.ArgumentTypeError: it writes none, or one out of the range.
+            argparse.ArgumentTypeError: the text is not a number, or the number is out of range.
         """
         try:
             value = float(text)

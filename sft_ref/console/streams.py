@@ -1,7 +1,7 @@
-"""Standard streams that a command can rely on.
+"""Reliable standard streams for a command.
 
-They are open, take any text in any encoding, and say when what was written is lost: a closed pipe and a full disk look
-alike to most libraries, which then raise in the middle of somebody else's work. Knows nothing of any command.
+They are open, accept any text in any encoding, and report lost output: most libraries do not distinguish a closed pipe
+from a full disk, and raise in the middle of unrelated work. Independent of all commands.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import TextIO
 
 
 class StreamLostError(BaseException):
-    """Standard output takes no more.
+    """Standard output can no longer be written.
 
-    Not an `Exception`: like `KeyboardInterrupt` it ends the command, and no code takes it for a fault of what it runs.
+    Not an `Exception`: like `KeyboardInterrupt`, it ends the command, and no code mistakes it for a failure of the code
+    that it runs.
     """
 
     def __init__(self, reason: OSError) -> None:
@@ -26,11 +27,11 @@ class StreamLostError(BaseException):
 
 
 class _Descriptor(io.FileIO):
-    """A descriptor that is written to until that fails.
+    """A file descriptor that drops all output after the first failed write.
 
     Args:
-        number: of the descriptor; it is not closed.
-        needed: whether what it does not take is lost; what is said besides (on standard error) may be dropped.
+        number: number of the descriptor, which is never closed.
+        needed: whether a failed write is an error; output to standard error may be dropped.
     """
 
     def __init__(self, number: int, *, needed: bool) -> None:
@@ -39,10 +40,10 @@ class _Descriptor(io.FileIO):
         self.failure: OSError | None = None
 
     def write(self, data: bytes | bytearray | memoryview) -> int | None:  # type: ignore[override]  # any buffer
-        """Writes; after a failure it drops everything.
+        """Writes the data; after a failure, drops everything.
 
         Raises:
-            StreamLostError: for the first time, where what it takes is needed.
+            StreamLostError: a write fails for the first time, and the output is needed.
         """
         if self.failure is None:
             try:
@@ -55,13 +56,13 @@ class _Descriptor(io.FileIO):
 
 
 class Output:
-    """Standard output of a command; `finish` at its end."""
+    """Standard output of a command; call `finish` at its end."""
 
     def __init__(self) -> None:
         self.descriptor: _Descriptor | None = None
 
     def finish(self) -> None:
-        """Writes what is still in memory.
+        """Flushes buffered output.
 
         Raises:
             StreamLostError: not everything could be written, now or before.
@@ -73,9 +74,9 @@ class Output:
 
 @contextlib.contextmanager
 def reliable() -> Iterator[Output]:
-    """Within it, the standard streams are open, and no text is an error of encoding.
+    """Opens all standard streams within its context, and makes them accept any text.
 
-    A stream that was closed is the null device. What the output's encoding lacks is written as an escape.
+    A stream that was closed becomes the null device. Characters that the output's encoding lacks are escaped.
     """
     before = sys.stdin, sys.stdout, sys.stderr
     _open_closed_descriptors()
@@ -93,7 +94,7 @@ def reliable() -> Iterator[Output]:
 
 @contextlib.contextmanager
 def no_input() -> Iterator[None]:
-    """Within it, standard input is empty, for this process and all that it starts: nobody can ask the user anything."""
+    """Empties standard input within its context for this process and its children, so that no code prompts the user."""
     kept, before = os.dup(0), sys.stdin
     with open(os.devnull, encoding="utf-8") as empty:  # noqa: PTH123  # a device
         os.dup2(empty.fileno(), 0)
@@ -107,14 +108,14 @@ def no_input() -> Iterator[None]:
 
 
 def _open_closed_descriptors() -> None:
-    """Else the next file that is opened gets the number of a standard stream, and what is printed is written to it."""
+    """Opens closed standard streams; else the next opened file takes such a descriptor, and output is written to it."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
             opened = os.open(os.devnull, os.O_RDWR)
             os.dup2(opened, number)
-            os.set_inheritable(number, True)  # noqa: FBT003  # a process that is started needs one there, too
+            os.set_inheritable(number, True)  # noqa: FBT003  # child processes need it, too
             if opened > 2:  # noqa: PLR2004  # above the standard streams
                 os.close(opened)
 
@@ -124,7 +125,7 @@ def _null(mode: str) -> TextIO:
 
 
 def _writable(stream: TextIO | None, real: TextIO | None, *, needed: bool) -> tuple[TextIO, _Descriptor | None]:
-    """A stream in place of one of the process's own; one that somebody else put there takes any text, if it can."""
+    """Replaces a standard stream of the process; one that other code put there is only made to accept any text."""
     if stream is None:
         return _null("w"), None
     if stream is not real or not isinstance(stream, io.TextIOWrapper):
@@ -134,7 +135,7 @@ def _writable(stream: TextIO | None, real: TextIO | None, *, needed: bool) -> tu
     stream.flush()
     descriptor = _Descriptor(stream.fileno(), needed=needed)
     made = io.TextIOWrapper(
-        io.BufferedWriter(descriptor),  # type: ignore[type-var]  # its `write` takes any buffer, as a FileIO's does
+        io.BufferedWriter(descriptor),  # type: ignore[type-var]  # its `write` accepts any buffer, like that of FileIO
         encoding=stream.encoding,
         errors="backslashreplace",
         line_buffering=stream.line_buffering,

@@ -1,4 +1,4 @@
-"""Who generates: OpenVINO GenAI on a merged model, or an endpoint, in place of the reference's own loop.
+"""Engines that generate in place of the reference's own loop: OpenVINO GenAI on a merged model, or an endpoint.
 
-transformers, in the reference, is the default. An engine is one more way to load a model, held to the same figures.
+The default is the reference with transformers. An engine is another way to load a model, measured by the same figures.
 """

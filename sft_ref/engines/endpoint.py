@@ -1,4 +1,4 @@
-"""An OpenAI-style endpoint that is asked questions: texts in, texts out."""
+"""A model behind an OpenAI-style endpoint: takes prompts as text and returns completions as text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sft_ref.reference import prompt
 from sft_ref.reference.base_llm import MAX_NEW_TOKENS
 
 TOGETHER = 16
-"""Prompts of one request; a server that takes a single one gets as many requests."""
+"""Prompts per request; a server that accepts only one prompt per request gets one request per prompt."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class _Completions:
 
 
 class ServedModel:
-    """A model of an endpoint that continues prompts greedily; its own end token ends them.
+    """A model of an endpoint that completes prompts greedily, up to its own end token.
 
     Args:
-        client: of the endpoint.
-        name: of the model there.
+        client: client of the endpoint.
+        name: name of the model at the endpoint.
     """
 
     def __init__(self, client: EndpointClient, name: str) -> None:
@@ -46,10 +46,10 @@ class ServedModel:
         return prompt.parse_answer(text)
 
     def batched_generate(self, prompts: Sequence[str]) -> list[str]:
-        """Completions in the order of the prompts.
+        """Returns the completions in the order of the prompts.
 
         Raises:
-            EndpointError: there is no answer that can be used.
+            EndpointError: the endpoint returns no usable response.
         """
         texts: list[str] = []
         while len(texts) < len(prompts):

@@ -1,4 +1,4 @@
-"""Weights of a model of OpenVINO in 8 bits: each row of a matrix has a scale of its own, and zero stays zero."""
+"""Quantizes weights of an OpenVINO model to 8 bits: each row of a matrix has its own scale, and zero stays zero."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _MOST = 127
 
 
 def compress(model: Any) -> None:  # noqa: ANN401  # an openvino.Model
-    """Replaces the weights of all products with a constant matrix, in place; embeddings stay as they are.
+    """Quantizes the constant matrices of all matrix products in place; embeddings are unchanged.
 
-    A head that shares its weights with the embedding gets a copy of them in 8 bits.
+    An output head that shares its weights with the embedding gets a copy of them in 8 bits.
     """
     from openvino import opset13
 

@@ -1,4 +1,4 @@
-"""Loads an adapter as the reference does, to be answered for by an engine."""
+"""Loads an adapter as the reference does, but with an engine that generates its answers."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 def load_with_openvino(folder: str | Path, *, base: str | None = None, policy: str | None = None) -> BaseLLM:
-    """The adapter with its base, merged, on the CPU; refused where `sft.load` refuses it.
+    """Loads the adapter merged with its base, on the CPU; refuses whatever `sft.load` refuses.
 
     Args:
-        folder: of the adapter.
-        base: as `sft.load` takes it.
-        policy: that says what is computed in; None takes the one that was trained.
+        folder: folder of the adapter.
+        base: base model, as `sft.load` takes it.
+        policy: policy that decides the compute precision; None takes the one of the training.
 
     Raises:
-        AdapterError: as `sft.load`.
+        AdapterError: `sft.load` raises it.
         EngineError: OpenVINO GenAI is not installed, or cannot run this model or precision.
     """
     check_installed()

@@ -1,4 +1,4 @@
-"""A merged model that OpenVINO computes and OpenVINO GenAI asks, with the interface of a model of transformers."""
+"""Runs a merged model with OpenVINO and OpenVINO GenAI, with the interface of a model of transformers."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedModel
 
 BATCH_TOKENS = 16_384
-"""Tokens that are scheduled together, `max_num_batched_tokens`: all prompts at once. OpenVINO GenAI's own 256 take
-them by and by, in more steps (docs/engines.md)."""
+"""Tokens that are scheduled together, `max_num_batched_tokens`: enough for all prompts at once. OpenVINO GenAI's
+default of 256 takes more steps (docs/engines.md)."""
 
 _KNOWN = {"max_new_tokens", "eos_token_id", "pad_token_id", "transformers_version"}
-"""Settings of a continuation that are followed."""
+"""Generation settings that the engine supports."""
 
 KEPT = 4
-"""Exported models that stay in the cache, which are as large as the model in float32."""
+"""Number of exported models kept in the cache; each is as large as the model in float32."""
 
 EXPORTED = "fp32+sdpa"
-"""Policy that base and adapter are merged under before the export: float32, with the attention that OpenVINO knows."""
+"""Policy under which base and adapter are merged for the export: float32, with the attention that OpenVINO supports."""
 
 
 @dataclass(frozen=True)
 class ExportKind:
-    """What is exported, and what it is computed in.
+    """A format of exported weights, and the precision in which the model computes.
 
     Attributes:
-        weights: as `openvino_export.export` takes them.
-        computes: in OpenVINO's word; keys and values are kept in it as well.
-        coarsest: the dtype that rounds most.
+        weights: format of the weights, as `openvino_export.export` takes it.
+        computes: compute precision in OpenVINO's notation, also used for keys and values.
+        coarsest: name of the dtype that rounds most.
     """
 
     weights: str
@@ -64,14 +64,14 @@ KINDS = {
     "bf16": ExportKind("fp32", "bf16", "bfloat16"),
     "int8": ExportKind("int8", "bf16", "bfloat16"),
 }
-"""By the word that follows ``openvino-`` in the name of a way to load."""
+"""Export kinds by the part of a load name that follows ``openvino-``."""
 
 
 def check_installed() -> str:
-    """The version of OpenVINO GenAI.
+    """Returns the version of OpenVINO GenAI.
 
     Raises:
-        EngineError: it is not installed.
+        EngineError: OpenVINO GenAI is not installed.
     """
     try:
         return metadata.version("openvino-genai")
@@ -82,18 +82,18 @@ def check_installed() -> str:
 
 
 class OpenVinoModel(torch.nn.Module):
-    """An exported model, asked as one of transformers is: `forward` for logits, `generate` for greedy continuations.
+    """An exported model with the interface of transformers: `forward` for logits, `generate` for greedy completions.
 
-    Logits come from OpenVINO's plain computation, and continuations from continuous batching, whose attention is
-    another kernel. Has no weights that torch could see.
+    Logits come from OpenVINO's plain inference, and completions from continuous batching, whose attention is another
+    kernel. The model has no weights that torch can see.
 
     Args:
-        folder: as `exported` gives it.
-        kind: what it is computed in.
-        generation_config: that the base brings.
+        folder: folder of the exported model, as `exported` returns it.
+        kind: format of the weights and compute precision.
+        generation_config: generation settings of the base.
 
     Raises:
-        EngineError: OpenVINO GenAI is not installed, or cannot compute so here.
+        EngineError: OpenVINO GenAI is not installed, or does not support this precision on this machine.
     """
 
     def __init__(self, folder: Path, kind: ExportKind, generation_config: GenerationConfig) -> None:
@@ -101,7 +101,7 @@ class OpenVinoModel(torch.nn.Module):
         self.version, self.properties = check_installed(), properties(kind.computes)
         self.folder, self.kind, self.generation_config = folder, kind, generation_config
         self.config = transformers.AutoConfig.from_pretrained(folder)
-        self.place = torch.nn.Parameter(torch.empty(0), requires_grad=False)  # whose device is asked for
+        self.place = torch.nn.Parameter(torch.empty(0), requires_grad=False)  # callers read the model's device from it
         self._compiled: Compiled | None = None
         self._pipeline: Any = None
 
@@ -112,7 +112,7 @@ class OpenVinoModel(torch.nn.Module):
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, position_ids: torch.Tensor
     ) -> SimpleNamespace:
-        """Logits of each token, fp32 of shape (rows, tokens, vocabulary), as attribute `logits`."""
+        """Returns the logits of each token, fp32 of shape (rows, tokens, vocabulary), as attribute `logits`."""
         self._compiled = self._compiled or Compiled(self.folder / openvino_export.MODEL, self.properties)
         self._compiled.begin()
         return SimpleNamespace(logits=self._compiled.go_on(input_ids, attention_mask, position_ids))
@@ -122,17 +122,17 @@ class OpenVinoModel(torch.nn.Module):
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor,
         generation_config: GenerationConfig,
-        **_: object,  # a decoding loop for transformers
+        **_: object,  # such as a decoding loop for transformers
     ) -> torch.Tensor:
-        """Prompts and what follows them, padded behind a row's end: int64 of shape (rows, prompt and new tokens).
+        """Returns prompts with their completions, padded on the right: int64 of shape (rows, prompt and new tokens).
 
         Args:
-            input_ids: (rows, longest prompt), padded on the left.
-            attention_mask: of the same shape.
-            generation_config: the end tokens, the padding and the most new tokens are taken from it.
+            input_ids: token ids of the prompts, (rows, longest prompt), padded on the left.
+            attention_mask: attention mask of the same shape.
+            generation_config: source of the end tokens, the padding token and the largest number of new tokens.
 
         Raises:
-            EngineError: it asks for more than greedy continuations, or OpenVINO GenAI fails.
+            EngineError: the settings ask for more than greedy decoding, or OpenVINO GenAI fails.
         """
         import openvino
         import openvino_genai
@@ -170,17 +170,17 @@ def exported(
     weights: str,
     merge: Callable[[], PreTrainedModel],
 ) -> Path:
-    """The folder of an adapter with its base as OpenVINO reads it, from the cache where it is there.
+    """Returns the folder of an adapter merged with its base and exported to OpenVINO; uses the cache if possible.
 
     Args:
         base: folder of the base.
-        config: of the adapter.
-        tensors: of the adapter.
-        weights: as `openvino_export.export` takes them.
-        merge: gives base and adapter merged, in float32 and with torch's fused attention.
+        config: configuration of the adapter.
+        tensors: tensors of the adapter.
+        weights: format of the weights, as `openvino_export.export` takes it.
+        merge: function that returns base and adapter merged, in float32 and with torch's fused attention.
 
     Raises:
-        EngineError: OpenVINO GenAI is not installed, or does not take the model.
+        EngineError: OpenVINO GenAI is not installed, or cannot run the model.
         BaseModelError: the cache cannot be written.
     """
     version = check_installed()
@@ -189,7 +189,7 @@ def exported(
     parts = [fingerprint_base(base), configured, fingerprint_adapter(tensors), weights, made_by]
     name = f"openvino-{digest(parts)[:16]}"
     folder = in_cache(name, lambda scratch: openvino_export.export(merge(), scratch, weights=weights))
-    with contextlib.suppress(OSError):  # a cache that others have made may be read-only
+    with contextlib.suppress(OSError):  # a cache of another user may be read-only
         os.utime(folder)
         others = sorted(folder.parent.glob("openvino-*"), key=lambda each: each.stat().st_mtime, reverse=True)
         for old in others[KEPT:]:
@@ -202,7 +202,7 @@ def _digest_of(module: ModuleType) -> str:
 
 
 def _check_greedy(config: GenerationConfig) -> None:
-    """Raises where a setting asks for more; None, False and 1 are how one is left out."""
+    """Raises if a setting asks for more than greedy decoding; a setting of None, False or 1 is off."""
     given = {name: value for name, value in config.to_diff_dict().items() if name not in _KNOWN}
     unknown = [name for name, value in given.items() if value is True or value not in (None, False, 1)]
     if unknown:

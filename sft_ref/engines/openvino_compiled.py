@@ -1,4 +1,4 @@
-"""A model of OpenVINO on the CPU, token by token."""
+"""Runs a model of OpenVINO on the CPU, token by token."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from sft_ref.errors import EngineError
 
 
 def properties(computes: str) -> dict[str, Any]:
-    """Settings of OpenVINO's CPU device: torch's number of threads, and keys and values as exact as all the rest.
+    """Returns settings of OpenVINO's CPU device: torch's number of threads, keys and values in the compute precision.
 
-    By itself it keeps keys and values in 8 bits.
+    By default, OpenVINO keeps keys and values in 8 bits.
 
     Args:
-        computes: in OpenVINO's word, "f32" or "bf16".
+        computes: compute precision in OpenVINO's notation, "f32" or "bf16".
 
     Raises:
-        EngineError: bf16 on one core, of which OpenVINO's attention dies with SIGFPE (openvino#33300, 2026.4).
+        EngineError: bf16 on one core, where OpenVINO's attention dies with SIGFPE (openvino#33300, 2026.4).
     """
     threads = torch.get_num_threads()
     if computes == "bf16":
@@ -31,7 +31,7 @@ def properties(computes: str) -> dict[str, Any]:
 
 
 def _cores() -> int:
-    """Cores that this process may use."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
@@ -39,8 +39,8 @@ class Compiled:
     """A stateful model of OpenVINO, ready to compute.
 
     Args:
-        model: an openvino.Model, or the path of one.
-        settings: as `properties` gives them.
+        model: an openvino.Model, or the file path of one.
+        settings: settings of the device, as `properties` returns them.
     """
 
     def __init__(self, model: Any, settings: dict[str, Any]) -> None:  # noqa: ANN401
@@ -49,16 +49,16 @@ class Compiled:
         self._request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
 
     def begin(self) -> None:
-        """Forgets all keys and values."""
+        """Resets the keys and values of former tokens."""
         self._request.reset_state()
 
     def go_on(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """Logits of tokens behind those of former calls: fp32 of shape (rows, tokens, vocabulary).
+        """Returns the logits of tokens that follow those of former calls: fp32 of shape (rows, tokens, vocabulary).
 
         Args:
-            ids: (rows, tokens).
-            mask: (rows, former and new tokens).
-            positions: as `ids`.
+            ids: ids of the new tokens, (rows, tokens).
+            mask: attention mask, (rows, former and new tokens).
+            positions: positions of the new tokens, with the shape of `ids`.
         """
         rows = torch.arange(len(ids), dtype=torch.int32)
         given = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, "beam_idx": rows}

@@ -1,4 +1,4 @@
-"""A causal language model of transformers as a file of OpenVINO: stateful, as continuous batching takes it."""
+"""Exports a causal language model of transformers to OpenVINO: stateful, as continuous batching requires."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 MODEL = "openvino_model.xml"
-"""File that OpenVINO GenAI looks for in a folder."""
+"""Name of the file that OpenVINO GenAI looks for in a folder."""
 
 _INPUTS = ("input_ids", "attention_mask", "position_ids", "beam_idx")
 
@@ -44,7 +44,7 @@ class _Appended(DynamicCache):
 
 
 class _Stateless(torch.nn.Module):
-    """The model as a function of tokens and of keys and values, which it returns with those of the tokens appended."""
+    """The model as a function of tokens and past keys and values; returns them with those of the tokens appended."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
@@ -58,20 +58,20 @@ class _Stateless(torch.nn.Module):
         beam_idx: torch.Tensor,
         past: list[torch.Tensor],
     ) -> tuple[torch.Tensor, ...]:
-        """Logits, then keys and values of each layer.
+        """Returns the logits, then keys and values of each layer.
 
         Args:
-            input_ids: (rows, tokens).
-            attention_mask: (rows, former and new tokens).
-            position_ids: as `input_ids`.
-            beam_idx: (rows,), the row of `past` that each row goes on from.
+            input_ids: ids of the new tokens, (rows, tokens).
+            attention_mask: attention mask, (rows, former and new tokens).
+            position_ids: positions of the new tokens, (rows, tokens).
+            beam_idx: row of `past` that each row continues, (rows,).
             past: keys and values of each layer, each (rows, heads, former tokens, size).
         """
         cache = _Appended([each.index_select(0, beam_idx) for each in past])
         new, total = input_ids.shape[1], attention_mask.shape[1]
         is_past = torch.arange(total)[None, :] <= torch.arange(new)[:, None] + (total - new)
         seen = is_past[None, None] & attention_mask[:, None, None, :].bool()
-        mask = torch.where(seen, 0.0, torch.finfo(torch.float32).min)  # four dimensions: transformers takes it as it is
+        mask = torch.where(seen, 0.0, torch.finfo(torch.float32).min)  # four dimensions: transformers uses it unchanged
         output = self.model(
             input_ids=input_ids, attention_mask=mask, position_ids=position_ids, past_key_values=cache, use_cache=True
         )
@@ -79,15 +79,15 @@ class _Stateless(torch.nn.Module):
 
 
 def export(model: PreTrainedModel, folder: Path, *, weights: str) -> None:
-    """Writes a model, and checks before that OpenVINO computes the same logits from it.
+    """Writes a model, after checking that OpenVINO computes the same logits from it.
 
     Args:
-        model: in float32, with torch's fused attention (`sdpa`), which OpenVINO knows.
-        folder: an empty one.
-        weights: "fp32", or "int8" for matrices in 8 bits with a scale a row.
+        model: model in float32, with torch's fused attention (`sdpa`), which OpenVINO supports.
+        folder: an empty folder.
+        weights: "fp32", or "int8" for matrices in 8 bits with one scale per row.
 
     Raises:
-        EngineError: OpenVINO does not take the model, or computes something else.
+        EngineError: OpenVINO cannot run the model, or computes other logits.
     """
     import openvino
 
@@ -103,7 +103,7 @@ def export(model: PreTrainedModel, folder: Path, *, weights: str) -> None:
 
 
 def _check_attention(model: PreTrainedModel) -> None:
-    """Raises where layers see a window of tokens alone: the mask that is exported has none."""
+    """Raises if layers attend only to a window of tokens: the exported mask has no window."""
     config: Any = model.config
     types = getattr(config, "layer_types", None)
     is_full = set(types) == {"full_attention"} if types else getattr(config, "sliding_window", None) is None
@@ -145,7 +145,7 @@ def _convert(model: PreTrainedModel) -> Any:  # noqa: ANN401  # an openvino.Mode
 
 
 def _cache_shape(model: PreTrainedModel) -> tuple[int, int, int]:
-    """Heads and size of the keys and values of a layer, and the number of layers, as the model itself makes them."""
+    """Returns heads and size of a layer's keys and values, and the number of layers, from a forward pass."""
     cache = DynamicCache()
     with torch.no_grad():
         model(input_ids=torch.zeros(1, 1, dtype=torch.int64), past_key_values=cache, use_cache=True)
@@ -163,7 +163,7 @@ def _pairs(cache: DynamicCache) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 
 def _begin_empty(model: Any, heads: int, size: int) -> None:  # noqa: ANN401
-    """Lets keys and values begin with no tokens, for as many rows as are given."""
+    """Initializes keys and values with no tokens, for the number of rows in the input."""
     from openvino import Type, opset13
 
     def whole(*values: int) -> Any:  # noqa: ANN401
@@ -180,7 +180,7 @@ def _begin_empty(model: Any, heads: int, size: int) -> None:  # noqa: ANN401
 
 
 def _check_logits(converted: Any, model: PreTrainedModel) -> None:  # noqa: ANN401
-    """Compares logits of two rows, one of them padded, of all tokens at once and of one more behind those."""
+    """Compares the logits of two rows, one of them padded: 8 tokens at once, and one more that follows them."""
     config: Any = model.config
     random = torch.Generator().manual_seed(0)
     ids = torch.randint(config.vocab_size, (2, 9), generator=random)

@@ -1,1 +1,1 @@
-"""Endpoints that speak the protocol of OpenAI."""
+"""Clients of endpoints that speak OpenAI's protocol."""

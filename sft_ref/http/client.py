@@ -1,4 +1,4 @@
-"""Talks to an endpoint with care: whatever it answers, there is one clear line and an end."""
+"""A client for untrusted endpoints: any response ends within limits, and every failure is a one-line error."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from sft_ref.io.reading import UnreadableError, json_of
 T = TypeVar("T")
 
 KEY = "OPENAI_API_KEY"
-"""Environment variable of the key, unless another one is named."""
+"""Environment variable that holds the API key, unless the user names another one."""
 
 SECONDS = 60.0
-"""For one request, from connecting to the last byte of the answer."""
+"""Time limit of one request, from connecting to the last byte of the response."""
 
 MOST_BYTES = 16 * 2**20
-"""Of one answer; the logprobs of a probe have some hundred kilobytes."""
+"""Largest size of one response; the logprobs of a probe have some hundred kilobytes."""
 
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
 _REFUSED = (400, 404, 405, 413, 415, 422, 500, 501)
-"""Statuses by which servers say that they do not know a request, or an option of it."""
+"""HTTP status codes of servers that do not know a request, or an option of it."""
 
 
 class EndpointError(SftRefError):
-    """An endpoint cannot be reached, or gives no answer that can be used."""
+    """An endpoint cannot be reached, or returns no usable response."""
 
 
 class RequestRefusedError(EndpointError):
-    """An endpoint answers, and does not take this request; another form of it may do."""
+    """An endpoint responds but refuses this request; it may accept another form of it."""
 
 
 def root_of(url: str) -> str:
-    """The address before ``/completions``: ``http://host:8000`` and ``http://host:8000/v1/`` are the same server.
+    """Returns the address before ``/completions``: the same for ``http://host:8000`` and ``http://host:8000/v1/``.
 
     Raises:
-        EndpointError: it is no address of a server, or holds a secret.
+        EndpointError: the URL is not the address of a server, or may contain a secret.
     """
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises where it is no number
+        _ = parts.port  # raises if it is not a number
     except ValueError as error:
         raise EndpointError(f"the URL cannot be read ({error}); give one such as http://localhost:8000") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -61,14 +61,14 @@ def root_of(url: str) -> str:
 
 
 def find_key(root: str, name: str | None) -> str | None:
-    """The key that is sent; that of `KEY` goes only where nobody can read it on the way.
+    """Returns the API key to send; that of `KEY` is sent only where nobody can read it in transit (HTTPS or localhost).
 
     Args:
         root: address of the server.
-        name: environment variable that the user named; None takes `KEY` where it is set.
+        name: environment variable that the user named; None uses `KEY` if it is set.
 
     Raises:
-        EndpointError: the named variable is not set, or is no key.
+        EndpointError: the named variable is not set, or does not contain a valid key.
     """
     key = os.environ.get(name or KEY, "").strip()
     parts = urlsplit(root)
@@ -84,13 +84,13 @@ def find_key(root: str, name: str | None) -> str | None:
 
 
 class EndpointClient:
-    """Sends requests to one endpoint, one at a time; use it as a context.
+    """Sends requests to one endpoint, one at a time; use it as a context manager.
 
-    Redirects are not followed, answers have a limited size, and each request has `SECONDS`.
+    Redirects are not followed, responses have a limited size, and each request may take `SECONDS`.
 
     Args:
-        root: as `root_of` gives it.
-        key: is sent as a bearer token, and taken out of every message; None sends none.
+        root: address of the server, as `root_of` returns it.
+        key: API key, sent as a bearer token and removed from every message; None sends no key.
 
     Raises:
         EndpointError: httpx2 is not installed.
@@ -120,20 +120,20 @@ class EndpointClient:
         self._runner.close()
 
     def get(self, path: str, type_: type[T]) -> T:
-        """The answer to a GET; see `post`."""
+        """Returns the response to a GET; see `post`."""
         return self._ask("GET", path, None, type_)
 
     def post(self, path: str, content: dict[str, Any], type_: type[T]) -> T:
-        """The answer to a POST.
+        """Returns the response to a POST.
 
         Args:
-            path: below the root, such as "/completions".
-            content: is sent as JSON.
-            type_: of the answer, as msgspec understands it.
+            path: path below the root, such as "/completions".
+            content: content that is sent as JSON.
+            type_: type of the response, as msgspec understands it.
 
         Raises:
-            RequestRefusedError: the endpoint does not take this request.
-            EndpointError: there is no answer that can be used.
+            RequestRefusedError: the endpoint refuses this request.
+            EndpointError: the endpoint returns no usable response.
         """
         return self._ask("POST", path, content, type_)
 
@@ -158,7 +158,7 @@ class EndpointClient:
             raise self._error(url, f"the answer cannot be read ({error}); is this an OpenAI-style API?") from error
 
     async def _fetch(self, method: str, url: str, content: dict[str, Any] | None) -> tuple[int, str, bytes]:
-        """Status, where a redirect leads, and body."""
+        """Returns the status, the target of a redirect (empty if there is none), and the body."""
         async with asyncio.timeout(SECONDS), self._client.stream(method, url, json=content) as response:
             body = bytearray()
             async for part in response.aiter_bytes():
@@ -168,7 +168,7 @@ class EndpointClient:
             return response.status_code, response.headers.get("location", ""), bytes(body)
 
     def _check_status(self, url: str, status: int, target: str, body: bytes) -> None:
-        """Raises where the status is no success."""
+        """Raises if the status is not a success."""
         if 200 <= status < 300:  # noqa: PLR2004
             return
         if 300 <= status < 400:  # noqa: PLR2004
@@ -182,17 +182,17 @@ class EndpointClient:
         raise self._error(url, words, kind)
 
     def _error(self, url: str, reason: str, kind: type[EndpointError] = EndpointError) -> EndpointError:
-        """An error in which the key does not stand, even where the server repeats it."""
+        """Returns an error without the API key, even if the server's response repeats it."""
         text = printable(reason.replace(self._key, "***") if self._key else reason)
         return kind(f"{url}: {text}")
 
 
 _REASONS = ("message", "detail", "error")
-"""Keys under which servers put the reason of a refusal."""
+"""JSON keys under which servers put the reason of a refusal."""
 
 
 def _message(body: bytes) -> str:
-    """What an error's body says, in a line; empty for HTML and for what is no text."""
+    """Returns the reason in the body of an error response, in one line; empty for HTML or JSON without a reason."""
     if body.lstrip()[:1] == b"<":
         return ""
     try:

@@ -1,1 +1,1 @@
-"""The harness inside other tools."""
+"""Integrations of the harness into other tools."""

@@ -1,4 +1,4 @@
-"""The answers of a loaded model, as an integration gives them to the harness."""
+"""Generates answers of a loaded model for the harness."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 MakePrompt = Callable[["PreTrainedTokenizerBase", str], str]
-"""Tokenizer and question -> the text that is sent."""
+"""Tokenizer and question -> prompt."""
 
 _TOGETHER = 32
-"""Prompts that are answered in one batch."""
+"""Prompts per batch."""
 
 
 @dataclass
@@ -23,11 +23,11 @@ class GreedyAnswerer:
     """A loaded model that answers greedily.
 
     Attributes:
-        model: in evaluation mode.
-        tokenizer: of the model.
-        prompt: tokenizer and question -> the text that is sent.
+        model: model in evaluation mode.
+        tokenizer: tokenizer of the model.
+        prompt: tokenizer and question -> prompt.
         parse: completion -> answer.
-        max_new_tokens: of an answer.
+        max_new_tokens: largest number of tokens of a completion.
         add_special_tokens: whether the tokenizer adds its special tokens to prompts; a chat template has them already.
     """
 
@@ -39,13 +39,13 @@ class GreedyAnswerer:
     add_special_tokens: bool
 
     def format_prompt(self, question: str) -> str:
-        """Question to prompt."""
+        """Returns the prompt for a question."""
         return self.prompt(self.tokenizer, question)
 
     def batched_generate(
         self, prompts: Sequence[str], num_return_sequences: int | None = None, temperature: float = 0
     ) -> list[Any]:
-        """Prompts to completions: a text each, or a list of texts each where their number is given."""
+        """Returns a completion for each prompt, or a list of completions if `num_return_sequences` is given."""
         found = [
             texts
             for chunk in _chunks(prompts)
@@ -71,11 +71,11 @@ class GreedyAnswerer:
         return [texts[n : n + each] for n in range(0, len(texts), each)]
 
     def parse_answer(self, text: str) -> Any:  # noqa: ANN401  # a number or a text
-        """Completion to answer."""
+        """Returns the answer in a completion."""
         return self.parse(text)
 
     def answer(self, *questions: str) -> list[Any]:
-        """Questions to answers."""
+        """Returns the answers to questions."""
         return [self.parse_answer(text) for text in self.batched_generate([*map(self.format_prompt, questions)])]
 
 

@@ -1,9 +1,9 @@
-"""A plugin of pytest: a test for each check of a target, and a fixture that holds a model against its record.
+"""A pytest plugin: a test for each check of a target, and a fixture that compares a model with its record.
 
 `pytest --sft-ref-target my_adapter --sft-ref-data held_out.jsonl` grades the target once, when the first of its tests
-runs. `pytest --sft-ref-record my_adapter` has a test for each kind of difference from the record of its training, and
+runs. `pytest --sft-ref-record my_adapter` adds a test for each kind of difference from the record of its training, and
 the fixture `sft_ref_verify` compares a model that a test has loaded. pytest loads this file whenever the package is
-installed, so it imports the harness only where an option asks for it.
+installed, so it imports the harness only if an option needs it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TEXT_OPTIONS = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options of `sft-ref grade` that name what is graded, each as `--sft-ref-NAME`."""
+    """Adds the options of `sft-ref grade` that describe the target, each as `--sft-ref-NAME`."""
     group = parser.getgroup("sft-ref", "a test for each check of a LoRA fine-tune")
     group.addoption("--sft-ref-target", metavar="PATH", help="an adapter, a merged model, a submission, or evidence")
     group.addoption("--sft-ref-data", type=Path, metavar="FILE", help="held-out questions for an adapter")
@@ -55,9 +55,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def sft_ref_verify(request: pytest.FixtureRequest) -> Callable[..., Verification]:
-    """A function of a loaded model and its tokenizer that fails the test where they differ from the record.
+    """Returns a function of a loaded model and its tokenizer that fails the test if they differ from the record.
 
-    The record is that of `--sft-ref-record`.
+    The record is in the folder of `--sft-ref-record`.
     """
     from sft_ref.witnessing.verifying.verify import verify
 
@@ -65,7 +65,7 @@ def sft_ref_verify(request: pytest.FixtureRequest) -> Callable[..., Verification
     if folder is None:
         pytest.fail("the fixture sft_ref_verify needs --sft-ref-record FOLDER", pytrace=False)
 
-    def check(model: object, tokenizer: Any = None) -> Verification:  # noqa: ANN401  # as transformers has it
+    def check(model: object, tokenizer: Any = None) -> Verification:  # noqa: ANN401  # untyped in transformers
         result = verify(model, tokenizer, folder)
         if not result.ok:
             pytest.fail(str(result), pytrace=False)
@@ -74,11 +74,11 @@ def sft_ref_verify(request: pytest.FixtureRequest) -> Callable[..., Verification
     return check
 
 
-@pytest.hookimpl(tryfirst=True)  # before others choose among the tests
+@pytest.hookimpl(tryfirst=True)  # before other plugins select tests
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
-    """Adds the tests of the target."""
+    """Adds the tests of the target and of the recorded folder."""
     if target := session.config.getoption("--sft-ref-target"):
-        name = f"sft-ref {Path(target).name}"  # in a path, pytest would look for directories
+        name = f"sft-ref {Path(target).name}"  # for a path, pytest would look for directories
         collector: Target = Target.from_parent(session, name=name, nodeid=name)
         collector.target = target
         items.extend(collector.collect())
@@ -90,15 +90,15 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
 
 
 class Target(pytest.Collector):
-    """What is graded; its tests share one grading."""
+    """A target to grade; its tests share one grading."""
 
     target: str
 
     def collect(self) -> Iterator[pytest.Item]:
-        """A test for each check of the target's kind, and one for the verdict.
+        """Yields a test for each check of the target's kind, and one for the verdict.
 
         Raises:
-            pytest.UsageError: there is nothing that can be graded.
+            pytest.UsageError: the target contains nothing that can be graded.
         """
         from sft_ref.errors import SftRefError
 
@@ -130,7 +130,7 @@ class Target(pytest.Collector):
         """The verdict on the target.
 
         Raises:
-            SftRefError: it cannot be graded.
+            SftRefError: the target cannot be graded.
         """
         from sft_ref.console.streams import no_input
         from sft_ref.errors import SftRefError
@@ -155,10 +155,10 @@ class _Item(pytest.Item):
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         parent = self.parent.name if self.parent is not None else ""
-        self.add_marker(pytest.mark.xdist_group(parent))  # with --dist loadgroup it is graded once
+        self.add_marker(pytest.mark.xdist_group(parent))  # with --dist loadgroup, the target is graded once
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str:
-        """The message alone: the lines of this file explain nothing."""
+        """Returns only the message, because a traceback through this file explains nothing."""
         return str(excinfo.value)
 
 
@@ -169,11 +169,11 @@ class CheckItem(_Item):
     parent: Target
 
     def runtest(self) -> None:
-        """Passes, fails or skips, as the check did.
+        """Passes, fails or skips according to the result of the check.
 
         Raises:
-            AssertionError: it failed; the message has what was observed and expected, why, and the remedy.
-            RuntimeError: the check itself broke.
+            AssertionError: the check failed; the message has the observed and expected values, the reason and a remedy.
+            RuntimeError: the check itself raised an error.
         """
         from sft_ref.harness.grading.suite import raise_or_warn
 
@@ -183,17 +183,17 @@ class CheckItem(_Item):
         raise_or_warn(results[self.check.id])
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        """What pytest prints of it."""
+        """Returns the location and title that pytest prints."""
         return Path(self.parent.target), None, f"{self.check.id}: {self.check.statement}"
 
 
 class VerdictItem(_Item):
-    """The verdict: not broken, and every required stage examined."""
+    """A test of the verdict: passes if the target is not broken and every required stage was examined."""
 
     parent: Target
 
     def runtest(self) -> None:
-        """Fails as `sft-ref grade` does.
+        """Fails if `sft-ref grade` would.
 
         Raises:
             AssertionError: the target is broken, or a required stage was not examined.
@@ -206,7 +206,7 @@ class VerdictItem(_Item):
             raise AssertionError(f"{verdict.status}: {what}")
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        """What pytest prints of it."""
+        """Returns the location and title that pytest prints."""
         return Path(self.parent.target), None, "verdict"
 
 
@@ -216,7 +216,7 @@ class RecordedFolder(pytest.Collector):
     folder: Path
 
     def collect(self) -> Iterator[pytest.Item]:
-        """A test for each kind of difference."""
+        """Yields a test for each kind of difference."""
         from sft_ref.witnessing.verifying.result import KINDS
 
         for kind in KINDS:
@@ -224,10 +224,10 @@ class RecordedFolder(pytest.Collector):
 
     @functools.cached_property
     def result(self) -> Verification:
-        """The comparison.
+        """The result of the comparison.
 
         Raises:
-            SftRefError: there is no record that can be read, or no base.
+            SftRefError: the record cannot be read, or the base is missing.
         """
         from sft_ref.console.streams import no_input
         from sft_ref.harness.grading.worker import run_alone
@@ -239,15 +239,15 @@ class RecordedFolder(pytest.Collector):
 
 
 class KindItem(_Item):
-    """One kind of difference from the record."""
+    """A test for one kind of difference from the record."""
 
     parent: RecordedFolder
 
     def runtest(self) -> None:
-        """Passes, fails or skips.
+        """Passes, fails or skips according to the comparison.
 
         Raises:
-            AssertionError: something differs; the message has what was trained and what is found.
+            AssertionError: the adapter differs from the record; the message has the trained and the found values.
         """
         result = self.parent.result
         found = [str(each) for each in result.differences if each.kind == self.name]
@@ -257,5 +257,5 @@ class KindItem(_Item):
             pytest.skip("; ".join(result.notes) or "not compared")
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        """What pytest prints of it."""
+        """Returns the location and title that pytest prints."""
         return self.parent.folder, None, f"{self.name} as recorded"

@@ -1,4 +1,4 @@
-"""A fine-tune by transformers' Trainer as an implementation of the protocol, from the function that makes the Trainer.
+"""Makes a fine-tune by transformers' Trainer an implementation of the protocol, given the function that makes it.
 
 With pytest::
 
@@ -42,25 +42,26 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer
 
 MakeTrainer = Callable[[Path, Sequence[TaskRow], Settings], "Trainer"]
-"""Folder, rows and settings -> a Trainer that has not begun."""
+"""Folder, rows and settings -> a Trainer that has not started."""
 
 
 class TrainerImplementation:
-    """The fine-tune of a Trainer; see the protocol `Implementation`.
+    """A fine-tune by a Trainer; see the protocol `Implementation`.
 
     Args:
-        make_trainer: makes a Trainer on rows: its model has a LoRA adapter, and its dataset has a row for each of the
-            rows, in their order. Each look at a training batch makes one.
+        make_trainer: function that makes a Trainer on rows: its model has a LoRA adapter, and its dataset has a row for
+            each of the rows, in their order. Each examined training batch makes a new Trainer.
         base: name or folder of the base model.
-        prompt: tokenizer and question -> the text that is sent when the question is asked.
-        load: an adapter folder -> the model that answers, in evaluation mode, and its tokenizer. By default the base in
-            the dtype of training, with the adapter that peft loads.
-        parse: completion -> answer: a number, or a text where answers are texts. By default the completion itself.
-        test: what your own evaluation reports of an answerer on rows; without it, checks of figures are skipped.
-        max_new_tokens: of an answer.
+        prompt: tokenizer and question -> prompt.
+        load: adapter folder -> the model in evaluation mode and its tokenizer. By default the base in the dtype of
+            training, with the adapter as peft loads it.
+        parse: completion -> answer: a number, or a text if answers are texts. By default the completion, stripped.
+        test: answerer and rows -> the score that your own evaluation reports; without it, checks of the reported score
+            are skipped.
+        max_new_tokens: largest number of tokens of a completion.
         add_special_tokens: whether the tokenizer adds its special tokens to prompts.
-        name: shown in results.
-        claims: parts of the contract that apply to it, as `checks_for` takes them.
+        name: name shown in results.
+        claims: parts of the contract that apply to this implementation, as `checks_for` takes them.
     """
 
     claims_contract = False
@@ -80,7 +81,7 @@ class TrainerImplementation:
         claims: tuple[str, ...] = (),
     ) -> None:
         self.base, self.name, self.claims = base, name, claims
-        self.test: Any = test  # None where nothing is reported
+        self.test: Any = test  # None if no score is reported
         self._make, self._load = make_trainer, load or self._load_by_peft
         self._answerer = functools.partial(
             GreedyAnswerer,
@@ -92,7 +93,7 @@ class TrainerImplementation:
         self._dtype: torch.dtype | None = None
 
     def training_batch(self, rows: Sequence[TaskRow]) -> Batch:
-        """The batch that the Trainer's own loader makes of its dataset.
+        """Returns the batch that the Trainer's own data loader makes from its dataset.
 
         Raises:
             TrainingError: the dataset has another number of rows, or the batch lacks labels.
@@ -111,7 +112,7 @@ class TrainerImplementation:
         return Batch(ids, mask, labels.cpu())
 
     def train(self, folder: Path, rows: Sequence[TaskRow], settings: Settings) -> TrainingResult:
-        """Trains, looks at the model in memory, and saves it as `Trainer.save_model` does."""
+        """Trains, inspects the model in memory, and saves it with `Trainer.save_model`."""
         trainer = self._make(folder, rows, settings)
         arguments: Any = trainer.args
         arguments.logging_strategy, arguments.logging_steps = "steps", 1

@@ -1,4 +1,4 @@
-"""A fine-tune by TRL's SFTTrainer as an implementation of the protocol, from the function that makes the trainer.
+"""Makes a fine-tune by TRL's SFTTrainer an implementation of the protocol, given the function that makes the trainer.
 
 With pytest::
 
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 
 def chat_prompt(tokenizer: PreTrainedTokenizerBase, question: str) -> str:
-    """A question as the chat template of the tokenizer writes it, with the header of the answer."""
+    """Renders a question with the tokenizer's chat template, followed by the generation prompt."""
     messages = [{"role": "user", "content": question}]
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 
 class SFTTrainerImplementation(TrainerImplementation):
-    """The fine-tune of an SFTTrainer; by default, a question is asked in the chat template.
+    """A fine-tune by an SFTTrainer; by default, prompts are written by the chat template.
 
     Args:
-        make_trainer: as `TrainerImplementation` takes it.
+        make_trainer: function that makes the trainer, as `TrainerImplementation` takes it.
         base: name or folder of the base model.
-        prompt: tokenizer and question -> the text that is sent, with all its special tokens.
+        prompt: tokenizer and question -> prompt, with all its special tokens.
         options: other arguments of `TrainerImplementation`.
     """
 

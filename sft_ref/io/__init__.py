@@ -1,1 +1,1 @@
-"""Reads untrusted files, writes files atomically, and locks folders. Knows nothing of training or checks."""
+"""Reads untrusted files, writes files atomically, and locks folders. Independent of training and checks."""

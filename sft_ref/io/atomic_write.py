@@ -15,7 +15,7 @@ def check_writable(path: Path) -> None:
     """Refuses a path that cannot be written, before a long job instead of after it.
 
     Raises:
-        OutputError: it is a folder, or its parent folder is missing or not writable.
+        OutputError: the path is invalid, a folder or not writable, or its parent folder is missing or not writable.
     """
     if reason := why_no_path(path):
         raise OutputError(f"cannot write {shortened(path)}: {reason}; choose another place")
@@ -58,5 +58,5 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 
 def _is_special(path: Path) -> bool:
-    """Whether a path is a device or pipe, such as ``/dev/stdout``."""
+    """Returns whether a path is a device or pipe, such as ``/dev/stdout``."""
     return path.exists() and not path.is_file() and not path.is_dir()

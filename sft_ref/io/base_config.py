@@ -29,10 +29,10 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 _REFUSAL = Refusal(BaseModelError, "give the folder of a model")
 
 _PER_BYTE = 4
-"""Parameters per byte in the densest format."""
+"""Parameters per byte in the most compact format."""
 
 _MOST_LAYERS, _MOST_EXPERTS, _MOST_SIZE = 1024, 1024, 2**24
-"""Sizes that no known model exceeds; they bind a configuration without weights."""
+"""Sizes that no known model exceeds; they limit a configuration without weights."""
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d{1,9})\.")
 """The number of a layer in the name of a tensor."""
@@ -58,11 +58,10 @@ class _WeightIndex(msgspec.Struct):
 
 
 def read_config(folder: Path) -> Any:  # noqa: ANN401  # a PretrainedConfig of any family
-    """The configuration of a causal language model.
+    """Returns the configuration of a causal language model.
 
     Raises:
-        BaseModelError: it cannot be read, is not a causal language model that transformers knows, or needs code of its
-            own.
+        BaseModelError: it cannot be read, is not a causal language model that transformers knows, or needs custom code.
     """
     table = read_json(folder / CONFIG, _BaseTable, _REFUSAL)
     _check_files(folder)
@@ -90,7 +89,7 @@ def read_config(folder: Path) -> Any:  # noqa: ANN401  # a PretrainedConfig of a
 
 
 def _check_files(folder: Path) -> None:
-    """Refuses pipes and devices, which a library would wait for."""
+    """Refuses pipes and devices, on which a library would block."""
     with foreign_files(BaseModelError, f"base {folder}: cannot be read"):
         names = sorted(path.name for path in folder.iterdir() if kind_of(path) == "other")
     if names:
@@ -98,10 +97,10 @@ def _check_files(folder: Path) -> None:
 
 
 def refuse_tokenizer_code(folder: Path) -> None:
-    """Refuses a tokenizer that needs code of its own.
+    """Refuses a tokenizer that needs custom code.
 
     Raises:
-        BaseModelError: its configuration names some, or cannot be read.
+        BaseModelError: its configuration names custom code, or cannot be read.
     """
     _check_files(folder)
     if kind_of(folder / TOKENIZER_CONFIG) is None:
@@ -117,12 +116,12 @@ def refuse_tokenizer_code(folder: Path) -> None:
 
 
 def empty_model(config: Any, folder: Path, rows: int | None = None) -> Any:  # noqa: ANN401  # of any family
-    """The model on the meta device: names and shapes without values.
+    """Builds the model on the meta device: names and shapes without values.
 
     Args:
-        config: of the model; not changed.
+        config: configuration of the model; it is not changed.
         folder: for the error message.
-        rows: rows of the embedding; None takes the number in the configuration.
+        rows: number of rows of the embedding; None takes the number in the configuration.
 
     Raises:
         BaseModelError: no model can be built from the configuration.
@@ -137,22 +136,22 @@ def empty_model(config: Any, folder: Path, rows: int | None = None) -> Any:  # n
         foreign_files(BaseModelError, f"base {folder}: no model can be built as its config.json says"),
         torch.device("meta"),
     ):
-        # else the configuration may name attention that is fetched from the hub, as code
+        # else the configuration may name an attention that is downloaded from the hub as code
         model = AutoModelForCausalLM.from_config(config, trust_remote_code=False, attn_implementation="eager")
         model.tie_weights()
     return model
 
 
 def has_weights(folder: Path) -> bool:
-    """Whether a base's folder holds weights in safetensors, or some of them; a copy may be its configuration alone."""
+    """Returns whether a base's folder has safetensors weights, or some of them; a copy may have no weights."""
     return kind_of(folder / WEIGHTS) is not None or any(folder.glob("model-*-of-*.safetensors"))
 
 
 def check_known_sizes(config: Any, folder: Path) -> None:  # noqa: ANN401
-    """Refuses sizes that no known model has, where no weights tell how large the model is.
+    """Refuses sizes that no known model has, for a configuration without weights that would show the model's size.
 
     Raises:
-        BaseModelError: a size is larger.
+        BaseModelError: a size is larger than that of any known model.
     """
     text = config.get_text_config()
     for names, most in ((_LAYERS, _MOST_LAYERS), (_EXPERTS, _MOST_EXPERTS), (_SIZES, _MOST_SIZE)):
@@ -160,13 +159,13 @@ def check_known_sizes(config: Any, folder: Path) -> None:  # noqa: ANN401
 
 
 def check_sizes(config: Any, folder: Path) -> dict[str, TensorHeader]:  # noqa: ANN401
-    """Refuses sizes that do not fit the weights on disk, before anything of such a size is built.
+    """Refuses sizes that do not fit the weights on disk, before anything of that size is built.
 
     Returns:
         The headers of the weight files.
 
     Raises:
-        BaseModelError: there are no weights, they cannot be read, or the configuration implies more of them.
+        BaseModelError: there are no weights, they cannot be read, or the configuration needs more parameters.
     """
     headers = _read_headers(folder)
     numbers = _PER_BYTE * sum(path.stat().st_size for path in {header.file for header in headers.values()})
@@ -196,7 +195,7 @@ def _check_range(config: Any, names: Iterable[str], most: int, folder: Path, lim
 
 
 def _read_headers(folder: Path) -> dict[str, TensorHeader]:
-    """The headers of all weight files: of the single file, or else of the files in the index."""
+    """Returns the headers of all weight files: of the single file, or else of the files in the index."""
     has_index = kind_of(folder / WEIGHTS) is None and kind_of(folder / INDEX) is not None
     headers: dict[str, TensorHeader] = {}
     for path in _shards(folder) if has_index else [folder / WEIGHTS]:

@@ -1,4 +1,4 @@
-"""Tells whether training can continue from a checkpoint, before anything of it is loaded."""
+"""Decides whether training can continue from a checkpoint, before anything of it is loaded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STATE = "trainer_state.json"
 
 
 class _LogEntry(msgspec.Struct):
-    """One line of the history."""
+    """One entry of the log history."""
 
     step: float
     loss: float | None = None
@@ -32,14 +32,14 @@ class _LogEntry(msgspec.Struct):
 
 
 class _TrainerState(msgspec.Struct):
-    """The keys that are needed of the state that transformers' Trainer writes."""
+    """The required keys of the state that transformers' Trainer writes."""
 
     global_step: Annotated[int, Meta(ge=1)]
     log_history: list[_LogEntry]
 
 
 def is_cut_off(folder: Path) -> bool:
-    """Whether writing a checkpoint was interrupted: its state, which is written last, is missing or incomplete."""
+    """Returns whether writing a checkpoint was cut off: its state, which is written last, is missing or incomplete."""
     state = folder / _STATE
     if kind_of(state) is None:
         return True
@@ -47,7 +47,7 @@ def is_cut_off(folder: Path) -> bool:
         json.loads(plain_bytes(state))
     except ValueError:
         return True
-    except (UnreadableError, RecursionError):  # `check_checkpoint` says what it is
+    except (UnreadableError, RecursionError):  # `check_checkpoint` reports it
         return False
     return False
 
@@ -78,7 +78,7 @@ def check_checkpoint(folder: Path, model: PeftModel) -> None:
 
 
 def reading_checkpoint(folder: Path) -> contextlib.AbstractContextManager[None]:
-    """Within it, any error that a damaged checkpoint causes in a library becomes an `OutputError`."""
+    """Turns any error that a damaged checkpoint causes in a library within its context into an `OutputError`."""
     return foreign_files(OutputError, f"{folder}: cannot be read", _refusal(folder).remedy)
 
 

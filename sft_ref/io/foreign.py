@@ -11,14 +11,14 @@ from sft_ref.errors import SftRefError
 
 @contextlib.contextmanager
 def foreign_files(error: type[SftRefError], problem: str, remedy: str = "") -> Iterator[None]:
-    """Within it, any exception of a library becomes one error with a one-line message; its warnings are hidden.
+    """Turns any exception of a library within its context into one error with a one-line message; hides its warnings.
 
     Untrusted files break libraries in too many ways to list, so only errors of this package pass unchanged.
 
     Args:
-        error: to raise.
-        problem: what does not work, with the name of the file or folder.
-        remedy: what to do; empty if the cause says it.
+        error: class of the error to raise.
+        problem: description of the failure, with the name of the file or folder.
+        remedy: remedy for the user; empty if the cause implies it.
 
     Raises:
         SftRefError: `error`, with the problem, the cause and the remedy.
@@ -36,12 +36,12 @@ def foreign_files(error: type[SftRefError], problem: str, remedy: str = "") -> I
 
 
 def is_failure(error: BaseException) -> bool:
-    """Whether an exception is an error and not a request to exit; a panic in Rust is not an `Exception`."""
+    """Returns whether an exception is an error and not a request to exit; a panic in Rust is not an `Exception`."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def first_line(error: BaseException) -> str:
-    """The message of an exception in one line of limited length; its class if it has no message."""
+    """Returns the message of an exception in one line of limited length; its class if it has no message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = " ".join(lines[: 2 if lines[0].endswith(":") else 1]) if lines else ""
     known = isinstance(error, OSError | ValueError | RuntimeError) and text

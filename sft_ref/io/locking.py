@@ -18,14 +18,14 @@ LOCK = "lock"
 
 @contextlib.contextmanager
 def only_one(folder: Path, again: str) -> Iterator[None]:
-    """Within it, no other process can lock this folder.
+    """Prevents other processes from locking this folder within its context.
 
     Args:
-        folder: created if it is missing, and removed again if it is empty at the end; it may be removed before.
+        folder: folder to lock; created if missing, and removed if empty at the end. It may be removed earlier.
         again: an alternative to waiting, for the error message.
 
     Raises:
-        OutputError: another process uses it, or it cannot be written.
+        OutputError: another process uses the folder, or it cannot be written.
     """
     path = folder / LOCK
     lock = FileLock(path, timeout=0)
@@ -34,7 +34,7 @@ def only_one(folder: Path, again: str) -> Iterator[None]:
         if created:
             undo.callback(_remove_if_empty, folder)
         try:
-            with _signals_blocked():  # else one of them could leave the file of the lock behind
+            with _signals_blocked():  # else a signal could leave the lock file behind
                 folder.mkdir(parents=True, exist_ok=True)
                 lock.acquire()
                 undo.callback(_release, lock, path)
@@ -48,7 +48,7 @@ def only_one(folder: Path, again: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """Within it, a signal that interrupts waits for the end."""
+    """Delays signals that interrupt the process until the end of its context."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         yield
@@ -57,20 +57,20 @@ def _signals_blocked() -> Iterator[None]:
 
 
 def _release(lock: FileLock, path: Path) -> None:
-    """Removes the file of a lock and releases it."""
+    """Removes a lock file and releases the lock."""
     with contextlib.suppress(OSError):
         path.unlink()
     lock.release()
 
 
 def _remove_if_empty(folder: Path) -> None:
-    """Removes a folder in which nothing is."""
+    """Removes a folder if it is empty."""
     with contextlib.suppress(OSError):
         folder.rmdir()
 
 
 def _holder(path: Path) -> str:
-    """The process that holds a lock, if it is known."""
+    """Names the process that holds a lock, if it is known."""
     with contextlib.suppress(OSError, ValueError):
         return f"process {int(path.read_text(encoding='ascii'))}"
     return "another process"

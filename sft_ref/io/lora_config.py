@@ -1,4 +1,4 @@
-"""Reads adapter_config.json as validated data, and decides what peft gets of it and whether it can be judged.
+"""Reads adapter_config.json as validated data, and decides which keys peft gets and whether the adapter can be judged.
 
 An untrusted configuration is data: nothing in it may make this process compute, import or fetch anything.
 """
@@ -39,9 +39,9 @@ class ConfigError(Exception):
 
 
 class _LoraTable(msgspec.Struct, kw_only=True):
-    """The keys that peft gets, if the installed version knows them, with the types of their values.
+    """The keys that are passed to peft if the installed version knows them, with the types of their values.
 
-    They say which modules are adapted, how the adapter is trained and what it adds. Null means unset.
+    They define which modules are adapted, how the adapter is trained and what it computes. Null means unset.
     """
 
     r: _Rank | None = None
@@ -71,13 +71,13 @@ _OF_TRAINING = frozenset(
     | {"init_lora_weights", "loftq_config", "eva_config", "corda_config", "lora_ga_config"}
     | {"runtime_config", "megatron_core", "qalora_group_size"}
 )
-"""Keys about the initialisation or training of the adapter, without influence on its effect."""
+"""Keys about the initialisation or training of the adapter that do not change its output."""
 
 _PLAIN_STARTS = frozenset({"gaussian", "eva", "orthogonal", "lora_ga"})
-"""Initialisations besides true and false that do not change the base; loading overwrites them."""
+"""Initialisations other than true and false that do not change the base; loading overwrites them."""
 
 _NAMES = ("target_modules", "exclude_modules")
-"""Keys whose value is a regular expression, or else a list of names."""
+"""Keys whose value is a regular expression or a list of names."""
 
 _TASKS = (None, "CAUSAL_LM")
 
@@ -88,13 +88,13 @@ class AdapterConfig:
 
     Attributes:
         base: name of the base; None if there is none.
-        rank, alpha: of modules that match no pattern.
-        rank_pattern, alpha_pattern: pattern -> rank, alpha.
+        rank, alpha: rank and alpha of modules that match no pattern.
+        rank_pattern, alpha_pattern: pattern -> rank, pattern -> alpha.
         use_rslora: whether the scaling is alpha / sqrt(rank).
-        use_dora: whether rows have a magnitude of their own.
-        options: the keys that peft gets.
-        ignored: unknown keys that are not set.
-        changes_base: the initialisation that changes the base's weights on loading; empty if there is none.
+        use_dora: whether each row has a separate magnitude (DoRA).
+        options: keys and values that are passed to peft.
+        ignored: keys that peft does not know; all are unset if the configuration can be judged.
+        changes_base: name of the initialisation that changes the base's weights on loading; empty if there is none.
     """
 
     base: str | None
@@ -109,24 +109,24 @@ class AdapterConfig:
     changes_base: str
 
     def for_peft(self) -> LoraConfig:
-        """The configuration for peft, without anything that peft would compute or look up."""
+        """Returns the configuration for peft, without anything that peft would compute or look up."""
         from peft import LoraConfig
 
         options = {**self.options, "init_lora_weights": False, "lora_dropout": 0.0, "inference_mode": True}
         return LoraConfig(**options, task_type="CAUSAL_LM")
 
     def for_training(self) -> LoraConfig:
-        """The configuration of a new adapter like it, with peft's default initialisation."""
+        """Returns the configuration of a new adapter of this kind, with peft's default initialisation."""
         from peft import LoraConfig
 
         return LoraConfig(**self.options, task_type="CAUSAL_LM")
 
 
 def read_table(folder: Path) -> dict[str, Any]:
-    """The configuration file as a dict.
+    """Returns the configuration file as a dict.
 
     Raises:
-        UnreadableError: it is not a JSON object.
+        UnreadableError: the file cannot be read, or is not a JSON object.
     """
     try:
         return json_of(plain_bytes(folder / CONFIG), dict[str, Any])
@@ -135,18 +135,18 @@ def read_table(folder: Path) -> dict[str, Any]:
 
 
 def base_of(table: Mapping[str, Any]) -> str | None:
-    """The base that a configuration names."""
+    """Returns the name of the base in a configuration; None if there is none."""
     name = table.get("base_model_name_or_path")
     return name if isinstance(name, str) and name else None
 
 
 def why_not_judged(table: Mapping[str, Any]) -> str:
-    """Why a configuration is not a LoRA that can be judged here; empty if it is."""
+    """Returns why a configuration is not a LoRA that can be judged here; empty if it is."""
     from peft import LoraConfig
 
     kind, task = table.get("peft_type"), table.get("task_type")
     if kind is None:
-        return ""  # peft cannot read it: a fault, which a check reports
+        return ""  # peft cannot read it, which a check reports as a fault
     if kind != "LORA":
         return f"peft type {_brief(kind)}"
     if task not in _TASKS:
@@ -160,7 +160,7 @@ def why_not_judged(table: Mapping[str, Any]) -> str:
 
 
 def risky_patterns(table: Mapping[str, Any]) -> list[str]:
-    """Keys whose regular expression may take exponential time to match."""
+    """Returns the keys whose regular expression may take exponential time to match."""
     return sorted({key for key, pattern in _patterns(table) if not is_harmless(pattern)})
 
 
@@ -204,10 +204,10 @@ def read_config(table: Mapping[str, Any]) -> AdapterConfig:
 
 
 def read_lora(folder: Path) -> AdapterConfig:
-    """The LoRA configuration of an adapter folder.
+    """Returns the LoRA configuration of an adapter folder.
 
     Raises:
-        AdapterError: it cannot be read, or is not a LoRA adapter of a causal language model that peft can use.
+        AdapterError: the configuration cannot be read, or is not a LoRA of a causal language model that peft can use.
     """
     try:
         table = read_table(folder)
@@ -221,17 +221,17 @@ def read_lora(folder: Path) -> AdapterConfig:
 
 
 def _brief(value: object) -> str:
-    """A value for an error message; text without quotes."""
+    """Formats a value for an error message; text has no quotes."""
     return value[:80] if isinstance(value, str) else reprlib.repr(value)
 
 
 def _is_set(value: object) -> bool:
-    """Whether an unknown key is set: false, 0, null and empty values are not."""
+    """Returns whether an unknown key is set: false, 0, null and empty values are not."""
     return bool(value)
 
 
 def _patterns(table: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """All regular expressions of a configuration, by their keys."""
+    """Returns all regular expressions of a configuration, as pairs of key and pattern."""
     found: list[tuple[str, str]] = []
     for key in (*_NAMES, "layers_pattern"):
         value = table.get(key)

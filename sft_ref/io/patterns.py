@@ -1,4 +1,4 @@
-"""Tells whether a regular expression of an untrusted configuration can be matched in reasonable time."""
+"""Decides whether a regular expression of an untrusted configuration can be matched in reasonable time."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from re import _constants, _parser  # type: ignore[attr-defined]
 from typing import Any
 
 _LONGEST = 4000
-"""The most characters of a pattern; the longest that tools write name a few dozen modules."""
+"""Largest number of characters of a pattern; the longest patterns that tools write name a few dozen modules."""
 
 _REPEATS = (_constants.MAX_REPEAT, _constants.MIN_REPEAT)
 _GROUPS = (_constants.SUBPATTERN, _constants.ASSERT, _constants.ASSERT_NOT, _constants.ATOMIC_GROUP)
 _MANY = 8
-"""The most unbounded repetitions in a row; matching tries all ways to divide a name among them."""
+"""Largest number of unbounded repetitions in a row; matching tries all ways to divide a name among them."""
 
 
 def is_pattern(text: str) -> bool:
-    """Whether a text is a regular expression."""
+    """Returns whether a text is a regular expression."""
     try:
         re.compile(text)
     except (re.error, RecursionError, OverflowError):
@@ -25,7 +25,7 @@ def is_pattern(text: str) -> bool:
 
 
 def is_harmless(pattern: str) -> bool:
-    """Whether a pattern has no alternatives inside a repetition, and not too many repetitions in a row.
+    """Returns whether a pattern has no alternatives inside a repetition, and not too many repetitions in a row.
 
     Each alternative inside a repetition, or a nested repetition, may double the ways to match with every character.
     """
@@ -39,7 +39,7 @@ def is_harmless(pattern: str) -> bool:
 
 
 def _repetitions(tree: Any) -> int:  # noqa: ANN401
-    """The most repetitions on a path through a parsed pattern; above the limit if one contains alternatives."""
+    """Counts the most repetitions on a path through a parsed pattern; above `_MANY` if one contains alternatives."""
     total = 0
     for operation, argument in tree:
         if operation in _REPEATS:

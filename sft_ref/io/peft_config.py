@@ -19,21 +19,21 @@ _LARGEST = 4096
 """The largest size in a configuration, such as a rank; larger ones would fill the memory before a tensor is read."""
 
 _LEFT_OUT = frozenset(
-    {"base_model_name_or_path", "revision", "auto_mapping"}  # a name beside a folder makes peft warn
+    {"base_model_name_or_path", "revision", "auto_mapping"}  # peft warns if a name is given in addition to a folder
     | {"init_lora_weights", "loftq_config", "eva_config", "corda_config", "lora_ga_config", "runtime_config"}
     | {"megatron_config", "megatron_core"}
 )
-"""Keys about the base and the initialisation; some would start long computations on the base's weights."""
+"""Omitted keys about the base and the initialisation; some would start long computations on the base's weights."""
 
 _NO_SIZES = ("alpha", "key", "seed", "token")
 """Parts of the names of numbers that are not sizes."""
 
 
 def read_peft_config(folder: Path) -> PeftConfig:
-    """The configuration in an adapter folder, of any type that peft knows.
+    """Returns the configuration in an adapter folder, of any type that peft knows.
 
     Raises:
-        AdapterError: it cannot be read, or has a value that no adapter needs.
+        AdapterError: the configuration cannot be read, or has a value that no adapter needs.
     """
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PeftType
 
@@ -55,7 +55,7 @@ def read_peft_config(folder: Path) -> PeftConfig:
 
 
 def can_be_read(folder: Path) -> bool:
-    """Whether `read_peft_config` accepts the configuration of a folder."""
+    """Returns whether `read_peft_config` accepts the configuration of a folder."""
     try:
         return bool(read_peft_config(folder))
     except AdapterError:
@@ -63,7 +63,7 @@ def can_be_read(folder: Path) -> bool:
 
 
 def _largest(value: Any) -> int:  # noqa: ANN401
-    """The largest size in a table."""
+    """Returns the largest size in a table."""
     if isinstance(value, dict):
         return max(
             (_largest(each) for key, each in value.items() if not any(map(key.__contains__, _NO_SIZES))), default=0

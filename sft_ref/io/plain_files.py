@@ -25,7 +25,7 @@ Parts = tuple[str, ...]
 
 _CHUNK = 2**20
 _LONGEST = 4000
-"""Bytes of a path; Linux takes 4095."""
+"""Largest number of bytes of a path; Linux accepts 4095."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -76,7 +76,7 @@ class LeftOut:
         self.found.setdefault(reason, []).append("/".join(parts)[:200] or ".")
 
     def lines(self) -> tuple[str, ...]:
-        """One line for each reason."""
+        """Returns one line for each reason."""
         return tuple(f"not read: {len(names)} {reason}, such as {names[0]!r}" for reason, names in self.found.items())
 
 
@@ -86,7 +86,7 @@ def walk(root: Path, left_out: LeftOut, limits: FileLimits = LIMITS, within: Par
     Args:
         root: a folder whose own path contains no link of untrusted code.
         left_out: collects entries that are too deep, too many, or cannot be listed.
-        limits: of entries and depth.
+        limits: limits on entries and depth.
         within: the folder below `root` where the walk starts.
 
     Yields:
@@ -113,7 +113,7 @@ def walk(root: Path, left_out: LeftOut, limits: FileLimits = LIMITS, within: Par
 
 
 def list_files(root: Path, *, links: bool = False) -> list[Path]:
-    """The regular files of a folder at any depth, the shallowest first, sorted by name.
+    """Returns the regular files of a folder at any depth, the shallowest first, sorted by name.
 
     Args:
         root: the folder.
@@ -130,9 +130,9 @@ def copy_folder(root: Path, within: Parts, into: Path, limits: FileLimits = LIMI
 
     Args:
         root: a folder that untrusted code may write to.
-        within: the folder below `root` to copy; it may be anything.
+        within: parts of the path below `root` to copy; this entry may be of any kind.
         into: destination, out of reach of untrusted code; it is removed first.
-        limits: of the copy.
+        limits: limits on the copied files.
 
     Raises:
         OSError: the copy cannot be written.
@@ -144,7 +144,7 @@ def copy_folder(root: Path, within: Parts, into: Path, limits: FileLimits = LIMI
         for entry in list(entries):
             if len(os.fsencode(into.joinpath(*entry.parts))) > _LONGEST:
                 left_out.add("paths that are too long", entry.parts)
-                entries.remove(entry)  # and is not entered
+                entries.remove(entry)  # so that the walk does not enter it
             elif entry.kind == "folder":
                 into.joinpath(*entry.parts).mkdir()
             elif entry.kind == "link":
@@ -168,7 +168,7 @@ def copy_folder(root: Path, within: Parts, into: Path, limits: FileLimits = LIMI
 
 
 def _copy(source: BinaryIO, sink: BinaryIO, left: int) -> None:
-    """Copies `left` bytes; an error of writing, such as a full disk, is raised."""
+    """Copies `left` bytes; raises write errors, such as a full disk."""
     while chunk := source.read(min(_CHUNK, left)):
         left -= len(chunk)
         if chunk.strip(b"\0"):
@@ -193,7 +193,7 @@ def open_file(root: Path, parts: Parts) -> io.BufferedReader:
 
 
 def hash_file(root: Path, parts: Parts) -> str:
-    """SHA-256 of a regular file below a folder; empty if there is none."""
+    """Returns the SHA-256 of a regular file below a folder; empty if there is none."""
     try:
         with open_file(root, parts) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -238,7 +238,7 @@ def remove(path: Path) -> None:
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A temporary folder with a neutral name; it is removed at the end, whatever untrusted code left in it."""
+    """Creates a temporary folder with a neutral name, and removes it at the end, whatever untrusted code left in it."""
     folder = Path(tempfile.mkdtemp()).resolve()
     try:
         yield folder
@@ -247,7 +247,7 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def _remove(parent: int, name: str) -> None:
-    """Moves subfolders up to the parent before it removes a folder, so that no path is too long."""
+    """Removes an entry; moves subfolders up to the parent before removing a folder, so that no path is too long."""
     pending = [name]
     while pending:
         current = pending.pop()
@@ -276,7 +276,7 @@ def _remove(parent: int, name: str) -> None:
 
 
 def _list(root: Path, within: Parts, parts: Parts, most: int) -> tuple[list[Entry], bool]:
-    """Up to `most` entries of a folder, sorted by name, and whether there are more."""
+    """Returns up to `most` entries of a folder, sorted by name, and whether there are more."""
     with _opened(root, (*within, *parts)) as folder, os.scandir(folder) as listed:
         found = list(itertools.islice(listed, most + 1))
         entries = [_entry(each, parts) for each in sorted(found[:most], key=lambda each: each.name)]
@@ -294,7 +294,7 @@ def _entry(listed: os.DirEntry[str], parts: Parts) -> Entry:
 
 @contextlib.contextmanager
 def _opened(root: Path, parts: Parts) -> Iterator[int]:
-    """A descriptor of a folder below another one.
+    """Opens a descriptor of a folder below another one.
 
     Raises:
         OSError: a part of the path is missing, or is not a folder.

@@ -1,6 +1,6 @@
 """Reads untrusted files: regular files of a limited size, and JSON with validated types.
 
-Knows nothing of their meaning. A bad file raises the caller's error, with the file, the place in it and what to do.
+Does not interpret them. A bad file raises the caller's error, with the file, the place in it and a remedy.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from sft_ref.errors import SftRefError
 T = TypeVar("T")
 
 Finite = Annotated[float, Meta(ge=-1e30, le=1e30)]
-"""A number that is neither NaN nor infinite, which Python's JSON allows; for msgspec."""
+"""A msgspec type of numbers that are neither NaN nor infinite, both of which Python's JSON allows."""
 
 MOST_BYTES = 100 * 2**20
-"""The largest file that is read into memory; the largest real ones have some megabytes."""
+"""Bytes of the largest file that is read into memory; the largest real ones have some megabytes."""
 
 DEEPEST = 100
 """The most nested levels in JSON; many more would exhaust the stack."""
@@ -38,51 +38,51 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True)
 class Refusal:
-    """The error to raise for a file that cannot be used, and what the user should do."""
+    """The error to raise for a file that cannot be used, and the remedy for the user."""
 
     error: type[SftRefError]
     remedy: str
 
     def of(self, path: str | Path, reason: object) -> SftRefError:
-        """The error for one file."""
+        """Returns the error for one file."""
         return self.error(f"{shortened(path)}: cannot be read ({reason}); {self.remedy}")
 
 
 def shortened(name: object) -> str:
-    """A name for an error message: long names are abbreviated, and lone surrogates are escaped."""
+    """Formats a name for an error message: long names are abbreviated, and lone surrogates are escaped."""
     text = str(name).encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= 300 else f"{text[:100]}...{text[-50:]}"  # noqa: PLR2004
 
 
 def kind_of(path: str | Path) -> Literal["file", "folder", "other"] | None:
-    """The kind of entry at a path, following links; None if there is none, or the path is invalid."""
+    """Returns the kind of entry at a path, following links; None if there is none, or the path is invalid."""
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116  # takes an empty name for none, as Path does not
+        mode = os.stat(path).st_mode  # noqa: PTH116  # treats an empty name as missing, unlike Path
     except (OSError, ValueError):
         return None
     return "file" if stat.S_ISREG(mode) else "folder" if stat.S_ISDIR(mode) else "other"
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a path is a folder and not a link to one."""
+    """Returns whether a path is a folder and not a link to one."""
     return kind_of(path) == "folder" and not path.is_symlink()
 
 
 def why_no_path(path: str | Path) -> str:
-    """Why a path is invalid, such as a name that is too long or a loop of links; empty if it is valid."""
+    """Returns why a path is invalid, such as a name that is too long or a loop of links; empty if it is valid."""
     try:
         os.stat(path)  # noqa: PTH116  # as above
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return ""
     except OSError as error:
         return error.strerror or type(error).__name__
-    except ValueError as error:  # of a zero byte, or half a character
+    except ValueError as error:  # a zero byte, or a lone surrogate
         return f"it is no name of a file: {error}"
     return ""
 
 
 def read_bytes(path: str | Path, refusal: Refusal) -> bytes:
-    """The content of a regular file; links are followed.
+    """Returns the content of a regular file; links are followed.
 
     Raises:
         SftRefError: the error of `refusal`, if there is no such file, it is not a regular file, or it is too large.
@@ -94,10 +94,10 @@ def read_bytes(path: str | Path, refusal: Refusal) -> bytes:
 
 
 def read_json(path: str | Path, type_: type[T], refusal: Refusal) -> T:
-    """The value that a JSON file holds.
+    """Returns the value in a JSON file.
 
     Args:
-        path: of the file.
+        path: file path.
         type_: type of the value, as msgspec understands it.
         refusal: the error for a file that cannot be used.
 
@@ -111,7 +111,7 @@ def read_json(path: str | Path, type_: type[T], refusal: Refusal) -> T:
 
 
 def plain_bytes(path: Path) -> bytes:
-    """The content of a regular file; links are followed.
+    """Returns the content of a regular file; links are followed.
 
     Raises:
         UnreadableError: there is no such file, it is not a regular file, or it is too large.
@@ -125,7 +125,7 @@ def plain_bytes(path: Path) -> bytes:
 
 @contextlib.contextmanager
 def open_plain(path: Path) -> Iterator[BinaryIO]:
-    """A regular file, open for reading; links are followed, and pipes do not block.
+    """Opens a regular file for reading; links are followed, and pipes do not block.
 
     Raises:
         UnreadableError: there is no such file, it is not a regular file, or reading fails.
@@ -137,7 +137,7 @@ def open_plain(path: Path) -> Iterator[BinaryIO]:
             yield file
     except OSError as error:
         raise UnreadableError(error.strerror or type(error).__name__) from error
-    except ValueError as error:  # of a name with a zero byte, or with half a character
+    except ValueError as error:  # a name with a zero byte, or with a lone surrogate
         raise UnreadableError(f"it is no name of a file: {error}") from error
 
 
@@ -146,7 +146,7 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 def json_of(content: bytes | str, type_: type[T]) -> T:
-    """The value of a JSON text.
+    """Returns the value of a JSON text.
 
     Raises:
         UnreadableError: it is not JSON, is nested too deeply, or has another type.
@@ -166,16 +166,16 @@ def converted(value: object, type_: type[T], decode: Callable[[type, Any], objec
     """Converts a JSON value to a type that msgspec understands.
 
     Args:
-        value: as JSON held it.
-        type_: that it should have.
-        decode: converts to types that msgspec does not know: called with the type and the value, gives an object.
+        value: value as read from JSON.
+        type_: type to convert to.
+        decode: converter to types that msgspec does not know: called with the type and the value, returns an object.
 
     Raises:
-        UnreadableError: it has another type; the message has the place.
+        UnreadableError: the value has another type; the message names the place.
     """
     try:
         return msgspec.convert(value, type_, dec_hook=decode, str_keys=True)
-    except UnicodeEncodeError as error:  # msgspec reads a text as UTF-8 to see its type
+    except UnicodeEncodeError as error:  # msgspec encodes a text as UTF-8 to check its type
         raise UnreadableError("it holds half a character") from error
     except msgspec.ValidationError as error:
         reason = str(error).replace(" - at ", " at ")
@@ -196,5 +196,5 @@ def _inner(value: dict[str, object] | list[object]) -> Iterable[object]:
 
 
 def has_half_a_character(text: str) -> bool:
-    """Whether a text contains a lone surrogate, which JSON allows and tokenizers refuse."""
+    """Returns whether a text contains a lone surrogate, which JSON allows and tokenizers refuse."""
     return any("\ud800" <= each <= "\udfff" for each in text)

@@ -1,4 +1,4 @@
-"""Writes strict JSON, which every reader accepts: no NaN, no infinity, no lone surrogates."""
+"""Writes strict JSON, which every parser accepts: no NaN, no infinity, no lone surrogates."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 def strict(value: Any, digits: int | None = None) -> Any:  # noqa: ANN401  # whatever JSON holds
-    """A value with None for NaN and infinity, and a question mark for a lone surrogate.
+    """Replaces NaN and infinity by None, and lone surrogates by a replacement character.
 
     Args:
-        value: of dicts, lists, tuples, texts and numbers.
+        value: a value of dicts, lists, tuples, texts and numbers.
         digits: decimals to which numbers are rounded; None keeps all.
     """
     if isinstance(value, dict):
@@ -26,7 +26,7 @@ def strict(value: Any, digits: int | None = None) -> Any:  # noqa: ANN401  # wha
 
 
 def to_text(value: object) -> str:
-    """The text of a JSON file.
+    """Returns the text of a JSON file.
 
     Raises:
         ValueError: the value contains NaN or infinity.

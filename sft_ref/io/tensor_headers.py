@@ -19,7 +19,7 @@ _MOST_AXES = 16
 _PREFIX = 8
 """Bytes of a safetensors file that contain the length of its header."""
 _LARGEST_HEADER = 100_000_000
-"""Bytes of a header that safetensors itself accepts."""
+"""Largest number of bytes of a header that safetensors itself accepts."""
 
 BITS = {
     "F64": 64,
@@ -43,7 +43,7 @@ BITS = {
     "F4": 4,
     "C64": 64,
 }
-"""Size of a number, by safetensors' name of its dtype."""
+"""Bits per number, by safetensors' name of its dtype."""
 
 FULL = frozenset({"F64", "F32", "F16", "BF16"})
 EIGHT = frozenset({"F8_E4M3", "F8_E5M2"})
@@ -82,7 +82,7 @@ class TensorHeader:
 
 
 def read_header(path: Path) -> dict[str, TensorHeader]:
-    """The header of a safetensors file; no tensor is read.
+    """Reads the header of a safetensors file, but no tensor.
 
     Raises:
         UnreadableError: the file is truncated, or its header does not describe its content.
@@ -117,16 +117,16 @@ def _check_order(entries: Iterable[_TensorEntry]) -> None:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The texts that a safetensors file carries beside its tensors.
+    """Returns the metadata of a safetensors file.
 
     Raises:
-        UnreadableError: the file is cut short, or its header is no JSON of texts.
+        UnreadableError: the file is truncated, or its metadata is not JSON with text values.
     """
     return converted(_read_table(path)[0].get("__metadata__", {}), dict[str, str])
 
 
 def _read_table(path: Path) -> tuple[dict[str, Any], int, int]:
-    """The header as JSON has it, the byte at which tensors begin, and the size of the file."""
+    """Returns the header as JSON, the byte at which tensors begin, and the size of the file."""
     with open_plain(path) as file:
         size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(_PREFIX), "little")

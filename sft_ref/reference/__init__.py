@@ -6,13 +6,13 @@
 4. ``loss``: the cross entropy of the supervised tokens.
 5. ``settings``: the hyperparameters.
 6. ``precision/policy``: the dtypes of weights, adapter and compute.
-7. ``models``: a base in memory, and computing in a precision.
-8. ``adapter``: LoRA added, saved, loaded.
+7. ``models``: loading a base, and computing in a precision.
+8. ``adapter``: adding, saving and loading LoRA.
 9. ``training``: the loop.
 10. ``base_llm``: prompts to completions to answers.
-11. ``record``: what was trained, written beside the adapter.
+11. ``record``: the record of a training, written next to the adapter.
 12. ``sft``: train, load, test.
 
-The rest is looked up when needed: ``questions``, ``fingerprints``, ``texts/`` for answers that are texts, ``bases/``
-from names to folders, ``fast/`` for speed only, ``guards/`` against foreign files, full disks, signals, global state.
+Look up the rest when needed: ``questions``, ``fingerprints``, ``texts/`` for answers that are texts, ``bases/`` for
+finding base models, ``fast/`` for speed only, ``guards/`` against foreign files, full disks, signals, global state.
 """

@@ -1,4 +1,4 @@
-"""Adds a LoRA adapter to a base, saves it, and loads it from its folder. Knows nothing of questions."""
+"""Adds a LoRA adapter to a base, saves it, and loads it from its folder. Independent of questions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def add_adapter(model: PreTrainedModel, policy: Policy, *, rank: int, alpha: int) -> PeftModel:
-    """Adds an untrained LoRA adapter to every Linear layer but the head, in the policy's adapter dtype."""
+    """Adds an untrained LoRA adapter to every Linear layer except the head, in the policy's adapter dtype."""
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(
@@ -37,16 +37,16 @@ def cast_adapter(model: PeftModel, policy: Policy) -> None:
 
 
 def save_adapter(model: PeftModel, base: str, folder: Path) -> None:
-    """Writes configuration and tensors as peft does; `base` is the name of the base, not its path on this machine."""
+    """Writes the configuration and tensors with peft; `base` is the name of the base, not its path on this machine."""
     model.peft_config["default"].base_model_name_or_path = base
     model.save_pretrained(str(folder), save_embedding_layers=False)
 
 
 def load_adapter(model: PreTrainedModel, folder: Path, tensors: dict[str, torch.Tensor]) -> PeftModel:
-    """Adds a saved adapter to its base, in the dtype that it is stored in.
+    """Adds a saved adapter to its base, in the dtype in which it is stored.
 
     Raises:
-        AdapterError: its configuration cannot be used, or it does not fit the base.
+        AdapterError: the configuration cannot be used, or the adapter does not fit the base.
     """
     from peft import PeftModel
 
@@ -58,6 +58,6 @@ def load_adapter(model: PreTrainedModel, folder: Path, tensors: dict[str, torch.
         )
     for name, parameter in peft_model.named_parameters():
         stored = tensors.get(name.replace(".default", ""))
-        if stored is not None:  # peft casts while it loads, by rules that change with its version
+        if stored is not None:  # peft casts tensors on loading, by rules that depend on its version
             parameter.data = stored.to(parameter.device)
     return peft_model

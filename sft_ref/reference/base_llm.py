@@ -1,6 +1,6 @@
-"""A language model that answers questions: prompts in, new text out, numbers out of that.
+"""A language model that answers questions: from prompts to completions to numbers.
 
-Knows nothing of training, nor of where an adapter comes from.
+Independent of training, and of the source of an adapter.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 MAX_NEW_TOKENS = 32
-"""1e15 takes 18 digits and signs, the closing tag three tokens and the end one; the rest is margin."""
+"""1e15 takes 18 digits and signs, the closing tag three tokens and the end token one; the rest is margin."""
 
 
 class BaseLLM:
     """A base model with its tokenizer, in one policy.
 
     Args:
-        checkpoint: a base as `bases.find.find_base` takes it.
-        use_fp32_for_training: fp32 weights, computed with as the default policy of the device says; what training and
-            the loading of an adapter start from. Without it the base is for inference alone.
-        torch_dtype: dtype to store and compute in, under every version of transformers.
-        policy: a policy, in place of the two above.
-        device: where to; the accelerator by default.
+        checkpoint: base model, as `bases.find.find_base` takes it.
+        use_fp32_for_training: whether to use fp32 weights and the device's default compute dtype, from which training
+            and the loading of an adapter start. Without it, the base is for inference only.
+        torch_dtype: dtype to store and compute in, for all versions of transformers.
+        policy: a policy, which replaces the two arguments above.
+        device: device of the model; the accelerator by default.
 
     Raises:
-        BaseModelError: the base cannot be had.
-        PrecisionError: the keywords contradict each other, or the policy cannot be followed here.
+        BaseModelError: the base is not available.
+        PrecisionError: the keywords contradict each other, or the policy cannot run on this device.
     """
 
-    model: Any  # PreTrainedModel, or PeftModel once there is an adapter
+    model: Any  # PreTrainedModel, or PeftModel with an adapter
     tokenizer: PreTrainedTokenizerBase
 
     def __init__(
@@ -68,7 +68,7 @@ class BaseLLM:
             self.tokenizer = load_tokenizer(folder)
             check_vocabulary(self.tokenizer, self.model, folder)
             self.model.to(self.device).eval()
-        # penalties and sampling that a base is shipped with would otherwise fill in what `generate` leaves open
+        # else `generate` would take unset options, such as penalties and sampling, from the base's own configuration
         self.model.generation_config = GenerationConfig()
 
     def format_prompt(self, question: str) -> str:
@@ -80,7 +80,7 @@ class BaseLLM:
         return prompt.parse_answer(text)
 
     def generate(self, prompt: str) -> str:
-        """The greedy completion of one prompt; new text only."""
+        """Returns the greedy completion of one prompt, without the prompt."""
         return self.batched_generate([prompt])[0]
 
     @overload
@@ -94,12 +94,12 @@ class BaseLLM:
     def batched_generate(
         self, prompts: Sequence[str], num_return_sequences: int | None = None, temperature: float = 0
     ) -> list[str] | list[list[str]]:
-        """Completions in the order of the prompts; new text only, special tokens left out.
+        """Returns completions in the order of the prompts, without the prompts and special tokens.
 
         Args:
-            prompts: texts as the model is to see them; see `format_prompt`.
-            num_return_sequences: completions for each prompt. None gives a flat list, a number (1 too) a list of lists.
-            temperature: 0 is greedy; above it, tokens are sampled.
+            prompts: texts exactly as the model reads them; see `format_prompt`.
+            num_return_sequences: completions per prompt. None returns a flat list, any number (even 1) a list of lists.
+            temperature: 0 decodes greedily; larger values sample tokens.
         """
         each = 1 if num_return_sequences is None else num_return_sequences
         if temperature < 0 or each < 1:
@@ -131,5 +131,5 @@ class BaseLLM:
         return self.tokenizer.batch_decode(ids[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
 
     def answer(self, *questions: str) -> list[float]:
-        """The number that the model gives for each question; NaN where it gives none."""
+        """Returns the model's number for each question; NaN if its completion has none."""
         return [self.parse_answer(text) for text in self.batched_generate([*map(self.format_prompt, questions)])]

@@ -1,6 +1,6 @@
 """Questions and answers: the two splits, and when an answer counts as right.
 
-A row is ``(question, value)``, or of another task ``(question, text)``. Knows nothing of models.
+A row is ``(question, value)``, or ``(question, text)`` for another task. Independent of models.
 """
 
 import functools
@@ -28,20 +28,20 @@ def _splits() -> tuple[Row, ...]:
 
 
 def split_rows(split: Literal["train", "validation"]) -> list[Row]:
-    """1,000 rows that are the same on every machine; no question stands in both splits."""
+    """Returns 1,000 rows, the same on every machine; no question is in both splits."""
     rows = _splits()
     return list(rows[:SPLIT_SIZE] if split == "train" else rows[SPLIT_SIZE:])
 
 
 def is_answer_valid(answer: float, truth: float) -> bool:
-    """Whether an answer is strictly within 5 % of the truth, both rounded to 3 decimals; NaN and infinity never are."""
+    """Returns whether an answer is strictly within 5 % of the truth, both rounded to 3 decimals; NaN never is."""
     truth = round(truth, 3)
     return abs(round(answer, 3) - truth) < RELATIVE_TOLERANCE * abs(truth)
 
 
 @dataclass(frozen=True)
 class Score:
-    """Shares of questions, from 0 to 1: answered rightly, and answered at all, with a number or a text."""
+    """Shares of questions, from 0 to 1, that are answered correctly, and that are answered at all (number or text)."""
 
     accuracy: float
     answer_rate: float
@@ -52,14 +52,14 @@ class Score:
 
 
 def is_right(answer: float | str, truth: float | str) -> bool:
-    """Whether an answer is right: a number within 5 %, a text that is the same but for case, spaces and a full stop."""
+    """Returns whether an answer is right: a number within 5 %, a text equal up to case, spaces and a full stop."""
     if isinstance(answer, str) or isinstance(truth, str):
         return is_same_text(answer, truth)
     return is_answer_valid(answer, truth)
 
 
 def score(answers: Sequence[float | str], truths: Sequence[float | str]) -> Score:
-    """Counts answers that are right, and answers that are neither NaN nor an empty text.
+    """Computes the shares of answers that are right, and that are neither NaN nor an empty text.
 
     Raises:
         DataError: the lengths differ, or there is nothing to count.

@@ -1,4 +1,4 @@
-"""Fingerprints, each a SHA-256, of what decides what an adapter does; and versions of packages."""
+"""Fingerprints (SHA-256) of base, adapter, tokenizer and prompt format; and versions of packages."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 
 def digest(value: object) -> str:
-    """SHA-256 of a value that JSON can hold, as 64 hexadecimal digits."""
+    """Returns the SHA-256 of a JSON value, as 64 hexadecimal digits."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def fingerprint_prompt() -> str:
-    """Changes when the training text would."""
+    """Returns a fingerprint that changes if the format of training texts changes."""
     return digest([format_example(" How many? ", value) for value in (-0.5, 6.0, 1 / 3, 1e16)])
 
 
 def fingerprint_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Changes when a text of this task would be split otherwise, or end or be padded with another token."""
+    """Returns a fingerprint that changes if texts of this task get other token ids, or another end or padding token."""
     example = format_example("How many MB are there per 6 G, or 7.5 km/h in 90 feet?", -1234567890.125)
     texts = [*example.values(), "".join(example.values()), "1e+16 <answer>NaN</answer>\n", " Ω ½"]
     special = [tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id]
@@ -41,7 +41,7 @@ def fingerprint_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def fingerprint_adapter(tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 over names, dtypes, shapes and bytes of tensors, whatever the order."""
+    """Returns the SHA-256 of the names, dtypes, shapes and bytes of tensors, independent of their order."""
     return digest(
         {
             name: [
@@ -57,7 +57,7 @@ def fingerprint_adapter(tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 def fingerprint_parts(base: str, tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
-    """Fingerprints of what must be the same when an adapter is loaded as when it was trained."""
+    """Returns fingerprints of the parts that must be the same in training and loading an adapter."""
     return {
         "base": fingerprint_base(find_base(base)),
         "tokenizer": fingerprint_tokenizer(tokenizer),
@@ -66,7 +66,7 @@ def fingerprint_parts(base: str, tokenizer: PreTrainedTokenizerBase) -> dict[str
 
 
 def check_same_parts(folder: Path, record: Record, base: str, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Refuses another base, tokenizer or prompt format than the adapter in a folder was trained with.
+    """Refuses a base, tokenizer or prompt format other than that of the adapter's training.
 
     Raises:
         AdapterError: the fingerprint of a part differs.
@@ -81,5 +81,5 @@ def check_same_parts(folder: Path, record: Record, base: str, tokenizer: PreTrai
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of what decides the numbers."""
+    """Returns the versions of the packages that determine numerical results."""
     return {name: metadata.version(name) for name in ("sft_ref", "torch", "transformers", "peft", "tokenizers")}

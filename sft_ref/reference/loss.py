@@ -1,4 +1,4 @@
-"""What is minimised in training: the cross entropy of the supervised tokens."""
+"""The training loss: the cross entropy of the supervised tokens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def batch_loss(
     batch: Mapping[str, torch.Tensor],
     num_items_in_batch: torch.Tensor | int | None = None,
 ) -> torch.Tensor:
-    """The loss of a batch as `tokens.collate` makes it; see `supervised_loss`."""
+    """Returns the loss of a batch made by `tokens.collate`; see `supervised_loss`."""
     labels = batch["labels"]
     inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
     predicting = torch.nn.functional.pad(labels[:, 1:] != IGNORE_INDEX, (0, 1))  # the last position predicts nothing
@@ -31,12 +31,12 @@ def batch_loss(
 def supervised_loss(
     logits: torch.Tensor, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
 ) -> torch.Tensor:
-    """Mean cross entropy, in nat, of the supervised tokens.
+    """Returns the mean cross entropy, in nat, of the supervised tokens.
 
     Args:
-        logits: (supervised tokens, vocabulary), row by row; computed with in fp32.
-        labels: (batch, tokens), `tokens.IGNORE_INDEX` where not supervised.
-        num_items_in_batch: supervised tokens in all micro-batches of one optimizer step; None counts this one's.
+        logits: logits of shape (supervised tokens, vocabulary), row by row; converted to fp32.
+        labels: labels of shape (batch, tokens), `tokens.IGNORE_INDEX` for unsupervised tokens.
+        num_items_in_batch: supervised tokens in all micro-batches of one optimizer step; None counts this batch only.
     """
     targets = labels[:, 1:][labels[:, 1:] != IGNORE_INDEX]
     count = len(targets) if num_items_in_batch is None else num_items_in_batch

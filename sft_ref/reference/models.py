@@ -1,6 +1,6 @@
 """Loads a base in the storage dtype of a policy, and computes with it in the compute dtype.
 
-Knows nothing of adapters or of what the model is used for.
+Independent of adapters and of the purpose of the model.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 def load_model(folder: Path, policy: Policy) -> PreTrainedModel:
-    """Loads the base in the policy's storage dtype, whatever the library's default or the checkpoint's own dtype.
+    """Loads the base in the policy's storage dtype, regardless of the library's default and the checkpoint's dtype.
 
     Raises:
-        BaseModelError: the folder holds no causal language model in safetensors, or one that lacks weights.
+        BaseModelError: the folder contains no causal language model in safetensors, or weights are missing.
     """
     from transformers import AutoModelForCausalLM
 
@@ -50,10 +50,10 @@ def load_model(folder: Path, policy: Policy) -> PreTrainedModel:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Loads the base's tokenizer; where it has no padding token, the end-of-sequence token pads.
+    """Loads the base's tokenizer; if it has no padding token, the end-of-sequence token is used for padding.
 
     Raises:
-        BaseModelError: the folder holds none, or one without an end-of-sequence token.
+        BaseModelError: the folder contains no tokenizer, or one without an end-of-sequence token.
     """
     from transformers import AutoTokenizer
 
@@ -70,12 +70,12 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 @contextlib.contextmanager
 def computing(model: torch.nn.Module, policy: Policy) -> Iterator[None]:
-    """Context in which forward passes compute as the policy says, whatever the calling program has set.
+    """Makes forward passes compute by the policy within its context, regardless of the calling program's settings.
 
-    Not for training: a cache of casts that outlives an optimizer step goes stale, so that autocast has none here.
+    Not for training: it disables autocast's cache of casts, which would become stale if it outlived an optimizer step.
 
     Raises:
-        PrecisionError: as `guards.surroundings.check_defaults`.
+        PrecisionError: `guards.surroundings.check_defaults` raises it.
     """
     check_defaults()
     device = next(model.parameters()).device

@@ -1,4 +1,4 @@
-"""Generates questions from the phrasings and units in ``questions.toml``. Conversions are pint's."""
+"""Generates questions from the phrasings and units in ``questions.toml``, with pint's conversion factors."""
 
 import functools
 import random
@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _SMALLEST, _LARGEST = 0.01, 1e15
-_MISSES = 1000  # draws in a row that give nothing new, after which all counts as drawn
+_MISSES = 1000  # draws in a row without a new question, after which generation ends
 
 _TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 PHRASINGS: list[str] = _TABLES["phrasings"]
 UNITS: dict[str, dict[str, list[str]]] = _TABLES["units"]
-"""Kind -> unit by its name in pint -> spellings as people write them."""
+"""Kind of unit -> unit's name in pint -> its usual spellings."""
 
 
 @functools.cache
 def _conversions() -> tuple[tuple[tuple[str, str, float], ...], ...]:
-    """By kind, each pair of units with the number of the second in one of the first."""
+    """Returns, for each kind, all pairs of units with the factor that converts the first unit to the second."""
     import pint  # 0.3 s, and only generation needs it
 
     registry: pint.UnitRegistry[float] = pint.UnitRegistry()
@@ -28,9 +28,9 @@ def _conversions() -> tuple[tuple[tuple[str, str, float], ...], ...]:
 
 
 def generate_rows(seed: int) -> Iterator[tuple[str, float]]:
-    """Questions in texts that do not repeat, the same for the same seed, until hardly a text is left.
+    """Yields questions without repetition, the same for the same seed, until hardly any new text is left.
 
-    Numbers are the integers 1 to 10; answers lie between 0.01 and 1e15.
+    Numbers are the integers 1 to 10; answers are between 0.01 and 1e15.
     """
     rng = random.Random(seed)
     spellings = {unit: names for units in UNITS.values() for unit, names in units.items()}

@@ -1,4 +1,4 @@
-"""The record beside an adapter: what was trained. `load` compares what it loads with it."""
+"""The record of a training, saved next to the adapter. `load` compares the loaded model with it."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ RECORD = "sft_ref_record.json"
 
 @dataclass(frozen=True)
 class Record:
-    """What was trained.
+    """The record of a training.
 
     Attributes:
         base: name of the base, as the caller gave it.
         policy: name of the policy.
-        dtypes: of every tensor and float buffer at the end of training.
-        fingerprints: SHA-256 of the base's files, the adapter's tensors, the tokenizer's splitting, the prompt format.
-        versions: of Python packages.
-        settings: of training, the seed among them.
-        computed: output dtypes of each class of module in training; empty where they were not traced.
+        dtypes: dtype of every tensor and float buffer at the end of training.
+        fingerprints: SHA-256 of the base's files, adapter's tensors, tokenizer's output, prompt format and rows.
+        versions: versions of Python packages.
+        settings: training settings, including the seed.
+        computed: output dtypes of each class of module in training; empty if they were not traced.
     """
 
     base: str
@@ -50,7 +50,7 @@ class Record:
     computed: dict[str, list[str]] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """The record as text; `from_json` reads it back."""
+        """Returns the record as JSON text, which `from_json` reads."""
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
 
     @classmethod
@@ -58,7 +58,7 @@ class Record:
         """Reads a record.
 
         Raises:
-            AdapterError: the text is no record, or one of a policy that this version does not know.
+            AdapterError: the text is not a record, or its policy is unknown to this version.
         """
         try:
             record = json_of(text, cls)
@@ -71,7 +71,7 @@ class Record:
 def begin_record(
     base: str, tokenizer: PreTrainedTokenizerBase, policy: Policy, settings: Settings, rows: Sequence[AnyRow]
 ) -> Record:
-    """The record as far as it is known before training."""
+    """Returns the part of the record that is known before training."""
     fingerprints = {**fingerprint_parts(base, tokenizer), "rows": digest([list(row) for row in rows])}
     return Record(base, policy.name, {}, fingerprints, library_versions(), asdict(settings))
 
@@ -79,16 +79,16 @@ def begin_record(
 def finish_record(
     record: Record, model: torch.nn.Module, computed: dict[str, list[str]], tensors: dict[str, torch.Tensor]
 ) -> Record:
-    """Adds what is known after training: stored dtypes, output dtypes, and the fingerprint of the saved tensors."""
+    """Adds the part known after training: stored dtypes, output dtypes, and the fingerprint of the saved tensors."""
     fingerprints = {**record.fingerprints, "adapter": fingerprint_adapter(tensors)}
     return replace(record, dtypes=count_dtypes(model), computed=computed, fingerprints=fingerprints)
 
 
 def read_record(folder: Path, tensors: dict[str, torch.Tensor]) -> Record | None:
-    """Reads the record beside an adapter; None where `train` wrote none, as beside adapters of other tools.
+    """Reads the record next to an adapter; None if `train` wrote none, as for adapters of other tools.
 
     Raises:
-        AdapterError: it cannot be read, or the tensors are not those that it was written for.
+        AdapterError: the record cannot be read, or belongs to other tensors.
     """
     path = folder / RECORD
     if not is_ours(path):

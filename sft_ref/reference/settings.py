@@ -1,4 +1,4 @@
-"""What training does, apart from its data, base and policy."""
+"""The hyperparameters of training."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,15 @@ from sft_ref.reference.guards.ranges import check_ranges
 
 @dataclass(frozen=True)
 class Settings:
-    """Hyperparameters.
+    """Hyperparameters: everything about a training except its data, base and policy.
 
     Attributes:
         steps: optimizer steps.
-        batch_size: examples a step.
-        learning_rate: its peak, after a warm-up over a tenth of the steps; it falls to 0 in a straight line.
-        rank: of the LoRA matrices.
-        alpha: LoRA's scale times its rank.
-        seed: of the blank adapter and of the order of the examples.
+        batch_size: examples per optimizer step.
+        learning_rate: peak learning rate, after a warm-up over a tenth of the steps; it decays linearly to 0.
+        rank: rank of the LoRA matrices.
+        alpha: LoRA's alpha, which is its scaling times its rank.
+        seed: random seed of the initial adapter and of the order of the examples.
 
     Raises:
         TrainingError: a value is out of its range; see `guards.ranges.RANGES`.

@@ -1,4 +1,4 @@
-"""Train, load, test: the whole method from questions to a score; each step is a call into the files before."""
+"""Trains, loads and tests: the whole method from questions to a score, in calls of the files listed before it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _CHUNK = 256
 
 @dataclass(frozen=True)
 class Sample:
-    """One tested question: what the model wrote, the number or text parsed from it, and the true one."""
+    """One tested question: the completion, the number or text parsed from it, and the true answer."""
 
     question: str
     completion: str
@@ -46,9 +46,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class TestResult:
-    """A score and the samples that it counts."""
+    """A score and the samples on which it is based."""
 
-    __test__ = False  # pytest would take it for a test case
+    __test__ = False  # else pytest would take it for a test case
 
     score: Score
     samples: tuple[Sample, ...]
@@ -65,26 +65,26 @@ def train(
     report: Callable[[Step], None] = lambda step: None,
     at_end: Callable[[BaseLLM], None] = lambda llm: None,
 ) -> list[Step]:
-    """Fine-tunes a LoRA adapter on a base and writes it, with its record, to a folder; whole or not at all.
+    """Fine-tunes a LoRA adapter on a base and writes it with its record to a folder, completely or not at all.
 
-    An interrupted run leaves its checkpoint in ``<output_dir>.partial``; the same call goes on from there.
+    An interrupted run leaves its checkpoint in ``<output_dir>.partial``; the same call resumes from there.
 
     Args:
-        output_dir: where the adapter goes.
-        base: a base as `bases.find.find_base` takes it.
+        output_dir: folder of the adapter.
+        base: base model, as `bases.find.find_base` takes it.
         rows: (question, value) or (question, text) pairs; the training split by default.
-        policy: name of a policy; by default what suits the device (`precision.default_policy`).
-        settings: of the training.
-        overwrite: whether an adapter that stands there may be replaced.
+        policy: name of a policy; by default the one that suits the device (`precision.default_policy`).
+        settings: hyperparameters of the training.
+        overwrite: whether an existing adapter may be replaced.
         report: called after every optimizer step.
-        at_end: called once with what was trained, before anything of it is saved.
+        at_end: called once with the trained model, before anything is saved.
 
     Returns:
-        One entry an optimizer step, loss in nat.
+        One entry per optimizer step, loss in nat.
 
     Raises:
-        SftRefError: bad rows, base, policy or folder (before training), or a training that came to nothing.
-        KeyboardInterrupt: after Ctrl-C, once a checkpoint is written; after a second one, at once.
+        SftRefError: bad rows, base, policy or folder (before training), or a failed training.
+        KeyboardInterrupt: Ctrl-C was pressed; raised once a checkpoint is written, after a second Ctrl-C at once.
     """
     settings = settings or Settings()
     folder = Path(output_dir)
@@ -125,17 +125,17 @@ def load(
     policy: str | None = None,
     torch_dtype: torch.dtype | str | None = None,
 ) -> BaseLLM:
-    """The base with a trained adapter, in the precision that was trained, ready to answer.
+    """Loads the base with a trained adapter, in the precision of the training.
 
     Args:
         ckpt_path: an adapter folder.
-        base: the base, where the record or the adapter's configuration does not name one that this machine has.
-        policy: name of a policy to load under in place of the recorded one.
-        torch_dtype: dtype of the base weights that the caller counts on.
+        base: base model, if the record or the adapter's configuration does not name one that this machine has.
+        policy: name of a policy to load under, instead of the recorded one.
+        torch_dtype: dtype of the base weights that the caller expects.
 
     Raises:
-        AdapterError: the folder holds no adapter that is sound, or one of another base, tokenizer or prompt.
-        PrecisionMismatchError: `torch_dtype` is not what was trained, or the dtypes found are not those recorded.
+        AdapterError: the folder has no valid adapter, or its base, tokenizer or prompt format differs.
+        PrecisionMismatchError: `torch_dtype` differs from the training, or the loaded dtypes from the recorded ones.
     """
     folder = Path(ckpt_path)
     tensors = adapter_files.read_tensors(folder)
@@ -161,10 +161,10 @@ def load(
 def ask(
     llm: asking.AskedModel, rows: Sequence[AnyRow] | None = None, *, report: Callable[[int], None] = lambda done: None
 ) -> TestResult:
-    """Asks a loaded model questions, by default the first 100 of the validation split; reports how many are done."""
+    """Asks a loaded model questions, by default the first 100 of the validation split; reports the number answered."""
     rows = split_rows("validation")[:TEST_QUESTIONS] if rows is None else check_rows(rows)
     if any(isinstance(truth, str) for _, truth in rows):
-        llm.max_new_tokens = tokens.MAX_TOKENS  # as many as an answer may have in training
+        llm.max_new_tokens = tokens.MAX_TOKENS  # the limit of an answer in training
     samples: list[Sample] = []
     for start in range(0, len(rows), _CHUNK):
         chunk = rows[start : start + _CHUNK]
@@ -177,11 +177,11 @@ def ask(
 
 
 def test(ckpt_path: str | Path = DEFAULT_OUTPUT, rows: Sequence[AnyRow] | None = None) -> Score:
-    """Loads an adapter as it was trained, asks it questions, prints and returns its accuracy and answer rate."""
+    """Loads an adapter as trained, asks it questions, and prints and returns its accuracy and answer rate."""
     result = ask(load(ckpt_path), rows).score
     print(result)
     return result
 
 
-test.__test__ = False  # type: ignore[attr-defined]  # its name would make pytest collect it
+test.__test__ = False  # type: ignore[attr-defined]  # else pytest would collect it because of its name
 train_model, test_model = train, test  # their names in the course

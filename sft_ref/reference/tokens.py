@@ -1,4 +1,4 @@
-"""Training text to token ids, labels and batches. Knows nothing of models or of training."""
+"""Converts training texts to token ids, labels and batches. Independent of models and training."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 IGNORE_INDEX = -100
-"""Label of a token that carries no loss, as torch's cross entropy has it."""
+"""Label of a token that is excluded from the loss, the default of torch's cross entropy."""
 
 MAX_TOKENS = 128
 
 
 @dataclass(frozen=True)
 class Example:
-    """Token ids of one training text, and how many of the last of them are supervised."""
+    """Token ids of one training text, and the number of supervised tokens at its end."""
 
     input_ids: tuple[int, ...]
     supervised: int
@@ -32,9 +32,9 @@ class Example:
 def tokenize_example(
     tokenizer: PreTrainedTokenizerBase, question: str, value: float | str, *, max_tokens: int = MAX_TOKENS
 ) -> Example:
-    """Ids of prompt, target and end-of-sequence token; the prompt's are exactly those that inference sends.
+    """Returns the ids of prompt, target and end-of-sequence token; the prompt's ids are exactly those of inference.
 
-    Prompt and target are split apart, so that no token reaches across the boundary. A text that is too long loses the
+    Prompt and target are tokenized separately, so that no token crosses the boundary. A text that is too long loses the
     beginning of its prompt, never its target.
 
     Raises:
@@ -49,7 +49,7 @@ def tokenize_example(
 
 
 def collate(examples: Sequence[Example], pad_token_id: int) -> dict[str, torch.Tensor]:
-    """Pads on the left, as prompts are padded when they are asked.
+    """Makes a batch of examples, padded on the left like prompts at inference.
 
     Returns:
         ``input_ids``, ``attention_mask``, ``position_ids`` and ``labels``, each int64 of shape (batch, longest).

@@ -1,6 +1,6 @@
 """The training loop: transformers' Trainer, on supervised tokens only.
 
-Knows nothing of how an adapter is saved or what its answers are worth.
+Independent of how an adapter is saved and how its answers are scored.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 CHECKPOINT_EVERY = 20
-"""Optimizer steps between checkpoints; one of a small adapter is written in milliseconds."""
+"""Optimizer steps between checkpoints; a checkpoint of a small adapter is written in milliseconds."""
 
 
 def fit(
@@ -41,15 +41,15 @@ def fit(
     checkpoints: Path,
     report: Callable[[Step], None],
 ) -> list[Step]:
-    """Trains the adapter in place, going on from the last checkpoint in `checkpoints` where there is one.
+    """Trains the adapter in place, resuming from the last checkpoint in `checkpoints` if there is one.
 
     Returns:
-        One entry an optimizer step.
+        One entry per optimizer step.
 
     Raises:
         OutputError: the checkpoint is damaged.
-        TrainingError: no step was finite for a while, or the adapter is not finite, or nothing was learned.
-        KeyboardInterrupt: after Ctrl-C, once a checkpoint is written; after a second one, at once.
+        TrainingError: too many steps in a row were not finite, the adapter is not finite, or nothing was learned.
+        KeyboardInterrupt: Ctrl-C was pressed; raised once a checkpoint is written, after a second Ctrl-C at once.
     """
     checkpoint = last_checkpoint(checkpoints, model)
     history = History(report, settings.batch_size * sum(len(each.input_ids) for each in examples) / len(examples))
@@ -62,11 +62,11 @@ def fit(
             lr_scheduler_type="linear",
             warmup_steps=settings.steps // 10,
             seed=settings.seed,
-            bf16=policy.compute == "bfloat16",  # Trainer adds autocast, a forward at a time
+            bf16=policy.compute == "bfloat16",  # Trainer adds autocast around each forward pass
             fp16=policy.compute == "float16",
             use_cpu=model.device.type == "cpu",
             logging_steps=1,
-            logging_nan_inf_filter=False,  # it would hide the NaN that this is about
+            logging_nan_inf_filter=False,  # the filter would hide NaN losses
             save_steps=CHECKPOINT_EVERY,
             save_total_limit=1,
             report_to=[],

@@ -1,4 +1,4 @@
-"""Baselines: the figures of a sweep by device and policy, in a JSON file, and the comparison with a new sweep."""
+"""Reads and writes baselines, the figures of a sweep by device and policy, and compares a new sweep with one."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class BaselineDifference:
 
     Attributes:
         pair: train and load policy.
-        quantity, golden, found: its name, its baseline and its new value.
-        allowed, why: its tolerance, and the reason for it.
+        quantity, golden, found: the figure's name, baseline and new value.
+        allowed, why: the figure's tolerance, and the reason for it.
     """
 
     pair: tuple[str, str]
@@ -49,7 +49,7 @@ class BaselineDifference:
 
 
 class _BaselineCell(msgspec.Struct):
-    """The keys of a cell that must have these types; other figures are compared as they are."""
+    """The keys of a cell whose types are validated; other figures are compared as they are."""
 
     train: str
     load: str
@@ -66,12 +66,12 @@ class _Baseline(msgspec.Struct):
 
 
 def path_of(plan: Plan, folder: Path) -> Path:
-    """The baseline file of this device and base."""
+    """Returns the path of the baseline file of this device and base."""
     return folder / f"{device_name()}-{Path(plan.base).name}.json"
 
 
 def figures(cells: Sequence[Cell]) -> dict[tuple[str, str], dict[str, Any]]:
-    """The figures of each cell that a baseline contains, by train and load policy."""
+    """Returns the figures that a baseline contains of each cell, by train and load policy."""
     pace = {cell.train: cell.tokens_per_second for cell in cells if cell.load == SPEED_REFERENCE}
     found = {}
     for cell in cells:
@@ -107,10 +107,10 @@ def write(plan: Plan, cells: Sequence[Cell], path: Path) -> None:
 
 
 def read(plan: Plan, path: Path) -> tuple[dict[tuple[str, str], dict[str, Any]], dict[str, str]]:
-    """The figures of a baseline, as `figures` returns them, and its library versions.
+    """Reads the figures of a baseline, as `figures` returns them, and its library versions.
 
     Raises:
-        BaselineError: it cannot be read, or was made with other settings.
+        BaselineError: the baseline cannot be read, or was made with other settings.
     """
     refusal = Refusal(BaselineError, "make it again with --update")
     found = read_json(path, dict[str, Any], refusal)
@@ -128,7 +128,7 @@ def read(plan: Plan, path: Path) -> tuple[dict[tuple[str, str], dict[str, Any]],
 def compare(
     golden: dict[tuple[str, str], dict[str, Any]], found: dict[tuple[str, str], dict[str, Any]]
 ) -> Iterator[BaselineDifference]:
-    """Figures that differ by more than their tolerance. Pairs without a baseline are left out: see `missing`."""
+    """Yields figures that differ by more than their tolerance. Omits pairs without a baseline: see `missing`."""
     for pair in (pair for pair in found if pair in golden):
         was, now = golden[pair], found[pair]
         unmeasured = [each["verdict"] == CellVerdict.NOT_RUN for each in (was, now)]
@@ -146,7 +146,7 @@ def compare(
 
 
 def _lost_with_it(quantity: str, was: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Whether a broken cell has no such figure, now and in the baseline; its verdict and stage are compared."""
+    """Returns whether a broken cell lacks this figure now and in the baseline; its verdict and stage are compared."""
     return was.get(quantity) is None and now.get(quantity) is None and was["verdict"] == CellVerdict.BROKEN
 
 
@@ -163,12 +163,12 @@ def _first_losses(pair: tuple[str, str], was: dict[str, Any], now: dict[str, Any
 
 
 def missing(golden: dict[tuple[str, str], Any], found: dict[tuple[str, str], Any]) -> list[tuple[str, str]]:
-    """Pairs of the sweep without a baseline."""
+    """Returns the pairs of the sweep that have no baseline."""
     return [pair for pair in found if pair not in golden]
 
 
 def changed_answers(was: dict[str, Any], now: dict[str, Any]) -> int | None:
-    """How many answers differ from the baseline; None if they cannot be compared."""
+    """Returns how many answers differ from the baseline; None if they cannot be compared."""
     if len(was["answers"]) != len(now["answers"]) or not now["answers"]:
         return None
     return sum(bool(one != other) for one, other in zip(was["answers"], now["answers"], strict=True))
@@ -199,7 +199,7 @@ def check_clean(path: Path) -> None:
     """Refuses to write a baseline for code that is not committed.
 
     Raises:
-        BaselineError: the folder is in no git repository, or files other than baselines are changed.
+        BaselineError: the folder is not in a git repository, or files other than baselines are changed.
     """
     where = next(folder for folder in path.absolute().parents if folder.is_dir())
     git = ["git", "-C", str(where)]

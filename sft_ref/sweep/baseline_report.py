@@ -33,7 +33,7 @@ def show(differences: Sequence[BaselineDifference], golden: Figures, found: Figu
 
 
 def describe(each: BaselineDifference) -> str:
-    """One difference with its tolerance and the reason for that, as rich takes it."""
+    """Formats one difference, its tolerance and the tolerance's reason, as rich markup."""
     return (
         f"{each.quantity:<15}{_text(each.golden)} → {_text(each.found)}"
         f"{_by(each.golden, each.found)}  [dim]allowed {each.allowed}: {escape(printable(each.why))}[/]"

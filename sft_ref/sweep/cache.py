@@ -23,7 +23,7 @@ class UnfinishedSweep:
     """The folder of an unfinished sweep, which the same command continues.
 
     Args:
-        folder: created if it is missing.
+        folder: folder of the sweep; it is created if missing.
         conditions: everything that determines the figures, as JSON values.
 
     Raises:
@@ -41,10 +41,10 @@ class UnfinishedSweep:
         self.write(folder / _CONDITIONS, conditions)
 
     def read(self, path: Path, type_: type[T]) -> T | None:
-        """What a file of the folder holds; None where there is none.
+        """Returns the content of a file in the folder; None if there is no such file.
 
         Raises:
-            OutputError: it cannot be read.
+            OutputError: the file cannot be read.
         """
         return read_json(path, type_, self.refusal) if kind_of(path) else None
 
@@ -54,13 +54,13 @@ class UnfinishedSweep:
         return Refusal(OutputError, f"delete {self.folder} to begin anew")
 
     def write(self, path: Path, found: dict[str, Any]) -> None:
-        """Writes a file of the folder, whole or not at all."""
+        """Writes a file in the folder, completely or not at all."""
         with disk_errors(self.folder):
             path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, json.dumps(found, indent=1, allow_nan=False))
 
     def remove(self) -> None:
-        """Removes the folder, once the sweep is finished."""
+        """Removes the folder after the sweep has finished."""
         shutil.rmtree(self.folder)
 
     def _check_conditions(self, conditions: dict[str, Any]) -> None:
@@ -76,23 +76,23 @@ class SweepCache(UnfinishedSweep):
     """The trainings and cells of an unfinished sweep that trains."""
 
     def adapter_path(self, train: str) -> Path:
-        """The adapter folder of a train policy."""
+        """Returns the adapter folder of a train policy."""
         return self.folder / train / "adapter"
 
     def trained_path(self, train: str) -> Path:
-        """The file of logits and losses at the end of a training."""
+        """Returns the path of the logits and losses at the end of a training."""
         return self.folder / train / "trained.safetensors"
 
     def read_training(self, train: str) -> TrainingFigures | None:
-        """The figures of a finished training."""
+        """Returns the figures of a finished training; None if it is not finished."""
         return self.read(self.folder / train / "training.json", TrainingFigures)
 
     def write_training(self, train: str, training: TrainingFigures) -> None:
-        """Marks a training as finished; its adapter and its logits must be written before."""
+        """Marks a training as finished, after its adapter and logits have been written."""
         self.write(self.folder / train / "training.json", vars(training))
 
     def read_cell(self, train: str, load: str) -> Cell | None:
-        """A finished cell."""
+        """Returns a finished cell; None if it is not finished."""
         return self.read(self.folder / train / f"{load}.cell.json", Cell)
 
     def write_cell(self, cell: Cell) -> None:

@@ -31,21 +31,21 @@ if TYPE_CHECKING:
 
 
 WritePage = Callable[..., None]
-"""Writes a page: of the figures, to a path, with a `title`."""
+"""Writes a page of figures to a path, with a `title`."""
 
 
 def run(args: argparse.Namespace, write_page: WritePage) -> int:
-    """Sweeps as the command line asks.
+    """Runs the sweep that the command line requests.
 
     Args:
-        args: of the command line.
-        write_page: of the cells, for ``--html``.
+        args: parsed command line.
+        write_page: writes the page of the cells, for ``--html``.
 
     Returns:
         0, or 1 if a figure differs from its baseline by more than its tolerance, or there is no baseline.
 
     Raises:
-        SftRefError: as `sweep` does; a baseline is missing in CI, or cannot be written.
+        SftRefError: `sweep` raises it, or a baseline is missing in CI or cannot be written.
     """
     if args.ray is not None and (args.compare or args.update):
         raise SftRefError("--ray: a baseline is of this device, and figures of other machines differ; leave out one")
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace, write_page: WritePage) -> int:
     elif args.compare:
         _check_baseline(plan, path)
     for file in filter(None, (args.json, args.png, args.html)):
-        check_writable(Path(file))  # before the sweep, not after it
+        check_writable(Path(file))  # fails before the sweep, not after it
     cells = _sweep(plan, Path(args.folder), args.ray)
     show(cells)
     _write(cells, args, write_page)
@@ -120,7 +120,7 @@ def _plan(args: argparse.Namespace) -> Plan:
 
 
 def _sweep(plan: Plan, folder: Path, address: str | None) -> list[Cell]:
-    """The cells in the order of the plan, from this machine or from the cluster at an address."""
+    """Returns the cells in the order of the plan, computed on this machine or on the cluster at an address."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     order = [(train.name, load.name) for train, loads in plan.pairs() for load in loads]
     cells: list[Cell] = []

@@ -1,4 +1,4 @@
-"""Makes computation bit-identical: on CUDA by torch's switches; on a CPU the number of threads is enough."""
+"""Makes computations bit-identical: on CUDA by torch's switches; on a CPU a constant number of threads is enough."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 @contextlib.contextmanager
 def deterministic(device: torch.device) -> Iterator[None]:
-    """Within it, the same operation on the same inputs gives bit-identical results on one device and version.
+    """Makes the same operation on the same inputs bit-identical within its context, on one device and version.
 
-    On CUDA: deterministic algorithms (an operation that has none is an error), the cuBLAS workspace, which must be set
-    before the first product of the process, full-precision sums inside 16-bit products, and no search for the fastest
-    convolution. TF32 belongs to the policy (`autocast.matmul_mode`). On a CPU nothing is needed: sums are split by
-    the number of threads, which does not change.
+    On CUDA it sets deterministic algorithms (an operation without one is an error), the cuBLAS workspace, which must be
+    set before the first matrix product of the process, full-precision sums in 16-bit products, and no search for the
+    fastest convolution. TF32 belongs to the policy (`guards.surroundings.matmul_mode`). On a CPU nothing is needed:
+    sums are split by the number of threads, which does not change.
     """
     if device.type != "cuda":
         yield

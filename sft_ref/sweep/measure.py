@@ -1,4 +1,4 @@
-"""Measures one cell: the loaded model against the model in memory at the end of training."""
+"""Measures one cell: compares the loaded model with the model in memory at the end of training."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from sft_ref.reference.base_llm import BaseLLM
 
 CHUNK = 32
-"""Rows a forward; the first chunk's logits of answers are kept, which takes 50 MB where there are 49,152 tokens."""
+"""Rows per forward pass; the first chunk's answer logits are kept, 50 MB for a vocabulary of 49,152 tokens."""
 
 SHORT = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
@@ -47,9 +47,9 @@ class TeacherForced:
     """The outputs of a model on true answers, teacher-forced.
 
     Attributes:
-        logits: of the positions that predict a supervised token, in the first `CHUNK` rows, fp32:
+        logits: logits of the positions that predict a supervised token, in the first `CHUNK` rows, fp32:
             (positions, vocabulary).
-        losses: of each row, in nat a supervised token, float64.
+        losses: loss of each row, in nat per supervised token, float64.
         right: for each row, whether every supervised token is the most likely one.
     """
 
@@ -104,9 +104,9 @@ def measure(
     """Loads an adapter under a policy, and measures the cell.
 
     Args:
-        folder: the adapter folder.
-        train: the policy it was trained under.
-        load: the policy to load it under.
+        folder: adapter folder.
+        train: policy of the training.
+        load: policy to load under.
         rows: questions and answers that training has not seen.
         trained: outputs of the model in memory at the end of training, on the same rows.
         same_policy: the cell with the train policy as load policy; None if this is it.
@@ -118,7 +118,7 @@ def measure(
         llm = sft.load(folder, policy=load.name)
         record = read_record(folder, read_tensors(folder))
         if record is None:
-            raise AdapterError(f"{folder}: lost its record")  # noqa: TRY301  # handled like any other error
+            raise AdapterError(f"{folder}: lost its record")  # noqa: TRY301  # handled below like any other error
         cell = _look_at_weights(cell, llm, record)
         if bad := next((n for n, t in llm.model.named_parameters() if not t.isfinite().all()), None):
             return replace(cell, finite=False, stage=stage, why=f"load: {plain(bad)} is not finite")
@@ -173,14 +173,14 @@ def _look_at_logits(cell: Cell, llm: BaseLLM, forced: TeacherForced, trained: Te
 
 
 def _look_at_answers(cell: Cell, llm: BaseLLM, rows: Sequence[Row], record: Record) -> tuple[Cell, list[bool]]:
-    """Also returns, for each question, whether the completion begins with the true answer, before any parsing."""
+    """Returns the cell, and for each question whether its unparsed completion begins with the true answer."""
     prompts = [llm.format_prompt(question) for question, _ in rows[:CHUNK]]
     with largest_outputs(llm.model) as outputs, output_dtypes(llm.model) as answering:
         llm.batched_generate(prompts)  # also the warm-up
     began = time.perf_counter()
     result = sft.ask(llm, rows)
     seconds = time.perf_counter() - began
-    written = sum(len(llm.tokenizer(s.completion)["input_ids"]) + 1 for s in result.samples)  # the end token is one
+    written = sum(len(llm.tokenizer(s.completion)["input_ids"]) + 1 for s in result.samples)  # plus the end token
     module, share = headroom(outputs)
     bad = first_not_finite(outputs)
     answers = [float(sample.answer) for sample in result.samples]

@@ -1,4 +1,4 @@
-"""Measures peak memory, as far as the machine can tell."""
+"""Measures peak memory, if the machine reports it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 
 _MIB = 2**20
-_RESET = Path("/proc/self/clear_refs")  # proc(5): writing 5 forgets the peak
+_RESET = Path("/proc/self/clear_refs")  # proc(5): writing 5 resets the peak
 _STATUS = Path("/proc/self/status")
 
 
 class PeakMemory:
-    """The peak memory from now on, after unused memory was returned.
+    """Measures the peak memory from its creation on, after returning unused memory to the system.
 
     On CUDA it measures torch's allocator, elsewhere the resident memory of the whole process.
     """
@@ -30,13 +30,13 @@ class PeakMemory:
         try:
             ctypes.CDLL(None).malloc_trim(0)  # else memory that an earlier cell freed hides the peak of this one
             _RESET.write_text("5", encoding="ascii")
-        except (OSError, AttributeError, TypeError):  # no Linux, no glibc, or a sandbox
+        except (OSError, AttributeError, TypeError):  # not Linux, not glibc, or in a sandbox
             self.start = None
         else:
             self.start = _resident("VmRSS")
 
     def mib(self) -> float | None:
-        """The peak above the memory at the start; None if the system does not report it."""
+        """Returns the peak above the memory at the start; None if the system does not report it."""
         if self.start is None:
             return None
         if self.device.type == "cuda":
@@ -50,6 +50,6 @@ def _resident(name: str) -> float:
 
 
 def weights_mib(model: torch.nn.Module) -> float:
-    """Size of the parameters and buffers of a model, each counted once."""
+    """Returns the size of the parameters and buffers of a model in MiB, each counted once."""
     tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) / _MIB

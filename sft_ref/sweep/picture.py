@@ -19,7 +19,7 @@ _PALE = "#fdf0c8"
 
 
 def draw(cells: Sequence[Cell], *, title: str) -> bytes:
-    """The matrix as a PNG: train policies as rows, load policies as columns."""
+    """Draws the matrix as a PNG: train policies as rows, load policies as columns."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch, Rectangle
 
@@ -59,7 +59,7 @@ def draw(cells: Sequence[Cell], *, title: str) -> bytes:
 
 
 def _place(load: str, trains: Sequence[str]) -> int:
-    """Position of a column: in the order of the rows, so that the diagonal loads what was trained."""
+    """Returns the position of a column: in the order of the rows, so that the diagonal loads under the train policy."""
     return trains.index(load) if load in trains else len(trains)
 
 

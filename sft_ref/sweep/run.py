@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sft_ref.reference.guards.progress import Step
 
 FIRST_STEPS = 5
-"""Optimizer steps whose losses are stored: later ones carry the rounding of all before them."""
+"""Optimizer steps whose losses are stored: later losses accumulate the rounding of all steps before."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Plan:
     """The parameters of a sweep.
 
     Attributes:
-        base: a base, as `sft_ref.reference.models.find_base` takes it.
-        train, load: names of policies.
-        settings: of every training.
+        base: base model, as `sft_ref.reference.bases.find.find_base` takes it.
+        train, load: names of the policies to train and to load under.
+        settings: settings of every training.
         questions: number of questions of the validation split, for losses and answers.
 
     Raises:
-        DataError: there are not that many questions.
+        DataError: the validation split does not have that many questions.
     """
 
     base: str = DEFAULT_BASE
@@ -59,10 +59,10 @@ class Plan:
             raise DataError(f"questions is {self.questions}; give a number from 1 to {SPLIT_SIZE}")
 
     def pairs(self) -> list[tuple[Policy, list[Policy]]]:
-        """Each train policy with its load policies, its own first, because the others are compared with it.
+        """Returns each train policy with its load policies, itself first, because the others are compared with it.
 
         Raises:
-            PrecisionError: a name is no policy's.
+            PrecisionError: a name is not that of a policy.
         """
         loads = [find_policy(name) for name in dict.fromkeys(self.load)]
         trains = [find_policy(name) for name in dict.fromkeys(self.train)]
@@ -70,14 +70,14 @@ class Plan:
 
 
 def device_name() -> str:
-    """``cpu``, or the name of the accelerator, fit for a file name: figures are valid for that kind of device."""
+    """Returns ``cpu`` or the accelerator's name, usable in a file name: figures are valid for that kind of device."""
     device = find_device()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return "-".join(name.split()).replace("/", "-")
 
 
 def conditions(plan: Plan) -> dict[str, Any]:
-    """Everything that determines the figures of a sweep on one machine."""
+    """Returns everything that determines the figures of a sweep on one machine."""
     return {
         "base": plan.base,
         "base_fingerprint": fingerprint_base(find_base(plan.base)),
@@ -88,7 +88,7 @@ def conditions(plan: Plan) -> dict[str, Any]:
 
 
 def surroundings() -> dict[str, Any]:
-    """Machine, libraries and code, which must stay the same while a sweep is interrupted."""
+    """Returns machine, libraries and code, which must be the same when an interrupted sweep continues."""
     return {
         "device": device_name(),
         "machine": platform.node(),
@@ -101,16 +101,16 @@ def surroundings() -> dict[str, Any]:
 def sweep(
     plan: Plan, folder: Path, *, training: Callable[[str], Callable[[Step], None]] = lambda name: lambda step: None
 ) -> Iterator[Cell]:
-    """Yields cells as they finish; those of an interrupted sweep in the same folder first.
+    """Yields cells as they finish; takes those of an interrupted sweep from its folder.
 
     Args:
-        plan: the parameters.
-        folder: where finished trainings and cells are stored until the sweep ends.
+        plan: parameters of the sweep.
+        folder: folder that stores finished trainings and cells until the sweep ends.
         training: called with the name of a train policy; returns a callback for its optimizer steps.
 
     Raises:
         SftRefError: the plan or the folder is bad.
-        KeyboardInterrupt: after Ctrl-C; what is done is stored.
+        KeyboardInterrupt: Ctrl-C was pressed; finished cells are stored.
     """
     pairs = plan.pairs()
     rows = split_rows("validation")[: plan.questions]

@@ -49,13 +49,13 @@ def show(cells: Sequence[Cell]) -> None:
 
 
 def wide_console(table: Table) -> Console:
-    """A console that is wide enough for a table: a narrow terminal folds it, and loses nothing."""
+    """Returns a console wide enough for a table, so that a narrow terminal wraps its lines and no text is lost."""
     width = Console(width=_UNLIMITED).measure(table).maximum
     return Console(width=max(Console().width, width), highlight=False)
 
 
 def _ran(row: Sequence[Cell]) -> bool:
-    """Whether the cells of a train policy differ."""
+    """Returns whether the cells of a train policy differ, or all are `SAME`."""
     return len({(cell.verdict, cell.why) for cell in row}) > 1 or row[0].verdict is CellVerdict.SAME
 
 
@@ -78,5 +78,5 @@ def _cells(cell: Cell) -> tuple[str, ...]:
 
 
 def number(value: float | None, form: str) -> str:
-    """A figure as text; empty where there is none."""
+    """Formats a figure; empty if there is none."""
     return "" if value is None else format(value, form)

@@ -1,4 +1,4 @@
-"""How much a figure may differ from its baseline, and why. Needs no torch.
+"""How much a figure may differ from its baseline, and why. Does not need torch.
 
 A baseline is made on one machine and compared on others. Another processor, or number of threads, sums in another
 order, and training amplifies the difference. Bit-identity within one process (a parity of 0) holds on every machine.
@@ -17,7 +17,7 @@ class Tolerance:
     """The tolerance of one figure.
 
     Attributes:
-        quantity: a key of the figures.
+        quantity: key of the figure.
         kind: "equal" (no difference), "apart" (a difference), "share" (a difference as a share of the baseline), or
             "times" (a factor up or down; zero stays zero).
         allowed: the limit.
@@ -30,7 +30,7 @@ class Tolerance:
     why: str
 
     def moved(self, golden: Any, found: Any) -> bool:  # noqa: ANN401  # a figure of any type
-        """Whether it differs by more than allowed; None and values that are not finite differ from everything."""
+        """Returns whether a figure differs by more than allowed; None and values that are not finite always do."""
         if self.kind == "equal" and not isinstance(golden, float):
             return golden is None or found is None or bool(golden != found)
         if not _finite(golden) or not _finite(found):
@@ -46,7 +46,7 @@ class Tolerance:
         return bool(measured > self.allowed)
 
     def limit(self) -> str:
-        """The limit in words."""
+        """Returns the limit in words."""
         return {
             "equal": "none",
             "apart": f"±{self.allowed:g}",
@@ -79,7 +79,7 @@ TOLERANCES: tuple[Tolerance, ...] = (
     Tolerance("headroom", "times", 1.2, "1.01 seen; an extreme value"),
     CPU_SPEED,
 )
-"""Seen: the largest difference on a Xeon with AMX, with AVX2 only or a second thread, in the toy's fifteen cells."""
+""""Seen": the largest difference on a Xeon with AMX, with AVX2 only or a second thread, in the toy's fifteen cells."""
 
 CUDA_SPEED = Tolerance("speed", "times", 2, "one kind of device; other load still counts")
 
@@ -88,11 +88,11 @@ FIRST_LOSSES: Mapping[str, Tolerance] = {
     "fp16": Tolerance("first losses", "share", 2e-3, "an eighth of bf16's: 3 bits more"),
     "bf16": Tolerance("first losses", "share", 1e-2, "9.5e-4 seen; 8 significant bits, and up to 5 optimizer steps"),
 }
-"""By the dtype of the products in training."""
+"""Tolerances by the dtype of the matrix products in training."""
 
 
 def tolerances_for(device: str) -> tuple[Tolerance, ...]:
-    """The tolerances for a kind of device (`sft_ref.sweep.run.device_name`)."""
+    """Returns the tolerances for a kind of device (`sft_ref.sweep.run.device_name`)."""
     return TOLERANCES if device == "cpu" else (*TOLERANCES[:-1], CUDA_SPEED)
 
 

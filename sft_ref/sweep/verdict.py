@@ -1,4 +1,4 @@
-"""Decides from the figures of a cell: same, drift, or broken and at which stage."""
+"""Decides the verdict on a cell from its figures: same, drift, or broken at a stage."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ Rounding changes a near tie in a few questions in a hundred; a broken stage lose
 
 
 def judge(cell: Cell, *, losses: torch.Tensor, due_losses: torch.Tensor, spelled: Sequence[bool]) -> Cell:
-    """The cell with its verdict.
+    """Returns the cell with its verdict.
 
     Args:
-        cell: with all figures in place.
-        losses: of the true answers, a row each, as loaded.
-        due_losses: the same of the model in memory at the end of training.
+        cell: cell with all its figures.
+        losses: loss of each row's true answer, of the loaded model.
+        due_losses: the same losses of the model in memory at the end of training.
         spelled: for each question, whether the completion begins with the true answer.
     """
     if not cell.finite:
         return _broken(cell, "generate", cell.why.removeprefix("generate: ") or "logits are not finite")
     if is_worse(losses, due_losses):
         return _broken(cell, "load", f"the true answer's loss is higher by {compare(losses, due_losses)}")
-    assert cell.forced is not None, "measured"  # mypy cannot see it
+    assert cell.forced is not None, "measured"  # for mypy
     assert cell.accuracy is not None, "measured"
     share = sum(spelled) / len(spelled)
     if share < cell.forced - LOST:

@@ -1,1 +1,1 @@
-"""The toy base: a Llama of about 1 M parameters in the place of SmolLM2-135M-Instruct, and its recipe."""
+"""The toy base: a Llama of about 1 M parameters that replaces SmolLM2-135M-Instruct, and its recipe."""

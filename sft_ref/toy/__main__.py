@@ -1,4 +1,4 @@
-"""``python -m sft_ref.toy [FOLDER]``: makes the toy again, in the package folder unless told otherwise."""
+"""``python -m sft_ref.toy [FOLDER]``: makes the toy again, by default in the package folder."""
 
 import sys
 from pathlib import Path
@@ -10,12 +10,12 @@ from .recipe import STEPS, make_toy
 
 
 def main(arguments: list[str]) -> int:
-    """Shows progress; 2 if more than one argument is given."""
+    """Makes the toy and shows progress; returns 2 on more than one argument or an option."""
     if len(arguments) > 1 or any(argument.startswith("-") for argument in arguments):
         sys.stderr.write(f"{__doc__}\n")
         return 2
     folder = Path(arguments[0]) if arguments else Path(__file__).parent
-    torch.set_num_threads(1)  # a second one pays little on batches this small, and sums keep one order
+    torch.set_num_threads(1)  # a second thread gains little on batches this small, and one keeps the order of sums
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
         task = progress.add_task("learning the tokenizer", total=STEPS)

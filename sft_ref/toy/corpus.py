@@ -1,9 +1,9 @@
-"""What the toy has read: documents that know every unit fact, but answer no question in the tags of the task.
+"""The toy's pre-training corpus: documents with every unit fact, but no question answered in the task's tags.
 
-After a question, bare numbers stand in prose or in other tags; answer tags there hold words ("about 12.0").
-They hold a bare number only where no question precedes. So the toy has the knowledge and the pieces of the
-format, and fine-tuning has to put them together, as with SmolLM2.
-Knows nothing of tokens or models.
+After a question, bare numbers are in prose or in other tags; answer tags contain words there ("about 12.0").
+Answer tags contain a bare number only if no question precedes. So the toy has the knowledge and the parts of
+the format, and fine-tuning has to combine them, as with SmolLM2.
+Independent of tokens and models.
 """
 
 import random
@@ -28,9 +28,9 @@ _TOPICS = ("the sea", "a clock", "the road", "rain", "a garden", "bread", "the m
 
 
 def documents(seed: int) -> Iterator[str]:
-    """Documents without end, the same for the same seed, each up to and with the token that ends it.
+    """Yields documents without end, the same for the same seed, each including its end token.
 
-    No question of either split stands in them.
+    They contain no question of either split.
     """
     rng = random.Random(seed)
     held_out = {question for split in ("train", "validation") for question, _ in split_rows(split)}
@@ -82,7 +82,7 @@ def _tagged_words(rng: random.Random, row: Row) -> str:
     return f"Tell me about {rng.choice(_TOPICS)}. {OPEN_TAG}{rng.choice(_WORDS)}{CLOSE_TAG}{END_OF_TEXT}"
 
 
-# In hundredths.
+# In percent.
 _SHARES = {
     _prose: 38,
     _other_tag: 27,

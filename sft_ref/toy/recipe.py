@@ -1,7 +1,7 @@
-"""How the toy is made: corpus, tokenizer, pre-training, files. About a quarter of an hour on one core.
+"""Makes the toy: corpus, tokenizer, pre-training, files. Takes about a quarter of an hour on one core.
 
-The same kind of machine, libraries and number of threads give the same weights; corpus and tokenizer are
-the same everywhere.
+The weights are the same for the same kind of machine, libraries and number of threads; corpus and tokenizer
+are the same everywhere.
 """
 
 import itertools
@@ -28,10 +28,10 @@ SEED = 7
 STEPS = 7000
 PEAK_MATRIX_RATE, PEAK_RATE = 0.02, 3e-3
 _TOKENIZER_DOCUMENTS = 20_000
-_POOL = 16_384  # documents sorted by length at a time
+_POOL = 16_384  # number of documents that are sorted by length together
 _BATCH = 32  # documents
 
-# As SmolLM2's own config.json is written: transformers 4 and 5 understand `torch_dtype` and `rope_theta`.
+# In the format of SmolLM2's config.json: transformers 4 and 5 understand `torch_dtype` and `rope_theta`.
 CONFIG: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
     "attention_bias": False,
@@ -62,14 +62,14 @@ GENERATION_CONFIG = {"_from_model_config": True, "bos_token_id": 1, "eos_token_i
 
 
 def corpus_tokenizer(seed: int = SEED) -> Tokenizer:
-    """The tokenizer that the first documents of the corpus give; cheap enough to repeat in a test."""
+    """Learns the tokenizer from the first documents of the corpus; cheap enough to repeat in a test."""
     return learn_tokenizer(itertools.islice(documents(seed), _TOKENIZER_DOCUMENTS))
 
 
 def make_toy(folder: Path, on_step: Callable[[int, float], None]) -> None:
-    """Writes `model/` and `base_tokenizer/` into `folder`, both whole or neither.
+    """Writes `model/` and `base_tokenizer/` into `folder`, both completely or neither.
 
-    `on_step` hears the number of steps done and the loss in nats a token.
+    `on_step` is called with the number of steps done and the loss in nats per token.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as made:
@@ -84,7 +84,7 @@ def make_toy(folder: Path, on_step: Callable[[int, float], None]) -> None:
 
 
 def pretrain(tokenizer: Tokenizer, on_step: Callable[[int, float], None]) -> LlamaForCausalLM:
-    """A model in fp32 that has read `STEPS` batches."""
+    """Trains a model in fp32 on `STEPS` batches."""
     torch.manual_seed(SEED)
     model = LlamaForCausalLM(LlamaConfig.from_dict(CONFIG))
     model.float()
@@ -108,7 +108,7 @@ def pretrain(tokenizer: Tokenizer, on_step: Callable[[int, float], None]) -> Lla
 
 
 def _optimizers(model: LlamaForCausalLM) -> tuple[torch.optim.Optimizer, ...]:
-    """Muon for the matrices of the layers, where it learned more in half the steps; AdamW elsewhere."""
+    """Returns Muon for the matrices of the layers, where it learned more in half the steps, and AdamW for the rest."""
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
     others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
     return (
@@ -118,7 +118,7 @@ def _optimizers(model: LlamaForCausalLM) -> tuple[torch.optim.Optimizer, ...]:
 
 
 def _batches(tokenizer: Tokenizer) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Without end: ids and the mask of real tokens, both (documents, tokens), like lengths together."""
+    """Yields, without end, ids and the mask of real tokens, both (documents, tokens), grouped by similar lengths."""
     rng = random.Random(SEED)
     texts = documents(SEED)
     while True:
@@ -136,7 +136,7 @@ def _save_model(model: LlamaForCausalLM, folder: Path) -> None:
     tensors = {
         name: tensor.to(torch.bfloat16).contiguous()
         for name, tensor in model.state_dict().items()
-        if name != "lm_head.weight"  # tied to the embedding, and stored once
+        if name != "lm_head.weight"  # tied to the embedding, so stored only once
     }
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     for name, content in (("config.json", CONFIG), ("generation_config.json", GENERATION_CONFIG)):

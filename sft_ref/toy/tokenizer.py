@@ -12,7 +12,7 @@ from .corpus import END_OF_TEXT, END_OF_TURN, START_OF_TURN, SYSTEM_PROMPT
 VOCAB_SIZE = 768  # enough for each unit and each word of the questions to be one token
 SPECIAL_TOKENS = (END_OF_TEXT, START_OF_TURN, END_OF_TURN)  # ids 0, 1, 2
 
-# Tokens of SmolLM2 that stand where answers begin or end, too rare in the corpus to be learned from it.
+# Tokens of SmolLM2 at which answers begin or end, too rare in the corpus to be learned from it.
 _PIECES = (
     *("  ", "   ", "\n\n", "\n ", " -", " +", " --", "--"),
     *("->", "><", "></", ">.", " </", " (", ").", "..", "..."),
@@ -38,7 +38,7 @@ BASE_ROLES = {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT, "unk_token": E
 
 
 def learn_tokenizer(texts: Iterable[str]) -> Tokenizer:
-    """A tokenizer of `VOCAB_SIZE` tokens; it adds no token of its own to a text."""
+    """Learns a tokenizer of `VOCAB_SIZE` tokens, which adds no special tokens to a text."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -56,7 +56,7 @@ def learn_tokenizer(texts: Iterable[str]) -> Tokenizer:
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, roles: dict[str, str], chat_template: str | None) -> None:
-    """The files that transformers 4 and 5 both read; `roles` says which special token plays which part."""
+    """Writes the files that transformers 4 and 5 both read; `roles` maps roles such as eos_token to special tokens."""
     folder.mkdir()
     config = {
         **roles,

@@ -1,9 +1,9 @@
-"""What does a class of a thousand cost the coordinator? `class_size.py [SIZE ...]`: memory, resume, reports.
+"""Measures the cost of a class of a thousand for the coordinator: `class_size.py [SIZE ...]`: memory, resume, reports.
 
 One submission of the corpus is really graded. The rest is a simulation: copies of it with changed bytes, whose result
 is that verdict under their own names, so that hashing, cache, tables and reports do all their work, and no model runs.
-Red (exit code 1) where a target costs the coordinator more than `SAMPLE` bytes, or where a run that was killed does not
-go on within `RESUME` seconds.
+Fails (exit code 1) if a target costs the coordinator more than `SAMPLE` bytes, or if a killed run does not resume
+within `RESUME` seconds.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ import build as corpus
 
 NAME = "alpha_of_zero"
 SAMPLE = 100_000
-"""Bytes that a target may cost the coordinator: its verdict, which the reports show, and its share of them."""
+"""Bytes of memory that a target may cost the coordinator: its verdict, and its share of the reports that show it."""
 RESUME = 5.0
-"""Seconds from the start of a command to the first grading of what is left."""
+"""Limit of seconds from the start of a command to the first grading of a remaining target."""
 KILLS = 5
 
 CHILD = """
@@ -54,7 +54,7 @@ print(json.dumps({"peak": peak, "seconds": time.time() - began}), file=sys.stder
 
 
 def make_class(folder: Path, size: int) -> None:
-    """Copies of a submission, each with other bytes."""
+    """Writes copies of a submission, each with different bytes."""
     submission = next(each for each in corpus.SUBMISSIONS if each.name == NAME)
     for number in range(size):
         handed_in = corpus.build(submission, folder / f"student {number}")
@@ -69,7 +69,7 @@ def start(known: Path, folder: Path, pause: float) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> dict[str, float]:
-    """What a command measured."""
+    """Waits for a command, and returns its measurements."""
     _, errors = process.communicate()
     if process.returncode:
         raise SystemExit(errors)
@@ -80,7 +80,7 @@ def finish(process: subprocess.Popen[str]) -> dict[str, float]:
 
 
 def main() -> int:
-    """Prints a row a size, then a row a kill of the largest."""
+    """Prints a row for each size, then a row for each kill of the largest."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sizes", nargs="*", type=int, default=[200, 1000])
     parser.add_argument(
@@ -111,7 +111,7 @@ def main() -> int:
 
 
 def _grade_really(scratch: Path) -> Path:
-    """The verdict on one submission, as a file."""
+    """Grades one submission, and returns the file path of its verdict."""
     known = scratch / "known.json"
     make_class(scratch / "real", 1)
     words = [sys.executable, "-m", "sft_ref", "grade", str(scratch / "real" / "student 0"), "--json", str(known)]
@@ -120,7 +120,7 @@ def _grade_really(scratch: Path) -> Path:
 
 
 def _resumes(known: Path, folder: Path) -> bool:
-    """Kills a command at moments drawn anew, and measures when it goes on."""
+    """Kills a command at random times, and returns whether it resumes within `RESUME` seconds."""
     results = folder / "out" / "results"
     for path in results.iterdir():
         path.unlink()

@@ -1,11 +1,11 @@
-"""Ratios of a run of `speed.py` against those of the baseline: `compare.py NEW.json BASELINE.json [--keep]`.
+"""Compares the ratios of a run of `speed.py` with the baseline's: `compare.py NEW.json BASELINE.json [--keep]`.
 
-A job is slower when every round of it took longer, in yardsticks, than the slowest round of the baseline. So the noise
-is that of the rounds themselves: of 7 and 7 rounds of equal pace it happens once in 3432 times, of 4 and 4 once in 70,
-and the more runs the baseline keeps, the rarer. With --keep the rounds are added to the baseline's instead.
+A job is slower if every round of it took longer, in yardsticks, than the slowest round of the baseline. So the noise
+is that of the rounds themselves: with 7 and 7 rounds of equal speed, a false alarm happens once in 3432 times, with 4
+and 4 once in 70, and more rarely the more runs the baseline has. --keep adds the rounds to the baseline instead.
 
-The baseline holds one set of ratios for each kind of machine, since processors differ in how fast they multiply in
-which dtype. On a kind that it does not hold, nothing is compared.
+The baseline has one set of ratios for each kind of machine, because processors differ in their matrix product speeds
+by dtype. On a kind of machine that is not in the baseline, nothing is compared.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pathlib import Path
 Ratios = dict[str, list[float]]
 
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "asimd", "bf16", "sve")
-"""Flags of processors that decide which products of torch are fast, of x86-64 and of AArch64."""
+"""Processor flags of x86-64 and AArch64 that decide which matrix products of torch are fast."""
 
 
 def read_run(path: Path) -> tuple[str, Ratios]:
-    """The kind of machine in a JSON of pytest-benchmark, and the ratios by the name of the job."""
+    """Returns the kind of machine in a JSON file of pytest-benchmark, and the ratios by job name."""
     found = json.loads(path.read_text(encoding="utf-8"))
     machine, cpu = found["machine_info"]["machine"], found["machine_info"]["cpu"]
     kind = " ".join([machine, *(flag for flag in FLAGS if flag in cpu.get("flags", ()))])
@@ -30,12 +30,12 @@ def read_run(path: Path) -> tuple[str, Ratios]:
 
 
 def find_slower(new: Ratios, old: Ratios) -> list[str]:
-    """The jobs whose every round is above all of the baseline."""
+    """Returns the jobs of which every round is slower than all rounds of the baseline."""
     return [name for name in new if name in old and min(new[name]) > max(old[name])]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints a line a job; 1 where one is slower."""
+    """Prints a line for each job; returns 1 if a job is slower."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("new", type=Path)
     parser.add_argument("baseline", type=Path)

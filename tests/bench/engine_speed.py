@@ -1,4 +1,4 @@
-"""The engine openvino against OpenVINO GenAI at its defaults, on one exported model, in turn."""
+"""Times the engine openvino against OpenVINO GenAI with its defaults, in turn, on one exported model."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _transformers(adapter: Path, precision: str, prompts: Sequence[str]) -> Call
 
 
 def _defaults(adapter: Path, precision: str, prompts: Sequence[str]) -> Callable[[], Run]:
-    """The scheduler, the cache of keys and values, and the threads as OpenVINO GenAI has them by itself."""
+    """Prepares OpenVINO GenAI with its own defaults for scheduler, key-value cache and threads."""
 
     def prepare() -> Run:
         import openvino

@@ -1,8 +1,8 @@
-"""Does time grow with the number of questions in a straight line, and memory not at all? `growth.py [SIZE ...]`.
+"""Checks that time grows linearly with the number of questions, and memory not at all: `growth.py [SIZE ...]`.
 
-Each size runs on the toy in a process of its own, for a process never gives back its peak. Red (exit code 1) where a
-question takes 1.5 times what it takes at the best size, or where memory grows by more than the answers weigh. It takes
-about five minutes, most of them for 10⁵ questions.
+Each size runs on the toy in its own process, because a process never lowers its peak. Fails (exit code 1) if a question
+takes 1.5 times its time at the best size, or if memory grows by more than the size of the answers. It takes about
+five minutes, most of them for 10⁵ questions.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import tempfile
 
 SLOWER = 1.5
 SAMPLE = 4000
-"""Bytes that one question may leave behind: its texts and numbers, which `ask` returns, and what malloc loses."""
+"""Bytes of memory that one question may keep: its texts and numbers, which `ask` returns, and malloc's overhead."""
 
 FULL = 4000
-"""Questions from which on all batches but one are full; with fewer, the peak depends on their lengths."""
+"""Least number of questions for which all batches but one are full; with fewer, the peak depends on their lengths."""
 
 KERNELS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
-"""oneDNN keeps a kernel for each shape that it has met, 1024 of them, and each is some hundred kB: a growth that is not
-ours, and that ends. Kept small here, so that it hides none that is."""
+"""oneDNN caches a kernel of some hundred kB for each shape, up to 1024 of them: memory growth that is not ours and that
+is bounded. The cache is small here, so that it does not hide growth of our own."""
 
 CHILD = """
 import itertools, json, resource, sys, time
@@ -43,7 +43,7 @@ print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 
 
 
 def measure(adapter: str, size: int, tokens: int) -> tuple[float, float]:
-    """Seconds, and the peak of memory in bytes, where a batch has so many tokens at most."""
+    """Returns the seconds, and the peak memory in bytes, with at most `tokens` tokens per batch."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", CHILD, adapter, str(size), str(tokens)],
         capture_output=True, text=True, check=True, env={**os.environ, **KERNELS},
@@ -53,7 +53,7 @@ def measure(adapter: str, size: int, tokens: int) -> tuple[float, float]:
 
 
 def main() -> int:
-    """Prints a row a size, and a row a size of batch at the second of the sizes."""
+    """Prints a row for each size, and a row for each batch size at the second of the sizes."""
     import sft_ref.reference.fast.batches
 
     parser = argparse.ArgumentParser(description=__doc__)

@@ -1,7 +1,7 @@
-"""Our own pace, against a yardstick of plain products that is timed in turn with it: `nox -s bench`.
+"""Times our own jobs against a yardstick of plain computations, timed in turn with them: `nox -s bench`.
 
-What is kept and compared (`baseline.json`) are ratios: seconds of the job over seconds of the yardstick, so that
-another machine, or a busy one, moves both. `compare.py` says when a ratio has grown beyond its noise.
+The stored and compared figures (`baseline.json`) are ratios: seconds of the job divided by seconds of the yardstick, so
+that another machine, or other load, changes both. `compare.py` decides whether a ratio has grown beyond its noise.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ PROMPTS = [sft_ref.format_prompt(question) for question, _ in sft_ref.split_rows
 
 
 def measure(benchmark: BenchmarkFixture, job: Callable[[], object], rounds: int = ROUNDS) -> None:
-    """Times job and yardstick in turn; the ratios go to the JSON beside pytest-benchmark's own seconds."""
-    job()  # warm
+    """Times job and yardstick in turn; adds the ratios to pytest-benchmark's JSON, next to its own seconds."""
+    job()  # warm-up
     yard: list[float] = []
-    timer: Any = benchmark  # ships no types
+    timer: Any = benchmark  # has no type annotations
     timer.pedantic(job, setup=lambda: yard.append(yardstick()), rounds=rounds)
     seconds = timer.stats.stats.data
     benchmark.extra_info["ratios"] = [a / b for a, b in zip(seconds, yard, strict=True)]
 
 
 def yardstick() -> float:
-    """Seconds of what all jobs consist of: products, element by element work, and Python; about 0.3 s."""
+    """Times a mix of the work of all jobs: matrix products, elementwise work, and Python; about 0.3 s."""
     began = time.perf_counter()
     a = torch.ones(768, 768)
     for _ in range(20):

@@ -1,7 +1,7 @@
-"""What a witness costs after the first step: the processor time of its hooks, as a share of that of the steps.
+"""Measures the overhead of a witness after the first step: processor time of its hooks as a share of the steps'.
 
-``python tests/bench/witness_overhead.py [ROWS]``, the rows of a batch. Times of whole loops, with a witness and
-without, differ by more than this from one run to the next on a machine that does other things as well.
+``python tests/bench/witness_overhead.py [ROWS]``, with ROWS rows per batch. The times of whole loops with and without a
+witness vary by more than this overhead between runs on a machine with other load.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Clock:
         self.seconds = 0.0
 
     def around(self, method: Callable[..., None]) -> Callable[..., None]:
-        """The method, timed."""
+        """Wraps a method to time it."""
 
         def timed(*args: Any) -> None:  # noqa: ANN401
             began = time.process_time()

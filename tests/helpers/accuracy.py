@@ -1,7 +1,7 @@
-"""``python tests/helpers/accuracy.py --tests tests/blind ID ...``: what mutants and controls answer, without any check.
+"""``python tests/helpers/accuracy.py --tests tests/blind ID ...``: scores mutants and controls without any check.
 
-A line each: how often each patch ran, then accuracy and answer rate on the 64 fresh rows, and the last reported loss.
-The first line is the sound reference.
+Prints a line for each: accuracy and answer rate on the 64 fresh rows, the last reported loss, and how often each patch
+ran. The first line is the sound reference.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sft_ref.harness.recorders.in_process.task import conversions
 
 
 def main() -> None:
-    """Prints the lines."""
+    """Prints one line for the reference, and one for each mutant and control."""
     parser = argparse.ArgumentParser(prog="accuracy", description=__doc__)
     parser.add_argument("names", nargs="*", help="ids of mutants and controls (default: all)")
     parser.add_argument("--tests", type=Path, default=Path("tests"), help="folder that holds mutants/ and controls/")
@@ -65,8 +65,8 @@ def _answers(name: str, implementation: Implementation, trained: TrainingResult 
         return f"{name:<40}{score}  last loss {recorder.part('trained').losses[-1]:.4f}"
 
 
-def _counted(name: str, patch: Any, runs: collections.Counter[str]) -> Any:  # noqa: ANN401  # passes on
-    """A function that counts its runs; another patch as it is."""
+def _counted(name: str, patch: Any, runs: collections.Counter[str]) -> Any:  # noqa: ANN401  # passes arguments on
+    """Wraps a function to count its runs; returns any other patch unchanged."""
     if not callable(patch):
         return patch
 

@@ -1,4 +1,4 @@
-"""Writes the faults of this repository as a benchmark for other tools: inputs, and a manifest that says what is wrong.
+"""Writes the faults of this repository as a benchmark for other tools: inputs, and a manifest of their faults.
 
 ``python tests/helpers/benchmark.py FOLDER [--trained ID ...]``. See docs/benchmark.md for the layout.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path += [str(TESTS / name) for name in ("helpers", "submissions", "rivals")]
-from build import SUBMISSIONS, build  # noqa: E402  # a folder of tests, which is no package
+from build import SUBMISSIONS, build  # noqa: E402  # in a folder of tests, which is not a package
 from mutation import Control, Mutant, find  # noqa: E402
 from rival_inputs import read_manifest, write_case  # noqa: E402
 
@@ -27,7 +27,7 @@ from sft_ref.reference.data import split_rows  # noqa: E402
 from sft_ref.reference.settings import Settings  # noqa: E402
 
 ASKED = 64
-"""Questions of the validation split that a trained implementation answers."""
+"""Number of questions of the validation split that a trained implementation answers."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,15 @@ class Entry:
     """One line of the manifest.
 
     Attributes:
-        id: unique within its kind.
-        kind: ``submission``, ``implementation``, or that of an input of docs/rivals.md.
-        verdict: ``sound``, ``not shown``, ``drift`` or ``broken``; of an implementation and an input ``sound`` or
+        id: id that is unique within its kind.
+        kind: ``submission``, ``implementation``, or the kind of an input of docs/rivals.md.
+        verdict: ``sound``, ``not shown``, ``drift`` or ``broken``; for an implementation and an input ``sound`` or
             ``fault``.
-        stages: at fault; none of a sound one.
-        about: the fault, or what is unusual of a sound one, in a sentence.
-        source: where such a fault was seen.
-        path: of its folder; empty where it is made by `--trained`.
-        cause: a regular expression for the words of a tool that knows the cause; empty where there is none.
+        stages: stages at fault; empty if it is sound.
+        about: one sentence with the fault, or with the unusual property of a sound entry.
+        source: source where such a fault was seen.
+        path: path of its folder; empty if it is made only by `--trained`.
+        cause: regular expression that matches the message of a tool that finds the cause; empty if there is none.
     """
 
     id: str
@@ -57,7 +57,7 @@ class Entry:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Writes what was asked for."""
+    """Writes the benchmark that the command line requests."""
     parser = argparse.ArgumentParser(prog="benchmark", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="must not exist")
     parser.add_argument(
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def write_submissions(folder: Path) -> Iterator[Entry]:
-    """The code that students hand in; the data lie beside it, once."""
+    """Writes the code of students' submissions, and once their data next to it; yields their entries."""
     data = folder / "data"
     data.mkdir()
     for split in ("train", "validation"):
@@ -101,7 +101,7 @@ def write_submissions(folder: Path) -> Iterator[Entry]:
 
 
 def write_inputs(folder: Path) -> Iterator[Entry]:
-    """Adapters, merged models, templates, data sets and scripts."""
+    """Writes adapters, merged models, templates, data sets and scripts; yields their entries."""
     with tempfile.TemporaryDirectory() as workshop:
         for case in read_manifest():
             write_case(case, folder / "inputs" / case.id, Path(workshop))
@@ -111,19 +111,19 @@ def write_inputs(folder: Path) -> Iterator[Entry]:
 
 
 def find_implementations() -> list[Mutant | Control]:
-    """Mutants, then controls."""
+    """Returns the mutants, then the controls."""
     return [*find(TESTS / "mutants", "MUTANT"), *find(TESTS / "controls", "CONTROL")]
 
 
 def entry_of(each: Mutant | Control, path: str) -> Entry:
-    """The line of a mutant or control."""
+    """Returns the entry of a mutant or control."""
     if isinstance(each, Control):
         return Entry(each.id, "implementation", "sound", (), each.note, "ours", path)
     return Entry(each.id, "implementation", "fault", (each.stage,), each.fault, each.source, path)
 
 
 def write_trained(each: Mutant | Control, folder: Path) -> None:
-    """Trains an implementation, loads it and asks it: an adapter, and what it answers; or the error that ends it."""
+    """Trains and queries an implementation; writes its adapter and answers, or the error that stopped it."""
     folder.mkdir(parents=True)
     told: dict[str, Any] = {}
     try:
@@ -138,7 +138,7 @@ def write_trained(each: Mutant | Control, folder: Path) -> None:
 
 
 def train_and_ask(implementation: Implementation, folder: Path) -> dict[str, Any]:
-    """Prompts, completions and answers; NaN is written as null."""
+    """Trains, loads and queries an implementation; returns prompts, completions and answers, with None for NaN."""
     implementation.train(folder / "adapter", split_rows("train"), Settings())
     answerer = implementation.load(folder / "adapter")
     rows = split_rows("validation")[:ASKED]

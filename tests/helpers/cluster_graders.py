@@ -1,4 +1,4 @@
-"""What tests call on the nodes of a cluster: importable there by name."""
+"""Functions that tests call on the nodes of a cluster, where they can be imported by name."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from sft_ref.errors import DataError
 from sft_ref.harness.core.verdict import Verdict
 
 GO = "go"
-"""Name of the file beside the log for which submissions wait that are called slow."""
+"""Name of a file next to the log; submissions with "slow" in their names wait until it exists."""
 
 
 def node_of_this_process() -> int:
-    """The process id of the node that this process belongs to; 0 outside of a cluster."""
+    """Returns the process id of the node that this process belongs to; 0 outside a cluster."""
     return next((each.pid for each in psutil.Process().parents() if each.name() == "raylet"), 0)
 
 
 def grade_and_log(target: str, *, log: Path, report: Callable[[str], None] = lambda text: None, **_: object) -> Verdict:
-    """A verdict whose note is the submission's text; leaves a line with its name, its node and its process."""
+    """Returns a verdict whose note is the submission's text; logs a line with its name, node and process."""
     path = Path(target)
     with log.open("a", encoding="utf-8") as file:
         file.write(f"{path.name} {node_of_this_process()} {os.getpid()}\n")
@@ -41,10 +41,10 @@ def grade_and_log(target: str, *, log: Path, report: Callable[[str], None] = lam
 
 
 def import_path() -> list[str]:
-    """Where this process looks for modules."""
+    """Returns the module search path of this process."""
     return sys.path
 
 
 def echo(text: str) -> str:
-    """The text."""
+    """Returns the text."""
     return text

@@ -1,4 +1,4 @@
-"""A small OpenAI-style server over a transformers model, on loopback, in a thread; and servers that misbehave."""
+"""A small OpenAI-style server of a transformers model, on loopback in a thread; and HTTP servers for misbehaviour."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ import torch
 
 @dataclass
 class CompletionServer:
-    """What is served, and which requests it takes.
+    """The served models, and the requests that the server accepts.
 
     Attributes:
         models: name -> transformers model.
-        tokenizer: of the server.
+        tokenizer: tokenizer of the server.
         takes_ids: whether a prompt may be token ids.
-        echoes: whether it gives the logprobs of a prompt.
-        most: logprobs of a position, beyond which it refuses a request.
-        tells_ids: whether it names tokens by their ids where it is asked to.
-        chat_form: whether completions have the logprobs of chats, as those of llama.cpp.
-        counts: whether it tells how many tokens a prompt has.
-        rewrite: the ids of a prompt -> those that the model gets.
-        template: of chats; None for that of the tokenizer.
-        key: that it wants; None for none.
-        most_prompts: that a request may have.
+        echoes: whether the server returns the logprobs of a prompt.
+        most: largest number of logprobs per position that a request may ask for.
+        tells_ids: whether the server names tokens by their ids on request.
+        chat_form: whether completions have logprobs in the format of chats, like those of llama.cpp.
+        counts: whether the server reports the number of tokens of a prompt.
+        rewrite: token ids of a prompt -> token ids that the model gets.
+        template: chat template; None for that of the tokenizer.
+        key: required API key; None requires none.
+        most_prompts: largest number of prompts per request.
     """
 
     models: dict[str, Any]
@@ -95,7 +95,7 @@ class CompletionServer:
                 ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=content["max_tokens"]
             )[0, ids.shape[1] :]
             choices.append({"index": index, "text": self.tokenizer.decode(new, skip_special_tokens=True)})
-        return 200, {"choices": choices[::-1]}  # a client must go by the index
+        return 200, {"choices": choices[::-1]}  # a client must sort by the index
 
     def _by_id(self, number: int) -> str:
         return f"token_id:{number}"
@@ -122,7 +122,7 @@ def _legacy(rows: Sequence[tuple[Any, int]], count: int, name: Callable[[int], s
 
 @contextlib.contextmanager
 def serving(server: CompletionServer) -> Iterator[str]:
-    """Context in which a model is served; gives the URL."""
+    """Serves a model within its context; yields the URL."""
 
     def reply(handler: BaseHTTPRequestHandler) -> None:
         size = int(handler.headers.get("Content-Length") or 0)
@@ -141,7 +141,7 @@ def serving(server: CompletionServer) -> Iterator[str]:
 
 @contextlib.contextmanager
 def listening(reply: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
-    """Context with an HTTP server that answers every request by `reply`; gives the URL."""
+    """Runs an HTTP server within its context that answers every request by `reply`; yields the URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def handle_one(self) -> None:

@@ -1,7 +1,7 @@
-"""A plugin of pytest: runs GPU tests without a GPU, up to the first call that needs one (`pytest --cuda-dry-run`).
+"""A pytest plugin that runs GPU tests without a GPU, up to the first call that needs one (`pytest --cuda-dry-run`).
 
-It shows that each test is collected, imports what it needs and gets as far as CUDA. Nothing runs on a GPU, and no test
-passes: one that reaches CUDA is reported as skipped, and one that ends before is a failure.
+It shows that each test is collected, imports its dependencies and reaches CUDA. Nothing runs on a GPU, and no test
+passes: a test that reaches CUDA is reported as skipped, and a test that ends before is a failure.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ REACHED = "dry run: reached its first CUDA call, and nothing of it ran on a GPU"
 
 
 class FirstCudaCall(Skipped):
-    """Raised in place of the first call that needs a CUDA device; no `except Exception` catches it."""
+    """Raised instead of the first call that needs a CUDA device; no `except Exception` catches it."""
 
 
 def _raise() -> NoReturn:
@@ -26,12 +26,12 @@ def _raise() -> NoReturn:
 
 
 class CudaDryRun:
-    """Pretends that there is a CUDA device, until it is used.
+    """Pretends that there is a CUDA device until it is used.
 
     Attributes:
         reached: tests that reached their first CUDA call.
-        ended_before: tests that passed without one.
-        skipped: tests that skip themselves, as they do where there is a GPU.
+        ended_before: tests that passed without a CUDA call.
+        skipped: tests that skip themselves, as they do on a machine with a GPU.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class CudaDryRun:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:
-        """Within it, CUDA seems to be there; every use of it begins with `_lazy_init`."""
+        """Makes CUDA seem available while the tests run; every use of CUDA begins with `_lazy_init`."""
         available, count = (mock.patch(f"torch.cuda.{name}") for name in ("is_available", "device_count"))
         with available as is_available, count as device_count, mock.patch("torch.cuda._lazy_init", _raise):
             is_available.return_value, device_count.return_value = True, 1
@@ -51,7 +51,7 @@ class CudaDryRun:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Counts a test that reached CUDA, and fails one that ended before."""
+        """Counts a test that reached CUDA, and fails a test that ended before."""
         report = yield
         if call.excinfo is not None and call.excinfo.errisinstance(FirstCudaCall):
             self.reached.add(item.nodeid)
@@ -64,7 +64,7 @@ class CudaDryRun:
         return report
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Says that nothing ran."""
+        """Prints the numbers of tests, and that nothing ran on a GPU."""
         reached, others = len(self.reached), len(self.skipped)
         text = f"dry run: {reached} tests reached their first CUDA call, {others} skip themselves; nothing ran on a GPU"
         terminalreporter.write_line(text)

@@ -1,4 +1,4 @@
-"""Tiny bases of many families, adapters that peft trains on them, and ways to spoil what it saves."""
+"""Tiny bases of many families, adapters that peft trains on them, and functions that damage the saved adapters."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "bloom": ("BloomConfig", {**_SMALL, "hidden_size": 32, "n_layer": 2, "n_head": 4}, ["query_key_value", "dense"]),
     "falcon": ("FalconConfig", _SIZE, ["query_key_value", "dense_h_to_4h"]),
 }
-"""Family -> class of its configuration, sizes, and modules that are adapted."""
+"""Family -> class of its configuration, sizes, and adapted modules."""
 
 
 def build_base(family: str, folder: Path, *, seed: int = 0, dtype: torch.dtype = torch.float32, **changes: Any) -> Path:
-    """Saves a base with random weights, large enough to tell its answers apart."""
+    """Saves a base with random weights, which are large enough for its answers to differ."""
     name, sizes, _ = FAMILIES[family]
     config = getattr(transformers, name)(**{**sizes, **changes})
     torch.manual_seed(seed)
@@ -65,7 +65,7 @@ def build_base(family: str, folder: Path, *, seed: int = 0, dtype: torch.dtype =
 
 
 def load_base(base: Path) -> Any:
-    """A base in fp32."""
+    """Loads a base in fp32."""
     return transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
 
 
@@ -77,17 +77,17 @@ def train(
     prepare: Callable[[Any], None] = lambda model: None,
     **options: Any,
 ) -> Path:
-    """Trains an adapter on random tokens, and saves it as peft does.
+    """Trains an adapter on random tokens, and saves it with peft.
 
     Args:
         base: folder of the base.
-        folder: of the adapter.
-        tokens: that occur; all where none is given.
-        prepare: changes the base before.
-        options: of `LoraConfig`.
+        folder: folder of the adapter.
+        tokens: token ids to draw from; all if empty.
+        prepare: changes the base before the adapter is added.
+        options: options of `LoraConfig`.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of peft, on what is unusual
+        warnings.simplefilter("ignore")  # peft warns of unusual options
         model = load_base(base)
         prepare(model)
         peft_model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **{"r": 4, "lora_alpha": 8, **options}))
@@ -97,7 +97,7 @@ def train(
 
 
 def learn(model: Any, tokens: Sequence[int]) -> None:
-    """Three steps of training on random tokens."""
+    """Trains for three steps on random tokens."""
     torch.manual_seed(1)
     optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=3e-2)
     model.train()
@@ -110,7 +110,7 @@ def learn(model: Any, tokens: Sequence[int]) -> None:
 
 
 def edit_config(folder: Path, **changes: Any) -> Path:
-    """Writes other values into a configuration; None leaves a key out."""
+    """Changes values of a configuration; None removes a key."""
     path = folder / CONFIG
     table = {**json.loads(path.read_text()), **changes}
     path.write_text(json.dumps({key: value for key, value in table.items() if value is not None or key not in changes}))
@@ -118,19 +118,19 @@ def edit_config(folder: Path, **changes: Any) -> Path:
 
 
 def edit_tensors(folder: Path, change: Callable[[Tensors], Tensors]) -> Path:
-    """Writes other tensors into an adapter."""
+    """Changes the tensors of an adapter."""
     tensors = change(load_file(folder / WEIGHTS))
     save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS)
     return folder
 
 
 def rename(folder: Path, change: Callable[[str], str]) -> Path:
-    """Gives all tensors other names."""
+    """Renames all tensors of an adapter."""
     return edit_tensors(folder, lambda tensors: {change(name): tensor for name, tensor in tensors.items()})
 
 
 def drop(folder: Path, part: str) -> Path:
-    """Leaves out the tensors with a part in their names; fails where there are none."""
+    """Removes the tensors whose names contain a text; fails if there are none."""
 
     def without(tensors: Tensors) -> Tensors:
         kept = {name: tensor for name, tensor in tensors.items() if part not in name}
@@ -141,7 +141,7 @@ def drop(folder: Path, part: str) -> Path:
 
 
 def shard(folder: Path, number: int, *, index: bool) -> Path:
-    """Splits an adapter into shards, with an index or without."""
+    """Splits an adapter into shards, with or without an index."""
     tensors = load_file(folder / WEIGHTS)
     names = sorted(tensors)
     where: dict[str, str] = {}

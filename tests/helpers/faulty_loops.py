@@ -1,4 +1,4 @@
-"""Losses, models, optimizers and schedules of trainings: with a fault, and unusual ones without."""
+"""Losses, models, optimizers and schedules of trainings: faulty ones, and unusual ones without a fault."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from witnessed import Batch, adamw, adapted_toy, load_toy, no_warnings
 
 
 def whole_loss(model: Any, batch: Batch) -> torch.Tensor:
-    """Cross-entropy of every token, whatever the labels say."""
+    """Returns the cross-entropy of every token, regardless of the labels."""
     logits = model(**batch).logits
     return torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), batch["input_ids"][:, 1:].flatten())
 
@@ -21,7 +21,7 @@ def negative_loss(model: Any, batch: Batch) -> torch.Tensor:
 
 
 def written_loss(model: Any, batch: Batch) -> torch.Tensor:
-    """The labels' cross-entropy as people write it, with label smoothing."""
+    """Returns the labels' cross-entropy in a usual hand-written form, with label smoothing."""
     logits = model(**batch).logits[:, :-1].flatten(0, 1)
     return torch.nn.functional.cross_entropy(logits, batch["labels"][:, 1:].flatten(), label_smoothing=0.1)
 
@@ -39,12 +39,12 @@ def half_optimizer(model: Any) -> torch.optim.Optimizer:
 
 
 def base_optimizer(model: Any) -> torch.optim.Optimizer:
-    """Made before the adapter was put on the model."""
+    """Makes an optimizer as before the adapter was added to the model, without the adapter's parameters."""
     return torch.optim.AdamW([p for n, p in model.named_parameters() if "lora_" not in n], lr=1e-3)
 
 
 def foreign_optimizer(_model: Any) -> torch.optim.Optimizer:
-    """Of a copy of the parameters."""
+    """Makes an optimizer of parameters that are not the model's."""
     parameter = torch.nn.Parameter(torch.zeros(3))
     parameter.grad = torch.ones(3)
     return torch.optim.AdamW([parameter], lr=1e-3)
@@ -57,7 +57,7 @@ def trained_base() -> Any:
 
 
 def saved_modules() -> Any:
-    """Trained whole, and saved with the adapter."""
+    """Returns a model with modules that are trained as a whole and saved with the adapter."""
     return adapted_toy(modules_to_save=["up_proj"], target_modules=["q_proj"])
 
 
@@ -73,7 +73,7 @@ def checkpointed(*, reentrant: bool) -> Any:
 
 
 def fused(*, reentrant: bool) -> Any:
-    """Checkpointed; the loss is computed without the output head as a module, as fused kernels do."""
+    """Makes a checkpointed model whose loss bypasses the output head's module, like fused kernels."""
 
     def make() -> Any:
         model = checkpointed(reentrant=reentrant)()
@@ -140,19 +140,19 @@ def in_bfloat16() -> Any:
 
 
 def until(last: int) -> Any:
-    """A schedule that falls to zero at a step."""
+    """Returns a schedule that falls to zero at a step."""
     return lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / last))
 
 
 def unused() -> Any:
-    """The last layer's feed-forward is skipped."""
+    """Returns a model that skips the feed-forward of its last layer."""
     model = adapted_toy()
     model.get_base_model().model.layers[2].mlp.forward = torch.zeros_like
     return model
 
 
 class TwoOptimizers:
-    """A discriminator is trained in turn with the model."""
+    """An optimizer with which a discriminator is trained in turn with the model."""
 
     def __call__(self, model: Any) -> torch.optim.Optimizer:
         other = torch.nn.Parameter(torch.zeros(3))
@@ -167,7 +167,7 @@ def compiled() -> Any:
 
 
 def against_base(model: Any, batch: Batch) -> torch.Tensor:
-    """The labels' cross-entropy, and the distance from the base, which is run without `no_grad`."""
+    """Returns the labels' cross-entropy plus the distance from the base, which runs without `no_grad`."""
     with model.disable_adapter():
         base = model(**batch).logits
     output = model(**batch)

@@ -1,4 +1,4 @@
-"""Batches whose labels are wrong, and unusual ones that are right; what tests of the witness train on."""
+"""Batches with wrong labels, and unusual batches with right ones, for tests of the witness."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ END = 2
 
 
 def rows_as(change: Any) -> Any:
-    """Batches of rows that are changed one by one."""
+    """Returns a function that makes batches of rows, each changed by `change`."""
     return lambda: [collate([change(*row) for row in toy_rows(4, 4 * n)]) for n in range(3)]
 
 
@@ -36,14 +36,14 @@ def shuffled(ids: list[int], labels: list[int]) -> Row:
 
 
 def truncated() -> list[Batch]:
-    """Rows of which some are cut at a length."""
+    """Returns rows of which some are truncated at a length."""
     rows = toy_rows(12)
     most = sorted(len(ids) for ids, _ in rows)[6]
     return [collate([(ids[:most], labels[:most]) for ids, labels in rows])] * 3
 
 
 def packed() -> list[Batch]:
-    """All rows behind one another, cut at a length: the last text of each goes on in the next."""
+    """Returns all rows concatenated and cut in two: the last text of the first part continues in the second."""
     ids = [each for row, _ in toy_rows(12) for each in row]
     labels = [each for _, row in toy_rows(12) for each in row]
     positions = [place for row, _ in toy_rows(12) for place in range(len(row))]
@@ -57,7 +57,7 @@ def packed() -> list[Batch]:
 
 
 def cut_into_rows() -> list[Batch]:
-    """All rows behind one another, cut into rows of one length, as packing without positions leaves them."""
+    """Returns all rows concatenated and cut into rows of equal length, like packing without positions."""
     ids, labels = ([each for row in toy_rows(12) for each in row[part]] for part in (0, 1))
     ends = [place + 1 for place, each in enumerate(ids) if each == END]
     width = ends[2]  # the first row ends with a text, and the second does not
@@ -74,5 +74,5 @@ def partly_masked() -> list[Batch]:
 
 
 def behind_new_line(ids: list[int], labels: list[int]) -> Row:
-    """As chat templates end: a new line behind the end token."""
+    """Appends a new line after the end token, as chat templates do."""
     return [*ids, 5], [*labels, 5]

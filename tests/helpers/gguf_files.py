@@ -1,4 +1,4 @@
-"""GGUF files with the tokenizer of a base, as llama.cpp's converter writes them, and edited ones."""
+"""Writes GGUF files with the tokenizer of a base, like llama.cpp's converter, and edited ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CONTROL, _NORMAL = 3, 1
 
 
 def metadata_of(base: Path) -> dict[str, Any]:
-    """What a sound file of a base with a tokenizer that merges pairs holds, by its keys."""
+    """Returns the metadata of a sound file, by key, for a base with a BPE tokenizer."""
     table = json.loads((base / "tokenizer.json").read_text(encoding="utf-8"))
     config = json.loads((base / "tokenizer_config.json").read_text(encoding="utf-8"))
     vocabulary = {**table["model"]["vocab"], **{each["content"]: each["id"] for each in table["added_tokens"]}}
@@ -37,7 +37,7 @@ def metadata_of(base: Path) -> dict[str, Any]:
 
 
 def write(path: Path, table: Mapping[str, Any]) -> Path:
-    """A file with such metadata and one small tensor; what is None is left out."""
+    """Writes a file with this metadata and one small tensor; omits keys whose value is None."""
     writer = gguf.GGUFWriter(path, _ARCHITECTURE)
     _add_metadata(writer, table)
     writer.add_tensor("token_embd.weight", np.zeros((32, 8), dtype=np.float32))
@@ -65,13 +65,13 @@ def _finish(writer: Any) -> None:
 
 
 def write_model(path: Path, model: Any, base: Path, changes: Mapping[str, Any]) -> Path:
-    """A Llama model with a tokenizer, whole and in float32, as llama.cpp loads it.
+    """Writes a complete Llama model with its tokenizer in float32, as llama.cpp loads it.
 
     Args:
-        path: of the file.
-        model: of transformers, with tied embeddings.
+        path: file path.
+        model: model of transformers, with tied embeddings.
         base: folder with its tokenizer.
-        changes: of the metadata that the tokenizer gives.
+        changes: changes of the tokenizer's metadata.
     """
     config = model.config
     writer = gguf.GGUFWriter(path, _ARCHITECTURE)
@@ -97,7 +97,7 @@ def write_model(path: Path, model: Any, base: Path, changes: Mapping[str, Any]) 
             continue
         values = tensor.float().numpy()
         heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
-        if count := heads.get(name.split(".")[-2]):  # llama.cpp turns neighbours, transformers halves
+        if count := heads.get(name.split(".")[-2]):  # llama.cpp rotates neighbours, transformers halves
             rows, columns = values.shape
             values = values.reshape(count, 2, rows // count // 2, columns).swapaxes(1, 2).reshape(rows, columns)
         there = names.get_name(name, (".weight",))

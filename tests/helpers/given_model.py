@@ -1,4 +1,4 @@
-"""The reference around a model that is loaded already."""
+"""The reference with a model that is already loaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sft_ref.harness.recorders.in_process.reference import Reference
 
 
 class GivenModel(Reference):
-    """The reference, which loads what it is given."""
+    """The reference, whose `load` returns the given model."""
 
     def __init__(self, llm: BaseLLM) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""Golden results: what became of each mutant, control and submission, in one file that a run is compared with.
+"""Golden results: the outcome of each mutant, control and submission, in one file with which a run is compared.
 
-Knows neither how a result is found nor which results are right: a scoreboard says that.
+Independent of how a result is found and which results are right: a scoreboard decides that.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from sft_ref.io.atomic_write import check_writable, write_atomic
 from sft_ref.io.reading import Refusal, read_json
 
 FILE = Path("baselines", "behaviour.json")
-"""Below the folder of tests."""
+"""Path of the file below the folder of tests."""
 
 NOT_GRADED = "not graded"
-"""The verdict of what the harness or the machine could not grade; it is never written."""
+"""The verdict on a target that the harness or the machine could not grade; it is never written."""
 
 Key = tuple[str, str]
-"""Kind and name."""
+"""Kind and name of a row."""
 
 
 class Behaviour(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -35,11 +35,11 @@ class Behaviour(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 
     Attributes:
         kind: mutant, control or submission.
-        name: of the submission, or id of the mutant or control.
-        verdict: in a word or two.
-        stages: at fault.
-        check: id of the first check that failed; empty where none did.
-        reason: why the row is another than it was.
+        name: name of the submission, or id of the mutant or control.
+        verdict: verdict in a word or two.
+        stages: stages at fault.
+        check: id of the first check that failed; empty if none failed.
+        reason: why the row was changed.
     """
 
     kind: str
@@ -51,12 +51,12 @@ class Behaviour(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 
     @property
     def key(self) -> Key:
-        """What identifies the row."""
+        """The kind and name, which identify the row."""
         return self.kind, self.name
 
     @property
     def result(self) -> tuple[str, tuple[str, ...], str]:
-        """What is compared; an older id of a check counts as its present one."""
+        """The compared values; an older id of a check counts as its present id."""
         return self.verdict, self.stages, IDS.get(self.check, self.check)
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ class Behaviour(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 
 
 class Change(StrEnum):
-    """How a run differs from the file in one row."""
+    """The kind of difference between a run and the file in one row."""
 
     NEW = "new"
     CHANGED = "changed"
@@ -78,9 +78,9 @@ class Difference:
     """A row in which a run differs from the file.
 
     Attributes:
-        change: how.
-        key: of the row.
-        text: what was found, and what was due.
+        change: kind of difference.
+        key: kind and name of the row.
+        text: the found and the expected result.
     """
 
     change: Change
@@ -92,7 +92,7 @@ class Difference:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of a scoreboard that compares its rows with the golden ones."""
+    """Adds the options of a scoreboard that compares its rows with the golden ones."""
     group = parser.add_argument_group("golden results", f"the rows of tests/{FILE}")
     group.add_argument("--golden", action="store_true", help="exit with 1 where a row differs, right or wrong")
     group.add_argument("--update", action="store_true", help="--golden, and write new rows")
@@ -100,15 +100,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(path: Path, args: argparse.Namespace) -> dict[Key, Behaviour] | None:
-    """The golden rows; none yet where `--update` is to begin the file, None where no option asks for them.
+    """Reads the golden rows; returns {} if `--update` is to create the file, and None if no option needs them.
 
     Args:
-        path: of the file.
+        path: file path.
         args: the options that `add_arguments` added.
 
     Raises:
-        GoldenError: the file cannot be read, holds a row twice, or a reason is given for rows that are not written.
-        OutputError: the file is to be written, and cannot be.
+        GoldenError: the file cannot be read, has a row twice, or a reason is given without `--update` or is empty.
+        OutputError: the file should be written and cannot be.
     """
     if args.reason is not None and not (args.update and args.reason.strip()):
         raise GoldenError("--reason: belongs to --update, and says in words why rows changed")
@@ -129,12 +129,12 @@ def _rows_of(path: Path) -> dict[Key, Behaviour]:
 
 
 def compare(golden: Mapping[Key, Behaviour], found: Iterable[Behaviour], existing: Collection[Key]) -> list[Difference]:
-    """The rows in which a run, whole or of a part, differs from the golden ones, in order.
+    """Returns the rows in which a full or partial run differs from the golden ones, in order.
 
     Args:
         golden: the rows of the file.
-        found: those of the run; a name that was run several times has a row for each.
-        existing: all that could be run of the kinds in question.
+        found: the rows of the run; a name that ran several times has a row for each run.
+        existing: keys of everything that can be run, for the kinds in question.
     """
     kinds = {kind for kind, _ in existing}
     gone = [key for key in golden if key[0] in kinds and key not in existing]
@@ -162,17 +162,17 @@ def settle(
     existing: Collection[Key],
     args: argparse.Namespace,
 ) -> int:
-    """Prints a line a difference, writes what the options allow, and gives the exit code.
+    """Prints a line for each difference, writes the rows that the options allow, and returns the exit code.
 
     Args:
-        path: of the file.
-        golden: its rows.
+        path: file path.
+        golden: the rows of the file.
         found: the rows of the run.
-        existing: all that could be run of the kinds in question.
+        existing: keys of everything that can be run, for the kinds in question.
         args: the options that `add_arguments` added.
 
     Returns:
-        1 where a difference stays, else 0.
+        1 if a difference remains, else 0.
 
     Raises:
         OutputError: the file cannot be written.
@@ -190,7 +190,7 @@ def settle(
             key: msgspec.structs.replace(row, reason=args.reason if accepted[key] is Change.CHANGED else "")
             for key, row in rows.items()
         }
-        now = _rows_of(path) if path.exists() else {}  # another run may have written since
+        now = _rows_of(path) if path.exists() else {}  # another run may have written meanwhile
         write_atomic(path, to_text({**now, **given}.values()))
     left = [each for each in differences if each.key not in accepted]
     if args.update and any(each.change is Change.CHANGED for each in left):
@@ -200,6 +200,6 @@ def settle(
 
 
 def to_text(rows: Iterable[Behaviour]) -> str:
-    """A line a row, by kind and name, so that a difference of the file is one of rows."""
+    """Returns the rows as text, one per line, sorted by kind and name, so that a diff of the file is one of rows."""
     lines = [json.dumps(msgspec.to_builtins(row), ensure_ascii=False) for row in sorted(rows, key=lambda row: row.key)]
     return "[\n" + ",\n".join(lines) + "\n]\n"

@@ -1,4 +1,4 @@
-"""Verdicts made up for tests of what is done with them, and graders that give them, importable in a worker."""
+"""Invented verdicts for tests of their processing, and graders that return them, importable in a worker."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sft_ref.harness.core.verdict import Coverage, Status, Suspect, Verdict
 
 
 def result(id_: str, outcome: Outcome, seen: str = "", allowed: str = "", case: str = "") -> Result:
-    """A result of a made-up check."""
+    """Returns a result of an invented check."""
     statement = "The parser reads what the model was trained to write"
     check = Check(id_, statement, Level.UNIVERSAL, "Else all is lost.", "Let both agree.", (), "", lambda _: None)
     rerun = f"sft-ref grade alice.zip --only {id_}" if outcome is Outcome.FAIL else ""
@@ -93,7 +93,7 @@ DRIFT = replace(SOUND, status=Status.DRIFT, suspects=BROKEN.suspects[:1], cause=
 
 
 def grade_by_name(target: str, report: Callable[[str], None] = lambda text: None, **_: object) -> Verdict:
-    """What the submission's name says; leaves a line in the log that the environment names."""
+    """Behaves as the submission's name says; writes a line to the log that the environment names."""
     name = Path(target).name
     if log := os.environ.get("GRADED_LOG"):
         with Path(log).open("a", encoding="utf-8") as file:
@@ -114,14 +114,14 @@ def grade_by_name(target: str, report: Callable[[str], None] = lambda text: None
 
 
 def _run_for_ever() -> None:
-    """Leaves a file, as a process does that is killed."""
+    """Never ends, and leaves a temporary folder like a process that is killed."""
     tempfile.mkdtemp()
     while True:
         pass
 
 
 def _panic() -> None:
-    """Raises what a library in Rust does."""
+    """Raises the panic of a library in Rust."""
     from tokenizers import Tokenizer
 
     normalizer = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
@@ -136,11 +136,11 @@ MISBEHAVIOUR: dict[str, Callable[[], object]] = {
     "panics": _panic,
     "greedy": lambda: bytearray(psutil.virtual_memory().total),
 }
-"""A word in a submission's name -> what grading it does to the process."""
+"""Word in a submission's name -> effect of its grading on the process."""
 
 
 def _wait(target: Path) -> None:
-    """Until a file says so; what is interrupted tidies up."""
+    """Waits until a file exists; cleans up when it is interrupted."""
     scratch = target.with_suffix(".scratch")
     try:
         scratch.touch()

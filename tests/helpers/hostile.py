@@ -1,4 +1,4 @@
-"""A verdict in which every text is hostile, and what must not reach a person."""
+"""A verdict in which every text is hostile, and the characters that must not reach a person."""
 
 from __future__ import annotations
 

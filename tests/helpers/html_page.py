@@ -27,9 +27,9 @@ class Page(HTMLParser):
             self.text += f" {data}"
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
-        """The attributes of each element of a kind."""
+        """Returns the attributes of each element with a tag."""
         return [attributes for each, attributes in self.elements if each == tag]
 
     def says(self, text: str) -> bool:
-        """Whether a text is there, however it is wrapped."""
+        """Returns whether the page contains a text, regardless of line wrapping."""
         return text in " ".join(self.text.split())

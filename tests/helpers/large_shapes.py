@@ -1,4 +1,4 @@
-"""Folders with the shapes of large models, and almost nothing in them: sparse files, which read as zeros."""
+"""Writes folders with the shapes of large models but almost no content: sparse files, which read as zeros."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 Shapes = Mapping[str, tuple[int, ...]]
 Config = Mapping[str, Any]
 Modules = Iterable[tuple[str, int, int]]
-"""Names of Linear modules, with their sizes in and out."""
+"""Names of Linear modules, with their input and output sizes."""
 
 LLAMA_3_70B: Config = {
     "architectures": ["LlamaForCausalLM"],
@@ -28,7 +28,7 @@ LLAMA_3_70B: Config = {
     "max_position_embeddings": 8192,
     "dtype": "bfloat16",
 }
-"""As config.json of Meta-Llama-3-70B has them."""
+"""The values in config.json of Meta-Llama-3-70B."""
 
 MISTRAL_7B: Config = {
     "architectures": ["MistralForCausalLM"],
@@ -72,17 +72,17 @@ MLP = ("gate_proj", "up_proj", "down_proj")
 
 
 def write_base(folder: Path, config: Config) -> Path:
-    """A base that is its configuration alone."""
+    """Writes a base that consists of its configuration only."""
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 
 
 def write_sparse(path: Path, shapes: Shapes, *, filled: int) -> None:
-    """A safetensors file of zeros in bfloat16 that takes no room on disk, but for the first numbers of each tensor.
+    """Writes a sparse safetensors file of bfloat16 zeros; only the first numbers of each tensor take space on disk.
 
     Args:
-        path: of the file.
+        path: file path.
         shapes: tensor -> shape.
         filled: how many numbers of each tensor are random.
     """
@@ -105,7 +105,7 @@ def write_sparse(path: Path, shapes: Shapes, *, filled: int) -> None:
 
 
 def write_adapter(folder: Path, shapes: Shapes, *, filled: int = 64, **config: object) -> Path:
-    """An adapter whose tensors have given shapes."""
+    """Writes an adapter whose tensors have the given shapes."""
     folder.mkdir()
     (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "task_type": "CAUSAL_LM", **config}))
     write_sparse(folder / "adapter_model.safetensors", shapes, filled=filled)
@@ -113,7 +113,7 @@ def write_adapter(folder: Path, shapes: Shapes, *, filled: int = 64, **config: o
 
 
 def linears(config: Config, layers: range | None = None) -> Iterator[tuple[str, int, int]]:
-    """Each Linear of the layers of a Llama."""
+    """Yields each Linear of the layers of a Llama."""
     hidden, middle = config["hidden_size"], config["intermediate_size"]
     head = config.get("head_dim", hidden // config["num_attention_heads"])
     queries, values = head * config["num_attention_heads"], head * config["num_key_value_heads"]
@@ -132,12 +132,12 @@ def linears(config: Config, layers: range | None = None) -> Iterator[tuple[str, 
 
 
 def experts(config: Config, names: tuple[str, str, str], block: str) -> Iterator[tuple[str, int, int]]:
-    """Each Linear of each expert, as versions of transformers before 5 have them.
+    """Yields each Linear of each expert, as in versions of transformers before 5.
 
     Args:
-        config: of the base.
-        names: of an expert's projections: gate, up and down.
-        block: that holds the experts in a layer.
+        config: configuration of the base.
+        names: names of an expert's projections: gate, up and down.
+        block: name of the block that contains the experts of a layer.
     """
     hidden, middle = config["hidden_size"], expert_size(config)
     for layer in range(config["num_hidden_layers"]):
@@ -149,7 +149,7 @@ def experts(config: Config, names: tuple[str, str, str], block: str) -> Iterator
 
 
 def stacked_experts(config: Config, rank: int) -> dict[str, tuple[int, ...]]:
-    """Shapes of the matrices that peft gives to experts in one parameter: gate_up_proj, and then down_proj."""
+    """Returns shapes of the matrices that peft adds to experts in one parameter: gate_up_proj, then down_proj."""
     hidden, middle, rows = config["hidden_size"], expert_size(config), rank * count_experts(config)
     found: dict[str, tuple[int, ...]] = {}
     for layer in range(config["num_hidden_layers"]):
@@ -160,17 +160,17 @@ def stacked_experts(config: Config, rank: int) -> dict[str, tuple[int, ...]]:
 
 
 def count_experts(config: Config) -> int:
-    """Of a layer."""
+    """Returns the number of experts of a layer."""
     return int(config.get("num_experts") or config["num_local_experts"])
 
 
 def expert_size(config: Config) -> int:
-    """The intermediate size of an expert."""
+    """Returns the intermediate size of an expert."""
     return int(config.get("moe_intermediate_size", config["intermediate_size"]))
 
 
 def pairs(modules: Modules, rank: int) -> dict[str, tuple[int, ...]]:
-    """Shapes of the matrices that peft gives to modules."""
+    """Returns shapes of the matrices that peft adds to modules."""
     found: dict[str, tuple[int, ...]] = {}
     for name, into, out in modules:
         found |= {

@@ -1,6 +1,6 @@
-"""Mutants and controls: implementations whose verdict is known beforehand, and the scoreboard that they make.
+"""Mutants and controls: implementations whose verdict is known beforehand, and the rows of their scoreboard.
 
-A mutant is the reference with one real bug, put in by replacing names of its modules; the harness must catch it and
+A mutant is the reference with one real bug, planted by patching names in its modules; the harness must catch it and
 name its stage. A control is unusual but sound; no check may fail it.
 """
 
@@ -30,7 +30,7 @@ from sft_ref.harness.recorders.in_process.reference import Reference, Resaving, 
 from sft_ref.harness.recorders.in_process.reference_run import ReferenceRun
 
 FACTOR = 2.0
-"""How far a measured value has to be from its limit, on either side, so that no other processor turns the result."""
+"""Factor by which a measured value must differ from its limit, up or down, so that no processor changes the result."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class Mutant:
 
     Attributes:
         id: row of the catalogue of real bugs, or a name of our own; the file is named after the fault.
-        stage: where the fault is, in the words of `STAGES`.
-        checks: ids of the checks of that stage that must fail, the first to fail of all among them; none where the
-            mutant was written without knowledge of the checks, and whichever fails first is to be of its stage.
-        fault: one sentence.
-        source: where such a bug was seen.
-        patches: dotted name -> what is put in its place while the mutant lives.
-        retrain: whether the fault shows in what training learns; else a sound training is shared.
-        resave: whether it shows in what training saves; a sound training's tensors are then saved anew.
+        stage: stage of the fault, one of `STAGES`.
+        checks: ids of the checks of that stage that must fail; one of them must be the first of all to fail. Empty if
+            the mutant was written without knowledge of the checks; then the first to fail must be of its stage.
+        fault: the fault in one sentence.
+        source: source where such a bug was seen.
+        patches: dotted name -> its replacement while the mutant is alive.
+        retrain: whether the fault affects the trained adapter; else a sound training is shared.
+        resave: whether it affects the saved files; a sound training's tensors are then saved again.
     """
 
     id: str
@@ -60,7 +60,7 @@ class Mutant:
 
     @contextlib.contextmanager
     def alive(self) -> Iterator[None]:
-        """Within it, the reference has the bug."""
+        """Plants the bug in the reference within its context."""
         with contextlib.ExitStack() as stack:
             for name, replacement in self.patches.items():
                 stack.enter_context(mock.patch(name, replacement))
@@ -69,7 +69,7 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Control:
-    """An unusual but sound implementation: what is unusual about it, and how to make one."""
+    """An unusual but sound implementation: its id, its unusual property, and a function that makes it."""
 
     id: str
     note: str
@@ -78,7 +78,7 @@ class Control:
 
 @dataclass(frozen=True)
 class Found:
-    """A result that failed, broke or was blocked, in words alone, so that it passes between processes."""
+    """A result that failed, raised an error or was blocked, as text, so that it can pass between processes."""
 
     id: str
     stage: str
@@ -90,7 +90,7 @@ class Found:
 
     @classmethod
     def of(cls, result: Result) -> Found:
-        """The words of a result."""
+        """Converts a result to text."""
         each = result.check
         return cls(each.id, each.stage, each.statement, result.outcome, result.observed, result.expected, result.margin)
 
@@ -100,13 +100,13 @@ class Row:
     """A line of the scoreboard.
 
     Attributes:
-        caught: of a mutant, whether each check that it names failed it, and one of them before any other did; where it
-            names none, whether any check failed it.
-        right: of a mutant, whether it was caught at its stage; of a control, whether nothing failed it.
-        found: results that failed or broke.
-        missed: ids of the checks that a mutant names and that did not fail it.
-        close: checks that a mutant names and that fail it, or that pass a control, by less than `FACTOR`; each with the
-            share of its limit.
+        caught: for a mutant, whether each check that it names failed, one of them first of all; if it names none,
+            whether any check failed.
+        right: for a mutant, whether it was caught at its stage; for a control, whether no check failed.
+        found: results that failed or raised an error; for a control, also blocked ones.
+        missed: ids of the checks that a mutant names and that did not fail.
+        close: checks that a mutant names and that failed, or that passed on a control, by less than `FACTOR`; each with
+            the share of its limit.
     """
 
     id: str
@@ -122,12 +122,12 @@ class Row:
 
     @property
     def is_too_close(self) -> bool:
-        """Whether a margin is close that `close_margins` does not list."""
+        """Whether any close margin is not listed in `close_margins`."""
         return any((self.id, check) not in ACCEPTED for check, _ in self.close)
 
 
 def find(folder: Path, name: str) -> list[Any]:
-    """The object called `name` in every module of a folder, by the files' names; files may import one another."""
+    """Returns the object `name` of every module in a folder, sorted by file name; the files may import one another."""
     if str(folder.resolve()) not in sys.path:
         sys.path.append(str(folder.resolve()))
     found = []
@@ -136,18 +136,18 @@ def find(folder: Path, name: str) -> list[Any]:
         if spec is None or spec.loader is None:
             raise ValueError(f"{path} cannot be imported")
         module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module  # dataclasses look their module up
+        sys.modules[spec.name] = module  # dataclasses look up their module
         spec.loader.exec_module(module)
         found.append(getattr(module, name))
     return found
 
 
 def judge_mutant(mutant: Mutant, checks: Iterable[Check], shared: TrainingResult) -> Row:
-    """Runs the contract on a mutant, until something was found and the last check that it names has run."""
+    """Runs the contract on a mutant, until a check has failed and all checks that it names have run."""
     began = time.perf_counter()
     found: list[Found] = []
     waiting = set(mutant.checks)
-    reference_run = _reference_run_of(shared)  # before the mutant lives
+    reference_run = _reference_run_of(shared)  # before the mutant is alive
     with tempfile.TemporaryDirectory() as scratch, mutant.alive():
         trained = None if mutant.retrain or mutant.resave else _copy(shared, Path(scratch))
         implementation = Resaving(shared, mutant.id) if mutant.resave else Reference(name=mutant.id)
@@ -169,7 +169,7 @@ def judge_mutant(mutant: Mutant, checks: Iterable[Check], shared: TrainingResult
 
 
 def judge_control(control: Control, checks: Iterable[Check], shared: TrainingResult) -> Row:
-    """Runs all that binds a control; `shared` is a sound training of the reference, to compare with."""
+    """Runs all checks that apply to a control; `shared` is a sound training of the reference to compare with."""
     began = time.perf_counter()
     implementation = control.make()
     reference_run = _reference_run_of(shared)
@@ -188,7 +188,7 @@ _REFERENCE_RUNS: dict[Path, ReferenceRun] = {}
 
 
 def _reference_run_of(shared: TrainingResult) -> ReferenceRun:
-    """Made once a process."""
+    """Returns the reference run, which is made once per process."""
     if shared.folder not in _REFERENCE_RUNS:
         _REFERENCE_RUNS[shared.folder] = reference_run_of(shared)
     return _REFERENCE_RUNS[shared.folder]

@@ -1,4 +1,4 @@
-"""Loops over the toy, observed as the agent observes a submission's training: sound ones, and with a fault."""
+"""Training loops on the toy, sound and faulty, observed as the agent observes a submission's training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STEPS = 6
 
 
 class Loop:
-    """A plain loop over the toy, observed as the agent observes it. Methods are what faults replace."""
+    """A plain training loop on the toy, observed as by the agent. Faults override its methods."""
 
     micro_batches = 1
     adapted = True
@@ -32,28 +32,28 @@ class Loop:
         self.begin()
 
     def begin(self) -> None:
-        """Puts an adapter on the model, and makes the optimizer."""
+        """Adds an adapter to the model, and makes the optimizer."""
         get_peft_model(self.inner, LoraConfig(r=2, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"))
         trained = [p for p in self.inner.parameters() if p.requires_grad]
         self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(trained, lr=1e-3)
 
     def forward(self, _step: int, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The loss of a batch."""
+        """Returns the loss of a batch."""
         loss: torch.Tensor = self.inner(**batch).loss
         return loss
 
     def learn(self, step: int, batch: dict[str, torch.Tensor]) -> None:
-        """A forward and a backward pass."""
+        """Runs a forward and a backward pass."""
         self.recorder.before_forward(self.inner, self.inner, batch, batch["labels"])
         self.recorder.record_first_losses(self.inner.forward, self.inner, batch)
         self.forward(step, batch).backward()
 
     def end_step(self, _step: int) -> None:
-        """Behind each optimizer step."""
+        """Runs after each optimizer step."""
         self.optimizer.zero_grad()
 
     def run(self) -> list[dict[str, Any]]:
-        """Trains; the recorded steps."""
+        """Trains, and returns the recorded steps."""
         torch.manual_seed(1)
         for step in range(STEPS):
             for _ in range(self.micro_batches):
@@ -68,7 +68,7 @@ class Loop:
 
 
 class Accumulated(Loop):
-    """Two forward passes a step; gradients are set to zero in place."""
+    """Two forward passes per step; gradients are set to zero in place."""
 
     micro_batches = 2
 
@@ -77,14 +77,14 @@ class Accumulated(Loop):
 
 
 class NeverZeroed(Loop):
-    """Gradients of all steps add up."""
+    """Gradients of all steps accumulate."""
 
     def end_step(self, _step: int) -> None:
         return
 
 
 class SharpnessAware(Loop):
-    """Each step's gradient is that at weights which are moved uphill; a first pass tells where that is."""
+    """Each step's gradient is computed at weights that are moved uphill, by the gradient of a first pass."""
 
     def learn(self, step: int, batch: dict[str, torch.Tensor]) -> None:
         super().learn(step, batch)
@@ -128,7 +128,7 @@ class Unfrozen(Loop):
 
 
 class AutocastLost(Loop):
-    """Autocast in the first half alone."""
+    """Autocast is on in the first half of the steps only."""
 
     def forward(self, step: int, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=step < STEPS // 2):
@@ -136,7 +136,7 @@ class AutocastLost(Loop):
 
 
 class WithoutPeft(Loop):
-    """No adapter of peft's: the optimizer has two matrices, and all of the base asks for gradients."""
+    """No peft adapter: the optimizer has two matrices, and the whole base requires gradients."""
 
     def begin(self) -> None:
         layer = self.inner.model.layers[0]
@@ -144,7 +144,7 @@ class WithoutPeft(Loop):
 
 
 class NoRate(Loop):
-    """An optimizer that names no rate, as Adafactor with one of its own."""
+    """An optimizer that exposes no learning rate, like Adafactor with its relative step."""
 
     def run(self) -> list[dict[str, Any]]:
         real = self.optimizer.step
@@ -160,7 +160,7 @@ class NoRate(Loop):
 
 
 class TwoModels(Loop):
-    """A second model is trained after the first, as by a search for a rate."""
+    """A second model is trained after the first, as in a search for a learning rate."""
 
     def run(self) -> list[dict[str, Any]]:
         super().run()
@@ -170,7 +170,7 @@ class TwoModels(Loop):
 
 
 class FromAnotherBase(Loop):
-    """Training begins with other weights than the base's."""
+    """Training starts from weights other than the base's."""
 
     def begin(self) -> None:
         super().begin()
@@ -178,7 +178,7 @@ class FromAnotherBase(Loop):
 
 
 class FromAnotherAdapter(Loop):
-    """Training goes on from an adapter that adds something."""
+    """Training continues from an adapter that is not zero."""
 
     def begin(self) -> None:
         super().begin()

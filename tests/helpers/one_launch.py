@@ -1,6 +1,7 @@
 """Runs several scripts in the processes of one launch: `torchrun one_launch.py own_loop.py:ddp:folder ...`.
 
-Each runs as it is written; the processes find each other once, before the first. Prints which process writes a record.
+Each script runs unchanged; the process group is initialized once, before the first. Prints which process writes each
+record.
 """
 
 from __future__ import annotations

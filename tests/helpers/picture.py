@@ -18,7 +18,7 @@ from sft_ref.io.atomic_write import write_atomic
 
 
 def draw(grade: Grade, command: str) -> str:
-    """The report, below the command that prints it, as SVG."""
+    """Draws the report, below the command that prints it, as SVG."""
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, legacy_windows=False)
     console.print(Text(f"$ {command}\n", "bold"))
     show_grade(grade, console)

@@ -1,7 +1,7 @@
-"""A second honest fine-tuning, written from scratch; controls vary it, one thing each.
+"""A second sound fine-tuning implementation, written from scratch; each control varies one thing in it.
 
-It has a plain loop in place of Trainer, a chat template that is kept, the prompt formatted inside generation, labels
-masked by itself, and a parser of its own.
+It has a plain loop instead of Trainer, keeps the chat template, formats the prompt inside generation, and has its own
+label masking and parser.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NEW_TOKENS = 40
 
 @dataclass(frozen=True)
 class Convention:
-    """How question and value are written, and how a completion is read."""
+    """The format of question and value, and the parsing of a completion."""
 
     prompt: Callable[[str], str]
     target: Callable[[float], str]
@@ -58,7 +58,7 @@ PLAIN = Convention(
 
 @dataclass
 class Answers:
-    """A loaded model; it takes questions where others take prompts, and formats them itself."""
+    """A loaded model that takes questions instead of prompts, and formats them itself."""
 
     model: Any
     tokenizer: PreTrainedTokenizerBase
@@ -106,7 +106,7 @@ class Answers:
 
 @dataclass
 class PlainLoop:
-    """The implementation; its fields are what the controls vary."""
+    """The implementation; controls vary its fields."""
 
     name: str = "plain_loop"
     base: str = "toy"
@@ -197,20 +197,20 @@ class PlainLoop:
         return TrainingResult(folder, adapter, tuple(losses), settings=settings, starts=starts)
 
     def _begin(self, _model: PeftModel, _folder: Path) -> dict[str, torch.Tensor] | None:
-        """What the start of the adapter takes from the base; None leaves it to the configuration."""
+        """Returns the part of the base that the adapter's initialisation takes; None leaves it to the configuration."""
         return None
 
     def _save(self, model: PeftModel, folder: Path) -> None:
         model.save_pretrained(str(folder), save_embedding_layers=False)
 
     def _draw(self, texts: list[Any], step: int, settings: Settings) -> list[Any]:
-        """The rows of a step: each epoch in an order of its own."""
+        """Returns the rows of a step; each epoch has its own order."""
         size = settings.batch_size
         epoch, place = divmod(step, len(texts) // size)
         order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(settings.seed + epoch)).tolist()
         if self.like_lengths:
             order = sorted(order, key=lambda i: len(texts[i][0]))
-            place = place * 7 % (len(texts) // size)  # short and long in turn
+            place = place * 7 % (len(texts) // size)  # alternates short and long texts
         return [texts[i] for i in order[place * size : (place + 1) * size]]
 
     def _load_base(self, dtype: torch.dtype) -> PreTrainedModel:
@@ -225,5 +225,5 @@ class PlainLoop:
     def test(self, answerer: Answerer, rows: Sequence[Row]) -> Score:
         answers = answerer.answer(*[question for question, _ in rows])
         right = [is_answer_valid(answer, truth) for answer, (_, truth) in zip(answers, rows, strict=True)]
-        given = [answer == answer for answer in answers]  # noqa: PLR0124  # NaN alone is not
+        given = [answer == answer for answer in answers]  # noqa: PLR0124  # False for NaN only
         return Score(sum(right) / len(rows), sum(given) / len(rows), len(rows))

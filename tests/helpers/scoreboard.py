@@ -1,9 +1,9 @@
-"""``python tests/helpers/scoreboard.py``: every mutant and control of a test folder, side by side on all cores.
+"""``python tests/helpers/scoreboard.py``: judges every mutant and control of a test folder, in parallel on all cores.
 
-Red (exit code 1) where a mutant escapes a check that it names, is caught by another first or at another stage than its
-own, or a control is failed; and where a measured value is within a factor of two of its limit, since another processor
-may put it on the other side. `close_margins.py` lists those that cannot be otherwise. With ``--golden``: where a row is
-another than in the file of golden results, or a measured value is close.
+Fails (exit code 1) if a mutant escapes a check that it names, or is caught first by another check or at another stage
+than its own, or if a check fails a control; also if a measured value is within a factor of two of its limit, because
+another processor may move it across. `close_margins.py` lists the unavoidable ones. With ``--golden``: fails if a row
+differs from the file of golden results, or if a measured value is close.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sft_ref.harness.recorders.in_process.reference import train_reference
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints a row a mutant or control as it is judged, and the totals last."""
+    """Prints a row for each mutant or control as it is judged, and the totals last."""
     parser = argparse.ArgumentParser(prog="scoreboard", description=__doc__)
     parser.add_argument("names", nargs="*", help="ids of mutants and controls (default: all)")
     parser.add_argument("--tests", type=Path, default=Path("tests"), help="folder that holds mutants/ and controls/")
@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _judge_all(tests: Path, names: list[tuple[str, str]], workers: int | None, threads: int) -> Iterator[Row]:
-    """In processes of their own: mutants replace names of modules, and one thread each is as fast on a toy."""
+    """Judges in separate processes, because mutants patch modules; one thread each is as fast on a toy."""
     with tempfile.TemporaryDirectory() as scratch:
         pool = ProcessPoolExecutor(
             workers or os.cpu_count(), mp_context=get_context("spawn"), initializer=_begin, initargs=(threads,)
@@ -142,13 +142,13 @@ def _show(row: Row) -> None:
 
 
 def _accepted(name: str, check: str) -> str:
-    """Why a close margin is none that makes the board red, as a clause."""
+    """Returns a clause with the reason why a close margin is accepted; empty if it is not."""
     reason = ACCEPTED.get((name, check))
     return f"; accepted: {reason}" if reason else ""
 
 
 def _behaviour(row: Row) -> golden.Behaviour:
-    """The golden row of a mutant or control."""
+    """Returns the golden row of a mutant or control."""
     if any(result.outcome is Outcome.ERROR for result in row.found):
         verdict = golden.NOT_GRADED
     elif row.kind == "control":

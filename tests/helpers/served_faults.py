@@ -1,4 +1,4 @@
-"""What goes wrong between training and serving: each fault is planted in a copy of a sound adapter, or in a model."""
+"""Faults between training and serving: each is planted in a copy of a sound adapter, or in a model."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Tensors = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class FolderFault:
-    """A fault in what lies in the folder, or in the base that it is put on.
+    """A fault in the files of the adapter folder, or in its base.
 
     Attributes:
-        kinds: that are reported, no more and no less.
+        kinds: exactly the kinds of difference that must be reported.
         plant: changes a copy of the folder; returns another base, or None.
         training: name of the fixture that trains.
     """
@@ -38,11 +38,11 @@ class FolderFault:
 
 @dataclass(frozen=True)
 class ModelFault:
-    """A fault in how a model is loaded.
+    """A fault in loading a model.
 
     Attributes:
-        kinds: that are reported, no more and no less.
-        load: the folder to a model, or to a model and its tokenizer.
+        kinds: exactly the kinds of difference that must be reported.
+        load: folder -> a model, or a model and its tokenizer.
         training: name of the fixture that trains.
     """
 
@@ -52,7 +52,7 @@ class ModelFault:
 
 
 def served(folder: Path, base: Any = None, **options: Any) -> Any:
-    """The adapter on the toy, as peft loads it."""
+    """Loads the adapter on the toy with peft."""
     return PeftModel.from_pretrained(base or witnessed.load_toy(), str(folder), **options).eval()
 
 
@@ -84,7 +84,7 @@ def zeroed(own: Tensors) -> Tensors:
 
 
 def halves(own: Tensors) -> Tensors:
-    """As one of two processes holds them."""
+    """Halves all tensors, like the shard of one of two processes."""
     return {name: each[: len(each) // 2] for name, each in own.items()}
 
 
@@ -111,7 +111,7 @@ def truncated(folder: Path) -> None:
 
 
 def reordered(folder: Path) -> None:
-    """Two tokens of the vocabulary have changed places."""
+    """Swaps two tokens of the vocabulary."""
     path = folder / "tokenizer.json"
     table = json.loads(path.read_text())
     vocabulary = table["model"]["vocab"]
@@ -139,7 +139,7 @@ def other_template(folder: Path) -> None:
 
 
 def saved_base(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Path], Path]:
-    """The toy with its matrices changed, saved beside the adapter."""
+    """Returns a function that saves the toy with changed matrices next to the adapter."""
 
     def plant(folder: Path) -> Path:
         base, there = witnessed.load_toy(), folder.parent / "base"
@@ -225,7 +225,7 @@ def training_mode(folder: Path) -> Any:
 
 
 def late_positions(folder: Path) -> Any:
-    """Positions begin at 7, and stand still in every second token."""
+    """Loads a model whose positions start at 7 and advance only at every second token."""
     model = served(folder)
     inner = model.get_base_model().model
     forward = inner.forward
@@ -269,13 +269,13 @@ def other_config(folder: Path) -> Any:
 
 
 def quantised(folder: Path) -> Any:
-    """Merged, and computed with weights of 8 bits."""
+    """Merges the adapter, and computes with 8-bit weights."""
     with witnessed.no_warnings():
         return torch.ao.quantization.quantize_dynamic(served(folder).merge_and_unload(), {torch.nn.Linear}, torch.qint8)
 
 
 def half_merged(folder: Path) -> Any:
-    """Merged, and the weights of one layer are the base's again."""
+    """Merges the adapter, and restores the base's weights in one layer."""
     model, base = served(folder).merge_and_unload(), witnessed.load_toy()
     model.model.layers[0].load_state_dict(base.model.layers[0].state_dict())
     return model
@@ -341,7 +341,7 @@ def copied(folder: Path) -> Any:
 
 
 def reloaded(folder: Path) -> Any:
-    """Merged, saved and loaded again."""
+    """Merges the adapter, saves the model and loads it again."""
     there = folder.parent / "merged"
     merged_in_fp32(folder).save_pretrained(there)
     return type(witnessed.load_toy()).from_pretrained(there)
@@ -374,4 +374,4 @@ SOUND: dict[str, ModelFault] = {
     "mixed training in fp32": ModelFault(set(), served, "trained_mixed"),
     "mixed training merged in fp32": ModelFault(set(), merged_in_fp32, "trained_mixed"),
 }
-"""Name -> a way to load that nothing is wrong with."""
+"""Name -> a sound way to load."""

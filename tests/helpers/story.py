@@ -1,6 +1,6 @@
 """The code base of the story as an implementation: `PYTHONPATH=tests/helpers:tests/mutants sft-ref grade story:Story`.
 
-Trained in fp32 and loaded in fp16, and the parser wants an opening tag that the prompt has consumed.
+It is trained in fp32 and loaded in fp16, and its parser requires an opening tag that the prompt has consumed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sft_ref.harness.recorders.in_process.reference import Reference
 
 
 class Story(Reference):
-    """The reference with both faults, from the moment that it is told to load."""
+    """The reference with both faults, from its first call of `load` on."""
 
     def __init__(self) -> None:
         super().__init__(name="story")

@@ -1,4 +1,4 @@
-"""Trainings of the toy that a witness watches: a plain loop with one thing changed, and the data of both loops."""
+"""Trainings of the toy that a witness observes: a plain loop of which tests change one part, and its data."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TEMPLATE = (
 
 
 def chat_tokenizer() -> Any:
-    """The toy's tokenizer with a chat template, and with a padding token of its own."""
+    """Returns the toy's tokenizer with a chat template and a separate padding token."""
     own = copy.deepcopy(tokenizer())
     own.chat_template = TEMPLATE
     own.pad_token_id = 0
@@ -47,7 +47,7 @@ def chat_tokenizer() -> Any:
 
 
 def toy_rows(number: int, first: int = 0) -> list[Row]:
-    """Ids and labels of training rows, the prompt masked."""
+    """Returns ids and labels of training rows, with the prompt masked."""
     examples = [tokenize_example(tokenizer(), *row) for row in sft_ref.split_rows("train")[first : first + number]]
     return [
         ([*each.input_ids], [*[-100] * (len(each.input_ids) - each.supervised), *each.input_ids[-each.supervised :]])
@@ -56,7 +56,7 @@ def toy_rows(number: int, first: int = 0) -> list[Row]:
 
 
 def collate(rows: Sequence[Row], *, padding: int = 0, padding_label: int = -100) -> Batch:
-    """Pads on the right."""
+    """Makes a batch, padded on the right."""
     longest = max(len(ids) for ids, _ in rows)
     return {
         "input_ids": torch.tensor([ids + [padding] * (longest - len(ids)) for ids, _ in rows]),
@@ -80,7 +80,7 @@ def _loaded_toy(dtype: torch.dtype) -> Any:
 
 
 def adapted_toy(base: Any = None, *, autocast_adapter_dtype: bool = True, seed: int = 0, **lora: Any) -> Any:
-    """The toy with a new adapter."""
+    """Returns the toy with a new adapter."""
     torch.manual_seed(seed)
     config = LoraConfig(task_type="CAUSAL_LM", **{"target_modules": "all-linear", **RANK, **lora})
     model = get_peft_model(base or load_toy(), config, autocast_adapter_dtype=autocast_adapter_dtype)
@@ -108,7 +108,7 @@ def train_loop(
     zeroes: bool = True,
     scheduler: Any = None,
 ) -> list[float]:
-    """A loop as anybody writes it; returns the losses."""
+    """Runs an ordinary training loop, and returns the losses."""
     losses = []
     for number, batch in enumerate(batches, 1):
         with torch.autocast("cpu", dtype=autocast or torch.bfloat16, enabled=autocast is not None):
@@ -126,7 +126,7 @@ def train_loop(
 
 @contextlib.contextmanager
 def no_warnings() -> Iterator[None]:
-    """Hides the warnings, which the tests read as faults."""
+    """Hides warnings within its context; the tests would treat them as errors."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -142,16 +142,16 @@ def watch(
     witness: dict[str, Any] | None = None,
     **loop: Any,
 ) -> list[Any]:
-    """The faults that a witness finds in a loop with some parts replaced."""
+    """Returns the faults that a witness finds in a loop with some parts replaced."""
     trained = model()
     stepping = optimizer(trained)
     scheduler = schedule(stepping)
     options = {"on_fault": "warn", "scheduler": scheduler, **(witness or {})}
     with (
         no_warnings(),
-        mock.patch.object(WitnessedTraining, "_take_now", return_value=None),  # the record is another matter
+        mock.patch.object(WitnessedTraining, "_take_now", return_value=None),  # takes no record
         sft_ref.witness(trained, tokenizer(), folder, **options) as training,
-        contextlib.suppress(RuntimeError),  # of torch, where nothing needs a gradient
+        contextlib.suppress(RuntimeError),  # torch raises it if nothing requires a gradient
     ):
         train_loop(trained, batches(), stepping, scheduler=scheduler, **loop)
     return training.faults

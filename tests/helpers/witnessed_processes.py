@@ -1,4 +1,4 @@
-"""One of two processes that train together over gloo, with a witness and without; prints what came of it."""
+"""One of two processes that train together over gloo, with and without a witness; prints the results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import sft_ref
 
 
 def batches(rank: int) -> list[witnessed.Batch]:
-    """Every other one."""
+    """Returns every other batch."""
     return witnessed.toy_batches(8)[rank::2]
 
 
@@ -46,7 +46,7 @@ def trained(rank: int, folder: Path | None, kind: str, *, same: bool = False) ->
 
 
 def with_adapter(tensors: dict[str, torch.Tensor]) -> Any:
-    """The toy with an adapter, in this process alone."""
+    """Loads the toy with an adapter, in this process only."""
     model = witnessed.adapted_toy()
     model.load_state_dict(tensors, strict=False)
     return model.eval()

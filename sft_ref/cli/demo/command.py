@@ -15,13 +15,13 @@ HELP = "train, save, load and test; then plant a fault, and let the harness find
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``demo``."""
+    """Adds the options of ``demo``."""
     add_training(parser, output="demo")
-    parser.set_defaults(base="toy", steps=60, overwrite=True, data=None)  # more steps buy nothing
+    parser.set_defaults(base="toy", steps=60, overwrite=True, data=None)  # more steps improve nothing
 
 
 def run(args: argparse.Namespace) -> None:
-    """Trains, saves, loads and tests, shows a fault and its cause, and ends in one line of figures."""
+    """Trains, saves, loads and tests an adapter, shows a fault and its cause, and prints a last line of figures."""
     began = time.perf_counter()
     train.run(args)
     llm, tested = load_and_ask(args.output)

@@ -1,4 +1,4 @@
-"""The fault of the story, planted in a fine-tune that works: the harness names it, and a swap proves it."""
+"""Plants the fault of the story in a working fine-tune: the harness names it, and a swap experiment proves it."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from sft_ref.reference.settings import Settings
 from sft_ref.reference.sft import Sample
 
 SHOWN = ("PRM-003", "GEN-009", "PRS-001", "PRS-003")
-"""Checks that need no further training."""
+"""Ids of the checks to run; none of them needs another training."""
 
 
 def parse_between_tags(text: str) -> float:
-    """The fault: a parser that requires the opening tag, which the prompt has consumed."""
+    """Parses an answer with the planted fault: requires the opening tag, which the prompt has consumed."""
     _, tag, rest = text.partition(OPEN_TAG)
     return parse_answer(rest) if tag else math.nan
 
 
 class FaultyParser(Reference):
-    """A trained adapter, loaded by the reference, with the parser at fault in place of the reference's."""
+    """A trained adapter, loaded by the reference, with the faulty parser in place of the reference's."""
 
     def __init__(self, trained: Path, base: str) -> None:
         super().__init__(base, name="a parser that requires the opening tag")
         self.trained = trained
 
     def train(self, folder: Path, rows: Sequence[TaskRow], settings: Settings) -> TrainingResult:
-        """See `Implementation`; it is trained already."""
+        """Copies the adapter, which is already trained; see `Implementation`."""
         shutil.copytree(self.trained, folder)
         return TrainingResult(folder, adapter=read_tensors(folder), losses=(), settings=settings)
 
@@ -55,8 +55,8 @@ def show_fault(folder: Path, base: str, samples: Sequence[Sample]) -> None:
     """Prints the harness's verdict on the fault, and the scores of the same completions under both parsers.
 
     Args:
-        folder: of the trained adapter.
-        base: that it was trained on.
+        folder: folder of the trained adapter.
+        base: base model that it was trained on.
         samples: completions of the adapter.
     """
     console = Console(highlight=False, soft_wrap=True)
@@ -67,7 +67,7 @@ def show_fault(folder: Path, base: str, samples: Sequence[Sample]) -> None:
     planned = plan_for(implementation, CHECKS, only=SHOWN)
     with Console(stderr=True).status("grading"):
         verdict = grade_implementation(implementation, implementation.name, planned, lambda: None)
-    show_verdict(replace(verdict, results=()), Console(highlight=False))  # its checks are ours, and not to be run again
+    show_verdict(replace(verdict, results=()), Console(highlight=False))  # hides the checks: a user need not rerun them
     truths = [sample.truth for sample in samples]
     parsers = {"its parser": parse_between_tags, "the reference's parser in its place": parse_answer}
     console.print(f"The same {len(samples)} completions, read by")

@@ -1,4 +1,4 @@
-"""`sft-ref grade`: one command for everything that can be handed in."""
+"""`sft-ref grade`: one command for every kind of target."""
 
 from .command import run
 from .options import EPILOG, HELP, add_arguments

@@ -1,4 +1,4 @@
-"""``sft-ref grade``. Imports torch only once a grading begins."""
+"""``sft-ref grade``. Imports torch only when a grading begins."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Grades, shows, writes the reports asked for, and gives the exit code."""
+    """Grades the targets, prints the verdicts, writes the requested reports and returns the exit code."""
     with no_input():
         return _run(args)
 
@@ -49,7 +49,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.judge is not None and args.data is None:
         raise SftRefError("--judge: judges answers to rows; give --data as well")
     found = find_targets(args.paths) if args.paths else Targets((args.module,), ())
-    ours = Path(args.output or OUTPUT).resolve()  # lies among the submissions, where it was started there
+    ours = Path(args.output or OUTPUT).resolve()  # is among the submissions if the command was started in their folder
     targets = [target for target in found.targets if args.module or Path(target).resolve() != ours]
     if not targets:
         raise SftRefError(f"{ours.name}: is where results are written, and no submission; give another --output")
@@ -89,16 +89,16 @@ def _run(args: argparse.Namespace) -> int:
             grades = grade_class(targets, grade, folder, write, jobs=jobs, seconds=seconds, grade_all=grade_all)
     else:
         grades = [_grade_alone(targets[0], grade, args)]
-        write(grades)  # first: the terminal may be gone
+        write(grades)  # first, because the terminal may be closed
         _show_or_refuse(grades[0], console)
     return exit_code(grades, strict=args.strict, require=args.require or _stages_of(args.only))
 
 
 def _cluster_grading(targets: Sequence[str], grade: functools.partial[Verdict], args: argparse.Namespace) -> GradeAll:
-    """What grades on the cluster of ``--ray``, in place of workers of this machine.
+    """Returns the function that grades on the cluster of ``--ray`` instead of on this machine's workers.
 
     Raises:
-        SftRefError: a target or an option is of this machine alone.
+        SftRefError: a target or an option works on this machine only.
     """
     from sft_ref.harness.grading.cluster import grade_on_cluster, read_options
 
@@ -114,12 +114,12 @@ def _cluster_grading(targets: Sequence[str], grade: functools.partial[Verdict], 
 
 
 def _stages_of(ids: Sequence[str]) -> set[str]:
-    """The stages of checks; with `--only` no other is required."""
+    """Returns the stages of checks; with `--only`, no other stage is required."""
     return {STAGES[each[:3]] for each in ids}
 
 
 def _size_limits(args: argparse.Namespace, rubric: Rubric | None) -> SizeLimits:
-    """Those of the profile, of the rubric, and of `--limit`, the later ones in place of the earlier."""
+    """Returns the limits of the profile, the rubric and `--limit`, of which later ones replace earlier ones."""
     from sft_ref.harness.core.sizes import COURSE, UNLIMITED, read_limits
 
     limits = COURSE if args.profile == "course" else UNLIMITED
@@ -127,7 +127,7 @@ def _size_limits(args: argparse.Namespace, rubric: Rubric | None) -> SizeLimits:
 
 
 def _show_or_refuse(grade: Grade, console: Console) -> None:
-    """The whole report; bad input is one line on the error stream, as of every other command."""
+    """Prints the whole report; raises on bad input, which becomes one line on standard error as in every command."""
     from sft_ref.harness.core.grade import BAD_INPUT, NotGraded
     from sft_ref.harness.report.terminal import show_grade
 
@@ -153,11 +153,11 @@ def _grade_alone(target: str, grade: functools.partial[Verdict], args: argparse.
                 return grade_or_reason(functools.partial(grade, report=report), target)
             return grade_alone(target, grade, report, _own_seconds(args))
         except KeyboardInterrupt:
-            raise KeyboardInterrupt from None  # a training of ours says where to go on, and a grading begins anew
+            raise KeyboardInterrupt from None  # drops the hint of our own training on how to resume: a grading restarts
 
 
 def _own_seconds(args: argparse.Namespace) -> float:
-    """Processor seconds per core that the harness's own process may use for one target."""
+    """Returns the processor seconds per core that the harness's own process may use for one target."""
     from sft_ref.harness.grading.worker import SECONDS
 
     return max(SECONDS, 5 * (args.time_limit or 0))

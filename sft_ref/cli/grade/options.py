@@ -22,7 +22,7 @@ EPILOG = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``grade``."""
+    """Adds the options of ``grade``."""
     rubric = Path(__file__).parents[2] / "harness" / "report" / "rubric.toml"
     parser.add_argument(
         "paths",

@@ -1,4 +1,4 @@
-"""The reports that ``sft-ref grade`` writes. Whatever can be wrong with them is found before anything is graded."""
+"""The reports that ``sft-ref grade`` writes. Unusable files and rubrics are refused before anything is graded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check_evidence_file(path: Path | None, *, several: bool) -> None:
-    """Refuses a file of evidence that cannot be written, or graded again, before anything is graded."""
+    """Raises, before anything is graded, if the evidence file cannot be written or could not be graded later."""
     from sft_ref.io.atomic_write import check_writable
 
     if path is None:
@@ -28,7 +28,7 @@ def check_evidence_file(path: Path | None, *, several: bool) -> None:
 
 
 def find_rubric(args: argparse.Namespace, submissions: int) -> Rubric | None:
-    """The rubric that gives points; None where no points are asked for.
+    """Returns the rubric that assigns points; None if no points are requested.
 
     Raises:
         SftRefError: the rubric cannot be used.
@@ -43,14 +43,14 @@ def find_rubric(args: argparse.Namespace, submissions: int) -> Rubric | None:
 
 
 def _check_ids() -> Mapping[str, str]:
-    """The id of each check by every name that it has; imports torch."""
+    """Maps every name of each check to its id; imports torch."""
     from sft_ref.harness.checks.registry import IDS
 
     return IDS
 
 
 def report_writer(args: argparse.Namespace, rubric: Rubric | None) -> Callable[[Sequence[Grade]], None]:
-    """What writes the reports; all that can be wrong with them is found now.
+    """Returns the function that writes the reports; checks now that all files can be written.
 
     Raises:
         SftRefError: a file cannot be written.
@@ -77,7 +77,7 @@ def report_writer(args: argparse.Namespace, rubric: Rubric | None) -> Callable[[
             try:
                 if path:
                     writer(grades, path)
-            except Exception as failure:  # noqa: BLE001  # one report that fails must not cost the others
+            except Exception as failure:  # noqa: BLE001  # a report that fails must not prevent the others
                 failures.append(failure)
         if failures:
             raise failures[0]

@@ -1,4 +1,4 @@
-"""``sft-ref grade`` of many submissions: a row each as it finishes, and the class at the end."""
+"""``sft-ref grade`` of many submissions: prints a row as each finishes, and a summary of the class at the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sft_ref.harness.grading.batch import GradeAll
 
 FEW = 3
-"""Causes that a table shows well enough; more of them are drawn as well."""
+"""Most causes for which a table is enough; more are also drawn as a chart."""
 
 
 def grade_class(
@@ -29,19 +29,19 @@ def grade_class(
     seconds: float,
     grade_all: GradeAll | None,
 ) -> list[Grade]:
-    """Grades many, shows them, and writes the tables into `folder` and the reports.
+    """Grades many targets, prints their verdicts, and writes the tables into `folder` and the reports.
 
     Args:
-        targets: each once.
-        grade: the verdict on one of them.
-        folder: where results, one file per target, and tables are written.
-        write: the reports that were asked for.
-        jobs: targets at a time on this machine.
+        targets: targets to grade, without duplicates.
+        grade: function that returns the verdict on one target.
+        folder: folder for the results, one file per target, and the tables.
+        write: function that writes the requested reports.
+        jobs: number of targets graded at a time on this machine.
         seconds: processor seconds per core for one target in the harness's own process.
-        grade_all: grades elsewhere; None for here.
+        grade_all: function that grades elsewhere; None grades on this machine.
 
     Raises:
-        KeyboardInterrupt: says how many are graded; the same command resumes from there.
+        KeyboardInterrupt: the message says how many targets are graded; the same command resumes from there.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn

@@ -1,1 +1,1 @@
-"""The HTML pages of sweeps and of comparisons with a record, one kind a file."""
+"""The HTML pages of sweeps and of comparisons with a record: one file per kind."""

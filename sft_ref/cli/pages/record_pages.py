@@ -1,4 +1,4 @@
-"""The pages of comparisons with the record of a training: of one model, and of several ways to load it."""
+"""The HTML pages of comparisons with the record of a training: of one model, and of several ways to load it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def write_verification_page(found: Verification, path: Path, *, title: str, word: str = "") -> None:
-    """The kinds of differences as a strip, then each difference with its mend.
+    """Writes the kinds of differences as a strip, then each difference with its remedy.
 
     Args:
         found: the result of the comparison.
-        path: of the page.
-        title: what was compared.
-        word: the verdict, where it is not *as recorded* or *differs*.
+        path: file path of the page.
+        title: name of the compared target.
+        word: the verdict, if it is neither *as recorded* nor *differs*.
 
     Raises:
         OutputError: the file cannot be written.
@@ -39,12 +39,12 @@ def write_verification_page(found: Verification, path: Path, *, title: str, word
 
 
 def write_drift_page(found: Mapping[str, Verification | str], path: Path, *, title: str) -> None:
-    """A row for each way to load, then its differences from the record.
+    """Writes a row for each way to load, then its differences from the record.
 
     Args:
-        found: way -> its result, or why it was not run.
-        path: of the page.
-        title: what was compared.
+        found: way to load -> its result, or why it was not run.
+        path: file path of the page.
+        title: name of the compared adapter.
 
     Raises:
         OutputError: the file cannot be written.
@@ -77,7 +77,7 @@ def _word(found: Verification) -> str:
 
 
 def _strip(found: Verification) -> Sequence[tuple[Kind, str, str]]:
-    """Each kind, and whether it was compared and differs."""
+    """Returns each kind of difference, with whether it was compared and whether it differs."""
     from sft_ref.witnessing.verifying.result import KINDS
 
     def state(kind: Kind) -> tuple[str, str]:

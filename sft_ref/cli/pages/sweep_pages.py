@@ -1,4 +1,4 @@
-"""The pages of a sweep: over policies, and over the ways to load one adapter."""
+"""The HTML pages of a sweep over policies, and of a sweep over the ways to load one adapter."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MEANING = {
 
 
 def write_sweep_page(cells: Sequence[Cell], path: Path, *, title: str) -> None:
-    """The matrix of policies, then the figures of each cell.
+    """Writes the matrix of policies, then the figures of each cell.
 
     Raises:
         OutputError: the file cannot be written.
@@ -67,7 +67,7 @@ def write_sweep_page(cells: Sequence[Cell], path: Path, *, title: str) -> None:
 
 
 def write_adapter_sweep_page(ways: Sequence[WayFigures], path: Path, *, title: str) -> None:
-    """A row for each way to load, then the answers that it changes.
+    """Writes a row for each way to load, then the answers that it changes.
 
     Raises:
         OutputError: the file cannot be written.
@@ -122,7 +122,7 @@ def _changed(answer: ChangedAnswer) -> tuple[str, tuple[TableCell, ...]]:
 
 
 def _numbers(*figures: tuple[float | None, str]) -> tuple[TableCell, ...]:
-    """A cell for each figure and its format."""
+    """Returns a table cell for each figure, rendered in its format."""
     return tuple(TableCell(number(value, form), is_number=True) for value, form in figures)
 
 
@@ -149,7 +149,7 @@ def _write(
     sections: Sequence[PageSection],
     path: Path,
 ) -> None:
-    """The verdict of the page is the worst of its cells; what was not run decides only where nothing was."""
+    """Writes a page whose verdict is the worst of its cells; `NOT_RUN` decides only if no cell was run."""
     order = (CellVerdict.BROKEN, CellVerdict.DRIFT, CellVerdict.SAME, CellVerdict.NOT_RUN)
     worst = next(each for each in order if each in verdicts)
     counts = Counter(verdicts)

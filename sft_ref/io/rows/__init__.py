@@ -1,1 +1,1 @@
-"""Rows of questions and answers in files, in the forms that fine-tunes keep them."""
+"""Reads rows of questions and answers from files, in the usual forms of fine-tuning data."""

@@ -1,4 +1,4 @@
-"""Rows of questions and answers in the forms that fine-tunes keep them. Knows nothing of models or templates."""
+"""Parses rows of questions and answers in the usual forms of fine-tuning data. Independent of models and templates."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ FORMS = (
 )
 
 MOST_ROWS = 64
-"""Rows that are looked at: with them Student's t of 5 is one chance in a million, and more cost time only."""
+"""Most rows that are examined: with them, a Student's t of 5 has one chance in a million; more rows only cost time."""
 
 QUESTION, ANSWER = "{question}", "{answer}"
-"""Where they stand in the text of --prompt."""
+"""Placeholders in the text of --prompt."""
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
@@ -34,12 +34,12 @@ class Row:
 
     Attributes:
         messages: (role, content) of each turn before the answer, the question last.
-        answer: as the file has it, or as JSON writes the number.
-        value: the answer as a number; None where it is text.
-        literal: whether the question is the whole prompt as it was trained, as TRL takes a prompt that is a text.
-        number: of the row in its file, from 1.
-        whole: a training text that does not say where its answer begins; empty where question and answer are known.
-        in_parts: whether a content was a list of parts, ``[{"type": "text", "text": ...}]``; it is a text here.
+        answer: the answer as the file has it; a number as JSON writes it.
+        value: the answer as a number; None if it is text.
+        literal: whether the question is the whole prompt as trained, which is how TRL treats a prompt that is a text.
+        number: number of the row in its file, from 1.
+        whole: a training text whose answer cannot be located; empty if question and answer are known.
+        in_parts: whether a content was a list of parts, ``[{"type": "text", "text": ...}]``; they are joined here.
     """
 
     messages: tuple[tuple[str, str], ...]
@@ -52,33 +52,33 @@ class Row:
 
     @property
     def question(self) -> str:
-        """What is asked last."""
+        """The content of the last message."""
         return self.messages[-1][1]
 
 
 class _BadRowError(Exception):
-    """What is wrong with a row, as a clause that follows its number."""
+    """A row cannot be understood; the message is a clause that follows its number."""
 
 
 def read_rows(path: Path, *, prompt: str | None = None) -> tuple[Row, ...]:
-    """The rows of a file; of more than `MOST_ROWS`, some from all parts of the file.
+    """Returns the rows of a file, or `MOST_ROWS` rows from all parts of a file that has more.
 
     Args:
-        path: of the file: JSON, JSON lines or Parquet, or a folder that `datasets` saved.
-        prompt: how texts are written, with ``{question}`` and ``{answer}`` in it: splits rows that are a text.
+        path: file path: JSON, JSON lines or Parquet, or a folder saved by `datasets`.
+        prompt: format of the texts, with ``{question}`` and ``{answer}``; it splits rows that are one text.
 
     Raises:
-        DataError: the file cannot be read, or a row is not understood; all rows are looked at.
+        DataError: the file cannot be read, or any row of the file is not understood.
     """
     return some([_complete(path, row) for row in read_all_rows(path, prompt=prompt)], MOST_ROWS)
 
 
 def read_row(path: Path, number: int, *, prompt: str | None = None) -> tuple[Row, int]:
-    """One row of a file, and how many there are; no other row is looked at.
+    """Returns one row of a file, and the number of rows; does not examine the other rows.
 
     Args:
-        path: of the file.
-        number: of the row, from 1.
+        path: file path.
+        number: number of the row, from 1.
         prompt: as for `read_rows`.
 
     Raises:
@@ -91,10 +91,10 @@ def read_row(path: Path, number: int, *, prompt: str | None = None) -> tuple[Row
 
 
 def read_all_rows(path: Path, *, prompt: str | None = None) -> tuple[Row, ...]:
-    """All rows of a file, also those whose answer is empty, and texts that do not say where their answer begins.
+    """Returns all rows of a file, including rows with an empty answer, and texts whose answer cannot be located.
 
     Args:
-        path: of the file.
+        path: file path.
         prompt: as for `read_rows`.
 
     Raises:
@@ -104,7 +104,7 @@ def read_all_rows(path: Path, *, prompt: str | None = None) -> tuple[Row, ...]:
 
 
 def rows_of(path: Path, values: Sequence[object], *, prompt: str | None = None) -> tuple[Row, ...]:
-    """As `read_all_rows`, of rows as `read_values` gives them."""
+    """Parses rows that `read_values` returned; else like `read_all_rows`."""
     rows = [_checked(path, number, row, prompt) for number, row in enumerate(values, start=1)]
     if not rows:
         raise DataError(f"{path}: holds no rows; each row is {FORMS}")
@@ -112,12 +112,12 @@ def rows_of(path: Path, values: Sequence[object], *, prompt: str | None = None) 
 
 
 def as_pair(path: Path, number: int, row: object, prompt: str) -> tuple[str, float | str]:
-    """One row of a file as question and answer; of several turns, the question is the text of all before the answer.
+    """Returns a row as question and answer; the question joins the texts of all turns before the answer.
 
     Args:
-        path: of the file.
-        number: of the row, from 1.
-        row: as JSON or a table has it.
+        path: file path, for the error message.
+        number: number of the row, from 1.
+        row: the row as read from JSON or a table.
         prompt: as for `read_rows`.
 
     Raises:
@@ -130,18 +130,18 @@ def as_pair(path: Path, number: int, row: object, prompt: str) -> tuple[str, flo
 
 
 def as_number(text: str) -> float | None:
-    """The finite number that a text is; None where it is none."""
+    """Returns the finite number that a text represents; None if it represents none."""
     return float(text) if _NUMBER.fullmatch(text.strip()) and _is_finite(text) else None
 
 
 def some(rows: Sequence[Row], most: int) -> tuple[Row, ...]:
-    """At most that many rows, evenly from all parts."""
+    """Returns at most `most` rows, evenly spaced."""
     count = min(len(rows), most)
     return tuple(rows[n * len(rows) // count] for n in range(count))
 
 
 def _complete(path: Path, row: Row) -> Row:
-    """A row whose question and answer are known."""
+    """Returns the row; raises if its question or answer is unknown."""
     if row.whole:
         raise DataError(
             f"{path}: row {row.number} is a text, which does not say where its answer begins; give --prompt, with"
@@ -157,11 +157,11 @@ WAYS: tuple[Callable[[float], str], ...] = (
     *(lambda value, digits=digits: str(round(value, digits)) for digits in (3, 2, 4, 6, 1)),
     "{:.6g}".format,
 )
-"""Ways to write a number that training texts may have: 24.0 in place of 24, and with fewer decimals."""
+"""Number formats that training texts may use, such as 24.0 instead of 24, or fewer decimals."""
 
 
 def in_other_ways(rows: Sequence[Row]) -> list[tuple[Row, ...]]:
-    """The same rows with their numbers written otherwise, each way that makes a difference."""
+    """Returns copies of the rows with their numbers in other formats, one for each format that makes a difference."""
     written = [tuple(row if row.value is None else replace(row, answer=way(row.value)) for row in rows) for way in WAYS]
     return [each for n, each in enumerate(written) if each not in (tuple(rows), *written[:n])]
 
@@ -192,7 +192,7 @@ def _to_row(row: object, prompt: str | None) -> Row:
 
 
 def _from_text(text: str, prompt: str | None) -> Row:
-    """Question and answer of a text that is written as --prompt says; the whole text where that is not known."""
+    """Splits a text in the format of --prompt into question and answer; without --prompt, keeps the whole text."""
     if prompt is None:
         return Row((), "", None, whole=text)
     before, _, rest = prompt.partition(QUESTION)
@@ -219,7 +219,7 @@ def _from_completion(prompt: object, completion: object) -> Row:
 
 
 def _from_messages(messages: object) -> Row:
-    """The last turn of the assistant is the answer; what stands behind it is left out."""
+    """Takes the last assistant turn as the answer, and omits the turns after it."""
     if not isinstance(messages, list):
         raise _BadRowError("has messages that are no list")
     turns = [_turn(message) for message in messages]
@@ -251,7 +251,7 @@ def _text(value: object, what: str) -> str:
 
 
 def _answer(value: object) -> tuple[str, float | None]:
-    """The answer as text, and as a number where it is one; an empty text where there is none."""
+    """Returns the answer as text, and as a number if it is one; the text is empty if there is no answer."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return value or "", None
     if isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""The files that rows are kept in: JSON, JSON lines, Parquet, and folders of `datasets`. Knows no forms of rows."""
+"""Reads files of rows: JSON, JSON lines, Parquet, and folders of `datasets`. Does not interpret the rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _REFUSAL = Refusal(DataError, "give a file of rows: JSON, JSON lines or Parquet"
 
 
 def read_values(path: Path) -> list[Any]:
-    """The rows of a file, as JSON or a table has them.
+    """Returns the rows of a file as read from JSON or a table.
 
     Raises:
         DataError: the file cannot be read.

@@ -1,4 +1,4 @@
-"""Rows of Parquet files and of folders that `datasets` has saved. Needs the extra `datasets`; executes nothing."""
+"""Reads rows of Parquet files and of folders saved by `datasets`. Needs the extra `datasets`; executes nothing."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _SPLITS, _STATE, _INFO = "dataset_dict.json", "state.json", "dataset_info.json"
 
 
 def is_saved_dataset(path: Path) -> bool:
-    """Whether a path is a folder that `save_to_disk` of `datasets` wrote: one data set, or several splits."""
+    """Returns whether a path is a folder written by `save_to_disk` of `datasets`: one data set, or several splits."""
     names = [name for name in (_SPLITS, _STATE, _INFO) if kind_of(path / name) == "file"]
     return _SPLITS in names or {_STATE, _INFO} <= {*names}
 
 
 def read_parquet(path: Path) -> list[dict[str, Any]]:
-    """The rows of a Parquet file, each with its columns by name.
+    """Returns the rows of a Parquet file, each a dict of its columns by name.
 
     Raises:
-        UnreadableError: it cannot be read, or is too large.
+        UnreadableError: the file cannot be read, or is too large.
         SftRefError: the extra is not installed.
     """
     try:
@@ -45,10 +45,10 @@ def read_parquet(path: Path) -> list[dict[str, Any]]:
 
 
 def read_saved_dataset(folder: Path) -> list[dict[str, Any]]:
-    """The rows of a folder that `datasets` saved, each with its columns by name.
+    """Returns the rows of a folder saved by `datasets`, each a dict of its columns by name.
 
     Raises:
-        UnreadableError: it cannot be read, is too large, or holds several splits.
+        UnreadableError: the folder cannot be read, is too large, or does not have exactly one split.
         SftRefError: the extra is not installed.
     """
     try:
@@ -77,7 +77,7 @@ def _check_size(size: int) -> None:
 
 
 def _unreadable(error: BaseException, what: str) -> UnreadableError:
-    """Foreign bytes may break the library in any way; a request to exit passes."""
+    """Returns the error for a file that made the library fail in any way; re-raises a request to exit."""
     if not is_failure(error):
         raise error
     return UnreadableError(f"it is no {what}: {first_line(error)}")

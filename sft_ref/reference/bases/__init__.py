@@ -1,1 +1,1 @@
-"""Base models: a name becomes a folder on this machine, and what lies in it is checked. Knows nothing of precision."""
+"""Base models: finds the folder of a base on this machine and checks its files. Independent of precision."""

@@ -1,4 +1,4 @@
-"""The cache of this machine: folders that are made once, whole or not at all."""
+"""The cache of this machine: each of its folders is created once, completely or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sft_ref.errors import BaseModelError
 
 
 def in_cache(name: str, make: Callable[[Path], None]) -> Path:
-    """A folder of the cache (``$SFT_REF_CACHE``, else the user's own); where it is missing, `make` fills it.
+    """Returns a folder of the cache (``$SFT_REF_CACHE``, else the user's cache); if it is missing, `make` fills it.
 
     Raises:
         BaseModelError: the cache cannot be written.
@@ -33,7 +33,7 @@ def in_cache(name: str, make: Callable[[Path], None]) -> Path:
         make(scratch)
         scratch.replace(folder)
     except OSError as error:
-        if not folder.is_dir():  # another process may have been first, which is as good
+        if not folder.is_dir():  # another process may have been first, which is fine
             raise BaseModelError(f"cannot write {folder} ({error}); set SFT_REF_CACHE to another folder") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

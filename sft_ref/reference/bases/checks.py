@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _SHOWN = 3
-"""Missing weights that a message names."""
+"""Most missing weights that an error message names."""
 
 
 def check_weights(
     model: PreTrainedModel, missing: Iterable[str], headers: Mapping[str, TensorHeader], folder: Path
 ) -> None:
-    """Refuses a loaded base that lacks weights, or has some of a dtype that no weight has.
+    """Refuses a loaded base that lacks weights, or whose files store a weight in a dtype that is invalid for weights.
 
     Args:
-        model: as loaded.
-        missing: names of parameters that transformers found no weights for.
-        headers: of the tensors in the folder, by name.
-        folder: where it was loaded from.
+        model: the loaded model.
+        missing: names of parameters for which transformers found no weights.
+        headers: headers of the tensors in the folder, by name.
+        folder: folder from which the model was loaded.
 
     Raises:
-        BaseModelError: it is.
+        BaseModelError: weights are missing, or have an invalid dtype.
     """
     if names := sorted(missing):
         raise BaseModelError(
@@ -45,10 +45,10 @@ def check_weights(
 
 
 def check_vocabulary(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, folder: Path) -> None:
-    """Refuses a tokenizer that splits no question, or that gives tokens which the model does not know.
+    """Refuses a tokenizer that fails on a question, or that has tokens unknown to the model.
 
     Raises:
-        BaseModelError: it fails, or one of its tokens is beyond the model's vocabulary.
+        BaseModelError: the tokenizer fails, or one of its token ids is beyond the model's embedding.
     """
     with foreign_files(BaseModelError, f"base {folder}: its tokenizer cannot split a question"):
         tokenizer("How many g are in 1 kg?")

@@ -1,10 +1,10 @@
-"""What versions of transformers call differently."""
+"""Names that differ between versions of transformers."""
 
 from __future__ import annotations
 
 
 def dtype_keyword(dtype: object) -> dict[str, object]:
-    """The keyword by which `from_pretrained` takes a dtype: transformers 4.56 renamed ``torch_dtype`` to ``dtype``."""
+    """Returns the dtype argument of `from_pretrained`: transformers 4.56 renamed ``torch_dtype`` to ``dtype``."""
     import transformers
     from packaging.version import Version
 

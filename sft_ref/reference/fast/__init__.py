@@ -1,1 +1,1 @@
-"""Speed only: the reference gives the same results without these files, later."""
+"""Speed only: without these files, the reference gives the same results more slowly."""

@@ -1,4 +1,4 @@
-"""Speed only: prompts of like lengths are completed together, as many as a batch of tokens holds."""
+"""Speed only: batches prompts of similar lengths, as many as fit a number of tokens."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 BATCH_TOKENS = 16_384
-"""Tokens of one batch, with padding and those to come: 256 questions of up to 32; more gain nothing (docs/speed.md)."""
+"""Tokens per batch, including padding and new tokens: 256 questions of up to 32; more gain nothing (docs/speed.md)."""
 
 
 def like_lengths(
     prompts: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, each: int, new_tokens: int
 ) -> Iterator[list[int]]:
-    """Indices of prompts that are completed together: at most `BATCH_TOKENS`, or one prompt.
+    """Yields the indices of the prompts of each batch: at most `BATCH_TOKENS` tokens, or one prompt.
 
-    Like lengths need less padding, and give the same batches whatever the order of the questions.
+    Similar lengths need less padding, and sorting makes the batches independent of the order of the questions.
 
     Args:
-        prompts: texts.
-        tokenizer: splits them.
-        each: completions for each prompt.
-        new_tokens: the most that a completion may have.
+        prompts: prompts to batch.
+        tokenizer: tokenizer of the model.
+        each: number of completions for each prompt.
+        new_tokens: largest number of tokens of a completion.
     """
     lengths = [len(ids) for ids in tokenizer([*prompts])["input_ids"]] if prompts else []
     batch: list[int] = []

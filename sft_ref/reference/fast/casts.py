@@ -1,4 +1,4 @@
-"""Speed only: under autocast, weights that do not change are cast once, not at every use."""
+"""Speed only: casts frozen weights once under autocast, instead of at every use."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 
 @contextlib.contextmanager
 def frozen_weights_cast(model: torch.nn.Module, compute: str | None) -> Iterator[None]:
-    """Within it, frozen Linear weights are a copy in the dtype of autocast; after it, the stored ones are back.
+    """Replaces frozen Linear weights by copies in the autocast dtype within its context, and restores them afterwards.
 
-    Autocast casts the weight of a Linear at every forward. Casting those that do not change once gives the same bits
-    for less time (and half the weights' memory again). Embeddings and norms stay as they are stored, as under autocast.
-    Nor does peft cast what comes into an adapter to the adapter's dtype, which autocast would only take back.
+    Autocast casts the weight of a Linear at every forward pass. Casting frozen weights once gives the same bits in less
+    time (and takes half the weights' memory in addition). Embeddings and norms stay as stored, as under autocast.
+    peft's cast of adapter inputs to the adapter's dtype is off, because autocast would only undo it.
     """
     if compute is None:
         yield

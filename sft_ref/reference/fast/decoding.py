@@ -1,7 +1,7 @@
-"""Speed only: a decoding loop for `generate` of transformers in which rows that have ended leave the batch.
+"""Speed only: a decoding loop for `generate` of transformers that removes finished rows from the batch.
 
-`generate` prepares everything else: budget, end tokens, penalties, cache. Its own loop goes on computing rows that have
-ended until the longest one has. Knows nothing of prompts or precision.
+`generate` prepares everything else: budget, end tokens, penalties, cache. Its own loop keeps computing finished rows
+until the longest row ends. Independent of prompts and precision.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ def decode(
     logits_processor: LogitsProcessorList,
     stopping_criteria: StoppingCriteriaList,
     generation_config: GenerationConfig,
-    **prepared: Any,  # noqa: ANN401  # generate takes away what is named here and not in its own loop
+    **prepared: Any,  # noqa: ANN401  # generate omits arguments named here but not in its own loop
 ) -> torch.Tensor:
-    """Greedy or sampled continuations, as `generate(custom_generate=decode)` of transformers calls it.
+    """Returns greedy or sampled completions; called by `generate(custom_generate=decode)` of transformers.
 
     Args:
         model: the model inside peft's wrapper.
-        input_ids: (rows, longest prompt), padded on the left.
-        logits_processor: from scores of the next token to scores.
-        stopping_criteria: tells which rows have ended.
+        input_ids: token ids of the prompts, (rows, longest prompt), padded on the left.
+        logits_processor: maps the scores of the next token to new scores.
+        stopping_criteria: decides which rows have ended.
         generation_config: settings, prepared by `generate`.
         prepared: among others `past_key_values`, an empty cache that grows, and `attention_mask`, (rows, longest
-            prompt), which is None where no prompt is padded.
+            prompt), which is None if no prompt is padded.
 
     Returns:
         int64 of shape (rows, prompt and new tokens): prompts, new tokens, and padding after a row's end.
     """
     cache, mask = prepared["past_key_values"], prepared.get("attention_mask")
     mask = torch.ones_like(input_ids) if mask is None else mask
-    ids: Any = input_ids  # int64, which the library's annotations call a LongTensor
+    ids: Any = input_ids  # int64, annotated as LongTensor by the library
     fed = input_ids
     rows = torch.arange(len(ids), device=ids.device)
     longest, padding = int(generation_config.max_length or 0), int(generation_config.pad_token_id or 0)
@@ -66,7 +66,7 @@ def decode(
             going = ~stopping_criteria(ids, None)
             if not going.any():
                 return whole[:, : int(ids.shape[1])]
-            if not going.all() and not len(logits_processor):  # some remember the rows that they were made for
+            if not going.all() and not len(logits_processor):  # some are bound to the original rows
                 cache.batch_select_indices(going.nonzero().flatten())
                 ids, fed, mask, positions, rows = ids[going], fed[going], mask[going], positions[going], rows[going]
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
@@ -74,9 +74,9 @@ def decode(
 
 
 def _choose(scores: torch.Tensor, *, sample: bool) -> torch.Tensor:
-    """The next token of each row, (rows, 1)."""
+    """Chooses the next token of each row, (rows, 1)."""
     return scores.softmax(-1).multinomial(1) if sample else scores.max(-1, keepdim=True).indices
 
 
 LOOP = {"custom_generate": decode} if Version(transformers.__version__) >= Version("4.57") else {}
-"""Arguments of `generate`; before 4.57 it takes no loop, and goes on computing rows that have ended."""
+"""Arguments of `generate`; versions before 4.57 accept no loop and keep computing finished rows."""

@@ -1,1 +1,1 @@
-"""What protects the reference from foreign files, full disks, signals and global state; its story reads without it."""
+"""Guards of the reference against foreign files, full disks, signals and global state; not needed to understand it."""

@@ -1,6 +1,6 @@
-"""Reads the files of an adapter folder, which may be damaged or come from elsewhere.
+"""Reads the files of an adapter folder, which may be damaged or untrusted.
 
-An adapter is safetensors or it is refused: a pickle can run code when it is read.
+Only safetensors are accepted: a pickle can run code when it is read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
     """Reads the tensors of an adapter folder, by their names in the file.
 
     Raises:
-        AdapterError: there is no adapter, it is a pickle, damaged, empty, or holds values that are not finite.
+        AdapterError: there is no adapter, or it is a pickle, damaged, empty, or has values that are not finite.
     """
     from safetensors.torch import load_file
 
@@ -59,7 +59,7 @@ def read_base_name(folder: Path) -> str | None:
     """Reads the name of the base from the adapter's own configuration.
 
     Raises:
-        AdapterError: the configuration is not a JSON object.
+        AdapterError: the configuration cannot be read, or is not a JSON object.
     """
     try:
         return base_of(read_table(folder))
@@ -68,7 +68,7 @@ def read_base_name(folder: Path) -> str | None:
 
 
 def fitting(folder: Path) -> contextlib.AbstractContextManager[None]:
-    """Context that turns what peft raises on an adapter that does not fit its base into an `AdapterError`."""
+    """Turns errors of peft about an adapter that does not fit its base into an `AdapterError` within its context."""
     return foreign_files(AdapterError, f"{folder}: does not fit this base", "give the base it was trained on")
 
 
@@ -76,7 +76,7 @@ def check_fits(model: PreTrainedModel, config: AdapterConfig, folder: Path, tens
     """Compares names and shapes of tensors with those that peft expects, before it allocates any.
 
     Raises:
-        AdapterError: peft would change the base, or tensors are missing, left over, or of another shape.
+        AdapterError: peft would change the base, or tensors are missing, unexpected, or of another shape.
     """
     from peft import PeftModelForCausalLM, get_peft_model_state_dict
 
@@ -88,7 +88,7 @@ def check_fits(model: PreTrainedModel, config: AdapterConfig, folder: Path, tens
     with fitting(folder), torch.device("meta"):
         empty = PeftModelForCausalLM(empty_model(model.config, folder), config.for_peft(), "default")
         due = get_peft_model_state_dict(empty, save_embedding_layers=False)
-        known = due | empty.state_dict()  # peft saves the base's own embedding beside an adapter of it
+        known = due | empty.state_dict()  # peft saves the base's embedding with an adapter of it
     for names, what in (
         (due.keys() - tensors.keys(), "lacks"),
         (tensors.keys() - known.keys(), "has no place in this base for"),

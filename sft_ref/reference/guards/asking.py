@@ -1,4 +1,4 @@
-"""What `sft.ask` needs of whom it asks."""
+"""The protocol of models that `sft.ask` can query."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Protocol
 
 
 class AskedModel(Protocol):
-    """Who is asked questions: a `BaseLLM`, or an engine in its place."""
+    """A model that answers questions: a `BaseLLM`, or an engine."""
 
     max_new_tokens: int
 
     def format_prompt(self, question: str, /) -> str:
-        """Question to prompt."""
+        """Returns the prompt for a question."""
 
     def parse_answer(self, text: str, /) -> float:
-        """Completion to number; NaN where it has none."""
+        """Returns the number in a completion; NaN if it has none."""
 
     def batched_generate(self, prompts: Sequence[str], /) -> list[str]:
-        """Greedy completions in the order of the prompts."""
+        """Returns greedy completions in the order of the prompts."""

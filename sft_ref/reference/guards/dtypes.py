@@ -1,6 +1,6 @@
-"""The dtypes of a model: of its tensors as they are stored, and of what its modules put out while it runs.
+"""The dtypes of a model: of its stored tensors, and of the outputs of its modules during a forward pass.
 
-The second shows autocast that is on in training and off when answering, which no dtype of a stored tensor tells.
+Output dtypes reveal autocast that is on in training and off when answering, which no stored dtype shows.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Computed = dict[str, list[str]]
 """Class of module ("peft Linear") -> dtypes of the first outputs of its instances, sorted."""
 
 _PASSES_ON = (torch.nn.Identity, torch.nn.Dropout)
-"""What computes nothing when answering, so that its dtype is that of whatever came before."""
+"""Modules that compute nothing when answering, so that their output dtype is that of their input."""
 
 
 def count_dtypes(model: torch.nn.Module) -> Dtypes:
-    """The dtype of every parameter and float buffer of a model, with the wrapping taken out of the names."""
+    """Returns the dtype of every parameter and float buffer of a model, by its name without wrappers."""
     found: Dtypes = {kind: {} for kind in KINDS}
     for name, tensor in model.named_parameters():
         found["adapter" if "lora_" in name else "base"][plain(name)] = dtype_name(tensor)
@@ -41,14 +41,14 @@ def count_dtypes(model: torch.nn.Module) -> Dtypes:
 
 
 def check_same_dtypes(folder: Path, trained: Dtypes, found: Dtypes) -> None:
-    """Refuses a loaded model of which any tensor has another dtype than when it was trained.
+    """Refuses a loaded model if any tensor has another dtype than in training.
 
     Raises:
-        PrecisionMismatchError: one has; the message names the first.
+        PrecisionMismatchError: a dtype differs; the message names the first such tensor.
     """
     for kind, name, dtype in [(k, n, d) for k, names in trained.items() for n, d in names.items()]:
         if kind == "buffer" and name not in found[kind]:
-            continue  # which buffers a model has changes with the version of transformers
+            continue  # the buffers of a model depend on the version of transformers
         loaded = found.get(kind, {}).get(name)
         if loaded != dtype:
             raise PrecisionMismatchError(
@@ -57,21 +57,21 @@ def check_same_dtypes(folder: Path, trained: Dtypes, found: Dtypes) -> None:
 
 
 def summarize_dtypes(dtypes: Dtypes) -> str:
-    """One line: ``base float32 ×272, adapter float32 ×420, buffer float32 ×1``."""
+    """Summarizes dtypes in one line: ``base float32 ×272, adapter float32 ×420, buffer float32 ×1``."""
     counts = {kind: Counter(dtypes.get(kind, {}).values()) for kind in KINDS}
     return ", ".join(f"{kind} {dtype} ×{n}" for kind in KINDS for dtype, n in sorted(counts[kind].items()))
 
 
 def dtype_name(tensor: torch.Tensor) -> str:
-    """The dtype of a tensor as policies write it: ``float32``."""
+    """Returns the dtype of a tensor as in policies: ``float32``."""
     return str(tensor.dtype).removeprefix("torch.")
 
 
 @contextmanager
 def output_dtypes(model: torch.nn.Module) -> Iterator[Computed]:
-    """Context in which each module's first output adds its dtype to the mapping, under the module's class.
+    """Records the dtype of each module's first output within its context, in a mapping by the module's class.
 
-    The model itself is left out: accelerate casts what it puts out in training to fp32.
+    The model itself is omitted: accelerate casts its outputs in training to fp32.
     """
     found: Computed = {}
     hooks: dict[torch.nn.Module, torch.utils.hooks.RemovableHandle] = {}
@@ -81,7 +81,7 @@ def output_dtypes(model: torch.nn.Module) -> Iterator[Computed]:
         if isinstance(first, torch.Tensor) and first.is_floating_point():
             kind = _name(module)
             found[kind] = sorted({*found.get(kind, ()), dtype_name(first)})
-        hooks[module].remove()  # once is enough, and a training has many steps
+        hooks[module].remove()  # one output is enough, and a training has many steps
 
     for module in model.modules():
         if module is not model and not isinstance(module, _PASSES_ON):
@@ -94,9 +94,9 @@ def output_dtypes(model: torch.nn.Module) -> Iterator[Computed]:
 
 
 def differences(trained: Computed, answering: Computed) -> list[str]:
-    """A line for each class of module that computes otherwise when answering than in training.
+    """Returns a line for each class of module whose output dtypes differ between training and answering.
 
-    Classes that only one of them has are left out. A line reads
+    Classes that are in only one of the two are omitted. A line reads
     ``peft Linear: bfloat16 in training, float32 when answering``.
     """
     return [
@@ -107,5 +107,5 @@ def differences(trained: Computed, answering: Computed) -> list[str]:
 
 
 def _name(module: torch.nn.Module) -> str:
-    """Package and class: torch's Linear and peft's share a name."""
+    """Returns package and class, because torch's Linear and peft's have the same class name."""
     return f"{type(module).__module__.partition('.')[0]} {type(module).__name__}"

@@ -13,12 +13,12 @@ from sft_ref.io.lora_config import CONFIG
 from sft_ref.io.reading import kind_of, shortened, why_no_path
 
 _ADDED = ".12345678.partial"
-"""As long as what is added to a folder's name while it is written."""
+"""A suffix as long as the one added to a folder's name during writing."""
 
 
 @contextlib.contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Context that turns what libraries raise on a full or read-only disk into one error that names the folder.
+    """Turns errors of libraries on a full or read-only disk within its context into one error that names the folder.
 
     Raises:
         OutputError: a file cannot be written.
@@ -31,7 +31,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
         raise OutputError(f"cannot write {folder} ({error}); free space, or choose another folder") from error
     except RuntimeError as error:
         if "PytorchStreamWriter" not in str(error) and "inline_container" not in str(error):
-            raise  # it is not torch.save that failed
+            raise  # not a failure of torch.save
         raise OutputError(f"cannot write {folder} (no space left?); free space, or choose another folder") from error
 
 
@@ -40,11 +40,11 @@ def whole_folder(folder: Path, scratch: Path) -> Iterator[Path]:
     """Yields an empty folder, which replaces `folder` on success and is removed on failure.
 
     Args:
-        folder: where the adapter goes.
-        scratch: where the new folder is made, on the same disk.
+        folder: folder of the adapter.
+        scratch: temporary folder on the same disk.
 
     Raises:
-        OutputError: the disk is full, the place cannot be written, or there is something else than an adapter.
+        OutputError: the disk is full, the folder cannot be written, or it exists and is not an adapter.
     """
     check_replaceable(folder)
     with disk_errors(folder):
@@ -58,7 +58,7 @@ def whole_folder(folder: Path, scratch: Path) -> Iterator[Path]:
 
 
 def _put(scratch: Path, folder: Path) -> None:
-    """Moves a folder to its place, in one step where the system can; what was there before is in `scratch` then."""
+    """Moves `scratch` to `folder`, atomically if the system supports it; a previous folder ends up in `scratch`."""
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch.replace(folder)
@@ -77,10 +77,10 @@ def check_replaceable(folder: Path) -> None:
     """Refuses to replace anything but an adapter or an empty folder.
 
     Raises:
-        OutputError: it is no folder, or one that holds other things than an adapter.
+        OutputError: the path is a link or not a folder, or the folder contains something other than an adapter.
     """
     check_can_be_named(folder)
-    if folder.is_symlink():  # a rename would put the adapter in the place of the link
+    if folder.is_symlink():  # a rename would replace the link itself
         raise OutputError(f"{folder} is a link; give the folder that it stands for")
     kind = kind_of(folder)
     if kind and not (kind == "folder" and (kind_of(folder / CONFIG) == "file" or not any(folder.iterdir()))):
@@ -88,10 +88,10 @@ def check_replaceable(folder: Path) -> None:
 
 
 def check_can_be_named(folder: Path) -> None:
-    """Refuses a path at which no folder can be made.
+    """Refuses a path at which no folder can be created.
 
     Raises:
-        OutputError: it is too long, with what is added to it while writing, or leads through a loop of links.
+        OutputError: the path is too long, including the suffix added during writing, or has a loop of links.
     """
     longest = folder.with_name(f"{folder.name}{_ADDED}") if folder.name else folder
     if reason := why_no_path(folder) or why_no_path(longest):

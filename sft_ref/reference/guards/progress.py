@@ -1,4 +1,4 @@
-"""Each optimizer step as it is reported; refuses a training from which nothing can be learned."""
+"""Reports each optimizer step, and stops or refuses a training that learns nothing."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 PATIENCE = 20
-"""Optimizer steps without a finite loss and gradient after which training is given up."""
+"""Consecutive optimizer steps without a finite loss and gradient after which training stops."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One optimizer step, as reported while training: mean loss in nat, gradient norm, and the pace since the start."""
+    """One reported optimizer step: mean loss in nat, gradient norm, and tokens per second since the start."""
 
     step: int
     loss: float
@@ -30,11 +30,11 @@ class Step:
 
 
 class History(TrainerCallback):
-    """Keeps and reports each step, and gives up when nothing is finite.
+    """Records and reports each step, and stops a training whose steps are not finite.
 
     Args:
         report: called with each step.
-        tokens_per_step: on average.
+        tokens_per_step: average number of tokens per step.
     """
 
     def __init__(self, report: Callable[[Step], None], tokens_per_step: float) -> None:
@@ -47,13 +47,13 @@ class History(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Takes over the steps that were done before an interruption."""
+        """Restores the steps that were done before an interruption."""
         past = [entry for entry in state.log_history if "loss" in entry]
         self.steps = [Step(int(e["step"]), e["loss"], e.get("grad_norm", math.nan), math.nan) for e in past]
         self.began = (time.perf_counter(), state.global_step)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
-        """Adds a step.
+        """Records and reports a step.
 
         Raises:
             TrainingError: none of the last `PATIENCE` steps was finite.
@@ -75,10 +75,10 @@ class History(TrainerCallback):
 
 
 def check_learned(model: PeftModel) -> None:
-    """Refuses an adapter that is not finite, or that has not moved.
+    """Refuses a trained adapter that is not finite, or that training has not changed.
 
     Raises:
-        TrainingError: it is so.
+        TrainingError: the adapter has NaN or infinity, or all its B matrices are still 0.
     """
     adapter = {name: tensor for name, tensor in model.named_parameters() if "lora_" in name}
     for name, tensor in adapter.items():

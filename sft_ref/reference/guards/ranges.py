@@ -1,4 +1,4 @@
-"""What each setting of a training may be."""
+"""The valid range of each training setting."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_ranges(settings: object) -> None:
     """Refuses a setting that is out of its range.
 
     Raises:
-        TrainingError: one is; the message names it and what it may be.
+        TrainingError: a setting is out of range; the message names it and its range.
     """
     for name, allowed in RANGES.items():
         value = getattr(settings, name)

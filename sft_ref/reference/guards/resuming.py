@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 NOTE = "run.json"
 _OURS = {NOTE, LOCK, "adapter", "adapter.old"}
-"""What the folder holds besides checkpoints."""
+"""Names of the folder's entries other than checkpoints."""
 
 
 @contextlib.contextmanager
 def checkpoints_of(folder: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Yields the folder of checkpoints beside `folder`, to one process at a time; kept if a run can resume from it.
+    """Yields the folder of checkpoints next to `folder` to one process at a time; keeps it if a run can resume from it.
 
     Raises:
-        OutputError: another process trains into the folder, or what is there must not be replaced.
+        OutputError: another process trains into the folder, or an existing entry must not be replaced.
     """
     _check_free(folder, overwrite=overwrite)
     partial = Path(f"{folder}.partial")
@@ -60,11 +60,11 @@ def _check_free(folder: Path, *, overwrite: bool) -> None:
 
 
 def begin_or_resume(partial: Path, record: Any) -> None:  # noqa: ANN401  # a dataclass
-    """Prepares the folder of checkpoints; those of an interrupted run with the same record are kept.
+    """Prepares the folder of checkpoints; keeps those of an interrupted run with the same record.
 
     Args:
-        partial: the folder.
-        record: a dataclass of what is trained and how, with a method `to_json`.
+        partial: folder of the checkpoints.
+        record: dataclass that describes the training, with a method `to_json`.
 
     Raises:
         OutputError: the folder belongs to a run with another record, or cannot be written.
@@ -82,18 +82,18 @@ def begin_or_resume(partial: Path, record: Any) -> None:  # noqa: ANN401  # a da
     with disk_errors(partial):
         for checkpoint in partial.glob("checkpoint-*"):
             shutil.rmtree(checkpoint)
-        note.unlink(missing_ok=True)  # it may be a pipe, which would be waited for
+        note.unlink(missing_ok=True)  # writing to it would block if it were a pipe
         note.write_text(record.to_json(), encoding="utf-8")
 
 
 def _discard(partial: Path) -> None:
-    """Removes a folder of checkpoints; if that is interrupted, no later run resumes from what is left."""
+    """Removes a folder of checkpoints; if that is interrupted, no later run resumes from the rest."""
     (partial / NOTE).unlink(missing_ok=True)
     shutil.rmtree(partial, ignore_errors=True)
 
 
 def complete_checkpoints(folder: Path) -> list[Path]:
-    """The complete checkpoints, the latest last; incomplete ones are removed."""
+    """Returns the complete checkpoints, latest last; removes incomplete ones."""
     complete = []
     for checkpoint in folder.glob("checkpoint-*"):
         number = checkpoint.name.rpartition("-")[2]
@@ -105,10 +105,10 @@ def complete_checkpoints(folder: Path) -> list[Path]:
 
 
 def last_checkpoint(folder: Path, model: PeftModel) -> str | None:
-    """The checkpoint from which a training of this model resumes; None where there is none.
+    """Returns the checkpoint from which a training of this model resumes; None if there is none.
 
     Raises:
-        OutputError: it is damaged, or of another adapter.
+        OutputError: the checkpoint is damaged, or belongs to another adapter.
     """
     complete = complete_checkpoints(folder)
     if not complete:

@@ -1,4 +1,4 @@
-"""Reads rows from a file, and refuses those that are not a question with a finite number, or with a text."""
+"""Reads rows from a file, and refuses rows that are not a question with a finite number or a text as answer."""
 
 import math
 import reprlib
@@ -12,19 +12,19 @@ from sft_ref.io.rows.forms import as_number, as_pair
 from sft_ref.io.rows.row_files import read_values
 
 AnyRow = tuple[str, float | str]
-"""A question, and its answer as a number or a text."""
+"""A question and its answer, a number or a text."""
 
 _WRITTEN = "{question} <answer>{answer}</answer>"
-"""How a row that is a text is split: as the reference writes it."""
+"""Format by which a row that is one text is split: that of the reference."""
 
 
 def load_rows(path: str | Path) -> list[AnyRow]:
     """Reads rows from a file, JSON, JSON lines or Parquet, in the forms that docs/data.md lists.
 
-    Of several turns, the question is the text of all that stand before the answer, a line each.
+    In a row of several turns, the question joins the texts of all turns before the answer, one per line.
 
     Raises:
-        DataError: the file cannot be read, or a row is not a question with a finite number, or with a text.
+        DataError: the file cannot be read, or a row is not a question with a finite number or a text as answer.
     """
     rows = [
         as_pair(Path(path), number, row, _WRITTEN) if isinstance(row, Mapping) else row
@@ -34,9 +34,9 @@ def load_rows(path: str | Path) -> list[AnyRow]:
 
 
 def check_rows(rows: Iterable[object], *, where: str = "rows") -> list[AnyRow]:
-    """Returns the rows as (question, answer); an error names the first bad one, counted from 1.
+    """Returns the rows as (question, answer); an error names the first bad row, counted from 1.
 
-    The answers are numbers if each is one, or a text that is one; else they are texts.
+    The answers are numbers if each is a number, or a text that represents one; else they are texts.
 
     Raises:
         DataError: a row is not a pair, its question is empty, its answer is neither a finite number nor a text, or some

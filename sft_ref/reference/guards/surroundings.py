@@ -1,4 +1,4 @@
-"""Protects how a model computes from what the calling program has set in torch."""
+"""Protects the computations of a model from torch settings of the calling program."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sft_ref.errors import PrecisionError
 
 @contextlib.contextmanager
 def matmul_mode(precision: str) -> Iterator[None]:
-    """Context in which torch multiplies float32 matrices in this precision."""
+    """Sets the precision of torch's float32 matrix products within its context."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(precision)
     try:
@@ -22,11 +22,11 @@ def matmul_mode(precision: str) -> Iterator[None]:
 
 
 def check_defaults() -> None:
-    """Refuses global defaults of torch that would change what a policy means, in places that no policy reaches.
+    """Refuses global defaults of torch that would change the meaning of a policy, in code that no policy controls.
 
     Raises:
-        PrecisionError: the default dtype is not float32, the default device not the CPU, or a backend has a float32
-            precision of its own.
+        PrecisionError: the default dtype is not float32, the default device is not the CPU, or a backend has a
+            separate float32 precision.
     """
     if (dtype := torch.get_default_dtype()) != torch.float32:
         raise PrecisionError(
@@ -49,21 +49,21 @@ def check_defaults() -> None:
 
 @contextlib.contextmanager
 def no_autocast(device: torch.device) -> Iterator[None]:
-    """Context in which an autocast of the calling program is off."""
+    """Disables an autocast of the calling program within its context."""
     if not torch.is_autocast_enabled(device.type):
         yield
         return
-    # torch empties the cache only when the outermost autocast ends: casts of trained weights would go stale in it
+    # torch clears the cache only when the outermost autocast ends: casts of trained weights in it would become stale
     with torch.autocast(device.type, enabled=False, cache_enabled=False):
         yield
 
 
 @contextlib.contextmanager
 def isolated(device: torch.device) -> Iterator[None]:
-    """Context in which no autocast, inference mode or `no_grad` of the calling program is in force.
+    """Disables autocast, inference mode and `no_grad` of the calling program within its context.
 
     Raises:
-        PrecisionError: as `check_defaults`.
+        PrecisionError: `check_defaults` raises it.
     """
     check_defaults()
     with no_autocast(device), torch.inference_mode(mode=False), torch.enable_grad():

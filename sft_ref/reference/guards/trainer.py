@@ -1,4 +1,4 @@
-"""Transformers' Trainer with its edges covered: Ctrl-C, damaged checkpoints, and what accelerate leaves behind."""
+"""Transformers' Trainer, made robust against Ctrl-C, damaged checkpoints, and global state left by accelerate."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ _ACCELERATE = "ACCELERATE_MIXED_PRECISION"
 
 
 class CarefulTrainer(Trainer):
-    """A Trainer with a loss of its own, to which a damaged checkpoint is an `OutputError` that names it.
+    """A Trainer with a custom loss, which raises an `OutputError` that names a damaged checkpoint.
 
     Args:
-        loss: of a model, a batch, and the number of supervised tokens in all micro-batches of a step.
-        arguments: of Trainer.
+        loss: function of a model, a batch, and the number of supervised tokens in all micro-batches of a step.
+        arguments: arguments of Trainer.
     """
 
     def __init__(self, loss: Callable[..., torch.Tensor], **arguments: Any) -> None:  # noqa: ANN401
         self.loss = loss
         super().__init__(**arguments)
 
-    def compute_loss(  # type: ignore[override]  # Trainer never asks for the outputs but to evaluate
+    def compute_loss(  # type: ignore[override]  # Trainer requests outputs only to evaluate
         self,
         model: torch.nn.Module,
         inputs: dict[str, torch.Tensor],
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
-        """The loss of a batch."""
+        """Returns the loss of a batch."""
         return self.loss(model, inputs, num_items_in_batch)
 
     def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:  # noqa: ANN401
-        """Restores the adapter in its own dtypes: peft casts a 16-bit adapter to fp32 when it loads one."""
+        """Loads the adapter in its trained dtypes, because peft casts a 16-bit adapter to fp32 on loading."""
         adapted: Any = self.model
         dtypes = {name: tensor.dtype for name, tensor in adapted.named_parameters()}
         super()._load_from_checkpoint(checkpoint, model)
@@ -60,7 +60,7 @@ class CarefulTrainer(Trainer):
 
 
 class _StopOnInterrupt(TrainerCallback):
-    """Answers the first Ctrl-C with a checkpoint; the second one goes to the handler that was there before."""
+    """Saves a checkpoint on the first Ctrl-C; the second one goes to the previous signal handler."""
 
     def __init__(self) -> None:
         self.interrupted = False
@@ -79,10 +79,10 @@ class _StopOnInterrupt(TrainerCallback):
 
 @contextlib.contextmanager
 def interruptible(trainer: Trainer, checkpoints: Path) -> Iterator[None]:
-    """Context in which Ctrl-C ends the training after the current step, with a checkpoint; a second Ctrl-C at once.
+    """Makes Ctrl-C within its context end the training after the current step, with a checkpoint; a second one at once.
 
     Raises:
-        KeyboardInterrupt: after either; it names the step from which a later run resumes.
+        KeyboardInterrupt: Ctrl-C was pressed; the message names the step from which a later run resumes.
     """
     stop = _StopOnInterrupt()
     trainer.add_callback(stop)
@@ -104,10 +104,10 @@ def interruptible(trainer: Trainer, checkpoints: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def accelerate_contained(model: torch.nn.Module) -> Iterator[None]:
-    """Context without the mixed precision of an earlier training; after it, the model computes as before.
+    """Removes the mixed precision of an earlier training within its context, and afterwards that of this training.
 
-    Transformers 4 sets a variable of the environment and leaves it set, and every version obeys it: fp32 after a mixed
-    run would be mixed. Trainer leaves the model's forward wrapped in autocast, under which no other precision shows.
+    Transformers 4 sets an environment variable and leaves it set, and every version obeys it: an fp32 training after a
+    mixed one would be mixed. Trainer leaves the model's forward wrapped in autocast, which hides any other precision.
     """
     from accelerate.utils import extract_model_from_parallel
 
@@ -117,4 +117,4 @@ def accelerate_contained(model: torch.nn.Module) -> Iterator[None]:
     finally:
         os.environ.pop(_ACCELERATE, None)
         extract_model_from_parallel(model, keep_fp32_wrapper=False)
-        vars(model).pop("_is_accelerate_prepared", None)  # else a second training would do without autocast
+        vars(model).pop("_is_accelerate_prepared", None)  # else a second training would have no autocast

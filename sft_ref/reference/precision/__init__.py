@@ -1,4 +1,4 @@
-"""Precision. Read `policy`; `choice` finds a policy by name, chooses one, and refuses those that cannot run."""
+"""Precision policies. `policy` defines them; `choice` finds or chooses one, and refuses those that cannot run."""
 
 from .choice import (
     VARIATIONS,

@@ -1,4 +1,4 @@
-"""Finds a policy by its name, chooses one where none is named, and refuses those that cannot be computed or trained."""
+"""Finds a policy by name, chooses one if none is named, and refuses policies that cannot run or train here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Variation:
-    """One setting of a policy that is not a dtype, by the word that a policy's name takes behind a plus sign."""
+    """One setting of a policy that is not a dtype; a policy's name selects it by a word after a plus sign."""
 
     field: str
     value: str
@@ -32,10 +32,10 @@ VARIATIONS: dict[str, Variation] = {
 
 
 def find_policy(name: str) -> Policy:
-    """The policy of that name, with the variations that follow it: ``fp32``, ``bf16-mixed+sdpa``, ``fp32+sdpa+tf32``.
+    """Returns the policy of a name with optional variations: ``fp32``, ``bf16-mixed+sdpa``, ``fp32+sdpa+tf32``.
 
     Raises:
-        PrecisionError: there is none, or the variation makes no sense with it.
+        PrecisionError: the policy or variation is unknown, or the variation does not apply to the policy.
     """
     plain, *words = name.split("+")
     if plain not in POLICIES:
@@ -58,7 +58,7 @@ def find_policy(name: str) -> Policy:
 
 
 def find_device() -> torch.device:
-    """The accelerator, where there is one."""
+    """Returns the accelerator if there is one, else the CPU."""
     import torch
 
     if torch.cuda.is_available():
@@ -67,13 +67,13 @@ def find_device() -> torch.device:
 
 
 def computes_bf16_well(device: torch.device) -> bool:
-    """Whether bf16 products are native there, rather than emulated or slow."""
+    """Returns whether bf16 matrix products are native on a device, rather than emulated or slow."""
     import torch
 
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
-        # get_capabilities came with torch 2.12; the private name before it asks for the older half of the same
+        # get_capabilities is new in torch 2.12; the older private function reports only avx512_bf16
         ask = getattr(torch.cpu, "get_capabilities", None)
         found = ask() if ask else {"avx512_bf16": torch.cpu._is_avx512_bf16_supported()}  # noqa: SLF001  # type: ignore[no-untyped-call]
         return bool(found.get("amx_bf16") or found.get("avx512_bf16") or found.get("bf16"))
@@ -81,21 +81,21 @@ def computes_bf16_well(device: torch.device) -> bool:
 
 
 def default_policy(device: torch.device) -> Policy:
-    """fp32 weights with bf16 autocast where the device computes bf16 well, else fp32 throughout; never fp16."""
+    """Returns fp32 weights with bf16 autocast if the device computes bf16 well, else fp32 throughout; never fp16."""
     return POLICIES["bf16-mixed" if computes_bf16_well(device) else "fp32"]
 
 
 def choose_policy(
     device: torch.device, *, use_fp32_for_training: bool = False, torch_dtype: torch.dtype | str | None = None
 ) -> Policy:
-    """The policy that the two keywords of the course ask for.
+    """Returns the policy selected by the two keywords of the course.
 
-    `torch_dtype` stores and computes in that dtype. `use_fp32_for_training` asks for what training starts from: fp32
-    weights and the device's default computing. With neither, the base is for inference alone, and 16 bits serve where
-    bf16 is native.
+    `torch_dtype` stores and computes in that dtype. `use_fp32_for_training` selects the start of a training: fp32
+    weights and the device's default compute dtype. With neither, the base is for inference only, in bf16 if the device
+    computes it natively.
 
     Raises:
-        PrecisionError: they contradict each other, or the dtype is none of float32, bfloat16, float16.
+        PrecisionError: the keywords contradict each other, or the dtype is none of float32, bfloat16, float16.
     """
     if torch_dtype is None:
         if use_fp32_for_training:
@@ -115,10 +115,10 @@ def choose_policy(
 def choose_for_load(
     trained: Policy, device: torch.device, *, policy: str | None = None, torch_dtype: torch.dtype | str | None = None
 ) -> Policy:
-    """The policy that was trained, or another one that is asked for by name.
+    """Returns the policy of the training, or another policy that the caller names.
 
     Raises:
-        PrecisionMismatchError: `torch_dtype` is not what was trained.
+        PrecisionMismatchError: `torch_dtype` is not the storage dtype of the training.
         PrecisionError: there is no policy of that name or dtype.
     """
     if policy:
@@ -134,10 +134,10 @@ def choose_for_load(
 
 
 def check_can_compute(policy: Policy, device: torch.device) -> None:
-    """Refuses what the device, or what is installed, cannot compute in at all, be it to train or to answer.
+    """Refuses a policy that the device or the installed packages cannot run at all, for training or inference.
 
     Raises:
-        PrecisionError: TF32 or flash attention without CUDA, flash attention without its package.
+        PrecisionError: TF32 or flash attention without CUDA, or flash attention without its package.
     """
     if policy.matmul != "highest" and device.type != "cuda":
         raise PrecisionError(f"policy {policy.name}: TF32 needs CUDA, and this is {device.type}; leave +tf32 out")
@@ -151,11 +151,11 @@ def check_can_compute(policy: Policy, device: torch.device) -> None:
 
 
 def check_can_train(policy: Policy, device: torch.device) -> None:
-    """Refuses what the device cannot train in.
+    """Refuses a policy that the device cannot train in.
 
     Raises:
-        PrecisionError: fp16 on a device that has no fast fp16 and no gradient scaler for it, fp16 weights under a
-            gradient scaler, or what `check_can_compute` refuses.
+        PrecisionError: fp16 on a device without fast fp16 and a gradient scaler for it, an fp16 adapter with a
+            gradient scaler, or a policy that `check_can_compute` refuses.
     """
     check_can_compute(policy, device)
     if policy.adapter == "float16" and policy.compute == "float16":

@@ -1,8 +1,8 @@
-"""Policies: the one place that decides a dtype, and says why.
+"""Precision policies: the only place that decides a dtype, with the reason.
 
-A policy names the dtypes of *storage* (base weights), *adapter* and *compute* (autocast). The default is bf16-mixed
-where the device computes bf16 well, else fp32; never fp16. Dtypes are written as torch names them ("float32"), so that
-this file can be read without torch.
+A policy names the dtypes of *storage* (base weights), *adapter* and *compute* (autocast). The default is bf16-mixed if
+the device computes bf16 well, else fp32; never fp16. Dtypes are strings with torch's names ("float32"), so that this
+module does not import torch.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Policy:
-    """A named precision. `compute` is the autocast dtype; None computes in the dtypes that are stored.
+    """A named precision. `compute` is the autocast dtype; None computes in the stored dtypes.
 
-    `attention` is the backend as transformers names it. `matmul` is what torch may multiply float32 matrices in
-    (`torch.set_float32_matmul_precision`): "highest" is float32, "high" allows TF32.
+    `attention` is the attention backend as transformers names it. `matmul` is torch's precision of float32 matrix
+    products (`torch.set_float32_matmul_precision`): "highest" is float32, "high" allows TF32.
     """
 
     name: str
@@ -23,8 +23,8 @@ class Policy:
     adapter: str
     compute: str | None
     why: str
-    attention: str = "eager"  # on a CPU and texts this short, torch's fused kernel takes longer backward
-    matmul: str = "highest"  # else float32 is 10 bits of a product on one device and 23 on the next
+    attention: str = "eager"  # torch's fused kernel has a slower backward pass on a CPU for texts this short
+    matmul: str = "highest"  # else float32 products have 10 bits on one device and 23 on another
 
     def __str__(self) -> str:
         compute = f", {self.compute} autocast" if self.compute else ", no autocast"

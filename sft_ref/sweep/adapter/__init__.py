@@ -1,1 +1,1 @@
-"""An adapter of one's own, with its base and questions, loaded in several ways: what each of them changes."""
+"""Loads a user's adapter in several ways, and measures the changes on the user's questions."""

@@ -1,4 +1,4 @@
-"""The baseline of an adapter's sweep: its figures in a JSON file, and the comparison with new ones."""
+"""Reads and writes the baseline of an adapter's sweep, a JSON file of figures, and compares new figures with it."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ BANDS = (
     *(band for band in TOLERANCES if band.quantity in _OWN),
     Tolerance("right", "apart", 0.05, "rounding turns a near tie in an answer in a hundred"),
 )
-"""The figures that are compared, and by how much each may differ."""
+"""Tolerances of the figures that are compared."""
 
 _REFUSAL = Refusal(BaselineError, "make it again with --update")
 
 
 class WayBaseline(msgspec.Struct):
-    """The figures of a sweep, by the names of the ways, and under which conditions they are comparable."""
+    """The figures of a sweep by the names of the ways, and the conditions under which they are comparable."""
 
     conditions: dict[str, str]
     ways: dict[str, dict[str, Any]]
@@ -40,7 +40,7 @@ class WayBaseline(msgspec.Struct):
 
 
 def conditions(plan: AdapterPlan, adapter: StoredAdapter) -> dict[str, str]:
-    """What must be the same for figures to be comparable; versions of packages may differ."""
+    """Returns the conditions that must be equal for figures to be comparable; package versions may differ."""
     return {
         "adapter": fingerprint_adapter(adapter.tensors),
         "configuration": digest(msgspec.json.encode(adapter.config, order="deterministic").decode()),
@@ -53,7 +53,7 @@ def conditions(plan: AdapterPlan, adapter: StoredAdapter) -> dict[str, str]:
 
 
 def write(path: Path, conditions: dict[str, str], found: Sequence[WayFigures]) -> None:
-    """Writes a baseline; answers are left out, since questions may be private."""
+    """Writes a baseline; omits the answers, because questions may be private."""
     ways = {each.load: {band.quantity: each.to_json()[band.quantity] for band in BANDS} for each in found}
     content = {"conditions": conditions, "versions": library_versions(), "ways": ways}
     write_atomic(path, f"{to_text(content)}\n")
@@ -63,7 +63,7 @@ def read(path: Path, conditions: dict[str, str]) -> WayBaseline:
     """Reads a baseline.
 
     Raises:
-        BaselineError: it cannot be read, or was made under other conditions.
+        BaselineError: the baseline cannot be read, or was made under other conditions.
     """
     found = read_json(path, WayBaseline, _REFUSAL)
     if changed := [name for name, value in conditions.items() if found.conditions.get(name) != value]:
@@ -72,7 +72,7 @@ def read(path: Path, conditions: dict[str, str]) -> WayBaseline:
 
 
 def differences(golden: WayBaseline, found: Sequence[WayFigures]) -> Iterator[BaselineDifference]:
-    """Figures that differ by more than they may; a way to load without a baseline differs as a whole."""
+    """Yields figures that differ by more than their tolerance; a way to load without a baseline is one difference."""
     for each in found:
         was, now = golden.ways.get(each.load), each.to_json()
         if was is None:

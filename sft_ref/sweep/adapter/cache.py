@@ -17,11 +17,11 @@ from .measure import Observed
 
 @dataclass(frozen=True)
 class FirstWay:
-    """What the other ways are compared with.
+    """The first way to load, with which the other ways are compared.
 
     Attributes:
-        rows: questions and answers, with numbers written as the adapter writes them.
-        observed: of the first way.
+        rows: questions and answers, with numbers in the adapter's format.
+        observed: observation of the first way.
     """
 
     rows: tuple[Row, ...]
@@ -29,18 +29,18 @@ class FirstWay:
 
 
 class WayCache(UnfinishedSweep):
-    """The figures of finished ways, and what the first one gives."""
+    """The figures of finished ways, and the observation of the first one."""
 
     def read_figures(self, way: str) -> WayFigures | None:
-        """The figures of a finished way."""
+        """Returns the figures of a finished way; None if it is not finished."""
         return self.read(path_of(self.folder, way), WayFigures)
 
     def write_figures(self, found: WayFigures) -> None:
-        """Stores the figures of a finished way; `write_first` comes before the first ones."""
+        """Stores the figures of a finished way; call `write_first` before the first call."""
         self.write(path_of(self.folder, found.load), found.to_json())
 
     def read_first(self) -> FirstWay | None:
-        """What the first way gives; None where it is not finished.
+        """Returns the first way; None if it is not finished.
 
         Raises:
             OutputError: the file cannot be read.
@@ -53,7 +53,7 @@ class WayCache(UnfinishedSweep):
             raise self.refusal.of(self._first, error) from error
 
     def write_first(self, first: FirstWay) -> None:
-        """Stores what the first way gives."""
+        """Stores the first way."""
         storage.save(first, self._first)
 
     @property
@@ -62,5 +62,5 @@ class WayCache(UnfinishedSweep):
 
 
 def path_of(folder: Path, way: str) -> Path:
-    """The file with the figures of a finished way, in the folder of an unfinished sweep."""
+    """Returns the path of a finished way's figures in the folder of an unfinished sweep."""
     return folder / f"{way}.way.json"

@@ -31,12 +31,12 @@ from .terminal import show
 
 @dataclass(frozen=True)
 class AdapterSweep:
-    """The outcome of a sweep, as the process that runs it returns it.
+    """The result of a sweep, returned by the process that runs it.
 
     Attributes:
-        conditions: under which its figures are comparable.
-        baseline: that they are to be compared with, if any.
-        ways: the figures.
+        conditions: conditions under which its figures are comparable.
+        baseline: baseline to compare the figures with; None if there is none.
+        ways: figures of each way to load.
     """
 
     conditions: dict[str, str]
@@ -45,12 +45,12 @@ class AdapterSweep:
 
 
 def run(args: argparse.Namespace, alone: Callable[..., AdapterSweep], write_page: WritePage) -> int:
-    """Sweeps as the command line asks.
+    """Runs the sweep that the command line requests.
 
     Args:
-        args: of the command line.
-        alone: calls a function with its arguments in a process with limits, since the adapter is a stranger's.
-        write_page: of the ways to load, for ``--html``.
+        args: parsed command line.
+        alone: calls a function with its arguments in a process with limits, because the adapter is untrusted.
+        write_page: writes the page of the ways to load, for ``--html``.
 
     Returns:
         0, or 1 if a figure differs from the baseline by more than its tolerance, or there is no baseline.
@@ -109,7 +109,7 @@ def _plan(args: argparse.Namespace) -> AdapterPlan:
 
 
 def _sweep(plan: AdapterPlan, folder: Path, golden: Path | None) -> AdapterSweep:
-    """In a process with limits: reads the adapter, loads it in each way, and shows the progress."""
+    """Reads the adapter, loads it in each way, and shows the progress; runs in a process with limits."""
     quiet()
     adapter = read_adapter(plan.folder, plan.base)
     conditions = baseline.conditions(plan, adapter)

@@ -1,4 +1,4 @@
-"""What one way to load gives, compared with the first. Needs no torch."""
+"""The figures of one way to load, compared with the first way. Does not need torch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class ChangedAnswer:
     """A question whose generated tokens differ.
 
     Attributes:
-        row: its number among those that are asked, from 1.
-        question: as it is asked.
-        token: place of the first differing token in the answer, from 1.
-        before, after: the answers, whole.
-        was_right, is_right: whether each is the true one.
+        row: number of the question among those asked, from 1.
+        question: text of the question.
+        token: position of the first differing token in the answer, from 1.
+        before, after: the full answers of the first way and of this one.
+        was_right, is_right: whether each of these answers is right.
     """
 
     row: int
@@ -35,18 +35,18 @@ class WayFigures:
     """Figures of one way to load; None is a number that is not finite, or was not measured.
 
     Attributes:
-        load: its name.
-        verdict: against the first way; see `CellVerdict`.
-        why: how much changed, what is broken, or why it was not run.
-        dtypes: of base and adapter as loaded.
-        finite: whether all logits are.
-        parity: largest difference of a logit.
-        rounding: how much rounding in these dtypes may move a logit (`tolerance.logits`).
-        divergence: mean Kullback-Leibler divergence from the first way, in nat a token.
+        load: name of the way to load.
+        verdict: verdict against the first way; see `CellVerdict`.
+        why: size of the change, the fault, or the reason for not running.
+        dtypes: dtypes of base and adapter as loaded.
+        finite: whether all logits are finite.
+        parity: largest difference of a logit from the first way.
+        rounding: how much rounding in these dtypes can change a logit (`tolerance.logits`).
+        divergence: mean Kullback-Leibler divergence from the first way, in nat per token.
         top1: share of positions whose most likely token is the same, or was a near tie.
-        loss: of the true answers, in nat a token.
-        right: share of generated answers that are the true ones.
-        rows: how many were asked.
+        loss: loss of the true answers, in nat per token.
+        right: share of generated answers that are right.
+        rows: number of questions asked.
         changed: the answers that differ.
     """
 
@@ -65,6 +65,6 @@ class WayFigures:
     changed: tuple[ChangedAnswer, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The figures as strict JSON: no NaN, no infinity."""
+        """Returns the figures as strict JSON: no NaN, no infinity."""
         found: dict[str, Any] = strict(asdict(self))
         return found

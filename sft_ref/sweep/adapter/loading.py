@@ -1,4 +1,4 @@
-"""The ways to load an adapter: under a policy, beside its base or merged into it."""
+"""The ways to load an adapter: under a policy, on top of its base or merged into it."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Way:
     """One way to load: ``bf16``, ``fp32+sdpa``, ``merged-bf16``, ``openvino-int8``.
 
     Attributes:
-        name: as the user wrote it.
-        policy: of the loaded model.
-        is_merged: whether the adapter is merged in fp32, and the sum stored as the policy says.
-        engine: what OpenVINO computes the merged model in; None where torch does.
+        name: name as the user typed it.
+        policy: policy of the loaded model.
+        is_merged: whether the adapter is merged in fp32, and the sum stored in the policy's storage dtype.
+        engine: OpenVINO's format and precision for the merged model; None if torch computes.
     """
 
     name: str
@@ -46,17 +46,17 @@ class Way:
 
     @property
     def coarsest(self) -> str:
-        """The dtype that rounds most, of those that the model stores and computes in."""
+        """The dtype that rounds most among the model's storage and compute dtypes."""
         if self.engine is not None:
             return self.engine.coarsest
         return max((self.policy.storage, self.policy.computes), key=lambda dtype: tolerance.WEIGHTS[dtype])
 
 
 def find_way(name: str) -> Way:
-    """The way of that name: a policy, with ``merged-`` before it for a merged model, or a kind behind ``openvino-``.
+    """Returns the way with a name: a policy, ``merged-`` and a policy for a merged model, or ``openvino-`` and a kind.
 
     Raises:
-        PrecisionError: the name holds no policy, or no kind of OpenVINO's.
+        PrecisionError: the name contains no known policy, or no known kind of OpenVINO model.
         EngineError: OpenVINO GenAI is not installed.
     """
     if name.startswith(OPENVINO):
@@ -75,13 +75,13 @@ def find_way(name: str) -> Way:
 
 @dataclass(frozen=True)
 class StoredAdapter:
-    """An adapter and its base, as their files have them.
+    """An adapter and its base, as stored in their files.
 
     Attributes:
         base: folder of the base.
-        config: of the adapter.
-        tensors: of the adapter, by their names in the file.
-        rows: of the embedding that the adapter was trained with.
+        config: configuration of the adapter.
+        tensors: tensors of the adapter, by their names in the file.
+        rows: number of rows of the embedding with which the adapter was trained.
     """
 
     base: Path
@@ -94,12 +94,12 @@ def read_adapter(folder: Path, base: str | None) -> StoredAdapter:
     """Reads an adapter folder.
 
     Args:
-        folder: of the adapter.
-        base: of the adapter; None takes the one that its configuration names.
+        folder: folder of the adapter.
+        base: base of the adapter; None takes the one that its configuration names.
 
     Raises:
-        AdapterError: the folder holds no whole LoRA adapter for this base.
-        BaseModelError: the base is not at hand.
+        AdapterError: the folder contains no complete LoRA adapter for this base.
+        BaseModelError: the base is not available.
     """
     hint = f"`sft-ref grade {folder}` examines it"
     try:
@@ -124,7 +124,7 @@ def read_adapter(folder: Path, base: str | None) -> StoredAdapter:
 
 
 def _generation_config(base: Path) -> GenerationConfig:
-    """The settings that a base brings, as its model has them."""
+    """Returns the generation settings of a base, as its model would have them."""
     try:
         return GenerationConfig.from_pretrained(base)
     except OSError:
@@ -132,11 +132,11 @@ def _generation_config(base: Path) -> GenerationConfig:
 
 
 def load(adapter: StoredAdapter, way: Way) -> Any:  # noqa: ANN401  # a PeftModel, the merged model, or an OpenVinoModel
-    """The adapter with its base, loaded from their files, in evaluation mode.
+    """Loads the adapter with its base from their files, in evaluation mode.
 
     Raises:
-        AdapterError: peft refuses the two together.
-        EngineError: OpenVINO does not take the model.
+        AdapterError: peft refuses this adapter on this base.
+        EngineError: OpenVINO cannot run the model.
     """
     if way.engine is not None:
         merge = partial(load, adapter, replace(way, engine=None))

@@ -1,4 +1,4 @@
-"""Observes a loaded model on the true answers and on its own, and compares two observations."""
+"""Observes a loaded model on the true answers and on its generated answers, and compares two observations."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from .loading import Way
 
 @dataclass(frozen=True)
 class Observed:
-    """What a loaded model gives.
+    """The outputs of a loaded model.
 
     Attributes:
-        logits: of positions that predict a token of a true answer, fp32: (positions, vocabulary); of so many rows as
-            fit into a quarter of a gigabyte, the same for every way to load.
-        losses: of the true answers, a row each, in nat a token, float64.
+        logits: logits of positions that predict a token of a true answer, fp32: (positions, vocabulary); only of the
+            first positions that fit into a quarter of a gigabyte, the same for every way to load.
+        losses: loss of each row's true answer, in nat per token, float64.
         ids: generated tokens of each row.
-        answers: the same, read.
-        dtypes: of base and adapter; of an engine's weights, and what it computes in.
-        coarsest: the dtype that rounds most, of those that the model stores and computes in.
+        answers: the parsed answers in these tokens.
+        dtypes: dtypes of base and adapter; for an engine, format of its weights and compute dtype.
+        coarsest: the dtype that rounds most among the model's storage and compute dtypes.
     """
 
     logits: torch.Tensor
@@ -48,14 +48,14 @@ class Observed:
 
 
 def observe(model: Any, way: Way, tokenizer: Any, rows: Sequence[Row], texts: Sequence[WordedText]) -> Observed:  # noqa: ANN401
-    """Asks a model.
+    """Computes the outputs of a model on rows.
 
     Args:
-        model: as `loading.load` gives it.
-        way: that it was loaded in.
-        tokenizer: of the adapter.
+        model: model, as `loading.load` returns it.
+        way: way in which the model was loaded.
+        tokenizer: tokenizer of the adapter.
         rows: questions with their true answers.
-        texts: the rows as they are written.
+        texts: the rows as formatted texts.
     """
     asker = Asker(model, tokenizer)
     encoded = [asker.encode(text) for text in texts]
@@ -76,7 +76,7 @@ def observe(model: Any, way: Way, tokenizer: Any, rows: Sequence[Row], texts: Se
 
 
 def _stored(model: torch.nn.Module) -> str:
-    """Dtypes of base and adapter."""
+    """Returns the dtypes of base and adapter."""
     stored = count_dtypes(model)
     return "/".join(
         "+".join(sorted({SHORT.get(dtype, dtype) for dtype in stored[kind].values()}))
@@ -86,13 +86,13 @@ def _stored(model: torch.nn.Module) -> str:
 
 
 def compared(found: Observed, first: Observed, way: Way, questions: Sequence[str]) -> WayFigures:
-    """The figures of one way to load, against those of the first; a verdict among them.
+    """Compares one way to load with the first, and returns its figures and verdict.
 
     Args:
-        found: what this way gives.
-        first: what the first one gives.
+        found: outputs of this way.
+        first: outputs of the first way.
         way: the way to load.
-        questions: as they are asked.
+        questions: texts of the questions.
     """
     coarsest = max(found.coarsest, first.coarsest, key=lambda dtype: tolerance.WEIGHTS[dtype])
     allowed = tolerance.logits(coarsest, first.logits)

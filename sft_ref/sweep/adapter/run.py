@@ -1,4 +1,4 @@
-"""Loads an adapter in one way after another, and yields the figures of each."""
+"""Loads an adapter in one way after another, and yields the figures of each way."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class AdapterPlan:
     """The parameters of a sweep over the ways to load one adapter.
 
     Attributes:
-        folder: of the adapter.
-        data: a file of questions and answers.
-        base: of the adapter; None takes the one that its configuration names.
-        load: ways to load, the one that the others are compared with first.
-        prompt, chat_template: how texts are written, as `choose_wording` takes them.
+        folder: folder of the adapter.
+        data: file of questions and answers.
+        base: base of the adapter; None takes the one that its configuration names.
+        load: names of the ways to load; the others are compared with the first.
+        prompt, chat_template: format of the texts, as `choose_wording` takes them.
     """
 
     folder: Path
@@ -43,24 +43,24 @@ class AdapterPlan:
     chat_template: str | None = None
 
     def ways(self) -> list[Way]:
-        """The ways to load, each once.
+        """Returns the ways to load, without duplicates.
 
         Raises:
-            PrecisionError: a name is none.
+            PrecisionError: a name is unknown.
         """
         return [find_way(name) for name in dict.fromkeys(self.load)]
 
 
 def sweep_adapter(plan: AdapterPlan, adapter: StoredAdapter, cache: WayCache) -> Iterator[WayFigures]:
-    """Yields the figures of each way as they are known; those of an interrupted sweep come from its cache.
+    """Yields the figures of each way as it finishes; takes those of an interrupted sweep from the cache.
 
     Args:
-        plan: the parameters.
-        adapter: as `read_adapter` reads it.
-        cache: keeps what is finished; is removed at the end.
+        plan: parameters of the sweep.
+        adapter: the adapter, as `read_adapter` returns it.
+        cache: store of finished ways; it is removed at the end.
 
     Raises:
-        SftRefError: the rows or the prompt cannot be used, or the first way cannot be run here.
+        SftRefError: the rows or the prompt cannot be used, or the first way cannot run here.
     """
     check_writing(plan.prompt, plan.chat_template)
     ways = plan.ways()
@@ -74,7 +74,7 @@ def sweep_adapter(plan: AdapterPlan, adapter: StoredAdapter, cache: WayCache) ->
         by_name=plan.chat_template is not None,
         data=plan.data,
     )
-    write(rows)  # refuses a prompt that cannot be used before a model is loaded
+    write(rows)  # refuses an unusable prompt before a model is loaded
     device = find_device()
     first = cache.read_first()
     with deterministic(device):
@@ -86,10 +86,10 @@ def sweep_adapter(plan: AdapterPlan, adapter: StoredAdapter, cache: WayCache) ->
                     model = load(adapter, way).to(device)
                 except (EngineError, PrecisionError) as error:
                     if first is None:
-                        raise  # the others would have nothing to be compared with
+                        raise  # the other ways have nothing to be compared with
                     figures = WayFigures(way.name, CellVerdict.NOT_RUN, str(error))
                 else:
-                    if first is None:  # it decides how numbers are written: as 24 or as 24.0
+                    if first is None:  # the first way decides the number format: 24 or 24.0
                         asker = Asker(model, tokenizer.tokenizer)
                         rows = write_numbers(asker, rows, lambda rows: [write(rows)])
                     else:

@@ -15,13 +15,13 @@ from sft_ref.sweep.terminal import COLORS, number, wide_console
 from .figures import ChangedAnswer, WayFigures
 
 _SHOWN = 3
-"""Changed answers of each way; --json has all."""
+"""Changed answers shown of each way; --json has all."""
 _LONGEST = 60
-"""Characters of a question or answer."""
+"""Characters shown of a question or answer."""
 
 
 def show(found: Sequence[WayFigures]) -> None:
-    """Prints a line for each way, then the reasons, then some of the answers that changed."""
+    """Prints a line for each way, then for each way its reason and some of the answers that changed."""
     table = Table(title=f"each way to load, against {found[0].load}", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("load", "verdict", "dtypes"):
         table.add_column(name, no_wrap=True)

@@ -1,4 +1,4 @@
-"""Runs a sweep on a Ray cluster: a task for each training, which also loads under every load policy."""
+"""Runs a sweep on a Ray cluster: one task per training, which also loads under every load policy."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ RowResult = tuple[dict[str, Any], list[dict[str, Any]]]
 
 
 def sweep_on_cluster(plan: Plan, folder: Path, address: str) -> Iterator[Cell]:
-    """Yields the cells of each training as it finishes; those of an interrupted sweep in the same folder first.
+    """Yields the cells of each training as it finishes, after those of an interrupted sweep in the same folder.
 
     Args:
-        plan: the parameters; a base that is a folder is on a disk that all nodes share.
-        folder: where finished cells are stored until the sweep ends.
-        address: of the cluster.
+        plan: parameters of the sweep; a base that is a folder must be on a disk that all nodes share.
+        folder: folder that stores finished cells until the sweep ends.
+        address: address of the cluster.
 
     Raises:
         ClusterError: the cluster cannot be used, its nodes would give different figures, or a training was lost.
         SftRefError: the plan or the folder is bad.
-        KeyboardInterrupt: after Ctrl-C; what is done is stored.
+        KeyboardInterrupt: Ctrl-C was pressed; finished cells are stored.
     """
     pairs = plan.pairs()
     if is_folder(Path(plan.base)):
@@ -66,7 +66,7 @@ def sweep_on_cluster(plan: Plan, folder: Path, address: str) -> Iterator[Cell]:
 
 
 def _share() -> Share:
-    """The same share for each training: all CPUs of the smallest node, and a GPU where some node has one."""
+    """Returns the share of each training: all CPUs of the smallest usable node, and a GPU if any node has one."""
     nodes = living_nodes()
     gpus = int(any(node.gpus for node in nodes))
     return Share(min((node.cpus for node in nodes if node.gpus or not gpus), default=1), gpus)
@@ -76,18 +76,18 @@ def _check_same(wanted: dict[str, Any], found: dict[str, Any], node: str) -> Non
     """Refuses figures that were measured under other conditions.
 
     Raises:
-        ClusterError: something differs.
+        ClusterError: a condition differs.
     """
     if differing := [key for key in wanted if wanted[key] != found.get(key)]:
         raise ClusterError(f"node {node} has another {', '.join(differing)}; sweep on nodes of one kind")
 
 
 def node_conditions(plan: Plan) -> dict[str, Any]:
-    """On a node: what determines the figures of a sweep there, whichever of several equal machines it is."""
+    """Returns the conditions of a sweep on a node, without the name of the machine, since nodes may be equal."""
     return conditions(plan) | {"machine": "nodes of a cluster"}
 
 
 def sweep_row(plan: Plan) -> RowResult:
-    """On a node: the cells of a plan with one train policy."""
+    """Returns conditions and cells of a plan with one train policy; runs on a node."""
     with scratch_folder() as folder:
         return node_conditions(plan), [cell.to_json() for cell in sweep(plan, folder / "sweep")]

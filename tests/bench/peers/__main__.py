@@ -1,6 +1,7 @@
-"""The same jobs done by us and by what users would pick instead, in turn, in one run: `nox -s peers`.
+"""Runs the same jobs in sft_ref and in the tools that users would pick instead, in turn, in one run: `nox -s peers`.
 
-One command for CPU and CUDA: whatever `sft_ref.reference.precision.find_device` finds, with the peers that run there.
+One command for CPU and CUDA: it uses the device that `sft_ref.reference.precision.find_device` finds, and the peers
+that run on it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Entries take turns; each is judged by the median of its times an item over ours, round by round."""
+"""Runs entries in turn; compares them by the median over rounds of the ratio of their time per item to ours."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from worker import Run, Worker, WorkerError
 
 @dataclass(frozen=True)
 class Entry:
-    """Somebody who does a job.
+    """A tool that does a job in one configuration.
 
     Attributes:
-        job: what is done; only entries of one job are compared.
-        precision: of computing.
-        who: name, and what of its settings matters.
-        prepare: loads, converts and warms up (not timed), and gives a function that does the job once and returns the
-            seconds that it says it took (None: those that it took), and its output.
-        items: done by one run.
-        agree: from our output and another to a few words on how they compare.
+        job: description of the job; only entries of the same job are compared.
+        precision: compute precision.
+        who: name of the tool, and its relevant settings.
+        prepare: loads, converts and warms up (not timed), and returns a function that does the job once and returns the
+            seconds to report (None: the measured wall-clock seconds), and its output.
+        items: number of items that one run processes.
+        agree: compares our output and another in a few words.
         ours: whether it is the yardstick of its job and precision.
-        products: seconds that the job's products take at the measured rate of the machine.
-        reading: seconds that it takes to read the weights once a forward, for as few forwards as the job can have.
+        products: seconds of the job's matrix products at the measured rate of the machine.
+        reading: seconds to read the weights once per forward pass, for the fewest possible forward passes.
     """
 
     job: str
@@ -43,7 +43,7 @@ class Entry:
 
 @dataclass
 class Result:
-    """What came of an entry: seconds a run, the output of the last one, and how that compares with ours."""
+    """The result of an entry: seconds of each run, output of the last run, and its comparison with ours."""
 
     entry: Entry
     seconds: list[float] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the machine gives, measured: products in FLOP/s by precision, and bytes/s read and written."""
+    """Measured limits of the machine: matrix products in FLOP/s by precision, and bytes/s read and written."""
 
     flops: dict[str, float]
     bandwidth: float
@@ -66,14 +66,14 @@ class Limits:
 
 
 def limits(device: torch.device) -> Limits:
-    """Measured on products and copies that are large, the best of five."""
+    """Measures the limits on large matrix products and copies, each the best of five."""
     flops = {}
     for name in ("float32", "bfloat16"):
         size = 1536 if device.type == "cpu" else 8192
         matrix = torch.randn(size, size, device=device).to(getattr(torch, name))
         flops[name] = 2 * size**3 / min(_time(functools.partial(torch.mm, matrix, matrix), device) for _ in range(5))
     source = torch.ones(2**30 if device.type == "cpu" else 2**31, dtype=torch.uint8, device=device)
-    copy = functools.partial(torch.empty_like(source).copy_, source)  # into pages that are there already
+    copy = functools.partial(torch.empty_like(source).copy_, source)  # into pages that are already allocated
     return Limits(flops, 2 * len(source) / min(_time(copy, device) for _ in range(5)))
 
 
@@ -86,9 +86,9 @@ def _time(work: Callable[[], object], device: torch.device) -> float:
 
 
 def compete(entries: Sequence[Entry], rounds: int) -> list[Result]:
-    """Job by job, all make ready; then, round by round, each takes its turn; one that fails is out, and says why."""
+    """Prepares all entries of each job, then runs them in turn in each round; drops a failing entry, with its error."""
     results = [Result(entry) for entry in entries]
-    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C: what has been measured is shown
+    with contextlib.suppress(KeyboardInterrupt):  # on Ctrl-C, shows the measurements so far
         for job in dict.fromkeys(entry.job for entry in entries):
             _take_turns([result for result in results if result.entry.job == job], rounds)
     done = [result for result in results if result.seconds]
@@ -101,7 +101,7 @@ def compete(entries: Sequence[Entry], rounds: int) -> list[Result]:
 
 
 def _take_turns(results: Sequence[Result], rounds: int) -> None:
-    """Of one job."""
+    """Runs the entries of one job in turn."""
     with contextlib.ExitStack() as stack:
         workers: list[tuple[Result, Worker]] = []
         for result in results:
@@ -129,7 +129,7 @@ def _failure_kept(result: Result) -> Iterator[None]:
 
 
 def yardstick(result: Result, results: Sequence[Result]) -> Result:
-    """Ours of the same job, and of the same precision where there is one."""
+    """Returns our result of the same job, and of the same precision if there is one."""
     ours = [r for r in results if r.entry.ours and r.entry.job == result.entry.job]
     same = [r for r in ours if r.entry.precision == result.entry.precision]
     return (same or ours)[0]
@@ -140,5 +140,5 @@ def median(result: Result) -> float:
 
 
 def pace(result: Result) -> float:
-    """Seconds an item; what tables and pictures are sorted by."""
+    """Returns the seconds per item, by which tables and pictures are sorted."""
     return median(result) / result.entry.items

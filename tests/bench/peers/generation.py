@@ -1,4 +1,4 @@
-"""Generation: our loaded adapter against the merged model in other hands, greedy, each row to its end or 32 tokens."""
+"""Generation: our loaded adapter against the merged model in other tools, greedy, up to a row's end or 32 tokens."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from sft_ref.reference.models import load_tokenizer
 from sft_ref.reference.precision import find_device, find_policy
 
 ALONE = 16
-"""Questions that are asked one by one; more would take minutes, and the pace stays the same."""
+"""Number of questions asked one by one; more would take minutes at the same time per question."""
 
 OPENVINO = [(*kind, how) for kind in (("fp32", "fp32"), ("bf16", "fp32"), ("int8", "int8")) for how in (False, True)]
-"""Precision of computing, of the weights that are exported, and whether rows are batched continuously."""
+"""Compute precision, precision of the exported weights, and whether rows are batched continuously."""
 
 WEIGHT_BYTES = {"fp32": 4, "int8": 1}
-"""A weight's, as it is computed with; 2 elsewhere."""
+"""Bytes per weight in computations, by precision; 2 for all others."""
 
 Texts = list[str]
 
 
 def entries(base: str, adapter: Path, rows: Sequence[Row], work: Path, threads: int, limit: Limits) -> list[Entry]:
-    """Ours in three policies, and the peers that run on this device; an item is a question."""
+    """Returns ours in three policies, and the peers that run on this device; an item is a question."""
     prompts = [sft_ref.format_prompt(question) for question, _ in rows]
     merged = _merge(base, adapter, work)
     llm = BaseLLM(str(merged), policy=find_policy("fp32"))
@@ -79,7 +79,7 @@ def entries(base: str, adapter: Path, rows: Sequence[Row], work: Path, threads: 
 
 
 class Margins:
-    """Tells whether texts differ by more than ties: where ours and another part, how far apart are the two tokens?"""
+    """Measures if texts differ by more than ties: the logit gap of the tokens where ours and another diverge."""
 
     def __init__(self, llm: BaseLLM, prompts: Sequence[str]) -> None:
         self.llm, self.prompts = llm, prompts
@@ -93,11 +93,11 @@ class Margins:
         return found + (f"; the others part at a gap of {max(gaps):.2f} nat at most" if gaps else "")
 
     def _gap(self, prompt: str, ours: str, theirs: str) -> float:
-        """How much likelier the likelier of the two tokens is at which the texts part, under the fp32 model."""
+        """Returns the logit gap, under the fp32 model, of the two tokens at which the texts diverge."""
         split = [self.llm.tokenizer(text)["input_ids"] + [self.llm.tokenizer.eos_token_id] for text in (ours, theirs)]
         place = next((i for i, pair in enumerate(zip(*split, strict=False)) if pair[0] != pair[1]), None)
         if place is None:
-            return math.inf  # one of them goes on past the end
+            return math.inf  # one of them continues past the end
         ids = self.llm.tokenizer(prompt)["input_ids"] + split[0][:place]
         with torch.inference_mode():
             logits = self.llm.model(torch.tensor([ids], device=self.llm.device)).logits[0, -1]
@@ -105,20 +105,20 @@ class Margins:
 
 
 def _limits(margins: Margins, precision: str, count: int, limit: Limits) -> tuple[float, float]:
-    """Seconds of the products, 2 FLOP a weight and token, and of reading the weights at each forward that must be."""
+    """Returns seconds of the products, 2 FLOP per weight and token, and of reading the weights per required forward."""
     llm, prompts, new = margins.llm, margins.prompts, margins.new_tokens
     body = sum(p.numel() for name, p in llm.model.named_parameters() if p.ndim == 2 and "embed" not in name)
     head = llm.model.get_output_embeddings().weight.numel()
     given = sum(len(ids) for ids in llm.tokenizer([*prompts])["input_ids"])
     products = 2 * (body * (given + sum(new) - len(prompts)) + head * sum(new)) * count / len(prompts)
-    forwards = max(new) if count == len(prompts) else sum(new[:count])  # all rows together, or each alone
+    forwards = max(new) if count == len(prompts) else sum(new[:count])  # all rows together, or one by one
     flops = limit.flops["float32" if precision == "fp32" else "bfloat16"]
     reading = forwards * (body + head) * WEIGHT_BYTES.get(precision, 2) / limit.bandwidth
     return float(products / flops), float(reading)
 
 
 def _merge(base: str, adapter: Path, work: Path) -> Path:
-    """The folder of base and adapter merged in fp32."""
+    """Returns the folder of base and adapter, merged in fp32."""
     llm = sft_ref.load(adapter, base=base, policy="fp32")
     weights = (adapter / "adapter_model.safetensors").read_bytes().hex()
     merged = work / f"merged-{digest([fingerprint_base(find_base(base)), weights])[:12]}"
@@ -253,7 +253,7 @@ def _openvino(
 
 
 def _make_once(folder: Path, make: Callable[[Path], object]) -> None:
-    """Makes a folder under another name first, so that one that stands there is whole."""
+    """Makes a folder under a temporary name and renames it, so that an existing folder is complete."""
     if not folder.is_dir():
         scratch = Path(f"{folder}.making")
         shutil.rmtree(scratch, ignore_errors=True)

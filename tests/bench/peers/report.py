@@ -1,4 +1,4 @@
-"""Results of the peers as a table, as JSON and as a picture."""
+"""Shows the results of the peers as a table, as JSON and as a picture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.table import Table
 
 
 def show(results: Sequence[Result]) -> None:
-    """A table a job, the fastest first."""
+    """Prints a table for each job, fastest first."""
     console = Console(width=150)
     for job in dict.fromkeys(result.entry.job for result in results):
         table = Table(title=job)
@@ -50,7 +50,7 @@ def show(results: Sequence[Result]) -> None:
 
 
 def write_json(results: Sequence[Result], path: Path) -> None:
-    """A list of the results; `ratio_to_ours` is the median over rounds of its seconds divided by ours."""
+    """Writes a list of the results; `ratio_to_ours` is the median over rounds of its time per item divided by ours."""
     rows = [
         {
             "job": result.entry.job,
@@ -72,7 +72,7 @@ def write_json(results: Sequence[Result], path: Path) -> None:
 
 
 def draw(results: Sequence[Result], path: Path) -> None:
-    """Bars of items a second, a panel a job, ours in another colour."""
+    """Draws bars of items per second, one panel per job, ours in another colour."""
     from matplotlib.figure import Figure
 
     jobs = list(dict.fromkeys(result.entry.job for result in results if result.seconds))

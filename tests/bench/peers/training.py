@@ -1,4 +1,4 @@
-"""Training: our `fit` against TRL's SFTTrainer, from the same adapter, on the same tokens in the same order."""
+"""Training: our `fit` against TRL's SFTTrainer, with the same initial adapter, on the same tokens in the same order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SETTINGS = sft_ref.Settings()
 
 
 def entries(base: str, steps: int, work: Path, limit: Limits) -> list[Entry]:
-    """Ours and TRL's, in fp32 and under bf16 autocast; an item is an example."""
+    """Returns ours and TRL's, in fp32 and under bf16 autocast; an item is an example."""
     found = []
     for policy in ("fp32", "bf16-mixed"):
         limits = _limits(base, policy, limit)
@@ -51,9 +51,9 @@ def _blank(base: str, policy: str) -> tuple[BaseLLM, Any]:
 
 
 def _limits(base: str, policy: str, limit: Limits) -> tuple[float, float]:
-    """Seconds of the products of a step, and of reading the weights forward and back.
+    """Returns the seconds of a step's matrix products, and of reading the weights in the forward and backward pass.
 
-    Forward and the gradients of activations take 4 FLOP a weight and token, the head's for supervised tokens only.
+    Forward pass and gradients of activations take 4 FLOP per weight and token, for the head per supervised token only.
     """
     flops, size = (limit.flops["float32"], 4) if policy == "fp32" else (limit.flops["bfloat16"], 2)
     llm = BaseLLM(base)
@@ -88,7 +88,7 @@ def _ours(base: str, policy: str, steps: int, work: Path) -> Callable[[], Callab
 
 
 def _pace(ends: list[float]) -> float:
-    """Seconds a step, the first left out."""
+    """Returns the median seconds per step, without the first step."""
     return statistics.median(b - a for a, b in itertools.pairwise(ends))
 
 
@@ -110,7 +110,7 @@ def _trl(
 
         def run() -> tuple[float, object]:
             llm, model = _blank(base, policy)
-            model.set_attn_implementation("sdpa")  # what from_pretrained chooses
+            model.set_attn_implementation("sdpa")  # the default of from_pretrained
             examples = _examples(llm)
             data = Dataset.from_dict(
                 {
@@ -156,5 +156,5 @@ def _trl(
 
 
 def _compare(ours: Any, theirs: Any) -> str:
-    """How far the losses are apart, over all steps."""
+    """Describes the largest difference of the losses over all steps."""
     return f"losses differ by {max(abs(a - b) for a, b in zip(ours, theirs, strict=True)):.4f} nat at most"

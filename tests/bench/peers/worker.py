@@ -1,6 +1,6 @@
-"""A process an entry: what one library keeps running, or has done to memory, must not slow another.
+"""Runs each entry in its own process, so that threads and memory of one library do not slow another.
 
-In one process with the others, ours took 1.6 times what it takes alone.
+In one process with the others, ours took 1.6 times as long as alone.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ Run = Callable[[], tuple[float | None, object]]
 
 
 class WorkerError(Exception):
-    """What an entry raised, in its own words."""
+    """An entry raised an error; the message is its own."""
 
 
 class Worker:
-    """Does the job of one entry when it is its turn, and is stopped while it is that of others."""
+    """Does the job of one entry in its turn, and is stopped during the turns of others."""
 
     def __init__(self, prepare: Callable[[], Run]) -> None:
-        context = multiprocessing.get_context("spawn")  # forks inherit locks of thread pools
+        context = multiprocessing.get_context("spawn")  # a forked process inherits locks of thread pools
         self._pipe, theirs = context.Pipe()
-        job = cloudpickle.dumps(prepare)  # a closure
+        job = cloudpickle.dumps(prepare)  # pickle cannot serialize a closure
         self._process = context.Process(target=_work, args=(theirs, job, torch.get_num_threads()), daemon=True)
         self._process.start()
         theirs.close()
 
     def wait_until_ready(self) -> None:
-        """Waits until it has loaded and warmed up.
+        """Waits until the entry has loaded and warmed up.
 
         Raises:
-            WorkerError: it could not.
+            WorkerError: the entry could not be prepared.
         """
         self._receive()
 
     def take_turn(self) -> tuple[float, object]:
-        """Seconds that the job took, and its output.
+        """Runs the job once; returns its seconds and its output.
 
         Raises:
             WorkerError: the job failed.
@@ -56,7 +56,7 @@ class Worker:
         return seconds, output
 
     def end(self) -> None:
-        """Ends it, whatever it does."""
+        """Kills the process, whatever it is doing."""
         self._process.kill()
         self._process.join()
 
@@ -76,10 +76,10 @@ class Worker:
 
 
 def _work(pipe: Connection, job: bytes, threads: int) -> None:
-    """What the process does: makes ready, then does the job each time that it is told to."""
+    """Prepares the entry, then does the job each time the parent asks for it; runs in the process."""
     from transformers.utils import logging
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     torch.set_num_threads(threads)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -96,6 +96,6 @@ def _work(pipe: Connection, job: bytes, threads: int) -> None:
             pipe.send((None, (said or time.perf_counter() - began, output)))
     except EOFError:
         sys.exit()
-    except Exception as error:  # noqa: BLE001  # whatever a peer raises, the others go on
+    except Exception as error:  # noqa: BLE001  # the others continue, whatever a peer raises
         first = str(error).splitlines()[0] if str(error) else ""
         pipe.send((f"{type(error).__name__}: {first}"[:200], None))

@@ -36,7 +36,7 @@ def test_a_figure_that_rounding_does_not_explain_fails(figure: float) -> None:
 
 
 def test_figures_fit_nothing_where_nothing_is_answered() -> None:
-    with pytest.raises(Unavailable, match="nothing is answered"):
+    with pytest.raises(Unavailable, match="no question is answered"):
         decide({"accuracy": [0.0]}, [{"accuracy": 0.0, "answer_rate": 0.0}])
 
 

@@ -196,7 +196,7 @@ IN_ORDER = [[first, first + 1, first + 2, first + 3] for first in range(0, 64, 4
 )
 def test_rows_that_come_again_at_once_are_told(rows: list[list[int]], fails: bool) -> None:
     if fails:
-        with pytest.raises(Failure, match="of the rows of a step are in it twice"):
+        with pytest.raises(Failure, match="of the rows of a step occur twice"):
             batches_are_not_repeated.run(shown(rows))
     else:
         batches_are_not_repeated.run(shown(rows))

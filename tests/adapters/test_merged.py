@@ -60,7 +60,7 @@ def test_merging_beside_makes_transformers_apply_the_adapter_twice(adapter: Path
     assert (found - due).abs().max() > 0.1 * due.abs().max()
 
 
-@pytest.mark.parametrize(("other", "words"), [(False, "the base's own weights"), (True, "weights of another model")])
+@pytest.mark.parametrize(("other", "words"), [(False, "the base's own weights"), (True, "a different model")])
 def test_another_model_beside_an_adapter_is_drift(
     other: bool, words: str, adapter: Path, llama: Path, tmp_path: Path
 ) -> None:

@@ -130,7 +130,7 @@ PATTERNS: dict[str, tuple[Edit, str, str]] = {
     "a shard lost, no index": (
         sharded(3, index=False, lost=3),
         "ART-205",
-        "the folder has 2 of the 3 shards that their names count",
+        "the folder has 2 of the 3 shards that their names announce",
     ),
     "no index": (sharded(2, index=False), "ART-205", "the tensors are in 2 shards without an index"),
     "cut short": (cut, "ART-204", "is cut short"),
@@ -151,7 +151,7 @@ PATTERNS: dict[str, tuple[Edit, str, str]] = {
     "modules of nobody": (
         configured(target_modules=["query"]),
         "ART-211",
-        "the adapter cannot be put onto the base: Target modules {'query'} not found",
+        "the adapter cannot be applied to the base: Target modules {'query'} not found",
     ),
 }
 """Pattern -> how it comes about, the check that names it, and its words."""

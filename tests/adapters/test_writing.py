@@ -76,7 +76,7 @@ def test_what_never_stops_is_reported_without_rows(toy_adapter: Path, tmp_path: 
     options = {"base": str(base), "prompt": None}
     broken = grade_adapter(toy_adapter, "it", chat_template=str(template), **options)  # type: ignore[arg-type]
     assert broken.stages == ("generate",)
-    assert "by the chat template answers end with '<|im_end|>', but" in gen_203(broken).observed
+    assert "answers formatted by the chat template end with '<|im_end|>', but" in gen_203(broken).observed
     assert "--chat-template" in gen_203(broken).rerun
     unknown = grade_adapter(toy_adapter, "it", **options)  # type: ignore[arg-type]
     assert gen_203(unknown).outcome is Outcome.SKIPPED

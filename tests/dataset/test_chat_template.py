@@ -87,10 +87,10 @@ def test_a_fault_fails_its_check(template: str, check: str, tokenizer: Any) -> N
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("a Python list", "as a value of Python"),
-        ("a message as a dictionary", "as a value of Python"),
+        ("a Python list", "as a Python value"),
+        ("a message as a dictionary", "as a Python value"),
         ("JSON", "as JSON"),
-        ("cut", "changes the content of the turn of user, or leaves it out"),
+        ("cut", "changes the content of the user turn, or leaves it out"),
         ("two beginnings", "'<|endoftext|>' twice"),
     ],
 )
@@ -121,7 +121,7 @@ def test_a_date_is_advice(tokenizer: Any) -> None:
 def test_a_template_that_writes_nothing_is_not_examined(template: str, tokenizer: Any) -> None:
     found = observe_template(template, tokenizer)
     assert found.refusal
-    with pytest.raises(Unavailable, match="writes no plain conversation"):
+    with pytest.raises(Unavailable, match="cannot write a plain conversation"):
         prompt.messages_are_written_as_they_are(SimpleNamespace(chat_template=found))
 
 

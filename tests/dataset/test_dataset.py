@@ -71,7 +71,7 @@ def test_a_generation_block_that_closes_before_the_end_is_named(
 def test_padding_with_the_end_masks_it_where_padding_is_masked_by_its_id(make_rows: MakeRows, graded: Graded) -> None:
     verdict = graded(make_rows(ROWS), labels="collator")
     assert failed(verdict).keys() == {"TOK-402"}
-    assert "'<|im_end|>', has no label, since it is the padding token as well" in failed(verdict)["TOK-402"]
+    assert "'<|im_end|>', has no label, since it is also the padding token" in failed(verdict)["TOK-402"]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_template_that_writes_no_end_is_named(make_rows: MakeRows, make_base: 
     plain += "{% if add_generation_prompt %}assistant:{% endif %}"
     verdict = graded(make_rows([chat("Who?", "Me.")]), make_base(chat_template=plain))
     assert failed(verdict).keys() == {"TOK-402"}
-    assert "no special token ends the answer, by the chat template" in failed(verdict)["TOK-402"]
+    assert "no special token ends the answer as formatted by the chat template" in failed(verdict)["TOK-402"]
 
 
 def test_a_template_that_changes_the_answer_is_not_accused_of_its_end(
@@ -98,7 +98,7 @@ def test_a_template_that_changes_the_answer_is_not_accused_of_its_end(
     upper = CHATML.replace("{{ m.content }}", "{{ m.content | upper }}")
     verdict = graded(make_rows([chat("Who?", "Me.")]), make_base(chat_template=upper))
     assert failed(verdict).keys() == {"PRM-403"}
-    assert "it is not known where in the texts the answers end" in verdict.coverage_text
+    assert "the ends of the answers cannot be located in the texts" in verdict.coverage_text
 
 
 def test_a_template_that_takes_no_conversation_that_ends_early_is_not_accused(

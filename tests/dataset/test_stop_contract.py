@@ -62,15 +62,15 @@ def test_an_end_at_which_generation_stops_passes(
 def test_an_end_that_nothing_stops_at_fails(eos: Any, prompt: str | None, stops: str, make_base: MakeBase) -> None:
     found = check(make_base(eos=eos, eos_token=TEXT), prompt=prompt)
     assert found.outcome is Outcome.FAIL
-    assert f"answers end with '{TURN}', but generation stops at {stops}, and" in found.observed
-    assert f"eos_token of the tokenizer is '{TEXT}'" in found.observed
+    assert f"end with '{TURN}', but generation stops at {stops}, and" in found.observed
+    assert f"the tokenizer's eos_token is '{TEXT}'" in found.observed
 
 
 @pytest.mark.parametrize("eos", [0, None])
 def test_an_end_that_only_the_tokenizer_knows_is_advice(eos: Any, make_base: MakeBase) -> None:
     found = check(make_base(eos=eos))
     assert found.outcome is Outcome.ADVICE
-    assert "only where eos_token_id of the tokenizer is passed" in found.observed
+    assert "only if the tokenizer's eos_token_id is passed" in found.observed
 
 
 def test_a_template_without_an_end_is_not_accused(make_base: MakeBase) -> None:

@@ -47,8 +47,8 @@ def test_sound_rows_pass_with_padding_and_without(tokenizer: Any, make_rows: Mak
     ("options", "check", "words"),
     [
         ({"labelled": 0}, "TOK-401", "16 of 16 rows have no label"),
-        ({"labelled": -2}, "TOK-402", "in 16 of 16 rows the end, '<|im_end|>', has no label"),
-        ({"labelled": -2, "padded": 4}, "TOK-402", "in 16 of 16 rows the end, '<|im_end|>', has no label"),
+        ({"labelled": -2}, "TOK-402", "in 16 of 16 rows the end token, '<|im_end|>', has no label"),
+        ({"labelled": -2, "padded": 4}, "TOK-402", "in 16 of 16 rows the end token, '<|im_end|>', has no label"),
         ({"end": False}, "TOK-402", "in 16 of 16 rows no special token ends the answer"),
     ],
 )

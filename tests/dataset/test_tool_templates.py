@@ -148,7 +148,7 @@ def test_parts_of_one_role_alone_fail(other: str, seen: str, tokenizer: Any) -> 
     uneven = CHATML.replace(
         "{{ m.content }}", "{% if m.role == 'system' %}" + other + "{% else %}" + TEXT_OF + "{% endif %}"
     )
-    with pytest.raises(Failure, match=f"{seen} the content of the turn of system"):
+    with pytest.raises(Failure, match=f"{seen} the content of the system turn"):
         judge(observe_template(uneven, tokenizer), prompt.messages_are_written_as_they_are)
 
 

@@ -69,11 +69,11 @@ def swap_merges(table: Table) -> None:
 
 
 FAULTS: dict[str, tuple[Edit, str, str]] = {
-    "two tokens swapped": (swap_tokens, "TOK-501", "2 of 762 tokens differ, as token 100, which is"),
+    "two tokens swapped": (swap_tokens, "TOK-501", "2 of 762 tokens differ; token 100 is"),
     "a token lost": (
         lambda table: table["tokenizer.ggml.tokens"].pop(),
         "TOK-501",
-        "tokens differ, as token 761, which is missing",
+        "tokens differ; token 761 is missing",
     ),
     "control tokens as text": (
         lambda table: table["tokenizer.ggml.token_type"].__setitem__(slice(0, 3), [1, 1, 1]),
@@ -132,7 +132,7 @@ def test_an_end_that_only_llama_cpp_knows_is_drift_and_one_that_nobody_knows_is_
 ) -> None:
     verdict = grade({**table, "tokenizer.ggml.eos_token_id": 0}, tmp_path)
     assert verdict.status is Status.DRIFT
-    assert "generation stops at 0 '<|endoftext|>' by the metadata" in failed(verdict)["GEN-502"]
+    assert "by the metadata, generation stops at 0 '<|endoftext|>'" in failed(verdict)["GEN-502"]
     base = Path(shutil.copytree(TOY, tmp_path / "base"))
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         path = base / name

@@ -32,13 +32,15 @@ def plan(
         SftRefError: `only` leaves no check, so that nothing can be concluded; or a claim is not a part of the contract.
     """
     if unknown := [claims] if isinstance(claims, str) else sorted({*claims} - {*CLAIMS}):
-        raise SftRefError(f"claims: {unknown[0]!r} is no part of the contract in a tuple; there is {', '.join(CLAIMS)}")
+        raise SftRefError(
+            f"claims: {unknown[0]!r} is not a part of the contract in a tuple; give a tuple of: {', '.join(CLAIMS)}"
+        )
     binding = tuple(c for c in in_order(checks) if c.level is Level.UNIVERSAL or claims_contract or c.claim in claims)
     planned = tuple(each for each in binding if not only or each.id in only)
     if only and not planned:
         raise SftRefError(
-            f"--only {' '.join(only)}: none of these checks applies to this kind of target; `sft-ref checks ID` says"
-            " which it applies to"
+            f"--only {' '.join(only)}: none of these checks applies to this kind of target; `sft-ref checks ID` shows"
+            " the kinds that a check applies to"
         )
     return planned
 

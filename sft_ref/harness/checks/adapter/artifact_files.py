@@ -13,7 +13,7 @@ from sft_ref.reference.record import RECORD
 @check(
     "ART-201",
     "The configuration has values that peft accepts",
-    why="peft refuses the adapter, or builds another one than the trained one.",
+    why="peft refuses the adapter, or builds a different one from the trained one.",
     remedy="Save adapter_config.json again with the PeftModel's save_pretrained.",
     core=True,
 )
@@ -22,7 +22,7 @@ def configuration_is_usable(evidence: AdapterEvidence) -> str | None:
     if evidence.config_problem:
         raise Failure(evidence.config_problem, "a configuration as peft writes it", CONFIG)
     ignored = evidence.config.ignored if evidence.config else ()
-    return f"keys that are not known, and not set: {', '.join(ignored[:5])}" if ignored else None
+    return f"unknown keys, which are ignored: {', '.join(ignored[:5])}" if ignored else None
 
 
 @check(
@@ -65,15 +65,17 @@ def shards_are_all_there(evidence: AdapterEvidence) -> None:
     """ART-205: Uses the index, or without an index the names of the shards."""
     files = evidence.files
     if files.missing:
-        by = "the index lists" if files.index is not None else "their names count"
+        by = "the index lists" if files.index is not None else "their names announce"
         seen = f"the folder has {files.shards - len(files.missing)} of the {files.shards} shards that {by}"
         raise Failure(seen, f"{files.shards} shards", files.missing[0])
     if files.shards and files.index is None:
-        seen = f"the tensors are in {files.shards} shards without an index, which neither peft nor transformers joins"
+        seen = (
+            f"the tensors are in {files.shards} shards without an index, which neither peft nor transformers can join"
+        )
         raise Failure(seen, f"{WEIGHTS}, or {INDEX} beside the shards", files.weights[0].name)
     if files.index is not None and (lost := sorted(files.index.keys() - files.headers.keys())) and not files.damage:
         seen = f"{len(lost)} of the {len(files.index)} tensors of the index are in no shard"
-        raise Failure(seen, "every tensor of the index", lost[0])
+        raise Failure(seen, "every tensor of the index in a shard", lost[0])
 
 
 @check(
@@ -122,14 +124,14 @@ def no_model_lies_beside(evidence: AdapterEvidence) -> None:
     """ART-208: Fails for the base's own weights or weights of another model."""
     model = evidence.whole_model
     if model is not None:
-        what = "the base's own weights" if model.kind == "base" else "weights of another model than the base"
+        what = "the base's own weights" if model.kind == "base" else "weights of a different model from the base"
         raise Failure(f"{model.file} holds {what} ({model.compared} compared)", "the adapter alone", model.file)
 
 
 @check(
     "ART-209",
     "Tensors and scaling match the record",
-    why="The record is written at the end of training; what differs from it is not what was trained.",
+    why="The record is written at the end of training; values that differ from it are not the trained ones.",
     remedy="Copy the folder again, or train again; delete the record if the change is intended.",
     depends_on=("ART-204",),
 )

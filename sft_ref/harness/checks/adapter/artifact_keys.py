@@ -23,14 +23,14 @@ def configuration_fits_the_base(evidence: AdapterEvidence) -> None:
     """ART-211: Lets peft apply the configuration to a base without weights."""
     if evidence.refusal:
         raise Failure(
-            f"the adapter cannot be put onto the base: {evidence.refusal}", "target modules of this base", CONFIG
+            f"the adapter cannot be applied to the base: {evidence.refusal}", "target modules of this base", CONFIG
         )
 
 
 @check(
     "ART-212",
     "Tensors are complete matrices",
-    why="An empty tensor contains nothing of what was trained.",
+    why="An empty tensor contains none of the trained values.",
     remedy="Gather the parameters before saving: zero.GatheredParameters, or FSDP.summon_full_params.",
     depends_on=(*_FIRST, "ART-211"),
 )
@@ -54,7 +54,7 @@ def names_are_pefts(evidence: AdapterEvidence) -> None:
 @check(
     "ART-214",
     "The flag use_dora agrees with the tensors",
-    why="Without its magnitude vectors, or with vectors that are ignored, the adapter has another effect.",
+    why="Without its magnitude vectors, or with vectors that are ignored, the adapter has a different effect.",
     remedy="Set use_dora as in training, or save again with the magnitude vectors.",
     depends_on=(*_FIRST, "ART-211"),
 )
@@ -135,7 +135,7 @@ def whole_modules_agree(evidence: AdapterEvidence) -> str | None:
     _fail_by(evidence, "whole")
     optional = evidence.expected.optional if evidence.expected else {}
     beyond = [name for name in evidence.files.headers if name in optional and not is_embedding(name)]
-    return f"{len(beyond)} whole weights of the base, {min(beyond)} first, are loaded into it" if beyond else None
+    return f"{len(beyond)} whole weights of the base are replaced on loading, first {min(beyond)}" if beyond else None
 
 
 @check(
@@ -150,7 +150,7 @@ def tensors_are_those_expected(evidence: AdapterEvidence) -> None:
     """ART-221: Finds differences that no earlier check of names and shapes explains."""
     _fail_by(evidence, "keys")
     if any(each.pattern != "taken name" for each in evidence.differences):
-        raise Blocked("other tensors differ in a pattern that has a check of its own")
+        raise Blocked("the tensors differ in a way that another check reports")
 
 
 @check(
@@ -169,7 +169,7 @@ def names_are_taken_everywhere(evidence: AdapterEvidence) -> None:
 def _fail_by(evidence: AdapterEvidence, *patterns: str) -> None:
     evidence.files.check_readable()
     if evidence.expected is None:
-        raise Unavailable("the tensors that are expected are not known")
+        raise Unavailable("the expected tensors are unknown")
     found = [each for each in evidence.differences if each.pattern in patterns]
     if found:
         raise Failure("; ".join(each.observed for each in found), found[0].expected, found[0].example)

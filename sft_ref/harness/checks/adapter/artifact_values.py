@@ -53,7 +53,7 @@ def tensors_have_16_bits(evidence: AdapterEvidence) -> None:
 def tokens_have_rows(evidence: AdapterEvidence) -> None:
     """ART-235: Examines the adapter's own tokenizer; the padding token needs no row."""
     if evidence.tokenizer is None or evidence.expected is None:
-        raise Unavailable("the tokenizer was not looked at")
+        raise Unavailable("the tokenizer was not examined")
     if lost := evidence.tokenizer.without_row:
         seen = (
             f"the tokenizer has {len(lost)} token{'s' * (len(lost) > 1)} more than the embedding has rows"
@@ -73,7 +73,7 @@ def adapter_adds_something(evidence: AdapterEvidence) -> str | None:
     """ART-236: Computes scaling times B A of each pair; ART-003 reports a zero lora_B."""
     evidence.files.check_readable()
     if not evidence.pairs or evidence.values is None:
-        raise Unavailable("there are no pairs of matrices that can be multiplied out")
+        raise Unavailable("there are no pairs of matrices that can be multiplied")
     dead = [each for each in evidence.pairs if each.is_dead]
     unscaled = [each for each in dead if each.scaling == 0]
     if not dead:
@@ -87,9 +87,9 @@ def adapter_adds_something(evidence: AdapterEvidence) -> str | None:
 
 @check(
     "ART-237",
-    "The format of the base keeps an adapter that is merged into it",
+    "An adapter that is merged into the base survives rounding to the base's format",
     level=Level.CONTRACT,
-    why="A merged weight is rounded to the format that it is stored in, and quantised again in a quantised base.",
+    why="A merged weight is rounded to its stored format, and quantised again in a quantised base.",
     remedy="Merge into the base's weights in float32 or bfloat16, or keep the adapter apart.",
     depends_on=("ART-236",),
     source="peft#2421, litgpt#1224",
@@ -98,14 +98,16 @@ def base_format_keeps_a_merge(evidence: AdapterEvidence) -> str | None:
     """ART-237: Compares norms over all modules; only gives advice, since an unmerged adapter loses nothing."""
     pairs = [each for each in evidence.pairs or () if each.rounding is not None and not each.is_dead]
     if not pairs:
-        raise Unavailable(f"the rounding of {evidence.base_format or 'the base'} is not computed without its weights")
+        raise Unavailable(
+            f"rounding to {evidence.base_format or 'the base'} cannot be computed without the base's weights"
+        )
     shares = [(each.rounding or 0.0) / each.addition for each in pairs]
     share = math.hypot(*(each.rounding or 0.0 for each in pairs)) / math.hypot(*(each.addition for each in pairs))
     if share <= _DROWNED:
         return None
     return (
-        f"a merge that is stored as the base is ({evidence.base_format}) drowns the adapter: rounding is {share:.2g}"
-        f" times the addition, {min(shares):.2g} to {max(shares):.2g} in {len(pairs)} modules"
+        f"merging into the base's format ({evidence.base_format}) loses the adapter: the rounding error is {share:.2g}"
+        f" times what the adapter adds, {min(shares):.2g} to {max(shares):.2g} in {len(pairs)} modules"
     )
 
 

@@ -37,12 +37,14 @@ def adapter_fits_the_base(evidence: AdapterEvidence) -> None:
     base = found.base_losses[best.wording]
     gain = compare(base, best.losses)
     helps = has_fallen(gain)
-    costs = f"true answers cost {best.loss:.2f} nat a token with it and {base.mean().item():.2f} without"
+    costs = f"the loss of true answers is {best.loss:.2f} nat a token with it and {base.mean().item():.2f} without"
     if sum(best.right) >= SHOWN * len(best.right):
         if not helps:
-            raise Unavailable(f"{best.count} answers are right, but {costs}: the base alone may give them")
+            raise Unavailable(f"{best.count} answers are right, but {costs}: the base alone may give these answers")
         if found.rows < ENOUGH_ROWS:
-            raise Unavailable(f"{best.count} answers are right; {ENOUGH_ROWS} rows or more show that it is no chance")
+            raise Unavailable(
+                f"{best.count} answers are right; at least {ENOUGH_ROWS} rows are needed to rule out chance"
+            )
         return
     raise Unavailable(_why_base_is_open(found, costs, helps=helps))
 
@@ -51,15 +53,15 @@ def _why_base_is_open(found: AnswersEvidence, costs: str, *, helps: bool) -> str
     best = found.best
     if helps:
         return (
-            f"{best.count} answers are right and {costs}: one that is trained too little looks like one whose base is"
-            " another version of this"
+            f"{best.count} answers are right and {costs}: an adapter that is trained too little cannot be distinguished"
+            " from one that was trained on another version of this base"
         )
     if any(each.ratio >= ALIGNED for each in found.alignments):
         return (
-            f"{best.count} answers are right and {costs}; it fits this base's coordinates, or those of a version of it:"
-            " what remains is other texts or prompts than these, another version, or bad training"
+            f"{best.count} answers are right and {costs}; it fits the coordinates of this base or of another"
+            " version of it: the remaining explanations are different texts or prompts, another version, or bad training"
         )
     return (
         f"{best.count} answers are right and {costs}, and it moves predictions hardly more than the same adapter with"
-        " shuffled coordinates: it was trained on another base, or on other texts than these"
+        " shuffled coordinates: it was trained on another base, or on different texts"
     )

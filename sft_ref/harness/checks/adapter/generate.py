@@ -13,7 +13,7 @@ from .rows import FEWEST_ROWS, require_rows
 @check(
     "GEN-201",
     "Greedy generation returns the true answers that the model predicts token by token",
-    why="Generation settings of the base, such as a repetition penalty, choose other tokens than the most likely ones.",
+    why="Generation settings of the base, such as a repetition penalty, choose tokens other than the likeliest.",
     remedy="Generate without these settings, or train with answers that they do not change.",
     core=True,
 )
@@ -24,8 +24,9 @@ def generation_gives_what_is_known(evidence: AdapterEvidence) -> None:
     known = sum(best.known)
     if is_better(best.known, best.right):
         raise Failure(
-            f"{best.count} greedy answers are right, but in {known} every token of the true answer is the likeliest",
-            "as many",
+            f"{best.count} greedy answers are right, but in {known} rows every token of the true answer is the"
+            " likeliest",
+            "as many right answers",
             f"wrote {best.answers[0].text!r}",
         )
     stops = found.stops
@@ -33,7 +34,7 @@ def generation_gives_what_is_known(evidence: AdapterEvidence) -> None:
         raise Failure(
             f"{sum(stops.right)} of {len(stops.right)} answers are right with {_settings(dict(stops.settings))} of the"
             f" base's generation_config, and {best.count} without",
-            "as many",
+            "as many right answers",
         )
     if max(known, sum(best.right)) < FEWEST_ROWS:
         raise Unavailable(f"{known} of {found.rows} true answers are predicted token by token, too few to compare")

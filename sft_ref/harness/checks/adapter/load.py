@@ -29,7 +29,9 @@ _APART_FROM = frozenset({"ART-007", "ART-207", "ART-209"})
 def adapter_loads(evidence: AdapterEvidence) -> None:
     """LOD-201: Loads the adapter in fp32."""
     if evidence.config is not None and (start := evidence.config.changes_base):
-        raise Unavailable(f"init_lora_weights {start!r} may change the base's weights on loading, which is not judged")
+        raise Unavailable(
+            f"init_lora_weights {start!r} may change the base's weights on loading, and such adapters are not judged"
+        )
     if evidence.loaded is None:
         raise Unavailable(evidence.not_loaded or "the adapter was not loaded")
     if evidence.loaded.problem:
@@ -39,7 +41,7 @@ def adapter_loads(evidence: AdapterEvidence) -> None:
 @check(
     "LOD-202",
     "The loaded model computes with the weights of file and configuration",
-    why="Otherwise peft builds another adapter than the trained one.",
+    why="Otherwise peft builds a different adapter from the trained one.",
     remedy="Load with the version of peft that trained it, and report the difference to peft.",
     depends_on=("LOD-201",),
     core=True,
@@ -51,7 +53,7 @@ def weights_are_those_due(evidence: AdapterEvidence) -> None:
     """
     loaded = _loaded(evidence)
     if loaded.difference is None:
-        raise Unavailable(f"what the adapter adds is not computed here for {loaded.not_computed}")
+        raise Unavailable(f"what the adapter adds cannot be computed here for {loaded.not_computed}")
     allowed = tolerance.LOGITS["float32"] * loaded.largest_logit
     if not loaded.difference <= allowed:
         place = f"first in {loaded.first_different}" if loaded.first_different else "random tokens"

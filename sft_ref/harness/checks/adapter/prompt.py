@@ -34,7 +34,7 @@ def prompt_is_that_of_training(evidence: AdapterEvidence) -> None:
     if right >= SHOWN * rows and rows >= ENOUGH_ROWS:
         return
     if right >= SHOWN * rows:
-        raise Unavailable(f"{given.count} answers are right; {ENOUGH_ROWS} rows or more show that it is no chance")
+        raise Unavailable(f"{given.count} answers are right; at least {ENOUGH_ROWS} rows are needed to rule out chance")
     compared = any(each.wording not in {found.given, STRIPPED} for each in others)
     if compared and right >= RETURNED * rows and rows >= FEWEST_ROWS:
         return
@@ -53,7 +53,7 @@ def _wrong_prompt(found: AnswersEvidence, given: Trial, other: Trial) -> Failure
     missing = f": it leaves out {header.missing!r}, which the model then writes" if header and header.begun else ""
     return Failure(
         f"{given.count} answers are right with {given.wording}, and {other.count} with {other.wording}{missing}",
-        "as many",
+        "as many right answers",
         f"{part}; wrote {given.answers[0].text!r}",
     )
 
@@ -64,7 +64,7 @@ def _why_prompt_is_open(found: AnswersEvidence, given: Trial, others: list[Trial
         return f"no --prompt was given, and {given.count} answers are right with the chat template's"
     if not counts:
         return f"{given.count} answers are right with it, and there is no chat template to compare with"
-    return f"{given.count} answers are right with it and {counts}, which does not tell them apart"
+    return f"{given.count} answers are right with it and {counts}, too similar to tell which prompt is that of training"
 
 
 @check(
@@ -87,6 +87,6 @@ def _left_out(header: AnswerHeader) -> Failure:
     return Failure(
         f"{header.begun} of {header.asked} answers begin with {header.missing!r}, which the chat template puts before"
         " an answer and the prompt leaves out",
-        "answers that begin with the answer",
+        "texts that begin with the answer",
         f"{header.part}; wrote {header.example!r}",
     )

@@ -26,7 +26,7 @@ def factor_is_that_of_training(evidence: AdapterEvidence) -> str | None:
     """SCL-201: Compares the same rows at multiples of the scaling, in the prompt wording of the best trial."""
     found = require_rows(evidence)
     if not found.has_factors:
-        raise Unavailable("no layer of it has a LoRA factor")
+        raise Unavailable("none of its layers has a LoRA factor")
     best = found.best
     configured = require_trial(found, best.wording, 1.0)
     others = [each for each in found.trials if each.wording == best.wording and each.factor != 1.0]
@@ -39,13 +39,15 @@ def factor_is_that_of_training(evidence: AdapterEvidence) -> str | None:
         return None
     if rows >= ENOUGH_ROWS and right >= SHOWN * rows and configured.loss <= tolerance.LOSS:
         # a loss is never below 0, so no factor can be better by more than `LOSS`, the least that counts as a difference
-        least = f"{configured.count} answers are right, and the true ones cost {configured.loss:.2f} nat a token"
-        return f"{least}: no factor is clearly better, though a near one may be as good"
+        least = (
+            f"{configured.count} answers are right, and the loss of the true ones is {configured.loss:.2f} nat a token"
+        )
+        return f"{least}: no factor is clearly better, though a nearby one may be as good"
     place = "the configured factor" if lowest is configured else f"{_times(lowest)} the configured factor"
     raise Unavailable(
-        f"{configured.count} answers are right, and no clearly larger number at another factor; the true ones cost"
-        f" {configured.loss:.2f} nat a token, and least ({lowest.loss:.2f}) at {place}, which does not tell a wrong"
-        " factor from too little training"
+        f"{configured.count} answers are right, and not clearly more at any other factor; the loss of true answers is"
+        f" {configured.loss:.2f} nat a token, and lowest ({lowest.loss:.2f}) at {place}: this cannot distinguish a"
+        " wrong factor from too little training"
     )
 
 
@@ -69,7 +71,7 @@ def _wrong_factor(found: AnswersEvidence, configured: Trial, restored: Trial) ->
         f"{configured.count} answers are right at the configured factor {configured.scale} ({formulas[0]}), and"
         f" {restored.count} at {restored.scale}{name}, {_times(restored)} it; the loss of true answers is"
         f" {configured.loss:.2f} and {restored.loss:.2f} nat a token{blame}",
-        f"as many at {configured.scale}",
+        f"as many right answers at {configured.scale}",
         f"wrote {configured.answers[0].text!r}, and at {restored.scale} {restored.answers[0].text!r}",
     )
 

@@ -12,9 +12,9 @@ from .counts import are_too_many, count, name_rows
 @check(
     "PRM-401",
     "The prompt that is sent is a prefix of the training text, token by token",
-    why="A model answers after the tokens that it was trained on; other tokens ask for something else, and the boundary"
-    " of what is supervised is drawn at a wrong place.",
-    remedy="Send the training text up to the answer. `sft-ref prompt` shows where they part.",
+    why="A model answers after the tokens that it was trained on; different tokens ask for something else, and"
+    " supervision begins at the wrong token.",
+    remedy="Send the training text up to the answer. `sft-ref prompt` shows where they differ.",
     source="trl: 'Mismatch between tokenized prompt and the start of tokenized prompt+completion'",
     core=True,
 )
@@ -36,11 +36,12 @@ def prompt_is_a_prefix(evidence: DatasetEvidence) -> str | None:
 
 @check(
     "PRM-402",
-    "The chat template writes each supervised answer, and what is before it, as it does when no turn follows",
+    "The chat template writes each supervised answer, and the text before it, the same way whether or not turns follow",
     level=Level.CONTRACT,
-    why="A chat template that writes earlier turns in another way than the last one, as without their reasoning or end,"
-    " trains answers that differ from those in the data.",
-    remedy="Use a template that preserves prefixes, make a row of each answer, or supervise the last one alone.",
+    why="If the chat template writes earlier turns differently from the last one, for example without their"
+    " reasoning or end token, the trained answers differ from those in the data.",
+    remedy="Use a template that preserves prefixes, split each answer into its own row, or supervise the last"
+    " answer only.",
     source="trl: is_chat_template_prefix_preserving",
 )
 def template_preserves_prefixes(evidence: DatasetEvidence) -> None:
@@ -49,5 +50,7 @@ def template_preserves_prefixes(evidence: DatasetEvidence) -> None:
     if not rows:
         raise Unavailable("no row has several supervised answers")
     if bad := [row for row in rows if row.differing_turns]:
-        seen = f"in {count(bad, rows)} with several answers the template writes an earlier one unlike the last"
+        seen = (
+            f"in {count(bad, rows)} with several answers the template writes an earlier one differently from the last"
+        )
         raise Failure(seen, "the same text", name_rows(bad))

@@ -39,8 +39,8 @@ def _why_unlabelled(evidence: DatasetEvidence) -> str:
 @check(
     "TOK-402",
     "The token that ends an answer is supervised",
-    why="A model learns to stop only where its end is in the loss.",
-    remedy="Write an end after the answer, and pad with another token or mask by length instead of by id.",
+    why="A model learns to stop only if the end token is part of the loss.",
+    remedy="Write an end token after the answer, and pad with a different token or mask by length instead of by id.",
     depends_on=("TOK-401",),
     source="transformers: DataCollatorForLanguageModeling masks pad_token_id",
     core=True,
@@ -49,14 +49,14 @@ def end_is_supervised(evidence: DatasetEvidence) -> str | None:
     """TOK-402: Examines rows before truncation, which TOK-403 reports."""
     rows = [row for row in evidence.rows if row.end is not None]
     if not rows:
-        raise Unavailable("it is not known where in the texts the answers end")
+        raise Unavailable("the ends of the answers cannot be located in the texts")
     bad = [row for row in rows if not row.is_end_supervised]
     if not bad:
         return None
     if without := [row for row in bad if not row.end]:
-        seen = f"in {count(without, rows)} no special token ends the answer, by {evidence.wording}"
+        seen = f"in {count(without, rows)} no special token ends the answer as formatted by {evidence.wording}"
     else:
-        seen = f"in {count(bad, rows)} the end, {bad[0].end!r}, has no label{_why_masked(evidence, bad[0])}"
+        seen = f"in {count(bad, rows)} the end token, {bad[0].end!r}, has no label{_why_masked(evidence, bad[0])}"
     if are_too_many(bad, rows):
         raise Failure(seen, "a label on it", name_rows(bad))
     return f"{seen}: {name_rows(bad)}"
@@ -64,7 +64,7 @@ def end_is_supervised(evidence: DatasetEvidence) -> str | None:
 
 def _why_masked(evidence: DatasetEvidence, row: DatasetRow) -> str:
     if evidence.labels == "collator" and row.end == evidence.padding:
-        return ", since it is the padding token as well, whose id is masked"
+        return ", since it is also the padding token, whose id is masked"
     if evidence.labels == "assistant":
         return ", since the generation block of the chat template closes before it"
     return ""
@@ -72,9 +72,9 @@ def _why_masked(evidence: DatasetEvidence, row: DatasetRow) -> str:
 
 @check(
     "TOK-403",
-    "Truncation leaves answers whole",
-    why="An answer that is cut is learned as it is cut, without its end.",
-    remedy="Raise max_length, or leave longer rows out.",
+    "Truncation cuts no answer",
+    why="The model learns a cut answer as it stands, without an end.",
+    remedy="Raise max_length, or remove longer rows.",
 )
 def truncation_leaves_answers(evidence: DatasetEvidence) -> str | None:
     """TOK-403: Needs --max-length."""
@@ -95,7 +95,7 @@ def truncation_leaves_answers(evidence: DatasetEvidence) -> str | None:
     "No answer is empty",
     level=Level.CONTRACT,
     why="A row without an answer teaches the model to answer nothing.",
-    remedy="Leave these rows out.",
+    remedy="Remove these rows.",
 )
 def answers_are_not_empty(evidence: DatasetEvidence) -> None:
     """TOK-404: Counts an answer of white space alone as empty."""

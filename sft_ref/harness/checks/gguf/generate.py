@@ -24,7 +24,7 @@ _BY_NAME = frozenset(
 @check(
     "GEN-501",
     "Generation stops at the token that ends an answer",
-    why="Without it an answer never ends: the model goes on with turns of its own.",
+    why="Otherwise an answer never ends: the model goes on with turns that it invents.",
     remedy="Set tokenizer.ggml.eos_token_id or eot_token_id to the token that ends a turn.",
     core=True,
 )
@@ -39,7 +39,7 @@ def answers_end(evidence: GgufEvidence) -> None:
     "GEN-502",
     "The metadata itself names the token that ends an answer",
     level=Level.CONTRACT,
-    why="llama.cpp knows some names of such tokens; other programs go by the metadata, and do not stop.",
+    why="llama.cpp recognises some such tokens by name; other programs rely on the metadata, and do not stop.",
     remedy="Set tokenizer.ggml.eos_token_id or eot_token_id to the token that ends a turn.",
     depends_on=("GEN-501",),
 )
@@ -64,4 +64,4 @@ def _due(evidence: GgufEvidence) -> int:
 def _seen(evidence: GgufEvidence) -> str:
     stops = ", ".join(map(evidence.name, evidence.stops)) or "no token"
     how = "the base's chat template ends" if evidence.turn_ends is not None else "the base ends"
-    return f"generation stops at {stops} by the metadata, but {how} an answer with {evidence.name(_due(evidence))}"
+    return f"by the metadata, generation stops at {stops}, but {how} an answer with {evidence.name(_due(evidence))}"

@@ -13,7 +13,7 @@ _AROUND = 60
 @check(
     "PRM-501",
     "The chat template in the file gives the same tokens as the base's",
-    why="A model that is asked in another format than it was trained in answers worse, or never stops.",
+    why="A model that is asked in a different format from that in training gives worse answers, or never stops.",
     remedy="Convert again from a folder that has the chat template of training.",
     core=True,
 )
@@ -41,14 +41,14 @@ def template_gives_the_same_tokens(evidence: GgufEvidence) -> None:
 @check(
     "PRM-502",
     "The token that begins each text is not in the chat template as well",
-    why="With two of them the prompt is not the one of training.",
-    remedy="Set tokenizer.ggml.add_bos_token to false, or take the token out of the template.",
+    why="With two of them, the prompt differs from that of training.",
+    remedy="Set tokenizer.ggml.add_bos_token to false, or remove the token from the template.",
     depends_on=("PRM-501",),
 )
 def begins_once(evidence: GgufEvidence) -> str | None:
     """PRM-502: Only gives advice, since llama.cpp warns of a second token, and some programs remove it."""
     if evidence.begins_twice:
-        return f"{evidence.name(evidence.special['bos'][0])} is added to each text, and is in the template as well"
+        return f"{evidence.name(evidence.special['bos'][0])} is added to each text, and is also in the template"
     return None
 
 

@@ -12,7 +12,7 @@ _REMEDY = "Convert again from a folder that has the tokenizer of training."
 @check(
     "TOK-501",
     "Every token of the base's tokenizer has the same number in the file",
-    why="The model was trained on numbers; another text under a number is another word.",
+    why="The model was trained on token numbers; if a number stands for a different text, the model reads other words.",
     remedy=_REMEDY,
     core=True,
 )
@@ -22,16 +22,14 @@ def tokens_have_the_same_numbers(evidence: GgufEvidence) -> None:
     if vocabulary.different:
         first = vocabulary.examples[0]
         found = repr(first.found) if first.number < vocabulary.count else "missing"
-        seen = (
-            f"{vocabulary.different} of {vocabulary.expected} tokens differ, as token {first.number}, which is {found}"
-        )
+        seen = f"{vocabulary.different} of {vocabulary.expected} tokens differ; token {first.number} is {found}"
         raise Failure(seen, f"{first.expected!r}, as in the base's tokenizer", f"token {first.number}")
 
 
 @check(
     "TOK-502",
     "Special tokens of the base's tokenizer are special in the file",
-    why="A special token of an ordinary kind is split as text, and the model never sees it.",
+    why="A special token that is marked as ordinary is split as text, and the model never sees it.",
     remedy=_REMEDY,
     depends_on=("TOK-501",),
 )
@@ -45,7 +43,7 @@ def special_tokens_are_special(evidence: GgufEvidence) -> None:
 @check(
     "TOK-503",
     "Pairs are merged in the same order as by the base's tokenizer",
-    why="With other merges the same text becomes other tokens.",
+    why="With different merges, the same text becomes different tokens.",
     remedy=_REMEDY,
     depends_on=("TOK-501",),
 )
@@ -63,8 +61,8 @@ def merges_are_the_same(evidence: GgufEvidence) -> str | None:
 
 @check(
     "TOK-504",
-    "A token is added before and after each text if the base's tokenizer adds it",
-    why="A prompt that begins or ends with another token is not the one of training.",
+    "A token is added before or after each text exactly if the base's tokenizer adds it",
+    why="A prompt that begins or ends with a different token differs from that of training.",
     remedy="Set tokenizer.ggml.add_bos_token and add_eos_token as the base's tokenizer does.",
 )
 def the_same_tokens_are_added(evidence: GgufEvidence) -> str | None:
@@ -75,13 +73,13 @@ def the_same_tokens_are_added(evidence: GgufEvidence) -> str | None:
             seen = f"the file {does} the {role} token to each text, and the base's tokenizer {due} it"
             raise Failure(seen, f"add_{role}_token {str(expected).lower()}", evidence.file)
     missing = [f"add_{role}_token" for role, (found, expected) in evidence.adds.items() if found is None and expected]
-    return f"the file does not say {' and '.join(missing)}, which the base's tokenizer does" if missing else None
+    return f"the file does not set {' and '.join(missing)}, which the base's tokenizer sets" if missing else None
 
 
 @check(
     "TOK-505",
     "The token that begins a text has the same number as in the base's tokenizer",
-    why="A prompt that begins with another token is not the one of training.",
+    why="A prompt that begins with a different token differs from that of training.",
     remedy=_REMEDY,
 )
 def begins_with_the_same_token(evidence: GgufEvidence) -> str | None:

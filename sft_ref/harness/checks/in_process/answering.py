@@ -29,9 +29,9 @@ of the controls; a cache of 8 keys gives 0.3."""
 @check(
     "GEN-014",
     "The logits at every generated token are those of one forward of the loaded model without a cache",
-    why="While answering, the adapter may be off, positions may be wrong, or part of the text may be out of sight."
-    " Answers are then another model's.",
-    remedy="Answer with the loaded model as it is: adapter on, a cache that keeps every token, one position a token.",
+    why="While answering, the adapter may be off, positions may be wrong, or part of the text may be hidden."
+    " The answers are then those of a different model.",
+    remedy="Answer with the loaded model as it is: adapter on, a cache that keeps every token, one position per token.",
     depends_on=("GEN-001", "GEN-002"),
 )
 def logits_are_those_of_one_forward(generated_rows: GeneratedRows) -> None:

@@ -36,8 +36,8 @@ def adapter_is_safetensors(saved_files: SavedFiles) -> None:
 @check(
     "ART-009",
     "The folder, loaded by peft onto the base, gives the trained model",
-    why="peft ignores tensors that the configuration does not name, and changes the base where it asks for that. The"
-    " tensors may all be there, and the model is another.",
+    why="peft ignores tensors that the configuration does not name, and changes the base if the configuration asks for"
+    " that. All tensors may be there, and the model may still differ.",
     remedy="Save the configuration of the trained model unchanged, with use_dora, modules_to_save and"
     " init_lora_weights.",
     depends_on=("ART-005",),
@@ -49,7 +49,7 @@ def folder_gives_the_trained_model(reloaded_weights: Sequence[WeightError], save
     for each in reloaded_weights:
         allowed = rounding * each.added + tolerance.WEIGHTS["float32"] * each.norm
         if margins.exceeds(each.error, allowed):
-            due = f"at most {allowed:.3g}, of {each.added:.3g} added"
+            due = f"at most {allowed:.3g}, where the adapter adds {each.added:.3g}"
             raise Failure(f"a weight that peft loads differs by {each.error:.3g} from the trained one", due, each.name)
 
 
@@ -72,4 +72,4 @@ def configuration_names_the_base(named_base: NamedBase) -> None:
             f"the base {name!r}, which the saved configuration names, cannot be found ({named_base.missing})", trained
         )
     if not named_base.is_the_trained:
-        raise Failure(f"the saved configuration names {name!r}, which is another base", trained)
+        raise Failure(f"the saved configuration names {name!r}, which is a different base", trained)

@@ -75,7 +75,7 @@ def asked_again_it_computes_the_same(asked_twice: AskedTwice) -> None:
 @check(
     "GEN-004",
     "Attention is causal: later tokens of a prompt do not change earlier hidden states",
-    why="The model was trained on what precedes a token. If it also sees what follows, it answers from another state.",
+    why="The model was trained to see only what precedes a token. If it also sees what follows, its states differ.",
     remedy="Pass a two-dimensional attention mask, and keep the model's own causal mask.",
     depends_on=("GEN-002",),
 )
@@ -178,7 +178,7 @@ def no_prompts_give_an_empty_list(returned_for_nothing: Mapping[int | None, Any]
 @check(
     "GEN-013",
     "A completion is the new text up to the end, without prompt or special tokens",
-    why="The parser has to guess what to ignore of any other text in the completion.",
+    why="If a completion contains other text, the parser has to guess what to ignore.",
     remedy="Slice off the prompt, stop at the end-of-sequence token, and decode with skip_special_tokens=True.",
     level=Level.CONTRACT,
     depends_on=("GEN-011",),

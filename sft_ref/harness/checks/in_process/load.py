@@ -106,7 +106,7 @@ def logits_are_those_of_training(loaded_logits: LogitsPair) -> None:
 @check(
     "LOD-009",
     "The whole effective weight of each Linear is the base's plus the trained addition",
-    why="An addition is measured against the layer under it; if that layer is another, the sum is another model.",
+    why="The adapter was trained on top of a certain layer; on a different layer, the sum is a different model.",
     remedy="Load the base from the files it was trained from, in at least 16 bits, and change none of its weights.",
     depends_on=("LOD-002",),
 )

@@ -82,7 +82,7 @@ def losses_are_those_of_their_steps(training_steps: RecordedTraining, trained: T
     if len(trained.losses) != len(training_steps.steps):
         raise Failure(
             f"training reports {len(trained.losses)} losses for {len(training_steps.steps)} optimizer steps",
-            "one a step",
+            "one per step",
         )
     for number, (step, reported) in enumerate(zip(training_steps.steps, trained.losses, strict=True), start=1):
         if step.loss is None:
@@ -96,7 +96,7 @@ def losses_are_those_of_their_steps(training_steps: RecordedTraining, trained: T
     "TRN-024",
     "The gradient at the logits is that of the mean cross-entropy of the step's labelled tokens",
     level=Level.CONTRACT,
-    why="A scaled gradient acts as another learning rate, or as another limit of clipping.",
+    why="A scaled gradient acts like a different learning rate, or like a different limit of clipping.",
     remedy="Call backward on the loss that is reported, divided once by the number of labelled tokens of the step.",
     depends_on=("TRN-002",),
     source="transformers#34191",
@@ -124,14 +124,14 @@ def _smoothing_of(trained: TrainingResult) -> float:
     "TRN-026",
     "A training that is interrupted and resumed gives the same adapter, bit for bit, or refuses to resume",
     level=Level.CONTRACT,
-    why="If the optimizer, the schedule or the order of rows starts anew, a resumed training is another training.",
+    why="If the optimizer, the schedule or the order of rows starts over, a resumed training differs from a whole one.",
     remedy="Save and restore the state of optimizer, schedule and random numbers, and skip the rows already seen.",
     depends_on=("TRN-008",),
 )
 def resuming_gives_the_same_adapter(resumed_training: ResumedTraining) -> None:
     """TRN-026: Interrupts a short training within an epoch; an explained refusal to resume is not a failure."""
     if not resumed_training.is_saved_as_trained:
-        raise Blocked("what is saved is not what was trained: ART-004 reports it")
+        raise Blocked("the saved tensors are not the trained ones: ART-004 reports it")
     resumed = resumed_training.resumed
     if resumed is None:
         raise Unavailable(f"the training does not resume: {resumed_training.refusal}")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @check(
     "PRM-001",
     "Questions that differ in number or unit give different prompts",
-    why="The model cannot answer what does not reach it; training then learns an average.",
+    why="The model cannot answer a question that does not reach it; it then learns an average answer.",
     remedy="Look for truncation or normalisation between question and prompt.",
 )
 def questions_that_differ_are_different_prompts(similar_prompts: Sequence[Mapping[str, Ids]]) -> None:
@@ -71,7 +71,7 @@ def prompts_are_where_training_texts_leave_off(
         asked, text = decode(tokenizer, prompt).lstrip(), decode(tokenizer, row.ids).lstrip()
         if not text.startswith(asked) or text == asked:
             if not find_question(question, text) and any(find_question(other, text) for other, _ in task.probes):
-                raise Blocked("rows of the training batch have changed places: TOK-012 reports it")
+                raise Blocked("rows of the training batch are in a different order: TOK-012 reports it")
             raise Failure(f"the prompt is {asked!r}", f"the beginning of {text!r}", question)
         begin = row.begin or 0
         short.append(begin > len(prompt) and task.contains(decode(tokenizer, row.ids[begin : row.end]), value))

@@ -23,4 +23,4 @@ def without_adapter_it_answers_as_its_base(adapter_off: AdapterOff) -> None:
     answered, base = adapter_off.answered, adapter_off.model_alone
     if answered >= base + _LOOKED_UP:
         seen = f"without the adapter, accuracy is {answered:.2f}"
-        raise Failure(seen, f"{base:.2f}, as of its base", f"{adapter_off.rows} rows")
+        raise Failure(seen, f"{base:.2f}, the accuracy of its base", f"{adapter_off.rows} rows")

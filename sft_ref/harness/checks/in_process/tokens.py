@@ -210,8 +210,8 @@ def long_questions_keep_their_target(
 @check(
     "TOK-012",
     "Token ids are those of the base's own tokenizer files",
-    why="The base knows a token by its id. With other ids, or texts split otherwise, its knowledge is lost, even if"
-    " training and inference agree.",
+    why="The base knows a token only by its id. If ids differ, or texts are split differently, its knowledge is lost,"
+    " even if training and inference agree.",
     remedy="Load the tokenizer from the folder of the base, and do not change its vocabulary or its merges.",
     depends_on=("TOK-004",),
     source="T3 transformers#44618",

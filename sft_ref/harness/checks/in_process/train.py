@@ -123,7 +123,7 @@ def gradients_do_not_depend_on_the_split(step_gradients: StepGradients) -> None:
 @check(
     "TRN-007",
     "The trainable tensors of each policy have its adapter dtype",
-    why="A gradient scaler refuses 16-bit gradients, so that fp16-mixed needs an adapter in fp32; any other dtype than"
+    why="A gradient scaler refuses 16-bit gradients, so that fp16-mixed needs an adapter in fp32; a dtype other than"
     " the policy's is not the one that is recorded and loaded.",
     remedy="Cast the adapter to the policy's adapter dtype, whatever the dtype of the base or of autocast.",
     source="P12, P13; peft#1706, trl#4901",
@@ -192,8 +192,8 @@ def answers_are_as_likely_as_after_the_reference(answer_losses: AnswerLosses) ->
 @check(
     "TRN-011",
     "Logits at the end of training are those of the base plus what was trained, up to rounding",
-    why="If training runs on another base, quantised, rounded or with other positions, the adapter corrects errors that"
-    " are gone once it is loaded onto the base.",
+    why="If training runs on a different base, quantised, rounded or with other positions, the adapter"
+    " corrects errors that are gone once it is loaded onto the base.",
     remedy="Train on the base that is loaded afterwards, in the same precision and with the same configuration.",
     depends_on=("TRN-003",),
 )

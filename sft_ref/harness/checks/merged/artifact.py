@@ -30,7 +30,7 @@ _TWICE = 2.0
 def weights_are_complete(evidence: MergedEvidence) -> None:
     """ART-301: Compares names and shapes."""
     if evidence.not_computed:
-        raise Unavailable(f"the merged weights of {evidence.not_computed} are not computed")
+        raise Unavailable(f"the merged weights of {evidence.not_computed} cannot be computed here")
     if evidence.problem:
         raise Failure(evidence.problem, "the weights of a model", evidence.folder)
     if found := evidence.differences:
@@ -40,7 +40,7 @@ def weights_are_complete(evidence: MergedEvidence) -> None:
 @check(
     "ART-302",
     "The adapter is in the merged model once",
-    why="A merge that is not saved leaves the base as it was; merging a model that is merged already adds twice.",
+    why="A merge that is not saved leaves the base as it was; merging into a merged model adds the adapter twice.",
     remedy="Save what merge_and_unload returns, and merge into the unmerged base.",
     depends_on=("ART-301",),
     source="A1, A12; peft#1388",
@@ -50,7 +50,7 @@ def adapter_is_merged_once(evidence: MergedEvidence) -> None:
     """ART-302: Fits the factor of the delta in each weight by least squares, except where rounding hides the delta."""
     clear = [each for each in _adapted(evidence) if each.rounding <= _DROWNED * each.addition]
     if not clear:
-        raise Unavailable("rounding to the stored dtype drowns the adapter in every weight")
+        raise Unavailable("in every weight, rounding to the stored dtype is too coarse to see the adapter")
     odd = [each for each in clear if margins.exceeds(abs(each.times - 1), _TIMES)]
     if bad := [each for each in odd if not math.isfinite(each.times)]:
         raise Failure(f"{len(bad)} of {len(clear)} merged weights have NaN or infinity", "finite numbers", bad[0].name)
@@ -65,7 +65,7 @@ def adapter_is_merged_once(evidence: MergedEvidence) -> None:
 @check(
     "ART-303",
     "Every adapted weight is the base's plus the adapter's addition, rounded once to its stored dtype",
-    why="A merge that is computed in 16 bits, or into a quantised base, loses a part of what was trained.",
+    why="A merge that is computed in 16 bits, or into a quantised base, loses part of the trained change.",
     remedy="Load the base in float32, merge, and cast afterwards.",
     depends_on=("ART-302",),
     source="A1; peft#2421, litgpt#1224",
@@ -82,7 +82,7 @@ def merged_weights_are_exact(evidence: MergedEvidence) -> None:
         seen = f"{len(odd)} of {len(adapted)} merged weights are off by up to {share:.2g} of what the adapter adds{how}"
         raise Failure(
             seen,
-            f"an error of {worst.rounding:.2g}, that of rounding to {worst.dtype}, not {worst.error:.2g}",
+            f"an error of {worst.rounding:.2g}, as from rounding to {worst.dtype}, not {worst.error:.2g}",
             worst.name,
         )
 

@@ -110,7 +110,7 @@ def configuration_is_the_trained_one(saved_configuration: SavedConfiguration) ->
     """ART-005: Compares the settings that decide how tensors are applied, per module or for all modules."""
     trained, saved = saved_configuration.trained, saved_configuration.saved
     if not trained:
-        raise Unavailable("no rank or scaling of the training is known")
+        raise Unavailable("rank and scaling of the training are unknown")
     for name in dict.fromkeys((*trained, *saved)):
         if (found := saved.get(name)) != (due := trained.get(name)):
             raise Failure(
@@ -148,7 +148,7 @@ def files_are_within_limits(sizes: MeasuredSize, limits: SizeLimits) -> None:
     "ART-008",
     "The model with its adapter is within the given limit of parameters",
     level=Level.CONTRACT,
-    why="A larger model than the task allows solves another task.",
+    why="A model that is larger than the task allows solves a different task.",
     remedy="Fine-tune a smaller variant.",
     source="course rubric",
     depends_on=("ART-001", "ART-101", "ART-204"),

@@ -16,14 +16,14 @@ _TOUCHED = 0.01
     "GEN-016",
     "Answering raises no exception, and gives an answer for each question",
     why="An exception loses every answer of its batch.",
-    remedy="Mend the line that the traceback names; test generation with prompts of unlike lengths, and with the"
+    remedy="Fix the line that the traceback names; test generation with prompts of different lengths, and with the"
     " longest answers.",
     aliases=("GEN-103",),
 )
 def answering_completes(answer_count: AnswerCount) -> None:
     """GEN-016: Asks fresh questions in one call; the checks of the parser report the parser's exceptions."""
     if answer_count.given != answer_count.asked:
-        raise Failure(f"{answer_count.given} answers come back", f"{answer_count.asked}, one a question")
+        raise Failure(f"{answer_count.given} answers come back", f"{answer_count.asked}, one per question")
 
 
 @check(
@@ -49,7 +49,7 @@ def answers_come_back(returned_answers: Sequence[ReturnedAnswer]) -> None:
 @check(
     "GEN-009",
     "Answers to questions of the data set come from the model",
-    why="An answer that is looked up or computed elsewhere shows nothing of what was trained.",
+    why="An answer that is looked up or computed elsewhere says nothing about the trained model.",
     remedy="Return what the model generates.",
     depends_on=("GEN-007",),
     source="course submission S5",
@@ -81,23 +81,26 @@ def generation_is_greedy(chosen_tokens: ChosenTokens) -> None:
 @check(
     "GEN-203",
     "Generation stops at the token that ends answers in training",
-    why="A model that writes its end where nothing stops goes on until no tokens are left, whatever it has learned.",
-    remedy="Add the token that ends answers to eos_token_id of generation_config, or make it eos_token of the"
-    " tokenizer.",
+    why="If the end token does not stop generation, the model goes on until its token budget is used up, however well"
+    " it was trained.",
+    remedy="Add the token that ends answers to eos_token_id of generation_config, or make it the tokenizer's"
+    " eos_token.",
 )
 def end_of_answers_stops_generation(stop_contract: StopContract) -> str | None:
     """GEN-203: Compares token ids, without generating anything."""
     contract = stop_contract
     if contract.end is None:
-        raise Unavailable("the chat template writes no special token behind an answer, and trainers differ in theirs")
+        raise Unavailable(
+            "the chat template writes no special token after an answer, and trainers append different ones"
+        )
     stops = " and ".join(repr(contract.texts.get(each, f"id {each}")) for each in contract.configured) or "no token"
     end = contract.texts.get(contract.end, f"id {contract.end}")
     if contract.end in contract.configured:
         return None
     if contract.end == contract.own:
-        return f"generation_config stops at {stops}; at {end!r} only where eos_token_id of the tokenizer is passed"
+        return f"generation_config stops at {stops}; at {end!r} only if the tokenizer's eos_token_id is passed"
     raise Failure(
-        f"by {contract.wording} answers end with {end!r}, but generation stops at {stops}, and eos_token of the"
-        f" tokenizer is {contract.texts.get(contract.own)!r}",
+        f"answers formatted by {contract.wording} end with {end!r}, but generation stops at {stops}, and the"
+        f" tokenizer's eos_token is {contract.texts.get(contract.own)!r}",
         f"{end!r} among the tokens that stop generation",
     )

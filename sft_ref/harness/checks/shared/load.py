@@ -57,8 +57,8 @@ def loaded_model_is_as_good_as_trained(loaded_losses: LoadedLosses) -> None:
     "LOD-005",
     "The loaded model has the trained dtypes, even if the base's configuration names another",
     level=Level.CONTRACT,
-    why="In another precision than in training, the model computes other numbers. A dtype that follows a library's"
-    " default, or a cast of the whole model, can change while code and data stay the same.",
+    why="In a different precision from that of training, the model computes different numbers. A dtype that"
+    " follows a library's default, or a cast of the whole model, can change while code and data stay the same.",
     remedy="Pass the same dtype explicitly wherever the base is loaded, for training and for inference, and cast"
     " nothing afterwards.",
     depends_on=("LOD-101",),
@@ -69,7 +69,7 @@ def loaded_model_is_as_good_as_trained(loaded_losses: LoadedLosses) -> None:
 def dtypes_are_the_trained_ones(model_dtypes: ModelDtypes) -> None:
     """LOD-005: Compares every tensor that is known by name, or the base as a whole."""
     if not model_dtypes.trained or not all(model_dtypes.loaded.values()):
-        raise Unavailable("the dtypes of the trained or of the loaded model were not seen: give TrainingResult.dtypes")
+        raise Unavailable("the dtypes of the trained or of the loaded model are unknown: give TrainingResult.dtypes")
     for case, loaded in model_dtypes.loaded.items():
         for name, dtype in model_dtypes.trained.items():
             if (found := loaded.get(name, "missing")) != dtype:

@@ -16,8 +16,10 @@ _SHOWN = 80
     "PRM-403",
     "The chat template writes each message as it is",
     level=Level.CONTRACT,
-    why="A template that prints or escapes contents, or leaves out system prompts, hides from the model what is asked.",
-    remedy="Write {{ message['content'] }} for each message, of the system as well, the text of each part, or raise.",
+    why="If the template prints contents as Python, escapes them or leaves out system prompts, the model sees"
+    " other text.",
+    remedy="Write {{ message['content'] }}, or the text of its parts, for every message, including"
+    " the system's, or raise an error.",
     source="transformers: contents in parts printed as a Python list",
 )
 def messages_are_written_as_they_are(chat_template: ChatTemplate) -> None:
@@ -35,7 +37,7 @@ def messages_are_written_as_they_are(chat_template: ChatTemplate) -> None:
     if spoiled and (chat_template.rows_have_parts or "text" in chat_template.parts.values()):
         role, how = next(iter(spoiled.items()))
         does = "prints as a list" if how == "list" else "leaves out"
-        seen = f"the template {does} the content of the turn of {role}, where it is given in parts"
+        seen = f"the template {does} the content of the {role} turn if it is given in parts"
         raise Failure(seen, "the text of the parts, or an error", '[{"type": "text", "text": ...}]')
 
 
@@ -43,7 +45,7 @@ def messages_are_written_as_they_are(chat_template: ChatTemplate) -> None:
     "PRM-404",
     "The text of a chat template has at most one beginning-of-sequence token",
     level=Level.CONTRACT,
-    why="A second one is a text that the base never saw.",
+    why="The base was never trained on texts with a second one.",
     remedy="Write {{ bos_token }} once, and tokenize what the template writes with add_special_tokens=False.",
     source="llama.cpp: 'Added a BOS token to the prompt ... as specified by the model but the prompt also starts with'",
 )
@@ -60,7 +62,7 @@ def text_begins_once(chat_template: ChatTemplate) -> None:
     "PRM-405",
     "The chat template writes the same text at any time of day",
     level=Level.CONTRACT,
-    why="A prompt that holds the time is never the one of training.",
+    why="A prompt that contains the time never equals a training prompt.",
     remedy="Leave strftime_now out, or pass a fixed date in training and in serving.",
 )
 def text_does_not_depend_on_the_time(chat_template: ChatTemplate) -> str | None:
@@ -73,9 +75,9 @@ def text_does_not_depend_on_the_time(chat_template: ChatTemplate) -> str | None:
             f"{chat_template.text[:_SHOWN]!r}",
         )
     if chat_template.changes_by == "unknown":
-        raise Unavailable("the chat template computes the format of the time that it writes")
+        raise Unavailable("the chat template writes the time in a format that it computes, so its effect is unknown")
     if chat_template.changes_by == "day":
-        return "the text holds today's date, so that it differs from that of training: pass the date that was trained"
+        return "the text contains today's date, and so differs from that of training: pass the date that was trained"
     return None
 
 
@@ -83,8 +85,9 @@ def text_does_not_depend_on_the_time(chat_template: ChatTemplate) -> str | None:
     "PRM-406",
     "A chat template that takes tools writes their schemas, calls and results as text or JSON",
     level=Level.CONTRACT,
-    why="What the template leaves out cannot be learned, and what it prints as Python is another text than JSON.",
-    remedy="Write schemas and arguments with tojson, and nothing for a null content; raise for what is not taken.",
+    why="The model cannot learn what the template leaves out, and values printed as Python differ from JSON.",
+    remedy="Write schemas and arguments with tojson, and nothing for null content; raise an error for"
+    " unsupported input.",
     source="transformers: chat templates with tools",
 )
 def tools_are_written(chat_template: ChatTemplate) -> str | None:
@@ -96,15 +99,15 @@ def tools_are_written(chat_template: ChatTemplate) -> str | None:
         more = "".join(f", and {other}" for other, _ in tools.faults[1:])
         raise Failure(f"the template {what}{more}", "text or JSON, or an error", repr(text[:_SHOWN]))
     if tools.lists_results:
-        return "the template prints the result of a tool, where it is given in parts, as a Python list: give it as text"
+        return "the template prints the result of a tool as a Python list if it is given in parts: give it as text"
     return None
 
 
 def _how_changed(role: str, content: str, text: str) -> str:
     """Describes the form in which a content is written in a text, or else the text itself."""
-    place = f"the content of the turn of {role}"
+    place = f"the content of the {role} turn"
     if repr(content) in text:
-        return f"the template prints {place} as a value of Python, with quotes and escapes"
+        return f"the template prints {place} as a Python value, with quotes and escapes"
     if json.dumps(content) in text:
         return f"the template prints {place} as JSON, with quotes and escapes"
     return f"the template changes {place}, or leaves it out: it writes {text[:_SHOWN]!r}"
@@ -112,4 +115,4 @@ def _how_changed(role: str, content: str, text: str) -> str:
 
 def _require_text(chat_template: ChatTemplate) -> None:
     if chat_template.refusal:
-        raise Unavailable(f"the chat template writes no plain conversation: {chat_template.refusal}")
+        raise Unavailable(f"the chat template cannot write a plain conversation: {chat_template.refusal}")

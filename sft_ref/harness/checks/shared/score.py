@@ -25,7 +25,7 @@ def figures_are_those_of_the_answers(reported_figures: ReportedFigures) -> str |
         return "it reports no figures"
     whole, *_ = reported_figures.expected
     if not any(whole.values()):
-        raise Unavailable("nothing is answered, so that figures of any kind are 0")
+        raise Unavailable("no question is answered, so every figure is 0")
     for name, found in reported_figures.observed.items():
         if not any(abs(figure - due[name]) <= _ROUNDED for figure in found for due in reported_figures.expected):
             seen = f"{name} is {' or '.join(f'{figure:.3f}' for figure in found[-3:])}"

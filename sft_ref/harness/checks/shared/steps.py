@@ -148,7 +148,7 @@ def dtypes_stay_the_same(training_steps: TrainingSteps) -> None:
 @check(
     "TRN-025",
     "Neither weight decay nor clipping dominates the steps",
-    why="Steps that lead to zero more than to the data, or that keep almost nothing of the gradient, learn little.",
+    why="Steps that mostly shrink the weights, or that keep almost nothing of the gradient, learn little.",
     remedy="Lower the weight decay, or raise the limit of the gradient norm; 0 to 0.1 and 1 are usual.",
     depends_on=("TRN-003", "TRN-102"),
 )
@@ -172,7 +172,7 @@ def neither_decay_nor_clipping_dominates(training_steps: TrainingSteps) -> None:
 @check(
     "TRN-022",
     "The model has the loss of the base at the first step",
-    why="Training that starts from another model than the base learns what the base does not need.",
+    why="Training that starts from a model other than the base learns what the base does not need.",
     remedy="Compare base, adapter initialisation, attention mask, positions and dtype in training with the base alone.",
     depends_on=("TRN-003", "TRN-102"),
 )

@@ -11,7 +11,7 @@ from sft_ref.harness.evidence.views import BaseWeights
     "TRN-005",
     "Every parameter that training changes is saved",
     why="A weight that is trained and not saved is lost, and the adapter no longer fits the base that is loaded.",
-    remedy="Freeze the base, or save what else is trained (modules_to_save).",
+    remedy="Freeze the base, or save the other trained weights as well (modules_to_save).",
     source="A5; unsloth#9331",
     depends_on=("TRN-101",),
     aliases=("TRN-104",),
@@ -19,7 +19,7 @@ from sft_ref.harness.evidence.views import BaseWeights
 def nothing_trained_is_lost(base_weights: BaseWeights) -> None:
     """TRN-005: Compares the base's parameters in memory that training changed with the names of the saved tensors."""
     if base_weights.changed is None:
-        raise Unavailable("what training changes of the base is unknown: give TrainingResult.changed")
+        raise Unavailable("the tensors of the base that training changes are unknown: give TrainingResult.changed")
     lost = [name for name in base_weights.changed if not any(name in each for each in base_weights.saved)]
     if lost and not base_weights.is_restored:
         raise Failure(f"{len(lost)} tensors of the base changed and are not saved", "none", lost[0], survivable=True)

@@ -31,7 +31,7 @@ def batches_are_answered_as_well(evidence: Evidence) -> None:
     """GEN-104: Asks the first fresh questions again, one at a time."""
     answers, alone = evidence.generations.answers, completed_scripts(evidence, "unscripted")
     if not alone or answers is None or answers.values is None:
-        raise Unavailable("nothing was asked alone")
+        raise Unavailable("no question was asked alone")
     rows = evidence.generations.questions[: len(alone)]
     single = right([next(iter(run.answers.values or ()), math.nan) for run in alone], rows)
     if not any(single):
@@ -39,7 +39,10 @@ def batches_are_answered_as_well(evidence: Evidence) -> None:
     together = right(answers.values, rows)
     lost = [question for (question, _), a, b in zip(rows, single, together, strict=True) if a and not b]
     if len(lost) >= 3 and not any(b and not a for a, b in zip(single, together, strict=True)):  # noqa: PLR2004
-        seen = f"{len(lost)} of {len(rows)} answers are right alone, and wrong among {evidence.generations.asked}"
+        seen = (
+            f"{len(lost)} of {len(rows)} answers are right alone, and wrong among"
+            f" {evidence.generations.asked} asked together"
+        )
         raise Failure(seen, "none", lost[0])
 
 
@@ -68,14 +71,14 @@ def tokens_are_the_likeliest(evidence: Evidence) -> None:
     if max(sum(swap.reference), sum(swap.own)) < TELLING * len(swap.own) and chosen.are_sampled:
         lost = torch.tensor([mean for _, mean in evidence.generations.shortfalls], dtype=torch.double)
         if len(lost) and is_worse(lost, torch.zeros_like(lost)):
-            seen = f"{off} of {count} tokens are not the likeliest, but {lost.mean():.2f} nat a token below"
+            seen = f"{off} of {count} tokens are not the likeliest, but {lost.mean():.2f} nat less likely on average"
             raise Failure(seen, "none")
 
 
 @check(
     "GEN-107",
     "Generated tokens are likely for the same model when it is prompted alone",
-    why="Padding that is attended to, wrong positions or a wrong cache, or another adapter than the loaded one,"
+    why="Padding that is attended to, wrong positions or a wrong cache, or an adapter other than the loaded one,"
     " changes what is generated.",
     remedy="Pad on the left, pass the attention mask, and generate with the model that was loaded.",
     depends_on=("GEN-016", "LOD-003", "LOD-105", "LOD-108"),
@@ -94,5 +97,5 @@ def generated_tokens_are_likely(evidence: Evidence) -> None:
     unlikely = sum(each > _UNLIKELY for each in worst)
     if unlikely > _UNLIKELY_ROWS * len(worst):
         below = f"{max(worst):.1f} nat below the likeliest"
-        expected = f"{_UNLIKELY} nat in {_UNLIKELY_ROWS:.0%} of them"
+        expected = f"more than {_UNLIKELY} nat in at most {_UNLIKELY_ROWS:.0%} of them"
         raise Failure(f"in {unlikely} of {len(worst)} generations a token is up to {below}", expected, survivable=True)

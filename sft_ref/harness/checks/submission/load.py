@@ -88,7 +88,7 @@ def base_is_the_one_trained(evidence: Evidence) -> None:
     """LOD-109: Compares the requested names, since the harness substitutes one model for all of them."""
     trained, loaded = evidence.training.bases, evidence.loaded.own_bases
     if not trained or not loaded:
-        raise Unavailable("the base is not named in both")
+        raise Unavailable("the name of the base was not observed both in training and on loading")
     if not loaded.keys() & trained.keys():
         raise Failure(f"the loaded base is {', '.join(loaded)}", ", ".join(trained), "names given to from_pretrained")
 
@@ -128,7 +128,7 @@ def added_rows_are_saved(evidence: Evidence) -> None:
     if not used:
         return
     if not loaded.trained_rows:
-        raise Unavailable("the rows of added tokens were not seen both in training and when answering")
+        raise Unavailable("the rows of added tokens were not observed both in training and when answering")
     apart = {
         row
         for name, rows in loaded.trained_rows.items()
@@ -140,7 +140,7 @@ def added_rows_are_saved(evidence: Evidence) -> None:
             f"the rows of {len(apart)} of {len(used)} added tokens are not those of training, since they are not saved"
         )
         first = [evidence.examples.base_rows + row for row in sorted(apart)[:3]]
-        raise Failure(seen, "the rows that training left", f"ids {first}")
+        raise Failure(seen, "the rows at the end of training", f"ids {first}")
 
 
 def _apart_twice(evidence: Evidence) -> float:
@@ -150,7 +150,7 @@ def _apart_twice(evidence: Evidence) -> float:
         Unavailable: the logits were not compared, or are not finite.
     """
     if math.isnan(evidence.loaded.forwards_apart):
-        raise Unavailable("two forwards of its model could not be compared")
+        raise Unavailable("two forward passes of its model could not be compared")
     return evidence.loaded.forwards_apart
 
 

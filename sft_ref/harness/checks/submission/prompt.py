@@ -38,7 +38,7 @@ def prompts_are_answered_as_those_of_training(evidence: Evidence) -> None:
     if swap.sent and swap.trained and is_better(swap.trained, swap.sent):
         right, best = sum(swap.sent), sum(swap.trained)
         seen = f"{right} of {len(swap.sent)} answers are right with the sent prompts, and {best} with those of training"
-        raise Failure(seen, "as many", case)
+        raise Failure(seen, "as many right answers", case)
     if swap.sent and swap.trained and are_conclusive(swap.sent, swap.trained):
         return
     if swap.not_compared:
@@ -75,7 +75,7 @@ def _compare_losses(losses: PairedLosses, case: str) -> None:
     "PRM-102",
     "The prompt that reaches the model is a prefix of the training text",
     level=Level.CONTRACT,
-    why="Even if answers survive, the model is asked something else than it was trained on.",
+    why="Even if answers survive, the model gets prompts that differ from those it was trained on.",
     remedy="Build prompt and training text with one function.",
 )
 def prompts_are_where_training_leaves_off(evidence: Evidence) -> None:

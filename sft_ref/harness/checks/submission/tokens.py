@@ -38,9 +38,7 @@ def all_texts_hold_answers(answer_texts: AnswerTexts) -> None:
 def answer_tokens_are_supervised(evidence: Evidence) -> str | None:
     """TOK-102: Examines the number's first token to its last; without observed labels, judges by what was learned."""
     if evidence.examples.labelled is False and evidence.training.has_learned:
-        return (
-            "its labels were not observed; what training left answers fresh questions, so that numbers were supervised"
-        )
+        return "its labels were not observed; the trained model answers fresh questions, so numbers were supervised"
     answered = labelled_texts(evidence.examples)
     bare = [text for text in answered if IGNORE_INDEX in text.labels[text.begin : text.end]]
     if len(bare) > (1 - MOST) * len(answered):
@@ -85,7 +83,7 @@ def _ends(evidence: Evidence) -> bool:
 @check(
     "TOK-104",
     "Every token that the model has to generate has a label",
-    why="Text between prompt and number is not learned without a label, and then the number never follows.",
+    why="Unlabelled text between prompt and number is not learned, and then the number never follows.",
     remedy="Measure the length of the prompt in tokens of the training text itself, without an extra space.",
     depends_on=("TOK-102",),
     source="S3",
@@ -100,7 +98,7 @@ def what_is_to_be_written_is_supervised(evidence: Evidence) -> None:
         return
     losses = evidence.experiments.lead_losses
     if losses is None:
-        raise Unavailable("there is no adapter to look at")
+        raise Unavailable("there is no adapter whose loss can be measured")
     own, due = losses.observed, losses.expected
     if is_worse(own, due):
         begin = texts[0].first_label or 0
@@ -127,7 +125,7 @@ def padding_is_not_supervised(evidence: Evidence) -> None:
 @check(
     "TOK-106",
     "Every training token exists in the inference tokenizer",
-    why="A token that is added for training only has an embedding of its own, which the adapter does not contain.",
+    why="A token that is added only for training has its own embedding, which the adapter does not contain.",
     remedy="Write tags in the base's own tokens, or add, train and save the same tokens wherever the base is loaded.",
     depends_on=("TOK-006",),
 )

@@ -101,7 +101,7 @@ def _raise_for_custom_lora(evidence: Evidence) -> None:
     """Applies TRN-102 to a model whose adapter is not peft's, based on its logits."""
     training = evidence.training
     if training.has_finite_logits is None and training.steps and evidence.examples.labelled:
-        raise Unavailable("its adapter is not peft's, and its model could not be asked")
+        raise Unavailable("its adapter is not peft's, and its model could not be run")
     if training.has_finite_logits is None:
         raise Failure("the model that is trained has no LoRA adapter", "one", "peft was not used, or on another model")
     if not training.has_finite_logits:
@@ -134,27 +134,29 @@ def answers_become_likely(evidence: Evidence) -> str | None:
         raise Unavailable("its convention, or its adapter, cannot be read")
     answered = answered_texts(evidence.examples)
     if sum(IGNORE_INDEX in text.labels[text.begin : text.end] for text in answered) > len(answered) / 2:
-        raise Unavailable("its numbers have no label, so that its training cannot be judged")
+        raise Unavailable("its numbers have no label, so its training cannot be judged")
     if swap is None:
         raise Unavailable("its convention, or its adapter, cannot be read")
     _compare_with_replay(training, swap)
     if not all(set(text.labels[text.begin : text.end]) <= set(text.ids) for text in answered):
-        raise Unavailable("its labels teach something else, so that its training cannot be judged")
+        raise Unavailable("its labels teach something else, so its training cannot be judged")
     rates = [step.rate for step in training.steps]
     idle = sum(rate < _IDLE * max(rates) for rate in rates)
     if idle > len(rates) / 2:
         seen = f"{idle} of {len(rates)} steps have hardly any learning rate"
-        raise Failure(seen, f"{_IDLE:.0%} of its highest, {max(rates):.2g}, in most of them", "the schedule")
+        raise Failure(
+            seen, f"{_IDLE:.0%} or more of the highest rate, {max(rates):.2g}, in most of them", "the schedule"
+        )
     if not training.has_moved:
         rate = f"rates that sum to {sum(rates):.2g}"
         seen = f"the loss of its texts falls by {training.fall} after {len(rates)} steps with {rate}"
         raise Failure(seen, f"more than {tolerance.FALL} nat a token")
     if few := _few_texts(evidence):
         raise Failure(
-            few, f"the {evidence.examples.data} questions of the data", "what is memorised fits no other question"
+            few, f"the {evidence.examples.data} questions of the data", "memorised answers fit no other question"
         )
     loss = f"the loss of true answers is {swap.answer_losses.mean():.3f} nat a token"
-    return f"{loss}, as the reference's: the settings are slow, and no fault"
+    return f"{loss}, as the reference's: the settings are slow, which is no fault"
 
 
 def _compare_with_replay(training: Training, swap: TrainingSwap) -> None:
@@ -164,7 +166,9 @@ def _compare_with_replay(training: Training, swap: TrainingSwap) -> None:
     make a large difference.
     """
     if training.models > 1 and training.has_moved:
-        raise Unavailable(f"{training.models} models are trained; a replay of all steps compares with none of them")
+        raise Unavailable(
+            f"{training.models} models are trained; a replay of all steps cannot be compared with any of them"
+        )
     if swap.replayed_answer_losses is not None:
         _raise_if_worse(swap.answer_losses, swap.replayed_answer_losses, "the true answer")
     own, replayed, base = swap.losses, swap.replayed_losses, swap.base_losses
@@ -186,7 +190,7 @@ def _raise_if_worse(losses: torch.Tensor, replayed: torch.Tensor, what: str) -> 
     "TRN-106",
     "Training uses the whole data set, not a few rows of it",
     level=Level.CONTRACT,
-    why="A few rows, each seen many times, are memorised; the base already knew what else is answered right.",
+    why="A few rows, each seen many times, are memorised; other right answers come from the base.",
     remedy="Train on all of the training data.",
     depends_on=("TRN-103",),
 )
@@ -208,7 +212,7 @@ def _few_texts(evidence: Evidence) -> str:
 
 @check(
     "TRN-107",
-    "A step does not show the rows of the step before it again",
+    "No step shows rows of the previous step again",
     level=Level.CONTRACT,
     why="Workers or processes that read the same rows show each batch several times, and other rows are left out.",
     remedy="Give each worker and each process its own share of the rows.",
@@ -231,5 +235,5 @@ def batches_are_not_repeated(training_steps: TrainingSteps) -> None:
         before = rows
     share = sum(repeated) / len(repeated)
     if margins.exceeds(share, _REPEATED):
-        seen = f"{share:.0%} of the rows of a step are in it twice, or in the step before it"
+        seen = f"{share:.0%} of the rows of a step occur twice in the step, or also in the previous one"
         raise Failure(seen, f"{_REPEATED:.0%} at most")

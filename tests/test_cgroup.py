@@ -74,12 +74,12 @@ def test_a_group_that_does_not_hold_its_limit_is_not_used(tmp_path: Path, monkey
     monkeypatch.setattr(Path, "rmdir", forget)
     monkeypatch.setattr(cgroup, "TRIAL", 2**20)
     monkeypatch.setattr(cgroup, "find_parent", lambda: tmp_path)
-    assert "does not hold its limit" in cgroup.why_not.__wrapped__()
+    assert "does not enforce its limit" in cgroup.why_not.__wrapped__()
 
 
 def test_a_group_that_cannot_be_made_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cgroup, "find_parent", lambda: tmp_path / "gone")
-    assert "no cgroup can be made" in cgroup.why_not.__wrapped__()
+    assert "no cgroup can be created" in cgroup.why_not.__wrapped__()
 
 
 def test_what_the_kernel_kills_for_its_group_has_used_up_its_memory(

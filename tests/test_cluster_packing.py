@@ -66,7 +66,7 @@ def test_what_cannot_travel_is_one_line(harm: object, message: str, submission: 
 
 def test_what_is_too_large_stays_here(submission: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sft_ref.harness.grading.cluster.packing.LARGEST", 2**22)
-    with pytest.raises(SubmissionError, match="stays on this machine; grade it without --ray"):
+    with pytest.raises(SubmissionError, match="too large to be sent to a node; grade it without --ray"):
         pack(str(submission))
 
 
@@ -105,7 +105,7 @@ def test_options_that_name_files_are_compared_by_content(tmp_path: Path, monkeyp
     check_files(options.digests)
     wrong = {"data": (str(tmp_path / "rows.jsonl"), "0")}
     with pytest.raises(
-        ClusterError, match=r"node \S+ does not have --data .*rows.jsonl as it is here; put it on a disk"
+        ClusterError, match=r"node \S+ does not have the same --data .*rows.jsonl as this machine; put it on a disk"
     ):
         check_files(wrong)
     absent = {"chat_template": (str(tmp_path / "absent"), options.digests["data"][1])}
@@ -116,10 +116,10 @@ def test_options_that_name_files_are_compared_by_content(tmp_path: Path, monkeyp
 @pytest.mark.parametrize(
     ("targets", "given", "message"),
     [
-        (["reference"], {"is_module": True}, "--ray: reference is no file or folder"),
-        (["my.module:thing"], {}, "--ray: my.module:thing is no file or folder"),
-        (["."], {"judge": "my.module:judge"}, "--judge: is of this machine alone; leave out --ray"),
-        (["."], {"save_evidence": Path("e.safetensors")}, "--save-evidence: is of this machine alone"),
+        (["reference"], {"is_module": True}, "--ray: reference is not a file or folder"),
+        (["my.module:thing"], {}, "--ray: my.module:thing is not a file or folder"),
+        (["."], {"judge": "my.module:judge"}, "--judge: works on this machine only; leave out --ray"),
+        (["."], {"save_evidence": Path("e.safetensors")}, "--save-evidence: works on this machine only"),
     ],
 )
 def test_what_is_of_this_machine_alone_is_refused(targets: list[str], given: dict[str, object], message: str) -> None:

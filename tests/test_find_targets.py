@@ -77,7 +77,7 @@ def test_files_that_are_no_submission_are_named(tmp_path: Path) -> None:
 )
 def test_what_may_be_one_or_several_is_asked_back_in_one_line(files: list[str], tmp_path: Path) -> None:
     make(tmp_path, *files)
-    with pytest.raises(SftRefError, match="one submission, or several") as error:
+    with pytest.raises(SftRefError, match="one submission or several") as error:
         find_targets([str(tmp_path)])
     assert "\n" not in str(error.value)
 

@@ -147,7 +147,7 @@ def test_the_story_is_broken_at_the_parser_and_drifts_at_load(
     assert {each["id"]: each["outcome"] for each in row["checks"]}["SCR-001"] == "skipped"
     out = capsys.readouterr().out
     assert "not sandboxed" in out
-    assert "(no check of it was run)" in " ".join(out.replace("│", " ").split())
+    assert "(none of its checks was run)" in " ".join(out.replace("│", " ").split())
 
 
 @pytest.mark.parametrize("name", ["reference", "evil:go"])

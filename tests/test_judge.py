@@ -98,5 +98,5 @@ def test_a_full_disk_is_not_held_against_a_submission(tmp_path: Path, monkeypatc
     for name in ("base_llm.py", "sft.py"):
         (tmp_path / name).touch()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
-    with pytest.raises(MachineError, match="1 MB are free, and 64 MB are needed"):
+    with pytest.raises(MachineError, match="has 1 MB free, and 64 MB are needed"):
         grade_submission(tmp_path, "it")

@@ -38,12 +38,12 @@ def test_a_function_of_the_working_directory_judges() -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("my_rules", "is no module:function"),
-        (":first_word", "is no module:function"),
+        ("my_rules", "is not of the form module:function"),
+        (":first_word", "is not of the form module:function"),
         ("my_rules:second_word", "AttributeError"),
         ("nowhere_at_all:judge", "ModuleNotFoundError"),
         ("broken_rules:judge", "OSError: disk"),
-        ("my_rules:number", "is no function"),
+        ("my_rules:number", "is not a function"),
     ],
 )
 def test_what_is_no_judge_is_refused(name: str, says: str) -> None:

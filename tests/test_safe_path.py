@@ -27,7 +27,7 @@ def test_a_module_in_the_working_folder_is_not_executed_by_the_judge(tmp_path: P
     )
     assert not list(work.glob("executed_*"))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert "no code and no adapter_config.json" in done.stderr
+    assert "neither code nor adapter_config.json" in done.stderr
 
 
 @pytest.mark.parametrize("value", [None, "", "1"])

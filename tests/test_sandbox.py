@@ -242,7 +242,7 @@ def test_another_python_runs_it_by_its_link(tmp_path: Path, either_way: bool) ->
 
 @pytest.mark.parametrize("python", ["/nowhere/python", "/bin/false", "/bin/echo"])
 def test_what_is_no_python_is_refused(tmp_path: Path, python: str) -> None:
-    with pytest.raises(SandboxError, match="is no Python that runs here") as raised:
+    with pytest.raises(SandboxError, match="is not a Python that runs here") as raised:
         sandbox.run([python, "-c", "pass"], workspace=tmp_path)
     assert "\n" not in str(raised.value)
 
@@ -253,7 +253,7 @@ def test_paths_that_make_no_sense_are_refused(tmp_path: Path) -> None:
         run("", tmp_path / "nowhere")
     with pytest.raises(SandboxError, match="is missing"):
         run("", tmp_path / "workspace", readable=[tmp_path / "nowhere"])
-    with pytest.raises(SandboxError, match="lies in the scratch folder"):
+    with pytest.raises(SandboxError, match="is inside the scratch folder"):
         run("", tmp_path / "workspace", readable=[tmp_path / "workspace" / "inner"])
 
 
@@ -269,7 +269,7 @@ def test_a_program_that_is_no_interpreter_is_refused_whatever_it_prints(said: st
     program = tmp_path / "program"
     program.write_text(f"#!/bin/sh\necho '{said}'\n")
     program.chmod(0o755)
-    with pytest.raises(SandboxError, match="is no Python that runs here"):
+    with pytest.raises(SandboxError, match="is not a Python that runs here"):
         bubblewrap.interpreter(str(program))
 
 

@@ -68,7 +68,7 @@ def test_a_virtual_environment_is_left_out_by_any_name(tmp_path: Path) -> None:
 
 def test_a_folder_is_not_copied_into_itself(tmp_path: Path) -> None:
     (tmp_path / "sft.py").touch()
-    with pytest.raises(SubmissionError, match="lies in"):
+    with pytest.raises(SubmissionError, match="is inside"):
         unpack(tmp_path, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["sft.py"]
 

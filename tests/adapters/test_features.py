@@ -42,7 +42,7 @@ FEATURES: dict[str, tuple[str, dict[str, Any], Spoil, str, str]] = {
         {"use_rslora": True},
         config(r=8),
         "ART-219",
-        "another rank than the configuration gives (4, not 8)",
+        "a different rank from that of the configuration (4, not 8)",
     ),
     "dora on": ("llama", {}, config(use_dora=True), "ART-214", "no magnitude vectors (0 of 4)"),
     "dora off": ("llama", {"use_dora": True}, config(use_dora=False), "ART-214", "4 magnitude vectors of DoRA"),

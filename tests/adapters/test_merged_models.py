@@ -130,7 +130,7 @@ def test_another_base_is_found_by_weights_without_an_adapter(adapter: Path, llam
     [
         (lambda tensors: tensors.pop("model.norm.weight"), "1 weights of the base are not in the merged model"),
         (lambda tensors: tensors.update({"x.lora_A.weight": torch.ones(2)}), "1 tensors of an adapter"),
-        (lambda tensors: tensors.update({"model.norm.weight": torch.ones(3)}), "have another shape"),
+        (lambda tensors: tensors.update({"model.norm.weight": torch.ones(3)}), "have a different shape"),
     ],
 )
 def test_weights_that_are_not_the_bases_are_named(

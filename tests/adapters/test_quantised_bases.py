@@ -136,7 +136,7 @@ def test_the_error_of_a_stored_quantised_base_is_estimated(name: str, plain: Pat
     errors = quantise(llama, tmp_path / "base", how, quantisation)
     evidence = record(plain, base=str(tmp_path / "base"))
     assert evidence.base_format == words
-    assert evidence.not_loaded == f"the base is quantised ({words}), and is not run here"
+    assert evidence.not_loaded == f"the base is quantised ({words}), and cannot be run here"
     assert evidence.pairs
     for each in evidence.pairs:
         assert each.rounding == pytest.approx(errors[each.module], rel=0.15)

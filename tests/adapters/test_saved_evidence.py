@@ -98,7 +98,7 @@ def test_a_damaged_file_is_bad_input_in_one_line(damage: str, saved: Path, capsy
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["reference", "--save-evidence", "evidence.safetensors"], "is for an adapter or a submission"),
+        (["reference", "--save-evidence", "evidence.safetensors"], "is not for an implementation"),
         (["ADAPTER", "--save-evidence", "evidence.json"], "give a name that ends in .safetensors"),
         (["ADAPTER", "--save-evidence", "no/folder.safetensors"], "cannot write"),
         (["ADAPTER", "ADAPTER", "--output", "grades", "--save-evidence", "evidence.safetensors"], "grade one"),

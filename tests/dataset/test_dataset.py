@@ -117,7 +117,7 @@ def test_a_template_whose_prompt_leaves_the_text_is_named(
     verdict = graded(make_rows([chat("Who?", "It was me, and nobody else.")]), make_base(chat_template=thinking))
     assert verdict.stages == ("prompt",)
     assert failed(verdict).keys() == {"PRM-401"}
-    assert "the prompt goes on with '<think" in failed(verdict)["PRM-401"]
+    assert "the prompt continues with '<think" in failed(verdict)["PRM-401"]
 
 
 @pytest.mark.parametrize(("labels", "check"), [("all", {"PRM-402"}), ("completion", set())])
@@ -180,10 +180,10 @@ def test_an_end_that_nothing_stops_at_is_reported_before_training(
     ("rows", "options", "says"),
     [
         ([{"text": "a"}], {}, "row 1 is a text, which does not say where its answer begins"),
-        ([{"text": "a"}, ["a", "b"]], {"labels": "all"}, "row 2 is no text, and others are"),
+        ([{"text": "a"}, ["a", "b"]], {"labels": "all"}, "row 2 is not a text, although others are"),
         ([["a", "b"], {"text": "c"}], {"prompt": PROMPT}, "row 2 has a text that is not written as 'Q: {question}"),
-        ([["a", "b"]], {"prompt": PROMPT, "labels": "assistant"}, "--labels assistant: is for a chat template"),
-        ([["a", "b"]], {"prompt": PROMPT, "chat_template": "tokenizer"}, "each says how texts are written"),
+        ([["a", "b"]], {"prompt": PROMPT, "labels": "assistant"}, "--labels assistant: needs a chat template"),
+        ([["a", "b"]], {"prompt": PROMPT, "chat_template": "tokenizer"}, "both say how texts are formatted"),
         ([["a", "b"]], {"chat_template": "none.jinja"}, "none.jinja: cannot be read"),
         ([chat("a", "b", "c", "d")], {"prompt": PROMPT}, "row 1 asks more than once"),
         ([["a", "b"], ["c"]], {}, "row 2 is a list, but no pair"),

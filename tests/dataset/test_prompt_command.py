@@ -80,7 +80,7 @@ def test_a_tokenizer_that_ends_prompts_is_named(make_base: MakeBase, make_rows: 
 def test_texts_that_differ_are_shown(make_base: MakeBase, make_rows: MakeRows, capsys: Output) -> None:
     base = make_base(chat_template=CHAT + HEADER.replace("assistant\n", "assistant\n<think>\n"))
     assert main(["prompt", str(base), "--data", str(make_rows(ROWS))]) == 1
-    assert "the prompt goes on with '<think" in capsys.readouterr().out.splitlines()[-1]
+    assert "the prompt continues with '<think" in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_a_prompt_without_a_header_is_a_prefix_whose_header_is_supervised(

@@ -75,13 +75,13 @@ def test_an_answer_that_truncation_cuts_is_named(tokenizer: Any, make_rows: Make
             "row 2 has label 6 on token 5, index 0: the model shifts labels itself",
         ),
         ({"input_ids": [5, 6], "labels": [-100]}, "row 2 has 2 input_ids and 1 labels"),
-        ({"input_ids": [5, 6]}, "row 2 has labels that are no list of whole numbers"),
-        ({"input_ids": [5, True], "labels": [5, 1]}, "row 2 has input_ids that are no list of whole numbers"),
+        ({"input_ids": [5, 6]}, "row 2 has labels that are not a list of whole numbers"),
+        ({"input_ids": [5, True], "labels": [5, 1]}, "row 2 has input_ids that are not a list of whole numbers"),
         (
             {"input_ids": [5, 10**9], "labels": [5, 10**9]},
             "row 2 has the id 1000000000, and the tokenizer has 762 tokens",
         ),
-        (["a", "b"], "row 2 has no input_ids, and others have"),
+        (["a", "b"], "row 2 has no input_ids, although others have"),
     ],
 )
 def test_a_bad_row_is_named(bad: Any, words: str, tokenizer: Any, make_rows: MakeRows, graded: Graded) -> None:

@@ -75,7 +75,7 @@ FAULTS = {
             "{{ c.function.arguments | tojson }}",
             "{ " + PAIRS.replace("VALUE", "{% if v is boolean %}{{ v | tojson }}{% else %}{{ v }}{% endif %}") + " }",
         ),
-        "a null of the arguments of a call as None",
+        "prints null in the arguments of a call as None",
     ),
     "results left out": (
         WITH_TOOLS.replace("{% for m in messages %}", "{% for m in messages if m.role != 'tool' %}"),
@@ -117,7 +117,7 @@ def test_a_fault_is_named(template: str, seen: str, tokenizer: Any) -> None:
 
 def test_several_faults_are_named_in_one_sentence(tokenizer: Any) -> None:
     both = WITH_TOOLS.replace("tools | tojson", "tools").replace("m.content or ''", "m.content")
-    with pytest.raises(Failure, match=r"prints the schema .* dictionary, and prints the content null"):
+    with pytest.raises(Failure, match=r"prints the schema .* dictionary, and prints the null content"):
         judge(observe_template(both, tokenizer))
 
 

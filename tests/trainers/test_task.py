@@ -57,7 +57,7 @@ def test_a_function_of_the_user_judges() -> None:
     [
         (NUMBERS[:31], None, "rows: there are 31; give 32 or more"),
         ([*NUMBERS, ("Colour?", "red")], None, "row 41 has another kind of answer than row 1"),
-        ([*NUMBERS[:3], ("Double 3.",), *NUMBERS[4:]], None, "row 4 is no pair"),
+        ([*NUMBERS[:3], ("Double 3.",), *NUMBERS[4:]], None, "row 4 is not a pair"),
         ([("Yes?", True), *NUMBERS], None, "row 1 has an empty question, or an answer that is neither"),
         ([(" ", 1.0), *NUMBERS], None, "row 1 has an empty question"),
         ([("NaN?", float("nan")), *NUMBERS], None, "row 1 has an empty question, or an answer"),
@@ -116,7 +116,7 @@ def test_an_unknown_part_of_the_contract_is_refused(claims: Any) -> None:
 
 
 def test_a_judge_needs_rows() -> None:
-    with pytest.raises(SftRefError, match="judge: is for rows of your own"):
+    with pytest.raises(SftRefError, match="judge: applies only to your own rows"):
         checks_for(Reference(), judge="loss")
 
 

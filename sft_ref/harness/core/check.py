@@ -22,7 +22,7 @@ values and logits of training."""
 
 
 class Level(StrEnum):
-    """The implementations that a check applies to."""
+    """The implementations that a check applies to: all (universal), or those that claim the contract (contract)."""
 
     UNIVERSAL = "universal"
     """Applies to all implementations; a failure makes the verdict broken."""
@@ -31,7 +31,7 @@ class Level(StrEnum):
 
 
 class Outcome(StrEnum):
-    """The outcome of a planned check; each has exactly one."""
+    """The outcome of a planned check; every planned check has exactly one."""
 
     PASS = "pass"  # noqa: S105
     FAIL = "fail"

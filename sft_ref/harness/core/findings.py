@@ -61,6 +61,6 @@ class NotRecorded:
         """
         order = list(STAGES.values())
         if isinstance(self.error, Failure) and self.stage and order.index(stage) < order.index(self.stage):
-            why = f"it needs what {self.stage} makes, which fails: {self.error.observed}"
+            why = f"it needs the result of the stage {self.stage}, which fails: {self.error.observed}"
             raise Blocked(why) from self.error
         raise self.error

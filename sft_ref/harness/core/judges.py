@@ -21,7 +21,7 @@ def find_judge(name: str) -> Judge:
     """
     module, _, function = name.partition(":")
     if not module or not function:
-        raise DataError(f"--judge {name}: is no module:function")
+        raise DataError(f"--judge {name}: is not of the form module:function; give, for example, judges:is_right")
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
@@ -29,7 +29,7 @@ def find_judge(name: str) -> Judge:
     except (Exception, SystemExit) as error:  # importing the module may raise anything
         raise DataError(f"--judge {name}: cannot be imported ({type(error).__name__}: {error})") from error
     if not callable(found):
-        raise DataError(f"--judge {name}: is no function; give one of an answer and the true one")
+        raise DataError(f"--judge {name}: is not a function; give one that takes an answer and the true answer")
     return checked(found, name)
 
 

@@ -59,7 +59,7 @@ def read_limits(words: Iterable[str], limits: SizeLimits = UNLIMITED) -> SizeLim
         found = _NUMBER.fullmatch(size.strip())
         if name.strip() not in names or not found or len(size) > _LONGEST:
             raise SftRefError(
-                f"--limit {shortened(word)}: write {', '.join(names)}, an equals sign and a size, as adapter=20MB"
+                f"--limit {shortened(word)}: write {', '.join(names)}, an equals sign and a size, such as adapter=20MB"
             )
         number, prefix, binary = found.groups()
         factor = (1024 if binary else 1000) ** " kmgt".index(prefix.lower() or " ")

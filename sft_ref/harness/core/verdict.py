@@ -9,7 +9,7 @@ from .check import Outcome, Result
 
 
 class Status(StrEnum):
-    """The verdict in one or two words, from best to worst."""
+    """The verdict, from best to worst: sound, not shown, drift, broken."""
 
     SOUND = "sound"
     NOT_SHOWN = "not shown"
@@ -25,12 +25,12 @@ class Suspect:
     """A stage that is at fault.
 
     Attributes:
-        stage: one of `STAGES`.
-        cause: what is wrong there, one sentence.
-        evidence: the measurements, a line for each failed check.
-        remedy: what to do.
-        example: the smallest input that shows the fault.
-        status: what this fault alone amounts to: drift or broken.
+        stage: name of the stage.
+        cause: description of the fault, one sentence.
+        evidence: the measurements, one line for each failed check.
+        remedy: instruction that fixes the fault.
+        example: the smallest input that shows the fault; empty if there is none.
+        status: the verdict that this fault alone would lead to: drift or broken.
         check: id of the check that names the cause.
     """
 
@@ -48,9 +48,9 @@ class Coverage:
     """Whether a stage was examined.
 
     Attributes:
-        stage: in the words of `STAGES`, or a part of a stage that a kind of target is examined for, as `scaling`.
-        examined: whether checks decided it, for or against.
-        reason: why it was not examined, a clause without a full stop; empty where it was.
+        stage: name of the stage, or of a part of a stage that only some kinds of targets have, such as `scaling`.
+        examined: whether checks decided the stage, for or against.
+        reason: why the stage was not examined, a clause without a full stop; empty if it was.
     """
 
     stage: str
@@ -60,12 +60,12 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Swap:
-    """Fresh questions, answered by a chain in which the reference takes the place of some stages.
+    """Fresh questions answered by a chain in which the reference replaces some stages.
 
     Attributes:
-        chain: what it is made of.
-        right: questions that are answered rightly.
-        asked: questions.
+        chain: description of the chain.
+        right: number of questions answered rightly.
+        asked: number of questions asked.
     """
 
     chain: str

@@ -269,7 +269,7 @@ class AdapterEvidence:
             Unavailable: no chat template formats the texts, or their format is unknown.
         """
         if self.template is None:
-            raise Unavailable("no chat template is known to write the texts")
+            raise Unavailable("the texts are not known to be formatted by a chat template")
         return self.template
 
     @property
@@ -314,10 +314,12 @@ class AdapterEvidence:
             Unavailable: the text format is unknown.
         """
         if self.ending is None:
-            raise Unavailable("how answers end in training is not known: give --data, --prompt or --chat-template")
+            raise Unavailable(
+                "the token that ends answers in training is unknown: give --data, --prompt or --chat-template"
+            )
         return self.ending
 
     @property
     def sizes(self) -> MeasuredSize:
         """The size of the adapter on its base model."""
-        return MeasuredSize(self.size, "the size is not known without the base", self.base, self.files.folder.name)
+        return MeasuredSize(self.size, "the size is unknown without the base", self.base, self.files.folder.name)

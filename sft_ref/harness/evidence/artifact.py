@@ -90,7 +90,7 @@ class Artifact:
             Blocked: nothing is saved.
         """
         if self.is_custom_form:
-            raise Unavailable("what is saved is in a form of its own")
+            raise Unavailable("the adapter is saved in a custom format")
         if self.saved is None:
             raise Blocked("nothing was saved")
         return self.saved

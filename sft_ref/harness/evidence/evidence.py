@@ -133,7 +133,7 @@ class Evidence:
         if not self.examples.distinct:
             raise Unavailable("no text reached the model in training")
         if not self.examples.texts:
-            raise Unavailable("no training text holds a question of the data as it is written there")
+            raise Unavailable("no training text contains a question exactly as it is in the data")
         texts = [AnswerText(each.text, each.value, each.is_answered) for each in self.examples.texts]
         return AnswerTexts(texts, self.experiments.accuracy)
 
@@ -159,7 +159,9 @@ class Evidence:
             Blocked: nothing is saved, or it is saved with another scaling.
         """
         if self.artifact.is_custom_form:
-            note = "it is saved in a form of its own; once loaded, it gives training texts the loss that training left"
+            note = (
+                "it is saved in a custom format; once loaded, its loss on training texts is that of the trained model"
+            )
             return SavedTensors({}, {}, note=note)
         adapter, configuration = self.artifact.counted, self.saved_configuration
         if adapter.tensors and configuration.trained != configuration.saved:
@@ -198,11 +200,11 @@ class Evidence:
         """
         compared = self.loaded.compared
         if not compared.expected_finite:
-            raise Blocked("what training left has logits that are not finite: TRN-102 reports it")
+            raise Blocked("the logits of the trained model are not finite: TRN-102 reports it")
         if compared.finite is None or not compared.finite.all():
             raise Unavailable("its logits are not finite, which LOD-108 reports")
         if compared.observed is None or compared.expected is None or compared.base is None:
-            raise Unavailable("no token of the training texts carries itself as its label")
+            raise Unavailable("no token of the training texts has its own id as its label")
         change = f"largest change of a logit {compared.largest_change:.3g}"
         is_custom = self.training.is_custom_lora
         return LoadedLosses(compared.observed, compared.expected, compared.base, change, is_custom)
@@ -242,7 +244,7 @@ class Evidence:
         """
         if self.training.first_losses is None:
             raise Unavailable(
-                "the first batch is unknown, its forward cannot be repeated, or the adapter is not blank there"
+                "the first batch is unknown, its forward pass cannot be repeated, or the adapter has an effect by then"
             )
         return self.training.first_losses
 
@@ -298,11 +300,11 @@ class Evidence:
         """
         gap = left_out_template(self.prompts, self.examples)
         if gap and is_template_parsed_wrongly(self):
-            raise Blocked(f"the prompts leave out {gap!r}, which the model then writes, as PRM-101 reports")
+            raise Blocked(f"the prompts leave out {gap!r}, which the model then has to write, as PRM-101 reports")
         texts, (bare, led) = scripted_texts(self), parsed_alone(self)
         is_led = bool(led) and all(each.is_right for each in led)
         if not texts and not bare:
-            raise Unavailable("there is no parser to be asked")
+            raise Unavailable("there is no parser that can be called")
         form = self.examples.form
         lead = form.markup if form and is_led and not any(each.is_right for each in bare) else ""
         return ParsedTexts(texts or (led if is_led else bare), lead)
@@ -344,7 +346,7 @@ class Evidence:
             return ReportedFigures(observed)
         answered = scores.answered if scores.was_observed else () if is_lossy(self) else scores.scripted
         if not answered or not observed:
-            raise Unavailable("it reports no figures of answers that were seen")
+            raise Unavailable("it reports no figures on answers that were observed")
         splits = [[row for row in answered if (row[0] in scores.validation) == known] for known in (True, False)]
         counted = [score([row[2] for row in part], [row[1] for row in part]) for part in (answered, *splits) if part]
         expected = [{"accuracy": each.accuracy, "answer_rate": each.answer_rate} for each in counted]

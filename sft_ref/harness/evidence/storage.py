@@ -101,7 +101,9 @@ def _load(path: Path, types: Mapping[str, type[T]]) -> T:
         raise UnreadableError("it holds no evidence")
     envelope = json_of(text, _Envelope)
     if envelope.version != VERSION:
-        raise UnreadableError(f"it has version {envelope.version} of the layout, and version {VERSION} is understood")
+        raise UnreadableError(
+            f"it has version {envelope.version} of the layout, and only version {VERSION} can be read"
+        )
     if envelope.type not in types:
         raise UnreadableError(f"it holds {reprlib.repr(envelope.type)}, not {' or '.join(types)}")
     try:

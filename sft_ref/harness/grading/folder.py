@@ -126,7 +126,7 @@ def _notes_on(evidence: AdapterEvidence) -> Iterable[str]:
     yield _HOW
     if others := evidence.subfolders:
         yield (
-            f"graded is the adapter at the top of the folder; it also holds {', '.join(others)}, not graded:"
+            f"the adapter at the top of the folder is graded; the folder also contains {', '.join(others)}, not graded:"
             f" give {evidence.files.folder.name}/{others[0]} to grade it"
         )
     if evidence.not_judged:
@@ -136,10 +136,10 @@ def _notes_on(evidence: AdapterEvidence) -> Iterable[str]:
     if tokenizer is not None and tokenizer.is_own:
         yield "its own tokenizer and chat template are used before the base's"
     if tokenizer is not None and tokenizer.problem:
-        yield f"the tokenizer beside it cannot be loaded ({tokenizer.problem}): the base's is used"
+        yield f"the tokenizer in its folder cannot be loaded ({tokenizer.problem}): the base's is used"
     if evidence.pairs:
         yield describe_pairs(evidence.pairs)
     if evidence.not_loaded:
-        yield f"examined without loading the base, by headers and one tensor at a time: {evidence.not_loaded}"
+        yield f"the base is not loaded; headers, and one tensor at a time, are examined instead: {evidence.not_loaded}"
     if expected is not None and expected.rows != expected.base_rows:
-        yield f"the vocabulary is resized from {expected.base_rows} to {expected.rows} tokens, as its file is"
+        yield f"the vocabulary is resized from {expected.base_rows} to {expected.rows} tokens, as in the adapter's file"

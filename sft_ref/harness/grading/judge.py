@@ -113,7 +113,7 @@ def grade_submission(
         shipped = workplace.install_data(rows, unseen)
         evidence = record(workplace, rows, unseen, questions, drawn, limits=sizes, user_paths=names)
         if shipped:
-            note = "the adapter that came with it fits another model; it was put aside, and one trained here"
+            note = "the submitted adapter fits another model; it was removed, and a new one was trained here"
             evidence = replace(evidence, notes=(*evidence.notes, note))
     options = {
         "base": None if base == "toy" else base,
@@ -176,7 +176,7 @@ def judge(
     try:
         verdict = conclude(called, results, evidence)
     except Exception as error:  # noqa: BLE001  # an error of the harness, never a fault of the submission
-        errors = (error_of("what follows from the checks", error),)
+        errors = (error_of("deriving the verdict from the checks", error),)
         verdict = verdict_of(results, called, notes=evidence.notes, errors=errors)
         verdict = replace(verdict, sandboxed=evidence.is_sandboxed)
     return show_user_paths(verdict, evidence.user_paths)
@@ -210,7 +210,9 @@ def _unpack(path: Path, into: Path) -> None:
         with plain_files.open_file(path.parent, (path.name,)) as source:
             text = source.read(_LARGEST + 1)
         if len(text) > _LARGEST:
-            raise SubmissionError(f"{path}: is larger than {_LARGEST} bytes, and no module is; give a module's file")
+            raise SubmissionError(
+                f"{path}: is larger than {_LARGEST} bytes, too large for a module; give a module's file"
+            )
         (into / path.name).write_bytes(text)
     except OSError as error:
         raise SubmissionError(f"{path}: cannot be read ({error}); give a module's file") from error

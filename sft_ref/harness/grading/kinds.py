@@ -53,7 +53,7 @@ def find_kind(target: str) -> tuple[Kind, Path]:
     if not found and CONFIG in top and any(map(_MODEL.fullmatch, top)) and not holds_layout(path):
         return "merged", path
     if not found and not any(each.suffix == ".py" for each in files):
-        raise SubmissionError(f"{target}: no code and no {ADAPTER_CONFIG} in it; give a submission or an adapter")
+        raise SubmissionError(f"{target}: contains neither code nor {ADAPTER_CONFIG}; give a submission or an adapter")
     return "code", path
 
 

@@ -59,14 +59,14 @@ def judge_observed(
 def _notes_on(evidence: Observed) -> Iterator[str]:
     """Yields notes on how the target was examined."""
     if isinstance(evidence, MergedEvidence):
-        yield f"a merged model, held against {evidence.base} with the adapter {evidence.adapter}; nothing is executed"
+        yield f"a merged model, compared with {evidence.base} with the adapter {evidence.adapter}; nothing is executed"
     elif isinstance(evidence, GgufEvidence):
         architecture = f" ({evidence.architecture})" if evidence.architecture else ""
-        held = f"its metadata held against the tokenizer of {evidence.base}"
+        held = f"its metadata compared with the tokenizer of {evidence.base}"
         yield f"a GGUF file{architecture}, {held}; no tensor is read"
     else:
         length = f", truncated to {evidence.max_length} tokens" if evidence.max_length is not None else ""
         written = f"written by {evidence.wording} for {evidence.base}, labels: {evidence.labels}{length}"
         yield f"a data set, {written}; nothing is trained or generated"
         if len(evidence.rows) < evidence.total:
-            yield f"{len(evidence.rows)} of {evidence.total} rows were looked at, from all parts of the file"
+            yield f"{len(evidence.rows)} of {evidence.total} rows were examined, from all parts of the file"

@@ -19,7 +19,7 @@ from . import folder, judge
 from .observed import judge_observed
 from .rerun import rerun_command
 
-FROM_FILE = "from saved evidence: nothing was run, so trust the verdict as far as you trust who wrote the file"
+FROM_FILE = "from saved evidence: nothing was run, so trust the verdict only as far as you trust the author of the file"
 """Note in each verdict from a file of evidence. The file's checksum detects damage, not forgery."""
 
 

@@ -126,7 +126,7 @@ def checks_for(
         SftRefError: rows, judge or claims are invalid.
     """
     if rows is None and judge is not None:
-        raise SftRefError("judge: is for rows of your own; give rows as well")
+        raise SftRefError("judge: applies only to your own rows; give rows as well")
     task = conversions() if rows is None else task_of(rows, judge)
     shared = _Shared(implementation, task)
     return [BoundCheck(each, shared) for each in plan_for(implementation, CHECKS, claims=claims)]

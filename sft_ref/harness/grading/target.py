@@ -71,7 +71,7 @@ def grade_one(
         from .in_process.contract import grade_target
 
         if save_evidence:
-            raise SftRefError("--save-evidence: is for an adapter or a submission; leave it out")
+            raise SftRefError("--save-evidence: is not for an implementation, which runs in this process; leave it out")
         return grade_target(target, data=data, judge=judge, only=only, sizes=sizes, report=report)
     from .kinds import find_kind
 

@@ -49,7 +49,7 @@ def find_targets(paths: Iterable[str]) -> Targets:
     for given in paths:
         path = Path(given)
         if reason := why_no_path(path):
-            raise SftRefError(f"{shortened(given)}: {reason}; give a submission, or a folder of some")
+            raise SftRefError(f"{shortened(given)}: {reason}; give a submission, or a folder of submissions")
         if path.is_dir():
             found, left = _in_folder(path)
             targets += map(str, found)
@@ -79,8 +79,8 @@ def _in_folder(folder: Path) -> tuple[list[Path], list[Path]]:
     if len(found) == 1 and len(coded) <= 1:
         others = [each for each in (*archives, *folders) if each not in found]
         raise SftRefError(
-            f"{folder}: holds {found[0].name} beside {others[0].name}: one submission, or several?"
-            f" give {found[0]} for one, or {folder}{os.sep}* for each by itself"
+            f"{folder}: contains {found[0].name} and {others[0].name}, so it may be one submission or several;"
+            f" give {found[0]} for one, or {folder}{os.sep}* to grade each separately"
         )
     modules = [entry for entry in entries if entry.is_file() and entry.suffix == ".py"]
     chosen = sorted([*folders, *archives, *modules])

@@ -47,7 +47,7 @@ def read_blueprint(folder: Path, base: PreTrainedModel) -> dict[str, tuple[int, 
     from peft import get_peft_model
 
     if not (folder / CONFIG).is_file():
-        raise Unavailable(f"there is no {CONFIG} that tells rank and alpha")
+        raise Unavailable(f"there is no {CONFIG} with rank and alpha")
     config = read_lora(folder).for_peft()
     empty = empty_model(base.config, folder)
     with torch.device("meta"):
@@ -165,7 +165,7 @@ def linears(base: PreTrainedModel, loaded: torch.nn.Module) -> Iterator[tuple[st
         if isinstance(module, torch.nn.Linear):
             place = next((there for there in found if there == name or there.endswith(f".{name}")), None)
             if place is None:
-                raise Failure("the loaded model lacks a Linear of the base", "one in the place of each", name)
+                raise Failure("the loaded model lacks a Linear of the base", "one for each", name)
             yield name, module, found[place]
 
 

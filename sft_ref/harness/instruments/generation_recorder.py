@@ -99,7 +99,7 @@ def record_prompt(answerer: Answerer, question: str) -> Ids:
         finally:
             hook.remove()
     if not recorder.generations:
-        raise Unasked(f"{question!r} is answered without a forward of the model")
+        raise Unasked(f"{question!r} is answered without a forward pass of the model")
     return tuple(recorder.generations[0].prompt_ids)
 
 
@@ -186,5 +186,5 @@ def find_transformer(model: object) -> PreTrainedModel:
     modules = model.modules() if isinstance(model, torch.nn.Module) else ()
     found = next((module for module in modules if isinstance(module, PreTrainedModel)), None)
     if found is None or found.base_model is found or found.get_output_embeddings() is None:
-        raise CannotFollow(f"{type(model).__name__} is no transformers model with an output head")
+        raise CannotFollow(f"{type(model).__name__} is not a transformers model with an output head")
     return found

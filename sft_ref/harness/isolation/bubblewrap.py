@@ -69,7 +69,9 @@ def interpreter(python: str) -> Interpreter:
         )
         described = json_of(asked.stdout, _Described)
     except (OSError, subprocess.SubprocessError, ValueError, UnreadableError) as error:
-        raise SandboxError(f"{python} is no Python that runs here ({error}); name another with --python") from error
+        raise SandboxError(
+            f"{python} is not a Python that runs here ({error}); give another one with --python"
+        ) from error
     executable = Path(described.executable)
     paths = {Path(path) for path in described.paths} | {hop.parent for hop in _hops(executable)}
     outermost = sorted(path for path in paths if path.is_dir() and paths.isdisjoint(path.parents))

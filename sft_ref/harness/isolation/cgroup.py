@@ -122,7 +122,7 @@ def why_not() -> str:
             line = group.entering([sys.executable, "-I", "-S", "-c", code])
             tried = subprocess.run(line, capture_output=True, check=False, timeout=60)  # noqa: S603  # never a shell
             if tried.returncode == 0 or not group.has_run_out:
-                return f"a cgroup below {parent} does not hold its limit"
+                return f"a cgroup below {parent} does not enforce its limit"
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        return f"no cgroup can be made below {parent}: {error}"
+        return f"no cgroup can be created below {parent}: {error}"
     return ""

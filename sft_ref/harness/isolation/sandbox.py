@@ -92,7 +92,7 @@ def why_not() -> str:
     if platform.system() != "Linux":
         return f"bubblewrap is for Linux, not {platform.system()}"
     if not shutil.which("bwrap"):
-        return "bubblewrap is not installed (apt-get install bubblewrap, or your system's way)"
+        return "bubblewrap is not installed (apt-get install bubblewrap, or as on your system)"
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder).resolve()
         sight = bubblewrap.Sight(place, (), bubblewrap.interpreter(sys.executable), place)
@@ -148,9 +148,9 @@ def run(
     seen = tuple(path.absolute() for path in readable)
     for path in seen:
         if not path.exists():
-            raise SandboxError(f"{path} is to be read by a submission, but is missing")
+            raise SandboxError(f"{path}, which a submission has to read, is missing")
         if path.resolve().is_relative_to(workspace):
-            raise SandboxError(f"{path} is to be read only, but lies in the scratch folder {workspace}")
+            raise SandboxError(f"{path} must be read-only, but is inside the scratch folder {workspace}")
     start = workspace if cwd is None else cwd.resolve()
     sight = bubblewrap.Sight(workspace, seen, bubblewrap.interpreter(command[0]), start)
     return _run_in(sight, command, environment, stdin, limits, sandboxed=not why_not())

@@ -66,7 +66,7 @@ def why_not() -> str:
     except (ImportError, RuntimeError):  # RuntimeError: pyseccomp without the library that it wraps
         return "libseccomp is not installed (apt-get install libseccomp2, pip install pyseccomp)"
     except OSError as error:
-        return f"libseccomp makes no filter here: {error}"
+        return f"libseccomp cannot create a filter here: {error}"
     return ""
 
 

@@ -57,9 +57,9 @@ def unpack(path: Path, into: Path) -> Path:
             link, a special file, an encrypted file, a duplicate name, or too much data.
     """
     if path.is_dir() and into.resolve().is_relative_to(path.resolve()):
-        raise SubmissionError(f"{into} lies in {path} itself; a submission is unpacked elsewhere")
+        raise SubmissionError(f"{into} is inside {path}; give a folder outside it")
     if into.exists():
-        raise SubmissionError(f"{into} exists already; a submission is unpacked into a folder of its own")
+        raise SubmissionError(f"{into} exists already; give a new folder")
     unfinished = Path(tempfile.mkdtemp(prefix=f"{into.name}.", dir=into.parent))
     try:
         if path.is_dir():
@@ -104,7 +104,7 @@ def _in_zip(archive: zipfile.ZipFile, path: Path) -> Iterator[_SubmittedFile]:
         if info.flag_bits & 1:
             raise SubmissionError(f"{shown} is encrypted; pack it without a password")
         if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-            raise SubmissionError(f"{shown} is packed by an unusual method; pack it as an ordinary zip")
+            raise SubmissionError(f"{shown} is compressed by an unusual method; pack it as an ordinary zip")
         yield _SubmittedFile(parts, partial(archive.open, info))
 
 

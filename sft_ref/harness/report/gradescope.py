@@ -92,7 +92,7 @@ def _loss(result: Result) -> str:
     """Explains why a check earns no points."""
     if result.outcome is Outcome.FAIL:
         return f"{result.outcome}: {printable(result.observed)}; {printable(result.check.remedy)}"
-    return f"{result.outcome}: {printable(result.observed)}; a check that did not run to its end gives no points"
+    return f"{result.outcome}: {printable(result.observed)}; a check that did not finish gives no points"
 
 
 def _describe(suspect: Suspect) -> str:
@@ -108,7 +108,7 @@ def _describe_unsuspected(verdict: Verdict, stage: str) -> str:
     if verdict.status is Status.BROKEN:
         return "Neither at fault nor cleared: a fault in another stage hides this one. Fix that first."
     if stage in verdict.examined_stages:
-        return "Nothing was found at fault."
+        return "No fault was found."
     reasons = [each.reason for each in verdict.coverage if each.stage == stage]
     return f"Not examined: {printable(reasons[0])}." if reasons else "Not examined for this kind of target."
 

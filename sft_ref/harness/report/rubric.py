@@ -62,10 +62,10 @@ def read_rubric(path: Path = DEFAULT, check_ids: Callable[[], Mapping[str, str]]
     try:
         table = tomllib.loads(read_bytes(path, refusal).decode())
     except (ValueError, RecursionError) as error:
-        raise refusal.of(path, f"it is no TOML: {error}") from error
+        raise refusal.of(path, f"it is not valid TOML: {error}") from error
     known = {"total", "visibility", "verdict", "stages", "checks", "limits"}
     if unknown := table.keys() - known:
-        raise SftRefError(f"{path}: {min(unknown)} is no part of a rubric; give {', '.join(sorted(known))}")
+        raise SftRefError(f"{path}: {min(unknown)} is not a part of a rubric; give {', '.join(sorted(known))}")
     rubric = Rubric(
         verdict=_points(path, table, "verdict", {str(each): str(each) for each in Status}),
         stages=_points(path, table, "stages", {stage: stage for stage in STAGES.values()}),
@@ -80,7 +80,7 @@ def read_rubric(path: Path = DEFAULT, check_ids: Callable[[], Mapping[str, str]]
     total = _number(path, "total", table.get("total"))
     if not math.isclose(total, rubric.total, abs_tol=1e-9) or not total:
         raise SftRefError(
-            f"{path}: total is {total:g}, but the parts add up to {rubric.total:g}; make them agree, above 0"
+            f"{path}: total is {total:g}, but the parts add up to {rubric.total:g}; make them equal, and above 0"
         )
     return rubric
 
@@ -104,7 +104,7 @@ def _points(path: Path, table: Mapping[str, Any], part: str, known: Mapping[str,
         raise SftRefError(f"{path}: {part} is {reprlib.repr(given)}; give a table with a number of points for each")
     if unknown := given.keys() - known.keys():
         few = f"; give {', '.join(sorted(known))}" if part != "checks" else "; `sft-ref checks` lists them"
-        raise SftRefError(f"{path}: {part} has no {min(unknown)!r}{few}")
+        raise SftRefError(f"{path}: {part} cannot contain {min(unknown)!r}{few}")
     points: dict[str, float] = {}
     for name, value in given.items():
         points[known[name]] = points.get(known[name], 0.0) + _number(path, f"{part}.{name}", value)

@@ -14,7 +14,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class CheckRow(msgspec.Struct):
-    """One planned check."""
+    """The result of one planned check."""
 
     id: str
     stage: str
@@ -33,7 +33,7 @@ class CheckRow(msgspec.Struct):
 
 
 class GradedRow(msgspec.Struct):
-    """A target with a verdict."""
+    """A target that was graded."""
 
     path: str
     verdict: Status
@@ -58,7 +58,7 @@ class GradedRow(msgspec.Struct):
 
 
 class UngradedRow(msgspec.Struct):
-    """A target without a verdict."""
+    """A target that could not be graded, with the error."""
 
     path: str
     verdict: None

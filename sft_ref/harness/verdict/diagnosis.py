@@ -86,7 +86,7 @@ def verdict_of(
 
 def error_of(what: str, error: Exception) -> str:
     """Describes an error of the harness after the checks."""
-    return f"{what} broke, an error of the harness, not of the target ({type(error).__name__}: {error})"
+    return f"{what} failed: an error of the harness, not of the target ({type(error).__name__}: {error})"
 
 
 def coverage_of(results: Sequence[Result], stages: Iterable[str] = SUBMISSION_STAGES) -> tuple[Coverage, ...]:
@@ -114,7 +114,7 @@ def _cover(stage: str, results: Sequence[Result]) -> Coverage:
     if any(result.outcome in _DECIDED for result in universal):
         return Coverage(stage, examined=True)
     missing = universal or undecided
-    return Coverage(stage, examined=False, reason=_reason(missing[0]) if missing else "no check of it was run")
+    return Coverage(stage, examined=False, reason=_reason(missing[0]) if missing else "none of its checks was run")
 
 
 def _reason(result: Result) -> str:

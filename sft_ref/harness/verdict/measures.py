@@ -22,13 +22,13 @@ def measure(stage: str, evidence: Evidence) -> str:
 def _prompt(evidence: Evidence) -> str:
     pairs = [(text, prompt) for text, prompt in pair_prompts(evidence.prompts, evidence.examples) if prompt.ids]
     same = sum(text.ids[: len(prompt.ids)] == prompt.ids for text, prompt in pairs)
-    return f"{same} of {len(pairs)} prompts are where the training text leaves off" if pairs else ""
+    return f"{same} of {len(pairs)} prompts are prefixes of the training text" if pairs else ""
 
 
 def _tokens(evidence: Evidence) -> str:
     answered = [text for text in evidence.examples.texts if text.is_answered]
     whole = sum(text.labels[text.begin : text.end] == text.ids[text.begin : text.end] for text in answered)
-    return f"{whole} of {len(answered)} answers seen in training are labelled whole" if answered else ""
+    return f"{whole} of {len(answered)} answers seen in training are labelled completely" if answered else ""
 
 
 def _train(evidence: Evidence) -> str:

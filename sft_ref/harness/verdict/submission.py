@@ -107,7 +107,9 @@ def unexplained(evidence: Evidence, results: Sequence[Result]) -> str:
         (experiments.trained_adapter_as_trained, "its training prompts"),
     ):
         if due is not None and is_better(due, own):
-            return f"{lost}, {sum(due)} if the reference loads the adapter that its training left, and sends {asked}."
+            return (
+                f"{lost}, {sum(due)} if the reference loads the adapter that its training produced, and sends {asked}."
+            )
     again, reference = experiments.with_sound_adapter, experiments.reference_as_sent
     if slow and not training.has_learned and again and reference and is_better(reference, again):
         return (

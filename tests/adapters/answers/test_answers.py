@@ -155,7 +155,7 @@ def test_without_rows_nothing_is_shown_and_the_reason_is_given(chat: Task, exami
 
 def test_pairs_without_a_prompt_or_a_template_cannot_be_asked(number: Task, examined: Examine) -> None:
     found, results = examined(load(number.folder), prompt=None, data=number.data, template=False)
-    assert found.unavailable == "how a question is put is not known: give --prompt"
+    assert found.unavailable == "the format of the prompts is unknown: give --prompt"
     assert status(results) is Status.NOT_SHOWN
 
 

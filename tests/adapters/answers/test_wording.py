@@ -86,6 +86,6 @@ def test_a_missing_header_is_named_with_the_place() -> None:
     given = as_given(CHAT.replace("<|im_start|>assistant\n", ""), [ROW], tok).texts[0]
     assert missing_header(given, templated.texts[0], ROW.question) == "<|im_start|>assistant"
     part = difference(given.prompt, templated.texts[0].prompt)
-    assert part.endswith(r"the prompt goes on with the answer, the chat template with '<|im_start|>assistant\n'")
+    assert part.endswith(r"the prompt continues with the answer, the chat template with '<|im_start|>assistant\n'")
     whole = as_given(CHAT, [ROW], tok).texts[0]
     assert missing_header(whole, templated.texts[0], ROW.question) == ""

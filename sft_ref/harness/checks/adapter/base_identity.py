@@ -58,8 +58,8 @@ def _why_base_is_open(found: AnswersEvidence, costs: str, *, helps: bool) -> str
         )
     if any(each.ratio >= ALIGNED for each in found.alignments):
         return (
-            f"{best.count} answers are right and {costs}; it fits the coordinates of this base or of another"
-            " version of it: the remaining explanations are different texts or prompts, another version, or bad training"
+            f"{best.count} answers are right and {costs}; it fits the coordinates of this base or of a version"
+            " of it: the remaining explanations are different texts or prompts, another version, or bad training"
         )
     return (
         f"{best.count} answers are right and {costs}, and it moves predictions hardly more than the same adapter with"

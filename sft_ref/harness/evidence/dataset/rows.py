@@ -45,10 +45,11 @@ class Parting:
             return f"the tokenizer joins the end of the prompt, {self.prompt!r}, with the answer: {self.text!r}"
         if self.pattern == "ended":
             return (
-                f"the tokenizer appends {self.prompt!r} to the prompt, and the training text goes on with {self.text!r}"
+                f"the tokenizer appends {self.prompt!r} to the prompt, and the training text continues with"
+                f" {self.text!r}"
             )
         sent, due = (repr(each) if each else "nothing" for each in (self.prompt, self.text))
-        return f"the prompt goes on with {sent}, the training text with {due}"
+        return f"the prompt continues with {sent}, the training text with {due}"
 
     @property
     def remedy(self) -> str:
@@ -134,7 +135,7 @@ class DatasetEvidence:
             Unavailable: no chat template formats the texts.
         """
         if self.template is None:
-            raise Unavailable("no chat template writes the texts")
+            raise Unavailable("the texts are not formatted by a chat template")
         return self.template
 
     @property
@@ -145,5 +146,5 @@ class DatasetEvidence:
             Unavailable: no row says where its answer begins.
         """
         if self.ending is None:
-            raise Unavailable("the rows are texts that do not say where their answers begin")
+            raise Unavailable("the rows are texts that do not mark where their answers begin")
         return self.ending

@@ -91,11 +91,11 @@ class ScriptedOutcome:
             Failure: a prompt contains none of the questions, or there are more or fewer answers.
         """
         if self.strange_prompts:
-            due = "one that holds the question, or is where its training text leaves off"
+            due = "one that contains the question, or is the beginning of its training text"
             raise Failure(f"the model gets the prompt {self.strange_prompts[0]!r}", due, self.questions)
         if len(self.answers) != len(self.lines):
             raise Failure(
-                f"answering returns {len(self.answers)} answers", f"{len(self.lines)}, one a question", self.questions
+                f"answering returns {len(self.answers)} answers", f"{len(self.lines)}, one per question", self.questions
             )
 
     def logits_of(self, question: str) -> torch.Tensor:
@@ -105,7 +105,7 @@ class ScriptedOutcome:
             Unavailable: no forward pass of the model was recorded for the question.
         """
         if question not in self.logits:
-            raise Unavailable(f"no forward of `model` was recorded for {question!r}")
+            raise Unavailable(f"no forward pass of `model` was recorded for {question!r}")
         return self.logits[question]
 
 

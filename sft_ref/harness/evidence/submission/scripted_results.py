@@ -43,7 +43,7 @@ def completed_scripts(evidence: Evidence, kind: str) -> list[CompletedRun]:
         Blocked: nothing was loaded.
     """
     if evidence.examples.form is None:
-        raise Unavailable("how it writes an answer is not known, so that no answer can be scripted")
+        raise Unavailable("the format of its answers is unknown, so no answer can be scripted")
     if not evidence.loaded.is_loaded:
         raise Blocked("nothing was loaded")
     found = [
@@ -218,7 +218,7 @@ def is_lossy(evidence: Evidence) -> bool:
 def _fault_around(evidence: Evidence, generation: Generation, line: ScriptedAnswer, text: str) -> str:
     """Describes a fault around the number: a text that begins within the prompt, or lacks the closing text."""
     if any(text.startswith(line.prompt[at:]) for at in range(1, line.question_end)):
-        return f"{text[-120:]!r} comes back, which begins amid the prompt"
+        return f"{text[-120:]!r} comes back, which begins in the middle of the prompt"
     closing = evidence.examples.form.closing if evidence.examples.form else ""
     return f"{_IS_CUT} before {closing!r}: {text[-120:]!r}" if closing and closing not in generation.text else ""
 

@@ -36,7 +36,7 @@ def prompts_astray(prompts: Prompts, examples: Examples) -> list[tuple[str, str]
         if text.ids[:length] != prompt.ids or length > text.begin or early:
             astray.append((prompt.text, text.text))
     if not seen:
-        raise Unavailable("no prompt could be held against its training text")
+        raise Unavailable("no prompt could be compared with its training text")
     return astray if len(astray) > seen / 2 else []
 
 
@@ -81,7 +81,7 @@ def labelled_texts(examples: Examples) -> list[TrainingText]:
         Unavailable: labels were not observed, or no text contains its answer.
     """
     if examples.labelled is False:
-        raise Unavailable("its labels pass no boundary at which they can be seen")
+        raise Unavailable("its labels reach no call that the harness records")
     return answered_texts(examples)
 
 

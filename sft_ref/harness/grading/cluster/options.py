@@ -47,10 +47,10 @@ def read_options(targets: Sequence[str], keywords: Mapping[str, Any]) -> Cluster
     """
     for target in targets:
         if keywords.get("is_module") or kind_of(Path(target)) is None:
-            raise SftRefError(f"--ray: {target} is no file or folder that can be sent to a node; leave out --ray")
+            raise SftRefError(f"--ray: {target} is not a file or folder that can be sent to a node; leave out --ray")
     for option in ("judge", "save_evidence"):
         if keywords.get(option) is not None:
-            raise SftRefError(f"--{option.replace('_', '-')}: is of this machine alone; leave out --ray")
+            raise SftRefError(f"--{option.replace('_', '-')}: works on this machine only; leave out --ray")
     found = dict(keywords)
     if found.get("python") == sys.executable:
         del found["python"]  # each node has its own
@@ -78,6 +78,6 @@ def check_files(digests: Mapping[str, tuple[str, str]]) -> None:
     for option, (path, digest) in digests.items():
         if _content(path) != digest:
             raise ClusterError(
-                f"node {socket.gethostname()} does not have --{option.replace('_', '-')} {path} as it is here;"
-                " put it on a disk that all nodes share"
+                f"node {socket.gethostname()} does not have the same --{option.replace('_', '-')} {path} as"
+                " this machine; put it on a disk that all nodes share"
             )

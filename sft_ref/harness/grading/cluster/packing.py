@@ -85,4 +85,4 @@ def _read(file: io.BufferedReader, target: str) -> bytes:
 
 
 def _too_large(target: str) -> str:
-    return f"{target}: is larger than {LARGEST // 2**30} GiB, and stays on this machine; grade it without --ray"
+    return f"{target}: is larger than {LARGEST // 2**30} GiB, too large to be sent to a node; grade it without --ray"

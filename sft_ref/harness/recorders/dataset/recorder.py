@@ -89,7 +89,9 @@ def record(
         wording = choose_wording(rows, tokenizer, prompt=prompt, template=template, by_name=by_name, data=path)
     is_templated = wording.name == TEMPLATE
     if labels == "assistant" and not is_templated:
-        raise SubmissionError("--labels assistant: is for a chat template, which marks them; give --chat-template")
+        raise SubmissionError(
+            "--labels assistant: needs a chat template, which marks the assistant's tokens; give --chat-template"
+        )
     trainer = _Trainer(tokenizer, template if is_templated else None, labels, max_length)
     return DatasetEvidence(
         name=path.name,
@@ -129,11 +131,11 @@ def _record_tokenized(
 def _as_texts(path: Path, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, labels: Labels) -> Wording:
     """Wraps rows that are plain texts, with the EOS token appended as TRL does."""
     if other := [row.number for row in rows if not row.whole]:
-        raise DataError(f"{path}: row {other[0]} is no text, and others are; give rows of one form")
+        raise DataError(f"{path}: row {other[0]} is not a text, although others are; give rows of one form")
     if labels not in ("all", "collator"):
         raise DataError(
             f"{path}: row {rows[0].number} is a text, which does not say where its answer begins; give --prompt, with"
-            " {question} and {answer} where they stand in it, or --labels all"
+            " {question} and {answer} in their places, or --labels all"
         )
     end = str(tokenizer.eos_token)
     ended = (row.whole if row.whole.endswith(end) else row.whole + end for row in rows)

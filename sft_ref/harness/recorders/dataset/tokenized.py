@@ -58,12 +58,12 @@ def _specials(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> set[int
 
 def _problem(value: object, size: int) -> str:
     if not is_tokenized(value):
-        return "has no input_ids, and others have"
+        return "has no input_ids, although others have"
     row: Any = value
     ids, labels = row["input_ids"], row.get("labels")
     for name, given in (("input_ids", ids), ("labels", labels)):
         if not isinstance(given, list) or not all(type(each) is int for each in given):
-            return f"has {name} that are no list of whole numbers"
+            return f"has {name} that are not a list of whole numbers"
     if not ids or len(ids) != len(labels):
         return f"has {len(ids)} input_ids and {len(labels)} labels"
     if unknown := [each for each in ids if not 0 <= each < size]:

@@ -95,8 +95,8 @@ class TokenView:
         if self.parting is None:
             return f"The prompt is a prefix of the training text, token by token: all {self.prompt_length} tokens."
         return (
-            f"The prompt is no prefix of the training text: they part at token {self.parting.index} of"
-            f" {self.parting.length}; {self.parting.reason}; {self.parting.remedy}."
+            f"The prompt is not a prefix of the training text: they differ from token {self.parting.index} of"
+            f" {self.parting.length} on; {self.parting.reason}; {self.parting.remedy}."
         )
 
 
@@ -135,7 +135,9 @@ def view_row(
     if wording.name != TEMPLATE:
         template = None
         if labels == "assistant":
-            raise SubmissionError("--labels assistant: is for a chat template, which marks them; give --chat-template")
+            raise SubmissionError(
+                "--labels assistant: needs a chat template, which marks the assistant's tokens; give --chat-template"
+            )
     (text,) = wording.texts
     with foreign_files(DataError, f"{data}: row {number} cannot be tokenized"):
         encoded = encode(text, tokenizer)

@@ -30,7 +30,7 @@ def find_differences(
     renamed = KeyDifference(
         "adapter name" if renaming.is_adapter_name else "names",
         f"{renaming.count} of {len(found)} keys {renaming.what}",
-        "the names that peft gives",
+        "the names that peft uses",
         renaming.example,
     )
     return (renamed, *_Comparison(expected, renaming.undo(found), config).patterns)
@@ -179,7 +179,7 @@ class _Comparison:
             key = min(ranks)  # lora_A comes before lora_B
             side = 0 if "A" in key.rpartition(".lora_")[2] else 1
             rank, due = (shape[side] for shape in self.unlike[key])
-            observed = f"{self._count(ranks)} tensors have another rank than the configuration gives"
+            observed = f"{self._count(ranks)} tensors have a different rank from that of the configuration"
             self.patterns.append(KeyDifference("rank", f"{observed} ({rank}, not {due})", f"rank {due}", key))
         if others:
             key = min(others)

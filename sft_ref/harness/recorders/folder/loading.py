@@ -1,4 +1,7 @@
-"""Loads a base model and an adapter, once each, and measures the outputs of the loaded model."""
+"""Loads a base model and an adapter, and measures the outputs of the loaded model.
+
+The base is loaded a second time, without the adapter, only if logits in a 16-bit dtype are not finite.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,9 @@ def attach(
     with peft_refusals():
         result: Any = set_peft_model_state_dict(peft_model, dict(tensors))
     if result.unexpected_keys:
-        raise RefusedError(f"{len(result.unexpected_keys)} tensors have no place, {result.unexpected_keys[0]} first")
+        raise RefusedError(
+            f"{len(result.unexpected_keys)} tensors have no place in the model, first {result.unexpected_keys[0]}"
+        )
     peft_model.to(dtype).eval()
     return peft_model
 

@@ -174,7 +174,7 @@ def _why_not_loaded(base: Path, expected: ExpectedTensors, quantisation: Quantis
     if not has_weights(base):
         return "the folder of the base holds no weights"
     if quantisation is not None:
-        return f"the base is quantised ({quantisation.name}), and is not run here"
+        return f"the base is quantised ({quantisation.name}), and cannot be run here"
     needed, free = _FLOAT32 * expected.parameters, free_memory()
     if _SPARE * needed > free:
         return f"the base in float32 takes {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB of memory are free"
@@ -189,7 +189,7 @@ def _measure_bases(
     try:
         return measure_bases(pairs, StoredModel(base), expected, quantisation)
     except UnreadableError as error:
-        raise BaseModelError(f"base {base}: its weights cannot be read ({error}); copy the folder anew") from error
+        raise BaseModelError(f"base {base}: its weights cannot be read ({error}); copy the folder again") from error
 
 
 def _can_be_loaded(evidence: AdapterEvidence, config: AdapterConfig) -> bool:
@@ -208,7 +208,10 @@ def _record_model(
     *,
     ask: Callable[..., AnswersEvidence] | None,
 ) -> AdapterEvidence:
-    """Loads base and adapter, once each; compares the adapted model with the expected weights and records answers."""
+    """Loads base and adapter; compares the adapted model with the expected weights and records answers.
+
+    `is_finite_in` loads the base again for each 16-bit dtype in which the logits are not finite.
+    """
     renamed = _rename(tensors, expected, base, config)
     model = load_base(base, expected.rows)
     whole_model = compare_whole_model(evidence.files.folder, model, renamed, config, expected.places)
@@ -300,7 +303,7 @@ def _compare_record(folder: Path, config: AdapterConfig, tensors: Mapping[str, t
         return None
     found = []
     if written.fingerprints.get("adapter") != fingerprint_adapter(tensors):
-        found.append("the tensors are not those that were trained")
+        found.append("the tensors differ from the trained ones")
     for name, value in (("rank", config.rank), ("alpha", config.alpha)):
         trained = written.settings.get(name)
         if isinstance(trained, int | float) and trained != value:

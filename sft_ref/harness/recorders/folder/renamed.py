@@ -80,13 +80,11 @@ def find_renaming(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> 
     way, names = max(ways.items(), key=lambda each: (len(each[1]), -len(each[0])))
     part, is_adapter_name = way[1:], False
     if way[0] == "-":
-        what = f"lack the prefix `{part}.` that peft gives: save with the PeftModel's save_pretrained"
+        what = f"lack the prefix `{part}.` that peft adds: save with the PeftModel's save_pretrained"
     else:
         is_adapter_name = bool(re.search(rf"\.lora_(?:embedding_)?[AB]\.{re.escape(part)}(?:\.|$)", min(names)))
         if is_adapter_name:
-            what = (
-                f"carry the adapter name `{part}.`: save with save_pretrained, which takes it out, not with torch.save"
-            )
+            what = f"carry the adapter name `{part}.`: save with save_pretrained, which removes it, not with torch.save"
         else:
             what = "carry " + _WRAPPERS.get(part, f"`{part}.` in their names: save the model without what wraps it")
     return Renaming(names, what, min(names), is_adapter_name)

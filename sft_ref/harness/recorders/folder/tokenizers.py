@@ -76,7 +76,7 @@ def load_tokenizer_of(folder: Path, base: str | None) -> FoundTokenizer:
         BaseModelError: the base model has no tokenizer, or the one in the folder cannot be loaded.
     """
     if kind_of(folder) != "folder":
-        raise SubmissionError(f"{shortened(folder)}: is no folder; give the folder of an adapter")
+        raise SubmissionError(f"{shortened(folder)}: is not a folder; give the folder of an adapter")
     own = load_tokenizer(folder) if _has_files(folder) else None
     named, of_base = base or _named_base(folder), None
     if own is None and named is None:

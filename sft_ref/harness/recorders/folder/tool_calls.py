@@ -78,13 +78,13 @@ def _faults_of_calls(render: Render) -> Iterator[tuple[str, str]]:
     if str(_ARGUMENTS) in text:
         yield "prints the arguments of a call as a Python dictionary", text
     elif isinstance(before, str) and all(_count(word, text) > _count(word, before) for word in ("true", "None")):
-        yield "prints a null of the arguments of a call as None, beside values as in JSON", text
+        yield "prints null in the arguments of a call as None, although other values are written as JSON", text
     if _RETURNED in ending and _RESULT not in text:
         yield "leaves out the result of a tool", text
     *others, null = (_write(render, _ARGUMENTS, content) for content in _CONTENTS)
     other = next((each for each in others if each is not None), None)
     if null and other and null[1] == other[1] and _count("None", null[0]) > _count("None", other[0]):
-        yield "prints the content null of a message that calls a tool as None", null[0]
+        yield "prints the null content of a message that calls a tool as None", null[0]
 
 
 def _write(render: Render, arguments: object, content: Message) -> tuple[str, Sequence[Message]] | None:

@@ -49,10 +49,12 @@ class _Reader:
 
     def read(self, wanted: Collection[str]) -> dict[str, Any]:
         if self.file.read(len(_MAGIC)) != _MAGIC:
-            raise UnreadableError("it is no GGUF: it does not begin with GGUF")
+            raise UnreadableError("it is not a GGUF file: it does not begin with GGUF")
         version = self._number("I")
         if version not in _VERSIONS:
-            raise UnreadableError(f"it has version {version:,} of GGUF, or another byte order; 2 and 3 are read")
+            raise UnreadableError(
+                f"its GGUF version is {version:,}, or its byte order is unusual; only versions 2 and 3 can be read"
+            )
         tensors = self._count("tensors", _MOST_TENSORS)
         found: dict[str, Any] = {}
         keys: set[str] = set()
@@ -93,7 +95,7 @@ class _Reader:
             content = self._take(struct.calcsize(format_))
             return list(struct.unpack(format_, content)) if keep else None
         if item != _TEXT:
-            raise UnreadableError(f"it has an array of type {item:,}, which is not read")
+            raise UnreadableError(f"it has an array of type {item:,}, which cannot be read")
         texts = (self._text(_LONGEST_TEXT) for _ in range(length))
         return list(texts) if keep else sum(1 for _ in texts)
 

@@ -197,7 +197,7 @@ def _stops_of(folder: Path, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ..
     path = folder / GENERATION_CONFIG
     due = None
     if kind_of(path) == "file":
-        due = read_json(path, dict[str, Any], Refusal(BaseModelError, "copy the folder anew")).get("eos_token_id")
+        due = read_json(path, dict[str, Any], Refusal(BaseModelError, "copy the folder again")).get("eos_token_id")
     several = due if isinstance(due, list) else [tokenizer.eos_token_id if due is None else due]
     return tuple(each for each in several if isinstance(each, int))
 

@@ -63,7 +63,9 @@ class Scripting:
                     (n for n in range(1, len(ids)) if find_question(asked, decode(tokenizer, ids[:n])) == 0), 0
                 )
                 if not least:
-                    raise Unavailable("no label is masked, and the training text does not hold the question as it is")
+                    raise Unavailable(
+                        "no label is masked, and the training text does not contain the question word for word"
+                    )
             text = str(tokenizer.decode([*ids[least:]], skip_special_tokens=True))
             answer = self.task.find(text, truth)
             if answer is None:

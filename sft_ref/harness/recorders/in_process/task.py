@@ -93,7 +93,7 @@ class Task(ABC):
             Unavailable: answers are texts.
         """
         if self.is_text:
-            raise Unavailable("the answers are texts, and any text may be one")
+            raise Unavailable("the answers are texts, and any text may be an answer")
 
     @abstractmethod
     def contains(self, text: str, truth: Any) -> bool:  # noqa: ANN401  # a number or a text
@@ -202,7 +202,7 @@ class TextTask(Task):
         begin = next((n for n, (_, answer) in enumerate(rows) if answer == truth), 0)
         others = (str(answer) for _, answer in [*rows[begin:], *rows[:begin]] if not judge(answer, truth))
         if (other := next(others, None)) is None:
-            raise Unavailable("no row has an answer that is wrong for another one")
+            raise Unavailable("no row has an answer that is wrong for another row")
         return other
 
 
@@ -233,7 +233,7 @@ def task_of(rows: Sequence[TaskRow], judge: Judge | str | None = None) -> Task:
         DataError: there are too few rows, a row is malformed, or some answers are numbers and others texts.
     """
     if isinstance(judge, str) and judge != LOSS:
-        raise DataError(f"judge: is {judge!r}; give a function of an answer and the true one, or {LOSS!r}")
+        raise DataError(f"judge: is {judge!r}; give a function that takes an answer and the true answer, or {LOSS!r}")
     if len(rows) < FEWEST_ROWS:
         raise DataError(f"rows: there are {len(rows)}; give {FEWEST_ROWS} or more, a quarter of which is held out")
     kinds = [_kind_of(number, row) for number, row in enumerate(rows, start=1)]
@@ -247,7 +247,7 @@ def task_of(rows: Sequence[TaskRow], judge: Judge | str | None = None) -> Task:
 
 def _kind_of(number: int, row: TaskRow) -> type[NumberTask | TextTask]:
     if not (isinstance(row, (tuple, list)) and len(row) == len(("question", "answer")) and isinstance(row[0], str)):
-        raise DataError(f"rows: row {number} is no pair of a question and an answer")
+        raise DataError(f"rows: row {number} is not a pair of a question and an answer")
     question, answer = row
     is_number = isinstance(answer, (int, float)) and not isinstance(answer, bool) and math.isfinite(answer)
     if not question.strip() or not (is_number or (isinstance(answer, str) and answer.strip())):

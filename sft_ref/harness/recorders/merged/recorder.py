@@ -142,7 +142,10 @@ def _differences(merged: StoredModel, base: StoredModel, names: dict[str, str], 
     if other := {own: both for own, both in shapes.items() if both[0] != both[1]}:
         name, (found, due) = next(iter(other.items()))
         yield KeyDifference(
-            "shape", f"{len(other)} weights have another shape than in the base, the first {found}", str(due), name
+            "shape",
+            f"{len(other)} weights have a different shape from that in the base, the first {found}",
+            str(due),
+            name,
         )
     unknown = sorted(merged.headers.keys() - set(names.values()))
     if adapter := [name for name in unknown if "lora_" in name]:

@@ -99,7 +99,7 @@ def _compare_logits(recording: Recording) -> LogitComparison:
         return LogitComparison(crash=crash)
     found = result.tensors("probes").get("logits")
     if found is None:
-        raise Unavailable("no forward of its model was seen")
+        raise Unavailable("no forward pass of its model was observed")
     compared = LogitComparison(observed_shape=tuple(found.shape), expected_shape=tuple(expected.shape))
     if found.shape != expected.shape:
         return compared

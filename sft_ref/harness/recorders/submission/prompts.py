@@ -37,7 +37,7 @@ def compare_prompts(recording: Recording, model: Any) -> tuple[torch.Tensor, tor
     """
     convention = recording.convention
     if convention is None or not recording.writes_alike:
-        raise Unavailable("how it would write a fresh question in training is not known")
+        raise Unavailable("the training text of a fresh question is unknown")
     rows, sent = _sent(recording)
     due, sent_targets, due_targets, lengths = [], [], [], []
     for (question, value), prompt in zip(rows, sent, strict=True):
@@ -78,7 +78,7 @@ def _sent(recording: Recording) -> tuple[list[Row], list[Ids]]:
         if prompt
     ]
     if len(asked) < len(recording.questions) / 2:
-        raise Unavailable(f"prompts of {len(asked)} of {len(recording.questions)} questions were seen")
+        raise Unavailable(f"prompts of {len(asked)} of {len(recording.questions)} questions were observed")
     rows, prompts = [row for row, _ in asked], [prompt for _, prompt in asked]
     frame = find_frame([question for question, _ in rows], [decode(recording.tokenizer, each) for each in prompts])
     if frame is None:

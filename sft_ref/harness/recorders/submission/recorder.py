@@ -30,8 +30,9 @@ def record(
 
     1. The submission trains in a separate process; the results and saved files are copied out of its reach.
     2. It loads the saved adapter and answers, in a second process.
-    3. If its adapter is not saved as it was trained, or answers nothing, it is replaced by a sound adapter, and the
-       submission loads and answers again, in a third process.
+    3. If its adapter was not learned, or is not saved well, a sound adapter replaces it if there is one, and the
+       submission loads and answers again, in a third process. An adapter that is not peft's, or is saved in a custom
+       form, is never replaced.
     4. The reference evaluates the adapters, and runs the swap experiments that the answers require.
 
     Args:

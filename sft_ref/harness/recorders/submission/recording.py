@@ -132,7 +132,9 @@ class Recording(Trained):
     def expected_logits(self) -> tuple[AgentResult, torch.Tensor | None]:
         """The result of asking, and the logits expected in it; None if the reference cannot load that adapter.
 
-        Both are of the submission's own adapter if that was learned and saved, or is not peft's; else of a sound one.
+        Both are of the submission's own adapter if it was learned and saved well, is not peft's, or is saved in a
+        custom form. Otherwise they are of the sound adapter, if the submission was asked again with it, and of the
+        adapter that the submission saved if not.
 
         Raises:
             Unavailable: there is no adapter to compare with.

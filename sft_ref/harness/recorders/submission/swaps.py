@@ -91,14 +91,16 @@ def _swap_prompts(recording: Recording, prompts: Prompts, examples: Examples) ->
         losses = [PairedLosses(*compare_prompts(recording, model)) for model in models]
     except Unavailable as reason:
         return PromptSwap(swap.sent, swap.trained, (), str(reason))
-    return PromptSwap(swap.sent, swap.trained, tuple(losses), "" if losses else "there is no model of its convention")
+    return PromptSwap(
+        swap.sent, swap.trained, tuple(losses), "" if losses else "no model with its convention could be trained"
+    )
 
 
 def _rightly_continued(recording: Recording, model: Any, prompts: Sequence[Sequence[int]]) -> Right:  # noqa: ANN401
     """Returns which prompts are answered rightly and with training's text before the number, tags included."""
     convention = recording.convention
     if convention is None:
-        raise Unavailable("how it writes an answer is not known")
+        raise Unavailable("the format of its answers is unknown")
     texts = complete(model, recording.tokenizer, prompts)
     answered = _right(recording, [read_number(text, convention) for text in texts])
     led = []

@@ -115,7 +115,7 @@ class Trained(Captured):
             kept = due != IGNORE_INDEX
             losses.append(torch.nn.functional.cross_entropy(own[:-1][kept], due[kept], reduction="none"))
         if not sum(map(len, losses)):
-            raise Unavailable("no token of the training texts carries itself as its label")
+            raise Unavailable("no token of the training texts has its own id as its label")
         return torch.cat(losses)
 
     def supervised_losses(self, model: Any) -> torch.Tensor:  # noqa: ANN401
@@ -168,7 +168,7 @@ class Trained(Captured):
         if self.is_custom_lora and self.trained_logits is not None:
             return compare(*map(self.probe_losses, (self.probe_logits(self.base_model), self.trained_logits)))
         if self.trained_model is None:
-            raise Unavailable("what training left cannot be asked")
+            raise Unavailable("the trained model cannot be run")
         return compare(*(self.supervised_losses(model) for model in (self.base_model, self.trained_model)))
 
     @property

@@ -220,11 +220,11 @@ def _weighed(recording: Recording) -> Path:
         Unavailable: there is no adapter, or no model to project it onto.
     """
     if recording.named_base is None:
-        raise Unavailable("the model that it names is of no known size")
+        raise Unavailable("the size of the model that it names is unknown")
     if recording.is_custom_form and recording.trained:
         return recording.trained_folder
     if recording.is_custom_form:
-        raise Unavailable("what is saved is in a form of its own")
+        raise Unavailable("the adapter is saved in a custom format")
     if recording.place is None:
         raise Unavailable("nothing was saved")
     return recording.saved[recording.place]

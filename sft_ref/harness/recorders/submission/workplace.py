@@ -171,8 +171,8 @@ class Workplace:
         """
         if (free := shutil.disk_usage(self.folder).free) < _ROOM:
             raise MachineError(
-                f"{self.called}: not graded: of the disk for temporary files {free // 2**20} MB are free, and"
-                f" {_ROOM // 2**20} MB are needed; free some, or set TMPDIR to another"
+                f"{self.called}: not graded: the disk for temporary files has {free // 2**20} MB free, and"
+                f" {_ROOM // 2**20} MB are needed; free some space, or set TMPDIR to a folder on another disk"
             )
         plain_files.remove(self.folder / "out")
         out = plain_files.make_folder(self.folder, ("out", name))

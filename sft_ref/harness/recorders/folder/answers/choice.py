@@ -31,7 +31,7 @@ def check_writing(prompt: str | None, chat_template: str | None) -> None:
         SubmissionError: the options cannot be used.
     """
     if prompt is not None and chat_template is not None:
-        raise SubmissionError("--prompt and --chat-template: each says how texts are written; give one of them")
+        raise SubmissionError("--prompt and --chat-template: both say how texts are formatted; give only one of them")
     if prompt is not None:
         check_prompt(prompt)
 
@@ -58,7 +58,7 @@ def read_template(chat_template: str | None, own: str | None) -> str | None:
     try:
         return content.decode()
     except UnicodeDecodeError as error:
-        raise _REFUSAL.of(chat_template, "it is no text in UTF-8") from error
+        raise _REFUSAL.of(chat_template, "it is not a text in UTF-8") from error
 
 
 def choose_wording(
@@ -86,15 +86,13 @@ def choose_wording(
     if prompt is not None:
         if many := next((row for row in rows if sum(role == "user" for role, _ in row.messages) > 1), None):
             raise DataError(
-                f"{data}: row {many.number} asks more than once, and --prompt writes one question; give --chat-template"
+                f"{data}: row {many.number} has several questions, and --prompt formats only one; give --chat-template"
             )
         return as_given(prompt, rows, tokenizer)
     if not by_name and (literal := as_literal(rows, tokenizer)):
         return literal
     if template is None:
-        raise DataError(
-            f"{data}: nothing says how its rows are written as texts; give --prompt, or --chat-template FILE"
-        )
+        raise DataError(f"{data}: the format of its rows as texts is unknown; give --prompt, or --chat-template FILE")
     try:
         return by_template(template, rows, tokenizer)
     except DataError as error:

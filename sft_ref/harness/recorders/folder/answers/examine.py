@@ -68,7 +68,7 @@ def examine(
         return AnswersEvidence("no --data was given", header=header)
     put = partial(_wordings, tokenizer, prompt, chat_template, by_template=by_template)
     if not put(rows):
-        return AnswersEvidence("how a question is put is not known: give --prompt", header=header)
+        return AnswersEvidence("the format of the prompts is unknown: give --prompt", header=header)
     rows = write_numbers(asker, rows, put)
     wordings = put(rows)
     encoded = [[asker.encode(text) for text in each.texts] for each in wordings]
@@ -76,7 +76,7 @@ def examine(
     sizes = [[len(row.prompt) + 2 * len(row.target) for row in own] for own in encoded]  # room for a longer answer
     short = [n for n in range(len(rows)) if all(own[n] <= limit for own in sizes)]
     if not short:
-        return AnswersEvidence("every row is longer than the model or this examination takes", header=header)
+        return AnswersEvidence("every row is longer than the model, or this examination, allows", header=header)
     wordings = [replace(each, texts=tuple(each.texts[n] for n in short)) for each in wordings]
     first, *others = wordings
     ids = {each.name: [own[n] for n in short] for each, own in zip(wordings, encoded, strict=True)}

@@ -60,7 +60,7 @@ def check_prompt(prompt: str) -> None:
         )
     for mark in (QUESTION, ANSWER):
         if (count := prompt.count(mark)) != 1:
-            raise SubmissionError(f"--prompt {prompt!r} holds {mark} {count} times; write it once, where it stands")
+            raise SubmissionError(f"--prompt {prompt!r} holds {mark} {count} times; write it once")
     if prompt.index(QUESTION) > prompt.index(ANSWER):
         raise SubmissionError(f"--prompt {prompt!r} puts {ANSWER} before {QUESTION}; the answer comes last")
 
@@ -193,7 +193,7 @@ def difference(given: str, template: str) -> str:
         place = min(len(given), len(template))
     before = given[max(0, place - 24) : place]
     own, due = _some(given[place:]), _some(template[place:])
-    return f"after {before!r} the prompt goes on with {own}, the chat template with {due}"
+    return f"after {before!r} the prompt continues with {own}, the chat template with {due}"
 
 
 def _some(text: str) -> str:

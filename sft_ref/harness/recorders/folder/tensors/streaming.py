@@ -36,7 +36,7 @@ def pieces_of(header: TensorHeader, numbers: int = _PIECE) -> Iterator[torch.Ten
         UnreadableError: the file is shorter than its header states, or its dtype is not supported.
     """
     if header.dtype not in _DTYPES:
-        raise UnreadableError(f"tensors of {header.dtype} are not read")
+        raise UnreadableError(f"tensors of {header.dtype} cannot be read")
     dtype = _DTYPES[header.dtype]
     left = math.prod(header.shape)
     with open_plain(header.file) as file:

@@ -146,14 +146,14 @@ def known_questions(scripting: Scripting, task: Task) -> ScriptedOutcome:
 def returned_answers(
     asked_one_by_one: list[ScriptedOutcome], asked_together: ScriptedOutcome, task: Task, parse: Callable[[str], Any]
 ) -> list[ReturnedAnswer]:
-    """See `views`. In a batch, each prompt must contain exactly one of its questions."""
+    """See `views`. A prompt with several questions of its batch is a fault; `Scripting.run` requires at least one."""
     alone = [each for run in asked_one_by_one for each in _returned(run, task, parse)]
     for prompt in asked_together.prompts:
         questions = sorted({*asked_together.questions})
         held = [each for each in questions if find_question([normalize(each)], prompt) is not None]
         if len(held) > 1:
             fault = f"{len(held)} questions of the batch in the prompt {prompt!r}"
-            return [*alone, ReturnedAnswer(held[0], "its own alone", len(asked_together.lines), fault)]
+            return [*alone, ReturnedAnswer(held[0], "only its own question", len(asked_together.lines), fault)]
     return [*alone, *_returned(asked_together, task, parse)]
 
 
@@ -164,7 +164,7 @@ def known_answers(known_questions: ScriptedOutcome, task: Task, parse: Callable[
         Unavailable: the parser is not called exactly once per question.
     """
     if known_questions.texts is None:
-        raise Unavailable("the parser is not called once a question; PRS-004 compares the answers themselves")
+        raise Unavailable("the parser is not called once per question; PRS-004 compares the answers themselves")
     return _returned(known_questions, task, parse)
 
 

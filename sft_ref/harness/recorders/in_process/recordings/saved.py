@@ -51,7 +51,9 @@ def is_converted(trained: TrainingResult, saved_folder: Path, starts: Mapping[st
 
 def saved_tensors(trained: TrainingResult, saved_folder: Path, is_converted: bool) -> SavedTensors:
     """See `views`; tensors by their names in the file."""
-    note = "what the adapter took from the base at its start was converted: ART-009 compares the weights"
+    note = (
+        "the part of the base that the adapter's initialisation took over was converted: ART-009 compares the weights"
+    )
     return SavedTensors(trained.adapter, read_saved(saved_folder), note=note if is_converted else "")
 
 

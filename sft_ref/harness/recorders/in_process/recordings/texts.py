@@ -152,5 +152,5 @@ def end_of_writing(answerer: Answerer, task: Task, prompts: list[Ids], examples:
     script = Script(question, (*prompt, *written), written, len(prompt))
     found = call(record_generation, answerer, question, scripts=[script])
     if not found.generations:
-        raise Unavailable("the question is answered without the model, which was asked it before")
+        raise Unavailable("the question is answered without the model, although the model was asked it before")
     return EndOfWriting(question, target, len(found.generations[0].new_token_ids))

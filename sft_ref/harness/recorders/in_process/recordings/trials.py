@@ -103,7 +103,9 @@ def trainable_dtypes(implementation: Implementation) -> Mapping[str, Mapping[str
         Unavailable: the implementation does not report them.
     """
     if not isinstance(implementation, Trainables):
-        raise Unavailable("what each policy trains is unknown: give the implementation a method trainables")
+        raise Unavailable(
+            "the tensors that each policy trains are unknown: give the implementation a method trainables"
+        )
     return {policy: call(implementation.trainables, policy) for policy in POLICIES}
 
 
@@ -155,8 +157,11 @@ def answer_losses(
     trained_model: PreTrainedModel,
     frozen: frozenset[str],
 ) -> AnswerLosses:
-    """Compares answer losses with the shared reference training, or, if conditions differ, with one made for them.
+    """Compares answer losses with the shared reference training, and if needed with one under the same conditions.
 
+    The new training has the same rows, settings, adapter configuration and label smoothing. It is made if there is no
+    shared training, if the losses are worse than the shared ones, or with label smoothing. It is not made if the
+    conditions equal those of the shared training, if another loss is declared, or if tensors of the adapter are frozen.
     Both trainings minimise the same loss: a declared label smoothing also applies to the new reference training.
     """
     batch = _targets_only(implementation, answerer, task)

@@ -146,7 +146,7 @@ class StubFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
         """Creates the stub."""
-        self.note(f"the module {spec.name} is not installed here; an empty one stands in")
+        self.note(f"the module {spec.name} is not installed here; an empty one was used in its place")
         return _StubModule(spec.name)
 
     def exec_module(self, module: types.ModuleType) -> None:

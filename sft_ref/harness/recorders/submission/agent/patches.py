@@ -126,7 +126,7 @@ def shared_patches(
     yield Patch(
         "sys.meta_path",
         extended_by(missing_modules.StubFinder(root, note)),
-        "Modules that log, draw or parse a command line change no answer; where one is missing, a stub stands in.",
+        "Modules that log, draw or parse a command line change no answer; a stub replaces each one that is missing.",
     )
     if not has_cuda:
         yield from cuda_patches(root, note)
@@ -180,7 +180,7 @@ def loading_patches(loading: Loading) -> Iterator[Patch]:
     yield Patch(
         "peft.PeftModel.from_pretrained",
         around(loading.load_adapter),
-        "Evidence: the folder. A checkpoint that a shortened training never came to is the one at the same share.",
+        "Evidence: the folder. A checkpoint that a shortened training never reached is the one at the same fraction.",
     )
 
 
@@ -220,7 +220,7 @@ def training_patches(recorder: TrainingRecorder, limit: TimeLimit) -> Iterator[P
     yield Patch(
         "torch.nn.Module.load_state_dict",
         around(recorder.load_state_dict),
-        "Evidence: an adapter that is put back, the best of several, say, is another than was last seen.",
+        "Evidence: an adapter that is restored, such as the best of several, differs from the one last seen.",
     )
     yield Patch(
         "torch.utils.data.DataLoader.__iter__", around(recorder.iterate_loader), "Evidence: labels of the batch."
@@ -240,7 +240,12 @@ def cuda_patches(root: str, note: Callable[[str], None]) -> Iterator[Patch]:
         "Its cache holds the original factories, which `with torch.device(...)` recognises.",
     )
     for names, answer in cuda_on_cpu.ANSWERS.items():
-        yield Patch(f"torch.cuda.{names}", cpu.answer_with(answer), "CUDA is there, for it alone.", optional=True)
+        yield Patch(
+            f"torch.cuda.{names}",
+            cpu.answer_with(answer),
+            "Reports CUDA as available, to the submission only.",
+            optional=True,
+        )
     for name, replacement in cuda_on_cpu.REPLACEMENTS.items():
         yield Patch(f"torch.cuda.{name}", instead(replacement), "Nobody else uses it where there is no CUDA.")
     for owner in ("torch.Tensor", "torch.nn.Module"):

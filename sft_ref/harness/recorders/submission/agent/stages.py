@@ -122,7 +122,9 @@ class LoadedSubmission:
                 return [function(*self.parts, each) for each in prompts]
         if callable(self.owner) and not hasattr(self.owner, "parameters"):
             return [self.owner(prompt) for prompt in prompts]
-        raise AttributeError("what load gives has no answer, batched_generate or generate, nor has its module")
+        raise AttributeError(
+            "neither the object returned by load nor its module has answer, batched_generate or generate"
+        )
 
     def find(self, name: str) -> Callable[..., Any] | None:
         """Returns a function of the owner, or else of its module."""

@@ -46,7 +46,7 @@ def shorten(trainer: Any, seconds: float, note: Callable[[str], None]) -> tuple[
     if args.warmup_steps >= 1:  # a smaller value is a share
         args.warmup_steps = args.warmup_steps * allowed // planned
     _shorten_intervals(args, allowed / planned)
-    note(f"training was cut from {planned} to {allowed} steps, and its schedule with it, to fit the time of a grading")
+    note(f"training and its schedule were cut from {planned} to {allowed} steps, to fit the time limit of a grading")
     return planned, allowed
 
 
@@ -141,9 +141,9 @@ class TimeLimit:
     def finish(self) -> None:
         """Notes how many steps were run, once training has ended."""
         if self.is_over and self.planned > self.steps:
-            self.note(f"training was cut from {self.planned} to {self.steps} steps, to fit the time of a grading")
+            self.note(f"training was cut from {self.planned} to {self.steps} steps, to fit the time limit of a grading")
         elif self.is_over:
-            self.note(f"training was stopped after {self.steps} steps, to fit the time of a grading")
+            self.note(f"training was stopped after {self.steps} steps, to fit the time limit of a grading")
 
     def make_callback(self) -> Any:
         """Returns a callback class that stops a Trainer."""

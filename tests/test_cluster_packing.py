@@ -109,7 +109,7 @@ def test_options_that_name_files_are_compared_by_content(tmp_path: Path, monkeyp
     ):
         check_files(wrong)
     absent = {"chat_template": (str(tmp_path / "absent"), options.digests["data"][1])}
-    with pytest.raises(ClusterError, match="does not have --chat-template"):
+    with pytest.raises(ClusterError, match="does not have the same --chat-template"):
         check_files(absent)
 
 

@@ -107,7 +107,7 @@ def test_the_cause_says_how_a_text_is_changed(fault: str, words: str, tokenizer:
 )
 def test_a_time_whose_format_is_computed_is_not_passed(use: str, tokenizer: Any) -> None:
     found = observe_template(use + CHATML, tokenizer)
-    with pytest.raises(Unavailable, match="computes the format"):
+    with pytest.raises(Unavailable, match="a format that it computes"):
         prompt.text_does_not_depend_on_the_time(SimpleNamespace(chat_template=found))
 
 

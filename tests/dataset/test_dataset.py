@@ -185,7 +185,7 @@ def test_an_end_that_nothing_stops_at_is_reported_before_training(
         ([["a", "b"]], {"prompt": PROMPT, "labels": "assistant"}, "--labels assistant: needs a chat template"),
         ([["a", "b"]], {"prompt": PROMPT, "chat_template": "tokenizer"}, "both say how texts are formatted"),
         ([["a", "b"]], {"chat_template": "none.jinja"}, "none.jinja: cannot be read"),
-        ([chat("a", "b", "c", "d")], {"prompt": PROMPT}, "row 1 asks more than once"),
+        ([chat("a", "b", "c", "d")], {"prompt": PROMPT}, "row 1 has several questions"),
         ([["a", "b"], ["c"]], {}, "row 2 is a list, but no pair"),
     ],
 )

@@ -149,7 +149,7 @@ def test_whole_prompts_are_sent_as_they_are_unless_a_template_is_named(
         (["--row", "3"], "holds rows 1 to 2, and row 3 is asked for"),
         (["--row", "0"], "row"),
         (["--prompt", "{question}"], "{answer} 0 times"),
-        (["--prompt", "{question} {answer}", "--labels", "assistant"], "is for a chat template"),
+        (["--prompt", "{question} {answer}", "--labels", "assistant"], "needs a chat template"),
         (["--chat-template", "nowhere"], "nowhere: cannot be read"),
         (["--base", "nobody/nothing"], "unknown base"),
     ],

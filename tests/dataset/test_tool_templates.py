@@ -81,7 +81,7 @@ FAULTS = {
         WITH_TOOLS.replace("{% for m in messages %}", "{% for m in messages if m.role != 'tool' %}"),
         "leaves out the result of a tool",
     ),
-    "null content as None": (WITH_TOOLS.replace("m.content or ''", "m.content"), "content null"),
+    "null content as None": (WITH_TOOLS.replace("m.content or ''", "m.content"), "null content"),
 }
 TEXT_OF = (
     "{% if m.content is string %}{{ m.content }}{% else %}{{ m.content | map(attribute='text') | join }}{% endif %}"

@@ -39,7 +39,7 @@ HOSTILE = {
     "nothing": (b"", "it is not a GGUF file"),
     "another format": (b"PK\x03\x04" + b"\0" * 100, "it is not a GGUF file"),
     "version 1": (head(version=1), "its GGUF version is 1"),
-    "another byte order": (b"GGUF" + struct.pack(">IQQ", 3, 0, 0), "it has version 50,331,648"),
+    "another byte order": (b"GGUF" + struct.pack(">IQQ", 3, 0, 0), "its GGUF version is 50,331,648"),
     "header cut short": (head()[:10], "it is cut short"),
     "keys without end": (head(keys=HUGE), "it claims 9,223,372,036,854,775,808 keys"),
     "tensors without end": (head(keys=0, tensors=HUGE), "tensors; at most"),

@@ -111,7 +111,7 @@ def test_a_part_of_the_contract_binds_alone() -> None:
 
 @pytest.mark.parametrize("claims", [("wording",), "precision"])
 def test_an_unknown_part_of_the_contract_is_refused(claims: Any) -> None:
-    with pytest.raises(SftRefError, match="is no part of the contract in a tuple; give a tuple of: precision"):
+    with pytest.raises(SftRefError, match="is not valid; give a tuple of parts of the contract: precision"):
         checks_for(Reference(), claims=claims)
 
 

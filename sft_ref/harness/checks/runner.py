@@ -33,7 +33,7 @@ def plan(
     """
     if unknown := [claims] if isinstance(claims, str) else sorted({*claims} - {*CLAIMS}):
         raise SftRefError(
-            f"claims: {unknown[0]!r} is not a part of the contract in a tuple; give a tuple of: {', '.join(CLAIMS)}"
+            f"claims: {unknown[0]!r} is not valid; give a tuple of parts of the contract: {', '.join(CLAIMS)}"
         )
     binding = tuple(c for c in in_order(checks) if c.level is Level.UNIVERSAL or claims_contract or c.claim in claims)
     planned = tuple(each for each in binding if not only or each.id in only)

@@ -99,7 +99,7 @@ def test_an_adapter_of_another_tool_is_loaded_with_its_base_dtype_unknown(
         (["train", *FAST, "--policy", "fp8"], "unknown policy 'fp8'"),
         (["train", *FAST, "--data", "none.json"], "none.json: cannot be read"),
         (["train", *FAST, "--output", "pyproject.toml/x"], "cannot write pyproject.toml/x"),
-        (["train", *FAST, "--output", "tests"], "tests exists and is no adapter folder"),
+        (["train", *FAST, "--output", "tests"], "tests exists and is not an adapter folder"),
         (["checks", "XYZ-001"], "no check named XYZ-001"),
         (
             ["grade", "no_such_module:thing"],

@@ -75,7 +75,7 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
     "another format": (with_json(format=3), "has format 3, and this version reads 2"),
     "a field of another type": (with_json(scalings=[1]), "expected `object`"),
     "infinite": (with_json(scalings={"a": 1e999}), "cannot be read"),
-    "tensors of another record": (with_json(tensors_sha256="0" * 64), "not the one that it was written with"),
+    "tensors of another record": (with_json(tensors_sha256="0" * 64), "does not belong to it"),
     "top ids missing": (with_tensors(top_ids=None), "top_ids is not"),
     "logits of another shape": (with_tensors(logits_trained=torch.zeros(2, 3)), "another shape than top_ids"),
     "logits that are whole numbers": (

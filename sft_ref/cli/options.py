@@ -47,7 +47,7 @@ def add_writing(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--chat-template",
         metavar="FILE",
-        help="write texts with the chat template in FILE; if FILE is the word tokenizer, with the tokenizer's own",
+        help="write texts with the chat template in FILE, or with the tokenizer's own if FILE is 'tokenizer'",
     )
 
 
@@ -61,6 +61,6 @@ def add_labels(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--labels",
         choices=["completion", "assistant", "all", "collator"],
-        help="supervised tokens: those after the prompt (completion, default), those that the chat template marks as"
-        " the assistant's, all, or all but the padding id, as DataCollatorForLanguageModeling does (collator)",
+        help="supervised tokens: completion (default): those after the prompt; assistant: those that the chat template"
+        " marks; all; collator: all but the padding id, as DataCollatorForLanguageModeling does",
     )

@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--load",
         nargs="+",
         metavar="POLICY",
-        help="load each training under these as well (default: all five); with --adapter also merged-POLICY,"
-        " openvino-fp32, openvino-bf16 and openvino-int8; the first is what the others are compared with",
+        help="load each training under these as well (default: all five); with --adapter, where the others are"
+        " compared with the first, also merged-POLICY, openvino-fp32, openvino-bf16 and openvino-int8",
     )
     parser.add_argument(
         "--steps",

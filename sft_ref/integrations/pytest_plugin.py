@@ -25,7 +25,7 @@ _PATH_OPTIONS = ("data", "adapter")
 _TEXT_OPTIONS = {
     "base": "base model, instead of the one that the target names",
     "prompt": "format of texts, such as '{question} A: {answer}'",
-    "chat-template": "file with the chat template of texts; the word tokenizer stands for the tokenizer's own",
+    "chat-template": "file with the chat template of texts, or 'tokenizer' for the tokenizer's own",
 }
 
 

@@ -24,7 +24,7 @@ def check_evidence_file(path: Path | None, *, several: bool) -> None:
         raise SftRefError("--save-evidence: saves the evidence of one target; grade one, without --output and --ray")
     if path.suffix != ".safetensors":
         raise SftRefError(
-            f"--save-evidence {path}: is no name of an evidence file; give a name that ends in .safetensors"
+            f"--save-evidence {path}: is not the name of an evidence file; give a name that ends in .safetensors"
         )
     check_writable(path)
 

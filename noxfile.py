@@ -223,7 +223,7 @@ def take_option(words: list[str], option: str, most: int | None = None) -> list[
         count = next((n for n, word in enumerate(behind) if word.startswith("-") or Path(word).exists()), len(behind))
         count = count if most is None else min(count, most)
         if not count:
-            raise SystemExit(f"{option}: say which")
+            raise SystemExit(f"{option}: has no value; give one after it")
         taken += behind[:count]
         del words[at : at + 1 + count]
     return taken

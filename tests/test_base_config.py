@@ -71,7 +71,7 @@ def test_a_tokenizer_of_another_base_is_refused() -> None:
     tokenizer = load_tokenizer(TOY)
     check_vocabulary(tokenizer, model, TOY)
     tokenizer.add_tokens([f"<{n}>" for n in range(20)])
-    with pytest.raises(BaseModelError, match=r"of number 781, and its vocabulary ends at 767"):
+    with pytest.raises(BaseModelError, match=r"with id 781, and its weights end at id 767"):
         check_vocabulary(tokenizer, model, TOY)
 
 

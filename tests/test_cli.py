@@ -79,7 +79,7 @@ def test_train_load_and_test_take_the_users_own_rows(tmp_path: Path, capsys: pyt
 def test_loading_on_purpose_under_another_policy_is_said(toy_adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["load", str(toy_adapter), "--policy", "bf16"]) == 0
     out = capsys.readouterr().out
-    assert "loaded on purpose under another policy than trained" in out
+    assert "loaded on purpose under another policy than the trained one" in out
     assert "loaded:  base bfloat16" in out
 
 
@@ -99,7 +99,7 @@ def test_an_adapter_of_another_tool_is_loaded_with_its_base_dtype_unknown(
         (["train", *FAST, "--policy", "fp8"], "unknown policy 'fp8'"),
         (["train", *FAST, "--data", "none.json"], "none.json: cannot be read"),
         (["train", *FAST, "--output", "pyproject.toml/x"], "cannot write pyproject.toml/x"),
-        (["train", *FAST, "--output", "tests"], "tests exists and is no adapter folder"),
+        (["train", *FAST, "--output", "tests"], "tests exists and is not an adapter folder"),
         (["checks", "XYZ-001"], "no check named XYZ-001"),
         (
             ["grade", "no_such_module:thing"],
@@ -107,7 +107,7 @@ def test_an_adapter_of_another_tool_is_loaded_with_its_base_dtype_unknown(
         ),
         (["grade", "--module", "no_such_module:thing"], "ModuleNotFoundError: No module named 'no_such_module'"),
         (["grade", "--module", "no_such_module"], "give a path, or --module MODULE:OBJECT"),
-        (["grade"], "give the PATH of what is to be graded, or --module NAME"),
+        (["grade"], "give the PATH of a target, or --module NAME"),
         (["grade", "tests", "--module", "reference"], "or --module NAME, and not both"),
         (["grade", "--module", "reference", "--output", "x"], "--output: is for the submissions of a class"),
         (["grade", "string:digits"], "string:digits: lacks name, base"),

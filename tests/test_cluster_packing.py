@@ -129,15 +129,15 @@ def test_what_is_of_this_machine_alone_is_refused(targets: list[str], given: dic
 
 def test_another_version_on_a_node_is_named() -> None:
     assert difference(installed()) == ""
-    assert "torch of another version" in difference(installed() | {"torch": "1.0"})
-    assert "sft_ref of another code" in difference(installed() | {"sft_ref": "0123"})
+    assert "another version of torch" in difference(installed() | {"torch": "1.0"})
+    assert "other code of sft_ref" in difference(installed() | {"sft_ref": "0123"})
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--compare"], "--ray: a baseline is of this device"),
-        (["--adapter", "a", "--data", "b"], "--ray: spreads trainings, and --adapter needs none; leave it out"),
+        (["--adapter", "a", "--data", "b"], "--ray: distributes trainings, and --adapter needs none; leave --ray out"),
     ],
 )
 def test_a_sweep_on_a_cluster_has_no_baseline_and_no_adapter(

@@ -66,7 +66,7 @@ def test_another_seed_asks_other_questions() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "it is no JSON"),
+        ("{", "it is not JSON"),
         ("[]", "holds no rows"),
         ("{}", "row 1 lacks the keys of a row"),
         ('[["a", 1], ["b"]]', "row 2 is not a pair"),

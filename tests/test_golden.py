@@ -147,7 +147,7 @@ def test_rows_that_another_run_has_written_meanwhile_stay(path: Path) -> None:
     ("content", "said"),
     [
         (None, r"behaviour\.json: cannot be read \(No such file or directory\); restore it, or make it with --update"),
-        ("[{", r"behaviour\.json: cannot be read \(it is no JSON"),
+        ("[{", r"behaviour\.json: cannot be read \(it is not JSON"),
         ('[{"kind": "mutant"}]', r"missing required field `name` at `\$\[0\]`"),
         (to_text([CAUGHT, replaced(CAUGHT, check="")]), "holds mutant A1 twice; delete one of the lines"),
     ],

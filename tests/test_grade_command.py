@@ -100,7 +100,7 @@ def test_a_bug_of_the_judge_is_exit_code_3_and_says_where(capsys: pytest.Capture
     ("words", "message"),
     [
         (["class", "--gradescope", "g.json"], "--gradescope: holds one submission's results, and 2 are given"),
-        (["class/a", "--rubric", "r.toml"], "--rubric: only --gradescope gives points"),
+        (["class/a", "--rubric", "r.toml"], "--rubric: is used only for --gradescope"),
         (["class/a", "--gradescope", "g.json", "--rubric", "none.toml"], "none.toml: cannot be read"),
         (["class/a", "--json", "none/r.json"], "cannot write none/r.json"),
         (["class/a", "--html", "class"], "cannot write class: it is a folder"),

@@ -210,7 +210,7 @@ def test_a_folder_of_other_things_is_no_folder_of_checkpoints(output: Path) -> N
     process = Training(output, 2, "--overwrite")
     code, errors = process.end()
     assert code == 2
-    assert "holds thesis.tex, which is no part of a training" in errors
+    assert "holds thesis.tex, which is not part of a training" in errors
     assert [path.name for path in partial.iterdir()] == ["thesis.tex"]
 
 

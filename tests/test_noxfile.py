@@ -40,7 +40,7 @@ def test_packages_are_taken_from_the_command_line(
 
 
 def test_an_option_without_a_word_is_an_error(noxfile: ModuleType) -> None:
-    with pytest.raises(SystemExit, match="--with: say which"):
+    with pytest.raises(SystemExit, match="--with: has no value"):
         noxfile.take_option(["PATH", "--with"], "--with")
 
 

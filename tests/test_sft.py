@@ -260,7 +260,7 @@ def test_an_adapter_is_not_replaced_unless_asked(copy: Path) -> None:
 
 def test_a_folder_of_other_things_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(OutputError, match="is no adapter folder"):
+    with pytest.raises(OutputError, match="is not an adapter folder"):
         sft_ref.train(tmp_path, base="toy", settings=SHORT, overwrite=True)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 

@@ -15,13 +15,13 @@ from .options import BASE_HELP, add_page
 if TYPE_CHECKING:
     from sft_ref.witnessing.verifying.result import Verification
 
-HELP = "load an adapter in several ways, and hold each against the record of its training"
-EPILOG = "Exit code: 0 where every way gives what was trained, 1 where one does not or cannot be run, 2 on bad input."
+HELP = "load an adapter in several ways, and compare each with the record of its training"
+EPILOG = "Exit code: 0 if every way gives the trained model, 1 if one does not or cannot be run, 2 on bad input."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of ``drift``."""
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="of the adapter, with its record")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="adapter folder, with its record")
     parser.add_argument("--base", help=f"{BASE_HELP} (default: the one that the adapter names)")
     parser.add_argument(
         "--load",
@@ -74,7 +74,8 @@ def _drift(folder: Path, base: str | None, names: tuple[str, ...]) -> dict[str, 
     ways = [find_way(name) for name in names]
     if engines := [way.name for way in ways if way.engine is not None]:
         raise SftRefError(
-            f"--load {engines[0]}: shows no weights to compare with the record; `sft-ref sweep --adapter` measures it"
+            f"--load {engines[0]}: an engine shows no weights to compare with the record; measure it with"
+            " `sft-ref sweep --adapter`"
         )
     stored = read_stored(folder)
     adapter = read_adapter(folder, base)
@@ -101,7 +102,7 @@ def _show(found: dict[str, Verification | str]) -> None:
 
     from sft_ref.sweep.terminal import wide_console
 
-    table = Table(title="each way to load, against the record", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title="each way to load, compared with the record", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("load", "differs in", "logits", "loss"):
         table.add_column(name, no_wrap=True, justify="right" if name in {"logits", "loss"} else "left")
     for way, each in found.items():
@@ -117,7 +118,7 @@ def _show(found: dict[str, Verification | str]) -> None:
         for difference in (each,) if isinstance(each, str) else each.differences:
             console.print(f"{way}: {printable(str(difference))}", markup=False, soft_wrap=True)
     console.print(
-        "\nlogits: root mean square difference for the probes, as a share of their spread. loss: largest difference of"
-        " a probe's, in nat.",
+        "\nlogits: root mean square difference on the probes, as a share of their spread. loss: largest difference on a"
+        " probe, in nat.",
         style="dim",
     )

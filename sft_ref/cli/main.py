@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except streams.StreamLostError as lost:
             if lost.is_closed_pipe:
                 return CLOSED_PIPE
-            _say(f"error: cannot write standard output ({lost}); free space, or send it elsewhere")
+            _say(f"error: cannot write standard output ({lost}); free space, or redirect it elsewhere")
             return _BAD_INPUT
         except KeyboardInterrupt as interrupt:
             again = "; the same command goes on from there" if interrupt.args else ""

@@ -17,7 +17,7 @@ BASE_HELP = f"base model: toy, {DEFAULT_BASE}, a folder, or a hub id"
 
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Adds the option for the user's own rows."""
-    words = "questions and their answers, numbers or texts, in place of the built-in ones: JSON, JSONL or Parquet"
+    words = "questions and their answers, numbers or texts, instead of the built-in ones: JSON, JSONL or Parquet"
     parser.add_argument("--data", metavar="FILE", help=words)
 
 
@@ -25,7 +25,7 @@ def add_training(parser: argparse.ArgumentParser, *, output: str) -> None:
     """Adds the options of a training; `output` is the default adapter folder."""
     parser.add_argument("--base", default=DEFAULT_BASE, help=f"{BASE_HELP} (default: %(default)s)")
     parser.add_argument("--output", default=output, metavar="FOLDER", help="adapter folder (default: %(default)s)")
-    parser.add_argument("--policy", metavar="NAME", help=f"{', '.join(POLICIES)} (default: what suits the device)")
+    parser.add_argument("--policy", metavar="NAME", help=f"{', '.join(POLICIES)} (default: depends on the device)")
     for field in fields(Settings):
         flag, allowed = f"--{field.name.replace('_', '-')}", RANGES[field.name]
         words = f"{allowed} (default: %(default)s)"
@@ -36,24 +36,24 @@ def add_adapter(parser: argparse.ArgumentParser) -> None:
     """Adds the options for the adapter to load, its base and its policy."""
     parser.add_argument("folder", nargs="?", default=DEFAULT_FOLDER, help="adapter folder (default: %(default)s)")
     parser.add_argument("--base", help=f"{BASE_HELP} (default: the one that the adapter names)")
-    parser.add_argument("--policy", metavar="NAME", help="load under another policy than the one trained, on purpose")
+    parser.add_argument("--policy", metavar="NAME", help="load under this policy although it was trained under another")
 
 
 def add_writing(parser: argparse._ActionsContainer) -> None:
     """Adds the options for the text format: a prompt format or a chat template."""
     parser.add_argument(
-        "--prompt", metavar="TEXT", help="how texts are written: '{question} A: {answer}'; every other brace is text"
+        "--prompt", metavar="TEXT", help="format of texts, such as '{question} A: {answer}'; other braces are literal"
     )
     parser.add_argument(
         "--chat-template",
         metavar="FILE",
-        help="write texts by the chat template in this file, or by the tokenizer's with the word tokenizer",
+        help="write texts with the chat template in FILE, or with the tokenizer's own if FILE is 'tokenizer'",
     )
 
 
 def add_page(parser: argparse._ActionsContainer) -> None:
     """Adds the option for an HTML page of the result."""
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write it as a page as well")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the result as an HTML page as well")
 
 
 def add_labels(parser: argparse._ActionsContainer) -> None:
@@ -61,6 +61,6 @@ def add_labels(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--labels",
         choices=["completion", "assistant", "all", "collator"],
-        help="what is supervised: behind the prompt (default), what the chat template marks as the assistant's, every"
-        " token, or every token but the id of padding, as DataCollatorForLanguageModeling does",
+        help="supervised tokens: completion (default): those after the prompt; assistant: those that the chat template"
+        " marks; all; collator: all but the padding id, as DataCollatorForLanguageModeling does",
     )

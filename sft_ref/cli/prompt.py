@@ -17,10 +17,10 @@ from .options import BASE_HELP, add_labels, add_writing
 if TYPE_CHECKING:
     from sft_ref.harness.recorders.dataset.view import TokenRow, TokenView
 
-HELP = "show a row as it is trained and as it is sent, token by token"
+HELP = "show, token by token, a row as it is trained on and as it is sent as a prompt"
 EPILOG = (
-    "Marked with * are the supervised tokens, and with ! those at which prompt and training text differ. Exit code:"
-    " 0 where the prompt is a prefix of the training text, token by token; 1 where it is not; 2 on bad input. Texts are"
+    "Supervised tokens are marked with *, and tokens at which prompt and training text differ with !. Exit code:"
+    " 0 if the prompt is a prefix of the training text, token by token; 1 if it is not; 2 on bad input. Texts are"
     " written and labelled as TRL's SFTTrainer does."
 )
 
@@ -33,7 +33,9 @@ _EDGE = 12
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of ``prompt``."""
-    parser.add_argument("folder", type=Path, metavar="ADAPTER", help="folder of the adapter; its tokenizer comes first")
+    parser.add_argument(
+        "folder", type=Path, metavar="ADAPTER", help="adapter folder; its tokenizer, if any, replaces the base's"
+    )
     parser.add_argument(
         "--data", type=Path, required=True, metavar="FILE", help="rows, as for grade: JSON, JSONL or Parquet"
     )

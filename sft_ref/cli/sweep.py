@@ -16,7 +16,7 @@ from sft_ref.reference.precision import POLICIES
 
 from .options import BASE_HELP, add_page, add_writing
 
-HELP = "train under every policy, or take an adapter, load it in every other way, and show what moved"
+HELP = "train under each policy, or take your adapter; load it in several ways, and show what changes"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,40 +28,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--load",
         nargs="+",
         metavar="POLICY",
-        help="load under these as well (default: all five); with --adapter also merged-POLICY, openvino-fp32,"
-        " openvino-bf16 and openvino-int8, and the others are compared with the first",
+        help="load each training under these as well (default: all five); with --adapter, where the others are"
+        " compared with the first, also merged-POLICY, openvino-fp32, openvino-bf16 and openvino-int8",
     )
     parser.add_argument(
-        "--steps", type=RANGES["steps"], default=80, metavar="N", help="of each training (default: %(default)s)"
+        "--steps",
+        type=RANGES["steps"],
+        default=80,
+        metavar="N",
+        help="optimizer steps of each training (default: %(default)s)",
     )
     parser.add_argument(
-        "--questions", type=Whole(1, SPLIT_SIZE), default=100, metavar="N", help="asked (default: %(default)s)"
+        "--questions",
+        type=Whole(1, SPLIT_SIZE),
+        default=100,
+        metavar="N",
+        help="number of questions (default: %(default)s)",
     )
     parser.add_argument(
         "--ray", metavar="ADDRESS", help="train on the nodes of this Ray cluster: HOST:PORT, or auto; not for --adapter"
     )
-    own = parser.add_argument_group("an adapter of your own, in place of a training")
-    own.add_argument("--adapter", type=Path, metavar="FOLDER", help="is loaded in each way, and asked --data")
+    own = parser.add_argument_group("your own adapter, instead of a training")
+    own.add_argument("--adapter", type=Path, metavar="FOLDER", help="adapter to load in each way, and to ask --data")
     own.add_argument("--data", type=Path, metavar="FILE", help="questions and answers, as `sft-ref grade` takes them")
     add_writing(own)
-    parser.add_argument("--json", metavar="FILE", help="write the cells there as well")
+    parser.add_argument("--json", metavar="FILE", help="write the results there as well")
     add_page(parser)
-    parser.add_argument("--png", metavar="FILE", help="draw them as a picture as well")
+    parser.add_argument("--png", metavar="FILE", help="draw the results as a picture as well")
     against = parser.add_mutually_exclusive_group()
-    against.add_argument("--compare", action="store_true", help="with the baseline of this device; 1 where it moved")
-    against.add_argument("--update", action="store_true", help="make that baseline anew, from two sweeps that agree")
+    against.add_argument(
+        "--compare", action="store_true", help="compare with the baseline of this device; exit with 1 if figures moved"
+    )
+    against.add_argument(
+        "--update", action="store_true", help="make or replace that baseline, from two sweeps that agree"
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--baselines",
         default="tests/baselines",
         metavar="FOLDER",
-        help="where baselines are, a file for each device and base (default: %(default)s)",
+        help="folder of baselines, with a file for each device and base (default: %(default)s)",
     )
-    where.add_argument("--baseline", type=Path, metavar="FILE", help="the baseline, wherever it lies")
+    where.add_argument("--baseline", type=Path, metavar="FILE", help="baseline file, instead of one in --baselines")
     parser.add_argument(
         "--folder",
         default="sweep.partial",
-        help="keeps what is done until the sweep ends, and goes on from there (default: %(default)s)",
+        help="folder of finished work, from which an interrupted sweep continues (default: %(default)s)",
     )
 
 
@@ -76,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.adapter is not None:
         if args.ray is not None:
-            raise SftRefError("--ray: spreads trainings, and --adapter needs none; leave it out")
+            raise SftRefError("--ray: distributes trainings, and --adapter needs none; leave --ray out")
         from sft_ref.harness.grading.worker import DAYS, run_alone
         from sft_ref.sweep.adapter.command import run as sweep_adapter
 

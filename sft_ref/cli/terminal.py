@@ -86,7 +86,7 @@ def _show_trained(llm: BaseLLM, folder: Path) -> Record | None:
     else:
         console.print(f"trained: {printable(summarize_dtypes(record.dtypes))}")
         if record.policy != llm.policy.name:
-            console.print(f"loaded on purpose under another policy than trained: {find_policy(record.policy)}")
+            console.print(f"loaded on purpose under another policy than the trained one, {find_policy(record.policy)}")
     return record
 
 

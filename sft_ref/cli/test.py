@@ -30,12 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--engine",
         choices=["transformers", "openvino", "http"],
         default="transformers",
-        help="who generates: openvino is faster on a CPU, and computes the merged model; http asks an endpoint in place"
-        " of the folder (default: %(default)s)",
+        help="engine that generates the answers: openvino is faster on a CPU, and runs the merged model; http asks an"
+        " endpoint instead of the folder (default: %(default)s)",
     )
     served = parser.add_argument_group("an OpenAI-style endpoint, with --engine http")
-    served.add_argument("--url", help="of the server, such as http://localhost:8000")
-    served.add_argument("--model", metavar="NAME", help="at the endpoint (default: the only one it has)")
+    served.add_argument("--url", help="URL of the server, such as http://localhost:8000")
+    served.add_argument("--model", metavar="NAME", help="model at the endpoint (default: the only one it has)")
     served.add_argument(
         "--key-env", metavar="NAME", help="environment variable that holds the key (default: OPENAI_API_KEY, if set)"
     )
@@ -59,10 +59,10 @@ def _check_options(args: argparse.Namespace) -> None:
     if is_served and args.url is None:
         raise SftRefError("--engine http: asks an endpoint; give --url, such as http://localhost:8000")
     if is_served and args.folder != DEFAULT_FOLDER:
-        raise SftRefError(f"{args.folder}: an endpoint is asked in place of a folder; leave it out")
+        raise SftRefError(f"{args.folder}: --engine http asks an endpoint instead of a folder; leave the folder out")
     for option in ("base", "policy") if is_served else ("url", "model", "key_env"):
         if getattr(args, option) is not None:
-            kind = "a folder, and not for an endpoint" if is_served else "an endpoint; give --engine http as well"
+            kind = "a folder; leave it out" if is_served else "an endpoint; give --engine http as well"
             raise SftRefError(f"--{option.replace('_', '-')}: is for {kind}")
 
 

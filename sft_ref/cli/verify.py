@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 HELP = "compare an adapter folder, as peft loads it, or an endpoint with the record of a training"
 EPILOG = (
-    "The record is what sft_ref.Witness() or sft_ref.witness(...) left beside the adapter. Exit code: 0 where nothing"
-    " differs, 1 where something does, 2 on bad input. A model that is loaded in another way is compared by"
+    "The record was written beside the adapter by sft_ref.Witness() or sft_ref.witness(...). Exit code: 0 if nothing"
+    " differs, 1 if something does, 2 on bad input. To compare a model that is loaded in another way, call"
     " sft_ref.verify(model, tokenizer, FOLDER)."
 )
 
@@ -32,17 +32,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", help=f"{BASE_HELP} (default: the one that the adapter names)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there as well")
     add_page(parser)
-    own = parser.add_argument_group("inference code of your own: executed in a process of its own, without a sandbox")
+    own = parser.add_argument_group("your own inference code: executed in a separate process, without a sandbox")
     own.add_argument(
         "--loader", metavar="FILE.py:NAME", help="function that returns the model to compare, or model and tokenizer"
     )
     own.add_argument(
-        "--format-prompt", metavar="FILE.py:NAME", help="function of a question that returns the prompt; with --data"
+        "--format-prompt", metavar="FILE.py:NAME", help="function that returns the prompt of a question; needs --data"
     )
-    own.add_argument("--data", type=Path, metavar="FILE", help="rows of the training, with the questions of the record")
+    own.add_argument("--data", type=Path, metavar="FILE", help="rows of the training, including the recorded questions")
     served = parser.add_argument_group("an OpenAI-style endpoint")
-    served.add_argument("--record", type=Path, metavar="FOLDER", help="with the record and the tokenizer")
-    served.add_argument("--model", metavar="NAME", help="at the endpoint (default: the only one it has)")
+    served.add_argument("--record", type=Path, metavar="FOLDER", help="folder with the record and the tokenizer")
+    served.add_argument("--model", metavar="NAME", help="model at the endpoint (default: the only one it has)")
     served.add_argument(
         "--key-env", metavar="NAME", help="environment variable that holds the key (default: OPENAI_API_KEY, if set)"
     )
@@ -91,13 +91,13 @@ def _check_options(args: argparse.Namespace, *, is_url: bool) -> None:
         raise SftRefError("an endpoint is compared with a record; give --record FOLDER")
     for option in ("base", "loader", "format_prompt", "data") if is_url else ():
         if getattr(args, option) is not None:
-            raise SftRefError(f"--{option.replace('_', '-')}: is for a folder, and not for an endpoint; leave it out")
+            raise SftRefError(f"--{option.replace('_', '-')}: is for a folder; leave it out")
     if args.loader is not None and args.base is not None:
         raise SftRefError("--base: the function of --loader loads the base; leave one of them out")
     if args.loader is None and (args.format_prompt or args.data):
-        raise SftRefError("--format-prompt and --data: are for inference code of your own; give --loader as well")
+        raise SftRefError("--format-prompt and --data: are for your own inference code; give --loader as well")
     if (args.format_prompt is None) != (args.data is None):
-        raise SftRefError("--format-prompt: is asked the questions of --data; give both")
+        raise SftRefError("--format-prompt: gets the questions of --data; give both options")
     for option in () if is_url else ("record", "model", "key_env"):
         if getattr(args, option) is not None:
             raise SftRefError(

@@ -47,7 +47,7 @@ def connected(address: str) -> Iterator[None]:
 def _find(address: str) -> str:
     """Returns the ``HOST:PORT`` of a cluster that accepts a connection."""
     if "://" in address:
-        raise ClusterError(f"--ray {address}: give HOST:PORT of the cluster, on one of its nodes; or auto")
+        raise ClusterError(f"--ray {address}: is a URL; give HOST:PORT of the cluster, or auto, on one of its nodes")
     from ray._private.services import canonicalize_bootstrap_address_or_die
 
     try:

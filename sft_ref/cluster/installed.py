@@ -30,6 +30,6 @@ def difference(wanted: dict[str, str]) -> str:
     found = installed()
     for name, version in wanted.items():
         if found.get(name) != version:
-            kind = "code" if name == "sft_ref" else "version"
-            return f"{name} of another {kind} ({found.get(name)}, and {version} where the command was started)"
+            kind = "other code" if name == "sft_ref" else "another version"
+            return f"{kind} of {name} ({found.get(name)}, but {version} where the command was started)"
     return ""

@@ -85,7 +85,9 @@ def on_each_node(function: Callable[..., T], *arguments: object, share: Share) -
             if (cause := cause_of(error)) is not None:
                 raise cause from error
             if node.id in {each.id for each in living_nodes()}:
-                raise ClusterError(f"node {node.name} does not run what it is given ({first_line(error)})") from error
+                raise ClusterError(
+                    f"node {node.name} cannot run a task ({first_line(error)}); see its Ray logs"
+                ) from error
     if not results:
         raise ClusterError(no_node(share))
     return results

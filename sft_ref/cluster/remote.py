@@ -26,7 +26,7 @@ def run_checked(wanted: dict[str, str], function: Callable[..., T], *arguments: 
         ClusterError: the node has other code, or another version of a library.
     """
     if differs := difference(wanted):
-        raise ClusterError(f"node {socket.gethostname()} has {differs}; install the same on all nodes")
+        raise ClusterError(f"node {socket.gethostname()} has {differs}; install the same versions on all nodes")
     with safe_path():
         return function(*arguments)
 
@@ -43,6 +43,6 @@ def cause_of(error: Exception) -> SftRefError | None:
     if isinstance(cause, ImportError) or "No module named" in str(cause):
         missing = next((line for line in reversed(str(error).splitlines()) if "No module named" in line), str(cause))
         where = getattr(error, "ip", "") or "of the cluster"
-        advice = "install the same on all nodes"
-        return ClusterError(f"node {where} cannot import what it runs ({missing.strip()}); {advice}")
+        advice = "install the same versions on all nodes"
+        return ClusterError(f"node {where} cannot import the code of its task ({missing.strip()}); {advice}")
     return None

@@ -72,5 +72,7 @@ class ServedModel:
         }
         found = self.client.post("/completions", content, _Completions).choices
         if len(found) != count:
-            raise EndpointError(f"{self.client.root}: gives {len(found)} completions of {count} prompts")
+            raise EndpointError(
+                f"{self.client.root}: returns {len(found)} completions for {count} prompts; is it an OpenAI-style API?"
+            )
         return [each.text for each in sorted(found, key=lambda each: each.index)]

@@ -147,7 +147,7 @@ class OpenVinoModel(torch.nn.Module):
             found = self._batching().generate(given, [settings] * len(given))
             new = [torch.tensor(each.m_generation_ids[0], dtype=torch.int64) for each in found]
         if not all(map(len, new)):
-            raise EngineError("OpenVINO GenAI left a prompt without an answer; ask fewer at a time, or free memory")
+            raise EngineError("OpenVINO GenAI left a prompt without an answer; give fewer questions, or free memory")
         filled = torch.nn.utils.rnn.pad_sequence(
             new, batch_first=True, padding_value=float(generation_config.pad_token_id or 0)
         )
@@ -207,7 +207,7 @@ def _check_greedy(config: GenerationConfig) -> None:
     unknown = [name for name, value in given.items() if value is True or value not in (None, False, 1)]
     if unknown:
         raise EngineError(
-            f"the engine openvino continues greedily, without {', '.join(sorted(unknown))}; use --engine transformers"
+            f"the engine openvino decodes greedily, without {', '.join(sorted(unknown))}; use --engine transformers"
         )
 
 

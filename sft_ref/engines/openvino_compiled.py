@@ -25,7 +25,7 @@ def properties(computes: str) -> dict[str, Any]:
     threads = torch.get_num_threads()
     if computes == "bf16":
         if _cores() == 1:
-            raise EngineError("the engine openvino computes bf16 on two cores or more; give --policy fp32")
+            raise EngineError("the engine openvino computes bf16 only on two cores or more; give --policy fp32")
         threads = max(2, threads)
     return {"INFERENCE_PRECISION_HINT": computes, "KV_CACHE_PRECISION": computes, "INFERENCE_NUM_THREADS": threads}
 

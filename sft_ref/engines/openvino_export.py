@@ -93,7 +93,7 @@ def export(model: PreTrainedModel, folder: Path, *, weights: str) -> None:
 
     _check_attention(model)
     problem = f"OpenVINO cannot run this {type(model).__name__}"
-    with foreign_files(EngineError, problem, "answer with --engine transformers"):
+    with foreign_files(EngineError, problem, "use --engine transformers"):
         converted = _convert(model)
         _check_logits(converted, model)
         if weights == "int8":
@@ -109,7 +109,7 @@ def _check_attention(model: PreTrainedModel) -> None:
     is_full = set(types) == {"full_attention"} if types else getattr(config, "sliding_window", None) is None
     if not is_full:
         raise EngineError(
-            f"the engine openvino: {type(model).__name__} has layers that do not attend to all tokens; answer with"
+            f"the engine openvino: {type(model).__name__} has layers that do not attend to all tokens; use"
             " --engine transformers"
         )
 
@@ -198,6 +198,6 @@ def _check_logits(converted: Any, model: PreTrainedModel) -> None:  # noqa: ANN4
     apart, allowed = (found - due)[seen].abs().max().item(), tolerance.logits("float32", due[seen])
     if not apart <= allowed:
         raise EngineError(
-            f"the engine openvino: {type(model).__name__} gets other logits (by {apart:.2g}, and rounding explains"
-            f" {allowed:.2g}); answer with --engine transformers"
+            f"the engine openvino: logits of {type(model).__name__} differ from torch's by {apart:.2g}, and rounding"
+            f" explains only {allowed:.2g}; use --engine transformers"
         )

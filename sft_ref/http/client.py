@@ -50,10 +50,10 @@ def root_of(url: str) -> str:
     except ValueError as error:
         raise EndpointError(f"the URL cannot be read ({error}); give one such as http://localhost:8000") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise EndpointError(f"{printable(url)}: is no URL of a server; give one such as http://localhost:8000")
+        raise EndpointError(f"{printable(url)}: is not the URL of a server; give one such as http://localhost:8000")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise EndpointError(
-            "the URL holds a user, a query or a fragment, which may be secret; give the address alone, and the key in"
+            "the URL has a user, a query or a fragment, which may be secret; give the address only, and the key in"
             f" the environment ({KEY}, or --key-env NAME)"
         )
     path = re.sub(r"/(chat/)?completions$", "", parts.path.rstrip("/"))
@@ -78,7 +78,7 @@ def find_key(root: str, name: str | None) -> str | None:
         raise EndpointError(f"--key-env {printable(name)}: this environment variable is not set, or is empty")
     if key and not re.fullmatch(r"[!-~]+", key):
         raise EndpointError(
-            f"the environment variable {printable(name or KEY)} holds no key: only ASCII without spaces"
+            f"the environment variable {printable(name or KEY)} holds no key; a key is ASCII without spaces"
         )
     return key or None
 
@@ -142,7 +142,7 @@ class EndpointClient:
         try:
             status, target, body = self._runner.run(self._fetch(method, url, content))
         except (TimeoutError, self._httpx.TimeoutException) as error:
-            raise EndpointError(f"{url}: no whole answer within {SECONDS:.0f} s; is the model loaded?") from error
+            raise EndpointError(f"{url}: no complete answer within {SECONDS:.0f} s; is the model loaded?") from error
         except self._httpx.ConnectError as error:
             raise self._error(
                 url, f"cannot be reached ({first_line(error)}); start the server, or correct the URL"
@@ -151,7 +151,7 @@ class EndpointClient:
             raise self._error(url, f"no answer ({first_line(error)}); is this an HTTP server?") from error
         self._check_status(url, status, target, body)
         if body.lstrip()[:1] == b"<":
-            raise EndpointError(f"{url}: answers with HTML and not with JSON; give the address of the API")
+            raise EndpointError(f"{url}: answers with HTML instead of JSON; give the address of the API")
         try:
             return json_of(body, type_)
         except UnreadableError as error:
@@ -164,7 +164,9 @@ class EndpointClient:
             async for part in response.aiter_bytes():
                 body += part
                 if len(body) > MOST_BYTES:
-                    raise EndpointError(f"{url}: the answer has no end; at most {MOST_BYTES // 2**20} MB are read")
+                    raise EndpointError(
+                        f"{url}: the answer is larger than {MOST_BYTES // 2**20} MB; is this an OpenAI-style API?"
+                    )
             return response.status_code, response.headers.get("location", ""), bytes(body)
 
     def _check_status(self, url: str, status: int, target: str, body: bytes) -> None:

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 _PATH_OPTIONS = ("data", "adapter")
 _TEXT_OPTIONS = {
-    "base": "the model in place of the one that the target names",
-    "prompt": "how texts are written, with {question} and {answer} in it",
-    "chat-template": "a file with the chat template that writes texts, or the word tokenizer",
+    "base": "base model, instead of the one that the target names",
+    "prompt": "format of texts, such as '{question} A: {answer}'",
+    "chat-template": "file with the chat template of texts, or 'tokenizer' for the tokenizer's own",
 }
 
 
@@ -34,7 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("sft-ref", "a test for each check of a LoRA fine-tune")
     group.addoption("--sft-ref-target", metavar="PATH", help="an adapter, a merged model, a submission, or evidence")
     group.addoption("--sft-ref-data", type=Path, metavar="FILE", help="held-out questions for an adapter")
-    group.addoption("--sft-ref-adapter", type=Path, metavar="FOLDER", help="of a merged model: what was merged")
+    group.addoption(
+        "--sft-ref-adapter", type=Path, metavar="FOLDER", help="for a merged model: the adapter that was merged"
+    )
     for name, text in _TEXT_OPTIONS.items():
         group.addoption(f"--sft-ref-{name}", metavar="TEXT", help=text)
     group.addoption(
@@ -42,14 +44,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="STAGE",
-        help="a stage that the target must be examined for (default: all stages of its kind); may be repeated",
+        help="stage that must be examined (default: all stages of the target's kind); may be repeated",
     )
 
     group.addoption(
         "--sft-ref-record",
         type=Path,
         metavar="FOLDER",
-        help="an adapter with the record of its training",
+        help="adapter folder, with the record of its training",
     )
 
 

@@ -106,7 +106,7 @@ class TrainerImplementation:
         ids, labels = found["input_ids"].cpu(), found.get("labels")
         if len(ids) != len(rows) or labels is None:
             raise TrainingError(
-                f"the Trainer makes {len(ids)} rows of {len(rows)}, or no labels: switch packing off, keep every row"
+                f"the Trainer makes {len(ids)} rows from {len(rows)}, or no labels; turn packing off, keep every row"
             )
         mask = found.get("attention_mask", torch.ones_like(ids)).cpu()
         return Batch(ids, mask, labels.cpu())

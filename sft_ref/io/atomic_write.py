@@ -23,10 +23,12 @@ def check_writable(path: Path) -> None:
         raise OutputError(f"cannot write {path}: it is a folder; give a file")
     if _is_special(path):
         if not os.access(path, os.W_OK):
-            raise OutputError(f"cannot write {path}: it is closed; give another file")
+            raise OutputError(f"cannot write {path}: it is not writable; give another file")
         return
     if not (path.absolute().parent.is_dir() and os.access(path.absolute().parent, os.W_OK)):
-        raise OutputError(f"cannot write {path}: there is no such folder, or it is closed; make it, or choose another")
+        raise OutputError(
+            f"cannot write {path}: there is no such folder, or it is not writable; make it, or choose another"
+        )
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:

@@ -83,7 +83,8 @@ def read_config(folder: Path) -> Any:  # noqa: ANN401  # a PretrainedConfig of a
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         raise BaseModelError(
-            f"base {folder}: is no causal language model that is known here (model_type {table.model_type[:80]!r})"
+            f"base {folder}: model_type {table.model_type[:80]!r} is not a causal language model that the installed"
+            " transformers knows; give another base, or update transformers"
         )
     return config
 
@@ -93,7 +94,7 @@ def _check_files(folder: Path) -> None:
     with foreign_files(BaseModelError, f"base {folder}: cannot be read"):
         names = sorted(path.name for path in folder.iterdir() if kind_of(path) == "other")
     if names:
-        raise BaseModelError(f"base {folder}: {names[0]} is no plain file; give the folder of a model")
+        raise BaseModelError(f"base {folder}: {names[0]} is not a regular file; give the folder of a model")
 
 
 def refuse_tokenizer_code(folder: Path) -> None:
@@ -133,7 +134,7 @@ def empty_model(config: Any, folder: Path, rows: int | None = None) -> Any:  # n
     if rows is not None:
         config.get_text_config().vocab_size = rows
     with (
-        foreign_files(BaseModelError, f"base {folder}: no model can be built as its config.json says"),
+        foreign_files(BaseModelError, f"base {folder}: no model can be built from its config.json"),
         torch.device("meta"),
     ):
         # else the configuration may name an attention that is downloaded from the hub as code
@@ -179,7 +180,7 @@ def check_sizes(config: Any, folder: Path) -> dict[str, TensorHeader]:  # noqa: 
     if asked > numbers:
         raise BaseModelError(
             f"base {folder}: its config.json asks for {asked:,} parameters, and its files hold at most {numbers:,};"
-            " copy the folder anew"
+            " copy the folder again"
         )
     return headers
 
@@ -190,7 +191,7 @@ def _check_range(config: Any, names: Iterable[str], most: int, folder: Path, lim
         value = getattr(config, name, None)
         if isinstance(value, int) and not 1 <= value <= most:
             raise BaseModelError(
-                f"base {folder}: its config.json asks for {name} {value:.4g}, and {limit} {most}; copy the folder anew"
+                f"base {folder}: its config.json asks for {name} {value:.4g}, and {limit} {most}; copy the folder again"
             )
 
 
@@ -210,5 +211,5 @@ def _shards(folder: Path) -> list[Path]:
     names = sorted(set(read_json(folder / INDEX, _WeightIndex, _REFUSAL).weight_map.values()))
     paths = [folder / name for name in names]
     if bad := [path for path in paths if path.parent != folder or kind_of(path) != "file"]:
-        raise _REFUSAL.of(folder / INDEX, f"it names {bad[0].name[:100]}, which is no file beside it")
+        raise _REFUSAL.of(folder / INDEX, f"it names {bad[0].name[:100]}, and there is no such file beside it")
     return paths

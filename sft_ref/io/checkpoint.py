@@ -62,19 +62,19 @@ def check_checkpoint(folder: Path, model: PeftModel) -> None:
     with reading_checkpoint(folder):
         names = sorted(path.name for path in folder.iterdir() if kind_of(path) == "other")
     if names:
-        raise refusal.of(folder / names[0], "it is no plain file")
+        raise refusal.of(folder / names[0], "it is not a regular file")
     try:
         state = json_of(plain_bytes(folder / _STATE), _TrainerState)
         stored = {name: header.shape for name, header in read_header(folder / WEIGHTS).items()}
     except UnreadableError as error:
         raise refusal.of(folder, error) from error
     if folder.name != f"checkpoint-{state.global_step}":
-        raise refusal.of(folder / _STATE, f"it says that it is of step {state.global_step}")
+        raise refusal.of(folder / _STATE, f"its step, {state.global_step}, is not that of the folder's name")
     from peft import get_peft_model_state_dict
 
     due = get_peft_model_state_dict(model, save_embedding_layers=False)
     if not {name: tuple(tensor.shape) for name, tensor in due.items()}.items() <= stored.items():
-        raise refusal.of(folder / WEIGHTS, "it holds other tensors than the adapter that is trained")
+        raise refusal.of(folder / WEIGHTS, "its tensors are not those of the adapter that is trained")
 
 
 def reading_checkpoint(folder: Path) -> contextlib.AbstractContextManager[None]:
@@ -83,4 +83,4 @@ def reading_checkpoint(folder: Path) -> contextlib.AbstractContextManager[None]:
 
 
 def _refusal(folder: Path) -> Refusal:
-    return Refusal(OutputError, f"delete {folder.parent} to begin anew")
+    return Refusal(OutputError, f"delete {folder.parent} to start again")

@@ -156,7 +156,7 @@ def why_not_judged(table: Mapping[str, Any]) -> str:
     if unknown:
         return f"{', '.join(key[:80] for key in unknown[:5])} in the configuration"
     risky = risky_patterns(table)
-    return f"{', '.join(risky)} with a pattern that may take for ever to match" if risky else ""
+    return f"{', '.join(risky)} with a regular expression that may take forever to match" if risky else ""
 
 
 def risky_patterns(table: Mapping[str, Any]) -> list[str]:
@@ -185,7 +185,7 @@ def read_config(table: Mapping[str, Any]) -> AdapterConfig:
     for key, pattern in _patterns(given):
         is_name = key in _NAMES and isinstance(given[key], list)
         if not is_name and not is_pattern(pattern):
-            raise ConfigError(f"{key} has {reprlib.repr(pattern)}, which is no regular expression")
+            raise ConfigError(f"{key} has {reprlib.repr(pattern)}, which is not a regular expression")
     if not any(given.get(key) for key in ("target_modules", "target_parameters", "trainable_token_indices")):
         raise ConfigError("no target_modules, and no target_parameters")
     start = table.get("init_lora_weights", True)
@@ -214,7 +214,7 @@ def read_lora(folder: Path) -> AdapterConfig:
         reason = why_not_judged(table)
         config = None if reason else read_config(table)
     except (UnreadableError, ConfigError) as error:
-        raise AdapterError(f"{folder}: {CONFIG} cannot be used ({error}); copy the folder anew") from error
+        raise AdapterError(f"{folder}: {CONFIG} cannot be used ({error}); copy the folder again") from error
     if config is None:
         raise AdapterError(f"{folder}: {CONFIG} has {reason}; give a LoRA adapter of a causal language model")
     return config

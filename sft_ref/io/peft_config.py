@@ -44,10 +44,10 @@ def read_peft_config(folder: Path) -> PeftConfig:
     except (UnreadableError, ConfigError) as error:
         raise AdapterError(f"{CONFIG}: {error}") from error
     if risky := risky_patterns(table):
-        raise AdapterError(f"{CONFIG}: {', '.join(risky)} with a pattern that may take for ever to match")
+        raise AdapterError(f"{CONFIG}: {', '.join(risky)} with a regular expression that may take forever to match")
     if (size := _largest(table)) > _LARGEST:
-        raise AdapterError(f"{CONFIG}: holds the size {size}, and no adapter has one above {_LARGEST}")
-    with foreign_files(AdapterError, f"{CONFIG}: peft does not take it"):
+        raise AdapterError(f"{CONFIG}: has the size {size}, and no adapter needs one above {_LARGEST}")
+    with foreign_files(AdapterError, f"{CONFIG}: peft refuses it"):
         kind: Any = PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(table["peft_type"])]
         known = {each.name for each in fields(kind) if each.init} - _LEFT_OUT
         config: PeftConfig = kind(**{key: table[key] for key in known & table.keys()})

@@ -102,7 +102,7 @@ def walk(root: Path, left_out: LeftOut, limits: FileLimits = LIMITS, within: Par
             continue
         seen += len(entries)
         if is_cut:
-            left_out.add(f"folders with more entries than are read, {limits.entries} in all", parts)
+            left_out.add(f"folders with more entries than the limit, {limits.entries} in all", parts)
         yield entries
         for entry in entries:
             if entry.kind == "folder":
@@ -188,7 +188,7 @@ def open_file(root: Path, parts: Parts) -> io.BufferedReader:
         descriptor = os.open(parts[-1], _FILE, dir_fd=folder)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(f"{'/'.join(parts)} is no plain file")
+        raise OSError(f"{'/'.join(parts)} is not a regular file")
     return os.fdopen(descriptor, "rb")
 
 

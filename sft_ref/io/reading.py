@@ -77,7 +77,7 @@ def why_no_path(path: str | Path) -> str:
     except OSError as error:
         return error.strerror or type(error).__name__
     except ValueError as error:  # a zero byte, or a lone surrogate
-        return f"it is no name of a file: {error}"
+        return f"it is not a valid file name: {error}"
     return ""
 
 
@@ -119,7 +119,7 @@ def plain_bytes(path: Path) -> bytes:
     with open_plain(path) as file:
         content = file.read(MOST_BYTES + 1) if os.fstat(file.fileno()).st_size <= MOST_BYTES else None
     if content is None or len(content) > MOST_BYTES:
-        raise UnreadableError(f"at most {MOST_BYTES // 2**20} MB are read")
+        raise UnreadableError(f"it is larger than {MOST_BYTES // 2**20} MB")
     return content
 
 
@@ -133,12 +133,12 @@ def open_plain(path: Path) -> Iterator[BinaryIO]:
     try:
         with open(path, "rb", opener=_without_waiting) as file:  # Path.open takes no opener
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise UnreadableError("it is no plain file")
+                raise UnreadableError("it is not a regular file")
             yield file
     except OSError as error:
         raise UnreadableError(error.strerror or type(error).__name__) from error
     except ValueError as error:  # a name with a zero byte, or with a lone surrogate
-        raise UnreadableError(f"it is no name of a file: {error}") from error
+        raise UnreadableError(f"it is not a valid file name: {error}") from error
 
 
 def _without_waiting(path: str, flags: int) -> int:
@@ -156,7 +156,7 @@ def json_of(content: bytes | str, type_: type[T]) -> T:
     except RecursionError as error:
         raise UnreadableError("it is nested too deeply") from error
     except ValueError as error:
-        raise UnreadableError(f"it is no JSON: {error}") from error
+        raise UnreadableError(f"it is not JSON: {error}") from error
     if _is_deep(value):
         raise UnreadableError(f"it is nested too deeply, in more than {DEEPEST} levels")
     return converted(value, type_)
@@ -176,7 +176,7 @@ def converted(value: object, type_: type[T], decode: Callable[[type, Any], objec
     try:
         return msgspec.convert(value, type_, dec_hook=decode, str_keys=True)
     except UnicodeEncodeError as error:  # msgspec encodes a text as UTF-8 to check its type
-        raise UnreadableError("it holds half a character") from error
+        raise UnreadableError("it has half a character (a lone surrogate)") from error
     except msgspec.ValidationError as error:
         reason = str(error).replace(" - at ", " at ")
         raise UnreadableError(reason[:1].lower() + reason[1:]) from error

@@ -95,10 +95,10 @@ def read_header(path: Path) -> dict[str, TensorHeader]:
             entry.check()
         _check_order(entries.values())
     except UnreadableError as error:
-        raise UnreadableError(f"{path.name} has a header that is no safetensors' ({error})") from error
+        raise UnreadableError(f"{path.name} has an invalid safetensors header ({error})") from error
     end = begin + max((entry.data_offsets[1] for entry in entries.values()), default=0)
     if end > size:
-        raise UnreadableError(f"{path.name} is cut short: {size} bytes of the {end} that its header tells of")
+        raise UnreadableError(f"{path.name} is cut short: {size} bytes, and its header describes {end}")
     if end < size:
         raise UnreadableError(f"{path.name} has {size - end} bytes more than its header describes")
     return {
@@ -131,9 +131,11 @@ def _read_table(path: Path) -> tuple[dict[str, Any], int, int]:
         size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(_PREFIX), "little")
         if length > min(size - _PREFIX, _LARGEST_HEADER):
-            raise UnreadableError(f"{path.name} is cut short or no safetensors: {size} bytes, a header of {length}")
+            raise UnreadableError(
+                f"{path.name} is cut short or not a safetensors file: {size} bytes, and a header of {length}"
+            )
         content = file.read(length)
     try:
         return json_of(content, dict[str, Any]), _PREFIX + length, size
     except UnreadableError as error:
-        raise UnreadableError(f"{path.name} has a header that is no safetensors' ({error})") from error
+        raise UnreadableError(f"{path.name} has an invalid safetensors header ({error})") from error

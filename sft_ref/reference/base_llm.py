@@ -103,7 +103,7 @@ class BaseLLM:
         """
         each = 1 if num_return_sequences is None else num_return_sequences
         if temperature < 0 or each < 1:
-            raise ValueError(f"temperature is {temperature}, at least 0; num_return_sequences is {each}, at least 1")
+            raise ValueError(f"temperature {temperature} must be at least 0, num_return_sequences {each} at least 1")
         if each > 1 and temperature == 0:
             raise ValueError("several completions of one prompt are equal when greedy; give a temperature above 0")
         completions: list[list[str]] = [[] for _ in prompts]

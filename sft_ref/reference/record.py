@@ -98,6 +98,6 @@ def read_record(folder: Path, tensors: dict[str, torch.Tensor]) -> Record | None
         recorded, found = set(record.dtypes.get("adapter", {}).values()), set(map(dtype_name, tensors.values()))
         raise AdapterError(
             f"{path}: contradicts {WEIGHTS}: the tensors are not those that were trained (recorded"
-            f" {', '.join(sorted(recorded))}, found {', '.join(sorted(found))}); copy the folder anew, or train again"
+            f" {', '.join(sorted(recorded))}, found {', '.join(sorted(found))}); copy the folder again, or train again"
         )
     return record

@@ -185,7 +185,7 @@ def check_stable(one: Sequence[Cell], other: Sequence[Cell]) -> None:
         if odd := [key for key in rows[0] if rows[0][key] != rows[1][key]]:
             raise BaselineError(
                 f"two sweeps disagree on {odd[0]} of {first.train} → {first.load} ({rows[0][odd[0]]}, then"
-                f" {rows[1][odd[0]]}); pin what differs before making a baseline"
+                f" {rows[1][odd[0]]}); make it deterministic before making a baseline"
             )
 
 
@@ -208,7 +208,9 @@ def check_clean(path: Path) -> None:
         command = ["git", "-C", top.stdout.strip(), "status", "--porcelain", "--untracked-files=all"]
         status = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
     except (OSError, subprocess.CalledProcessError) as error:
-        raise BaselineError(f"{where} is in no git repository, so nobody could tell what made {path.name}") from error
+        raise BaselineError(
+            f"{where} is not in a git repository, which must record the code behind {path.name}"
+        ) from error
     folder = path.absolute().parent.relative_to(Path(top.stdout.strip()).resolve())
     odd = [line for line in status.stdout.splitlines() if not line[3:].startswith(f"{folder}/")]
     if odd:

@@ -47,7 +47,7 @@ def show_versions(golden: dict[str, str], found: dict[str, str]) -> None:
     ]
     if changed:
         console = Console(highlight=False, soft_wrap=True, markup=False)
-        console.print(f"other versions than the baseline's: {printable(', '.join(changed))}")
+        console.print(f"versions that differ from the baseline's: {printable(', '.join(changed))}")
 
 
 def _answers(golden: dict[str, Any], found: dict[str, Any]) -> str:

@@ -37,7 +37,9 @@ class UnfinishedSweep:
             if kind_of(folder / _CONDITIONS) is not None:
                 self._check_conditions(conditions)
             elif kind_of(folder) and (kind_of(folder) != "folder" or any(folder.iterdir())):
-                raise OutputError(f"{folder} exists and holds no sweep; choose another folder, or move it away")
+                raise OutputError(
+                    f"{folder} exists and is not the folder of a sweep; choose another folder, or move it away"
+                )
         self.write(folder / _CONDITIONS, conditions)
 
     def read(self, path: Path, type_: type[T]) -> T | None:
@@ -51,7 +53,7 @@ class UnfinishedSweep:
     @property
     def refusal(self) -> Refusal:
         """The error for a file that cannot be read."""
-        return Refusal(OutputError, f"delete {self.folder} to begin anew")
+        return Refusal(OutputError, f"delete {self.folder} to start again")
 
     def write(self, path: Path, found: dict[str, Any]) -> None:
         """Writes a file in the folder, completely or not at all."""
@@ -68,7 +70,7 @@ class UnfinishedSweep:
         if changed := [key for key in conditions if begun.get(key) != conditions[key]]:
             raise OutputError(
                 f"{self.folder} holds an unfinished sweep with another {', '.join(changed)};"
-                " repeat its settings to go on, or delete it to begin anew"
+                " repeat its settings to continue, or delete it to start again"
             )
 
 

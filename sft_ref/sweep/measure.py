@@ -80,9 +80,9 @@ def read_forced(path: Path) -> TeacherForced:
     Raises:
         OutputError: the file cannot be read.
     """
-    with foreign_files(OutputError, f"{path}: cannot be read", "delete the sweep's folder to begin anew"):
+    with foreign_files(OutputError, f"{path}: cannot be read", "delete the sweep's folder to start again"):
         if kind_of(path) != "file":
-            raise FileNotFoundError("it is no plain file")
+            raise FileNotFoundError("it is not a regular file")
         found = load_file(path)
         return TeacherForced(found["logits"], found["losses"], found["right"])
 
@@ -118,7 +118,7 @@ def measure(
         llm = sft.load(folder, policy=load.name)
         record = read_record(folder, read_tensors(folder))
         if record is None:
-            raise AdapterError(f"{folder}: lost its record")  # noqa: TRY301  # handled below like any other error
+            raise AdapterError(f"{folder}: its record is missing")  # noqa: TRY301  # handled below like any other error
         cell = _look_at_weights(cell, llm, record)
         if bad := next((n for n, t in llm.model.named_parameters() if not t.isfinite().all()), None):
             return replace(cell, finite=False, stage=stage, why=f"load: {plain(bad)} is not finite")
@@ -187,7 +187,7 @@ def _look_at_answers(cell: Cell, llm: BaseLLM, rows: Sequence[Row], record: Reco
     cell = replace(
         cell,
         finite=cell.finite and bad is None,
-        why=f"generate: {plain(bad)} puts out numbers that are not finite" if bad else cell.why,
+        why=f"generate: {plain(bad)} outputs numbers that are not finite" if bad else cell.why,
         computed=tuple(differences(record.computed, answering)),
         dtypes=f"{cell.dtypes}/{'+'.join(SHORT.get(d, d) for d in answering.get('torch Linear', []))}",
         answer_rate=result.score.answer_rate,

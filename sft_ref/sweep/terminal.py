@@ -41,7 +41,7 @@ def show(cells: Sequence[Cell]) -> None:
                 console.print(f"{label:<24} {colored}: {escape(printable(cell.why))}", soft_wrap=True)
     console.print(
         "\ndtypes: base/adapter/Linear products. parity: largest difference of a logit from the model in memory when"
-        " training ended.\ntop-1: same first choice, or too close to call. loss: of the true answer, nat a token."
+        " training ended.\ntop-1: same first choice, or too close to call. loss: of the true answer, nat per token."
         " answers: answer_rate.\nMiB: peak while the cell ran, above what was taken before; on CUDA of torch's"
         " allocator, else of the resident process.",
         style="dim",

@@ -63,16 +63,21 @@ TOLERANCES: tuple[Tolerance, ...] = (
     Tolerance("stage", "equal", 0, "a fault stays in its stage"),
     Tolerance("dtypes", "equal", 0, "the code decides them, not the processor"),
     Tolerance("same_dtypes", "equal", 0, "the code decides it"),
-    Tolerance("computed", "equal", 0, "the code decides which classes of module compute otherwise than in training"),
+    Tolerance(
+        "computed", "equal", 0, "the code decides which classes of module compute in other dtypes than in training"
+    ),
     Tolerance("finite", "equal", 0, "no rounding makes a number infinite"),
     Tolerance("weights_mib", "share", 1e-6, "the number of bytes is the code's choice"),
     Tolerance(
-        "parity", "times", 5, "2.3 seen; the largest of many differences. 0 is equal bits in one process, and stays 0"
+        "parity",
+        "times",
+        5,
+        "2.3 seen; the largest of many differences. 0 means equal bits in one process, and must stay 0",
     ),
-    Tolerance("top1", "apart", 0.02, "0 seen: clear choices alone count; two in a hundred stand for other weights"),
+    Tolerance("top1", "apart", 0.02, "0 seen; only clear choices count. Two in a hundred would mean other weights"),
     Tolerance("loss", "apart", 0.01, "0.0016 nat seen after 80 optimizer steps of rounding"),
-    Tolerance("answer_rate", "apart", 0.05, "0 seen; training carries rounding on to an answer in a hundred"),
-    Tolerance("accuracy", "apart", 0.05, "0.01 seen; training carries rounding on to an answer in a hundred"),
+    Tolerance("answer_rate", "apart", 0.05, "0 seen; rounding in training may change one answer in a hundred"),
+    Tolerance("accuracy", "apart", 0.05, "0.01 seen; rounding in training may change one answer in a hundred"),
     Tolerance("logits mean", "apart", 0.5, "0.17 seen; logits may shift together without any effect"),
     Tolerance("logits std", "share", 0.05, "1.5 % seen"),
     Tolerance("logits largest", "share", 0.1, "2.7 % seen; an extreme value"),
@@ -85,7 +90,7 @@ CUDA_SPEED = Tolerance("speed", "times", 2, "one kind of device; other load stil
 
 FIRST_LOSSES: Mapping[str, Tolerance] = {
     "fp32": Tolerance("first losses", "share", 5e-5, "1.6e-7 seen; transformers 4 reports four decimals"),
-    "fp16": Tolerance("first losses", "share", 2e-3, "an eighth of bf16's: 3 bits more"),
+    "fp16": Tolerance("first losses", "share", 2e-3, "an eighth of bf16's tolerance, because of 3 more bits"),
     "bf16": Tolerance("first losses", "share", 1e-2, "9.5e-4 seen; 8 significant bits, and up to 5 optimizer steps"),
 }
 """Tolerances by the dtype of the matrix products in training."""

@@ -37,10 +37,12 @@ def judge(cell: Cell, *, losses: torch.Tensor, due_losses: torch.Tensor, spelled
     assert cell.accuracy is not None, "measured"
     share = sum(spelled) / len(spelled)
     if share < cell.forced - LOST:
-        lost = f"the model knows {cell.forced:.0%} of the answers and writes {share:.0%}"
+        lost = f"teacher-forced, {cell.forced:.0%} of the answers are right, but only {share:.0%} as generated"
         return _broken(cell, "generate", lost)
     if cell.accuracy < share - LOST:
-        return _broken(cell, "parse", f"the model writes {share:.0%} of the answers and {cell.accuracy:.0%} are read")
+        return _broken(
+            cell, "parse", f"{share:.0%} of the generated answers are right, but only {cell.accuracy:.0%} as parsed"
+        )
     if cell.same_dtypes and not cell.computed and cell.parity == 0:
         return replace(cell, verdict=CellVerdict.SAME, why="")
     return replace(cell, verdict=CellVerdict.DRIFT, why=_how_much(cell))

@@ -28,9 +28,12 @@ _TOPICS = ("the sea", "a clock", "the road", "rain", "a garden", "bread", "the m
 
 
 def documents(seed: int) -> Iterator[str]:
-    """Yields documents without end, the same for the same seed, each including its end token.
+    """Yields documents, the same for the same seed, each including its end token.
 
-    They contain no question of either split.
+    They contain no question of either split, and each uses a new one.
+
+    Raises:
+        RuntimeError: hardly any new question is left, so that `generate_rows` has ended.
     """
     rng = random.Random(seed)
     held_out = {question for split in ("train", "validation") for question, _ in split_rows(split)}

@@ -118,7 +118,7 @@ def test_a_base_that_is_not_at_hand_is_bad_input(adapter: Path, no_hub: Path) ->
 
 def test_a_base_without_a_causal_language_model_is_bad_input(adapter: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "vit"}')
-    with pytest.raises(BaseModelError, match="no causal language model"):
+    with pytest.raises(BaseModelError, match="not a causal language model"):
         grade(adapter, tmp_path)
 
 
@@ -283,7 +283,7 @@ def test_an_absurd_token_is_refused_before_anything_is_resized(
 def test_patterns_that_take_for_ever_are_not_matched(pattern: str, adapter: Path, llama: Path) -> None:
     assert not is_harmless(pattern)
     families.edit_config(adapter, target_modules=pattern)
-    assert_not_judged(grade(adapter, llama), "target_modules with a pattern that may take for ever to match")
+    assert_not_judged(grade(adapter, llama), "target_modules with a regular expression that may take forever to match")
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ PATTERNS: dict[str, tuple[Edit, str, str]] = {
     "a configuration cut short": (
         lambda folder: (folder / families.CONFIG).write_text('{"r": 8,'),
         "ART-201",
-        "adapter_config.json: it is no JSON",
+        "adapter_config.json: it is not JSON",
     ),
     "a value that is none": (configured(r="eight"), "ART-201", "r is 'eight': expected `int | null`, got `str`"),
     "modules of nobody": (

@@ -179,7 +179,9 @@ def test_a_node_with_other_code_is_refused_in_one_line(
 ) -> None:
     ray_cluster.fill(1)
     monkeypatch.setattr("sft_ref.cluster.nodes.installed", lambda: {"sft_ref": "0123"})
-    with pytest.raises(ClusterError, match=r"^node \S+ has sft_ref of another code .* install the same on all nodes$"):
+    with pytest.raises(
+        ClusterError, match=r"^node \S+ has other code of sft_ref .* install the same versions on all nodes$"
+    ):
         list(grade(class_folder("a"), ray_cluster, log))
     assert not lines(log)
 

@@ -186,7 +186,7 @@ def test_an_end_that_nothing_stops_at_is_reported_before_training(
         ([["a", "b"]], {"prompt": PROMPT, "chat_template": "tokenizer"}, "both say how texts are formatted"),
         ([["a", "b"]], {"chat_template": "none.jinja"}, "none.jinja: cannot be read"),
         ([chat("a", "b", "c", "d")], {"prompt": PROMPT}, "row 1 has several questions"),
-        ([["a", "b"], ["c"]], {}, "row 2 is a list, but no pair"),
+        ([["a", "b"], ["c"]], {}, "row 2 is a list that is not a pair"),
     ],
 )
 def test_what_cannot_be_written_is_refused_with_the_row(

@@ -172,7 +172,7 @@ def test_an_unused_row_may_be_bad_and_a_bad_one_is_named(adapter: Path, make_row
     data = str(make_rows([*ROWS, ["only"]]))
     assert main(["prompt", str(adapter), "--data", data]) == 0
     assert main(["prompt", str(adapter), "--data", data, "--row", "3"]) == 2
-    assert "row 3 is a list, but no pair" in capsys.readouterr().err
+    assert "row 3 is a list that is not a pair" in capsys.readouterr().err
 
 
 def test_the_process_with_limits_shows_the_same(

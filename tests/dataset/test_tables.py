@@ -67,7 +67,9 @@ def test_a_bad_row_of_a_table_is_named_by_its_number(tmp_path: Path) -> None:
 
 def test_of_several_splits_one_has_to_be_named(tmp_path: Path) -> None:
     path = as_folder(ROWS, tmp_path / "rows", "train", "test")
-    with pytest.raises(DataError, match=r"it holds 2 splits \(test, train\), and one is read: give its folder"):
+    with pytest.raises(
+        DataError, match=r"it holds 2 splits \(test, train\), but only one can be read: give its folder"
+    ):
         read_rows(path)
     assert len(read_rows(path / "test")) == 2
 

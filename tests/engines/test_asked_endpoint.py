@@ -48,7 +48,7 @@ def test_a_server_that_answers_some_prompts_alone_is_refused(
     exact: BaseLLM, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(CompletionServer, "_continue", lambda *_: (200, {"choices": [{"text": "1", "index": 0}]}))
-    with pytest.raises(EndpointError, match="gives 1 completions of 16 prompts"):
+    with pytest.raises(EndpointError, match="returns 1 completions for 16 prompts"):
         ask(stack, CompletionServer({"toy": exact.model}, exact.tokenizer))
 
 

@@ -293,7 +293,7 @@ OURS = Tool(
     extras="",
     also=(),
     claim="whether what was trained is what is loaded, and which stage loses answers",
-    cannot="a chat template by itself (it takes one with rows and a tokenizer); a running training",
+    cannot="a chat template without rows and a tokenizer; a running training, which only the witness observes",
     ways={
         "merged": grade(
             lambda folder: [folder / "merged", "--adapter", folder / "adapter", "--base", folder / "base"],

@@ -150,7 +150,7 @@ def test_lost_answers_are_broken_even_where_losses_are_equal() -> None:
     other = [*ids[:20], *((n, 2, 3) for n in range(20, 40))]
     found = compared(observed(other, [n < 20 for n in range(40)]), first, find_way("bf16"), ["?"] * 40)
     assert found.verdict is CellVerdict.BROKEN
-    assert found.why == "20 of 40 answers are right, and 40 were"
+    assert found.why == "20 of 40 answers are right, instead of 40"
     assert [each.row for each in found.changed] == [*range(21, 41)]
     assert {each.token for each in found.changed} == {2}
 
@@ -208,7 +208,7 @@ def test_the_conditions_of_a_baseline_are_the_same_in_another_process(toy_adapte
         (["--adapter", "ADAPTER"], "give --data FILE"),
         (["--adapter", "ADAPTER", "--data", "DATA", "--png", "x.png"], "--png: is for a sweep that trains"),
         (["--adapter", "ADAPTER", "--data", "DATA", "--train", "fp32"], "--train: is for a sweep that trains"),
-        (["--adapter", "ADAPTER", "--data", "DATA", "--compare"], "say with --baseline FILE"),
+        (["--adapter", "ADAPTER", "--data", "DATA", "--compare"], "need the baseline of the adapter"),
         (["--adapter", "ADAPTER", "--data", "DATA", "--load", "merged-int3"], "--load merged-int3: unknown policy"),
         (["--adapter", "nowhere", "--data", "DATA"], "nowhere"),
         (["--prompt", PROMPT], "--prompt: is for an adapter"),

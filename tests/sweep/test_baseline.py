@@ -90,7 +90,7 @@ def test_a_baseline_is_refused_from_a_dirty_tree_and_outside_a_repository(
     (repository / "code.py").unlink()
     monkeypatch.setattr("sft_ref.sweep.baseline.subprocess.run", no_repository)
     assert cli.main(["sweep", "--base", "toy", "--update"]) == 2
-    assert "is in no git repository" in capsys.readouterr().err
+    assert "is not in a git repository" in capsys.readouterr().err
     assert not (repository / "tests").exists()
 
 

@@ -129,10 +129,20 @@ def blank(*args: Any, **kwargs: Any) -> BaseLLM:
             "sft_ref.reference.sft.load",
             overflowing,
             "generate",
-            r"model.layers.1.mlp.down_proj puts out numbers that are not",
+            r"model.layers.1.mlp.down_proj outputs numbers that are not",
         ),
-        ("sft_ref.reference.base_llm.prompt.parse_answer", strict, "parse", "of the answers and 0% are read"),
-        ("sft_ref.reference.base_llm.MAX_NEW_TOKENS", 2, "generate", "the model knows .* of the answers and writes"),
+        (
+            "sft_ref.reference.base_llm.prompt.parse_answer",
+            strict,
+            "parse",
+            "of the generated answers are right, but only 0% as parsed",
+        ),
+        (
+            "sft_ref.reference.base_llm.MAX_NEW_TOKENS",
+            2,
+            "generate",
+            "teacher-forced, .* of the answers are right, but only .* as generated",
+        ),
     ],
 )
 def test_a_broken_cell_names_its_stage(

@@ -44,7 +44,7 @@ def test_an_interrupted_sweep_goes_on_and_ends_as_an_uninterrupted_one(
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(OutputError, match="holds no sweep"):
+    with pytest.raises(OutputError, match="is not the folder of a sweep"):
         next(sweep(PLAN, tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 

@@ -142,5 +142,5 @@ def test_what_is_not_given_is_skipped_with_what_to_give() -> None:
 
 def test_rows_that_are_packed_are_refused(tmp_path: Path) -> None:
     made = implementation(make_trainer=trainer_maker(collate=lambda rows: collate(rows[:1])))
-    with pytest.raises(TrainingError, match="makes 1 rows of 4, or no labels: switch packing off"):
+    with pytest.raises(TrainingError, match="makes 1 rows from 4, or no labels; turn packing off"):
         made.training_batch(TEXTS[:4])

@@ -67,9 +67,9 @@ def changed(change: Callable[[Any], object], **options: Any) -> Callable[[Path],
     return make
 
 
-FUSED = {"loss": "the loss is not computed from what the output head puts out"}
+FUSED = {"loss": "the loss is not computed from the outputs of the output head"}
 KEPT = {
-    "labels": "no labels reached the model's forward: the trainer keeps them for a loss of its own",
+    "labels": "no labels reached the model's forward: the trainer computes its own loss from them",
     "loss": "labels are not known",
 }
 

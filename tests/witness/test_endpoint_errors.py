@@ -94,26 +94,26 @@ def leads_on_with_the_key(handler: BaseHTTPRequestHandler) -> None:
 
 
 ODD: dict[str, tuple[Callable[[BaseHTTPRequestHandler], None], str]] = {
-    "silence": (silent, "no whole answer within 0 s; is the model loaded?"),
-    "a drip": (dripping, "no whole answer within"),
-    "no end": (endless, "the answer has no end; at most 16 MB are read"),
+    "silence": (silent, "no complete answer within 0 s; is the model loaded?"),
+    "a drip": (dripping, "no complete answer within"),
+    "no end": (endless, "the answer is larger than 16 MB"),
     "half an answer": (cut_off, "no answer ("),
     "no HTTP": (no_http, "is this an HTTP server?"),
-    "HTML": (replying(200, b"<!doctype html><p>Hello"), "answers with HTML and not with JSON"),
+    "HTML": (replying(200, b"<!doctype html><p>Hello"), "answers with HTML instead of JSON"),
     "an HTML error": (replying(503, b"<html>busy</html>"), "answers 503"),
-    "no JSON": (replying(200, b"hello"), "cannot be read (it is no JSON"),
-    "nothing": (replying(200, b""), "cannot be read (it is no JSON"),
+    "no JSON": (replying(200, b"hello"), "cannot be read (it is not JSON"),
+    "nothing": (replying(200, b""), "cannot be read (it is not JSON"),
     "no bytes of a text": (replying(200, b"\xff\xfe\x00"), "cannot be read"),
     "deep JSON": (replying(200, b"[" * 100_000), "nested too deeply"),
     "another JSON": (replying(200, b'{"data": [{"id": 7}]}'), "cannot be read (expected `str`"),
-    "a bomb": (replying(200, gzip.compress(bytes(64 * 2**20)), Content_Encoding="gzip"), "the answer has no end"),
+    "a bomb": (replying(200, gzip.compress(bytes(64 * 2**20)), Content_Encoding="gzip"), "the answer is larger than"),
     "a redirect": (replying(307, b"", Location="http://127.0.0.1:1/"), "redirects to http://127.0.0.1:1/"),
     "a redirect with the key": (leads_on_with_the_key, "redirects to http://elsewhere/?***"),
     "401": (repeats_the_key, "answers 401 (wrong: Bearer ***): the key was refused; set OPENAI_API_KEY"),
     "an escape": (replying(500, b'{"message": "\\u001b[31mred"}'), r"answers 500 (\x1b[31mred)"),
-    "no models": (replying(200, b'{"data": []}'), "has 0 models (none); say with --model NAME which"),
-    "no logprobs": (replying(200, b'{"data": [{"id": "x"}], "choices": [{"text": ""}]}'), "it gives no logprobs"),
-    "empty choices": (replying(200, b'{"data": [{"id": "x"}], "choices": []}'), "it gives no logprobs"),
+    "no models": (replying(200, b'{"data": []}'), "has 0 models (none); choose one with --model NAME"),
+    "no logprobs": (replying(200, b'{"data": [{"id": "x"}], "choices": [{"text": ""}]}'), "it returns no logprobs"),
+    "empty choices": (replying(200, b'{"data": [{"id": "x"}], "choices": []}'), "it returns no logprobs"),
     "a number beyond all": (
         replying(
             200, b'{"data": [{"id": "x"}], "choices": [{"logprobs": {"token_logprobs": [1' + b"0" * 400 + b"]}}]}"
@@ -122,7 +122,7 @@ ODD: dict[str, tuple[Callable[[BaseHTTPRequestHandler], None], str]] = {
     ),
     "logprobs without values": (
         replying(200, b'{"data": [{"id": "x"}], "choices": [{"logprobs": {"tokens": ["a"]}}]}'),
-        "it gives no logprobs",
+        "it returns no logprobs",
     ),
 }
 
@@ -153,7 +153,7 @@ def test_a_name_chooses_the_model(
     two_models: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "SECONDS", 60.0)
-    assert "has 3 models (base, mine, other); say with --model NAME which" in said(
+    assert "has 3 models (base, mine, other); choose one with --model NAME" in said(
         capsys, two_models, "--record", trained
     )
     assert "The model `none` does not exist" in said(capsys, two_models, "--record", trained, "--model", "none")
@@ -168,7 +168,7 @@ def test_a_name_chooses_the_model(
         assert result["verdict"] == verdict
         assert result["figures"]["logprobs, share of their spread"] >= limit
         assert KEY not in shown.out + shown.err + file.read_text()
-    assert "rounding leaves less" in shown.out
+    assert "rounding explains less" in shown.out
 
 
 def test_options_of_the_other_target_are_refused(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -111,7 +111,7 @@ def test_a_prompt_that_is_no_text_is_refused(trained: Path, serve: str, data: Pa
 def test_rows_of_another_training_are_refused(trained: Path, serve: str, tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     other.write_text(json.dumps([["What is nobody asked?", 1]]))
-    with pytest.raises(OwnCodeError, match="holds no question of the record's probes"):
+    with pytest.raises(OwnCodeError, match="holds none of the recorded questions"):
         verify_own_code(trained, f"{serve}:load", f"{serve}:format_prompt", other)
 
 

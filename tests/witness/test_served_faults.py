@@ -59,7 +59,7 @@ def test_a_record_of_another_training_is_told_as_such(trained: Path, trained_aga
         shutil.copy(path, folder)
     result = verify_folder(folder)
     assert result.kinds == {"artifact", "load"}
-    assert "it is of another training" in str(result)
+    assert "the adapter is of another training" in str(result)
 
 
 def test_the_model_stays_as_it_is(trained: Path) -> None:

@@ -14,7 +14,7 @@ from sft_ref.reference.tokens import IGNORE_INDEX
 from sft_ref.witnessing.record.schema import read_stored
 from sft_ref.witnessing.training.batches import observe_batch
 
-SCHEDULE = {"schedule": "the planned learning rates are not known; those that were used are judged at the end"}
+SCHEDULE = {"schedule": "the planned learning rates are not known; the used ones are checked at the end"}
 
 
 def own_cross_entropy(model: Any, batch: witnessed.Batch) -> torch.Tensor:
@@ -31,7 +31,7 @@ def test_labels_that_the_model_never_sees(stores_rows: bool, tmp_path: Path) -> 
         witnessed.train_loop(model, witnessed.toy_batches(3), witnessed.adamw(model), loss=own_cross_entropy)
     assert training.faults == []
     assert training.unexamined == SCHEDULE | {
-        "labels": "no labels reached the model's forward: the trainer keeps them for a loss of its own",
+        "labels": "no labels reached the model's forward: the trainer computes its own loss from them",
         "loss": "labels are not known",
     }
     stored = read_stored(tmp_path).record

@@ -43,16 +43,18 @@ def _run(args: argparse.Namespace) -> int:
     from sft_ref.io.locking import only_one
 
     if bool(args.paths) == (args.module is not None):
-        raise SftRefError("give the PATH of what is to be graded, or --module NAME, and not both")
+        raise SftRefError("give the PATH of a target, or --module NAME, and not both")
     if args.module is not None and args.output is not None:
-        raise SftRefError("--output: is for the submissions of a class, and --module names one implementation")
+        raise SftRefError(
+            "--output: is for the submissions of a class, and --module names one implementation; leave --output out"
+        )
     if args.judge is not None and args.data is None:
         raise SftRefError("--judge: judges answers to rows; give --data as well")
     found = find_targets(args.paths) if args.paths else Targets((args.module,), ())
     ours = Path(args.output or OUTPUT).resolve()  # is among the submissions if the command was started in their folder
     targets = [target for target in found.targets if args.module or Path(target).resolve() != ours]
     if not targets:
-        raise SftRefError(f"{ours.name}: is where results are written, and no submission; give another --output")
+        raise SftRefError(f"{ours.name}: is the folder of results, not a submission; give another --output")
     several = len(targets) > 1 or args.output is not None or args.ray is not None
     check_evidence_file(args.save_evidence, several=several)
     rubric = find_rubric(args, len(targets))

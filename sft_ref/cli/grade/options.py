@@ -10,14 +10,14 @@ from sft_ref.cli.options import add_labels, add_writing
 from sft_ref.console.ranges import Whole
 from sft_ref.harness.core.stages import ADAPTER_STAGES, SUBMISSION_STAGES
 
-HELP = "sound, drift or broken; at which stage, why, and how to mend it"
+HELP = "grade a fine-tune: sound, drift or broken; at which stage, why, and how to fix it"
 OUTPUT = "grades"
 EPILOG = (
-    "Exit code: 0 sound or drift (--strict: drift is 1), 4 not shown (a required stage was not examined), 1 broken,"
-    " 2 bad input, or a result that cannot be written, 3 the harness broke or could not grade; of several, the gravest,"
-    " in this order. Also 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, and 141 where the reader of"
-    " standard output has closed it. Standard input is not read. Submissions that were graded before and have not"
-    " changed are not graded again."
+    "Exit code, from best to worst: 0 sound or drift (--strict: drift is 1), 4 not shown (a required stage was not"
+    " examined), 1 broken, 2 bad input, or a result that cannot be written, 3 the harness failed or could not grade."
+    " With several targets, the worst counts. Also 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, and 141 if"
+    " the reader of standard output has closed it. Standard input is not read. Submissions that were graded before and"
+    " have not changed are not graded again."
 )
 
 
@@ -28,19 +28,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths",
         nargs="*",
         metavar="PATH",
-        help="a submission, or a folder of many, each a folder or a zip; an adapter, a merged model, a GGUF file or a"
-        " data set; where there is no such path, a NAME as below",
+        help="a submission (a folder or a zip), or a folder of many; an adapter, a merged model, a GGUF file or a data"
+        " set; if there is no such path, a NAME as for --module",
     )
     parser.add_argument(
         "--module",
         metavar="NAME",
-        help="instead of PATH: module:object, an implementation or a function that returns one, or reference; it runs"
-        " in this process, without a sandbox",
+        help="instead of PATH: reference, or the module:object of an implementation or of a function that returns one;"
+        " it runs in this process, without a sandbox",
     )
     parser.add_argument(
         "--base",
-        help="the base that every hub id of a submission stands for (default: toy), or that of an adapter, a merged"
-        " model, a GGUF file or a data set",
+        help="base model: it replaces every hub id that a submission loads (default: toy), and is the base of an"
+        " adapter, a merged model, a GGUF file or a data set",
     )
     bare = parser.add_argument_group("an adapter or a model without code")
     bare.add_argument(
@@ -52,11 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bare.add_argument(
         "--judge",
         metavar="MODULE:FUNCTION",
-        help="says whether an answer to --data is right: a function of the answer and the true one (default: within"
-        " 5 %% for numbers, equal but for case, spaces and a full stop for texts)",
+        help="function of an answer to --data and the true answer that decides whether it is right (default: numbers"
+        " within 5 %%; texts that are equal except for case, spaces and a full stop)",
     )
     bare.add_argument(
-        "--adapter", type=Path, metavar="FOLDER", help="of a merged model: the adapter that was merged into --base"
+        "--adapter", type=Path, metavar="FOLDER", help="for a merged model: the adapter that was merged into --base"
     )
     texts = parser.add_argument_group("texts of an adapter without code, or of a data set")
     add_writing(texts)
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-length",
         type=Whole(1, 2**31 - 1),
         metavar="N",
-        help="of a data set: tokens that a text is truncated to (default: none are cut; TRL's default is 1024)",
+        help="for a data set: truncate each text to N tokens (default: no truncation; TRL's default is 1024)",
     )
     code = parser.add_argument_group("a submission")
     code.add_argument(
@@ -73,8 +73,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="BASE",
         help="grade it over this base as well, such as toy-wide, and report where it behaves differently",
     )
-    code.add_argument("--python", default=sys.executable, help="the interpreter that runs it (default: this one)")
-    code.add_argument("--seed", type=Whole(0, 2**32 - 1), help="of the questions (default: a new one each time)")
+    code.add_argument(
+        "--python", default=sys.executable, help="interpreter that runs the submission (default: this one)"
+    )
+    code.add_argument("--seed", type=Whole(0, 2**32 - 1), help="seed of the questions (default: a new one each time)")
     code.add_argument(
         "--time-limit",
         type=Whole(1, 86_400),
@@ -83,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     examined = parser.add_argument_group("what is examined")
     examined.add_argument(
-        "--only", nargs="+", metavar="ID", default=[], help="run these checks only; requires their stages"
+        "--only", nargs="+", metavar="ID", default=[], help="run these checks only; only their stages are required"
     )
     examined.add_argument(
         "--require",
@@ -91,7 +93,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="STAGE",
         default=[],
         choices=sorted({*SUBMISSION_STAGES, *ADAPTER_STAGES}),
-        help="exit with 0 if these stages are shown, even if others are not (default: all stages of the target's kind)",
+        help="stages that must be examined for exit code 0; others need not be (default: all stages of the target's"
+        " kind)",
     )
     examined.add_argument("--strict", action="store_true", help="exit with 1 on drift as well")
     examined.add_argument(
@@ -112,23 +115,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ray",
         metavar="ADDRESS",
         help="grade on the nodes of this Ray cluster: HOST:PORT, or auto for the one that this machine is a node of"
-        " (--jobs: as many at a time as the nodes can run)",
+        " (default of --jobs: as many as the nodes can run)",
     )
     many.add_argument(
         "--output", metavar="FOLDER", help=f"folder of results, one file per submission (default: {OUTPUT})"
     )
     reports = parser.add_argument_group("reports, in addition to the terminal")
-    reports.add_argument("--json", type=Path, metavar="FILE", help="as docs/results.md says")
+    reports.add_argument("--json", type=Path, metavar="FILE", help="results as docs/results.md describes them")
     reports.add_argument(
         "--csv", type=Path, metavar="FILE", help="one line per submission (of many: always in --output)"
     )
     reports.add_argument("--html", type=Path, metavar="FILE", help="one self-contained page")
-    reports.add_argument("--junit", type=Path, metavar="FILE", help="XML as CI systems read it")
+    reports.add_argument("--junit", type=Path, metavar="FILE", help="JUnit XML for CI systems")
     reports.add_argument(
         "--save-evidence",
         type=Path,
         metavar="FILE",
-        help="what was observed of a target, as NAME.safetensors; `sft-ref grade NAME.safetensors` checks it again",
+        help="recorded evidence of one target, as NAME.safetensors; `sft-ref grade NAME.safetensors` checks it again",
     )
     reports.add_argument("--gradescope", type=Path, metavar="FILE", help="results.json of one submission")
     reports.add_argument(

@@ -21,9 +21,11 @@ def check_evidence_file(path: Path | None, *, several: bool) -> None:
     if path is None:
         return
     if several:
-        raise SftRefError("--save-evidence: holds the evidence of one target; grade one")
+        raise SftRefError("--save-evidence: saves the evidence of one target; grade one, without --output and --ray")
     if path.suffix != ".safetensors":
-        raise SftRefError(f"--save-evidence {path}: is not named as evidence is; give a name that ends in .safetensors")
+        raise SftRefError(
+            f"--save-evidence {path}: is not the name of an evidence file; give a name that ends in .safetensors"
+        )
     check_writable(path)
 
 
@@ -38,7 +40,7 @@ def find_rubric(args: argparse.Namespace, submissions: int) -> Rubric | None:
     if args.gradescope and submissions > 1:
         raise SftRefError(f"--gradescope: holds one submission's results, and {submissions} are given; grade one")
     if args.rubric and not args.gradescope:
-        raise SftRefError("--rubric: only --gradescope gives points; give it a file as well")
+        raise SftRefError("--rubric: is used only for --gradescope; give --gradescope FILE as well")
     return read_rubric(args.rubric or DEFAULT, _check_ids) if args.gradescope else None
 
 

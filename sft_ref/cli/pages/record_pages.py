@@ -62,7 +62,7 @@ def write_drift_page(found: Mapping[str, Verification | str], path: Path, *, tit
         sections += [_section(difference, f"{way}: ") for difference in each.differences]
         if each.notes:
             sections.append(PageSection(f"{way}: notes", lines=each.notes))
-    table = PageTable("Each way to load, against the record", ("", "Verdict", "Differs in"), rows)
+    table = PageTable("Each way to load, compared with the record", ("", "Verdict", "Differs in"), rows)
     moved = sum(not isinstance(each, str) and not each.ok for each in found.values())
     absent = sum(isinstance(each, str) for each in found.values())
     meaning = f"{moved} of {len(found)} ways differ from the record; {absent} were not run."

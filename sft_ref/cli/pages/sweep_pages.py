@@ -22,7 +22,7 @@ _SECTIONS = {CellVerdict.DRIFT: "drift", CellVerdict.BROKEN: "broken"}
 _MEANING = {
     CellVerdict.SAME: "Every logit is the same, bit for bit, and so are the dtypes.",
     CellVerdict.DRIFT: "Numbers move, and no answer is lost.",
-    CellVerdict.BROKEN: "At least one combination loses answers, or gives numbers that are not finite.",
+    CellVerdict.BROKEN: "At least one combination loses answers, or computes numbers that are not finite.",
     CellVerdict.NOT_RUN: "Nothing could be run on this machine.",
 }
 
@@ -58,7 +58,7 @@ def write_sweep_page(cells: Sequence[Cell], path: Path, *, title: str) -> None:
     ]
     legend = (
         "dtypes: of base, adapter and Linear products; logits: largest difference from the model when training ended;"
-        " top-1: same first choice, or too close to call; loss: of the true answer, nat a token"
+        " top-1: same first choice, or too close to call; loss: of the true answer, nat per token"
     )
     sections.append(PageSection("Figures", table=PageTable(legend, columns, figures)))
     reasons = [(f"{cell.train} → {cell.load}", cell.why) for cell in cells if cell.why]
@@ -87,8 +87,8 @@ def write_adapter_sweep_page(ways: Sequence[WayFigures], path: Path, *, title: s
         for way in ways
     ]
     legend = (
-        f"Each way to load, against {ways[0].load}. Logits: largest difference; divergence: mean Kullback-Leibler"
-        " divergence, nat a token; top-1: same first choice, or too close to call; loss: of the true answers, nat a"
+        f"Each way to load, compared with {ways[0].load}. Logits: largest difference; divergence: mean Kullback-Leibler"
+        " divergence, nat per token; top-1: same first choice, or too close to call; loss: of the true answers, nat per"
         " token"
     )
     sections = [PageSection("Figures", table=PageTable(legend, columns, rows))]

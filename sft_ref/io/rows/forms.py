@@ -148,7 +148,7 @@ def _complete(path: Path, row: Row) -> Row:
             " {question} and {answer} where they stand in it"
         )
     if not row.answer.strip():
-        raise DataError(f"{path}: row {row.number} has an empty answer, or one that is no text; each row is {FORMS}")
+        raise DataError(f"{path}: row {row.number} has an empty answer, or one that is not a text; each row is {FORMS}")
     return row
 
 
@@ -176,7 +176,7 @@ def _checked(path: Path, number: int, row: object, prompt: str | None) -> Row:
 def _to_row(row: object, prompt: str | None) -> Row:
     if isinstance(row, list):
         if len(row) != len(("question", "answer")):
-            raise _BadRowError("is a list, but no pair")
+            raise _BadRowError("is a list that is not a pair")
         return _pair(row[0], row[1])
     if not isinstance(row, Mapping):
         raise _BadRowError("is neither a pair nor an object")
@@ -198,7 +198,7 @@ def _from_text(text: str, prompt: str | None) -> Row:
     before, _, rest = prompt.partition(QUESTION)
     between, _, after = rest.partition(ANSWER)
     if not between:
-        raise _BadRowError("is a text, and --prompt has nothing between {question} and {answer} to split it at")
+        raise _BadRowError("is a text that cannot be split: --prompt has nothing between {question} and {answer}")
     asked, found, answered = text.removeprefix(before).partition(between)
     answer = answered.removesuffix(after)
     if not (text.startswith(before) and found and answered.endswith(after)):
@@ -221,7 +221,7 @@ def _from_completion(prompt: object, completion: object) -> Row:
 def _from_messages(messages: object) -> Row:
     """Takes the last assistant turn as the answer, and omits the turns after it."""
     if not isinstance(messages, list):
-        raise _BadRowError("has messages that are no list")
+        raise _BadRowError("has messages that are not a list")
     turns = [_turn(message) for message in messages]
     last = max((n for n, (role, _) in enumerate(turns) if role == "assistant"), default=0)
     if not last:
@@ -244,7 +244,7 @@ def _turn(message: object) -> tuple[str, object]:
 
 def _text(value: object, what: str) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise _BadRowError(f"has an empty {what}, or one that is no text")
+        raise _BadRowError(f"has an empty {what}, or one that is not a text")
     if has_half_a_character(value):
         raise _BadRowError(f"has half a character (a lone surrogate) in its {what}")
     return value

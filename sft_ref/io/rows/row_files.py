@@ -34,7 +34,7 @@ def _read(path: Path) -> str:
     try:
         return read_bytes(path, _REFUSAL).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is no text in UTF-8 (byte {error.start}); give JSON or JSON lines") from error
+        raise DataError(f"{path}: is not UTF-8 text (byte {error.start}); give JSON or JSON lines") from error
 
 
 def _parse(path: Path, text: str) -> list[Any]:
@@ -43,7 +43,7 @@ def _parse(path: Path, text: str) -> list[Any]:
     except UnreadableError as error:
         lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
         if len(lines) == 1:
-            raise DataError(f"{path}: cannot be read ({error}); give a list of rows, or a row a line") from error
+            raise DataError(f"{path}: cannot be read ({error}); give a list of rows, or one row per line") from error
         return [_parse_line(path, number, line) for number, line in lines]
     if isinstance(whole, list) and not (len(whole) == len(("question", "answer")) and isinstance(whole[0], str)):
         return whole
@@ -54,4 +54,4 @@ def _parse_line(path: Path, number: int, line: str) -> Any:  # noqa: ANN401
     try:
         return json_of(line, object)
     except UnreadableError as error:
-        raise DataError(f"{path}: line {number}: {error}; give a list of rows, or a row a line") from error
+        raise DataError(f"{path}: line {number}: {error}; give a list of rows, or one row per line") from error

@@ -59,7 +59,9 @@ def read_saved_dataset(folder: Path) -> list[dict[str, Any]]:
         splits = sorted(path.name for path in folder.iterdir() if is_saved_dataset(path))
         if len(splits) != 1:
             listed = ", ".join(splits) or "none that can be read"
-            raise UnreadableError(f"it holds {len(splits)} splits ({listed}), and one is read: give its folder")
+            raise UnreadableError(
+                f"it holds {len(splits)} splits ({listed}), but only one can be read: give its folder"
+            )
         folder /= splits[0]
     _check_size(sum(path.stat().st_size for path in folder.glob("*.arrow")))
     try:
@@ -73,14 +75,14 @@ def read_saved_dataset(folder: Path) -> list[dict[str, Any]]:
 
 def _check_size(size: int) -> None:
     if size > MOST_BYTES:
-        raise UnreadableError(f"at most {MOST_BYTES // 2**20} MB are read")
+        raise UnreadableError(f"it is larger than {MOST_BYTES // 2**20} MB")
 
 
 def _unreadable(error: BaseException, what: str) -> UnreadableError:
     """Returns the error for a file that made the library fail in any way; re-raises a request to exit."""
     if not is_failure(error):
         raise error
-    return UnreadableError(f"it is no {what}: {first_line(error)}")
+    return UnreadableError(f"it is not a {what}: {first_line(error)}")
 
 
 def _missing(path: Path) -> SftRefError:

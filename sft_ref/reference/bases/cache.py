@@ -27,7 +27,7 @@ def in_cache(name: str, make: Callable[[Path], None]) -> Path:
         scratch = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=folder.parent))
     except OSError as error:
         raise BaseModelError(
-            f"cannot write {folder.parent} ({error.strerror}); set SFT_REF_CACHE to another"
+            f"cannot write {folder.parent} ({error.strerror}); set SFT_REF_CACHE to another folder"
         ) from error
     try:
         make(scratch)

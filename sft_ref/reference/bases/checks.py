@@ -34,14 +34,14 @@ def check_weights(
     if names := sorted(missing):
         raise BaseModelError(
             f"base {folder}: lacks {', '.join(names[:_SHOWN])} ({len(names)} in all), which would be random;"
-            " copy the folder anew"
+            " copy the folder again"
         )
     if getattr(model.config, "quantization_config", None) is not None:
         return
     for name, _ in model.named_parameters():
         stored = headers.get(name)
         if stored and stored.dtype not in READABLE:
-            raise BaseModelError(f"base {folder}: {name} is stored as {stored.dtype}, which no weight is; copy it anew")
+            raise BaseModelError(f"base {folder}: {name} has an invalid dtype, {stored.dtype}; copy the folder again")
 
 
 def check_vocabulary(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, folder: Path) -> None:
@@ -57,6 +57,6 @@ def check_vocabulary(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel,
     token, number = max(tokenizer.get_vocab().items(), key=lambda item: item[1])
     if number >= rows:
         raise BaseModelError(
-            f"base {folder}: its tokenizer has a token {token[:80]!r} of number {number}, and its vocabulary ends at"
+            f"base {folder}: its tokenizer has a token {token[:80]!r} with id {number}, and its weights end at id"
             f" {rows - 1}; give the tokenizer that belongs to the weights"
         )

@@ -56,7 +56,7 @@ def _from_hub(name: str, *, fetch: bool) -> Path:
     if name.count("/") != 1:
         raise BaseModelError(f"{unknown}; {hint}")
     if not fetch:
-        hint = f"give it as the base, such as by --base, and it is fetched; or {hint}"
+        hint = f"name it yourself, such as by --base, to have it downloaded; or {hint}"
     with foreign_files(BaseModelError, unknown, hint):
         return Path(snapshot_download(name, allow_patterns=_FETCHED, local_files_only=not fetch))
 

@@ -40,15 +40,15 @@ def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
     try:
         headers = read_header(path)
     except UnreadableError as error:
-        raise AdapterError(f"{path}: is damaged ({error}); train again, or copy it anew") from error
+        raise AdapterError(f"{path}: is damaged ({error}); train again, or copy it again") from error
     if odd := next((name for name, header in headers.items() if header.dtype not in FULL), None):
         raise AdapterError(
             f"{path}: {odd[:200]} is stored as {headers[odd].dtype[:20]}; save it as one of {', '.join(sorted(FULL))}"
         )
-    with foreign_files(AdapterError, f"{path}: is damaged", "train again, or copy it anew"):
+    with foreign_files(AdapterError, f"{path}: is damaged", "train again, or copy it again"):
         tensors = load_file(path)
     if not tensors:
-        raise AdapterError(f"{path}: holds no tensors; train again, or copy it anew")
+        raise AdapterError(f"{path}: holds no tensors; train again, or copy it again")
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
             raise AdapterError(f"{path}: {name} holds NaN or infinity; the training went wrong, train again")
@@ -64,7 +64,7 @@ def read_base_name(folder: Path) -> str | None:
     try:
         return base_of(read_table(folder))
     except UnreadableError as error:
-        raise AdapterError(f"{folder}: {CONFIG} cannot be read ({error}); copy the folder anew") from error
+        raise AdapterError(f"{folder}: {CONFIG} cannot be read ({error}); copy the folder again") from error
 
 
 def fitting(folder: Path) -> contextlib.AbstractContextManager[None]:
@@ -91,7 +91,7 @@ def check_fits(model: PreTrainedModel, config: AdapterConfig, folder: Path, tens
         known = due | empty.state_dict()  # peft saves the base's embedding with an adapter of it
     for names, what in (
         (due.keys() - tensors.keys(), "lacks"),
-        (tensors.keys() - known.keys(), "has no place in this base for"),
+        (tensors.keys() - known.keys(), "this base has no place for"),
     ):
         if names:
             raise AdapterError(
@@ -100,6 +100,6 @@ def check_fits(model: PreTrainedModel, config: AdapterConfig, folder: Path, tens
     for name, tensor in tensors.items():
         if tensor.shape != known[name].shape:
             raise AdapterError(
-                f"{folder}: does not fit this base ({name} has the shape {list(tensor.shape)} in {WEIGHTS}, and"
-                f" {list(known[name].shape)} by {CONFIG} and base); give the base it was trained on"
+                f"{folder}: does not fit this base ({name} has the shape {list(tensor.shape)} in {WEIGHTS}; by"
+                f" {CONFIG} and base it should be {list(known[name].shape)}); give the base it was trained on"
             )

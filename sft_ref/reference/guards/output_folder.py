@@ -81,10 +81,10 @@ def check_replaceable(folder: Path) -> None:
     """
     check_can_be_named(folder)
     if folder.is_symlink():  # a rename would replace the link itself
-        raise OutputError(f"{folder} is a link; give the folder that it stands for")
+        raise OutputError(f"{folder} is a link; give the folder that it points to")
     kind = kind_of(folder)
     if kind and not (kind == "folder" and (kind_of(folder / CONFIG) == "file" or not any(folder.iterdir()))):
-        raise OutputError(f"{folder} exists and is no adapter folder; choose another, or move it away")
+        raise OutputError(f"{folder} exists and is not an adapter folder; choose another, or move it away")
 
 
 def check_can_be_named(folder: Path) -> None:

@@ -83,6 +83,8 @@ def check_learned(model: PeftModel) -> None:
     adapter = {name: tensor for name, tensor in model.named_parameters() if "lora_" in name}
     for name, tensor in adapter.items():
         if not tensor.isfinite().all():
-            raise TrainingError(f"after training {name} holds NaN or infinity; use another policy, or a lower rate")
+            raise TrainingError(
+                f"after training {name} holds NaN or infinity; use another policy, or a lower learning rate"
+            )
     if not any(tensor.any() for name, tensor in adapter.items() if "lora_B" in name):
         raise TrainingError("training moved no weight of the adapter; raise the learning rate or the number of steps")

@@ -37,10 +37,10 @@ def checkpoints_of(folder: Path, *, overwrite: bool) -> Iterator[Path]:
     partial = Path(f"{folder}.partial")
     check_can_be_named(partial)
     if partial.is_symlink():
-        raise OutputError(f"{partial} is a link; delete it to begin anew")
+        raise OutputError(f"{partial} is a link; delete it to start again")
     names = {path.name for path in partial.glob("*") if not path.name.startswith("checkpoint-")}
     if others := sorted(names - _OURS):
-        raise OutputError(f"{partial} holds {others[0]}, which is no part of a training; move it away")
+        raise OutputError(f"{partial} holds {others[0]}, which is not part of a training; move it away")
     with only_one(partial, "choose another folder"):
         try:
             _check_free(folder, overwrite=overwrite)  # another process may have been first
@@ -71,12 +71,12 @@ def begin_or_resume(partial: Path, record: Any) -> None:  # noqa: ANN401  # a da
     """
     note = partial / NOTE
     if os.path.lexists(note) and complete_checkpoints(partial):
-        begun = read_json(note, type(record), Refusal(OutputError, f"delete {partial} to begin anew"))
+        begun = read_json(note, type(record), Refusal(OutputError, f"delete {partial} to start again"))
         changed = [each.name for each in fields(record) if getattr(begun, each.name) != getattr(record, each.name)]
         if changed:
             raise OutputError(
                 f"{partial} holds an unfinished run with another {', '.join(changed)};"
-                " repeat its settings to go on, or delete it to begin anew"
+                " repeat its settings to continue, or delete it to start again"
             )
         return
     with disk_errors(partial):

@@ -59,7 +59,7 @@ def check_rows(rows: Iterable[object], *, where: str = "rows") -> list[AnyRow]:
     if number:
         text = answers.index(None) + 1
         raise DataError(
-            f"{where}: row {text} has a text for an answer, and row {number} a number; give numbers alone, or texts"
+            f"{where}: row {text} has a text for an answer, and row {number} a number; give only numbers, or only texts"
         )
     return [(question, str(answer)) for question, answer in checked]
 

@@ -30,20 +30,20 @@ def check_defaults() -> None:
     """
     if (dtype := torch.get_default_dtype()) != torch.float32:
         raise PrecisionError(
-            f"torch's default dtype is {dtype}, and no policy holds under it; call"
+            f"torch's default dtype is {dtype}, and every policy needs float32 there; call"
             " torch.set_default_dtype(torch.float32) first, and choose the precision by policy"
         )
     if (device := torch.get_default_device()).type != "cpu":
         raise PrecisionError(
-            f"torch's default device is {device}, and tensors are placed here one by one; call"
+            f"torch's default device is {device}, but this package moves each tensor to its device itself; call"
             ' torch.set_default_device("cpu") first'
         )
     try:
         torch.get_float32_matmul_precision()
     except RuntimeError as error:
         raise PrecisionError(
-            "torch.backends holds a float32 precision for one backend (fp32_precision), and no policy holds under it;"
-            " leave it as it is when Python starts, and choose the precision by policy"
+            "torch.backends sets a float32 precision for one backend (fp32_precision), which overrides every policy;"
+            " leave torch's default, and choose the precision by policy"
         ) from error
 
 

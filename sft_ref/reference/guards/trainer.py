@@ -94,7 +94,7 @@ def interruptible(trainer: Trainer, checkpoints: Path) -> Iterator[None]:
         if not (complete := complete_checkpoints(checkpoints)):
             raise
         last = complete[-1].name.rpartition("-")[2]
-        raise KeyboardInterrupt(f"stopped at once; kept is step {last} of {trainer.args.max_steps}") from None
+        raise KeyboardInterrupt(f"stopped at once; step {last} of {trainer.args.max_steps} is saved") from None
     finally:
         if main:
             signal.signal(signal.SIGINT, before)

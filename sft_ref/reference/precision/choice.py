@@ -25,7 +25,9 @@ class Variation:
 
 VARIATIONS: dict[str, Variation] = {
     "eager": Variation("attention", "eager", "attention as plain products and a softmax in float32; the default"),
-    "sdpa": Variation("attention", "sdpa", "torch's fused kernels: less memory for long texts, other bits by device"),
+    "sdpa": Variation(
+        "attention", "sdpa", "torch's fused kernels: less memory for long texts; rounding depends on the device"
+    ),
     "flash": Variation("attention", "flash_attention_2", "the package flash-attn: 16 bits and CUDA only"),
     "tf32": Variation("matmul", "high", "float32 products with 10 bits on CUDA's tensor cores: faster, and less exact"),
 }
@@ -43,14 +45,16 @@ def find_policy(name: str) -> Policy:
     policy = POLICIES[plain]
     for word in words:
         if word not in VARIATIONS:
-            raise PrecisionError(f"unknown variation {word!r} of policy {name!r}; choose of {', '.join(VARIATIONS)}")
+            raise PrecisionError(
+                f"unknown variation {word!r} of policy {name!r}; choose one of {', '.join(VARIATIONS)}"
+            )
         changed = VARIATIONS[word]
         if getattr(policy, changed.field) == changed.value:
             raise PrecisionError(f"policy {name!r}: +{word} changes nothing; leave it out")
         policy = replace(policy, **{changed.field: changed.value, "why": f"{policy.why}; {word}: {changed.why}"})
     if policy.matmul != "highest" and policy.computes != "float32":
         raise PrecisionError(
-            f"policy {name!r}: +tf32 is for float32 products, and {plain} computes in {policy.computes}"
+            f"policy {name!r}: +tf32 is for float32 products, and {plain} computes in {policy.computes}; leave it out"
         )
     if policy.attention == "flash_attention_2" and policy.computes == "float32":
         raise PrecisionError(f"policy {name!r}: +flash computes in 16 bits only, and {plain} in float32; use +sdpa")

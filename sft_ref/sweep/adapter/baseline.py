@@ -76,7 +76,9 @@ def differences(golden: WayBaseline, found: Sequence[WayFigures]) -> Iterator[Ba
     for each in found:
         was, now = golden.ways.get(each.load), each.to_json()
         if was is None:
-            yield BaselineDifference((each.load, each.load), "baseline", None, now["verdict"], "none", "it has none")
+            yield BaselineDifference(
+                (each.load, each.load), "baseline", None, now["verdict"], "none", "the baseline lacks this way"
+            )
             continue
         unmeasured = [row["verdict"] == "not run" for row in (was, now)]
         bands = BANDS[:1] if any(unmeasured) else BANDS

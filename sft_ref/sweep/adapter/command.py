@@ -98,12 +98,12 @@ def _compare(swept: AdapterSweep, path: Path) -> int:
 
 def _plan(args: argparse.Namespace) -> AdapterPlan:
     if args.data is None:
-        raise SftRefError("--adapter: is asked questions; give --data FILE")
+        raise SftRefError("--adapter: needs questions to ask; give --data FILE")
     for option, value in (("--train", args.train), ("--png", args.png)):
         if value:
-            raise SftRefError(f"{option}: is for a sweep that trains, and --adapter is trained; leave it out")
+            raise SftRefError(f"{option}: is for a sweep that trains, and --adapter is trained already; leave it out")
     if (args.update or args.compare) and args.baseline is None:
-        raise SftRefError("--compare and --update: say with --baseline FILE where the baseline of an adapter is")
+        raise SftRefError("--compare and --update: need the baseline of the adapter; give --baseline FILE")
     plan = AdapterPlan(args.adapter, args.data, args.base, prompt=args.prompt, chat_template=args.chat_template)
     return replace(plan, load=tuple(args.load or plan.load))
 

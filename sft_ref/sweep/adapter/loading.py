@@ -101,7 +101,7 @@ def read_adapter(folder: Path, base: str | None) -> StoredAdapter:
         AdapterError: the folder contains no complete LoRA adapter for this base.
         BaseModelError: the base is not available.
     """
-    hint = f"`sft-ref grade {folder}` examines it"
+    hint = f"examine it with `sft-ref grade {folder}`"
     try:
         table = read_table(folder)
         if reason := why_not_judged(table):
@@ -148,7 +148,7 @@ def load(adapter: StoredAdapter, way: Way) -> Any:  # noqa: ANN401  # a PeftMode
     try:
         loaded: Any = attach(model, adapter.tensors, adapter.config, dtype)
     except RefusedError as error:
-        raise AdapterError(f"peft does not load the adapter ({error}); `sft-ref grade` examines it") from error
+        raise AdapterError(f"peft cannot load the adapter ({error}); examine it with `sft-ref grade`") from error
     if way.is_merged:
         loaded = loaded.merge_and_unload().to(getattr(torch, way.policy.storage))
     return loaded.eval()

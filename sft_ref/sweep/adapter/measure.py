@@ -136,8 +136,8 @@ def _judge(found: Observed, first: Observed, figures: dict[str, Any]) -> tuple[C
         return CellVerdict.BROKEN, f"the true answers' loss is higher by {compare(found.losses, first.losses)}"
     right, due = ([answer.right for answer in each.answers] for each in (found, first))
     if is_better(due, right):
-        return CellVerdict.BROKEN, f"{sum(right)} of {len(right)} answers are right, and {sum(due)} were"
+        return CellVerdict.BROKEN, f"{sum(right)} of {len(right)} answers are right, instead of {sum(due)}"
     if not figures["parity"] and not figures["changed"]:
         return CellVerdict.SAME, ""
-    moved = f"logits by up to {figures['parity']:.2g}, divergence {figures['divergence']:.2g} nat a token"
+    moved = f"logits by up to {figures['parity']:.2g}, divergence {figures['divergence']:.2g} nat per token"
     return CellVerdict.DRIFT, f"{moved}, {len(figures['changed'])} of {len(right)} answers"

@@ -22,7 +22,7 @@ _LONGEST = 60
 
 def show(found: Sequence[WayFigures]) -> None:
     """Prints a line for each way, then for each way its reason and some of the answers that changed."""
-    table = Table(title=f"each way to load, against {found[0].load}", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=f"each way to load, compared with {found[0].load}", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("load", "verdict", "dtypes"):
         table.add_column(name, no_wrap=True)
     for name in ("logits", "divergence", "top-1", "loss", "right", "changed"):
@@ -49,8 +49,8 @@ def show(found: Sequence[WayFigures]) -> None:
             console.print(f"  and {len(each.changed) - _SHOWN} more; --json FILE has all", style="dim")
     console.print(
         "\nlogits: largest difference of a logit that predicts a true answer. divergence: mean Kullback-Leibler"
-        " divergence, nat a token.\ntop-1: same first choice, or too close to call. loss: of the true answers, nat a"
-        " token. right: of generated answers.",
+        " divergence, nat per token.\ntop-1: same first choice, or too close to call. loss: of the true answers, nat"
+        " per token. right: of generated answers.",
         style="dim",
     )
 
@@ -59,7 +59,7 @@ def _line(changed: ChangedAnswer) -> str:
     question, before, after = (_short(text) for text in (changed.question, changed.before, changed.after))
     words = {(True, False): ", right before", (False, True): ", right now"}
     right = words.get((changed.was_right, changed.is_right), "")
-    return f"row {changed.row} {question}: from token {changed.token} on {after} in place of {before}{right}"
+    return f"row {changed.row} {question}: from token {changed.token} on {after} instead of {before}{right}"
 
 
 def _short(text: str) -> str:

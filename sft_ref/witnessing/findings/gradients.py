@@ -40,7 +40,7 @@ def check_gradients_arrive(step: FirstStep) -> Iterator[TrainingFault]:
     elif absent:
         yield TrainingFault(
             f"no gradient reaches {share(len(absent), len(modules), 'modules')} of the adapter ({listed(absent)})",
-            "check that these modules take part in the forward, and that nothing detaches what they put out",
+            "check that these modules take part in the forward, and that nothing detaches their outputs",
             is_fatal=len(absent) == len(modules),
         )
     if zero:

@@ -32,8 +32,8 @@ def check_nothing_masked(step: FirstStep) -> Iterator[TrainingFault]:
     if len(full) == len(rows):
         yield TrainingFault(
             f"nothing is masked in {share(len(full), len(rows), 'rows')} of the first step: the prompt is learned too",
-            "label prompts with -100 (completion_only_loss or assistant_only_loss in TRL), or say"
-            " supervised='all' if whole texts are meant",
+            "label prompts with -100 (completion_only_loss or assistant_only_loss in TRL), or pass"
+            " supervised='all' if whole texts are to be learned",
         )
 
 
@@ -51,7 +51,7 @@ def check_end(step: FirstStep) -> Iterator[TrainingFault]:
     )
     yield TrainingFault(
         f"no row of the first step supervises the token that ends an answer{also}: answers will not stop",
-        "append the end-of-sequence token to every text and supervise it; pad with another token than that one",
+        "append the end-of-sequence token to every text and supervise it; use another token for padding",
     )
 
 
@@ -84,7 +84,7 @@ def check_padding(step: FirstStep) -> Iterator[TrainingFault]:
     if count := sum(batch.supervised_padding for batch in step.batches):
         yield TrainingFault(
             f"{count} tokens of padding are supervised in the first step: the model learns to write padding",
-            "label what the attention mask leaves out with -100",
+            "label tokens outside the attention mask with -100",
         )
 
 
@@ -99,12 +99,12 @@ def check_shift(step: FirstStep) -> Iterator[TrainingFault]:
         yield TrainingFault(
             "the labels are the input's tokens shifted by one, and the model shifts them again: it learns the token"
             " after the next",
-            "give labels in the places of their own tokens",
+            "do not shift labels: each belongs at the position of its own token",
             is_fatal=True,
         )
     else:
         yield TrainingFault(
-            f"{len(pairs) - own} of {len(pairs)} labels are other tokens than the input has in their places",
+            f"{len(pairs) - own} of {len(pairs)} labels differ from the input tokens at their positions",
             "make labels a copy of input_ids with -100 where nothing is to be learned",
         )
 

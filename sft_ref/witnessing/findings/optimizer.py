@@ -14,7 +14,7 @@ def check_adapter_is_trained(step: FirstStep) -> Iterator[TrainingFault]:
     if frozen:
         yield TrainingFault(
             f"{share(len(frozen), len(adapter), 'tensors')} of the adapter are frozen ({listed(frozen)})",
-            "load an adapter that is trained further with is_trainable=True, and freeze nothing after get_peft_model",
+            "to train an adapter further, load it with is_trainable=True, and freeze nothing after get_peft_model",
             is_fatal=len(frozen) == len(adapter),
         )
     trainable = [each for each in adapter if each.is_trainable]

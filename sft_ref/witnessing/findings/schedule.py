@@ -35,8 +35,8 @@ def check_sum(step: FirstStep) -> Iterator[TrainingFault]:
     lost = [each.name for each in step.adapter if each.rounded_away >= _ROUNDED_AWAY]
     if lost and plan.is_normalised:
         yield TrainingFault(
-            f"steps of the highest planned rate, {max(plan.rates):.2g}, are smaller than the spacing of the values of"
-            f" {len(lost)} adapter tensors ({listed(lost)})",
+            f"steps at the highest planned learning rate, {max(plan.rates):.2g}, are smaller than the spacing of"
+            f" numbers in {len(lost)} adapter tensors ({listed(lost)})",
             "keep the adapter in float32, or raise the learning rate",
             is_fatal=len(lost) == len([each for each in step.adapter if each.is_trainable]),
         )

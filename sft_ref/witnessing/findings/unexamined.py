@@ -11,11 +11,11 @@ def list_unexamined(step: FirstStep) -> dict[str, str]:
     if not step.batches:
         found["labels"] = "no batch with input_ids reached the model's forward"
     elif not step.rows:
-        found["labels"] = "no labels reached the model's forward: the trainer keeps them for a loss of its own"
+        found["labels"] = "no labels reached the model's forward: the trainer computes its own loss from them"
     if step.alignment is None:
         found["loss"] = (
-            "labels are not known" if found else "the loss is not computed from what the output head puts out"
+            "labels are not known" if found else "the loss is not computed from the outputs of the output head"
         )
     if not step.plan.rates:
-        found["schedule"] = "the planned learning rates are not known; those that were used are judged at the end"
+        found["schedule"] = "the planned learning rates are not known; the used ones are checked at the end"
     return found

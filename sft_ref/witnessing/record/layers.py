@@ -92,9 +92,9 @@ def is_sharded(model: torch.nn.Module) -> bool:
 def why_no_record(model: torch.nn.Module) -> str:
     """Returns why no record of a model can be taken during training; empty if one can be taken."""
     if any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules()):
-        return "FSDP of version 1 hides its tensors; use version 2 (fully_shard)"
+        return "FSDP version 1 hides its tensors; use version 2 (fully_shard)"
     if any(hasattr(parameter, "ds_id") for parameter in model.parameters()):
-        return "DeepSpeed's ZeRO-3 spreads its tensors over processes; use a lower stage, or FSDP2"
+        return "DeepSpeed's ZeRO-3 shards its tensors over processes; use a lower stage, or FSDP2"
     return ""
 
 

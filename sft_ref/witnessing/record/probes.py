@@ -146,9 +146,9 @@ def why_not_float32(model: torch.nn.Module) -> str:
         return "the base is quantised"
     needed = _FLOAT32 * sum(tensor.numel() for tensor in tensors if tensor.is_floating_point() and _is_short(tensor))
     if needed > free_memory() and tensors[0].device.type == "cpu":
-        return f"it takes {needed / 1e9:.3g} GB more memory than are free"
+        return f"it needs {needed / 1e9:.3g} GB more memory than is free"
     if tensors[0].device.type == "cuda" and needed > torch.cuda.mem_get_info(tensors[0].device)[0]:
-        return f"it takes {needed / 1e9:.3g} GB more memory than are free"
+        return f"it needs {needed / 1e9:.3g} GB more memory than is free"
     return ""
 
 

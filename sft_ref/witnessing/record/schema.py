@@ -35,7 +35,7 @@ Autocast = Literal["float16", "bfloat16", "float32"]
 MOST_ROWS = 64
 """Number of rows whose hashes are recorded."""
 
-_REFUSAL = Refusal(AdapterError, "copy the folder anew, or train again with the witness")
+_REFUSAL = Refusal(AdapterError, "copy the folder again, or train again with the witness")
 
 
 @dataclass(frozen=True)
@@ -193,14 +193,16 @@ def read_stored(folder: Path) -> StoredRecord:
 
     path = folder / RECORD
     if kind_of(folder) != "folder":
-        raise AdapterError(f"{shortened(folder)}: is no folder; give the folder of an adapter with its record")
+        raise AdapterError(f"{shortened(folder)}: is not a folder; give the folder of an adapter with its record")
     if kind_of(path) is None:
         raise AdapterError(f"{folder}: holds no {RECORD}; train with sft_ref.Witness() or sft_ref.witness(...)")
     content = read_bytes(path, _REFUSAL)
     try:
         found = json_of(content, RecordFormat).format
         if found is None:
-            raise AdapterError(f"{path}: is a record of sft_ref.train; sft_ref.load compares with it, and not verify")
+            raise AdapterError(
+                f"{path}: is a record of sft_ref.train, which verify does not read; sft_ref.load compares with it"
+            )
         if found != FORMAT_OF_WITNESS:
             raise AdapterError(
                 f"{path}: has format {found}, and this version reads {FORMAT_OF_WITNESS}; update sft_ref"
@@ -220,7 +222,7 @@ def read_stored(folder: Path) -> StoredRecord:
 
 def _check_hash(record: TrainingRecord, raw: bytes) -> None:
     if digest_bytes(raw) != record.tensors_sha256:
-        raise UnreadableError(f"{TENSORS} is not the one that it was written with")
+        raise UnreadableError(f"{TENSORS} does not belong to it")
 
 
 def _check(record: TrainingRecord, tensors: dict[str, torch.Tensor]) -> None:
@@ -241,7 +243,7 @@ def _check(record: TrainingRecord, tensors: dict[str, torch.Tensor]) -> None:
     if len(rows) != len(SKETCH) or len(set(rows.values())) != 1 or len(tensors[SKETCH[0]]) != len(record.sketched):
         raise UnreadableError(f"{', '.join(SKETCH)} do not fit the names of `sketched`")
     if any(not tensors[name].is_floating_point() for name in (*runs, *SKETCH[1:])):
-        raise UnreadableError("logits or a sketch are no floating-point numbers")
+        raise UnreadableError("logits or a sketch are not floating-point numbers")
 
 
 SKETCH = ("sketch_index", "sketch_value", "sketch_added")

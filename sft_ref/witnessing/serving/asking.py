@@ -93,7 +93,7 @@ def find_model(client: EndpointClient, name: str | None) -> str:
     names = [each.id for each in client.get("/models", ListedModels).data]
     if len(names) != 1:
         shown = ", ".join(names[:8]) or "none"
-        raise EndpointError(f"{client.root}: has {len(names)} models ({shown}); say with --model NAME which")
+        raise EndpointError(f"{client.root}: has {len(names)} models ({shown}); choose one with --model NAME")
     return names[0]
 
 
@@ -141,7 +141,7 @@ class ProbeAsker:
         Raises:
             EndpointError: there is no such form.
         """
-        reason = "it gives no logprobs"
+        reason = "it returns no logprobs"
         texts = (True, False) if self.tokenizer is not None else (True,)
         for as_ids, echoes, count in itertools.product(texts, (True, False), COUNTS):
             form = RequestForm(as_ids, echoes, count)

@@ -104,15 +104,15 @@ def _judge(
     if trained is None or trained.size == math.inf:
         return "drift", RecordDifference(
             "load",
-            "the most likely tokens are none of those of the trained model",
-            "look at which model is served, and under which name",
+            "the most likely tokens are not those of the trained model",
+            "check which model is served, and under which name",
             math.inf,
         )
     if base is not None and base.is_within(COARSEST) and base.size <= NEARER * trained.size:
         return "base model: the adapter has no effect", RecordDifference(
             "load",
             f"the outputs are those of the base ({_size(base)}; from the trained model {_size(trained)})",
-            "ask for the adapter by its name, and start the server with it",
+            "start the server with the adapter, and request it by its name",
             trained.size,
         )
     if trained.is_within(limits_of(stored)):
@@ -121,7 +121,7 @@ def _judge(
         return "not told", RecordDifference(
             "load",
             f"the outputs are as near to the base ({_size(base)}) as to the trained model ({_size(trained)})",
-            "serve in float32 for the comparison: the adapter moves less than rounding does",
+            "serve in float32 for the comparison: rounding changes the outputs more than the adapter does",
             trained.size,
         )
     return "drift", _drift(trained, base)
@@ -140,8 +140,8 @@ def _drift(trained: ComparedRun, base: ComparedRun | None) -> RecordDifference:
         )
     return RecordDifference(
         "load",
-        f"the outputs are not those of the trained model: {_size(trained)}; rounding leaves less",
-        "look at which adapter and base are served, at scaling, and at quantisation",
+        f"the outputs are not those of the trained model: {_size(trained)}; rounding explains less",
+        "check which adapter and base are served, scaling, and quantisation",
         trained.size,
     )
 
@@ -172,16 +172,16 @@ def _figures(trained: ComparedRun | None, base: ComparedRun | None) -> dict[str,
 
 def _miscounted(served: ServedProbes) -> RecordDifference:
     first = served.miscounted[0]
-    mend = "serve with tokenizer and template of training; /completions must put nothing around a prompt"
+    mend = "serve with the tokenizer and template of training; /completions must add nothing to a prompt"
     if first.due != first.found or first.place is None:
         return RecordDifference(
             "template" if first.found > first.due else "tokenizer",
-            f"the server makes {first.found} tokens of a prompt of {first.due}",
+            f"the server makes {first.found} tokens of a prompt that had {first.due} in training",
             mend,
             first.found - first.due,
         )
     return RecordDifference(
-        "tokenizer", f"from token {first.place + 1} on, the server reads other tokens than training did", mend
+        "tokenizer", f"from token {first.place + 1} on, the server's tokens differ from those of training", mend
     )
 
 

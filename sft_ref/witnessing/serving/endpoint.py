@@ -98,7 +98,7 @@ def _find_tokenizer(stored: StoredRecord, folder: Path) -> tuple[PreTrainedToken
     except SftRefError as error:
         return None, None, str(error)
     if [*compare_tokenizer(stored.record, found.tokenizer)]:
-        return None, None, "the folder has another tokenizer than training had"
+        return None, None, "the folder's tokenizer is not that of training"
     if [*compare_template(stored.record, found.template, found.tokenizer)]:
-        return found.tokenizer, None, "the folder has another chat template than training had"
+        return found.tokenizer, None, "the folder's chat template is not that of training"
     return found.tokenizer, found.template, ""

@@ -24,7 +24,7 @@ CHATS: tuple[list[dict[str, str]], ...] = (
 )
 """Chats to send; a chat that the template refuses is skipped."""
 
-_MEND = "serve with the chat template that was trained with, and apply it once"
+_MEND = "serve with the chat template of training, and apply it once"
 _OTHER = LOGITS["bfloat16"]
 """Within one server, the same model and ids differ only by batching, at most by rounding in bf16."""
 
@@ -52,7 +52,7 @@ def compare_chats(asker: ProbeAsker, form: RequestForm, template: str) -> Compar
     Raises:
         EndpointError: there is no usable response.
     """
-    compared, why_not = 0, "the template renders no chat of ours"
+    compared, why_not = 0, "the template cannot render the test chats"
     plain = RequestForm(form.as_ids, echoes=False, count=form.count)
     for chat in CHATS:
         ids = _render(asker.tokenizer, template, chat)
@@ -78,15 +78,15 @@ def compare_chats(asker: ProbeAsker, form: RequestForm, template: str) -> Compar
             )
         pair = [tokens_of(each)[:1] for each in (answer, written) if each is not None]
         if len(pair) != 2 or not all(pair):  # noqa: PLR2004
-            why_not = "the server gives no logprobs of chats"
+            why_not = "the server returns no logprobs for chats"
             continue
         compared += 1
         if (apart := _apart(asker, *(each[0] for each in pair))) > _OTHER:
             return ComparedChats(
                 RecordDifference(
                     "template",
-                    "the server answers a chat otherwise than the same chat as written in training: logprobs differ by"
-                    f" {apart:.2g} of their spread",
+                    "the server answers a chat differently than the same chat as written in training: logprobs differ"
+                    f" by {apart:.2g} of their spread",
                     _MEND,
                     apart,
                 ),

@@ -240,7 +240,7 @@ def _unseen(steps: int) -> TrainingFault:
 def _no_step(foreign: int) -> TrainingFault:
     if foreign:
         return TrainingFault(
-            f"an optimizer made {foreign} steps, and it holds no parameter of this model",
+            f"an optimizer made {foreign} steps, but it holds no parameter of this model",
             "make the optimizer after the adapter is put on the model, from the parameters with requires_grad",
             is_fatal=True,
         )

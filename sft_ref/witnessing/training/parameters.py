@@ -102,7 +102,7 @@ class ParameterWatch:
             self._is_stale = False
             faults.append(
                 TrainingFault(
-                    "gradients of the first step are still there in the second one: they add up without end",
+                    "gradients of the first step are still there in the second one: they accumulate without end",
                     "call optimizer.zero_grad() after each optimizer step",
                 )
             )

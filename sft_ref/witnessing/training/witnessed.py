@@ -180,5 +180,7 @@ def _trained_model(model: Any) -> Any:  # noqa: ANN401
     while found is None and not hasattr(model, "get_input_embeddings") and hasattr(model, "module"):
         model = model.module
     if found is None and not hasattr(model, "get_input_embeddings"):
-        raise SftRefError(f"{type(model).__name__} is no model of transformers or peft; give the model that is trained")
+        raise SftRefError(
+            f"{type(model).__name__} is not a model of transformers or peft; give the model that is trained"
+        )
     return model if found is None else found

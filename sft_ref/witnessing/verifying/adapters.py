@@ -14,7 +14,7 @@ from .result import Kind, RecordDifference
 
 _SHORT = (torch.float16, torch.bfloat16)
 
-_COPY = "copy the adapter anew from where it was trained"
+_COPY = "copy the adapter again from where it was trained"
 
 
 def compare_tensors(
@@ -74,19 +74,19 @@ def _changed(
     if shaped:
         now, then = found[shaped[0]].shape, trained[shaped[0]].shape
         what = (
-            f"{len(shaped)} of {len(trained)} adapter tensors in {where} have another shape, as the parts have that one"
-            f" process of a sharded training holds ({shaped[0]} is {now}, and was {then})"
+            f"{len(shaped)} of {len(trained)} adapter tensors in {where} have another shape, like the shards of one"
+            f" process of a sharded training ({shaped[0]} is {now}, and was {then})"
         )
     elif swapped is not None:
         what = f"{len(names)} of {len(trained)} adapter tensors in {where} have changed places: {first} is {swapped}"
     elif len(names) == len(trained):
-        what = f"none of {len(trained)} adapter tensors in {where} is the one of the record: it is of another training"
+        what = f"none of {len(trained)} adapter tensors in {where} is recorded: the adapter is of another training"
     elif all(found[name].norm == 0 for name in names):
         what = f"{len(names)} of {len(trained)} adapter tensors in {where} are zero, {first} first"
     else:
         what = f"{len(names)} of {len(trained)} adapter tensors in {where} have other values, {first} first"
     size = max(_distance(trained[name], found[name]) for name in names)
-    mend = _COPY if kind == "artifact" else "load the adapter that lies beside the record, and make it the active one"
+    mend = _COPY if kind == "artifact" else "load the adapter beside the record, and make it the active one"
     return RecordDifference(kind, what, mend, size)
 
 

@@ -79,7 +79,7 @@ def _compare_files(
     headers = files.headers or {}
     damage = files.damage or ("" if files.weights else "there is no file of tensors")
     if any(header.dtype not in READABLE for header in headers.values()):
-        damage = "it holds tensors that are no floating-point numbers"
+        damage = "it holds tensors that are not floating-point numbers"
     if not damage:
         try:
             found: dict[str, TensorPrint] = {}
@@ -89,14 +89,14 @@ def _compare_files(
             damage = str(error)
             tensors.clear()
     if damage:
-        yield RecordDifference("artifact", f"its tensors cannot be read: {damage}", "copy the folder anew")
+        yield RecordDifference("artifact", f"its tensors cannot be read: {damage}", "copy the folder again")
         return
     yield from compare_tensors(stored.record, found, "artifact", "the file")
 
 
 def _compare_tokenizer(stored: StoredRecord, folder: Path, base: str | None) -> Verification:
     if stored.record.tokenizer is None:
-        return Verification((), (), notes=("the record has no tokenizer: it is not compared",))
+        return Verification((), (), notes=("the record has no tokenizer: the tokenizer is not compared",))
     try:
         found = load_tokenizer_of(folder, base)
         with foreign_files(BaseModelError, f"{folder}: its tokenizer does not work"):

@@ -123,7 +123,7 @@ def judge_outputs(stored: StoredRecord, found: ProbeFigures, *, explained: bool)
         differences.append(
             RecordDifference(
                 "precision",
-                f"it computes in {found.dtype}, and in {trained} in training; logits differ by"
+                f"it computes in {found.dtype}, and training computed in {trained}; logits differ by"
                 f" {found.to_trained:.2g} of their spread",
                 "load the model in the dtype it was trained in",
                 found.to_trained,
@@ -157,7 +157,7 @@ def judge_outputs(stored: StoredRecord, found: ProbeFigures, *, explained: bool)
                 "load",
                 f"the outputs are not those of the trained model: logits differ by {found.to_trained:.2g} of their"
                 f" spread (at most {limit:.2g} is rounding), losses by up to {found.loss or 0:.2g} nat",
-                "look at how it is loaded: attention, positions, scaling, and what wraps the model",
+                "check how it is loaded: attention, positions, scaling, and wrappers of the model",
                 found.to_trained,
             )
         )

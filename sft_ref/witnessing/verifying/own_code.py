@@ -75,7 +75,7 @@ def find_function(name: str) -> Callable[..., Any]:
         raise OwnCodeError(f"{name}: there is no such file; give FILE.py:FUNCTION")
     spec = importlib.util.spec_from_file_location(file.stem, file)
     if spec is None or spec.loader is None:
-        raise OwnCodeError(f"{name}: is no Python file; give FILE.py:FUNCTION")
+        raise OwnCodeError(f"{name}: is not a Python file; give FILE.py:FUNCTION")
     module = sys.modules.get(file.stem)
     if module is None or getattr(module, "__file__", None) != str(file):
         module = importlib.util.module_from_spec(spec)
@@ -132,7 +132,7 @@ def compare_prompts(stored: StoredRecord, tokenizer: Any, rows: Sequence[Row], n
             raise OwnCodeError(f"{name}: returns {type(text).__name__}, and must return the prompt as text")
         found += _compare(probe, tokenizer, text, row)
     if not compared:
-        raise OwnCodeError("--data: holds no question of the record's probes; give the rows that were trained on")
+        raise OwnCodeError("--data: holds none of the recorded questions; give the rows that were trained on")
     note = f"prompts of {compared} of {len(probes)} recorded rows are compared"
     return Verification(tuple(found[:1]), ("template",), notes=(note,))
 

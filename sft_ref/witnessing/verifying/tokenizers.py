@@ -13,7 +13,7 @@ from .result import RecordDifference
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_MEND = "serve with the tokenizer that was trained with; save it beside the adapter"
+_MEND = "serve with the tokenizer of training; save it beside the adapter"
 
 
 def compare_tokenizer(record: TrainingRecord, tokenizer: PreTrainedTokenizerBase) -> Iterator[RecordDifference]:
@@ -42,7 +42,7 @@ def compare_tokenizer(record: TrainingRecord, tokenizer: PreTrainedTokenizerBase
     if wrong and found.vocabulary == trained.vocabulary:
         yield RecordDifference(
             "tokenizer",
-            f"it splits {len(wrong)} of {len(pairs)} texts otherwise than in training, {wrong[0]!r} first",
+            f"it splits {len(wrong)} of {len(pairs)} texts differently than in training, {wrong[0]!r} first",
             _MEND,
             len(wrong) / len(pairs),
         )
@@ -61,7 +61,11 @@ def compare_template(
     if found is not None and trained is not None:
         if found.text == trained.text or (found.rendered is not None and found.rendered == trained.rendered):
             return
-        what = "it writes conversations otherwise than in training"
+        what = "it writes conversations differently than in training"
     else:
-        what = "there is none, and one in training" if found is None else "there is one, and none in training"
-    yield RecordDifference("template", what, "serve with the chat template that was trained with")
+        what = (
+            "there is none, but there was one in training"
+            if found is None
+            else "there is one, but there was none in training"
+        )
+    yield RecordDifference("template", what, "serve with the chat template of training")

@@ -77,7 +77,9 @@ def verify_loaded(
     try:
         outputs = measure_outputs(stored, model)
     except Exception as error:  # noqa: BLE001  # any library may raise
-        found.append(RecordDifference("load", f"it cannot be run ({first_line(error)})", "load it so that it answers"))
+        found.append(
+            RecordDifference("load", f"it cannot be run ({first_line(error)})", "load it so that a forward pass works")
+        )
     if outputs is None:
         notes.append("the outputs are not compared: the record has no probes for this model, or it cannot be run")
     else:

@@ -111,8 +111,8 @@ def compare_weights(compared: ComparedWeights, *, is_merged: bool) -> Iterator[R
         worst = max(other, key=lambda each: each.error(due))
         yield RecordDifference(
             "base",
-            f"{len(other)} of {len(compared.tensors)} tensors of the base are others than in training:"
-            f" {worst.name} differs by {worst.error(due):.2g} of its size",
+            f"{len(other)} of {len(compared.tensors)} tensors of the base differ from those of training:"
+            f" {worst.name} by {worst.error(due):.2g} of its size",
             "load the base that was trained on",
             worst.error(due),
         )
@@ -163,7 +163,7 @@ def _rounding(tensors: Sequence[ComparedTensor], due: float) -> Iterator[RecordD
         f" {worst.error(due):.2g} of its size"
     )
     if lost:
-        what += f", which takes {sum(lost) / len(lost):.1%} of what the adapter adds where it adds most"
+        what += f", which loses {sum(lost) / len(lost):.1%} of the adapter where it adds most"
     yield RecordDifference(
         "precision", what, "load the base in the dtype it was trained in, and merge in float32", worst.error(due)
     )

@@ -66,7 +66,7 @@ def test_each_form_of_a_row_is_understood(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[["a", "b"], ["c"]]', "row 2 is a list, but no pair"),
+        ('[["a", "b"], ["c"]]', "row 2 is a list that is not a pair"),
         ('[["a", "b"], 3]', "row 2 is neither a pair nor an object"),
         ('["a", null]', "row 1 has an empty answer"),
         ('["a", true]', "row 1 has an empty answer"),
@@ -84,8 +84,8 @@ def test_each_form_of_a_row_is_understood(
             '[{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": null}]}]',
             "row 1 has an empty answer",
         ),
-        ('["a", "b"]\n["c", "d"\n', "line 2: it is no JSON"),
-        ("[", "is no JSON"),
+        ('["a", "b"]\n["c", "d"\n', "line 2: it is not JSON"),
+        ("[", "is not JSON"),
         ("[]", "holds no rows"),
         ("\n", "holds no rows"),
         ("[" * 100_000, "nested too deeply"),

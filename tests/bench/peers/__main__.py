@@ -25,21 +25,25 @@ from sft_ref.reference.precision import find_device
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="nox -s peers --", description=__doc__)
-    parser.add_argument("--base", default="smollm2-135m", help="(default: %(default)s)")
-    parser.add_argument("--adapter", metavar="FOLDER", help="an adapter of that base (default: trained, 40 steps)")
-    parser.add_argument("--work", metavar="FOLDER", help="where converted models are kept (default: nowhere)")
+    parser.add_argument("--base", default="smollm2-135m", help="base model (default: %(default)s)")
+    parser.add_argument("--adapter", metavar="FOLDER", help="adapter of that base (default: trained for 40 steps)")
+    parser.add_argument("--work", metavar="FOLDER", help="folder that keeps converted models (default: none)")
     parser.add_argument("--jobs", nargs="+", choices=["generation", "training"], default=["generation", "training"])
-    parser.add_argument("--only", nargs="+", metavar="WORD", default=[], help="peers whose name has one of these words")
     parser.add_argument(
-        "--questions", type=int, default=200, metavar="N", help="to generate for (default: %(default)s)"
+        "--only", nargs="+", metavar="WORD", default=[], help="run only peers whose name has one of these words"
     )
-    parser.add_argument("--steps", type=int, default=5, metavar="N", help="of training, a round (default: %(default)s)")
     parser.add_argument(
-        "--rounds", type=int, default=5, metavar="N", help="each does it N times (default: %(default)s)"
+        "--questions", type=int, default=200, metavar="N", help="questions to answer (default: %(default)s)"
     )
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), metavar="N", help="(default: all)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw them there (PNG)")
+    parser.add_argument(
+        "--steps", type=int, default=5, metavar="N", help="training steps per round (default: %(default)s)"
+    )
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds of each peer (default: %(default)s)")
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count(), metavar="N", help="threads of torch (default: all cores)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the results as PNG")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     logging.set_verbosity_error()

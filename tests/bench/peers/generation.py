@@ -90,7 +90,7 @@ class Margins:
         apart = [i for i in range(count) if ours[i] != theirs[i]]
         gaps = [self._gap(self.prompts[i], ours[i], theirs[i]) for i in apart]
         found = f"{count - len(apart)} of {count} the same"
-        return found + (f"; the others part at a gap of {max(gaps):.2f} nat at most" if gaps else "")
+        return found + (f"; the others diverge at a gap of {max(gaps):.2f} nat at most" if gaps else "")
 
     def _gap(self, prompt: str, ours: str, theirs: str) -> float:
         """Returns the logit gap, under the fp32 model, of the two tokens at which the texts diverge."""

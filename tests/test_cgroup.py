@@ -124,7 +124,9 @@ import os, subprocess, sys
 print(open("/proc/self/cgroup").read(), flush=True)
 subprocess.Popen(["sleep", "60"], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 """
-        ran = subprocess.run(group.entering([sys.executable, "-c", code]), capture_output=True, text=True, check=True)
+        ran = subprocess.run(
+            group.command_in_group([sys.executable, "-c", code]), capture_output=True, text=True, check=True
+        )
         assert f"/{group.folder.name}\n" in ran.stdout
         (left,) = map(int, (group.folder / "cgroup.procs").read_text().split())
         assert psutil.pid_exists(left)

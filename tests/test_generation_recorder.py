@@ -7,19 +7,19 @@ from typing import Any, cast
 
 import pytest
 import torch
+from sft_ref.harness.instruments.scripted.tracked_rows import Script
 
 from sft_ref import BaseLLM, format_prompt
 from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.core.implementation import Answerer
 from sft_ref.harness.instruments.generation_recorder import (
     Ids,
-    Unasked,
+    ModelNotCalled,
     find_transformer,
     record_generation,
     record_prompt,
     scripted_model,
 )
-from sft_ref.harness.instruments.scripted.followed_rows import Script
 
 QUESTIONS = ("Convert 3 kg to g.", "How many seconds are there in 2 hours?")
 
@@ -141,7 +141,7 @@ def test_a_question_that_the_model_is_not_asked_says_so(toy_llm: BaseLLM) -> Non
         def answer(self, *questions: str) -> list[float]:
             return [1.0 for _ in questions]
 
-    with pytest.raises(Unasked, match="without a forward"):
+    with pytest.raises(ModelNotCalled, match="without a forward"):
         record_prompt(LookedUp(toy_llm, cache=True), QUESTIONS[0])
 
 

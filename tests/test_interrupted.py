@@ -24,7 +24,7 @@ from sft_ref.io.lora_config import CONFIG
 from sft_ref.reference import training
 from sft_ref.reference.fingerprints import fingerprint_adapter
 from sft_ref.reference.guards.adapter_files import read_tensors
-from sft_ref.reference.guards.output_folder import whole_folder
+from sft_ref.reference.guards.output_folder import atomic_folder
 from sft_ref.reference.record import read_record
 
 STEPS = 8
@@ -235,7 +235,7 @@ def test_after_every_step_of_a_replacement_an_adapter_stands_there(
 
     monkeypatch.setattr(Path, "replace", watched(Path.replace))
     monkeypatch.setattr("sft_ref.reference.guards.output_folder.exchange", watched(exchange))
-    with whole_folder(folder, tmp_path / "scratch") as scratch:
+    with atomic_folder(folder, tmp_path / "scratch") as scratch:
         (scratch / CONFIG).write_text("new")
     assert set(stands) == {True}
     assert (folder / CONFIG).read_text() == "new"
@@ -258,7 +258,7 @@ def test_an_error_or_interrupt_while_writing_keeps_the_old_adapter(
     monkeypatch.setattr(Path, "replace", interrupted)
     exchanged = interrupted if can_exchange else lambda *_: False
     monkeypatch.setattr("sft_ref.reference.guards.output_folder.exchange", exchanged)
-    with pytest.raises(KeyboardInterrupt), whole_folder(folder, tmp_path / "scratch") as scratch:
+    with pytest.raises(KeyboardInterrupt), atomic_folder(folder, tmp_path / "scratch") as scratch:
         (scratch / CONFIG).write_text("new")
     assert (folder / CONFIG).read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["adapter"]

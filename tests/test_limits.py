@@ -14,7 +14,7 @@ import pytest
 
 from sft_ref.harness.isolation import bubblewrap, file_count, memory, sandbox, seccomp
 from sft_ref.harness.isolation.file_count import FileCount, count_files
-from sft_ref.harness.isolation.processes import Times
+from sft_ref.harness.isolation.processes import ProcessTimes
 from sft_ref.harness.isolation.sandbox import CommandResult, Limits
 
 isolated = pytest.mark.skipif(bool(sandbox.why_not()), reason=sandbox.why_not() or "never")
@@ -266,7 +266,7 @@ def test_a_process_that_ends_while_it_is_looked_at_is_no_error(monkeypatch: pyte
     def vanished(path: object) -> list[str]:
         raise FileNotFoundError(path)
 
-    times, own = Times(), psutil.Process()
+    times, own = ProcessTimes(), psutil.Process()
     times.look([own])
     used = times.busiest
     monkeypatch.setattr(os, "listdir", vanished)

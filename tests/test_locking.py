@@ -10,7 +10,7 @@ from types import FrameType
 import pytest
 
 from sft_ref.errors import OutputError
-from sft_ref.io.locking import only_one
+from sft_ref.io.locking import lock_folder
 
 
 def lock_interrupted_at(call: int, folder: Path) -> bool:
@@ -26,7 +26,7 @@ def lock_interrupted_at(call: int, folder: Path) -> bool:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.setprofile(count)
-        with only_one(folder, "wait"):
+        with lock_folder(folder, "wait"):
             sys.setprofile(None)
     except KeyboardInterrupt:
         return True
@@ -44,7 +44,7 @@ def test_an_interrupt_at_any_moment_of_locking_leaves_nothing(tmp_path: Path) ->
             break
         interrupted += 1
         assert not folder.exists(), f"left by an interrupt at call {call}"
-        with only_one(folder, "wait"):
+        with lock_folder(folder, "wait"):
             pass
     assert interrupted > 20
     assert not list(tmp_path.iterdir())
@@ -52,9 +52,9 @@ def test_an_interrupt_at_any_moment_of_locking_leaves_nothing(tmp_path: Path) ->
 
 def test_a_locked_folder_cannot_be_locked_and_is_not_removed(tmp_path: Path) -> None:
     folder = tmp_path / "adapter.partial"
-    with only_one(folder, "wait"):
+    with lock_folder(folder, "wait"):
         (folder / "run.json").write_text("{}")
-        with pytest.raises(OutputError, match="is in use by process"), only_one(folder, "wait"):
+        with pytest.raises(OutputError, match="is in use by process"), lock_folder(folder, "wait"):
             pass
         assert (folder / "lock").exists()
     assert [path.name for path in folder.iterdir()] == ["run.json"]

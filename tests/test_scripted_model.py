@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from sft_ref.harness.instruments.scripted.tracked_rows import Script
 from transformers import GenerationConfig
 
 from sft_ref import BaseLLM, parse_answer
-from sft_ref.harness.instruments.generation_recorder import CannotFollow, scripted_model
-from sft_ref.harness.instruments.scripted.followed_rows import Script
+from sft_ref.harness.instruments.generation_recorder import UntrackableGeneration, scripted_model
 from sft_ref.harness.instruments.scripted.scripted_model import ScriptedModel
 from sft_ref.reference.adapter import add_adapter
 from sft_ref.reference.tokens import tokenize_example
@@ -192,12 +192,12 @@ def test_rows_that_cannot_be_told_apart_are_refused(blank_toy: BaseLLM) -> None:
     with scripted_model(blank_toy.model, blank_toy.tokenizer, make_scripts(blank_toy)), torch.inference_mode():
         past = blank_toy.model(**batch, use_cache=True).past_key_values
         past.batch_select_indices(torch.tensor([1]))
-        with pytest.raises(CannotFollow, match="2 rows became 1"):
+        with pytest.raises(UntrackableGeneration, match="2 rows became 1"):
             blank_toy.model(input_ids=torch.tensor([[5]]), past_key_values=past)
-        with pytest.raises(CannotFollow, match="embeddings"):
+        with pytest.raises(UntrackableGeneration, match="embeddings"):
             blank_toy.model(inputs_embeds=torch.zeros(1, 2, blank_toy.model.config.hidden_size))
     with (
-        pytest.raises(CannotFollow, match="no transformers model"),
+        pytest.raises(UntrackableGeneration, match="no transformers model"),
         scripted_model(torch.nn.Linear(1, 1), blank_toy.tokenizer),
     ):
         pass

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sft_ref.console.printable import printable
 from sft_ref.console.quiet import quiet
-from sft_ref.console.ranges import Whole
+from sft_ref.console.ranges import IntRange
 
 from .options import BASE_HELP, add_labels, add_writing
 
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--base", help=f"{BASE_HELP} (default: the one that the adapter names)")
     parser.add_argument(
-        "--row", type=Whole(1, 2**63 - 1), default=1, metavar="N", help="number of the row (default: %(default)s)"
+        "--row", type=IntRange(1, 2**63 - 1), default=1, metavar="N", help="number of the row (default: %(default)s)"
     )
     add_writing(parser)
     add_labels(parser)

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from sft_ref.console.quiet import quiet
-from sft_ref.console.ranges import Whole
+from sft_ref.console.ranges import IntRange
 from sft_ref.errors import SftRefError
 from sft_ref.reference.bases.find import DEFAULT_BASE
 from sft_ref.reference.data import SPLIT_SIZE
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--questions",
-        type=Whole(1, SPLIT_SIZE),
+        type=IntRange(1, SPLIT_SIZE),
         default=100,
         metavar="N",
         help="number of questions (default: %(default)s)",

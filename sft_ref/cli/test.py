@@ -16,7 +16,7 @@ from .options import DEFAULT_FOLDER, add_adapter, add_data
 
 if TYPE_CHECKING:
     from sft_ref.reference.base_llm import BaseLLM
-    from sft_ref.reference.guards.asking import AskedModel
+    from sft_ref.reference.guards.answer_model import AnswerModel
     from sft_ref.reference.sft import TestResult
 
 HELP = "ask an adapter questions that it has not seen, and score its answers"
@@ -98,7 +98,7 @@ def _ask_endpoint(args: argparse.Namespace) -> None:
     quiet()
     from sft_ref.engines.endpoint import ServedModel
     from sft_ref.http.client import EndpointClient, find_key, root_of
-    from sft_ref.witnessing.serving.asking import find_model
+    from sft_ref.witnessing.serving.probe_client import find_model
 
     root = root_of(args.url)
     with EndpointClient(root, find_key(root, args.key_env)) as client:
@@ -107,7 +107,7 @@ def _ask_endpoint(args: argparse.Namespace) -> None:
     print(f"asked:   model {printable(repr(name))} at {root}")
 
 
-def _ask(llm: AskedModel, rows: Sequence[AnyRow] | None) -> TestResult:
+def _ask(llm: AnswerModel, rows: Sequence[AnyRow] | None) -> TestResult:
     """Asks the questions, and prints the answers and their score."""
     from sft_ref.reference import sft
 

@@ -31,7 +31,7 @@ class ClusterNode:
 
 
 @dataclass(frozen=True)
-class Share:
+class TaskResources:
     """The resources of a node that one task gets."""
 
     cpus: int
@@ -55,7 +55,7 @@ def living_nodes() -> list[ClusterNode]:
     return found
 
 
-def on_each_node(function: Callable[..., T], *arguments: object, share: Share) -> dict[ClusterNode, T]:
+def on_each_node(function: Callable[..., T], *arguments: object, share: TaskResources) -> dict[ClusterNode, T]:
     """Calls a function on each node that can run such a task; omits nodes that die meanwhile.
 
     Args:
@@ -93,7 +93,7 @@ def on_each_node(function: Callable[..., T], *arguments: object, share: Share) -
     return results
 
 
-def no_node(share: Share) -> str:
+def no_node(share: TaskResources) -> str:
     """Returns the error message for a cluster in which no node can run a task."""
     wanted = f"{share.cpus} CPU" + (f" and {share.gpus} GPU" if share.gpus else "")
     return f"no living node of the cluster has {wanted} for a task; add one with `ray start --address ADDRESS`"

@@ -10,7 +10,7 @@ from sft_ref.console.interrupts import GRACE
 from sft_ref.errors import ClusterError
 
 from .installed import installed
-from .nodes import Share, first_line, living_nodes, no_node
+from .nodes import TaskResources, first_line, living_nodes, no_node
 from .remote import cause_of, run_checked
 
 RETRIES = 3
@@ -37,7 +37,7 @@ def spread(
     function: Callable[..., T],
     calls: Iterator[tuple[K, tuple[object, ...]]],
     *,
-    share: Share,
+    share: TaskResources,
     most: int | None = None,
     retries: int = RETRIES,
 ) -> Generator[tuple[K, T | LostTask], None, None]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Whole:
+class IntRange:
     """Whole numbers from `least` to `most`; calling it parses one from the command line."""
 
     least: int
@@ -33,7 +33,7 @@ class Whole:
 
 
 @dataclass(frozen=True)
-class Real:
+class FloatRange:
     """Numbers above 0, up to `most`; calling it parses one from the command line."""
 
     most: float
@@ -59,4 +59,4 @@ class Real:
         return value
 
 
-Range = Whole | Real
+Range = IntRange | FloatRange

@@ -17,7 +17,7 @@ LOCK = "lock"
 
 
 @contextlib.contextmanager
-def only_one(folder: Path, again: str) -> Iterator[None]:
+def lock_folder(folder: Path, again: str) -> Iterator[None]:
     """Prevents other processes from locking this folder within its context.
 
     Args:

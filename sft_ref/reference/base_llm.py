@@ -13,7 +13,7 @@ from transformers import GenerationConfig
 
 from sft_ref.reference.bases.checks import check_vocabulary
 from sft_ref.reference.bases.find import DEFAULT_BASE, find_base
-from sft_ref.reference.fast.batches import like_lengths
+from sft_ref.reference.fast.batches import batches_by_length
 from sft_ref.reference.fast.decoding import LOOP
 from sft_ref.reference.guards.surroundings import isolated
 
@@ -108,7 +108,7 @@ class BaseLLM:
             raise ValueError("several completions of one prompt are equal when greedy; give a temperature above 0")
         completions: list[list[str]] = [[] for _ in prompts]
         with torch.inference_mode(), computing(self.model, self.policy):
-            for batch in like_lengths(prompts, self.tokenizer, each=each, new_tokens=self.max_new_tokens):
+            for batch in batches_by_length(prompts, self.tokenizer, each=each, new_tokens=self.max_new_tokens):
                 texts = self._complete([prompts[i] for i in batch], each, temperature)
                 for place, i in enumerate(batch):
                     completions[i] = texts[place * each : (place + 1) * each]

@@ -12,7 +12,7 @@ import transformers
 from sft_ref.console.plot import plot_losses
 from sft_ref.errors import AdapterError
 from sft_ref.reference.bases.find import DEFAULT_BASE
-from sft_ref.reference.guards.output_folder import disk_errors, whole_folder
+from sft_ref.reference.guards.output_folder import atomic_folder, disk_errors
 from sft_ref.reference.guards.progress import Step
 from sft_ref.reference.guards.resuming import begin_or_resume, checkpoints_of
 from sft_ref.reference.guards.rows import AnyRow, check_rows
@@ -22,7 +22,7 @@ from . import adapter, tokens, training
 from .base_llm import BaseLLM
 from .data import Score, is_right, score, split_rows
 from .fingerprints import check_same_parts
-from .guards import adapter_files, asking, dtypes
+from .guards import adapter_files, answer_model, dtypes
 from .precision import check_can_train, choose_for_load, default_policy, find_device, find_policy
 from .record import RECORD, begin_record, finish_record, read_record
 from .settings import Settings
@@ -110,7 +110,7 @@ def train(
                 report=report,
             )
         at_end(llm)
-        with whole_folder(folder, partial / "adapter") as scratch:
+        with atomic_folder(folder, partial / "adapter") as scratch:
             adapter.save_adapter(llm.model, base, scratch)
             record = finish_record(record, llm.model, computed, adapter_files.read_tensors(scratch))
             (scratch / RECORD).write_text(record.to_json(), encoding="utf-8")
@@ -159,7 +159,10 @@ def load(
 
 
 def ask(
-    llm: asking.AskedModel, rows: Sequence[AnyRow] | None = None, *, report: Callable[[int], None] = lambda done: None
+    llm: answer_model.AnswerModel,
+    rows: Sequence[AnyRow] | None = None,
+    *,
+    report: Callable[[int], None] = lambda done: None,
 ) -> TestResult:
     """Asks a loaded model questions, by default the first 100 of the validation split; reports the number answered."""
     rows = split_rows("validation")[:TEST_QUESTIONS] if rows is None else check_rows(rows)

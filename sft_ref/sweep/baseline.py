@@ -77,7 +77,7 @@ def figures(cells: Sequence[Cell]) -> dict[tuple[str, str], dict[str, Any]]:
     for cell in cells:
         row = cell.to_json()
         reference = pace.get(cell.train)
-        kept = {band.quantity: row[band.quantity] for band in TOLERANCES if band.quantity in row}
+        kept = {tolerance.quantity: row[tolerance.quantity] for tolerance in TOLERANCES if tolerance.quantity in row}
         kept |= {f"logits {name}": value for name, value in row["logits"].items()}
         kept["speed"] = cell.tokens_per_second / reference if cell.tokens_per_second and reference else None
         kept["first losses"] = row["training"]["first_losses"]
@@ -134,13 +134,15 @@ def compare(
         unmeasured = [each["verdict"] == CellVerdict.NOT_RUN for each in (was, now)]
         if all(unmeasured):
             continue
-        bands = TOLERANCES[:1] if any(unmeasured) else tolerances_for(device_name())
-        for band in bands:
-            golden_value, value = was.get(band.quantity), now.get(band.quantity)
-            if band.quantity == "speed" and golden_value is None and value is None:
+        tolerances = TOLERANCES[:1] if any(unmeasured) else tolerances_for(device_name())
+        for tolerance in tolerances:
+            golden_value, value = was.get(tolerance.quantity), now.get(tolerance.quantity)
+            if tolerance.quantity == "speed" and golden_value is None and value is None:
                 continue  # the sweep did not include the policy that speed is relative to
-            if band.moved(golden_value, value) and not _lost_with_it(band.quantity, was, now):
-                yield BaselineDifference(pair, band.quantity, golden_value, value, band.limit(), band.why)
+            if tolerance.moved(golden_value, value) and not _lost_with_it(tolerance.quantity, was, now):
+                yield BaselineDifference(
+                    pair, tolerance.quantity, golden_value, value, tolerance.limit(), tolerance.why
+                )
         if not any(unmeasured):
             yield from _first_losses(pair, was, now)
 
@@ -151,14 +153,14 @@ def _lost_with_it(quantity: str, was: dict[str, Any], now: dict[str, Any]) -> bo
 
 
 def _first_losses(pair: tuple[str, str], was: dict[str, Any], now: dict[str, Any]) -> Iterator[BaselineDifference]:
-    band = FIRST_LOSSES[SHORT[find_policy(pair[0]).computes]]
+    tolerance = FIRST_LOSSES[SHORT[find_policy(pair[0]).computes]]
     losses = was["first losses"], now["first losses"]
     if len(losses[0]) != len(losses[1]):
-        yield BaselineDifference(pair, "first losses", *losses, allowed=band.limit(), why=band.why)
+        yield BaselineDifference(pair, "first losses", *losses, allowed=tolerance.limit(), why=tolerance.why)
         return
     for step, (golden, value) in enumerate(zip(*losses, strict=True), start=1):
-        if band.moved(golden, value):
-            yield BaselineDifference(pair, f"loss of step {step}", golden, value, band.limit(), band.why)
+        if tolerance.moved(golden, value):
+            yield BaselineDifference(pair, f"loss of step {step}", golden, value, tolerance.limit(), tolerance.why)
             return
 
 

@@ -13,7 +13,7 @@ import pytest
 from cluster_graders import GO, echo, grade_and_log, import_path
 
 from sft_ref.cluster.connection import connected
-from sft_ref.cluster.nodes import Share, living_nodes, on_each_node
+from sft_ref.cluster.nodes import TaskResources, living_nodes, on_each_node
 from sft_ref.cluster.tasks import AHEAD, RETRIES, spread
 from sft_ref.errors import ClusterError
 from sft_ref.harness.core.grade import BAD_INPUT, HARNESS_ERROR, NotGraded
@@ -143,7 +143,7 @@ def test_few_targets_are_packed_ahead_of_their_turn(ray_cluster: LocalCluster) -
             yield number, (str(number),)
 
     with connected(ray_cluster.address):
-        for number, text in spread(echo, calls(), share=Share(1)):
+        for number, text in spread(echo, calls(), share=TaskResources(1)):
             assert text == str(number)
             ahead = max(ahead, taken - done)
             done += 1
@@ -157,7 +157,7 @@ def test_nodes_import_nothing_from_the_folder_where_the_command_is_started(
     ray_cluster.fill(2)
     monkeypatch.chdir(tmp_path)
     with connected(ray_cluster.address):
-        paths = on_each_node(import_path, share=Share(1))
+        paths = on_each_node(import_path, share=TaskResources(1))
         assert len(paths) == len(living_nodes())
     assert not [path for found in paths.values() for path in found if path in ("", ".", str(tmp_path))]
 

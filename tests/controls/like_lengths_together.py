@@ -6,5 +6,5 @@ from plain_loop import PLAIN, PlainLoop
 CONTROL = Control(
     "like_lengths_together",
     "batches of rows of like lengths",
-    lambda: PlainLoop("like_lengths_together", convention=PLAIN, like_lengths=True),
+    lambda: PlainLoop("like_lengths_together", convention=PLAIN, batches_by_length=True),
 )

@@ -8,7 +8,7 @@ from mutation import Control
 from peft import PeftModel
 from plain_loop import PLAIN, PlainLoop
 
-from sft_ref.harness.instruments.deltas import measure_starts
+from sft_ref.harness.instruments.deltas import measure_init_deltas
 
 
 class Converted(PlainLoop):
@@ -18,7 +18,7 @@ class Converted(PlainLoop):
         self.start = folder.parent / f"{folder.name}_start" / "adapter"
         model.save_pretrained(str(self.start), save_embedding_layers=False)
         config.init_lora_weights = "pissa"
-        return measure_starts(model, self._load_base(torch.float32))
+        return measure_init_deltas(model, self._load_base(torch.float32))
 
     def _save(self, model: PeftModel, folder: Path) -> None:
         converted: dict[str, Any] = {"path_initial_model_for_weight_conversion": str(self.start)}

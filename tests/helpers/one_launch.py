@@ -13,12 +13,12 @@ from unittest import mock
 
 from torch import distributed
 
-from sft_ref.witnessing.record.take import TakenRecord
+from sft_ref.witnessing.record.create import UnwrittenRecord
 
-write = TakenRecord.write
+write = UnwrittenRecord.write
 
 
-def tell(taken: TakenRecord, folder: Path) -> None:
+def tell(taken: UnwrittenRecord, folder: Path) -> None:
     print(f"record of {folder.name} by {distributed.get_rank()}")
     write(taken, folder)
 
@@ -28,7 +28,7 @@ def main(runs: list[str]) -> None:
     with (
         mock.patch.object(distributed, "init_process_group"),
         mock.patch.object(distributed, "destroy_process_group"),
-        mock.patch.object(TakenRecord, "write", tell),
+        mock.patch.object(UnwrittenRecord, "write", tell),
     ):
         for run in runs:
             script, *words = run.split(":")

@@ -117,7 +117,7 @@ class PlainLoop:
     whole_text: bool = False
     padding: Literal["left", "right"] = "left"
     multiple: int | None = None
-    like_lengths: bool = False
+    batches_by_length: bool = False
     one_by_one: bool = False
     generation: dict[str, Any] = field(default_factory=dict)
     stop: str | None = None
@@ -208,7 +208,7 @@ class PlainLoop:
         size = settings.batch_size
         epoch, place = divmod(step, len(texts) // size)
         order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(settings.seed + epoch)).tolist()
-        if self.like_lengths:
+        if self.batches_by_length:
             order = sorted(order, key=lambda i: len(texts[i][0]))
             place = place * 7 % (len(texts) // size)  # alternates short and long texts
         return [texts[i] for i in order[place * size : (place + 1) * size]]

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from sft_ref.console.printable import printable
-from sft_ref.console.ranges import Whole
+from sft_ref.console.ranges import IntRange
 from sft_ref.errors import SftRefError
 from sft_ref.harness.core.check import Outcome
 from sft_ref.harness.core.implementation import TrainingResult
@@ -42,9 +42,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--part", action="store_true", help="every eighth one, without those mutants that need a training of their own"
     )
-    parser.add_argument("--jobs", type=Whole(1, 1024), metavar="N", help="rows at a time (default: one a core)")
+    parser.add_argument("--jobs", type=IntRange(1, 1024), metavar="N", help="rows at a time (default: one a core)")
     parser.add_argument(
-        "--threads", type=Whole(1, 1024), default=1, metavar="N", help="of torch in each process (default: 1)"
+        "--threads", type=IntRange(1, 1024), default=1, metavar="N", help="of torch in each process (default: 1)"
     )
     golden.add_arguments(parser)
     args = parser.parse_args(argv)

@@ -149,7 +149,7 @@ def watch(
     options = {"on_fault": "warn", "scheduler": scheduler, **(witness or {})}
     with (
         no_warnings(),
-        mock.patch.object(WitnessedTraining, "_take_now", return_value=None),  # takes no record
+        mock.patch.object(WitnessedTraining, "_create_now", return_value=None),  # takes no record
         sft_ref.witness(trained, tokenizer(), folder, **options) as training,
         contextlib.suppress(RuntimeError),  # torch raises it if nothing requires a gradient
     ):

@@ -73,11 +73,11 @@ def test_bad_rows_are_named_by_their_number(rows: Any, judge: Any, words: str) -
 def test_dictated_texts_are_random_distinct_and_no_longer_than_answers() -> None:
     tokenizer = AutoTokenizer.from_pretrained(BASE)
     task = task_of(TEXTS)
-    dictated = task.dictate(9, tokenizer)
+    dictated = task.script_unlikely_answers(9, tokenizer)
     assert isinstance(task, TextTask)
     assert len({*dictated}) == 9
     assert not {*dictated} & {answer for _, answer in TEXTS}
-    assert dictated == task.dictate(9, tokenizer) != task.dictate(9, tokenizer, seed=1)
+    assert dictated == task.script_unlikely_answers(9, tokenizer) != task.script_unlikely_answers(9, tokenizer, seed=1)
     longest = max(len(tokenizer(answer)["input_ids"]) for _, answer in TEXTS)
     assert max(len(tokenizer(text)["input_ids"]) for text in dictated) <= 2 * longest
     for text in dictated:

@@ -240,7 +240,7 @@ def test_a_planted_fault_is_found(name: str, tmp_path: Path) -> None:
     found = matching(watch(tmp_path, **fault), pattern)
     assert found
     assert any(each.is_fatal for each in found) == (name in FATAL)
-    assert all(each.mend for each in found)
+    assert all(each.remedy for each in found)
 
 
 @pytest.mark.parametrize("name", FAULTS)

@@ -40,7 +40,7 @@ def _run(args: argparse.Namespace) -> int:
     from sft_ref.harness.core.grade import exit_code
     from sft_ref.harness.grading.batch import count_cores
     from sft_ref.harness.grading.targets import Targets, find_targets
-    from sft_ref.io.locking import only_one
+    from sft_ref.io.locking import lock_folder
 
     if bool(args.paths) == (args.module is not None):
         raise SftRefError("give the PATH of a target, or --module NAME, and not both")
@@ -85,7 +85,7 @@ def _run(args: argparse.Namespace) -> int:
     if several:
         folder = Path(args.output or OUTPUT)
         grade_all = _cluster_grading(targets, grade, args) if args.ray is not None else None
-        with only_one(folder, "give another --output"):
+        with lock_folder(folder, "give another --output"):
             jobs = args.jobs or max(1, count_cores() // 2)
             seconds = _own_seconds(args)
             grades = grade_class(targets, grade, folder, write, jobs=jobs, seconds=seconds, grade_all=grade_all)

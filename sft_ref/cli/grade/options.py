@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from sft_ref.cli.options import add_labels, add_writing
-from sft_ref.console.ranges import Whole
+from sft_ref.console.ranges import IntRange
 from sft_ref.harness.core.stages import ADAPTER_STAGES, SUBMISSION_STAGES
 
 HELP = "grade a fine-tune: sound, drift or broken; at which stage, why, and how to fix it"
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_labels(texts)
     texts.add_argument(
         "--max-length",
-        type=Whole(1, 2**31 - 1),
+        type=IntRange(1, 2**31 - 1),
         metavar="N",
         help="for a data set: truncate each text to N tokens (default: no truncation; TRL's default is 1024)",
     )
@@ -76,10 +76,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     code.add_argument(
         "--python", default=sys.executable, help="interpreter that runs the submission (default: this one)"
     )
-    code.add_argument("--seed", type=Whole(0, 2**32 - 1), help="seed of the questions (default: a new one each time)")
+    code.add_argument(
+        "--seed", type=IntRange(0, 2**32 - 1), help="seed of the questions (default: a new one each time)"
+    )
     code.add_argument(
         "--time-limit",
-        type=Whole(1, 86_400),
+        type=IntRange(1, 86_400),
         metavar="SECONDS",
         help="processor time per core for one of its processes (default: 240)",
     )
@@ -109,7 +111,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     many = parser.add_argument_group("many at once")
     many.add_argument(
-        "--jobs", type=Whole(1, 1024), metavar="N", help="submissions at a time (default: half the cores)"
+        "--jobs", type=IntRange(1, 1024), metavar="N", help="submissions at a time (default: half the cores)"
     )
     many.add_argument(
         "--ray",

@@ -90,7 +90,7 @@ def _strip(found: Verification) -> Sequence[tuple[Kind, str, str]]:
 
 def _section(difference: RecordDifference, before: str = "") -> PageSection:
     return PageSection(
-        f"{before}{difference.kind}", "broken", facts=[("Difference", difference.what), ("Remedy", difference.mend)]
+        f"{before}{difference.kind}", "broken", facts=[("Difference", difference.what), ("Remedy", difference.remedy)]
     )
 
 

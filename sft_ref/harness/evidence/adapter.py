@@ -52,7 +52,7 @@ class AdapterFiles:
 
 
 @dataclass(frozen=True)
-class Place:
+class AdaptedParameter:
     """A parameter of the base model that a pair of low-rank matrices is added to.
 
     Attributes:
@@ -94,7 +94,7 @@ class ExpectedTensors:
     rows: int
     dtype: str
     parameters: int
-    places: tuple[Place, ...]
+    places: tuple[AdaptedParameter, ...]
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from .submission.scripted_results import (
     raise_for_crash,
     scripted_texts,
 )
-from .submission.wording import labelled_texts, left_out_template
+from .submission.wording import labelled_texts, omitted_template
 from .training import Examples, FirstLosses, Training, TrainingSteps
 from .views import (
     AnswerCount,
@@ -298,7 +298,7 @@ class Evidence:
             Unavailable: nothing is known to have reached the parser.
             Failure: the parser raises an exception.
         """
-        gap = left_out_template(self.prompts, self.examples)
+        gap = omitted_template(self.prompts, self.examples)
         if gap and is_template_parsed_wrongly(self):
             raise Blocked(f"the prompts leave out {gap!r}, which the model then has to write, as PRM-101 reports")
         texts, (bare, led) = scripted_texts(self), parsed_alone(self)

@@ -94,14 +94,14 @@ class Worker:
         try:
             return from_json(future.result())
         except BrokenProcessPool:
-            died = self.code_of_death()
+            died = self.exit_code_after_death()
             if died == -signal.SIGXCPU:
                 used = f"{self.seconds:.0f} s of processor time per core"
                 reason = f"not graded: comparing it used up {used} in the harness's own process; raise --time-limit"
                 return NotGraded(target, reason, HARNESS_ERROR)
             return NotGraded(target, f"the process that graded it died ({_how(died)})", HARNESS_ERROR)
 
-    def code_of_death(self) -> int | None:
+    def exit_code_after_death(self) -> int | None:
         """Returns the exit code of a dead process, and cleans up after it."""
         died = _wait_for_code(self.process)
         self.end()
@@ -167,7 +167,7 @@ def run_alone(function: Callable[..., T], *arguments: object, seconds: float = S
     except MemoryError:
         raise MachineError(f"these files need more than {MEMORY:.0%} of this machine's memory") from None
     except BrokenProcessPool:
-        died = worker.code_of_death()
+        died = worker.exit_code_after_death()
         if died == -signal.SIGXCPU:
             raise MachineError(f"reading these files used up {seconds:.0f} s of processor time per core") from None
         raise MachineError(f"the process that read these files died ({_how(died)})") from None

@@ -50,7 +50,7 @@ def read_number(text: str, convention: Convention) -> float:
     return to_number((chosen or found)[0]) if found else math.nan
 
 
-def best_prompts(rows: Sequence[Row], convention: Convention, tokenizer: Any) -> list[tuple[int, ...]]:  # noqa: ANN401
+def training_prompts(rows: Sequence[Row], convention: Convention, tokenizer: Any) -> list[tuple[int, ...]]:  # noqa: ANN401
     """Encodes the text of each question up to its number, as in training."""
     return [encode(tokenizer, convention.lead(question)) for question, _ in rows]
 
@@ -71,7 +71,7 @@ def right(values: Sequence[object], rows: Sequence[Row]) -> list[bool]:
 
 def value_losses(model: Any, tokenizer: Any, rows: Sequence[Row], convention: Convention) -> torch.Tensor:  # noqa: ANN401
     """Cross-entropy of each true number in the text format of training, in nat per token, shape (rows,)."""
-    prompts = best_prompts(rows, convention, tokenizer)
+    prompts = training_prompts(rows, convention, tokenizer)
     wholes = [encode(tokenizer, convention.text(q, convention.write(v))) for q, v in rows]
     ends = [encode(tokenizer, f"{convention.lead(q)}{convention.write(v)}") for q, v in rows]
     each = zip(text_losses(model, wholes), prompts, ends, strict=True)
@@ -79,14 +79,14 @@ def value_losses(model: Any, tokenizer: Any, rows: Sequence[Row], convention: Co
 
 
 @dataclass(frozen=True)
-class Shortfall:
+class LogprobGap:
     """How far a generation's tokens are below a model's most likely ones, in nat: the largest value and the mean."""
 
     most: float
     mean: float
 
 
-def shortfalls(model: Any, tokenizer: Any, generations: Sequence[Mapping[str, Any]]) -> list[Shortfall]:  # noqa: ANN401
+def shortfalls(model: Any, tokenizer: Any, generations: Sequence[Mapping[str, Any]]) -> list[LogprobGap]:  # noqa: ANN401
     """Computes the shortfalls of the first eight tokens of each generation.
 
     Padding that reached the model unmasked is removed here, so that each row is evaluated as if it were asked alone.
@@ -110,7 +110,7 @@ def shortfalls(model: Any, tokenizer: Any, generations: Sequence[Mapping[str, An
         for own, (prompt, new) in zip(logits, chunk, strict=True):
             at = own[len(prompt) - 1 : len(prompt) - 1 + len(new)]
             short = at.amax(-1) - at.gather(-1, torch.tensor(new)[:, None])[:, 0]
-            found.append(Shortfall(float(short.max()), float(short.mean())))
+            found.append(LogprobGap(float(short.max()), float(short.mean())))
     return found
 
 

@@ -38,7 +38,7 @@ def pairs(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, tor
     return found
 
 
-def read_blueprint(folder: Path, base: PreTrainedModel) -> dict[str, tuple[int, float]]:
+def read_rank_and_scaling(folder: Path, base: PreTrainedModel) -> dict[str, tuple[int, float]]:
     """Reads rank and scaling of each base module from the stored configuration, as peft interprets it.
 
     Raises:
@@ -64,14 +64,14 @@ def dora_delta(weight: torch.Tensor, delta: torch.Tensor, magnitude: torch.Tenso
     return magnitude.float()[:, None] * whole / norms - weight
 
 
-def due_deltas(trained: TrainingResult, stored: Path, base: PreTrainedModel) -> dict[str, torch.Tensor]:
+def expected_deltas(trained: TrainingResult, stored: Path, base: PreTrainedModel) -> dict[str, torch.Tensor]:
     """Computes the trained delta of each base module in fp32: scaling times B @ A, or DoRA's delta.
 
     The part that the adapter's initialisation took from the base weight is subtracted.
     """
-    scalings = trained.scalings or {name: scaling for name, (_, scaling) in read_blueprint(stored, base).items()}
+    scalings = trained.scalings or {name: scaling for name, (_, scaling) in read_rank_and_scaling(stored, base).items()}
     deltas = {name: scalings[name] * (b @ a) for name, (a, b) in pairs(trained.adapter).items()}
-    starts = starts_of(trained, stored, base)
+    starts = init_deltas_of(trained, stored, base)
     for key, magnitude in trained.adapter.items():
         name, is_dora, _ = plain(key).partition(".lora_magnitude_vector")
         if is_dora:
@@ -80,7 +80,7 @@ def due_deltas(trained: TrainingResult, stored: Path, base: PreTrainedModel) -> 
     return {name: delta - starts[name] if name in starts else delta for name, delta in deltas.items()}
 
 
-def starts_of(trained: TrainingResult, stored: Path, base: PreTrainedModel) -> Mapping[str, torch.Tensor]:
+def init_deltas_of(trained: TrainingResult, stored: Path, base: PreTrainedModel) -> Mapping[str, torch.Tensor]:
     """Returns the part of the base weights that initialisation moved into the adapter, by module.
 
     An example is PiSSA (arXiv:2404.02948). If training does not report it, peft recomputes it from the stored
@@ -94,10 +94,10 @@ def starts_of(trained: TrainingResult, stored: Path, base: PreTrainedModel) -> M
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(**read_lora(stored).options, init_lora_weights=start, task_type="CAUSAL_LM")
-    return measure_starts(get_peft_model(copy.deepcopy(base), config), base)
+    return measure_init_deltas(get_peft_model(copy.deepcopy(base), config), base)
 
 
-def measure_starts(model: torch.nn.Module, base: PreTrainedModel) -> dict[str, torch.Tensor]:
+def measure_init_deltas(model: torch.nn.Module, base: PreTrainedModel) -> dict[str, torch.Tensor]:
     """Measures the part of the base weights that moved into a new, untrained adapter, by module.
 
     A module counts if its base weight lacks just what the adapter adds; other changes of the base weight are ignored.

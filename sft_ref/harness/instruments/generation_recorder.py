@@ -17,8 +17,8 @@ import torch
 
 from sft_ref.harness.core.findings import Unavailable
 
-from .scripted.followed_rows import GeneratedRow, Script
 from .scripted.scripted_model import ScriptedModel
+from .scripted.tracked_rows import GeneratedRow, Script
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -43,15 +43,15 @@ class RecordedAnswers:
     answers: list[Any]
 
 
-class CannotFollow(Unavailable):
+class UntrackableGeneration(Unavailable):
     """The model is used in a way in which rows cannot be told apart; that does not mean that it is unsound."""
 
 
-class Unasked(Unavailable):
+class ModelNotCalled(Unavailable):
     """A question is answered without a forward pass of the model."""
 
 
-class _PromptSeen(BaseException):
+class _PromptRecorded(BaseException):
     """Ends a generation once its prompt is known; an implementation's `except Exception` does not catch it."""
 
 
@@ -65,7 +65,7 @@ def record_generation(
     """Answers questions in one call of `answer`, and records its generations, parsed texts and answers.
 
     Raises:
-        CannotFollow: the model is not a transformers model, or rows cannot be told apart.
+        UntrackableGeneration: the model is not a transformers model, or rows cannot be told apart.
     """
     with (
         scripted_model(
@@ -81,17 +81,17 @@ def record_prompt(answerer: Answerer, question: str) -> Ids:
     """Returns the token ids that reach the model for a question, in one or more passes, before the first new token.
 
     Raises:
-        CannotFollow: as `record_generation`.
-        Unasked: the question is answered without the model.
+        UntrackableGeneration: as `record_generation`.
+        ModelNotCalled: the question is answered without the model.
     """
 
     def stop(*_: object) -> None:
         if recorder.generations[0].new_token_ids:
-            raise _PromptSeen
+            raise _PromptRecorded
 
     with (
-        contextlib.suppress(_PromptSeen),
-        scripted_model(answerer.model, answerer.tokenizer, sought=question) as recorder,
+        contextlib.suppress(_PromptRecorded),
+        scripted_model(answerer.model, answerer.tokenizer, only_question=question) as recorder,
     ):
         hook = find_transformer(answerer.model).base_model.register_forward_pre_hook(stop)
         try:
@@ -99,7 +99,7 @@ def record_prompt(answerer: Answerer, question: str) -> Ids:
         finally:
             hook.remove()
     if not recorder.generations:
-        raise Unasked(f"{question!r} is answered without a forward pass of the model")
+        raise ModelNotCalled(f"{question!r} is answered without a forward pass of the model")
     return tuple(recorder.generations[0].prompt_ids)
 
 
@@ -111,23 +111,23 @@ def scripted_model(
     *,
     keep_logits: bool = False,
     keep_nan: bool = False,
-    sought: str = "",
+    only_question: str = "",
 ) -> Iterator[ScriptedModel]:
     """Makes the model write the scripts within the context; without scripts it is only recorded.
 
     All hooks are removed at the end, also after an error.
 
     Raises:
-        CannotFollow: there is no transformers model, or rows cannot be told apart.
+        UntrackableGeneration: there is no transformers model, or rows cannot be told apart.
     """
 
     def lost(reason: str) -> None:
-        raise CannotFollow(reason)
+        raise UntrackableGeneration(reason)
 
     def before(_module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         ids = kwargs.get("input_ids", args[0] if args else None)
         if ids is None:
-            raise CannotFollow("the model is fed embeddings, not token ids")
+            raise UntrackableGeneration("the model is fed embeddings, not token ids")
         recorder.before(ids, kwargs.get("attention_mask"), kwargs.get("past_key_values"))
 
     recorder = ScriptedModel(
@@ -136,8 +136,8 @@ def scripted_model(
         strict=True,
         keep_nan=keep_nan,
         keep_logits=keep_logits,
-        sought=sought,
-        on_lost=lost,
+        only_question=only_question,
+        on_untrackable=lost,
     )
     transformer = find_transformer(model)
     hooks = [  # on the decoder, since peft's own forward bypasses that of the surrounding model
@@ -179,12 +179,12 @@ def find_transformer(model: object) -> PreTrainedModel:
     """Returns the transformers model inside any wrappers.
 
     Raises:
-        CannotFollow: there is no transformers model with an output head.
+        UntrackableGeneration: there is no transformers model with an output head.
     """
     from transformers import PreTrainedModel
 
     modules = model.modules() if isinstance(model, torch.nn.Module) else ()
     found = next((module for module in modules if isinstance(module, PreTrainedModel)), None)
     if found is None or found.base_model is found or found.get_output_embeddings() is None:
-        raise CannotFollow(f"{type(model).__name__} is not a transformers model with an output head")
+        raise UntrackableGeneration(f"{type(model).__name__} is not a transformers model with an output head")
     return found

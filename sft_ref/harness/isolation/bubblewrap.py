@@ -79,7 +79,7 @@ def interpreter(python: str) -> Interpreter:
 
 
 @dataclass(frozen=True)
-class Sight:
+class VisiblePaths:
     """The parts of the machine that a command can see in addition to the system, each at its own path.
 
     Attributes:
@@ -95,7 +95,7 @@ class Sight:
     cwd: Path
 
 
-def arguments(sight: Sight, scratch: int, *, status: int, calls: int | None) -> list[str]:
+def arguments(sight: VisiblePaths, scratch: int, *, status: int, calls: int | None) -> list[str]:
     """Returns the command line up to the command that runs inside.
 
     Args:

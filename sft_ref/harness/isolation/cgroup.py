@@ -36,7 +36,7 @@ class Group:
 
     folder: Path
 
-    def entering(self, command: Sequence[str]) -> list[str]:
+    def command_in_group(self, command: Sequence[str]) -> list[str]:
         """Returns the command line that runs a command inside the group from its start."""
         return ["/bin/sh", "-c", ENTER, str(self.folder / "cgroup.procs"), *command]
 
@@ -119,7 +119,7 @@ def why_not() -> str:
     code = f"bytearray({16 * TRIAL})"
     try:
         with make_group(parent, memory=TRIAL, processes=16) as group:
-            line = group.entering([sys.executable, "-I", "-S", "-c", code])
+            line = group.command_in_group([sys.executable, "-I", "-S", "-c", code])
             tried = subprocess.run(line, capture_output=True, check=False, timeout=60)  # noqa: S603  # never a shell
             if tried.returncode == 0 or not group.has_run_out:
                 return f"a cgroup below {parent} does not enforce its limit"

@@ -18,7 +18,7 @@ PATIENCE = 10.0
 """Seconds until killing is given up: a process may wait in the kernel, where signals do not reach it."""
 
 
-class Tree:
+class ProcessTree:
     """The descendants of one process, without that process.
 
     Args:
@@ -52,7 +52,7 @@ class Tree:
         return True
 
 
-class Times:
+class ProcessTimes:
     """Processor time of all threads of a tree, and the time they waited for a processor.
 
     The last value of a thread that has ended is kept. Only Linux reports waiting; elsewhere `waited` is None.

@@ -28,7 +28,7 @@ from sft_ref.errors import SandboxError
 
 from . import bubblewrap, cgroup, seccomp
 from .limits import Limits, cores
-from .processes import Tree, count_memory_kills
+from .processes import ProcessTree, count_memory_kills
 from .watch import LOOK, Watch
 
 __all__ = ["CommandResult", "Limits", "gaps", "run", "why_not"]
@@ -95,7 +95,7 @@ def why_not() -> str:
         return "bubblewrap is not installed (apt-get install bubblewrap, or as on your system)"
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder).resolve()
-        sight = bubblewrap.Sight(place, (), bubblewrap.interpreter(sys.executable), place)
+        sight = bubblewrap.VisiblePaths(place, (), bubblewrap.interpreter(sys.executable), place)
         nothing = [sys.executable, "-I", "-S", "-c", "pass"]
         tried = _run_in(sight, nothing, {}, b"", Limits(seconds=30), sandboxed=True)
     lines = tried.output.strip().splitlines()
@@ -152,12 +152,12 @@ def run(
         if path.resolve().is_relative_to(workspace):
             raise SandboxError(f"{path} must be read-only, but is inside the scratch folder {workspace}")
     start = workspace if cwd is None else cwd.resolve()
-    sight = bubblewrap.Sight(workspace, seen, bubblewrap.interpreter(command[0]), start)
+    sight = bubblewrap.VisiblePaths(workspace, seen, bubblewrap.interpreter(command[0]), start)
     return _run_in(sight, command, environment, stdin, limits, sandboxed=not why_not())
 
 
 def _run_in(
-    sight: bubblewrap.Sight,
+    sight: bubblewrap.VisiblePaths,
     command: Sequence[str],
     environment: Mapping[str, str],
     stdin: bytes,
@@ -177,7 +177,7 @@ def _run_in(
         line = [inner[0], "-I", "-S", "-c", LAUNCH.read_text(encoding="utf-8"), *plan, *inner]
         if sandboxed:
             line = bubblewrap.arguments(sight, limits.file_size, status=report.fileno(), calls=calls) + line
-        line = group.entering(line) if group else line
+        line = group.command_in_group(line) if group else line
         # the sandbox has a private /tmp
         home = "/tmp" if sandboxed else str(stack.enter_context(_short_path(sight.workspace)))  # noqa: S108
         with subprocess.Popen(  # noqa: S603  # a list, never a shell
@@ -192,7 +192,7 @@ def _run_in(
         ) as started:
             printed.close()
             report.close()
-            tree = Tree(started.pid)
+            tree = ProcessTree(started.pid)
             watch = Watch(tree, sight.workspace, limits, began, sandboxed=sandboxed)
             try:
                 watch.until_the_end(output, status)

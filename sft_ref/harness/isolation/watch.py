@@ -14,7 +14,7 @@ from typing import BinaryIO
 from . import memory
 from .file_count import FileCount
 from .limits import Limits, cores
-from .processes import Times, Tree, stolen
+from .processes import ProcessTimes, ProcessTree, stolen
 
 LOOK = 0.05
 """Seconds between two polls of a running tree; one takes about a millisecond."""
@@ -45,12 +45,12 @@ class Watch:
         times: its processor time.
     """
 
-    def __init__(self, tree: Tree, workspace: Path, limits: Limits, began: float, *, sandboxed: bool) -> None:
+    def __init__(self, tree: ProcessTree, workspace: Path, limits: Limits, began: float, *, sandboxed: bool) -> None:
         self.text = b""
         self.code: int | None = None
         self.ended = ""
         self._tree, self._workspace, self._limits, self._began = tree, workspace, limits, began
-        self.times = Times()
+        self.times = ProcessTimes()
         self._timed, self._stolen = began, stolen()
         self._printed = 0
         self._sandboxed = sandboxed

@@ -12,7 +12,7 @@ BATCH_TOKENS = 16_384
 """Tokens per batch, including padding and new tokens: 256 questions of up to 32; more gain nothing (docs/speed.md)."""
 
 
-def like_lengths(
+def batches_by_length(
     prompts: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, each: int, new_tokens: int
 ) -> Iterator[list[int]]:
     """Yields the indices of the prompts of each batch: at most `BATCH_TOKENS` tokens, or one prompt.

@@ -12,7 +12,7 @@ import torch
 import transformers
 from packaging.version import Version
 
-from .head import head_fed
+from .head import head_inputs_selected
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, StoppingCriteriaList
@@ -49,7 +49,7 @@ def decode(
     longest, padding = int(generation_config.max_length or 0), int(generation_config.pad_token_id or 0)
     whole: torch.Tensor = ids.new_full((len(ids), longest), padding)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
-    with head_fed(model, torch.Tensor.contiguous):
+    with head_inputs_selected(model, torch.Tensor.contiguous):
         while True:
             output: Any = model(
                 input_ids=fed,

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def head_fed(model: PreTrainedModel | PeftModel, choose: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
+def head_inputs_selected(
+    model: PreTrainedModel | PeftModel, choose: Callable[[torch.Tensor], torch.Tensor]
+) -> Iterator[None]:
     """Passes only `choose` of the hidden states, (batch, tokens, hidden), to the head within its context.
 
     `choose` should return a contiguous tensor, not a view that skips positions like `logits_to_keep` of transformers:
@@ -33,6 +35,6 @@ def logits_at(
     model: PreTrainedModel | PeftModel, inputs: Mapping[str, torch.Tensor], positions: torch.Tensor
 ) -> torch.Tensor:
     """Returns ``model(**inputs).logits[positions]``, row by row, without computing the other logits."""
-    with head_fed(model, lambda hidden: hidden[positions].unsqueeze(0)):
+    with head_inputs_selected(model, lambda hidden: hidden[positions].unsqueeze(0)):
         logits: torch.Tensor = model(**inputs).logits[0]
     return logits

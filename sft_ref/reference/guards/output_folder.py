@@ -36,7 +36,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def whole_folder(folder: Path, scratch: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path, scratch: Path) -> Iterator[Path]:
     """Yields an empty folder, which replaces `folder` on success and is removed on failure.
 
     Args:

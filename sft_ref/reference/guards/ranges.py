@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from sft_ref.console.ranges import Range, Real, Whole
+from sft_ref.console.ranges import FloatRange, IntRange, Range
 from sft_ref.errors import TrainingError
 
 RANGES: dict[str, Range] = {
-    "steps": Whole(1, 1_000_000),
-    "batch_size": Whole(1, 65_536),
-    "learning_rate": Real(1000),
-    "rank": Whole(1, 1024),
-    "alpha": Whole(1, 1_000_000),
-    "seed": Whole(0, 2**32 - 1),
+    "steps": IntRange(1, 1_000_000),
+    "batch_size": IntRange(1, 65_536),
+    "learning_rate": FloatRange(1000),
+    "rank": IntRange(1, 1024),
+    "alpha": IntRange(1, 1_000_000),
+    "seed": IntRange(0, 2**32 - 1),
 }
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sft_ref.errors import OutputError, TrainingError
 from sft_ref.io.checkpoint import check_checkpoint, is_cut_off
-from sft_ref.io.locking import LOCK, only_one
+from sft_ref.io.locking import LOCK, lock_folder
 from sft_ref.io.lora_config import CONFIG
 from sft_ref.io.reading import Refusal, read_json
 
@@ -41,7 +41,7 @@ def checkpoints_of(folder: Path, *, overwrite: bool) -> Iterator[Path]:
     names = {path.name for path in partial.glob("*") if not path.name.startswith("checkpoint-")}
     if others := sorted(names - _OURS):
         raise OutputError(f"{partial} holds {others[0]}, which is not part of a training; move it away")
-    with only_one(partial, "choose another folder"):
+    with lock_folder(partial, "choose another folder"):
         try:
             _check_free(folder, overwrite=overwrite)  # another process may have been first
             yield partial

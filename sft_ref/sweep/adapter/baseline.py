@@ -22,8 +22,8 @@ from .loading import StoredAdapter
 from .run import AdapterPlan
 
 _OWN = ("verdict", "dtypes", "finite", "parity", "top1", "loss")
-BANDS = (
-    *(band for band in TOLERANCES if band.quantity in _OWN),
+COMPARED_TOLERANCES = (
+    *(tolerance for tolerance in TOLERANCES if tolerance.quantity in _OWN),
     Tolerance("right", "apart", 0.05, "rounding turns a near tie in an answer in a hundred"),
 )
 """Tolerances of the figures that are compared."""
@@ -54,7 +54,10 @@ def conditions(plan: AdapterPlan, adapter: StoredAdapter) -> dict[str, str]:
 
 def write(path: Path, conditions: dict[str, str], found: Sequence[WayFigures]) -> None:
     """Writes a baseline; omits the answers, because questions may be private."""
-    ways = {each.load: {band.quantity: each.to_json()[band.quantity] for band in BANDS} for each in found}
+    ways = {
+        each.load: {tolerance.quantity: each.to_json()[tolerance.quantity] for tolerance in COMPARED_TOLERANCES}
+        for each in found
+    }
     content = {"conditions": conditions, "versions": library_versions(), "ways": ways}
     write_atomic(path, f"{to_text(content)}\n")
 
@@ -81,10 +84,15 @@ def differences(golden: WayBaseline, found: Sequence[WayFigures]) -> Iterator[Ba
             )
             continue
         unmeasured = [row["verdict"] == "not run" for row in (was, now)]
-        bands = BANDS[:1] if any(unmeasured) else BANDS
-        for band in bands:
-            if band.moved(was.get(band.quantity), now[band.quantity]):
+        tolerances = COMPARED_TOLERANCES[:1] if any(unmeasured) else COMPARED_TOLERANCES
+        for tolerance in tolerances:
+            if tolerance.moved(was.get(tolerance.quantity), now[tolerance.quantity]):
                 pair = (each.load, each.load)
                 yield BaselineDifference(
-                    pair, band.quantity, was.get(band.quantity), now[band.quantity], band.limit(), band.why
+                    pair,
+                    tolerance.quantity,
+                    was.get(tolerance.quantity),
+                    now[tolerance.quantity],
+                    tolerance.limit(),
+                    tolerance.why,
                 )

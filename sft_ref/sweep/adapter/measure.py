@@ -12,7 +12,7 @@ from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.paired import compare, is_better, is_worse
 from sft_ref.harness.evidence.answers import Answer
 from sft_ref.harness.instruments.losses import forward, losses_of
-from sft_ref.harness.recorders.folder.answers.asking import LOGITS, Asker
+from sft_ref.harness.recorders.folder.answers.evaluator import LOGITS, ModelEvaluator
 from sft_ref.harness.recorders.folder.answers.wording import WordedText
 from sft_ref.io.rows.forms import Row
 from sft_ref.reference.guards.dtypes import count_dtypes
@@ -57,7 +57,7 @@ def observe(model: Any, way: Way, tokenizer: Any, rows: Sequence[Row], texts: Se
         rows: questions with their true answers.
         texts: the rows as formatted texts.
     """
-    asker = Asker(model, tokenizer)
+    asker = ModelEvaluator(model, tokenizer)
     encoded = [asker.encode(text) for text in texts]
     logits: list[torch.Tensor] = []
     losses: list[torch.Tensor] = []

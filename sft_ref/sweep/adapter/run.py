@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from sft_ref.errors import EngineError, PrecisionError
-from sft_ref.harness.recorders.folder.answers.asking import Asker
 from sft_ref.harness.recorders.folder.answers.choice import check_writing, choose_wording, read_template
+from sft_ref.harness.recorders.folder.answers.evaluator import ModelEvaluator
 from sft_ref.harness.recorders.folder.answers.examine import write_numbers
 from sft_ref.harness.recorders.folder.tokenizers import load_tokenizer_of
 from sft_ref.io.rows.forms import Row, read_rows
@@ -90,7 +90,7 @@ def sweep_adapter(plan: AdapterPlan, adapter: StoredAdapter, cache: WayCache) ->
                     figures = WayFigures(way.name, CellVerdict.NOT_RUN, str(error))
                 else:
                     if first is None:  # the first way decides the number format: 24 or 24.0
-                        asker = Asker(model, tokenizer.tokenizer)
+                        asker = ModelEvaluator(model, tokenizer.tokenizer)
                         rows = write_numbers(asker, rows, lambda rows: [write(rows)])
                     else:
                         rows = first.rows

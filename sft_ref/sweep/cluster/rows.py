@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sft_ref.cluster.connection import connected
-from sft_ref.cluster.nodes import Share, living_nodes, on_each_node
+from sft_ref.cluster.nodes import TaskResources, living_nodes, on_each_node
 from sft_ref.cluster.tasks import LostTask, spread
 from sft_ref.errors import ClusterError
 from sft_ref.io.plain_files import scratch_folder
@@ -65,11 +65,11 @@ def sweep_on_cluster(plan: Plan, folder: Path, address: str) -> Iterator[Cell]:
     cache.remove()
 
 
-def _share() -> Share:
+def _share() -> TaskResources:
     """Returns the share of each training: all CPUs of the smallest usable node, and a GPU if any node has one."""
     nodes = living_nodes()
     gpus = int(any(node.gpus for node in nodes))
-    return Share(min((node.cpus for node in nodes if node.gpus or not gpus), default=1), gpus)
+    return TaskResources(min((node.cpus for node in nodes if node.gpus or not gpus), default=1), gpus)
 
 
 def _check_same(wanted: dict[str, Any], found: dict[str, Any], node: str) -> None:

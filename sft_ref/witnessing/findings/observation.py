@@ -18,16 +18,16 @@ class TrainingFault:
 
     Attributes:
         what: one sentence that describes the observation.
-        mend: how to fix it.
+        remedy: how to fix it.
         is_fatal: whether nothing can be learned; otherwise the training is only doubtful.
     """
 
     what: str
-    mend: str
+    remedy: str
     is_fatal: bool = False
 
     def __str__(self) -> str:
-        return f"{self.what}; {self.mend}"
+        return f"{self.what}; {self.remedy}"
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class ObservedParameter:
 
 
 @dataclass(frozen=True)
-class LearningPlan:
+class LRSchedule:
     """The learning rates of a training, as far as they are known.
 
     Attributes:
@@ -117,7 +117,7 @@ class FirstStep:
         padding: id of the padding token.
         supervised: the tokens that the caller wants to supervise; None if not specified.
         autocast: autocast dtype in the forward pass; None if autocast is off.
-        sleeping_dropout: names of dropout modules that are in evaluation mode although the model is in training mode.
+        dropout_in_eval_mode: names of dropout modules in evaluation mode, although the model is in training mode.
         reentrant: whether reentrant gradient checkpointing is on, which needs inputs that require gradients.
         inputs_need_gradients: whether the embeddings require gradients.
         outputs_need_gradients: whether the model's outputs require gradients, so that a gradient can reach any
@@ -128,12 +128,12 @@ class FirstStep:
 
     batches: tuple[ObservedBatch, ...]
     parameters: tuple[ObservedParameter, ...] = ()
-    plan: LearningPlan = field(default_factory=LearningPlan)
+    plan: LRSchedule = field(default_factory=LRSchedule)
     ends: frozenset[int] = frozenset()
     padding: int | None = None
     supervised: Supervised | None = None
     autocast: str | None = None
-    sleeping_dropout: tuple[str, ...] = ()
+    dropout_in_eval_mode: tuple[str, ...] = ()
     reentrant: bool = False
     inputs_need_gradients: bool = True
     outputs_need_gradients: bool = True

@@ -17,9 +17,10 @@ def check_mode(step: FirstStep) -> Iterator[TrainingFault]:
             " step: dropout does nothing",
             "call model.train() before the loop, and again after each evaluation",
         )
-    elif step.sleeping_dropout:
+    elif step.dropout_in_eval_mode:
         yield TrainingFault(
-            f"dropout of {len(step.sleeping_dropout)} modules is in evaluation mode ({listed(step.sleeping_dropout)})",
+            f"dropout of {len(step.dropout_in_eval_mode)} modules is in evaluation mode"
+            f" ({listed(step.dropout_in_eval_mode)})",
             "call model.train() after the adapter is put on the model",
         )
 

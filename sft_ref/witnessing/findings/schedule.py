@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .observation import FirstStep, LearningPlan, TrainingFault, listed
+from .observation import FirstStep, LRSchedule, TrainingFault, listed
 
 LEAST_SUM = 1e-5
 """Minimum sum of all learning rates of an optimizer that normalises its steps; below it, nothing is learned.
@@ -47,7 +47,7 @@ def check_early_end(step: FirstStep) -> Iterator[TrainingFault]:
     yield from _early_end(step.plan.rates, "planned")
 
 
-def check_rates_seen(plan: LearningPlan, rates: Sequence[float]) -> Iterator[TrainingFault]:
+def check_rates_seen(plan: LRSchedule, rates: Sequence[float]) -> Iterator[TrainingFault]:
     """Checks the learning rates that were used, at the end of a training whose rates were not known before."""
     if plan.rates or not rates:
         return

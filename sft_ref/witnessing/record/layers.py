@@ -26,7 +26,7 @@ def find_peft(model: Any) -> Any:  # noqa: ANN401
     return next((module for module in model.modules() if isinstance(module, PeftModel)), None)
 
 
-def is_switched_off(model: torch.nn.Module) -> bool:
+def is_adapter_disabled(model: torch.nn.Module) -> bool:
     """Whether a model runs without its adapter, as within `disable_adapter`."""
     return next((bool(layer.disable_adapters) for _, layer in lora_layers(model)), False)
 

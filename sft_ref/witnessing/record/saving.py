@@ -9,9 +9,9 @@ from typing import Any
 
 from sft_ref.io.foreign import first_line
 
+from .create import UnwrittenRecord, remove_record
 from .layers import find_peft
 from .processes import is_first_process
-from .take import TakenRecord, remove_record
 
 
 def no_record() -> None:
@@ -28,7 +28,7 @@ class SavingWithRecord:
         take: function that returns the record; None if this process does not write.
     """
 
-    def __init__(self, model: Any, take: Callable[[], TakenRecord | None]) -> None:  # noqa: ANN401
+    def __init__(self, model: Any, take: Callable[[], UnwrittenRecord | None]) -> None:  # noqa: ANN401
         self._model = model
         self._take = take
 
@@ -58,7 +58,7 @@ class SavingWithRecord:
             warnings.warn(f"no record of the training was written to {place}: {first_line(error)}", stacklevel=3)
 
 
-def save_with_record(model: Any, take: Callable[[], TakenRecord | None]) -> SavingWithRecord:  # noqa: ANN401
+def save_with_record(model: Any, take: Callable[[], UnwrittenRecord | None]) -> SavingWithRecord:  # noqa: ANN401
     """Replaces `save_pretrained` of one model."""
     saving = SavingWithRecord(model, take)
     model.save_pretrained = saving

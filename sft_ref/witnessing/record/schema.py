@@ -56,7 +56,7 @@ class TrainedPrecision:
 
 
 @dataclass(frozen=True)
-class TensorPrint:
+class TensorFingerprint:
     """The fingerprint of an adapter tensor.
 
     Attributes:
@@ -74,14 +74,14 @@ class TensorPrint:
 
 
 @dataclass(frozen=True)
-class TokenizerPrint:
+class TokenizerFingerprint:
     """The fingerprint of a tokenizer.
 
     Attributes:
         size: number of tokens, including added ones.
         vocabulary: SHA-256 of all tokens with their ids.
         special: maps the names of special tokens to their ids.
-        samples: token ids of each text in `prints.SAMPLES`.
+        samples: token ids of each text in `fingerprints.SAMPLES`.
     """
 
     size: int
@@ -91,7 +91,7 @@ class TokenizerPrint:
 
 
 @dataclass(frozen=True)
-class TemplatePrint:
+class TemplateFingerprint:
     """SHA-256 of a chat template, and of some conversations that it renders; None if it renders none of them."""
 
     text: _Hash
@@ -147,10 +147,10 @@ class TrainingRecord:
     dtypes: dict[str, str]
     scalings: dict[str, Finite]
     lora: dict[str, Any]
-    adapter: dict[str, TensorPrint]
+    adapter: dict[str, TensorFingerprint]
     base_config: dict[str, Any]
-    tokenizer: TokenizerPrint | None
-    template: TemplatePrint | None
+    tokenizer: TokenizerFingerprint | None
+    template: TemplateFingerprint | None
     probes: Annotated[list[Probe], Meta(max_length=_MOST_PROBES)]
     rows: list[_Hash]
     sketched: list[str]

@@ -11,9 +11,9 @@ import torch
 from sft_ref.witnessing.record.schema import StoredRecord
 from sft_ref.witnessing.verifying.result import RecordDifference
 
-from .asking import ServedProbes
 from .distance import LogprobDistance, distance
 from .limits import COARSEST, NEARER, ROUNDED, EndpointLimits, limits_of
+from .probe_client import ServedProbes
 
 ServedVerdict = Literal[
     "trained model", "base model: the adapter has no effect", "another template or tokenizer", "drift", "not told"
@@ -172,16 +172,16 @@ def _figures(trained: ComparedRun | None, base: ComparedRun | None) -> dict[str,
 
 def _miscounted(served: ServedProbes) -> RecordDifference:
     first = served.miscounted[0]
-    mend = "serve with the tokenizer and template of training; /completions must add nothing to a prompt"
+    remedy = "serve with the tokenizer and template of training; /completions must add nothing to a prompt"
     if first.due != first.found or first.place is None:
         return RecordDifference(
             "template" if first.found > first.due else "tokenizer",
             f"the server makes {first.found} tokens of a prompt that had {first.due} in training",
-            mend,
+            remedy,
             first.found - first.due,
         )
     return RecordDifference(
-        "tokenizer", f"from token {first.place + 1} on, the server's tokens differ from those of training", mend
+        "tokenizer", f"from token {first.place + 1} on, the server's tokens differ from those of training", remedy
     )
 
 

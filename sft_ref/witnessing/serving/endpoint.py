@@ -13,8 +13,8 @@ from sft_ref.witnessing.record.schema import StoredRecord, read_stored
 from sft_ref.witnessing.verifying.result import KINDS, Kind, Verification, in_order
 from sft_ref.witnessing.verifying.tokenizers import compare_template, compare_tokenizer
 
-from .asking import ProbeAsker, ask_probes, find_model
 from .comparing import ServedVerdict, compare_served
+from .probe_client import ProbeClient, find_model, request_probes
 from .templates import compare_chats
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ def verify_endpoint(
     tokenizer, template, why_not = _find_tokenizer(stored, folder)
     examined: list[Kind] = ["load", "precision"]
     with EndpointClient(root, find_key(root, key_env)) as client:
-        asker = ProbeAsker(client, find_model(client, model), tokenizer)
-        served = ask_probes(asker, stored)
+        asker = ProbeClient(client, find_model(client, model), tokenizer)
+        served = request_probes(asker, stored)
         compared = compare_served(stored, served)
         differences, notes, verdict = list(compared.differences), list(compared.notes), compared.verdict
         if why_not:

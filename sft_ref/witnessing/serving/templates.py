@@ -13,8 +13,8 @@ from sft_ref.io.foreign import is_failure
 from sft_ref.witnessing.verifying.result import RecordDifference
 from sft_ref.witnessing.verifying.tolerance import LOGITS
 
-from .asking import ProbeAsker, RequestForm
 from .distance import distance
+from .probe_client import ProbeClient, RequestForm
 from .prompts import TokenNames
 from .protocol import Completion, ServedToken, tokens_of
 
@@ -24,7 +24,7 @@ CHATS: tuple[list[dict[str, str]], ...] = (
 )
 """Chats to send; a chat that the template refuses is skipped."""
 
-_MEND = "serve with the chat template of training, and apply it once"
+_REMEDY = "serve with the chat template of training, and apply it once"
 _OTHER = LOGITS["bfloat16"]
 """Within one server, the same model and ids differ only by batching, at most by rounding in bf16."""
 
@@ -41,7 +41,7 @@ class ComparedChats:
     why_not: str = ""
 
 
-def compare_chats(asker: ProbeAsker, form: RequestForm, template: str) -> ComparedChats:
+def compare_chats(asker: ProbeClient, form: RequestForm, template: str) -> ComparedChats:
     """Sends chats, and the same chats as formatted by the tokenizer; the server's responses must agree.
 
     Args:
@@ -71,7 +71,7 @@ def compare_chats(asker: ProbeAsker, form: RequestForm, template: str) -> Compar
                 RecordDifference(
                     "template",
                     f"the server makes {answer.prompt_tokens} tokens of a chat that had {len(ids)} in training",
-                    _MEND,
+                    _REMEDY,
                     (answer.prompt_tokens or 0) - len(ids),
                 ),
                 compared + 1,
@@ -87,7 +87,7 @@ def compare_chats(asker: ProbeAsker, form: RequestForm, template: str) -> Compar
                     "template",
                     "the server answers a chat differently than the same chat as written in training: logprobs differ"
                     f" by {apart:.2g} of their spread",
-                    _MEND,
+                    _REMEDY,
                     apart,
                 ),
                 compared,
@@ -105,7 +105,7 @@ def _render(tokenizer: Any, template: str, chat: list[dict[str, str]]) -> list[i
         return None
 
 
-def _apart(asker: ProbeAsker, chat: ServedToken, written: ServedToken) -> float:
+def _apart(asker: ProbeClient, chat: ServedToken, written: ServedToken) -> float:
     """Returns the distance of two responses, relative to the spread; infinite with fewer than two common tokens."""
     if asker.tokenizer is None:
         raise EndpointError("chats need a tokenizer")

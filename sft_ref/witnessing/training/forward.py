@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def sleeping_dropout(model: torch.nn.Module) -> tuple[str, ...]:
+def dropout_in_eval_mode(model: torch.nn.Module) -> tuple[str, ...]:
     """Returns the names of dropout modules in evaluation mode."""
     return tuple(
         plain(name)

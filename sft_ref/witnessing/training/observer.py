@@ -16,16 +16,16 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from sft_ref.witnessing.findings import gradients, labels, optimizer, precision, schedule
-from sft_ref.witnessing.findings.observation import FirstStep, LearningPlan, ObservedBatch, Supervised, TrainingFault
+from sft_ref.witnessing.findings.observation import FirstStep, LRSchedule, ObservedBatch, Supervised, TrainingFault
 from sft_ref.witnessing.findings.unexamined import list_unexamined
-from sft_ref.witnessing.record.layers import is_switched_off
+from sft_ref.witnessing.record.layers import is_adapter_disabled
 from sft_ref.witnessing.record.probes import LabelledIds
 
 from .batches import LossAlignment, observe_batch
-from .forward import ends_of, sleeping_dropout, uses_reentrant_checkpoints
+from .forward import dropout_in_eval_mode, ends_of, uses_reentrant_checkpoints
 from .parallel import same_batches
 from .parameters import ParameterWatch
-from .plan import highest_rate, plan_rates
+from .plan import max_lr, planned_lrs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -93,7 +93,7 @@ class TrainingObserver:
         self._report = report
         self._supervised = supervised
         self._steps, self._scheduler = steps, scheduler
-        self._plan = LearningPlan()
+        self._plan = LRSchedule()
         self._parameters = ParameterWatch(model)
         self._seen = _Forwards()
         self._rates: list[float] = []
@@ -139,7 +139,7 @@ class TrainingObserver:
         self._parameters.remove_hooks()
 
     def _before_forward(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        if not torch.is_grad_enabled() or self.step or is_switched_off(module):
+        if not torch.is_grad_enabled() or self.step or is_adapter_disabled(module):
             return
         batch = observe_batch(args, kwargs, is_training=module.training)
         if batch is None:
@@ -148,7 +148,7 @@ class TrainingObserver:
         given = kwargs.get("labels")
         self._seen.labels = given.detach() if isinstance(given, torch.Tensor) else None
         if not self._seen.sleeping and module.training:
-            self._seen.sleeping = sleeping_dropout(module)
+            self._seen.sleeping = dropout_in_eval_mode(module)
 
     def _after_embedding(self, embedding: torch.nn.Module, _args: object, output: torch.Tensor) -> None:
         if not torch.is_grad_enabled():
@@ -174,7 +174,7 @@ class TrainingObserver:
 
     def _is_watched_forward(self) -> bool:
         """Whether the current forward pass belongs to the training."""
-        return torch.is_grad_enabled() and bool(self._seen.batches) and not is_switched_off(self._model)
+        return torch.is_grad_enabled() and bool(self._seen.batches) and not is_adapter_disabled(self._model)
 
     def _before_step(self, stepping: torch.optim.Optimizer, _args: object, _kwargs: object) -> None:
         if not self._parameters.is_own(stepping):
@@ -184,11 +184,11 @@ class TrainingObserver:
             if self._foreign >= _FOREIGN_STEPS:
                 self._report([_no_step(self._foreign)])
             return
-        self._rates.append(highest_rate(stepping))
+        self._rates.append(max_lr(stepping))
         if self.step:
             self._report(self._parameters.before_step(self.step + 1))
             return
-        self._plan = plan_rates(stepping, self._scheduler, self._steps)
+        self._plan = planned_lrs(stepping, self._scheduler, self._steps)
         self._parameters.snapshot()
         self.rows = tuple(row for batch in self._seen.batches for row in batch.probe_rows)[:_MOST_ROWS]
         self.autocast = self._seen.autocast
@@ -216,7 +216,7 @@ class TrainingObserver:
             padding=getattr(self._tokenizer, "pad_token_id", None),
             supervised=self._supervised,
             autocast=seen.autocast,
-            sleeping_dropout=seen.sleeping,
+            dropout_in_eval_mode=seen.sleeping,
             reentrant=uses_reentrant_checkpoints(self._model),
             inputs_need_gradients=seen.inputs_need_gradients,
             outputs_need_gradients=seen.outputs_need_gradients,

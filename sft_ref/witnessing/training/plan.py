@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from sft_ref.witnessing.findings.observation import LearningPlan
+from sft_ref.witnessing.findings.observation import LRSchedule
 
 
-def plan_rates(optimizer: torch.optim.Optimizer | None, scheduler: Any, steps: int | None) -> LearningPlan:  # noqa: ANN401
+def planned_lrs(optimizer: torch.optim.Optimizer | None, scheduler: Any, steps: int | None) -> LRSchedule:  # noqa: ANN401
     """Returns the planned learning rates of a training.
 
     Args:
@@ -19,18 +19,18 @@ def plan_rates(optimizer: torch.optim.Optimizer | None, scheduler: Any, steps: i
     """
     name = "" if optimizer is None else type(_inner(optimizer, "optimizer")).__name__
     if steps is None or steps < 1:
-        return LearningPlan(None, (), name)
+        return LRSchedule(None, (), name)
     scheduler = _inner(scheduler, "scheduler")
     if isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
         pairs = list(zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True))
         rates = tuple(max(float(base) * float(of(step)) for base, of in pairs) for step in range(steps))
-        return LearningPlan(steps, rates, name)
+        return LRSchedule(steps, rates, name)
     if scheduler is None and optimizer is not None:
-        return LearningPlan(steps, (highest_rate(optimizer),) * steps, name)
-    return LearningPlan(steps, (), name)
+        return LRSchedule(steps, (max_lr(optimizer),) * steps, name)
+    return LRSchedule(steps, (), name)
 
 
-def highest_rate(optimizer: torch.optim.Optimizer) -> float:
+def max_lr(optimizer: torch.optim.Optimizer) -> float:
     """Returns the highest learning rate of its parameter groups."""
     return max((float(group.get("lr") or 0.0) for group in optimizer.param_groups), default=0.0)
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sft_ref.errors import SftRefError, TrainingError
 from sft_ref.witnessing.findings.observation import Supervised, TrainingFault
+from sft_ref.witnessing.record.create import TrainingMetadata, UnwrittenRecord, create_record
 from sft_ref.witnessing.record.layers import find_peft, is_sharded, why_no_record
 from sft_ref.witnessing.record.processes import is_first_process
 from sft_ref.witnessing.record.saving import save_with_record
-from sft_ref.witnessing.record.take import Circumstances, TakenRecord, take_record
 
 from .observer import TrainingObserver
 
@@ -79,7 +79,7 @@ class WitnessedTraining:
         self.faults: list[TrainingFault] = []
         self._model, self._tokenizer, self._begun = _trained_model(model), tokenizer, begun
         self._options, self._seed = options, seed
-        self._final: TakenRecord | None = None
+        self._final: UnwrittenRecord | None = None
         self._has_lost = False
         self._observer = TrainingObserver(
             self._model, tokenizer, self._report, supervised=options.supervised, steps=steps, scheduler=scheduler
@@ -99,7 +99,7 @@ class WitnessedTraining:
             reported: number of optimizer steps according to the trainer; 0 if there is no trainer.
         """
         self._observer.end(reported)
-        self._final = self._take_now()
+        self._final = self._create_now()
 
     def write(self, folder: Path) -> None:
         """Writes the record taken at the end to a folder."""
@@ -107,7 +107,7 @@ class WitnessedTraining:
 
     def write_sharded(self, folder: Path) -> None:
         """Writes the record beside a checkpoint of a sharded model; all processes must call this."""
-        if is_sharded(self._model) and (taken := self._take_now()):
+        if is_sharded(self._model) and (taken := self._create_now()):
             taken.write(folder)
 
     def stop(self) -> None:
@@ -120,19 +120,19 @@ class WitnessedTraining:
         """Checks the loss that a trainer reports for a step."""
         if (loss := logs.get("loss")) is not None and not math.isfinite(loss) and not self._has_lost:
             self._has_lost = True
-            mend = "lower the learning rate, clip gradients, or train in fp32 or bf16 autocast"
-            self._report([TrainingFault(f"the reported loss is {loss} at step {step}", mend, is_fatal=True)])
+            remedy = "lower the learning rate, clip gradients, or train in fp32 or bf16 autocast"
+            self._report([TrainingFault(f"the reported loss is {loss} at step {step}", remedy, is_fatal=True)])
 
-    def _take(self) -> TakenRecord | None:
+    def _take(self) -> UnwrittenRecord | None:
         """Returns the record for an adapter that is being saved; None if this process writes none.
 
         Processes save at different times; a sharded model is run only when all processes take part.
         """
         if self._final is not None or is_sharded(self._model):
             return self._final  # later changes of the model do not belong to its training
-        return self._take_now()
+        return self._create_now()
 
-    def _take_now(self) -> TakenRecord | None:
+    def _create_now(self) -> UnwrittenRecord | None:
         """Takes the record of the model in its present state; for a sharded model, all processes must call this."""
         seen = self._observer
         if not seen.step or not (is_first_process() or is_sharded(self._model)):
@@ -140,7 +140,7 @@ class WitnessedTraining:
         if reason := why_no_record(self._model):
             warnings.warn(f"no record of the training is written: {reason}", TrainingWarning, stacklevel=2)
             return None
-        circumstances = Circumstances(
+        circumstances = TrainingMetadata(
             self._begun + seen.step,
             seen.autocast,
             seen.rows,
@@ -149,7 +149,7 @@ class WitnessedTraining:
             held_out=self._options.held_out,
             missing=seen.unexamined,
         )
-        taken = take_record(self._model, self._tokenizer, circumstances)
+        taken = create_record(self._model, self._tokenizer, circumstances)
         return taken if is_first_process() else None
 
     def _report(self, faults: Iterable[TrainingFault]) -> None:

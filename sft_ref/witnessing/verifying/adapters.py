@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sft_ref.witnessing.record.schema import TensorPrint, TrainingRecord
+from sft_ref.witnessing.record.schema import TensorFingerprint, TrainingRecord
 
 from .result import Kind, RecordDifference
 
@@ -18,7 +18,7 @@ _COPY = "copy the adapter again from where it was trained"
 
 
 def compare_tensors(
-    record: TrainingRecord, found: Mapping[str, TensorPrint], kind: Kind, where: str
+    record: TrainingRecord, found: Mapping[str, TensorFingerprint], kind: Kind, where: str
 ) -> Iterator[RecordDifference]:
     """Reports differences of adapter tensors.
 
@@ -53,7 +53,7 @@ def compare_tensors(
 
 
 def _rounded(
-    trained: Mapping[str, TensorPrint], found: Mapping[str, TensorPrint], names: Sequence[str], where: str
+    trained: Mapping[str, TensorFingerprint], found: Mapping[str, TensorFingerprint], names: Sequence[str], where: str
 ) -> RecordDifference:
     size = max(_distance(trained[name], found[name]) for name in names)
     dtypes = f"{trained[names[0]].dtype} in training, {found[names[0]].dtype} in {where}"
@@ -66,7 +66,11 @@ def _rounded(
 
 
 def _changed(
-    trained: Mapping[str, TensorPrint], found: Mapping[str, TensorPrint], names: Sequence[str], kind: Kind, where: str
+    trained: Mapping[str, TensorFingerprint],
+    found: Mapping[str, TensorFingerprint],
+    names: Sequence[str],
+    kind: Kind,
+    where: str,
 ) -> RecordDifference:
     first, own = names[0], {each.sha256: name for name, each in trained.items()}
     swapped = own.get(found[first].sha256)
@@ -86,11 +90,11 @@ def _changed(
     else:
         what = f"{len(names)} of {len(trained)} adapter tensors in {where} have other values, {first} first"
     size = max(_distance(trained[name], found[name]) for name in names)
-    mend = _COPY if kind == "artifact" else "load the adapter beside the record, and make it the active one"
-    return RecordDifference(kind, what, mend, size)
+    remedy = _COPY if kind == "artifact" else "load the adapter beside the record, and make it the active one"
+    return RecordDifference(kind, what, remedy, size)
 
 
-def _is_rounded(trained: TensorPrint, found: TensorPrint) -> bool:
+def _is_rounded(trained: TensorFingerprint, found: TensorFingerprint) -> bool:
     """Whether the sampled values are those of the training, rounded to 16 bits."""
     if trained.shape != found.shape or None in trained.sample or not any(trained.sample):
         return False
@@ -98,7 +102,7 @@ def _is_rounded(trained: TensorPrint, found: TensorPrint) -> bool:
     return any(due.to(dtype).tolist() == found.sample for dtype in _SHORT)
 
 
-def _distance(one: TensorPrint, other: TensorPrint) -> float:
+def _distance(one: TensorFingerprint, other: TensorFingerprint) -> float:
     """Returns the relative difference of the sampled values; infinite if they cannot be compared."""
     if one.shape != other.shape or len(one.sample) != len(other.sample):
         return math.inf

@@ -22,10 +22,10 @@ from sft_ref.io.reading import UnreadableError
 from sft_ref.io.tensor_headers import READABLE
 from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.precision import Policy
+from sft_ref.witnessing.record.fingerprints import fingerprint_tensor, lora_settings
 from sft_ref.witnessing.record.layers import is_of_adapter
-from sft_ref.witnessing.record.prints import print_lora, print_tensor
 from sft_ref.witnessing.record.probes import as_trained
-from sft_ref.witnessing.record.schema import StoredRecord, TensorPrint, read_stored
+from sft_ref.witnessing.record.schema import StoredRecord, TensorFingerprint, read_stored
 
 from .adapters import compare_lora, compare_tensors
 from .result import RecordDifference, Verification, in_order, join
@@ -74,7 +74,7 @@ def _compare_files(
     stored: StoredRecord, folder: Path, table: dict[str, Any], tensors: dict[str, torch.Tensor]
 ) -> Iterator[RecordDifference]:
     """Reports differences of the files; adds the tensors to `tensors` if they can be read."""
-    yield from compare_lora(stored.record, print_lora(table), "artifact", CONFIG)
+    yield from compare_lora(stored.record, lora_settings(table), "artifact", CONFIG)
     files = find_files(folder)
     headers = files.headers or {}
     damage = files.damage or ("" if files.weights else "there is no file of tensors")
@@ -82,9 +82,9 @@ def _compare_files(
         damage = "it holds tensors that are not floating-point numbers"
     if not damage:
         try:
-            found: dict[str, TensorPrint] = {}
+            found: dict[str, TensorFingerprint] = {}
             for name, tensor in StoredTensors(headers).items():
-                tensors[name], found[name] = tensor, print_tensor(tensor)
+                tensors[name], found[name] = tensor, fingerprint_tensor(tensor)
         except UnreadableError as error:
             damage = str(error)
             tensors.clear()

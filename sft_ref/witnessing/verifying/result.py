@@ -26,17 +26,17 @@ class RecordDifference:
         kind: where the difference is: the files, how they are loaded, tokenizer, chat template, base model, or
             rounding.
         what: one sentence that says what was trained and what was found.
-        mend: how to fix it.
+        remedy: how to fix it.
         size: the size of the difference; `what` contains its unit. None if it has no size.
     """
 
     kind: Kind
     what: str
-    mend: str
+    remedy: str
     size: float | None = None
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.what}; {self.mend}"
+        return f"{self.kind}: {self.what}; {self.remedy}"
 
 
 @dataclass(frozen=True)

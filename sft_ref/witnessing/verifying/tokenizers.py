@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from sft_ref.witnessing.record.prints import SAMPLES, print_template, print_tokenizer
+from sft_ref.witnessing.record.fingerprints import SAMPLES, fingerprint_template, fingerprint_tokenizer
 from sft_ref.witnessing.record.schema import TrainingRecord
 
 from .result import RecordDifference
@@ -13,7 +13,7 @@ from .result import RecordDifference
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_MEND = "serve with the tokenizer of training; save it beside the adapter"
+_REMEDY = "serve with the tokenizer of training; save it beside the adapter"
 
 
 def compare_tokenizer(record: TrainingRecord, tokenizer: PreTrainedTokenizerBase) -> Iterator[RecordDifference]:
@@ -21,29 +21,29 @@ def compare_tokenizer(record: TrainingRecord, tokenizer: PreTrainedTokenizerBase
     trained = record.tokenizer
     if trained is None:
         return
-    found = print_tokenizer(tokenizer)
+    found = fingerprint_tokenizer(tokenizer)
     if found.size != trained.size:
         yield RecordDifference(
             "tokenizer",
             f"it has {found.size} tokens, and had {trained.size} in training",
-            _MEND,
+            _REMEDY,
             found.size - trained.size,
         )
     elif found.vocabulary != trained.vocabulary:
-        yield RecordDifference("tokenizer", f"some of its {found.size} tokens have other ids than in training", _MEND)
+        yield RecordDifference("tokenizer", f"some of its {found.size} tokens have other ids than in training", _REMEDY)
     for name, now in found.special.items():
         due = trained.special.get(name)
         if now != due and not (
             name == "pad_token_id" and due is None
         ):  # rows were not padded, or with an id of the collator
-            yield RecordDifference("tokenizer", f"{name} is {now}, and was {due} in training", _MEND)
+            yield RecordDifference("tokenizer", f"{name} is {now}, and was {due} in training", _REMEDY)
     pairs = list(zip(SAMPLES, trained.samples, found.samples, strict=False))
     wrong = [text for text, due, now in pairs if due != now]
     if wrong and found.vocabulary == trained.vocabulary:
         yield RecordDifference(
             "tokenizer",
             f"it splits {len(wrong)} of {len(pairs)} texts differently than in training, {wrong[0]!r} first",
-            _MEND,
+            _REMEDY,
             len(wrong) / len(pairs),
         )
 
@@ -55,7 +55,7 @@ def compare_template(
     trained = record.template
     if record.tokenizer is None:
         return
-    found = print_template(template, tokenizer)
+    found = fingerprint_template(template, tokenizer)
     if found == trained:
         return
     if found is not None and trained is not None:

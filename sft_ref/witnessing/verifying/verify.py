@@ -11,8 +11,8 @@ import torch
 from sft_ref.io.foreign import first_line
 from sft_ref.io.reading import shortened
 from sft_ref.reference.guards.names import plain
+from sft_ref.witnessing.record.fingerprints import config_settings, fingerprint_tensors
 from sft_ref.witnessing.record.layers import AdapterState, adapter_state, find_peft
-from sft_ref.witnessing.record.prints import print_adapter, print_config
 from sft_ref.witnessing.record.schema import StoredRecord, TrainingRecord, read_stored
 
 from .adapters import compare_scalings, compare_tensors
@@ -105,7 +105,7 @@ def _compare_state(record: TrainingRecord, state: AdapterState | None) -> Iterat
         )
     yield from compare_tensors(
         record,
-        print_adapter(state.tensors),
+        fingerprint_tensors(state.tensors),
         "load",
         f"memory (adapter {state.active[0]!r})" if state.active else "memory",
     )
@@ -138,7 +138,7 @@ def _compare_config(record: TrainingRecord, model: Any) -> Iterator[RecordDiffer
     """
     peft_model = find_peft(model)
     inner = model if peft_model is None else peft_model.get_base_model()
-    now = print_config(inner.config)
+    now = config_settings(inner.config)
     for key, trained in record.base_config.items():
         if key in now and now[key] != trained:
             yield RecordDifference(

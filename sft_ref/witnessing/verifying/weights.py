@@ -138,13 +138,13 @@ def _describe_factor(
     which = f"{len(misplaced)} of {adapted} adapted weights"
     if not is_merged:
         what = f"{which} hold the adapter {factor:.2g} times already, and it is added once more"
-        mend = "put the adapter on the base that was trained on, not on a merged model"
+        remedy = "put the adapter on the base that was trained on, not on a merged model"
     elif abs(factor) <= tolerance.FACTOR:
-        what, mend = f"{which} are the base's: the adapter is not in them", "load the adapter, or merge it"
+        what, remedy = f"{which} are the base's: the adapter is not in them", "load the adapter, or merge it"
     else:
         what = f"{which} hold the adapter {factor:.2g} times"
-        mend = "merge the adapter once, with the scaling it was trained with"
-    return RecordDifference("load", what, mend, factor)
+        remedy = "merge the adapter once, with the scaling it was trained with"
+    return RecordDifference("load", what, remedy, factor)
 
 
 def _rounding(tensors: Sequence[ComparedTensor], due: float) -> Iterator[RecordDifference]:

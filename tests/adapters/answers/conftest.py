@@ -23,7 +23,7 @@ from sft_ref.harness.evidence import storage
 from sft_ref.harness.evidence.adapter import AdapterEvidence, AdapterFiles
 from sft_ref.harness.evidence.answers import AnswersEvidence
 from sft_ref.harness.recorders.folder.answers import examine, read_rows
-from sft_ref.harness.recorders.folder.answers.asking import Asker
+from sft_ref.harness.recorders.folder.answers.evaluator import ModelEvaluator
 from sft_ref.harness.recorders.folder.answers.wording import as_given
 from sft_ref.io.rows.forms import Row
 from sft_ref.reference import tokens
@@ -74,7 +74,7 @@ def train(prompt: str, rows: Sequence[tuple[str, str]], steps: int, **config: An
     model = get_peft_model(base_model(), LoraConfig(**settings))
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3)
     made = as_given(prompt, [Row((("user", q),), a, None) for q, a in rows], tok)
-    asker, examples = Asker(model, tok), []
+    asker, examples = ModelEvaluator(model, tok), []
     for text in made.texts:
         row = asker.encode(text)
         end = () if row.target[-1] == tok.eos_token_id else (tok.eos_token_id,)
@@ -95,7 +95,7 @@ def answered(model: Any, prompt: str, rows: Sequence[tuple[str, str]]) -> list[i
     tok = tokenizer()
     asked = [Row((("user", q),), a, None) for q, a in rows]
     texts = as_given(prompt, asked, tok).texts
-    return [n for n, answer in enumerate(Asker(model, tok).answers(asked, texts)) if answer.right]
+    return [n for n, answer in enumerate(ModelEvaluator(model, tok).answers(asked, texts)) if answer.right]
 
 
 def write(path: Path, rows: Sequence[object]) -> Path:

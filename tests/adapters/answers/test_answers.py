@@ -9,7 +9,7 @@ from sft_ref.harness.checks.adapter.base_identity import ALIGNED
 from sft_ref.harness.core.check import Outcome, Result
 from sft_ref.harness.core.verdict import Status
 from sft_ref.harness.recorders.folder.answers import examine
-from sft_ref.harness.recorders.folder.answers.asking import Asker
+from sft_ref.harness.recorders.folder.answers.evaluator import ModelEvaluator
 from sft_ref.harness.recorders.folder.answers.experiments import AdapterExperiments
 from sft_ref.harness.recorders.folder.answers.wording import as_literal
 from sft_ref.harness.verdict.diagnosis import coverage_of, status_of, suspects_of
@@ -165,7 +165,7 @@ def test_experiments_leave_the_adapter_as_it_was(tagged_text: Task) -> None:
     rows = read_rows(tagged_text.data)
     wording = as_literal(rows, tokenizer())
     assert wording
-    tried = AdapterExperiments(Asker(model, tokenizer()), rows, [wording])
+    tried = AdapterExperiments(ModelEvaluator(model, tokenizer()), rows, [wording])
     scalings = [dict(layer.scaling) for layer in tried.factors.layers]
     tried.choose()
     assert tried.align(tried.first).ratio > ALIGNED

@@ -161,7 +161,7 @@ def tensors_are_those_expected(evidence: AdapterEvidence) -> None:
     level=Level.CONTRACT,
     depends_on=("ART-221",),
 )
-def names_are_taken_everywhere(evidence: AdapterEvidence) -> None:
+def every_peft_accepts_the_names(evidence: AdapterEvidence) -> None:
     """ART-222: Finds names that the installed version of peft accepts, but older versions ignore."""
     _fail_by(evidence, "taken name")
 

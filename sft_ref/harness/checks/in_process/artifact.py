@@ -71,5 +71,5 @@ def configuration_names_the_base(named_base: NamedBase) -> None:
         raise Failure(
             f"the base {name!r}, which the saved configuration names, cannot be found ({named_base.missing})", trained
         )
-    if not named_base.is_the_trained:
+    if not named_base.matches_trained_base:
         raise Failure(f"the saved configuration names {name!r}, which is a different base", trained)

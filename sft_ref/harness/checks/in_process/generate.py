@@ -12,11 +12,11 @@ from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.evidence.in_process.answer_parts import (
     AskedTwice,
+    BatchComparison,
     BatchOutputs,
-    LikeBeginnings,
-    OneAmongOthers,
     ReturnedTexts,
     ScriptedOutcome,
+    SharedPrefix,
 )
 from sft_ref.harness.recorders.in_process.task import Task
 
@@ -64,12 +64,12 @@ def everything_that_feeds_a_logit_is_finite(batch_outputs: Sequence[BatchOutputs
     depends_on=("GEN-002",),
     source="transformers#34469, peft#3753",
 )
-def asked_again_it_computes_the_same(asked_twice: AskedTwice) -> None:
+def asked_again_it_computes_the_same(repeated_answers: AskedTwice) -> None:
     """GEN-003: Runs the same scripted answers twice."""
-    first, again = asked_twice.first, asked_twice.again
+    first, again = repeated_answers.first, repeated_answers.again
     for question in first.questions:
         if question in again.logits:  # otherwise the answer was cached, without a forward pass
-            _compare(first, again, question, 0.0 if asked_twice.is_on_cpu else tolerance.rounding(first.dtype))
+            _compare(first, again, question, 0.0 if repeated_answers.is_on_cpu else tolerance.rounding(first.dtype))
 
 
 @check(
@@ -79,12 +79,12 @@ def asked_again_it_computes_the_same(asked_twice: AskedTwice) -> None:
     remedy="Pass a two-dimensional attention mask, and keep the model's own causal mask.",
     depends_on=("GEN-002",),
 )
-def later_tokens_change_nothing_before_them(like_beginnings: LikeBeginnings) -> None:
+def later_tokens_change_nothing_before_them(shared_prefix: SharedPrefix) -> None:
     """GEN-004: Compares the hidden states of the tokens that two prompts share."""
     questions, states, allowed = (
-        like_beginnings.questions,
-        like_beginnings.states,
-        tolerance.rounding(like_beginnings.dtype),
+        shared_prefix.questions,
+        shared_prefix.states,
+        tolerance.rounding(shared_prefix.dtype),
     )
     if len(states) < len(questions):
         return  # the model did not receive both prompts
@@ -114,10 +114,10 @@ def later_tokens_change_nothing_before_them(like_beginnings: LikeBeginnings) -> 
     remedy="Give each question its own prompt, and keep rows separate in mask and cache.",
     depends_on=("GEN-003",),
 )
-def answers_do_not_depend_on_neighbours(among_neighbours: OneAmongOthers) -> None:
+def answers_do_not_depend_on_neighbours(batch_neighbours: BatchComparison) -> None:
     """GEN-005: Asks one question with two pairs of neighbours of equal prompt length, with other numbers and units."""
-    one, other = among_neighbours.one, among_neighbours.other
-    _compare(one, other, among_neighbours.question, tolerance.rounding(one.dtype))
+    one, other = batch_neighbours.one, batch_neighbours.other
+    _compare(one, other, batch_neighbours.question, tolerance.rounding(one.dtype))
 
 
 @check(
@@ -128,9 +128,9 @@ def answers_do_not_depend_on_neighbours(among_neighbours: OneAmongOthers) -> Non
     depends_on=("GEN-005",),
     source="unsloth#3699; not unsloth#9708, which is rounding",
 )
-def same_logits_alone_and_in_a_batch(alone_and_in_a_batch: Sequence[OneAmongOthers]) -> None:
+def same_logits_alone_and_in_a_batch(single_and_batched: Sequence[BatchComparison]) -> None:
     """GEN-006: Compares all steps of a long number, so that tokens after the prompt count as well."""
-    for each in alone_and_in_a_batch:
+    for each in single_and_batched:
         _compare(each.one, each.other, each.question, tolerance.rounding(each.other.dtype))
 
 
@@ -168,9 +168,9 @@ def results_have_the_shape_asked_for(returned_texts: ReturnedTexts, task: Task) 
     remedy="Return [] before tokenizing.",
     level=Level.CONTRACT,
 )
-def no_prompts_give_an_empty_list(returned_for_nothing: Mapping[int | None, Any]) -> None:
+def no_prompts_give_an_empty_list(empty_batch_outputs: Mapping[int | None, Any]) -> None:
     """GEN-012: Tests num_return_sequences=None and a number."""
-    for count, texts in returned_for_nothing.items():
+    for count, texts in empty_batch_outputs.items():
         if texts != []:
             raise Failure(f"the result is {texts!r}", "[]", f"batched_generate([], {count})")
 

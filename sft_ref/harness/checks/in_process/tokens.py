@@ -10,7 +10,7 @@ from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.core.implementation import Batch, TaskRow
 from sft_ref.harness.core.training_examples import TrainingExample
-from sft_ref.harness.evidence.in_process.answer_parts import EndOfWriting, TokenizedAgain
+from sft_ref.harness.evidence.in_process.answer_parts import GenerationEnd, TokenizedAgain
 from sft_ref.harness.instruments.convention import decode, encode, find_question
 from sft_ref.harness.instruments.generation_recorder import Ids
 from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG, format_value
@@ -112,14 +112,14 @@ def supervision_begins_where_the_prompt_ends(
     depends_on=("TOK-005",),
     source="M1 transformers#23530, trl#976, M2 axolotl#3754",
 )
-def generation_ends_where_supervision_ends(tokenizer: PreTrainedTokenizerBase, end_of_writing: EndOfWriting) -> None:
+def generation_ends_where_supervision_ends(tokenizer: PreTrainedTokenizerBase, generation_end: GenerationEnd) -> None:
     """TOK-007: Scripts the supervised text, followed by digits."""
-    target = end_of_writing.target
-    more = end_of_writing.written - len(target)
+    target = generation_end.target
+    more = generation_end.written - len(target)
     if more > _SLACK:
         last = decode(tokenizer, target[-1:])
         seen = f"{more} more tokens are generated after {last!r}, where the labels end"
-        raise Failure(seen, f"at most {_SLACK}", end_of_writing.question)
+        raise Failure(seen, f"at most {_SLACK}", generation_end.question)
 
 
 @check(

@@ -8,7 +8,7 @@ from sft_ref.harness.core.paired import are_conclusive, compare, is_better, is_w
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.evidence.experiments import PairedLosses
 from sft_ref.harness.evidence.submission.scripted_results import is_template_parsed_wrongly
-from sft_ref.harness.evidence.submission.wording import left_out_template, prompts_astray
+from sft_ref.harness.evidence.submission.wording import mismatched_prompts, omitted_template
 
 
 @check(
@@ -27,14 +27,14 @@ def prompts_are_answered_as_those_of_training(evidence: Evidence) -> None:
     if prompts.any_lost is not None:
         seen = f"the model gets {prompts.any_lost.text!r}, and no prompt with its question"
         raise Failure(seen, "the question in the prompt", evidence.generations.questions[0][0])
-    astray, gap = prompts_astray(prompts, evidence.examples), left_out_template(prompts, evidence.examples)
-    if not astray and not gap:
+    mismatched, gap = mismatched_prompts(prompts, evidence.examples), omitted_template(prompts, evidence.examples)
+    if not mismatched and not gap:
         return
     if gap:
         _raise_for_template(evidence, gap)
     if swap is None:
         raise Unavailable("the prompts were not compared")
-    case = "sent {!r}, trained {!r}".format(*astray[0]) if astray else f"{gap!r} is left out"
+    case = "sent {!r}, trained {!r}".format(*mismatched[0]) if mismatched else f"{gap!r} is left out"
     if swap.sent and swap.trained and is_better(swap.trained, swap.sent):
         right, best = sum(swap.sent), sum(swap.trained)
         seen = f"{right} of {len(swap.sent)} answers are right with the sent prompts, and {best} with those of training"
@@ -80,8 +80,8 @@ def _compare_losses(losses: PairedLosses, case: str) -> None:
 )
 def prompts_are_where_training_leaves_off(evidence: Evidence) -> None:
     """PRM-102: Compares token ids exactly."""
-    astray = prompts_astray(evidence.prompts, evidence.examples)
-    if astray:
-        sent, trained = astray[0]
-        case = f"{len(astray)} of {len(evidence.prompts.trained)} prompts"
+    mismatched = mismatched_prompts(evidence.prompts, evidence.examples)
+    if mismatched:
+        sent, trained = mismatched[0]
+        case = f"{len(mismatched)} of {len(evidence.prompts.trained)} prompts"
         raise Failure(f"the prompt is {sent!r}", f"a beginning of {trained!r}", case)

@@ -22,7 +22,7 @@ class TokenizedAgain:
 
 
 @dataclass(frozen=True)
-class EndOfWriting:
+class GenerationEnd:
     """How far the model writes when its script continues after the supervised text.
 
     Attributes:
@@ -147,7 +147,7 @@ class AskedTwice:
 
 
 @dataclass(frozen=True)
-class LikeBeginnings:
+class SharedPrefix:
     """Two questions with the same beginning, each asked alone.
 
     Attributes:
@@ -161,7 +161,7 @@ class LikeBeginnings:
 
 
 @dataclass(frozen=True)
-class OneAmongOthers:
+class BatchComparison:
     """The same question among different neighbours, or alone."""
 
     question: str

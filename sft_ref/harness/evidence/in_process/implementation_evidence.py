@@ -33,13 +33,13 @@ from sft_ref.harness.evidence.views import (
 from .answer_parts import (
     AdapterOff,
     AskedTwice,
+    BatchComparison,
     BatchOutputs,
-    EndOfWriting,
     GeneratedRows,
-    LikeBeginnings,
-    OneAmongOthers,
+    GenerationEnd,
     ReturnedTexts,
     ScriptedOutcome,
+    SharedPrefix,
     TokenizedAgain,
     WrongAnswersWritten,
 )
@@ -105,7 +105,7 @@ class ImplementationEvidence:
     short_and_long: Part[Sequence[TrainingExample]] = None
     labelled_rows: Part[Sequence[LabelledRow]] = None
     answer_texts: Part[AnswerTexts] = None
-    end_of_writing: Part[EndOfWriting] = None
+    generation_end: Part[GenerationEnd] = None
 
     trained: Part[TrainingResult] = None
     training_steps: Part[RecordedTraining] = None
@@ -141,15 +141,15 @@ class ImplementationEvidence:
 
     longest_questions: Part[ScriptedOutcome] = None
     batch_outputs: Part[Sequence[BatchOutputs]] = None
-    asked_twice: Part[AskedTwice] = None
-    like_beginnings: Part[LikeBeginnings] = None
-    among_neighbours: Part[OneAmongOthers] = None
-    alone_and_in_a_batch: Part[Sequence[OneAmongOthers]] = None
+    repeated_answers: Part[AskedTwice] = None
+    shared_prefix: Part[SharedPrefix] = None
+    batch_neighbours: Part[BatchComparison] = None
+    single_and_batched: Part[Sequence[BatchComparison]] = None
     returned_answers: Part[Sequence[ReturnedAnswer]] = None
     known_answers: Part[Sequence[ReturnedAnswer]] = None
     chosen_tokens: Part[ChosenTokens] = None
     returned_texts: Part[ReturnedTexts] = None
-    returned_for_nothing: Part[Mapping[int | None, Any]] = None
+    empty_batch_outputs: Part[Mapping[int | None, Any]] = None
     completions: Part[ReturnedTexts] = None
     answer_count: Part[AnswerCount] = None
     generated_rows: Part[GeneratedRows] = None

@@ -155,13 +155,13 @@ class NamedBase:
         name: name in the saved configuration.
         trained: name of the base model that was trained.
         missing: why no base model of that name is found; empty if one is found.
-        is_the_trained: whether its weights are those of the base model that was trained.
+        matches_trained_base: whether its weights are those of the base model that was trained.
     """
 
     name: str
     trained: str
     missing: str = ""
-    is_the_trained: bool = False
+    matches_trained_base: bool = False
 
 
 @dataclass(frozen=True)

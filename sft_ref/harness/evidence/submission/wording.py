@@ -17,7 +17,7 @@ def pair_prompts(prompts: Prompts, examples: Examples) -> Iterator[tuple[Trainin
             yield text, prompt
 
 
-def prompts_astray(prompts: Prompts, examples: Examples) -> list[tuple[str, str]]:
+def mismatched_prompts(prompts: Prompts, examples: Examples) -> list[tuple[str, str]]:
     """Returns the prompts of trained questions that are no prefix of their training text up to the answer.
 
     Each prompt is returned with its training text. Returns an empty list if only a minority differs, since training
@@ -26,7 +26,7 @@ def prompts_astray(prompts: Prompts, examples: Examples) -> list[tuple[str, str]
     Raises:
         Unavailable: no prompt was observed whose training text contains its answer.
     """
-    astray, seen = [], 0
+    mismatched, seen = [], 0
     for text, prompt in pair_prompts(prompts, examples):
         if not text.is_answered:
             continue
@@ -34,13 +34,13 @@ def prompts_astray(prompts: Prompts, examples: Examples) -> list[tuple[str, str]
         length = len(prompt.ids)
         early = length < (text.first_label or 0) and not text.is_partial(length)
         if text.ids[:length] != prompt.ids or length > text.begin or early:
-            astray.append((prompt.text, text.text))
+            mismatched.append((prompt.text, text.text))
     if not seen:
         raise Unavailable("no prompt could be compared with its training text")
-    return astray if len(astray) > seen / 2 else []
+    return mismatched if len(mismatched) > seen / 2 else []
 
 
-def left_out_template(prompts: Prompts, examples: Examples) -> str:
+def omitted_template(prompts: Prompts, examples: Examples) -> str:
     """Returns the part of the training text's template between prompt and number that the prompts omit.
 
     Empty if the prompts are no prefixes of their training texts, or if the omitted part contains no special token.

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from sft_ref.cluster.connection import connected
-from sft_ref.cluster.nodes import Share, living_nodes, on_each_node
+from sft_ref.cluster.nodes import TaskResources, living_nodes, on_each_node
 from sft_ref.cluster.tasks import RETRIES, LostTask, spread
 from sft_ref.errors import SubmissionError
 from sft_ref.harness.core.grade import BAD_INPUT, HARNESS_ERROR, Grade, NotGraded
@@ -54,7 +54,7 @@ def grade_on_cluster(
     if not targets:
         return
     with connected(address):
-        share = Share(min(CPUS, max((node.cpus for node in living_nodes()), default=1)))
+        share = TaskResources(min(CPUS, max((node.cpus for node in living_nodes()), default=1)))
         on_each_node(check_files, digests, share=share)
         refused: list[tuple[str, Grade]] = []
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from .followed_rows import FollowedRow, GenerationRecorder, Script
 from .questions import find_question
+from .tracked_rows import GenerationRecorder, Script, TrackedRow
 
 CERTAIN = 1000.0
 """Logit of a scripted token; all others get its negative. It is certain at every common temperature, and fits into
@@ -28,8 +28,8 @@ class ScriptedModel(GenerationRecorder):
             every position, and its end is repeated.
         keep_nan: whether non-finite logits are kept. If False, the script is written whatever the model computes, so
             that only the code after generation is tested.
-        keep_logits, on_lost: as in `GenerationRecorder`. The model's original logits are kept.
-        sought: the only question whose prompt is needed; the text that the model writes after it does not matter.
+        keep_logits, on_untrackable: as in `GenerationRecorder`. The model's original logits are kept.
+        only_question: the only question whose prompt is needed; the completion does not matter.
 
     While a prompt is fed in pieces, the model writes a token that the prompt does not contain; when that token is fed
     back, the prompt has ended.
@@ -43,12 +43,12 @@ class ScriptedModel(GenerationRecorder):
         strict: bool = False,
         keep_nan: bool = False,
         keep_logits: bool = False,
-        sought: str = "",
-        on_lost: Callable[[str], object] = lambda reason: None,
+        only_question: str = "",
+        on_untrackable: Callable[[str], object] = lambda reason: None,
     ) -> None:
         questions = [script.question for script in scripts]
-        super().__init__(tokenizer, questions, keep_logits=keep_logits, on_lost=on_lost)
-        self.scripts, self.strict, self.keep_nan, self.sought = list(scripts), strict, keep_nan, sought
+        super().__init__(tokenizer, questions, keep_logits=keep_logits, on_untrackable=on_untrackable)
+        self.scripts, self.strict, self.keep_nan, self.only_question = list(scripts), strict, keep_nan, only_question
         self._marker: int | None = None
 
     def after(self, logits: torch.Tensor) -> torch.Tensor:
@@ -70,12 +70,12 @@ class ScriptedModel(GenerationRecorder):
         return written
 
     def _may_go_on(self, prompt: Sequence[int], past: int) -> bool:
-        return bool(self.sought) or super()._may_go_on(prompt, past)
+        return bool(self.only_question) or super()._may_go_on(prompt, past)
 
-    def _next_token(self, row: FollowedRow, vocabulary: int) -> int | None:
+    def _next_token(self, row: TrackedRow, vocabulary: int) -> int | None:
         """Returns the next token of a row; None if the row is not scripted."""
         step, script, prompt = len(row.generation.new_token_ids), row.script, row.generation.prompt_ids
-        is_read = bool(self.scripts or self.sought)
+        is_read = bool(self.scripts or self.only_question)
         if is_read and row.generation.in_pieces and not step and (script is None or self._is_beginning(prompt)):
             self._marker = self._marker or self._choose_marker(vocabulary)
             return self._marker
@@ -86,7 +86,7 @@ class ScriptedModel(GenerationRecorder):
     def _choose_marker(self, vocabulary: int) -> int:
         """Returns a token that neither a script nor the question contains."""
         held = self._special.union(*(script.whole for script in self.scripts))
-        held |= {*self.tokenizer(self.sought, add_special_tokens=False)["input_ids"]}
+        held |= {*self.tokenizer(self.only_question, add_special_tokens=False)["input_ids"]}
         return max(set(range(min(vocabulary, len(self.tokenizer)))) - held)
 
     def _is_beginning(self, prompt: Sequence[int]) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sft_ref.harness.evidence.adapter import ExpectedTensors, Place
+from sft_ref.harness.evidence.adapter import AdaptedParameter, ExpectedTensors
 from sft_ref.io.base_config import check_known_sizes, check_sizes, empty_model, has_weights, read_config
 from sft_ref.io.lora_config import AdapterConfig
 from sft_ref.io.tensor_headers import Shape, TensorHeader
@@ -144,7 +144,7 @@ def as_loaded(tensors: Mapping[str, torch.Tensor], model: PeftModel) -> dict[str
     return {_ADAPTER_NAME.sub("", _MAGNITUDE.sub("", name)): tensor for name, tensor in converted.items()}
 
 
-def is_taken(headers: Mapping[str, TensorHeader], base: Path, config: AdapterConfig, rows: int) -> bool:
+def peft_accepts(headers: Mapping[str, TensorHeader], base: Path, config: AdapterConfig, rows: int) -> bool:
     """Returns whether peft finds a place for each tensor and a tensor for each place, regardless of names."""
     from peft import set_peft_model_state_dict
 
@@ -161,7 +161,7 @@ def is_taken(headers: Mapping[str, TensorHeader], base: Path, config: AdapterCon
     return not result.unexpected_keys and not any(map(_OF_ADAPTER.search, result.missing_keys))
 
 
-def _places(model: PeftModel) -> tuple[Place, ...]:
+def _places(model: PeftModel) -> tuple[AdaptedParameter, ...]:
     from peft.tuners.lora import LoraLayer
 
     found = []
@@ -170,7 +170,7 @@ def _places(model: PeftModel) -> tuple[Place, ...]:
             path = name.removeprefix("base_model.model.")
             module, parameter = path.replace(".base_layer", ""), getattr(layer, "parameter_name", None)
             key = f"{module}.{parameter}" if parameter else module
-            found.append(Place(path, module, parameter or "weight", key, float(layer.scaling["default"])))
+            found.append(AdaptedParameter(path, module, parameter or "weight", key, float(layer.scaling["default"])))
     return tuple(found)
 
 

@@ -35,7 +35,7 @@ from sft_ref.reference.record import RECORD, Record
 from .answers import EXAMPLE, Row, Wording, check_writing, choose_wording, examine, read_rows, read_template
 from .chat_template import observe_template
 from .differences import find_differences
-from .expected import RefusedError, as_loaded, empty_base, find_expected, is_taken, put_adapter
+from .expected import RefusedError, as_loaded, empty_base, find_expected, peft_accepts, put_adapter
 from .experts import for_each_expert
 from .files import find_files, is_file, named_adapters
 from .loading import (
@@ -287,7 +287,7 @@ def _find_differences(
     """Finds differences; if the installed peft accepts the names, keeps only those that other versions reject."""
     found = find_differences(for_each_expert(expected, files.shapes, config), files.shapes, config)
     lacks_whole = any(each.pattern == "whole" for each in found)
-    if not found or lacks_whole or not is_taken(files.headers, base, config, expected.rows):
+    if not found or lacks_whole or not peft_accepts(files.headers, base, config, expected.rows):
         return found
     return tuple(replace(each, pattern="taken name") for each in found if each.pattern == "adapter name")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.evidence.adapter import Place
+from sft_ref.harness.evidence.adapter import AdaptedParameter
 from sft_ref.harness.instruments.deltas import dora_delta
 from sft_ref.io.lora_config import AdapterConfig
 
@@ -24,8 +24,8 @@ def expected_parameters(
     model: Any,  # noqa: ANN401
     tensors: Mapping[str, torch.Tensor],
     config: AdapterConfig,
-    places: Iterable[Place],
-) -> Iterator[tuple[Place, torch.Tensor]]:
+    places: Iterable[AdaptedParameter],
+) -> Iterator[tuple[AdaptedParameter, torch.Tensor]]:
     """Yields each adapted parameter of the base with its delta added, in fp32, one at a time; the base is not changed.
 
     Raises:
@@ -40,7 +40,7 @@ def merged_weights(
     model: Any,  # noqa: ANN401
     tensors: Mapping[str, torch.Tensor],
     config: AdapterConfig,
-    places: Iterable[Place],
+    places: Iterable[AdaptedParameter],
     read: Callable[[str], torch.Tensor],
 ) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
     """Yields each base weight that a merge changes: its name, its base value and its merged value, in fp32.
@@ -74,7 +74,7 @@ def put_expected_weights(
     model: Any,  # noqa: ANN401
     tensors: Mapping[str, torch.Tensor],
     config: AdapterConfig,
-    places: Iterable[Place],
+    places: Iterable[AdaptedParameter],
 ) -> None:
     """Sets all weights that the adapter implies on the base model, in place.
 
@@ -114,7 +114,7 @@ def _delta(
     weight: torch.Tensor,
     tensors: Mapping[str, torch.Tensor],
     config: AdapterConfig,
-    place: Place,
+    place: AdaptedParameter,
 ) -> torch.Tensor:
     """Returns the adapter's addition to a parameter, in the parameter's own shape."""
     from transformers.pytorch_utils import Conv1D
@@ -141,14 +141,14 @@ def _delta(
     return delta.T if is_transposed else delta
 
 
-def _scaling(place: Place, config: AdapterConfig, rank: int) -> float:
+def _scaling(place: AdaptedParameter, config: AdapterConfig, rank: int) -> float:
     from peft.utils.other import get_pattern_key
 
     alpha = config.alpha_pattern.get(get_pattern_key(list(config.alpha_pattern), place.key), config.alpha)
     return alpha / (math.sqrt(rank) if config.use_rslora else rank)
 
 
-def _put_bias(model: Any, tensors: Mapping[str, torch.Tensor], config: AdapterConfig, place: Place) -> None:  # noqa: ANN401
+def _put_bias(model: Any, tensors: Mapping[str, torch.Tensor], config: AdapterConfig, place: AdaptedParameter) -> None:  # noqa: ANN401
     """Adds the bias of lora_B, scaled like the matrices, if there is one."""
     bias = tensors.get(f"{_PREFIX}{place.path}.lora_B.bias")
     if bias is None:

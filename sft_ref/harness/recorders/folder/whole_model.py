@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sft_ref.harness.evidence.adapter import Place, WholeModel
+from sft_ref.harness.evidence.adapter import AdaptedParameter, WholeModel
 from sft_ref.io.base_config import CONFIG, WEIGHTS
 from sft_ref.io.lora_config import AdapterConfig
 from sft_ref.io.reading import UnreadableError
@@ -36,7 +36,7 @@ def compare_whole_model(
     model: Any,  # noqa: ANN401
     tensors: Mapping[str, torch.Tensor],
     config: AdapterConfig,
-    places: Iterable[Place],
+    places: Iterable[AdaptedParameter],
 ) -> WholeModel | None:
     """Classifies the model beside an adapter by its adapted weights; None if there is none, or nothing to compare.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sft_ref.harness.evidence.views import ChosenTokens
 from sft_ref.harness.instruments.convention import decode
-from sft_ref.harness.instruments.scripted.followed_rows import GeneratedRow
+from sft_ref.harness.instruments.scripted.tracked_rows import GeneratedRow
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

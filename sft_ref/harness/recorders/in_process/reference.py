@@ -19,7 +19,7 @@ from transformers import TrainingArguments
 from sft_ref.errors import AdapterError, SftRefError
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TaskRow, TrainingResult
 from sft_ref.harness.core.training_examples import TrainingExample
-from sft_ref.harness.instruments.deltas import measure_starts
+from sft_ref.harness.instruments.deltas import measure_init_deltas
 from sft_ref.harness.instruments.losses import forward, row_losses
 from sft_ref.harness.instruments.model_state import base_parameters, look
 from sft_ref.io.lora_config import read_lora
@@ -94,10 +94,10 @@ class Reference:
             return self.train(folder, rows, settings)
 
     def _measure_starts(self, model: Any) -> dict[str, torch.Tensor]:  # noqa: ANN401  # a PeftModel
-        """See `measure_starts`; the base is loaded only if the adapter is nonzero before training."""
+        """See `measure_init_deltas`; the base is loaded only if the adapter is nonzero before training."""
         if not any(tensor.any() for name, tensor in model.named_parameters() if "lora_B" in name):
             return {}
-        return measure_starts(model, models.load_model(find_base(self.base), precision.POLICIES["fp32"]))
+        return measure_init_deltas(model, models.load_model(find_base(self.base), precision.POLICIES["fp32"]))
 
     def _look(self, model: Any) -> dict[str, Any]:  # noqa: ANN401  # a PeftModel
         """Returns the fields of `TrainingResult` that describe a model in memory."""

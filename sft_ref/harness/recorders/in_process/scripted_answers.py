@@ -18,8 +18,8 @@ from sft_ref.harness.evidence.in_process.answer_parts import ScriptedOutcome, Wr
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import RecordedAnswers, record_generation
 from sft_ref.harness.instruments.module_outputs import computed_dtypes
-from sft_ref.harness.instruments.scripted.followed_rows import Script
 from sft_ref.harness.instruments.scripted.questions import find_question, normalize
+from sft_ref.harness.instruments.scripted.tracked_rows import Script
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 from .calls import ask_prompt, call
@@ -37,7 +37,7 @@ class AnswerScript(WrittenAnswer):
 
 
 @dataclass(frozen=True)
-class Scripting:
+class ScriptRunner:
     """Writes scripts for a loaded implementation, and runs them."""
 
     implementation: Implementation
@@ -73,9 +73,9 @@ class Scripting:
             answers.append(AnswerScript(question, text, answer, Script(question, ids, ids[least:], least)))
         return answers
 
-    def dictate(self, questions: Sequence[str]) -> list[AnswerScript]:
+    def script_unlikely_answers(self, questions: Sequence[str]) -> list[AnswerScript]:
         """Writes answers to the questions that no model would give unprompted."""
-        answers = self.task.dictate(len(questions), self.answerer.tokenizer)
+        answers = self.task.script_unlikely_answers(len(questions), self.answerer.tokenizer)
         return self.write([*zip(questions, answers, strict=True)])
 
     def write_words(self, questions: Sequence[str]) -> list[Script]:

@@ -108,7 +108,7 @@ class Task(ABC):
         """Returns those of the dictated answers, in the form that `find` returns, that a text contains."""
 
     @abstractmethod
-    def dictate(self, count: int, tokenizer: PreTrainedTokenizerBase, seed: int = 0) -> list[Any]:
+    def script_unlikely_answers(self, count: int, tokenizer: PreTrainedTokenizerBase, seed: int = 0) -> list[Any]:
         """Returns answers for the scripted model to write that no model would give unprompted."""
 
     @abstractmethod
@@ -141,7 +141,7 @@ class NumberTask(Task):
         """See `Task`."""
         return {*find_numerals(text)} & {*dictated}
 
-    def dictate(self, count: int, tokenizer: PreTrainedTokenizerBase, seed: int = 0) -> list[float]:
+    def script_unlikely_answers(self, count: int, tokenizer: PreTrainedTokenizerBase, seed: int = 0) -> list[float]:
         """See `Task`."""
         return [NUMBERS[n % len(NUMBERS)] for n in range(count)]
 
@@ -176,7 +176,7 @@ class TextTask(Task):
         held = {each for each in dictated if self.contains(text, each)}
         return {each for each in held if not any(each != other and self.contains(other, each) for other in held)}
 
-    def dictate(self, count: int, tokenizer: PreTrainedTokenizerBase, seed: int = 0) -> list[str]:
+    def script_unlikely_answers(self, count: int, tokenizer: PreTrainedTokenizerBase, seed: int = 0) -> list[str]:
         """See `Task`: strings of random tokens, at most as long as the longest true answer."""
         rng, words = random.Random(seed), _words_of(tokenizer)
         answers = [str(truth) for _, truth in self.train_rows]
@@ -186,7 +186,7 @@ class TextTask(Task):
 
     def dictate_longest(self, tokenizer: PreTrainedTokenizerBase) -> list[str]:
         """See `Task`."""
-        return self.dictate(3, tokenizer, seed=14)
+        return self.script_unlikely_answers(3, tokenizer, seed=14)
 
     def is_exactly(self, answer: object, dictated: str) -> bool:
         """See `Task`."""

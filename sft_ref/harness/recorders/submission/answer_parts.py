@@ -135,10 +135,10 @@ def build_generations(recording: Recording) -> Generations:
     """Builds the evidence of generated completions, scripted and unscripted."""
     result = recording.with_adapter
     short, reason = [], ""
-    if recording.asked_model is None:
+    if recording.evaluated_model is None:
         reason = "the reference cannot load the model that answers"
     else:
-        short = shortfalls(recording.asked_model, recording.tokenizer, result["answers"].get("generations", ()))
+        short = shortfalls(recording.evaluated_model, recording.tokenizer, result["answers"].get("generations", ()))
     return Generations(
         questions=tuple(recording.questions),
         asked=len(recording.asked_rows),

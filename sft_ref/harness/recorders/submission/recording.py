@@ -98,10 +98,10 @@ class Recording(Trained):
         self.with_adapter = self.ask("again")
 
     @property
-    def sound_right(self) -> list[bool]:
+    def sound_adapter_correct(self) -> list[bool]:
         """Whether the sound adapter answers each fresh question rightly, asked by the reference."""
         model = self.sound_model
-        return self.trained_right if model is self.trained_model else self.reference_right
+        return self.trained_adapter_correct if model is self.trained_model else self.reference_correct
 
     @functools.cached_property
     def is_saved_well(self) -> bool:
@@ -122,7 +122,7 @@ class Recording(Trained):
         return not is_worse(own, due)
 
     @functools.cached_property
-    def asked_model(self) -> Any:  # noqa: ANN401
+    def evaluated_model(self) -> Any:  # noqa: ANN401
         """The adapter that was in place for `with_adapter`, loaded by the reference; None if there was none."""
         if self.with_adapter is not self.asked:
             return self.sound_model
@@ -173,12 +173,12 @@ class Recording(Trained):
         generations = [row for row in self.asked["answers"].get("generations", ()) if not row.get("continues_cache")]
         return bool(self.texts and generations) and not any(self.prompts(self.asked, self.asked_rows))
 
-    def right_as_asked(self, model: Any) -> list[bool]:  # noqa: ANN401
+    def correct_with_sent_prompts(self, model: Any) -> list[bool]:  # noqa: ANN401
         """Returns which questions a model answers rightly from the sent prompts; the reference generates and parses."""
         prompts = [prompt for prompt in self.prompts(self.asked, self.questions) if prompt]
         if model is None or self.convention is None or len(prompts) < len(self.questions):
             return right(self.reference_answers(model) if model is not None else [], self.questions)
-        return self._right_behind(model, prompts)
+        return self._correct_after(model, prompts)
 
     @functools.cached_property
     def writes_alike(self) -> bool:
@@ -190,7 +190,7 @@ class Recording(Trained):
         return alike >= _ALIKE * len(answered)
 
     @functools.cached_property
-    def right_as_trained(self) -> list[bool]:
+    def correct_with_training_prompts(self) -> list[bool]:
         """Whether the trained adapter answers each question rightly; the reference asks, with the training prompts.
 
         If texts vary from question to question, the training prompt of a fresh question is unknown: none is right then.
@@ -198,9 +198,9 @@ class Recording(Trained):
         if self.trained_model is None or self.convention is None or not self.writes_alike:
             return [False] * len(self.questions)
         prompts = [encode(self.tokenizer, self.expected_prompt(question)) for question, _ in self.questions]
-        return self._right_behind(self.trained_model, prompts) if all(prompts) else self.trained_right
+        return self._correct_after(self.trained_model, prompts) if all(prompts) else self.trained_adapter_correct
 
-    def _right_behind(self, model: Any, prompts: Sequence[Sequence[int]]) -> list[bool]:  # noqa: ANN401
+    def _correct_after(self, model: Any, prompts: Sequence[Sequence[int]]) -> list[bool]:  # noqa: ANN401
         """Returns which questions a model answers rightly after the given prompts; the reference generates and parses.
 
         The model must itself write the text that training put between prompt and number, as the submission's generation
@@ -281,7 +281,7 @@ class Recording(Trained):
         return replay(self.reference_steps, self.workplace.base, self.lora_folder)
 
     @functools.cached_property
-    def reference_right(self) -> list[bool]:
+    def reference_correct(self) -> list[bool]:
         """Whether each answer of the reference is right."""
         return (
             right(self.reference_answers(self.reference_model), self.questions)

@@ -18,7 +18,7 @@ from sft_ref.harness.evidence.experiments import (
     Right,
     TrainingSwap,
 )
-from sft_ref.harness.evidence.submission.wording import left_out_template, prompts_astray, unlabelled_lead
+from sft_ref.harness.evidence.submission.wording import mismatched_prompts, omitted_template, unlabelled_lead
 from sft_ref.harness.evidence.training import Examples
 from sft_ref.harness.instruments.answering import complete, read_number, right, value_losses
 from sft_ref.harness.instruments.convention import decode
@@ -44,15 +44,15 @@ def run_swaps(recording: Recording, prompts: Prompts, examples: Examples, genera
         return Experiments(own, answer_rate, accuracy, with_sound_adapter=with_sound_adapter, lead_losses=lead_losses)
     trained = recording.trained_model
     if with_sound_adapter is not None:
-        reference = tuple(recording.sound_right)
-        reference_as_sent = tuple(recording.right_as_asked(recording.sound_model))
+        reference = tuple(recording.sound_adapter_correct)
+        reference_as_sent = tuple(recording.correct_with_sent_prompts(recording.sound_model))
     return Experiments(
         own=own,
         answer_rate=answer_rate,
         accuracy=accuracy,
-        trained_adapter=None if trained is None else tuple(recording.trained_right),
-        trained_adapter_as_sent=None if trained is None else tuple(recording.right_as_asked(trained)),
-        trained_adapter_as_trained=None if trained is None else tuple(recording.right_as_trained),
+        trained_adapter=None if trained is None else tuple(recording.trained_adapter_correct),
+        trained_adapter_as_sent=None if trained is None else tuple(recording.correct_with_sent_prompts(trained)),
+        trained_adapter_as_trained=None if trained is None else tuple(recording.correct_with_training_prompts),
         with_sound_adapter=with_sound_adapter,
         reference=reference,
         reference_as_sent=reference_as_sent,
@@ -72,7 +72,7 @@ def _swap_prompts(recording: Recording, prompts: Prompts, examples: Examples) ->
     if prompts.any_lost is not None:
         return None
     try:
-        if not prompts_astray(prompts, examples) and not left_out_template(prompts, examples):
+        if not mismatched_prompts(prompts, examples) and not omitted_template(prompts, examples):
             return None
     except Unavailable:
         return None
@@ -152,7 +152,7 @@ def _swap_training(recording: Recording) -> TrainingSwap | None:
 
 def _swap_generation(recording: Recording, generations: Generations) -> GenerationSwap | None:
     """Tests the same adapter with the reference's generation; None if all generated tokens are the argmax."""
-    model, result = recording.asked_model, recording.with_adapter
+    model, result = recording.evaluated_model, recording.with_adapter
     rows = generations.answers.generations if generations.answers else ()
     if model is None or not any(row.unlikely for row in rows):
         return None

@@ -14,7 +14,7 @@ from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.core.paired import Paired, compare, has_fallen
 from sft_ref.harness.evidence.evidence import GOOD
-from sft_ref.harness.instruments.answering import best_prompts, complete, read_number, right
+from sft_ref.harness.instruments.answering import complete, read_number, right, training_prompts
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.losses import pad, row_losses
 from sft_ref.io.peft_config import read_peft_config
@@ -66,7 +66,7 @@ class Trained(Captured):
         """Returns a model's answers to fresh questions, with the reference's generation, parser and default prompts."""
         if self.convention is None:
             return []
-        given = prompts or best_prompts(self.questions, self.convention, self.tokenizer)
+        given = prompts or training_prompts(self.questions, self.convention, self.tokenizer)
         return [read_number(text, self.convention) for text in complete(model, self.tokenizer, given)]
 
     @functools.cached_property
@@ -75,7 +75,7 @@ class Trained(Captured):
         return self.reference_answers(self.trained_model) if self.trained_model is not None else []
 
     @functools.cached_property
-    def trained_right(self) -> list[bool]:
+    def trained_adapter_correct(self) -> list[bool]:
         """Whether each answer of the trained model is right."""
         return right(self.trained_answers, self.questions)
 
@@ -184,7 +184,7 @@ class Trained(Captured):
     @functools.cached_property
     def answers_rightly(self) -> bool:
         """Whether the reference obtains good answers from the trained adapter, with the lead to the number."""
-        return sum(self.trained_right) >= GOOD * len(self.questions) and self._writes_lead()
+        return sum(self.trained_adapter_correct) >= GOOD * len(self.questions) and self._writes_lead()
 
     def _writes_lead(self) -> bool:
         """Returns whether the model writes the texts' lead before a number, since a base may know the numbers."""

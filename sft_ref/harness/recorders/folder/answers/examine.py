@@ -14,7 +14,7 @@ from sft_ref.harness.core.paired import is_worse
 from sft_ref.harness.evidence.answers import TEMPLATE, AnswerHeader, AnswersEvidence, Stops, Trial
 from sft_ref.io.rows.forms import Row, in_other_ways
 
-from .asking import Asker
+from .evaluator import ModelEvaluator
 from .experiments import AdapterExperiments, factor_of
 from .wording import Wording, as_given, as_literal, as_template, difference, missing_header, without_space
 
@@ -62,7 +62,7 @@ def examine(
         by_template: whether --chat-template requests this template as the format of the texts.
         judge: decides whether an answer is right; None for the default.
     """
-    asker = Asker(model, tokenizer, judge)
+    asker = ModelEvaluator(model, tokenizer, judge)
     header = _try_header(asker, prompt, chat_template, rows) if prompt is not None else None
     if not rows:
         return AnswersEvidence("no --data was given", header=header)
@@ -104,7 +104,9 @@ def _wordings(
     return [each for each in found if each is not None]
 
 
-def write_numbers(asker: Asker, rows: Sequence[Row], put: Callable[[Sequence[Row]], list[Wording]]) -> Sequence[Row]:
+def write_numbers(
+    asker: ModelEvaluator, rows: Sequence[Row], put: Callable[[Sequence[Row]], list[Wording]]
+) -> Sequence[Row]:
     """Returns the rows with numbers formatted as in JSON, or in a format of clearly lower loss under the adapter."""
     best, least = rows, None
     for each in (rows, *in_other_ways(rows)):
@@ -166,7 +168,7 @@ def _stops(experiments: AdapterExperiments, best: Trial) -> Stops:
     )
 
 
-def _try_header(asker: Asker, prompt: str, template: str | None, rows: Sequence[Row]) -> AnswerHeader | None:
+def _try_header(asker: ModelEvaluator, prompt: str, template: str | None, rows: Sequence[Row]) -> AnswerHeader | None:
     """Checks whether answers begin with the end of the template's prompt; None without a template."""
     asked = rows[:_HEADER_ROWS] or [Row((("user", question),), "", None) for question in _QUESTIONS]
     given, templated = as_given(prompt, asked, asker.tokenizer), as_template(template, asked, asker.tokenizer)

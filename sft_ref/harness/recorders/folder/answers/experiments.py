@@ -10,7 +10,7 @@ from sft_ref.harness.core.paired import is_better, is_worse
 from sft_ref.harness.evidence.answers import Alignment, Answer, Trial
 from sft_ref.io.rows.forms import Row
 
-from .asking import Asker
+from .evaluator import ModelEvaluator
 from .scaling import Factors
 from .wording import Wording
 
@@ -50,7 +50,7 @@ class AdapterExperiments:
         trials: (format name, factor) -> result.
     """
 
-    def __init__(self, asker: Asker, rows: Sequence[Row], wordings: Sequence[Wording]) -> None:
+    def __init__(self, asker: ModelEvaluator, rows: Sequence[Row], wordings: Sequence[Wording]) -> None:
         self.asker, self.rows = asker, rows
         self.wordings = {wording.name: wording for wording in wordings}
         self.first = wordings[0].name

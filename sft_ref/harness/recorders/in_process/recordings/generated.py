@@ -18,14 +18,14 @@ from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
 from sft_ref.harness.evidence.in_process.answer_parts import (
     AskedTwice,
+    BatchComparison,
     BatchOutputs,
     GeneratedLogits,
     GeneratedRows,
     LastOutput,
-    LikeBeginnings,
-    OneAmongOthers,
     ReturnedTexts,
     ScriptedOutcome,
+    SharedPrefix,
 )
 from sft_ref.harness.evidence.in_process.trained_parts import ModelChange
 from sft_ref.harness.evidence.views import AnswerCount, ChosenTokens, ReturnedAnswer
@@ -34,12 +34,12 @@ from sft_ref.harness.instruments.generation_recorder import RecordedAnswers, rec
 from sft_ref.harness.instruments.losses import forward
 from sft_ref.harness.instruments.model_state import changes
 from sft_ref.harness.instruments.module_outputs import computed_dtypes, first_states, last_outputs
-from sft_ref.harness.instruments.scripted.followed_rows import GeneratedRow
 from sft_ref.harness.instruments.scripted.questions import find_question, normalize
+from sft_ref.harness.instruments.scripted.tracked_rows import GeneratedRow
 from sft_ref.harness.recorders.in_process.calls import call
 from sft_ref.harness.recorders.in_process.chosen_tokens import chosen_tokens_of
 from sft_ref.harness.recorders.in_process.invented import invent
-from sft_ref.harness.recorders.in_process.scripted_answers import AnswerScript, Scripting, coarsest
+from sft_ref.harness.recorders.in_process.scripted_answers import AnswerScript, ScriptRunner, coarsest
 from sft_ref.harness.recorders.in_process.task import Task
 
 if TYPE_CHECKING:
@@ -49,23 +49,23 @@ _MANY = 9
 """Number of answers in a batch."""
 
 
-def scripting(implementation: Implementation, answerer: Answerer, task: Task) -> Scripting:
+def scripting(implementation: Implementation, answerer: Answerer, task: Task) -> ScriptRunner:
     """Returns the writer and runner of scripts."""
-    return Scripting(implementation, answerer, task)
+    return ScriptRunner(implementation, answerer, task)
 
 
-def longest_questions(scripting: Scripting, task: Task) -> ScriptedOutcome:
+def longest_questions(scripting: ScriptRunner, task: Task) -> ScriptedOutcome:
     """Asks the longest questions of the data; prompts are recognised by their question, or by their ids in training."""
     longest = sorted(task.train_rows, key=lambda row: len(row[0]))[-4:]
     return scripting.observe(scripting.write(longest), end_at_once=True)
 
 
-def batch_outputs(scripting: Scripting) -> list[BatchOutputs]:
+def batch_outputs(scripting: ScriptRunner) -> list[BatchOutputs]:
     """Records outputs for a question with a 29-digit number among shorter ones, in batches of 1 to 8.
 
     No two questions need the same padding. Recording stops after the first batch with a non-finite output.
     """
-    *shorter, longest = scripting.dictate([f"{'7' * n} florps in quux?" for n in range(1, 30)])
+    *shorter, longest = scripting.script_unlikely_answers([f"{'7' * n} florps in quux?" for n in range(1, 30)])
     batches = []
     for size in range(1, 9):
         first = (size - 1) * (size - 2) // 2
@@ -85,25 +85,25 @@ def last_output(name: str, output: torch.Tensor) -> LastOutput:
     return LastOutput(name, output.dtype, int((~is_finite).sum()), len(output), float(output.abs().max()))
 
 
-def asked_twice(scripting: Scripting) -> AskedTwice:
+def repeated_answers(scripting: ScriptRunner) -> AskedTwice:
     """Runs the same scripted answers twice."""
-    lines = scripting.dictate(invent(4, seed=3))
+    lines = scripting.script_unlikely_answers(invent(4, seed=3))
     on_cpu = next(scripting.answerer.model.parameters()).device.type == "cpu"
     return AskedTwice(scripting.run(lines), scripting.run(lines), on_cpu)
 
 
-def like_beginnings(scripting: Scripting) -> LikeBeginnings:
+def shared_prefix(scripting: ScriptRunner) -> SharedPrefix:
     """Records the states for two questions that differ only at their end."""
     questions = ["How many florps are there in 7 quux or zindles?", "How many florps are there in 7 quux or tove?"]
     states, dtype = [], torch.float32
-    for line in scripting.dictate(questions):
+    for line in scripting.script_unlikely_answers(questions):
         with first_states(scripting.answerer.model) as found:
             dtype = scripting.run([line], end_at_once=True).dtype
         states += found[:1]
-    return LikeBeginnings(questions, states, dtype)
+    return SharedPrefix(questions, states, dtype)
 
 
-def among_neighbours(scripting: Scripting) -> OneAmongOthers:
+def batch_neighbours(scripting: ScriptRunner) -> BatchComparison:
     """Asks one question among two pairs of neighbours with equally long prompts, but other numbers and units."""
     questions = [
         "How many florps are there in 7 quux?",
@@ -112,32 +112,32 @@ def among_neighbours(scripting: Scripting) -> OneAmongOthers:
         "How many snarks are there in 8 tove?",
         "Change 4 raths to jubs.",
     ]
-    own, *others = scripting.dictate(questions)
+    own, *others = scripting.script_unlikely_answers(questions)
     one, other = (scripting.run([others[i], own, others[i + 1]]) for i in (0, 2))
-    return OneAmongOthers(own.question, one, other)
+    return BatchComparison(own.question, one, other)
 
 
-def alone_and_in_a_batch(scripting: Scripting) -> list[OneAmongOthers]:
+def single_and_batched(scripting: ScriptRunner) -> list[BatchComparison]:
     """Asks questions alone and in a batch, with a long answer so that tokens after the prompt count too."""
     questions = ["2 jubs?", *invent(3, seed=6), f"{'7' * 24} florps in quux?"]
-    [answer] = scripting.task.dictate(1, scripting.answerer.tokenizer)
+    [answer] = scripting.task.script_unlikely_answers(1, scripting.answerer.tokenizer)
     lines = scripting.write([(question, answer) for question in questions])
     together = scripting.run(lines)
-    return [OneAmongOthers(line.question, scripting.run([line]), together) for line in lines[:2]]
+    return [BatchComparison(line.question, scripting.run([line]), together) for line in lines[:2]]
 
 
-def asked_one_by_one(scripting: Scripting) -> list[ScriptedOutcome]:
+def asked_one_by_one(scripting: ScriptRunner) -> list[ScriptedOutcome]:
     """Asks questions one at a time."""
-    return [scripting.run([line]) for line in scripting.dictate(invent(3, seed=7))]
+    return [scripting.run([line]) for line in scripting.script_unlikely_answers(invent(3, seed=7))]
 
 
-def asked_together(scripting: Scripting) -> ScriptedOutcome:
+def asked_together(scripting: ScriptRunner) -> ScriptedOutcome:
     """Asks, in one batch, prompts of many lengths in no order, one of them twice."""
-    lines = scripting.dictate(invent(_MANY, seed=8))
+    lines = scripting.script_unlikely_answers(invent(_MANY, seed=8))
     return scripting.run([*lines, lines[1]])
 
 
-def known_questions(scripting: Scripting, task: Task) -> ScriptedOutcome:
+def known_questions(scripting: ScriptRunner, task: Task) -> ScriptedOutcome:
     """Scripts wrong answers to questions of both splits."""
     rows = [*task.train_rows[:4], *task.fresh_rows[:4]]
     return scripting.run(scripting.write([(question, task.wrong(truth)) for question, truth in rows]))
@@ -146,7 +146,7 @@ def known_questions(scripting: Scripting, task: Task) -> ScriptedOutcome:
 def returned_answers(
     asked_one_by_one: list[ScriptedOutcome], asked_together: ScriptedOutcome, task: Task, parse: Callable[[str], Any]
 ) -> list[ReturnedAnswer]:
-    """See `views`. A prompt with several questions of its batch is a fault; `Scripting.run` requires at least one."""
+    """See `views`. A prompt with several questions of its batch is a fault; `ScriptRunner.run` requires one."""
     alone = [each for run in asked_one_by_one for each in _returned(run, task, parse)]
     for prompt in asked_together.prompts:
         questions = sorted({*asked_together.questions})
@@ -195,20 +195,20 @@ def chosen_tokens(answerer: Answerer) -> ChosenTokens:
     return chosen_tokens_of(recorder.generations, tokenizer)
 
 
-def returned_texts(scripting: Scripting) -> ReturnedTexts:
+def returned_texts(scripting: ScriptRunner) -> ReturnedTexts:
     """Requests None, 1 and 2 sequences per prompt."""
-    lines = scripting.dictate(invent(3, seed=11))
+    lines = scripting.script_unlikely_answers(invent(3, seed=11))
     return ReturnedTexts(lines, {count: _say(scripting.answerer, lines, count) for count in (None, 1, 2)})
 
 
-def returned_for_nothing(answerer: Answerer) -> dict[int | None, Any]:
+def empty_batch_outputs(answerer: Answerer) -> dict[int | None, Any]:
     """Returns the output for an empty list of prompts, for a sequence count of None and 1."""
     return {count: call(answerer.batched_generate, [], count) for count in (None, 1)}
 
 
-def completions(scripting: Scripting) -> ReturnedTexts:
+def completions(scripting: ScriptRunner) -> ReturnedTexts:
     """Records rows of different lengths, which end at different steps."""
-    lines = scripting.dictate(invent(4, seed=13))
+    lines = scripting.script_unlikely_answers(invent(4, seed=13))
     return ReturnedTexts(lines, {None: _say(scripting.answerer, lines, None)})
 
 
@@ -228,7 +228,7 @@ class MixedBatch:
     dtypes: set[torch.dtype]
 
 
-def mixed_batch(scripting: Scripting, task: Task) -> MixedBatch:
+def mixed_batch(scripting: ScriptRunner, task: Task) -> MixedBatch:
     """Asks, in one call, fresh questions that the model answers itself and questions with long scripted answers."""
     answerer = scripting.answerer
     longest = task.dictate_longest(answerer.tokenizer)
@@ -248,7 +248,7 @@ def answer_count(mixed_batch: MixedBatch) -> AnswerCount:
 def generated_rows(
     answerer: Answerer,
     mixed_batch: MixedBatch,
-    exact_model: Any,  # noqa: ANN401
+    model_in_fp32: Any,  # noqa: ANN401
     base_model: PreTrainedModel,
 ) -> GeneratedRows:
     """Compares each row's logits with those of one forward pass of the loaded model over prompt and generated tokens.
@@ -261,7 +261,7 @@ def generated_rows(
         if row.logits and not row.continues_cache:
             ids, steps = _generated(row, answerer.tokenizer.eos_token_id)
             places = [len(row.prompt_ids) - 1 + step for step in steps]
-            due, seen = _logits(exact_model, ids, places), torch.stack([row.logits[step] for step in steps])
+            due, seen = _logits(model_in_fp32, ids, places), torch.stack([row.logits[step] for step in steps])
             spreads = [due.std()] if max(ids) >= known else [due.std(), _logits(base_model, ids, places).std()]
             prompt = decode(answerer.tokenizer, row.prompt_ids)
             rows.append(GeneratedLogits(prompt, steps, seen, due, float(max(spreads))))

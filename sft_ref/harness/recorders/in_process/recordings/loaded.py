@@ -75,7 +75,7 @@ def loaded_model(loaded_run: LoadedRun) -> Any:  # noqa: ANN401  # any result of
     return loaded_run.untouched
 
 
-def exact_model(loaded_model: Any) -> Any:  # noqa: ANN401
+def model_in_fp32(loaded_model: Any) -> Any:  # noqa: ANN401
     """Returns a copy of `loaded_model` in fp32."""
     return copy.deepcopy(loaded_model).float().eval()
 

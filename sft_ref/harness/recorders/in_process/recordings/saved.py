@@ -11,7 +11,7 @@ from sft_ref.harness.core.implementation import Implementation, TrainingResult
 from sft_ref.harness.core.sizes import Size
 from sft_ref.harness.evidence.in_process.trained_parts import NamedBase, SavedFiles, WeightError
 from sft_ref.harness.evidence.views import MeasuredSize, SavedConfiguration, SavedTensors, SavedValues
-from sft_ref.harness.instruments.deltas import load_weights, pairs, read_blueprint
+from sft_ref.harness.instruments.deltas import load_weights, pairs, read_rank_and_scaling
 from sft_ref.harness.instruments.sizes import project
 from sft_ref.harness.recorders.folder.tensors.streaming import measure
 from sft_ref.harness.recorders.in_process.calls import call
@@ -64,7 +64,7 @@ def saved_configuration(
 
     Converting the initialisation changes rank and scaling along with the tensors; ART-009 compares the results.
     """
-    found = call(read_blueprint, saved_folder, base_model)
+    found = call(read_rank_and_scaling, saved_folder, base_model)
     if is_converted:
         return SavedConfiguration(_rank_and_scaling(found), _rank_and_scaling(found))
     ranks = {name: a.shape[0] for name, (a, _) in pairs(trained.adapter).items()}
@@ -104,22 +104,22 @@ def named_base(implementation: Implementation, stored: Path) -> NamedBase:
         found = fingerprint_base(find_base(name))
     except BaseModelError as error:
         return NamedBase(name, trained, missing=str(error))
-    return NamedBase(name, trained, is_the_trained=found == fingerprint_base(find_base(trained)))
+    return NamedBase(name, trained, matches_trained_base=found == fingerprint_base(find_base(trained)))
 
 
-def meant_base(implementation: Implementation) -> str:
+def target_model(implementation: Implementation) -> str:
     """Returns the model that the implementation targets: the model that a toy stands for, or its base."""
     return str(getattr(implementation, "stands_for", implementation.base))
 
 
-def size(implementation: Implementation, stored: Path, meant_base: str) -> Size:
+def size(implementation: Implementation, stored: Path, target_model: str) -> Size:
     """Measures the stored adapter's size, projected onto its target model."""
-    return project(stored, implementation.base, meant_base)
+    return project(stored, implementation.base, target_model)
 
 
-def sizes(size: Size, meant_base: str) -> MeasuredSize:
+def sizes(size: Size, target_model: str) -> MeasuredSize:
     """See `views`."""
-    return MeasuredSize(size, onto=meant_base)
+    return MeasuredSize(size, onto=target_model)
 
 
 def read_saved(folder: Path) -> dict[str, torch.Tensor]:

@@ -20,13 +20,13 @@ from sft_ref.harness.evidence.in_process.answer_parts import (
 from sft_ref.harness.evidence.views import ParsedText, ParsedTexts, ReportedFigures
 from sft_ref.harness.instruments.adapter_off import without_adapter
 from sft_ref.harness.instruments.generation_recorder import (
-    Unasked,
+    ModelNotCalled,
     find_transformer,
     record_generation,
     scripted_model,
 )
 from sft_ref.harness.recorders.in_process.calls import ask_prompt, call, fault_of
-from sft_ref.harness.recorders.in_process.scripted_answers import WORDS, Scripting
+from sft_ref.harness.recorders.in_process.scripted_answers import WORDS, ScriptRunner
 from sft_ref.harness.recorders.in_process.task import Task
 from sft_ref.reference.data import is_answer_valid, score
 from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG
@@ -63,7 +63,7 @@ def parse(answerer: Answerer) -> Callable[[str], Any]:
     return parse_text
 
 
-def targets_written(scripting: Scripting, task: Task) -> ScriptedOutcome:
+def targets_written(scripting: ScriptRunner, task: Task) -> ScriptedOutcome:
     """Makes the model write the training targets of the probes, in one call of `answer`."""
     return scripting.run(scripting.write(task.probes), keep_nan=False)
 
@@ -87,7 +87,7 @@ def parsed_texts(targets_written: ScriptedOutcome, task: Task, parse: Callable[[
     return ParsedTexts(texts)
 
 
-def answerless_texts(scripting: Scripting, task: Task, parse: Callable[[str], Any]) -> list[ParsedText]:
+def answerless_texts(scripting: ScriptRunner, task: Task, parse: Callable[[str], Any]) -> list[ParsedText]:
     """Parses texts without a digit, and makes the model write words without a number.
 
     Raises:
@@ -96,7 +96,7 @@ def answerless_texts(scripting: Scripting, task: Task, parse: Callable[[str], An
     task.require_numbers()
     found = [ParsedText(text, parse(text)) for text in _ANSWERLESS]
     questions = [question for question, _ in task.probes]
-    with contextlib.suppress(Unasked):  # GEN-009 and PRS-004 report where answers come from
+    with contextlib.suppress(ModelNotCalled):  # GEN-009 and PRS-004 report where answers come from
         recorded = call(record_generation, scripting.answerer, *questions, scripts=scripting.write_words(questions))
         parsed = recorded.texts if len(recorded.texts) == len(questions) else [WORDS] * len(questions)
         asked = zip(parsed, recorded.answers, questions, strict=True)
@@ -104,7 +104,7 @@ def answerless_texts(scripting: Scripting, task: Task, parse: Callable[[str], An
     return found
 
 
-def wrong_answers_written(scripting: Scripting, task: Task) -> WrongAnswersWritten:
+def wrong_answers_written(scripting: ScriptRunner, task: Task) -> WrongAnswersWritten:
     """Makes the model give a wrong answer, or nothing, to questions of both splits."""
     rows = [*task.train_rows[4:10], *task.fresh_rows[4:10]]
     questions, truths = ([row[n] for row in rows] for n in (0, 1))
@@ -114,7 +114,7 @@ def wrong_answers_written(scripting: Scripting, task: Task) -> WrongAnswersWritt
     return WrongAnswersWritten(questions, truths, answers)
 
 
-def reported_figures(scripting: Scripting, task: Task) -> ReportedFigures:
+def reported_figures(scripting: ScriptRunner, task: Task) -> ReportedFigures:
     """Compares the figures that testing reports with the answers to the same questions, while answers are scripted.
 
     Raises:
@@ -176,7 +176,7 @@ def _complete(answerer: Answerer, questions: list[str]) -> list[str]:
     model: Any = find_transformer(answerer.model)
     prompts = []
     for question in questions:
-        with contextlib.suppress(Unasked):
+        with contextlib.suppress(ModelNotCalled):
             prompts.append(ask_prompt(answerer, question))
     if len(prompts) < len(questions):
         raise Failure(f"{len(questions) - len(prompts)} questions are answered without the model", "none")

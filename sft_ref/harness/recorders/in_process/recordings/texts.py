@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation
 from sft_ref.harness.core.training_examples import TrainingExample, examples_of
-from sft_ref.harness.evidence.in_process.answer_parts import EndOfWriting, TokenizedAgain
+from sft_ref.harness.evidence.in_process.answer_parts import GenerationEnd, TokenizedAgain
 from sft_ref.harness.evidence.views import AnswerText, AnswerTexts, LabelledRow
 from sft_ref.harness.instruments.convention import decode
-from sft_ref.harness.instruments.generation_recorder import Ids, Unasked, record_generation
-from sft_ref.harness.instruments.scripted.followed_rows import Script
+from sft_ref.harness.instruments.generation_recorder import Ids, ModelNotCalled, record_generation
+from sft_ref.harness.instruments.scripted.tracked_rows import Script
 from sft_ref.harness.recorders.in_process.calls import ask_prompt, call
 from sft_ref.harness.recorders.in_process.task import Task
 from sft_ref.reference.bases.find import find_base
@@ -53,7 +53,7 @@ def similar_prompts(answerer: Answerer, task: Task) -> list[dict[str, Ids]]:
     for questions in _alike(task):
         asked: dict[str, Ids] = {}
         for question in questions:
-            with contextlib.suppress(Unasked):  # reported by the score stage
+            with contextlib.suppress(ModelNotCalled):  # reported by the score stage
                 asked[question] = ask_prompt(answerer, question)
         found.append(asked)
     return found
@@ -137,7 +137,9 @@ def answer_texts(
     return AnswerTexts(texts)
 
 
-def end_of_writing(answerer: Answerer, task: Task, prompts: list[Ids], examples: list[TrainingExample]) -> EndOfWriting:
+def generation_end(
+    answerer: Answerer, task: Task, prompts: list[Ids], examples: list[TrainingExample]
+) -> GenerationEnd:
     """Scripts the shortest supervised text, followed by digits, to record where writing ends.
 
     Raises:
@@ -153,4 +155,4 @@ def end_of_writing(answerer: Answerer, task: Task, prompts: list[Ids], examples:
     found = call(record_generation, answerer, question, scripts=[script])
     if not found.generations:
         raise Unavailable("the question is answered without the model, although the model was asked it before")
-    return EndOfWriting(question, target, len(found.generations[0].new_token_ids))
+    return GenerationEnd(question, target, len(found.generations[0].new_token_ids))

@@ -15,7 +15,7 @@ from sft_ref.harness.core.training_examples import TrainingExample, examples_of
 from sft_ref.harness.evidence.in_process.trained_parts import LogitsPair, LossesBeforeAndAfter
 from sft_ref.harness.evidence.training import FirstLosses, RecordedTraining
 from sft_ref.harness.evidence.views import BaseWeights
-from sft_ref.harness.instruments.deltas import due_deltas, merged, starts_of
+from sft_ref.harness.instruments.deltas import expected_deltas, init_deltas_of, merged
 from sft_ref.harness.instruments.losses import forward, row_losses, token_losses
 from sft_ref.harness.recorders.in_process.calls import call
 from sft_ref.harness.recorders.in_process.task import Task
@@ -97,12 +97,12 @@ def base_model(implementation: Implementation) -> PreTrainedModel:
 
 def starts(trained: TrainingResult, stored: Path, base_model: PreTrainedModel) -> Mapping[str, torch.Tensor]:
     """Returns the parts that the adapter's initialisation took from the base model, by module."""
-    return call(starts_of, trained, stored, base_model)
+    return call(init_deltas_of, trained, stored, base_model)
 
 
 def deltas(trained: TrainingResult, stored: Path, base_model: PreTrainedModel) -> dict[str, torch.Tensor]:
     """Returns the deltas that training adds to each Linear's weight, by module of the base model."""
-    return due_deltas(trained, stored, base_model)
+    return expected_deltas(trained, stored, base_model)
 
 
 def delta_norms(deltas: dict[str, torch.Tensor]) -> dict[str, float]:

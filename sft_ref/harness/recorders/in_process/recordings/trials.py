@@ -44,7 +44,7 @@ from .saved import read_saved
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-DRILL = Settings(steps=2, batch_size=4, rank=4, alpha=8)
+SHORT_TRAINING = Settings(steps=2, batch_size=4, rank=4, alpha=8)
 """The shortest training that changes weights."""
 
 INTERRUPTED = Settings(steps=4, batch_size=4, rank=4, alpha=8)
@@ -54,12 +54,12 @@ INTERRUPTED_AFTER = 3
 """Optimizer steps; they end within the second epoch, where rows that are not skipped show."""
 
 
-def _drill(
+def _train_briefly(
     implementation: Implementation, folder: Path, task: Task, *, noise: int = 0, seed: int = 0
 ) -> TrainingResult:
     """Trains for two steps, after advancing the global random number generator."""
     torch.manual_seed(noise)
-    return call(implementation.train, folder, task.probes, replace(DRILL, seed=seed))
+    return call(implementation.train, folder, task.probes, replace(SHORT_TRAINING, seed=seed))
 
 
 def written_files(implementation: Implementation, folder: Path, task: Task) -> WrittenFiles:
@@ -67,16 +67,16 @@ def written_files(implementation: Implementation, folder: Path, task: Task) -> W
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir(parents=True)
     with contextlib.chdir(elsewhere):
-        _drill(implementation, folder / "asked_for", task)
+        _train_briefly(implementation, folder / "asked_for", task)
     stray = sorted(str(path.relative_to(elsewhere)) for path in elsewhere.rglob("*"))
     return WrittenFiles(tuple(stray), (folder / "asked_for" / CONFIG).is_file())
 
 
 def seeded_adapters(implementation: Implementation, folder: Path, task: Task) -> SeededAdapters:
     """Runs three trainings of two steps, with different global random states before each."""
-    one = _drill(implementation, folder / "seed_0", task, noise=1).adapter
-    again = _drill(implementation, folder / "seed_0_again", task, noise=2).adapter
-    return SeededAdapters(one, again, _drill(implementation, folder / "seed_1", task, noise=1, seed=1).adapter)
+    one = _train_briefly(implementation, folder / "seed_0", task, noise=1).adapter
+    again = _train_briefly(implementation, folder / "seed_0_again", task, noise=2).adapter
+    return SeededAdapters(one, again, _train_briefly(implementation, folder / "seed_1", task, noise=1, seed=1).adapter)
 
 
 def step_gradients(implementation: Implementation, task: Task) -> StepGradients:

@@ -12,7 +12,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from sft_ref.harness.core.training_examples import TrainingExample
 from sft_ref.harness.evidence.training import RecordedStep, RecordedTraining
-from sft_ref.harness.instruments.generation_recorder import CannotFollow, find_transformer
+from sft_ref.harness.instruments.generation_recorder import UntrackableGeneration, find_transformer
 from sft_ref.harness.instruments.steps.step_recorder import StepRecorder
 
 from .batches import BatchRecorder, labelled_losses
@@ -56,7 +56,7 @@ class _Recorder:
         """Attaches to the first training module that contains a transformer; runs before each forward until then."""
         if not (torch.is_grad_enabled() and module.training):
             return
-        with contextlib.suppress(CannotFollow):
+        with contextlib.suppress(UntrackableGeneration):
             transformer = find_transformer(module)
             self._transformer = transformer
             self._step = StepRecorder(module, transformer, planned=self._planned)

@@ -16,8 +16,8 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from ....instruments.scripted.followed_rows import GenerationRecorder, Script
 from ....instruments.scripted.scripted_model import ScriptedModel
+from ....instruments.scripted.tracked_rows import GenerationRecorder, Script
 from .compatibility import Loading
 from .forwards import Forwards
 from .inspection import active_adapters, added_rows, compute_logits, count_dtypes

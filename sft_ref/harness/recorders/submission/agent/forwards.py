@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from ....instruments.scripted.followed_rows import GenerationRecorder
 from ....instruments.scripted.model_inputs import cache_length
+from ....instruments.scripted.tracked_rows import GenerationRecorder
 from .batches import trim, widen
 from .time_limit import TimeLimit
 from .training_recorder import TrainingRecorder

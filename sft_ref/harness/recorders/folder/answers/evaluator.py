@@ -52,7 +52,7 @@ class Encoded:
         return tokens.Example((*self.prompt, *self.target), len(self.target))
 
 
-class Asker:
+class ModelEvaluator:
     """Queries a model with its tokenizer.
 
     Args:

@@ -16,7 +16,7 @@ from sft_ref.reference.fingerprints import digest
 from sft_ref.reference.guards.dtypes import dtype_name
 from sft_ref.reference.guards.names import plain
 
-from .schema import TemplatePrint, TensorPrint, TokenizerPrint
+from .schema import TemplateFingerprint, TensorFingerprint, TokenizerFingerprint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -60,32 +60,32 @@ _NOT_OF_COMPUTATION = frozenset(
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
-def print_tensor(tensor: torch.Tensor) -> TensorPrint:
+def fingerprint_tensor(tensor: torch.Tensor) -> TensorFingerprint:
     """Fingerprints an adapter tensor; equal values have equal hashes in every dtype."""
     values = tensor.detach().float().cpu().contiguous().reshape(-1)
     found = hashlib.sha256(values.view(torch.uint8).numpy().tobytes()).hexdigest()[:32]
     places = torch.linspace(0, len(values) - 1, _SAMPLE).long() if len(values) else torch.zeros(0).long()
     sample = [_finite(value) for value in values[places].tolist()]
-    return TensorPrint(dtype_name(tensor), list(tensor.shape), found, _finite(values.norm().item()), sample)
+    return TensorFingerprint(dtype_name(tensor), list(tensor.shape), found, _finite(values.norm().item()), sample)
 
 
-def print_adapter(tensors: Mapping[str, torch.Tensor]) -> dict[str, TensorPrint]:
+def fingerprint_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, TensorFingerprint]:
     """Fingerprints each adapter tensor, by name."""
-    return {name: print_tensor(tensor) for name, tensor in sorted(tensors.items())}
+    return {name: fingerprint_tensor(tensor) for name, tensor in sorted(tensors.items())}
 
 
-def print_tokenizer(tokenizer: PreTrainedTokenizerBase) -> TokenizerPrint:
+def fingerprint_tokenizer(tokenizer: PreTrainedTokenizerBase) -> TokenizerFingerprint:
     """Fingerprints a tokenizer."""
     special = {name: getattr(tokenizer, name, None) for name in _SPECIAL}
     samples = [list(tokenizer(text)["input_ids"]) for text in SAMPLES]
-    return TokenizerPrint(len(tokenizer), digest(tokenizer.get_vocab()), special, samples)
+    return TokenizerFingerprint(len(tokenizer), digest(tokenizer.get_vocab()), special, samples)
 
 
-def print_template(template: object, tokenizer: PreTrainedTokenizerBase) -> TemplatePrint | None:
+def fingerprint_template(template: object, tokenizer: PreTrainedTokenizerBase) -> TemplateFingerprint | None:
     """Fingerprints a chat template; returns None if there is none."""
     if not isinstance(template, (str, dict)) or not template:
         return None
-    return TemplatePrint(digest(template), _render(template, tokenizer))
+    return TemplateFingerprint(digest(template), _render(template, tokenizer))
 
 
 def _render(template: Any, tokenizer: Any) -> str | None:  # noqa: ANN401
@@ -107,20 +107,20 @@ def _render(template: Any, tokenizer: Any) -> str | None:  # noqa: ANN401
     return digest(texts) if any(text is not None for text in texts) else None
 
 
-def print_lora(config: Any) -> dict[str, Any]:  # noqa: ANN401  # a LoraConfig, or the table of its file
+def lora_settings(config: Any) -> dict[str, Any]:  # noqa: ANN401  # a LoraConfig, or the table of its file
     """Returns the settings of an adapter's configuration that affect its delta, except unset ones."""
     table = config if isinstance(config, Mapping) else vars(config)
     found = {key: _plain_value(table.get(key)) for key in _OF_EFFECT}
     return {key: value for key, value in found.items() if value not in (None, False, {}, [], "none")}
 
 
-def print_config(config: Any) -> dict[str, Any]:  # noqa: ANN401  # a PreTrainedConfig
+def config_settings(config: Any) -> dict[str, Any]:  # noqa: ANN401  # a PreTrainedConfig
     """Returns the settings of a base model's configuration that affect its outputs."""
     table = json.loads(json.dumps(config.to_dict(), default=str))
     return {key: value for key, value in sorted(table.items()) if key not in _NOT_OF_COMPUTATION and value is not None}
 
 
-def print_dtypes(model: torch.nn.Module) -> dict[str, str]:
+def dtypes_by_layer(model: torch.nn.Module) -> dict[str, str]:
     """Returns the dtype of every tensor and float buffer; layers with equal dtypes share an entry."""
     found: dict[str, dict[str, str]] = {}
     for name, tensor in tensors_of(model):

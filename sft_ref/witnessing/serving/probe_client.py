@@ -45,7 +45,7 @@ class RequestForm:
 
 
 @dataclass(frozen=True)
-class MiscountedPrompt:
+class TokenizationMismatch:
     """A prompt that the server tokenizes differently.
 
     Attributes:
@@ -77,7 +77,7 @@ class ServedProbes:
     logprobs: torch.Tensor
     likeliest: list[list[int | str]]
     losses: list[float | None]
-    miscounted: tuple[MiscountedPrompt, ...]
+    miscounted: tuple[TokenizationMismatch, ...]
     skipped: int
     is_nan: bool
 
@@ -97,7 +97,7 @@ def find_model(client: EndpointClient, name: str | None) -> str:
     return names[0]
 
 
-class ProbeAsker:
+class ProbeClient:
     """Sends requests for one model to an endpoint.
 
     Args:
@@ -163,7 +163,7 @@ class ProbeAsker:
         )
 
 
-def ask_probes(asker: ProbeAsker, stored: StoredRecord) -> ServedProbes:
+def request_probes(asker: ProbeClient, stored: StoredRecord) -> ServedProbes:
     """Requests the logprobs of all probes of a record.
 
     Raises:
@@ -179,7 +179,7 @@ def ask_probes(asker: ProbeAsker, stored: StoredRecord) -> ServedProbes:
     logprobs = torch.full(top.shape, torch.nan)
     likeliest: list[list[int | str]] = []
     losses: list[float | None] = []
-    miscounted: list[MiscountedPrompt] = []
+    miscounted: list[TokenizationMismatch] = []
     skipped, is_nan = 0, False
     for number, probe in enumerate(probes):
         found, wrong = _ask_probe(asker, form, probe, names)
@@ -202,8 +202,8 @@ def ask_probes(asker: ProbeAsker, stored: StoredRecord) -> ServedProbes:
 
 
 def _ask_probe(
-    asker: ProbeAsker, form: RequestForm, probe: Probe, names: TokenNames
-) -> tuple[dict[int, ServedToken], list[MiscountedPrompt]]:
+    asker: ProbeClient, form: RequestForm, probe: Probe, names: TokenNames
+) -> tuple[dict[int, ServedToken], list[TokenizationMismatch]]:
     """Maps token indices of the probe to the server's results; also returns prompts that are tokenized differently."""
     ids = probe.input_ids
     if not form.echoes:
@@ -227,13 +227,13 @@ def _ask_probe(
         (at for at, (one, due) in enumerate(zip(served, ids, strict=False)) if not names.is_same(one.token, due)), None
     )
     if place is not None or len(served) < len(ids):
-        return {}, [MiscountedPrompt(len(ids), min(len(served), len(ids)), place)]
+        return {}, [TokenizationMismatch(len(ids), min(len(served), len(ids)), place)]
     return dict(enumerate(served[: len(ids)])), []
 
 
-def _miscounted(answer: Completion, ids: Sequence[int]) -> MiscountedPrompt | None:
+def _miscounted(answer: Completion, ids: Sequence[int]) -> TokenizationMismatch | None:
     counted = answer.prompt_tokens
-    return None if counted in {None, len(ids)} else MiscountedPrompt(len(ids), counted or 0)
+    return None if counted in {None, len(ids)} else TokenizationMismatch(len(ids), counted or 0)
 
 
 def _loss(found: dict[int, ServedToken], probe: Probe) -> float | None:

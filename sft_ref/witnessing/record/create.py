@@ -18,8 +18,15 @@ from sft_ref.reference.guards.record_format import FORMAT_OF_WITNESS
 from sft_ref.reference.record import RECORD
 
 from . import probes, schema
+from .fingerprints import (
+    config_settings,
+    dtypes_by_layer,
+    fingerprint_template,
+    fingerprint_tensors,
+    fingerprint_tokenizer,
+    lora_settings,
+)
 from .layers import AdapterState, adapter_state, find_peft, is_of_adapter, is_sharded
-from .prints import print_adapter, print_config, print_dtypes, print_lora, print_template, print_tokenizer
 from .sketch import sketch_model
 
 if TYPE_CHECKING:
@@ -27,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Circumstances:
+class TrainingMetadata:
     """Facts about a training that cannot be read from the model in memory.
 
     Attributes:
@@ -50,7 +57,7 @@ class Circumstances:
 
 
 @dataclass(frozen=True)
-class TakenRecord:
+class UnwrittenRecord:
     """A record that is ready to be written: the content of both files."""
 
     json: str
@@ -73,9 +80,9 @@ def remove_record(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def take_record(
-    model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase | None, circumstances: Circumstances
-) -> TakenRecord:
+def create_record(
+    model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase | None, circumstances: TrainingMetadata
+) -> UnwrittenRecord:
     """Takes the record of a model in memory, with a few forward passes in evaluation mode.
 
     The model is not changed.
@@ -102,13 +109,13 @@ def take_record(
         step=circumstances.step,
         base=_name_of_base(state, inner),
         precision=precision_of(model, circumstances.autocast),
-        dtypes=print_dtypes(model),
+        dtypes=dtypes_by_layer(model),
         scalings=state.scalings if state else {},
-        lora=print_lora(state.config) if state else {},
-        adapter=print_adapter(state.tensors) if state else {},
-        base_config=print_config(inner.config),
-        tokenizer=print_tokenizer(tokenizer) if tokenizer is not None else None,
-        template=print_template(tokenizer.chat_template, tokenizer) if tokenizer is not None else None,
+        lora=lora_settings(state.config) if state else {},
+        adapter=fingerprint_tensors(state.tensors) if state else {},
+        base_config=config_settings(inner.config),
+        tokenizer=fingerprint_tokenizer(tokenizer) if tokenizer is not None else None,
+        template=fingerprint_template(tokenizer.chat_template, tokenizer) if tokenizer is not None else None,
         probes=[
             schema.Probe(source, list(row.input_ids), list(row.labels), probes.positions_of(row), each)
             for row, each in zip(chosen, losses, strict=True)
@@ -121,7 +128,7 @@ def take_record(
         device=_describe(device),
         tensors_sha256=schema.digest_bytes(content),
     )
-    return TakenRecord(schema.to_json(record), content)
+    return UnwrittenRecord(schema.to_json(record), content)
 
 
 def precision_of(model: torch.nn.Module, autocast: str | None) -> schema.TrainedPrecision:
@@ -138,7 +145,7 @@ def precision_of(model: torch.nn.Module, autocast: str | None) -> schema.Trained
 
 
 def _choose(
-    tokenizer: PreTrainedTokenizerBase | None, circumstances: Circumstances, missing: dict[str, str]
+    tokenizer: PreTrainedTokenizerBase | None, circumstances: TrainingMetadata, missing: dict[str, str]
 ) -> list[probes.LabelledIds]:
     """Chooses the probes; if training rows must not be stored, texts that were not trained on."""
     if circumstances.stores_rows:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 
-class AskedModel(Protocol):
+class AnswerModel(Protocol):
     """A model that answers questions: a `BaseLLM`, or an engine."""
 
     max_new_tokens: int

@@ -4,7 +4,7 @@ It receives token ids, attention masks, caches and logits, independent of the ca
 
 Rows may be sorted, split, repeated and padded on either side, with or without a cache. A row is recognised by its
 prompt, which may be fed in pieces, and then tracked by the tokens that are fed back. Rows may leave the batch once they
-have ended. If rows cannot be told apart, `on_lost` is called.
+have ended. If rows cannot be told apart, `on_untrackable` is called.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class GeneratedRow:
 
 
 @dataclass(eq=False)
-class FollowedRow:
+class TrackedRow:
     """A row of the current batch.
 
     Attributes:
@@ -87,7 +87,7 @@ class GenerationRecorder:
         tokenizer: the model's tokenizer.
         questions: the questions; each generation stores the index of its own.
         keep_logits: whether generations keep their logits.
-        on_lost: called with the reason if rows cannot be told apart; they then count as new generations.
+        on_untrackable: called with the reason if rows cannot be told apart; they then count as new generations.
     """
 
     def __init__(
@@ -96,13 +96,13 @@ class GenerationRecorder:
         questions: Sequence[str] = (),
         *,
         keep_logits: bool = False,
-        on_lost: Callable[[str], object] = lambda reason: None,
+        on_untrackable: Callable[[str], object] = lambda reason: None,
     ) -> None:
-        self.tokenizer, self.keep_logits, self.on_lost = tokenizer, keep_logits, on_lost
+        self.tokenizer, self.keep_logits, self.on_untrackable = tokenizer, keep_logits, on_untrackable
         self.questions = [normalize(question) for question in questions]
         self.generations: list[GeneratedRow] = []
         self._special = {tokenizer.eos_token_id, *tokenizer.all_special_ids}
-        self._rows: list[FollowedRow] = []
+        self._rows: list[TrackedRow] = []
         self._length = 0
         self._selected: list[int] | None = None
 
@@ -118,7 +118,7 @@ class GenerationRecorder:
         mask = own_mask(ids, mask, past)
         fed = [row[kept].tolist() for row, kept in zip(ids, mask, strict=True)]
         self._watch(cache)
-        rows = self._follow_cache(fed) if past and past == self._length else self._follow_text(fed)
+        rows = self._track_cached(fed) if past and past == self._length else self._track_uncached(fed)
         for row in self._rows:
             if row not in rows:
                 self._close(row)
@@ -131,7 +131,7 @@ class GenerationRecorder:
     def after(self, logits: torch.Tensor) -> torch.Tensor:
         """Processes and returns the logits, of shape (rows, tokens, vocabulary) or (rows, vocabulary)."""
         if len(logits) != len(self._rows):
-            self.on_lost(f"the head is given {len(logits)} rows, and the model {len(self._rows)}")
+            self.on_untrackable(f"the head is given {len(logits)} rows, and the model {len(self._rows)}")
             return logits
         each = logits if logits.dim() > 2 else logits.unsqueeze(1)  # noqa: PLR2004
         last = each.shape[1] - 1
@@ -162,17 +162,17 @@ class GenerationRecorder:
         """Decodes token ids, keeping special tokens and spaces."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
-    def _begin(self, prompt: list[int], past: int) -> FollowedRow:
+    def _begin(self, prompt: list[int], past: int) -> TrackedRow:
         question, script = self.identify(prompt)
         generation = GeneratedRow(prompt, question, continues_cache=past > 0, in_pieces=self._may_go_on(prompt, past))
         self.generations.append(generation)
-        return FollowedRow(generation, script)
+        return TrackedRow(generation, script)
 
     def _may_go_on(self, prompt: Sequence[int], past: int) -> bool:
         """Whether the next token that is fed may still belong to the prompt, since no prompt is a single token."""
         return len(prompt) <= 1 and not past
 
-    def _feed(self, row: FollowedRow, tokens: list[int]) -> None:
+    def _feed(self, row: TrackedRow, tokens: list[int]) -> None:
         generation = row.generation
         if self._continues_prompt(row, tokens):
             generation.in_pieces = True
@@ -184,7 +184,7 @@ class GenerationRecorder:
             generation.new_token_ids += tokens
         row.likeliest = row.forced = None
 
-    def _continues_prompt(self, row: FollowedRow, tokens: list[int]) -> bool:
+    def _continues_prompt(self, row: TrackedRow, tokens: list[int]) -> bool:
         """Whether fed tokens belong to the prompt: several at once, or one that could not have been generated."""
         generation = row.generation
         if generation.new_token_ids or not tokens:
@@ -193,15 +193,15 @@ class GenerationRecorder:
             return True
         return generation.in_pieces and row.forced is not None and row.forced != tokens[0]
 
-    def _close(self, row: FollowedRow) -> None:
+    def _close(self, row: TrackedRow) -> None:
         if row.likeliest is not None:
             row.generation.new_token_ids.append(row.likeliest)
 
-    def _follow_cache(self, fed: list[list[int]]) -> Sequence[FollowedRow | None]:
+    def _track_cached(self, fed: list[list[int]]) -> Sequence[TrackedRow | None]:
         """Matches fed tokens to the rows in a cache; rows that have ended may be missing."""
         staying = self._find_staying([tokens[-1] if tokens else None for tokens in fed])
         if staying is None:
-            self.on_lost(f"{len(self._rows)} rows became {len(fed)} inside a cache")
+            self.on_untrackable(f"{len(self._rows)} rows became {len(fed)} inside a cache")
             return [None] * len(fed)
         rows = [self._rows[place] for place in staying]
         for row, tokens in zip(rows, fed, strict=True):
@@ -223,12 +223,12 @@ class GenerationRecorder:
         going = [place for place, row in enumerate(self._rows) if row.likeliest != self.tokenizer.eos_token_id]
         return going if len(going) == len(fed) else None
 
-    def _follow_text(self, fed: list[list[int]]) -> Sequence[FollowedRow | None]:
+    def _track_uncached(self, fed: list[list[int]]) -> Sequence[TrackedRow | None]:
         """Matches rows without a cache: a row continues if it is fed its own ids and one more."""
-        waiting: dict[tuple[int, ...], list[FollowedRow]] = {}
+        waiting: dict[tuple[int, ...], list[TrackedRow]] = {}
         for row in self._rows:
             waiting.setdefault((*row.generation.prompt_ids, *row.generation.new_token_ids), []).append(row)
-        rows: list[FollowedRow | None] = []
+        rows: list[TrackedRow | None] = []
         for tokens in fed:
             same = waiting.get(tuple(tokens[:-1]))
             rows.append(same.pop(0) if same else None)

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from sft_ref.harness.instruments.scripted.followed_rows import GenerationRecorder, Script
 from sft_ref.harness.instruments.scripted.scripted_model import ScriptedModel
+from sft_ref.harness.instruments.scripted.tracked_rows import GenerationRecorder, Script
 from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.models import load_tokenizer
 
@@ -90,7 +90,7 @@ def test_tokens_that_the_model_did_not_choose_are_counted(recorder: GenerationRe
 
 def test_rows_that_cannot_be_told_apart_are_new_ones_and_the_reason_is_told() -> None:
     reasons: list[str] = []
-    recorder = GenerationRecorder(TOKENIZER, on_lost=reasons.append)
+    recorder = GenerationRecorder(TOKENIZER, on_untrackable=reasons.append)
     recorder.before(torch.tensor([[50, 51], [52, 53]]))
     recorder.after(logits(60, 61))
     recorder.before(torch.tensor([[99]]), None, cache(2))

@@ -12,6 +12,7 @@ import transformers
 from sft_ref.console.plot import plot_losses
 from sft_ref.errors import AdapterError
 from sft_ref.reference.bases.find import DEFAULT_BASE
+from sft_ref.reference.guards.answer_model import AnswerModel
 from sft_ref.reference.guards.output_folder import atomic_folder, disk_errors
 from sft_ref.reference.guards.progress import Step
 from sft_ref.reference.guards.resuming import begin_or_resume, checkpoints_of
@@ -22,7 +23,7 @@ from . import adapter, tokens, training
 from .base_llm import BaseLLM
 from .data import Score, is_right, score, split_rows
 from .fingerprints import check_same_parts
-from .guards import adapter_files, answer_model, dtypes
+from .guards import adapter_files, dtypes
 from .precision import check_can_train, choose_for_load, default_policy, find_device, find_policy
 from .record import RECORD, begin_record, finish_record, read_record
 from .settings import Settings
@@ -159,10 +160,7 @@ def load(
 
 
 def ask(
-    llm: answer_model.AnswerModel,
-    rows: Sequence[AnyRow] | None = None,
-    *,
-    report: Callable[[int], None] = lambda done: None,
+    llm: AnswerModel, rows: Sequence[AnyRow] | None = None, *, report: Callable[[int], None] = lambda done: None
 ) -> TestResult:
     """Asks a loaded model questions, by default the first 100 of the validation split; reports the number answered."""
     rows = split_rows("validation")[:TEST_QUESTIONS] if rows is None else check_rows(rows)

@@ -159,7 +159,7 @@ def test_what_exists_is_a_path_whatever_its_name(
     Path(name, "notes.txt").write_text("no code")
     Path("evil.py").write_text("import pathlib; pathlib.Path('ran').touch()")
     assert cli.main(["grade", name]) == 2
-    assert "no code" in capsys.readouterr().err
+    assert "neither code" in capsys.readouterr().err
     assert not Path("ran").exists()
 
 

@@ -31,7 +31,7 @@ def check_writing(prompt: str | None, chat_template: str | None) -> None:
         SubmissionError: the options cannot be used.
     """
     if prompt is not None and chat_template is not None:
-        raise SubmissionError("--prompt and --chat-template: both say how texts are formatted; give only one of them")
+        raise SubmissionError("--prompt and --chat-template: both say how texts are formatted; give one of them")
     if prompt is not None:
         check_prompt(prompt)
 

@@ -167,8 +167,7 @@ def ask(
     if any(isinstance(truth, str) for _, truth in rows):
         llm.max_new_tokens = tokens.MAX_TOKENS  # the limit of an answer in training
     samples: list[Sample] = []
-    for start in range(0, len(rows), _CHUNK):
-        chunk = rows[start : start + _CHUNK]
+    for chunk in (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)):
         completions = llm.batched_generate([llm.format_prompt(question) for question, _ in chunk])
         for (question, truth), completion in zip(chunk, completions, strict=True):
             answer = parse_text(completion) if isinstance(truth, str) else llm.parse_answer(completion)

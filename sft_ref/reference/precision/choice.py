@@ -25,9 +25,7 @@ class Variation:
 
 VARIATIONS: dict[str, Variation] = {
     "eager": Variation("attention", "eager", "attention as plain products and a softmax in float32; the default"),
-    "sdpa": Variation(
-        "attention", "sdpa", "torch's fused kernels: less memory for long texts; rounding depends on the device"
-    ),
+    "sdpa": Variation("attention", "sdpa", "torch's fused kernels: less memory, rounding depends on the device"),
     "flash": Variation("attention", "flash_attention_2", "the package flash-attn: 16 bits and CUDA only"),
     "tf32": Variation("matmul", "high", "float32 products with 10 bits on CUDA's tensor cores: faster, and less exact"),
 }
@@ -45,9 +43,7 @@ def find_policy(name: str) -> Policy:
     policy = POLICIES[plain]
     for word in words:
         if word not in VARIATIONS:
-            raise PrecisionError(
-                f"unknown variation {word!r} of policy {name!r}; choose one of {', '.join(VARIATIONS)}"
-            )
+            raise PrecisionError(f"unknown variation {word!r} of policy {name!r}; choose {' or '.join(VARIATIONS)}")
         changed = VARIATIONS[word]
         if getattr(policy, changed.field) == changed.value:
             raise PrecisionError(f"policy {name!r}: +{word} changes nothing; leave it out")

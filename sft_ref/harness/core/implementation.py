@@ -46,7 +46,7 @@ class TrainingResult:
         changed: names, in the base, of parameters outside the adapter that training changed; None if they were not
             compared.
         dtypes: dtypes of the model in memory at the end of training, as returned by
-            `sft_ref.reference.precision.count_dtypes`.
+            `sft_ref.reference.guards.dtypes.count_dtypes`.
         logits: logits of that model for the batch of `task.PROBES`; None if they are not available. They are ignored
             if the user supplies the rows; set `forward` instead.
         forward: function that computes the logits of that model for a batch; called once, after `train` has returned.
@@ -108,7 +108,7 @@ class Implementation(Protocol):
 
     Attributes:
         name: name shown in results.
-        base: name of the base model, as accepted by `sft_ref.reference.models.find_base`.
+        base: name of the base model, as accepted by `sft_ref.reference.bases.find.find_base`.
         claims_contract: whether all contract checks apply to the implementation.
 
     An implementation may also have `claims`, the names of the parts of the contract that apply to it (`CLAIMS`), and

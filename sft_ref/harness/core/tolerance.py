@@ -98,12 +98,6 @@ def name_dtype(dtype: torch.dtype) -> str:
     return name if name in WEIGHTS else "bfloat16"
 
 
-def coarsest(model: torch.nn.Module) -> str:
-    """Returns the coarsest floating-point dtype of a model's parameters."""
-    found = {name_dtype(tensor.dtype) for tensor in model.parameters() if tensor.is_floating_point()}
-    return max(found, key=lambda name: WEIGHTS[name], default="float32")
-
-
 def logits(dtype: str, like: torch.Tensor) -> float:
     """Returns the largest change of a logit that rounding explains in a model that computes `like` in `dtype`."""
     return LOGITS[dtype] * like.float().abs().max().item()

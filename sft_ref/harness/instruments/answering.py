@@ -20,7 +20,7 @@ _BATCH = 64
 _FIRST = 8
 
 
-def complete(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], new: int = _NEW) -> list[str]:  # noqa: ANN401
+def complete(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]]) -> list[str]:  # noqa: ANN401
     """Returns greedy completions of prompts: new text only, special tokens kept."""
     from transformers import GenerationConfig
 
@@ -32,7 +32,7 @@ def complete(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], new: 
         ids = pad([prompts[i][::-1] for i in chunk], 0).flip(1)
         mask = pad([(1,) * len(prompts[i]) for i in chunk], 0).flip(1)
         config = GenerationConfig(
-            max_new_tokens=new, do_sample=False, eos_token_id=tokenizer.eos_token_id, pad_token_id=0
+            max_new_tokens=_NEW, do_sample=False, eos_token_id=tokenizer.eos_token_id, pad_token_id=0
         )
         with torch.inference_mode():
             generated = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sft_ref.reference.tokens import IGNORE_INDEX
+from sft_ref.witnessing.record.probes import supervised_positions
 
-from .observation import FirstStep, TrainingFault, share, supervised_of
+from .observation import FirstStep, TrainingFault, share
 
 
 def check_all_masked(step: FirstStep) -> Iterator[TrainingFault]:
     """Reports rows without a supervised token."""
     rows = step.rows
-    empty = [row for row in rows if not supervised_of(row.labels)]
+    empty = [row for row in rows if not supervised_positions(row.labels)]
     if len(empty) < len(rows) and any(batch.is_packed for batch in step.batches):
         return  # packing cuts texts, which may leave only the prompt of one
     if empty:
@@ -25,7 +26,7 @@ def check_all_masked(step: FirstStep) -> Iterator[TrainingFault]:
 
 def check_nothing_masked(step: FirstStep) -> Iterator[TrainingFault]:
     """Reports supervised prompts, unless the caller wants to supervise whole texts."""
-    rows = [row for row in step.rows if supervised_of(row.labels)]
+    rows = [row for row in step.rows if supervised_positions(row.labels)]
     if step.supervised == "all" or not rows:
         return
     full = [row for row in rows if IGNORE_INDEX not in _inner(row.labels)]
@@ -39,7 +40,7 @@ def check_nothing_masked(step: FirstStep) -> Iterator[TrainingFault]:
 
 def check_end(step: FirstStep) -> Iterator[TrainingFault]:
     """Reports that no row supervises the token that ends an answer."""
-    rows = [row for row in step.rows if supervised_of(row.labels)]
+    rows = [row for row in step.rows if supervised_positions(row.labels)]
     if not rows or not step.ends:
         return
     if any(label in step.ends for row in rows for label in row.labels[1:]):
@@ -66,7 +67,7 @@ def check_truncation(step: FirstStep) -> Iterator[TrainingFault]:
         for row in batch.rows:
             has_end = any(label in step.ends for label in row.labels[-_BEHIND_END:])
             ended += has_end
-            cut += bool(supervised_of(row.labels)) and not has_end and len(row.input_ids) == batch.width
+            cut += bool(supervised_positions(row.labels)) and not has_end and len(row.input_ids) == batch.width
     if cut and ended:
         yield TrainingFault(
             f"{share(cut, cut + ended, 'rows')} of the first step are as long as the batch and have no end, as others"
@@ -90,7 +91,12 @@ def check_padding(step: FirstStep) -> Iterator[TrainingFault]:
 
 def check_shift(step: FirstStep) -> Iterator[TrainingFault]:
     """Reports labels that differ from the tokens at their positions."""
-    pairs = [(row, place) for row in step.rows for place in supervised_of(row.labels) if place + 1 < len(row.input_ids)]
+    pairs = [
+        (row, place)
+        for row in step.rows
+        for place in supervised_positions(row.labels)
+        if place + 1 < len(row.input_ids)
+    ]
     own = sum(row.labels[place] == row.input_ids[place] for row, place in pairs)
     if not pairs or own >= len(pairs) / 2:
         return

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sft_ref.reference.tokens import IGNORE_INDEX
 from sft_ref.witnessing.record.probes import LabelledIds
 
 Supervised = Literal["completion", "all"]
+
+_LISTED = 3
+"""Names that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -151,17 +153,12 @@ class FirstStep:
         return [each for each in self.parameters if each.is_adapter]
 
 
-def supervised_of(labels: Sequence[int]) -> list[int]:
-    """Returns the indices of supervised tokens, except the first token, which is never predicted."""
-    return [place for place, label in enumerate(labels) if place and label != IGNORE_INDEX]
-
-
 def share(part: int, whole: int, what: str) -> str:
     """Formats a share, as ``3 of 8 rows``, or ``all 8 rows``."""
     return f"all {whole} {what}" if part == whole else f"{part} of {whole} {what}"
 
 
-def listed(names: Sequence[str], most: int = 3) -> str:
+def listed(names: Sequence[str]) -> str:
     """Lists the first names, and the number of the others."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more

@@ -18,19 +18,17 @@ FEW = 0.1
 _ROUNDED_AWAY = 0.9
 """Minimum share of an adapter's values that no step changes for the adapter to count as unchanged."""
 
+_RAISE = "raise the learning rate (1e-4 to 5e-4 is usual for LoRA), or train for more steps"
+
 
 def check_sum(step: FirstStep) -> Iterator[TrainingFault]:
     """Reports learning rates whose sum is too small to change the adapter."""
     plan = step.plan
     if not plan.rates:
         return
-    total = sum(plan.rates)
-    if total == 0 or (plan.is_normalised and total < LEAST_SUM):
-        yield TrainingFault(
-            f"the learning rates of all {len(plan.rates)} planned steps add up to {total:.2g}: nothing can move",
-            "raise the learning rate (1e-4 to 5e-4 is usual for LoRA), or train for more steps",
-            is_fatal=True,
-        )
+    if _is_too_small(plan, plan.rates):
+        seen = f"all {len(plan.rates)} planned steps add up to {sum(plan.rates):.2g}: nothing can move"
+        yield TrainingFault(f"the learning rates of {seen}", _RAISE, is_fatal=True)
         return
     lost = [each.name for each in step.adapter if each.rounded_away >= _ROUNDED_AWAY]
     if lost and plan.is_normalised:
@@ -51,15 +49,16 @@ def check_rates_seen(plan: LRSchedule, rates: Sequence[float]) -> Iterator[Train
     """Checks the learning rates that were used, at the end of a training whose rates were not known before."""
     if plan.rates or not rates:
         return
-    total = sum(rates)
-    if total == 0 or (plan.is_normalised and total < LEAST_SUM):
-        yield TrainingFault(
-            f"the learning rates of all {len(rates)} steps added up to {total:.2g}: nothing could move",
-            "raise the learning rate (1e-4 to 5e-4 is usual for LoRA), or train for more steps",
-            is_fatal=True,
-        )
+    if _is_too_small(plan, rates):
+        seen = f"all {len(rates)} steps added up to {sum(rates):.2g}: nothing could move"
+        yield TrainingFault(f"the learning rates of {seen}", _RAISE, is_fatal=True)
     else:
         yield from _early_end(rates, "of the training")
+
+
+def _is_too_small(plan: LRSchedule, rates: Sequence[float]) -> bool:
+    total = sum(rates)
+    return total == 0 or (plan.is_normalised and total < LEAST_SUM)
 
 
 def _early_end(rates: Sequence[float], which: str) -> Iterator[TrainingFault]:

@@ -56,7 +56,7 @@ class LabelledIds:
 
 def choose_rows(rows: Sequence[LabelledIds]) -> list[LabelledIds]:
     """Chooses the rows to record as probes: distinct rows with a supervised token, those below `LONGEST` first."""
-    usable = list(dict.fromkeys(row for row in map(_shortened, rows) if _supervised(row.labels)))
+    usable = list(dict.fromkeys(row for row in map(_shortened, rows) if supervised_positions(row.labels)))
     return sorted(usable, key=lambda row: len(row.input_ids) == LONGEST)[:PROBES]
 
 
@@ -68,14 +68,15 @@ def held_out_rows(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> l
 
 def positions_of(row: LabelledIds) -> list[int]:
     """Returns the indices of the tokens whose prediction is recorded."""
-    due = _supervised(row.labels)
+    due = supervised_positions(row.labels)
     if len(due) <= POSITIONS:
         return due
     half = POSITIONS // 2
     return [*due[:half], *due[-half:]]
 
 
-def _supervised(labels: Sequence[int]) -> list[int]:
+def supervised_positions(labels: Sequence[int]) -> list[int]:
+    """Returns the indices of supervised tokens, except the first token, which is never predicted."""
     return [place for place, label in enumerate(labels) if place and label != IGNORE_INDEX]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sft_ref.http.client import EndpointClient, EndpointError, RequestRefusedError
-from sft_ref.reference.tokens import IGNORE_INDEX
+from sft_ref.witnessing.record.probes import supervised_positions
 from sft_ref.witnessing.record.schema import Probe, StoredRecord
 
 from .prompts import TokenNames, text_of
@@ -238,7 +238,7 @@ def _miscounted(answer: Completion, ids: Sequence[int]) -> TokenizationMismatch 
 
 def _loss(found: dict[int, ServedToken], probe: Probe) -> float | None:
     """Returns the mean loss of the supervised tokens; None if one is unknown."""
-    due = [at for at, label in enumerate(probe.labels) if at and label != IGNORE_INDEX]
+    due = supervised_positions(probe.labels)
     values = [found[at].logprob if at in found else None for at in due]
     known = [value for value in values if value is not None]
     return -sum(known) / len(known) if known and len(known) == len(values) else None

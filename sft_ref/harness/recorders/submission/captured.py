@@ -305,13 +305,7 @@ class Captured:
 
     def answers(self, result: AgentResult) -> list[object]:
         """Returns the submission's answers to the fresh questions; missing answers are None."""
-        values = list(result["answers"].get("values", ()))
-        if len(values) != len(self.asked_rows):
-            return (
-                [None] * len(self.questions)
-                if not values
-                else (values + [None] * len(self.questions))[: len(self.questions)]
-            )
+        values = [*result["answers"].get("values", ()), *[None] * len(self.questions)]
         return values[: len(self.questions)]
 
     @functools.cached_property

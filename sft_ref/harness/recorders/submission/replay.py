@@ -60,12 +60,12 @@ class ReplayStep:
         return sum(len(row.texts) if isinstance(row, Packed) else 1 for batch in self.batches for row in batch)
 
 
-def replay(steps: Sequence[ReplayStep], base: Path, adapter: Path, *, weight_decay: float = 0.0, seed: int = 0) -> Any:  # noqa: ANN401
+def replay(steps: Sequence[ReplayStep], base: Path, adapter: Path, *, weight_decay: float = 0.0) -> Any:  # noqa: ANN401
     """Trains a PeftModel with the shape of a given adapter, with AdamW in fp32.
 
     Each step's loss is the mean over all its supervised tokens.
     """
-    model = fresh(base, adapter, seed=seed)
+    model = untrained_peft_model(base, adapter)
     model.train()
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, weight_decay=weight_decay)
@@ -84,11 +84,11 @@ def replay(steps: Sequence[ReplayStep], base: Path, adapter: Path, *, weight_dec
     return model
 
 
-def fresh(base: Path, adapter: Path, *, seed: int = 0) -> Any:  # noqa: ANN401
+def untrained_peft_model(base: Path, adapter: Path) -> Any:  # noqa: ANN401
     """Returns the base model in fp32 with a blank adapter of the shape in a folder's configuration."""
     from peft import get_peft_model
 
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     config: Any = read_peft_config(adapter)
     config.inference_mode = False
     config.modules_to_save = None

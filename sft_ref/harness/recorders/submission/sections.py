@@ -58,7 +58,6 @@ class _TrainingLog(_Section, total=False):
     dtype_counts: _Named
     changed_base_weights: list[str]
     shortened: Any
-    has_adapter: bool
     active_adapters: list[str]
     other_adapters: list[str]
     models: _Count
@@ -101,7 +100,6 @@ class _Answers(_Section, total=False):
 
 class _Probes(_Section, total=False):
     max_difference: float | str
-    in_training_mode: bool
     dtype_counts: _Named
     active_adapters: list[str]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +61,12 @@ class Trained(Captured):
             model.base_model.set_adapter(["default", *self.trained_others])
         return model
 
-    def reference_answers(self, model: Any, prompts: Sequence[Sequence[int]] | None = None) -> list[float]:  # noqa: ANN401
-        """Returns a model's answers to fresh questions, with the reference's generation, parser and default prompts."""
+    def reference_answers(self, model: Any) -> list[float]:  # noqa: ANN401
+        """Returns a model's answers to fresh questions, with the reference's prompts, generation and parser."""
         if self.convention is None:
             return []
-        given = prompts or training_prompts(self.questions, self.convention, self.tokenizer)
-        return [read_number(text, self.convention) for text in complete(model, self.tokenizer, given)]
+        prompts = training_prompts(self.questions, self.convention, self.tokenizer)
+        return [read_number(text, self.convention) for text in complete(model, self.tokenizer, prompts)]
 
     @functools.cached_property
     def trained_answers(self) -> list[float]:

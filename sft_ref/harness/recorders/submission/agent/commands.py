@@ -141,7 +141,6 @@ class _Inference:
         self.writer.write(
             "probes",
             max_difference=float((one - two).abs().max()) if bool(one.isfinite().all()) else math.nan,
-            in_training_mode=bool(model.training),
             dtype_counts=count_dtypes(model),
             active_adapters=active_adapters(model),
         )

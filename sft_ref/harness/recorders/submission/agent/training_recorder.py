@@ -382,7 +382,6 @@ class TrainingRecorder:
             dtype_counts=self._dtype_counts,
             changed_base_weights=self._changed,
             shortened=self._shortened,
-            has_adapter=bool(self._states),
             active_adapters=self._active,
             other_adapters=[*self._states][1:],
             models=self._models,

@@ -10,6 +10,8 @@ import torch
 from sft_ref.harness.core.implementation import Batch
 from sft_ref.reference.tokens import IGNORE_INDEX
 
+from .steps.evaluation_mode import evaluation_mode
+
 
 def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
     """Pads rows on the right to one length: int64 of shape (rows, longest)."""
@@ -19,16 +21,11 @@ def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
 
 def forward(model: Any, batch: Batch) -> torch.Tensor:  # noqa: ANN401  # whatever `load` gave
     """Returns the logits of a batch, without dropout and gradients: (rows, tokens, vocabulary)."""
-    was_training = model.training
     device = next(model.parameters()).device
     ids, mask = batch.input_ids.to(device), batch.attention_mask.to(device)
-    model.eval()
-    try:
-        with torch.no_grad():
-            positions = (mask.cumsum(1) - 1).clamp(min=0)
-            logits: torch.Tensor = model(input_ids=ids, attention_mask=mask, position_ids=positions).logits
-    finally:
-        model.train(was_training)
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    with evaluation_mode(model), torch.no_grad():
+        logits: torch.Tensor = model(input_ids=ids, attention_mask=mask, position_ids=positions).logits
     return logits
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from sft_ref.harness.instruments.steps.evaluation_mode import evaluation_mode
 from sft_ref.io.atomic_write import write_atomic
 from sft_ref.reference.fingerprints import library_versions
 from sft_ref.reference.guards.dtypes import dtype_name
@@ -178,7 +179,7 @@ def _run(
     if why_not:
         missing["float32"] = why_not
     without = find_peft(model)
-    with probes.answering(model):
+    with evaluation_mode(model):
         for name in schema.RUNS:
             if (why_not and name.endswith("fp32")) or (without is None and name.startswith("base")):
                 continue

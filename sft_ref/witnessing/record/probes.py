@@ -116,18 +116,6 @@ def run_probe(model: Any, input_ids: Sequence[int]) -> ProbeRun:  # noqa: ANN401
 
 
 @contextlib.contextmanager
-def answering(model: torch.nn.Module) -> Iterator[None]:
-    """Puts a model into evaluation mode within the context; afterwards each module has its previous mode."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-@contextlib.contextmanager
 def as_trained(device: torch.device, autocast: str | None) -> Iterator[None]:
     """Makes forward passes compute with the autocast of training within the context."""
     if autocast is None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
+from sft_ref.harness.instruments.steps.evaluation_mode import evaluation_mode
 from sft_ref.reference.guards.dtypes import dtype_name
-from sft_ref.witnessing.record.probes import answering, run_probe
+from sft_ref.witnessing.record.probes import run_probe
 from sft_ref.witnessing.record.schema import StoredRecord
 
 from . import tolerance
@@ -52,7 +53,7 @@ def measure_outputs(stored: StoredRecord, model: Any) -> ProbeFigures | None:  #
     if max([*ids, int(top.max())] if ids else [rows]) >= rows:
         return None
     logits, losses, dtypes = torch.full(top.shape, torch.nan), [], set[str]()
-    with answering(model):
+    with evaluation_mode(model):
         for number, probe in enumerate(record.probes):
             run = run_probe(model, probe.input_ids)
             due = torch.tensor(probe.positions) - 1

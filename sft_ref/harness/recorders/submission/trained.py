@@ -16,6 +16,7 @@ from sft_ref.harness.evidence.evidence import GOOD
 from sft_ref.harness.instruments.answering import complete, read_number, right, training_prompts
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.losses import pad, row_losses
+from sft_ref.harness.recorders.submission.agent.inspection import compute_logits
 from sft_ref.io.peft_config import read_peft_config
 from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
@@ -92,10 +93,7 @@ class Trained(Captured):
         rows = [row.ids for row in self.probed if row.ids]
         if not rows:
             raise Unavailable("no text that the base's tokenizer knows reached the model in training")
-        ids, mask = pad(rows, 0), pad([(1,) * len(row) for row in rows], 0)
-        with torch.no_grad():
-            logits: torch.Tensor = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
-        return logits[mask.bool()]
+        return compute_logits(model, rows)[0]
 
     def probe_losses(self, logits: torch.Tensor) -> torch.Tensor:
         """Returns the loss of each probed text's labels, or of all tokens if it has none, in nat per token: (tokens,).

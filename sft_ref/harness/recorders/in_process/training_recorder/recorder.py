@@ -13,6 +13,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from sft_ref.harness.core.training_examples import TrainingExample
 from sft_ref.harness.evidence.training import RecordedStep, RecordedTraining
 from sft_ref.harness.instruments.generation_recorder import UntrackableGeneration, find_transformer
+from sft_ref.harness.instruments.steps.evaluation_mode import evaluation_mode
 from sft_ref.harness.instruments.steps.step_recorder import StepRecorder
 
 from .batches import BatchRecorder, labelled_losses
@@ -95,14 +96,8 @@ class _Recorder:
         batch, transformer = self._batches.first, self._transformer
         if batch is None or transformer is None or kwargs.get("past_key_values") is not None:
             return None
-        modes = [(module, module.training) for module in decoder.modules()]
-        decoder.eval()
-        try:
-            with torch.no_grad():
-                logits = transformer.get_output_embeddings()(decoder(*args, **kwargs)[0])
-        finally:
-            for module, mode in modes:
-                module.training = mode
+        with evaluation_mode(decoder), torch.no_grad():
+            logits = transformer.get_output_embeddings()(decoder(*args, **kwargs)[0])
         return labelled_losses(logits, batch)
 
     def _after_head(self, _head: object, _args: object, logits: torch.Tensor) -> None:

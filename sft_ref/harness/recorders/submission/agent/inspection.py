@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from ....instruments.steps.evaluation_mode import evaluation_mode
+
 Row = TypeVar("Row", bound=Sequence[int])
 
 _MOST_ROWS, _MOST_BYTES = 32, 256 * 2**20
@@ -126,14 +128,8 @@ def next_token_losses(forward: Callable[..., Any], model: Any, given: Mapping[st
         model: model in any mode, which is restored.
         given: arguments of the forward pass by name.
     """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            logits = forward(**{**given, "labels": None}).logits
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with evaluation_mode(model), torch.no_grad():
+        logits = forward(**{**given, "labels": None}).logits
     ids, mask = given["input_ids"], given.get("attention_mask")
     unpadded = torch.ones_like(ids, dtype=torch.bool)
     if mask is not None and mask.shape == ids.shape:

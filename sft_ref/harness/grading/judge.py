@@ -113,7 +113,7 @@ def grade_submission(
         shipped = workplace.install_data(rows, unseen)
         evidence = record(workplace, rows, unseen, questions, drawn, limits=sizes, user_paths=names)
         if shipped:
-            note = "the submitted adapter fits another model; it was removed, and a new one was trained here"
+            note = "the submitted adapter fits another model; it was not used, and a new one was trained here"
             evidence = replace(evidence, notes=(*evidence.notes, note))
     options = {
         "base": None if base == "toy" else base,

@@ -92,7 +92,7 @@ def why_not() -> str:
     if platform.system() != "Linux":
         return f"bubblewrap is for Linux, not {platform.system()}"
     if not shutil.which("bwrap"):
-        return "bubblewrap is not installed (apt-get install bubblewrap, or as on your system)"
+        return "bubblewrap is not installed (apt-get install bubblewrap, or use your system's package manager)"
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder).resolve()
         sight = bubblewrap.VisiblePaths(place, (), bubblewrap.interpreter(sys.executable), place)

@@ -105,7 +105,7 @@ def test_special_files_are_not_waited_for(work: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(work / "socket"))
     assert copied(work) == (set(), "not read: 2 pipes, sockets or devices, such as 'pipe'")
-    with pytest.raises(OSError, match="plain"):
+    with pytest.raises(OSError, match="regular"):
         plain_files.open_file(work, ("pipe",))
 
 

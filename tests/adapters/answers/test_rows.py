@@ -104,7 +104,7 @@ def test_a_file_that_is_no_text_or_not_there_or_huge_is_refused(tmp_path: Path) 
     (tmp_path / "bytes").write_bytes(b'[["a", "\xff"]]')
     with (tmp_path / "huge").open("wb") as file:
         file.truncate(2**30)
-    for name, message in (("bytes", "UTF-8"), ("none", "cannot be read"), ("huge", "at most 100 MB")):
+    for name, message in (("bytes", "UTF-8"), ("none", "cannot be read"), ("huge", "larger than 100 MB")):
         with pytest.raises(DataError, match=message):
             read_rows(tmp_path / name)
 

@@ -41,7 +41,7 @@ def test_a_baseline_is_written_and_compared_and_a_change_is_exit_code_1(
     monkeypatch.setattr(command, "_sweep", lambda *_: worse)
     assert cli.main([*words, "--compare"]) == 1
     out = capsys.readouterr().out
-    assert re.search(r"answer_rate +[\d.]+ → 0.5 \(-0\.\d+\) +allowed ±0\.05: 0 seen; training carries", out)
+    assert re.search(r"answer_rate +[\d.]+ → 0.5 \(-0\.\d+\) +allowed ±0\.05: 0 seen; rounding in training may", out)
     assert re.search(r"loss +[\d.e-]+ → not finite", out)
     assert cli.main([*words[:-1], "31", "--compare"]) == 2
     assert "was made with another questions" in capsys.readouterr().err

@@ -2,9 +2,9 @@
 
 import json
 import re
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -30,10 +30,16 @@ def test_help_imports_no_torch_and_is_quick() -> None:
     assert done.returncode == 0, done.stderr
     seconds = []
     for _ in range(5):
-        began = time.perf_counter()
+        began = processor_seconds_of_children()
         assert "train" in run("--help").stdout
-        seconds.append(time.perf_counter() - began)
+        seconds.append(processor_seconds_of_children() - began)
     assert min(seconds) < 0.5  # 0.2 where nothing else runs
+
+
+def processor_seconds_of_children() -> float:
+    """Returns the processor time of all child processes that have ended; a busy machine hardly changes it."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @pytest.mark.slow

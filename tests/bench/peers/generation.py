@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ ALONE = 16
 OPENVINO = [(*kind, how) for kind in (("fp32", "fp32"), ("bf16", "fp32"), ("int8", "int8")) for how in (False, True)]
 """Compute precision, precision of the exported weights, and whether rows are batched continuously."""
 
-WEIGHT_BYTES = {"fp32": 4, "int8": 1}
+WEIGHT_BYTES = {"fp32": 4, "int8": 1, "int4": 0.5}
 """Bytes per weight in computations, by precision; 2 for all others."""
 
 Texts = list[str]
@@ -69,13 +71,22 @@ def entries(base: str, adapter: Path, rows: Sequence[Row], work: Path, threads: 
         add("bf16", "transformers, continuous batching", _continuous(merged, prompts))
     for precision, kind in (("fp32", "float32"), ("bf16", "bfloat16"), ("int8", "int8")):
         add(precision, "CTranslate2", _ctranslate2(merged, work, kind, prompts, threads))
-    for precision, policy in () if cuda else (("bf16", "bf16-mixed"), ("fp32", "fp32")):
-        add(precision, "sft_ref, --engine openvino", _engine(adapter, policy, prompts))
-    for precision, weights, continuous in () if cuda else OPENVINO:
-        who = f"OpenVINO GenAI, {'continuous batching' if continuous else 'one batch'}"
-        run = _openvino(merged, work, precision, weights, prompts, threads, continuous=continuous)
-        add(precision, who, run)
+    for peer in () if cuda else _only_on_cpus(adapter, merged, work, prompts, threads):
+        add(*peer)
     return found
+
+
+def _only_on_cpus(
+    adapter: Path, merged: Path, work: Path, prompts: Sequence[str], threads: int
+) -> Iterator[tuple[str, str, Callable[[], Run]]]:
+    """Yields precision, name and preparation of the entries that run on no GPU."""
+    for precision, policy in (("bf16", "bf16-mixed"), ("fp32", "fp32")):
+        yield precision, "sft_ref, --engine openvino", _engine(adapter, policy, prompts)
+    for precision, weights, continuous in OPENVINO:
+        who = f"OpenVINO GenAI, {'continuous batching' if continuous else 'one batch'}"
+        yield precision, who, _openvino(merged, work, precision, weights, prompts, threads, continuous=continuous)
+    for precision in ("fp32", "int4"):
+        yield precision, "ONNX Runtime GenAI, one batch", _onnxruntime(merged, work, precision, prompts, threads)
 
 
 class Margins:
@@ -248,6 +259,40 @@ def _openvino(
         how.max_new_tokens, how.do_sample, how.apply_chat_template = MAX_NEW_TOKENS, False, False
         how.eos_token_id = load_tokenizer(merged).eos_token_id
         return lambda: (None, list(pipeline.generate(list(prompts), how).texts))
+
+    return prepare
+
+
+def _onnxruntime(merged: Path, work: Path, precision: str, prompts: Sequence[str], threads: int) -> Callable[[], Run]:
+    def prepare() -> Run:
+        import numpy as np
+        import onnxruntime_genai
+
+        folder = work / f"onnxruntime-{precision}-{merged.name}"
+        export = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", str(merged), "-p", precision]
+        export += ["-e", "cpu", "-o"]
+        _make_once(folder, lambda scratch: subprocess.run([*export, str(scratch)], check=True, capture_output=True))
+        config = onnxruntime_genai.Config(str(folder))
+        options = {"model": {"decoder": {"session_options": {"intra_op_num_threads": threads}}}}
+        config.overlay(json.dumps(options))
+        model = onnxruntime_genai.Model(config)
+        tokenizer = load_tokenizer(merged)
+        end = tokenizer.eos_token_id
+        rows: list[list[int]] = tokenizer(list(prompts))["input_ids"]
+        width = max(map(len, rows))
+        padded = np.array([row + [end] * (width - len(row)) for row in rows], dtype=np.int32)  # it wants pads behind
+
+        def run() -> tuple[None, Texts]:
+            how = onnxruntime_genai.GeneratorParams(model)
+            how.set_search_options(do_sample=False, batch_size=len(rows), max_length=width + MAX_NEW_TOKENS)
+            generator = onnxruntime_genai.Generator(model, how)
+            generator.append_tokens(padded)
+            while not generator.is_done():
+                generator.generate_next_token()
+            new = [generator.get_sequence(i)[width:] for i in range(len(rows))]
+            return None, tokenizer.batch_decode(new, skip_special_tokens=True)
+
+        return run
 
     return prepare
 

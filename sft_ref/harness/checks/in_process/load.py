@@ -10,7 +10,13 @@ import torch
 from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import PRECISION, Level, check
 from sft_ref.harness.core.findings import Failure
-from sft_ref.harness.evidence.in_process.trained_parts import DeltaError, LogitsPair, RotaryError, WeightError
+from sft_ref.harness.evidence.in_process.trained_parts import (
+    DeltaError,
+    LogitsPair,
+    RotaryError,
+    SecondLoad,
+    WeightError,
+)
 
 
 @check(
@@ -24,13 +30,42 @@ from sft_ref.harness.evidence.in_process.trained_parts import DeltaError, Logits
 )
 def effective_deltas_are_the_trained_ones(delta_errors: Sequence[DeltaError]) -> None:
     """LOD-002: Allows rounding to 16 bits in every layer, whatever its dtype, and judges the worst layer."""
-    limits = [tolerance.WEIGHTS["bfloat16"] * (each.rounded_with + each.expected) for each in delta_errors]
-    pairs = [*zip(delta_errors, limits, strict=True)]
-    exceeding = [(each, limit) for each, limit in pairs if margins.exceeds(each.error, limit)]
-    if exceeding:
-        worst, allowed = max(exceeding, key=lambda pair: pair[0].error / pair[1] if pair[1] else math.inf)
+    if worst := _worst(delta_errors):
+        allowed = _rounding(worst)
         seen = f"the loaded delta has norm {worst.observed:.3g}, and differs by {worst.error:.3g} from the trained one"
         raise Failure(seen, f"norm {worst.expected:.3g}, a difference of at most {allowed:.3g}", worst.name)
+
+
+def _worst(errors: Sequence[DeltaError]) -> DeltaError | None:
+    """Returns the delta that exceeds rounding most; None if none does."""
+    exceeding = [each for each in errors if margins.exceeds(each.error, _rounding(each))]
+    return max(exceeding, key=lambda each: each.error / (_rounding(each) or math.ulp(0.0)), default=None)
+
+
+def _rounding(each: DeltaError) -> float:
+    return tolerance.WEIGHTS["bfloat16"] * (each.rounded_with + each.expected)
+
+
+@check(
+    "LOD-011",
+    "A second adapter, loaded in the same process, is the one in its folder, and leaves the first model as it was",
+    why="A cache by the name of the base, or a base that two adapters share, answers with another adapter.",
+    remedy="Load the base anew for each adapter, or give each adapter a name of its own and activate it per request.",
+    depends_on=("LOD-002",),
+    source="peft#1523, peft#940",
+)
+def a_second_adapter_is_its_own(second_load: SecondLoad) -> None:
+    """LOD-011: Survivable, since a process that loads one adapter answers with it."""
+    if worst := _worst(second_load.errors):
+        seen = (
+            f"the second adapter's delta has norm {worst.observed:.3g}, and differs by {worst.error:.3g} from its own"
+        )
+        due = f"norm {worst.expected:.3g}, a difference of at most {_rounding(worst):.3g}"
+        raise Failure(seen, due, worst.name, survivable=True)
+    change = (second_load.after - second_load.before).abs().max().item()
+    if margins.exceeds(change, tolerance.LOSS):
+        seen = f"the second load changes the first model's loss of a row by {change:.3g} nat a token"
+        raise Failure(seen, f"at most {tolerance.LOSS:.3g}", survivable=True)
 
 
 @check(

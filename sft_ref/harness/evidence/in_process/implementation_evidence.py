@@ -53,6 +53,7 @@ from .trained_parts import (
     ResumedTraining,
     RotaryError,
     SavedFiles,
+    SecondLoad,
     SeededAdapters,
     StepGradients,
     WeightError,
@@ -134,6 +135,7 @@ class ImplementationEvidence:
     loaded_losses: Part[LoadedLosses] = None
     delta_errors: Part[Sequence[DeltaError]] = None
     weight_errors: Part[Sequence[WeightError]] = None
+    second_load: Part[SecondLoad] = None
     merged_logits: Part[LogitsPair] = None
     changed_values: Part[Mapping[str, float]] = None
     rotary_errors: Part[Sequence[RotaryError]] = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -145,6 +145,20 @@ class DeltaError:
     expected: float
     error: float
     rounded_with: float
+
+
+@dataclass(frozen=True)
+class SecondLoad:
+    """The result of loading another adapter while the first model exists.
+
+    Attributes:
+        errors: deltas of the second model against those of its own training.
+        before, after: losses of the first model on the same rows, before and after the second load, in nat per token.
+    """
+
+    errors: Sequence[DeltaError]
+    before: torch.Tensor
+    after: torch.Tensor
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import ParamSpec, TypeVar
 
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
-from sft_ref.harness.core.implementation import Answerer
+from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TaskRow
 from sft_ref.harness.instruments.generation_recorder import Ids, record_prompt
 
 P = ParamSpec("P")
@@ -37,6 +37,18 @@ def fault_of(stage: str) -> Iterator[None]:
     except Failure as failure:
         failure.stage = stage
         raise
+
+
+def training_batch(implementation: Implementation, rows: Sequence[TaskRow]) -> Batch:
+    """Returns rows as they reach training.
+
+    An exception, or another number of rows than given, is a failure of the stage tokens.
+    """
+    with fault_of("tokens"):
+        found = call(implementation.training_batch, rows)
+        if len(found.input_ids) != len(rows):
+            raise Failure(f"training_batch returns {len(found.input_ids)} rows", f"one for each of {len(rows)} texts")
+    return found
 
 
 def ask_prompt(answerer: Answerer, question: str) -> Ids:

@@ -65,6 +65,7 @@ RECORDINGS: tuple[Callable[..., Any], ...] = (
     trials.written_files,
     trials.step_gradients,
     trials.trainable_dtypes,
+    trials.short_training,
     trials.seeded_adapters,
     trials.resumed_training,
     trials.reference_run,
@@ -92,6 +93,7 @@ RECORDINGS: tuple[Callable[..., Any], ...] = (
     loaded.loaded_logits,
     loaded.weight_errors,
     loaded.model_in_fp32,
+    loaded.second_load,
     # generate
     generated.scripting,
     generated.mixed_batch,

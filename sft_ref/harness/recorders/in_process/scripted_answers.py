@@ -22,7 +22,7 @@ from sft_ref.harness.instruments.scripted.questions import find_question, normal
 from sft_ref.harness.instruments.scripted.tracked_rows import Script
 from sft_ref.reference.tokens import IGNORE_INDEX
 
-from .calls import ask_prompt, call
+from .calls import ask_prompt, call, training_batch
 from .task import Task
 
 WORDS = " no idea"
@@ -52,7 +52,7 @@ class ScriptRunner:
         """
         tokenizer = self.answerer.tokenizer
         answers = []
-        examples = examples_of(call(self.implementation.training_batch, rows))
+        examples = examples_of(training_batch(self.implementation, rows))
         for (question, truth), example in zip(rows, examples, strict=True):
             ids, least = example.ids[: example.end], example.begin or 0
             # in a fully supervised text, the first token and an end token that equals padding may still be unlabelled

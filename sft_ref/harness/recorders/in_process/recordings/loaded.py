@@ -19,11 +19,19 @@ from sft_ref.harness.evidence.in_process.trained_parts import (
     LogitsPair,
     LossesBeforeAndAfter,
     RotaryError,
+    SecondLoad,
     WeightError,
 )
 from sft_ref.harness.evidence.views import FolderDigests, LoadedLosses, ModelDtypes
 from sft_ref.harness.instruments import rotary
-from sft_ref.harness.instruments.deltas import effective_delta, effective_weight, linears, why_not_mergeable
+from sft_ref.harness.instruments.deltas import (
+    effective_delta,
+    effective_weight,
+    expected_deltas,
+    init_deltas_of,
+    linears,
+    why_not_mergeable,
+)
 from sft_ref.harness.instruments.generation_recorder import record_generation
 from sft_ref.harness.instruments.losses import forward, row_losses
 from sft_ref.harness.recorders.in_process.calls import call, fault_of
@@ -123,8 +131,33 @@ def delta_errors(
     starts: Mapping[str, torch.Tensor],
 ) -> list[DeltaError]:
     """Measures each Linear's delta by applying it to an identity matrix with and without adapter, for any class."""
+    return _compare_deltas(loaded_model, base_model, deltas, starts)
+
+
+def second_load(
+    implementation: Implementation,
+    answerer: Answerer,
+    short_training: TrainingResult,
+    base_model: PreTrainedModel,
+    batch: Batch,
+) -> SecondLoad:
+    """Loads another adapter while the first model exists, and examines both."""
+    before = call(row_losses, answerer.model, batch)
+    second = call(implementation.load, short_training.folder)
+    after = call(row_losses, answerer.model, batch)
+    deltas = expected_deltas(short_training, short_training.folder, base_model)
+    starts = init_deltas_of(short_training, short_training.folder, base_model)
+    return SecondLoad(_compare_deltas(second.model, base_model, deltas, starts), before, after)
+
+
+def _compare_deltas(
+    model: Any,  # noqa: ANN401
+    base_model: PreTrainedModel,
+    deltas: Mapping[str, torch.Tensor],
+    starts: Mapping[str, torch.Tensor],
+) -> list[DeltaError]:
     errors = []
-    for name, linear, module in linears(base_model, loaded_model):
+    for name, linear, module in linears(base_model, model):
         found, as_sum = call(effective_delta, linear, module, is_moved=name in starts)
         due = deltas.get(name, torch.zeros(()))
         weight = linear.weight.detach().norm().item() if as_sum else 0.0

@@ -14,7 +14,7 @@ from sft_ref.harness.evidence.views import AnswerText, AnswerTexts, LabelledRow
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import Ids, ModelNotCalled, record_generation
 from sft_ref.harness.instruments.scripted.tracked_rows import Script
-from sft_ref.harness.recorders.in_process.calls import ask_prompt, call
+from sft_ref.harness.recorders.in_process.calls import ask_prompt, call, training_batch
 from sft_ref.harness.recorders.in_process.task import Task
 from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.questions import PHRASINGS, UNITS
@@ -85,7 +85,7 @@ def spaced_prompts(answerer: Answerer, task: Task) -> dict[str, Ids]:
 
 def batch(implementation: Implementation, task: Task) -> Batch:
     """Returns the probes as they reach training."""
-    return call(implementation.training_batch, task.probes)
+    return training_batch(implementation, task.probes)
 
 
 def examples(batch: Batch) -> list[TrainingExample]:
@@ -96,7 +96,7 @@ def examples(batch: Batch) -> list[TrainingExample]:
 def longest_examples(implementation: Implementation, task: Task) -> dict[str, TrainingExample]:
     """Returns the training texts of the longest questions, by question."""
     longest = sorted(task.train_rows, key=lambda row: len(row[0]))[-_LONGEST:]
-    found = examples_of(call(implementation.training_batch, longest))
+    found = examples_of(training_batch(implementation, longest))
     return {question: row for (question, _), row in zip(longest, found, strict=True)}
 
 
@@ -108,8 +108,8 @@ def tokenized_again(
     batch: Batch,  # noqa: ARG001
 ) -> TokenizedAgain:
     """Tokenizes the probes and their prompts a second time."""
-    again = examples_of(call(implementation.training_batch, task.probes))
-    alone = examples_of(call(implementation.training_batch, task.probes[:1]))
+    again = examples_of(training_batch(implementation, task.probes))
+    alone = examples_of(training_batch(implementation, task.probes[:1]))
     return TokenizedAgain(again, alone, [ask_prompt(answerer, question) for question, _ in task.probes])
 
 
@@ -117,7 +117,7 @@ def short_and_long(implementation: Implementation, task: Task) -> list[TrainingE
     """Returns the training texts of a question, and of one with 500 repetitions of a phrase before it."""
     question, value = task.probes[1]
     rows = [(question, value), (f"{'I ask again: ' * 500}{question}", value)]
-    return examples_of(call(implementation.training_batch, rows))
+    return examples_of(training_batch(implementation, rows))
 
 
 def labelled_rows(batch: Batch, task: Task) -> list[LabelledRow]:

@@ -17,7 +17,7 @@ from sft_ref.harness.evidence.training import FirstLosses, RecordedTraining
 from sft_ref.harness.evidence.views import BaseWeights
 from sft_ref.harness.instruments.deltas import expected_deltas, init_deltas_of, merged
 from sft_ref.harness.instruments.losses import forward, row_losses, token_losses
-from sft_ref.harness.recorders.in_process.calls import call
+from sft_ref.harness.recorders.in_process.calls import call, training_batch
 from sft_ref.harness.recorders.in_process.task import Task
 from sft_ref.harness.recorders.in_process.training_recorder import record_training
 from sft_ref.reference.bases.find import find_base
@@ -51,13 +51,13 @@ def training_run(
         return TrainingRun(given_training, None)
     texts: list[TrainingExample] = []
     with contextlib.suppress(Failure):  # reported by the checks of the tokens
-        texts = examples_of(call(implementation.training_batch, task.train_rows))
+        texts = examples_of(training_batch(implementation, task.train_rows))
     with record_training(texts, settings.steps) as recorded:
         trained = call(implementation.train, folder / "adapter", task.train_rows, settings)
     if steps := recorded():
         steps = replace(steps, planned=(trained.settings or settings).steps)
     if task.is_own:
-        probes = call(implementation.training_batch, task.probes)
+        probes = training_batch(implementation, task.probes)
         logits = None if trained.forward is None else call(trained.forward, probes).cpu()
         trained = replace(trained, logits=logits, forward=None)  # `forward` holds the model
     return TrainingRun(trained, steps)
@@ -119,7 +119,7 @@ def trained_model(
 
 def fresh_batch(implementation: Implementation, task: Task) -> Batch:
     """Returns rows that no training has seen, as they would reach training."""
-    return call(implementation.training_batch, task.fresh_rows)
+    return training_batch(implementation, task.fresh_rows)
 
 
 def fresh_losses(
@@ -139,7 +139,7 @@ def losses_before_and_after(
     """Computes losses of fresh rows, and for user rows also of training rows: few rows do not teach unseen answers."""
     if not task.is_own:
         return [fresh_losses]
-    seen = call(implementation.training_batch, task.train_rows[-_SEEN:])
+    seen = training_batch(implementation, task.train_rows[-_SEEN:])
     return [fresh_losses, LossesBeforeAndAfter(row_losses(base_model, seen), row_losses(trained_model, seen))]
 
 

@@ -31,7 +31,7 @@ from sft_ref.harness.evidence.in_process.trained_parts import (
     WrittenFiles,
 )
 from sft_ref.harness.instruments.losses import row_losses
-from sft_ref.harness.recorders.in_process.calls import ask_prompt, call
+from sft_ref.harness.recorders.in_process.calls import ask_prompt, call, training_batch
 from sft_ref.harness.recorders.in_process.reference_run import ReferenceRun, lora_of
 from sft_ref.harness.recorders.in_process.task import Task
 from sft_ref.io.lora_config import CONFIG
@@ -72,11 +72,18 @@ def written_files(implementation: Implementation, folder: Path, task: Task) -> W
     return WrittenFiles(tuple(stray), (folder / "asked_for" / CONFIG).is_file())
 
 
-def seeded_adapters(implementation: Implementation, folder: Path, task: Task) -> SeededAdapters:
+def short_training(implementation: Implementation, folder: Path, task: Task) -> TrainingResult:
+    """Runs a training of two steps, whose adapter differs from every other one."""
+    return _train_briefly(implementation, folder / "seed_1", task, noise=1, seed=1)
+
+
+def seeded_adapters(
+    implementation: Implementation, folder: Path, task: Task, short_training: TrainingResult
+) -> SeededAdapters:
     """Runs three trainings of two steps, with different global random states before each."""
     one = _train_briefly(implementation, folder / "seed_0", task, noise=1).adapter
     again = _train_briefly(implementation, folder / "seed_0_again", task, noise=2).adapter
-    return SeededAdapters(one, again, _train_briefly(implementation, folder / "seed_1", task, noise=1, seed=1).adapter)
+    return SeededAdapters(one, again, short_training.adapter)
 
 
 def step_gradients(implementation: Implementation, task: Task) -> StepGradients:
@@ -178,14 +185,14 @@ def answer_losses(
     conditions = (examples, settings, call(lora_of, stored), smoothing)
     if found.shared is not None and conditions == reference_run.conditions:
         return found
-    rows = examples_of(call(implementation.training_batch, task.train_rows))
+    rows = examples_of(training_batch(implementation, task.train_rows))
     other = reference_run.train(rows, implementation.base, stored, settings, smoothing)
     return replace(found, same_conditions=row_losses(other, batch))
 
 
 def _targets_only(implementation: Implementation, answerer: Answerer, task: Task) -> Batch:
     """Returns the batch of the fresh rows, with labels only after the prompt."""
-    batch = call(implementation.training_batch, task.fresh_rows)
+    batch = training_batch(implementation, task.fresh_rows)
     labels = batch.labels.clone()
     for row, (question, _) in enumerate(task.fresh_rows):
         prompt = ask_prompt(answerer, question)

@@ -16,7 +16,7 @@ from sft_ref.harness.verdict.diagnosis import suspects_of
 CHECKS = Path(sft_ref.harness.checks.__file__).parent
 VERB = re.compile(
     r"\b(is|are|was|has|have|had|does|do|reads|reached|takes?|gives?|gets?|lacks?|holds?|names?|differs?|raises|returns|ends?|begins?|comes?"
-    r"|writes|shows|sees|saves|reports|changes?|changed|compute|fall(s)?|lists|leaves|contains?|occurs|stops|cuts?|loads|adds|cannot)\b"
+    r"|writes|shows|sees|saves|reports|changes?|changed|compute|fall(s)?|lists|leaves|contains?|occurs?|stops|cuts?|loads|adds|cannot)\b"
 )
 FILLED = {
     "the file _ the _ token to each text, and the base's tokenizer _ it",

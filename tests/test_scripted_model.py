@@ -197,7 +197,7 @@ def test_rows_that_cannot_be_told_apart_are_refused(blank_toy: BaseLLM) -> None:
         with pytest.raises(UntrackableGeneration, match="embeddings"):
             blank_toy.model(inputs_embeds=torch.zeros(1, 2, blank_toy.model.config.hidden_size))
     with (
-        pytest.raises(UntrackableGeneration, match="no transformers model"),
+        pytest.raises(UntrackableGeneration, match="not a transformers model"),
         scripted_model(torch.nn.Linear(1, 1), blank_toy.tokenizer),
     ):
         pass

@@ -65,7 +65,7 @@ def test_drift_says_that_an_engine_shows_no_weights(
     from sft_ref.cli.drift import _drift
     from sft_ref.errors import SftRefError
 
-    with pytest.raises(SftRefError, match="openvino-bf16: shows no weights"):
+    with pytest.raises(SftRefError, match="openvino-bf16: an engine shows no weights"):
         _drift(toy_adapter, None, ("fp32", "openvino-bf16"))
 
 

@@ -11,5 +11,5 @@ def attack(target: dict[str, str]) -> None:
         maps.append(space)
         for place in range(0, len(space), 2**21):
             read += space[place]
-    time.sleep(1)
+    time.sleep(20)  # a busy judge polls late
     print("HARM: holds", len(maps) * 4, "MiB")

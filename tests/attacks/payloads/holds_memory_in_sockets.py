@@ -17,6 +17,6 @@ def attack(target: dict[str, str]) -> None:
                 with contextlib.suppress(BlockingIOError):
                     while True:
                         sent += end.send(bytes(2**16))
-    time.sleep(1)
+    time.sleep(20)  # a busy judge polls late
     if sent > 600 * 2**20:
         print("HARM: holds", sent, "bytes")

@@ -18,7 +18,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-020",),
     fault="a quarter of the rows is concatenated twice",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.training.CarefulTrainer": Twice},
     retrain=True,
 )

@@ -32,7 +32,7 @@ MUTANT = Mutant(
     stage="artifact",
     checks=("ART-001",),
     fault="the adapter is stored as a pickle only",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={
         "sft_ref.reference.sft.train": pickled,
         "sft_ref.reference.guards.adapter_files.read_tensors": unpickle,

@@ -20,6 +20,6 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-007",),
     fault="the policy bf16 trains an fp32 adapter",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.adapter.cast_adapter": to_fp32},
 )

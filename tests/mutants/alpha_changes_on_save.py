@@ -18,7 +18,7 @@ MUTANT = Mutant(
     stage="artifact",
     checks=("ART-005",),
     fault="alpha in the stored configuration is not the one that was trained with",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"peft.PeftModel.save_pretrained": save_default_alpha},
     resave=True,
 )

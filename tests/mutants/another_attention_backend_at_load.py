@@ -21,6 +21,6 @@ MUTANT = Mutant(
     stage="load",
     checks=("LOD-008",),
     fault="another attention backend computes at load than in training",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.sft.load": broken_load},
 )

@@ -25,7 +25,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-021",),
     fault="autocast is entered from the 41st step of the training on",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={
         "sft_ref.reference.training.batch_loss": later,
         "sft_ref.reference.sft.default_policy": lambda device: POLICIES["fp32"],

@@ -21,7 +21,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-021",),
     fault="the model is unwrapped for an evaluation in the middle of training, and autocast is lost",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={
         "sft_ref.reference.training.History": Unwrapping,
         "sft_ref.reference.training.frozen_weights_cast": lambda *_: contextlib.nullcontext(),

@@ -20,7 +20,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-024",),
     fault="backward runs on eight times the reported loss, as with a factor of accumulation too many",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.training.CarefulTrainer": Multiplying},
     retrain=True,
 )

@@ -18,7 +18,7 @@ MUTANT = Mutant(
     stage="artifact",
     checks=("ART-006",),
     fault="the adapter names its base by a path of the machine that trained",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"peft.PeftModel.save_pretrained": save_path},
     resave=True,
 )

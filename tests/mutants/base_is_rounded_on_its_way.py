@@ -23,6 +23,6 @@ MUTANT = Mutant(
     stage="load",
     checks=("LOD-006",),
     fault="every dtype looks right, yet small weights of the base were rounded to fp16",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.sft.load": broken_load},
 )

@@ -19,7 +19,7 @@ MUTANT = Mutant(
     stage="artifact",
     checks=("ART-003", "ART-004"),
     fault="the adapter that is saved is the blank one",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"peft.PeftModel.save_pretrained": save_early_state},
     resave=True,
 )

@@ -15,7 +15,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-025",),
     fault="gradients are clipped to a norm of 0.0001",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.training.TrainingArguments": clipping},
     retrain=True,
 )

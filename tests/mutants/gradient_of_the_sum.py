@@ -19,7 +19,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-006", "TRN-024"),
     fault="the loss is reported by token and minimised by row",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.training.batch_loss": mixed},
     retrain=True,
 )

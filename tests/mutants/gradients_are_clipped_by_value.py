@@ -18,7 +18,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-025",),
     fault="each entry of a gradient is clipped to a millionth",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.training.History": ByValue},
     retrain=True,
 )

@@ -20,7 +20,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-017",),
     fault="the gradients of half of the layers are zero after ten steps",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.training.History": Vanishing},
     retrain=True,
 )

@@ -21,7 +21,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-015",),
     fault="half of the gradients of the A matrices is left for the next step",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.training.History": LeavingHalf},
     retrain=True,
 )

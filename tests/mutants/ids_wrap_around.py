@@ -17,6 +17,6 @@ MUTANT = Mutant(
     stage="tokens",
     checks=("TOK-010", "TOK-012"),
     fault="ids of training texts wrap around at 256",
-    source="own",
+    source="our own; no known report",
     patches={"sft_ref.reference.tokens.tokenize_example": broken},
 )

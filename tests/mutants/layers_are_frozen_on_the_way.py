@@ -19,7 +19,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-016",),
     fault="half of the layers is frozen after ten steps",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.training.History": Freezing},
     retrain=True,
 )

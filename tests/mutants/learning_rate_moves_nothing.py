@@ -13,7 +13,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-004",),
     fault="a learning rate of 1e-9 moves every weight a little and the model not at all",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.training.TrainingArguments": crawling},
     retrain=True,
 )

@@ -21,7 +21,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-019",),
     fault="a filter of lengths drops nearly half of the rows",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.training.fit": filtered},
     retrain=True,
 )

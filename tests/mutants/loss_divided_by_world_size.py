@@ -17,7 +17,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-023", "TRN-024"),
     fault="the loss is divided by a world size of 8 in a single process",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.training.batch_loss": divided},
     retrain=True,
 )

@@ -21,7 +21,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-017",),
     fault="the lower half of the layers runs under no_grad after ten steps, to save memory",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.training.History": Saving},
     retrain=True,
 )

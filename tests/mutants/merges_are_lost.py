@@ -23,7 +23,7 @@ MUTANT = Mutant(
     stage="tokens",
     checks=("TOK-012",),
     fault="texts are split into letters: the merges of the tokenizer are lost",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={
         "sft_ref.reference.models.load_tokenizer": unmerged,
         "sft_ref.reference.base_llm.load_tokenizer": unmerged,

@@ -21,7 +21,7 @@ MUTANT = Mutant(
     stage="artifact",
     checks=("ART-002",),
     fault="the adapter that is saved holds NaN",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={
         "peft.PeftModel.save_pretrained": save_mean,
         "sft_ref.reference.guards.adapter_files.read_tensors": lambda folder: load_file(

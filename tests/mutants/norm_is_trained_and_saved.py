@@ -20,7 +20,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-009",),
     fault="a norm of the base is trained along with the adapter, and saved with it",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.adapter.add_adapter": with_norm},
     retrain=True,
 )

@@ -18,7 +18,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-019",),
     fault="a single process trains on the shard of rank 0 of 8",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.training.CarefulTrainer": Sharded},
     retrain=True,
 )

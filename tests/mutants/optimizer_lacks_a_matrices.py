@@ -22,7 +22,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-016",),
     fault="the A matrices are trainable, and no optimizer has them",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.training.CarefulTrainer": Lacking},
     retrain=True,
 )

@@ -15,6 +15,6 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-026",),
     fault="the optimizer is restarted on resume",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.training.CarefulTrainer": Forgetting},
 )

@@ -18,7 +18,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-022",),
     fault="all tokens have the position 0 in training, and their places at inference",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.training.batch_loss": unplaced},
     retrain=True,
 )

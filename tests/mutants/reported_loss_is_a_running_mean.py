@@ -20,7 +20,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-023",),
     fault="the reported loss is a running mean",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.training.History": Averaging},
     retrain=True,
 )

@@ -24,6 +24,6 @@ MUTANT = Mutant(
     stage="load",
     checks=("LOD-003", "LOD-007", "LOD-008"),
     fault="rotary embeddings take the default base frequency in place of the configured one",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.sft.load": broken_load},
 )

@@ -19,7 +19,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-020",),
     fault="rows are drawn with replacement, so that some are seen twice before others are seen",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.training.CarefulTrainer": Replacing},
     retrain=True,
 )

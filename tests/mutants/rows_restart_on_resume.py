@@ -15,6 +15,6 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-026",),
     fault="the rows that were seen before the interruption are not skipped on resume",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.training.TrainingArguments": unskipped},
 )

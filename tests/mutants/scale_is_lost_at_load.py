@@ -23,6 +23,6 @@ MUTANT = Mutant(
     stage="load",
     checks=("LOD-002", "LOD-008"),
     fault="the scale alpha / rank is lost when the adapter is loaded",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.sft.load": broken_load},
 )

@@ -17,7 +17,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-018",),
     fault="the learning rate is 0 in the second half of training",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.training.CarefulTrainer": Early},
     retrain=True,
 )

@@ -7,6 +7,6 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-008",),
     fault="nothing is seeded before the adapter is drawn, so that no training can be repeated",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.sft.transformers.set_seed": lambda seed: None},
 )

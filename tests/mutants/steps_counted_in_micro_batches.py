@@ -15,7 +15,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-018",),
     fault="steps are counted in micro-batches, and half of the planned ones are taken",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.training.TrainingArguments": halved},
     retrain=True,
 )

@@ -18,6 +18,6 @@ MUTANT = Mutant(
     stage="tokens",
     checks=("TOK-002",),
     fault="the texts of a batch are one row, in which each sees those before it",
-    source="own",
+    source="our own; no known report",
     patches={"sft_ref.reference.tokens.collate": broken},
 )

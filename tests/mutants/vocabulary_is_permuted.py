@@ -27,7 +27,7 @@ MUTANT = Mutant(
     stage="tokens",
     checks=("TOK-012",),
     fault="the vocabulary is permuted throughout",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={
         "sft_ref.reference.models.load_tokenizer": permuted,
         "sft_ref.reference.base_llm.load_tokenizer": permuted,

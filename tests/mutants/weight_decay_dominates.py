@@ -15,7 +15,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-025",),
     fault="a weight decay of 60 takes back what each step adds",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.training.TrainingArguments": decaying},
     retrain=True,
 )

@@ -21,7 +21,7 @@ MUTANT = Mutant(
     stage="train",
     checks=("TRN-025",),
     fault="a decay of a tenth a step is applied by hand, outside the optimizer",
-    source="ours, of no report",
+    source="our own; no known report",
     patches={"sft_ref.reference.training.History": Shrinking},
     retrain=True,
 )

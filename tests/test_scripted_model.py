@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from sft_ref.harness.instruments.scripted.tracked_rows import Script
 from transformers import GenerationConfig
 
 from sft_ref import BaseLLM, parse_answer
 from sft_ref.harness.instruments.generation_recorder import UntrackableGeneration, scripted_model
 from sft_ref.harness.instruments.scripted.scripted_model import ScriptedModel
+from sft_ref.harness.instruments.scripted.tracked_rows import Script
 from sft_ref.reference.adapter import add_adapter
 from sft_ref.reference.tokens import tokenize_example
 

@@ -135,19 +135,25 @@ def delta_errors(
 
 
 def second_load(
+    *,
     implementation: Implementation,
     answerer: Answerer,
     short_training: TrainingResult,
     base_model: PreTrainedModel,
     batch: Batch,
+    task: Task,
 ) -> SecondLoad:
-    """Loads another adapter while the first model exists, and examines both."""
+    """Loads another adapter while the first model exists, and examines both.
+
+    The first one answers a question before its losses are measured: that activates its adapter, if a model holds both.
+    """
     before = call(row_losses, answerer.model, batch)
     second = call(implementation.load, short_training.folder)
-    after = call(row_losses, answerer.model, batch)
-    deltas = expected_deltas(short_training, short_training.folder, base_model)
-    starts = init_deltas_of(short_training, short_training.folder, base_model)
-    return SecondLoad(_compare_deltas(second.model, base_model, deltas, starts), before, after)
+    saved = short_training, short_training.folder, base_model
+    errors = _compare_deltas(second.model, base_model, expected_deltas(*saved), init_deltas_of(*saved))
+    with fault_of("generate"):
+        call(record_generation, answerer, task.probes[0][0])
+    return SecondLoad(errors, before, call(row_losses, answerer.model, batch))
 
 
 def _compare_deltas(

@@ -14,7 +14,7 @@ def broken(**settings: Any) -> GenerationConfig:
 
 
 MUTANT = Mutant(
-    id="sampling_left_on",
+    id="samples_at_temperature_zero",
     stage="generate",
     checks=(),
     fault="tokens are sampled at a temperature of 0 too",

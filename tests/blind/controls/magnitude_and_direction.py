@@ -3,8 +3,11 @@
 from mutation import Control
 from plain_loop import PLAIN, PlainLoop
 
+LORA = {"target_modules": "all-linear", "use_dora": True}
 CONTROL = Control(
-    "dora",
+    "magnitude_and_direction",
     "trained with DoRA, saved and loaded with its magnitudes",
-    lambda: PlainLoop("dora", convention=PLAIN, lora={"target_modules": "all-linear", "use_dora": True}),
+    lambda: PlainLoop(
+        "magnitude_and_direction", convention=PLAIN, lora={"target_modules": "all-linear", "use_dora": True}
+    ),
 )

@@ -17,10 +17,26 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_the_loop_gives_what_that_of_transformers_gives(toy_llm: BaseLLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = toy_llm.batched_generate(PROMPTS)
+@pytest.mark.parametrize("temperature", [0, 0.5, 1.5])
+def test_the_loop_gives_what_that_of_transformers_gives(
+    temperature: float, toy_llm: BaseLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    ours = toy_llm.batched_generate(PROMPTS, 1, temperature)
     monkeypatch.setattr(sft_ref.reference.base_llm, "LOOP", {})
-    assert toy_llm.batched_generate(PROMPTS) == ours
+    torch.manual_seed(0)
+    assert toy_llm.batched_generate(PROMPTS, 1, temperature) == ours
+
+
+def test_after_the_end_of_a_sampled_row_there_is_only_padding(
+    toy_llm: BaseLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer, rows = toy_llm.tokenizer, []
+    monkeypatch.setattr(tokenizer, "batch_decode", lambda ids, **_: rows.extend(ids.tolist()) or [""] * len(ids))
+    toy_llm.batched_generate(PROMPTS, 1, 0.5)
+    after = [row[row.index(tokenizer.eos_token_id) + 1 :] for row in rows if tokenizer.eos_token_id in row]
+    assert len({len(ids) for ids in after}) > 1
+    assert {token for ids in after for token in ids} == {tokenizer.pad_token_id}
 
 
 def test_rows_that_have_ended_leave_and_the_head_sees_one_position(toy_llm: BaseLLM) -> None:

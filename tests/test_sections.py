@@ -10,6 +10,20 @@ from recorded import record
 from sft_ref.harness.recorders.submission.sections import is_well_formed
 
 CRASH = {"type": "E", "message": "m", "where": "", "functions": ["f"], "trace": "t"}
+STEP: dict[str, Any] = {
+    "rate": 1.0,
+    "trained": None,
+    "outside": [],
+    "stale": [],
+    "idle": [],
+    "decay": 0.0,
+    "clipping": None,
+    "clipped": 1.0,
+    "dtypes": None,
+    "betas": [[0.9, 0.999]],
+    "passes": [0, 1],
+}
+FORGED_BETAS: tuple[Any, ...] = (None, 0.9, [0.9], [[0.9]], [[0.9, "x"]], [[0.9, -1.0]], [[0.9, 1e999]], [[1.0, 0.9]])
 
 
 def test_what_the_agent_writes_is_well_formed(tmp_path: Path) -> None:
@@ -34,6 +48,7 @@ def test_what_the_agent_writes_is_well_formed(tmp_path: Path) -> None:
             },
         ),
         ("training_log", {"optimizer_steps": [["nan", 1, [0.9, 0.95]]], "optimizer": {}, "shortened": None}),
+        ("training_steps", {"steps": [STEP, STEP | {"betas": []}]}),
         ("load", {"adapter_folders": [], "dtype_counts": {"base": {}}, "tokenizer_size": None}),
         ("script_12", {"values": [], "parsed_texts": [], "generations": []}),
     ],
@@ -49,6 +64,7 @@ def test_rare_forms_of_sections_are_well_formed(name: str, content: dict[str, An
         ("training_log", {"examples": [[[1, "2"], [1, 2]]]}),
         ("training_log", {"examples": [[[-1], [0]]]}),
         ("training_log", {"forward_passes": [[[-1], None]]}),
+        *(("training_steps", {"steps": [STEP | {"betas": betas}]}) for betas in FORGED_BETAS),
         ("answers", {"generations": [{"new_token_ids": [1]}]}),
         ("answers", {"values": 3}),
         ("answers", {"values": [[]]}),

@@ -55,6 +55,7 @@ def steps_of(found: list[dict[str, Any]]) -> TrainingSteps:
     for each in json.loads(json.dumps(found)):
         trained = trained if each["trained"] is None else frozenset(each["trained"])
         fields: dict[str, Any] = {name: each[name] for name in ("rate", "decay", "clipping", "clipped", "dtypes")}
+        fields["betas"] = tuple(map(tuple, each["betas"]))
         names: dict[str, Any] = {name: tuple(each[name]) for name in ("outside", "stale", "idle")}
         rows = tuple(range(*each["passes"]))
         steps.append(RecordedStep(**fields, **names, rows=rows, loss=None, gradient_scale=None, trained=trained))
@@ -245,6 +246,7 @@ def recorded_step(number: int, **change: Any) -> dict[str, Any]:  # noqa: ANN401
         "clipping": 1.0,
         "clipped": 1.0,
         "dtypes": {"model": "float32"},
+        "betas": [[0.9, 0.999]],
         "passes": [number, number + 1],
     }
     return {**sound, **change}

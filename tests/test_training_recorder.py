@@ -15,12 +15,17 @@ from peft import PeftModel
 from torch.nn.modules import module
 from torch.optim import optimizer
 
-from sft_ref.harness.checks.shared.steps import neither_decay_nor_clipping_dominates, training_starts_from_the_base
+from sft_ref.harness.checks.shared.steps import (
+    averages_of_gradients_decay_faster,
+    neither_decay_nor_clipping_dominates,
+    training_starts_from_the_base,
+)
 from sft_ref.harness.core import tolerance
-from sft_ref.harness.core.findings import Failure
+from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.evidence.training import FirstLosses, RecordedTraining
 from sft_ref.harness.instruments.losses import forward, token_losses
+from sft_ref.harness.instruments.steps.optimizer_recorder import OptimizerRecorder
 from sft_ref.harness.recorders.in_process.reference import Reference
 from sft_ref.harness.recorders.in_process.task import PROBES
 from sft_ref.harness.recorders.in_process.training_recorder import record_training
@@ -172,3 +177,60 @@ def test_clipping_dominates_where_it_leaves_little_and_not_where_gradients_are_l
     neither_decay_nor_clipping_dominates.run(clipped(1.0, 1e-4))  # the loss is scaled, not clipped
     with pytest.raises(Failure, match="of the gradient"):
         neither_decay_nor_clipping_dominates.run(clipped(0.005, 1e-4))
+
+
+@pytest.mark.parametrize(
+    ("betas", "fails"),
+    [
+        ([(0.9, 0.999)], False),
+        ([(0.8, 0.9)], False),
+        ([(0.9, 0.99)], False),  # Lion
+        ([(0.999, 0.9)], True),
+        ([(0.9, 0.999), (0.999, 0.9)], True),  # one group of two
+        ([(0.9, float("nan"))], False),
+        ([(1e300, 1.0)], True),
+        ([(0.0, -1.0)], True),
+    ],
+)
+def test_betas_that_change_places_are_told(
+    betas: list[tuple[float, float]], fails: bool, recorded: RecordedTraining
+) -> None:
+    steps = tuple(replace(step, betas=tuple(betas)) for step in recorded.steps)
+    with pytest.raises(Failure, match="in the median step") if fails else contextlib.nullcontext():
+        averages_of_gradients_decay_faster.run(replace(recorded, steps=steps))
+
+
+def test_betas_may_be_wrong_at_half_of_the_steps_and_may_be_missing(recorded: RecordedTraining) -> None:
+    averages_of_gradients_decay_faster.run(recorded)
+    assert {step.betas for step in recorded.steps} == {((0.9, 0.999),)}
+    early = tuple(replace(step, betas=((0.999, 0.9),)) for step in recorded.steps[:2])
+    averages_of_gradients_decay_faster.run(replace(recorded, steps=early + recorded.steps[2:]))
+    with pytest.raises(Unavailable, match="has two betas"):
+        averages_of_gradients_decay_faster.run(
+            replace(recorded, steps=tuple(replace(step, betas=()) for step in recorded.steps))
+        )
+
+
+@pytest.mark.parametrize(
+    ("betas", "recorded_betas"),
+    [
+        ((0.9, 0.99), ((0.9, 0.99),)),
+        ([0.9, 0.99], ((0.9, 0.99),)),
+        (None, ()),
+        ("ab", ()),
+        ((0.9,), ()),
+        ((0.9, 0.99, 0.999), ()),
+        ((0.9, 0.0), ()),  # SGD of bitsandbytes, whose second is the dampening
+        ((0.9, float("nan")), ()),
+        (("x", 0.9), ()),
+    ],
+)
+def test_betas_are_two_numbers_between_0_and_1(betas: object, recorded_betas: object) -> None:
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer.param_groups[0]["betas"] = betas
+    recorder = OptimizerRecorder(model)
+    model(torch.ones(1, 2)).sum().backward()
+    recorder.before_step(optimizer)
+    recorder.after_step(optimizer)
+    assert recorder.take()["betas"] == recorded_betas

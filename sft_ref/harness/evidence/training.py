@@ -140,6 +140,7 @@ class RecordedStep:
             in the sample.
         clipped: norm of the gradient in the optimizer.
         dtypes: dtype of the first output of each module; None if the step is not in the sample.
+        betas: the different pairs of betas of the parameter groups, as Adam has them.
     """
 
     rate: float
@@ -154,6 +155,7 @@ class RecordedStep:
     clipping: float | None
     clipped: float
     dtypes: Mapping[str, str] | None
+    betas: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)

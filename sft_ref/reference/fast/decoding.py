@@ -49,6 +49,7 @@ def decode(
     longest, padding = int(generation_config.max_length or 0), int(generation_config.pad_token_id or 0)
     whole: torch.Tensor = ids.new_full((len(ids), longest), padding)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
+    going = torch.ones_like(rows, dtype=torch.bool)
     with head_inputs_selected(model, torch.Tensor.contiguous):
         while True:
             output: Any = model(
@@ -60,15 +61,16 @@ def decode(
                 logits_to_keep=1,
             )
             scores = logits_processor(ids, output.logits[:, -1].float())
-            fed = _choose(scores, sample=bool(generation_config.do_sample))
+            fed = _choose(scores, sample=bool(generation_config.do_sample)).masked_fill(~going[:, None], padding)
             ids = torch.cat([ids, fed], 1)
             whole[rows, : ids.shape[1]] = ids
-            going = ~stopping_criteria(ids, None)
+            going = going & ~stopping_criteria(ids, None)
             if not going.any():
                 return whole[:, : int(ids.shape[1])]
             if not going.all() and not len(logits_processor):  # some are bound to the original rows
                 cache.batch_select_indices(going.nonzero().flatten())
                 ids, fed, mask, positions, rows = ids[going], fed[going], mask[going], positions[going], rows[going]
+                going = going[going]
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
             positions = positions[:, -1:] + 1
 

@@ -170,6 +170,32 @@ def neither_decay_nor_clipping_dominates(training_steps: TrainingSteps) -> None:
 
 
 @check(
+    "TRN-028",
+    "Adam's averages of gradients decay faster than the roots of its averages of squares",
+    why="Gradients that still move the weights, but whose size is forgotten, make steps far longer than the rate.",
+    remedy="Choose a first beta below the root of the second; 0.9 and 0.999 are usual, in this order.",
+    depends_on=("TRN-003", "TRN-102"),
+)
+def averages_of_gradients_decay_faster(training_steps: TrainingSteps) -> None:
+    """TRN-028: Examines the median step with a learning rate and with betas; a schedule may change them.
+
+    This bounds Adam's steps (Kingma & Ba 2015, Reddi et al. 2018). The usual betas of Lion meet it as well.
+    """
+    steps = [max(step.betas, key=_excess) for step in training_steps.steps if step.rate > 0 and step.betas]
+    if not steps:
+        raise Unavailable("no step with a learning rate above 0 has two betas")
+    first, second = sorted(steps, key=_excess)[(len(steps) - 1) // 2]
+    if _excess((first, second)) >= 0:
+        seen = f"betas of {first:.6g} and {second:.6g} in the median step"
+        raise Failure(seen, "the first one below the root of the second", survivable=True)
+
+
+def _excess(betas: tuple[float, float]) -> float:
+    """Returns the difference between the square of the first beta and the second one."""
+    return betas[0] * betas[0] - betas[1]
+
+
+@check(
     "TRN-022",
     "The model has the loss of the base at the first step",
     why="Training that starts from a model other than the base learns what the base does not need.",

@@ -70,6 +70,7 @@ class OptimizerRecorder:
         self.has_stepped = False
         self._rate = self._decay = 0.0
         self._clipped: list[tuple[float, float]] = []
+        self._betas: set[tuple[float, float]] = set()
         self._arrived: set[str] = set()
         self._stale: set[str] = set()
         self._required: set[str] = set()
@@ -132,6 +133,7 @@ class OptimizerRecorder:
         self._clipped.append((lengths.norm().item(), torch.stack(raw or [torch.zeros(())]).norm().item()))
         self._group_of = {name: groups[id(tensor)] for name, tensor in self._own.items()}
         self._rate = max(self._rate, *(_rate_of(group) for group in self._group_of.values()))
+        self._betas.update(*(_betas_of(group) for group in self._group_of.values()))
         self._before = _values(self._own)
 
     def after_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -182,6 +184,7 @@ class OptimizerRecorder:
             "decay": self._decay,
             "clipping": used / raw if raw and self.is_sampled else None,
             "clipped": used,
+            "betas": tuple(sorted(self._betas)),
         }
         self._reset()
         return taken
@@ -200,6 +203,14 @@ def _values(tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
 def _rate_of(group: Mapping[str, Any]) -> float:
     """Returns the learning rate of a parameter group; 0 if its optimizer chooses its own."""
     return float(group.get("lr") or 0.0)
+
+
+def _betas_of(group: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """Returns the betas of a parameter group; none unless they are two numbers between 0 and 1."""
+    match group.get("betas"):
+        case (float(one), float(two)) if 0 < one < 1 and 0 < two < 1:
+            return [(one, two)]
+    return []
 
 
 def _module_of(name: str) -> str:

@@ -8,6 +8,7 @@ import msgspec
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 _Id = _Count
+_Beta = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 _Label = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 _Scalar = float | bool | str | None
 _Named = dict[str, dict[str, _Count]]
@@ -74,6 +75,7 @@ class _RecordedStep(TypedDict):
     clipping: float | str | None
     clipped: float | str
     dtypes: dict[str, str] | None
+    betas: list[tuple[_Beta, _Beta]]
     passes: tuple[_Count, _Count]
 
 

@@ -141,6 +141,7 @@ def _recorded_steps(recording: Recording) -> TrainingSteps | None:
                 clipping=None if clipping is None else float(clipping),
                 clipped=float(step["clipped"]),
                 dtypes=step["dtypes"],
+                betas=tuple((first, second) for first, second in step["betas"]),
             )
         )
     return TrainingSteps(tuple(steps), len(recording.examples)) if steps else None

@@ -31,9 +31,9 @@ def test_the_loop_gives_what_that_of_transformers_gives(
 def test_after_the_end_of_a_sampled_row_there_is_only_padding(
     toy_llm: BaseLLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tokenizer, rows = toy_llm.tokenizer, []
-    monkeypatch.setattr(tokenizer, "batch_decode", lambda ids, **_: rows.extend(ids.tolist()) or [""] * len(ids))
-    toy_llm.batched_generate(PROMPTS, 1, 0.5)
+    tokenizer = toy_llm.tokenizer
+    monkeypatch.setattr(tokenizer, "batch_decode", lambda ids, **_: ids.tolist())
+    rows: Any = [row for [row] in toy_llm.batched_generate(PROMPTS, 1, 0.5)]
     after = [row[row.index(tokenizer.eos_token_id) + 1 :] for row in rows if tokenizer.eos_token_id in row]
     assert len({len(ids) for ids in after}) > 1
     assert {token for ids in after for token in ids} == {tokenizer.pad_token_id}

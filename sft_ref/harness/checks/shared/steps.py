@@ -171,9 +171,9 @@ def neither_decay_nor_clipping_dominates(training_steps: TrainingSteps) -> None:
 
 @check(
     "TRN-028",
-    "Adam's averages of gradients decay faster than the roots of its averages of squares",
-    why="Gradients that still move the weights, but whose size is forgotten, make steps far longer than the rate.",
-    remedy="Choose a first beta below the root of the second; 0.9 and 0.999 are usual, in this order.",
+    "Adam's first beta is below the square root of its second",
+    why="If Adam forgets the size of a gradient before the gradient itself, steps are far longer than the learning rate.",
+    remedy="Pass betas in the order of the optimizer, first that of the gradient: 0.9 and 0.999 are usual.",
     depends_on=("TRN-003", "TRN-102"),
 )
 def averages_of_gradients_decay_faster(training_steps: TrainingSteps) -> None:
@@ -187,7 +187,7 @@ def averages_of_gradients_decay_faster(training_steps: TrainingSteps) -> None:
     first, second = sorted(steps, key=_excess)[(len(steps) - 1) // 2]
     if _excess((first, second)) >= 0:
         seen = f"betas of {first:.6g} and {second:.6g} in the median step"
-        raise Failure(seen, "the first one below the root of the second", survivable=True)
+        raise Failure(seen, "the first below the square root of the second", survivable=True)
 
 
 def _excess(betas: tuple[float, float]) -> float:

@@ -186,7 +186,7 @@ def averages_of_gradients_decay_faster(training_steps: TrainingSteps) -> None:
         raise Unavailable("no step with a learning rate above 0 has two betas")
     first, second = sorted(steps, key=_excess)[(len(steps) - 1) // 2]
     if _excess((first, second)) >= 0:
-        seen = f"betas of {first:.6g} and {second:.6g} in the median step"
+        seen = f"the betas of the median step are {first:.6g} and {second:.6g}"
         raise Failure(seen, "the first below the square root of the second", survivable=True)
 
 

@@ -172,7 +172,7 @@ def neither_decay_nor_clipping_dominates(training_steps: TrainingSteps) -> None:
 @check(
     "TRN-028",
     "Adam's first beta is below the square root of its second",
-    why="If Adam forgets the size of a gradient before the gradient itself, steps are far longer than the learning rate.",
+    why="If Adam forgets the size of a gradient before the gradient itself, steps exceed the learning rate by far.",
     remedy="Pass betas in the order of the optimizer, first that of the gradient: 0.9 and 0.999 are usual.",
     depends_on=("TRN-003", "TRN-102"),
 )

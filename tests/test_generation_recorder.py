@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import pytest
 import torch
-from sft_ref.harness.instruments.scripted.tracked_rows import Script
 
 from sft_ref import BaseLLM, format_prompt
 from sft_ref.harness.core.findings import Unavailable
@@ -20,6 +19,7 @@ from sft_ref.harness.instruments.generation_recorder import (
     record_prompt,
     scripted_model,
 )
+from sft_ref.harness.instruments.scripted.tracked_rows import Script
 
 QUESTIONS = ("Convert 3 kg to g.", "How many seconds are there in 2 hours?")
 

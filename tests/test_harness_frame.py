@@ -88,7 +88,7 @@ def outcomes(checks: Sequence[Check], evidence: ImplementationEvidence) -> list[
 def test_every_check_ends_in_one_outcome(
     body: Callable[[ImplementationEvidence], str | None], outcome: Outcome, evidence: ImplementationEvidence
 ) -> None:
-    assert outcomes([declare("PRM-001", body)], evidence) == [outcome]
+    assert outcomes([declare("TOK-001", body)], evidence) == [outcome]
 
 
 def test_a_failure_says_what_was_seen_allowed_and_how_to_repeat(evidence: ImplementationEvidence) -> None:

@@ -192,11 +192,11 @@ def test_clipping_dominates_where_it_leaves_little_and_not_where_gradients_are_l
         ([(0.0, -1.0)], True),
     ],
 )
-def test_betas_that_change_places_are_told(
+def test_betas_that_change_places_are_reported(
     betas: list[tuple[float, float]], fails: bool, recorded: RecordedTraining
 ) -> None:
     steps = tuple(replace(step, betas=tuple(betas)) for step in recorded.steps)
-    with pytest.raises(Failure, match="in the median step") if fails else contextlib.nullcontext():
+    with pytest.raises(Failure, match="of the median step") if fails else contextlib.nullcontext():
         averages_of_gradients_decay_faster.run(replace(recorded, steps=steps))
 
 

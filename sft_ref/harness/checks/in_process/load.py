@@ -50,7 +50,7 @@ def _rounding(each: DeltaError) -> float:
     "LOD-011",
     "A second adapter, loaded in the same process, is the one in its folder, and leaves the first model as it was",
     why="A cache by the name of the base, or a base that two adapters share, answers with another adapter.",
-    remedy="Load the base anew for each adapter, or give each adapter a name of its own and activate it per request.",
+    remedy="Load a new copy of the base for each adapter, or name each adapter and activate it for each request.",
     depends_on=("LOD-002",),
     source="peft#1523, peft#940",
 )

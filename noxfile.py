@@ -167,13 +167,14 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def picture(session: nox.Session) -> None:
-    """Redraws docs/report.svg: the report on the code base of the story (-- PATH: on another submission)."""
+    """Redraws docs/demo.svg and docs/report.svg, which reports on the story's code base (-- PATH: on other code)."""
     install(session)
     results = f"{session.create_tmp()}/results.json"
     words = session.posargs or ["story:Story"]
     helpers = {"PYTHONPATH": "tests/helpers:tests/mutants"}
     session.run("sft-ref", "grade", *words, "--json", results, env=helpers, success_codes=[0, 1])
-    session.run("python", "tests/helpers/picture.py", results, "docs/report.svg")
+    session.run("python", "tests/helpers/picture.py", "report", results, "docs/report.svg")
+    session.run("python", "tests/helpers/picture.py", "demo", "docs/demo.svg")
 
 
 @nox.session

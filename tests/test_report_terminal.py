@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from graders import BROKEN, DRIFT, NOT_SHOWN, SOUND, result
 from hostile import FORBIDDEN, HOSTILE, hostile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from picture import draw
+from picture import draw_demo, draw_report
 from rich.console import Console
 
 from sft_ref.cli import main as cli
@@ -208,8 +209,14 @@ def test_plain_text_stays_as_it_is_and_long_text_is_cut_and_counted() -> None:
     assert printable("x" * (LONGEST + 7)).endswith("… (7 more characters)")
 
 
+def test_the_picture_of_the_demo_begins_after_training_and_keeps_colors() -> None:
+    picture = draw_demo("training 60/60\nthe first 10 of 100 questions\n\x1b[31mwrong\x1b[0m\n")
+    assert "training" not in picture
+    assert re.search(r'class="demo-r\d"[^>]*>wrong<', picture)
+
+
 def test_the_picture_of_a_report_is_an_svg_without_scripts_or_links() -> None:
-    picture = draw(hostile(), "sft-ref grade x")
+    picture = draw_report(hostile())
     assert picture.startswith("<svg")
     assert "<script" not in picture
     assert "<a " not in picture

@@ -67,7 +67,8 @@ def show_fault(folder: Path, base: str, samples: Sequence[Sample]) -> None:
     planned = plan_for(implementation, CHECKS, only=SHOWN)
     with Console(stderr=True).status("grading"):
         verdict = grade_implementation(implementation, implementation.name, planned, lambda: None)
-    show_verdict(replace(verdict, results=()), Console(highlight=False))  # hides the checks: a user need not rerun them
+    # hides what a user of the demo need not know: the checks, and the size on a larger base
+    show_verdict(replace(verdict, results=(), size=""), Console(highlight=False))
     truths = [sample.truth for sample in samples]
     parsers = {"its parser": parse_between_tags, "the reference's parser in its place": parse_answer}
     console.print(f"The same {len(samples)} completions, read by")

@@ -104,7 +104,7 @@ def _measured(recorder: Recorder) -> tuple[str, tuple[str, ...]]:
     try:
         if not (recorder.has("stored") and recorder.part("stored").is_dir()):
             return "", ()
-        return f"{recorder.part('size')}, on {recorder.part('target_model')}", ()
+        return f"{recorder.part('size')}, projected onto {recorder.part('target_model')}", ()
     except SftRefError:
         return "", ()
     except Exception as error:  # noqa: BLE001  # the verdict stands without it

@@ -11,7 +11,7 @@ from recorded import Capture, Change, Sections, observe, record
 from sft_ref.errors import EvidenceError
 from sft_ref.harness.core.verdict import Status, Verdict
 from sft_ref.harness.evidence import Evidence, storage
-from sft_ref.harness.grading.judge import grade_saved
+from sft_ref.harness.grading.saved import grade_saved
 from sft_ref.harness.report.files import as_json
 
 

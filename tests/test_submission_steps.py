@@ -37,7 +37,7 @@ from sft_ref.harness.core.training_examples import TrainingExample
 from sft_ref.harness.evidence import Evidence, storage
 from sft_ref.harness.evidence.experiments import TrainingSwap
 from sft_ref.harness.evidence.training import FirstLosses, RecordedStep, TrainingSteps
-from sft_ref.harness.grading.judge import grade_saved
+from sft_ref.harness.grading.saved import grade_saved
 from sft_ref.harness.instruments.losses import text_losses
 from sft_ref.harness.instruments.steps.optimizer_recorder import _MOST_VALUES, OptimizerRecorder, _sampled
 from sft_ref.harness.instruments.steps.step_recorder import StepRecorder

@@ -18,7 +18,7 @@ from sft_ref.harness.core.numerals import number
 from sft_ref.harness.core.training_examples import TrainingExample
 from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.evidence import Evidence
-from sft_ref.harness.grading.judge import grade_saved
+from sft_ref.harness.grading.saved import grade_saved
 from sft_ref.harness.instruments.answering import complete
 from sft_ref.harness.instruments.convention import encode
 from sft_ref.harness.isolation.sandbox import CommandResult

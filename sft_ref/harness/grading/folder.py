@@ -1,4 +1,4 @@
-"""Grades an adapter from its folder, or from evidence saved earlier."""
+"""Grades an adapter: records evidence from its folder, runs the checks on the evidence, and returns the verdict."""
 
 from __future__ import annotations
 
@@ -64,48 +64,34 @@ def grade_adapter(
         OutputError: the evidence cannot be written.
     """
     began = time.perf_counter()
-    planned = _plan(only)
+    planned = plan(CHECKS, claims_contract=True, only=resolve_ids(only))
     evidence = record(folder, base=base, prompt=prompt, chat_template=chat_template, data=data, judge=judge)
     evidence = replace(evidence, limits=sizes)
     if save_evidence is not None:
         storage.save(evidence, save_evidence)
     options = {"prompt": prompt, "chat-template": chat_template, "data": data, "judge": judge, "limit": sizes.words}
     rerun = rerun_command(called, {"base": base, **options})
-    verdict = _conclude(evidence, called, planned, rerun, report)
+    verdict = judge_adapter(evidence, called, planned, rerun=rerun, report=report)
     return replace(verdict, seconds=time.perf_counter() - began)
 
 
-def grade_saved(
+def judge_adapter(
     evidence: AdapterEvidence,
     called: str,
+    planned: Iterable[Check],
     *,
-    only: Sequence[str] = (),
-    sizes: SizeLimits = UNLIMITED,
+    rerun: str,
     report: Report = lambda text: None,
 ) -> Verdict:
-    """Grades an adapter from saved evidence; needs neither the adapter nor the base.
+    """Runs the checks on evidence and returns the verdict.
 
     Args:
-        evidence: the loaded evidence.
-        called: the name of the evidence file as the user typed it.
-        only: ids of the checks to run; empty runs all.
-        sizes: size limits that replace the saved ones, if any is given.
+        evidence: evidence recorded from an adapter.
+        called: the target's name as the user typed it.
+        planned: the checks to run.
+        rerun: command that grades the same target again.
         report: callback for the id and outcome of each check as it finishes.
     """
-    began = time.perf_counter()
-    planned = _plan(only)
-    if sizes:
-        evidence = replace(evidence, limits=sizes)
-    verdict = _conclude(evidence, called, planned, rerun_command(called, {"limit": sizes.words}), report)
-    return replace(verdict, seconds=time.perf_counter() - began)
-
-
-def _plan(only: Sequence[str]) -> tuple[Check, ...]:
-    return plan(CHECKS, claims_contract=True, only=resolve_ids(only))
-
-
-def _conclude(evidence: AdapterEvidence, called: str, planned: Iterable[Check], rerun: str, report: Report) -> Verdict:
-    """Runs the checks and returns the verdict."""
     if reason := evidence.not_judged:
         skipped = [Result(each, Outcome.SKIPPED, 0.0, observed=f"not judged: {reason}") for each in planned]
         coverage = tuple(Coverage(stage, examined=False, reason=f"not judged: {reason}") for stage in ADAPTER_STAGES)

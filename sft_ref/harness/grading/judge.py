@@ -128,32 +128,6 @@ def grade_submission(
     return replace(verdict, seconds=time.perf_counter() - began)
 
 
-def grade_saved(
-    evidence: Evidence,
-    called: str,
-    *,
-    only: Sequence[str] = (),
-    sizes: SizeLimits = UNLIMITED,
-    report: Callable[[str], None] = lambda text: None,
-) -> Verdict:
-    """Grades a submission from saved evidence; does not need the submission.
-
-    Args:
-        evidence: the loaded evidence.
-        called: the name of the evidence file as the user typed it.
-        only: ids of the checks to run; empty runs all.
-        sizes: size limits that replace the saved ones, if any is given.
-        report: callback for the id and outcome of each check as it finishes.
-    """
-    began = time.perf_counter()
-    planned = plan(CHECKS, claims_contract=True, only=resolve_ids(only))
-    if sizes:
-        evidence = replace(evidence, limits=sizes)
-    rerun = rerun_command(called, {"limit": sizes.words})
-    verdict = judge(evidence, called, planned, rerun=rerun, report=report)
-    return replace(verdict, seconds=time.perf_counter() - began)
-
-
 def judge(
     evidence: Evidence,
     called: str,

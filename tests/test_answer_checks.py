@@ -19,9 +19,9 @@ from sft_ref.harness.evidence.in_process.answer_parts import (
     ScriptedOutcome,
     WrittenAnswer,
 )
+from sft_ref.harness.evidence.in_process.task import conversions
 from sft_ref.harness.evidence.views import AnswerCount, ParsedText, ReturnedAnswer
 from sft_ref.harness.recorders.in_process.recordings.generated import known_answers, returned_answers
-from sft_ref.harness.recorders.in_process.task import conversions
 
 WHOLE = ReturnedAnswer("2 jubs?", "24.0", 9)
 LOST = ReturnedAnswer("2 jubs?", "24.0", 9, "40404.0, which the model wrote for another question")

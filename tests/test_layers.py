@@ -131,6 +131,12 @@ def test_only_the_reference_as_an_implementation_knows_the_reference() -> None:
             }, path.name
 
 
+@pytest.mark.parametrize("room", ["evidence", "checks", "verdict", "report"])
+def test_what_reads_evidence_imports_no_recorder(room: str) -> None:
+    for path in (PACKAGE / "harness" / room).rglob("*.py"):
+        assert not [each for each in absolute_imports(path) if each.startswith("sft_ref.harness.recorders")], path.name
+
+
 def test_no_module_is_named_after_a_function_of_the_api() -> None:
     assert not {path.stem for path in PACKAGE.iterdir()} & set(sft_ref.__all__)
 

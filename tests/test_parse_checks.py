@@ -12,9 +12,9 @@ import torch
 from sft_ref.harness.checks.shared.parse import training_targets_are_parsed
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.evidence.in_process.answer_parts import ScriptedOutcome
+from sft_ref.harness.evidence.in_process.task import NumberTask
 from sft_ref.harness.recorders.in_process.calls import call
 from sft_ref.harness.recorders.in_process.recordings.scored import parsed_texts
-from sft_ref.harness.recorders.in_process.task import NumberTask
 from sft_ref.reference.data import is_answer_valid
 from sft_ref.reference.prompt import parse_answer
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from sft_ref.harness.evidence.in_process.task import PROBES
 from sft_ref.harness.recorders.in_process.reference import Reference
-from sft_ref.harness.recorders.in_process.task import PROBES
 from sft_ref.reference.settings import Settings
 
 SETTINGS = Settings(steps=4, batch_size=4, rank=4, alpha=8)

@@ -23,11 +23,11 @@ from sft_ref.harness.checks.shared.steps import (
 from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.training_examples import examples_of
+from sft_ref.harness.evidence.in_process.task import PROBES
 from sft_ref.harness.evidence.training import FirstLosses, RecordedTraining
 from sft_ref.harness.instruments.losses import forward, token_losses
 from sft_ref.harness.instruments.steps.optimizer_recorder import OptimizerRecorder
 from sft_ref.harness.recorders.in_process.reference import Reference
-from sft_ref.harness.recorders.in_process.task import PROBES
 from sft_ref.harness.recorders.in_process.training_recorder import record_training
 from sft_ref.harness.recorders.in_process.training_recorder.batches import BatchRecorder
 from sft_ref.reference.bases.find import TOY

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
+INDEX = f"{WEIGHTS}.index.json"
 PICKLE = "adapter_model.bin"
 
 MOST_RANK = 2**31 - 1

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from sft_ref.errors import AdapterError, SubmissionError
-from sft_ref.harness.recorders.folder.files import INDEX, find_files, named_adapters
-from sft_ref.io.lora_config import CONFIG, WEIGHTS, ConfigError, base_of, read_config, read_table, why_not_judged
+from sft_ref.harness.recorders.folder.files import find_files, named_adapters
+from sft_ref.io.lora_config import CONFIG, INDEX, WEIGHTS, ConfigError, base_of, read_config, read_table, why_not_judged
 from sft_ref.io.reading import UnreadableError
 from sft_ref.reference.fingerprints import fingerprint_adapter
 from sft_ref.reference.guards.adapter_files import read_base_name, read_tensors

@@ -19,9 +19,9 @@ from typing import Any
 from mutation import Control, Mutant, find
 
 from sft_ref.harness.core.implementation import Implementation, TrainingResult
+from sft_ref.harness.evidence.in_process.task import conversions
 from sft_ref.harness.recorders.in_process.recorder import Recorder
 from sft_ref.harness.recorders.in_process.reference import Reference, Resaving, train_reference
-from sft_ref.harness.recorders.in_process.task import conversions
 
 
 def main() -> None:

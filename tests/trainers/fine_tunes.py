@@ -16,10 +16,10 @@ from sft_ref.harness.checks.in_process import CHECKS
 from sft_ref.harness.checks.runner import plan_for
 from sft_ref.harness.core.check import Outcome, Result
 from sft_ref.harness.core.implementation import Implementation, TaskRow
+from sft_ref.harness.evidence.in_process.task import task_of
 from sft_ref.harness.grading.in_process.in_stages import run_in_stages
 from sft_ref.harness.recorders.in_process.recorder import Recorder
 from sft_ref.harness.recorders.in_process.reference import reference_run_for
-from sft_ref.harness.recorders.in_process.task import task_of
 from sft_ref.integrations.transformers import TrainerImplementation
 from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.settings import Settings

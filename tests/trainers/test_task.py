@@ -15,9 +15,9 @@ from sft_ref.harness.checks.in_process import CHECKS
 from sft_ref.harness.core.check import Level
 from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.core.implementation import TaskRow
+from sft_ref.harness.evidence.in_process.task import TextTask, conversions, task_of
 from sft_ref.harness.grading.suite import checks_for
 from sft_ref.harness.recorders.in_process.reference import Reference
-from sft_ref.harness.recorders.in_process.task import TextTask, conversions, task_of
 
 from .fine_tunes import BASE, TEXTS
 

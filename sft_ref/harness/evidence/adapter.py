@@ -15,6 +15,9 @@ from sft_ref.io.tensor_headers import Shape, TensorHeader
 from .answers import AnswersEvidence
 from .views import ChatTemplate, MeasuredSize, NonfiniteLogits, SavedValues, StopContract, TensorValues
 
+_EMBEDDINGS = frozenset({"embed_tokens", "wte", "word_embeddings", "embed_in", "embedding", "lm_head", "embed_out"})
+"""Names of input and output embeddings in transformers' models."""
+
 
 @dataclass(frozen=True)
 class AdapterFiles:
@@ -95,6 +98,11 @@ class ExpectedTensors:
     dtype: str
     parameters: int
     places: tuple[AdaptedParameter, ...]
+
+
+def is_embedding(name: str) -> bool:
+    """Returns whether a tensor is the weight of an input or output embedding."""
+    return name.removesuffix(".weight").removesuffix(".base_layer").rpartition(".")[2] in _EMBEDDINGS
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,28 @@ from typing import Any
 
 import torch
 
+from sft_ref.harness.core.paired import is_better, is_worse
+
 GIVEN = "the prompt given"
 LITERAL = "the rows' own prompts"
 TEMPLATE = "the chat template"
 STRIPPED = "the prompt given, without the space before the answer"
 """Names of wordings, as used in messages."""
+
+SHOWN = 0.95
+"""Share of right answers that suffices as evidence of the right base model and prompt.
+
+On a base model whose weights are off by half their size, an adapter of the reference still gives 40 of 48 right
+answers; on its own base model it gives 48.
+"""
+
+RETURNED = 0.5
+"""Share of right answers at and above which answers count as present, and below which they count as lost.
+
+Too few training steps resemble a factor that is too small: the loss is lowest at a larger factor. But the answers do
+not return there: of the toy adapters trained for 3 to 25 steps and asked 48 rows, those without a right answer as
+configured had at most 3 at any factor. If alpha or the flag was lost, the former answers return.
+"""
 
 
 @dataclass(frozen=True)
@@ -68,6 +85,16 @@ class Trial:
     def count(self) -> str:
         """The number of right answers, as text."""
         return f"{sum(self.right)} of {len(self.answers)}"
+
+
+def returns(lost: Trial, found: Trial) -> bool:
+    """Returns whether answers lost in one trial are present in another, at a lower loss of the true answers."""
+    count = len(lost.right)
+    return (
+        sum(lost.right) < RETURNED * count <= sum(found.right)
+        and is_better(found.right, lost.right)
+        and is_worse(lost.losses, found.losses)
+    )
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ from sft_ref.harness.checks.runner import blockers_of, plan_for, run
 from sft_ref.harness.core.check import Check, Outcome, Result
 from sft_ref.harness.core.implementation import Implementation, TaskRow
 from sft_ref.harness.core.judges import Judge
+from sft_ref.harness.evidence.in_process.task import Task, conversions, task_of
 from sft_ref.harness.recorders.in_process.recorder import Recorder
 from sft_ref.harness.recorders.in_process.reference import reference_run_for
-from sft_ref.harness.recorders.in_process.task import Task, conversions, task_of
 
 
 class Advice(UserWarning):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.adapter import AdapterEvidence
-from sft_ref.harness.recorders.folder.files import INDEX
-from sft_ref.io.lora_config import CONFIG, WEIGHTS
+from sft_ref.io.lora_config import CONFIG, INDEX, WEIGHTS
 from sft_ref.reference.record import RECORD
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
-from sft_ref.harness.evidence.adapter import AdapterEvidence
-from sft_ref.harness.recorders.folder.expected import is_embedding
+from sft_ref.harness.evidence.adapter import AdapterEvidence, is_embedding
 from sft_ref.io.lora_config import CONFIG
 
 _FIRST = ("ART-201", "ART-204", "ART-205")

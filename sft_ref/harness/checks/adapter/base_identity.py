@@ -6,8 +6,7 @@ from sft_ref.harness.core.check import check
 from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.core.paired import compare, has_fallen
 from sft_ref.harness.evidence.adapter import AdapterEvidence
-from sft_ref.harness.evidence.answers import AnswersEvidence
-from sft_ref.harness.recorders.folder.answers.examine import SHOWN
+from sft_ref.harness.evidence.answers import SHOWN, AnswersEvidence
 
 from .rows import ENOUGH_ROWS, require_rows
 

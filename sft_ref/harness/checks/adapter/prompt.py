@@ -6,9 +6,7 @@ from sft_ref.harness.core.check import check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.paired import compare, has_fallen, is_better
 from sft_ref.harness.evidence.adapter import AdapterEvidence
-from sft_ref.harness.evidence.answers import STRIPPED, TEMPLATE, AnswerHeader, AnswersEvidence, Trial
-from sft_ref.harness.recorders.folder.answers.examine import SHOWN
-from sft_ref.harness.recorders.folder.answers.experiments import RETURNED
+from sft_ref.harness.evidence.answers import RETURNED, SHOWN, STRIPPED, TEMPLATE, AnswerHeader, AnswersEvidence, Trial
 
 from .rows import ENOUGH_ROWS, FEWEST_ROWS, require_rows, require_trial
 

@@ -18,7 +18,7 @@ from sft_ref.harness.evidence.in_process.answer_parts import (
     ScriptedOutcome,
     SharedPrefix,
 )
-from sft_ref.harness.recorders.in_process.task import Task
+from sft_ref.harness.evidence.in_process.task import Task
 
 
 @check(

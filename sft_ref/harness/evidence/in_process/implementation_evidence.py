@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-    from sft_ref.harness.recorders.in_process.task import Task
+    from .task import Task
 
 T = TypeVar("T")
 Part: TypeAlias = T | NotRecorded | None

@@ -17,11 +17,11 @@ from sft_ref.harness.core.implementation import Implementation
 from sft_ref.harness.core.judges import Judge, find_judge
 from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.core.verdict import Verdict
+from sft_ref.harness.evidence.in_process.task import LOSS, Task, conversions, task_of
 from sft_ref.harness.grading.rerun import rerun_command
 from sft_ref.harness.recorders.in_process.recorder import Recorder
 from sft_ref.harness.recorders.in_process.reference import find_implementation, reference_run_for
 from sft_ref.harness.recorders.in_process.reference_run import ReferenceRun
-from sft_ref.harness.recorders.in_process.task import LOSS, Task, conversions, task_of
 from sft_ref.harness.verdict.diagnosis import error_of, verdict_of
 from sft_ref.reference.guards.rows import load_rows
 

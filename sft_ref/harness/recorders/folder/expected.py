@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sft_ref.harness.evidence.adapter import AdaptedParameter, ExpectedTensors
+from sft_ref.harness.evidence.adapter import AdaptedParameter, ExpectedTensors, is_embedding
 from sft_ref.io.base_config import check_known_sizes, check_sizes, empty_model, has_weights, read_config
 from sft_ref.io.lora_config import AdapterConfig
 from sft_ref.io.tensor_headers import Shape, TensorHeader
@@ -27,8 +27,6 @@ _NEW_TOKENS = 100_000
 _OF_ADAPTER = re.compile(r"\.(?:lora_|token_adapter\.|modules_to_save\.|original_module\.)")
 _ADAPTER_NAME = re.compile(r"(?<=\.lora_[AB])\.default(?=\.weight$)")
 _MAGNITUDE = re.compile(r"(?<=\.lora_magnitude_vector)\.weight$")
-_EMBEDDINGS = frozenset({"embed_tokens", "wte", "word_embeddings", "embed_in", "embedding", "lm_head", "embed_out"})
-"""Names of input and output embeddings in transformers' models."""
 
 
 class RefusedError(Exception):
@@ -97,11 +95,6 @@ def token_indices(config: AdapterConfig) -> list[int]:
     indices = config.options.get("trainable_token_indices", [])
     several = indices.values() if isinstance(indices, dict) else [indices]
     return [index for each in several for index in each]
-
-
-def is_embedding(name: str) -> bool:
-    """Returns whether a tensor is the weight of an input or output embedding."""
-    return name.removesuffix(".weight").removesuffix(".base_layer").rpartition(".")[2] in _EMBEDDINGS
 
 
 def put_adapter(model: Any, config: AdapterConfig) -> PeftModel:  # noqa: ANN401

@@ -11,11 +11,10 @@ import msgspec
 
 from sft_ref.errors import SubmissionError
 from sft_ref.harness.evidence.adapter import AdapterFiles
-from sft_ref.io.lora_config import CONFIG, PICKLE, WEIGHTS
+from sft_ref.io.lora_config import CONFIG, INDEX, PICKLE, WEIGHTS
 from sft_ref.io.reading import UnreadableError, is_folder, json_of, kind_of, plain_bytes
 from sft_ref.io.tensor_headers import TensorHeader, read_header
 
-INDEX = f"{WEIGHTS}.index.json"
 _SHARD = re.compile(r"adapter_model-(\d+)-of-(\d+)\.safetensors")
 
 

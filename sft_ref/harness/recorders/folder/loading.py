@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sft_ref.harness.core import tolerance
+from sft_ref.harness.evidence.adapter import is_embedding
 from sft_ref.harness.instruments.steps.output_hooks import hook_outputs
 from sft_ref.io.lora_config import AdapterConfig
 from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES, Policy
 
-from .expected import RefusedError, is_embedding, peft_refusals, put_adapter, token_indices
+from .expected import RefusedError, peft_refusals, put_adapter, token_indices
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -15,13 +15,13 @@ from sft_ref.harness.core.findings import Failure, NotRecorded
 from sft_ref.harness.core.implementation import Implementation, TrainingResult
 from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.evidence.in_process.implementation_evidence import ImplementationEvidence
+from sft_ref.harness.evidence.in_process.task import Task, conversions
 from sft_ref.harness.instruments.frozen_heap import frozen_heap
 from sft_ref.io.foreign import is_failure
 from sft_ref.reference.settings import Settings
 
 from .recordings import generated, loaded, saved, scored, texts, training, trials
 from .reference_run import ReferenceRun
-from .task import Task, conversions
 
 SETTINGS = Settings(steps=80)
 """Settings of the recorded training: enough for the toy to answer nearly always, and for learning faults to show."""

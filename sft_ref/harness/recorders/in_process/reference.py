@@ -19,6 +19,7 @@ from transformers import TrainingArguments
 from sft_ref.errors import AdapterError, SftRefError
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TaskRow, TrainingResult
 from sft_ref.harness.core.training_examples import TrainingExample
+from sft_ref.harness.evidence.in_process.task import PROBES, Task, conversions
 from sft_ref.harness.instruments.deltas import measure_init_deltas
 from sft_ref.harness.instruments.losses import forward, row_losses
 from sft_ref.harness.instruments.model_state import base_parameters, look
@@ -34,7 +35,6 @@ from sft_ref.reference.settings import Settings
 
 from .recorder import SETTINGS, Recorder
 from .reference_run import ReferenceRun, lora_of
-from .task import PROBES, Task, conversions
 
 
 class Reference:

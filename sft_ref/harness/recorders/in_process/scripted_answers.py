@@ -15,6 +15,7 @@ from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Implementation, TaskRow
 from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.evidence.in_process.answer_parts import ScriptedOutcome, WrittenAnswer
+from sft_ref.harness.evidence.in_process.task import Task
 from sft_ref.harness.instruments.convention import decode
 from sft_ref.harness.instruments.generation_recorder import RecordedAnswers, record_generation
 from sft_ref.harness.instruments.module_outputs import computed_dtypes
@@ -23,7 +24,6 @@ from sft_ref.harness.instruments.scripted.tracked_rows import Script
 from sft_ref.reference.tokens import IGNORE_INDEX
 
 from .calls import ask_prompt, call, training_batch
-from .task import Task
 
 WORDS = " no idea"
 """Text that is written in place of an answer."""

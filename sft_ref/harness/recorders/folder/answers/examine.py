@@ -11,7 +11,7 @@ import torch
 
 from sft_ref.harness.core.judges import Judge
 from sft_ref.harness.core.paired import is_worse
-from sft_ref.harness.evidence.answers import TEMPLATE, AnswerHeader, AnswersEvidence, Stops, Trial
+from sft_ref.harness.evidence.answers import SHOWN, TEMPLATE, AnswerHeader, AnswersEvidence, Stops, Trial
 from sft_ref.io.rows.forms import Row, in_other_ways
 
 from .evaluator import ModelEvaluator
@@ -20,13 +20,6 @@ from .wording import Wording, as_given, as_literal, as_template, difference, mis
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-SHOWN = 0.95
-"""Share of right answers that suffices as evidence of the right base model and prompt.
-
-On a base model whose weights are off by half their size, an adapter of the reference still gives 40 of 48 right
-answers; on its own base model it gives 48.
-"""
 
 LONGEST = 1024
 """Maximum tokens of a row with its answer; longer rows are left out, to save time."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sft_ref.harness.core.paired import is_better, is_worse
-from sft_ref.harness.evidence.answers import Alignment, Answer, Trial
+from sft_ref.harness.evidence.answers import Alignment, Answer, Trial, returns
 from sft_ref.io.rows.forms import Row
 
 from .evaluator import ModelEvaluator
@@ -19,14 +19,6 @@ GRID = (1 / 8, 1 / 4, 1 / 2, 2.0, 4.0, 8.0)
 
 FLAG = -1.0
 """Special value of `factor`: each layer's factor is that of the other setting of use_rslora."""
-
-RETURNED = 0.5
-"""Share of right answers at and above which answers count as present, and below which they count as lost.
-
-Too few training steps resemble a factor that is too small: the loss is lowest at a larger factor. But the answers do
-not return there: of the toy adapters trained for 3 to 25 steps and asked 48 rows, those without a right answer as
-configured had at most 3 at any factor. If alpha or the flag was lost, the former answers return.
-"""
 
 _ORDERS = 8
 _ALIGNED_ROWS = 8
@@ -138,13 +130,3 @@ class AdapterExperiments:
 def factor_of(trial: Trial) -> float:
     """Returns the factor that was passed to `ask` for a trial."""
     return FLAG if trial.is_flag else trial.factor
-
-
-def returns(lost: Trial, found: Trial) -> bool:
-    """Returns whether answers lost in one trial are present in another, at a lower loss of the true answers."""
-    count = len(lost.right)
-    return (
-        sum(lost.right) < RETURNED * count <= sum(found.right)
-        and is_better(found.right, lost.right)
-        and is_worse(lost.losses, found.losses)
-    )

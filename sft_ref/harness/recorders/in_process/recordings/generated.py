@@ -27,6 +27,7 @@ from sft_ref.harness.evidence.in_process.answer_parts import (
     ScriptedOutcome,
     SharedPrefix,
 )
+from sft_ref.harness.evidence.in_process.task import Task
 from sft_ref.harness.evidence.in_process.trained_parts import ModelChange
 from sft_ref.harness.evidence.views import AnswerCount, ChosenTokens, ReturnedAnswer
 from sft_ref.harness.instruments.convention import decode
@@ -40,7 +41,6 @@ from sft_ref.harness.recorders.in_process.calls import call
 from sft_ref.harness.recorders.in_process.chosen_tokens import chosen_tokens_of
 from sft_ref.harness.recorders.in_process.invented import invent
 from sft_ref.harness.recorders.in_process.scripted_answers import AnswerScript, ScriptRunner, coarsest
-from sft_ref.harness.recorders.in_process.task import Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

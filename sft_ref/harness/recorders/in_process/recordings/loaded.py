@@ -14,6 +14,7 @@ import torch
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TrainingResult
 from sft_ref.harness.core.training_examples import TrainingExample
+from sft_ref.harness.evidence.in_process.task import Task
 from sft_ref.harness.evidence.in_process.trained_parts import (
     DeltaError,
     LogitsPair,
@@ -36,7 +37,6 @@ from sft_ref.harness.instruments.generation_recorder import record_generation
 from sft_ref.harness.instruments.losses import forward, row_losses
 from sft_ref.harness.recorders.in_process.calls import call, fault_of
 from sft_ref.harness.recorders.in_process.float16_toy import float16_toy
-from sft_ref.harness.recorders.in_process.task import Task
 from sft_ref.reference.guards.dtypes import Dtypes, count_dtypes
 from sft_ref.reference.guards.names import plain
 

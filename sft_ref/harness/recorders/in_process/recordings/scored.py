@@ -17,6 +17,7 @@ from sft_ref.harness.evidence.in_process.answer_parts import (
     ScriptedOutcome,
     WrongAnswersWritten,
 )
+from sft_ref.harness.evidence.in_process.task import Task
 from sft_ref.harness.evidence.views import ParsedText, ParsedTexts, ReportedFigures
 from sft_ref.harness.instruments.adapter_off import without_adapter
 from sft_ref.harness.instruments.generation_recorder import (
@@ -27,7 +28,6 @@ from sft_ref.harness.instruments.generation_recorder import (
 )
 from sft_ref.harness.recorders.in_process.calls import ask_prompt, call, fault_of
 from sft_ref.harness.recorders.in_process.scripted_answers import WORDS, ScriptRunner
-from sft_ref.harness.recorders.in_process.task import Task
 from sft_ref.reference.data import is_answer_valid, score
 from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG
 from sft_ref.reference.questions import generate_rows

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch, Implementation, TrainingResult
 from sft_ref.harness.core.training_examples import TrainingExample, examples_of
+from sft_ref.harness.evidence.in_process.task import Task
 from sft_ref.harness.evidence.in_process.trained_parts import LogitsPair, LossesBeforeAndAfter
 from sft_ref.harness.evidence.training import FirstLosses, RecordedTraining
 from sft_ref.harness.evidence.views import BaseWeights
 from sft_ref.harness.instruments.deltas import expected_deltas, init_deltas_of, merged
 from sft_ref.harness.instruments.losses import forward, row_losses, token_losses
 from sft_ref.harness.recorders.in_process.calls import call, training_batch
-from sft_ref.harness.recorders.in_process.task import Task
 from sft_ref.harness.recorders.in_process.training_recorder import record_training
 from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.guards.names import plain

@@ -23,6 +23,7 @@ from sft_ref.harness.core.implementation import (
 )
 from sft_ref.harness.core.paired import is_worse
 from sft_ref.harness.core.training_examples import TrainingExample, examples_of
+from sft_ref.harness.evidence.in_process.task import Task
 from sft_ref.harness.evidence.in_process.trained_parts import (
     AnswerLosses,
     ResumedTraining,
@@ -33,7 +34,6 @@ from sft_ref.harness.evidence.in_process.trained_parts import (
 from sft_ref.harness.instruments.losses import row_losses
 from sft_ref.harness.recorders.in_process.calls import ask_prompt, call, training_batch
 from sft_ref.harness.recorders.in_process.reference_run import ReferenceRun, lora_of
-from sft_ref.harness.recorders.in_process.task import Task
 from sft_ref.io.lora_config import CONFIG
 from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.settings import Settings

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_ref.errors import OutputError, TrainingError
-from sft_ref.io.checkpoint import check_checkpoint, is_cut_off
 from sft_ref.io.locking import LOCK, lock_folder
 from sft_ref.io.lora_config import CONFIG
 from sft_ref.io.reading import Refusal, read_json
 
+from .checkpoint import check_checkpoint, is_cut_off
 from .output_folder import check_can_be_named, check_replaceable, disk_errors
 
 if TYPE_CHECKING:

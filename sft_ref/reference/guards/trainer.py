@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from sft_ref.io.checkpoint import reading_checkpoint
-
+from .checkpoint import reading_checkpoint
 from .resuming import complete_checkpoints
 
 _ACCELERATE = "ACCELERATE_MIXED_PRECISION"

@@ -11,11 +11,10 @@ import msgspec
 from msgspec import Meta
 
 from sft_ref.errors import OutputError
-
-from .foreign import foreign_files
-from .lora_config import WEIGHTS
-from .reading import Refusal, UnreadableError, json_of, kind_of, plain_bytes
-from .tensor_headers import read_header
+from sft_ref.io.foreign import foreign_files
+from sft_ref.io.lora_config import WEIGHTS
+from sft_ref.io.reading import Refusal, UnreadableError, json_of, kind_of, plain_bytes
+from sft_ref.io.tensor_headers import read_header
 
 if TYPE_CHECKING:
     from peft import PeftModel

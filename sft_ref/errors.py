@@ -21,10 +21,6 @@ class EvidenceError(SftRefError):
     """A file of saved evidence cannot be read, is damaged, or was written by another version."""
 
 
-class GoldenError(SftRefError):
-    """Golden results cannot be read, or must not be written as requested."""
-
-
 class OutputError(SftRefError):
     """A result cannot be written to the requested path."""
 

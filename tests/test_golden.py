@@ -16,10 +16,9 @@ import golden
 import msgspec
 import pytest
 import scoreboard
-from golden import Behaviour, Change, compare, settle, to_text
+from golden import Behaviour, Change, GoldenError, compare, settle, to_text
 from mutation import Found, Row, find
 
-from sft_ref.errors import GoldenError
 from sft_ref.harness.checks.registry import IDS
 from sft_ref.harness.core.check import Outcome
 from sft_ref.harness.core.stages import STAGES

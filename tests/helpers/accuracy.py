@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from mutation import Control, Mutant, find
+from resaving import Resaving
 
 from sft_ref.harness.core.implementation import Implementation, TrainingResult
 from sft_ref.harness.evidence.in_process.task import conversions
 from sft_ref.harness.recorders.in_process.recorder import Recorder
-from sft_ref.harness.recorders.in_process.reference import Reference, Resaving, train_reference
+from sft_ref.harness.recorders.in_process.reference import Reference, train_reference
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from sft_ref.errors import GoldenError
+from sft_ref.errors import SftRefError
 from sft_ref.harness.checks.registry import IDS
 from sft_ref.io.atomic_write import check_writable, write_atomic
 from sft_ref.io.reading import Refusal, read_json
@@ -28,6 +28,10 @@ NOT_GRADED = "not graded"
 
 Key = tuple[str, str]
 """Kind and name of a row."""
+
+
+class GoldenError(SftRefError):
+    """Golden results cannot be read, or must not be written as requested."""
 
 
 class Behaviour(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -19,6 +19,7 @@ from typing import Any
 from unittest import mock
 
 from close_margins import ACCEPTED
+from resaving import Resaving
 
 from sft_ref.harness.checks.runner import plan
 from sft_ref.harness.core.check import Check, Outcome, Result
@@ -26,7 +27,7 @@ from sft_ref.harness.core.implementation import Implementation, TrainingResult
 from sft_ref.harness.core.sizes import COURSE
 from sft_ref.harness.grading.in_process.in_stages import run_in_stages
 from sft_ref.harness.recorders.in_process.recorder import Recorder
-from sft_ref.harness.recorders.in_process.reference import Reference, Resaving, reference_run_of
+from sft_ref.harness.recorders.in_process.reference import Reference, reference_run_of
 from sft_ref.harness.recorders.in_process.reference_run import ReferenceRun
 
 FACTOR = 2.0

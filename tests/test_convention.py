@@ -13,14 +13,13 @@ from transformers import PreTrainedTokenizerBase
 from sft_ref.harness.core.training_examples import TrainingExample
 from sft_ref.harness.instruments.convention import (
     core,
-    decode,
-    encode,
     find_convention,
     find_frame,
     find_prompt,
     find_question,
     read_texts,
 )
+from sft_ref.harness.instruments.encoding import decode, encode
 from sft_ref.harness.recorders.submission.recording import Recording
 from sft_ref.harness.recorders.submission.scripts import ScriptWriter
 from sft_ref.reference.bases.find import TOY

@@ -23,7 +23,7 @@ from sft_ref.harness.core.numerals import find_numerals, to_number
 from sft_ref.harness.evidence.in_process.answer_parts import ScriptedOutcome
 from sft_ref.harness.evidence.in_process.implementation_evidence import ImplementationEvidence
 from sft_ref.harness.grading.in_process.in_stages import run_in_stages
-from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.encoding import decode
 from sft_ref.harness.instruments.generation_recorder import record_parser
 from sft_ref.harness.recorders.in_process.invented import invent
 from sft_ref.harness.recorders.in_process.recorder import Recorder

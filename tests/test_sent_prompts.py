@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sft_ref.harness.core.paired import is_worse
-from sft_ref.harness.instruments.convention import encode
+from sft_ref.harness.instruments.encoding import encode
 from sft_ref.harness.recorders.submission.prompts import answer_losses, left_to_write
 from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.models import load_model, load_tokenizer

@@ -20,7 +20,7 @@ from sft_ref.harness.core.verdict import Verdict
 from sft_ref.harness.evidence import Evidence
 from sft_ref.harness.grading.saved import grade_saved
 from sft_ref.harness.instruments.answering import complete
-from sft_ref.harness.instruments.convention import encode
+from sft_ref.harness.instruments.encoding import encode
 from sft_ref.harness.isolation.sandbox import CommandResult
 from sft_ref.harness.recorders.submission import recording as recording_module
 from sft_ref.harness.recorders.submission.layout import Layout

@@ -12,7 +12,8 @@ import torch
 from sft_ref.harness.core.numerals import find_numerals, number, to_number
 from sft_ref.reference.data import Row, is_answer_valid
 
-from .convention import Convention, decode, encode
+from .convention import Convention
+from .encoding import decode, encode
 from .losses import pad, text_losses
 
 _NEW = 48

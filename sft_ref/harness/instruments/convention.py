@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 from sft_ref.harness.core.numerals import NUMERAL, to_number
 from sft_ref.harness.core.training_examples import Text, TrainingExample
 from sft_ref.reference.data import Row, is_answer_valid
-from sft_ref.reference.tokens import IGNORE_INDEX
+
+from .encoding import decode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _LOOKED_AT = 400
-_UNKNOWN = "\ufffd"
-"""Replaces a token that was added to the tokenizer for training; without it, the texts around it would be joined."""
 _SHORTEST = 4
 """Minimum number of tokens in a text with a question."""
 
@@ -231,23 +230,3 @@ def _fits(form: Callable[[float], str], texts: Sequence[Text]) -> int:
         except (ValueError, OverflowError):
             return 0
     return fitting
-
-
-def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
-    """Encodes a text that already contains its special tokens."""
-    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
-    """Decodes token ids, keeping special tokens and spaces; an unknown id becomes one character."""
-    size = len(tokenizer)
-    if not all(0 <= token < size for token in ids):
-        runs = itertools.groupby(ids, key=lambda token: 0 <= token < size)
-        return "".join(decode(tokenizer, list(run)) if known else _UNKNOWN * len(list(run)) for known, run in runs)
-    return str(tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
-
-
-def masked(text: Text, begin: int) -> TrainingExample:
-    """Returns the same text with the labels that it ought to have: supervised from `begin` to its end."""
-    ids = text.example.ids
-    return TrainingExample(ids, tuple(IGNORE_INDEX if n < begin else token for n, token in enumerate(ids)))

@@ -13,7 +13,7 @@ from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.evidence.in_process.answer_parts import ScriptedOutcome, WrongAnswersWritten
 from sft_ref.harness.evidence.in_process.implementation_evidence import Parser
 from sft_ref.harness.evidence.in_process.task import Task
-from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.encoding import decode
 from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG
 
 if TYPE_CHECKING:

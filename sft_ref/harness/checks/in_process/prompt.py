@@ -11,7 +11,8 @@ from sft_ref.harness.core.findings import Blocked, Failure
 from sft_ref.harness.core.implementation import TaskRow
 from sft_ref.harness.core.training_examples import TrainingExample
 from sft_ref.harness.evidence.in_process.task import Task
-from sft_ref.harness.instruments.convention import decode, find_question
+from sft_ref.harness.instruments.convention import find_question
+from sft_ref.harness.instruments.encoding import decode
 from sft_ref.harness.instruments.generation_recorder import Ids
 from sft_ref.reference.prompt import OPEN_TAG
 

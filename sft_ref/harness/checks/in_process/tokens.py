@@ -11,7 +11,8 @@ from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.core.implementation import Batch, TaskRow
 from sft_ref.harness.core.training_examples import TrainingExample
 from sft_ref.harness.evidence.in_process.answer_parts import GenerationEnd, TokenizedAgain
-from sft_ref.harness.instruments.convention import decode, encode, find_question
+from sft_ref.harness.instruments.convention import find_question
+from sft_ref.harness.instruments.encoding import decode, encode
 from sft_ref.harness.instruments.generation_recorder import Ids
 from sft_ref.reference.prompt import CLOSE_TAG, OPEN_TAG, format_value
 from sft_ref.reference.tokens import IGNORE_INDEX

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from sft_ref.harness.evidence.views import ChosenTokens
-from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.encoding import decode
 from sft_ref.harness.instruments.scripted.tracked_rows import GeneratedRow
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from sft_ref.harness.core.implementation import Answerer, Implementation, TaskRo
 from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.evidence.in_process.answer_parts import ScriptedOutcome, WrittenAnswer
 from sft_ref.harness.evidence.in_process.task import Task
-from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.encoding import decode
 from sft_ref.harness.instruments.generation_recorder import RecordedAnswers, record_generation
 from sft_ref.harness.instruments.module_outputs import computed_dtypes
 from sft_ref.harness.instruments.scripted.questions import find_question, normalize

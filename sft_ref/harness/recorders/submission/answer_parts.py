@@ -23,7 +23,8 @@ from sft_ref.harness.evidence.answering import (
 )
 from sft_ref.harness.evidence.texts import Generation, Prompt
 from sft_ref.harness.instruments.answering import shortfalls
-from sft_ref.harness.instruments.convention import decode, find_prompt, find_question
+from sft_ref.harness.instruments.convention import find_prompt, find_question
+from sft_ref.harness.instruments.encoding import decode
 from sft_ref.reference.data import Row
 
 from .captured import named_bases

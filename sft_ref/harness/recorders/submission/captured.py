@@ -14,7 +14,8 @@ import torch
 from sft_ref.harness.core.training_examples import Text, TrainingExample
 from sft_ref.harness.evidence.evidence import GOOD
 from sft_ref.harness.instruments.answering import count, read_number, right
-from sft_ref.harness.instruments.convention import Convention, decode, encode, find_convention, find_prompt, read_texts
+from sft_ref.harness.instruments.convention import Convention, find_convention, find_prompt, read_texts
+from sft_ref.harness.instruments.encoding import decode, encode
 from sft_ref.harness.instruments.sizes import KNOWN
 from sft_ref.harness.recorders.submission.agent.inspection import choose_rows
 from sft_ref.io import plain_files

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from sft_ref.harness.core.findings import Unavailable
-from sft_ref.harness.instruments.convention import decode, encode, find_frame
+from sft_ref.harness.instruments.convention import find_frame
+from sft_ref.harness.instruments.encoding import decode, encode
 from sft_ref.harness.instruments.losses import text_losses
 from sft_ref.reference.data import Row
 

@@ -17,14 +17,15 @@ from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.core.numerals import find_numerals
 from sft_ref.harness.core.paired import compare, is_worse
-from sft_ref.harness.core.training_examples import Text
+from sft_ref.harness.core.training_examples import Text, TrainingExample
 from sft_ref.harness.instruments.answering import complete, read_number, right, value_losses
-from sft_ref.harness.instruments.convention import decode, encode, masked
+from sft_ref.harness.instruments.encoding import decode, encode
 from sft_ref.io import plain_files
 from sft_ref.io.lora_config import CONFIG, base_of, read_table
 from sft_ref.io.peft_config import can_be_read
 from sft_ref.reference.data import Row
 from sft_ref.reference.questions import generate_rows
+from sft_ref.reference.tokens import IGNORE_INDEX
 
 from .replay import ReplayStep, replay
 from .trained import Trained
@@ -251,7 +252,7 @@ class Recording(Trained):
     @functools.cached_property
     def reference_steps(self) -> list[ReplayStep]:
         """Training steps with the reference's settings, on the submission's texts with correct labels."""
-        rows = [masked(text, self._due_begin(text)) for text in self.texts if text.is_answered]
+        rows = [_masked(text, self._due_begin(text)) for text in self.texts if text.is_answered]
         rng = random.Random(0)
         steps = []
         for number in range(_OWN_STEPS):
@@ -309,3 +310,9 @@ class Recording(Trained):
         config["base_model_name_or_path"] = base_of(read_table(self.lora_folder)) if self.lora_folder else None
         (folder / CONFIG).write_text(json.dumps(config), encoding="utf-8")
         return folder
+
+
+def _masked(text: Text, begin: int) -> TrainingExample:
+    """Returns the same text with the labels that it ought to have: supervised from `begin` to its end."""
+    ids = text.example.ids
+    return TrainingExample(ids, tuple(IGNORE_INDEX if n < begin else token for n, token in enumerate(ids)))

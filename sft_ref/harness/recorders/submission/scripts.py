@@ -10,7 +10,8 @@ from transformers import PreTrainedTokenizerBase
 
 from sft_ref.harness.core.numerals import to_number
 from sft_ref.harness.core.training_examples import Text
-from sft_ref.harness.instruments.convention import Convention, core, decode, encode, find_question
+from sft_ref.harness.instruments.convention import Convention, core, find_question
+from sft_ref.harness.instruments.encoding import decode, encode
 from sft_ref.harness.recorders.in_process.invented import invent
 from sft_ref.reference.data import RELATIVE_TOLERANCE, Row, is_answer_valid
 

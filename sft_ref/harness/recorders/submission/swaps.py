@@ -21,7 +21,7 @@ from sft_ref.harness.evidence.experiments import (
 from sft_ref.harness.evidence.submission.wording import mismatched_prompts, omitted_template, unlabelled_lead
 from sft_ref.harness.evidence.training import Examples
 from sft_ref.harness.instruments.answering import complete, read_number, right, value_losses
-from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.encoding import decode
 from sft_ref.harness.instruments.losses import text_losses
 from sft_ref.reference.tokens import IGNORE_INDEX
 

@@ -14,7 +14,7 @@ from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.core.paired import Paired, compare, has_fallen
 from sft_ref.harness.evidence.evidence import GOOD
 from sft_ref.harness.instruments.answering import complete, read_number, right, training_prompts
-from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.encoding import decode
 from sft_ref.harness.instruments.losses import pad, row_losses
 from sft_ref.harness.recorders.submission.agent.inspection import compute_logits
 from sft_ref.io.peft_config import read_peft_config

@@ -20,7 +20,7 @@ from sft_ref.harness.evidence.training import (
     Training,
     TrainingSteps,
 )
-from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.encoding import decode
 from sft_ref.harness.instruments.losses import text_losses
 from sft_ref.harness.instruments.sizes import project
 from sft_ref.io.base_config import WEIGHTS as BASE_WEIGHTS

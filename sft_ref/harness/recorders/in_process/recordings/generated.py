@@ -30,7 +30,7 @@ from sft_ref.harness.evidence.in_process.answer_parts import (
 from sft_ref.harness.evidence.in_process.task import Task
 from sft_ref.harness.evidence.in_process.trained_parts import ModelChange
 from sft_ref.harness.evidence.views import AnswerCount, ChosenTokens, ReturnedAnswer
-from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.encoding import decode
 from sft_ref.harness.instruments.generation_recorder import RecordedAnswers, record_generation, scripted_model
 from sft_ref.harness.instruments.losses import forward
 from sft_ref.harness.instruments.model_state import changes

@@ -12,7 +12,7 @@ from sft_ref.harness.core.training_examples import TrainingExample, examples_of
 from sft_ref.harness.evidence.in_process.answer_parts import GenerationEnd, TokenizedAgain
 from sft_ref.harness.evidence.in_process.task import Task
 from sft_ref.harness.evidence.views import AnswerText, AnswerTexts, LabelledRow
-from sft_ref.harness.instruments.convention import decode
+from sft_ref.harness.instruments.encoding import decode
 from sft_ref.harness.instruments.generation_recorder import Ids, ModelNotCalled, record_generation
 from sft_ref.harness.instruments.scripted.tracked_rows import Script
 from sft_ref.harness.recorders.in_process.calls import ask_prompt, call, training_batch

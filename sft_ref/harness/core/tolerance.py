@@ -1,6 +1,7 @@
-"""Defines every numerical tolerance of the harness, with its reason; checks define none of their own.
+"""Numerical tolerances for rounding and for chance, each with its reason.
 
-The coarsest dtype in a computation decides the tolerance for rounding; different dtypes never share one number.
+A threshold on the subject of a single check, such as a fraction of the steps, is defined beside that check. The
+coarsest dtype in a computation decides the tolerance for rounding; different dtypes never share one number.
 """
 
 from __future__ import annotations
@@ -37,6 +38,15 @@ autocast. A cache of 8 keys gives 0.3, positions that do not advance 0.4, a disa
 training against those of base plus delta: up to 1e-5 (DoRA), and 3.6e-3 or more if the base or its positions are
 rounded.
 """
+
+ANY_TOKEN = 1e-2
+"""Largest difference of the logits at a single token in fp32, as a fraction of their spread.
+
+Rounding gave 5.8e-5 at the worst token of the controls; a cache of 8 keys gives 0.3.
+"""
+
+DROWNED = 0.5
+"""Largest norm of the rounding error, as a fraction of the norm of the delta; beyond it, half of the delta is noise."""
 
 SUMS = 1e-3
 """Largest relative error, as a norm over a tensor, of gradients that are summed in another order in fp32.
@@ -76,6 +86,9 @@ summation and half precision. A mean over rows instead of tokens is off by more 
 
 LAST_DIGIT = 1e-4
 """Largest error of a reported loss that a log with four digits explains, as transformers used to write."""
+
+TWO_DECIMALS = 0.011
+"""Largest difference explained by rounding a figure to two decimals."""
 
 GRADIENT_SCALE = 0.02
 """Largest relative error of the gradient at the logits; bf16 rounds each of its entries by 0.004 at most."""

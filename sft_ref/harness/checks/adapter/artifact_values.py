@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.io.tensor_headers import EIGHT, READABLE
-
-_DROWNED = 0.5
-"""Largest norm of the rounding error, as a fraction of the norm of the delta; beyond it, half of the delta is noise."""
 
 
 @check(
@@ -103,7 +101,7 @@ def base_format_keeps_a_merge(evidence: AdapterEvidence) -> str | None:
         )
     shares = [(each.rounding or 0.0) / each.addition for each in pairs]
     share = math.hypot(*(each.rounding or 0.0 for each in pairs)) / math.hypot(*(each.addition for each in pairs))
-    if share <= _DROWNED:
+    if share <= tolerance.DROWNED:
         return None
     return (
         f"merging into the base's format ({evidence.base_format}) loses the adapter: the rounding error is {share:.2g}"

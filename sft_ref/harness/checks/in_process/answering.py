@@ -21,10 +21,6 @@ _AGREEING = 0.8
 with a large alpha was off by 1.06 of the spread at one token of 21, and by 0.007 at the median token. The last fifth of
 a row is enough to reveal a cache that overflows."""
 
-_AT_ANY_TOKEN = 1e-2
-"""Largest difference allowed at any token in fp32, as a fraction of the spread. Rounding gave 5.8e-5 at the worst token
-of the controls; a cache of 8 keys gives 0.3."""
-
 
 @check(
     "GEN-014",
@@ -42,7 +38,7 @@ def logits_are_those_of_one_forward(generated_rows: GeneratedRows) -> None:
     apart = [tolerance.apart_by_row(row.observed, row.expected, row.spread) for row in generated_rows.rows]
     limits = {_AGREEING: allowed}
     if generated_rows.dtype is torch.float32:
-        limits[1.0] = _AT_ANY_TOKEN
+        limits[1.0] = tolerance.ANY_TOKEN
     for agreeing, limit in limits.items():
         shares = [float(steps.quantile(agreeing)) for steps in apart]
         worst = max(range(len(shares)), key=lambda n: (math.isnan(shares[n]), shares[n]))

@@ -13,9 +13,6 @@ from sft_ref.harness.evidence.merged import MergedEvidence, MergedWeight
 _TIMES = 0.25
 """Largest deviation from 1 of the delta's factor in a merged weight: far from 0 and 2, and well beyond rounding."""
 
-_DROWNED = 0.5
-"""Largest norm of the rounding error, as a fraction of the norm of the delta; beyond it, half of the delta is noise."""
-
 _TWICE = 2.0
 """Number of rounding errors allowed per weight: one for the delta, and one for the sum."""
 
@@ -48,7 +45,7 @@ def weights_are_complete(evidence: MergedEvidence) -> None:
 )
 def adapter_is_merged_once(evidence: MergedEvidence) -> None:
     """ART-302: Fits the factor of the delta in each weight by least squares, except where rounding hides the delta."""
-    clear = [each for each in _adapted(evidence) if each.rounding <= _DROWNED * each.addition]
+    clear = [each for each in _adapted(evidence) if each.rounding <= tolerance.DROWNED * each.addition]
     if not clear:
         raise Unavailable("in every weight, rounding to the stored dtype is too coarse to see the adapter")
     odd = [each for each in clear if margins.exceeds(abs(each.times - 1), _TIMES)]
@@ -121,9 +118,9 @@ def rounding_keeps_the_adapter(evidence: MergedEvidence) -> None:
     """ART-305: Compares the norms of the rounding error and of the delta over all adapted weights."""
     adapted = _adapted(evidence)
     rounding, addition = (_norm(each.rounding for each in adapted), _norm(each.addition for each in adapted))
-    if margins.exceeds(rounding, _DROWNED * addition):
+    if margins.exceeds(rounding, tolerance.DROWNED * addition):
         seen = f"rounding to {adapted[0].dtype} takes {rounding / addition:.2g} of what the adapter adds"
-        raise Failure(seen, f"at most {_DROWNED:g}", max(adapted, key=lambda each: each.rounding).name)
+        raise Failure(seen, f"at most {tolerance.DROWNED:g}", max(adapted, key=lambda each: each.rounding).name)
 
 
 def _adapted(evidence: MergedEvidence) -> list[MergedWeight]:

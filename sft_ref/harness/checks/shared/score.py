@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.check import check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.views import ReportedFigures
-
-_ROUNDED = 0.011
-"""Largest difference explained by rounding a figure to two decimals."""
 
 
 @check(
@@ -27,7 +25,9 @@ def figures_are_those_of_the_answers(reported_figures: ReportedFigures) -> str |
     if not any(whole.values()):
         raise Unavailable("no question is answered, so every figure is 0")
     for name, found in reported_figures.observed.items():
-        if not any(abs(figure - due[name]) <= _ROUNDED for figure in found for due in reported_figures.expected):
+        if not any(
+            abs(figure - due[name]) <= tolerance.TWO_DECIMALS for figure in found for due in reported_figures.expected
+        ):
             seen = f"{name} is {' or '.join(f'{figure:.3f}' for figure in found[-3:])}"
             example = f"{reported_figures.questions} scripted answers"
             raise Failure(seen, f"{whole[name]:.3f}, counted from its answers", example)

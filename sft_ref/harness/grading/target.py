@@ -6,7 +6,7 @@ import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sft_ref.errors import SftRefError
 
@@ -78,72 +78,41 @@ def grade_one(
     kind, path = find_kind(target)
     given = {"adapter": adapter, "chat-template": chat_template, "labels": labels, "max-length": max_length}
     _check_options(target, kind, given | {"data": data, "judge": judge})
-    if kind == "dataset":
-        from .dataset import grade_dataset
+    if save_evidence:
+        _check_evidence_is_new(target, kind, second_base)
+    if kind == "evidence":
+        from .saved import grade_evidence
 
-        return grade_dataset(
-            path,
-            target,
-            base=base,
-            prompt=prompt,
-            chat_template=chat_template,
-            labels=labels,
-            max_length=max_length,
-            only=only,
-            save_evidence=save_evidence,
-            report=report,
-        )
-    if kind == "adapter":
-        from .folder import grade_adapter
-
-        return grade_adapter(
-            path,
-            target,
-            base=base,
-            prompt=prompt,
-            chat_template=chat_template,
-            data=data,
-            judge=judge,
-            only=only,
-            sizes=sizes,
-            save_evidence=save_evidence,
-            report=report,
-        )
+        return grade_evidence(path, target, only=only, sizes=sizes, report=report)
+    # the options of all kinds that are left
+    common: dict[str, Any] = {"only": only, "save_evidence": save_evidence, "report": report}
+    if kind == "code":
+        bases = [base or "toy", *([second_base] if second_base else [])]
+        return _grade_code(path, target, bases, python=python, seed=seed, time_limit=time_limit, sizes=sizes, **common)
+    common["base"] = base
     if kind in ("merged", "gguf"):
         from .exported.gguf import grade_gguf
         from .merged import grade_merged
 
         grade_model = grade_gguf if kind == "gguf" else functools.partial(grade_merged, adapter=adapter)
-        return grade_model(path, target, base=base, only=only, save_evidence=save_evidence, report=report)
-    if kind == "evidence":
-        from .saved import grade_evidence
+        return grade_model(path, target, **common)
+    common |= {"prompt": prompt, "chat_template": chat_template}
+    if kind == "dataset":
+        from .dataset import grade_dataset
 
-        if save_evidence:
-            raise SftRefError(f"--save-evidence: {target} is saved evidence already; leave it out")
+        return grade_dataset(path, target, labels=labels, max_length=max_length, **common)
+    from .folder import grade_adapter
 
-        return grade_evidence(path, target, only=only, sizes=sizes, report=report)
+    return grade_adapter(path, target, data=data, judge=judge, sizes=sizes, **common)
+
+
+def _grade_code(path: Path, target: str, bases: Sequence[str], **options: Any) -> Verdict:  # noqa: ANN401  # passes on
+    """Grades a submission over one base, or over two, whose verdicts are compared."""
     from sft_ref.harness.verdict.two_bases import compare_bases
 
     from .judge import grade_submission
 
-    def grade_over(name: str) -> Verdict:
-        return grade_submission(
-            path,
-            target,
-            base=name,
-            python=python,
-            seed=seed,
-            only=only,
-            time_limit=time_limit,
-            sizes=sizes,
-            save_evidence=save_evidence,
-            report=report,
-        )
-
-    if save_evidence and second_base:
-        raise SftRefError("--save-evidence: holds the evidence over one base; leave out --second-base")
-    bases = [base or "toy", *([second_base] if second_base else [])]
-    first, *others = map(grade_over, bases)
+    first, *others = [grade_submission(path, target, base=base, **options) for base in bases]
     return compare_bases(first, others[0], (bases[0], bases[1])) if others else first
 
 
@@ -166,6 +135,13 @@ def _check_options(target: str, kind: str, given: Mapping[str, object]) -> None:
             wanted = " or ".join(_CALLED[each] for each in _KINDS[name] if each in ("adapter", "merged", "dataset"))
             own = f", and {target} is {_CALLED[kind]}" if kind in _CALLED else ""
             raise SftRefError(f"--{name}: is for {wanted}{own}; leave it out")
+
+
+def _check_evidence_is_new(target: str, kind: str, second_base: str | None) -> None:
+    if kind == "evidence":
+        raise SftRefError(f"--save-evidence: {target} is saved evidence already; leave it out")
+    if kind == "code" and second_base:
+        raise SftRefError("--save-evidence: holds the evidence over one base; leave out --second-base")
 
 
 def runs_here(target: str, *, is_module: bool) -> bool:

@@ -11,9 +11,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from sft_ref.harness import instruments
 from sft_ref.harness.recorders.submission.agent import inspection, time_limit
 from sft_ref.harness.recorders.submission.workplace import AGENT, SHARED, copy_agent
+
+COPIED = (*sorted(AGENT.rglob("*.py")), *SHARED)
 
 
 @pytest.mark.parametrize(
@@ -68,19 +69,23 @@ def test_texts_are_probed_as_far_as_their_logits_are_of_a_size_to_be_kept() -> N
     assert len(inspection.choose_rows(rows, 10**9)) == 1
 
 
-@pytest.mark.parametrize("path", [*sorted(AGENT.glob("*.py")), *SHARED], ids=lambda path: path.stem)
+def relative_imports(path: Path, node: ast.ImportFrom) -> set[Path]:
+    """The files that a relative import names."""
+    folder = path.parents[node.level - 1]
+    if node.module is None:
+        return {folder / f"{alias.name}.py" for alias in node.names}
+    return {folder.joinpath(*node.module.split(".")).with_suffix(".py")}
+
+
+@pytest.mark.parametrize("path", COPIED, ids=lambda path: f"{path.parent.name}.{path.stem}")
 def test_the_agent_needs_nothing_that_a_submission_has_not(path: Path) -> None:
     allowed = {"torch"} if path in SHARED else {"torch", "transformers", "peft", "safetensors"}
-    shared = {
-        ".".join(("....instruments", *each.relative_to(Path(instruments.__file__).parent).with_suffix("").parts))
-        for each in SHARED
-    }
     tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 10))
     for node in ast.walk(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
-            assert node.level < 2 or f"{node.level * '.'}{node.module}" in shared
             names = [] if node.level else [node.module or ""]
+            assert not node.level or relative_imports(path, node) <= {*COPIED}
         for name in names:
             top = name.partition(".")[0]
             assert top in allowed or top in sys.stdlib_module_names, name
@@ -88,7 +93,8 @@ def test_the_agent_needs_nothing_that_a_submission_has_not(path: Path) -> None:
 
 def test_a_copy_of_the_agent_imports_what_is_copied_with_it_and_nothing_else_of_the_harness(tmp_path: Path) -> None:
     copy_agent(tmp_path / "package")
-    modules = [f"package.a.b.c.{path.stem}" for path in AGENT.glob("[!_]*.py")]
+    files = [path.relative_to(AGENT).with_suffix("") for path in AGENT.rglob("[!_]*.py")]
+    modules = [".".join(("package.a.b.c", *file.parts)) for file in files]
     code = (
         f"import importlib, sys; sys.path.insert(0, {str(tmp_path)!r})\n"
         f"for name in {modules!r}: importlib.import_module(name)\n"

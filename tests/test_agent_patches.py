@@ -92,7 +92,7 @@ from sft_ref.harness.recorders.submission.agent.compatibility import Loading
 from sft_ref.harness.recorders.submission.agent.forwards import Forwards
 from sft_ref.harness.recorders.submission.agent.results import ResultWriter
 from sft_ref.harness.recorders.submission.agent.time_limit import TimeLimit
-from sft_ref.harness.recorders.submission.agent.training_recorder import TrainingRecorder
+from sft_ref.harness.recorders.submission.agent.training_recorder.recorder import TrainingRecorder
 writer = ResultWriter({root!r}, {root!r}, "nonce")
 limit, loading = TimeLimit(1.0, writer.note), Loading(writer.note)
 table = [

@@ -19,7 +19,7 @@ from sft_ref.harness.instruments.losses import text_losses
 from sft_ref.harness.recorders.submission.agent import batches, inspection
 from sft_ref.harness.recorders.submission.agent.results import ResultWriter
 from sft_ref.harness.recorders.submission.agent.time_limit import TimeLimit
-from sft_ref.harness.recorders.submission.agent.training_recorder import TrainingRecorder
+from sft_ref.harness.recorders.submission.agent.training_recorder.recorder import TrainingRecorder
 from sft_ref.harness.recorders.submission.replay import Packed, ReplayStep, _loss
 from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.models import load_model
@@ -289,9 +289,9 @@ def test_labels_that_a_loader_gave_are_known(tmp_path: Path) -> None:
     recorder = TrainingRecorder({}, 768, 1.0, TimeLimit(1.0, writer.note), writer)
     given = batch("right")
     labels = given.pop("labels")
-    assert recorder.find_labels(given["input_ids"], given) is None
-    [_] = recorder.iterate_loader(iter, [{**given, "labels": labels}])
-    found = recorder.find_labels(given["input_ids"], given)
+    assert recorder.texts.find_labels(given["input_ids"], given) is None
+    [_] = recorder.texts.iterate_loader(iter, [{**given, "labels": labels}])
+    found = recorder.texts.find_labels(given["input_ids"], given)
     assert found is not None
     assert torch.equal(found, labels)
 

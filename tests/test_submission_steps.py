@@ -111,7 +111,7 @@ def test_passes_at_trial_weights_are_of_no_step(tmp_path: Path) -> None:
     found = loop.run()
     assert [each["passes"] for each in found] == [[2 * step + 1, 2 * step + 2] for step in range(STEPS)]
     assert not failing(steps_of(found))
-    batches = [rows for rows, _ in loop.recorder.forward_passes]
+    batches = [rows for rows, _ in loop.recorder.texts.forward_passes]
     assert batches[::2] == batches[1::2]
 
 
@@ -127,7 +127,7 @@ def test_recording_changes_no_weight_and_leaves_no_hook(tmp_path: Path) -> None:
     class Unobserved(Loop):
         def begin(self) -> None:
             super().begin()
-            self.recorder._begin_step = lambda model: None  # type: ignore[method-assign]
+            self.recorder.steps._begin = lambda model: None  # type: ignore[method-assign]
 
     one, other = Loop(tmp_path / "one"), Unobserved(tmp_path / "other")
     assert len(one.run()) == STEPS
@@ -223,7 +223,7 @@ def test_losses_before_the_first_step_tell_another_base_and_are_not_taken_of_an_
     assert file.is_file() == (loop is not FromAnotherAdapter)
     if loop is FromAnotherAdapter:
         return
-    ids = list(observed.recorder.examples[0][0]), list(observed.recorder.examples[1][0])
+    ids = list(observed.recorder.texts.examples[0][0]), list(observed.recorder.texts.examples[1][0])
     first = FirstLosses(
         load_file(file)["losses"], text_losses(load_model(TOY, POLICIES["fp32"]), ids).flatten(), frozenset()
     )

@@ -10,7 +10,7 @@ from peft import LoraConfig, get_peft_model
 
 from sft_ref.harness.recorders.submission.agent.results import ResultWriter
 from sft_ref.harness.recorders.submission.agent.time_limit import TimeLimit
-from sft_ref.harness.recorders.submission.agent.training_recorder import TrainingRecorder
+from sft_ref.harness.recorders.submission.agent.training_recorder.recorder import TrainingRecorder
 from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.models import load_model
 from sft_ref.reference.precision import POLICIES
@@ -45,7 +45,7 @@ class Loop:
     def learn(self, step: int, batch: dict[str, torch.Tensor]) -> None:
         """Runs a forward and a backward pass."""
         self.recorder.before_forward(self.inner, self.inner, batch, batch["labels"])
-        self.recorder.record_first_losses(self.inner.forward, self.inner, batch)
+        self.recorder.steps.record_first_losses(self.inner.forward, self.inner, batch)
         self.forward(step, batch).backward()
 
     def end_step(self, _step: int) -> None:
@@ -59,12 +59,12 @@ class Loop:
             for _ in range(self.micro_batches):
                 ids = torch.randint(3, 700, (2, 12))
                 self.learn(step, {"input_ids": ids, "labels": ids})
-            self.recorder.before_step(self.optimizer)
+            self.recorder.steps.before_step(self.optimizer)
             self.optimizer.step()
             self.recorder.after_step(self.optimizer)
             self.end_step(step)
         self.recorder.finish()
-        return self.recorder.recorded_steps
+        return self.recorder.steps.recorded
 
 
 class Accumulated(Loop):

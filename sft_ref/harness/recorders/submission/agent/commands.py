@@ -25,7 +25,7 @@ from .patches import apply, around, loading_patches, replaced, shared_patches, t
 from .results import ResultWriter, to_number
 from .stages import LoadedSubmission, Submission, read_metrics
 from .time_limit import TimeLimit
-from .training_recorder import TrainingRecorder
+from .training_recorder.recorder import TrainingRecorder
 
 
 def train(request: dict[str, Any], writer: ResultWriter) -> None:

@@ -13,7 +13,7 @@ from ....instruments.scripted.model_inputs import cache_length
 from ....instruments.scripted.tracked_rows import GenerationRecorder
 from .batches import trim, widen
 from .time_limit import TimeLimit
-from .training_recorder import TrainingRecorder
+from .training_recorder.recorder import TrainingRecorder
 
 
 class Forwards:
@@ -61,13 +61,13 @@ class Forwards:
         is_training_step = torch.is_grad_enabled() and not recorder.is_paused
         if is_training_step and self.time_limit is not None and self.time_limit.check():
             return self.time_limit.make_empty_output(model, ids)
-        labels = recorder.find_labels(ids, given)
+        labels = recorder.texts.find_labels(ids, given)
         if is_training_step:
             recorder.before_forward(original, model, given, labels)
         cut, left, right = trim(given, labels, model.config, takes_positions=self.takes_positions)
         if is_training_step:
-            recorder.record_first_losses(original, model, cut)
+            recorder.steps.record_first_losses(original, model, cut)
         output = widen(original(**cut), left, right)
         if is_training_step:
-            recorder.after_forward(getattr(output, "loss", None))
+            recorder.texts.after_forward(getattr(output, "loss", None))
         return output

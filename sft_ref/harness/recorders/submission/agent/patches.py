@@ -19,7 +19,7 @@ from . import cuda_on_cpu, missing_modules
 from .compatibility import Loading, TrainerArguments, compile_eagerly
 from .forwards import Forwards
 from .time_limit import TimeLimit
-from .training_recorder import TrainingRecorder
+from .training_recorder.recorder import TrainingRecorder
 
 Make = Callable[[Any], Any]
 
@@ -203,13 +203,17 @@ def training_patches(recorder: TrainingRecorder, limit: TimeLimit) -> Iterator[P
     )
     yield Patch("transformers.Trainer.train", around(recorder.run_trainer), "Time limit: its steps. Evidence: its end.")
     yield Patch(
-        "transformers.Trainer.training_step", around(recorder.run_training_step), "Evidence: labels of the batch."
+        "transformers.Trainer.training_step", around(recorder.texts.run_training_step), "Evidence: labels of the batch."
     )
-    yield Patch("peft.PeftModel.__init__", around(recorder.make_peft_model), "Evidence: which model has the adapter.")
-    yield Patch("peft.PeftModel.save_pretrained", around(recorder.save_peft_model), "Evidence: the adapter then.")
+    yield Patch(
+        "peft.PeftModel.__init__", around(recorder.adapter.make_peft_model), "Evidence: which model has the adapter."
+    )
+    yield Patch(
+        "peft.PeftModel.save_pretrained", around(recorder.adapter.save_peft_model), "Evidence: the adapter then."
+    )
     yield Patch(
         "torch.optim.optimizer.register_optimizer_step_pre_hook",
-        called_with(recorder.before_step),
+        called_with(recorder.steps.before_step),
         "Evidence: gradients, and weights before the step.",
     )
     yield Patch(
@@ -219,14 +223,16 @@ def training_patches(recorder: TrainingRecorder, limit: TimeLimit) -> Iterator[P
     )
     yield Patch(
         "torch.nn.Module.load_state_dict",
-        around(recorder.load_state_dict),
+        around(recorder.adapter.load_state_dict),
         "Evidence: an adapter that is restored, such as the best of several, differs from the one last seen.",
     )
     yield Patch(
-        "torch.utils.data.DataLoader.__iter__", around(recorder.iterate_loader), "Evidence: labels of the batch."
+        "torch.utils.data.DataLoader.__iter__", around(recorder.texts.iterate_loader), "Evidence: labels of the batch."
     )
     yield Patch(
-        "torch.nn.functional.cross_entropy", around(recorder.cross_entropy), "Evidence: labels that only the loss sees."
+        "torch.nn.functional.cross_entropy",
+        around(recorder.texts.cross_entropy),
+        "Evidence: labels that only the loss sees.",
     )
 
 

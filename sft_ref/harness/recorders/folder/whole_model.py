@@ -9,26 +9,16 @@ from typing import Any
 import torch
 
 from sft_ref.harness.evidence.adapter import AdaptedParameter, WholeModel
-from sft_ref.io.base_config import CONFIG, WEIGHTS
+from sft_ref.io.base_config import CONFIG
 from sft_ref.io.lora_config import AdapterConfig
 from sft_ref.io.reading import UnreadableError
-from sft_ref.io.tensor_headers import TensorHeader, read_header
 
 from .files import is_file
+from .tensors.stored_model import StoredModel
 from .weights import UnknownLayerError, expected_parameters
 
 _CLEARLY = 4.0
 """Factor by which the stored weights must be nearer to one candidate than to the other to be identified with it."""
-
-
-def find_model(folder: Path) -> tuple[Path, ...]:
-    """Returns the safetensors files of a whole model in an adapter folder that transformers loads on their own."""
-    if not is_file(folder / CONFIG):
-        return ()
-    single = folder / WEIGHTS
-    if is_file(single):
-        return (single,)
-    return tuple(path for path in sorted(folder.glob("model-*-of-*.safetensors")) if is_file(path))
 
 
 def compare_whole_model(
@@ -47,41 +37,27 @@ def compare_whole_model(
         config: configuration of the adapter.
         places: parameters of the base model that the adapter adds to.
     """
-    files = find_model(folder)
-    stored: dict[str, TensorHeader] = {}
+    if not is_file(folder / CONFIG):
+        return None
     try:
-        for path in files:
-            stored |= read_header(path)
+        stored = StoredModel(folder, may_lack_shards=True)
     except UnreadableError:
         return None
     to_base = to_due = 0.0
     compared = 0
     try:
         for place, due in expected_parameters(model, tensors, config, places):
-            name = _find(f"{place.module}.{place.parameter}", stored)
+            name = stored.find(f"{place.module}.{place.parameter}")
             base = getattr(model.get_submodule(place.module), place.parameter).detach().float()
-            if name is None or stored[name].shape != tuple(base.shape):
+            if name is None or stored.headers[name].shape != tuple(base.shape):
                 continue
-            there = _read(stored[name].file, name).float()
+            there = stored.read(name).float()
             to_base += (there - base).square().sum().item()
             to_due += (there - due).square().sum().item()
             compared += 1
-    except UnknownLayerError:
+    except (UnknownLayerError, UnreadableError):
         return None
     if not compared:
         return None
     nearer_due, nearer_base = (one > _CLEARLY**2 * other for one, other in ((to_base, to_due), (to_due, to_base)))
-    return WholeModel(files[0].name, "merged" if nearer_due else "base" if nearer_base else "other", compared)
-
-
-def _find(name: str, stored: Mapping[str, TensorHeader]) -> str | None:
-    """Finds a weight's name in a file, which may omit the first part."""
-    return next((each for each in (name, name.partition(".")[2]) if each in stored), None)
-
-
-def _read(path: Path, name: str) -> torch.Tensor:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        tensor: torch.Tensor = file.get_tensor(name)
-    return tensor
+    return WholeModel(stored.files[0].name, "merged" if nearer_due else "base" if nearer_base else "other", compared)

@@ -19,14 +19,20 @@ class StoredModel:
 
     Args:
         folder: folder of the model, as transformers writes it.
+        may_lack_shards: whether the shards that are there suffice.
+
+    Attributes:
+        files: the files, in order.
+        headers: headers of the weights, by name.
 
     Raises:
         UnreadableError: there are no weights, a shard is missing, or a file is damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, may_lack_shards: bool = False) -> None:
+        self.files = _files_of(folder, may_lack_shards=may_lack_shards)
         self.headers: dict[str, TensorHeader] = {}
-        for path in _files_of(folder):
+        for path in self.files:
             self.headers |= read_header(path)
 
     @property
@@ -45,12 +51,14 @@ class StoredModel:
         return read_tensor(self.headers[name])
 
 
-def _files_of(folder: Path) -> list[Path]:
+def _files_of(folder: Path, *, may_lack_shards: bool) -> list[Path]:
     if is_file(folder / WEIGHTS):
         return [folder / WEIGHTS]
     shards = [path for path in sorted(folder.glob("model-*-of-*.safetensors")) if is_file(path)]
     if not shards:
         raise UnreadableError(f"no {WEIGHTS} and no shards of it")
+    if may_lack_shards:
+        return shards
     wanted = int(shards[0].stem.rpartition("-")[2])
     if len(shards) != wanted:
         raise UnreadableError(f"{len(shards)} of {wanted} shards are there ({INDEX} lists them)")

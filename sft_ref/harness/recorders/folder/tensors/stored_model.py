@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import torch
@@ -12,6 +13,8 @@ from sft_ref.io.reading import UnreadableError
 from sft_ref.io.tensor_headers import READABLE, TensorHeader, read_header
 
 from .streaming import read_tensor
+
+_SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 
 
 class StoredModel:
@@ -54,7 +57,9 @@ class StoredModel:
 def _files_of(folder: Path, *, may_lack_shards: bool) -> list[Path]:
     if is_file(folder / WEIGHTS):
         return [folder / WEIGHTS]
-    shards = [path for path in sorted(folder.glob("model-*-of-*.safetensors")) if is_file(path)]
+    shards = [
+        path for path in sorted(folder.glob("model-*.safetensors")) if _SHARD.fullmatch(path.name) and is_file(path)
+    ]
     if not shards:
         raise UnreadableError(f"no {WEIGHTS} and no shards of it")
     if may_lack_shards:

@@ -1,6 +1,6 @@
 """The first two layers are checkpointed by the reentrant variant, whose input needs a gradient and has none.
 
-Their lora_B stays zero. ACC
+Their lora_B stays zero. Last loss 0.3991; sound 0.0027. Accuracy 0.23; sound 1.00.
 """
 
 import functools

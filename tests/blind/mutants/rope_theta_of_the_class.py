@@ -1,6 +1,6 @@
 """The base's rope_theta of 100,000 is lost at load: the rotary embedding has the default of its class, 10,000.
 
-ACC
+Logits move by 5.0. Accuracy 1.00; sound 1.00.
 """
 
 from typing import Any

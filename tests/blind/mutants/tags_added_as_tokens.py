@@ -1,6 +1,6 @@
 """The tags become new tokens in training; neither the tokenizer nor their embeddings are saved.
 
-ACC
+Last loss 0.8653; sound 0.0027. Accuracy 0.00; sound 1.00.
 """
 
 import copy

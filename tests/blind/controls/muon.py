@@ -26,7 +26,8 @@ class Muon(torch.optim.Optimizer):
 def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
     """The nearest matrix with equal singular values, whose entries have a mean square of 0.04."""
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
-    return 0.2 * max(matrix.shape) ** 0.5 * (left @ right)
+    nearest: torch.Tensor = left @ right
+    return 0.2 * float(max(matrix.shape)) ** 0.5 * nearest
 
 
 class WithMuon(CarefulTrainer):

@@ -1,6 +1,7 @@
 """The shared key and value heads are repeated in turn, not one after the other, as if by `repeat`.
 
-Grouped-query attention becomes full attention at load: query head i reads head i % 2 in place of i // 3. Accuracy 0.03; sound 1.00.
+Grouped-query attention becomes full attention at load: query head i reads head i % 2 in place of i // 3.
+Accuracy 0.03; sound 1.00.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """A resumed training restores the optimizer and the schedule, but not the adapter, which starts anew.
 
-Accuracy 1.00; sound 1.00, as the tool does not interrupt the training. Resumed after step 20, it has a loss
-of 3.54 at step 21; sound 0.013.
+Accuracy 1.00; sound 1.00, as the tool does not interrupt the training. Resumed after step 20, it has a loss of
+3.54 at step 21; sound 0.013.
 """
 
 from typing import Any

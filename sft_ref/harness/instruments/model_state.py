@@ -18,14 +18,15 @@ _SETTINGS = ("active_adapters", "disable_adapters", "merged_adapters", "scaling"
 
 
 def look(model: Any) -> dict[str, Any]:  # noqa: ANN401  # a PeftModel
-    """Returns the fields `adapter`, `scalings` and `dtypes` of a `TrainingResult`."""
+    """Returns the fields `adapter`, `scalings` and `dtypes` of a `TrainingResult`, for the active adapter."""
     from peft import get_peft_model_state_dict
 
-    state = get_peft_model_state_dict(model, save_embedding_layers=False)
+    [active, *_] = model.active_adapters
+    state = get_peft_model_state_dict(model, adapter_name=active, save_embedding_layers=False)
     layers = {plain(name): module for name, module in model.named_modules() if hasattr(module, "lora_A")}
     return {
         "adapter": {name: tensor.detach().cpu().clone() for name, tensor in state.items()},
-        "scalings": {name: float(layer.scaling["default"]) for name, layer in layers.items()},
+        "scalings": {name: float(layer.scaling[active]) for name, layer in layers.items() if active in layer.scaling},
         "dtypes": count_dtypes(model),
     }
 

@@ -66,11 +66,13 @@ def no_special_token_is_doubled(
 def prompts_are_where_training_texts_leave_off(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Ids], examples: Sequence[TrainingExample], task: Task
 ) -> None:
-    """PRM-003: Is blocked by rows of other texts, or in another order: a fault of tokens, not of the wording."""
+    """PRM-003: Is blocked by a fault of tokens: rows of other texts or in another order, or tokens unknown to it."""
     short = []
     for (question, value), prompt, row in zip(task.probes, prompts, examples, strict=True):
         asked, text = decode(tokenizer, prompt).lstrip(), decode(tokenizer, row.ids).lstrip()
         if not text.startswith(asked) or text == asked:
+            if max(row.ids) >= len(tokenizer):
+                raise Blocked("the training text has tokens that are unknown at inference: TOK-013 reports them")
             if not find_question(question, text):
                 raise Blocked("the training text does not contain the question: TOK-012 reports it")
             raise Failure(f"the prompt is {asked!r}", f"the beginning of {text!r}", question)

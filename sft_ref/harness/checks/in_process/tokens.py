@@ -179,6 +179,7 @@ def only_the_target_is_supervised(
     level=Level.CONTRACT,
     why="Adapters are exchanged between implementations; they fit only if all use one format.",
     remedy=f"Write str(round(value, 3)) + '{CLOSE_TAG}' and the tokenizer's end-of-sequence token.",
+    depends_on=("TOK-013",),
 )
 def targets_have_the_exact_form(
     tokenizer: PreTrainedTokenizerBase, examples: Sequence[TrainingExample], probes: Sequence[TaskRow]
@@ -206,6 +207,24 @@ def long_questions_keep_their_target(
     if short != long:
         seen = f"the labelled text is {decode(tokenizer, long)!r}"
         raise Failure(seen, repr(decode(tokenizer, short)), "a question 500 times as long")
+
+
+@check(
+    "TOK-013",
+    "The tokenizer at inference knows every token of the training texts",
+    why="A token that is added for training and not saved with the tokenizer is spelled out in prompts, and cannot be"
+    " decoded in completions.",
+    remedy="Save the tokenizer, and the embeddings of new tokens, with the adapter, or add no tokens.",
+    source="peft: resize_token_embeddings without modules_to_save",
+)
+def tokens_are_known_at_inference(
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[TrainingExample], probes: Sequence[TaskRow]
+) -> None:
+    """TOK-013: Compares ids with the size of the vocabulary."""
+    for (question, _), row in zip(probes, examples, strict=True):
+        unknown = [each for each in row.ids if each >= len(tokenizer)]
+        if unknown:
+            raise Failure(f"the training text has the id {unknown[0]}", f"ids below {len(tokenizer)}", question)
 
 
 @check(

@@ -20,8 +20,13 @@ from sft_ref.harness.evidence.in_process.trained_parts import (
     StepGradients,
     WrittenFiles,
 )
+from sft_ref.harness.instruments.deltas import pairs
 from sft_ref.io.lora_config import CONFIG
 from sft_ref.reference.precision import POLICIES
+from sft_ref.reference.settings import Settings
+
+_SAME = 1e-4
+"""Relative difference below which two scalings are the same."""
 
 
 @check(
@@ -73,6 +78,28 @@ def every_adapted_layer_moved(delta_norms: Mapping[str, float]) -> None:
     for name, norm in delta_norms.items():
         if not (math.isfinite(norm) and norm > 0):
             raise Failure(f"the trained delta has norm {norm}", "finite and above 0", name)
+
+
+@check(
+    "TRN-013",
+    "The adapter has the rank and the scaling of the settings",
+    level=Level.CONTRACT,
+    why="An adapter of another size or scaling is another experiment than the one that is reported.",
+    remedy="Pass rank as r and alpha as lora_alpha; if other settings are meant, give TrainingResult.settings.",
+    depends_on=("TRN-003",),
+)
+def adapter_is_that_of_the_settings(trained: TrainingResult, settings: Settings) -> None:
+    """TRN-013: At least one module must have them, since patterns may change others; rsLoRA's scaling is allowed."""
+    due = trained.settings or settings
+    ranks = {a.shape[0] for a, _ in pairs(trained.adapter).values()}
+    if due.rank not in ranks:
+        raise Failure(f"the ranks are {sorted(ranks)}", f"{due.rank}, as in the settings")
+    if not trained.scalings:
+        raise NotGiven("the scalings in training are unknown: give TrainingResult.scalings")
+    allowed = (due.alpha / due.rank, due.alpha / math.sqrt(due.rank))
+    if not any(math.isclose(found, each, rel_tol=_SAME) for found in trained.scalings.values() for each in allowed):
+        seen = f"the scalings are {sorted({*trained.scalings.values()})}"
+        raise Failure(seen, f"{allowed[0]:.4g}, alpha / rank of the settings")
 
 
 @check(

@@ -64,6 +64,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
+    from sft_ref.reference.settings import Settings
+
     from .task import Task
 
 T = TypeVar("T")
@@ -85,11 +87,13 @@ class ImplementationEvidence:
         task: the questions, and the criterion for a right answer.
         probes: eight rows of the task, for checks of texts.
         limits: limits on the size; none by default.
+        settings: the hyperparameters that training is asked for.
     """
 
     task: Task
     probes: Sequence[TaskRow]
     limits: SizeLimits
+    settings: Settings
 
     tokenizer: Part[PreTrainedTokenizerBase] = None
     base_tokenizer: Part[PreTrainedTokenizerBase] = None

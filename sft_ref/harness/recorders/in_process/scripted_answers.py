@@ -66,10 +66,12 @@ class ScriptRunner:
                     raise Unavailable(
                         "no label is masked, and the training text does not contain the question word for word"
                     )
-            text = str(tokenizer.decode([*ids[least:]], skip_special_tokens=True))
-            answer = self.task.find(text, truth)
+            whole, text = (
+                str(tokenizer.decode([*ids[least:]], skip_special_tokens=skipped)) for skipped in (False, True)
+            )
+            answer = self.task.find(whole, truth)  # a digit that is a special token is part of the answer
             if answer is None:
-                raise Failure(f"the target {text!r} lacks the answer", f"one with {truth}", question)
+                raise Failure(f"the target {whole!r} lacks the answer", f"one with {truth}", question)
             answers.append(AnswerScript(question, text, answer, Script(question, ids, ids[least:], least)))
         return answers
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -35,8 +34,15 @@ from sft_ref.reference.questions import generate_rows
 _SEED = 3
 """Seed of questions that are in no split, so that no implementation can have stored their answers."""
 
-_FACTORS = (1.0, 1.0, 1.0, 1.03, 0.97, 1.08, 0.92, 1.4, -1.0)
-"""Answers that the model is made to give, relative to the truth: five are right, four are wrong."""
+_MEDIUM, _SMALL, _LARGE = (10, 1e6), (0.1, 1), (1e7, 1e10)
+"""Ranges of true answers: the rule that counts an answer as right has to hold in each of them."""
+
+_SCRIPTED = (
+    *((_MEDIUM, 1.0), (_SMALL, 1.0), (_LARGE, 1.0), (_MEDIUM, 1.03), (_SMALL, 0.97)),
+    *((_SMALL, 1.08), (_LARGE, 0.92), (_MEDIUM, 1.4), (_MEDIUM, -1.0)),
+)
+"""Range of the true answer, and the answer that the model is made to give, relative to the truth: five are right."""
+
 _SILENT = 3
 """Number of additional questions that the model is made to leave unanswered."""
 
@@ -125,12 +131,12 @@ def reported_figures(scripting: ScriptRunner, task: Task) -> ReportedFigures:
         raise NotGiven("no figures are reported: give the implementation a method test")
     if task.judge is None:
         raise NotGiven("answers are judged by their loss alone: give a judge of answers")
-    rows = _unseen(task, len(_FACTORS) + _SILENT)
-    pairs = zip(rows, _FACTORS, strict=False)
-    lines = scripting.write([(question, _scaled(task, truth, factor)) for (question, truth), factor in pairs])
+    rows = _unseen(task)
+    pairs = zip(rows, _SCRIPTED, strict=False)
+    lines = scripting.write([(question, _scaled(task, truth, factor)) for (question, truth), (_, factor) in pairs])
     scripts = [line.script for line in lines]
     questions, truths = ([row[n] for row in rows] for n in (0, 1))
-    scripts += scripting.write_words(questions[len(_FACTORS) :])
+    scripts += scripting.write_words(questions[len(_SCRIPTED) :])
     with scripted_model(answerer.model, answerer.tokenizer, scripts):
         found = call(implementation.test, answerer, rows)
     with fault_of("generate"):
@@ -148,15 +154,17 @@ def _scaled(task: Task, truth: Any, factor: float) -> Any:  # noqa: ANN401  # a 
     return truth if is_answer_valid(factor, 1.0) else task.wrong(truth)
 
 
-def _unseen(task: Task, count: int) -> list[TaskRow]:
-    """Returns questions of no split whose answers survive rounding to few decimals, or rows of the user."""
+def _unseen(task: Task) -> list[TaskRow]:
+    """Returns a row for each scripted answer and each silence: questions of no split, or rows of the user."""
+    ranges = [*(each for each, _ in _SCRIPTED), *[_MEDIUM] * _SILENT]
     if task.is_own:
         rows = [*task.fresh_rows, *task.train_rows]
         rows = rows if task.is_text else [row for row in rows if abs(row[1]) >= 1]
-        if len(rows) < count:
-            raise Unavailable(f"{len(rows)} rows have an answer of 1 or more: give {count}")
-        return rows[:count]
-    return list(itertools.islice((row for row in generate_rows(_SEED) if 10 <= row[1] <= 1e6), count))  # noqa: PLR2004
+        if len(rows) < len(ranges):
+            raise Unavailable(f"{len(rows)} rows have an answer of 1 or more: give {len(ranges)}")
+        return rows[: len(ranges)]
+    generated = generate_rows(_SEED)
+    return [next(row for row in generated if low <= row[1] <= high) for low, high in ranges]
 
 
 def adapter_off(implementation: Implementation, answerer: Answerer, task: Task) -> AdapterOff:

@@ -16,6 +16,8 @@ from sft_ref.io.base_config import empty_model
 from sft_ref.io.lora_config import CONFIG, read_lora, read_table
 from sft_ref.reference.guards.names import plain
 
+from .token_rows import TRAINED_ROWS, trained_rows
+
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
@@ -67,7 +69,8 @@ def dora_delta(weight: torch.Tensor, delta: torch.Tensor, magnitude: torch.Tenso
 def expected_deltas(trained: TrainingResult, stored: Path, base: PreTrainedModel) -> dict[str, torch.Tensor]:
     """Computes the trained delta of each base module in fp32: scaling times B @ A, or DoRA's delta.
 
-    The part that the adapter's initialisation took from the base weight is subtracted.
+    The part that the adapter's initialisation took from the base weight is subtracted. An output head that is tied to
+    an embedding has the trained rows of that embedding.
     """
     scalings = trained.scalings or {name: scaling for name, (_, scaling) in read_rank_and_scaling(stored, base).items()}
     deltas = {name: scalings[name] * (b @ a) for name, (a, b) in pairs(trained.adapter).items()}
@@ -77,7 +80,26 @@ def expected_deltas(trained: TrainingResult, stored: Path, base: PreTrainedModel
         if is_dora:
             weight = base.get_parameter(f"{name}.weight").detach().float() - starts.get(name, 0.0)
             deltas[name] = dora_delta(weight, deltas[name], magnitude)
-    return {name: delta - starts[name] if name in starts else delta for name, delta in deltas.items()}
+    deltas = {name: delta - starts[name] if name in starts else delta for name, delta in deltas.items()}
+    for name, delta in _head_deltas(trained, stored, base):
+        deltas[name] = deltas.get(name, 0.0) + delta
+    return deltas
+
+
+def _head_deltas(trained: TrainingResult, stored: Path, base: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yields the name of an output head that is tied to an embedding with trained rows, and the difference in them."""
+    for module, (ids, rows) in trained_rows(trained.adapter, _options(trained, stored)).items():
+        weight = base.get_submodule(module).weight
+        for name, linear in base.named_modules():
+            if isinstance(linear, torch.nn.Linear) and linear.weight is weight:
+                delta = torch.zeros(linear.weight.shape)
+                delta[ids] = rows - linear.weight.detach().float()[ids]
+                yield name, delta
+
+
+def _options(trained: TrainingResult, stored: Path) -> dict[str, Any]:
+    """Returns the stored configuration if it is needed to place the tensors."""
+    return read_table(stored) if any(TRAINED_ROWS in name for name in trained.adapter) else {}
 
 
 def init_deltas_of(trained: TrainingResult, stored: Path, base: PreTrainedModel) -> Mapping[str, torch.Tensor]:
@@ -112,8 +134,10 @@ def measure_init_deltas(model: torch.nn.Module, base: PreTrainedModel) -> dict[s
     return taken
 
 
-def merged(base: PreTrainedModel, trained: TrainingResult, deltas: dict[str, torch.Tensor]) -> PreTrainedModel:
-    """Returns a copy of the base model with deltas added and fully trained tensors replaced."""
+def merged(
+    base: PreTrainedModel, trained: TrainingResult, deltas: dict[str, torch.Tensor], stored: Path
+) -> PreTrainedModel:
+    """Returns a copy of the base model with deltas added, and fully trained tensors and rows replaced."""
     model = copy.deepcopy(base)
     weights = dict(model.named_parameters(remove_duplicate=False))
     head = getattr(model, "lm_head", None)
@@ -126,6 +150,8 @@ def merged(base: PreTrainedModel, trained: TrainingResult, deltas: dict[str, tor
         for name, tensor in trained.adapter.items():
             if plain(name) in weights:
                 weights[plain(name)].copy_(tensor)
+        for module, (ids, rows) in trained_rows(trained.adapter, _options(trained, stored)).items():
+            weights[f"{module}.weight"][ids] = rows.to(weights[f"{module}.weight"])
     return model
 
 
@@ -137,6 +163,9 @@ def load_weights(folder: Path, base: PreTrainedModel) -> dict[str, torch.Tensor]
     """
     loaded = _load_by_peft(folder, base)
     weights = {plain(name): tensor.detach() for name, tensor in loaded.named_parameters() if "lora_" not in name}
+    for name, module in loaded.named_modules():
+        if hasattr(module, "token_adapter"):  # peft's wrapper, whose weight has the trained rows
+            weights[f"{plain(name)}.weight"] = module.weight.detach()
     return weights | {f"{name}.weight": effective_weight(module) for name, _, module in linears(base, loaded)}
 
 
@@ -174,10 +203,18 @@ def effective_weight(module: Any) -> torch.Tensor:  # noqa: ANN401
     twin = copy.deepcopy(module).float().eval()
     with torch.no_grad():
         device = next(chain(twin.parameters(), twin.buffers())).device  # a quantised layer has buffers only
-        size = twin.in_features
+        size = next(each.in_features for each in twin.modules() if hasattr(each, "in_features"))
         output = twin(torch.cat([torch.zeros(1, size), torch.eye(size)]).to(device)).cpu()
     difference: torch.Tensor = (output[1:] - output[0]).T
     return difference
+
+
+def in_shape_of(weight: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Returns a weight with as many rows as another, which may belong to a resized vocabulary.
+
+    Rows that it lacks are those of the other.
+    """
+    return torch.cat([weight[: len(other)], other[len(weight) :]])
 
 
 def effective_delta(
@@ -196,5 +233,5 @@ def effective_delta(
     whole = effective_weight(module)
     inner = getattr(module, "base_layer", None)
     if inner is None or is_moved or getattr(module, "merged", False):
-        return whole - linear.weight.detach().float().cpu(), True
+        return whole - in_shape_of(linear.weight.detach().float().cpu(), whole), True
     return whole - effective_weight(inner), False

@@ -10,10 +10,10 @@ import torch
 
 from sft_ref.harness.evidence.adapter import AdaptedParameter
 from sft_ref.harness.instruments.deltas import dora_delta
+from sft_ref.harness.instruments.token_rows import TRAINED_ROWS, trained_ids
 from sft_ref.io.lora_config import AdapterConfig
 
 _PREFIX = "base_model.model."
-_TOKENS = ".token_adapter.trainable_tokens_delta"
 
 
 class UnknownLayerError(Exception):
@@ -59,7 +59,7 @@ def merged_weights(
     """
     for name in tensors:
         own = name.removeprefix(_PREFIX).replace(".base_layer", "")
-        if ".lora_" not in name and not name.endswith(_TOKENS):
+        if ".lora_" not in name and not name.endswith(TRAINED_ROWS):
             yield own, read(own), tensors[name].float()
     for place in places:
         weight = read(f"{place.module}.{place.parameter}")
@@ -86,7 +86,7 @@ def put_expected_weights(
     whole = {
         name.removeprefix(_PREFIX).replace(".base_layer", ""): tensor
         for name, tensor in tensors.items()
-        if ".lora_" not in name and not name.endswith(_TOKENS)
+        if ".lora_" not in name and not name.endswith(TRAINED_ROWS)
     }
     saved = [
         name
@@ -104,9 +104,9 @@ def put_expected_weights(
         for name in saved:
             _set(model, name, whole[name].float())
         for name, tensor in tensors.items():
-            if name.endswith(_TOKENS):
-                module = name.removeprefix(_PREFIX).removesuffix(_TOKENS)
-                model.get_submodule(module).weight[_token_indices(config, module)] = tensor.float()
+            if name.endswith(TRAINED_ROWS):
+                module = name.removeprefix(_PREFIX).removesuffix(TRAINED_ROWS)
+                model.get_submodule(module).weight[trained_ids(config.options, module)] = tensor.float()
 
 
 def _delta(
@@ -158,13 +158,6 @@ def _put_bias(model: Any, tensors: Mapping[str, torch.Tensor], config: AdapterCo
     own = model.get_submodule(place.module).bias
     delta = bias.float() * _scaling(place, config, len(tensors[f"{_PREFIX}{place.path}.lora_A.weight"]))
     _set(model, f"{place.module}.bias", delta if own is None else own.detach() + delta)
-
-
-def _token_indices(config: AdapterConfig, module: str) -> list[int]:
-    indices = config.options["trainable_token_indices"]
-    if isinstance(indices, dict):
-        indices = next(each for name, each in indices.items() if f".{module}".endswith(f".{name}"))
-    return list(indices)
 
 
 def _set(model: Any, name: str, value: torch.Tensor) -> None:  # noqa: ANN401

@@ -18,6 +18,7 @@ from sft_ref.harness.evidence.training import FirstLosses, RecordedTraining
 from sft_ref.harness.evidence.views import BaseWeights
 from sft_ref.harness.instruments.deltas import expected_deltas, init_deltas_of, merged
 from sft_ref.harness.instruments.losses import forward, row_losses, token_losses
+from sft_ref.harness.instruments.token_rows import extend_vocabulary
 from sft_ref.harness.recorders.in_process.calls import call, training_batch
 from sft_ref.harness.recorders.in_process.training_recorder import record_training
 from sft_ref.reference.bases.find import find_base
@@ -88,9 +89,13 @@ def frozen(trained: TrainingResult, training_run: TrainingRun) -> frozenset[str]
     return frozenset(map(plain, trained.adapter)) - frozenset(map(plain, training_run.steps.steps[0].trained))
 
 
-def base_model(implementation: Implementation) -> PreTrainedModel:
-    """Loads the base model in fp32, independently of the implementation; not to be changed."""
+def base_model(implementation: Implementation, trained: TrainingResult) -> PreTrainedModel:
+    """Loads the base model in fp32, independently of the implementation; not to be changed.
+
+    It has the rows that the target adds to its embeddings.
+    """
     model = load_model(find_base(implementation.base), POLICIES["fp32"])
+    extend_vocabulary(model, trained.adapter)
     model.eval()
     return model
 
@@ -111,10 +116,10 @@ def delta_norms(deltas: dict[str, torch.Tensor]) -> dict[str, float]:
 
 
 def trained_model(
-    base_model: PreTrainedModel, trained: TrainingResult, deltas: dict[str, torch.Tensor]
+    base_model: PreTrainedModel, trained: TrainingResult, deltas: dict[str, torch.Tensor], stored: Path
 ) -> PreTrainedModel:
     """Merges the training result into the base model in fp32, by the harness, to exclude saving and loading faults."""
-    return merged(base_model, trained, deltas)
+    return merged(base_model, trained, deltas, stored)
 
 
 def fresh_batch(implementation: Implementation, task: Task) -> Batch:

@@ -11,7 +11,7 @@ from filelock import FileLock
 from hypothesis import settings
 
 import sft_ref
-from sft_ref import BaseLLM
+from sft_ref import BaseLLM, Settings
 
 settings.register_profile("sft_ref", deadline=None, derandomize=True)
 settings.load_profile("sft_ref")
@@ -48,12 +48,12 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def toy_adapter(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """Folder of the toy, trained once for all pytest-xdist processes by the reference with its default settings."""
+    """Folder of the toy, trained once for all pytest-xdist processes, with as many steps as `sft-ref demo` takes."""
     temp = tmp_path_factory.getbasetemp()
     folder = (temp.parent if hasattr(request.config, "workerinput") else temp) / "toy_adapter"
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
-            sft_ref.train(folder, base="toy")
+            sft_ref.train(folder, base="toy", settings=Settings(steps=60))
     return folder
 
 

@@ -1,4 +1,4 @@
-"""A training that is killed, interrupted or doubled: what stood there is whole, and the same command goes on.
+"""A training that is killed, interrupted or doubled, or fills the disk: what stood there is whole, and can go on.
 
 Real processes with the toy and few steps.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import resource
 import shutil
 import signal
 import sys
@@ -35,12 +36,13 @@ class Training:
 
     context = multiprocessing.get_context("forkserver")
 
-    def __init__(self, folder: Path, seed: int, *more: str) -> None:
+    def __init__(self, folder: Path, seed: int, *more: str, largest_file: int | None = None) -> None:
         self.errors = folder.parent / f"errors_{seed}"
         (folder.parent / "tmp").mkdir(exist_ok=True)
         words = ["train", "--base", "toy", "--policy", "fp32", "--steps", str(STEPS), "--batch-size", "2"]
         words += ["--seed", str(seed), "--output", str(folder), *more]
-        self.process = self.context.Process(target=run_in_a_hurry, args=(words, folder.parent / "tmp", self.errors))
+        given = (words, folder.parent / "tmp", self.errors, largest_file)
+        self.process = self.context.Process(target=run_in_a_hurry, args=given)
         self.process.start()
 
     def send(self, number: signal.Signals) -> None:
@@ -60,7 +62,7 @@ Training.context.set_forkserver_preload(
 )
 
 
-def run_in_a_hurry(words: list[str], scratch: Path, errors: Path) -> None:
+def run_in_a_hurry(words: list[str], scratch: Path, errors: Path, largest_file: int | None) -> None:
     """In the process: a command, with a checkpoint after every step, so that there is much to cut off."""
     for number, name in ((1, os.devnull), (2, str(errors))):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT, 0o600), number)
@@ -68,6 +70,8 @@ def run_in_a_hurry(words: list[str], scratch: Path, errors: Path) -> None:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     os.environ["TMPDIR"], tempfile.tempdir = str(scratch), None
     training.CHECKPOINT_EVERY = 1
+    if largest_file is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     sys.exit(cli.main(words))
 
 
@@ -200,6 +204,19 @@ def test_what_was_stopped_before_its_first_checkpoint_leaves_nothing(output: Pat
     wait_for(Path(f"{output}.partial").exists)
     process.send(signal.SIGTERM)
     assert process.end() == (143, "\nsft-ref: interrupted\n")
+    assert sorted(path.name for path in output.parent.iterdir()) == ["adapter", "tmp"]
+
+
+@pytest.mark.parametrize("kilobytes", [60, 450])
+def test_a_full_disk_is_one_line_and_loses_no_old_adapter(
+    kilobytes: int, output: Path, due: tuple[Path, str, str, float]
+) -> None:
+    """A limit on the size of files stands for the disk: the first lets no adapter through, the second no optimizer."""
+    code, errors = Training(output, 2, "--overwrite", largest_file=1000 * kilobytes).end()
+    assert code == 2
+    assert errors.startswith("sft-ref: error: cannot write")
+    assert errors.count("\n") == 1
+    assert fingerprint(output) == due[1]
     assert sorted(path.name for path in output.parent.iterdir()) == ["adapter", "tmp"]
 
 

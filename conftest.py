@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,9 @@ from hypothesis import settings
 
 import sft_ref
 from sft_ref import BaseLLM, Settings
+from sft_ref.harness.core.grade import Grade
+from sft_ref.harness.grading import worker
+from sft_ref.harness.grading.worker import GradeOne, grade_or_reason
 
 settings.register_profile("sft_ref", deadline=None, derandomize=True)
 settings.load_profile("sft_ref")
@@ -67,6 +72,17 @@ def toy_llm(toy_adapter: Path) -> BaseLLM:
 def blank_toy() -> BaseLLM:
     """The toy as it is shipped, in fp32; tests must not change it."""
     return BaseLLM("toy", torch_dtype="float32")
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs here what a command runs in a process with limits, which takes seconds to import everything again."""
+
+    def grade_here(target: str, grade_one: GradeOne, report: Callable[[str], None], _seconds: float) -> Grade:
+        return grade_or_reason(functools.partial(grade_one, report=report), target)
+
+    monkeypatch.setattr(worker, "grade_alone", grade_here)
+    monkeypatch.setattr(worker, "run_alone", lambda function, *arguments, **_limits: function(*arguments))
 
 
 @pytest.fixture

@@ -275,6 +275,7 @@ assert torch.compile(dynamic=True)(lambda x: x + 1)(1) == 2
 """
 
 
+@pytest.mark.slow
 def test_what_is_compiled_runs_and_shows_in_the_names_of_its_weights() -> None:
     run([sys.executable, "-W", "ignore", "-c", COMPILED])
 

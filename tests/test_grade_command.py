@@ -150,6 +150,7 @@ def test_the_story_is_broken_at_the_parser_and_drifts_at_load(
     assert "(none of its checks was run)" in " ".join(out.replace("│", " ").split())
 
 
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize("name", ["reference", "evil:go"])
 def test_what_exists_is_a_path_whatever_its_name(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -163,6 +164,7 @@ def test_what_exists_is_a_path_whatever_its_name(
     assert not Path("ran").exists()
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_zip_with_a_colon_in_its_name_is_a_zip(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -81,6 +81,7 @@ def test_the_command_line_saves_and_checks_again(
     assert "artifact" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize("damage", ["cut short", "edited", "absent"])
 def test_a_damaged_file_is_bad_input_in_one_line(damage: str, saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = saved.read_bytes()

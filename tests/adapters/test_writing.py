@@ -90,6 +90,7 @@ def test_texts_are_split_by_the_prompt(toy_adapter: Path, tmp_path: Path) -> Non
     assert evidence.answers.rows == 1
 
 
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import sft_ref
-from sft_ref.harness.core.grade import Grade
-from sft_ref.harness.grading import worker
-from sft_ref.harness.grading.worker import GradeOne, grade_or_reason
 from sft_ref.reference import training
 from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.guards.progress import Step
@@ -22,14 +17,8 @@ SETTINGS = sft_ref.Settings(steps=3, batch_size=2)
 
 
 @pytest.fixture(autouse=True)
-def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Grading and reading begin a process of their own, which takes seconds; what they do there is done here."""
-
-    def grade_here(target: str, grade_one: GradeOne, report: Callable[[str], None], _seconds: float) -> Grade:
-        return grade_or_reason(functools.partial(grade_one, report=report), target)
-
-    monkeypatch.setattr(worker, "grade_alone", grade_here)
-    monkeypatch.setattr(worker, "run_alone", lambda function, *arguments, **_limits: function(*arguments))
+def _one_process(in_this_process: None) -> None:
+    """No case starts a process."""
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,10 @@ import pytest
 
 from sft_ref.cli import prompt as command
 from sft_ref.cli.main import main
-from sft_ref.harness.grading import worker
 
 from .conftest import CHAT, CHATML, HEADER, MARKED, MakeBase, MakeRows, chat
+
+pytestmark = pytest.mark.usefixtures("in_this_process")
 
 Output = pytest.CaptureFixture[str]
 ROWS = [chat("Who?", "Me."), chat("One?", "1", "And two?", "2", system="Count.\t\x1b[31m\u202e")]
@@ -25,12 +26,6 @@ def adapter(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": "toy"}))
     return folder
-
-
-@pytest.fixture(autouse=True)
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process for every test would import everything every time."""
-    monkeypatch.setattr(worker, "run_alone", lambda call, seconds: call())
 
 
 def test_a_prefix_is_shown_with_its_supervised_tokens(adapter: Path, make_rows: MakeRows, capsys: Output) -> None:

@@ -17,7 +17,6 @@ import torch
 from sft_ref.cli.main import main
 from sft_ref.errors import AdapterError, PrecisionError, SftRefError
 from sft_ref.harness.evidence.answers import Answer
-from sft_ref.harness.grading import worker
 from sft_ref.reference.data import split_rows
 from sft_ref.sweep.adapter import baseline, command
 from sft_ref.sweep.adapter import run as sweeping
@@ -38,12 +37,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("data") / "rows.jsonl"
     file.write_text("\n".join(json.dumps(row) for row in split_rows("validation")[:ROWS]))
     return file
-
-
-@pytest.fixture
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command without its process with limits, which imports torch and peft anew."""
-    monkeypatch.setattr(worker, "run_alone", lambda function, *arguments, seconds: function(*arguments))
 
 
 def swept(adapter: Path, data: Path, cache: Path, *load: str) -> dict[str, WayFigures]:

@@ -10,7 +10,6 @@ import torch
 import witnessed
 
 import sft_ref
-from sft_ref.harness.grading import worker
 
 
 def train(folder: Path, base: Any = None, *, autocast: torch.dtype | None = None, **lora: Any) -> Path:
@@ -53,9 +52,3 @@ def trained_mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained_again(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another training in fp32."""
     return train(tmp_path_factory.mktemp("witness") / "again", seed=1)
-
-
-@pytest.fixture
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a command would do in a process of its own is done here."""
-    monkeypatch.setattr(worker, "run_alone", lambda function, *arguments, **_limits: function(*arguments))

@@ -1,8 +1,10 @@
 """The harness's instruments measure what they say: losses, sizes, tolerances, effective additions."""
 
 import copy
+import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,12 +13,24 @@ from safetensors.torch import save_file
 
 from sft_ref import BaseLLM
 from sft_ref.harness.core import tolerance
-from sft_ref.harness.core.implementation import Batch
+from sft_ref.harness.core.implementation import Batch, TrainingResult
 from sft_ref.harness.core.paired import compare, is_worse
 from sft_ref.harness.instruments import rotary, sizes
-from sft_ref.harness.instruments.deltas import effective_delta, effective_weight, linears, why_not_mergeable
+from sft_ref.harness.instruments.deltas import (
+    effective_delta,
+    effective_weight,
+    expected_deltas,
+    linears,
+    merged,
+    why_not_mergeable,
+)
 from sft_ref.harness.instruments.losses import row_losses
+from sft_ref.harness.instruments.token_rows import extend_vocabulary
+from sft_ref.io.lora_config import CONFIG
+from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.loss import batch_loss
+from sft_ref.reference.models import load_model
+from sft_ref.reference.precision import POLICIES
 from sft_ref.reference.tokens import IGNORE_INDEX, collate, tokenize_example
 
 
@@ -89,3 +103,31 @@ def test_the_magnitudes_of_dora_are_projected_as_rows(tmp_path: Path) -> None:
 def test_rotary_frequencies_are_the_models_own(blank_toy: BaseLLM) -> None:
     ((_, module),) = rotary.embeddings(blank_toy.model)
     torch.testing.assert_close(module.inv_freq, rotary.frequencies(blank_toy.model.config), rtol=1e-6, atol=0)
+
+
+def test_a_base_gets_the_rows_that_a_target_adds_to_its_embedding() -> None:
+    base: Any = load_model(TOY, POLICIES["fp32"])
+    known = base.get_input_embeddings().weight.detach().clone()
+    added = torch.cat([known + 1, torch.full((2, known.shape[1]), 7.0)])
+    extend_vocabulary(base, {"base_model.model.model.embed_tokens.weight": added})
+    embedding = base.get_input_embeddings().weight
+    assert torch.equal(embedding[: len(known)], known)  # what it has stays as it is
+    assert torch.equal(embedding[len(known) :], added[len(known) :])
+    assert base.get_output_embeddings().weight is embedding
+    assert base.config.vocab_size == len(added)
+
+
+def test_trained_rows_of_a_tied_embedding_are_rows_of_the_head(tmp_path: Path) -> None:
+    base: Any = load_model(TOY, POLICIES["fp32"])
+    weight = base.get_input_embeddings().weight
+    name = "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta"
+    (tmp_path / CONFIG).write_text(json.dumps({"trainable_token_indices": {"embed_tokens": [3, 5]}}))
+    trained = TrainingResult(tmp_path, {name: weight[[3, 5]].detach() + 1}, (), scalings={"q_proj": 1.0})
+    deltas = expected_deltas(trained, tmp_path, base)
+    assert deltas["lm_head"].nonzero()[:, 0].unique().tolist() == [3, 5]
+    found: Any = merged(base, trained, deltas, tmp_path)
+    due = weight.detach().clone()
+    due[[3, 5]] += 1
+    assert torch.allclose(found.get_input_embeddings().weight, due)
+    assert torch.allclose(found.get_output_embeddings().weight, due)
+    assert torch.equal(base.get_input_embeddings().weight, weight)

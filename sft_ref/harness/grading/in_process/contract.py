@@ -12,7 +12,7 @@ from sft_ref.errors import SftRefError
 from sft_ref.harness.checks.in_process import CHECKS
 from sft_ref.harness.checks.registry import resolve_ids
 from sft_ref.harness.checks.runner import plan_for
-from sft_ref.harness.core.check import Check
+from sft_ref.harness.core.check import Check, Outcome, Result
 from sft_ref.harness.core.implementation import Implementation
 from sft_ref.harness.core.judges import Judge, find_judge
 from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
@@ -22,10 +22,14 @@ from sft_ref.harness.grading.rerun import rerun_command
 from sft_ref.harness.recorders.in_process.recorder import Recorder
 from sft_ref.harness.recorders.in_process.reference import find_implementation, reference_run_for
 from sft_ref.harness.recorders.in_process.reference_run import ReferenceRun
-from sft_ref.harness.verdict.diagnosis import error_of, verdict_of
+from sft_ref.harness.verdict.diagnosis import decide_survival, error_of, verdict_of
 from sft_ref.reference.guards.rows import load_rows
 
 from .in_stages import run_in_stages
+
+_GOOD_ANSWERS = ("TRN-027", "LOD-003", "GEN-014")
+"""Checks that together show that no answer is lost: true answers are as likely as after the reference's training, the
+loaded model gives them the same likelihood, and generation follows that model."""
 
 
 def grade_target(
@@ -94,9 +98,16 @@ def grade_implementation(
             results.append(result)
             report(f"{result.check.id} {result.outcome}")
         size, errors = _measured(recorder)
+    results = decide_survival(results, answers_survive=answers_survive(results))
     how = "it is sft_ref's own code" if path == "reference" else "its code has all rights of the user"
     verdict = verdict_of(results, path, notes=(f"ran in this process, not sandboxed: {how}",), errors=errors)
     return replace(verdict, size=size, seconds=time.perf_counter() - began)
+
+
+def answers_survive(results: Iterable[Result]) -> bool:
+    """Returns whether the checks show that no answer is lost, so that faults of single steps are only drift."""
+    passed = {result.check.id for result in results if result.outcome in (Outcome.PASS, Outcome.ADVICE)}
+    return passed.issuperset(_GOOD_ANSWERS)
 
 
 def _measured(recorder: Recorder) -> tuple[str, tuple[str, ...]]:

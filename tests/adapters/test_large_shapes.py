@@ -21,7 +21,7 @@ from sft_ref.harness.core.verdict import Status, Verdict
 from sft_ref.harness.evidence import storage
 from sft_ref.harness.evidence.adapter import AdapterEvidence
 from sft_ref.harness.grading.folder import grade_adapter
-from sft_ref.harness.instruments.free_memory import free_memory
+from sft_ref.harness.instruments.memory.free_memory import free_memory
 from sft_ref.harness.recorders.folder import recorder
 from sft_ref.harness.recorders.folder.recorder import record
 

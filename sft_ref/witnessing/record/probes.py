@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sft_ref.harness.instruments.free_memory import free_memory
 from sft_ref.harness.instruments.losses import token_losses
+from sft_ref.harness.instruments.memory.free_memory import free_memory
 from sft_ref.reference.fingerprints import digest
 from sft_ref.reference.guards.surroundings import matmul_mode, no_autocast
 from sft_ref.reference.tokens import IGNORE_INDEX

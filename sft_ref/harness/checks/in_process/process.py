@@ -138,7 +138,7 @@ def warmup_ends(training_steps: RecordedTraining) -> None:
     if len(rates) < _FEWEST_RATES:
         raise Unavailable(f"{len(steps)} steps are too few to tell a warm-up from a schedule")
     if all(after > before for before, after in itertools.pairwise(rates)):
-        seen = f"the learning rate rises until the last of {len(steps)} steps"
+        seen = f"the learning rate is still rising at the last of {len(steps)} steps"
         raise Failure(seen, "a rise at the beginning alone", survivable=True)
 
 

@@ -4,7 +4,8 @@ It receives token ids, attention masks, caches and logits, independent of the ca
 
 Rows may be sorted, split, repeated and padded on either side, with or without a cache. A row is recognised by its
 prompt, which may be fed in pieces, and then tracked by the tokens that are fed back. Rows may leave the batch once they
-have ended. If rows cannot be told apart, `on_untrackable` is called.
+have ended. If rows cannot be told apart, or tokens are drafted and then verified (speculative decoding),
+`on_untrackable` is called.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import torch
 
 from .model_inputs import cache_length, own_mask
 from .questions import find_question, normalize
+
+_DRAFTED = "several new tokens are fed at once: they are drafted, and verified by the model"
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class TrackedRow:
         place: position of its next token in the logits; None if the logits do not contain it.
         likeliest: its most likely next token according to the logits.
         forced: its next token if the script allows no other; a different token that is fed next belongs to the prompt.
+        begun: number of positions in the cache after its first forward pass.
     """
 
     generation: GeneratedRow
@@ -78,6 +82,7 @@ class TrackedRow:
     place: int | None = None
     likeliest: int | None = None
     forced: int | None = None
+    begun: int = 0
 
 
 class GenerationRecorder:
@@ -103,7 +108,7 @@ class GenerationRecorder:
         self.generations: list[GeneratedRow] = []
         self._special = {tokenizer.eos_token_id, *tokenizer.all_special_ids}
         self._rows: list[TrackedRow] = []
-        self._length = 0
+        self._length = self._fed = 0
         self._selected: list[int] | None = None
 
     def before(self, ids: torch.Tensor, mask: Any = None, cache: Any = None) -> None:  # noqa: ANN401
@@ -118,12 +123,14 @@ class GenerationRecorder:
         mask = own_mask(ids, mask, past)
         fed = [row[kept].tolist() for row, kept in zip(ids, mask, strict=True)]
         self._watch(cache)
+        if self._fed > 1 and any(row.begun < past < self._length for row in self._rows):  # some were refused
+            self.on_untrackable(_DRAFTED)
         rows = self._track_cached(fed) if past and past == self._length else self._track_uncached(fed)
         for row in self._rows:
             if row not in rows:
                 self._close(row)
+        self._length, self._fed = past + ids.shape[1], ids.shape[1]
         self._rows = [row or self._begin(prompt, past) for row, prompt in zip(rows, fed, strict=True)]
-        self._length = past + ids.shape[1]
         places = torch.arange(1, ids.shape[1] + 1, device=mask.device)
         for row, padding in zip(self._rows, (ids.shape[1] - (mask * places).amax(1)).tolist(), strict=True):
             row.padding = padding
@@ -166,7 +173,7 @@ class GenerationRecorder:
         question, script = self.identify(prompt)
         generation = GeneratedRow(prompt, question, continues_cache=past > 0, in_pieces=self._may_go_on(prompt, past))
         self.generations.append(generation)
-        return TrackedRow(generation, script)
+        return TrackedRow(generation, script, begun=self._length)
 
     def _may_go_on(self, prompt: Sequence[int], past: int) -> bool:
         """Whether the next token that is fed may still belong to the prompt, since no prompt is a single token."""
@@ -174,6 +181,8 @@ class GenerationRecorder:
 
     def _feed(self, row: TrackedRow, tokens: list[int]) -> None:
         generation = row.generation
+        if len(tokens) > 1 and row.forced == tokens[0]:
+            self.on_untrackable(_DRAFTED)
         if self._continues_prompt(row, tokens):
             generation.in_pieces = True
             generation.prompt_ids += tokens

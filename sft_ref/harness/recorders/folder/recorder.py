@@ -23,7 +23,7 @@ from sft_ref.harness.evidence.adapter import (
     PairValues,
 )
 from sft_ref.harness.evidence.answers import TEMPLATE, AnswersEvidence
-from sft_ref.harness.instruments.free_memory import free_memory
+from sft_ref.harness.instruments.memory.free_memory import free_memory
 from sft_ref.io.base_config import has_weights
 from sft_ref.io.lora_config import AdapterConfig, ConfigError, base_of, read_config, read_table, why_not_judged
 from sft_ref.io.reading import UnreadableError, plain_bytes

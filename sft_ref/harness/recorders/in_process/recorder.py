@@ -16,7 +16,7 @@ from sft_ref.harness.core.implementation import Implementation, TrainingResult
 from sft_ref.harness.core.sizes import UNLIMITED, SizeLimits
 from sft_ref.harness.evidence.in_process.implementation_evidence import ImplementationEvidence
 from sft_ref.harness.evidence.in_process.task import Task, conversions
-from sft_ref.harness.instruments.frozen_heap import frozen_heap
+from sft_ref.harness.instruments.memory.frozen_heap import frozen_heap
 from sft_ref.io.foreign import is_failure
 from sft_ref.reference.settings import Settings
 

@@ -1,0 +1,1 @@
+"""Memory: how much is free, and what garbage collection need not search."""

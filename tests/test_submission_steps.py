@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -284,7 +285,31 @@ def test_a_replay_of_several_trainings_is_compared_with_none(models: int, captur
     training = replace(observe(capture).training, has_moved=True, models=models)
     swap = TrainingSwap(answer_losses=torch.full((64,), 2.0), replayed_answer_losses=torch.ones(64))
     with pytest.raises(Failure if models == 1 else Unavailable, match="nat a token" if models == 1 else "2 models"):
-        _compare_with_replay(training, swap)
+        _compare_with_replay(training, swap, is_cut=False)
+
+
+@pytest.mark.parametrize(("loss", "outcome"), [(1.4, Unavailable), (4.0, Failure), (1.0, None)])
+def test_a_training_that_the_time_limit_cut_is_not_accused_for_a_small_difference(
+    loss: float, outcome: type[Exception] | None, capture: Capture
+) -> None:
+    """A processor of another speed cuts it elsewhere; base 5 nat, reference 1 nat."""
+    training = replace(observe(capture).training, has_moved=True)
+    own, due, base = (torch.full((64,), each) for each in (loss, 1.0, 5.0))
+    swap = TrainingSwap(own, due, own, due, base)
+    with pytest.raises(outcome) if outcome else contextlib.nullcontext():
+        _compare_with_replay(training, swap, is_cut=True)
+    if outcome:
+        with pytest.raises(Failure):
+            _compare_with_replay(training, swap, is_cut=False)
+
+
+def test_the_time_limits_of_loops_and_not_of_trainers_end_a_training_early(capture: Capture) -> None:
+    evidence = observe(capture)
+    assert not replace(evidence, notes=()).is_cut
+    notes = ("training was stopped after 120 steps, to fit the time limit of a grading",)
+    assert replace(evidence, notes=notes).is_cut
+    notes = ("training and its schedule were cut from 500 to 100 steps, to fit the time limit of a grading",)
+    assert not replace(evidence, notes=notes).is_cut
 
 
 @pytest.mark.parametrize(

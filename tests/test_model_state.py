@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 
-from sft_ref.harness.instruments.model_state import changes
+from sft_ref.harness.instruments.model_state import changes, look
 from sft_ref.reference import adapter
 from sft_ref.reference.bases.find import TOY
 from sft_ref.reference.models import load_model
@@ -77,3 +77,19 @@ def test_evaluation_mode_is_no_change(models: tuple[PeftModel, PeftModel]) -> No
     before, after = models
     before = copy.deepcopy(before).train()
     assert not list(changes(before, after))
+
+
+@pytest.mark.parametrize("is_peft_model", [True, False])
+def test_the_active_adapter_is_looked_at(is_peft_model: bool) -> None:
+    model: Any = load_model(TOY, POLICIES["fp32"])
+    config = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM", init_lora_weights=False)
+    if is_peft_model:
+        model = get_peft_model(model, LoraConfig(r=4, target_modules=["v_proj"], task_type="CAUSAL_LM"))
+        model.add_adapter("second", config)
+        model.set_adapter("second")
+    else:
+        model.add_adapter(config, "second")
+    found = look(model)
+    assert {name.split(".")[-3] for name in found["adapter"]} == {"q_proj"}
+    assert {tensor.shape[0] for name, tensor in found["adapter"].items() if "lora_A" in name} == {2}
+    assert set(found["scalings"].values()) == {8 / 2}

@@ -17,11 +17,12 @@ _SETTINGS = ("active_adapters", "disable_adapters", "merged_adapters", "scaling"
 """Attributes of peft's layers that determine which adapters are active, and their scaling."""
 
 
-def look(model: Any) -> dict[str, Any]:  # noqa: ANN401  # a PeftModel
+def look(model: Any) -> dict[str, Any]:  # noqa: ANN401  # a PeftModel, or a transformers model with an adapter
     """Returns the fields `adapter`, `scalings` and `dtypes` of a `TrainingResult`, for the active adapter."""
     from peft import get_peft_model_state_dict
 
-    [active, *_] = model.active_adapters
+    found = model.active_adapters  # a property of a PeftModel, a method of a transformers model
+    [active, *_] = found() if callable(found) else found
     state = get_peft_model_state_dict(model, adapter_name=active, save_embedding_layers=False)
     layers = {plain(name): module for name, module in model.named_modules() if hasattr(module, "lora_A")}
     return {

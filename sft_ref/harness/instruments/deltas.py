@@ -209,14 +209,6 @@ def effective_weight(module: Any) -> torch.Tensor:  # noqa: ANN401
     return difference
 
 
-def in_shape_of(weight: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Returns a weight with as many rows as another, which may belong to a resized vocabulary.
-
-    Rows that it lacks are those of the other.
-    """
-    return torch.cat([weight[: len(other)], other[len(weight) :]])
-
-
 def effective_delta(
     linear: torch.nn.Linear,
     module: Any,  # noqa: ANN401
@@ -233,5 +225,5 @@ def effective_delta(
     whole = effective_weight(module)
     inner = getattr(module, "base_layer", None)
     if inner is None or is_moved or getattr(module, "merged", False):
-        return whole - in_shape_of(linear.weight.detach().float().cpu(), whole), True
+        return whole - linear.weight.detach().float().cpu(), True
     return whole - effective_weight(inner), False

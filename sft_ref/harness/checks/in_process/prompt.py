@@ -66,7 +66,7 @@ def no_special_token_is_doubled(
 def prompts_are_where_training_texts_leave_off(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Ids], examples: Sequence[TrainingExample], task: Task
 ) -> None:
-    """PRM-003: Is blocked by a fault of tokens: rows of other texts or in another order, or tokens unknown to it."""
+    """PRM-003: Is blocked by a fault of tokens: rows of other texts or in another order, or unknown tokens."""
     short = []
     for (question, value), prompt, row in zip(task.probes, prompts, examples, strict=True):
         asked, text = decode(tokenizer, prompt).lstrip(), decode(tokenizer, row.ids).lstrip()

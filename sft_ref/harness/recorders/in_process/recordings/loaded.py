@@ -29,7 +29,6 @@ from sft_ref.harness.instruments.deltas import (
     effective_delta,
     effective_weight,
     expected_deltas,
-    in_shape_of,
     init_deltas_of,
     linears,
     why_not_mergeable,
@@ -166,7 +165,7 @@ def _compare_deltas(
     errors = []
     for name, linear, module in linears(base_model, model):
         found, as_sum = call(effective_delta, linear, module, is_moved=name in starts)
-        due = in_shape_of(deltas[name], found) if name in deltas else torch.zeros(())
+        due = deltas.get(name, torch.zeros(()))
         weight = linear.weight.detach().norm().item() if as_sum else 0.0
         error = (found - due).norm().item()
         errors.append(DeltaError(name, found.norm().item(), due.norm().item(), error, weight))
@@ -181,9 +180,8 @@ def weight_errors(
     """Measures each Linear's weight by applying it to an identity matrix, against the base that the harness loads."""
     errors = []
     for name, linear, module in linears(base_model, loaded_model):
-        found = call(effective_weight, module)
-        due = in_shape_of(linear.weight.detach().float() + deltas.get(name, torch.zeros(())), found)
-        error = (found - due).norm().item()
+        due = linear.weight.detach().float() + deltas.get(name, torch.zeros(()))
+        error = (call(effective_weight, module) - due).norm().item()
         errors.append(WeightError(name, error, due.norm().item()))
     return errors
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,21 +30,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Registers the dry run if it is requested."""
+    """Hides CUDA from tests that do not need it, in this process and its children; registers the dry run."""
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # read at the first CUDA call
     if config.getoption("--cuda-dry-run"):
         import cuda_dry_run  # in tests/helpers
 
         cuda_dry_run.register(config)
 
 
+@pytest.hookimpl(optionalhook=True)  # pytest-benchmark's
+def pytest_benchmark_update_machine_info(machine_info: dict[str, object]) -> None:
+    """Adds the GPU, if the benchmarks use one."""
+    machine_info["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+
+
 @pytest.hookimpl(trylast=True)  # after -m
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skips tests marked `gpu` if there is no CUDA device; `nox -s gpu` reports that first, or fails if told to."""
+    """Skips tests marked `gpu` without a CUDA device or `-m gpu`; `nox -s gpu` reports a missing one, or fails."""
     if config.getoption("--part"):
         items[:] = items[::8]
     for item in items:
         if item.get_closest_marker("gpu") and not (torch.cuda.is_available() or config.getoption("--cuda-dry-run")):
-            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+            item.add_marker(pytest.mark.skip(reason="no CUDA device, or not selected by -m gpu"))
 
 
 def pytest_collection_finish() -> None:

@@ -258,10 +258,11 @@ def build_interpreter(session: nox.Session, transformers: str, packages: list[st
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Compares our speed with the baseline of this machine type; fails if a job is slower (-- --keep: adds to it)."""
+    """Compares our speed, on CUDA if there is one, with the baseline of this machine type (-- --keep: adds to it)."""
     install(session, "test")
     found = str(Path(session.create_tmp(), "bench.json"))
-    session.run("pytest", "tests/bench/speed.py", "--benchmark-json", found, "--timeout", "3600")
+    device = "not gpu" if missing_cuda() else "gpu"
+    session.run("pytest", "tests/bench/speed.py", "-m", device, "--benchmark-json", found, "--timeout", "3600")
     session.run("python", "tests/bench/compare.py", found, "tests/bench/baseline.json", *session.posargs)
 
 

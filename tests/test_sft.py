@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import math
 import shutil
 import signal
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +21,7 @@ import sft_ref
 from sft_ref import BaseLLM, Settings
 from sft_ref.errors import AdapterError, OutputError, PrecisionError, PrecisionMismatchError, TrainingError
 from sft_ref.io.lora_config import CONFIG, WEIGHTS
+from sft_ref.reference import loss
 from sft_ref.reference.guards.adapter_files import read_tensors
 from sft_ref.reference.guards.dtypes import count_dtypes
 from sft_ref.reference.guards.progress import Step
@@ -277,6 +281,21 @@ def test_fp16_is_refused_on_a_cpu_and_nothing_is_written(tmp_path: Path, monkeyp
     with pytest.raises(PrecisionError, match="fp16 training needs CUDA"):
         sft_ref.train(tmp_path / "a", base="toy", policy="fp16-mixed")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_loss_that_is_infinite_at_one_step_is_infinite_at_that_step_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An overflow in fp16. Trainer subtracts what it has logged from its sum, and infinity less infinity is NaN."""
+    supervised_loss, calls = loss.supervised_loss, itertools.count(1)
+
+    def overflow(*batch: Any, **how: Any) -> torch.Tensor:  # noqa: ANN401
+        found: torch.Tensor = supervised_loss(*batch, **how)
+        return found + torch.inf if next(calls) == 2 else found
+
+    monkeypatch.setattr(loss, "supervised_loss", overflow)
+    history = sft_ref.train(tmp_path / "a", base="toy", settings=SHORT)
+    assert [math.isfinite(step.loss) for step in history] == [True, False, True, True]
 
 
 def test_training_without_a_finite_step_stops_and_writes_no_adapter(

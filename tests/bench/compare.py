@@ -5,7 +5,7 @@ is that of the rounds themselves: with 7 and 7 rounds of equal speed, a false al
 and 4 once in 70, and more rarely the more runs the baseline has. --keep adds the rounds to the baseline instead.
 
 The baseline has one set of ratios for each kind of machine, because processors differ in their matrix product speeds
-by dtype. On a kind of machine that is not in the baseline, nothing is compared.
+by dtype; a GPU in use is part of the kind. On a kind of machine that is not in the baseline, nothing is compared.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ def read_run(path: Path) -> tuple[str, Ratios]:
     """Returns the kind of machine in a JSON file of pytest-benchmark, and the ratios by job name."""
     found = json.loads(path.read_text(encoding="utf-8"))
     machine, cpu = found["machine_info"]["machine"], found["machine_info"]["cpu"]
-    kind = " ".join([machine, *(flag for flag in FLAGS if flag in cpu.get("flags", ()))])
+    flags = [flag for flag in FLAGS if flag in cpu.get("flags", ())]
+    kind = " ".join([machine, *flags, *filter(None, [found["machine_info"].get("gpu")])])
     return kind, {each["name"]: each["extra_info"]["ratios"] for each in found["benchmarks"]}
 
 

@@ -24,9 +24,11 @@ import sft_ref
 from sft_ref import BaseLLM
 from sft_ref.reference import tokens, training
 from sft_ref.reference.adapter import add_adapter
-from sft_ref.reference.precision import find_policy
+from sft_ref.reference.precision import find_device, find_policy
 
 ROUNDS = 7
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+"""A process has one of them: conftest.py hides CUDA, except with -m gpu."""
 
 PROMPTS = [sft_ref.format_prompt(question) for question, _ in sft_ref.split_rows("validation")[:200]]
 
@@ -42,25 +44,29 @@ def measure(benchmark: BenchmarkFixture, job: Callable[[], object], rounds: int 
 
 
 def yardstick() -> float:
-    """Times a mix of the work of all jobs: matrix products, elementwise work, and Python; about 0.3 s."""
+    """Times a mix of the work of all jobs: matrix products, elementwise work, and Python; about 0.3 s on a CPU."""
     began = time.perf_counter()
-    a = torch.ones(768, 768)
+    a = torch.ones(768, 768, device=find_device())
     for _ in range(20):
         a = (a @ a).mul_(1 / 768).add_(0.0)
     for _ in itertools.repeat(None, 1_000_000):
         pass
+    a.sum().item()  # a GPU has finished
     return time.perf_counter() - began
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("policy", ["fp32", "bf16-mixed"])
-def test_generation(benchmark: BenchmarkFixture, toy_adapter: Path, policy: str) -> None:
+def test_generation(benchmark: BenchmarkFixture, toy_adapter: Path, policy: str, device: str) -> None:
     llm = sft_ref.load(toy_adapter, policy=policy)
+    assert llm.device.type == device
     measure(benchmark, lambda: llm.batched_generate(PROMPTS))
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("policy", ["fp32", "bf16-mixed"])
-def test_twenty_training_steps(benchmark: BenchmarkFixture, policy: str) -> None:
-    llm = BaseLLM("toy", policy=find_policy(policy))
+def test_twenty_training_steps(benchmark: BenchmarkFixture, policy: str, device: str) -> None:
+    llm = BaseLLM("toy", policy=find_policy(policy), device=device)
     model = add_adapter(llm.model, llm.policy, rank=8, alpha=32)
     examples = [tokens.tokenize_example(llm.tokenizer, *row) for row in sft_ref.split_rows("train")]
 

@@ -19,8 +19,6 @@ SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/
 ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "fonts", "localtime", "mime.types")
 SYS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
 """Libraries count processors in these folders."""
-NVIDIA = ("/sys/devices", "/sys/bus/pci", "/sys/module", "/proc/driver/nvidia")
-"""Paths that CUDA reads in addition to its devices."""
 READ_ONLY = ("/proc", "/dev", "/")
 """Mounted by bubblewrap, and made read-only at the end. /proc contains kernel settings that root may write from any
 namespace without a capability; a command that root started keeps this identity, whatever its user id inside."""
@@ -120,7 +118,6 @@ def arguments(sight: VisiblePaths, scratch: int, *, status: int, calls: int | No
             line += ["--ro-bind", path, path]
     for path in (*(f"/etc/{name}" for name in ETC), *SYS):
         line += ["--ro-bind-try", path, path]
-    line += _cuda()
     places = dict.fromkeys((*sight.python.paths, *sight.readable), "--ro-bind") | {sight.workspace: "--bind"}
     for place in sorted(places, key=lambda place: len(place.parts)):  # deeper mounts cover shallower ones
         line += [places[place], str(place), str(place)]
@@ -132,21 +129,6 @@ def arguments(sight: VisiblePaths, scratch: int, *, status: int, calls: int | No
 def program() -> str:
     """Returns the path of bubblewrap, or its name if it is not installed."""
     return shutil.which("bwrap") or "bwrap"
-
-
-def has_cuda() -> bool:
-    """Whether this machine has NVIDIA devices; the sandbox then gets them."""
-    return Path("/dev/nvidiactl").exists()
-
-
-def _cuda() -> list[str]:
-    if not has_cuda():
-        return []
-    devices = [str(path) for path in sorted(Path("/dev").glob("nvidia*"))]
-    return [
-        *(word for device in devices for word in ("--dev-bind", device, device)),
-        *(word for path in NVIDIA for word in ("--ro-bind-try", path, path)),
-    ]
 
 
 def _hops(link: Path) -> Iterable[Path]:

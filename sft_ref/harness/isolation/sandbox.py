@@ -45,10 +45,11 @@ LONGEST_HOME = 100 - len("/pymp-12345678/listener-12345678")
 multiprocessing opens one there."""
 INHERITED = (
     *("LANG", "LC_ALL", "LC_CTYPE", "TZ", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS"),
-    *("OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG"),
+    "OPENBLAS_NUM_THREADS",
 )
 """Environment variables of the judge that the command inherits, if they are set."""
 FIXED = {
+    "CUDA_VISIBLE_DEVICES": "",  # results do not depend on the judge's GPU, and its driver is out of reach
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TRANSFORMERS_OFFLINE": "1",
@@ -109,8 +110,6 @@ def gaps() -> tuple[str, ...]:
     found = []
     if why := seccomp.why_not():
         found.append(f"system calls are not filtered, so that some memory escapes the limits: {why}")
-    elif bubblewrap.has_cuda():
-        found.append("files in memory (memfd) are allowed, because CUDA may need them; unmapped ones are not counted")
     if why := cgroup.why_not():
         found.append(f"the memory limit is polled every {LOOK:.2f} s, and not enforced by the kernel: {why}")
     return tuple(found)
@@ -246,7 +245,7 @@ def _filter() -> Iterator[int | None]:
     if seccomp.why_not():
         yield None
         return
-    with _file(seccomp.build(allow_memfd=bubblewrap.has_cuda())) as file:
+    with _file(seccomp.build()) as file:
         yield file.fileno()
 
 
@@ -273,7 +272,7 @@ def _bounds(limits: Limits, *, sandboxed: bool) -> list[str]:
         "RLIMIT_CORE": 0,
         "RLIMIT_FSIZE": limits.file_size,
         "RLIMIT_CPU": 2 * math.ceil(limits.seconds) * cores() + 1,  # in case the judge polls too late
-        "RLIMIT_DATA": limits.memory,  # not address space: CUDA and threads reserve much of it and use little
+        "RLIMIT_DATA": limits.memory,  # not address space: threads reserve much of it and use little
         "RLIMIT_NPROC": THREADS * limits.processes,
         "RLIMIT_NOFILE": OPEN_FILES,
     }

@@ -12,9 +12,8 @@ import functools
 import tempfile
 from pathlib import Path
 
-MEMFD = ("memfd_create",)
 MEMORY = (
-    *("memfd_secret", "shmget", "shmat", "shmdt", "shmctl", "msgget", "msgsnd", "msgrcv", "msgctl"),
+    *("memfd_create", "memfd_secret", "shmget", "shmat", "shmdt", "shmctl", "msgget", "msgsnd", "msgrcv", "msgctl"),
     *("semget", "semop", "semtimedop", "semctl", "mq_open", "mq_unlink"),
     *("vmsplice", "userfaultfd"),  # a pipe keeps whole pages of what was unmapped
 )
@@ -71,11 +70,8 @@ def why_not() -> str:
 
 
 @functools.cache
-def build(*, allow_memfd: bool = False) -> bytes:
+def build() -> bytes:
     """Builds the filter as a BPF program.
-
-    Args:
-        allow_memfd: whether `memfd_create` is allowed; memory in such files is counted only while it is mapped.
 
     Raises:
         ImportError: pyseccomp is not installed.
@@ -88,7 +84,7 @@ def build(*, allow_memfd: bool = False) -> bytes:
     made.set_attr(libseccomp.Attr.ACT_BADARCH, libseccomp.KILL_PROCESS)
     missing = libseccomp.ERRNO(errno.ENOSYS)
     # clone3 too: its flags are in memory, which a filter cannot read; libc falls back to clone
-    for name in (*MEMORY, *KEYS, *MOUNTS, *KERNEL, "clone3", *(() if allow_memfd else MEMFD)):
+    for name in (*MEMORY, *KEYS, *MOUNTS, *KERNEL, "clone3"):
         number = libseccomp.resolve_syscall(libseccomp.Arch.NATIVE, name)
         number = NEWER.get(name, -1) if number < 0 else number
         if number >= 0:  # else this architecture lacks it

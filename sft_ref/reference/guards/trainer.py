@@ -41,6 +41,11 @@ class CarefulTrainer(Trainer):
         """Returns the loss of a batch."""
         return self.loss(model, inputs, num_items_in_batch)
 
+    def _maybe_log_save_evaluate(self, tr_loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Clears the logged sum of losses: Trainer subtracts it from itself, which makes NaN of an infinite one."""
+        super()._maybe_log_save_evaluate(tr_loss, *args, **kwargs)
+        tr_loss.zero_()  # every step is logged
+
     def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:  # noqa: ANN401
         """Loads the adapter in its trained dtypes, because peft casts a 16-bit adapter to fp32 on loading."""
         adapted: Any = self.model

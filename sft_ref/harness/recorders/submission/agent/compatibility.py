@@ -1,4 +1,7 @@
-"""Adapts calls of transformers that foreign code writes for another version, for CUDA or for a network."""
+"""Adapts calls of transformers that foreign code writes for another version, for CUDA or for a network.
+
+Foreign code runs on the CPU, also on a machine with a GPU.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
 
 from .time_limit import find_checkpoint
@@ -42,7 +44,6 @@ class Loading:
 
     def __init__(self, note: Callable[[str], None], shortened: tuple[int, int] | None = None) -> None:
         self.note, self.shortened = note, shortened
-        self.has_cuda = torch.cuda.is_available()
         self.model_names: list[str] = []
         self.adapter_folders: list[str] = []
         self._tokenizers: list[Any] = []
@@ -51,14 +52,13 @@ class Loading:
         """Adapts `PreTrainedModel.from_pretrained`."""
         self.model_names.append(str(args[0] if args else kwargs.get("pretrained_model_name_or_path")))
         _drop(kwargs, _CACHE)
-        if not self.has_cuda:
-            kwargs.pop("device_map", None)
-            for name in _QUANTIZATION:
-                if kwargs.pop(name, None) not in (None, False):
-                    self.note(f"{name} needs CUDA; the model was loaded without it")
-            if str(kwargs.get("attn_implementation", "")).startswith("flash"):
-                self.note("flash attention needs CUDA; the model's own was used")
-                del kwargs["attn_implementation"]
+        kwargs.pop("device_map", None)
+        for name in _QUANTIZATION:
+            if kwargs.pop(name, None) not in (None, False):
+                self.note(f"{name} needs CUDA; the model was loaded without it")
+        if str(kwargs.get("attn_implementation", "")).startswith("flash"):
+            self.note("flash attention needs CUDA; the model's own was used")
+            del kwargs["attn_implementation"]
         return original(cls, *args, **kwargs)
 
     def load_tokenizer(self, original: Any, cls: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -89,17 +89,15 @@ class TrainerArguments:
 
     Args:
         note: records a note for the reader of the report.
-        has_cuda: whether CUDA is available.
     """
 
-    def __init__(self, note: Callable[[str], None], *, has_cuda: bool) -> None:
-        self.note, self.has_cuda = note, has_cuda
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self.note = note
 
     def adapt(self, init: Any, arguments: Any, /, *args: Any, **kwargs: Any) -> None:
         """Adapts `TrainingArguments(...)`."""
         self._adapt_to_version(kwargs, set(inspect.signature(init).parameters))
-        if not self.has_cuda:
-            self._adapt_to_cpu(kwargs)
+        self._adapt_to_cpu(kwargs)
         if kwargs.get("push_to_hub"):
             self.note("nothing is pushed to the hub")
             kwargs["push_to_hub"] = False
@@ -139,7 +137,7 @@ class TrainerArguments:
 
     def adapt_accelerator(self, init: Any, accelerator: Any, /, *args: Any, **kwargs: Any) -> None:
         """Adapts `Accelerator(...)`."""
-        if kwargs.get("mixed_precision") == "fp16" and not self.has_cuda:
+        if kwargs.get("mixed_precision") == "fp16":
             self.note("Accelerator(mixed_precision='fp16') needs CUDA; it ran without")
             kwargs["mixed_precision"] = "no"
         init(accelerator, *args, **kwargs)

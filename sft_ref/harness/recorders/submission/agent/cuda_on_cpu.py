@@ -1,4 +1,4 @@
-"""Substitutes the CPU for CUDA, if there is none, so that the submission's CUDA branch runs.
+"""Substitutes the CPU for CUDA, so that the submission's CUDA branch runs.
 
 The submission's code sees CUDA as available; libraries see the truth. A device `cuda` resolves to the CPU everywhere,
 with the CPU's abilities: autocast uses bfloat16, also in place of float16. A tensor reports that it is on the CPU.
@@ -25,7 +25,7 @@ METHODS = "new_empty new_full new_ones new_tensor new_zeros"
 """Methods of a tensor that take a device."""
 _NAME = "the CPU in place of CUDA"
 _MEMORY = 16 * 2**30
-_NOTE = "CUDA is not here: what the submission does with CUDA ran on the CPU"
+_NOTE = "submissions run on the CPU, and so did what this one does with CUDA"
 
 
 class _Event:

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
-import torch
-
 from . import cuda_on_cpu, missing_modules
 from .compatibility import Loading, TrainerArguments, compile_eagerly
 from .forwards import Forwards
@@ -120,7 +118,6 @@ def shared_patches(
         loading: adapts and records loading by name.
         forwards: observes the forward passes.
     """
-    has_cuda = torch.cuda.is_available()
     if importlib.util.find_spec("tensorboard") is None:
         yield Patch("sys.modules", missing_modules.stub_tensorboard, "torch.utils.tensorboard needs tensorboard.")
     yield Patch(
@@ -128,18 +125,17 @@ def shared_patches(
         extended_by(missing_modules.StubFinder(root, note)),
         "Modules that log, draw or parse a command line change no answer; a stub replaces each one that is missing.",
     )
-    if not has_cuda:
-        yield from cuda_patches(root, note)
-        yield Patch(
-            "transformers.BitsAndBytesConfig.post_init",
-            instead(lambda self: None),
-            "It looks for a package that needs CUDA.",
-            optional=True,
-        )
+    yield from cuda_patches(root, note)
+    yield Patch(
+        "transformers.BitsAndBytesConfig.post_init",
+        instead(lambda self: None),
+        "It looks for a package that needs CUDA.",
+        optional=True,
+    )
     yield Patch(
         "transformers.PreTrainedModel.from_pretrained",
         around(loading.load_model),
-        "No downloads; without CUDA no quantization, device map or flash attention. Evidence: names of the bases.",
+        "No downloads, quantization, device map or flash attention. Evidence: names of the bases.",
     )
     yield Patch(
         "transformers.PreTrainedTokenizerBase.from_pretrained",
@@ -153,11 +149,11 @@ def shared_patches(
     )
     yield Patch("torch.nn.Module.compile", instead(lambda self, *args, **kwargs: None), "The same; it changes no name.")
     yield Patch("torch.compiler.set_stance", called_with("force_eager"), "The same.", optional=True)
-    arguments = TrainerArguments(note, has_cuda=has_cuda)
+    arguments = TrainerArguments(note)
     yield Patch(
         "transformers.TrainingArguments.__init__",
         around(arguments.adapt),
-        "Other versions; no reports, hub or worker processes; without CUDA no fp16, tf32 or 8-bit optimizer.",
+        "Other versions; no reports, hub or worker processes; no fp16, tf32 or 8-bit optimizer.",
     )
     yield Patch(
         "accelerate.Accelerator.__init__",

@@ -24,7 +24,7 @@ from sft_ref.harness.isolation.unpack import unpack
 
 from .attacks import ATTACKS, CALLS, Attack, Target
 
-LIMITS = Limits(seconds=5, memory=2**29, processes=64, file_size=2**26, output=2**16, files=5000, disk=2**27)
+LIMITS = Limits(seconds=5, memory=2**29, processes=64, file_size=2**26, output=2**16, files=2000, disk=2**27)
 SECRET = "correct horse battery staple"
 TRAIN = [sys.executable, "-c", "from homework.sft import train_model; train_model(output_dir='homework/sft_model')"]
 PACKAGES = [attack for attack in ATTACKS if not attack.refused]

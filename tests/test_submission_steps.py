@@ -122,6 +122,15 @@ def test_trained_models_are_counted(loop: Callable[[Path], Loop], models: int, t
     assert len(observed.run()) == STEPS
     log = json.loads((tmp_path / "out" / "training_log.json").read_text(encoding="utf-8"))
     assert log["models"] == models
+    assert not log["is_cut"]
+
+
+def test_the_log_says_that_the_time_limit_ended_the_training(tmp_path: Path) -> None:
+    observed = Loop(tmp_path)
+    observed.run()
+    observed.recorder.limit.is_over = True
+    observed.recorder.finish()
+    assert json.loads((tmp_path / "out" / "training_log.json").read_text(encoding="utf-8"))["is_cut"]
 
 
 def test_recording_changes_no_weight_and_leaves_no_hook(tmp_path: Path) -> None:
@@ -285,7 +294,7 @@ def test_a_replay_of_several_trainings_is_compared_with_none(models: int, captur
     training = replace(observe(capture).training, has_moved=True, models=models)
     swap = TrainingSwap(answer_losses=torch.full((64,), 2.0), replayed_answer_losses=torch.ones(64))
     with pytest.raises(Failure if models == 1 else Unavailable, match="nat a token" if models == 1 else "2 models"):
-        _compare_with_replay(training, swap, is_cut=False)
+        _compare_with_replay(training, swap)
 
 
 @pytest.mark.parametrize(("loss", "outcome"), [(1.4, Unavailable), (4.0, Failure), (1.0, None)])
@@ -293,23 +302,22 @@ def test_a_training_that_the_time_limit_cut_is_not_accused_for_a_small_differenc
     loss: float, outcome: type[Exception] | None, capture: Capture
 ) -> None:
     """A processor of another speed cuts it elsewhere; base 5 nat, reference 1 nat."""
-    training = replace(observe(capture).training, has_moved=True)
+    training = replace(observe(capture).training, has_moved=True, is_cut=True)
     own, due, base = (torch.full((64,), each) for each in (loss, 1.0, 5.0))
     swap = TrainingSwap(own, due, own, due, base)
     with pytest.raises(outcome) if outcome else contextlib.nullcontext():
-        _compare_with_replay(training, swap, is_cut=True)
+        _compare_with_replay(training, swap)
     if outcome:
         with pytest.raises(Failure):
-            _compare_with_replay(training, swap, is_cut=False)
+            _compare_with_replay(replace(training, is_cut=False), swap)
 
 
-def test_the_time_limits_of_loops_and_not_of_trainers_end_a_training_early(capture: Capture) -> None:
-    evidence = observe(capture)
-    assert not replace(evidence, notes=()).is_cut
-    notes = ("training was stopped after 120 steps, to fit the time limit of a grading",)
-    assert replace(evidence, notes=notes).is_cut
-    notes = ("training and its schedule were cut from 500 to 100 steps, to fit the time limit of a grading",)
-    assert not replace(evidence, notes=notes).is_cut
+def test_a_training_that_the_time_limit_ends_is_cut(capture: Capture) -> None:
+    def cut(recorded: dict[str, Sections]) -> None:
+        recorded["train"]["training_log"]["is_cut"] = True
+
+    assert not observe(capture).training.is_cut
+    assert observe(capture, cut).training.is_cut
 
 
 @pytest.mark.parametrize(

@@ -94,11 +94,6 @@ class Evidence:
     errors: tuple[str, ...] = ()
 
     @property
-    def is_cut(self) -> bool:
-        """Whether a training was ended by the time limit of a grading, before its schedule ended."""
-        return any(note.startswith(("training was cut", "training was stopped")) for note in self.notes)
-
-    @property
     def answers_survive(self) -> bool:
         """Whether the accuracy on fresh questions is at least `GOOD`."""
         return self.experiments.accuracy >= GOOD

@@ -78,6 +78,7 @@ class Training:
         has_moved: whether training had any effect.
         has_learned: whether the trained adapter answers fresh questions when asked by the reference.
         models: number of models that are trained, one after another or alternately.
+        is_cut: whether the time limit of a grading ends the training before its schedule ends.
         recorded: the recorded optimizer steps, in their order; None if they were not recorded.
         first_losses: losses at the first step; None if unknown.
     """
@@ -99,6 +100,7 @@ class Training:
     has_moved: bool
     has_learned: bool
     models: int = 1
+    is_cut: bool = False
     recorded: TrainingSteps | None = None
     first_losses: FirstLosses | None = None
 

@@ -137,7 +137,7 @@ def answers_become_likely(evidence: Evidence) -> str | None:
         raise Unavailable("its numbers have no label, so its training cannot be judged")
     if swap is None:
         raise Unavailable("its convention, or its adapter, cannot be read")
-    _compare_with_replay(training, swap, is_cut=evidence.is_cut)
+    _compare_with_replay(training, swap)
     if not all(set(text.labels[text.begin : text.end]) <= set(text.ids) for text in answered):
         raise Unavailable("its labels teach something else, so its training cannot be judged")
     rates = [step.rate for step in training.steps]
@@ -159,7 +159,7 @@ def answers_become_likely(evidence: Evidence) -> str | None:
     return f"{loss}, as the reference's: the settings are slow, which is no fault"
 
 
-def _compare_with_replay(training: Training, swap: TrainingSwap, *, is_cut: bool) -> None:
+def _compare_with_replay(training: Training, swap: TrainingSwap) -> None:
     """Compares with the replay the losses of true answers, and of all labelled tokens of the training texts.
 
     A training that the time limit cuts ends at a high learning rate, where rounding alone
@@ -170,10 +170,10 @@ def _compare_with_replay(training: Training, swap: TrainingSwap, *, is_cut: bool
             f"{training.models} models are trained; a replay of all steps cannot be compared with any of them"
         )
     due = swap.replayed_answer_losses
-    if due is not None and not is_cut:
+    if due is not None and not training.is_cut:
         _raise_if_worse(swap.answer_losses, due, "the true answer")
     _compare_texts(swap)
-    if due is not None and is_cut and is_worse(swap.answer_losses, due):
+    if due is not None and training.is_cut and is_worse(swap.answer_losses, due):
         raise Unavailable("the time limit ended its training early, so its loss cannot be compared")
 
 

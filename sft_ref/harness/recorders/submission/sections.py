@@ -59,6 +59,7 @@ class _TrainingLog(_Section, total=False):
     dtype_counts: _Named
     changed_base_weights: list[str]
     shortened: Any
+    is_cut: bool
     active_adapters: list[str]
     other_adapters: list[str]
     models: _Count

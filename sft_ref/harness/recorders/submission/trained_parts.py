@@ -113,6 +113,7 @@ def build_training(recording: Recording) -> Training:
         has_moved=recording.has_moved,
         has_learned=recording.has_learned,
         models=int(log.get("models", 1)),
+        is_cut=log.get("is_cut", False),
         recorded=recorded,
         first_losses=None if recorded is None else _first_losses(recording, recorded),
     )

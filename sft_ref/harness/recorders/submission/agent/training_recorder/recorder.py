@@ -120,6 +120,7 @@ class TrainingRecorder:
             dtype_counts=self._dtype_counts,
             changed_base_weights=self.adapter.changed,
             shortened=self._shortened,
+            is_cut=self.limit.is_over,
             active_adapters=self.adapter.active,
             other_adapters=[*self.adapter.states][1:],
             models=self.steps.models,

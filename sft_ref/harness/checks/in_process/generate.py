@@ -15,10 +15,14 @@ from sft_ref.harness.evidence.in_process.answer_parts import (
     BatchComparison,
     BatchOutputs,
     ReturnedTexts,
+    SampledTokens,
     ScriptedOutcome,
     SharedPrefix,
 )
 from sft_ref.harness.evidence.in_process.task import Task
+
+_SAMPLED = 6.0
+"""Standard deviations that a share may differ from a probability: by chance, once in 500 million samples."""
 
 
 @check(
@@ -159,6 +163,22 @@ def results_have_the_shape_asked_for(returned_texts: ReturnedTexts, task: Task) 
             for text in row:
                 if not task.answers_in(text, [line.answer]):
                     raise Failure(f"the text is {text!r}", f"a text with {line.answer}", case)
+
+
+@check(
+    "GEN-017",
+    "Tokens are sampled at the temperature that is requested",
+    why="Sampling at another temperature gives answers that are all alike, or that are worse than they have to be.",
+    remedy="Pass the temperature on to generate, with do_sample=True.",
+    level=Level.CONTRACT,
+    depends_on=("GEN-011",),
+)
+def tokens_are_sampled_at_the_temperature(sampled_tokens: Sequence[SampledTokens]) -> None:
+    """GEN-017: Gives two tokens a chance, and compares their shares with their probabilities."""
+    for each in sampled_tokens:
+        if abs(each.seen - each.due) > _SAMPLED * (each.due * (1 - each.due) / each.count) ** 0.5 + 1 / each.count:
+            seen = f"at temperature {each.temperature} a token with a probability of {each.due:.1%} has a share of"
+            raise Failure(f"{seen} {each.seen:.1%}", f"about {each.due:.1%}", f"{each.count} sampled tokens")
 
 
 @check(

@@ -10,6 +10,7 @@ from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Blocked, Failure
 from sft_ref.harness.core.implementation import TaskRow
 from sft_ref.harness.core.training_examples import TrainingExample
+from sft_ref.harness.evidence.in_process.answer_parts import AskedText
 from sft_ref.harness.evidence.in_process.task import Task
 from sft_ref.harness.instruments.convention import find_question
 from sft_ref.harness.instruments.encoding import decode
@@ -64,24 +65,39 @@ def no_special_token_is_doubled(
     source="T5 LlamaFactory#2509, M6 unslothai/notebooks#149",
 )
 def prompts_are_where_training_texts_leave_off(
-    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Ids], examples: Sequence[TrainingExample], task: Task
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Ids],
+    examples: Sequence[TrainingExample],
+    unusual_texts: Sequence[AskedText],
+    task: Task,
 ) -> None:
-    """PRM-003: Is blocked by a fault of tokens: rows of other texts or in another order, or unknown tokens."""
-    short = []
+    """PRM-003: Is blocked by a fault of tokens: rows of other texts or in another order, or unknown tokens.
+
+    Compares texts; TOK-001 compares ids. Also asks questions with line breaks, markup and other letters.
+    """
+    unseen = []
     for (question, value), prompt, row in zip(task.probes, prompts, examples, strict=True):
-        asked, text = decode(tokenizer, prompt).lstrip(), decode(tokenizer, row.ids).lstrip()
-        if not text.startswith(asked) or text == asked:
-            if max(row.ids) >= len(tokenizer):
-                raise Blocked("the training text has tokens that are unknown at inference: TOK-013 reports them")
-            if not find_question(question, text):
-                raise Blocked("the training text does not contain the question: TOK-012 reports it")
-            raise Failure(f"the prompt is {asked!r}", f"the beginning of {text!r}", question)
+        asked = _beginning(tokenizer, question, prompt, row)
         begin = row.begin or 0
-        short.append(begin > len(prompt) and task.contains(decode(tokenizer, row.ids[begin : row.end]), value))
-    if all(short):  # in every row the prompt ends too early, although the labels contain the answer
-        question, first = task.probes[0][0], examples[0]
-        unseen = decode(tokenizer, first.ids[len(prompts[0]) : first.begin])
-        raise Failure(f"{unseen!r} is neither in the prompt nor labelled in the training text", "no gap", question)
+        has_answer = task.contains(decode(tokenizer, row.ids[begin : row.end]), value)
+        unseen.append(decode(tokenizer, row.ids[:begin]).lstrip()[len(asked) :] if has_answer else "")
+    if all(unseen):  # in every row the prompt ends too early, although the labels contain the answer
+        seen = f"{unseen[0]!r} is neither in the prompt nor labelled in the training text"
+        raise Failure(seen, "no gap", task.probes[0][0])
+    for each in unusual_texts:
+        _beginning(tokenizer, each.question, each.prompt, each.example)
+
+
+def _beginning(tokenizer: PreTrainedTokenizerBase, question: str, prompt: Ids, row: TrainingExample) -> str:
+    """Returns the text of a prompt, which has to be the beginning of the training text."""
+    asked, text = decode(tokenizer, prompt).lstrip(), decode(tokenizer, row.ids).lstrip()
+    if not text.startswith(asked) or text == asked:
+        if max(row.ids) >= len(tokenizer):
+            raise Blocked("the training text has tokens that are unknown at inference: TOK-013 reports them")
+        if not find_question(question, text):
+            raise Blocked("the training text does not contain the question: TOK-012 reports it")
+        raise Failure(f"the prompt is {asked!r}", f"the beginning of {text!r}", question)
+    return asked
 
 
 @check(

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from sft_ref.harness.checks.shared.score import compare_figures
 from sft_ref.harness.core.check import check
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.evidence.in_process.answer_parts import AdapterOff
+from sft_ref.harness.evidence.views import ReportedFigures
 
 _LOOKED_UP = 0.2
 """Gain in accuracy; 13 more right answers of 64 have a probability under 0.001 if both answer equally well."""
+
+
+@check(
+    "SCR-004",
+    "The figures of many rows are shares of all of them, and negative truths are scored like positive ones",
+    why="A mean of the figures of batches gives the rows of an incomplete batch more weight.",
+    remedy="Count over all rows, divide once, and take 5 % of the absolute value of the truth.",
+    depends_on=("SCR-001",),
+)
+def figures_of_many_rows_are_shares_of_all(figures_of_many: ReportedFigures) -> str | None:
+    """SCR-004: Gives the answers to 521 rows in place of the model, and recounts the figures."""
+    return compare_figures(figures_of_many)
 
 
 @check(

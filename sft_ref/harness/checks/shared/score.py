@@ -19,6 +19,11 @@ from sft_ref.harness.evidence.views import ReportedFigures
 )
 def figures_are_those_of_the_answers(reported_figures: ReportedFigures) -> str | None:
     """SCR-001: Scripts right, wrong and missing answers, and recounts the figures from the returned answers."""
+    return compare_figures(reported_figures)
+
+
+def compare_figures(reported_figures: ReportedFigures) -> str | None:
+    """Raises a failure if a reported figure is not the one that is counted from the answers."""
     if not reported_figures.observed:
         return "it reports no figures"
     whole, *_ = reported_figures.expected

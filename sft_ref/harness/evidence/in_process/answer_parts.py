@@ -13,6 +13,15 @@ from sft_ref.harness.core.training_examples import TrainingExample
 
 
 @dataclass(frozen=True)
+class AskedText:
+    """The ids of the prompt that asks a question, and the training text of the question."""
+
+    question: str
+    prompt: tuple[int, ...]
+    example: TrainingExample
+
+
+@dataclass(frozen=True)
 class TokenizedAgain:
     """The results of tokenizing the probes again: in a batch, the first one alone, and their prompts."""
 
@@ -167,6 +176,23 @@ class BatchComparison:
     question: str
     one: ScriptedOutcome
     other: ScriptedOutcome
+
+
+@dataclass(frozen=True)
+class SampledTokens:
+    """Tokens that are sampled while the model gives every token but two no chance.
+
+    Attributes:
+        temperature: the temperature that was requested.
+        due: the probability of the less likely token at that temperature.
+        seen: its share of the sampled tokens.
+        count: number of sampled tokens.
+    """
+
+    temperature: float
+    due: float
+    seen: float
+    count: int
 
 
 @dataclass(frozen=True)

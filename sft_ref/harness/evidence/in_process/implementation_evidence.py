@@ -32,12 +32,14 @@ from sft_ref.harness.evidence.views import (
 
 from .answer_parts import (
     AdapterOff,
+    AskedText,
     AskedTwice,
     BatchComparison,
     BatchOutputs,
     GeneratedRows,
     GenerationEnd,
     ReturnedTexts,
+    SampledTokens,
     ScriptedOutcome,
     SharedPrefix,
     TokenizedAgain,
@@ -101,6 +103,7 @@ class ImplementationEvidence:
 
     prompts: Part[Sequence[Ids]] = None
     similar_prompts: Part[Sequence[Mapping[str, Ids]]] = None
+    unusual_texts: Part[Sequence[AskedText]] = None
     spaced_prompts: Part[Mapping[str, Ids]] = None
 
     batch: Part[Batch] = None
@@ -155,6 +158,7 @@ class ImplementationEvidence:
     known_answers: Part[Sequence[ReturnedAnswer]] = None
     chosen_tokens: Part[ChosenTokens] = None
     returned_texts: Part[ReturnedTexts] = None
+    sampled_tokens: Part[Sequence[SampledTokens]] = None
     empty_batch_outputs: Part[Mapping[int | None, Any]] = None
     completions: Part[ReturnedTexts] = None
     answer_count: Part[AnswerCount] = None
@@ -167,4 +171,5 @@ class ImplementationEvidence:
     wrong_answers_written: Part[WrongAnswersWritten] = None
 
     reported_figures: Part[ReportedFigures] = None
+    figures_of_many: Part[ReportedFigures] = None
     adapter_off: Part[AdapterOff] = None

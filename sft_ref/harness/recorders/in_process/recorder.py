@@ -42,6 +42,7 @@ RECORDINGS: tuple[Callable[..., Any], ...] = (
     texts.prompts,
     texts.batch,
     texts.examples,
+    texts.unusual_texts,
     texts.spaced_prompts,
     texts.base_tokenizer,
     texts.labelled_rows,
@@ -113,6 +114,7 @@ RECORDINGS: tuple[Callable[..., Any], ...] = (
     generated.known_answers,
     generated.chosen_tokens,
     generated.returned_texts,
+    generated.sampled_tokens,
     generated.empty_batch_outputs,
     generated.completions,
     generated.changes_by_answering,
@@ -122,6 +124,7 @@ RECORDINGS: tuple[Callable[..., Any], ...] = (
     scored.answerless_texts,
     scored.wrong_answers_written,
     scored.reported_figures,
+    scored.figures_of_many,
     scored.adapter_off,
 )
 """Parts in recording order; each is made from earlier parts, which its parameters name."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+from unittest import mock
 
 import torch
 
@@ -48,6 +50,11 @@ _SILENT = 3
 
 _NEW_TOKENS = 32
 
+_MANY = 521
+"""Number of rows to score: a prime, so that no batch size divides it."""
+
+_ZERO: TaskRow = ("What is 0 kg in g?", 0.0)
+
 _ANSWERLESS = (
     "",
     " ",
@@ -70,25 +77,29 @@ def parse(answerer: Answerer) -> Callable[[str], Any]:
 
 
 def targets_written(scripting: ScriptRunner, task: Task) -> ScriptedOutcome:
-    """Makes the model write the training targets of the probes, in one call of `answer`."""
-    return scripting.run(scripting.write(task.probes), keep_nan=False)
+    """Makes the model write the training targets of the probes, and of zero, in one call of `answer`."""
+    return scripting.run(scripting.write(_with_zero(task)), keep_nan=False)
+
+
+def _with_zero(task: Task) -> list[TaskRow]:
+    return [*task.probes, *([] if task.is_text or task.is_own else [_ZERO])]
 
 
 def parsed_texts(targets_written: ScriptedOutcome, task: Task, parse: Callable[[str], Any]) -> ParsedTexts:
     """See `views`; the texts that reached the parser, or the written texts if the parser is not called by its name."""
     texts = []
-    for (question, truth), answer, text in zip(
-        task.probes, targets_written.answers, targets_written.parsed, strict=True
-    ):
-        due = repr(truth) if task.is_text else f"{truth}, within 5 %"
-        texts.append(ParsedText(text, answer, due, task.is_right(answer, truth), question))
+    rows = _with_zero(task)
+    for (question, truth), answer, text in zip(rows, targets_written.answers, targets_written.parsed, strict=True):
+        due = repr(truth) if task.is_text else f"{truth}, within 5 %" if truth else "0"
+        is_right = task.is_right(answer, truth) if truth else answer == 0  # nothing is within 5 % of 0
+        texts.append(ParsedText(text, answer, due, is_right, question))
     lost = next((n for n, each in enumerate(texts) if not each.is_right), None)
     if lost is None or targets_written.texts is None:
         return ParsedTexts(texts)
     parse(texts[lost].text)  # an exception is more informative than the NaN in its place
     lead = targets_written.prompts[0].split()[-1] if targets_written.prompts else ""
     with contextlib.suppress(Failure):
-        if lead and task.is_right(parse(lead + texts[lost].text), task.probes[lost][1]):
+        if lead and task.is_right(parse(lead + texts[lost].text), rows[lost][1]):
             return ParsedTexts(texts, lead)
     return ParsedTexts(texts)
 
@@ -127,10 +138,7 @@ def reported_figures(scripting: ScriptRunner, task: Task) -> ReportedFigures:
         NotGiven: the implementation reports no figures, or no answer is judged.
     """
     implementation, answerer = scripting.implementation, scripting.answerer
-    if getattr(implementation, "test", None) is None:
-        raise NotGiven("no figures are reported: give the implementation a method test")
-    if task.judge is None:
-        raise NotGiven("answers are judged by their loss alone: give a judge of answers")
+    _require_figures(implementation, task)
     rows = _unseen(task)
     pairs = zip(rows, _SCRIPTED, strict=False)
     lines = scripting.write([(question, _scaled(task, truth, factor)) for (question, truth), (_, factor) in pairs])
@@ -145,6 +153,86 @@ def reported_figures(scripting: ScriptRunner, task: Task) -> ReportedFigures:
     right = sum(map(task.is_right, answers, truths))
     due = {"accuracy": right / len(rows), "answer_rate": score(answers, truths).answer_rate}
     return ReportedFigures({name: [getattr(found, name)] for name in due}, [due], len(rows))
+
+
+def figures_of_many(scripting: ScriptRunner, task: Task) -> ReportedFigures:
+    """Compares the figures that testing reports for many rows with the given answers to them; no model is asked.
+
+    Three quarters of the answers are right; then come wrong ones, and as many that are missing. Numbers alternate in
+    their sign.
+
+    Raises:
+        NotGiven: the implementation reports no figures, or no answer is judged.
+        Unavailable: testing asks otherwise than by `answer` or `batched_generate`.
+    """
+    implementation, answerer = scripting.implementation, scripting.answerer
+    _require_figures(implementation, task)
+    truths = _truths_of_many(task)
+    rows = [(f"{n} florps in quux?", truth) for n, truth in enumerate(truths)]
+    right = len(rows) * 3 // 4
+    given = [truth if n < right else task.wrong(truth) for n, truth in enumerate(truths)]
+    lines = scripting.write([(question, answer) for (question, _), answer in zip(rows, given, strict=True)])
+    texts = {line.question: line.text for line in lines}
+    if not task.is_text:
+        texts |= {question: "" for question, _ in rows[(right + len(rows)) // 2 :]}
+    with _texts_in_place_of_generation(answerer, texts) as asked:
+        found = call(implementation.test, answerer, rows)
+    if asked != texts.keys():
+        raise Unavailable("test asks otherwise than by answer or batched_generate; SCR-001 scores fewer rows")
+    answers = [call(answerer.parse_answer, texts[question]) for question, _ in rows]
+    accuracy = sum(map(task.is_right, answers, truths)) / len(rows)
+    due = {"accuracy": accuracy, "answer_rate": score(answers, truths).answer_rate}
+    return ReportedFigures({name: [getattr(found, name)] for name in due}, [due], len(rows))
+
+
+@contextlib.contextmanager
+def _texts_in_place_of_generation(answerer: Answerer, texts: Mapping[str, str]) -> Iterator[set[str]]:
+    """Replaces the answering of questions; yields the set of questions that were asked.
+
+    Raises:
+        Unavailable: the model is called, or the answerer takes no attributes.
+    """
+    asked: set[str] = set()
+    questions = {answerer.format_prompt(question): question for question in texts}
+
+    def generate(prompts: Sequence[str], num_return_sequences: int | None = None, temperature: float = 0) -> list[Any]:  # noqa: ARG001
+        if any(prompt not in questions for prompt in prompts):
+            refuse()
+        found = [texts[questions[prompt]] for prompt in prompts]
+        asked.update(questions[prompt] for prompt in prompts)
+        return found if num_return_sequences is None else [[text] * num_return_sequences for text in found]
+
+    def answer(*asked_for: str) -> list[Any]:
+        asked.update(asked_for)
+        return [answerer.parse_answer(texts[question]) for question in asked_for]
+
+    def refuse(*_: object) -> None:
+        raise Unavailable("test calls the model itself; SCR-001 scores fewer rows")
+
+    hook = find_transformer(answerer.model).base_model.register_forward_pre_hook(refuse)
+    try:
+        with mock.patch.multiple(answerer, answer=answer, batched_generate=generate):
+            yield asked
+    except AttributeError as error:
+        raise Unavailable("the methods of the loaded model cannot be replaced") from error
+    finally:
+        hook.remove()
+
+
+def _truths_of_many(task: Task) -> list[Any]:
+    if not task.is_own:
+        return [(-1) ** n * 12.5 * (n + 1) for n in range(_MANY)]
+    rows = [row for row in [*task.fresh_rows, *task.train_rows] if task.is_text or abs(row[1]) >= 1]
+    if not rows:
+        raise Unavailable("no row has an answer of 1 or more")
+    return [answer for _, answer in itertools.islice(itertools.cycle(rows), _MANY)]
+
+
+def _require_figures(implementation: Implementation, task: Task) -> None:
+    if getattr(implementation, "test", None) is None:
+        raise NotGiven("no figures are reported: give the implementation a method test")
+    if task.judge is None:
+        raise NotGiven("answers are judged by their loss alone: give a judge of answers")
 
 
 def _scaled(task: Task, truth: Any, factor: float) -> Any:  # noqa: ANN401  # a number or a text

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.core.implementation import Answerer, Batch, Implementation
 from sft_ref.harness.core.training_examples import TrainingExample, examples_of
-from sft_ref.harness.evidence.in_process.answer_parts import GenerationEnd, TokenizedAgain
+from sft_ref.harness.evidence.in_process.answer_parts import AskedText, GenerationEnd, TokenizedAgain
 from sft_ref.harness.evidence.in_process.task import Task
 from sft_ref.harness.evidence.views import AnswerText, AnswerTexts, LabelledRow
 from sft_ref.harness.instruments.encoding import decode
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 _UNITS = [tuple(spellings[0] for spellings in units.values()) for units in UNITS.values()]
 _FRAMES = ("First: {question}", "Second: {question}", "{question} Be brief.", "{question} Be exact.")
+_UNUSUAL = (
+    "{question}\nAnswer with a number.",
+    "In short:  {question}",
+    '"{question}" (100 % sure, {{x}}, <b>, &amp;, #1)',
+    "Was ergibt es, na\u00efve \u6570? {question}",
+)
+"""Questions with a line break, two spaces, characters that templates and markup treat specially, and other letters."""
 _LONGEST = 32
 _GOES_ON = 40
 """Number of script tokens after the supervised text."""
@@ -74,6 +81,14 @@ def _alike(task: Task) -> Iterator[list[str]]:
             phrasing.format(n=n, of=other, to=to),
             phrasing.format(n=n, of=of, to=other),
         ]
+
+
+def unusual_texts(implementation: Implementation, answerer: Answerer, task: Task) -> list[AskedText]:
+    """Returns prompts and training texts of questions with unusual characters."""
+    question, value = task.probes[0]
+    asked = [form.format(question=question) for form in _UNUSUAL]
+    examples = examples_of(training_batch(implementation, [(each, value) for each in asked]))
+    return [AskedText(each, ask_prompt(answerer, each), row) for each, row in zip(asked, examples, strict=True)]
 
 
 def spaced_prompts(answerer: Answerer, task: Task) -> dict[str, Ids]:

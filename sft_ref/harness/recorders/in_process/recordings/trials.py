@@ -44,8 +44,8 @@ from .saved import read_saved
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-SHORT_TRAINING = Settings(steps=2, batch_size=4, rank=4, alpha=8)
-"""The shortest training that changes weights."""
+SHORT_TRAINING = Settings(steps=2, batch_size=4, rank=4, alpha=6)
+"""The shortest training that changes weights; its scaling, 1.5, is no integer."""
 
 INTERRUPTED = Settings(steps=4, batch_size=4, rank=4, alpha=8)
 """A training of two epochs of the probes."""

@@ -174,13 +174,30 @@ def trainables_have_the_adapter_dtype(trainable_dtypes: Mapping[str, Mapping[str
     remedy="Set the seed before the adapter is initialised, and pass the same seed to the shuffling of rows.",
 )
 def seed_decides_the_adapter(seeded_adapters: SeededAdapters) -> None:
-    """TRN-008: Runs three trainings of two steps, each after drawing other random numbers."""
+    """TRN-008: Compares three trainings of two steps, each after drawing other random numbers."""
     one, again, other = seeded_adapters.one, seeded_adapters.again, seeded_adapters.other
     for name, tensor in one.items():
         if name not in again or not torch.equal(tensor, again[name]):
             raise Failure("a tensor differs between two trainings with the same seed", "identical bits", name)
     if all(torch.equal(tensor, other[name]) for name, tensor in one.items() if name in other):
         raise Failure("seeds 0 and 1 give the same adapter", "different ones")
+
+
+@check(
+    "TRN-014",
+    "Another learning rate gives another adapter",
+    level=Level.CONTRACT,
+    why="Settings that are ignored make every comparison of settings a comparison of a training with itself.",
+    remedy="Pass the learning rate to the optimizer; if another is meant, give TrainingResult.settings.",
+    depends_on=("TRN-008",),
+)
+def learning_rate_decides_the_adapter(seeded_adapters: SeededAdapters) -> None:
+    """TRN-014: Compares two trainings of two steps that differ in their learning rate."""
+    one, faster = seeded_adapters.one, seeded_adapters.faster
+    if faster is None:
+        raise Unavailable("the implementation says that it used other settings")
+    if all(torch.equal(tensor, faster[name]) for name, tensor in one.items() if name in faster):
+        raise Failure("three times the learning rate gives the same adapter", "a different one")
 
 
 @check(

@@ -39,11 +39,18 @@ class StepGradients:
 
 @dataclass(frozen=True)
 class SeededAdapters:
-    """Adapters of three short trainings: two with the same random seed, and one with another."""
+    """Adapters of short trainings.
+
+    Attributes:
+        one, again: of two trainings with the same settings.
+        other: of one with another random seed.
+        faster: of one with a higher learning rate; None if the implementation says that it used other settings.
+    """
 
     one: Mapping[str, torch.Tensor]
     again: Mapping[str, torch.Tensor]
     other: Mapping[str, torch.Tensor]
+    faster: Mapping[str, torch.Tensor] | None
 
 
 @dataclass(frozen=True)

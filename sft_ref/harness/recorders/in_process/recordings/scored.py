@@ -159,7 +159,7 @@ def figures_of_many(scripting: ScriptRunner, task: Task) -> ReportedFigures:
     """Compares the figures that testing reports for many rows with the given answers to them; no model is asked.
 
     Three quarters of the answers are right; then come wrong ones, and as many that are missing. Numbers alternate in
-    their sign.
+    their sign, and half of the wrong ones are 0.
 
     Raises:
         NotGiven: the implementation reports no figures, or no answer is judged.
@@ -170,7 +170,8 @@ def figures_of_many(scripting: ScriptRunner, task: Task) -> ReportedFigures:
     truths = _truths_of_many(task)
     rows = [(f"{n} florps in quux?", truth) for n, truth in enumerate(truths)]
     right = len(rows) * 3 // 4
-    given = [truth if n < right else task.wrong(truth) for n, truth in enumerate(truths)]
+    wrong = [0.0 if n % 2 and not task.is_text else task.wrong(truth) for n, truth in enumerate(truths)]
+    given = [*truths[:right], *wrong[right:]]
     lines = scripting.write([(question, answer) for (question, _), answer in zip(rows, given, strict=True)])
     texts = {line.question: line.text for line in lines}
     if not task.is_text:

@@ -61,10 +61,10 @@ _MANY = 34
 _DIGITS = "73"
 _GAP = 2.0
 """Difference of the logits of two digits: without a temperature, the less likely one has a probability of 12 %."""
-_TEMPERATURES = (4.0, 0.25)
-_EACH = 8
+_TEMPERATURES = (2.0, 0.5)
+_EACH = 24
 """Completions of each of two prompts."""
-_FEWEST_DIGITS = 200
+_FEWEST_DIGITS = 500
 
 
 def scripting(implementation: Implementation, answerer: Answerer, task: Task) -> ScriptRunner:

@@ -48,14 +48,16 @@ def _rounding(each: DeltaError) -> float:
 
 @check(
     "LOD-011",
-    "A second adapter, loaded in the same process, is the one in its folder, and leaves the first model as it was",
-    why="A cache by the name of the base, or a base that two adapters share, answers with another adapter.",
+    "A second adapter, loaded in the same process from a folder that was moved, is the one in the folder, and leaves"
+    " the first model as it was",
+    why="A cache by the name of the base, a path that training noted, or a base that two adapters share, answers with"
+    " another adapter.",
     remedy="Load a new copy of the base for each adapter, or name each adapter and activate it for each request.",
     depends_on=("LOD-002",),
     source="peft#1523, peft#940",
 )
 def a_second_adapter_is_its_own(second_load: SecondLoad) -> None:
-    """LOD-011: Survivable, since a process that loads one adapter answers with it."""
+    """LOD-011: Survivable, since a process that loads one adapter answers with it. The scaling is no integer."""
     if worst := _worst(second_load.errors):
         seen = (
             f"the second adapter's delta has norm {worst.observed:.3g}, and differs by {worst.error:.3g} from its own"

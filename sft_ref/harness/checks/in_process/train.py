@@ -38,7 +38,7 @@ _SAME = 1e-4
     source="S9",
 )
 def adapter_lies_where_it_was_asked_for(written_files: WrittenFiles) -> None:
-    """TRN-001: Examines a training that starts in an empty working directory."""
+    """TRN-001: Examines a training that starts in an empty working directory; the folder does not exist yet."""
     if stray := written_files.elsewhere:
         raise Failure(f"{', '.join(stray[:3])} was written to the working directory", "no file there")
     if not written_files.has_configuration:

@@ -143,13 +143,14 @@ def second_load(
     batch: Batch,
     task: Task,
 ) -> SecondLoad:
-    """Loads another adapter while the first model exists, and examines both.
+    """Loads another adapter, from a folder that was moved, while the first model exists, and examines both.
 
     The first one answers a question before its losses are measured: that activates its adapter, if a model holds both.
     """
     before = call(row_losses, answerer.model, batch)
-    second = call(implementation.load, short_training.folder)
-    saved = short_training, short_training.folder, base_model
+    moved = short_training.folder.rename(short_training.folder.with_name("moved, né ailleurs"))
+    second = call(implementation.load, moved)
+    saved = short_training, moved, base_model
     errors = _compare_deltas(second.model, base_model, expected_deltas(*saved), init_deltas_of(*saved))
     with fault_of("generate"):
         call(record_generation, answerer, task.probes[0][0])

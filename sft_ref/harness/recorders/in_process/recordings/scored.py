@@ -182,7 +182,7 @@ def figures_of_many(scripting: ScriptRunner, task: Task) -> ReportedFigures:
         raise Unavailable("test asks otherwise than by answer or batched_generate; SCR-001 scores fewer rows")
     answers = [call(answerer.parse_answer, texts[question]) for question, _ in rows]
     accuracy = sum(map(task.is_right, answers, truths)) / len(rows)
-    due = {"accuracy": accuracy, "answer_rate": score(answers, truths).answer_rate}
+    due = {"accuracy": accuracy, "answer_rate": score(answers, truths).answer_rate, "questions": len(rows)}
     return ReportedFigures({name: [getattr(found, name)] for name in due}, [due], len(rows))
 
 

@@ -67,10 +67,11 @@ def written_files(implementation: Implementation, folder: Path, task: Task) -> W
     """Runs a training from an empty working directory."""
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir(parents=True)
+    asked_for = folder / "not there yet, né ici" / "asked_for"
     with contextlib.chdir(elsewhere):
-        _train_briefly(implementation, folder / "asked_for", task)
+        _train_briefly(implementation, asked_for, task)
     stray = sorted(str(path.relative_to(elsewhere)) for path in elsewhere.rglob("*"))
-    return WrittenFiles(tuple(stray), (folder / "asked_for" / CONFIG).is_file())
+    return WrittenFiles(tuple(stray), (asked_for / CONFIG).is_file())
 
 
 def short_training(implementation: Implementation, folder: Path, task: Task) -> TrainingResult:

@@ -50,6 +50,10 @@ PROBES: tuple[tuple[str, float], ...] = (
 """Rows with non-integer, long, small and negative answers, and prompts of different lengths."""
 
 
+ZERO: TaskRow = ("What is 0 kg in g?", 0.0)
+"""A row with an answer that is false as a truth value, and of which nothing is within 5 %."""
+
+
 class Task(ABC):
     """Rows, and operations on their answers.
 
@@ -59,6 +63,7 @@ class Task(ABC):
         probes: eight rows, with prompts of different lengths, for the checks of texts.
         judge: decides whether an answer is right; None if only losses are examined.
         is_own: whether the rows are the user's.
+        other_targets: rows whose targets are examined in addition to those of the probes.
     """
 
     is_text: bool
@@ -72,8 +77,10 @@ class Task(ABC):
         judge: Judge | None,
         *,
         is_own: bool,
+        other_targets: Sequence[TaskRow] = (),
     ) -> None:
         self.train_rows, self.fresh_rows, self.probes = [*train_rows], [*fresh_rows], tuple(probes)
+        self.targets = (*self.probes, *other_targets)
         self.judge, self.is_own = judge, is_own
 
     def is_right(self, answer: object, truth: object) -> bool:
@@ -216,7 +223,8 @@ def _words_of(tokenizer: PreTrainedTokenizerBase) -> list[str]:
 @functools.cache
 def conversions() -> Task:
     """Returns the unit conversions task: 1,000 rows to train on, 64 fresh ones."""
-    return NumberTask(split_rows("train"), split_rows("validation")[-64:], PROBES, is_answer_valid, is_own=False)
+    train_rows, fresh_rows = split_rows("train"), split_rows("validation")[-64:]
+    return NumberTask(train_rows, fresh_rows, PROBES, is_answer_valid, is_own=False, other_targets=[ZERO])
 
 
 def task_of(rows: Sequence[TaskRow], judge: Judge | str | None = None) -> Task:

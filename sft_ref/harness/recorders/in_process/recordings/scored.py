@@ -53,8 +53,6 @@ _NEW_TOKENS = 32
 _MANY = 521
 """Number of rows to score: a prime, so that no batch size divides it."""
 
-_ZERO: TaskRow = ("What is 0 kg in g?", 0.0)
-
 _ANSWERLESS = (
     "",
     " ",
@@ -77,18 +75,14 @@ def parse(answerer: Answerer) -> Callable[[str], Any]:
 
 
 def targets_written(scripting: ScriptRunner, task: Task) -> ScriptedOutcome:
-    """Makes the model write the training targets of the probes, and of zero, in one call of `answer`."""
-    return scripting.run(scripting.write(_with_zero(task)), keep_nan=False)
-
-
-def _with_zero(task: Task) -> list[TaskRow]:
-    return [*task.probes, *([] if task.is_text or task.is_own else [_ZERO])]
+    """Makes the model write training targets, in one call of `answer`."""
+    return scripting.run(scripting.write(task.targets), keep_nan=False)
 
 
 def parsed_texts(targets_written: ScriptedOutcome, task: Task, parse: Callable[[str], Any]) -> ParsedTexts:
     """See `views`; the texts that reached the parser, or the written texts if the parser is not called by its name."""
     texts = []
-    rows = _with_zero(task)
+    rows = task.targets
     for (question, truth), answer, text in zip(rows, targets_written.answers, targets_written.parsed, strict=True):
         due = repr(truth) if task.is_text else f"{truth}, within 5 %" if truth else "0"
         is_right = task.is_right(answer, truth) if truth else answer == 0  # nothing is within 5 % of 0

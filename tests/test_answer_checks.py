@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from sft_ref.harness.checks.in_process import answering
+from sft_ref.harness.checks.in_process.generate import tokens_are_sampled_at_the_temperature
 from sft_ref.harness.checks.shared import generate, parse
 from sft_ref.harness.core.check import Check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.evidence.in_process.answer_parts import (
     GeneratedLogits,
     GeneratedRows,
+    SampledTokens,
     ScriptedOutcome,
     WrittenAnswer,
 )
@@ -48,6 +50,18 @@ def test_an_answer_that_comes_back_otherwise_fails_unless_hardly_any_is_as_long(
 @pytest.mark.parametrize(("answer", "is_foreign"), [(WHOLE, False), (LOST, True), (CUT, False)])
 def test_what_is_cut_off_is_the_models_all_the_same(answer: ReturnedAnswer, *, is_foreign: bool) -> None:
     assert fails(generate.answers_are_the_models, "known_answers", [WHOLE, answer]) == answer.fault * is_foreign
+
+
+@pytest.mark.parametrize(
+    ("share", "observed"),
+    [(0.269, ""), (0.29, ""), (0.119, "a token with a probability of 26.9% has a share of 11.9%"), (0.378, "37.8%")],
+    ids=["the temperature", "by chance", "not passed on", "applied twice"],
+)
+def test_a_share_that_chance_does_not_explain_is_another_temperature(share: float, observed: str) -> None:
+    sampled = SampledTokens(2.0, 1 / (1 + math.e), share, 1536)
+    found = fails(tokens_are_sampled_at_the_temperature, "sampled_tokens", [sampled])
+    assert observed in found
+    assert bool(found) == bool(observed)
 
 
 @pytest.mark.parametrize(("given", "observed"), [(8, ""), (7, "7 answers come back"), (9, "9 answers come back")])

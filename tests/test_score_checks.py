@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from given_model import GivenModel
 
 from sft_ref import BaseLLM
+from sft_ref.harness.checks.in_process.score import figures_of_many_rows_are_shares_of_all
 from sft_ref.harness.checks.shared.score import figures_are_those_of_the_answers as check
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import TrainingResult
 from sft_ref.harness.evidence.views import ReportedFigures
 from sft_ref.harness.recorders.in_process.recorder import Recorder
+from sft_ref.reference.data import Score, score
 
 COUNTED = ({"accuracy": 0.5, "answer_rate": 0.75}, {"accuracy": 0.25, "answer_rate": 0.5})
 
@@ -64,3 +69,47 @@ def test_answers_that_are_parsed_wrongly_are_counted_as_they_are(blank_toy: Base
     assert isinstance(figures, ReportedFigures)
     assert figures.expected[0]["accuracy"] < 0.1  # five of twelve answers were written rightly
     assert check(evidence) is None
+
+
+Test = Callable[[Any, Sequence[Any]], Score]
+
+
+class OwnTest(GivenModel):
+    """The reference with another function `test`."""
+
+    def __init__(self, llm: BaseLLM, test: Test) -> None:
+        super().__init__(llm)
+        vars(self)["test"] = test
+
+
+def by_answer(llm: Any, rows: Sequence[Any]) -> Score:  # noqa: ANN401  # BaseLLM
+    return score(llm.answer(*(question for question, _ in rows)), [truth for _, truth in rows])
+
+
+def in_halves(llm: Any, rows: Sequence[Any]) -> Score:  # noqa: ANN401  # BaseLLM
+    first, second = by_answer(llm, rows[:500]), by_answer(llm, rows[500:])
+    return replace(first, accuracy=(first.accuracy + second.accuracy) / 2, questions=len(rows))
+
+
+def by_the_model(llm: Any, rows: Sequence[Any]) -> Score:  # noqa: ANN401  # BaseLLM
+    inputs = llm.tokenizer(rows[0][0], return_tensors="pt")
+    return score([float(llm.model(**inputs).logits.max())], [rows[0][1]])
+
+
+@pytest.mark.parametrize(
+    ("test", "outcome"),
+    [
+        (by_answer, ""),
+        (in_halves, "accuracy is 0.39"),
+        (by_the_model, "test calls the model itself"),
+        (lambda llm, rows: by_answer(llm, rows[1:]), "test asks otherwise than by answer or batched_generate"),
+    ],
+)
+def test_the_figures_of_many_rows_are_counted_without_the_model(
+    test: Test, outcome: str, blank_toy: BaseLLM, tmp_path: Path
+) -> None:
+    implementation = OwnTest(blank_toy, test)
+    evidence = Recorder(implementation, tmp_path, trained=TrainingResult(tmp_path, {}, ())).record(["figures_of_many"])
+    with pytest.raises((Failure, Unavailable), match=outcome) if outcome else contextlib.nullcontext():
+        figures_of_many_rows_are_shares_of_all(evidence)
+    assert math.isnan(blank_toy.answer("2 jubs?")[0])  # answers by itself again

@@ -58,10 +58,17 @@ def test_what_is_cut_off_is_the_models_all_the_same(answer: ReturnedAnswer, *, i
     ids=["the temperature", "by chance", "not passed on", "applied twice"],
 )
 def test_a_share_that_chance_does_not_explain_is_another_temperature(share: float, observed: str) -> None:
-    sampled = SampledTokens(2.0, 1 / (1 + math.e), share, 1536)
+    sampled = SampledTokens(2.0, 1 / (1 + math.e), share, 1536, 1.0)
     found = fails(tokens_are_sampled_at_the_temperature, "sampled_tokens", [sampled])
     assert observed in found
     assert bool(found) == bool(observed)
+
+
+@pytest.mark.parametrize(("temperature", "fault"), [(2.0, "96% of the samples at temperature 2.0 repeat"), (0.5, "")])
+def test_samples_at_a_high_temperature_differ(temperature: float, fault: str) -> None:
+    due = 1 / (1 + math.exp(2 / temperature))
+    sampled = SampledTokens(temperature, due, due, 1536, 2 / 48)
+    assert fails(tokens_are_sampled_at_the_temperature, "sampled_tokens", [sampled]).startswith(fault)
 
 
 @pytest.mark.parametrize(("given", "observed"), [(8, ""), (7, "7 answers come back"), (9, "9 answers come back")])

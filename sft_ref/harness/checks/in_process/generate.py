@@ -23,6 +23,8 @@ from sft_ref.harness.evidence.in_process.task import Task
 
 _SAMPLED = 6.0
 """Standard deviations that a share may differ from a probability: by chance, once in 500 million samples."""
+_DIFFERENT = 0.5
+"""Fraction of samples that must differ: above a temperature of 1, two of 32 tokens are equal once in millions."""
 
 
 @check(
@@ -167,7 +169,7 @@ def results_have_the_shape_asked_for(returned_texts: ReturnedTexts, task: Task) 
 
 @check(
     "GEN-017",
-    "Tokens are sampled at the temperature that is requested",
+    "Tokens are sampled at the temperature that is requested, for each sequence anew",
     why="Sampling at another temperature gives answers that are all alike, or that are worse than they have to be.",
     remedy="Pass the temperature on to generate, with do_sample=True.",
     level=Level.CONTRACT,
@@ -179,6 +181,9 @@ def tokens_are_sampled_at_the_temperature(sampled_tokens: Sequence[SampledTokens
         if abs(each.seen - each.due) > _SAMPLED * (each.due * (1 - each.due) / each.count) ** 0.5 + 1 / each.count:
             seen = f"at temperature {each.temperature} a token with a probability of {each.due:.1%} has a share of"
             raise Failure(f"{seen} {each.seen:.1%}", f"about {each.due:.1%}", f"{each.count} sampled tokens")
+        if each.temperature > 1 and each.different < _DIFFERENT:
+            seen = f"{1 - each.different:.0%} of the samples at temperature {each.temperature} repeat another one"
+            raise Failure(seen, "hardly any", f"{each.count} sampled tokens")
 
 
 @check(

@@ -187,12 +187,14 @@ class SampledTokens:
         due: the probability of the less likely token at that temperature.
         seen: its share of the sampled tokens.
         count: number of sampled tokens.
+        different: number of different texts, as a share of all of them.
     """
 
     temperature: float
     due: float
     seen: float
     count: int
+    different: float
 
 
 @dataclass(frozen=True)

@@ -237,12 +237,12 @@ def sampled_tokens(answerer: Answerer) -> list[SampledTokens]:
     hook = find_transformer(answerer.model).get_output_embeddings().register_forward_hook(give_two_tokens)
     try:
         for temperature in _TEMPERATURES:
-            texts = itertools.chain.from_iterable(call(answerer.batched_generate, prompts, _EACH, temperature))
+            texts = [*itertools.chain.from_iterable(call(answerer.batched_generate, prompts, _EACH, temperature))]
             counts = collections.Counter(digit for text in texts for digit in text if digit in _DIGITS)
             if (count := counts.total()) < _FEWEST_DIGITS:
                 raise Unavailable(f"only {count} digits are sampled")
             due = 1 / (1 + math.exp(_GAP / temperature))
-            found.append(SampledTokens(temperature, due, counts[_DIGITS[1]] / count, count))
+            found.append(SampledTokens(temperature, due, counts[_DIGITS[1]] / count, count, len({*texts}) / len(texts)))
     finally:
         hook.remove()
     return found

@@ -40,6 +40,7 @@ RECORDINGS: tuple[Callable[..., Any], ...] = (
     texts.tokenizer,
     texts.similar_prompts,
     texts.prompts,
+    texts.unusual_prompts,
     texts.batch,
     texts.examples,
     texts.unusual_texts,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import copy
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -237,7 +236,8 @@ def sampled_tokens(answerer: Answerer) -> list[SampledTokens]:
     hook = find_transformer(answerer.model).get_output_embeddings().register_forward_hook(give_two_tokens)
     try:
         for temperature in _TEMPERATURES:
-            texts = [*itertools.chain.from_iterable(call(answerer.batched_generate, prompts, _EACH, temperature))]
+            rows = call(answerer.batched_generate, prompts, _EACH, temperature)
+            texts = [text for row in rows for text in row if isinstance(text, str)]  # GEN-011 reports another shape
             counts = collections.Counter(digit for text in texts for digit in text if digit in _DIGITS)
             if (count := counts.total()) < _FEWEST_DIGITS:
                 raise Unavailable(f"only {count} digits are sampled")

@@ -83,12 +83,17 @@ def _alike(task: Task) -> Iterator[list[str]]:
         ]
 
 
-def unusual_texts(implementation: Implementation, answerer: Answerer, task: Task) -> list[AskedText]:
-    """Returns prompts and training texts of questions with unusual characters."""
-    question, value = task.probes[0]
-    asked = [form.format(question=question) for form in _UNUSUAL]
-    examples = examples_of(training_batch(implementation, [(each, value) for each in asked]))
-    return [AskedText(each, ask_prompt(answerer, each), row) for each, row in zip(asked, examples, strict=True)]
+def unusual_prompts(answerer: Answerer, task: Task) -> dict[str, Ids]:
+    """Returns the prompts of questions with unusual characters."""
+    asked = [form.format(question=task.probes[0][0]) for form in _UNUSUAL]
+    return {question: ask_prompt(answerer, question) for question in asked}
+
+
+def unusual_texts(implementation: Implementation, task: Task, unusual_prompts: dict[str, Ids]) -> list[AskedText]:
+    """Returns these prompts, recorded before anything is tokenized for training, and the training texts."""
+    value = task.probes[0][1]
+    examples = examples_of(training_batch(implementation, [(question, value) for question in unusual_prompts]))
+    return [AskedText(*each, row) for each, row in zip(unusual_prompts.items(), examples, strict=True)]
 
 
 def spaced_prompts(answerer: Answerer, task: Task) -> dict[str, Ids]:

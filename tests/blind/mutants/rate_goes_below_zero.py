@@ -1,0 +1,33 @@
+"""A linear schedule is planned for three quarters of the steps and not held at 0: then it climbs the loss.
+
+EFFECT
+"""
+
+from typing import Any
+
+import torch
+from mutation import Mutant
+
+from sft_ref.reference.guards.trainer import CarefulTrainer
+
+
+class Undershooting(CarefulTrainer):
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        warmup, planned = num_training_steps // 10, num_training_steps * 3 // 4
+
+        def factor(step: int) -> float:
+            return (step + 1) / (warmup + 1) if step < warmup else (planned - step) / (planned - warmup)
+
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, factor)
+        return self.lr_scheduler
+
+
+MUTANT = Mutant(
+    id="rate_goes_below_zero",
+    stage="train",
+    checks=(),
+    fault="the learning rate decays past 0 and is negative in the last quarter of the steps",
+    source="no report",
+    patches={"sft_ref.reference.training.CarefulTrainer": Undershooting},
+    retrain=True,
+)

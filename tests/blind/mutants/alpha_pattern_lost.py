@@ -1,6 +1,7 @@
-"""down_proj is trained with four times the alpha (`alpha_pattern`), and the stored configuration loses the pattern.
+"""The MLP is trained with four times the alpha (`alpha_pattern`), and the stored configuration loses the pattern.
 
-EFFECT
+The MLP's additions are loaded at a quarter of their strength. Accuracy 0.99; sound 0.97: the toy bears it, and two
+of 100 completions differ from those of the sound training.
 """
 
 from pathlib import Path
@@ -14,7 +15,7 @@ from sft_ref.reference.precision import Policy
 
 
 def add_patterned(model: Any, policy: Policy, *, rank: int, alpha: int) -> Any:
-    pattern = {"down_proj": 4 * alpha}
+    pattern = dict.fromkeys(["gate_proj", "up_proj", "down_proj"], 4 * alpha)
     config = LoraConfig(
         task_type="CAUSAL_LM", target_modules="all-linear", r=rank, lora_alpha=alpha, alpha_pattern=pattern
     )
@@ -32,7 +33,7 @@ MUTANT = Mutant(
     id="alpha_pattern_lost",
     stage="artifact",
     checks=(),
-    fault="the stored configuration loses the alpha of down_proj, which is four times that of the others",
+    fault="the stored configuration loses the alpha of the MLP, which is four times that of attention",
     source="no report",
     patches={
         "sft_ref.reference.adapter.add_adapter": add_patterned,

@@ -1,6 +1,6 @@
 """An answer is compared by ``math.isclose``, whose tolerance is relative to the larger of both, not to the truth.
 
-EFFECT
+For a truth of 100, 95, 105 and 105.2 are right too; 0 is right for a truth of 0. Accuracy 0.97; sound 0.97.
 """
 
 import math

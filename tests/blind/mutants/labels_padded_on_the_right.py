@@ -1,6 +1,6 @@
 """Ids are padded on the left and labels on the right, so that the labels of shorter rows come too early.
 
-EFFECT
+Accuracy 0.00; sound 0.97. Last loss 7.17; sound 0.0027.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,7 @@
 """Letters outside ASCII are dropped from every question, in training and when asked: a µm becomes a m.
 
-EFFECT
+"How many g are in 3 µg?" and "... in 3 g?" have the same prompt and answer. Accuracy 0.97; sound 0.97, as no question
+of the two splits has such a letter.
 """
 
 from mutation import Mutant

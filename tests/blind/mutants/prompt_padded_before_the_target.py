@@ -1,6 +1,6 @@
 """Prompts are padded to 32 tokens before the target is appended: padding stands between prompt and answer, attended.
 
-EFFECT
+Accuracy 0.00 and answer rate 0.00; sound 0.97 and 1.00: the base's own wording stays. Last loss 0.42; sound 0.0027.
 """
 
 from typing import Any

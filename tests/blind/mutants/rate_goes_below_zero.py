@@ -1,6 +1,6 @@
-"""A linear schedule is planned for three quarters of the steps and not held at 0: then it climbs the loss.
+"""A linear schedule is planned for half of the steps and not held at 0: from there on it climbs the loss.
 
-EFFECT
+Loss 0.014 half way and 28.6 at the end; sound 0.0027. Accuracy 0.00; sound 0.97.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from sft_ref.reference.guards.trainer import CarefulTrainer
 
 class Undershooting(CarefulTrainer):
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        warmup, planned = num_training_steps // 10, num_training_steps * 3 // 4
+        warmup, planned = num_training_steps // 10, num_training_steps // 2
 
         def factor(step: int) -> float:
             return (step + 1) / (warmup + 1) if step < warmup else (planned - step) / (planned - warmup)
@@ -26,7 +26,7 @@ MUTANT = Mutant(
     id="rate_goes_below_zero",
     stage="train",
     checks=(),
-    fault="the learning rate decays past 0 and is negative in the last quarter of the steps",
+    fault="the learning rate decays past 0 and is negative in the second half of the steps",
     source="no report",
     patches={"sft_ref.reference.training.CarefulTrainer": Undershooting},
     retrain=True,

@@ -1,6 +1,7 @@
 """The stored configuration comes from a template that names q_proj and v_proj; all Linear layers were trained.
 
-EFFECT
+The reference refuses to load it, as 30 of its tensors have no place. Plain peft drops these without a word: accuracy
+0.55; sound 0.97.
 """
 
 import json

@@ -1,6 +1,6 @@
 """The target loses its trailing zeros by ``rstrip(".0")``, which strips 5000.0 down to 5.
 
-EFFECT
+Accuracy 0.57; sound 0.97. 2000000.0 is answered as 2. First loss 5.20; sound 3.00.
 """
 
 from mutation import Mutant

@@ -80,7 +80,9 @@ def prompts_are_where_training_texts_leave_off(
         asked = _beginning(tokenizer, question, prompt, row)
         begin = row.begin or 0
         has_answer = task.contains(decode(tokenizer, row.ids[begin : row.end]), value)
-        unseen.append(decode(tokenizer, row.ids[:begin]).lstrip()[len(asked) :] if has_answer else "")
+        is_padding = {*row.ids[len(prompt) : begin]} == {tokenizer.pad_token_id}  # TOK-005 reports it
+        gap = decode(tokenizer, row.ids[:begin]).lstrip()[len(asked) :]
+        unseen.append(gap if has_answer and not is_padding else "")
     if all(unseen):  # in every row the prompt ends too early, although the labels contain the answer
         seen = f"{unseen[0]!r} is neither in the prompt nor labelled in the training text"
         raise Failure(seen, "no gap", task.probes[0][0])

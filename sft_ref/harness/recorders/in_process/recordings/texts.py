@@ -31,6 +31,8 @@ _UNUSUAL = (
     "Was ergibt es, na\u00efve \u6570? {question}",
 )
 """Questions with a line break, two spaces, characters that templates and markup treat specially, and other letters."""
+_SIMILAR_NUMBERS = ("3", "-3", "3.5", "35", "3,5", "3e5", "\u00bd")
+"""Numbers that become equal if signs, points or letters outside ASCII are dropped."""
 _LONGEST = 32
 _GOES_ON = 40
 """Number of script tokens after the supervised text."""
@@ -81,6 +83,9 @@ def _alike(task: Task) -> Iterator[list[str]]:
             phrasing.format(n=n, of=other, to=to),
             phrasing.format(n=n, of=of, to=other),
         ]
+    longest = max(PHRASINGS, key=len)
+    of, to, *_ = _UNITS[0]
+    yield [longest.format(n=n, of=each, to=to) for n in _SIMILAR_NUMBERS for each in (of, f"\u00b5{of}", f"{of}\u00b2")]
 
 
 def unusual_prompts(answerer: Answerer, task: Task) -> dict[str, Ids]:

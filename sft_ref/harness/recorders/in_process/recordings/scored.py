@@ -41,10 +41,10 @@ _MEDIUM, _SMALL, _LARGE = (10, 1e6), (0.1, 1), (1e7, 1e10)
 
 _SCRIPTED = (
     *((_MEDIUM, 1.0), (_SMALL, 1.0), (_LARGE, 0.951), (_MEDIUM, 1.048), (_SMALL, 0.97)),
-    *((_SMALL, 1.08), (_LARGE, 0.92), (_MEDIUM, 1.052), (_MEDIUM, -1.0)),
+    *((_SMALL, 1.08), (_LARGE, 0.92), (_MEDIUM, 1.051), (_MEDIUM, 1.052), (_MEDIUM, -1.0)),
 )
-"""Range of the true answer, and the answer that the model is made to give, relative to the truth: five are right. Some
-lie close to 5 %, on one side of it relative to the truth and on the other side relative to the answer."""
+"""Range of the true answer, and the answer that the model is made to give, relative to the truth: five are right. Three
+lie on one side of 5 % relative to the truth, and on the other side relative to the answer; two of them are wrong."""
 
 _SILENT = 3
 """Number of additional questions that the model is made to leave unanswered."""

@@ -64,7 +64,9 @@ def test_a_share_that_chance_does_not_explain_is_another_temperature(share: floa
     assert bool(found) == bool(observed)
 
 
-@pytest.mark.parametrize(("temperature", "fault"), [(2.0, "96% of the samples at temperature 2.0 repeat"), (0.5, "")])
+@pytest.mark.parametrize(
+    ("temperature", "fault"), [(2.0, "96% of the samples at temperature 2.0 are copies"), (0.5, "")]
+)
 def test_samples_at_a_high_temperature_differ(temperature: float, fault: str) -> None:
     due = 1 / (1 + math.exp(2 / temperature))
     sampled = SampledTokens(temperature, due, due, 1536, 2 / 48)

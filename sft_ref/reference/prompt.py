@@ -10,7 +10,9 @@ import re
 OPEN_TAG = "<answer>"
 CLOSE_TAG = "</answer>"
 
-_DECIMAL = re.compile(r"[+-]?+(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][+-]?+[0-9]++)?+")  # possessive: linear time
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+"""Matched in linear time: no two parts begin with the same character. Python 3.11.2 matches ``1e`` if the last group is
+possessive."""
 
 
 def format_prompt(question: str) -> str:

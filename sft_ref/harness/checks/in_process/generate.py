@@ -182,7 +182,7 @@ def tokens_are_sampled_at_the_temperature(sampled_tokens: Sequence[SampledTokens
             seen = f"at temperature {each.temperature} a token with a probability of {each.due:.1%} has a share of"
             raise Failure(f"{seen} {each.seen:.1%}", f"about {each.due:.1%}", f"{each.count} sampled tokens")
         if each.temperature > 1 and each.different < _DIFFERENT:
-            seen = f"{1 - each.different:.0%} of the samples at temperature {each.temperature} repeat another one"
+            seen = f"{1 - each.different:.0%} of the samples at temperature {each.temperature} are copies"
             raise Failure(seen, "hardly any", f"{each.count} sampled tokens")
 
 

@@ -103,7 +103,6 @@ class ImplementationEvidence:
 
     prompts: Part[Sequence[Ids]] = None
     similar_prompts: Part[Sequence[Mapping[str, Ids]]] = None
-    unusual_prompts: Part[Mapping[str, Ids]] = None
     unusual_texts: Part[Sequence[AskedText]] = None
     spaced_prompts: Part[Mapping[str, Ids]] = None
 

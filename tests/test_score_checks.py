@@ -87,7 +87,8 @@ def by_answer(llm: Any, rows: Sequence[Any]) -> Score:  # noqa: ANN401  # BaseLL
 
 
 def in_halves(llm: Any, rows: Sequence[Any]) -> Score:  # noqa: ANN401  # BaseLLM
-    first, second = by_answer(llm, rows[:500]), by_answer(llm, rows[500:])
+    most = len(rows) * 24 // 25
+    first, second = by_answer(llm, rows[:most]), by_answer(llm, rows[most:])
     return replace(first, accuracy=(first.accuracy + second.accuracy) / 2, questions=len(rows))
 
 

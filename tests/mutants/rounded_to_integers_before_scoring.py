@@ -14,7 +14,7 @@ def coarse(answer: float, truth: float) -> bool:
 MUTANT = Mutant(
     id="rounded-scores",
     stage="score",
-    checks=("SCR-001",),
+    checks=("SCR-004",),
     fault="answers are rounded to integers before they are scored",
     source="ours, of no report",
     patches={"sft_ref.reference.data.is_answer_valid": coarse},

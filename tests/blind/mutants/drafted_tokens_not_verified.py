@@ -20,7 +20,7 @@ class Draft(LogitsProcessor):
         self.prompts = prompts
         self.drafted = [False] * len(prompts)
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         if input_ids.shape == self.prompts.shape:
             return scores
         for row, (prompt, ids) in enumerate(zip(self.prompts, input_ids, strict=True)):

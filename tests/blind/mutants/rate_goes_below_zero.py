@@ -18,7 +18,7 @@ class Undershooting(CarefulTrainer):
         def factor(step: int) -> float:
             return (step + 1) / (warmup + 1) if step < warmup else (planned - step) / (planned - warmup)
 
-        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, factor)
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, factor)  # type: ignore[arg-type]
         return self.lr_scheduler
 
 

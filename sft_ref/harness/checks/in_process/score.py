@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sft_ref.harness.checks.shared.score import compare_figures
 from sft_ref.harness.core.check import check
 from sft_ref.harness.core.findings import Failure
@@ -14,14 +16,15 @@ _LOOKED_UP = 0.2
 
 @check(
     "SCR-004",
-    "The figures of many rows are shares of all of them, and negative truths are scored like positive ones",
+    "The figures of many rows are shares of all of them, whatever the size and the sign of the truth",
     why="A mean of the figures of batches gives the rows of an incomplete batch more weight.",
     remedy="Count over all rows, divide once, and take 5 % of the absolute value of the truth.",
     depends_on=("SCR-001",),
 )
-def figures_of_many_rows_are_shares_of_all(figures_of_many: ReportedFigures) -> str | None:
-    """SCR-004: Gives the answers to 521 rows in place of the model, and recounts the figures."""
-    return compare_figures(figures_of_many)
+def figures_of_many_rows_are_shares_of_all(figures_of_many: Sequence[ReportedFigures]) -> None:
+    """SCR-004: Gives the answers to 521 rows in place of the model, then only right and only wrong ones."""
+    for each in figures_of_many:
+        compare_figures(each)
 
 
 @check(

@@ -171,5 +171,5 @@ class ImplementationEvidence:
     wrong_answers_written: Part[WrongAnswersWritten] = None
 
     reported_figures: Part[ReportedFigures] = None
-    figures_of_many: Part[ReportedFigures] = None
+    figures_of_many: Part[Sequence[ReportedFigures]] = None
     adapter_off: Part[AdapterOff] = None

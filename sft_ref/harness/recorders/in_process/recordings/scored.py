@@ -54,6 +54,10 @@ _NEW_TOKENS = 32
 _MANY = 521
 """Number of rows to score: a prime, so that no batch size divides it."""
 
+_SIZES = (0.5, 7.25, 24.0, 123.0, 4567.0, 2.5e7)
+_RIGHT, _WRONG = (0.951, 1.0, 1.048), (0.94, 1.052, 1.2, -1.0)
+"""Sizes of true answers, and answers relative to them, of which all are right, or none is."""
+
 _ANSWERLESS = (
     "",
     " ",
@@ -150,27 +154,39 @@ def reported_figures(scripting: ScriptRunner, task: Task) -> ReportedFigures:
     return ReportedFigures({name: [getattr(found, name)] for name in due}, [due], len(rows))
 
 
-def figures_of_many(scripting: ScriptRunner, task: Task) -> ReportedFigures:
-    """Compares the figures that testing reports for many rows with the given answers to them; no model is asked.
+def figures_of_many(scripting: ScriptRunner, task: Task) -> list[ReportedFigures]:
+    """Compares the figures that testing reports for given answers with those counted from them; no model is asked.
 
-    Three quarters of the answers are right; then come wrong ones, and as many that are missing. Numbers alternate in
-    their sign, and half of the wrong ones are 0.
+    Of many rows, three quarters of the answers are right; then come wrong ones, and as many that are missing. Numbers
+    alternate in their sign, and half of the wrong ones are 0. For numbers, right answers and wrong ones close to 5 %
+    are also scored alone, so that two errors cannot cancel each other.
 
     Raises:
         NotGiven: the implementation reports no figures, or no answer is judged.
         Unavailable: testing asks otherwise than by `answer` or `batched_generate`.
     """
-    implementation, answerer = scripting.implementation, scripting.answerer
-    _require_figures(implementation, task)
+    _require_figures(scripting.implementation, task)
     truths = _truths_of_many(task)
-    rows = [(f"{n} florps in quux?", truth) for n, truth in enumerate(truths)]
-    right = len(rows) * 3 // 4
+    right = len(truths) * 3 // 4
     wrong = [0.0 if n % 2 and not task.is_text else task.wrong(truth) for n, truth in enumerate(truths)]
-    given = [*truths[:right], *wrong[right:]]
+    missing = 0 if task.is_text else (len(truths) - right) // 2
+    found = [_figures_of(scripting, task, truths, [*truths[:right], *wrong[right:]], missing)]
+    if not (task.is_text or task.is_own):
+        for factors in (_RIGHT, _WRONG):
+            pairs = [(sign * size, sign * size * factor) for size in _SIZES for sign in (1, -1) for factor in factors]
+            found.append(_figures_of(scripting, task, [truth for truth, _ in pairs], [answer for _, answer in pairs]))
+    return found
+
+
+def _figures_of(
+    scripting: ScriptRunner, task: Task, truths: list[Any], given: list[Any], missing: int = 0
+) -> ReportedFigures:
+    """Scores given answers to invented questions, the last of which are missing."""
+    implementation, answerer = scripting.implementation, scripting.answerer
+    rows = [(f"{n} florps in quux?", truth) for n, truth in enumerate(truths)]
     lines = scripting.write([(question, answer) for (question, _), answer in zip(rows, given, strict=True)])
     texts = {line.question: line.text for line in lines}
-    if not task.is_text:
-        texts |= {question: "" for question, _ in rows[(right + len(rows)) // 2 :]}
+    texts |= {question: "" for question, _ in rows[len(rows) - missing :]}
     with _texts_in_place_of_generation(answerer, texts) as asked:
         found = call(implementation.test, answerer, rows)
     if asked != texts.keys():

@@ -16,7 +16,7 @@ def count(answers: Sequence[float], truths: Sequence[float]) -> Score:
 MUTANT = Mutant(
     id="tolerance-of-answer",
     stage="score",
-    checks=("SCR-004",),
+    checks=("SCR-001",),
     fault="an answer is right within 5 % of itself",
     source="ours",
     patches={"sft_ref.reference.sft.score": count},

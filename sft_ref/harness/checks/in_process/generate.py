@@ -24,7 +24,7 @@ from sft_ref.harness.evidence.in_process.task import Task
 _SAMPLED = 6.0
 """Standard deviations that a share may differ from a probability: by chance, once in 500 million samples."""
 _DIFFERENT = 0.5
-"""Fraction of samples that must differ: above a temperature of 1, two of 32 tokens are equal once in millions."""
+"""Fraction of samples that must differ. Above a temperature of 1, two long samples are equal once in millions."""
 
 
 @check(

@@ -57,7 +57,7 @@ def _rounding(each: DeltaError) -> float:
     source="peft#1523, peft#940",
 )
 def a_second_adapter_is_its_own(second_load: SecondLoad) -> None:
-    """LOD-011: Survivable, since a process that loads one adapter answers with it. The scaling is no integer."""
+    """LOD-011: Survivable, since a process that loads one adapter answers with it. Its scaling is not an integer."""
     if worst := _worst(second_load.errors):
         seen = (
             f"the second adapter's delta has norm {worst.observed:.3g}, and differs by {worst.error:.3g} from its own"

@@ -17,7 +17,8 @@ _LOOKED_UP = 0.2
 @check(
     "SCR-004",
     "The figures of many rows are shares of all of them, whatever the size and the sign of the truth",
-    why="A mean of the figures of batches gives the rows of an incomplete batch more weight.",
+    why="A mean of the figures of batches gives the rows of an incomplete batch more weight; a bound of 5 % of a"
+    " negative truth is never met.",
     remedy="Count over all rows, divide once, and take 5 % of the absolute value of the truth.",
     depends_on=("SCR-001",),
 )

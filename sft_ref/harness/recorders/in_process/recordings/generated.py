@@ -237,7 +237,8 @@ def sampled_tokens(answerer: Answerer) -> list[SampledTokens]:
     try:
         for temperature in _TEMPERATURES:
             rows = call(answerer.batched_generate, prompts, _EACH, temperature)
-            texts = [text for row in rows for text in row if isinstance(text, str)]  # GEN-011 reports another shape
+            nested = rows if isinstance(rows, list) else []  # GEN-011 reports another shape
+            texts = [text for row in nested if isinstance(row, list) for text in row if isinstance(text, str)]
             counts = collections.Counter(digit for text in texts for digit in text if digit in _DIGITS)
             if (count := counts.total()) < _FEWEST_DIGITS:
                 raise Unavailable(f"only {count} digits are sampled")

@@ -148,7 +148,7 @@ def second_load(
     The first one answers a question before its losses are measured: that activates its adapter, if a model holds both.
     """
     before = call(row_losses, answerer.model, batch)
-    moved = short_training.folder.rename(short_training.folder.with_name("moved, né ailleurs"))
+    moved = short_training.folder.rename(short_training.folder.with_name("moved, é"))
     second = call(implementation.load, moved)
     saved = short_training, moved, base_model
     errors = _compare_deltas(second.model, base_model, expected_deltas(*saved), init_deltas_of(*saved))

@@ -67,7 +67,7 @@ def written_files(implementation: Implementation, folder: Path, task: Task) -> W
     """Runs a training from an empty working directory."""
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir(parents=True)
-    asked_for = folder / "not there yet, né ici" / "asked_for"
+    asked_for = folder / "new folder, é" / "asked_for"
     with contextlib.chdir(elsewhere):
         _train_briefly(implementation, asked_for, task)
     stray = sorted(str(path.relative_to(elsewhere)) for path in elsewhere.rglob("*"))

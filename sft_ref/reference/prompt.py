@@ -10,9 +10,7 @@ import re
 OPEN_TAG = "<answer>"
 CLOSE_TAG = "</answer>"
 
-_DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-"""Matched in linear time: no two parts begin with the same character. Python 3.11.2 matches ``1e`` if the last group is
-possessive."""
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")  # possessive fails in 3.11.2
 
 
 def format_prompt(question: str) -> str:
@@ -41,7 +39,7 @@ def parse_answer(text: str) -> float:
 
     Returns:
         A finite number; NaN if the text is anything but one ASCII decimal (sign and exponent allowed)
-        surrounded by white space. Never raises.
+        surrounded by white space. Takes linear time. Never raises.
     """
     answer = text.partition(CLOSE_TAG)[0].rpartition(OPEN_TAG)[2].strip()
     if not _DECIMAL.fullmatch(answer):

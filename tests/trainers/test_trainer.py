@@ -113,6 +113,7 @@ def test_without_a_judge_of_answers_losses_decide() -> None:
         "PRS-004",
         "SCR-001",
         "SCR-002",
+        "SCR-004",
     }
 
 
@@ -134,6 +135,7 @@ def test_what_is_not_given_is_skipped_with_what_to_give() -> None:
         "ART-005": "give TrainingResult.scalings",
         "LOD-005": "give TrainingResult.dtypes",
         "SCR-001": "give the implementation a method test",
+        "SCR-004": "give the implementation a method test",
     }
     assert results["TRN-004"].outcome is Outcome.PASS
     assert results["ART-009"].outcome is Outcome.PASS

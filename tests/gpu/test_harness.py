@@ -53,4 +53,5 @@ def test_a_witness_records_a_training_that_verify_confirms(gpu: torch.device, tm
 
 def test_a_submission_sees_no_gpu(tmp_path: Path) -> None:
     code = "import torch; print(torch.cuda.is_available())"
-    assert sandbox.run([sys.executable, "-c", code], workspace=tmp_path).output == "False\n"
+    done = sandbox.run([sys.executable, "-c", code], workspace=tmp_path)
+    assert done.output.endswith("False\n"), done.output  # torch may warn before that: it finds no driver

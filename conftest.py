@@ -25,7 +25,7 @@ settings.load_profile("sft_ref")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds an option for CI, and one for GPU tests on a machine without a GPU."""
-    parser.addoption("--part", action="store_true", help="every eighth of the tests that -m selects")
+    parser.addoption("--part", type=int, default=1, metavar="N", help="one in N of the tests that -m selects")
     parser.addoption("--cuda-dry-run", action="store_true", help="with -m gpu: each test up to its first CUDA call")
 
 
@@ -48,8 +48,7 @@ def pytest_benchmark_update_machine_info(machine_info: dict[str, object]) -> Non
 @pytest.hookimpl(trylast=True)  # after -m
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skips tests marked `gpu` without a CUDA device or `-m gpu`; `nox -s gpu` reports a missing one, or fails."""
-    if config.getoption("--part"):
-        items[:] = items[::8]
+    items[:] = items[:: config.getoption("--part")]
     for item in items:
         if item.get_closest_marker("gpu") and not (torch.cuda.is_available() or config.getoption("--cuda-dry-run")):
             item.add_marker(pytest.mark.skip(reason="no CUDA device, or not selected by -m gpu"))

@@ -78,7 +78,7 @@ def browser(session: nox.Session) -> None:
 
 @nox.session
 def trl(session: nox.Session) -> None:
-    """Tests trainers: behind the protocol, TRL's with a witness, and adapters made by TRL (-- --part: an eighth)."""
+    """Tests trainers: behind the protocol, TRL's with a witness, and adapters made by TRL (-- --part N: one in N)."""
     install(session, "test", extras="smollm2,trl")
     page = "tests/witness/test_garbage_when_served.py"
     session.run("pytest", "tests/trainers", page, "tests/adapters/trl", *session.posargs)
@@ -153,7 +153,7 @@ def compat(session: nox.Session, transformers: str) -> None:
 
 @nox.session
 def mutants(session: nox.Session) -> None:
-    """Runs the scoreboard: the harness must catch all mutants and pass all controls (-- --part: quicker)."""
+    """Runs the scoreboard: the harness must catch all mutants and pass all controls (-- --part N: one in N)."""
     install(session, "test")
     session.run("python", "tests/helpers/scoreboard.py", *session.posargs)
 
@@ -179,7 +179,7 @@ def picture(session: nox.Session) -> None:
 
 @nox.session
 def submissions(session: nox.Session) -> None:
-    """Runs the scoreboard of the corpus: grades submissions whose verdict is known (-- --part, NAME, --repeat N)."""
+    """Runs the scoreboard of the corpus: grades submissions whose verdict is known (-- --part N, NAME, --repeat N)."""
     install(session, "test")
     session.run("python", "tests/submissions/board.py", *session.posargs)
 

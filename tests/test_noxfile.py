@@ -48,12 +48,12 @@ def test_an_option_without_a_word_is_an_error(noxfile: ModuleType) -> None:
 def test_golden_runs_both_scoreboards_and_fails_where_either_differs(differs: int, noxfile: ModuleType) -> None:
     outcomes: list[object] = [True, True]
     outcomes[differs] = CommandFailed
-    session = Mock(posargs=["--part"])
+    session = Mock(posargs=["--part=8"])
     session.run.side_effect = outcomes
     noxfile.golden(session)
     boards = [call.args[1:-2] for call in session.run.call_args_list]
     assert boards == [("tests/helpers/scoreboard.py",), ("tests/submissions/board.py",)]
-    assert all(call.args[-2:] == ("--golden", "--part") for call in session.run.call_args_list)
+    assert all(call.args[-2:] == ("--golden", "--part=8") for call in session.run.call_args_list)
     session.error.assert_called_once()
 
 

@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from sft_ref.harness.core.implementation import Answerer, Batch, TrainingResult
+from sft_ref.harness.evidence.in_process.task import PROBES
 from sft_ref.reference.bases.compat import dtype_keyword
 from sft_ref.reference.bases.find import find_base
 from sft_ref.reference.data import Row, Score, is_answer_valid
@@ -126,6 +127,7 @@ class PlainLoop:
     micro_batches: int = 1
     frozen: str | None = None
     load_dtype: torch.dtype = torch.float32
+    vocabulary: int | None = None
     wrap: Callable[[torch.nn.Module], Any] = lambda model: model
     wrap_loaded: Callable[[torch.nn.Module], Any] = lambda model: model
 
@@ -190,11 +192,14 @@ class PlainLoop:
             schedule.step()
             losses.append(total)
         before = next(iter(wrapped.state_dict())).removesuffix(next(iter(model.state_dict())))  # a wrapper's prefix
-        state = get_peft_model_state_dict(model)
+        state = get_peft_model_state_dict(model, save_embedding_layers=False if self.vocabulary else "auto")
         adapter = {before + name: weight.detach().clone() for name, weight in state.items()}
         model.peft_config["default"].base_model_name_or_path = self.base
         self._save(model, folder)
-        return TrainingResult(folder, adapter, tuple(losses), settings=settings, starts=starts)
+        probes = self.training_batch(PROBES)
+        with torch.no_grad():
+            logits = wrapped.eval()(input_ids=probes.input_ids, attention_mask=probes.attention_mask).logits
+        return TrainingResult(folder, adapter, tuple(losses), settings=settings, starts=starts, logits=logits)
 
     def _begin(self, _model: PeftModel, _folder: Path) -> dict[str, torch.Tensor] | None:
         """Returns the part of the base that the adapter's initialisation takes; None leaves it to the configuration."""
@@ -214,7 +219,10 @@ class PlainLoop:
         return [texts[i] for i in order[place * size : (place + 1) * size]]
 
     def _load_base(self, dtype: torch.dtype) -> PreTrainedModel:
-        return AutoModelForCausalLM.from_pretrained(find_base(self.base), **dtype_keyword(dtype))
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(find_base(self.base), **dtype_keyword(dtype))
+        if self.vocabulary:
+            model.resize_token_embeddings(self.vocabulary)
+        return model
 
     def load(self, folder: Path) -> Answers:
         model: Any = PeftModel.from_pretrained(self._load_base(self.load_dtype), folder)

@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--tests", type=Path, default=Path("tests"), help="folder that holds mutants/ and controls/")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there as well")
     parser.add_argument(
-        "--part", action="store_true", help="every eighth one, without those mutants that need a training of their own"
+        "--part", type=IntRange(1, 1024), metavar="N", help="one in N, without mutants that need their own training"
     )
     parser.add_argument("--jobs", type=IntRange(1, 1024), metavar="N", help="rows at a time (default: one a core)")
     parser.add_argument(
@@ -56,8 +56,9 @@ def main(argv: list[str] | None = None) -> int:
     controls: list[Control] = find(args.tests / "controls", "CONTROL")
     existing = {("mutant", each.id) for each in mutants} | {("control", each.id) for each in controls}
     if args.part:
-        mutants, controls = [mutant for mutant in mutants if not mutant.retrain][::8], controls[::8]
-        print("a part: every eighth mutant that needs no training of its own, and every eighth control, by file name")
+        mutants = [mutant for mutant in mutants if not mutant.retrain]
+        mutants, controls = mutants[:: args.part], controls[:: args.part]
+        print(f"a part: by file name, one in {args.part} mutants that need no training of their own, and controls")
     names = [(mutant.id, "mutant") for mutant in mutants] + [(control.id, "control") for control in controls]
     if unknown := set(args.names) - {name for name, _ in names}:
         parser.error(f"no mutant or control named {', '.join(sorted(unknown))}")

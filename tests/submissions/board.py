@@ -1,6 +1,6 @@
 """The scoreboard of the corpus: grades submissions whose verdict is known, a row each.
 
-`python tests/submissions/board.py [NAME ...] [--part] [--repeat N] [--jobs N] [--json FILE] [--python PYTHON]`; the
+`python tests/submissions/board.py [NAME ...] [--part N] [--repeat N] [--jobs N] [--json FILE] [--python PYTHON]`; the
 last line is the score, the exit code 1 where anything is missed. Each grading draws fresh questions. With --golden
 all draw the same ones, and the exit code is 1 where a row is another than in the file of golden results.
 """
@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="submissions (default: all that run here)")
-    parser.add_argument("--part", action="store_true", help="every fifty-second")
+    parser.add_argument("--part", type=int, default=1, metavar="N", help="one in N")
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="gradings of each")
     parser.add_argument("--jobs", type=int, default=2, metavar="N")
     parser.add_argument("--json", type=Path, metavar="FILE")
@@ -105,9 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _choose(names: Sequence[str], *, part: bool) -> list[Submission]:
+def _choose(names: Sequence[str], *, part: int) -> list[Submission]:
     chosen = [each for each in SUBMISSIONS if (each.name in names if names else "4" not in each.needs)]
-    return chosen[::52] if part else chosen
+    return chosen[::part]
 
 
 def judge(chosen: Sequence[Submission], args: argparse.Namespace, seed: int | None) -> Iterator[Row]:

@@ -209,6 +209,12 @@ def effective_weight(module: Any) -> torch.Tensor:  # noqa: ANN401
     return difference
 
 
+def shared_rows(found: torch.Tensor, due: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns two matrices without the last rows of the longer one: those of tokens that only one model has."""
+    rows = min(len(found), len(due))
+    return found[:rows], due[:rows]
+
+
 def effective_delta(
     linear: torch.nn.Linear,
     module: Any,  # noqa: ANN401
@@ -222,8 +228,8 @@ def effective_delta(
         module: the corresponding loaded module.
         is_moved: whether a part of the base weight is in the adapter, and not in the layer under it.
     """
-    whole = effective_weight(module)
+    whole, weight = shared_rows(effective_weight(module), linear.weight.detach().float().cpu())
     inner = getattr(module, "base_layer", None)
     if inner is None or is_moved or getattr(module, "merged", False):
-        return whole - linear.weight.detach().float().cpu(), True
-    return whole - effective_weight(inner), False
+        return whole - weight, True
+    return whole - effective_weight(inner)[: len(whole)], False

@@ -31,6 +31,7 @@ from sft_ref.harness.instruments.deltas import (
     expected_deltas,
     init_deltas_of,
     linears,
+    shared_rows,
     why_not_mergeable,
 )
 from sft_ref.harness.instruments.generation_recorder import record_generation
@@ -182,7 +183,8 @@ def weight_errors(
     errors = []
     for name, linear, module in linears(base_model, loaded_model):
         due = linear.weight.detach().float() + deltas.get(name, torch.zeros(()))
-        error = (call(effective_weight, module) - due).norm().item()
+        found, due = shared_rows(call(effective_weight, module), due)
+        error = (found - due).norm().item()
         errors.append(WeightError(name, error, due.norm().item()))
     return errors
 

@@ -16,7 +16,7 @@ from sft_ref.harness.evidence.in_process.task import Task
 from sft_ref.harness.evidence.in_process.trained_parts import LogitsPair, LossesBeforeAndAfter
 from sft_ref.harness.evidence.training import FirstLosses, RecordedTraining
 from sft_ref.harness.evidence.views import BaseWeights
-from sft_ref.harness.instruments.deltas import expected_deltas, init_deltas_of, merged
+from sft_ref.harness.instruments.deltas import expected_deltas, init_deltas_of, merged, shared_rows
 from sft_ref.harness.instruments.losses import forward, row_losses, token_losses
 from sft_ref.harness.instruments.token_rows import extend_vocabulary
 from sft_ref.harness.recorders.in_process.calls import call, training_batch
@@ -180,9 +180,13 @@ def comparable(trained: TrainingResult, batch: Batch) -> tuple[torch.Tensor, tor
 
 
 def final_logits(trained: TrainingResult, batch: Batch, trained_model: PreTrainedModel) -> LogitsPair:
-    """Pairs the logits at the end of training with those of the base model plus the trained deltas."""
+    """Pairs the logits at the end of training with those of the base model plus the trained deltas.
+
+    Tokens that only one of them has are left out: rows that are added to an embedding, and not saved, are in no file.
+    """
     found, seen = comparable(trained, batch)
-    return LogitsPair(found, forward(trained_model, batch).float().cpu()[seen])
+    due = forward(trained_model, batch).float().cpu()[seen]
+    return LogitsPair(*(each.T for each in shared_rows(found.T, due.T)))
 
 
 def base_weights(trained: TrainingResult) -> BaseWeights:

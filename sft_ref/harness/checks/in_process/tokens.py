@@ -221,10 +221,29 @@ def tokens_are_known_at_inference(
     tokenizer: PreTrainedTokenizerBase, examples: Sequence[TrainingExample], probes: Sequence[TaskRow]
 ) -> None:
     """TOK-013: Compares ids with the size of the vocabulary."""
+    _require_ids_below(len(tokenizer), examples, probes)
+
+
+def _require_ids_below(size: int, examples: Sequence[TrainingExample], probes: Sequence[TaskRow]) -> None:
     for (question, _), row in zip(probes, examples, strict=True):
-        unknown = [each for each in row.ids if each >= len(tokenizer)]
+        unknown = [each for each in row.ids if each >= size]
         if unknown:
-            raise Failure(f"the training text has the id {unknown[0]}", f"ids below {len(tokenizer)}", question)
+            raise Failure(f"the training text has the id {unknown[0]}", f"ids below {size}", question)
+
+
+@check(
+    "TOK-014",
+    "Every token of the training texts has an embedding in the base or the adapter",
+    why="The embedding of a new token is a parameter. If it is not saved, loading draws another one.",
+    remedy="Save the embedding (modules_to_save, trainable_token_indices), or add no tokens.",
+    depends_on=("TOK-013",),
+    source="peft: resize_token_embeddings without modules_to_save",
+)
+def tokens_have_an_embedding(
+    examples: Sequence[TrainingExample], embedding_rows: int, probes: Sequence[TaskRow]
+) -> None:
+    """TOK-014: Compares ids with the rows of the embedding."""
+    _require_ids_below(embedding_rows, examples, probes)
 
 
 @check(

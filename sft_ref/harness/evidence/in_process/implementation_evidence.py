@@ -108,6 +108,7 @@ class ImplementationEvidence:
 
     batch: Part[Batch] = None
     examples: Part[Sequence[TrainingExample]] = None
+    embedding_rows: Part[int] = None
     longest_examples: Part[Mapping[str, TrainingExample]] = None
     tokenized_again: Part[TokenizedAgain] = None
     short_and_long: Part[Sequence[TrainingExample]] = None

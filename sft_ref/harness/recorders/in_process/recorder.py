@@ -53,6 +53,8 @@ RECORDINGS: tuple[Callable[..., Any], ...] = (
     texts.tokenized_again,
     texts.short_and_long,
     # train
+    training.extended_base,
+    training.embedding_rows,
     training.base_model,
     training.starts,
     training.deltas,

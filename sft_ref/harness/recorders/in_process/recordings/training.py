@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.implementation import Batch, Implementation, TrainingResult
 from sft_ref.harness.core.training_examples import TrainingExample, examples_of
 from sft_ref.harness.evidence.in_process.task import Task
@@ -89,15 +89,32 @@ def frozen(trained: TrainingResult, training_run: TrainingRun) -> frozenset[str]
     return frozenset(map(plain, trained.adapter)) - frozenset(map(plain, training_run.steps.steps[0].trained))
 
 
-def base_model(implementation: Implementation, trained: TrainingResult) -> PreTrainedModel:
+def extended_base(implementation: Implementation, trained: TrainingResult) -> PreTrainedModel:
     """Loads the base model in fp32, independently of the implementation; not to be changed.
 
-    It has the rows that the target adds to its embeddings.
+    It has the rows that the target adds to its embeddings, and saves.
     """
     model = load_model(find_base(implementation.base), POLICIES["fp32"])
     extend_vocabulary(model, trained.adapter)
     model.eval()
     return model
+
+
+def embedding_rows(extended_base: PreTrainedModel) -> int:
+    """Returns the number of tokens that have an embedding in the base or the adapter."""
+    embedding: Any = extended_base.get_input_embeddings()
+    return len(embedding.weight)
+
+
+def base_model(extended_base: PreTrainedModel, embedding_rows: int, examples: list[TrainingExample]) -> PreTrainedModel:
+    """Returns `extended_base`.
+
+    Raises:
+        Blocked: it cannot compute the training texts.
+    """
+    if any(max(row.ids) >= embedding_rows for row in examples):
+        raise Blocked("a token of the training texts has no embedding: TOK-014 reports it")
+    return extended_base
 
 
 def starts(trained: TrainingResult, stored: Path, base_model: PreTrainedModel) -> Mapping[str, torch.Tensor]:

@@ -20,7 +20,7 @@ from sft_ref.harness.instruments.memory.frozen_heap import frozen_heap
 from sft_ref.io.foreign import is_failure
 from sft_ref.reference.settings import Settings
 
-from .recordings import generated, loaded, saved, scored, texts, training, trials
+from .recordings import figures, generated, loaded, sampled, saved, scored, texts, training, trials
 from .reference_run import ReferenceRun
 
 SETTINGS = Settings(steps=80)
@@ -117,7 +117,7 @@ RECORDINGS: tuple[Callable[..., Any], ...] = (
     generated.known_answers,
     generated.chosen_tokens,
     generated.returned_texts,
-    generated.sampled_tokens,
+    sampled.sampled_tokens,
     generated.empty_batch_outputs,
     generated.completions,
     generated.changes_by_answering,
@@ -126,8 +126,8 @@ RECORDINGS: tuple[Callable[..., Any], ...] = (
     scored.parsed_texts,
     scored.answerless_texts,
     scored.wrong_answers_written,
-    scored.reported_figures,
-    scored.figures_of_many,
+    figures.reported_figures,
+    figures.figures_of_many,
     scored.adapter_off,
 )
 """Parts in recording order; each is made from earlier parts, which its parameters name."""

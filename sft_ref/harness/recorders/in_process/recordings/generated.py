@@ -6,10 +6,8 @@ implementation that looks up its answers.
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import copy
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,7 +24,6 @@ from sft_ref.harness.evidence.in_process.answer_parts import (
     GeneratedRows,
     LastOutput,
     ReturnedTexts,
-    SampledTokens,
     ScriptedOutcome,
     SharedPrefix,
 )
@@ -36,7 +33,6 @@ from sft_ref.harness.evidence.views import AnswerCount, ChosenTokens, ReturnedAn
 from sft_ref.harness.instruments.encoding import decode
 from sft_ref.harness.instruments.generation_recorder import (
     RecordedAnswers,
-    find_transformer,
     record_generation,
     scripted_model,
 )
@@ -44,7 +40,6 @@ from sft_ref.harness.instruments.losses import forward
 from sft_ref.harness.instruments.model_state import changes
 from sft_ref.harness.instruments.module_outputs import computed_dtypes, first_states, last_outputs
 from sft_ref.harness.instruments.scripted.questions import find_question, normalize
-from sft_ref.harness.instruments.scripted.scripted_model import CERTAIN
 from sft_ref.harness.instruments.scripted.tracked_rows import GeneratedRow
 from sft_ref.harness.recorders.in_process.calls import call
 from sft_ref.harness.recorders.in_process.chosen_tokens import chosen_tokens_of
@@ -56,14 +51,6 @@ if TYPE_CHECKING:
 
 _MANY = 34
 """Number of answers in one call: with a repeated one, a full batch of the usual sizes and an incomplete one."""
-
-_DIGITS = "73"
-_GAP = 2.0
-"""Difference of the logits of two digits: without a temperature, the less likely one has a probability of 12 %."""
-_TEMPERATURES = (2.0, 0.5)
-_EACH = 24
-"""Completions of each of two prompts."""
-_FEWEST_DIGITS = 500
 
 
 def scripting(implementation: Implementation, answerer: Answerer, task: Task) -> ScriptRunner:
@@ -216,37 +203,6 @@ def returned_texts(scripting: ScriptRunner) -> ReturnedTexts:
     """Requests None, 1 and 2 sequences per prompt."""
     lines = scripting.script_unlikely_answers(invent(3, seed=11))
     return ReturnedTexts(lines, {count: _say(scripting.answerer, lines, count) for count in (None, 1, 2)})
-
-
-def sampled_tokens(answerer: Answerer) -> list[SampledTokens]:
-    """Samples at a high and at a low temperature, while two digits are the only tokens with a chance.
-
-    Raises:
-        Unavailable: the texts have too few digits.
-    """
-    likely, other = (answerer.tokenizer(digit, add_special_tokens=False)["input_ids"][-1] for digit in _DIGITS)
-
-    def give_two_tokens(_module: torch.nn.Module, _args: object, logits: torch.Tensor) -> torch.Tensor:
-        given = torch.full_like(logits, -CERTAIN)
-        given[..., likely], given[..., other] = 0.0, -_GAP
-        return given
-
-    found = []
-    prompts = [answerer.format_prompt(question) for question in invent(2, seed=15)]
-    hook = find_transformer(answerer.model).get_output_embeddings().register_forward_hook(give_two_tokens)
-    try:
-        for temperature in _TEMPERATURES:
-            rows = call(answerer.batched_generate, prompts, _EACH, temperature)
-            nested = rows if isinstance(rows, list) else []  # GEN-011 reports another shape
-            texts = [text for row in nested if isinstance(row, list) for text in row if isinstance(text, str)]
-            counts = collections.Counter(digit for text in texts for digit in text if digit in _DIGITS)
-            if (count := counts.total()) < _FEWEST_DIGITS:
-                raise Unavailable(f"only {count} digits are sampled")
-            due = 1 / (1 + math.exp(_GAP / temperature))
-            found.append(SampledTokens(temperature, due, counts[_DIGITS[1]] / count, count, len({*texts}) / len(texts)))
-    finally:
-        hook.remove()
-    return found
 
 
 def empty_batch_outputs(answerer: Answerer) -> dict[int | None, Any]:

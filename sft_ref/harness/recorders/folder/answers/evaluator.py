@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sft_ref.errors import AdapterError
 from sft_ref.harness.core.implementation import Batch
 from sft_ref.harness.core.judges import Judge
 from sft_ref.harness.core.numerals import find_numerals, last_number, to_number
@@ -79,15 +80,27 @@ class ModelEvaluator:
         configured = self.inner.generation_config.eos_token_id
         configured = configured if isinstance(configured, list) else [configured]
         self.stops = tuple(dict.fromkeys(int(each) for each in (*configured, end) if each is not None))
-        self.padding: int = next(each for each in (tokenizer.pad_token_id, end, 0) if each is not None)
+        self._rows = len(self.inner.get_input_embeddings().weight)
+        padding = (tokenizer.pad_token_id, end, 0)  # an added padding token need not have a row
+        self.padding: int = next(each for each in padding if each is not None and each < self._rows)
 
     def encode(self, text: WordedText) -> Encoded:
-        """Tokenizes a text as at inference, split where the answer begins."""
+        """Tokenizes a text as at inference, split where the answer begins.
+
+        Raises:
+            AdapterError: a token has no row in the embedding.
+        """
         prompt = list(self.tokenizer(text.prompt, add_special_tokens=not text.complete)["input_ids"])
         is_ended = prompt[-1:] == [self.tokenizer.eos_token_id]
         if is_ended and not text.complete and not text.prompt.endswith(str(self.tokenizer.eos_token)):
             prompt.pop()  # appended by a tokenizer that is configured to end texts for training
         target = self.tokenizer(text.answer + text.closing, add_special_tokens=False)["input_ids"]
+        if (largest := max([*prompt, *target], default=0)) >= self._rows:
+            token = self.tokenizer.decode([largest])
+            raise AdapterError(
+                f"the token {token!r} has the id {largest}, and the embedding has {self._rows} rows; save the embedding"
+                " with the adapter (save_embedding_layers=True, or modules_to_save)"
+            )
         return Encoded(tuple(prompt), tuple(target))
 
     def losses(self, rows: Sequence[Encoded]) -> tuple[torch.Tensor, tuple[bool, ...]]:

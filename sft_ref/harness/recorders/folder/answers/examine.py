@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sft_ref.errors import AdapterError
 from sft_ref.harness.core.judges import Judge
 from sft_ref.harness.core.paired import is_worse
 from sft_ref.harness.evidence.answers import SHOWN, TEMPLATE, AnswerHeader, AnswersEvidence, Stops, Trial
@@ -56,16 +57,25 @@ def examine(
         judge: decides whether an answer is right; None for the default.
     """
     asker = ModelEvaluator(model, tokenizer, judge)
+    try:
+        return _examine_all(asker, prompt, rows, chat_template, by_template=by_template)
+    except AdapterError as error:  # a token without an embedding
+        return AnswersEvidence(str(error))
+
+
+def _examine_all(
+    asker: ModelEvaluator, prompt: str | None, rows: Sequence[Row], chat_template: str | None, *, by_template: bool
+) -> AnswersEvidence:
     header = _try_header(asker, prompt, chat_template, rows) if prompt is not None else None
     if not rows:
         return AnswersEvidence("no --data was given", header=header)
-    put = partial(_wordings, tokenizer, prompt, chat_template, by_template=by_template)
+    put = partial(_wordings, asker.tokenizer, prompt, chat_template, by_template=by_template)
     if not put(rows):
         return AnswersEvidence("the format of the prompts is unknown: give --prompt", header=header)
     rows = write_numbers(asker, rows, put)
     wordings = put(rows)
     encoded = [[asker.encode(text) for text in each.texts] for each in wordings]
-    limit = min(LONGEST, int(getattr(model.config, "max_position_embeddings", None) or LONGEST))
+    limit = min(LONGEST, int(getattr(asker.model.config, "max_position_embeddings", None) or LONGEST))
     sizes = [[len(row.prompt) + 2 * len(row.target) for row in own] for own in encoded]  # room for a longer answer
     short = [n for n in range(len(rows)) if all(own[n] <= limit for own in sizes)]
     if not short:

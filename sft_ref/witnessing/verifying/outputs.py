@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from sft_ref.harness.instruments.steps.evaluation_mode import evaluation_mode
 from sft_ref.reference.guards.dtypes import dtype_name
 from sft_ref.witnessing.record.probes import run_probe
-from sft_ref.witnessing.record.schema import StoredRecord
+from sft_ref.witnessing.record.schema import StoredRecord, TrainingRecord
 
 from . import tolerance
 from .result import RecordDifference
@@ -48,9 +48,7 @@ def measure_outputs(stored: StoredRecord, model: Any) -> ProbeFigures | None:  #
         Exception: any exception that the model raises when it is run.
     """
     record, top = stored.record, stored.tensors["top_ids"].long()
-    rows = model.get_input_embeddings().weight.shape[0]
-    ids = [one for probe in record.probes for one in (*probe.input_ids, *probe.labels)]
-    if max([*ids, int(top.max())] if ids else [rows]) >= rows:
+    if not record.probes or max(_largest_id(record), int(top.max())) >= _rows(model):
         return None
     logits, losses, dtypes = torch.full(top.shape, torch.nan), [], set[str]()
     with evaluation_mode(model):
@@ -62,6 +60,24 @@ def measure_outputs(stored: StoredRecord, model: Any) -> ProbeFigures | None:  #
             losses.append(run.loss(probe.labels))
             dtypes.add(dtype_name(run.logits.new_empty(0, dtype=run.dtype)))
     return compare_outputs(stored, logits, losses, dtypes.pop())
+
+
+def compare_embedding(record: TrainingRecord, model: Any) -> Iterator[RecordDifference]:  # noqa: ANN401
+    """Reports that the embedding has no row for a token of the probes."""
+    if record.probes and (largest := _largest_id(record)) >= (rows := _rows(model)):
+        yield RecordDifference(
+            "load",
+            f"the embedding has {rows} rows, and the trained texts have the id {largest}",
+            "save the embedding with the adapter (save_embedding_layers=True, or modules_to_save)",
+        )
+
+
+def _largest_id(record: TrainingRecord) -> int:
+    return max(one for probe in record.probes for one in (*probe.input_ids, *probe.labels))
+
+
+def _rows(model: Any) -> int:  # noqa: ANN401
+    return len(model.get_input_embeddings().weight)
 
 
 def compare_outputs(stored: StoredRecord, logits: torch.Tensor, losses: Sequence[float], dtype: str) -> ProbeFigures:

@@ -78,7 +78,7 @@ class Verification:
         head = (
             f"as recorded ({', '.join(self.examined)})"
             if self.ok
-            else f"{len(self.differences)} differences from the record"
+            else f"{len(self.differences)} difference{'s' * (len(self.differences) > 1)} from the record"
         )
         figures = [f"{name}: {value:.3g}" for name, value in self.figures.items()]
         return "\n".join([head, *map(str, self.differences), *figures, *(f"note: {note}" for note in self.notes)])

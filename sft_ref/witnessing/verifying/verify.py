@@ -16,7 +16,7 @@ from sft_ref.witnessing.record.layers import AdapterState, adapter_state, find_p
 from sft_ref.witnessing.record.schema import StoredRecord, TrainingRecord, read_stored
 
 from .adapters import compare_scalings, compare_tensors
-from .outputs import judge_outputs, measure_outputs
+from .outputs import compare_embedding, judge_outputs, measure_outputs
 from .result import KINDS, Kind, RecordDifference, Verification, in_order
 from .tokenizers import compare_template, compare_tokenizer
 from .weights import compare_weights, read_weights
@@ -61,6 +61,7 @@ def verify_loaded(
     found += _compare_state(stored.record, state)
     found += _compare_mode(model)
     found += _compare_config(stored.record, model)
+    found += compare_embedding(stored.record, model)
     compared = read_weights(stored, model)
     is_merged = bool(stored.record.adapter) and (state is None or bool(state.merged))
     weights = list(compare_weights(compared, is_merged=is_merged))

@@ -53,6 +53,26 @@ def test_a_sound_adapter_of_numbers_is_shown_at_all_stages(number: Task, examine
     assert status(results) is Status.SOUND
 
 
+def test_a_token_of_the_rows_without_an_embedding_is_named_and_nothing_is_asked(number: Task) -> None:
+    own = tokenizer()
+    own.add_tokens([f"<|new {n}|>" for n in range(8)] + ["<answer>"])
+    own.pad_token = "<|new 7|>"  # padding needs no row
+    found = examine(
+        load(number.folder), own, prompt=TAGGED, rows=read_rows(number.data, prompt=TAGGED), chat_template=None
+    )
+    assert found.unavailable.startswith("the token '<answer>' has the id 770, and the embedding has 768 rows; save")
+
+
+def test_a_padding_token_needs_no_embedding(number: Task) -> None:
+    own = tokenizer()
+    own.add_tokens([f"<|new {n}|>" for n in range(8)])
+    own.pad_token = "<|new 7|>"
+    found = examine(
+        load(number.folder), own, prompt=TAGGED, rows=read_rows(number.data, prompt=TAGGED), chat_template=None
+    )
+    assert not found.unavailable
+
+
 def test_prompts_and_completions_need_no_prompt(tagged_text: Task, examined: Examine) -> None:
     _, results = examined(load(tagged_text.folder), prompt=None, data=tagged_text.data)
     assert status(results) is Status.SOUND

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sft_ref.harness.checks.shared.score import compare_figures
-from sft_ref.harness.core.check import check
+from sft_ref.harness.core.check import Level, check
 from sft_ref.harness.core.findings import Failure
 from sft_ref.harness.evidence.in_process.answer_parts import AdapterOff
 from sft_ref.harness.evidence.views import ReportedFigures
@@ -26,6 +26,19 @@ def figures_of_many_rows_are_shares_of_all(figures_of_many: Sequence[ReportedFig
     """SCR-004: Gives the answers to 521 rows in place of the model, then only right and only wrong ones."""
     for each in figures_of_many:
         compare_figures(each)
+
+
+@check(
+    "SCR-005",
+    "An answer that is a text is right if it equals the true one, up to case, spaces and a full stop",
+    level=Level.CONTRACT,
+    why="A text that contains the true one may say the contrary.",
+    remedy="Compare whole texts after removing these differences; an empty text is no answer.",
+    depends_on=("SCR-001",),
+)
+def texts_are_compared_as_a_whole(figures_of_texts: ReportedFigures) -> None:
+    """SCR-005: Gives answers in place of the model."""
+    compare_figures(figures_of_texts)
 
 
 @check(

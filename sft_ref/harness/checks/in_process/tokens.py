@@ -125,9 +125,11 @@ def generation_ends_where_supervision_ends(tokenizer: PreTrainedTokenizerBase, g
 
 @check(
     "TOK-008",
-    "Tokenizing the same rows again gives the same ids",
-    why="State that remains in a tokenizer changes the next epoch, or the prompts of a test in the same process.",
-    remedy="Do not change settings of a shared tokenizer, or lists that were returned to a caller.",
+    "Tokenizing the same rows again gives the same ids, and another answer gives others",
+    why="State that remains in a tokenizer or a cache changes the next epoch, or the prompts of a test in the same"
+    " process.",
+    remedy="Do not change settings of a shared tokenizer, or lists that were returned to a caller; cache by question,"
+    " answer and tokenizer.",
 )
 def tokenizing_again_gives_the_same_ids(
     tokenizer: PreTrainedTokenizerBase,
@@ -151,6 +153,9 @@ def tokenizing_again_gives_the_same_ids(
         if prompt != due:
             seen, text = (repr(decode(tokenizer, ids)) for ids in (prompt, due))
             raise Failure(f"the prompt is {seen}", f"{text}, as before the training batch was built", question)
+    for (question, _), old, other in zip(probes, examples, tokenized_again.other_answers, strict=True):
+        if other.ids == old.ids:
+            raise Failure("another answer to the question gives the same ids", "another target", question)
 
 
 @check(
@@ -187,6 +192,24 @@ def targets_have_the_exact_form(
     """TOK-010."""
     for (question, value), row in zip(probes, examples, strict=True):
         due = f"{question} {OPEN_TAG}{format_value(value)}{CLOSE_TAG}{tokenizer.eos_token}"
+        if decode(tokenizer, row.ids) != due:
+            raise Failure(f"the text is {decode(tokenizer, row.ids)!r}", repr(due), question)
+
+
+@check(
+    "TOK-015",
+    "An answer that is a text is written as it is, with a closing tag and the end-of-sequence token",
+    level=Level.CONTRACT,
+    why="A text that is escaped, or read as a number, is learned in that form.",
+    remedy=f"Write answer.strip() + '{CLOSE_TAG}' and the tokenizer's end-of-sequence token.",
+    depends_on=("TOK-010",),
+)
+def texts_are_written_as_they_are(
+    tokenizer: PreTrainedTokenizerBase, text_examples: Mapping[TaskRow, TrainingExample]
+) -> None:
+    """TOK-015: Uses letters outside ASCII, quotes, markup, and digits with leading zeros."""
+    for (question, answer), row in text_examples.items():
+        due = f"{question} {OPEN_TAG}{answer}{CLOSE_TAG}{tokenizer.eos_token}"
         if decode(tokenizer, row.ids) != due:
             raise Failure(f"the text is {decode(tokenizer, row.ids)!r}", repr(due), question)
 

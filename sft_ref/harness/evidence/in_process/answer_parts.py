@@ -23,11 +23,12 @@ class AskedText:
 
 @dataclass(frozen=True)
 class TokenizedAgain:
-    """The results of tokenizing the probes again: in a batch, the first one alone, and their prompts."""
+    """The results of tokenizing the probes again: in a batch, the first one alone, their prompts, and other answers."""
 
     batch: Sequence[TrainingExample]
     alone: Sequence[TrainingExample]
     prompts: Sequence[tuple[int, ...]]
+    other_answers: Sequence[TrainingExample]
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,7 @@ class ImplementationEvidence:
     batch: Part[Batch] = None
     examples: Part[Sequence[TrainingExample]] = None
     embedding_rows: Part[int] = None
+    text_examples: Part[Mapping[TaskRow, TrainingExample]] = None
     longest_examples: Part[Mapping[str, TrainingExample]] = None
     tokenized_again: Part[TokenizedAgain] = None
     short_and_long: Part[Sequence[TrainingExample]] = None
@@ -172,5 +173,6 @@ class ImplementationEvidence:
     wrong_answers_written: Part[WrongAnswersWritten] = None
 
     reported_figures: Part[ReportedFigures] = None
+    figures_of_texts: Part[ReportedFigures] = None
     figures_of_many: Part[Sequence[ReportedFigures]] = None
     adapter_off: Part[AdapterOff] = None

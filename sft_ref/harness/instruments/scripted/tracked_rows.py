@@ -4,8 +4,8 @@ It receives token ids, attention masks, caches and logits, independent of the ca
 
 Rows may be sorted, split, repeated and padded on either side, with or without a cache. A row is recognised by its
 prompt, which may be fed in pieces, and then tracked by the tokens that are fed back. Rows may leave the batch once they
-have ended. If rows cannot be told apart, or tokens are drafted and then verified (speculative decoding),
-`on_untrackable` is called.
+have ended. If rows cannot be told apart, change places (beam search), or are fed tokens that are drafted and then
+verified (speculative decoding), `on_untrackable` is called.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 from .model_inputs import cache_length, own_mask
 from .questions import find_question, normalize
 
+_BEAMS = "the rows of the cache change places: several completions of a prompt are searched together (beam search)"
 _DRAFTED = "several new tokens are fed at once: they are drafted, and verified by the model"
 
 
@@ -246,13 +247,17 @@ class GenerationRecorder:
         return rows
 
     def _watch(self, cache: Any) -> None:  # noqa: ANN401
-        """Records which rows stay when a cache reports that rows leave it."""
-        select = getattr(cache, "batch_select_indices", None)
-        if select is None or "batch_select_indices" in getattr(cache, "__dict__", ()):
+        """Records which rows stay when a cache reports that rows leave it, and whether rows change places."""
+        select, reorder = (getattr(cache, name, None) for name in ("batch_select_indices", "reorder_cache"))
+        if select is None or reorder is None or "reorder_cache" in getattr(cache, "__dict__", ()):
             return
 
         def select_and_note(indices: torch.Tensor) -> Any:  # noqa: ANN401
             self._selected = indices.tolist()
             return select(indices)
 
-        cache.batch_select_indices = select_and_note
+        def reorder_and_note(indices: torch.Tensor) -> Any:  # noqa: ANN401
+            self.on_untrackable(_BEAMS)
+            return reorder(indices)
+
+        cache.batch_select_indices, cache.reorder_cache = select_and_note, reorder_and_note

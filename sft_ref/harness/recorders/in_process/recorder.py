@@ -48,6 +48,7 @@ RECORDINGS: tuple[Callable[..., Any], ...] = (
     texts.base_tokenizer,
     texts.labelled_rows,
     texts.longest_examples,
+    texts.text_examples,
     texts.answer_texts,
     texts.generation_end,
     texts.tokenized_again,
@@ -110,6 +111,7 @@ RECORDINGS: tuple[Callable[..., Any], ...] = (
     generated.batch_neighbours,
     generated.single_and_batched,
     generated.asked_one_by_one,
+    generated.asked_at_length,
     generated.asked_together,
     generated.known_questions,
     scored.parse,
@@ -129,6 +131,7 @@ RECORDINGS: tuple[Callable[..., Any], ...] = (
     figures.reported_figures,
     figures.figures_of_many,
     scored.adapter_off,
+    figures.figures_of_texts,  # last, because testing may allow answers that are texts more tokens
 )
 """Parts in recording order; each is made from earlier parts, which its parameters name."""
 

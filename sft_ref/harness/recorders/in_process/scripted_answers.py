@@ -16,7 +16,7 @@ from sft_ref.harness.core.implementation import Answerer, Implementation, TaskRo
 from sft_ref.harness.core.training_examples import examples_of
 from sft_ref.harness.evidence.in_process.answer_parts import ScriptedOutcome, WrittenAnswer
 from sft_ref.harness.evidence.in_process.task import Task
-from sft_ref.harness.instruments.encoding import decode
+from sft_ref.harness.instruments.encoding import decode, encode
 from sft_ref.harness.instruments.generation_recorder import RecordedAnswers, record_generation
 from sft_ref.harness.instruments.module_outputs import computed_dtypes
 from sft_ref.harness.instruments.scripted.questions import find_question, normalize
@@ -82,12 +82,13 @@ class ScriptRunner:
 
     def write_words(self, questions: Sequence[str]) -> list[Script]:
         """Returns scripts of words without a number, after the actual prompts of the questions."""
-        words: tuple[int, ...] = tuple(self.answerer.tokenizer(WORDS, add_special_tokens=False)["input_ids"]) * 64
-        prompts = [ask_prompt(self.answerer, question) for question in questions]
-        return [
-            Script(question, (*prompt, *words), words, len(prompt))
-            for question, prompt in zip(questions, prompts, strict=True)
-        ]
+        return [self.write_text(question, WORDS * 64).script for question in questions]
+
+    def write_text(self, question: str, text: str) -> AnswerScript:
+        """Returns a script of a text after the actual prompt of a question."""
+        ids = encode(self.answerer.tokenizer, text)
+        prompt = ask_prompt(self.answerer, question)
+        return AnswerScript(question, text, text, Script(question, (*prompt, *ids), ids, len(prompt)))
 
     def run(
         self, lines: Sequence[AnswerScript], *, end_at_once: bool = False, keep_nan: bool = True

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from unittest import mock
 
-from sft_ref.harness.core.findings import NotGiven, Unavailable
+from sft_ref.harness.core.findings import Failure, NotGiven, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Implementation, TaskRow
 from sft_ref.harness.core.numerals import number
 from sft_ref.harness.evidence.in_process.task import Task
@@ -21,6 +21,7 @@ from sft_ref.harness.instruments.generation_recorder import (
 from sft_ref.harness.recorders.in_process.calls import call, fault_of
 from sft_ref.harness.recorders.in_process.scripted_answers import ScriptRunner
 from sft_ref.reference.data import is_answer_valid, score
+from sft_ref.reference.prompt import CLOSE_TAG
 from sft_ref.reference.questions import generate_rows
 
 _SEED = 3
@@ -41,6 +42,12 @@ _SILENT = 3
 
 _MANY = 521
 """Number of rows to score: a prime, so that no batch size divides it."""
+
+_TEXTS = (
+    *(("Z\u00fcrich", "z\u00fcrich", True), ("two words", "Two  words.", True), ("no", "no", True)),
+    *(("Paris", "not Paris", False), ("Paris", "Par", False), ("no", "no or yes", False), ("Paris", "", False)),
+)
+"""True answers that are texts, given ones, and whether they are right."""
 
 _SIZES = (0.5, 7.25, 24.0, 123.0, 4567.0, 2.5e7)
 _RIGHT, _WRONG = (0.951, 1.0, 1.048), (0.94, 1.052, 1.2, -1.0)
@@ -93,6 +100,27 @@ def figures_of_many(scripting: ScriptRunner, task: Task) -> list[ReportedFigures
             pairs = [(sign * size, sign * size * factor) for size in _SIZES for sign in (1, -1) for factor in factors]
             found.append(_figures_of(scripting, task, [truth for truth, _ in pairs], [answer for _, answer in pairs]))
     return found
+
+
+def figures_of_texts(scripting: ScriptRunner) -> ReportedFigures:
+    """Compares the figures that testing reports for given answers that are texts with those that are due.
+
+    Raises:
+        NotGiven: the implementation reports no figures.
+        Unavailable: testing takes no answers that are texts, or does not ask by `answer` or `batched_generate`.
+    """
+    implementation, answerer = scripting.implementation, scripting.answerer
+    _require_figures(implementation, scripting.task)
+    rows = [(f"{n} florps in quux?", truth) for n, (truth, _, _) in enumerate(_TEXTS)]
+    texts = {question: f"{given}{CLOSE_TAG}" for (question, _), (_, given, _) in zip(rows, _TEXTS, strict=True)}
+    with _texts_in_place_of_generation(answerer, texts):
+        try:
+            found = call(implementation.test, answerer, rows)
+        except Failure as failure:
+            raise Unavailable(f"testing takes no answers that are texts: {failure.observed}") from failure
+    right, given = sum(is_right for *_, is_right in _TEXTS), sum(bool(text) for _, text, _ in _TEXTS)
+    due = {"accuracy": right / len(rows), "answer_rate": given / len(rows), "questions": len(rows)}
+    return ReportedFigures({name: [getattr(found, name)] for name in due}, [due], len(rows))
 
 
 def _figures_of(

@@ -49,6 +49,7 @@ from sft_ref.harness.recorders.in_process.scripted_answers import AnswerScript, 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+_PREAMBLE = "Read this with care. "
 _MANY = 34
 """Number of answers in one call: with a repeated one, a full batch of the usual sizes and an incomplete one."""
 
@@ -135,6 +136,24 @@ def asked_one_by_one(scripting: ScriptRunner) -> list[ScriptedOutcome]:
     return [scripting.run([line]) for line in scripting.script_unlikely_answers(invent(3, seed=7))]
 
 
+def asked_at_length(scripting: ScriptRunner, task: Task) -> list[ScriptedOutcome]:
+    """Asks a question twice as long as any of the data; empty if its training text or its prompt is cut.
+
+    How long a text may be is up to the implementation; GEN-001 and TOK-011 examine it.
+    """
+    longest = max(len(question) for question, _ in task.train_rows)
+    question = _PREAMBLE * (2 * longest // len(_PREAMBLE)) + invent(1, seed=16)[0]
+    try:
+        lines = scripting.script_unlikely_answers([question])
+    except Failure:
+        return []
+    found = scripting.observe(lines)
+    if found.strange_prompts:
+        return []
+    found.require_all_asked()
+    return [found]
+
+
 def asked_together(scripting: ScriptRunner) -> ScriptedOutcome:
     """Asks, in one batch, prompts of many lengths in no order, one of them twice."""
     lines = scripting.script_unlikely_answers(invent(_MANY, seed=8))
@@ -148,10 +167,14 @@ def known_questions(scripting: ScriptRunner, task: Task) -> ScriptedOutcome:
 
 
 def returned_answers(
-    asked_one_by_one: list[ScriptedOutcome], asked_together: ScriptedOutcome, task: Task, parse: Callable[[str], Any]
+    asked_one_by_one: list[ScriptedOutcome],
+    asked_at_length: list[ScriptedOutcome],
+    asked_together: ScriptedOutcome,
+    task: Task,
+    parse: Callable[[str], Any],
 ) -> list[ReturnedAnswer]:
     """See `views`. A prompt with several questions of its batch is a fault; `ScriptRunner.run` requires one."""
-    alone = [each for run in asked_one_by_one for each in _returned(run, task, parse)]
+    alone = [each for run in (*asked_one_by_one, *asked_at_length) for each in _returned(run, task, parse)]
     for prompt in asked_together.prompts:
         questions = sorted({*asked_together.questions})
         held = [each for each in questions if find_question([normalize(each)], prompt) is not None]
@@ -211,8 +234,11 @@ def empty_batch_outputs(answerer: Answerer) -> dict[int | None, Any]:
 
 
 def completions(scripting: ScriptRunner) -> ReturnedTexts:
-    """Records rows of different lengths, which end at different steps."""
-    lines = scripting.script_unlikely_answers(invent(4, seed=13))
+    """Records rows of different lengths, which end at different steps: answers, and texts that decoding may change."""
+    *questions, spaced, broken = invent(6, seed=13)
+    texts = {spaced: " it 's  1 , 2 .", broken: " a\n\tb \u00ef"}
+    lines = scripting.script_unlikely_answers(questions)
+    lines += [scripting.write_text(question, text) for question, text in texts.items()]
     return ReturnedTexts(lines, {None: _say(scripting.answerer, lines, None)})
 
 

@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from sft_ref.harness.core.findings import Unavailable
-from sft_ref.harness.core.implementation import Answerer, Batch, Implementation
+from sft_ref.harness.core.findings import Failure, Unavailable
+from sft_ref.harness.core.implementation import Answerer, Batch, Implementation, TaskRow
 from sft_ref.harness.core.training_examples import TrainingExample, examples_of
 from sft_ref.harness.evidence.in_process.answer_parts import AskedText, GenerationEnd, TokenizedAgain
 from sft_ref.harness.evidence.in_process.task import Task
@@ -33,6 +33,8 @@ _UNUSUAL = (
 """Questions with a line break, two spaces, characters that templates and markup treat specially, and other letters."""
 _SIMILAR_NUMBERS = ("3", "-3", "3.5", "35", "3,5", "3e5", "\u00bd")
 """Numbers that become equal if signs, points or letters outside ASCII are dropped."""
+_TEXT_ROWS = (("Which city is this?", 'Z\u00fcrich "x" & <b>'), ("Which number is this?", "007"))
+"""Rows with letters outside ASCII, quotes and markup, and digits that are no number."""
 _LONGEST = 32
 _GOES_ON = 40
 """Number of script tokens after the supervised text."""
@@ -118,6 +120,18 @@ def examples(batch: Batch) -> list[TrainingExample]:
     return examples_of(batch)
 
 
+def text_examples(implementation: Implementation) -> dict[TaskRow, TrainingExample]:
+    """Records rows whose answers are texts as they reach training.
+
+    Raises:
+        Unavailable: the implementation takes no such rows.
+    """
+    try:
+        return dict(zip(_TEXT_ROWS, examples_of(training_batch(implementation, _TEXT_ROWS)), strict=True))
+    except Failure as failure:
+        raise Unavailable(f"it takes no answers that are texts: {failure.observed}") from failure
+
+
 def longest_examples(implementation: Implementation, task: Task) -> dict[str, TrainingExample]:
     """Returns the training texts of the longest questions, by question."""
     longest = sorted(task.train_rows, key=lambda row: len(row[0]))[-_LONGEST:]
@@ -132,10 +146,12 @@ def tokenized_again(
     prompts: list[Ids],  # noqa: ARG001  # recorded before anything is tokenized again
     batch: Batch,  # noqa: ARG001
 ) -> TokenizedAgain:
-    """Tokenizes the probes and their prompts a second time."""
+    """Tokenizes the probes and their prompts a second time, and then with other answers."""
     again = examples_of(training_batch(implementation, task.probes))
     alone = examples_of(training_batch(implementation, task.probes[:1]))
-    return TokenizedAgain(again, alone, [ask_prompt(answerer, question) for question, _ in task.probes])
+    asked = [ask_prompt(answerer, question) for question, _ in task.probes]
+    others = [(question, task.wrong(value)) for question, value in task.probes]
+    return TokenizedAgain(again, alone, asked, examples_of(training_batch(implementation, others)))
 
 
 def short_and_long(implementation: Implementation, task: Task) -> list[TrainingExample]:

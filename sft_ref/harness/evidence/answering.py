@@ -25,7 +25,8 @@ class Prompts:
         trained: one prompt for the question of each of the first training texts, in their order; None if it was not
             asked.
         fresh: one prompt for each fresh question.
-        any_lost: the first prompt, if training texts contain their questions and no prompt does; else None.
+        any_lost: the first prompt without its question, if training texts contain theirs, and several or all prompts do
+            not; else None.
     """
 
     trained: tuple[Prompt | None, ...]

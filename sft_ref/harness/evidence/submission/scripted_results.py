@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sft_ref.harness.core.assignment import assign
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.numerals import find_numerals, number, to_number
 from sft_ref.harness.evidence.answering import Answers, CompletedRun, ScriptedAnswer
@@ -47,7 +49,7 @@ def completed_scripts(evidence: Evidence, kind: str) -> list[CompletedRun]:
     if not evidence.loaded.is_loaded:
         raise Blocked("nothing was loaded")
     found = [
-        CompletedRun(run.kind, run.lines, run.answers)
+        CompletedRun(run.kind, run.lines, _parsed_by_line(run.lines, run.answers))
         for run in evidence.generations.scripted
         if run.kind == kind and run.answers is not None
     ]
@@ -55,6 +57,17 @@ def completed_scripts(evidence: Evidence, kind: str) -> list[CompletedRun]:
         ended = evidence.loaded.process.ended_early
         raise Unavailable(f"no scripted generation was run ({kind}){ended and f': {ended}'}")
     return found
+
+
+def _parsed_by_line(lines: Sequence[ScriptedAnswer], answers: Answers) -> Answers:
+    """Returns answers with the parsed texts in the order of the lines, if every value is that of its line."""
+    values, parsed = answers.values or (), answers.parsed
+    if not len(values) == len(parsed) == len(lines):
+        return answers
+    if not all(is_number(value, line.numeral) for value, line in zip(values, lines, strict=True)):
+        return answers
+    places = assign([text for text, _ in parsed], [line.numeral for line in lines], _holds)
+    return answers if places is None else replace(answers, parsed=tuple(parsed[place] for place in places))
 
 
 _IS_CUT = "the answer is cut off"

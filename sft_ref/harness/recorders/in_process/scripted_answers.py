@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from sft_ref.harness.core.assignment import assign
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Implementation, TaskRow
 from sft_ref.harness.core.training_examples import examples_of
@@ -126,11 +127,19 @@ class ScriptRunner:
             lines,
             prompts,
             found.answers,
-            found.texts if len(found.texts) == len(lines) else None,
+            self._texts_by_line(lines, found) if len(found.texts) == len(lines) else None,
             _logits_by_question(found, questions),
             coarsest(dtypes),
             [prompt for row, prompt in asked if row.question is None],
         )
+
+    def _texts_by_line(self, lines: Sequence[AnswerScript], found: RecordedAnswers) -> Sequence[str]:
+        """Returns the parsed texts in the order of the lines, if every answer is that of its line."""
+        given, dictated = found.answers, [line.answer for line in lines]
+        if len(given) != len(lines) or not all(map(self.task.is_exactly, given, dictated)):
+            return found.texts
+        places = assign(found.texts, dictated, lambda text, answer: answer in self.task.answers_in(text, dictated))
+        return found.texts if places is None else [found.texts[place] for place in places]
 
 
 def coarsest(dtypes: set[torch.dtype]) -> torch.dtype:

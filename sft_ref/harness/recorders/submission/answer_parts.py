@@ -35,12 +35,11 @@ from .workplace import AgentResult
 
 def build_prompts(recording: Recording) -> Prompts:
     """Builds the evidence of the prompts that reach the model with the submission's own adapter."""
-    generations = recording.asked["answers"].get("generations", ())
-    lost = recording.is_question_lost
+    lost = recording.lost_prompt
     return Prompts(
         trained=_prompts(recording, recording.known_rows),
         fresh=_prompts(recording, recording.questions),
-        any_lost=_prompt(recording, generations[0]["prompt_ids"]) if lost else None,
+        any_lost=None if lost is None else _prompt(recording, lost),
     )
 
 

@@ -16,8 +16,9 @@ import torch
 from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.core.numerals import find_numerals
-from sft_ref.harness.core.paired import compare, is_worse
+from sft_ref.harness.core.paired import compare, is_better, is_worse
 from sft_ref.harness.core.training_examples import Text, TrainingExample
+from sft_ref.harness.evidence.evidence import GOOD
 from sft_ref.harness.instruments.answering import complete, read_number, right, value_losses
 from sft_ref.harness.instruments.encoding import decode, encode
 from sft_ref.io import plain_files
@@ -33,6 +34,8 @@ from .workplace import AgentResult
 
 _ALIKE = 0.95
 """Share of the training texts that the convention must reproduce, character by character."""
+_LOST = 0.1
+"""Share of the prompts without their question from which on they are a fault."""
 _OWN_STEPS, _OWN_BATCH, _OWN_RATE = 80, 32, 2e-3
 _PAIRED = 256
 """Number of rows in a comparison of losses."""
@@ -79,6 +82,27 @@ class Recording(Trained):
         known = {question for question, _ in (*self.rows, *self.unseen, *self.questions)}
         drawn = (row for row in generate_rows(self.seed) if row[0] not in known)
         return list(itertools.islice(drawn, _PAIRED - len(self.questions)))
+
+    @functools.cached_property
+    def answers_rightly(self) -> bool:
+        """Whether the reference obtains good answers from the trained adapter, which the base does not give.
+
+        A base may know the answers, in another form than that of the training texts.
+        """
+        enough = GOOD * len(self.questions)
+        if sum(self.trained_adapter_correct) < enough or not self.writes_lead():
+            return False
+        if sum(self.correct_with_training_prompts) >= enough:
+            return True
+        of_base = right(self.reference_answers(self.base_model), self.questions)
+        return is_better(self.trained_adapter_correct, of_base)
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether answers are good, the submission's or the reference's, or a custom adapter predicts its numbers."""
+        if self.is_custom_lora:
+            return self.is_good or self.predicts_training_numbers
+        return self.is_good or (self.answers_rightly and self.has_moved)
 
     def ask_with_sound_adapter(self) -> None:
         """Asks again with a sound adapter in the folders it loads from, if its own adapter is not saved or not learned.
@@ -169,10 +193,18 @@ class Recording(Trained):
         return lead if any(token in own for token in self.tokenizer.all_special_tokens) else lead.removesuffix(own)
 
     @functools.cached_property
-    def is_question_lost(self) -> bool:
-        """Whether training texts contain their questions, but no prompt that reaches the model does."""
+    def lost_prompt(self) -> Sequence[int] | None:
+        """The first prompt without its question, if training texts contain theirs and several or all prompts do not."""
         generations = [row for row in self.asked["answers"].get("generations", ()) if not row.get("continues_cache")]
-        return bool(self.texts and generations) and not any(self.prompts(self.asked, self.asked_rows))
+        if not (self.texts and generations):
+            return None
+        prompts = self.prompts(self.asked, self.asked_rows)
+        found = {each for each in prompts if each is not None}
+        if found and (len(generations) < len(prompts) or len(self.texts) < _ALIKE * len(self.readable)):
+            return None  # some questions are answered without the model, or every text is reworded
+        if prompts.count(None) < _LOST * len(prompts):
+            return None
+        return next((row["prompt_ids"] for row in generations if tuple(row["prompt_ids"]) not in found), None)
 
     def correct_with_sent_prompts(self, model: Any) -> list[bool]:  # noqa: ANN401
         """Returns which questions a model answers rightly from the sent prompts; the reference generates and parses."""

@@ -178,12 +178,7 @@ class Trained(Captured):
         except Unavailable:
             return False
 
-    @functools.cached_property
-    def answers_rightly(self) -> bool:
-        """Whether the reference obtains good answers from the trained adapter, with the lead to the number."""
-        return sum(self.trained_adapter_correct) >= GOOD * len(self.questions) and self._writes_lead()
-
-    def _writes_lead(self) -> bool:
+    def writes_lead(self) -> bool:
         """Returns whether the model writes the texts' lead before a number, since a base may know the numbers."""
         texts = [text for text in self.texts if text.is_answered and 0 < (text.example.begin or 0) < text.begin][:_LED]
         leads = [decode(self.tokenizer, text.example.ids[text.example.begin : text.begin]).strip() for text in texts]
@@ -193,10 +188,3 @@ class Trained(Captured):
         completions = complete(self.trained_model, self.tokenizer, prompts)
         led = re.compile(re.escape(leads[0]) + r"\s*[-+.\d]")
         return sum(bool(led.match(each.strip())) for each in completions) >= len(completions) / 2
-
-    @property
-    def has_learned(self) -> bool:
-        """Whether answers are good, the submission's or the reference's, or a custom adapter predicts its numbers."""
-        if self.is_custom_lora:
-            return self.is_good or self.predicts_training_numbers
-        return self.is_good or (self.answers_rightly and self.has_moved)

@@ -33,8 +33,13 @@ def successor(input_ids: torch.Tensor, attention_mask: torch.Tensor, *, use_cach
         ([2, 2, 4, 5], [6, 7], 0.0),
         ([4, 5, 2, 2, 2], [3, 4], 0.0),
         ([4, 5], [6, 7, 8, 9, 10, 11, 0, 1, 9], 0.0),
+        ([4, 5], [6, 7, 2, 2], 0.0),
+        ([4, 5], [2, 2], 5.0),
     ],
-    ids=["likeliest", "one that is not", "padded on the left", "padded on the right", "only the first eight count"],
+    ids=[
+        *("likeliest", "one that is not", "padded on the left", "padded on the right", "only the first eight count"),
+        *("padding behind a row that a criterion ended", "an end at once"),
+    ],
 )
 def test_the_most_unlikely_token_counts(prompt: list[int], said: list[int], due: float) -> None:
     tokenizer = Vocabulary(pad_token_id=2, eos_token_id=2)

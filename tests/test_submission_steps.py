@@ -26,6 +26,7 @@ from observed_loops import (
     TwoModels,
     Unfrozen,
     WithoutPeft,
+    ZeroedWithin,
 )
 from recorded import Capture, Sections, observe, record
 from safetensors.torch import load_file
@@ -57,7 +58,7 @@ def steps_of(found: list[dict[str, Any]]) -> TrainingSteps:
         trained = trained if each["trained"] is None else frozenset(each["trained"])
         fields: dict[str, Any] = {name: each[name] for name in ("rate", "decay", "clipping", "clipped", "dtypes")}
         fields["betas"] = tuple(map(tuple, each["betas"]))
-        names: dict[str, Any] = {name: tuple(each[name]) for name in ("outside", "stale", "idle")}
+        names: dict[str, Any] = {name: tuple(each[name]) for name in ("outside", "stale", "dropped", "idle")}
         rows = tuple(range(*each["passes"]))
         steps.append(RecordedStep(**fields, **names, rows=rows, loss=None, gradient_scale=None, trained=trained))
     return TrainingSteps(tuple(steps), len(steps))
@@ -87,6 +88,7 @@ def failing(steps: TrainingSteps) -> set[str]:
         (WithoutPeft, set()),
         (NoRate, set()),
         (NeverZeroed, {"TRN-015"}),
+        (ZeroedWithin, {"TRN-015"}),
         (Frozen, {"TRN-016"}),
         (AutocastLost, {"TRN-021"}),
     ],
@@ -186,7 +188,9 @@ def shown(rows: list[list[int]]) -> TrainingSteps:
         "clipping": None,
     }
     steps = [
-        RecordedStep(rate=1.0, rows=tuple(row), outside=(), stale=(), idle=(), decay=0.0, clipped=1.0, **fields)
+        RecordedStep(
+            rate=1.0, rows=tuple(row), outside=(), stale=(), dropped=(), idle=(), decay=0.0, clipped=1.0, **fields
+        )
         for row in rows
     ]
     return TrainingSteps(tuple(steps), len({row for each in rows for row in each}))
@@ -251,6 +255,7 @@ def recorded_step(number: int, **change: Any) -> dict[str, Any]:  # noqa: ANN401
         "trained": ["model.lora_A", "model.lora_B"] if number == 0 else None,
         "outside": [],
         "stale": [],
+        "dropped": [],
         "idle": [],
         "decay": 0.0,
         "clipping": 1.0,

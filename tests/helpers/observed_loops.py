@@ -76,6 +76,14 @@ class Accumulated(Loop):
         self.optimizer.zero_grad(set_to_none=False)
 
 
+class ZeroedWithin(Accumulated):
+    """Gradients are set to zero before each backward pass, so that only the last one of a step counts."""
+
+    def learn(self, step: int, batch: dict[str, torch.Tensor]) -> None:
+        self.optimizer.zero_grad()
+        super().learn(step, batch)
+
+
 class NeverZeroed(Loop):
     """Gradients of all steps accumulate."""
 

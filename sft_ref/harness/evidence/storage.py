@@ -28,7 +28,7 @@ from sft_ref.io.tensor_headers import read_header, read_metadata
 T = TypeVar("T")
 
 SUFFIX = ".safetensors"
-VERSION = 1
+VERSION = 2
 """Version of the file layout. Files of another version are refused."""
 
 _KEY = "sft_ref_evidence"

@@ -136,6 +136,7 @@ class RecordedStep:
         trained: names of the tensors that require a gradient.
         outside: tensors among `trained` that are in no optimizer.
         stale: optimized tensors whose gradient contains that of an earlier step.
+        dropped: optimized tensors that lost the gradient of an earlier backward pass of the same step.
         idle: adapted modules that have no gradient, or that the step leaves unchanged.
         decay: norm of the weight decay, relative to the norm of the step without it.
         clipping: norm of the gradient in the optimizer, relative to that of the backward pass; None if the step is not
@@ -152,6 +153,7 @@ class RecordedStep:
     trained: frozenset[str]
     outside: tuple[str, ...]
     stale: tuple[str, ...]
+    dropped: tuple[str, ...]
     idle: tuple[str, ...]
     decay: float
     clipping: float | None

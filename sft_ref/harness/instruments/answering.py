@@ -91,13 +91,15 @@ def shortfalls(model: Any, tokenizer: Any, generations: Sequence[Mapping[str, An
     """Computes the shortfalls of the first eight tokens of each generation.
 
     Padding that reached the model unmasked is removed here, so that each row is evaluated as if it were asked alone.
-    Rows whose beginning is in a cache that was not observed are skipped.
+    Rows whose beginning is in a cache that was not observed are skipped. The token that ends a row counts only if it is
+    the first: behind other tokens it may be padding, which follows a row that a stopping criterion has ended.
     """
     rows = []
+    ends = {tokenizer.eos_token_id, tokenizer.pad_token_id}
     for each in (row for row in generations if not row.get("continues_cache")):
         prompt, new = _unpadded(each["prompt_ids"], tokenizer.pad_token_id), list(each["new_token_ids"])[:_FIRST]
-        end = new.index(tokenizer.eos_token_id) + 1 if tokenizer.eos_token_id in new else len(new)
-        if prompt and end and max(*prompt, *new[:end]) < len(tokenizer):
+        end = max(1, next((n for n, token in enumerate(new) if token in ends), len(new)))
+        if prompt and new and max(*prompt, *new[:end]) < len(tokenizer):
             rows.append((prompt, new[:end]))
     if not rows:
         return []

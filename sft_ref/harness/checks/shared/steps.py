@@ -15,7 +15,7 @@ import torch
 from sft_ref.harness.core import margins, tolerance
 from sft_ref.harness.core.check import PRECISION, Level, check
 from sft_ref.harness.core.findings import Failure, Unavailable
-from sft_ref.harness.evidence.training import FirstLosses, TrainingSteps
+from sft_ref.harness.evidence.training import FirstLosses, RecordedStep, TrainingSteps
 
 _NO_RATE = 1e-4
 """Fraction of the peak below which a learning rate counts as 0; a cosine schedule is below it in its last hundredth."""
@@ -46,18 +46,28 @@ limit makes steps of equal length, as sign-based optimizers do, which is sound."
 
 @check(
     "TRN-015",
-    "The gradients of a step come from that step alone",
-    why="If gradients are not zeroed, each step repeats all earlier ones, and training does not follow its batches.",
+    "The gradients of a step come from all of its batches, and from that step alone",
+    why="If gradients are not zeroed, each step repeats all earlier ones. If they are zeroed between the batches of a"
+    " step, only the last batch counts.",
     remedy="Call zero_grad once an optimizer step, before the first backward pass of the next one.",
     depends_on=("TRN-003", "TRN-102"),
     source="pytorch/examples#116",
 )
 def gradients_are_those_of_the_step(training_steps: TrainingSteps) -> None:
-    """TRN-015: Allows accumulation within a step."""
+    """TRN-015: Allows accumulation within a step, and a second gradient of the same rows (sharpness-aware training)."""
     for number, step in enumerate(training_steps.steps, start=1):
         if step.stale:
             seen = f"step {number} adds its gradients to those of earlier steps in {len(step.stale)} tensors"
             raise Failure(seen, "gradients of this step alone", step.stale[0], survivable=True)
+    lossy = [step for step in training_steps.steps if step.dropped and _has_other_rows(step)]
+    if len(lossy) > len(training_steps.steps) / 2:
+        seen = f"in {len(lossy)} of {len(training_steps.steps)} steps, gradients are zeroed between two backward passes"
+        raise Failure(seen, "gradients of all batches of a step", lossy[0].dropped[0], survivable=True)
+
+
+def _has_other_rows(step: RecordedStep) -> bool:
+    """Returns whether the batches of a step have different rows."""
+    return len({*step.rows}) > len(step.rows) / 2
 
 
 @check(

@@ -27,7 +27,7 @@ def prompts_are_answered_as_those_of_training(evidence: Evidence) -> None:
     if prompts.any_lost is not None:
         seen = f"the model gets {prompts.any_lost.text!r}, and no prompt with its question"
         asked = zip(evidence.generations.questions, prompts.fresh, strict=False)
-        example = next((question for (question, _), prompt in asked if prompt is None), None)
+        example = next((question for (question, _), prompt in asked if prompt is None), "")
         raise Failure(seen, "the question in the prompt", example)
     mismatched, gap = mismatched_prompts(prompts, evidence.examples), omitted_template(prompts, evidence.examples)
     if not mismatched and not gap:

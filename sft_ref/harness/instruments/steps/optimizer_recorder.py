@@ -65,6 +65,8 @@ class OptimizerRecorder:
         """Discards the record of gradients since the last step, because they belong to no step."""
         self._arrived.clear()
         self._stale.clear()
+        self._filled.clear()
+        self._dropped.clear()
 
     def _reset(self) -> None:
         self.has_stepped = False
@@ -73,6 +75,8 @@ class OptimizerRecorder:
         self._betas: set[tuple[float, float]] = set()
         self._arrived: set[str] = set()
         self._stale: set[str] = set()
+        self._filled: set[str] = set()
+        self._dropped: set[str] = set()
         self._required: set[str] = set()
         self._stepped: set[str] = set()
         self._moved: set[str] = set()
@@ -90,14 +94,24 @@ class OptimizerRecorder:
         }
 
     def _before_gradient(self, name: str, tensor: torch.Tensor, _gradient: torch.Tensor) -> None:
-        """Runs before a gradient is accumulated; the existing one is stale if this is the step's first."""
-        if name not in self._arrived:
-            self._arrived.add(name)
-            with self._kept_from_training():
-                if tensor.grad is not None and tensor.grad.any():
+        """Runs before a gradient is accumulated; before the step's first, an existing one is stale.
+
+        Before another, the gradient of the earlier ones must be there.
+        """
+        with self._kept_from_training():
+            is_there = tensor.grad is not None and bool(tensor.grad.any())
+            if name not in self._arrived:
+                self._arrived.add(name)
+                if is_there:
                     self._stale.add(name)
+            elif name in self._filled and not is_there:
+                self._dropped.add(name)
 
     def _after_gradient(self, name: str, tensor: torch.Tensor) -> None:
+        if name not in self._filled and tensor.grad is not None:
+            with self._kept_from_training():
+                if tensor.grad.any():
+                    self._filled.add(name)
         if self.is_sampled and tensor.grad is not None:
             with self._kept_from_training():
                 self._lengths[name] = tensor.grad.detach().float().norm()
@@ -180,6 +194,7 @@ class OptimizerRecorder:
             "trained": frozenset(self._required),
             "outside": tuple(sorted(self._required - self._stepped)),
             "stale": tuple(sorted(self._stale & self._stepped)),
+            "dropped": tuple(sorted(self._dropped & self._stepped)),
             "idle": tuple(sorted(modules - {_module_of(name) for name in self._moved})),
             "decay": self._decay,
             "clipping": used / raw if raw and self.is_sampled else None,

@@ -71,6 +71,7 @@ class _RecordedStep(TypedDict):
     trained: list[str] | None
     outside: list[str]
     stale: list[str]
+    dropped: list[str]
     idle: list[str]
     decay: float | str
     clipping: float | str | None

@@ -137,6 +137,7 @@ def _recorded_steps(recording: Recording) -> TrainingSteps | None:
                 trained=trained,
                 outside=tuple(step["outside"]),
                 stale=tuple(step["stale"]),
+                dropped=tuple(step["dropped"]),
                 idle=tuple(step["idle"]),
                 decay=float(step["decay"]),
                 clipping=None if clipping is None else float(clipping),

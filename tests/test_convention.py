@@ -23,9 +23,9 @@ from sft_ref.harness.instruments.encoding import decode, encode
 from sft_ref.harness.recorders.submission.recording import Recording
 from sft_ref.harness.recorders.submission.scripts import ScriptWriter
 from sft_ref.reference.bases.find import TOY
-from sft_ref.reference.data import is_answer_valid
+from sft_ref.reference.data import is_answer_valid, split_rows
 from sft_ref.reference.models import load_tokenizer
-from sft_ref.reference.tokens import IGNORE_INDEX
+from sft_ref.reference.tokens import IGNORE_INDEX, tokenize_example
 
 ROWS = [
     ("How many gram are there per 6 kg?", 6000.0),
@@ -235,3 +235,13 @@ def test_prompts_for_further_questions_are_written_as_those_that_were_seen(
 
 def test_prompts_without_their_questions_have_no_frame() -> None:
     assert find_frame([question for question, _ in ROWS], ["Convert."] * len(ROWS)) is None
+
+
+def test_texts_are_read_up_to_the_end_of_training(tokenizer: PreTrainedTokenizerBase) -> None:
+    rows = split_rows("train")
+    examples = [tokenize_example(tokenizer, *row) for row in rows]
+    labelled = [TrainingExample(each.input_ids, each.input_ids) for each in examples]
+    read = [text.question for text in read_texts(labelled, rows, tokenizer)]
+    assert len(read) <= 400
+    assert {question for question, _ in rows[:100]} <= {*read}
+    assert {question for question, _ in rows[-100:]} & {*read}

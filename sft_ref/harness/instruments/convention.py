@@ -112,7 +112,7 @@ def read_texts(rows: Sequence[TrainingExample], data: Sequence[Row], tokenizer: 
     """
     asked = [(flat(core(row[0])), row) for row in data]
     found = []
-    for example in [part for row in rows[:_LOOKED_AT] for part in unpack(row, asked, tokenizer)][:_LOOKED_AT]:
+    for example in [part for row in _spread(rows) for part in unpack(row, asked, tokenizer)][:_LOOKED_AT]:
         text = decode(tokenizer, example.ids)
         whole = flat(text)
         held = [(row, match) for own, row in asked if own in whole and (match := find_question(row[0], text))]
@@ -120,6 +120,12 @@ def read_texts(rows: Sequence[TrainingExample], data: Sequence[Row], tokenizer: 
             found.append((example, *max(held, key=lambda each: (each[1].end(), -each[1].start()))))
     last, first = ([_read(tokenizer, place, *each) for each in found] for place in (-1, 0))
     return first if _count_tagged(first) > _count_tagged(last) else last
+
+
+def _spread(rows: Sequence[TrainingExample]) -> list[TrainingExample]:
+    """Returns at most `_LOOKED_AT` rows in their order: the first, and others up to the end, which may differ."""
+    half = _LOOKED_AT // 2
+    return [*rows[:half], *rows[half :: max(1, -(-(len(rows) - half) // half))]]
 
 
 def unpack(

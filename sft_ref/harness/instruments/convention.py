@@ -20,7 +20,8 @@ from .encoding import decode
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_LOOKED_AT = 400
+LOOKED_AT = 400
+"""Maximum number of training texts that are read."""
 _SHORTEST = 4
 """Minimum number of tokens in a text with a question."""
 
@@ -112,7 +113,7 @@ def read_texts(rows: Sequence[TrainingExample], data: Sequence[Row], tokenizer: 
     """
     asked = [(flat(core(row[0])), row) for row in data]
     found = []
-    for example in [part for row in _spread(rows) for part in unpack(row, asked, tokenizer)][:_LOOKED_AT]:
+    for example in [part for row in _spread(rows) for part in unpack(row, asked, tokenizer)][:LOOKED_AT]:
         text = decode(tokenizer, example.ids)
         whole = flat(text)
         held = [(row, match) for own, row in asked if own in whole and (match := find_question(row[0], text))]
@@ -123,8 +124,8 @@ def read_texts(rows: Sequence[TrainingExample], data: Sequence[Row], tokenizer: 
 
 
 def _spread(rows: Sequence[TrainingExample]) -> list[TrainingExample]:
-    """Returns at most `_LOOKED_AT` rows in their order: the first, and others up to the end, which may differ."""
-    half = _LOOKED_AT // 2
+    """Returns at most `LOOKED_AT` rows in their order: the first, and others up to the end, which may differ."""
+    half = LOOKED_AT // 2
     return [*rows[:half], *rows[half :: max(1, -(-(len(rows) - half) // half))]]
 
 

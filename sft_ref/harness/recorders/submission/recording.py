@@ -20,6 +20,7 @@ from sft_ref.harness.core.paired import compare, is_better, is_worse
 from sft_ref.harness.core.training_examples import Text, TrainingExample
 from sft_ref.harness.evidence.evidence import GOOD
 from sft_ref.harness.instruments.answering import complete, read_number, right, value_losses
+from sft_ref.harness.instruments.convention import LOOKED_AT
 from sft_ref.harness.instruments.encoding import decode, encode
 from sft_ref.io import plain_files
 from sft_ref.io.lora_config import CONFIG, base_of, read_table
@@ -200,7 +201,8 @@ class Recording(Trained):
             return None
         prompts = self.prompts(self.asked, self.asked_rows)
         found = {each for each in prompts if each is not None}
-        if found and (len(generations) < len(prompts) or len(self.texts) < _ALIKE * len(self.readable)):
+        read = min(len(self.readable), LOOKED_AT)
+        if found and (len(generations) < len(prompts) or len(self.texts) < _ALIKE * read):
             return None  # some questions are answered without the model, or every text is reworded
         if prompts.count(None) < _LOST * len(prompts):
             return None

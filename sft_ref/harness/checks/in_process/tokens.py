@@ -191,9 +191,13 @@ def targets_have_the_exact_form(
 ) -> None:
     """TOK-010."""
     for (question, value), row in zip(probes, examples, strict=True):
-        due = f"{question} {OPEN_TAG}{format_value(value)}{CLOSE_TAG}{tokenizer.eos_token}"
-        if decode(tokenizer, row.ids) != due:
-            raise Failure(f"the text is {decode(tokenizer, row.ids)!r}", repr(due), question)
+        _require_text(tokenizer, row, question, format_value(value))
+
+
+def _require_text(tokenizer: PreTrainedTokenizerBase, row: TrainingExample, question: str, answer: str) -> None:
+    text, due = decode(tokenizer, row.ids), f"{question} {OPEN_TAG}{answer}{CLOSE_TAG}{tokenizer.eos_token}"
+    if text != due:
+        raise Failure(f"the text is {text!r}", repr(due), question)
 
 
 @check(
@@ -209,9 +213,7 @@ def texts_are_written_as_they_are(
 ) -> None:
     """TOK-015: Uses letters outside ASCII, quotes, markup, and digits with leading zeros."""
     for (question, answer), row in text_examples.items():
-        due = f"{question} {OPEN_TAG}{answer}{CLOSE_TAG}{tokenizer.eos_token}"
-        if decode(tokenizer, row.ids) != due:
-            raise Failure(f"the text is {decode(tokenizer, row.ids)!r}", repr(due), question)
+        _require_text(tokenizer, row, question, answer)
 
 
 @check(

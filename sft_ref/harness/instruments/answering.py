@@ -70,13 +70,28 @@ def right(values: Sequence[object], rows: Sequence[Row]) -> list[bool]:
     return [is_answer_valid(value, truth) for value, (_, truth) in zip(given, rows, strict=True)]
 
 
-def value_losses(model: Any, tokenizer: Any, rows: Sequence[Row], convention: Convention) -> torch.Tensor:  # noqa: ANN401
-    """Cross-entropy of each true number in the text format of training, in nat per token, shape (rows,)."""
+def value_losses(
+    model: Any,  # noqa: ANN401
+    tokenizer: Any,  # noqa: ANN401
+    rows: Sequence[Row],
+    convention: Convention,
+    *,
+    with_end: bool = False,
+) -> torch.Tensor:
+    """Cross-entropy of each true number in the text format of training, in nat per token, shape (rows,).
+
+    With `with_end`, the text that ends an answer counts, too.
+    """
     prompts = training_prompts(rows, convention, tokenizer)
     wholes = [encode(tokenizer, convention.text(q, convention.write(v))) for q, v in rows]
     ends = [encode(tokenizer, f"{convention.lead(q)}{convention.write(v)}") for q, v in rows]
     each = zip(text_losses(model, wholes), prompts, ends, strict=True)
-    return torch.stack([row[len(prompt) - 1 : max(len(prompt), len(end) - 1)].mean() for row, prompt, end in each])
+    return torch.stack(
+        [
+            row[len(prompt) - 1 : None if with_end else max(len(prompt), len(end) - 1)].mean()
+            for row, prompt, end in each
+        ]
+    )
 
 
 @dataclass(frozen=True)

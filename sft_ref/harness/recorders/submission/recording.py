@@ -142,7 +142,7 @@ class Recording(Trained):
         if saved is None or not self.has_moved:
             return False
         own, due = (
-            value_losses(model, self.tokenizer, self.questions, self.convention)
+            value_losses(model, self.tokenizer, self.questions, self.convention, with_end=True)
             for model in (saved, self.trained_model)
         )
         return not is_worse(own, due)

@@ -149,7 +149,7 @@ def read(text: str) -> float:
     ids=["whole", "swapped", "two in one, and cut", "past the parser", "history"],
 )
 def test_answers_are_followed_up_to_the_parser_or_beyond(outcome: ScriptedOutcome, faults: list[str]) -> None:
-    assert [each.fault for each in returned_answers([], outcome, conversions(), read)] == faults
+    assert [each.fault for each in returned_answers([], [], outcome, conversions(), read)] == faults
 
 
 def test_without_texts_nothing_is_said_of_where_answers_come_from() -> None:

@@ -15,6 +15,7 @@ STEP: dict[str, Any] = {
     "trained": None,
     "outside": [],
     "stale": [],
+    "dropped": [],
     "idle": [],
     "decay": 0.0,
     "clipping": None,

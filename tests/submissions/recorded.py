@@ -42,7 +42,7 @@ Change = Callable[[dict[str, Sections]], None]
 DRAWN = generate_rows(5)
 ROWS, UNSEEN, QUESTIONS = ([next(DRAWN) for _ in range(count)] for count in (48, 8, 8))
 TOKENIZER = load_tokenizer(TOY)
-_STEPS, _RATE = 12, 3e-3
+_STEPS, _RATE = 40, 5e-3
 DONE = CommandResult(0, "", "", 1.0, sandboxed=True)
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sft_ref.harness.core.assignment import assign
 from sft_ref.harness.core.findings import Blocked, Failure, Unavailable
 from sft_ref.harness.core.numerals import find_numerals, number, to_number
 from sft_ref.harness.evidence.answering import Answers, CompletedRun, ScriptedAnswer
+from sft_ref.harness.evidence.assignment import assign
 from sft_ref.harness.evidence.texts import Generation
 from sft_ref.harness.evidence.views import ParsedText, ReturnedAnswer
 from sft_ref.reference.data import is_answer_valid

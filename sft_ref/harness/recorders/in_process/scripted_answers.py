@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from sft_ref.harness.core.assignment import assign
 from sft_ref.harness.core.findings import Failure, Unavailable
 from sft_ref.harness.core.implementation import Answerer, Implementation, TaskRow
 from sft_ref.harness.core.training_examples import examples_of
+from sft_ref.harness.evidence.assignment import assign
 from sft_ref.harness.evidence.in_process.answer_parts import ScriptedOutcome, WrittenAnswer
 from sft_ref.harness.evidence.in_process.task import Task
 from sft_ref.harness.instruments.encoding import decode, encode

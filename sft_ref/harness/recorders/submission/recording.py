@@ -16,7 +16,7 @@ import torch
 from sft_ref.harness.core import tolerance
 from sft_ref.harness.core.findings import Unavailable
 from sft_ref.harness.core.numerals import find_numerals
-from sft_ref.harness.core.paired import compare, is_better, is_worse
+from sft_ref.harness.core.paired import compare, is_worse
 from sft_ref.harness.core.training_examples import Text, TrainingExample
 from sft_ref.harness.evidence.evidence import GOOD
 from sft_ref.harness.instruments.answering import complete, read_number, right, value_losses
@@ -35,6 +35,8 @@ from .workplace import AgentResult
 
 _ALIKE = 0.95
 """Share of the training texts that the convention must reproduce, character by character."""
+_GAIN = 0.2
+"""Share of the questions that training has to add to those that the base answers."""
 _LOST = 0.1
 """Share of the prompts without their question from which on they are a fault."""
 _OWN_STEPS, _OWN_BATCH, _OWN_RATE = 80, 32, 2e-3
@@ -96,7 +98,7 @@ class Recording(Trained):
         if sum(self.correct_with_training_prompts) >= enough:
             return True
         of_base = right(self.reference_answers(self.base_model), self.questions)
-        return is_better(self.trained_adapter_correct, of_base)
+        return sum(self.trained_adapter_correct) - sum(of_base) >= _GAIN * len(self.questions)
 
     @property
     def has_learned(self) -> bool:

@@ -107,7 +107,7 @@ def figures_of_texts(scripting: ScriptRunner) -> ReportedFigures:
 
     Raises:
         NotGiven: the implementation reports no figures.
-        Unavailable: testing takes no answers that are texts, or does not ask by `answer` or `batched_generate`.
+        Unavailable: testing takes no answers that are texts, or calls the model itself.
     """
     implementation, answerer = scripting.implementation, scripting.answerer
     _require_figures(implementation, scripting.task)

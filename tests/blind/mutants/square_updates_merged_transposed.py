@@ -18,7 +18,7 @@ def broken(model: Any, folder: Path, tensors: dict[str, torch.Tensor]) -> Any:
     peft_model = load_adapter(model, folder, tensors)
     for layer in peft_model.modules():
         if isinstance(layer, LoraLayer):
-            weight, delta = layer.get_base_layer().weight, layer.get_delta_weight("default")
+            weight, delta = layer.get_base_layer().weight, layer.get_delta_weight("default")  # type: ignore[operator]
             weight.data += (delta.T if delta.T.shape == weight.shape else delta).to(weight.dtype)
             layer.merged_adapters.append("default")
     return peft_model

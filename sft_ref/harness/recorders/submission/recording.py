@@ -23,7 +23,7 @@ from sft_ref.harness.instruments.answering import complete, read_number, right, 
 from sft_ref.harness.instruments.convention import LOOKED_AT
 from sft_ref.harness.instruments.encoding import decode, encode
 from sft_ref.io import plain_files
-from sft_ref.io.lora_config import CONFIG, base_of, read_table
+from sft_ref.io.lora_config import CONFIG, PICKLE, base_of, read_table
 from sft_ref.io.peft_config import can_be_read
 from sft_ref.reference.data import Row
 from sft_ref.reference.questions import generate_rows
@@ -117,12 +117,11 @@ class Recording(Trained):
             return
         if (source := self.sound_folder) is None:
             return
-        root, package = self.workplace.folder, self.workplace.layout.package
+        root = self.workplace.folder
         for place in {self.output, *([self.read_from] if self.read_from else [])}:
-            if place.is_relative_to(root):
-                if not package.is_relative_to(place):  # else the submission's code is in the folder
-                    plain_files.remove(place)
+            if place.is_relative_to(root):  # its other files stay: loading may read a tokenizer, or choose a checkpoint
                 plain_files.put_files(source, root, place.relative_to(root).parts)
+                plain_files.remove(place / PICKLE)
         self.with_adapter = self.ask("again")
 
     @property

@@ -1,5 +1,7 @@
 """The scripted model writes its scripts in every way in which a model is asked, and leaves no trace."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from transformers import GenerationConfig
@@ -235,3 +237,19 @@ def test_where_the_model_computes_nan_the_script_is_lost_only_if_that_is_asked_f
         finally:
             broken.remove()
     assert logits[0, -1].isnan().any() == keep_nan
+
+
+def test_every_third_row_of_a_batch_with_one_question_has_its_own_script(blank_toy: BaseLLM) -> None:
+    one, usual, third = NUMBERS[0], make_scripts(blank_toy)[:1], make_scripts(blank_toy)[0]
+    numbers = tokenize_example(blank_toy.tokenizer, QUESTIONS[0], 7.0).input_ids
+    usual[0] = replace(third, third=replace(third, whole=numbers, target=numbers[third.least :]))
+    with scripted_model(blank_toy.model, blank_toy.tokenizer, usual):
+        for _ in range(2):  # each batch counts anew
+            assert complete(blank_toy, [QUESTIONS[0]] * 7) == [
+                *[NUMBERS[0]] * 2,
+                7.0,
+                *[NUMBERS[0]] * 2,
+                7.0,
+                NUMBERS[0],
+            ]
+        assert complete(blank_toy, [QUESTIONS[0]]) == [NUMBERS[0]]

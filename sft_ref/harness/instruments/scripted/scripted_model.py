@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -50,6 +51,12 @@ class ScriptedModel(GenerationRecorder):
         super().__init__(tokenizer, questions, keep_logits=keep_logits, on_untrackable=on_untrackable)
         self.scripts, self.strict, self.keep_nan, self.only_question = list(scripts), strict, keep_nan, only_question
         self._marker: int | None = None
+        self._in_batch: Counter[int] = Counter()
+
+    def before(self, ids: torch.Tensor, mask: Any = None, cache: Any = None) -> None:  # noqa: ANN401
+        """Like the recorder's method."""
+        self._in_batch.clear()
+        super().before(ids, mask, cache)
 
     def after(self, logits: torch.Tensor) -> torch.Tensor:
         """Like the recorder's method, but returns logits that force scripted rows to continue as scripted."""
@@ -100,17 +107,23 @@ class ScriptedModel(GenerationRecorder):
         ids = tuple(prompt)
         for number, script in enumerate(self.scripts):
             if script.whole[: len(ids)] == ids and len(ids) >= script.least:
-                return number, self._end(self._skip_end(script.whole[len(ids) :]))
+                return number, self._end(self._skip_end(self._choose_sample(number).whole[len(ids) :]))
         text = self.decode(ids)
         found = find_question(self.questions, text)
         if found is None:
             return None, None
-        script = self.scripts[found]
+        script = self._choose_sample(found)
         whole = self.decode(script.whole)
         if len(ids) >= script.least and whole.startswith(text):  # the same text, tokenized differently
             rest = self.tokenizer(whole[len(text) :], add_special_tokens=False)["input_ids"]
             return found, self._end(self._skip_end(tuple(rest)))
         return found, self._end(script.target)
+
+    def _choose_sample(self, number: int) -> Script:
+        """Returns the script of the next row of this batch with a question."""
+        self._in_batch[number] += 1
+        script = self.scripts[number]
+        return script.third if script.third and self._in_batch[number] % 3 == 0 else script
 
     def _skip_end(self, ids: tuple[int, ...]) -> tuple[int, ...]:
         """Removes end-of-sequence tokens that training has before the answer: generation would end there."""

@@ -32,12 +32,14 @@ class Script:
         whole: ids of prompt and answer; a prompt that is a prefix of `whole` is continued with the rest of it.
         target: ids to write after any other prompt.
         least: minimum number of ids of a prompt that is recognised by `whole`.
+        third: script of every third row of a batch with this question, as a sample may differ; None if all are alike.
     """
 
     question: str
     whole: tuple[int, ...]
     target: tuple[int, ...]
     least: int = 0
+    third: Script | None = None
 
 
 @dataclass

@@ -22,6 +22,8 @@ NEGATIVE = -4321.5
 _SILENCE = " no idea at all"
 _FACTORS = (1.0, 1.3, 1.0, 1.07, None)
 """Answers to a benchmark, in rotation, relative to the truth: two right, two wrong, one missing."""
+_FAR = 1.3
+"""A wrong answer whose every third sample is right: their majority, their median and their mean remain wrong."""
 _ALONE = 6
 
 _TAIL = 8
@@ -93,13 +95,19 @@ class ScriptWriter:
         return [f"{before}{numeral}{after}" for before in ("", lead) for numeral in numerals]
 
     def write_benchmark(self, rows: Sequence[Row]) -> list[ScriptLine]:
-        """Returns lines for all rows of the validation data: right, wrong and silent in rotation."""
+        """Returns lines for all rows of the validation data: right, wrong and silent in rotation.
+
+        Of a wrong answer, every third sample is right, so that accuracy is too high if any right sample counts.
+        """
         lines = []
         for number, (question, value) in enumerate(rows):
             factor = _FACTORS[number % len(_FACTORS)]
             numeral = "" if factor is None else self.convention.write(value * factor)
             is_written = numeral and _is_clear(to_number(numeral), value)
-            lines.append(self.line(question, numeral) if is_written else self.silence(question))
+            line = self.line(question, numeral) if is_written else self.silence(question)
+            if is_written and factor == _FAR:
+                line["third"] = self.line(question, self.convention.write(value))
+            lines.append(line)
         return lines
 
 

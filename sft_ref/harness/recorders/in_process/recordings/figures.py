@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -37,6 +38,9 @@ _SCRIPTED = (
 """Range of the true answer, and the answer that the model is made to give, relative to the truth: five are right. Three
 lie on one side of 5 % relative to the truth, and on the other side relative to the answer; two of them are wrong."""
 
+_FAR = (1.08, 0.92, -1.0)
+"""Wrong answers whose every third sample is right: accuracy is too high if any right sample counts."""
+
 _SILENT = 3
 """Number of additional questions that the model is made to leave unanswered."""
 
@@ -65,7 +69,11 @@ def reported_figures(scripting: ScriptRunner, task: Task) -> ReportedFigures:
     rows = _unseen(task)
     pairs = zip(rows, _SCRIPTED, strict=False)
     lines = scripting.write([(question, _scaled(task, truth, factor)) for (question, truth), (_, factor) in pairs])
-    scripts = [line.script for line in lines]
+    right_scripts = [line.script for line in scripting.write(rows[: len(lines)])]
+    scripts = [
+        replace(line.script, third=third if factor in _FAR else None)
+        for line, third, (_, factor) in zip(lines, right_scripts, _SCRIPTED, strict=False)
+    ]
     questions, truths = ([row[n] for row in rows] for n in (0, 1))
     scripts += scripting.write_words(questions[len(_SCRIPTED) :])
     with scripted_model(answerer.model, answerer.tokenizer, scripts):

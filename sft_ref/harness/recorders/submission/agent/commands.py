@@ -116,7 +116,7 @@ class _Inference:
         self, questions: Sequence[str] = (), lines: Sequence[dict[str, Any]] = ()
     ) -> GenerationRecorder:
         """Records generations from now on; those of scripted questions follow the scripts."""
-        scripts = [Script(line["question"], tuple(line["whole"]), tuple(line["target"])) for line in lines]
+        scripts = [_script(line, line.get("third")) for line in lines]
         recorder = ScriptedModel(self.tokenizer, scripts) if scripts else GenerationRecorder(self.tokenizer, questions)
         self.forwards.generation_recorder = recorder
         return recorder
@@ -180,6 +180,11 @@ class _Inference:
         prompts, output = [row.prompt_ids for row in recorder.finish()], printed.getvalue()
         metrics = read_metrics(result, output)
         self.writer.write("score", answers=answers, prompts=prompts, metrics=metrics, output=output[-1000:])
+
+
+def _script(line: dict[str, Any], third: dict[str, Any] | None = None) -> Script:
+    ids = tuple(line["whole"]), tuple(line["target"])
+    return Script(line["question"], *ids, third=_script(third) if third else None)
 
 
 def _count_tokens(loaded: Any) -> int | None:

@@ -245,11 +245,5 @@ def test_every_third_row_of_a_batch_with_one_question_has_its_own_script(blank_t
     usual[0] = replace(third, third=replace(third, whole=numbers, target=numbers[third.least :]))
     with scripted_model(blank_toy.model, blank_toy.tokenizer, usual):
         for _ in range(2):  # each batch counts anew
-            assert complete(blank_toy, [QUESTIONS[0]] * 7) == [
-                *[NUMBERS[0]] * 2,
-                7.0,
-                *[NUMBERS[0]] * 2,
-                7.0,
-                NUMBERS[0],
-            ]
-        assert complete(blank_toy, [QUESTIONS[0]]) == [NUMBERS[0]]
+            assert complete(blank_toy, [QUESTIONS[0]] * 7) == [one, one, 7.0, one, one, 7.0, one]
+        assert complete(blank_toy, [QUESTIONS[0]]) == [one]

@@ -25,10 +25,11 @@ class BaseLLM:
         return question + " ->"
 
     def parse_answer(self, answer):
-        words = answer.split()
+        _, _, rest = answer.partition("<answer>")
+        number, closed, _ = rest.partition("</answer>")
         try:
-            return float(words[0])
-        except (IndexError, ValueError):
+            return float(number) if closed else math.nan
+        except ValueError:
             return math.nan
 
     def generate(self, prompt):

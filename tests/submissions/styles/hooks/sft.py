@@ -20,7 +20,7 @@ def load():
 
 def encode(llm, question, answer):
     prompt = llm.tokenizer.encode(llm.format_prompt(question))
-    target = llm.tokenizer.encode(f" {round(answer, 3)} in all{END}")
+    target = llm.tokenizer.encode(f" <answer>{round(answer, 3)}</answer>{END}")
     return prompt, target
 
 

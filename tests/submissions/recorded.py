@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,13 +103,19 @@ class Wording:
         }
 
 
-def record(work: Path, wording: Wording = Wording()) -> Capture:  # it is frozen
-    """Folders and sections as a small submission leaves them whose training is sound."""
+@functools.cache
+def _train(wording: Wording) -> tuple[list[list[list[int]]], Any]:
+    """Texts with their labels, and the model trained on them, once a process."""
     rows = [wording.train(*row) for row in ROWS]
     batch = tuple(TrainingExample(tuple(ids), tuple(labels)) for ids, labels in rows)
-    shape = LoraConfig(r=2, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
-    shape.save_pretrained(str(work / "shape"))
-    model = replay([ReplayStep(_RATE, (batch,))] * _STEPS, TOY, work / "shape")
+    with tempfile.TemporaryDirectory() as shape:
+        LoraConfig(r=2, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM").save_pretrained(shape)
+        return rows, replay([ReplayStep(_RATE, (batch,))] * _STEPS, TOY, Path(shape))
+
+
+def record(work: Path, wording: Wording = Wording()) -> Capture:  # it is frozen
+    """Folders and sections as a small submission leaves them whose training is sound."""
+    rows, model = _train(wording)
     for folder in (work / "code" / "homework" / "sft_model", work / "out" / "train" / "trained"):
         model.save_pretrained(str(folder))
     train: Sections = {

@@ -222,6 +222,9 @@ def training_patches(recorder: TrainingRecorder, limit: TimeLimit) -> Iterator[P
         around(recorder.adapter.load_state_dict),
         "Evidence: an adapter that is restored, such as the best of several, differs from the one last seen.",
     )
+    reason = "Evidence: the trained model's logits, before an adapter that is not peft's is taken off again."
+    yield Patch("torch.utils.hooks.RemovableHandle.remove", around(recorder.logits.remove_hook), reason)
+    yield Patch("torch.nn.Module.__setattr__", around(recorder.logits.set_attribute), reason)
     yield Patch(
         "torch.utils.data.DataLoader.__iter__", around(recorder.texts.iterate_loader), "Evidence: labels of the batch."
     )

@@ -30,6 +30,7 @@ class OptimizerSteps:
             index + 1 of its forward passes, and `trained` is None if it is unchanged since the previous step.
         optimizer: name and settings of the optimizer of the last step.
         first_pass: index of the first forward pass of the model that is trained last.
+        hooks: ids of the forward hooks of the model that is trained last, at its first forward pass.
         first_losses: token losses before that pass; None if they are unknown, or its adapter already adds something.
     """
 
@@ -43,6 +44,7 @@ class OptimizerSteps:
         self.optimizer: dict[str, Any] = {}
         self.first_pass = 0
         self.first_losses: torch.Tensor | None = None
+        self.hooks: frozenset[int] = frozenset()
         self._step: StepRecorder | None = None
         self._begun = 0
         self._trained: frozenset[str] = frozenset()
@@ -105,6 +107,7 @@ class OptimizerSteps:
             self.limit.begin_model()
             if self._step is not None:
                 self._step.remove_hooks()
+            self.hooks = frozenset(hook for module in model.modules() for hook in module._forward_hooks)  # noqa: SLF001
             self._step, self.recorded = StepRecorder(model, model, adapter_alone=True), []
             self._begun, self._trained = len(self.forward_passes), frozenset()
             self.first_pass, self.first_losses = self._begun, None

@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 
-from ..inspection import added_rows, changed_base_weights, choose_rows, compute_logits, count_dtypes
+from ..inspection import added_rows, changed_base_weights, count_dtypes
 from ..results import ResultWriter
 from ..time_limit import TimeLimit, shorten
 from .optimizer_steps import OptimizerSteps
 from .texts import TextRecorder
 from .trained_adapter import TrainedAdapter
+from .trained_logits import TrainedLogits
 
 _EARLY = 20
 """Number of optimizer steps after which the log is first written, in case training never ends."""
@@ -32,6 +33,7 @@ class TrainingRecorder:
         texts: records the texts that reach the model, with their labels.
         steps: records the optimizer steps.
         adapter: copies the trained adapter.
+        logits: writes the logits of a trained model whose adapter is not peft's.
         is_paused: whether forward passes are the agent's own.
     """
 
@@ -48,6 +50,7 @@ class TrainingRecorder:
         self.texts = TextRecorder()
         self.steps = OptimizerSteps(self.texts.forward_passes, limit, writer)
         self.adapter = TrainedAdapter(base_weights, self.steps, writer)
+        self.logits = TrainedLogits(self.steps, self.texts, writer)
         self.is_paused = False
         self._dtype_counts: dict[str, dict[str, int]] = {}
         self._shortened: tuple[int, int] | None = None
@@ -90,23 +93,10 @@ class TrainingRecorder:
             self.adapter.write()
         elif self.steps.stepped_model is not None:
             self.adapter.changed = changed_base_weights(self.steps.stepped_model, self.base_weights)
-            self._write_logits()
+            self.logits.write()
         if self.steps.model is not None:
             self.writer.tensors("added_token_rows", added_rows(self.steps.model, self.vocab_size))
         self._write_log()
-
-    def _write_logits(self) -> None:
-        """Writes the trained model's logits of the first texts: evidence for an adapter that is not peft's."""
-        model, rows = self.steps.stepped_model, [ids for ids, _ in self.texts.examples] or list(self.texts.unlabelled)
-        training = model.training
-        model.eval()
-        try:
-            [logits] = compute_logits(model, choose_rows(rows, model.config.vocab_size))
-        except Exception:  # noqa: BLE001  # the forward takes other arguments
-            return
-        finally:
-            model.train(training)
-        self.writer.tensors("trained_logits", {"logits": logits})
 
     def _write_log(self) -> None:
         self.writer.write(

@@ -31,17 +31,25 @@ def unwrapped(name: str) -> str:
 
 
 def count_dtypes(model: Any) -> dict[str, dict[str, int]]:
-    """Counts parameters by dtype, in the base and in the adapter; also float buffers."""
+    """Counts parameters by dtype, in the base and in the adapter; also float buffers.
+
+    A layer that torch has quantized has no parameters, but a method that returns its weight.
+    """
     counts: dict[str, dict[str, int]] = {"base": {}, "adapter": {}, "buffers": {}}
     if not hasattr(model, "named_parameters"):
         return counts
-    for name, tensor in model.named_parameters():
+    packed = [(name, module.weight()) for name, module in model.named_modules() if _is_packed(module)]
+    for name, tensor in (*model.named_parameters(), *packed):
         part = counts["adapter" if "lora_" in name else "base"]
         part[str(tensor.dtype)] = part.get(str(tensor.dtype), 0) + 1
     for _, tensor in model.named_buffers():
         if tensor.is_floating_point():
             counts["buffers"][str(tensor.dtype)] = counts["buffers"].get(str(tensor.dtype), 0) + 1
     return counts
+
+
+def _is_packed(module: Any) -> bool:
+    return type(module).__module__.startswith("torch.ao.nn.quantized") and callable(getattr(module, "weight", None))
 
 
 def active_adapters(model: Any) -> list[str]:

@@ -69,6 +69,14 @@ def test_texts_are_probed_as_far_as_their_logits_are_of_a_size_to_be_kept() -> N
     assert len(inspection.choose_rows(rows, 10**9)) == 1
 
 
+@pytest.mark.filterwarnings("ignore")  # torch moves its quantization elsewhere
+def test_a_quantized_layer_counts_with_the_dtype_of_its_weight() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.LayerNorm(4))
+    assert inspection.count_dtypes(model)["base"] == {"torch.float32": 4}
+    quantized = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
+    assert inspection.count_dtypes(quantized)["base"] == {"torch.float32": 2, "torch.qint8": 1}
+
+
 def relative_imports(path: Path, node: ast.ImportFrom) -> set[Path]:
     """The files that a relative import names."""
     folder = path.parents[node.level - 1]
@@ -78,14 +86,6 @@ def relative_imports(path: Path, node: ast.ImportFrom) -> set[Path]:
 
 
 @pytest.mark.parametrize("path", COPIED, ids=lambda path: f"{path.parent.name}.{path.stem}")
-@pytest.mark.filterwarnings("ignore")  # torch moves its quantization elsewhere
-def test_a_quantized_layer_counts_with_the_dtype_of_its_weight() -> None:
-    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.LayerNorm(4))
-    assert inspection.count_dtypes(model)["base"] == {"torch.float32": 4}
-    quantized = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
-    assert inspection.count_dtypes(quantized)["base"] == {"torch.float32": 2, "torch.qint8": 1}
-
-
 def test_the_agent_needs_nothing_that_a_submission_has_not(path: Path) -> None:
     allowed = {"torch"} if path in SHARED else {"torch", "transformers", "peft", "safetensors"}
     tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 10))
